@@ -1,0 +1,103 @@
+"""Labelled images from the forms they have on disk; one module a data set, found by its name.
+
+A data set's module has
+
+    matches(path) -> bool                       whether the file or folder looks like this data set
+    load(path, split, skip_bad_rows) -> Samples
+    COUNTS (optional)                           published images per split and class, checked by `inspect`
+    subsets(train, validation, test) (optional) named test sets that the field reports, as masks
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from keras_kd.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+SIZE = 64
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images with what is known of them; row i of every field is the same image.
+
+    Attributes:
+        images: uint8 (N, H, W, C), C 1 (gray) or 3 (RGB).
+        labels: int64 (N,) class numbers, or float32 (N, classes) shares of votes that sum to 1.
+        class_names: the name of each class number.
+        values: continuous targets by name, each float32 (N,), e.g. valence and arousal in -1..1; None where there are none.
+        skipped: one line for every row left out by `skip_bad_rows`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    values: dict[str, np.ndarray] | None = None
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def hard_labels(self) -> np.ndarray:
+        """int64 (N,): the labels, or the most voted class where labels are shares of votes."""
+        return self.labels if self.labels.ndim == 1 else self.labels.argmax(axis=1)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Samples:
+        """The samples of some rows, in their order."""
+        values = self.values and {name: column[rows] for name, column in self.values.items()}
+        return Samples(self.images[rows], self.labels[rows], self.class_names, values)
+
+
+def names() -> list[str]:
+    """Return the names of all data sets, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
+    """Return the module of a data set and the path to read: `faces`, `fer2013:PATH`, or a PATH that is recognised.
+
+    Raises:
+        DataError: there is no such data set, path, or no module recognises the path.
+    """
+    text = str(path_or_name)
+    name, _, rest = text.partition(":")
+    if name in names() and not Path(text).exists():
+        return importlib.import_module(f"{__name__}.{name}"), Path(rest) if rest else None
+    path = Path(text)
+    if not path.exists():
+        raise DataError(f"No data at {text}: give a file, a folder or one of {', '.join(names())}.")
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names()]
+    matching = [module for module in modules if module.matches(path)]
+    # Any class folders match `folder`, so a more specific form goes before it.
+    matching.sort(key=lambda module: module.__name__.endswith(".folder"))
+    if not matching:
+        raise DataError(
+            f"{path} has none of the known forms ({', '.join(names())}): see `kerakd data inspect --help` for them."
+        )
+    return matching[0], path
+
+
+def load(path_or_name: str | Path, split: str, skip_bad_rows: bool = False) -> Samples:
+    """Load one split ("train", "validation" or "test") of a data set as 64x64 images.
+
+    Args:
+        path_or_name: a file or folder whose form is recognised, the name of a data set that needs
+            none (`faces`), or `name:path` to choose the form.
+        split: one of SPLITS.
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of stopping.
+
+    Raises:
+        DataError: the data is missing, unrecognised or broken; the message names file and row.
+    """
+    if split not in SPLITS:
+        raise DataError(f"Unknown split {split!r}: expected one of {', '.join(SPLITS)}.")
+    module, path = find(path_or_name)
+    return module.load(path, split, skip_bad_rows)

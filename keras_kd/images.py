@@ -1,0 +1,67 @@
+"""Images as uint8 arrays: read, resized and recoloured as Pillow does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from keras_kd.errors import DataError
+
+MAX_PIXELS = 50_000_000
+
+
+def read(path: str | Path) -> np.ndarray:
+    """Read one image file.
+
+    Returns:
+        uint8 (H, W, 1) for gray files and (H, W, 3) for all others (alpha dropped).
+
+    Raises:
+        DataError: the file is missing, empty, no image, broken, or larger than MAX_PIXELS pixels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(
+                    f"{path} is declared {image.width}x{image.height}, more than {MAX_PIXELS} pixels: "
+                    "scale it down or leave it out."
+                )
+            gray = image.mode in ("1", "L", "I", "I;16", "F", "LA")
+            pixels = np.asarray(image.convert("L" if gray else "RGB"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: check the path.") from error
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} can't be read as an image ({error}): replace or remove it.") from error
+    return pixels[:, :, None] if gray else pixels
+
+
+def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize uint8 (N, H, W, C) to (N, height, width, C) with Pillow's bilinear filter.
+
+    The filter widens when it shrinks (antialiasing), as in torchvision's Resize on PIL images.
+    """
+    if images.shape[1:3] == (height, width):
+        return images
+    resized = np.empty((len(images), height, width, images.shape[3]), np.uint8)
+    for source, target in zip(images, resized, strict=True):
+        picture = Image.fromarray(source if source.shape[2] == 3 else source[:, :, 0])
+        pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+        target[:] = pixels.reshape(target.shape)
+    return resized
+
+
+def with_channels(images: np.ndarray, channels: int) -> np.ndarray:
+    """Turn uint8 (N, H, W, 1 or 3) into 1 (ITU-R 601 luma, as Pillow's mode L) or 3 channels (gray repeated)."""
+    if images.shape[3] == channels:
+        return images
+    if channels == 3:
+        return np.repeat(images, 3, axis=3)
+    weights = np.array([19595, 38470, 7471], np.uint32)
+    return ((images.astype(np.uint32) @ weights + 0x8000) >> 16).astype(np.uint8)[..., None]
+
+
+def fitted(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Resize and recolour uint8 (N, H, W, C) to (N, *shape)."""
+    return resize(with_channels(images, shape[2]), shape[0], shape[1])
