@@ -34,6 +34,7 @@ class Samples:
         class_names: the name of each class number.
         values: continuous targets by name, each float32 (N,), e.g. valence and arousal in -1..1; None where there are none.
         skipped: one line for every row left out by `skip_bad_rows`.
+        sizes: int64 (N, 2), height and width on disk before resizing; None where drawn.
     """
 
     images: np.ndarray
@@ -41,6 +42,7 @@ class Samples:
     class_names: tuple[str, ...]
     values: dict[str, np.ndarray] | None = None
     skipped: tuple[str, ...] = ()
+    sizes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,7 +55,8 @@ class Samples:
     def __getitem__(self, rows: slice | np.ndarray) -> Samples:
         """The samples of some rows, in their order."""
         values = self.values and {name: column[rows] for name, column in self.values.items()}
-        return Samples(self.images[rows], self.labels[rows], self.class_names, values)
+        sizes = self.sizes if self.sizes is None else self.sizes[rows]
+        return Samples(self.images[rows], self.labels[rows], self.class_names, values, sizes=sizes)
 
 
 def names() -> list[str]:

@@ -1,0 +1,73 @@
+"""Image files in class folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd import images
+from keras_kd.errors import DataError
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What `read` made of some files.
+
+    Attributes:
+        images: uint8 (N, H, W, C), the readable files in their order.
+        kept: bool (files,), which files were readable.
+        sizes: int64 (N, 2), height and width of each file.
+        skipped: one line for every unreadable file.
+    """
+
+    images: np.ndarray
+    kept: np.ndarray
+    sizes: np.ndarray
+    skipped: tuple[str, ...]
+
+
+def class_folders(folder: Path) -> dict[str, Path]:
+    """Return the folders in `folder` by their names, sorted; hidden ones are passed over."""
+    if not folder.is_dir():
+        return {}
+    return {child.name: child for child in sorted(folder.iterdir()) if child.is_dir() and not _hidden(child)}
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files directly in `folder`, sorted; told by their suffixes, hidden ones passed over."""
+    if not folder.is_dir():
+        return []
+    return sorted(child for child in folder.iterdir() if child.suffix.lower() in SUFFIXES and not _hidden(child))
+
+
+def read(paths: Sequence[Path], shape: tuple[int, int, int], skip_bad_rows: bool = False) -> Pictures:
+    """Read files and fit each to `shape` (height, width, channels).
+
+    Raises:
+        DataError: a file is no image (missing, empty, broken), unless `skip_bad_rows`; the message names it.
+    """
+    fitted = np.empty((len(paths), *shape), np.uint8)
+    kept = np.zeros(len(paths), bool)
+    sizes = np.empty((len(paths), 2), np.int64)
+    skipped = []
+    for row, path in enumerate(paths):
+        try:
+            picture = images.read(path)
+        except DataError as error:
+            if not skip_bad_rows:
+                raise
+            skipped.append(str(error))
+            continue
+        fitted[row] = images.fitted(picture[None], shape)[0]
+        sizes[row] = picture.shape[:2]
+        kept[row] = True
+    return Pictures(fitted[kept], kept, sizes[kept], tuple(skipped))
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith((".", "__"))
