@@ -1,0 +1,173 @@
+"""Pictures of a run as PNG files, drawn with matplotlib; matplotlib is imported when the first one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_kd.files import written_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#767676"  # Okabe and Ito, safe for colour-blind eyes
+
+_CURVES = {
+    "accuracy": {"accuracy": ("training", ORANGE), "val_accuracy": ("validation", BLUE)},
+    "loss": {
+        "loss": ("training", ORANGE),
+        "val_loss": ("validation", BLUE),
+        "hard_loss": ("training, labels", GRAY),
+        "soft_loss": ("training, teacher", GREEN),
+    },
+    "learning rate": {"learning_rate": ("learning rate", GRAY)},
+}
+
+
+def confusion_picture(
+    path: str | Path, confusion: Sequence[Sequence[int]], class_names: Sequence[str], title: str
+) -> None:
+    """Draw a confusion matrix: each cell in percent of its true class, with the count; empty cells stay blank.
+
+    Args:
+        path: where the picture goes; a picture there is replaced.
+        confusion: C rows of C counts, rows true classes, columns answers.
+        class_names: the C names.
+        title: the line above the picture.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    counts = np.asarray(confusion)
+    totals = counts.sum(axis=1)
+    shares = counts / np.maximum(totals, 1)[:, None]
+    many = len(counts) > 12
+    side = max(3.0, (0.38 if many else 0.8) * len(counts))
+    with _drawn(path, side + 2, side + 1.5) as figure:
+        axes = figure.subplots()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.argwhere(counts):
+            share = shares[row, column]
+            text = f"{100 * share:.0f}{'' if many else ' %'}\n{counts[row, column]}"
+            colour = "white" if share > 0.55 else "black"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=6.5 if many else 9.5)
+        for row in np.flatnonzero(totals == 0):
+            axes.text((len(counts) - 1) / 2, row, "no images", ha="center", va="center", color=GRAY)
+        _name_classes(axes, class_names, totals)
+        axes.set_title(title, parse_math=False, fontsize=18 if many else 12, wrap=True)
+        axes.set(xlabel="answer", ylabel="true class (images)")
+        axes.spines[:].set_color(GRAY)
+        axes.tick_params(length=0)
+
+
+def curves_picture(path: str | Path, history: pd.DataFrame, teacher_accuracy: float | None = None) -> None:
+    """Draw accuracy, losses and learning rate over the epochs.
+
+    Args:
+        path: where the picture goes; a picture there is replaced.
+        history: one row an epoch, with `epoch` and any of `accuracy`, `val_accuracy`, `loss`, `val_loss`,
+            `hard_loss`, `soft_loss`, `learning_rate`.
+        teacher_accuracy: the teacher's accuracy on the validation images, 0..1, as a dashed line.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    panels = [name for name, lines in _CURVES.items() if any(column in history for column in lines)]
+    heights = [1.2 if name == "learning rate" else 3.0 for name in panels]
+    with _drawn(path, 7.5, sum(heights) + 0.5) as figure:
+        for axes, name in zip(
+            figure.subplots(len(panels), sharex=True, height_ratios=heights, squeeze=False)[:, 0], panels, strict=True
+        ):
+            _draw_lines(axes, history, _CURVES[name])
+            axes.set_ylabel(name)
+            if name == "accuracy":
+                _mark_accuracies(axes, history, teacher_accuracy)
+            if name != "learning rate":
+                axes.legend(frameon=False)
+        axes.set(xlabel="epoch", xlim=(history["epoch"].min() - 0.5, history["epoch"].max() + 0.5))
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        figure.align_ylabels()
+
+
+def reliability_picture(path: str | Path, reliability: Mapping[str, Sequence[float]], title: str) -> None:
+    """Draw a reliability diagram (Guo et al. 2017, figure 1) from what `metrics.reliability` returns.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    low, high = np.asarray(reliability["low"]), np.asarray(reliability["high"])
+    count = np.asarray(reliability["count"])
+    with _drawn(path, 5.2, 5.8) as figure:
+        upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+        for axes, heights, label in ((upper, reliability["accuracy"], "accuracy"), (lower, count / count.sum(), None)):
+            axes.bar((low + high) / 2, heights, 0.92 * (high - low), color=BLUE, label=label)
+            axes.yaxis.set_major_formatter(_percent)
+        upper.plot([0, 1], [0, 1], "--", color=GRAY, label="perfectly calibrated")
+        upper.plot(
+            reliability["confidence"],
+            reliability["accuracy"],
+            "o",
+            color=ORANGE,
+            label="mean confidence",
+            clip_on=False,
+        )
+        upper.set_title(title, parse_math=False, wrap=True)
+        upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+        upper.legend(frameon=False, loc="upper left")
+        lower.set(xlabel="confidence of the answer", ylabel="images")
+        lower.xaxis.set_major_formatter(_percent)
+        figure.align_ylabels()
+
+
+@contextmanager
+def _drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
+    """Yield an empty figure of at most so many inches; crop and write it when the block ends."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}):
+        # A Figure without pyplot draws with Agg, whatever the user's backend is.
+        figure = Figure((width, height), dpi=140, layout="constrained")
+        yield figure
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.12)
+
+
+def _name_classes(axes: Axes, class_names: Sequence[str], totals: np.ndarray) -> None:
+    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in class_names]
+    slanted = len(names) > 12 or max(map(len, names)) > 8
+    turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    # A class may be called $x$: that is no formula.
+    axes.set_xticks(range(len(names)), names, parse_math=False, **turn)
+    axes.set_yticks(
+        range(len(names)), [f"{name} ({n})" for name, n in zip(names, totals, strict=True)], parse_math=False
+    )
+
+
+def _draw_lines(axes: Axes, history: pd.DataFrame, lines: Mapping[str, tuple[str, str]]) -> None:
+    style = ".-" if len(history) <= 30 else "-"
+    for column, (label, colour) in lines.items():
+        if column in history:
+            axes.plot(history["epoch"], history[column], style, label=label, color=colour)
+    axes.grid(alpha=0.3)
+
+
+def _mark_accuracies(axes: Axes, history: pd.DataFrame, teacher_accuracy: float | None) -> None:
+    if teacher_accuracy is not None:
+        label = f"teacher, validation: {100 * teacher_accuracy:.2f} %"
+        axes.axhline(teacher_accuracy, ls="--", color=GRAY, label=label)
+    if "val_accuracy" in history and history["val_accuracy"].notna().any():
+        best = history.loc[history["val_accuracy"].idxmax()]
+        label = f"best: {100 * best['val_accuracy']:.2f} %, epoch {best['epoch']:.0f}"
+        axes.plot(best["epoch"], best["val_accuracy"], "o", color=BLUE, ms=8, mfc="none", label=label)
+    axes.yaxis.set_major_formatter(_percent)
+
+
+def _percent(share: float, _position: int) -> str:
+    return f"{100 * share:g} %"

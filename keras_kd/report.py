@@ -1,0 +1,244 @@
+"""What a run says of itself: the model card and the closing table, from plain dictionaries."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PICTURES = {
+    "confusion.png": "Confusion matrix on the test images: a row is a true class, a column an answer",
+    "curves.png": "Accuracy and loss after each epoch",
+    "reliability.png": "Confidence against accuracy: on the diagonal a probability is what it says",
+}
+
+_SETTINGS = ("temperature", "alpha", "beta", "epochs", "batch_size", "recipe", "precision", "seed")
+
+_FER2013_SETS = {
+    "public": "PublicTest (used to choose the epoch)",
+    "private": "PrivateTest",
+    "both": "both together (what the paper's figures divide by)",
+    "private_without_copies": "PrivateTest without copies of training images",
+}
+
+_DATA_LIMITS = {
+    "faces": "The images are drawn. The scores show that training and export work; they say nothing about real faces.",
+    "fer2013": "FER2013's labels are noisy: they equal the majority of FER+'s ten votes for 62.6 % of the images. "
+    "288 of its 3,589 PrivateTest images are exact copies of training images. "
+    "It has no clear licence to redistribute its images.",
+}
+
+_LIMITS = """\
+Made for usability tests with people who were told and agreed: to find the moments of a recording that are worth a look.
+
+- A label is what others saw in a face, not what a person felt. Expressions differ with person, culture and situation.
+- Not for decisions on people: hiring, grading, credit, insurance, policing, diagnosis.
+- The EU AI Act (Regulation 2024/1689) forbids to infer emotions at work and in education other than for medical or
+  safety reasons (Article 5(1)(f)), and asks to inform the people who are exposed (Article 50(3)).
+- Accuracy by age, gender or skin tone was not measured. Check it on people like yours before you rely on it."""
+
+
+def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the results as rows of text, a header first: teacher, student, the student untaught, exported files.
+
+    Shares are in percent, sizes in megabytes (10^6 bytes). A part that `metrics` lacks has no row.
+    """
+    rows = [("model", "accuracy %", "balanced %", "macro-F1 %", "ECE %", "parameters", "MB")]
+    parameters = f"{metrics['parameters']:,}"
+    student = f"student {metrics['student']}"
+    teacher = metrics.get("teacher")
+    if teacher and metrics.get("teacher_test"):
+        size = f"{teacher['parameters']:,}" if teacher.get("parameters") else ""
+        rows.append((f"teacher {teacher['name']}", *_scores(metrics["teacher_test"]), size, ""))
+    rows.append((f"{student}, distilled" if teacher else student, *_scores(metrics["test"]), parameters, ""))
+    if metrics.get("baseline_test"):
+        rows.append((f"{student}, no teacher", *_scores(metrics["baseline_test"]), parameters, ""))
+    for exported in metrics.get("exported", {}).values():
+        rows.append((exported["file"], *_scores(exported["test"]), parameters, f"{exported['bytes'] / 1e6:.2f}"))
+    return rows
+
+
+def model_card(
+    metrics: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+    data: Mapping[str, Any],
+    command: str,
+    versions: Mapping[str, str],
+    hardware: str,
+    input_shape: tuple[int, int, int],
+    pictures: Sequence[str] = ("confusion.png", "curves.png"),
+) -> str:
+    """Return the model card, Markdown with a short YAML front matter as Hugging Face reads it.
+
+    Args:
+        metrics: the content of metrics.json; what it lacks is left out of the card.
+        config: option names and values of the run.
+        data: `name`, `fingerprint` and `counts`, {split: {class: number of images}}.
+        command: what to type to get this model again.
+        versions: package names and versions.
+        hardware: what the model was trained on, in words.
+        input_shape: (height, width, channels) of the model's input.
+        pictures: the names in PICTURES that lie beside the card.
+    """
+    sections = [
+        "---\nlibrary_name: keras\npipeline_tag: image-classification\ntags: [knowledge-distillation, litert]\n---",
+        _opening(metrics, config, data, input_shape),
+        "## Results",
+        _results(metrics),
+        *_subsets(metrics),
+        "### Recall by class",
+        _recalls(metrics),
+        *(f"![{PICTURES[name]}]({name})" for name in pictures),
+        *_usage(metrics, input_shape),
+        "## Intended use and limits",
+        *([_DATA_LIMITS[data["name"]]] if data["name"] in _DATA_LIMITS else []),
+        _LIMITS,
+        "## Data",
+        _data(data),
+        "## How it was made",
+        _making(metrics, config, command, versions, hardware),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _opening(metrics: Mapping[str, Any], config: Mapping[str, Any], data: Mapping[str, Any], shape: tuple) -> str:
+    height, width, channels = shape
+    teacher = metrics.get("teacher")
+    name = _text(metrics["student"])
+    by = f"distilled from {_text(teacher['name'])}" if teacher else "trained without a teacher"
+    test = metrics["test"]
+    return (
+        f"# Student {name}, {by}\n\n"
+        f"A classifier of {'RGB' if channels == 3 else 'gray'} images, {height}×{width} pixels, with "
+        f"{len(test['recall'])} classes and {metrics['parameters']:,} parameters, {by} on {_text(data['name'])}. "
+        f"It answers {_percent(test['accuracy'])} % of the {test['n']:,} test images right."
+    )
+
+
+def _results(metrics: Mapping[str, Any]) -> str:
+    header, *rows = summary_rows(metrics)
+    low, high = metrics["test"]["accuracy_interval"]
+    notes = [
+        f"{metrics['test']['n']:,} test images; 95 % interval of the student's accuracy: "
+        f"{_percent(low)} to {_percent(high)} %.",
+        "Balanced accuracy is the mean recall of the classes; ECE the expected calibration error (15 bins).",
+    ]
+    if "agreement" in metrics["test"]:
+        notes.append(f"Student and teacher agree on {_percent(metrics['test']['agreement'])} % of the test images.")
+    for exported in metrics.get("exported", {}).values():
+        if "max_logit_difference" in exported:
+            notes.append(
+                f"`{exported['file']}` differs from the Keras model by at most "
+                f"{exported['max_logit_difference']:.2g} in any logit."
+            )
+    return _table(header, [(_text(name), *cells) for name, *cells in rows]) + "\n\n" + "\n".join(notes)
+
+
+def _subsets(metrics: Mapping[str, Any]) -> list[str]:
+    parts = metrics.get("fer2013", {})
+    rows = [
+        (label, f"{parts[key]['n']:,}", *_scores(parts[key])) for key, label in _FER2013_SETS.items() if key in parts
+    ]
+    if not rows:
+        return []
+    header = ("the student on", "images", "accuracy %", "balanced %", "macro-F1 %", "ECE %")
+    return ["### FER2013's test sets", _table(header, rows)]
+
+
+def _recalls(metrics: Mapping[str, Any]) -> str:
+    columns = {"student": "test", "student, no teacher": "baseline_test", "teacher": "teacher_test"}
+    columns = {label: metrics[key]["recall"] for label, key in columns.items() if metrics.get(key)}
+    counts = [sum(row) for row in metrics["test"]["confusion"]]
+    rows = [
+        (_text(name), f"{n:,}", *(_percent(recall[name]) for recall in columns.values()))
+        for name, n in zip(metrics["test"]["recall"], counts, strict=True)
+    ]
+    return _table(("class", "test images", *(f"{label} %" for label in columns)), rows)
+
+
+def _usage(metrics: Mapping[str, Any], input_shape: tuple[int, int, int]) -> list[str]:
+    if not metrics.get("exported"):
+        return []
+    file = next(iter(metrics["exported"].values()))["file"]
+    text = (
+        "Give it pixels from 0 to 255, cropped to the subject as the training images are; normalisation is inside the "
+        "model. It returns logits, in the order of `labels.txt`; their softmax gives probabilities. "
+        "`pip install ai-edge-litert pillow`, then:"
+    )
+    return ["## Use", text, _fenced(usage_snippet(file, input_shape), "python")]
+
+
+def usage_snippet(file: str, input_shape: tuple[int, int, int]) -> str:
+    """Return Python code that runs a .tflite classifier of `input_shape` on `image.png` with LiteRT alone."""
+    height, width, channels = input_shape
+    return f"""\
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+names = open("labels.txt", encoding="utf-8").read().splitlines()
+model = Interpreter({file!r})
+model.allocate_tensors()
+pixels, answer = model.get_input_details()[0], model.get_output_details()[0]
+image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}))
+model.set_tensor(pixels["index"], np.asarray(image, pixels["dtype"]).reshape(pixels["shape"]))
+model.invoke()
+logits = model.get_tensor(answer["index"])[0]
+probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+print(names[logits.argmax()], f"{{probabilities.max():.0%}}")"""
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    counts = data["counts"]
+    classes = list(dict.fromkeys(name for split in counts.values() for name in split))
+    rows = [(_text(name), *(f"{split.get(name, 0):,}" for split in counts.values())) for name in classes]
+    rows.append(("all", *(f"{sum(split.values()):,}" for split in counts.values())))
+    text = f"{_text(data['name'])}, fingerprint `{data['fingerprint']}`."
+    return text + "\n\n" + _table(("class", *counts), rows)
+
+
+def _making(
+    metrics: Mapping[str, Any], config: Mapping[str, Any], command: str, versions: Mapping[str, str], hardware: str
+) -> str:
+    settings = ", ".join(f"{key} {config[key]}" for key in _SETTINGS if config.get(key) is not None)
+    time = f" in {_duration(metrics['train_seconds'])}" if metrics.get("train_seconds") else ""
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    lines = [
+        f"Trained{time} on {_text(hardware)} with {_text(packages)}.",
+        f"Settings: {_text(settings)}; `config.toml` has all of them.",
+    ]
+    return _fenced(command, "sh") + "\n\n" + "\n".join(lines)
+
+
+def _scores(part: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(_percent(part[key]) for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece"))
+
+
+def _percent(share: float | None) -> str:
+    return "no images" if share is None else f"{100 * share:.2f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in header[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
+
+
+def _text(text: str) -> str:
+    """Escape what Markdown and HTML would read as their own."""
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
+
+
+def _fenced(code: str, language: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{code}\n{fence}"
