@@ -1,0 +1,150 @@
+"""Models as files for apps; one module a format, found by its name.
+
+A format's module has
+
+    SUFFIX          what the path must end in ("" for a folder)
+    TOLERANCE       the largest difference from Keras allowed, as a share of the spread of Keras' outputs
+    NEEDS_SAMPLES   whether the conversion is calibrated on images
+    IO              the profiles of input and output that it offers, of "float", "app" and "int8"
+    write(serving, path, images)  write the file; `images` is float32 (N, H, W, C) or None
+    run(path, images)             the file's outputs by name for the same images, float32 (N, ...)
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_kd import litert
+from keras_kd.datasets import Samples
+from keras_kd.errors import ExportError, OutputError
+from keras_kd.files import written_whole
+from keras_kd.images import fitted
+
+if TYPE_CHECKING:
+    import keras
+
+CALIBRATION_IMAGES = 500
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written.
+
+    Attributes:
+        path: the file or folder.
+        format: the format's name.
+        bytes: the size on disk.
+        max_difference: the largest difference from Keras' outputs, as a share of their spread.
+        operators: how often each operator stands in the file; empty for forms other than `.tflite`.
+    """
+
+    path: Path
+    format: str
+    bytes: int
+    max_difference: float
+    operators: Counter[str]
+
+
+def names() -> list[str]:
+    """Return the names of all formats, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def find(format: str) -> ModuleType:
+    """Return the module of a format.
+
+    Raises:
+        ExportError: there is no such format.
+    """
+    if format not in names():
+        raise ExportError(f"Unknown format {format!r}: expected one of {', '.join(names())}.")
+    return importlib.import_module(f"{__name__}.{format}")
+
+
+def export(
+    model: keras.Model,
+    path: str | Path,
+    format: str = "dynamic",
+    samples: Samples | np.ndarray | None = None,
+    io: str = "float",
+    class_names: tuple[str, ...] | None = None,
+    app_input: tuple[int, int, int] = (48, 48, 1),
+) -> ExportReport:
+    """Convert a Keras model to a file, check the file on its own runtime against Keras, then put it in place.
+
+    The model is rebuilt in float32, without taps that can't matter (see `compact`), for one image of
+    fixed size; its input is named `image`, its output `logits` or, where it has several, as its heads.
+
+    Args:
+        model: takes pixels 0..255 of fixed shape (H, W, C), returns logits (classes,) or a dict of heads.
+        path: where to write.
+        format: one of names().
+        samples: images of the training data, uint8 (N, H, W, C) or Samples, of any size: they calibrate the
+            formats that need it, and are what file and Keras are compared on (random pixels without them).
+        io: "float": pixels 0..255 as float32 in, logits out. "app": uint8 pixels of shape `app_input` in,
+            probabilities out; resize, gray to RGB and softmax are in the file. "int8": both quantised.
+        class_names: the labels; checked against the output.
+        app_input: (H, W, C) of the image that io="app" takes; C is 1 (gray) or 3 (RGB).
+
+    Raises:
+        ExportError: the model, the format or the samples don't fit, or the file failed its checks.
+        OutputError: the file can't be written.
+    """
+    module = find(format)
+    path = Path(path)
+    _check_request(module, format, path, io, samples)
+    # TensorFlow takes seconds to import: not before the request is known to make sense.
+    from keras_kd.exporters import _comparison, _model, _serving
+
+    _model.check(model, class_names)
+    reference = _model.in_float32(model)
+    serving = _serving.Serving(_model.compacted(reference), io, app_input)
+    images = None if samples is None else _images(samples, serving.input_shape)
+    with written_whole(path) as temporary:
+        module.write(serving, temporary, images)
+        difference = _comparison.difference(reference, serving, images, lambda batch: module.run(temporary, batch))
+        if not difference <= module.TOLERANCE:
+            raise ExportError(
+                f"The {format} file differs from Keras by {difference:.2g} of the outputs' spread, more than the "
+                f"{module.TOLERANCE:.2g} allowed: try the format float32, or samples that are more like real use."
+            )
+    operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
+    return ExportReport(path, format, path.stat().st_size, difference, operators)
+
+
+def _check_request(module: ModuleType, format: str, path: Path, io: str, samples: Samples | np.ndarray | None) -> None:
+    if path.suffix != module.SUFFIX:
+        raise ExportError(f"The format {format} is written to paths ending in {module.SUFFIX!r}. Received: {path}.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: choose the path of a file.")
+    if io not in module.IO:
+        raise ExportError(f"The format {format} offers io={' or '.join(map(repr, module.IO))}. Received: io={io!r}.")
+    if samples is None and module.NEEDS_SAMPLES:
+        raise ExportError(f"The format {format} is calibrated on images: give samples of the training data.")
+    if samples is not None and not len(samples):
+        raise ExportError("There are no images among the samples: give some of the training data.")
+
+
+def _images(samples: Samples | np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return at most CALIBRATION_IMAGES of the samples, spread evenly, as (N, *shape)."""
+    images = samples if isinstance(samples, np.ndarray) else samples.images
+    if not isinstance(samples, np.ndarray) and len(np.unique(samples.hard_labels)) == 1:
+        warnings.warn("All samples are of one class: ranges calibrated on them may not fit the others.", stacklevel=3)
+    rows = np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(int)
+    images = images[rows]
+    if images.min() < 0 or images.max() > 255 or images.max() <= 1:
+        warnings.warn(
+            f"The samples lie in {images.min():g}..{images.max():g}, but the model takes pixels 0..255: "
+            "give them as they are before any normalisation.",
+            stacklevel=3,
+        )
+    return images if images.shape[1:] == shape else fitted(images, shape)

@@ -1,0 +1,86 @@
+"""What a Keras model must be to become a file, and its float32 form."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from keras_kd.compaction import compact
+from keras_kd.errors import ExportError
+
+# Functional has no public name.
+_GRAPHS = (keras.Sequential, keras.src.models.Functional)
+
+
+def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
+    """Refuse what no format can hold: several inputs, open shapes, NaN weights, labels of another number.
+
+    Raises:
+        ExportError: one of these.
+    """
+    inputs = model.inputs or []
+    if len(inputs) != 1:
+        raise ExportError(f"{model.name} has {len(inputs)} inputs: only models of one image input can be exported.")
+    shape = inputs[0].shape[1:]
+    if len(shape) != 3 or None in shape:
+        raise ExportError(
+            f"{model.name} takes inputs of shape {shape}: build it for images of one fixed size, e.g. (64, 64, 3)."
+        )
+    for weight in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise ExportError(f"{weight.path} of {model.name} holds NaN or infinite values: train the model again.")
+    outputs = keras.tree.flatten(model.outputs)
+    if class_names is not None and len(outputs) == 1 and outputs[0].shape[-1] != len(class_names):
+        raise ExportError(
+            f"{len(class_names)} class names were given for the {outputs[0].shape[-1]} outputs of {model.name}: "
+            "give one for each, in the order of the outputs."
+        )
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Return a copy of the model whose layers compute in float32; the model itself where they all do already.
+
+    Mixed precision would become Flex operators, which LiteRT refuses.
+
+    Raises:
+        ExportError: a model with layers of other precision is no Functional or Sequential model.
+    """
+    if all(layer.dtype_policy.name == "float32" for layer in model._flatten_layers(include_self=False)):
+        return model
+    if not isinstance(model, _GRAPHS):
+        raise ExportError(f"{model.name} mixes precisions and can't be rebuilt: build it with the policy float32.")
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")  # for layers that make others inside
+    try:
+        copy = keras.models.clone_model(model, clone_function=_float32_layer)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _float32_layer(layer: keras.Layer) -> keras.Layer:
+    if isinstance(layer, _GRAPHS):
+        return keras.models.clone_model(layer, clone_function=_float32_layer)
+    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+
+def compacted(model: keras.Model) -> keras.Model:
+    """Return the model without taps that can't matter; a subclassed model as it is."""
+    return compact(model) if isinstance(model, _GRAPHS) else model
+
+
+def output_names(model: keras.Model) -> list[str]:
+    """Return `logits` (or `probabilities`, after a softmax) for one output, else the names of the heads."""
+    if isinstance(model.output, dict):
+        return list(model.output)
+    if len(model.outputs) > 1:
+        return list(model.output_names)
+    return ["probabilities" if ends_in_softmax(model) else "logits"]
+
+
+def ends_in_softmax(model: keras.Model) -> bool:
+    """Whether the model's only output is a softmax already."""
+    layer = model.outputs[0]._keras_history.operation
+    activation = getattr(layer, "activation", None)
+    return isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax

@@ -1,0 +1,63 @@
+"""What all `.tflite` formats share: conversion from a SavedModel, the check of the operators, a run on LiteRT."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_kd import litert
+from keras_kd.errors import ExportError
+from keras_kd.exporters._serving import Serving
+from keras_kd.quiet import native_output_hidden
+
+
+def write(serving: Serving, path: Path, configure: Callable[[tf.lite.TFLiteConverter], None]) -> None:
+    """Convert and write; `configure` sets what makes the format.
+
+    Raises:
+        ExportError: the converter refuses, or the file holds operators that plain LiteRT lacks.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # From a SavedModel alone: converting a concrete function gives NaN, a Keras model an open batch size.
+        serving.write_saved_model(folder)
+        try:
+            with native_output_hidden():
+                converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+                configure(converter)
+                content = converter.convert()
+        except Exception as error:  # the converter's own exceptions have no public name
+            raise ExportError(
+                f"{serving.model.name} can't be converted to LiteRT ({str(error).strip().splitlines()[0]}): "
+                "replace the layer by one that LiteRT knows, or export as saved_model."
+            ) from error
+    path.write_bytes(content)
+    foreign = litert.custom_or_flex(path)
+    if foreign:
+        raise ExportError(
+            f"{serving.model.name} needs operators that LiteRT has not built in ({', '.join(sorted(foreign))}): "
+            "replace the layers that make them, or export as saved_model."
+        )
+
+
+def calibrate(converter: tf.lite.TFLiteConverter, serving: Serving, images: np.ndarray) -> None:
+    """Quantise weights and activations to int8, with ranges between the extremes seen on the images."""
+    as_input = images.astype(serving.input_dtype.as_numpy_dtype)
+
+    def calibration() -> Iterator[list[np.ndarray]]:
+        yield from ([image[None]] for image in as_input)
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = calibration
+    if serving.io == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+
+
+def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the file's outputs by name on LiteRT, float32 (N, ...)."""
+    return litert.LiteRTModel(path).predict_heads(images)

@@ -1,0 +1,148 @@
+"""Running and inspecting `.tflite` files on LiteRT, as an app does: one image at a time, without TensorFlow."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_kd.errors import ModelError
+from keras_kd.quiet import native_output_hidden
+
+_OPERATOR_NAMES = {number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+_VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
+
+
+class LiteRTModel:
+    """A `.tflite` image classifier or regressor on LiteRT's CPU kernels.
+
+    Args:
+        path: the file; it needs one image input of fixed shape (1, H, W, C).
+        threads: CPU threads to compute with.
+
+    Attributes:
+        input_shape: (H, W, C).
+        input_dtype: numpy dtype of the input tensor: float32, uint8 or int8.
+        output_shapes: the shape of each output without the batch axis, by its name.
+
+    Raises:
+        ModelError: the file is missing, damaged, no `.tflite`, or of another form than above.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1):
+        self.path = Path(path)
+        content = _content(self.path)
+        try:
+            with native_output_hidden():
+                self._interpreter = Interpreter(model_content=content, num_threads=threads)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"{path} can't be loaded by LiteRT ({_first_line(error)}): export it again with built-in ops only."
+            ) from error
+        inputs, self._outputs = self._tensors()
+        if len(inputs) != 1 or len(inputs[0]["shape_signature"]) != 4 or (inputs[0]["shape_signature"] < 1).any():
+            shapes = [tuple(int(size) for size in tensor["shape_signature"]) for tensor in inputs]
+            raise ModelError(f"{path} takes inputs of shapes {shapes}: expected one image of fixed shape (1, H, W, C).")
+        self._input = inputs[0]
+        self.input_shape = tuple(int(size) for size in self._input["shape"][1:])
+        self.input_dtype = np.dtype(self._input["dtype"])
+        self.output_shapes = {name: tuple(map(int, tensor["shape"][1:])) for name, tensor in self._outputs.items()}
+
+    def predict_heads(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Return every output by its name as float32 (N, ...) for images (N, H, W, C) with pixels 0..255.
+
+        Raises:
+            ModelError: the images' shape is not the model's.
+        """
+        if images.shape[1:] != self.input_shape:
+            raise ModelError(
+                f"{self.path} takes images of shape {self.input_shape}, received {images.shape[1:]}: resize them first."
+            )
+        results = {name: np.empty((len(images), *shape), np.float32) for name, shape in self.output_shapes.items()}
+        for row, image in enumerate(images):
+            self._interpreter.set_tensor(self._input["index"], _quantised(image[None], self._input))
+            self._interpreter.invoke()
+            for name, tensor in self._outputs.items():
+                results[name][row] = _dequantised(self._interpreter.get_tensor(tensor["index"])[0], tensor)
+        return results
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the only output as float32 (N, classes) for images (N, H, W, C) with pixels 0..255.
+
+        Raises:
+            ModelError: the images' shape is not the model's, or it has several outputs.
+        """
+        if len(self.output_shapes) != 1:
+            raise ModelError(f"{self.path} has several outputs ({', '.join(self.output_shapes)}): use predict_heads.")
+        return next(iter(self.predict_heads(images).values()))
+
+    def _tensors(self) -> tuple[list[dict], dict[str, dict]]:
+        """Return the details of the inputs, and of the outputs by their signature's (or else own) names."""
+        if self._interpreter.get_signature_list():
+            runner = self._interpreter.get_signature_runner(next(iter(self._interpreter.get_signature_list())))
+            return list(runner.get_input_details().values()), runner.get_output_details()
+        outputs = self._interpreter.get_output_details()
+        return self._interpreter.get_input_details(), {tensor["name"]: tensor for tensor in outputs}
+
+
+def operators(path: str | Path) -> Counter[str]:
+    """Count the operators of a `.tflite` file by name, e.g. CONV_2D; a custom one is `CUSTOM:name`.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
+    """
+    content = _content(Path(path))
+    counts = Counter()
+    try:
+        model = schema.Model.GetRootAs(content, 0)
+        names = [_operator_name(model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())]
+        for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+            counts.update(names[graph.Operators(i).OpcodeIndex()] for i in range(graph.OperatorsLength()))
+    except (ValueError, IndexError, TypeError, AttributeError, OverflowError, struct.error) as error:
+        raise ModelError(f"{path} is a damaged .tflite file: copy or export it again.") from error
+    return counts
+
+
+def custom_or_flex(path: str | Path) -> list[str]:
+    """Return the operators of a `.tflite` file that plain LiteRT has no kernel for, and those that keep state."""
+    return [name for name in operators(path) if name.startswith(("CUSTOM:", "UNKNOWN:")) or name in _VARIABLE_OPERATORS]
+
+
+def _operator_name(code: schema.OperatorCode) -> str:
+    # Numbers up to 127 stand in the old field of one byte, later ones in the new field.
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    if number == schema.BuiltinOperator.CUSTOM:
+        return f"CUSTOM:{(code.CustomCode() or b'').decode(errors='replace')}"
+    return _OPERATOR_NAMES.get(number, f"UNKNOWN:{number}")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} can't be read ({error.strerror}): check the path.") from error
+    if content[4:8] != b"TFL3":
+        raise ModelError(f"{path} is no .tflite file (it lacks the mark TFL3): give a file that `kerakd export` wrote.")
+    return content
+
+
+def _quantised(image: np.ndarray, tensor: dict) -> np.ndarray:
+    scale, zero_point = tensor["quantization"]
+    if scale == 0:
+        return image.astype(tensor["dtype"])
+    limits = np.iinfo(tensor["dtype"])
+    return np.clip(np.round(image / scale) + zero_point, limits.min, limits.max).astype(tensor["dtype"])
+
+
+def _dequantised(values: np.ndarray, tensor: dict) -> np.ndarray:
+    scale, zero_point = tensor["quantization"]
+    return values if scale == 0 else (values.astype(np.float32) - zero_point) * np.float32(scale)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
