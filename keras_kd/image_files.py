@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from keras_kd import images
 from keras_kd.errors import DataError
@@ -49,7 +50,7 @@ def read(paths: Sequence[Path], shape: tuple[int, int, int], skip_bad_rows: bool
     """Read files and fit each to `shape` (height, width, channels).
 
     Raises:
-        DataError: a file is no image (missing, empty, broken), unless `skip_bad_rows`; the message names it.
+        DataError: a file is no image (missing, empty, broken), unless `skip_bad_rows`; or none is.
     """
     fitted = np.empty((len(paths), *shape), np.uint8)
     kept = np.zeros(len(paths), bool)
@@ -66,7 +67,22 @@ def read(paths: Sequence[Path], shape: tuple[int, int, int], skip_bad_rows: bool
         fitted[row] = images.fitted(picture[None], shape)[0]
         sizes[row] = picture.shape[:2]
         kept[row] = True
+    if not kept.any():
+        raise DataError(f"None of the {len(paths)} images can be read; the first problem: {''.join(skipped[:1])}")
     return Pictures(fitted[kept], kept, sizes[kept], tuple(skipped))
+
+
+def all_gray(paths: Iterable[Path]) -> bool:
+    """Whether no file holds colours, told by their headers; unreadable files count as gray, `read` reports them."""
+    return all(_mode(path) in (*images.GRAY_MODES, None) for path in paths)
+
+
+def _mode(path: Path) -> str | None:
+    try:
+        with Image.open(path) as image:
+            return image.mode
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def _hidden(path: Path) -> bool:

@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from keras_kd.errors import DataError
 
 MAX_PIXELS = 50_000_000
+GRAY_MODES = ("1", "L", "I", "I;16", "F", "LA")
 
 
 def read(path: str | Path) -> np.ndarray:
@@ -28,7 +29,7 @@ def read(path: str | Path) -> np.ndarray:
                     f"{path} is declared {image.width}x{image.height}, more than {MAX_PIXELS} pixels: "
                     "scale it down or leave it out."
                 )
-            gray = image.mode in ("1", "L", "I", "I;16", "F", "LA")
+            gray = image.mode in GRAY_MODES
             pixels = np.asarray(image.convert("L" if gray else "RGB"))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: check the path.") from error

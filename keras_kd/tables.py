@@ -10,14 +10,11 @@ from keras_kd.errors import DataError
 
 
 def header(path: str | Path) -> list[str]:
-    """Return a csv file's column names, lower case and without blanks around them; empty for an empty file.
-
-    Raises:
-        DataError: the file can't be read as UTF-8 text.
-    """
-    for _, fields in _lines(path):
-        return _names(fields)
-    return []
+    """Return a csv file's column names, lower case and without blanks around them; [] if empty or unreadable."""
+    try:
+        return _names(next(_lines(path), (1, []))[1])
+    except DataError:
+        return []
 
 
 def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -4,7 +4,8 @@ A data set's module has
 
     matches(path) -> bool                       whether the file or folder looks like this data set
     load(path, split, skip_bad_rows) -> Samples
-    COUNTS (optional)                           published images per split and class, checked by `inspect`
+    COUNTS (optional)                           published images per split and class, checked by `inspect`;
+                                                without "validation" those of "train" include what is held out of it
     subsets(train, validation, test) (optional) named test sets that the field reports, as masks
 """
 
@@ -32,7 +33,7 @@ class Samples:
         images: uint8 (N, H, W, C), C 1 (gray) or 3 (RGB).
         labels: int64 (N,) class numbers, or float32 (N, classes) shares of votes that sum to 1.
         class_names: the name of each class number.
-        values: continuous targets by name, each float32 (N,), e.g. valence and arousal in -1..1; None where there are none.
+        values: continuous targets by name, each float32 (N,), e.g. valence and arousal in -1..1; None without any.
         skipped: one line for every row left out by `skip_bad_rows`.
         sizes: int64 (N, 2), height and width on disk before resizing; None where drawn.
     """
@@ -102,5 +103,10 @@ def load(path_or_name: str | Path, split: str, skip_bad_rows: bool = False) -> S
     """
     if split not in SPLITS:
         raise DataError(f"Unknown split {split!r}: expected one of {', '.join(SPLITS)}.")
-    module, path = find(path_or_name)
-    return module.load(path, split, skip_bad_rows)
+    try:
+        module, path = find(path_or_name)
+        return module.load(path, split, skip_bad_rows)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename} can't be read ({error.strerror}): check the path and its permissions."
+        ) from error
