@@ -19,6 +19,7 @@ _REASONS = {
     errno.EDQUOT: "the disk quota is used up: free some space or choose another folder",
     errno.EACCES: "writing there is not permitted: choose another folder or change its permissions",
     errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EEXIST: "part of the path is a file, not a folder: choose another path",
     errno.ENOTDIR: "part of the path is a file, not a folder: choose another path",
 }
 

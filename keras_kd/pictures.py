@@ -52,12 +52,12 @@ def confusion_picture(
     with _drawn(path, side + 2, side + 1.5) as figure:
         axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        for row, column in np.argwhere(counts):
+        for row, column in np.argwhere(counts).tolist():
             share = shares[row, column]
             text = f"{100 * share:.0f}{'' if many else ' %'}\n{counts[row, column]}"
             colour = "white" if share > 0.55 else "black"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=6.5 if many else 9.5)
-        for row in np.flatnonzero(totals == 0):
+        for row in np.flatnonzero(totals == 0).tolist():
             axes.text((len(counts) - 1) / 2, row, "no images", ha="center", va="center", color=GRAY)
         _name_classes(axes, class_names, totals)
         axes.set_title(title, parse_math=False, fontsize=18 if many else 12, wrap=True)
@@ -142,9 +142,9 @@ def _drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
 def _name_classes(axes: Axes, class_names: Sequence[str], totals: np.ndarray) -> None:
     names = [name if len(name) <= 20 else f"{name[:19]}…" for name in class_names]
     slanted = len(names) > 12 or max(map(len, names)) > 8
-    turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    turn, side = (45, "right") if slanted else (0, "center")
     # A class may be called $x$: that is no formula.
-    axes.set_xticks(range(len(names)), names, parse_math=False, **turn)
+    axes.set_xticks(range(len(names)), names, parse_math=False, rotation=turn, ha=side, rotation_mode="anchor")
     axes.set_yticks(
         range(len(names)), [f"{name} ({n})" for name, n in zip(names, totals, strict=True)], parse_math=False
     )
@@ -169,5 +169,5 @@ def _mark_accuracies(axes: Axes, history: pd.DataFrame, teacher_accuracy: float 
     axes.yaxis.set_major_formatter(_percent)
 
 
-def _percent(share: float, _position: int) -> str:
+def _percent(share: float, _position: float) -> str:
     return f"{100 * share:g} %"

@@ -24,6 +24,7 @@ _FER2013_SETS = {
 
 _DATA_LIMITS = {
     "faces": "The images are drawn. The scores show that training and export work; they say nothing about real faces.",
+    "folder": "The classes are those of a folder of images. What follows holds if they are people's expressions.",
     "fer2013": "FER2013's labels are noisy: they equal the majority of FER+'s ten votes for 62.6 % of the images. "
     "288 of its 3,589 PrivateTest images are exact copies of training images. "
     "It has no clear licence to redistribute its images.",
@@ -44,7 +45,7 @@ def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
     Shares are in percent, sizes in megabytes (10^6 bytes). A part that `metrics` lacks has no row.
     """
-    rows = [("model", "accuracy %", "balanced %", "macro-F1 %", "ECE %", "parameters", "MB")]
+    rows: list[tuple[str, ...]] = [("model", "accuracy %", "balanced %", "macro-F1 %", "ECE %", "parameters", "MB")]
     parameters = f"{metrics['parameters']:,}"
     student = f"student {metrics['student']}"
     teacher = metrics.get("teacher")
@@ -54,7 +55,7 @@ def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows.append((f"{student}, distilled" if teacher else student, *_scores(metrics["test"]), parameters, ""))
     if metrics.get("baseline_test"):
         rows.append((f"{student}, no teacher", *_scores(metrics["baseline_test"]), parameters, ""))
-    for exported in metrics.get("exported", {}).values():
+    for exported in (metrics.get("exported") or {}).values():
         rows.append((exported["file"], *_scores(exported["test"]), parameters, f"{exported['bytes'] / 1e6:.2f}"))
     return rows
 
@@ -84,7 +85,7 @@ def model_card(
     """
     sections = [
         "---\nlibrary_name: keras\npipeline_tag: image-classification\ntags: [knowledge-distillation, litert]\n---",
-        _opening(metrics, config, data, input_shape),
+        _opening(metrics, data, input_shape),
         "## Results",
         _results(metrics),
         *_subsets(metrics),
@@ -93,8 +94,7 @@ def model_card(
         *(f"![{PICTURES[name]}]({name})" for name in pictures),
         *_usage(metrics, input_shape),
         "## Intended use and limits",
-        *([_DATA_LIMITS[data["name"]]] if data["name"] in _DATA_LIMITS else []),
-        _LIMITS,
+        *_limits(data["name"]),
         "## Data",
         _data(data),
         "## How it was made",
@@ -103,8 +103,8 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _opening(metrics: Mapping[str, Any], config: Mapping[str, Any], data: Mapping[str, Any], shape: tuple) -> str:
-    height, width, channels = shape
+def _opening(metrics: Mapping[str, Any], data: Mapping[str, Any], input_shape: tuple[int, int, int]) -> str:
+    height, width, channels = input_shape
     teacher = metrics.get("teacher")
     name = _text(metrics["student"])
     by = f"distilled from {_text(teacher['name'])}" if teacher else "trained without a teacher"
@@ -125,9 +125,13 @@ def _results(metrics: Mapping[str, Any]) -> str:
         f"{_percent(low)} to {_percent(high)} %.",
         "Balanced accuracy is the mean recall of the classes; ECE the expected calibration error (15 bins).",
     ]
+    if metrics.get("baseline_test"):
+        notes.append(
+            "“No teacher” is the same student on the same data with the same budget, learning the labels alone."
+        )
     if "agreement" in metrics["test"]:
         notes.append(f"Student and teacher agree on {_percent(metrics['test']['agreement'])} % of the test images.")
-    for exported in metrics.get("exported", {}).values():
+    for exported in (metrics.get("exported") or {}).values():
         if "max_logit_difference" in exported:
             notes.append(
                 f"`{exported['file']}` differs from the Keras model by at most "
@@ -137,7 +141,7 @@ def _results(metrics: Mapping[str, Any]) -> str:
 
 
 def _subsets(metrics: Mapping[str, Any]) -> list[str]:
-    parts = metrics.get("fer2013", {})
+    parts = metrics.get("fer2013") or {}
     rows = [
         (label, f"{parts[key]['n']:,}", *_scores(parts[key])) for key, label in _FER2013_SETS.items() if key in parts
     ]
@@ -148,8 +152,8 @@ def _subsets(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _recalls(metrics: Mapping[str, Any]) -> str:
-    columns = {"student": "test", "student, no teacher": "baseline_test", "teacher": "teacher_test"}
-    columns = {label: metrics[key]["recall"] for label, key in columns.items() if metrics.get(key)}
+    parts = {"student": "test", "student, no teacher": "baseline_test", "teacher": "teacher_test"}
+    columns = {label: metrics[key]["recall"] for label, key in parts.items() if metrics.get(key)}
     counts = [sum(row) for row in metrics["test"]["confusion"]]
     rows = [
         (_text(name), f"{n:,}", *(_percent(recall[name]) for recall in columns.values()))
@@ -182,12 +186,17 @@ names = open("labels.txt", encoding="utf-8").read().splitlines()
 model = Interpreter({file!r})
 model.allocate_tensors()
 pixels, answer = model.get_input_details()[0], model.get_output_details()[0]
-image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}))
+image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}), Image.BILINEAR)
 model.set_tensor(pixels["index"], np.asarray(image, pixels["dtype"]).reshape(pixels["shape"]))
 model.invoke()
 logits = model.get_tensor(answer["index"])[0]
-probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-print(names[logits.argmax()], f"{{probabilities.max():.0%}}")"""
+probabilities = np.exp(logits - logits.max())
+probabilities /= probabilities.sum()
+print(names[probabilities.argmax()], f"{{probabilities.max():.0%}}")"""
+
+
+def _limits(data_name: str) -> list[str]:
+    return [_DATA_LIMITS[data_name], _LIMITS] if data_name in _DATA_LIMITS else [_LIMITS]
 
 
 def _data(data: Mapping[str, Any]) -> str:
@@ -195,7 +204,7 @@ def _data(data: Mapping[str, Any]) -> str:
     classes = list(dict.fromkeys(name for split in counts.values() for name in split))
     rows = [(_text(name), *(f"{split.get(name, 0):,}" for split in counts.values())) for name in classes]
     rows.append(("all", *(f"{sum(split.values()):,}" for split in counts.values())))
-    text = f"{_text(data['name'])}, fingerprint `{data['fingerprint']}`."
+    text = f"Data set {_text(data['name'])}, fingerprint `{data['fingerprint']}`."
     return text + "\n\n" + _table(("class", *counts), rows)
 
 
@@ -235,7 +244,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _text(text: str) -> str:
     """Escape what Markdown and HTML would read as their own."""
-    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
+    escaped = html.escape(" ".join(str(text).split()), quote=False)
+    # An underscore within a word is no markup.
+    return re.sub(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", escaped)
 
 
 def _fenced(code: str, language: str) -> str:
