@@ -48,8 +48,10 @@ def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
     resized = np.empty((len(images), height, width, images.shape[3]), np.uint8)
     for source, target in zip(images, resized, strict=True):
         picture = Image.fromarray(source if source.shape[2] == 3 else source[:, :, 0])
-        pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
-        target[:] = pixels.reshape(target.shape)
+        # Rows first: left to itself, Pillow 13 and later may begin with the columns, which rounds otherwise.
+        picture = picture.resize((width, picture.height), Image.Resampling.BILINEAR)
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        target[:] = np.asarray(picture).reshape(target.shape)
     return resized
 
 
