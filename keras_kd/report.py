@@ -137,7 +137,11 @@ def _results(metrics: Mapping[str, Any]) -> str:
                 f"`{exported['file']}` differs from the Keras model by at most "
                 f"{exported['max_logit_difference']:.2g} in any logit."
             )
-    return _table(header, [(_text(name), *cells) for name, *cells in rows]) + "\n\n" + "\n".join(notes)
+    return (
+        _table(header, [(_text(name), *cells) for name, *cells in rows])
+        + "\n\n"
+        + "\n".join(f"- {note}" for note in notes)
+    )
 
 
 def _subsets(metrics: Mapping[str, Any]) -> list[str]:
@@ -183,7 +187,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 names = open("labels.txt", encoding="utf-8").read().splitlines()
-model = Interpreter({file!r})
+model = Interpreter("{file}")
 model.allocate_tensors()
 pixels, answer = model.get_input_details()[0], model.get_output_details()[0]
 image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}), Image.BILINEAR)
@@ -218,6 +222,8 @@ def _making(
         f"Trained{time} on {_text(hardware)} with {_text(packages)}.",
         f"Settings: {_text(settings)}; `config.toml` has all of them.",
     ]
+    if metrics.get("teacher"):
+        lines.append("Alpha weighs the labels, beta (1 − alpha unless given) the teacher's softened answers.")
     return _fenced(command, "sh") + "\n\n" + "\n".join(lines)
 
 

@@ -84,10 +84,10 @@ def test_an_absent_class_has_no_recall_and_no_part_in_the_averages() -> None:
 
 
 def test_shares_of_votes_count_by_their_majority_and_wholly_in_the_likelihood() -> None:
-    logits = np.log([[0.5, 0.5], [0.9, 0.1]])
-    shares = np.array([[0.2, 0.8], [1.0, 0.0]], np.float32)
+    logits = np.log([[0.5, 0.5], [0.1, 0.9]])
+    shares = np.array([[0.2, 0.8], [0.0, 1.0]], np.float32)
     result = metrics.classification(logits, shares, "ab")
-    assert result["confusion"] == [[1, 0], [1, 0]]
+    assert result["confusion"] == [[0, 0], [1, 1]]
     assert result["nll"] == pytest.approx((np.log(2) - np.log(0.9)) / 2)
 
 

@@ -54,7 +54,7 @@ def test_confusion_is_shaded_by_the_share_of_the_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "class_names",
-    [["no", "yes"], EXPRESSIONS, [f"class {i}" for i in range(40)], ["<script>", "$x$ $\\frac", "a|b", "long " * 20]],
+    [["no", "yes"], EXPRESSIONS, [f"class {i}" for i in range(40)], ["<script>", "$x$ $\\frac$", "a|b", "long " * 20]],
     ids=["2", "7", "40", "odd"],
 )
 def test_no_label_is_clipped(tmp_path: Path, class_names: list[str]) -> None:

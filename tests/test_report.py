@@ -152,8 +152,8 @@ def test_limits_fit_the_data() -> None:
 
 
 def test_a_command_with_backticks_stays_code() -> None:
-    page = _html(_card(METRICS, command="kerakd distill --data ```x```\n# no heading"))
-    assert "--data ```x```\n# no heading\n</code></pre>" in page
+    page = _html(_card(METRICS, command="kerakd distill\n```\n# no heading"))
+    assert "kerakd distill\n```\n# no heading\n</code></pre>" in page
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(59.4, "59 s"), (125, "2 min 5 s"), (3599.9, "1 h 0 min")])
@@ -183,6 +183,7 @@ def test_the_snippet_on_the_card_runs_a_real_file(tmp_path: Path, channels: int,
     metrics = copy.deepcopy(METRICS)
     metrics["exported"]["float32"]["file"] = "student_x.tflite"
     code = re.search(r"```python\n(.*?)```", _card(metrics, input_shape=(8, 12, channels)), re.S)
+    assert "resize((12, 8), Image.BILINEAR)" in code[1]  # Pillow takes (width, height)
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(
         [sys.executable, "-c", code[1]], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
