@@ -7,6 +7,7 @@ and with any further columns; `icml_face_data.csv`, whose names begin with a bla
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
     """
     pixels, labels, rows, usages, skipped = [], [], [], [], []
     with warnings.catch_warnings():
-        # numpy only warns where text is no number.
+        # Older numpy only warns where text is no number.
         warnings.simplefilter("error", DeprecationWarning)
         for row, (line, (emotion, text, usage)) in enumerate(tables.rows(path, COLUMNS)):
             usages.append(usage.strip())
@@ -99,7 +100,7 @@ def _pixels(text: str) -> np.ndarray:
     """Return uint8 (2304,); raise ValueError, saying what is wrong."""
     try:
         values = np.fromstring(text, np.int64, sep=" ")
-    except DeprecationWarning:
+    except (DeprecationWarning, ValueError):
         raise ValueError(f"pixels hold {_not_a_number(text)!r}, expected whole numbers 0 to 255") from None
     if len(values) != SIDE * SIDE:
         raise ValueError(f"{len(values)} pixels, expected {SIDE * SIDE}")
@@ -110,4 +111,4 @@ def _pixels(text: str) -> np.ndarray:
 
 
 def _not_a_number(text: str) -> str:
-    return next((word[:20] for word in text.split() if not word.lstrip("+-").isdecimal()), text[:20])
+    return next((word[:20] for word in text.split() if not re.fullmatch(r"[+-]?[0-9]+", word)), text[:20])
