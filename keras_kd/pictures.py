@@ -71,7 +71,7 @@ def curves_picture(path: str | Path, history: pd.DataFrame, teacher_accuracy: fl
 
     Args:
         path: where the picture goes; a picture there is replaced.
-        history: one row an epoch, with `epoch` and any of `accuracy`, `val_accuracy`, `loss`, `val_loss`,
+        history: one row an epoch, at least one, with `epoch` and any of `accuracy`, `val_accuracy`, `loss`, `val_loss`,
             `hard_loss`, `soft_loss`, `learning_rate`.
         teacher_accuracy: the teacher's accuracy on the validation images, 0..1, as a dashed line.
 
