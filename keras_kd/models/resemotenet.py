@@ -82,7 +82,9 @@ def _initial(seeds: _Seeds) -> dict[str, keras.initializers.Initializer]:
     return {"kernel_initializer": keras.initializers.GlorotUniform(seeds())}
 
 
-def _conv(x: keras.KerasTensor, filters: int, size: int, name: str, seeds: _Seeds, stride: int = 1) -> keras.KerasTensor:
+def _conv(
+    x: keras.KerasTensor, filters: int, size: int, name: str, seeds: _Seeds, stride: int = 1
+) -> keras.KerasTensor:
     """PyTorch's padding=size//2: the same zeros on both sides, also at stride 2."""
     initial = keras.initializers.HeUniform(seeds())
     if stride > 1 and size > 1:

@@ -1,0 +1,50 @@
+"""The command line `kerakd`: options in, one library call, result out."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+
+import click
+
+from keras_kd.errors import KerasKDError
+
+
+class Commands(click.Group):
+    """One module a command, found by its name and imported only when it is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        package = importlib.import_module(__package__)
+        helpers = {"main", "options", "output"}
+        return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name not in helpers)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(context):
+            return None
+        return importlib.import_module(f".{name}", __package__).command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="keras-kd", prog_name="kerakd")
+def kerakd() -> None:
+    """Turn a large image model into a small one that an app can trust."""
+
+
+def main() -> None:
+    """Run `kerakd`; exit 0 done, 2 what the user can mend, 1 a fault of ours, 130 interrupted."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        kerakd.main(standalone_mode=False)
+    except click.exceptions.Exit as exit:
+        sys.exit(exit.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped. The same command with --resume goes on from the last saved step.", err=True)
+        sys.exit(130)
+    except KerasKDError as error:
+        click.echo(f"kerakd: {error}", err=True)
+        sys.exit(error.exit_code)

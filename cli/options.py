@@ -1,0 +1,44 @@
+"""Command-line options made from the fields of Config, so that each is defined once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from keras_kd import config
+
+
+def from_config(*names: str) -> Callable:
+    """Add the named options of Config to a command; what the user doesn't give stays out of its arguments."""
+
+    def decorate(command: Callable) -> Callable:
+        for name in reversed(names):
+            command = _option(name)(command)
+        return command
+
+    return decorate
+
+
+def _option(name: str) -> Callable:
+    spec = config.fields()[name]
+    flag = "--" + (spec.metadata["flag"] or name).replace("_", "-")
+    default = "" if spec.default is None or spec.default is False else f"  [default: {spec.default}]"
+    if config.kind(name) is bool:
+        return click.option(flag, name, is_flag=True, default=None, help=spec.metadata["help"])
+    metavar = {int: "N", float: "NUMBER", str: "TEXT"}[config.kind(name)]
+    return click.option(
+        flag, name, type=config.kind(name), default=None, metavar=metavar, help=spec.metadata["help"] + default
+    )
+
+
+def given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that are Config's and that the user gave."""
+    return {name: value for name, value in arguments.items() if name in config.fields() and value is not None}
+
+
+TRAINING = (
+    "recipe", "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "conv_dropout", "dense_dropout",
+    "class_weights", "augment", "views", "soft_labels", "verify_soft_labels", "seed", "precision",
+)  # fmt: skip

@@ -1,0 +1,156 @@
+"""Any classifier file as one function: uint8 images in, float32 logits out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from keras_kd import images as pixels
+from keras_kd import saved
+from keras_kd.class_names import permutation
+from keras_kd.compaction import compact
+from keras_kd.errors import ModelError
+from keras_kd.files import fingerprint
+from keras_kd.hardware import with_policy
+from keras_kd.litert import LiteRTModel
+from keras_kd.saved import Form
+
+SMALLEST_PROBABILITY = 1e-7
+
+
+class Predictor(Protocol):
+    """A classifier of images.
+
+    Attributes:
+        form: what the model takes and gives.
+        fingerprint: of its weights and form.
+    """
+
+    form: Form
+    fingerprint: str
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (N, H, W, C), of any size and colour -> float32 (N, classes)."""
+        ...
+
+
+class KerasPredictor:
+    """A Keras model, compacted, on Keras' backend.
+
+    Args:
+        model: one image input, one output of logits or probabilities.
+        form: what it takes and gives; `input_shape` must be known.
+        dtype_policy: e.g. "mixed_bfloat16" to compute in; None for the model's own.
+        batch_size: images a step.
+    """
+
+    def __init__(self, model: keras.Model, form: Form, dtype_policy: str | None = None, batch_size: int = 256) -> None:
+        if form.input_shape is None:
+            raise ModelError(
+                "The model takes images of any size: say which one, "
+                "as --teacher-input HEIGHTxWIDTHxCHANNELS or Form(input_shape=...)."
+            )
+        if form.output not in saved.OUTPUTS:
+            raise ModelError(f"output must be one of {', '.join(saved.OUTPUTS)}. Received: {form.output!r}.")
+        self.form = form
+        self.fingerprint = fingerprint([saved.weights_fingerprint(model), repr(form)])
+        small = compact(model) if isinstance(model, keras.src.models.Functional) else model
+        self._model = small if dtype_policy is None else with_policy(small, dtype_policy)
+        self._batch_size = batch_size
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (N, H, W, C) -> float32 (N, classes); probabilities p become log p, which has the same softmax."""
+        shown = pixels.fitted(images, self.form.input_shape)
+        low, high = self.form.value_range
+        if (low, high) != (0, 255):
+            shown = (low + (high - low) / 255 * shown.astype(np.float32)).astype(np.float32)
+        outputs = self._model.predict(shown, batch_size=self._batch_size, verbose=0)
+        return _as_logits(np.asarray(outputs, np.float32), self.form.output)
+
+
+class LiteRTPredictor:
+    """A `.tflite` file on the LiteRT runtime, image by image as in an app.
+
+    Args:
+        path: the file.
+        form: what it takes and gives; `input_shape` is the file's own.
+    """
+
+    def __init__(self, path: str | Path, form: Form) -> None:
+        self._model = LiteRTModel(path)
+        self.form = Form(form.class_names, form.value_range, form.output, self._model.input_shape)
+        self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (N, H, W, C) -> float32 (N, classes)."""
+        shown = pixels.fitted(images, self.form.input_shape)
+        return _as_logits(self._model.predict(shown), self.form.output)
+
+
+def load(
+    path: str | Path,
+    input_shape: tuple[int, int, int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    output: str | None = None,
+    dtype_policy: str | None = None,
+) -> Predictor:
+    """Load a `.keras`, `.h5` or `.tflite` classifier.
+
+    Args:
+        path: the file. A `labels.txt` beside a `.tflite` names its classes.
+        input_shape: height, width, channels, where the file doesn't fix them.
+        value_range: what the model expects for pixels 0 and 255, where the file doesn't say; 0, 255 otherwise.
+        output: "logits" or "probabilities", where the file doesn't say; "logits" otherwise.
+        dtype_policy: to compute in; Keras models only.
+
+    Raises:
+        ModelError: the file can't be used.
+    """
+    path = Path(path)
+    if path.suffix == ".tflite":
+        return LiteRTPredictor(path, Form(_labels_beside(path)).with_given(None, value_range, output))
+    model, form = saved.load(path)
+    return KerasPredictor(model, form.with_given(input_shape, value_range, output), dtype_policy)
+
+
+def reordered(predictor: Predictor, source: tuple[str, ...], target: tuple[str, ...]) -> Predictor:
+    """The same classifier with its logits in another order of classes.
+
+    Args:
+        predictor: gives one logit for each of `source`.
+        source: class names of its outputs.
+        target: the same classes in the wanted order; "angry" and "anger" are one, see keras_kd.class_names.
+
+    Raises:
+        ModelError: the classes aren't the same set.
+    """
+    return _Reordered(predictor, permutation(source, target), target)
+
+
+class _Reordered:
+    def __init__(self, predictor: Predictor, order: np.ndarray, names: tuple[str, ...]) -> None:
+        self._predictor, self._order = predictor, order
+        self.form = replace(predictor.form, class_names=names)
+        self.fingerprint = fingerprint([predictor.fingerprint, order])
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        logits = self._predictor.logits(images)
+        if logits.shape[1] != len(self._order):
+            raise ModelError(
+                f"The model gives {logits.shape[1]} outputs for {len(self._order)} classes "
+                f"({', '.join(self.form.class_names)}): use data or class names that fit."
+            )
+        return logits[:, self._order]
+
+
+def _labels_beside(path: Path) -> tuple[str, ...] | None:
+    labels = path.with_name("labels.txt")
+    return tuple(labels.read_text(encoding="utf-8").split("\n")[:-1]) if labels.is_file() else None
+
+
+def _as_logits(outputs: np.ndarray, output: str) -> np.ndarray:
+    return np.log(np.maximum(outputs, SMALLEST_PROBABILITY)) if output == "probabilities" else outputs

@@ -1,0 +1,478 @@
+"""The pipelines: teach, distil, evaluate. Reading this file shows the whole program."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import filelock
+import keras
+import numpy as np
+import pandas as pd
+import platformdirs
+
+from keras_kd import config as configuration
+from keras_kd import datasets, exporters, hardware, metrics, models, pictures, predictors, report, saved, training
+from keras_kd import soft_labels as stores
+from keras_kd.compaction import compact, expand
+from keras_kd.config import Config
+from keras_kd.datasets import Samples
+from keras_kd.distiller import Distiller
+from keras_kd.errors import ConfigError, OutputError
+from keras_kd.files import fingerprint, write_text
+from keras_kd.predictors import KerasPredictor, Predictor
+from keras_kd.progress import Terminal
+from keras_kd.saved import Form
+from keras_kd.training import Feed
+from keras_kd.views import Views
+
+
+@dataclass(frozen=True)
+class Data:
+    """The three splits of a data set and what tells them apart from any other."""
+
+    name: str
+    train: Samples
+    validation: Samples
+    test: Samples
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of what training sees: images and labels of the train and validation splits."""
+        parts = (part for split in (self.train, self.validation) for part in (split.images, split.labels))
+        return fingerprint([*self.train.class_names, *parts])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.train.class_names
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.train.images.shape[1:]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images per split and class."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            name: dict(
+                zip(
+                    self.class_names,
+                    np.bincount(split.hard_labels, minlength=len(self.class_names)).tolist(),
+                    strict=True,
+                )
+            )
+            for name, split in splits.items()
+        }
+
+
+def load_data(config: Config, terminal: Terminal) -> Data:
+    """Load all splits of `config.data`."""
+    module, _ = datasets.find(config.data)
+    splits = [datasets.load(config.data, split, config.skip_bad_rows) for split in datasets.SPLITS]
+    for line in dict.fromkeys(line for split in splits for line in split.skipped):
+        terminal.say(f"skipped: {line}")
+    data = Data(module.__name__.rpartition(".")[2], *splits)
+    sizes = ", ".join(f"{len(split)} {name}" for name, split in zip(datasets.SPLITS, splits, strict=True))
+    terminal.say(f"Data {data.name}: {sizes} images of {len(data.class_names)} classes")
+    return data
+
+
+def cache_folder() -> Path:
+    """Where teachers and soft labels are kept: $KERAKD_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
+
+
+def teach(config: Config, out: str | Path | None = None, terminal: Terminal | None = None) -> Path:
+    """Train the named teacher on the data, or find it in the cache; make its soft labels where asked.
+
+    Args:
+        config: `teacher` must be an architecture's name.
+        out: folder for a copy `teacher.keras`; None to leave it in the cache.
+        terminal: what to tell the user by; quiet if None.
+
+    Returns:
+        Path of the teacher's `.keras` file.
+    """
+    terminal = terminal or Terminal(quiet=True)
+    config = config.effective()
+    if config.teacher not in models.names():
+        raise ConfigError(
+            f"teach trains an architecture: teacher must be one of {', '.join(models.names())}. Received: teacher={config.teacher!r}."
+        )
+    data = load_data(config, terminal)
+    path = _taught(config, data, terminal)
+    if config.soft_labels:
+        _soft_labels(config, data, _teacher(config, data, terminal), terminal)
+    if out is not None:
+        model, form = saved.load(path)
+        path = Path(out) / "teacher.keras"
+        saved.save(model, path, form)
+    terminal.say(f"Teacher: {path}")
+    return path
+
+
+def _taught(config: Config, data: Data, terminal: Terminal) -> Path:
+    """The cached teacher of this data and these options, trained now if there is none; a stopped training goes on."""
+    what = [data.fingerprint, config.teacher, config.teacher_epochs, hardware.precision(config.precision)]
+    what += [getattr(config, name) for name in _TRAINING_OPTIONS]
+    folder = cache_folder() / "teachers" / f"{config.teacher}-{fingerprint([repr(what)])}"
+    path = folder / "teacher.keras"
+    with _locked(folder):
+        if path.exists():
+            terminal.say(f"Teacher {config.teacher} is in the cache: {path}")
+            return path
+        # Without stored logits more views cost nothing.
+        views = _views(config, data, max(config.views, config.teacher_epochs))
+        job = Job(f"teacher {config.teacher}", config.teacher, config.teacher_epochs, views, folder)
+        model, _ = _train(config, data, job, terminal)
+        saved.save(model, path, Form(data.class_names, input_shape=data.image_shape))
+        for state in ("state.npz", "best.npz"):
+            (folder / state).unlink()
+    return path
+
+
+# Everything but the epochs that decides what comes out of training.
+_TRAINING_OPTIONS = (
+    "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "conv_dropout", "dense_dropout",
+    "class_weights", "augment", "views", "seed",
+)  # fmt: skip
+
+
+def _views(config: Config, data: Data, count: int) -> Views:
+    return Views(config.augment, len(data.train), count, config.seed)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training within a run: on the labels alone without `teacher_logits`."""
+
+    title: str
+    architecture: str
+    epochs: int
+    views: Views
+    folder: Path
+    teacher_logits: np.ndarray | None = None
+
+
+def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[keras.Model, list[dict[str, float]]]:
+    """Train an architecture; return it in float32 and as published, with its history."""
+    dropout = (config.conv_dropout, config.dense_dropout)
+    built = models.build(job.architecture, len(data.class_names), data.image_shape, dropout, config.seed)
+    model = hardware.with_policy(compact(built), hardware.precision(config.precision))
+    alone = job.teacher_logits is None
+    balanced = config.class_weights == "balanced"
+    distiller = Distiller(
+        model,
+        temperature=config.temperature,
+        alpha=1.0 if alone else config.alpha,
+        beta=0.0 if alone else config.beta,
+        class_weights=training.balanced_weights(data.train.labels, len(data.class_names)) if balanced else None,
+    )
+    train = data.train
+    feed = Feed(train.images, train.labels, job.views, config.batch_size, config.seed, job.teacher_logits)
+    steps = feed.steps * job.epochs
+    optimizer = training.optimizer(config.schedule, config.learning_rate, config.weight_decay, steps)
+    distiller.compile(optimizer, metrics=["accuracy"])
+
+    def tell(row: dict[str, float]) -> None:
+        rate = feed.steps * config.batch_size / row["seconds"]
+        terminal.say(
+            f"{job.title}: epoch {row['epoch']}/{job.epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.3f}  "
+            f"validation {row['val_accuracy']:.4f}  {rate:,.0f} images/s"
+        )
+
+    with terminal.bar(f"Training {job.title}", steps * config.batch_size) as advance:
+        validation = (data.validation.images, data.validation.labels)
+        callbacks = training.callbacks(config.schedule, config.patience)
+        history = training.fit(distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance)
+    return expand(hardware.with_policy(model, "float32")), history
+
+
+def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
+    """The teacher as a function of images, with its logits in the data's order of classes."""
+    named = config.teacher in models.names()
+    path = _taught(config, data, terminal) if named else Path(config.teacher)
+    predictor = predictors.load(
+        path,
+        _numbers(config.teacher_input, "teacher_input", "x", 3, int),
+        _numbers(config.teacher_range, "teacher_range", ",", 2, float),
+        config.teacher_output,
+        hardware.precision(config.precision) if named else None,
+    )
+    stated = config.teacher_classes and tuple(config.teacher_classes.split(","))
+    return predictors.reordered(predictor, stated or predictor.form.class_names or data.class_names, data.class_names)
+
+
+def _numbers(text: str | None, name: str, separator: str, count: int, kind: type) -> tuple | None:
+    if text is None:
+        return None
+    try:
+        numbers = tuple(kind(part) for part in text.split(separator))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count:
+        raise ConfigError(f"{name} must be {count} numbers separated by {separator!r}. Received: {name}={text!r}.")
+    return numbers
+
+
+def _soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal: Terminal) -> np.ndarray:
+    """The teacher's logits, float16 (images, views, classes): from the store of the same content, filled now if new."""
+    views = _views(config, data, config.views)
+    key = stores.Key(
+        teacher.fingerprint if teacher else "",
+        stores.image_fingerprint(data.train.images),
+        views.names,
+        data.class_names,
+    )
+    folder = Path(config.soft_labels) if config.soft_labels else cache_folder() / "soft_labels" / key.short
+    if teacher is None:
+        store = stores.open_store(folder, key)
+    else:
+        with _locked(folder), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
+            start = time.monotonic()
+            store = stores.fill(folder, key, data.train.images, views, teacher.logits, advance)
+        terminal.say(
+            f"Soft labels: {len(data.train)} images x {len(views)} views, {time.monotonic() - start:.0f} s: {folder}"
+        )
+        if config.verify_soft_labels:
+            stores.verify(store, data.train.images, views, teacher.logits, config.verify_soft_labels, config.seed)
+    return store.logits
+
+
+def distill(
+    config: Config, out: str | Path, terminal: Terminal | None = None, resume: bool = False, command: str = ""
+) -> dict[str, Any]:
+    """Teacher → soft labels → student → scores → export → model card, in one folder.
+
+    Args:
+        config: all options.
+        out: folder for config.toml, history.csv, student.keras, student_float32.tflite, labels.txt, metrics.json,
+            README.md and pictures; must be new or empty unless `resume`.
+        terminal: what to tell the user by; quiet if None.
+        resume: go on with a run that was stopped in `out`.
+        command: what the user typed, for the model card.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        KerasKDError: see keras_kd.errors.
+    """
+    terminal = terminal or Terminal(quiet=True)
+    out = Path(out)
+    config = config.effective()
+    if config.student not in models.names():
+        raise ConfigError(f"student must be one of {', '.join(models.names())}. Received: student={config.student!r}.")
+    with _run_folder(out, config, resume):
+        data = load_data(config, terminal)
+        alone = config.beta == 0 or (config.beta is None and config.alpha == 1)
+        teacher, logits = None, None
+        if not alone:
+            teacher = _teacher(config, data, terminal)
+            logits = _soft_labels(config, data, teacher, terminal)
+        start = time.monotonic()
+        views = _views(config, data, config.views)
+        job = Job(f"student {config.student}", config.student, config.epochs, views, out / STATE, logits)
+        student, history = _train(config, data, job, terminal)
+        results: dict[str, Any] = {"student": config.student, "parameters": _trainable(student)}
+        results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
+        form = Form(data.class_names, input_shape=data.image_shape)
+        saved.save(student, out / "student.keras", form)
+        write_text(out / "labels.txt", "".join(f"{name}\n" for name in data.class_names))
+        frame = pd.DataFrame(history)
+        write_text(out / "history.csv", frame.to_csv(index=False))
+        results |= _scores(config, data, KerasPredictor(student, form), teacher)
+        if config.baseline and not alone:
+            job = replace(job, title=f"baseline {config.student}", folder=out / STATE / "baseline", teacher_logits=None)
+            baseline, _ = _train(config, data, job, terminal)
+            logits_alone = KerasPredictor(baseline, form).logits(data.test.images)
+            results["baseline_test"] = metrics.classification(logits_alone, data.test.labels, data.class_names)
+        results["exported"] = {"float32": _exported(student, out / "student_float32.tflite", "float32", data)}
+        results["seconds"] = round(time.monotonic() - start, 1)
+        _write_report(out, config, data, results, frame, command)
+    return results
+
+
+STATE = ".state"
+
+
+def _trainable(model: keras.Model) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def _scores(config: Config, data: Data, student: Predictor, teacher: Predictor | None) -> dict[str, Any]:
+    """All that metrics.json says of student and teacher."""
+    names, test, validation = data.class_names, data.test, data.validation
+    on_test, on_validation = student.logits(test.images), student.logits(validation.images)
+    results: dict[str, Any] = {
+        "teacher": None,
+        "test": metrics.classification(on_test, test.labels, names),
+        "validation": metrics.classification(on_validation, validation.labels, names),
+    }
+    if teacher is not None:
+        teacher_on_test = teacher.logits(test.images)
+        results["test"]["agreement"] = metrics.agreement(on_test, teacher_on_test)
+        results["teacher_test"] = metrics.classification(teacher_on_test, test.labels, names)
+        teacher_on_validation = metrics.classification(teacher.logits(validation.images), validation.labels, names)
+        results["teacher"] = {"name": Path(config.teacher).stem, "accuracy": teacher_on_validation["accuracy"]}
+    module, _ = datasets.find(config.data)
+    if hasattr(module, "subsets"):
+        samples = {"train": data.train, "validation": validation, "test": test}
+        results[data.name] = _subsets(module, samples, {"validation": on_validation, "test": on_test})
+    return results
+
+
+def _exported(student: keras.Model, path: Path, form: str, data: Data) -> dict[str, Any]:
+    """Export, then score the file itself on its runtime."""
+    exporters.export(student, path, form, data.train, class_names=data.class_names)
+    of_file = predictors.load(path).logits(data.test.images)
+    of_keras = KerasPredictor(student, Form(data.class_names, input_shape=data.image_shape)).logits(data.test.images)
+    return {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "max_logit_difference": float(np.abs(of_file - of_keras).max()),
+        "test": metrics.classification(of_file, data.test.labels, data.class_names),
+    }
+
+
+def evaluate(
+    model: str | Path,
+    data: str,
+    split: str = "test",
+    input_shape: tuple[int, int, int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    output: str | None = None,
+    skip_bad_rows: bool = False,
+    terminal: Terminal | None = None,
+) -> dict[str, Any]:
+    """Score a `.keras`, `.h5` or `.tflite` file on a data set.
+
+    Args:
+        model: the file.
+        data: as Config.data.
+        split: train, validation or test.
+        input_shape: height, width, channels, where the file doesn't tell.
+        value_range: what the model expects for pixels 0 and 255, where the file doesn't tell.
+        output: logits or probabilities, where the file doesn't tell.
+        skip_bad_rows: leave unreadable rows out.
+        terminal: what to tell the user by; quiet if None.
+
+    Returns:
+        What metrics.json says of a test, with the name of the split as key; for data sets with test sets of
+        their own (FER2013) those too.
+    """
+    terminal = terminal or Terminal(quiet=True)
+    predictor = predictors.load(model, input_shape, value_range, output)
+    module, _ = datasets.find(data)
+    name = module.__name__.rpartition(".")[2]
+    with_subsets = hasattr(module, "subsets") and split == "test"
+    wanted = datasets.SPLITS if with_subsets else (split,)
+    samples = {part: datasets.load(data, part, skip_bad_rows) for part in wanted}
+    scored = samples[split]
+    predictor = predictors.reordered(predictor, predictor.form.class_names or scored.class_names, scored.class_names)
+    logits = {}
+    for part in wanted:
+        if part == "train" and with_subsets:
+            continue
+        with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
+            logits[part] = predictor.logits(samples[part].images)
+            advance(len(samples[part]))
+    results = {split: metrics.classification(logits[split], scored.labels, scored.class_names)}
+    if with_subsets:
+        results[name] = _subsets(module, samples, logits)
+    return results
+
+
+def _subsets(module: ModuleType, samples: dict[str, Samples], logits: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Scores on the data set's own test sets, each a choice of validation and test rows."""
+    masks = module.subsets(*(samples[split] for split in datasets.SPLITS))
+    parts = ("validation", "test")
+    return {
+        name: metrics.classification(
+            np.concatenate([logits[part][mask] for part, mask in zip(parts, chosen, strict=True)]),
+            np.concatenate([samples[part].labels[mask] for part, mask in zip(parts, chosen, strict=True)]),
+            samples["test"].class_names,
+        )
+        for name, chosen in masks.items()
+    }
+
+
+def _write_report(
+    out: Path, config: Config, data: Data, results: dict[str, Any], history: pd.DataFrame, command: str
+) -> None:
+    """Pictures, model card, and metrics.json last: where it is, the run is complete."""
+    test, teacher = results["test"], results["teacher"]
+    title = f"{config.student} on {data.name}, {test['n']} test images"
+    pictures.confusion_picture(out / "confusion.png", test["confusion"], data.class_names, title)
+    pictures.curves_picture(out / "curves.png", history, teacher and teacher["accuracy"])
+    card = report.model_card(
+        results,
+        config=dataclasses.asdict(config),
+        data={"name": data.name, "fingerprint": data.fingerprint, "counts": data.counts()},
+        command=command,
+        versions=versions(),
+        hardware=hardware.describe(),
+        input_shape=data.image_shape,
+    )
+    write_text(out / "README.md", card)
+    write_text(out / "metrics.json", json.dumps(results, indent=2) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's numbers."""
+    packages = ("keras-kd", "keras", "tensorflow", "numpy", "ai-edge-litert")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+@contextmanager
+def _run_folder(out: Path, config: Config, resume: bool) -> Iterator[None]:
+    """Hold a run's folder: new or empty, or of the same options when resumed; its state goes when the run is done."""
+    record = out / "config.toml"
+    used = out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir()))
+    if used and not resume:
+        raise OutputError(
+            f"{out} is already in use: choose another --out, or add --resume to go on with the run there."
+        )
+    if resume and not record.exists():
+        raise OutputError(f"There is no run to resume in {out}: leave out --resume, or check --out.")
+    if resume and Config(**configuration.load(record)) != config:
+        raise ConfigError(
+            f"The options differ from those of the run in {out} ({record}): resume it with the same ones."
+        )
+    if (out / "metrics.json").exists():
+        raise OutputError(f"The run in {out} is complete: see {out / 'README.md'}.")
+    with _locked(out):
+        if not resume:
+            write_text(record, configuration.dump(config, {**versions(), "hardware": hardware.describe()}))
+        yield
+        shutil.rmtree(out / STATE, ignore_errors=True)
+    (out / LOCK).unlink(missing_ok=True)
+
+
+LOCK = ".lock"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time work in `folder`; the lock ends with the process, however that ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Can't make the folder {folder}: {error.strerror}.") from error
+    try:
+        with filelock.FileLock(folder / LOCK, timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise OutputError(f"Another run is at work in {folder}: wait for it, or choose another folder.") from error

@@ -1,0 +1,246 @@
+"""The store of a teacher's logits: computed once per image and view, then used in every epoch.
+
+A store is a folder of two files:
+
+    logits.npy   float16 (images, views, classes), NumPy's own format, mapped into memory when read
+    store.json   what the logits belong to (`key`), the class names, and the largest rounding error
+
+Logits, not probabilities, so that T, α and β can change without the teacher. FER2013's 28,709
+training images in two views take 0.8 MB. While a store is filled it is called `*.partial` and
+remembers which chunks are done, so a killed pass goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.errors import DataError
+from keras_kd.files import fingerprint, write_text
+from keras_kd.views import Views
+
+LARGEST_FLOAT16 = 65504.0
+CHUNK = 2048
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a store's logits belong to, all by content.
+
+    Attributes:
+        teacher: fingerprint of the teacher's weights and form.
+        images: fingerprint of the uint8 images, in order.
+        views: names of the views, in order.
+        class_names: order of the logits.
+    """
+
+    teacher: str
+    images: str
+    views: tuple[str, ...]
+    class_names: tuple[str, ...]
+
+    @property
+    def short(self) -> str:
+        """16 hexadecimal digits."""
+        return fingerprint([json.dumps(asdict(self), sort_keys=True)])
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """An opened store.
+
+    Attributes:
+        key: what the logits belong to.
+        logits: float16 (images, views, classes), memory-mapped.
+        rounding_error: largest |float32 logit - stored logit|.
+    """
+
+    key: Key
+    logits: np.ndarray
+    rounding_error: float
+
+
+def image_fingerprint(images: np.ndarray) -> str:
+    """Fingerprint of uint8 images (N, H, W, C), in order."""
+    return fingerprint([images])
+
+
+def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
+    """Open a store.
+
+    Args:
+        folder: where `fill` made it.
+        expected: what it must belong to; None for any. A `teacher` of "" is not compared, for use where there is none.
+
+    Raises:
+        DataError: no store there, damaged, or made for something else; the message says what differs.
+    """
+    folder = Path(folder)
+    try:
+        stored = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        fields = stored["key"]
+        key = Key(fields["teacher"], fields["images"], tuple(fields["views"]), tuple(fields["class_names"]))
+        logits = np.load(folder / "logits.npy", mmap_mode="r", allow_pickle=False)
+        error = float(stored["rounding_error"])
+    except FileNotFoundError as missing:
+        raise DataError(
+            f"No soft labels in {folder}: make them with `kerakd teach --soft-labels {folder}`."
+        ) from missing
+    except (ValueError, KeyError, TypeError, OSError) as damaged:
+        raise DataError(
+            f"The soft labels in {folder} are damaged ({damaged}): delete the folder and make them again."
+        ) from damaged
+    if logits.dtype != np.float16 or logits.shape[1:] != (len(key.views), len(key.class_names)):
+        raise DataError(
+            f"{folder / 'logits.npy'} holds {logits.dtype} {logits.shape}, expected float16 "
+            f"(images, {len(key.views)}, {len(key.class_names)}): delete the folder and make them again."
+        )
+    if expected is not None:
+        _refuse_differences(folder, key, expected)
+    return SoftLabels(key, logits, error)
+
+
+def _refuse_differences(folder: Path, key: Key, expected: Key) -> None:
+    differences = [
+        f"{name} ({_short(stored)} in the store, {_short(wanted)} here)"
+        for name, stored in asdict(key).items()
+        if (wanted := asdict(expected)[name]) != stored and not (name == "teacher" and not wanted)
+    ]
+    if differences:
+        raise DataError(
+            f"The soft labels in {folder} were made for something else: {'; '.join(differences)}. "
+            "Use the same data, teacher and views, or make new ones."
+        )
+
+
+def _short(value: str | tuple[str, ...]) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{len(value)} from {value[0]!r} to {value[-1]!r}" if len(value) > 3 else ", ".join(value)
+
+
+def fill(
+    folder: str | Path,
+    key: Key,
+    images: np.ndarray,
+    views: Views,
+    teacher_logits: Callable[[np.ndarray], np.ndarray],
+    advance: Callable[[int], None] = lambda count: None,
+    chunk: int = CHUNK,
+) -> SoftLabels:
+    """Compute and store the teacher's logits of every view of every image; goes on where a killed pass stopped.
+
+    Args:
+        folder: of the store; a finished store of the same key is opened as it is.
+        key: what the logits belong to.
+        images: uint8 (N, H, W, C), may be memory-mapped.
+        views: the views to store.
+        teacher_logits: uint8 (n, H, W, C) -> float32 (n, classes) in the order of `key.class_names`.
+        advance: called with the number of views done, for a progress bar.
+        chunk: views computed and remembered at a time.
+
+    Raises:
+        DataError: the folder holds something else, or the teacher gave a logit that isn't finite or fits no float16.
+    """
+    folder = Path(folder)
+    if (folder / "store.json").exists():
+        advance(len(images) * len(views))
+        return open_store(folder, key)
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (len(images), len(views), len(key.class_names))
+    partial, progress = folder / "logits.npy.partial", folder / "progress.json"
+    state = _progress(progress, key, chunk)
+    fresh = state["done"] == 0 or not partial.exists()
+    logits = np.lib.format.open_memmap(partial, "w+" if fresh else "r+", np.float16, shape if fresh else None)
+    state = {**state, "done": 0, "rounding_error": 0.0} if fresh else state
+    advance(state["done"])
+    flat = logits.reshape(-1, shape[2])
+
+    def shown(start: int) -> tuple[int, np.ndarray]:
+        positions = np.arange(start, min(start + chunk, len(flat)))
+        return start, views.show(images, positions // len(views), positions % len(views))
+
+    # One thread draws the next chunk's pixels while the teacher computes this one's logits.
+    with ThreadPoolExecutor(1) as pool:
+        starts = iter(range(state["done"], len(flat), chunk))
+        pending = [pool.submit(shown, start) for start in [next(starts, None)] if start is not None]
+        while pending:
+            start, pixels = pending.pop().result()
+            pending = [pool.submit(shown, following) for following in [next(starts, None)] if following is not None]
+            exact = _checked(teacher_logits(pixels), len(pixels), shape[2])
+            flat[start : start + len(pixels)] = exact
+            error = float(np.abs(flat[start : start + len(pixels)].astype(np.float32) - exact).max())
+            logits.flush()
+            state = {**state, "done": start + len(pixels), "rounding_error": max(state["rounding_error"], error)}
+            write_text(progress, json.dumps(state))
+            advance(len(pixels))
+    partial.replace(folder / "logits.npy")
+    write_text(
+        folder / "store.json",
+        json.dumps({"key": asdict(key), "rounding_error": state["rounding_error"]}, indent=2) + "\n",
+    )
+    progress.unlink()
+    return open_store(folder, key)
+
+
+def _progress(path: Path, key: Key, chunk: int) -> dict:
+    """What is done of this key's pass; nothing where another key's or chunk's pass lies there."""
+    fresh = {"key": key.short, "chunk": chunk, "done": 0, "rounding_error": 0.0}
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return fresh
+    same = (
+        isinstance(state, dict)
+        and state.keys() == fresh.keys()
+        and (state["key"], state["chunk"]) == (key.short, chunk)
+    )
+    return state if same else fresh
+
+
+def _checked(logits: np.ndarray, rows: int, classes: int) -> np.ndarray:
+    if logits.shape != (rows, classes):
+        raise DataError(f"The teacher gave logits of shape {logits.shape}: expected {(rows, classes)}.")
+    if not np.isfinite(logits).all() or np.abs(logits).max() > LARGEST_FLOAT16:
+        raise DataError(
+            f"The teacher gave logits that are not finite or beyond {LARGEST_FLOAT16:g}: "
+            "check its weights and --teacher-range."
+        )
+    return logits
+
+
+def verify(
+    store: SoftLabels,
+    images: np.ndarray,
+    views: Views,
+    teacher_logits: Callable[[np.ndarray], np.ndarray],
+    count: int,
+    seed: int = 0,
+    tolerance: float = 0.05,
+) -> float:
+    """Recompute `count` random views and compare.
+
+    Returns:
+        The largest difference, as a share of the stored logits' standard deviation.
+
+    Raises:
+        DataError: it is above `tolerance`.
+    """
+    total = len(images) * len(views)
+    positions = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
+    rows, numbers = positions // len(views), positions % len(views)
+    stored = store.logits[rows, numbers].astype(np.float32)
+    difference = float(
+        np.abs(teacher_logits(views.show(images, rows, numbers)) - stored).max() / max(stored.std(), 1e-6)
+    )
+    if difference > tolerance:
+        raise DataError(
+            f"The soft labels differ from the teacher by {difference:.3g} of their spread on {len(positions)} random views, "
+            f"more than {tolerance:g}: delete the store and make it again."
+        )
+    return difference
