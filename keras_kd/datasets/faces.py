@@ -22,7 +22,7 @@ from keras_kd import drawing
 from keras_kd.datasets import Samples
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-COUNTS = {"train": 2800, "validation": 700, "test": 700}
+IMAGES = {"train": 2800, "validation": 700, "test": 700}
 SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 # Action units of each expression, then those that some people add with the given chance.
@@ -66,9 +66,9 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
 
     Returns:
         Samples with uint8 (N, 64, 64, 3) RGB images, equally many of each class, `values` valence and arousal in -1..1;
-        N is COUNTS[split]. No person is in two splits.
+        N is IMAGES[split]. No person is in two splits.
     """
-    return generate(COUNTS[split], SEEDS[split])
+    return generate(IMAGES[split], SEEDS[split])
 
 
 def generate(count: int, seed: int) -> Samples:
