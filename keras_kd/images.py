@@ -30,12 +30,18 @@ def read(path: str | Path) -> np.ndarray:
                     "scale it down or leave it out."
                 )
             gray = image.mode in GRAY_MODES
-            pixels = np.asarray(image.convert("L" if gray else "RGB"))
+            # Pillow would clip 16-bit values at 255 where the upper 8 bits are wanted.
+            deep = image.mode in ("I", "I;16")
+            pixels = _upper_bits(np.asarray(image)) if deep else np.asarray(image.convert("L" if gray else "RGB"))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: check the path.") from error
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} can't be read as an image ({error}): replace or remove it.") from error
     return pixels[:, :, None] if gray else pixels
+
+
+def _upper_bits(values: np.ndarray) -> np.ndarray:
+    return (np.clip(values, 0, 2**16 - 1) >> 8).astype(np.uint8)
 
 
 def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:

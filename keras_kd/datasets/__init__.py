@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -65,6 +67,18 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+@contextmanager
+def _told_to_the_user() -> Iterator[None]:
+    """Turn what the operating system refuses (a folder without permission, a path too long) into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{error.filename} can't be read ({error.strerror}): check the path and its permissions."
+        ) from error
+
+
+@_told_to_the_user()
 def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     """Return the module of a data set and the path to read: `faces`, `fer2013:PATH`, or a PATH that is recognised.
 
@@ -73,11 +87,12 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     """
     text = str(path_or_name)
     name, _, rest = text.partition(":")
-    if name in names() and not Path(text).exists():
-        return importlib.import_module(f"{__name__}.{name}"), Path(rest) if rest else None
-    path = Path(text)
-    if not path.exists():
-        raise DataError(f"No data at {text}: give a file, a folder or one of {', '.join(names())}.")
+    named = name in names() and not Path(text).exists()
+    path = Path(rest if named else text)
+    if (rest or not named) and not path.exists():
+        raise DataError(f"No data at {path}: give a file, a folder or one of {', '.join(names())}.")
+    if named:
+        return importlib.import_module(f"{__name__}.{name}"), path if rest else None
     modules = [importlib.import_module(f"{__name__}.{name}") for name in names()]
     matching = [module for module in modules if module.matches(path)]
     # Any class folders match `folder`, so a more specific form goes before it.
@@ -89,6 +104,7 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     return matching[0], path
 
 
+@_told_to_the_user()
 def load(path_or_name: str | Path, split: str, skip_bad_rows: bool = False) -> Samples:
     """Load one split ("train", "validation" or "test") of a data set as 64x64 images.
 
@@ -103,10 +119,5 @@ def load(path_or_name: str | Path, split: str, skip_bad_rows: bool = False) -> S
     """
     if split not in SPLITS:
         raise DataError(f"Unknown split {split!r}: expected one of {', '.join(SPLITS)}.")
-    try:
-        module, path = find(path_or_name)
-        return module.load(path, split, skip_bad_rows)
-    except OSError as error:
-        raise DataError(
-            f"{error.filename} can't be read ({error.strerror}): check the path and its permissions."
-        ) from error
+    module, path = find(path_or_name)
+    return module.load(path, split, skip_bad_rows)
