@@ -9,7 +9,7 @@ import numpy as np
 
 def digests(images: np.ndarray) -> list[bytes]:
     """Return 16 bytes of BLAKE2b over each image of uint8 (N, H, W, C); equal for equal pixels."""
-    return [hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in images]
+    return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
 
 
 def copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -107,7 +107,7 @@ def _copies_across(splits: Mapping[str, _Split]) -> dict[str, int]:
     }
 
 
-def _contradictions(splits: Sequence[_Split]) -> dict[str, int]:
+def _contradictions(splits: Iterable[_Split]) -> dict[str, int]:
     labels = defaultdict(list)
     for split in splits:
         for digest, label in zip(split.digests, split.labels.tolist(), strict=True):

@@ -29,7 +29,7 @@ def test_a_report_tells_what_is_wrong(tmp_path):
             "val/cat": [6, 0],
             "val/dog": [7],
             "test/cat": [8, 3],
-            "test/dog": [9, 4, 7],
+            "test/dog": [9, 4, 4, 7],
         },
         blank=(9,),
     )
@@ -41,14 +41,14 @@ def test_a_report_tells_what_is_wrong(tmp_path):
         "class_names": ["cat", "dog"],
         "channels": 1,
         "soft_labels": False,
-        "sizes": {"16x12": 17, "12x16": 1},
+        "sizes": {"16x12": 18, "12x16": 1},
         "splits": {
             # Images 1 (twice more) and 2 (once more) stand again in train.
             "train": {"images": 9, "classes": {"cat": 5, "dog": 4}, "blank": 0, "copies": 3},
             "validation": {"images": 3, "classes": {"cat": 2, "dog": 1}, "blank": 0, "copies": 0},
-            "test": {"images": 6, "classes": {"cat": 2, "dog": 4}, "blank": 1, "copies": 0},
+            "test": {"images": 7, "classes": {"cat": 2, "dog": 5}, "blank": 1, "copies": 1},
         },
-        "copies_across": {"validation of train": 1, "test of train": 2, "test of validation": 1},
+        "copies_across": {"validation of train": 1, "test of train": 3, "test of validation": 1},
         # Image 2 is cat and dog within train, image 3 dog in train and cat in test.
         "contradictions": {"groups": 2, "images": 4},
         "published": None,
