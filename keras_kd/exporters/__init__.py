@@ -16,6 +16,7 @@ import importlib
 import pkgutil
 import warnings
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,7 @@ import numpy as np
 from keras_kd import litert
 from keras_kd.datasets import Samples
 from keras_kd.errors import ExportError, OutputError
+from keras_kd.exporters._folder import folder_written_whole
 from keras_kd.files import written_whole
 from keras_kd.images import fitted
 
@@ -102,6 +104,8 @@ def export(
     module = find(format)
     path = Path(path)
     _check_request(module, format, path, io, samples)
+    if len(app_input) != 3 or min(app_input) < 1 or app_input[2] not in (1, 3):
+        raise ExportError(f"app_input is (height, width, 1 for gray or 3 for RGB). Received: {tuple(app_input)}.")
     # TensorFlow takes seconds to import: not before the request is known to make sense.
     from keras_kd.exporters import _comparison, _model, _serving
 
@@ -109,7 +113,7 @@ def export(
     reference = _model.in_float32(model)
     serving = _serving.Serving(_model.compacted(reference), io, app_input)
     images = None if samples is None else _images(samples, serving.input_shape)
-    with written_whole(path) as temporary:
+    with _written(path, module.SUFFIX) as temporary:
         module.write(serving, temporary, images)
         difference = _comparison.difference(reference, serving, images, lambda batch: module.run(temporary, batch))
         if not difference <= module.TOLERANCE:
@@ -118,13 +122,22 @@ def export(
                 f"{module.TOLERANCE:.2g} allowed: try the format float32, or samples that are more like real use."
             )
     operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
-    return ExportReport(path, format, path.stat().st_size, difference, operators)
+    return ExportReport(path, format, _size(path), difference, operators)
+
+
+def _written(path: Path, suffix: str) -> AbstractContextManager[Path]:
+    return written_whole(path) if suffix else folder_written_whole(path, "saved_model.pb")
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _check_request(module: ModuleType, format: str, path: Path, io: str, samples: Samples | np.ndarray | None) -> None:
-    if path.suffix != module.SUFFIX:
-        raise ExportError(f"The format {format} is written to paths ending in {module.SUFFIX!r}. Received: {path}.")
-    if path.is_dir():
+    if module.SUFFIX and path.suffix != module.SUFFIX:
+        raise ExportError(f"The format {format} is written to files ending in {module.SUFFIX}. Received: {path}.")
+    if module.SUFFIX and path.is_dir():
         raise OutputError(f"{path} is a folder: choose the path of a file.")
     if io not in module.IO:
         raise ExportError(f"The format {format} offers io={' or '.join(map(repr, module.IO))}. Received: io={io!r}.")

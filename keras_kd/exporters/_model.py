@@ -80,7 +80,7 @@ def output_names(model: keras.Model) -> list[str]:
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
-    """Whether the model's only output is a softmax already."""
+    """Whether the model's first output is a softmax already."""
     layer = model.outputs[0]._keras_history.operation
     activation = getattr(layer, "activation", None)
     return isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax

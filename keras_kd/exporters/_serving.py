@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_kd.exporters import _model
+from keras_kd.exporters import _front_end, _model
 from keras_kd.quiet import native_output_hidden
 
 
@@ -31,18 +31,31 @@ class Serving:
         self.app = io == "app"
         self.input_shape = tuple(app_input) if self.app else tuple(model.inputs[0].shape[1:])
         self.input_dtype = tf.uint8 if self.app else tf.float32
-        self.output_names = _model.output_names(model)
+        names = _model.output_names(model)
+        self.output_names = ["probabilities"] if self.app and len(names) == 1 else names
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Compute the outputs by name, for one or more images."""
-        return outputs_by_name(self.model, image)
+        """Compute the outputs by name, for one or more images of `input_shape`."""
+        if not self.app:
+            return outputs_by_name(self.model, image)
+        return self.probabilities(outputs_by_name(self.model, _front_end.pixels(image, self.model.inputs[0].shape[1:])))
 
-    def write_saved_model(self, folder: str | Path) -> None:
-        """Write a SavedModel whose only signature takes `image` of batch 1."""
+    def probabilities(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Turn logits into probabilities; outputs of one value, e.g. valence, stay as they are."""
+        results = outputs.values()
+        if not _model.ends_in_softmax(self.model):
+            results = [tf.nn.softmax(values) if values.shape[-1] > 1 else values for values in results]
+        return dict(zip(self.output_names, results, strict=True))
+
+    def specification(self, batch: int | None = 1) -> tf.TensorSpec:
+        """The input `image` for `batch` images; None: any number."""
+        return tf.TensorSpec((batch, *self.input_shape), self.input_dtype, name="image")
+
+    def write_saved_model(self, folder: str | Path, batch: int | None = 1) -> None:
+        """Write a SavedModel whose only signature takes `image` of `batch` images; None: any number."""
         archive = keras.export.ExportArchive()
         archive.track(self.model)
-        specification = tf.TensorSpec((1, *self.input_shape), self.input_dtype, name="image")
-        archive.add_endpoint("serve", self.__call__, input_signature=[specification])
+        archive.add_endpoint("serve", self.__call__, input_signature=[self.specification(batch)])
         with native_output_hidden():
             archive.write_out(str(folder), verbose=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,9 +31,11 @@ def write(serving: Serving, path: Path, configure: Callable[[tf.lite.TFLiteConve
                 configure(converter)
                 content = converter.convert()
         except Exception as error:  # the converter's own exceptions have no public name
+            lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
+            reason = f"it lacks {', '.join(lacking)}" if lacking else str(error).strip().splitlines()[0]
             raise ExportError(
-                f"{serving.model.name} can't be converted to LiteRT ({str(error).strip().splitlines()[0]}): "
-                "replace the layer by one that LiteRT knows, or export as saved_model."
+                f"{serving.model.name} can't be converted to LiteRT ({reason}): "
+                "replace the layers by ones that LiteRT knows, or export as saved_model."
             ) from error
     path.write_bytes(content)
     foreign = litert.custom_or_flex(path)
