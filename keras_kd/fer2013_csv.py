@@ -43,11 +43,8 @@ class Table:
 
 
 def matches(path: Path) -> bool:
-    """Whether `path` is a csv file with some of this file's columns; `read` says what is missing or broken."""
-    if not path.is_file() or path.suffix.lower() != ".csv":
-        return False
-    names = tables.header(path)
-    return not names or "emotion" in names or "pixels" in names
+    """Whether `path` is a csv file other than FER+ votes; `read` says which columns are missing."""
+    return path.is_file() and path.suffix.lower() == ".csv" and "nf" not in tables.header(path)
 
 
 def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
