@@ -1,7 +1,7 @@
 """Drawn faces with seven expressions, valence and arousal: the embedded default, without any download.
 
 An expression is a mix of facial action units after the prototypes of P. Ekman and W. V. Friesen,
-Facial Action Coding System, 1978, table 11-1. `keras_kd.drawing` draws them on ever new people.
+Facial Action Coding System, 1978, table 11-1. `keras_kd.cartoon` draws them on ever new people.
 
 Valence and arousal are read off the same action units, for any mix of them:
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd import drawing
+from keras_kd import cartoon, drawing
 from keras_kd.datasets import Samples
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -37,12 +37,12 @@ PROTOTYPES = {
 }
 VARIANTS = {
     "angry": {23: 0.6, 17: 0.3},
-    "disgust": {9: 0.8, 15: 0.3, 7: 0.3},
+    "disgust": {9: 0.9, 25: 0.4, 16: 0.2},
     "fear": {26: 0.4, 7: 0.2},
     "happy": {25: 0.6, 26: 0.3},
     "sad": {17: 0.5, 6: 0.2, 43: 0.15},
     "surprise": {25: 1.0},
-    "neutral": {43: 0.08, 25: 0.15},
+    "neutral": {43: 0.06, 25: 0.1},
 }
 CIRCUMPLEX = {
     "angry": (-0.5, 0.7),
@@ -76,15 +76,15 @@ def generate(count: int, seed: int) -> Samples:
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.arange(count) % len(CLASS_NAMES))
     units = expressions(labels, generator)
-    people = drawing.sample(generator, count, drawing.PERSON)
+    people = drawing.sample(generator, count, cartoon.PERSON)
     scenes = drawing.sample(generator, count, drawing.SCENE)
-    return Samples(drawing.draw(people, units, scenes, generator), labels, CLASS_NAMES, affect(units))
+    return Samples(cartoon.draw(people, units, scenes, generator), labels, CLASS_NAMES, affect(units))
 
 
 def expressions(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Draw action units (N, 18) in 0..1 that show the classes `labels` (N,) with various intensity and variants."""
     intensity = generator.uniform(LOWEST_INTENSITY, 1, (len(labels), 1))
-    jitter = generator.uniform(0.75, 1.1, (len(labels), len(drawing.UNITS)))
+    jitter = generator.uniform(0.75, 1.1, (len(labels), len(cartoon.UNITS)))
     chance = np.stack([chances(name) for name in CLASS_NAMES])[labels]
     active = generator.random(chance.shape) < chance
     twitch = generator.uniform(0, TWITCH, chance.shape)
@@ -94,12 +94,12 @@ def expressions(labels: np.ndarray, generator: np.random.Generator) -> np.ndarra
 def chances(class_name: str) -> np.ndarray:
     """Return the chance (18,) of each action unit to take part in an expression."""
     prototype, variants = PROTOTYPES[class_name], VARIANTS[class_name]
-    return np.array([float(unit in prototype) or variants.get(unit, 0.0) for unit in drawing.UNITS])
+    return np.array([float(unit in prototype) or variants.get(unit, 0.0) for unit in cartoon.UNITS])
 
 
 def affect(units: np.ndarray) -> dict[str, np.ndarray]:
     """Return valence and arousal, float32 (N,) in -1..1, of action units (N, 18): the formula above."""
-    prototypes = np.array([[unit in PROTOTYPES[name] for unit in drawing.UNITS] for name in CIRCUMPLEX], float)
+    prototypes = np.array([[unit in PROTOTYPES[name] for unit in cartoon.UNITS] for name in CIRCUMPLEX], float)
     weights = np.linalg.pinv(prototypes) @ np.array(list(CIRCUMPLEX.values()))
     valence, arousal = np.clip(units @ weights, -1, 1).astype(np.float32).T
     return {"valence": valence, "arousal": arousal}
