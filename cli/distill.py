@@ -9,7 +9,11 @@ from typing import Any
 
 import click
 
-from . import options, output
+from keras_kd import config as configuration
+from keras_kd import report
+from keras_kd.progress import Terminal
+
+from . import engine, options, output
 
 
 @click.command("distill")
@@ -17,10 +21,10 @@ from . import options, output
     "data", "student", "teacher", "temperature", "alpha", "beta", "epochs", "teacher_epochs", "baseline",
     "teacher_input", "teacher_range", "teacher_output", "teacher_classes", "skip_bad_rows", *options.TRAINING,
 )  # fmt: skip
-@click.option("--config", "config_file", metavar="FILE.toml", help="Options from a file; a flag beats the file.")
+@options.config_file
 @click.option("--out", metavar="DIR", help="Folder for the run; runs/DATA-STUDENT, numbered, if not given.")
 @click.option("--resume", is_flag=True, help="Go on with the run that was stopped in --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print metrics.json on stdout and nothing else.")
+@options.as_json
 def command(config_file: str | None, out: str | None, resume: bool, as_json: bool, **arguments: Any) -> None:
     """Train a small student from a large teacher, export it and score it.
 
@@ -30,22 +34,14 @@ def command(config_file: str | None, out: str | None, resume: bool, as_json: boo
       kerakd distill --student C --data fer2013.csv --out runs/c
       kerakd distill --resume --out runs/c
     """
-    from keras_kd import config as configuration
-
-    given = options.given(arguments)
     if resume and out is None:
         raise click.UsageError("--resume needs --out, the folder of the run to go on with.")
-    record = Path(out, "config.toml") if resume else None
-    if record and record.exists() and config_file is None:
-        config_file = str(record)
-    config = configuration.merged(config_file, given)
-
-    from keras_kd import report, run
-    from keras_kd.progress import Terminal
-
+    if resume and config_file is None and out is not None and Path(out, "config.toml").exists():
+        config_file = str(Path(out, "config.toml"))
+    config = configuration.merged(config_file, options.given(arguments))
     folder = Path(out) if out else _numbered(Path("runs") / f"{Path(config.data).stem}-{config.student}")
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
-    metrics = run.distill(config, folder, Terminal(), resume, command_line)
+    metrics = engine.load_run().distill(config, folder, Terminal(), resume, command_line)
     if as_json:
         output.show_json(metrics)
     else:

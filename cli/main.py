@@ -17,7 +17,7 @@ class Commands(click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         package = importlib.import_module(__package__)
-        helpers = {"main", "options", "output"}
+        helpers = {"engine", "main", "options", "output"}
         return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name not in helpers)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:

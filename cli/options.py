@@ -42,3 +42,17 @@ TRAINING = (
     "recipe", "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "conv_dropout", "dense_dropout",
     "class_weights", "augment", "views", "soft_labels", "verify_soft_labels", "seed", "precision",
 )  # fmt: skip
+
+config_file = click.option("--config", "config_file", metavar="FILE.toml", help="Options from a file; a flag beats it.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+
+
+def model_form(command: Callable) -> Callable:
+    """Options that say what a model file takes and gives, where it doesn't tell."""
+    for option in (
+        click.option("--output", "model_output", type=click.Choice(["logits", "probabilities"]), help="What it gives."),
+        click.option("--range", "value_range", metavar="LOW,HIGH", help="What it expects for pixels 0 and 255."),
+        click.option("--input", "input_shape", metavar="HxWxC", help="Height, width and channels that it takes."),
+    ):
+        command = option(command)
+    return command

@@ -10,6 +10,7 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def show_json(result: Any) -> None:
@@ -17,11 +18,18 @@ def show_json(result: Any) -> None:
     click.echo(json.dumps(result, indent=2))
 
 
-def show_table(rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Print rows of text, a header first, on stdout; all columns but the first are aligned right."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+def show_table(rows: Sequence[Sequence[str]], rule_after: int | None = None) -> None:
+    """Print rows of text, a header first, on stdout; all columns but the first are aligned right.
+
+    Args:
+        rows: the header and the body, of equal length.
+        rule_after: number of the row of the body that a line follows.
+    """
+    table = Table(box=box.SIMPLE_HEAD)
     for index, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="right" if index else "left", no_wrap=True)
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console(highlight=False, soft_wrap=True).print(table, markup=False)
+        table.add_column(Text(heading), justify="right" if index else "left", no_wrap=True)
+    for number, row in enumerate(rows[1:], start=1):
+        table.add_row(*map(Text, row), end_section=number == rule_after)
+    # A table is never cut to the window: what it says matters more than how it wraps.
+    width = sum(max(len(row[column]) for row in rows) + 3 for column in range(len(rows[0]))) + 2
+    Console(highlight=False, width=max(width, 20)).print(table)

@@ -6,28 +6,25 @@ from typing import Any
 
 import click
 
-from . import options
+from keras_kd import config as configuration
+from keras_kd.progress import Terminal
+
+from . import engine, options
 
 
 @click.command("teach")
 @options.from_config("data", "teacher", "teacher_epochs", "skip_bad_rows", *options.TRAINING)
-@click.option("--config", "config_file", metavar="FILE.toml", help="Options from a file; a flag beats the file.")
+@options.config_file
 @click.option("--out", metavar="DIR", help="Also write teacher.keras to this folder.")
 def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
     """Train a teacher and keep it in the cache, where `kerakd distill` finds it.
 
     A teacher that was trained before, on the same data with the same options, is not trained again; a training
-    that was stopped goes on when the command is given again.
+    that was stopped goes on when the command is given again. Prints the path of the teacher's file.
 
     \b
     Example:
       kerakd teach --data fer2013.csv --teacher resemotenet --teacher-epochs 12
     """
-    from keras_kd import config as configuration
-
     config = configuration.merged(config_file, options.given(arguments))
-
-    from keras_kd import run
-    from keras_kd.progress import Terminal
-
-    click.echo(run.teach(config, out, Terminal()))
+    click.echo(engine.load_run().teach(config, out, Terminal()))

@@ -191,3 +191,20 @@ def _toml(value: Any) -> str:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         return f'"{escaped}"'
     return repr(value)
+
+
+def numbers(name: str, text: str | None, separator: str, count: int, number: type) -> tuple | None:
+    """Parse `count` numbers, e.g. 64x64x1 or -1,1; None stays None.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if text is None:
+        return None
+    try:
+        parsed = tuple(number(part) for part in text.split(separator))
+    except ValueError:
+        parsed = ()
+    if len(parsed) != count:
+        raise ConfigError(f"{name} must be {count} numbers separated by {separator!r}. Received: {name}={text!r}.")
+    return parsed

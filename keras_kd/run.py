@@ -206,25 +206,13 @@ def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
     path = _taught(config, data, terminal) if named else Path(config.teacher)
     predictor = predictors.load(
         path,
-        _numbers(config.teacher_input, "teacher_input", "x", 3, int),
-        _numbers(config.teacher_range, "teacher_range", ",", 2, float),
+        configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),
+        configuration.numbers("teacher_range", config.teacher_range, ",", 2, float),
         config.teacher_output,
         hardware.precision(config.precision) if named else None,
     )
     stated = config.teacher_classes and tuple(config.teacher_classes.split(","))
     return predictors.reordered(predictor, stated or predictor.form.class_names or data.class_names, data.class_names)
-
-
-def _numbers(text: str | None, name: str, separator: str, count: int, kind: type) -> tuple | None:
-    if text is None:
-        return None
-    try:
-        numbers = tuple(kind(part) for part in text.split(separator))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != count:
-        raise ConfigError(f"{name} must be {count} numbers separated by {separator!r}. Received: {name}={text!r}.")
-    return numbers
 
 
 def _soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal: Terminal) -> np.ndarray:
@@ -476,3 +464,19 @@ def _locked(folder: Path) -> Iterator[None]:
             yield
     except filelock.Timeout as error:
         raise OutputError(f"Another run is at work in {folder}: wait for it, or choose another folder.") from error
+
+
+def model_table() -> list[dict[str, Any]]:
+    """Every architecture with its input and its trainable parameters, as published and compact."""
+    rows = []
+    for name in models.names():
+        model = models.build(name)
+        rows.append(
+            {
+                "name": name,
+                "input": list(model.input_shape[1:]),
+                "parameters": _trainable(model),
+                "compact_parameters": _trainable(compact(model)),
+            }
+        )
+    return rows

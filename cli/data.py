@@ -1,0 +1,62 @@
+"""`kerakd data`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from keras_kd import inspection
+
+from . import options, output
+
+
+@click.group("data")
+def command() -> None:
+    """Look at data sets."""
+
+
+@command.command("inspect")
+@click.argument("data", metavar="DATA")
+@options.from_config("skip_bad_rows")
+@options.as_json
+def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
+    """Count DATA's images and look for what is wrong with them: blanks, copies, contradictions, bad rows.
+
+    \b
+    DATA is a file or folder whose form is recognised, NAME:PATH, or a NAME that needs no path:
+      faces     drawn faces; no path
+      fer2013   Kaggle's fer2013.csv, or its train/ and test/ class folders
+      ferplus   a folder with fer2013.csv and the FER+ votes (fer2013new.csv)
+      rafdb     list_patition_label.txt with aligned images, or Kaggle's DATASET/{train,test}/1..7
+      folder    class folders, or train/, validation/ and test/ of class folders
+    """
+    report = inspection.inspect(data, bool(skip_bad_rows))
+    if as_json:
+        output.show_json(report)
+    else:
+        _show(report)
+
+
+def _show(report: dict[str, Any]) -> None:
+    splits = report["splits"]
+    colour = "gray" if report["channels"] == 1 else "RGB"
+    sizes = ", ".join(f"{size} ({count:,})" for size, count in list(report["sizes"].items())[:5])
+    click.echo(f"{report['data']}: {report['data_set']}, {colour}, size on disk {sizes or 'drawn'}")
+    rows = [("class", *splits)]
+    rows += [(name, *(f"{part['classes'][name]:,}" for part in splits.values())) for name in report["class_names"]]
+    for title in ("images", "blank", "copies"):
+        rows.append((title, *(f"{part[title]:,}" for part in splits.values())))
+    output.show_table(rows, rule_after=len(report["class_names"]))
+    for pair, count in report["copies_across"].items():
+        click.echo(f"Exact copies, {pair}: {count:,}")
+    contradictions = report["contradictions"]
+    if contradictions["groups"]:
+        click.echo(
+            f"Same pixels, different classes: {contradictions['images']:,} images in {contradictions['groups']:,} groups"
+        )
+    if report["published"]:
+        for line in report["published"]["differences"] or ["The counts equal the published ones."]:
+            click.echo(line)
+    for line in report["skipped"]:
+        click.echo(f"skipped: {line}")

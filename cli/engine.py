@@ -1,0 +1,21 @@
+"""The parts of keras_kd that need TensorFlow, imported when a command first needs them and without its chatter."""
+
+from __future__ import annotations
+
+import logging
+from types import ModuleType
+
+
+def load_run() -> ModuleType:
+    """Import `keras_kd.run`, and with it Keras and TensorFlow, which takes seconds."""
+    from keras_kd.quiet import native_output_hidden
+
+    # TensorFlow writes about CUDA and oneDNN to stderr before its own log level takes hold.
+    with native_output_hidden():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from keras_kd import run
+
+    return run

@@ -1,0 +1,57 @@
+"""`kerakd evaluate`."""
+
+from __future__ import annotations
+
+import click
+
+from keras_kd import config as configuration
+from keras_kd import datasets
+from keras_kd.progress import Terminal
+
+from . import engine, options, output
+
+COLUMNS = (("accuracy", "accuracy"), ("balanced_accuracy", "balanced"), ("macro_f1", "macro-F1"), ("ece", "ECE"))
+
+
+@click.command("evaluate")
+@click.argument("model", metavar="MODEL")
+@options.from_config("data", "skip_bad_rows")
+@click.option("--split", type=click.Choice(datasets.SPLITS), default="test", show_default=True, help="Images to score.")
+@options.model_form
+@options.as_json
+def command(
+    model: str,
+    data: str | None,
+    split: str,
+    skip_bad_rows: bool | None,
+    input_shape: str | None,
+    value_range: str | None,
+    model_output: str | None,
+    as_json: bool,
+) -> None:
+    """Score MODEL, a .keras, .h5 or .tflite file, on a data set.
+
+    \b
+    Example:
+      kerakd evaluate runs/faces-B/student_float32.tflite --data faces
+    """
+    run = engine.load_run()
+    shape = configuration.numbers("input", input_shape, "x", 3, int)
+    limits = configuration.numbers("range", value_range, ",", 2, float)
+    where = data or configuration.Config.data
+    results = run.evaluate(model, where, split, shape, limits, model_output, bool(skip_bad_rows), Terminal())
+    if as_json:
+        output.show_json(results)
+        return
+    parts = {split: results[split]}
+    parts |= {name: part for sets in results.values() if "n" not in sets for name, part in sets.items()}
+    rows = [("images", "n", *(f"{title} %" for _, title in COLUMNS))]
+    rows += [
+        (name, f"{part['n']:,}", *(f"{100 * part[key]:.2f}" for key, _ in COLUMNS)) for name, part in parts.items()
+    ]
+    output.show_table(rows)
+    recall = [("class", "recall %")]
+    recall += [
+        (name, "–" if value is None else f"{100 * value:.1f}") for name, value in results[split]["recall"].items()
+    ]
+    output.show_table(recall)

@@ -1,0 +1,105 @@
+"""The house's rules, read from the source: imports run one way, and each kind of thing has one place."""
+
+import ast
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Each module or folder may import from the ranks below its own.
+RANKS = [
+    {"errors"},
+    {"class_names", "files", "images", "losses", "metrics", "progress", "quiet", "views", "config", "hardware"},
+    {"datasets", "models", "compaction", "distiller", "litert", "soft_labels", "multiply_accumulates"},
+    {"checkpoints", "exporters", "inspection", "saved", "training"},
+    {"predictors"},
+    {"bench"},
+    {"pictures", "report"},
+    {"run"},
+    {"cli"},
+]
+RANK = {name: number for number, names in enumerate(RANKS) for name in names}
+
+
+def _modules() -> dict[str, Path]:
+    """Source files by dotted name below keras_kd; cli/ is keras_kd.cli."""
+    package = {
+        ".".join(path.relative_to(ROOT / "keras_kd").with_suffix("").parts): path
+        for path in (ROOT / "keras_kd").rglob("*.py")
+    }
+    return package | {f"cli.{path.stem}": path for path in (ROOT / "cli").glob("*.py")}
+
+
+MODULES = _modules()
+
+
+def _imports(name: str) -> set[str]:
+    """Dotted names imported anywhere in a module, keras_kd's own relative to it."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            package = name if MODULES[name].stem == "__init__" else name.rpartition(".")[0]
+            found |= {f"keras_kd.{package}.{node.module or alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {module.removeprefix("keras_kd.") if module.startswith("keras_kd.") else f"/{module}" for module in found}
+
+
+def _own(name: str) -> set[str]:
+    return {module for module in _imports(name) if not module.startswith("/")}
+
+
+def _room(name: str) -> str:
+    return name.partition(".")[0]
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"__init__"}))
+def test_imports_run_one_way(name: str) -> None:
+    room = _room(name)
+    assert room in RANK, f"say in RANKS where {room} belongs"
+    below = {imported for imported in _own(name) if _room(imported) != room}
+    wrong = {imported for imported in below if _room(imported) in RANK and RANK[_room(imported)] >= RANK[room]}
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.count(".") == 1 and not name.startswith("cli.")))
+def test_leaves_of_a_folder_do_not_import_each_other(name: str) -> None:
+    room, leaf = name.split(".")
+    if leaf.startswith("_"):
+        return
+    siblings = {other.split(".")[1] for other in MODULES if other.startswith(f"{room}.")} - {leaf}
+    public = {sibling for sibling in siblings if not sibling.startswith("_")}
+    assert not {imported for imported in _own(name) if imported.startswith(f"{room}.") and imported.split(".")[1] in public}
+
+
+def test_only_cli_imports_click_and_only_the_top_knows_config() -> None:
+    clicking = {name for name in MODULES if any(module.split(".")[0] == "/click" for module in _imports(name))}
+    assert clicking and all(name.startswith("cli.") for name in clicking)
+    knowing = {name for name in MODULES if any(_room(module) == "config" for module in _own(name))}
+    assert {_room(name) for name in knowing} <= {"cli", "run", "report"}
+
+
+def test_tensorflow_model_optimization_is_imported_in_one_place() -> None:
+    users = {name for name in MODULES if any(module.startswith("/tensorflow_model_opt") for module in _imports(name))}
+    assert len(users) <= 1
+
+
+def test_every_package_is_installed() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = set(setup["options"]["packages"].split())
+    folders = {path.parent for path in (ROOT / "keras_kd").rglob("__init__.py")}
+    found = {".".join(("keras_kd", *folder.relative_to(ROOT / "keras_kd").parts)) for folder in folders}
+    assert listed == found | {"keras_kd.cli"}
+
+
+def test_importing_the_library_and_its_help_leaves_tensorflow_alone() -> None:
+    code = "import sys, keras_kd, keras_kd.datasets, keras_kd.cli.main; print({'keras', 'tensorflow'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "set()"

@@ -1,0 +1,22 @@
+"""The documents say what the program does."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(("path", "text"), runpy.run_path(str(ROOT / "docs" / "reference.py"))["pages"]().items())
+def test_the_command_reference_is_what_help_says(path: Path, text: str) -> None:
+    assert path.read_text(encoding="utf-8") == text, "run `make docs`"
+
+
+def test_every_shipped_configuration_loads() -> None:
+    from keras_kd import config
+
+    files = sorted((ROOT / "configs").rglob("*.toml"))
+    assert files
+    for file in files:
+        config.merged(file, {}).effective()

@@ -1,0 +1,189 @@
+"""The whole program on small drawn data, through the command line as its user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
+TRAINING = ["--batch-size", "8", "--views", "2", "--learning-rate", "0.02", "--precision", "float32"]
+RUN_FILES = {
+    "README.md", "config.toml", "confusion.png", "curves.png", "history.csv", "labels.txt", "metrics.json",
+    "student.keras", "student_float32.tflite",
+}  # fmt: skip
+
+
+def _shape(kind: int, random: np.random.Generator) -> np.ndarray:
+    """A bright bar, upright (0), level (1) or both (2), somewhere on noise."""
+    image = random.integers(0, 80, (64, 64))
+    at = random.integers(12, 46)
+    if kind != 1:
+        image[:, at : at + 8] += 150
+    if kind != 0:
+        image[at : at + 8] += 150
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bars")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 40), ("validation", 10), ("test", 12)):
+        for kind, name in enumerate(("upright", "level", "cross")):
+            place = folder / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(_shape(kind, random)).save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    # One thread and no reordering of sums: equal runs give equal bits.
+    fixed = {"TF_DETERMINISTIC_OPS": "1", "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **fixed, "KERAKD_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
+def _distill(data: Path, out: Path, *more: str) -> list[str]:
+    fixed = ["--data", str(data), "--student", "C", "--teacher", "C", "--teacher-epochs", "6", "--epochs", "6"]
+    return [*KERAKD, "distill", *fixed, *TRAINING, "--out", str(out), *more]
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("run") / "c"
+    done = subprocess.run(_distill(data, out, "--baseline", "--json"), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout)
+
+
+def _weights(out: Path) -> list[np.ndarray]:
+    from keras_kd import saved
+
+    return saved.load(out / "student.keras")[0].get_weights()
+
+
+def test_a_run_ends_with_the_promised_files(finished: tuple[Path, dict]) -> None:
+    out, shown = finished
+    assert {path.name for path in out.iterdir()} == RUN_FILES
+    assert json.loads((out / "metrics.json").read_text()) == shown
+    assert (out / "labels.txt").read_text() == "cross\nlevel\nupright\n"
+    assert len(pd.read_csv(out / "history.csv")) == 6
+
+
+def test_the_student_learns_from_its_teacher(finished: tuple[Path, dict]) -> None:
+    _, shown = finished
+    assert shown["test"]["n"] == 36
+    assert shown["test"]["accuracy"] > 0.6  # a guess gets 0.33
+    assert shown["test"]["agreement"] > 0.6
+    assert {"teacher_test", "baseline_test", "validation"} <= shown.keys()
+    assert shown["parameters"] == 1_259_911 - 4 * (32 + 1)  # 3 classes instead of 7
+
+
+def test_the_exported_file_is_what_was_scored(finished: tuple[Path, dict], data: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    out, shown = finished
+    exported = shown["exported"]["float32"]
+    assert exported["bytes"] == (out / exported["file"]).stat().st_size
+    assert exported["max_logit_difference"] < 1e-3
+    interpreter = Interpreter(str(out / exported["file"]))
+    interpreter.allocate_tensors()
+    right = 0
+    for number, name in enumerate((out / "labels.txt").read_text().splitlines()):
+        for file in sorted((data / "test" / name).iterdir()):
+            pixels = np.asarray(Image.open(file), np.float32)[None, :, :, None]
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+            interpreter.invoke()
+            right += interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).argmax() == number
+    assert right / 36 == exported["test"]["accuracy"]
+
+
+@pytest.mark.parametrize("file", ["student.keras", "student_float32.tflite"])
+def test_evaluate_gives_the_scores_of_the_run(
+    file: str, finished: tuple[Path, dict], data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out, shown = finished
+    assert _called("evaluate", str(out / file), "--data", str(data), "--json") == 0
+    scored = json.loads(capsys.readouterr().out)["test"]
+    assert scored["confusion"] == shown["test"]["confusion"]
+
+
+def _called(*arguments: str) -> int:
+    """Run a command in this process; its exit code."""
+    from keras_kd.cli import main
+
+    before, sys.argv = sys.argv, ["kerakd", *arguments]
+    try:
+        main.main()
+    except SystemExit as exit:
+        return int(exit.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def _killed_and_resumed(command: list[str], environment: dict[str, str], out: Path) -> int:
+    """Kill -9 the command whenever its state was saved anew; resume it to its end; how often it was killed."""
+    state, kills, more = out / ".state" / "state.npz", 0, []
+    while True:
+        before = state.stat().st_mtime_ns if state.exists() else 0
+        process = subprocess.Popen([*command, *more], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while process.poll() is None:
+            if kills < 2 and state.exists() and state.stat().st_mtime_ns > before:
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+            time.sleep(0.02)
+        if process.wait() == 0:
+            return kills
+        assert process.returncode == -signal.SIGKILL, process.stderr.read().decode()
+        more = ["--resume"]
+
+
+def test_a_killed_run_goes_on_to_the_same_end(
+    finished: tuple[Path, dict], data: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    out, shown = finished
+    broken = tmp_path / "broken"
+    assert _killed_and_resumed(_distill(data, broken), environment, broken) == 2
+    assert all(np.array_equal(left, right) for left, right in zip(_weights(out), _weights(broken), strict=True))
+    columns = ["epoch", "loss", "accuracy", "val_accuracy", "hard_loss", "soft_loss", "learning_rate"]
+    histories = [pd.read_csv(folder / "history.csv")[columns] for folder in (out, broken)]
+    pd.testing.assert_frame_equal(*histories)
+    assert json.loads((broken / "metrics.json").read_text())["test"] == shown["test"]
+
+
+def test_a_complete_or_foreign_folder_is_left_alone(
+    finished: tuple[Path, dict], data: Path, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    out, _ = finished
+    (tmp_path / "diary.txt").write_text("mine")
+    for arguments, words in (
+        (["--out", str(out)], "already in use"),
+        (["--out", str(out), "--resume"], "complete"),
+        (["--out", str(out), "--resume", "--epochs", "7"], "differ"),
+        (["--out", str(tmp_path)], "already in use"),
+        (["--out", str(tmp_path), "--resume"], "no run to resume"),
+        (["--out", str(tmp_path / "diary.txt")], "already in use"),
+        (["--out", str(tmp_path / "diary.txt" / "run")], "Can't make the folder"),
+    ):
+        assert _called("distill", "--data", str(data), *arguments) == 2
+        message = capsys.readouterr().err
+        assert words in message and len(message.strip().splitlines()) == 1
+    assert (tmp_path / "diary.txt").read_text() == "mine" and list(tmp_path.iterdir()) == [tmp_path / "diary.txt"]
+
+
+def test_two_runs_in_one_folder_are_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    import filelock
+
+    with filelock.FileLock(tmp_path / ".lock"):
+        assert _called("distill", "--data", str(data), "--out", str(tmp_path)) == 2
+    assert "Another run is at work" in capsys.readouterr().err
