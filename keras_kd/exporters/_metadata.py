@@ -1,0 +1,111 @@
+"""TFLite metadata: name, description, input range and labels inside a `.tflite`, for MediaPipe and Android.
+
+The tables and slot numbers are those of metadata_schema.fbs, version 1.5.0 (Apache-2.0), of MediaPipe.
+Their own writers don't install beside current protobuf.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
+
+LABELS_FILE = "labels.txt"
+
+_TENSOR_AXIS_LABELS = 2
+_FEATURE, _IMAGE = 1, 2
+_RGB, _GRAYSCALE = 1, 2
+_NORMALIZATION = 1
+
+
+def with_metadata(content: bytes, name: str, description: str, class_names: Sequence[str]) -> bytes:
+    """Return a `.tflite` file's bytes with metadata, and with labels.txt appended as a zip archive.
+
+    Args:
+        content: the file; one image input that takes pixels 0..255.
+        name: of the model.
+        description: what it does, for people.
+        class_names: the labels, one for each value of the outputs that have as many.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    labelled = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
+    model.buffers.append(schema.BufferT(data=_metadata(model, name, description, len(class_names))))
+    entry = schema.MetadataT(name="TFLITE_METADATA", buffer=len(model.buffers) - 1)
+    model.metadata = [*(model.metadata or []), entry]
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    file = io.BytesIO(builder.Output())
+    with zipfile.ZipFile(file, "a") as archive:
+        for path, text in labelled.items():
+            # A fixed date: equal models give equal files.
+            archive.writestr(zipfile.ZipInfo(path, date_time=(1980, 1, 1, 0, 0, 0)), text)
+    return file.getvalue()
+
+
+def _metadata(model: schema.ModelT, name: str, description: str, labels: int) -> bytearray:
+    builder = flatbuffers.Builder(1024)
+    graph = model.subgraphs[0]
+    inputs = [_input(builder, graph.tensors[index]) for index in graph.inputs]
+    names = _output_names(model)
+    outputs = [_output(builder, names[index], graph.tensors[index], labels) for index in graph.outputs]
+    subgraph = _table(builder, {2: _vector(builder, inputs), 3: _vector(builder, outputs)})
+    strings = {slot: builder.CreateString(text) for slot, text in {0: name, 1: description, 7: "1.0.0"}.items()}
+    builder.Finish(_table(builder, {**strings, 3: _vector(builder, [subgraph])}), b"M001")
+    return builder.Output()
+
+
+def _output_names(model: schema.ModelT) -> dict[int, str]:
+    signatures = model.signatureDefs or []
+    return {tensor.tensorIndex: tensor.name.decode() for signature in signatures for tensor in signature.outputs}
+
+
+def _input(builder: flatbuffers.Builder, tensor: schema.TensorT) -> int:
+    image = _table(builder, {}, {0: _RGB if tensor.shape[3] == 3 else _GRAYSCALE})
+    fields = {
+        0: builder.CreateString("image"),
+        1: builder.CreateString("Pixels from 0 to 255, row by row."),
+        3: _table(builder, {1: image}, {0: _IMAGE}),
+        5: _table(builder, {0: _floats(builder, [255.0]), 1: _floats(builder, [0.0])}),
+    }
+    if tensor.type == schema.TensorType.FLOAT32:
+        # The model normalises inside, so readers must not: (x - 0) / 1.
+        options = _table(builder, {0: _floats(builder, [0.0]), 1: _floats(builder, [1.0])})
+        fields[4] = _vector(builder, [_table(builder, {1: options}, {0: _NORMALIZATION})])
+    return _table(builder, fields)
+
+
+def _output(builder: flatbuffers.Builder, name: str, tensor: schema.TensorT, labels: int) -> int:
+    fields = {0: builder.CreateString(name), 3: _table(builder, {1: _table(builder, {})}, {0: _FEATURE})}
+    if labels and tensor.shape[-1] == labels:
+        file = builder.CreateString(LABELS_FILE)
+        text = builder.CreateString("The classes, one a line, in the order of the values.")
+        fields[6] = _vector(builder, [_table(builder, {0: file, 1: text}, {2: _TENSOR_AXIS_LABELS})])
+    return _table(builder, fields)
+
+
+def _table(builder: flatbuffers.Builder, offsets: dict[int, int], numbers: dict[int, int] | None = None) -> int:
+    """Write a table from its slots: offsets of what was written before, and numbers of one byte."""
+    numbers = numbers or {}
+    builder.StartObject(max([-1, *offsets, *numbers]) + 1)
+    for slot, offset in offsets.items():
+        builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
+    for slot, number in numbers.items():
+        builder.PrependUint8Slot(slot, number, 0)
+    return builder.EndObject()
+
+
+def _vector(builder: flatbuffers.Builder, offsets: list[int]) -> int:
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return builder.EndVector()
+
+
+def _floats(builder: flatbuffers.Builder, values: list[float]) -> int:
+    builder.StartVector(4, len(values), 4)
+    for value in reversed(values):
+        builder.PrependFloat32(value)
+    return builder.EndVector()
