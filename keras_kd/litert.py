@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from keras_kd import tflite_graph
 from keras_kd.errors import ModelError
 from keras_kd.quiet import native_output_hidden
 
-_OPERATOR_NAMES = {number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 _VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 
 
@@ -35,7 +33,7 @@ class LiteRTModel:
 
     def __init__(self, path: str | Path, threads: int = 1):
         self.path = Path(path)
-        content = _content(self.path)
+        content = tflite_graph.content(path)
         try:
             with native_output_hidden():
                 self._interpreter = Interpreter(model_content=content, num_threads=threads)
@@ -45,7 +43,7 @@ class LiteRTModel:
                 f"{path} can't be loaded by LiteRT ({_first_line(error)}): export it again with built-in ops only."
             ) from error
         inputs, self._outputs = self._tensors()
-        if len(inputs) != 1 or len(inputs[0]["shape_signature"]) != 4 or (inputs[0]["shape_signature"] < 1).any():
+        if len(inputs) != 1 or len(inputs[0]["shape_signature"]) != 4 or (inputs[0]["shape_signature"][1:] < 1).any():
             shapes = [tuple(int(size) for size in tensor["shape_signature"]) for tensor in inputs]
             raise ModelError(f"{path} takes inputs of shapes {shapes}: expected one image of fixed shape (1, H, W, C).")
         self._input = inputs[0]
@@ -81,6 +79,10 @@ class LiteRTModel:
             raise ModelError(f"{self.path} has several outputs ({', '.join(self.output_shapes)}): use predict_heads.")
         return next(iter(self.predict_heads(images).values()))
 
+    def compute(self) -> None:
+        """Compute once on whatever the input holds, for timing."""
+        self._interpreter.invoke()
+
     def _tensors(self) -> tuple[list[dict], dict[str, dict]]:
         """Return the details of the inputs, and of the outputs by their signature's (or else own) names."""
         if self._interpreter.get_signature_list():
@@ -96,39 +98,12 @@ def operators(path: str | Path) -> Counter[str]:
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
-    content = _content(Path(path))
-    counts = Counter()
-    try:
-        model = schema.Model.GetRootAs(content, 0)
-        names = [_operator_name(model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())]
-        for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
-            counts.update(names[graph.Operators(i).OpcodeIndex()] for i in range(graph.OperatorsLength()))
-    except (ValueError, IndexError, TypeError, AttributeError, OverflowError, struct.error) as error:
-        raise ModelError(f"{path} is a damaged .tflite file: copy or export it again.") from error
-    return counts
+    return Counter(operator.name for operator in tflite_graph.read(path))
 
 
 def custom_or_flex(path: str | Path) -> list[str]:
     """Return the operators of a `.tflite` file that plain LiteRT has no kernel for, and those that keep state."""
     return [name for name in operators(path) if name.startswith(("CUSTOM:", "UNKNOWN:")) or name in _VARIABLE_OPERATORS]
-
-
-def _operator_name(code: schema.OperatorCode) -> str:
-    # Numbers up to 127 stand in the old field of one byte, later ones in the new field.
-    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-    if number == schema.BuiltinOperator.CUSTOM:
-        return f"CUSTOM:{(code.CustomCode() or b'').decode(errors='replace')}"
-    return _OPERATOR_NAMES.get(number, f"UNKNOWN:{number}")
-
-
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} can't be read ({error.strerror}): check the path.") from error
-    if content[4:8] != b"TFL3":
-        raise ModelError(f"{path} is no .tflite file (it lacks the mark TFL3): give a file that `kerakd export` wrote.")
-    return content
 
 
 def _quantised(image: np.ndarray, tensor: dict) -> np.ndarray:

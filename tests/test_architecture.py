@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 # Each module or folder may import from the ranks below its own.
 RANKS = [
     {"errors"},
-    {"class_names", "files", "images", "losses", "metrics", "progress", "quiet", "views", "config", "hardware"},
+    {"class_names", "files", "images", "losses", "metrics", "progress", "quiet", "views", "config", "hardware", "tflite_graph"},
     {"datasets", "models", "compaction", "distiller", "litert", "soft_labels", "multiply_accumulates"},
     {"checkpoints", "exporters", "inspection", "saved", "training"},
-    {"predictors"},
+    {"predictors", "bundle"},
     {"bench"},
     {"pictures", "report"},
     {"run"},
