@@ -1,0 +1,145 @@
+"""Weights from and to PyTorch; one module an architecture or family, found by its name.
+
+A module has
+
+    NAMES                        the architectures of the family, as in keras_kd.models; the module's own name first
+    MARK                         a key that its state dicts hold and no others
+    CLASS_NAMES                  the published order of the classes, by their number
+    build(tensors, input_shape)  the model that the arrays' shapes tell, untrained
+    slots(model)                 the place of each of the model's weights in the state dict
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+import keras
+import numpy as np
+
+from keras_kd.checkpoints import _files, _layouts
+from keras_kd.compaction import expand
+from keras_kd.errors import ModelError
+from keras_kd.files import written_whole
+from keras_kd.saved import Form
+
+SUFFIXES = (".pth", ".pt", ".safetensors")
+
+
+def _modules() -> list[ModuleType]:
+    names = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+    return [importlib.import_module(f"{__name__}.{name}") for name in names]
+
+
+def names() -> list[str]:
+    """Return the architectures whose published weights can be read, sorted."""
+    return sorted(name for module in _modules() for name in module.NAMES)
+
+
+def load(
+    path: str | Path,
+    model: str | None = None,
+    num_classes: int | None = None,
+    class_names: tuple[str, ...] | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+) -> tuple[keras.Model, Form]:
+    """Build a Keras model with the weights of a PyTorch file; no code in the file is run.
+
+    Args:
+        path: .pth, .pt (either of PyTorch's forms) or .safetensors: a state dict, bare or under "model_state_dict",
+            "state_dict" or "model", with or without the prefix `module.`, of float16, bfloat16, float32 or float64.
+        model: an architecture of names(), which the file must fit; None: recognised from the keys. Widths are
+            recognised from the shapes: "resemotenet" also stands for its students.
+        num_classes: how many classes the file must have; None: any.
+        class_names: in the order of the outputs; None: the published order, where there is one for their number.
+        input_shape: height, width, channels of pixels in 0..255; None: the architecture's own. Normalisation is
+            part of the model.
+
+    Returns:
+        the model, and the form to store with it (see keras_kd.saved).
+
+    Raises:
+        ModelError: the file can't be read, or its keys or shapes are not the architecture's; all are named.
+    """
+    tensors = _files.read(path)
+    module = _module(model, tensors, path)
+    try:
+        built = module.build(tensors, input_shape)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    _layouts.fill(module.slots(built), tensors, path)
+    if model not in (None, built.name, module.NAMES[0]):
+        raise ModelError(f"{path} holds weights of {built.name}, not of {model}: leave the model out, or give its own.")
+    names = _class_names(module, _outputs(built), num_classes, class_names, path)
+    return built, Form(names, input_shape=tuple(built.input_shape[1:]))
+
+
+def state_dict(model: keras.Model) -> dict[str, np.ndarray]:
+    """Return a model's weights under the published keys, in PyTorch's order of axes, float32.
+
+    A compact model (see keras_kd.compact) is expanded first.
+
+    Raises:
+        ModelError: the architecture has no published form.
+    """
+    module = next((module for module in _modules() if model.name in module.NAMES), None)
+    if module is None:
+        raise ModelError(f"There is no PyTorch form of {model.name}: expected one of {', '.join(names())}.")
+    return _layouts.collect(module.slots(expand(model)))
+
+
+def save(model: keras.Model, path: str | Path) -> None:
+    """Write a model's state dict with the published keys.
+
+    Args:
+        model: of an architecture of names().
+        path: .safetensors; or .pth or .pt, which needs PyTorch (the extra `torch`).
+
+    Raises:
+        ModelError: the architecture has no published form, PyTorch is missing, or the path ends otherwise.
+        OutputError: the file can't be written.
+    """
+    suffix = Path(path).suffix
+    if suffix not in SUFFIXES:
+        raise ModelError(f"PyTorch weights are written to paths ending in {', '.join(SUFFIXES)}. Received: {path}.")
+    tensors = state_dict(model)
+    write = _files.write_safetensors if suffix == ".safetensors" else _files.write_torch
+    with written_whole(path) as temporary:
+        write(tensors, temporary)
+
+
+def _module(model: str | None, tensors: dict[str, np.ndarray], path: str | Path) -> ModuleType:
+    modules = _modules()
+    if model is not None:
+        found = [module for module in modules if model in module.NAMES]
+        if not found:
+            raise ModelError(f"No published weights are known for {model!r}: expected one of {', '.join(names())}.")
+        return found[0]
+    found = [module for module in modules if module.MARK in tensors]
+    if not found:
+        keys = ", ".join(key[:80] for key in list(tensors)[:3])
+        raise ModelError(f"{path} holds weights of no known architecture ({keys}, ...): expected {', '.join(names())}.")
+    return found[0]
+
+
+def _outputs(model: keras.Model) -> int:
+    """The number of classes: the width of the only or the widest head."""
+    return max(output.shape[-1] for output in model.outputs)
+
+
+def _class_names(
+    module: ModuleType,
+    outputs: int,
+    num_classes: int | None,
+    given: tuple[str, ...] | None,
+    path: str | Path,
+) -> tuple[str, ...] | None:
+    if num_classes not in (None, outputs):
+        raise ModelError(f"{path} is made for {outputs} classes. Received: num_classes={num_classes}.")
+    if given is None:
+        return module.CLASS_NAMES.get(outputs)
+    if len(given) != outputs:
+        raise ModelError(f"{path} is made for {outputs} classes. Received {len(given)} names: {', '.join(given)}.")
+    return tuple(given)

@@ -2,8 +2,9 @@
 
 An architecture's module has
 
-    NAMES                                       the names it builds
-    build(name, num_classes, input_shape, ...)  -> keras.Model
+    NAMES                                                 the names it builds
+    INPUT_SHAPE                                           the published one
+    build(name, heads, input_shape, dropout, seed)        -> keras.Model; for `heads` see _parts.Heads
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from keras_kd.errors import ModelError
 if TYPE_CHECKING:
     import keras
 
+    from keras_kd.models._parts import Heads
+
 
 @functools.cache
 def _modules() -> dict[str, ModuleType]:
-    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    found = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+    modules = (importlib.import_module(f"{__name__}.{name}") for name in found)
     return {name: module for module in modules for name in module.NAMES}
 
 
@@ -34,27 +38,43 @@ def names() -> list[str]:
 def build(
     name: str,
     num_classes: int = 7,
-    input_shape: tuple[int, int, int] = (64, 64, 3),
+    input_shape: tuple[int, int, int] | None = None,
     dropout: tuple[float, float] | None = None,
     seed: int | None = None,
+    heads: dict[str, int | None] | None = None,
 ) -> keras.Model:
     """Build an untrained model.
 
     Args:
         name: one of `names()`, e.g. "B".
-        num_classes: number of logits.
-        input_shape: height, width, channels (1: gray, repeated to three inside the model; or 3: RGB) of pixels in 0..255.
-        dropout: rates of the dropouts between convolutions and between dense layers; None for the paper's.
+        num_classes: number of logits of a model with one output; not used with `heads`.
+        input_shape: height, width, channels (1: gray, repeated to three inside the model; or 3: RGB) of pixels in
+            0..255; None for the published one, (64, 64, 3) for ResEmoteNet and its students.
+        dropout: rates of the dropouts between convolutions and between dense layers, of which an architecture applies
+            those that it has; None for the paper's.
         seed: of the initial weights and the dropouts; None for fresh ones.
+        heads: several outputs by name: the number of logits, or None for one linear value, e.g.
+            {"expression": 8, "valence": None, "arousal": None}.
 
     Returns:
-        keras.Model, float (N, height, width, channels) -> logits (N, num_classes).
+        keras.Model, float (N, height, width, channels) -> logits (N, num_classes), or with `heads` a dict of logits
+        (N, classes) and values (N, 1) by name.
 
     Raises:
         ModelError: unknown name or a shape that the architecture can't take.
     """
     if name not in _modules():
         raise ModelError(f"Unknown model {name!r}: expected one of {', '.join(names())}.")
-    if num_classes < 2:
-        raise ModelError(f"num_classes must be 2 or more. Received: num_classes={num_classes}.")
-    return _modules()[name].build(name, num_classes, tuple(input_shape), dropout, seed)
+    module = _modules()[name]
+    outputs = _checked(num_classes if heads is None else heads)
+    return module.build(name, outputs, tuple(input_shape or module.INPUT_SHAPE), dropout, seed)
+
+
+def _checked(heads: Heads) -> Heads:
+    if isinstance(heads, int):
+        if heads < 2:
+            raise ModelError(f"num_classes must be 2 or more. Received: num_classes={heads}.")
+        return heads
+    if not heads or any(classes is not None and classes < 2 for classes in heads.values()):
+        raise ModelError(f"heads must name outputs of 2 or more classes, or None for a value. Received: heads={heads}.")
+    return dict(heads)
