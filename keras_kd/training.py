@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ def optimizer(schedule: str, rate: float, weight_decay: float, steps: int) -> ke
     """SGD with Nesterov momentum 0.9.
 
     Args:
-        schedule: "cosine" (linear warm-up over 5 % of the steps, then a cosine down to 0) or "plateau" (see `callbacks`).
+        schedule: "cosine" (linear warm-up over 5 % of the steps, then a cosine down to 0) or "plateau" (`callbacks`).
         rate: the highest learning rate.
         weight_decay: the L2 penalty's gradient factor in PyTorch's sense.
         steps: of the whole training.
@@ -58,7 +59,12 @@ def optimizer(schedule: str, rate: float, weight_decay: float, steps: int) -> ke
 
 
 def callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:
-    """What reacts to the validation accuracy: x0.1 after 5 epochs without a better one, a stop after `patience` (0: never)."""
+    """What reacts to the validation accuracy: x0.1 after 5 epochs without a better one, a stop after `patience`.
+
+    Args:
+        schedule: "plateau", or "cosine" which reacts to nothing.
+        patience: epochs; 0 for no early stop.
+    """
     chosen: list[keras.callbacks.Callback] = []
     if schedule == "plateau":
         chosen.append(
@@ -130,11 +136,11 @@ class _State(keras.callbacks.Callback):
     history: list[dict[str, float]] = field(default_factory=list)
     best: float = -np.inf
     first_step: int = 0
-    finished: bool = False
+    finished: bool = False  # A callback ended the training before its last epoch.
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._remembered: list[dict[str, float]] | None = None
+        self._remembered: list[dict[str, float]] = []
         self._metrics: list[np.ndarray] | None = None
         self._saved = time.monotonic()
 
@@ -145,10 +151,13 @@ class _State(keras.callbacks.Callback):
         """Take up the state in the file, if there is one."""
         if not self.path.exists():
             return
-        with np.load(self.path, allow_pickle=False) as stored:
-            state = json.loads(str(stored["state"]))
-            arrays = [stored[f"variable{index}"] for index in range(state["variables"])]
-            self._metrics = [stored[f"metric{index}"] for index in range(state["metrics"])]
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                state = json.loads(str(stored["state"]))
+                arrays = [stored[f"variable{index}"] for index in range(state["variables"])]
+                self._metrics = [stored[f"metric{index}"] for index in range(state["metrics"])]
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise TrainingError(f"{self.path} is damaged ({error}): start again without --resume.") from error
         self.set_model(distiller)
         variables = self._variables()
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
@@ -162,10 +171,9 @@ class _State(keras.callbacks.Callback):
         self._remembered = state["callbacks"]
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        for callback, remembered in zip(self.others, self._remembered or [], strict=False):
+        for callback, remembered in zip(self.others, self._remembered, strict=False):
             for name, value in remembered.items():
                 setattr(callback, name, value)
-        self._remembered = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch = epoch
@@ -182,11 +190,12 @@ class _State(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch, self.step, self.first_step = epoch + 1, 0, 0
+        self.finished = self.model.stop_training
         self.save()
 
     def save(self) -> None:
         """Replace the file by the present state."""
-        values = [{name: getattr(c, name) for name in REMEMBERED if hasattr(c, name)} for c in self.others]
+        self._remembered = [{name: getattr(c, name) for name in REMEMBERED if hasattr(c, name)} for c in self.others]
         variables, metrics = self._variables(), self.model.metrics_variables
         state = {
             "epoch": self.epoch,
@@ -194,7 +203,7 @@ class _State(keras.callbacks.Callback):
             "history": self.history,
             "best": self.best,
             "finished": self.finished,
-            "callbacks": values,
+            "callbacks": self._remembered,
             "variables": len(variables),
             "metrics": len(metrics),
         }
@@ -284,7 +293,7 @@ def fit(
         One row an epoch: epoch, loss, hard_loss, soft_loss, accuracy, val_loss, val_accuracy, learning_rate, seconds.
 
     Raises:
-        TrainingError: the loss is NaN, or the state in `folder` is of another model.
+        TrainingError: the loss is NaN, or the state in `folder` is damaged or of another model.
     """
     others = list(callbacks or [])
     state = _State(folder / "state.npz", others, feed.steps)
@@ -294,12 +303,11 @@ def fit(
     run = [*others, _Epochs(state, folder / "best.npz", report, advance, feed.batch_size), state]
     state.first_step = state.step
     if state.step and state.epoch < epochs:
+        # Keras builds its metrics when they first see numbers, and their sums so far need a place.
+        distiller.test_on_batch(*(part[:1] for part in validation))
         _fit(distiller, feed, validation, state.epoch + 1, run, state, feed.steps - state.step)
-    if state.epoch < epochs and not state.finished and not distiller.stop_training:
+    if state.epoch < epochs and not state.finished:
         _fit(distiller, feed, validation, epochs, run, state, feed.steps)
-    if not state.finished:
-        state.finished = True
-        state.save()
     load_weights(distiller.student, folder / "best.npz")
     return state.history
 
