@@ -20,7 +20,7 @@ class Distiller(keras.Model):
 
     Batches are `x, y` or `x, y, sample_weight`, where y is either the labels (then the live
     `teacher` sees each batch once) or `{"label": labels, "teacher": logits}` (then no teacher runs).
-    Labels are integers (N,) or shares (N, C). `sample_weight` weighs both terms, `class_weights` the
+    Labels are integers (N,) or (N, 1), or shares (N, C). `sample_weight` weighs both terms, `class_weights` the
     labels' term alone. Regularisers of the student count. `evaluate` computes the plain
     cross-entropy with the labels and changes no variable; metrics see the labels alone.
 
@@ -48,12 +48,12 @@ class Distiller(keras.Model):
     ) -> None:
         # compile() scales the loss for float16 by the policy of the model that it is called on.
         super().__init__(name="distiller", dtype=_policy(student), autocast=False)
-        if not temperature > 0:
-            raise ConfigError(f"temperature must be above 0. Received: temperature={temperature}.")
+        if not 0 < temperature < np.inf:
+            raise ConfigError(f"temperature must be above 0 and finite. Received: temperature={temperature}.")
         if not 0 <= alpha <= 1:
             raise ConfigError(f"alpha must be between 0 and 1. Received: alpha={alpha}.")
-        if beta is not None and not beta >= 0:
-            raise ConfigError(f"beta must be 0 or more. Received: beta={beta}.")
+        if beta is not None and not 0 <= beta < np.inf:
+            raise ConfigError(f"beta must be 0 or more and finite. Received: beta={beta}.")
         if class_weights is not None and len(class_weights) != student.output_shape[-1]:
             raise ConfigError(
                 f"class_weights must have one value for each of the student's {student.output_shape[-1]} classes. "

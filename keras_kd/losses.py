@@ -8,6 +8,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_kd.errors import ModelError
+
 Tensor = keras.KerasTensor
 
 
@@ -24,12 +26,16 @@ def soft_target_kl(teacher_logits: Tensor, student_logits: Tensor, temperature: 
 
     Returns:
         float32 scalar, 0 or more.
+
+    Raises:
+        ModelError: teacher and student have different numbers of classes.
     """
     return ops.mean(soft_target_kl_each(teacher_logits, student_logits, temperature))
 
 
 def soft_target_kl_each(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> Tensor:
     """`soft_target_kl` before the mean: float32 (N,)."""
+    _require_classes("teacher's logits", teacher_logits, student_logits)
     log_p = ops.log_softmax(ops.cast(teacher_logits, "float32") / temperature)
     log_q = ops.log_softmax(ops.cast(student_logits, "float32") / temperature)
     return temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
@@ -41,20 +47,33 @@ def cross_entropy_each(labels: Tensor, logits: Tensor, class_weights: Tensor | N
     Equation (6) of Mini-ResEmoteNet (arXiv 2501.18538) calls it CE(weighted).
 
     Args:
-        labels: integers (N,), or float (N, C) shares that sum to 1.
+        labels: integers (N,) or (N, 1), or float (N, C) shares that sum to 1.
         logits: float (N, C).
         class_weights: float (C,).
 
     Returns:
         float32 (N,).
+
+    Raises:
+        ModelError: the shares are of another number of classes than the logits.
     """
     log_q = ops.log_softmax(ops.cast(logits, "float32"))
-    if len(labels.shape) == 1:
-        labels = ops.one_hot(labels, logits.shape[-1], dtype="float32")
+    if len(labels.shape) == 1 or labels.shape[-1] == 1:
+        labels = ops.one_hot(ops.reshape(labels, (-1,)), logits.shape[-1], dtype="float32")
+    _require_classes("labels", labels, logits)
     shares = ops.cast(labels, "float32")
     if class_weights is not None:
         shares = shares * ops.cast(class_weights, "float32")
     return -ops.sum(shares * log_q, axis=-1)
+
+
+def _require_classes(name: str, values: Tensor, logits: Tensor) -> None:
+    # One column would be spread over all classes without a word.
+    if values.shape[-1] not in (None, logits.shape[-1]):
+        raise ModelError(
+            f"The {name} are of {values.shape[-1]} classes and the student's logits of {logits.shape[-1]}: "
+            "both need the same classes in the same order."
+        )
 
 
 def weighted_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
