@@ -66,6 +66,8 @@ def _live(size: int, kernel: int, stride: int, before: int, after: int) -> _Axis
     outputs = (size + before + after - kernel) // stride + 1
     positions = np.arange(outputs)[:, None] * stride + np.arange(kernel) - before
     live = np.flatnonzero(((positions >= 0) & (positions < size)).any(axis=0))
+    if not live.size:  # Strides that step over all data: the output is the bias, and a kernel needs a tap.
+        return _Axis(0, kernel, before, after)
     first, kept = int(live[0]), int(live[-1] - live[0] + 1)
     needed = (outputs - 1) * stride + kept
     # What the original needed in front is never less than what it cut there, see `first`.
@@ -93,27 +95,29 @@ def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
             continue
         if layer.data_format != "channels_last" or None in layer.input.shape[1:3]:
             continue
-        axes = tuple(_axis(layer, axis) for axis in (0, 1))
+        axes = tuple(_axis(layer, axis, model) for axis in (0, 1))
         if any(live.size < kernel for live, kernel in zip(axes, layer.kernel_size, strict=True)):
             plan[layer.name] = axes
     return plan
 
 
-def _axis(layer: layers.Conv2D, axis: int) -> _Axis:
+def _axis(layer: layers.Conv2D, axis: int, model: keras.Model) -> _Axis:
     size, kernel, stride = layer.input.shape[1 + axis], layer.kernel_size[axis], layer.strides[axis]
     if layer.padding == "same":
         return _live(size, kernel, stride, *_same_padding(size, kernel, stride))
-    padding = _padding_of(layer)
+    padding = _padding_of(layer, model)
     if padding is None:
         return _live(size, kernel, stride, 0, 0)
     before, after = padding.padding[axis]
     return _live(size - before - after, kernel, stride, before, after)
 
 
-def _padding_of(layer: layers.Conv2D) -> layers.ZeroPadding2D | None:
+def _padding_of(layer: layers.Conv2D, model: keras.Model) -> layers.ZeroPadding2D | None:
     """The ZeroPadding2D that feeds this convolution and nothing else."""
     source = _input_layer(layer)
-    return source if isinstance(source, layers.ZeroPadding2D) and _uses(source) == 1 else None
+    if not isinstance(source, layers.ZeroPadding2D) or _uses(source) != 1:
+        return None
+    return None if any(output._keras_history.operation is source for output in model.outputs) else source
 
 
 def compact(model: keras.Model) -> keras.Model:
@@ -126,17 +130,19 @@ def compact(model: keras.Model) -> keras.Model:
         model: keras.Model with a fixed input height and width.
 
     Returns:
-        keras.Model with the same inputs, outputs, layer names and dtypes. With 64x64 pixels ResEmoteNet
+        Functional keras.Model with the same inputs, outputs, layer names and dtypes. With 64x64 pixels ResEmoteNet
         shrinks from 80.2 to 36.2 million parameters, its students A, B, C by the same factor.
 
     Raises:
-        ModelError: the model is neither Functional nor Sequential.
+        ModelError: the model is neither Functional nor Sequential, or has no input shape yet.
     """
-    _require_graph(model, "compacted")
-    plan = _plan(model)
+    graph = _graph(model, "compacted")
+    plan = _plan(graph)
     if not plan:
         return model
-    paddings = {padding.name: name for name in plan if (padding := _padding_of(model.get_layer(name))) is not None}
+    paddings = {
+        padding.name: name for name in plan if (padding := _padding_of(graph.get_layer(name), graph)) is not None
+    }
 
     def replaced(layer: layers.Layer) -> layers.Layer:
         if layer.name in plan:
@@ -155,7 +161,7 @@ def compact(model: keras.Model) -> keras.Model:
             args = (padding(args[0]), *args[1:])
         return layer(*args, **kwargs)
 
-    compacted = keras.models.clone_model(model, clone_function=replaced, call_function=call)
+    compacted = keras.models.clone_model(graph, clone_function=replaced, call_function=call)
     for layer in model.layers:
         if not layer.weights:
             continue
@@ -178,12 +184,12 @@ def _compact_conv(layer: layers.Conv2D, axes: tuple[_Axis, _Axis]) -> CompactCon
 
 
 def expand(model: keras.Model) -> keras.Model:
-    """Undo `compact`: return an exactly equal model of the published shape, with zeros for the taps that never mattered.
+    """Undo `compact`: return an exactly equal model of the published shape, with zeros for the dead taps.
 
     Raises:
         ModelError: the model is neither Functional nor Sequential.
     """
-    _require_graph(model, "expanded")
+    graph = _graph(model, "expanded")
     if not any(isinstance(layer, CompactConv2D) for layer in model.layers):
         return model
 
@@ -197,7 +203,7 @@ def expand(model: keras.Model) -> keras.Model:
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if isinstance(layer, CompactPadding2D) else layer(*args, **kwargs)
 
-    expanded = keras.models.clone_model(model, clone_function=replaced, call_function=call)
+    expanded = keras.models.clone_model(graph, clone_function=replaced, call_function=call)
     for layer in model.layers:
         if not layer.weights:
             continue
@@ -212,6 +218,15 @@ def expand(model: keras.Model) -> keras.Model:
     return expanded
 
 
-def _require_graph(model: keras.Model, done: str) -> None:
-    if not isinstance(model, (keras.Sequential, keras.src.models.Functional)):
-        raise ModelError(f"Only Functional and Sequential models can be {done}. Received: {type(model).__name__}.")
+def _graph(model: keras.Model, done: str) -> keras.Model:
+    """The model as a Functional one, which is all that Keras clones with other layers in it."""
+    if isinstance(model, keras.Sequential) and model.built:
+        # Layers of a Sequential may have been called once for each `add`, those of its clone are called once.
+        clone = keras.models.clone_model(model)
+        clone.set_weights(model.get_weights())
+        return keras.Model(clone.inputs, clone.outputs, name=model.name)
+    if not isinstance(model, keras.src.models.Functional):
+        raise ModelError(
+            f"Only Functional models and Sequential ones with an Input can be {done}. Received: {type(model).__name__}."
+        )
+    return model
