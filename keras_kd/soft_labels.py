@@ -13,6 +13,7 @@ remembers which chunks are done, so a killed pass goes on where it was.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.errors import DataError
-from keras_kd.files import fingerprint, write_text
+from keras_kd.files import fingerprint, refusals, write_text
 from keras_kd.views import Views
 
 LARGEST_FLOAT16 = 65504.0
@@ -91,7 +92,7 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
         raise DataError(
             f"No soft labels in {folder}: make them with `kerakd teach --soft-labels {folder}`."
         ) from missing
-    except (ValueError, KeyError, TypeError, OSError) as damaged:
+    except (ValueError, KeyError, TypeError, EOFError, OSError) as damaged:
         raise DataError(
             f"The soft labels in {folder} are damaged ({damaged}): delete the folder and make them again."
         ) from damaged
@@ -145,19 +146,21 @@ def fill(
         chunk: views computed and remembered at a time.
 
     Raises:
+        OutputError: there is no room, or the folder can't be written.
         DataError: the folder holds something else, or the teacher gave a logit that isn't finite or fits no float16.
     """
     folder = Path(folder)
     if (folder / "store.json").exists():
         advance(len(images) * len(views))
         return open_store(folder, key)
-    folder.mkdir(parents=True, exist_ok=True)
+    with refusals(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     shape = (len(images), len(views), len(key.class_names))
     partial, progress = folder / "logits.npy.partial", folder / "progress.json"
     state = _progress(progress, key, chunk)
-    fresh = state["done"] == 0 or not partial.exists()
-    logits = np.lib.format.open_memmap(partial, "w+" if fresh else "r+", np.float16, shape if fresh else None)
-    state = {**state, "done": 0, "rounding_error": 0.0} if fresh else state
+    logits = _reopened(partial, shape) if state["done"] else None
+    if logits is None:
+        logits, state = _created(partial, shape), {**state, "done": 0, "rounding_error": 0.0}
     advance(state["done"])
     flat = logits.reshape(-1, shape[2])
 
@@ -186,6 +189,29 @@ def fill(
     )
     progress.unlink()
     return open_store(folder, key)
+
+
+def _reopened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The array that a killed pass left, mapped into memory; None where it is gone or cut short."""
+    try:
+        logits = np.lib.format.open_memmap(path, "r+")
+    except (FileNotFoundError, ValueError):
+        return None
+    return logits if logits.shape == shape else None
+
+
+def _created(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    with refusals(path):
+        logits = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+        if hasattr(os, "posix_fallocate"):
+            # Writing through the map to a full disk would kill the process, so claim the space now.
+            try:
+                with path.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError:
+                path.unlink()
+                raise
+    return logits
 
 
 def _progress(path: Path, key: Key, chunk: int) -> dict:
@@ -238,9 +264,9 @@ def verify(
     difference = float(
         np.abs(teacher_logits(views.show(images, rows, numbers)) - stored).max() / max(stored.std(), 1e-6)
     )
-    if difference > tolerance:
+    if not difference <= tolerance:
         raise DataError(
-            f"The soft labels differ from the teacher by {difference:.3g} of their spread on {len(positions)} random views, "
-            f"more than {tolerance:g}: delete the store and make it again."
+            f"The soft labels differ from the teacher by {difference:.3g} of their spread on {len(positions)} random "
+            f"views, more than {tolerance:g}: delete the store and make it again."
         )
     return difference
