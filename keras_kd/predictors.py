@@ -56,19 +56,16 @@ class KerasPredictor:
             )
         if form.output not in saved.OUTPUTS:
             raise ModelError(f"output must be one of {', '.join(saved.OUTPUTS)}. Received: {form.output!r}.")
+        _require_fit(model, form)
         self.form = form
         self.fingerprint = fingerprint([saved.weights_fingerprint(model), repr(form)])
-        small = compact(model) if isinstance(model, keras.src.models.Functional) else model
+        small = compact(model) if isinstance(model, (keras.Sequential, keras.src.models.Functional)) else model
         self._model = small if dtype_policy is None else with_policy(small, dtype_policy)
         self._batch_size = batch_size
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """uint8 (N, H, W, C) -> float32 (N, classes); probabilities p become log p, which has the same softmax."""
-        shown = pixels.fitted(images, self.form.input_shape)
-        low, high = self.form.value_range
-        if (low, high) != (0, 255):
-            shown = (low + (high - low) / 255 * shown.astype(np.float32)).astype(np.float32)
-        outputs = self._model.predict(shown, batch_size=self._batch_size, verbose=0)
+        outputs = self._model.predict(_shown(images, self.form), batch_size=self._batch_size, verbose=0)
         return _as_logits(np.asarray(outputs, np.float32), self.form.output)
 
 
@@ -87,8 +84,7 @@ class LiteRTPredictor:
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """uint8 (N, H, W, C) -> float32 (N, classes)."""
-        shown = pixels.fitted(images, self.form.input_shape)
-        return _as_logits(self._model.predict(shown), self.form.output)
+        return _as_logits(self._model.predict(_shown(images, self.form)), self.form.output)
 
 
 def load(
@@ -149,7 +145,27 @@ class _Reordered:
 
 def _labels_beside(path: Path) -> tuple[str, ...] | None:
     labels = path.with_name("labels.txt")
-    return tuple(labels.read_text(encoding="utf-8").split("\n")[:-1]) if labels.is_file() else None
+    return tuple(labels.read_text(encoding="utf-8").splitlines()) if labels.is_file() else None
+
+
+def _require_fit(model: keras.Model, form: Form) -> None:
+    if len(model.outputs) != 1:
+        raise ModelError(f"The model has {len(model.outputs)} outputs: expected one, the classes' logits.")
+    own = tuple(model.input_shape[1:])
+    if len(own) != 3 or any(size not in (None, given) for size, given in zip(own, form.input_shape, strict=True)):
+        raise ModelError(
+            f"The model takes inputs of shape {own}, not images of shape {form.input_shape}: "
+            "check --teacher-input and that it takes height, width, channels."
+        )
+
+
+def _shown(images: np.ndarray, form: Form) -> np.ndarray:
+    """The images in the size, colour and value range that the model takes."""
+    shown = pixels.fitted(images, form.input_shape)
+    low, high = form.value_range
+    if (low, high) == (0, 255):
+        return shown
+    return (low + (high - low) / 255 * shown.astype(np.float32)).astype(np.float32)
 
 
 def _as_logits(outputs: np.ndarray, output: str) -> np.ndarray:

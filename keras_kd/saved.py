@@ -92,7 +92,7 @@ def _stored_form(path: Path) -> Form:
             stored = json.loads(archive.read(ENTRY))
             names, shape = stored["class_names"], stored["input_shape"]
             return Form(names and tuple(names), tuple(stored["value_range"]), stored["output"], shape and tuple(shape))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise ModelError(f"{path} holds a damaged {ENTRY}: write the model again with keras_kd.") from error
 
 
