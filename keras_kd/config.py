@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import math
 import tomllib
 import types
 import typing
@@ -141,6 +143,8 @@ def _check(name: str, spec: dataclasses.Field, value: Any, where: str) -> None:
     fits = isinstance(value, (int, float) if wanted is float else wanted)
     if not fits or (isinstance(value, bool) and wanted is not bool):
         raise ConfigError(f"{name}{where} must be a {wanted.__name__}. Received: {name}={value!r}.")
+    if wanted is float and not math.isfinite(value):
+        raise ConfigError(f"{name}{where} must be a finite number. Received: {name}={value!r}.")
     check = spec.metadata["check"]
     if check and not check[0](value):
         raise ConfigError(f"{name}{where} must be {check[1]}. Received: {name}={value!r}.")
@@ -188,8 +192,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
+        # All of JSON's escapes are TOML's; DEL alone must be escaped in TOML only.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
 
 

@@ -12,6 +12,8 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
+from keras_kd.errors import ConfigError
+
 KINDS = ("none", "mirror", "crops")
 
 # Of the image's side and of its brightness range; the values tried first on FER2013.
@@ -30,12 +32,21 @@ class Views:
         rows: number of images.
         count: number of views of kind "crops"; ignored otherwise.
         seed: of the crops.
+
+    Raises:
+        ConfigError: another kind, or fewer than one view.
     """
 
     kind: str
     rows: int
     count: int = 8
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"kind must be one of {', '.join(KINDS)}. Received: kind={self.kind!r}.")
+        if self.count < 1:
+            raise ConfigError(f"count must be 1 or more. Received: count={self.count}.")
 
     @property
     def names(self) -> tuple[str, ...]:
