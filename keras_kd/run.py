@@ -32,6 +32,7 @@ from keras_kd.datasets import Samples
 from keras_kd.distiller import Distiller
 from keras_kd.errors import ConfigError, OutputError
 from keras_kd.files import fingerprint, write_text
+from keras_kd.normalization import fused, unfused
 from keras_kd.predictors import KerasPredictor, Predictor
 from keras_kd.progress import Terminal
 from keras_kd.saved import Form
@@ -170,7 +171,7 @@ def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[ke
     """Train an architecture; return it in float32 and as published, with its history."""
     dropout = (config.conv_dropout, config.dense_dropout)
     built = models.build(job.architecture, len(data.class_names), data.image_shape, dropout, config.seed)
-    model = hardware.with_policy(compact(built), hardware.precision(config.precision))
+    model = fused(hardware.with_policy(compact(built), hardware.precision(config.precision)))
     alone = job.teacher_logits is None
     balanced = config.class_weights == "balanced"
     distiller = Distiller(
@@ -197,7 +198,7 @@ def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[ke
         validation = (data.validation.images, data.validation.labels)
         callbacks = training.callbacks(config.schedule, config.patience)
         history = training.fit(distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance)
-    return expand(hardware.with_policy(model, "float32")), history
+    return expand(hardware.with_policy(unfused(model), "float32")), history
 
 
 def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:

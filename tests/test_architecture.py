@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 RANKS = [
     {"errors"},
     {"class_names", "files", "images", "losses", "metrics", "progress", "quiet", "views", "config", "hardware", "tflite_graph"},
-    {"datasets", "models", "compaction", "distiller", "litert", "soft_labels", "multiply_accumulates"},
+    {"datasets", "models", "compaction", "distiller", "litert", "normalization", "soft_labels", "multiply_accumulates"},
     {"inspection", "saved", "training"},
     {"checkpoints"},
     {"exporters"},
