@@ -188,10 +188,9 @@ class Face:
             for side in (-1, 1):
                 dot_x, dot_y = side * x + 0.03 * CIRCLE_X[::4], y + 0.03 * CIRCLE_Y[::4]
                 self.sheet.polygon(dot_x, dot_y, mixed(self.skin, (120, 60, 30), 0.5), people["freckles"] < FRECKLES)
-        x, y = (edge[:, len(STEPS) - 1 :] for edge in self.outline())
+        chin_x, chin_y = (edge[:, len(STEPS) - 1 :] for edge in self.outline())
         colour = mixed(self.hair, self.skin, 0.3)
-        inner = np.minimum(0.6 * y + 0.3, y)
-        self.sheet.band(x, inner, y, colour, people["beard"] < BEARD)
+        self.sheet.band(chin_x, np.minimum(0.6 * chin_y + 0.3, chin_y), chin_y, colour, people["beard"] < BEARD)
         lip = lines["top"] - 0.03
         self.sheet.band(0.9 * lines["x"], lip - 0.12 * ROUND, lip, colour, people["moustache"] < MOUSTACHE, depth=0.05)
 
@@ -260,7 +259,8 @@ class Face:
         upper = 0.16 + 0.12 * raised - 0.04 * tight - 0.04 * cheek - 0.05 * nose
         lower = 0.12 + 0.03 * raised - 0.05 * tight - 0.08 * cheek - 0.06 * nose
         bottom = line + lower * size * (1 - 0.7 * closed) * arch
-        return np.minimum(line - upper * size * (1 - closed) * arch * (1 + slope * outward), bottom), bottom
+        top = np.minimum(line - upper * size * arch * (1 + slope * outward), bottom)
+        return top + closed * (bottom - top), bottom
 
     def add_eye(self, side: int) -> None:
         """Add white, iris, pupil, lids and the pouch below of the left (-1) or right (1) eye."""
@@ -326,5 +326,5 @@ class Face:
         """Hide a part of a few faces behind a ball."""
         scenes = self.sheet.scenes
         x, y = columns(scenes, "ball_x", "ball_y")
-        colour = colours(scenes, "background")[:, ::-1]
+        colour = 255 - colours(scenes, "background")
         self.sheet.polygon(x + 0.38 * CIRCLE_X, y + 0.38 * CIRCLE_Y, colour, scenes["ball"] < BALL, depth=0.3)

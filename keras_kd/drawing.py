@@ -7,6 +7,7 @@ around a point between the eyes; `SCENE` says how they are seen.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFilter
 
 SIZE = 64
@@ -14,12 +15,12 @@ OVERSAMPLING = 4
 
 # Lowest and highest value of each trait of a scene; angles in radians, positions in pixels, colours 0..255.
 SCENE = {
-    "roll": (-0.22, 0.22),
+    "roll": (-0.25, 0.25),
     "yaw": (-0.42, 0.42),
     "pitch": (-0.15, 0.15),
-    "x": (-4.0, 4.0),
-    "y": (-3.0, 3.0),
-    "scale": (20.0, 24.5),
+    "x": (-4.5, 4.5),
+    "y": (-3.5, 3.5),
+    "scale": (19.5, 24.5),
     "background_red": (40.0, 220.0),
     "background_green": (40.0, 220.0),
     "background_blue": (40.0, 220.0),
@@ -67,10 +68,14 @@ def palette(stops: tuple[tuple[int, int, int], ...], position: np.ndarray) -> np
     return np.stack([np.interp(position, np.linspace(0, 1, len(stops)), channel) for channel in np.array(stops).T], 1)
 
 
-def mixed(colour: np.ndarray, other: np.ndarray | tuple[int, int, int] | int, share: np.ndarray | float) -> np.ndarray:
+def mixed(colour: np.ndarray, other: ArrayLike, share: ArrayLike) -> np.ndarray:
     """Return colours (N, 3) with a share in 0..1, one or (N,), of another colour."""
-    share = np.clip(np.asarray(share, float), 0, 1)[..., None]
-    return colour * (1 - share) + np.asarray(other, float) * share
+    part = np.clip(np.asarray(share, float), 0, 1)[..., None]
+    return colour * (1 - part) + np.asarray(other, float) * part
+
+
+def _there_and_back(there: np.ndarray, back: np.ndarray) -> np.ndarray:
+    return np.concatenate([there, back[:, ::-1]], 1)
 
 
 class Sheet:
@@ -86,7 +91,9 @@ class Sheet:
         self.widths = widths[:, None]
         self.shapes: list[tuple[list[list[int]], list[list[int]], list[bool]]] = []
 
-    def polygon(self, x, y, colour, shown=True, depth: float = 0.0) -> None:
+    def polygon(
+        self, x: ArrayLike, y: ArrayLike, colour: ArrayLike, shown: ArrayLike = True, depth: float = 0.0
+    ) -> None:
         """Add one polygon a picture.
 
         Args:
@@ -95,42 +102,58 @@ class Sheet:
             shown: (N,) bool, the pictures that have it.
             depth: how far it stands out of the face towards the viewer, for turned heads.
         """
-        self._add(*self._posed(*np.broadcast_arrays(x, y), depth), colour, shown)
+        points = np.stack(np.broadcast_arrays(x, y), -1)
+        self._add(self._posed(points[..., 0], points[..., 1], depth), colour, shown)
 
-    def wall(self, x, y, colour) -> None:
+    def wall(self, x: ArrayLike, y: ArrayLike, colour: ArrayLike) -> None:
         """Add a polygon whose corners (N, P) are in pixels from the middle of the picture."""
-        self._add(*np.broadcast_arrays(x, y), colour, True)
+        self._add(np.stack(np.broadcast_arrays(x, y), -1), colour, True)
 
-    def band(self, x, top, bottom, colour, shown=True, depth: float = 0.0) -> None:
+    def band(
+        self,
+        x: ArrayLike,
+        top: ArrayLike,
+        bottom: ArrayLike,
+        colour: ArrayLike,
+        shown: ArrayLike = True,
+        depth: float = 0.0,
+    ) -> None:
         """Add the area between two curves (N, P) over the same x."""
-        x, top, bottom = np.broadcast_arrays(x, top, bottom)
-        outline = np.concatenate([x, x[:, ::-1]], 1), np.concatenate([top, bottom[:, ::-1]], 1)
-        self.polygon(*outline, colour, shown, depth)
+        across, above, below = np.broadcast_arrays(x, top, bottom)
+        self.polygon(_there_and_back(across, across), _there_and_back(above, below), colour, shown, depth)
 
-    def stroke(self, x, y, thickness, colour, shown=True, depth: float = 0.0) -> None:
+    def stroke(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        thickness: ArrayLike,
+        colour: ArrayLike,
+        shown: ArrayLike = True,
+        depth: float = 0.0,
+    ) -> None:
         """Add a line through points (P,) or (N, P), `thickness` wide."""
-        x, y, thickness = np.atleast_2d(*np.broadcast_arrays(x, y, thickness))
-        along_x, along_y = np.gradient(x, axis=1), np.gradient(y, axis=1)
-        half = thickness / 2 / np.sqrt(along_x**2 + along_y**2)
-        over, under = (x - along_y * half, y + along_x * half), (x + along_y * half, y - along_x * half)
-        outline = (np.concatenate([a, b[:, ::-1]], 1) for a, b in zip(over, under, strict=True))
-        self.polygon(*outline, colour, shown, depth)
+        across, down, width = np.atleast_2d(*np.broadcast_arrays(x, y, thickness))
+        along_x, along_y = np.gradient(across, axis=1), np.gradient(down, axis=1)
+        half = width / 2 / np.sqrt(along_x**2 + along_y**2)
+        outline_x = _there_and_back(across - along_y * half, across + along_y * half)
+        outline_y = _there_and_back(down + along_x * half, down - along_x * half)
+        self.polygon(outline_x, outline_y, colour, shown, depth)
 
-    def _posed(self, x: np.ndarray, y: np.ndarray, depth: float) -> tuple[np.ndarray, np.ndarray]:
-        """Turn points of the face by yaw, pitch and roll: pixels (N, P) from the middle of the picture."""
+    def _posed(self, x: np.ndarray, y: np.ndarray, depth: float) -> np.ndarray:
+        """Turn points of the face by yaw, pitch and roll: pixels (N, P, 2) from the middle of the picture."""
         yaw, pitch, roll, scale, right, down = columns(self.scenes, "yaw", "pitch", "roll", "scale", "x", "y")
         x = x * self.widths
-        # The head is round: its middle is nearer, so it moves further when the head turns.
-        depth = depth + 0.45 * np.clip(1 - x**2 - 0.3 * y**2, 0, 1)
-        # First terms of sine and cosine: off by less than 0.003 at these angles.
-        x, y = x * (1 - yaw**2 / 2) + depth * yaw, y * (1 - pitch**2 / 2) + depth * pitch
+        # The head is round: its middle is nearer, so that moves further when the head turns.
+        near = depth + 0.45 * np.clip(1 - x**2 - 0.3 * y**2, 0, 1)
+        # First terms of sine and cosine: off by less than 0.001 at these angles.
+        x, y = x * (1 - yaw**2 / 2) + near * yaw, y * (1 - pitch**2 / 2) + near * pitch
         sine, cosine = roll - roll**3 / 6, 1 - roll**2 / 2
-        return (x * cosine - y * sine) * scale + right, (x * sine + y * cosine) * scale + down
+        return np.stack([(x * cosine - y * sine) * scale + right, (x * sine + y * cosine) * scale + down], -1)
 
-    def _add(self, x: np.ndarray, y: np.ndarray, colour, shown) -> None:
+    def _add(self, points: np.ndarray, colour: ArrayLike, shown: ArrayLike) -> None:
         count = len(self.scenes)
-        points = np.rint((np.stack([x, y], -1) + SIZE / 2) * OVERSAMPLING).astype(np.int32)
-        corners = np.broadcast_to(points.reshape(len(points), -1), (count, 2 * x.shape[-1])).tolist()
+        places = np.rint((points + SIZE / 2) * OVERSAMPLING).astype(np.int32).reshape(len(points), -1)
+        corners = np.broadcast_to(places, (count, places.shape[1])).tolist()
         inks = np.broadcast_to(np.clip(colour, 0, 255), (count, 3)).astype(np.uint8).tolist()
         self.shapes.append((corners, inks, np.broadcast_to(shown, count).tolist()))
 

@@ -7,9 +7,10 @@ Valence and arousal are read off the same action units, for any mix of them:
 
     (valence, arousal) = clip(units @ W, -1, 1),   W = pinv(P) @ Q
 
-P (6, 18) are the prototypes, Q (6, 2) the positions of their emotions on the circumplex of J. A. Russell,
-"A circumplex model of affect", 1980. So a prototype shown with intensity m lies at m times its
-position, a neutral face at the origin, and every other action unit moves the point.
+P (6, 18) are the prototypes, 1 where an action unit takes part, and Q (6, 2) the places of their emotions on the
+circumplex, roughly as in J. A. Russell, "A circumplex model of affect", 1980 (disgust, not in it, between
+anger and misery). So a prototype shown with intensity m lies at m times its place, a face at rest at the
+origin, and every further action unit moves the point: lowered brows to the left, wide eyes up.
 """
 
 from __future__ import annotations
@@ -81,6 +82,13 @@ def generate(count: int, seed: int) -> Samples:
     return Samples(cartoon.draw(people, units, scenes, generator), labels, CLASS_NAMES, affect(units))
 
 
+def film(units: np.ndarray, seed: int) -> np.ndarray:
+    """Draw one person in one place over time: uint8 (T, 64, 64, 3) for action units (T, 18) in 0..1."""
+    generator = np.random.default_rng(seed)
+    person, scene = (drawing.sample(generator, 1, traits) for traits in (cartoon.PERSON, drawing.SCENE))
+    return cartoon.draw(person.repeat(len(units)), units, scene.repeat(len(units)), generator)
+
+
 def expressions(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Draw action units (N, 18) in 0..1 that show the classes `labels` (N,) with various intensity and variants."""
     intensity = generator.uniform(LOWEST_INTENSITY, 1, (len(labels), 1))
@@ -91,15 +99,19 @@ def expressions(labels: np.ndarray, generator: np.random.Generator) -> np.ndarra
     return np.clip(active * intensity * jitter + twitch, 0, 1)
 
 
+def prototype(class_name: str) -> np.ndarray:
+    """Return the action units (18,) of an expression at full intensity: 1 where one takes part, 0 elsewhere."""
+    return np.array([float(unit in PROTOTYPES[class_name]) for unit in cartoon.UNITS])
+
+
 def chances(class_name: str) -> np.ndarray:
     """Return the chance (18,) of each action unit to take part in an expression."""
-    prototype, variants = PROTOTYPES[class_name], VARIANTS[class_name]
-    return np.array([float(unit in prototype) or variants.get(unit, 0.0) for unit in cartoon.UNITS])
+    variants = [VARIANTS[class_name].get(unit, 0.0) for unit in cartoon.UNITS]
+    return np.maximum(prototype(class_name), variants)
 
 
 def affect(units: np.ndarray) -> dict[str, np.ndarray]:
     """Return valence and arousal, float32 (N,) in -1..1, of action units (N, 18): the formula above."""
-    prototypes = np.array([[unit in PROTOTYPES[name] for unit in cartoon.UNITS] for name in CIRCUMPLEX], float)
-    weights = np.linalg.pinv(prototypes) @ np.array(list(CIRCUMPLEX.values()))
+    weights = np.linalg.pinv([prototype(name) for name in CIRCUMPLEX]) @ np.array(list(CIRCUMPLEX.values()))
     valence, arousal = np.clip(units @ weights, -1, 1).astype(np.float32).T
     return {"valence": valence, "arousal": arousal}
