@@ -99,17 +99,18 @@ class Distiller(keras.Model):
     ) -> Any:
         """The scalar to minimise; divided by the number of replicas under `tf.distribute`, as Keras' own losses are."""
         self._reports_parts = training
+        weights = _label(sample_weight)
         if not training:
-            hard = losses.weighted_mean(losses.cross_entropy_each(_label(y), y_pred), sample_weight)
+            hard = losses.weighted_mean(losses.cross_entropy_each(_label(y), y_pred), weights)
             return hard / _replicas()
         y = self._with_teacher(x, y)
         each = losses.cross_entropy_each(_label(y), y_pred, self.class_weights)
-        hard = losses.weighted_mean(each, sample_weight)
+        hard = losses.weighted_mean(each, weights)
         self.hard_loss.update_state(hard, sample_weight=ops.shape(y_pred)[0])
         total = self.alpha * hard
         if self.beta > 0:
             each = losses.soft_target_kl_each(y["teacher"], y_pred, self.temperature)
-            soft = losses.weighted_mean(each, sample_weight)
+            soft = losses.weighted_mean(each, weights)
             self.soft_loss.update_state(soft, sample_weight=ops.shape(y_pred)[0])
             total = total + self.beta * soft
         for penalty in self.student.losses:
@@ -118,7 +119,7 @@ class Distiller(keras.Model):
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Keras' metrics of the labels alone."""
-        return super().compute_metrics(x, _label(y), y_pred, sample_weight)
+        return super().compute_metrics(x, _label(y), y_pred, _label(sample_weight))
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Keras' metrics; the two parts of the loss only where they were computed, that is in training."""
@@ -141,6 +142,7 @@ class Distiller(keras.Model):
 
 
 def _label(y: Any) -> Any:
+    """The labels' part of y; also of the sample weights, which Keras gives the structure of y when it slices arrays."""
     return y["label"] if isinstance(y, dict) else y
 
 
