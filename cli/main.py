@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 import sys
+from keyword import iskeyword
 
 import click
 
@@ -18,12 +19,14 @@ class Commands(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
         package = importlib.import_module(__package__)
         helpers = {"engine", "main", "options", "output"}
-        return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name not in helpers)
+        modules = {module.name for module in pkgutil.iter_modules(package.__path__)} - helpers
+        # import_.py is the command `import`, which is no name for a module.
+        return sorted(name.removesuffix("_") for name in modules)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(context):
             return None
-        return importlib.import_module(f".{name}", __package__).command
+        return importlib.import_module(f".{name}{'_' * iskeyword(name)}", __package__).command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

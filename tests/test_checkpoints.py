@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from keras_kd.cli.main import kerakd
 
-from keras_kd import checkpoints, class_names, compact, models, saved
+from keras_kd import checkpoints, class_names, compact, exporters, models, saved
+from keras_kd.checkpoints import _files
 from keras_kd.errors import ModelError
 
 torch = pytest.importorskip("torch", reason="the comparison needs PyTorch (the extra torch)")
@@ -197,3 +202,35 @@ def test_only_known_models_and_suffixes_are_written(tmp_path):
     with pytest.raises(ModelError, match="The heads expression, valence have no PyTorch form"):
         checkpoints.save(heads, tmp_path / "x.pth")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("format", "suffix"), [("pytorch", ".pth"), ("safetensors", ".safetensors")])
+def test_exported_students_run_in_pytorch(format, suffix, tmp_path):
+    model, images = models.build("C", seed=4), _images()
+    model.get_layer("bn2").set_weights([np.full(16, value) for value in (1.3, 0.2, 0.1, 0.5)])
+    report = exporters.export(model, tmp_path / f"student{suffix}", format, samples=images)
+    assert report.max_difference < 1e-5 and report.format == format
+    network = _network(seed=9)
+    read = _files.read(report.path)
+    network.load_state_dict({key: torch.tensor(value) for key, value in read.items()}, strict=False)
+    _assert_equal(_logits(network, images), _run(model, images))
+
+
+def test_writing_pth_without_pytorch_says_what_else_to_do(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModelError, match=r"pip install 'keras-kd\[torch\]', or choose \.safetensors"):
+        checkpoints.save(models.build("C"), tmp_path / "x.pth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_writes_a_teacher(tmp_path):
+    path, out = _written(_network(), tmp_path / "weights.pth"), tmp_path / "teacher.keras"
+    shown = CliRunner().invoke(kerakd, ["import", str(path), "--model", "resemotenet", "--out", str(out)])
+    assert shown.exit_code == 0 and "C, 1,262,711 weights, input 64x64x3" in shown.stdout
+    assert "classes: happy, surprise, sad, anger, disgust, fear, neutral" in shown.stdout
+    _assert_equal(_run(saved.load(out)[0], _images()), _logits(_network(), _images()))
+    named = ["import", str(path), "--out", str(out), "--classes", "a, b,c,d,e,f,g", "--input", "48x48x1"]
+    assert "input 48x48x1" in CliRunner().invoke(kerakd, named).stdout
+    form = saved.load(out)[1]
+    assert form.class_names == tuple("abcdefg") and form.input_shape == (48, 48, 1)
+    assert "must end in .keras" in CliRunner().invoke(kerakd, ["import", str(path), "--out", "x.h5"]).output

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 from keras_kd.errors import ModelError
 
-# Checkpoints with an optimizer's state take some 0.5 MB; a hostile one could cost 100 times its size in memory.
-LARGEST_PICKLE = 4 * 2**20
+# Checkpoints with an optimizer's state take some 0.5 MB; a hostile one can cost 100 times its size in memory.
+LARGEST_PICKLE = 2 * 2**20
 MOST_AXES = 8
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
