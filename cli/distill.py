@@ -19,7 +19,7 @@ from . import engine, options, output
 @click.command("distill")
 @options.from_config(
     "data", "student", "teacher", "temperature", "alpha", "beta", "epochs", "teacher_epochs", "baseline",
-    "teacher_input", "teacher_range", "teacher_output", "teacher_classes", "skip_bad_rows", *options.TRAINING,
+    "teacher_input", "teacher_range", "teacher_output", "teacher_classes", "formats", "skip_bad_rows", *options.TRAINING,
 )  # fmt: skip
 @options.config_file
 @click.option("--out", metavar="DIR", help="Folder for the run; runs/DATA-STUDENT, numbered, if not given.")

@@ -76,8 +76,10 @@ class Config:
     data: str = _option("faces", "Data set: a file or folder whose form is recognised, NAME:PATH, or `faces` (drawn).")
     skip_bad_rows: bool = _option(False, "Leave out unreadable rows and list them, instead of stopping.")
     student: str = _option("B", "Student's architecture, see `kerakd models`.")
-    teacher: str = _option(
-        "resemotenet", "Teacher: a model file, or an architecture to train first on the same data (kept in the cache)."
+    teacher: str | None = _option(
+        None,
+        "Teacher: a model file, or an architecture to train first on the same data (kept in the cache); "
+        "resemotenet if not given, none if --soft-labels has its logits.",
     )
     teacher_input: str | None = _option(None, "HEIGHTxWIDTHxCHANNELS that a teacher file takes, if it doesn't tell.")
     teacher_range: str | None = _option(None, "LOW,HIGH that a teacher file expects for pixels 0 and 255.")
@@ -106,6 +108,7 @@ class Config:
     )
     augment: str | None = _option(None, "Views of each training image.", _one_of("none", "mirror", "crops"))
     views: int = _option(8, "Number of stored views when --augment is crops.", POSITIVE)
+    formats: str = _option("float32,int8", "A,B: formats of exported files, see `kerakd export`.")
     soft_labels: str | None = _option(None, "Folder of a soft-label store to use or make, instead of the cache's.")
     verify_soft_labels: int = _option(0, "Recompute so many random soft labels first and compare.", NOT_NEGATIVE)
     seed: int = _option(0, "Of weights, order, dropout and views.", NOT_NEGATIVE)

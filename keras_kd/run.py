@@ -30,7 +30,7 @@ from keras_kd.compaction import compact, expand
 from keras_kd.config import Config
 from keras_kd.datasets import Samples
 from keras_kd.distiller import Distiller
-from keras_kd.errors import ConfigError, OutputError
+from keras_kd.errors import ConfigError, KerasKDError, OutputError
 from keras_kd.files import fingerprint, write_text
 from keras_kd.normalization import fused, unfused
 from keras_kd.predictors import KerasPredictor, Predictor
@@ -38,6 +38,11 @@ from keras_kd.progress import Terminal
 from keras_kd.saved import Form
 from keras_kd.training import Feed
 from keras_kd.views import Views
+
+DEFAULT_TEACHER = "resemotenet"
+TEACHER_FILE = "teacher.keras"
+STATE = ".state"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
 
 
+def _teacher_folder(name: str) -> Path:
+    return cache_folder() / "teachers" / name
+
+
 def teach(config: Config, out: str | Path | None = None, terminal: Terminal | None = None) -> Path:
     """Train the named teacher on the data, or find it in the cache; make its soft labels where asked.
 
@@ -108,35 +117,36 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     """
     terminal = terminal or Terminal(quiet=True)
     config = config.effective()
-    if config.teacher not in models.names():
+    name = config.teacher or DEFAULT_TEACHER
+    if name not in models.names():
         raise ConfigError(
-            f"teach trains an architecture: teacher must be one of {', '.join(models.names())}. Received: teacher={config.teacher!r}."
+            f"teach trains an architecture: teacher must be one of {', '.join(models.names())}. Received: {name!r}."
         )
     data = load_data(config, terminal)
-    path = _taught(config, data, terminal)
+    path = _taught(config, data, name, terminal)
     if config.soft_labels:
         _soft_labels(config, data, _teacher(config, data, terminal), terminal)
     if out is not None:
         model, form = saved.load(path)
-        path = Path(out) / "teacher.keras"
+        path = Path(out) / TEACHER_FILE
         saved.save(model, path, form)
     terminal.say(f"Teacher: {path}")
     return path
 
 
-def _taught(config: Config, data: Data, terminal: Terminal) -> Path:
+def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     """The cached teacher of this data and these options, trained now if there is none; a stopped training goes on."""
-    what = [data.fingerprint, config.teacher, config.teacher_epochs, hardware.precision(config.precision)]
+    what = [data.fingerprint, name, config.teacher_epochs, hardware.precision(config.precision)]
     what += [getattr(config, name) for name in _TRAINING_OPTIONS]
-    folder = cache_folder() / "teachers" / f"{config.teacher}-{fingerprint([repr(what)])}"
-    path = folder / "teacher.keras"
+    folder = _teacher_folder(f"{name}-{fingerprint([repr(what)])}")
+    path = folder / TEACHER_FILE
     with _locked(folder):
         if path.exists():
-            terminal.say(f"Teacher {config.teacher} is in the cache: {path}")
+            terminal.say(f"Teacher {name} is in the cache: {path}")
             return path
         # Without stored logits more views cost nothing.
         views = _views(config, data, max(config.views, config.teacher_epochs))
-        job = Job(f"teacher {config.teacher}", config.teacher, config.teacher_epochs, views, folder)
+        job = Job(f"teacher {name}", name, config.teacher_epochs, views, folder)
         model, _ = _train(config, data, job, terminal)
         saved.save(model, path, Form(data.class_names, input_shape=data.image_shape))
         for state in ("state.npz", "best.npz"):
@@ -203,14 +213,16 @@ def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[ke
 
 def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
     """The teacher as a function of images, with its logits in the data's order of classes."""
-    named = config.teacher in models.names()
-    path = _taught(config, data, terminal) if named else Path(config.teacher)
+    name = config.teacher or DEFAULT_TEACHER
+    cached = _teacher_folder(name) / TEACHER_FILE
+    named = name in models.names()
+    path = _taught(config, data, name, terminal) if named else cached if cached.exists() else Path(name)
     predictor = predictors.load(
         path,
         configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),
         configuration.numbers("teacher_range", config.teacher_range, ",", 2, float),
         config.teacher_output,
-        hardware.precision(config.precision) if named else None,
+        hardware.precision(config.precision) if named or path == cached else None,
     )
     stated = config.teacher_classes and tuple(config.teacher_classes.split(","))
     return predictors.reordered(predictor, stated or predictor.form.class_names or data.class_names, data.class_names)
@@ -262,39 +274,49 @@ def distill(
     terminal = terminal or Terminal(quiet=True)
     out = Path(out)
     config = config.effective()
-    if config.student not in models.names():
-        raise ConfigError(f"student must be one of {', '.join(models.names())}. Received: student={config.student!r}.")
+    _check_names(config)
+    data = load_data(config, terminal)
     with _run_folder(out, config, resume):
-        data = load_data(config, terminal)
-        alone = config.beta == 0 or (config.beta is None and config.alpha == 1)
-        teacher, logits = None, None
-        if not alone:
-            teacher = _teacher(config, data, terminal)
-            logits = _soft_labels(config, data, teacher, terminal)
-        start = time.monotonic()
+        teacher, logits = _lesson(config, data, terminal)
         views = _views(config, data, config.views)
         job = Job(f"student {config.student}", config.student, config.epochs, views, out / STATE, logits)
         student, history = _train(config, data, job, terminal)
-        results: dict[str, Any] = {"student": config.student, "parameters": _trainable(student)}
-        results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
         form = Form(data.class_names, input_shape=data.image_shape)
         saved.save(student, out / "student.keras", form)
         write_text(out / "labels.txt", "".join(f"{name}\n" for name in data.class_names))
-        frame = pd.DataFrame(history)
-        write_text(out / "history.csv", frame.to_csv(index=False))
+        write_text(out / "history.csv", pd.DataFrame(history).to_csv(index=False))
+        results: dict[str, Any] = {"student": config.student, "parameters": _trainable(student)}
+        results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
         results |= _scores(config, data, KerasPredictor(student, form), teacher)
-        if config.baseline and not alone:
+        if config.baseline and logits is not None:
             job = replace(job, title=f"baseline {config.student}", folder=out / STATE / "baseline", teacher_logits=None)
-            baseline, _ = _train(config, data, job, terminal)
-            logits_alone = KerasPredictor(baseline, form).logits(data.test.images)
-            results["baseline_test"] = metrics.classification(logits_alone, data.test.labels, data.class_names)
-        results["exported"] = {"float32": _exported(student, out / "student_float32.tflite", "float32", data)}
-        results["seconds"] = round(time.monotonic() - start, 1)
-        _write_report(out, config, data, results, frame, command)
+            alone = KerasPredictor(_train(config, data, job, terminal)[0], form).logits(data.test.images)
+            results["baseline_test"] = metrics.classification(alone, data.test.labels, data.class_names)
+        results["exported"] = {
+            format: _exported(student, out / f"student_{format}.tflite", format, data)
+            for format in config.formats.split(",")
+        }
+        _write_report(out, config, data, results, pd.DataFrame(history), command)
     return results
 
 
-STATE = ".state"
+def _check_names(config: Config) -> None:
+    if config.student not in models.names():
+        raise ConfigError(f"student must be one of {', '.join(models.names())}. Received: student={config.student!r}.")
+    for format in config.formats.split(","):
+        if exporters.find(format).SUFFIX != ".tflite":
+            raise ConfigError(f"formats must be .tflite formats. Received: formats={config.formats!r}.")
+
+
+def _lesson(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor | None, np.ndarray | None]:
+    """The teacher and its logits for training; no teacher where a given store has them, neither where β is 0."""
+    if config.beta == 0 or (config.beta is None and config.alpha == 1):
+        return None, None
+    has_store = config.soft_labels and (Path(config.soft_labels) / stores.RECORD).exists()
+    if has_store and config.teacher is None and not config.verify_soft_labels:
+        return None, _soft_labels(config, data, None, terminal)
+    teacher = _teacher(config, data, terminal)
+    return teacher, _soft_labels(config, data, teacher, terminal)
 
 
 def _trainable(model: keras.Model) -> int:
@@ -315,7 +337,8 @@ def _scores(config: Config, data: Data, student: Predictor, teacher: Predictor |
         results["test"]["agreement"] = metrics.agreement(on_test, teacher_on_test)
         results["teacher_test"] = metrics.classification(teacher_on_test, test.labels, names)
         teacher_on_validation = metrics.classification(teacher.logits(validation.images), validation.labels, names)
-        results["teacher"] = {"name": Path(config.teacher).stem, "accuracy": teacher_on_validation["accuracy"]}
+        name = Path(config.teacher or DEFAULT_TEACHER).stem
+        results["teacher"] = {"name": name, "accuracy": teacher_on_validation["accuracy"]}
     module, _ = datasets.find(config.data)
     if hasattr(module, "subsets"):
         samples = {"train": data.train, "validation": validation, "test": test}
@@ -442,15 +465,23 @@ def _run_folder(out: Path, config: Config, resume: bool) -> Iterator[None]:
         )
     if (out / "metrics.json").exists():
         raise OutputError(f"The run in {out} is complete: see {out / 'README.md'}.")
+    existed = out.exists()
     with _locked(out):
         if not resume:
             write_text(record, configuration.dump(config, {**versions(), "hardware": hardware.describe()}))
-        yield
-        shutil.rmtree(out / STATE, ignore_errors=True)
-    (out / LOCK).unlink(missing_ok=True)
-
-
-LOCK = ".lock"
+        try:
+            yield
+        except KerasKDError:
+            # Nothing to resume yet: leave nothing behind that would stand in the way of the next try.
+            if not resume and not (out / STATE).exists():
+                record.unlink()
+            raise
+        finally:
+            if (out / "metrics.json").exists():
+                shutil.rmtree(out / STATE, ignore_errors=True)
+            (out / LOCK).unlink(missing_ok=True)
+            if not existed and not any(out.iterdir()):
+                out.rmdir()
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from keras_kd.views import Views
 
 LARGEST_FLOAT16 = 65504.0
 CHUNK = 2048
+RECORD = "store.json"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
     """
     folder = Path(folder)
     try:
-        stored = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         fields = stored["key"]
         key = Key(fields["teacher"], fields["images"], tuple(fields["views"]), tuple(fields["class_names"]))
         logits = np.load(folder / "logits.npy", mmap_mode="r", allow_pickle=False)
@@ -150,7 +151,7 @@ def fill(
         DataError: the folder holds something else, or the teacher gave a logit that isn't finite or fits no float16.
     """
     folder = Path(folder)
-    if (folder / "store.json").exists():
+    if (folder / RECORD).exists():
         advance(len(images) * len(views))
         return open_store(folder, key)
     with refusals(folder):
@@ -184,7 +185,7 @@ def fill(
             advance(len(pixels))
     partial.replace(folder / "logits.npy")
     write_text(
-        folder / "store.json",
+        folder / RECORD,
         json.dumps({"key": asdict(key), "rounding_error": state["rounding_error"]}, indent=2) + "\n",
     )
     progress.unlink()
