@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import called
 from PIL import Image
 
 KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
 TRAINING = ["--batch-size", "8", "--views", "2", "--learning-rate", "0.02", "--precision", "float32"]
 RUN_FILES = {
     "README.md", "config.toml", "confusion.png", "curves.png", "history.csv", "labels.txt", "metrics.json",
-    "student.keras", "student_float32.tflite",
+    "student.keras", "student_float32.tflite", "student_int8.tflite",
 }  # fmt: skip
 
 
@@ -107,28 +108,15 @@ def test_the_exported_file_is_what_was_scored(finished: tuple[Path, dict], data:
     assert right / 36 == exported["test"]["accuracy"]
 
 
-@pytest.mark.parametrize("file", ["student.keras", "student_float32.tflite"])
+@pytest.mark.parametrize("file", ["student.keras", "student_float32.tflite", "student_int8.tflite"])
 def test_evaluate_gives_the_scores_of_the_run(
     file: str, finished: tuple[Path, dict], data: Path, capsys: pytest.CaptureFixture
 ) -> None:
     out, shown = finished
-    assert _called("evaluate", str(out / file), "--data", str(data), "--json") == 0
+    assert called("evaluate", str(out / file), "--data", str(data), "--json") == 0
     scored = json.loads(capsys.readouterr().out)["test"]
-    assert scored["confusion"] == shown["test"]["confusion"]
-
-
-def _called(*arguments: str) -> int:
-    """Run a command in this process; its exit code."""
-    from keras_kd.cli import main
-
-    before, sys.argv = sys.argv, ["kerakd", *arguments]
-    try:
-        main.main()
-    except SystemExit as exit:
-        return int(exit.code or 0)
-    finally:
-        sys.argv = before
-    return 0
+    of_run = shown["exported"]["int8"]["test"] if "int8" in file else shown["test"]
+    assert scored["confusion"] == of_run["confusion"]
 
 
 def _killed_and_resumed(command: list[str], environment: dict[str, str], out: Path) -> int:
@@ -136,7 +124,9 @@ def _killed_and_resumed(command: list[str], environment: dict[str, str], out: Pa
     state, kills, more = out / ".state" / "state.npz", 0, []
     while True:
         before = state.stat().st_mtime_ns if state.exists() else 0
-        process = subprocess.Popen([*command, *more], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*command, *more], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         while process.poll() is None:
             if kills < 2 and state.exists() and state.stat().st_mtime_ns > before:
                 os.kill(process.pid, signal.SIGKILL)
@@ -175,7 +165,7 @@ def test_a_complete_or_foreign_folder_is_left_alone(
         (["--out", str(tmp_path / "diary.txt")], "already in use"),
         (["--out", str(tmp_path / "diary.txt" / "run")], "Can't make the folder"),
     ):
-        assert _called("distill", "--data", str(data), *arguments) == 2
+        assert called("distill", "--data", str(data), *arguments) == 2
         message = capsys.readouterr().err
         assert words in message and len(message.strip().splitlines()) == 1
     assert (tmp_path / "diary.txt").read_text() == "mine" and list(tmp_path.iterdir()) == [tmp_path / "diary.txt"]
@@ -185,5 +175,5 @@ def test_two_runs_in_one_folder_are_refused(data: Path, tmp_path: Path, capsys: 
     import filelock
 
     with filelock.FileLock(tmp_path / ".lock"):
-        assert _called("distill", "--data", str(data), "--out", str(tmp_path)) == 2
+        assert called("distill", "--data", str(data), "--out", str(tmp_path)) == 2
     assert "Another run is at work" in capsys.readouterr().err
