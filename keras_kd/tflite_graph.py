@@ -26,11 +26,13 @@ class Tensor:
 
     Attributes:
         index: its number; the same tensor has the same in every operator.
+        name: as the converter gave it.
         shape: with the batch axis; empty for a scalar.
         values: raw bytes of a constant, or None.
     """
 
     index: int
+    name: str
     shape: tuple[int, ...]
     values: np.ndarray | None
 
@@ -104,7 +106,8 @@ def _tensor(model: schema.Model, graph: schema.SubGraph, index: int) -> Tensor:
     tensor = graph.Tensors(index)
     buffer = model.Buffers(tensor.Buffer())
     values = buffer.DataAsNumpy() if buffer.DataLength() else None
-    return Tensor(index, tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())), values)
+    name = (tensor.Name() or b"").decode(errors="replace")
+    return Tensor(index, name, tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())), values)
 
 
 def _options(name: str, operator: schema.Operator) -> Any:

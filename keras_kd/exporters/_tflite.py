@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from keras_kd.exporters._serving import Serving
 from keras_kd.quiet import native_output_hidden
 
 
-def write(serving: Serving, path: Path, configure: Callable[[tf.lite.TFLiteConverter], None]) -> None:
-    """Convert and write; `configure` sets what makes the format.
+def write(serving: Serving, path: Path, convert: Callable[[tf.lite.TFLiteConverter], bytes]) -> None:
+    """Convert and write; `convert` sets what makes the format and returns the file's bytes.
 
     Raises:
         ExportError: the converter refuses, or the file holds operators that plain LiteRT lacks.
@@ -27,9 +27,7 @@ def write(serving: Serving, path: Path, configure: Callable[[tf.lite.TFLiteConve
         serving.write_saved_model(folder)
         try:
             with native_output_hidden():
-                converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-                configure(converter)
-                content = converter.convert()
+                content = convert(tf.lite.TFLiteConverter.from_saved_model(folder))
         except Exception as error:  # the converter's own exceptions have no public name
             lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
             reason = f"it lacks {', '.join(lacking)}" if lacking else str(error).strip().splitlines()[0]
@@ -44,21 +42,6 @@ def write(serving: Serving, path: Path, configure: Callable[[tf.lite.TFLiteConve
             f"{serving.model.name} needs operators that LiteRT has not built in ({', '.join(sorted(foreign))}): "
             "replace the layers that make them, or export as saved_model."
         )
-
-
-def calibrate(converter: tf.lite.TFLiteConverter, serving: Serving, images: np.ndarray) -> None:
-    """Quantise weights and activations to int8, with ranges between the extremes seen on the images."""
-    as_input = images.astype(serving.input_dtype.as_numpy_dtype)
-
-    def calibration() -> Iterator[list[np.ndarray]]:
-        yield from ([image[None]] for image in as_input)
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = calibration
-    if serving.io == "int8":
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.int8
-        converter.inference_output_type = tf.int8
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:

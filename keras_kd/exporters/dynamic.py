@@ -19,8 +19,9 @@ run = _tflite.run
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
     """Write the file; `images` are not needed."""
-    _tflite.write(serving, path, _configure)
+    _tflite.write(serving, path, _convert)
 
 
-def _configure(converter: tf.lite.TFLiteConverter) -> None:
+def _convert(converter: tf.lite.TFLiteConverter) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return converter.convert()

@@ -18,4 +18,4 @@ run = _tflite.run
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
     """Write the file; `images` are not needed."""
-    _tflite.write(serving, path, lambda converter: None)
+    _tflite.write(serving, path, lambda converter: converter.convert())
