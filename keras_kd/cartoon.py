@@ -77,6 +77,7 @@ SKIN = ((255, 224, 200), (241, 194, 160), (224, 172, 130), (198, 134, 90), (150,
 HAIR = ((28, 22, 22), (60, 38, 26), (110, 70, 40), (170, 80, 40), (214, 176, 110), (150, 150, 155), (225, 225, 225))
 IRIS = ((60, 36, 20), (96, 64, 32), (70, 110, 60), (70, 120, 160), (110, 130, 140))
 FRAME = ((20, 20, 20), (90, 50, 30), (150, 40, 40), (170, 170, 170))
+ALONG = np.linspace(0.0, 1.0, 9)
 CHUNK = 128
 
 
@@ -283,18 +284,21 @@ class Face:
         strain = np.maximum(action[6], action[7])
         sheet.stroke(x, lower + 0.08 + 0.03 * ROUND**2, 0.04, self.crease(strain), on(strain))
 
-    def add_brow(self, side: int) -> None:
-        """Add the left (-1) or right (1) eyebrow."""
-        height, thickness, arch, gap = columns(self.people, "brow_y", "brow_thickness", "brow_arch", "eye_gap")
+    def brow_line(self, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return x and y (N, 9) of the middle of a brow, from its inner to its outer end."""
+        height, arch, gap = columns(self.people, "brow_y", "brow_arch", "eye_gap")
         inner, outer, lower, nose = (self.action[unit] for unit in (1, 2, 4, 9))
-        along = np.linspace(0, 1, 9)
-        lowered = 0.2 * lower * (1 - 0.8 * along) * (1 - 0.75 * inner) + 0.04 * nose
-        raised = 0.24 * inner * (1 - along) ** 2 + 0.2 * outer * np.sqrt(along) * (1 - 0.3 * along)
-        y = height - arch * 4 * along * (1 - along) + 0.05 * along**2 + lowered - raised
-        x = side * (gap - 0.24 - 0.07 * lower + 0.55 * along)
+        lowered = 0.2 * lower * (1 - 0.8 * ALONG) * (1 - 0.75 * inner) + 0.04 * nose
+        raised = 0.24 * inner * (1 - ALONG) ** 2 + 0.2 * outer * np.sqrt(ALONG) * (1 - 0.3 * ALONG)
+        y = height - arch * 4 * ALONG * (1 - ALONG) + 0.05 * ALONG**2 + lowered - raised
+        return side * (gap - 0.24 - 0.07 * lower + 0.55 * ALONG), y
+
+    def add_brow(self, side: int) -> None:
+        """Add the left (-1) or right (1) eyebrow, thinner towards its outer end."""
+        (thickness,) = columns(self.people, "brow_thickness")
         gray = np.where(self.people["hair"] > 0.8, 0.6, 0.1)
         colour = mixed(self.hair * 0.7, self.skin * 0.4, gray)
-        self.sheet.stroke(x, y, thickness * (1 - 0.6 * along**2), colour)
+        self.sheet.stroke(*self.brow_line(side), thickness * (1 - 0.6 * ALONG**2), colour)
 
     def add_glasses(self) -> None:
         """Add the frame of a pair of glasses."""

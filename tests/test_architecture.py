@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[1]
 # Each module or folder may import from the ranks below its own.
 RANKS = [
     {"errors"},
-    {"class_names", "files", "images", "losses", "metrics", "progress", "quiet", "views", "config", "hardware", "tflite_graph"},
-    {"datasets", "models", "compaction", "distiller", "litert", "normalization", "soft_labels", "multiply_accumulates"},
+    {"drawing"},
+    {"cartoon", "class_names", "files", "images", "losses", "metrics", "progress", "quiet", "views", "config", "hardware", "tflite_graph"},
+    {"datasets", "models", "compaction", "distiller", "litert", "onnx_runtime", "saved_model", "normalization", "soft_labels", "multiply_accumulates"},
     {"inspection", "saved", "training"},
     {"checkpoints"},
     {"exporters"},

@@ -57,11 +57,14 @@ def test_only_the_jaw_moves_the_chin():
     assert changed_rows(26).max() > 1.3 > max(changed_rows(unit).max() for unit in UNITS if unit != 26)
 
 
-def lines(**units: float) -> dict[str, np.ndarray]:
-    """The lines of the mouth, with intensities given as unit12=1.0."""
+def face(**units: float) -> cartoon.Face:
+    """A middling face with intensities given as unit12=1.0."""
     table = np.array([[units.get(f"unit{unit}", 0.0) for unit in UNITS]])
-    face = cartoon.Face(middling(cartoon.PERSON, 1), table, middling(drawing.SCENE, 1))
-    return {name: line[0] for name, line in face.mouth.items()}
+    return cartoon.Face(middling(cartoon.PERSON, 1), table, middling(drawing.SCENE, 1))
+
+
+def lines(**units: float) -> dict[str, np.ndarray]:
+    return {name: line[0] for name, line in face(**units).mouth.items()}
 
 
 def test_the_mouth_follows_its_muscles():
@@ -78,14 +81,23 @@ def test_the_mouth_follows_its_muscles():
     assert lines(unit24=1.0)["bottom"][6] < rest["bottom"][6], "pressed lips are thin"
 
 
-def test_raised_and_lowered_lids():
-    def opening(unit: int | None) -> float:
-        table = np.array([[float(other == unit) for other in UNITS]])
-        face = cartoon.Face(middling(cartoon.PERSON, 1), table, middling(drawing.SCENE, 1))
-        upper, lower = face.lids(1, drawing.STEPS)
+def test_the_brows_follow_their_muscles():
+    def moved(**units: float) -> np.ndarray:
+        """How far the inner and the outer end of the brow have gone down."""
+        return (face(**units).brow_line(1)[1] - face().brow_line(1)[1])[0, [0, -1]]
+
+    assert moved(unit1=1.0)[0] < -0.1 and moved(unit1=1.0)[1] == 0
+    assert moved(unit2=1.0)[0] == 0 and moved(unit2=1.0)[1] < -0.1
+    assert moved(unit4=1.0)[0] > 0.1 > moved(unit4=1.0)[1] >= 0
+    assert np.abs(face(unit4=1.0).brow_line(-1)[0]).min() < np.abs(face().brow_line(-1)[0]).min(), "drawn together"
+
+
+def test_the_lids_follow_their_muscles():
+    def opening(**units: float) -> float:
+        upper, lower = face(**units).lids(1, drawing.STEPS)
         return (lower - upper).max()
 
-    assert opening(5) > opening(None) > opening(7) > opening(43) == pytest.approx(0, abs=1e-12)
+    assert opening(unit5=1.0) > opening() > opening(unit7=1.0) > opening(unit43=1.0) == pytest.approx(0, abs=1e-12)
 
 
 def test_faces_do_not_depend_on_their_neighbours():

@@ -99,6 +99,22 @@ def test_affect_of_any_mix_is_the_clipped_minimum_norm_solution():
     np.testing.assert_allclose(np.stack([values["valence"], values["arousal"]], 1), expected, atol=1e-6)
 
 
+def test_prototypes_are_those_of_facs_table_11_1():
+    published = {
+        "happy": "6+12+25",
+        "sad": "1+4+15",
+        "disgust": "10+17+4",
+        "angry": "4+5+7+24",
+        "surprise": "1+2+5+26",
+        "fear": "1+2+4+5+20+25",
+    }
+    for name, units in published.items():
+        expected = {int(unit) for unit in units.split("+")}
+        # Lips part in some smiles only, here a variant.
+        assert {*faces.PROTOTYPES[name], *({25} if name == "happy" else ())} == expected
+    assert faces.prototype("happy").sum() == 2 and not faces.prototype("neutral").any()
+
+
 def test_expressions_contain_their_prototype_and_nothing_foreign():
     labels = np.repeat(np.arange(7), 200)
     units = faces.expressions(labels, np.random.default_rng(0))
