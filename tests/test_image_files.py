@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_kd import image_files
+from keras_kd.datasets import _image_files as image_files
 from keras_kd.errors import DataError
 
 

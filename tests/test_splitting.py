@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from keras_kd.datasets._splitting import stratified
 from keras_kd.errors import DataError
-from keras_kd.splitting import stratified
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keras_kd import tables
+from keras_kd.datasets import _tables as tables
 from keras_kd.errors import DataError
 
 

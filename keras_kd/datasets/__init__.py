@@ -64,7 +64,7 @@ class Samples:
 
 def names() -> list[str]:
     """Return the names of all data sets, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 @contextmanager

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd import duplicates, fer2013_csv, image_files, images
+from keras_kd import duplicates, images
 from keras_kd.class_names import canonical
-from keras_kd.datasets import SIZE, Samples
+from keras_kd.datasets import SIZE, Samples, _fer2013_csv, _image_files
+from keras_kd.datasets._fer2013_csv import CLASS_NAMES, USAGES
 from keras_kd.errors import DataError
-from keras_kd.fer2013_csv import CLASS_NAMES, USAGES
 
 COUNTS = {
     "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
@@ -34,7 +34,7 @@ COUNTS = {
 
 def matches(path: Path) -> bool:
     """Whether `path` is such a csv file, or class folders whose files are named Training_... and so on."""
-    return fer2013_csv.matches(path) or any(_usage(file) for file in _files(path))
+    return _fer2013_csv.matches(path) or any(_usage(file) for file in _files(path))
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
@@ -49,8 +49,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
         )
     if path.is_dir():
         return _load_folders(path, split, skip_bad_rows)
-    table = fer2013_csv.read(path, split, skip_bad_rows)
-    sizes = np.full((len(table.labels), 2), fer2013_csv.SIDE)
+    table = _fer2013_csv.read(path, split, skip_bad_rows)
+    sizes = np.full((len(table.labels), 2), _fer2013_csv.SIDE)
     return Samples(images.resize(table.images, SIZE, SIZE), table.labels, CLASS_NAMES, None, table.skipped, sizes)
 
 
@@ -64,8 +64,8 @@ def subsets(train: Samples, validation: Samples, test: Samples) -> dict[str, tup
 
 
 def _files(path: Path) -> list[Path]:
-    folders = [folder for half in ("train", "test") for folder in image_files.class_folders(path / half).values()]
-    return [file for folder in folders for file in image_files.image_files(folder)]
+    folders = [folder for half in ("train", "test") for folder in _image_files.class_folders(path / half).values()]
+    return [file for folder in folders for file in _image_files.image_files(folder)]
 
 
 def _usage(file: Path) -> str | None:
@@ -88,7 +88,7 @@ def _load_folders(path: Path, split: str, skip_bad_rows: bool) -> Samples:
     own = [file for file in named if _usage(file) == split]
     if not own:
         raise DataError(f"{path} has no files of the {split} split: give the complete train and test folders.")
-    pictures = image_files.read(own, (SIZE, SIZE, 1), skip_bad_rows)
+    pictures = _image_files.read(own, (SIZE, SIZE, 1), skip_bad_rows)
     labels = np.array([CLASS_NAMES.index(canonical(file.parent.name)) for file in own], np.int64)
     # A file of no split is listed once, with train.
     lost = tuple(f"{file} does not tell its split" for file in unnamed) if split == "train" else ()

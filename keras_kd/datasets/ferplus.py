@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd import duplicates, fer2013_csv, images, tables
-from keras_kd.datasets import SIZE, Samples
+from keras_kd import duplicates, images
+from keras_kd.datasets import SIZE, Samples, _fer2013_csv, _tables
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
@@ -37,7 +37,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
     """
     votes_file, pixels_file = _both_files(path)
     lines, usages, votes, problems = _read_votes(votes_file)
-    table = fer2013_csv.read(pixels_file, split, skip_bad_rows)
+    table = _fer2013_csv.read(pixels_file, split, skip_bad_rows)
     _check_joined(votes_file, lines, usages, pixels_file, table.usages)
     if problems and not skip_bad_rows:
         raise DataError(f"{min(problems.items())[1]}; mend the row, or leave out all such rows with --skip-bad-rows.")
@@ -47,7 +47,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
     if not kept.any():
         raise DataError(f"{votes_file} has no votes for an emotion in the {split} split: give the complete file.")
     shares = (emotions[kept] / emotions[kept].sum(axis=1, keepdims=True)).astype(np.float32)
-    sizes = np.full((len(shares), 2), fer2013_csv.SIDE)
+    sizes = np.full((len(shares), 2), _fer2013_csv.SIDE)
     resized = images.resize(table.images[kept], SIZE, SIZE)
     return Samples(resized, shares, CLASS_NAMES, None, table.skipped + skipped, sizes)
 
@@ -59,7 +59,7 @@ def subsets(train: Samples, validation: Samples, test: Samples) -> dict[str, tup
 
 def _votes_files(path: Path) -> list[Path]:
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path] if path.suffix.lower() == ".csv" else []
-    return [file for file in files if {"neutral", "happiness", "nf"} <= set(tables.header(file))]
+    return [file for file in files if {"neutral", "happiness", "nf"} <= set(_tables.header(file))]
 
 
 def _both_files(path: Path | None) -> tuple[Path, Path]:
@@ -67,7 +67,7 @@ def _both_files(path: Path | None) -> tuple[Path, Path]:
         raise DataError("ferplus needs a path: give ferplus:PATH, a folder that holds fer2013.csv and the votes' csv.")
     folder = path if path.is_dir() else path.parent
     votes = _votes_files(path)
-    pixels = [file for file in sorted(folder.glob("*.csv")) if {"emotion", "pixels"} <= set(tables.header(file))]
+    pixels = [file for file in sorted(folder.glob("*.csv")) if {"emotion", "pixels"} <= set(_tables.header(file))]
     for kind, files in (("FER+ votes (neutral, happiness, ...)", votes), ("FER2013 pixels (emotion, pixels)", pixels)):
         if len(files) != 1:
             raise DataError(
@@ -80,7 +80,7 @@ def _both_files(path: Path | None) -> tuple[Path, Path]:
 def _read_votes(path: Path) -> tuple[list[int], list[str], np.ndarray, dict[int, str]]:
     """Return lines, usages, int64 (rows, 10) votes (zeros on a bad row) and the bad rows' problems."""
     lines, usages, votes, problems = [], [], [], {}
-    for row, (line, (usage, *counts)) in enumerate(tables.rows(path, COLUMNS)):
+    for row, (line, (usage, *counts)) in enumerate(_tables.rows(path, COLUMNS)):
         if not all(count.strip().isdecimal() and len(count) < 10 for count in counts):
             problems[row] = f"{path}, line {line}: the votes are {','.join(counts)}, expected ten whole numbers"
             counts = ["0"] * len(counts)

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd import image_files, splitting
-from keras_kd.datasets import SIZE, SPLITS, Samples
+from keras_kd.datasets import SIZE, SPLITS, Samples, _image_files, _splitting
 from keras_kd.errors import DataError
 
 FOLDER_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
@@ -34,7 +33,7 @@ class _Listing:
 def matches(path: Path) -> bool:
     """Whether `path` is a folder with class folders of images."""
     train = _split_folders(path)["train"]
-    return any(map(image_files.image_files, image_files.class_folders(train).values()))
+    return any(map(_image_files.image_files, _image_files.class_folders(train).values()))
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
@@ -48,9 +47,9 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
     folders = _split_folders(path)
     names = _class_names(folders["train"], skip_bad_rows)
     listings = {name: _listing(folder, names, skip_bad_rows) for name, folder in folders.items()}
-    channels = 1 if image_files.all_gray(file for listing in listings.values() for file in listing.files) else 3
+    channels = 1 if _image_files.all_gray(file for listing in listings.values() for file in listing.files) else 3
     own = _with_held_out(listings, names)[split]
-    pictures = image_files.read(own.files, (SIZE, SIZE, channels), skip_bad_rows)
+    pictures = _image_files.read(own.files, (SIZE, SIZE, channels), skip_bad_rows)
     labels = own.labels[pictures.kept]
     return Samples(pictures.images, labels, names, None, own.problems + pictures.skipped, pictures.sizes)
 
@@ -64,9 +63,9 @@ def _split_folders(path: Path) -> dict[str, Path]:
 
 
 def _class_names(train: Path, skip_bad_rows: bool) -> tuple[str, ...]:
-    folders = image_files.class_folders(train)
+    folders = _image_files.class_folders(train)
     # Without skip_bad_rows an empty class keeps its name, and _listing reports it.
-    names = tuple(name for name, folder in folders.items() if image_files.image_files(folder) or not skip_bad_rows)
+    names = tuple(name for name, folder in folders.items() if _image_files.image_files(folder) or not skip_bad_rows)
     if len(names) < 2:
         raise DataError(f"{train} has {len(names)} class folders with images, expected two or more: add classes.")
     return names
@@ -74,8 +73,8 @@ def _class_names(train: Path, skip_bad_rows: bool) -> tuple[str, ...]:
 
 def _listing(split_folder: Path, names: tuple[str, ...], skip_bad_rows: bool) -> _Listing:
     """List a split's files class by class; stop at the first problem, or with `skip_bad_rows` keep them all."""
-    folders = image_files.class_folders(split_folder)
-    files = {name: image_files.image_files(split_folder / name) for name in names}
+    folders = _image_files.class_folders(split_folder)
+    files = {name: _image_files.image_files(split_folder / name) for name in names}
     expected = f"expected the classes of the train split: {', '.join(names)}"
     problems = [f"{split_folder / name} is a class without images" for name in names if not files[name]]
     problems += [f"{folder} is no class, {expected}" for name, folder in folders.items() if name not in names]
@@ -98,6 +97,6 @@ def _with_held_out(listings: dict[str, _Listing], names: tuple[str, ...]) -> dic
         split: _Listing(
             [train.files[row] for row in rows], train.labels[rows], train.problems if split == "train" else ()
         )
-        for split, rows in splitting.stratified(train.labels, names, shares).items()
+        for split, rows in _splitting.stratified(train.labels, names, shares).items()
     }
     return listings | parts

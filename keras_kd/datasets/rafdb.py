@@ -21,8 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd import image_files, splitting, tables
-from keras_kd.datasets import SIZE, Samples
+from keras_kd.datasets import SIZE, Samples, _image_files, _splitting, _tables
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral")
@@ -39,7 +38,7 @@ LABELS = ("1", "2", "3", "4", "5", "6", "7")
 def matches(path: Path) -> bool:
     """Whether `path` is a folder with the official list, or with Kaggle's numbered folders of train_... images."""
     return _list_file(path) is not None or any(
-        file.name.startswith("train_") for file in image_files.image_files(_kaggle_root(path) / "train" / "1")
+        file.name.startswith("train_") for file in _image_files.image_files(_kaggle_root(path) / "train" / "1")
     )
 
 
@@ -56,9 +55,9 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
     half = "test" if split == "test" else "train"
     files, labels, problems = _entries(path, half, skip_bad_rows)
     if half == "train":
-        rows = splitting.stratified(labels, CLASS_NAMES, SHARES)[split]
+        rows = _splitting.stratified(labels, CLASS_NAMES, SHARES)[split]
         files, labels = [files[row] for row in rows], labels[rows]
-    pictures = image_files.read(files, (SIZE, SIZE, 3), skip_bad_rows)
+    pictures = _image_files.read(files, (SIZE, SIZE, 3), skip_bad_rows)
     # A row that can't be read is listed once: with the train split, not with what is held out of it.
     skipped = (tuple(problems) if split == half else ()) + pictures.skipped
     return Samples(pictures.images, labels[pictures.kept], CLASS_NAMES, None, skipped, pictures.sizes)
@@ -114,12 +113,12 @@ def _kaggle_rows(root: Path, half: str) -> Iterator[tuple[str, Path, str]]:
     """Yield (file and line, image, label): the csv's rows where there is one, and the files it does not list."""
     table = next((file for folder in (root, root.parent) if (file := folder / f"{half}_labels.csv").is_file()), None)
     listed = set()
-    for line, (name, label) in tables.rows(table, ("image", "label")) if table else ():
+    for line, (name, label) in _tables.rows(table, ("image", "label")) if table else ():
         image = root / half / label.strip() / name.strip()
         listed.add(image)
         yield f"{table}, line {line}", image, label.strip()
-    for label, folder in image_files.class_folders(root / half).items():
-        for image in image_files.image_files(folder):
+    for label, folder in _image_files.class_folders(root / half).items():
+        for image in _image_files.image_files(folder):
             if table is None:
                 yield str(image), image, label
             elif image not in listed:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd import tables
+from keras_kd.datasets import _tables
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -44,7 +44,7 @@ class Table:
 
 def matches(path: Path) -> bool:
     """Whether `path` is a csv file other than FER+ votes; `read` says which columns are missing."""
-    return path.is_file() and path.suffix.lower() == ".csv" and "nf" not in tables.header(path)
+    return path.is_file() and path.suffix.lower() == ".csv" and "nf" not in _tables.header(path)
 
 
 def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
@@ -61,7 +61,7 @@ def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
     with warnings.catch_warnings():
         # Older numpy only warns where text is no number.
         warnings.simplefilter("error", DeprecationWarning)
-        for row, (line, (emotion, text, usage)) in enumerate(tables.rows(path, COLUMNS)):
+        for row, (line, (emotion, text, usage)) in enumerate(_tables.rows(path, COLUMNS)):
             usages.append(usage.strip())
             row_split = USAGES.get(usages[-1], "train")
             try:
