@@ -10,16 +10,18 @@ import keras
 import numpy as np
 
 from keras_kd import images as pixels
-from keras_kd import saved
+from keras_kd import saved, saved_model
 from keras_kd.class_names import permutation
 from keras_kd.compaction import compact
 from keras_kd.errors import ModelError
 from keras_kd.files import fingerprint
 from keras_kd.hardware import with_policy
 from keras_kd.litert import LiteRTModel
+from keras_kd.onnx_runtime import OnnxModel
 from keras_kd.saved import Form
 
 SMALLEST_PROBABILITY = 1e-7
+BATCH_SIZE = 256
 
 
 class Predictor(Protocol):
@@ -48,14 +50,10 @@ class KerasPredictor:
         batch_size: images a step.
     """
 
-    def __init__(self, model: keras.Model, form: Form, dtype_policy: str | None = None, batch_size: int = 256) -> None:
-        if form.input_shape is None:
-            raise ModelError(
-                "The model takes images of any size: say which one, "
-                "as --teacher-input HEIGHTxWIDTHxCHANNELS or Form(input_shape=...)."
-            )
-        if form.output not in saved.OUTPUTS:
-            raise ModelError(f"output must be one of {', '.join(saved.OUTPUTS)}. Received: {form.output!r}.")
+    def __init__(
+        self, model: keras.Model, form: Form, dtype_policy: str | None = None, batch_size: int = BATCH_SIZE
+    ) -> None:
+        _require_known(form)
         _require_fit(model, form)
         self.form = form
         self.fingerprint = fingerprint([saved.weights_fingerprint(model), repr(form)])
@@ -87,6 +85,34 @@ class LiteRTPredictor:
         return _as_logits(self._model.predict(_shown(images, self.form)), self.form.output)
 
 
+class OnnxPredictor:
+    """An `.onnx` file on ONNX Runtime. Needs the extra `onnx`.
+
+    Args:
+        path: the file.
+        form: what it takes and gives; `input_shape` is needed where the file leaves sizes open.
+    """
+
+    def __init__(self, path: str | Path, form: Form) -> None:
+        self._model = OnnxModel(path)
+        self.form = _sized(form, self._model.input_shape)
+        self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (N, H, W, C) -> float32 (N, classes)."""
+        return _as_logits(self._model.predict(_shown(images, self.form)), self.form.output)
+
+
+def _saved_model(path: Path, form: Form) -> KerasPredictor:
+    model = saved_model.load(path)
+    form = _sized(form, tuple(model.input_shape[1:]))
+    predictor = KerasPredictor(model, form, batch_size=model.input_shape[0] or BATCH_SIZE)
+    # The folder's graph counts besides its weights.
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    predictor.fingerprint = fingerprint([*(file.read_bytes() for file in files), repr(form)])
+    return predictor
+
+
 def load(
     path: str | Path,
     input_shape: tuple[int, int, int] | None = None,
@@ -94,10 +120,10 @@ def load(
     output: str | None = None,
     dtype_policy: str | None = None,
 ) -> Predictor:
-    """Load a `.keras`, `.h5` or `.tflite` classifier.
+    """Load a `.keras`, `.h5`, `.tflite` or `.onnx` classifier, or a SavedModel folder.
 
     Args:
-        path: the file. A `labels.txt` beside a `.tflite` names its classes.
+        path: the file or folder. A `labels.txt` beside a `.tflite`, `.onnx` or folder names its classes.
         input_shape: height, width, channels, where the file doesn't fix them.
         value_range: what the model expects for pixels 0 and 255, where the file doesn't say; 0, 255 otherwise.
         output: "logits" or "probabilities", where the file doesn't say; "logits" otherwise.
@@ -109,6 +135,11 @@ def load(
     path = Path(path)
     if path.suffix == ".tflite":
         return LiteRTPredictor(path, Form(_labels_beside(path)).with_given(None, value_range, output))
+    stated = Form(_labels_beside(path)).with_given(input_shape, value_range, output)
+    if path.suffix == ".onnx":
+        return OnnxPredictor(path, stated)
+    if path.is_dir():
+        return _saved_model(path, stated)
     model, form = saved.load(path)
     return KerasPredictor(model, form.with_given(input_shape, value_range, output), dtype_policy)
 
@@ -151,7 +182,29 @@ def _labels_beside(path: Path) -> tuple[str, ...] | None:
 def _require_fit(model: keras.Model, form: Form) -> None:
     if len(model.outputs) != 1:
         raise ModelError(f"The model has {len(model.outputs)} outputs: expected one, the classes' logits.")
-    own = tuple(model.input_shape[1:])
+    _require_shape(tuple(model.input_shape[1:]), form)
+
+
+def _sized(form: Form, own: tuple[int | None, ...]) -> Form:
+    """The form with the input that the file fixes itself, where nothing else was stated."""
+    if form.input_shape is None and None not in own and len(own) == 3:
+        form = replace(form, input_shape=own)
+    _require_known(form)
+    _require_shape(own, form)
+    return form
+
+
+def _require_known(form: Form) -> None:
+    if form.input_shape is None:
+        raise ModelError(
+            "The model takes images of any size: say which one, "
+            "as --teacher-input HEIGHTxWIDTHxCHANNELS or Form(input_shape=...)."
+        )
+    if form.output not in saved.OUTPUTS:
+        raise ModelError(f"output must be one of {', '.join(saved.OUTPUTS)}. Received: {form.output!r}.")
+
+
+def _require_shape(own: tuple[int | None, ...], form: Form) -> None:
     if len(own) != 3 or any(size not in (None, given) for size, given in zip(own, form.input_shape, strict=True)):
         raise ModelError(
             f"The model takes inputs of shape {own}, not images of shape {form.input_shape}: "

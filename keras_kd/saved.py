@@ -71,6 +71,9 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
         # Keras raises what its layers raise: no narrower type covers a damaged file.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{path} can't be loaded as a Keras model: {reason}") from error
+    if path.suffix == ".h5" and isinstance(model, keras.Sequential) and model.built:
+        # The layers of Keras 2 name the input's shape themselves, which cloning forgets.
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
     if len(model.inputs) != 1:
         raise ModelError(f"{path} has {len(model.inputs)} inputs: only models of one image input can be used.")
     form = _stored_form(path)

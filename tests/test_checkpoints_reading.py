@@ -161,6 +161,8 @@ TOO_LARGE = {
     "end without a value": b"\x80\x02.",
     "no end": b"\x80\x02}",
     "a tensor as key": b"\x80\x02}" + _tensor() + _text("x") + b"s.",
+    "a tuple as key": b"\x80\x02})" + _tensor() + b"s.",
+    "a key that takes an age to hash": b"\x80\x02})q\x00" + b"h\x00h\x00\x86q\x00" * 60 + _tensor() + b"s.",
     "a list": b"\x80\x02].",
     "empty": b"\x80\x02}.",
     "itself": b"\x80\x02}q\x01" + _text("model") + b"h\x01s" + b".",

@@ -1,0 +1,72 @@
+"""Running `.onnx` image classifiers on ONNX Runtime. Needs the extra `onnx`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_kd.errors import ModelError
+
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+STEP = 64
+
+
+class OnnxModel:
+    """An `.onnx` file on ONNX Runtime's CPU kernels.
+
+    Args:
+        path: the file; one image input (N, H, W, C) or (N, C, H, W) of float32, float16 or uint8; one output
+            (N, classes).
+
+    Attributes:
+        input_shape: (H, W, C); None for a size that the file leaves open.
+
+    Raises:
+        ModelError: the file is missing, damaged or of another form, or ONNX Runtime is not installed.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._session = _session(path)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
+            taken = " and ".join(f"{image.type} of shape {image.shape}" for image in inputs)
+            raise ModelError(
+                f"{path} takes {taken} and gives {len(outputs)} outputs: "
+                "expected one image of floats or bytes in, and one array of logits out."
+            )
+        self._name, self._type = inputs[0].name, _TYPES[inputs[0].type]
+        # An open size is a name or None.
+        batch, *sizes = (size if isinstance(size, int) else None for size in inputs[0].shape)
+        self._batch = batch
+        self._channels_first = sizes[0] in (1, 3) and sizes[2] not in (1, 3)
+        self.input_shape = (*sizes[1:], sizes[0]) if self._channels_first else tuple(sizes)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W, C) in the value range that the file expects -> float32 (N, classes)."""
+        shown = images.transpose(0, 3, 1, 2) if self._channels_first else images
+        step = self._batch or STEP
+        parts = [self._step(shown[start : start + step]) for start in range(0, len(shown), step)]
+        return np.concatenate(parts).astype(np.float32)
+
+    def _step(self, shown: np.ndarray) -> np.ndarray:
+        # A file of fixed batch gets its last, shorter step filled up.
+        missing = self._batch - len(shown) if self._batch else 0
+        filled = np.concatenate([shown, np.repeat(shown[-1:], missing, axis=0)])
+        return self._session.run(None, {self._name: filled.astype(self._type)})[0][: len(shown)]
+
+
+def _session(path: str | Path) -> Any:
+    if not Path(path).is_file():
+        raise ModelError(f"No model at {path}: check the path.")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(f"{path} needs ONNX Runtime: pip install 'keras-kd[onnx]'.") from error
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # ONNX Runtime's exceptions have no public type in common.
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{path} can't be loaded by ONNX Runtime ({reason}): export it again.") from error
