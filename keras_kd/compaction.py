@@ -224,7 +224,7 @@ def _graph(model: keras.Model, done: str) -> keras.Model:
         # Layers of a Sequential may have been called once for each `add`, those of its clone are called once.
         clone = keras.models.clone_model(model)
         clone.set_weights(model.get_weights())
-        return keras.Model(clone.inputs, clone.outputs, name=model.name)
+        return keras.Model(clone.inputs[0], clone.outputs[0], name=model.name)
     if not isinstance(model, keras.src.models.Functional):
         raise ModelError(
             f"Only Functional models and Sequential ones with an Input can be {done}. Received: {type(model).__name__}."

@@ -61,13 +61,18 @@ def build(
         (N, classes) and values (N, 1) by name.
 
     Raises:
-        ModelError: unknown name or a shape that the architecture can't take.
+        ModelError: unknown name, a shape that the architecture can't take, or a value out of its range.
     """
     if name not in _modules():
         raise ModelError(f"Unknown model {name!r}: expected one of {', '.join(names())}.")
     module = _modules()[name]
     outputs = _checked(num_classes if heads is None else heads)
-    return module.build(name, outputs, tuple(input_shape or module.INPUT_SHAPE), dropout, seed)
+    shape = tuple(input_shape or module.INPUT_SHAPE)
+    if len(shape) != 3:
+        raise ModelError(f"input_shape must be (height, width, channels). Received: input_shape={shape}.")
+    if dropout is not None and not all(0 <= rate < 1 for rate in dropout):
+        raise ModelError(f"dropout must be two rates of 0 or more and below 1. Received: dropout={dropout}.")
+    return module.build(name, outputs, shape, dropout, seed)
 
 
 def _checked(heads: Heads) -> Heads:

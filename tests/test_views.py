@@ -1,0 +1,135 @@
+"""Views of training images: exact, repeatable, and of the size that they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_kd import views as module
+from keras_kd.errors import ConfigError
+from keras_kd.views import Views
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 12, 16, 3), dtype=np.uint8)
+ROWS = np.arange(20)
+
+
+def _all(kind, images=IMAGES, count=4, seed=0):
+    views = Views(kind, len(images), count, seed)
+    return np.stack([views.show(images, ROWS, np.full(20, number)) for number in range(len(views))], 1)
+
+
+def test_names_say_what_the_views_are():
+    assert Views("none", 5).names == ("identity",) and len(Views("mirror", 5)) == 2
+    assert Views("mirror", 5).names == ("identity", "mirror")
+    names = Views("crops", 5, 3, seed=7).names
+    assert len(set(names)) == 3 and all("seed 7" in name and "0.82" in name for name in names)
+    assert not set(names) & set(Views("crops", 5, 3, seed=8).names)
+    assert Views("crops", 5, 2, seed=7).names == names[:2]
+
+
+def test_identity_and_mirror_are_exact():
+    np.testing.assert_array_equal(_all("none")[:, 0], IMAGES)
+    np.testing.assert_array_equal(_all("mirror")[:, 0], IMAGES)
+    np.testing.assert_array_equal(_all("mirror")[:, 1], IMAGES[:, :, ::-1])
+
+
+@pytest.mark.parametrize("kind", ["none", "mirror", "crops"])
+def test_a_view_is_the_same_in_any_batch_and_the_source_stays(kind):
+    source = IMAGES.copy()
+    together, views = _all(kind), Views(kind, 20, 4)
+    rows, numbers = np.array([7, 3, 3, 19, 0]), np.array([3, 0, 2, 1, 3]) % len(views)
+    np.testing.assert_array_equal(views.show(source, rows, numbers), together[rows, numbers])
+    np.testing.assert_array_equal(views.show(source, rows[2:3], numbers[2:3])[0], together[3, numbers[2]])
+    assert views.show(source, rows, numbers).dtype == np.uint8
+    np.testing.assert_array_equal(source, IMAGES)
+
+
+def test_views_of_a_row_depend_on_the_seed_but_not_on_the_number_of_images():
+    np.testing.assert_array_equal(_all("crops"), _all("crops"))
+    assert not np.array_equal(_all("crops"), _all("crops", seed=1))
+    fewer = Views("crops", 5, 4).show(IMAGES, ROWS[:5], np.full(5, 2))
+    np.testing.assert_array_equal(fewer, _all("crops")[:5, 2])
+
+
+def test_memory_mapped_images_are_read_alike(tmp_path):
+    np.save(tmp_path / "images.npy", IMAGES)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    np.testing.assert_array_equal(_all("crops", mapped), _all("crops"))
+    np.testing.assert_array_equal(_all("mirror", mapped), _all("mirror"))
+
+
+def test_gray_images_keep_their_one_channel():
+    gray = _all("crops", IMAGES[..., :1])
+    assert gray.shape == (20, 4, 12, 16, 1)
+    # The crop is the same for every channel of a gray image in colour.
+    colour = _all("crops", IMAGES[..., :1].repeat(3, -1))
+    np.testing.assert_array_equal(colour, gray.repeat(3, -1))
+
+
+@pytest.fixture
+def no_jitter(monkeypatch):
+    monkeypatch.setattr(module, "JITTER", 0.0)
+
+
+def _boxes(count=2000):
+    """Left, right, top, bottom of each crop of 100x100, read off two ramps (0..200) that were cropped with it."""
+    ramp = np.linspace(0, 200, 100)
+    pixels = np.stack([np.tile(ramp, (100, 1)), np.tile(ramp[:, None], (1, 100)), np.zeros((100, 100))], -1)
+    image = np.round(pixels).astype(np.uint8)[None]
+    views = Views("crops", 1, count)
+    shown = views.show(image, np.zeros(count, int), np.arange(count)).astype(float) / 200 * 99 + 0.5
+    mirrored = shown[:, 50, 0, 0] > shown[:, 50, -1, 0]
+    shown[mirrored] = shown[mirrored, :, ::-1]
+    side = [shown[:, 50, 90, 0] - shown[:, 50, 10, 0], shown[:, 90, 50, 1] - shown[:, 10, 50, 1]]
+    centre = [shown[:, 50, 49:51, 0].mean(1), shown[:, 49:51, 50, 1].mean(1)]
+    return np.array(side) / 80, np.array(centre), mirrored
+
+
+def test_crops_are_as_large_as_they_say_within_the_image_and_half_are_mirrored(no_jitter):
+    side, centre, mirrored = _boxes()
+    np.testing.assert_allclose(side[0], side[1], atol=0.02)
+    assert side.min() == pytest.approx(0.82, abs=0.015) and side.max() == pytest.approx(1, abs=0.015)
+    assert side.mean() == pytest.approx(0.91, abs=0.01)
+    # The edges stay within the image, and reach both ends of it.
+    assert (centre - 50 * side).min() > -1.5 and (centre + 50 * side).max() < 101.5
+    assert (centre - 50 * side).max() > 14 and (centre + 50 * side).min() < 86
+    assert centre.mean() == pytest.approx(50, abs=0.5)
+    assert abs(np.corrcoef(centre)[0, 1]) < 0.1
+    assert mirrored.mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_crop_is_pillows(no_jitter):
+    side, top, left, mirror = Views("crops", 20, 4)._crops[2, 3][:4]
+    side = 0.82 + 0.18 * side
+    y, x = top * (1 - side) * 12, left * (1 - side) * 16
+    box = (x, y, x + side * 16, y + side * 12)
+    expected = np.asarray(Image.fromarray(IMAGES[3]).resize((16, 12), Image.Resampling.BILINEAR, box=box))
+    expected = expected[:, ::-1] if mirror < 0.5 else expected
+    assert np.abs(_all("crops")[3, 2].astype(int) - expected).max() <= 1
+
+
+def test_jitter_changes_brightness_and_contrast_by_up_to_15_percent():
+    flat = np.full((1, 4, 4, 1), 100, np.uint8)
+    edge = np.array([80, 120], np.uint8)[None, None, :, None].repeat(8, 2).repeat(16, 1).reshape(1, 16, 16, 1)
+    zeros, numbers = np.zeros(1500, int), np.arange(1500)
+    brightness = Views("crops", 1, 1500).show(flat, zeros, numbers).mean((1, 2, 3)) / 100
+    assert 0.845 <= brightness.min() < 0.87 and 1.13 < brightness.max() <= 1.155
+    assert brightness.mean() == pytest.approx(1, abs=0.01)
+    shown = Views("crops", 1, 1500).show(edge, zeros, numbers).astype(float)
+    contrast = (shown.max((1, 2, 3)) - shown.min((1, 2, 3))) / 40 / brightness
+    assert 0.82 <= contrast.min() < 0.88 and 1.12 < contrast.max() <= 1.18
+    assert abs(np.corrcoef(contrast, brightness)[0, 1]) < 0.1
+
+
+def test_jitter_clips_at_black_and_white():
+    ends = np.array([0, 255], np.uint8)[None, None, :, None].repeat(4, 1)
+    shown = Views("crops", 1, 50).show(ends, np.zeros(50, int), np.arange(50)).astype(int)
+    # An overflow would turn white into black.
+    assert np.abs(shown[:, :, 1] - shown[:, :, 0]).min() > 150
+
+
+@pytest.mark.parametrize(("kind", "count", "message"), [("rotate", 8, "kind='rotate'"), ("crops", 0, "count=0")])
+def test_unknown_views_are_refused(kind, count, message):
+    with pytest.raises(ConfigError, match=message):
+        Views(kind, 5, count)
