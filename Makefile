@@ -5,7 +5,7 @@ BIN = .venv/bin
 .PHONY: demo test slow docs lock clean
 
 demo: .venv/installed
-	$(BIN)/kerakd distill --config configs/faces/demo.toml
+	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
 
 test: .venv/installed
 	$(BIN)/ruff check .

@@ -52,9 +52,8 @@ def _show(report: dict[str, Any]) -> None:
         click.echo(f"Exact copies, {pair}: {count:,}")
     contradictions = report["contradictions"]
     if contradictions["groups"]:
-        click.echo(
-            f"Same pixels, different classes: {contradictions['images']:,} images in {contradictions['groups']:,} groups"
-        )
+        images, groups = contradictions["images"], contradictions["groups"]
+        click.echo(f"Same pixels, different classes: {images:,} images in {groups:,} groups")
     if report["published"]:
         for line in report["published"]["differences"] or ["The counts equal the published ones."]:
             click.echo(line)

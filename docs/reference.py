@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-
 from keras_kd.cli.main import kerakd
 
 ROOT = Path(__file__).parents[1]

@@ -33,7 +33,7 @@ _MODULES = (
     "predictors", "report", "run", "saved", "soft_labels", "training", "views",
 )  # fmt: skip
 
-__all__ = ["__version__", *sorted([*_HOMES, *_MODULES])]  # noqa: PLE0604
+__all__ = ["__version__", *sorted([*_HOMES, *_MODULES])]
 
 
 def __getattr__(name: str) -> Any:

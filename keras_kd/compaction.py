@@ -95,7 +95,7 @@ def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
             continue
         if layer.data_format != "channels_last" or None in layer.input.shape[1:3]:
             continue
-        axes = tuple(_axis(layer, axis, model) for axis in (0, 1))
+        axes = _axis(layer, 0, model), _axis(layer, 1, model)
         if any(live.size < kernel for live, kernel in zip(axes, layer.kernel_size, strict=True)):
             plan[layer.name] = axes
     return plan

@@ -5,12 +5,14 @@ Notation: z teacher's, s student's logits, (N, C); T the temperature; w one weig
 
 from __future__ import annotations
 
-import keras
+from typing import Any, TypeAlias
+
 from keras import ops
 
 from keras_kd.errors import ModelError
 
-Tensor = keras.KerasTensor
+# What `keras.ops` takes and gives: a tensor of the backend, or a numpy array.
+Tensor: TypeAlias = Any
 
 
 def soft_target_kl(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> Tensor:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 
 class _Rate(ProgressColumn):
-    def render(self, task) -> Text:  # noqa: ANN001  rich's own type is generic
+    def render(self, task) -> Text:
         return Text(f"{task.speed:,.0f} images/s" if task.speed else "")
 
 

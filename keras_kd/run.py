@@ -39,7 +39,6 @@ from keras_kd.saved import Form
 from keras_kd.training import Feed
 from keras_kd.views import Views
 
-DEFAULT_TEACHER = "resemotenet"
 TEACHER_FILE = "teacher.keras"
 STATE = ".state"
 LOCK = ".lock"
@@ -117,7 +116,7 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     """
     terminal = terminal or Terminal(quiet=True)
     config = config.effective()
-    name = config.teacher or DEFAULT_TEACHER
+    name = config.teacher or config.default_teacher
     if name not in models.names():
         raise ConfigError(
             f"teach trains an architecture: teacher must be one of {', '.join(models.names())}. Received: {name!r}."
@@ -213,7 +212,7 @@ def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[ke
 
 def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
     """The teacher as a function of images, with its logits in the data's order of classes."""
-    name = config.teacher or DEFAULT_TEACHER
+    name = config.teacher or config.default_teacher
     cached = _teacher_folder(name) / TEACHER_FILE
     named = name in models.names()
     path = _taught(config, data, name, terminal) if named else cached if cached.exists() else Path(name)
@@ -337,7 +336,7 @@ def _scores(config: Config, data: Data, student: Predictor, teacher: Predictor |
         results["test"]["agreement"] = metrics.agreement(on_test, teacher_on_test)
         results["teacher_test"] = metrics.classification(teacher_on_test, test.labels, names)
         teacher_on_validation = metrics.classification(teacher.logits(validation.images), validation.labels, names)
-        name = Path(config.teacher or DEFAULT_TEACHER).stem
+        name = Path(config.teacher or config.default_teacher).stem
         results["teacher"] = {"name": name, "accuracy": teacher_on_validation["accuracy"]}
     module, _ = datasets.find(config.data)
     if hasattr(module, "subsets"):

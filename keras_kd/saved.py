@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_kd import compaction  # noqa: F401  registers its layers for loading
+from keras_kd import compaction, models  # noqa: F401  compaction registers its layers for loading
 from keras_kd.errors import ModelError
 from keras_kd.files import fingerprint, written_whole
 
@@ -44,8 +44,12 @@ class Form:
         output: str | None,
     ) -> Form:
         """The same with what the user states about the model in place of what its file says."""
-        given = {"input_shape": input_shape, "value_range": value_range, "output": output}
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
+        return replace(
+            self,
+            input_shape=input_shape or self.input_shape,
+            value_range=value_range or self.value_range,
+            output=output or self.output,
+        )
 
 
 def save(model: keras.Model, path: str | Path, form: Form) -> None:
@@ -65,6 +69,7 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
+    models.names()  # Imports every architecture, which registers its layers.
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

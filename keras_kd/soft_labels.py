@@ -192,7 +192,7 @@ def fill(
     return open_store(folder, key)
 
 
-def _reopened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+def _reopened(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
     """The array that a killed pass left, mapped into memory; None where it is gone or cut short."""
     try:
         logits = np.lib.format.open_memmap(path, "r+")
@@ -201,7 +201,7 @@ def _reopened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     return logits if logits.shape == shape else None
 
 
-def _created(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _created(path: Path, shape: tuple[int, ...]) -> np.memmap:
     with refusals(path):
         logits = np.lib.format.open_memmap(path, "w+", np.float16, shape)
         if hasattr(os, "posix_fallocate"):

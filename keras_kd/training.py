@@ -207,7 +207,7 @@ class _State(keras.callbacks.Callback):
             "variables": len(variables),
             "metrics": len(metrics),
         }
-        arrays = {f"variable{index}": np.asarray(variable) for index, variable in enumerate(variables)}
+        arrays: dict[str, Any] = {f"variable{index}": np.asarray(variable) for index, variable in enumerate(variables)}
         arrays |= {f"metric{index}": np.asarray(variable) for index, variable in enumerate(metrics)}
         with written_whole(self.path) as temporary:
             np.savez(temporary, state=np.array(json.dumps(state, default=float)), **arrays)
@@ -254,7 +254,7 @@ class _Epochs(keras.callbacks.Callback):
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """Write all weights of `model`, in order, to an .npz file."""
-    arrays = {f"weight{index}": weight for index, weight in enumerate(model.get_weights())}
+    arrays: dict[str, Any] = {f"weight{index}": weight for index, weight in enumerate(model.get_weights())}
     with written_whole(path) as temporary:
         np.savez(temporary, **arrays)
 
