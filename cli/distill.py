@@ -19,7 +19,8 @@ from . import engine, options, output
 @click.command("distill")
 @options.from_config(
     "data", "student", "teacher", "temperature", "alpha", "beta", "epochs", "teacher_epochs", "baseline",
-    "teacher_input", "teacher_range", "teacher_output", "teacher_classes", "formats", "skip_bad_rows", *options.TRAINING,
+    "teacher_input", "teacher_range", "teacher_output", "teacher_classes", "formats", "skip_bad_rows",
+    *options.TRAINING,
 )  # fmt: skip
 @options.config_file
 @click.option("--out", metavar="DIR", help="Folder for the run; runs/DATA-STUDENT, numbered, if not given.")
@@ -41,7 +42,7 @@ def command(config_file: str | None, out: str | None, resume: bool, as_json: boo
     config = configuration.merged(config_file, options.given(arguments))
     folder = Path(out) if out else _numbered(Path("runs") / f"{Path(config.data).stem}-{config.student}")
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
-    metrics = engine.load_run().distill(config, folder, Terminal(), resume, command_line)
+    metrics = engine.load("run").distill(config, folder, Terminal(), resume, command_line)
     if as_json:
         output.show_json(metrics)
     else:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from types import ModuleType
 
+from keras_kd.quiet import native_output_hidden
 
-def load_run() -> ModuleType:
-    """Import `keras_kd.run`, and with it Keras and TensorFlow, which takes seconds."""
-    from keras_kd.quiet import native_output_hidden
 
+def load(name: str) -> ModuleType:
+    """Import `keras_kd.<name>`, and with it Keras and TensorFlow, which takes seconds."""
     # TensorFlow writes about CUDA and oneDNN to stderr before its own log level takes hold.
     with native_output_hidden():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from keras_kd import run
-
-    return run
+    return importlib.import_module(f"keras_kd.{name}")

@@ -35,11 +35,11 @@ def command(
     Example:
       kerakd evaluate runs/faces-B/student_float32.tflite --data faces
     """
-    run = engine.load_run()
+    scoring = engine.load("scoring")
     shape = configuration.numbers("input", input_shape, "x", 3, int)
     limits = configuration.numbers("range", value_range, ",", 2, float)
     where = data or configuration.Config.data
-    results = run.evaluate(model, where, split, shape, limits, model_output, bool(skip_bad_rows), Terminal())
+    results = scoring.evaluate(model, where, split, shape, limits, model_output, bool(skip_bad_rows), Terminal())
     if as_json:
         output.show_json(results)
         return

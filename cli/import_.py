@@ -30,9 +30,7 @@ def command(weights: str, model: str | None, out: str, classes: str | None, inpu
     if Path(out).suffix != ".keras":
         raise click.UsageError(f"--out must end in .keras. Received: {out}.")
     shape = configuration.numbers("input", input_shape, "x", 3, int)
-    engine.load_run()
-    from keras_kd import checkpoints, saved
-
+    checkpoints, saved = engine.load("checkpoints"), engine.load("saved")
     names = tuple(name.strip() for name in classes.split(",")) if classes else None
     built, form = checkpoints.load(weights, model, class_names=names, input_shape=shape)
     saved.save(built, out, form)

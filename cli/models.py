@@ -11,7 +11,7 @@ from . import engine, options, output
 @options.as_json
 def command(as_json: bool) -> None:
     """List all architectures with their trainable parameters, as published and without dead taps."""
-    rows = engine.load_run().model_table()
+    rows = engine.load("scoring").model_table()
     if as_json:
         output.show_json(rows)
         return

@@ -27,4 +27,4 @@ def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
       kerakd teach --data fer2013.csv --teacher resemotenet --teacher-epochs 12
     """
     config = configuration.merged(config_file, options.given(arguments))
-    click.echo(engine.load_run().teach(config, out, Terminal()))
+    click.echo(engine.load("run").teach(config, out, Terminal()))

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
-import os
-import platform
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import filelock
 import keras
 import numpy as np
 import pandas as pd
-import platformdirs
 
 from keras_kd import config as configuration
-from keras_kd import datasets, exporters, hardware, metrics, models, pictures, predictors, report, saved, training
+from keras_kd import (
+    datasets,
+    exporters,
+    hardware,
+    metrics,
+    models,
+    pictures,
+    predictors,
+    report,
+    run_folder,
+    saved,
+    scoring,
+    training,
+)
 from keras_kd import soft_labels as stores
 from keras_kd.compaction import compact, expand
 from keras_kd.config import Config
 from keras_kd.datasets import Samples
 from keras_kd.distiller import Distiller
-from keras_kd.errors import ConfigError, KerasKDError, OutputError
+from keras_kd.errors import ConfigError
 from keras_kd.files import fingerprint, write_text
 from keras_kd.normalization import fused, unfused
 from keras_kd.predictors import KerasPredictor, Predictor
@@ -40,8 +44,6 @@ from keras_kd.training import Feed
 from keras_kd.views import Views
 
 TEACHER_FILE = "teacher.keras"
-STATE = ".state"
-LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,8 @@ def load_data(config: Config, terminal: Terminal) -> Data:
     return data
 
 
-def cache_folder() -> Path:
-    """Where teachers and soft labels are kept: $KERAKD_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
-
-
 def _teacher_folder(name: str) -> Path:
-    return cache_folder() / "teachers" / name
+    return run_folder.cache_folder() / "teachers" / name
 
 
 def teach(config: Config, out: str | Path | None = None, terminal: Terminal | None = None) -> Path:
@@ -139,7 +136,7 @@ def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     what += [getattr(config, name) for name in _TRAINING_OPTIONS]
     folder = _teacher_folder(f"{name}-{fingerprint([repr(what)])}")
     path = folder / TEACHER_FILE
-    with _locked(folder):
+    with run_folder.locked(folder):
         if path.exists():
             terminal.say(f"Teacher {name} is in the cache: {path}")
             return path
@@ -236,11 +233,11 @@ def _soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal
         views.names,
         data.class_names,
     )
-    folder = Path(config.soft_labels) if config.soft_labels else cache_folder() / "soft_labels" / key.short
+    folder = Path(config.soft_labels) if config.soft_labels else run_folder.cache_folder() / "soft_labels" / key.short
     if teacher is None:
         store = stores.open_store(folder, key)
     else:
-        with _locked(folder), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
+        with run_folder.locked(folder), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
             start = time.monotonic()
             store = stores.fill(folder, key, data.train.images, views, teacher.logits, advance)
         terminal.say(
@@ -275,20 +272,20 @@ def distill(
     config = config.effective()
     _check_names(config)
     data = load_data(config, terminal)
-    with _run_folder(out, config, resume):
+    with run_folder.held(out, config, resume):
         teacher, logits = _lesson(config, data, terminal)
         views = _views(config, data, config.views)
-        job = Job(f"student {config.student}", config.student, config.epochs, views, out / STATE, logits)
+        job = Job(f"student {config.student}", config.student, config.epochs, views, out / run_folder.STATE, logits)
         student, history = _train(config, data, job, terminal)
         form = Form(data.class_names, input_shape=data.image_shape)
         saved.save(student, out / "student.keras", form)
         write_text(out / "labels.txt", "".join(f"{name}\n" for name in data.class_names))
         write_text(out / "history.csv", pd.DataFrame(history).to_csv(index=False))
-        results: dict[str, Any] = {"student": config.student, "parameters": _trainable(student)}
+        results: dict[str, Any] = {"student": config.student, "parameters": scoring.trainable_parameters(student)}
         results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
         results |= _scores(config, data, KerasPredictor(student, form), teacher)
         if config.baseline and logits is not None:
-            job = replace(job, title=f"baseline {config.student}", folder=out / STATE / "baseline", teacher_logits=None)
+            job = replace(job, title=f"baseline {config.student}", folder=job.folder / "baseline", teacher_logits=None)
             alone = KerasPredictor(_train(config, data, job, terminal)[0], form).logits(data.test.images)
             results["baseline_test"] = metrics.classification(alone, data.test.labels, data.class_names)
         results["exported"] = {
@@ -318,10 +315,6 @@ def _lesson(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor |
     return teacher, _soft_labels(config, data, teacher, terminal)
 
 
-def _trainable(model: keras.Model) -> int:
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-
-
 def _scores(config: Config, data: Data, student: Predictor, teacher: Predictor | None) -> dict[str, Any]:
     """All that metrics.json says of student and teacher."""
     names, test, validation = data.class_names, data.test, data.validation
@@ -341,7 +334,7 @@ def _scores(config: Config, data: Data, student: Predictor, teacher: Predictor |
     module, _ = datasets.find(config.data)
     if hasattr(module, "subsets"):
         samples = {"train": data.train, "validation": validation, "test": test}
-        results[data.name] = _subsets(module, samples, {"validation": on_validation, "test": on_test})
+        results[data.name] = scoring.subsets(module, samples, {"validation": on_validation, "test": on_test})
     return results
 
 
@@ -358,68 +351,6 @@ def _exported(student: keras.Model, path: Path, form: str, data: Data) -> dict[s
     }
 
 
-def evaluate(
-    model: str | Path,
-    data: str,
-    split: str = "test",
-    input_shape: tuple[int, int, int] | None = None,
-    value_range: tuple[float, float] | None = None,
-    output: str | None = None,
-    skip_bad_rows: bool = False,
-    terminal: Terminal | None = None,
-) -> dict[str, Any]:
-    """Score a `.keras`, `.h5` or `.tflite` file on a data set.
-
-    Args:
-        model: the file.
-        data: as Config.data.
-        split: train, validation or test.
-        input_shape: height, width, channels, where the file doesn't tell.
-        value_range: what the model expects for pixels 0 and 255, where the file doesn't tell.
-        output: logits or probabilities, where the file doesn't tell.
-        skip_bad_rows: leave unreadable rows out.
-        terminal: what to tell the user by; quiet if None.
-
-    Returns:
-        What metrics.json says of a test, with the name of the split as key; for data sets with test sets of
-        their own (FER2013) those too.
-    """
-    terminal = terminal or Terminal(quiet=True)
-    predictor = predictors.load(model, input_shape, value_range, output)
-    module, _ = datasets.find(data)
-    name = module.__name__.rpartition(".")[2]
-    with_subsets = hasattr(module, "subsets") and split == "test"
-    wanted = datasets.SPLITS if with_subsets else (split,)
-    samples = {part: datasets.load(data, part, skip_bad_rows) for part in wanted}
-    scored = samples[split]
-    predictor = predictors.reordered(predictor, predictor.form.class_names or scored.class_names, scored.class_names)
-    logits = {}
-    for part in wanted:
-        if part == "train" and with_subsets:
-            continue
-        with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
-            logits[part] = predictor.logits(samples[part].images)
-            advance(len(samples[part]))
-    results = {split: metrics.classification(logits[split], scored.labels, scored.class_names)}
-    if with_subsets:
-        results[name] = _subsets(module, samples, logits)
-    return results
-
-
-def _subsets(module: ModuleType, samples: dict[str, Samples], logits: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Scores on the data set's own test sets, each a choice of validation and test rows."""
-    masks = module.subsets(*(samples[split] for split in datasets.SPLITS))
-    parts = ("validation", "test")
-    return {
-        name: metrics.classification(
-            np.concatenate([logits[part][mask] for part, mask in zip(parts, chosen, strict=True)]),
-            np.concatenate([samples[part].labels[mask] for part, mask in zip(parts, chosen, strict=True)]),
-            samples["test"].class_names,
-        )
-        for name, chosen in masks.items()
-    }
-
-
 def _write_report(
     out: Path, config: Config, data: Data, results: dict[str, Any], history: pd.DataFrame, command: str
 ) -> None:
@@ -433,81 +364,9 @@ def _write_report(
         config=dataclasses.asdict(config),
         data={"name": data.name, "fingerprint": data.fingerprint, "counts": data.counts()},
         command=command,
-        versions=versions(),
+        versions=run_folder.versions(),
         hardware=hardware.describe(),
         input_shape=data.image_shape,
     )
     write_text(out / "README.md", card)
     write_text(out / "metrics.json", json.dumps(results, indent=2) + "\n")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a run's numbers."""
-    packages = ("keras-kd", "keras", "tensorflow", "numpy", "ai-edge-litert")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
-
-
-@contextmanager
-def _run_folder(out: Path, config: Config, resume: bool) -> Iterator[None]:
-    """Hold a run's folder: new or empty, or of the same options when resumed; its state goes when the run is done."""
-    record = out / "config.toml"
-    used = out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir()))
-    if used and not resume:
-        raise OutputError(
-            f"{out} is already in use: choose another --out, or add --resume to go on with the run there."
-        )
-    if resume and not record.exists():
-        raise OutputError(f"There is no run to resume in {out}: leave out --resume, or check --out.")
-    if resume and Config(**configuration.load(record)) != config:
-        raise ConfigError(
-            f"The options differ from those of the run in {out} ({record}): resume it with the same ones."
-        )
-    if (out / "metrics.json").exists():
-        raise OutputError(f"The run in {out} is complete: see {out / 'README.md'}.")
-    existed = out.exists()
-    with _locked(out):
-        if not resume:
-            write_text(record, configuration.dump(config, {**versions(), "hardware": hardware.describe()}))
-        try:
-            yield
-        except KerasKDError:
-            # Nothing to resume yet: leave nothing behind that would stand in the way of the next try.
-            if not resume and not (out / STATE).exists():
-                record.unlink()
-            raise
-        finally:
-            if (out / "metrics.json").exists():
-                shutil.rmtree(out / STATE, ignore_errors=True)
-            (out / LOCK).unlink(missing_ok=True)
-            if not existed and not any(out.iterdir()):
-                out.rmdir()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time work in `folder`; the lock ends with the process, however that ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Can't make the folder {folder}: {error.strerror}.") from error
-    try:
-        with filelock.FileLock(folder / LOCK, timeout=0):
-            yield
-    except filelock.Timeout as error:
-        raise OutputError(f"Another run is at work in {folder}: wait for it, or choose another folder.") from error
-
-
-def model_table() -> list[dict[str, Any]]:
-    """Every architecture with its input and its trainable parameters, as published and compact."""
-    rows = []
-    for name in models.names():
-        model = models.build(name)
-        rows.append(
-            {
-                "name": name,
-                "input": list(model.input_shape[1:]),
-                "parameters": _trainable(model),
-                "compact_parameters": _trainable(compact(model)),
-            }
-        )
-    return rows

@@ -1,0 +1,150 @@
+"""Models as files: scored, converted, listed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd import bundle, datasets, exporters, metrics, models, predictors, saved
+from keras_kd.compaction import compact
+from keras_kd.datasets import Samples
+from keras_kd.errors import ConfigError
+from keras_kd.progress import Terminal
+
+
+def evaluate(
+    model: str | Path,
+    data: str,
+    split: str = "test",
+    input_shape: tuple[int, int, int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    output: str | None = None,
+    skip_bad_rows: bool = False,
+    terminal: Terminal | None = None,
+) -> dict[str, Any]:
+    """Score a `.keras`, `.h5` or `.tflite` file on a data set.
+
+    Args:
+        model: the file.
+        data: as Config.data.
+        split: train, validation or test.
+        input_shape: height, width, channels, where the file doesn't tell.
+        value_range: what the model expects for pixels 0 and 255, where the file doesn't tell.
+        output: logits or probabilities, where the file doesn't tell.
+        skip_bad_rows: leave unreadable rows out.
+        terminal: what to tell the user by; quiet if None.
+
+    Returns:
+        What metrics.json says of a test, with the name of the split as key; for data sets with test sets of
+        their own (FER2013) those too.
+    """
+    terminal = terminal or Terminal(quiet=True)
+    predictor = predictors.load(model, input_shape, value_range, output)
+    module, _ = datasets.find(data)
+    name = module.__name__.rpartition(".")[2]
+    with_subsets = hasattr(module, "subsets") and split == "test"
+    wanted = datasets.SPLITS if with_subsets else (split,)
+    samples = {part: datasets.load(data, part, skip_bad_rows) for part in wanted}
+    scored = samples[split]
+    predictor = predictors.reordered(predictor, predictor.form.class_names or scored.class_names, scored.class_names)
+    logits = {}
+    for part in wanted:
+        if part == "train" and with_subsets:
+            continue
+        with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
+            logits[part] = predictor.logits(samples[part].images)
+            advance(len(samples[part]))
+    results = {split: metrics.classification(logits[split], scored.labels, scored.class_names)}
+    if with_subsets:
+        results[name] = subsets(module, samples, logits)
+    return results
+
+
+def subsets(module: ModuleType, samples: dict[str, Samples], logits: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Scores on the data set's own test sets, each a choice of validation and test rows."""
+    masks = module.subsets(*(samples[split] for split in datasets.SPLITS))
+    parts = ("validation", "test")
+    return {
+        name: metrics.classification(
+            np.concatenate([logits[part][mask] for part, mask in zip(parts, chosen, strict=True)]),
+            np.concatenate([samples[part].labels[mask] for part, mask in zip(parts, chosen, strict=True)]),
+            samples["test"].class_names,
+        )
+        for name, chosen in masks.items()
+    }
+
+
+def export(
+    model: str | Path,
+    format: str,
+    out: Path | None = None,
+    data: str | None = None,
+    io: str = "float",
+    app_input: tuple[int, int, int] = (48, 48, 1),
+    as_bundle: bool = False,
+    terminal: Terminal | None = None,
+) -> dict[str, Any]:
+    """Convert a model file; with data, calibrate on its training images and score the file on its test images.
+
+    Args:
+        model: a `.keras` or `.h5` file.
+        format: one of `exporters.names()`.
+        out: where to write; None for a name beside the model.
+        data: as Config.data; needed by formats that are calibrated.
+        io: "float", "app" or "int8", see `exporters.export`.
+        app_input: height, width, channels of the image that io="app" and bundles take.
+        as_bundle: write a folder for apps, see `bundle.export_bundle`; needs data.
+        terminal: what to tell the user by; quiet if None.
+
+    Returns:
+        file, bytes, max_difference and, with data, the test's scores.
+    """
+    terminal = terminal or Terminal(quiet=True)
+    built, form = saved.load(model)
+    source = Path(model)
+    train = datasets.load(data, "train") if data else None
+    if as_bundle:
+        if train is None or form.class_names is None:
+            raise ConfigError("A bundle needs --data for its example, and a model that names its classes.")
+        folder = out or source.with_suffix("")
+        made = bundle.export_bundle(built, folder, form.class_names, train, train.images[0], format, app_input)
+    else:
+        path = out or source.with_name(f"{source.stem}_{format}{exporters.find(format).SUFFIX}")
+        made = exporters.export(built, path, format, train, io, form.class_names, app_input)
+    result = {"file": str(made.path), "bytes": made.bytes, "max_difference": made.max_difference}
+    if data and made.path.suffix == ".tflite":
+        test = datasets.load(data, "test")
+        terminal.say(f"Scoring {made.path} on {len(test)} images")
+        # What a front end gives is probabilities; their order is that of the labels either way.
+        output = "probabilities" if as_bundle or io == "app" else form.output
+        scored = predictors.LiteRTPredictor(made.path, replace(form, output=output))
+        logits = predictors.reordered(scored, form.class_names or test.class_names, test.class_names).logits(
+            test.images
+        )
+        result["test"] = metrics.classification(logits, test.labels, test.class_names)
+    return result
+
+
+def trainable_parameters(model: keras.Model) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def model_table() -> list[dict[str, Any]]:
+    """Every architecture with its input and its trainable parameters, as published and compact."""
+    rows = []
+    for name in models.names():
+        model = models.build(name)
+        rows.append(
+            {
+                "name": name,
+                "input": list(model.input_shape[1:]),
+                "parameters": trainable_parameters(model),
+                "compact_parameters": trainable_parameters(compact(model)),
+            }
+        )
+    return rows
