@@ -17,6 +17,7 @@ RANKS = [
     {
         "cartoon",
         "class_names",
+        "duplicates",
         "files",
         "images",
         "losses",
@@ -43,9 +44,10 @@ RANKS = [
     {"inspection", "saved", "training"},
     {"checkpoints"},
     {"exporters"},
-    {"predictors", "bundle"},
+    {"predictors", "bundle", "quantisation_aware", "quantisation_worker"},
     {"bench"},
     {"pictures", "report"},
+    {"run_folder", "scoring"},
     {"run"},
     {"cli"},
 ]
@@ -111,7 +113,7 @@ def test_only_cli_imports_click_and_only_the_top_knows_config() -> None:
     clicking = {name for name in MODULES if any(module.split(".")[0] == "/click" for module in _imports(name))}
     assert clicking and all(name.startswith("cli.") for name in clicking)
     knowing = {name for name in MODULES if any(_room(module) == "config" for module in _own(name))}
-    assert {_room(name) for name in knowing} <= {"cli", "run", "report"}
+    assert {_room(name) for name in knowing} <= {"cli", "run", "run_folder", "report"}
 
 
 def test_tensorflow_model_optimization_is_imported_in_one_place() -> None:
