@@ -195,8 +195,10 @@ def fill(
 def _reopened(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
     """The array that a killed pass left, mapped into memory; None where it is gone or cut short."""
     try:
+        # Opened to be written at once, a file that was cut short would be filled up with zeros.
+        np.load(path, mmap_mode="r", allow_pickle=False)
         logits = np.lib.format.open_memmap(path, "r+")
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, EOFError):
         return None
     return logits if logits.shape == shape else None
 

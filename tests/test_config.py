@@ -1,0 +1,156 @@
+"""Options: one definition each, checked wherever they come from, the same after a trip through TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+
+import pytest
+
+from keras_kd import config
+from keras_kd.config import Config
+from keras_kd.errors import ConfigError
+
+# A value other than the default for every option.
+OTHERS = {
+    "data": 'fer2013:"my" data\\fer2013.csv', "skip_bad_rows": True, "student": "C",
+    "teacher": "file ü\t\x7f\r\n.keras", "formats": "int8",
+    "teacher_input": "48x48x1", "teacher_range": "-1,1", "teacher_output": "probabilities",
+    "teacher_classes": "happy,sad", "temperature": 4.5, "alpha": 0.2, "beta": 1e-06, "baseline": True,
+    "recipe": "paper", "epochs": 7, "teacher_epochs": 8, "batch_size": 3, "learning_rate": 1e-4,
+    "schedule": "plateau", "patience": 2, "weight_decay": 0.0, "conv_dropout": 0.3, "dense_dropout": 0.4,
+    "class_weights": "balanced", "augment": "mirror", "views": 5, "soft_labels": "folder", "verify_soft_labels": 10,
+    "seed": 11, "precision": "mixed_float16",
+}  # fmt: skip
+
+
+def _file(tmp_path, text):
+    path = tmp_path / "options.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_default_and_every_recipe_passes_its_own_check():
+    for recipe in config.RECIPES:
+        effective = Config(recipe=recipe).effective()
+        for name, value in config.RECIPES[recipe].items():
+            assert getattr(effective, name) == value
+        # What stays None is left to the data or to files, or follows from another option.
+        left = {"beta", "soft_labels", "teacher", "teacher_input", "teacher_range", "teacher_output", "teacher_classes"}
+        assert {name for name in config.fields() if getattr(effective, name) is None} == left
+
+
+def test_recipes_give_the_same_options():
+    names = {frozenset(options) for options in config.RECIPES.values()}
+    assert len(names) == 1
+    assert all(config.fields()[name].default is None for name in names.pop())
+
+
+def test_the_papers_recipe_is_the_papers():
+    """Section IV of arXiv 2501.18538, table of hyperparameters."""
+    paper = Config(recipe="paper").effective()
+    assert (paper.epochs, paper.batch_size, paper.learning_rate) == (80, 16, 1e-3)
+    assert (paper.schedule, paper.conv_dropout, paper.dense_dropout) == ("plateau", 0.2, 0.5)
+
+
+def test_the_recipe_follows_the_data_unless_given():
+    assert Config().effective().recipe == "quick" and Config(data="fer2013.csv").effective().recipe == "best"
+    assert Config(recipe="paper").effective().recipe == "paper"
+
+
+def test_given_values_beat_the_recipe():
+    assert Config(epochs=2).effective().epochs == 2
+    assert Config(epochs=2).effective().effective() == Config(epochs=2).effective()
+    assert Config(patience=0, recipe="paper").effective().patience == 0
+
+
+def test_every_option_has_help_and_a_known_type():
+    for name, spec in config.fields().items():
+        assert spec.metadata["help"].endswith(".") and config.kind(name) in (str, int, float, bool)
+
+
+def test_every_option_comes_back_from_toml(tmp_path):
+    assert set(OTHERS) == set(config.fields())
+    for name, value in OTHERS.items():
+        assert value != getattr(Config(), name), name
+    text = config.dump(Config(**OTHERS), {"keras": "3.15", 'odd "name"': "a\\b"})
+    assert tomllib.loads(text)["made_with"] == {"keras": "3.15", 'odd "name"': "a\\b"}
+    assert Config(**config.load(_file(tmp_path, text))) == Config(**OTHERS)
+    default = Config().effective()
+    assert Config(**config.load(_file(tmp_path, config.dump(default, {})))) == default
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("temperatur = 3", "Unknown option 'temperatur' in {path}: did you mean 'temperature'?"),
+        ("qqq = 3", "Unknown option 'qqq' in {path}: known are data, "),
+        ("temperature = 'warm'", "temperature in {path} must be a float. Received: temperature='warm'."),
+        ("epochs = 2.5", "epochs in {path} must be a int. Received: epochs=2.5."),
+        ("epochs = true", "epochs in {path} must be a int. Received: epochs=True."),
+        ("baseline = 1", "baseline in {path} must be a bool. Received: baseline=1."),
+        ("student = ['B']", "student in {path} must be a str."),
+        ("temperature = 0", "temperature in {path} must be above 0. Received: temperature=0."),
+        ("temperature = inf", "temperature in {path} must be a finite number. Received: temperature=inf."),
+        ("alpha = nan", "alpha in {path} must be a finite number. Received: alpha=nan."),
+        ("alpha = 1.5", "alpha in {path} must be between 0 and 1. Received: alpha=1.5."),
+        ("precision = 'half'", "precision in {path} must be one of auto, float32, mixed_bfloat16, mixed_float16."),
+        ("[table]\nalpha = 1", "Unknown option 'table' in {path}"),
+        ("alpha = ", "{path} can't be read as TOML: "),
+        ("alpha = 1\nalpha = 0", "{path} can't be read as TOML: "),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_key_and_file(text, told, tmp_path):
+    path = _file(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert str(caught.value).startswith(told.format(path=path)) and "\n" not in str(caught.value)
+
+
+def test_files_that_are_none_are_told(tmp_path):
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    for path, told in (("missing.toml", "No configuration file at"), ("binary.toml", "as TOML"), ("", "as TOML")):
+        with pytest.raises(ConfigError, match=told):
+            config.load(tmp_path / path)
+
+
+@pytest.mark.parametrize(
+    ("name", "below", "above"),
+    [
+        ("temperature", 0, None), ("alpha", -0.01, 1.01), ("beta", -0.01, None), ("epochs", 0, None),
+        ("teacher_epochs", 0, None), ("batch_size", 0, None), ("learning_rate", 0, None), ("patience", -1, None),
+        ("weight_decay", -1e-9, None), ("conv_dropout", -0.01, 1.0), ("dense_dropout", -0.01, 1.0), ("views", 0, None),
+        ("verify_soft_labels", -1, None), ("seed", -1, None),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(name, below, above):
+    for value in (below, above):
+        if value is not None:
+            with pytest.raises(ConfigError, match=f"^{name} must be .*Received: {name}={value}"):
+                Config(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("alpha", 0), ("alpha", 1), ("beta", 0.0), ("patience", 0), ("weight_decay", 0), ("seed", 0)]
+)
+def test_the_ends_of_ranges_are_allowed(name, value):
+    assert getattr(Config(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize("name", ["temperature", "data", "seed"])
+def test_none_is_for_what_has_another_source(name):
+    with pytest.raises(ConfigError, match=f"{name} must be a"):
+        Config(**{name: None})
+    assert Config(beta=None).beta is None
+
+
+def test_a_flag_beats_the_file_and_the_file_the_default(tmp_path):
+    path = _file(tmp_path, "temperature = 5.0\nalpha = 0.4\n[made_with]\nkeras = '3'\n")
+    merged = config.merged(path, {"alpha": 0.7})
+    assert (merged.temperature, merged.alpha, merged.student) == (5.0, 0.7, Config().student)
+    assert config.merged(None, {}) == Config()
+
+
+def test_options_cannot_be_changed_afterwards():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().alpha = 3
