@@ -1,0 +1,52 @@
+"""EfficientFormer's published ImageNet weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from keras_kd import models
+from keras_kd.checkpoints import _layouts
+from keras_kd.errors import ModelError
+from keras_kd.models.efficientformer import Attention, LayerScale
+
+NAMES = ("efficientformer-l1", "efficientformer-l3")
+MARK = "patch_embed.0.weight"
+CLASS_NAMES: dict[int, tuple[str, ...]] = {}
+_NAME_OF_WIDTH = {48: "efficientformer-l1", 64: "efficientformer-l3"}
+
+
+def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | None) -> keras.Model:
+    """Build the size that the arrays tell; tables of biases that were learnt at 224x224 fit no other images.
+
+    Raises:
+        ModelError: the widths are none of the known ones.
+    """
+    width = _layouts.rows(tensors, "patch_embed.3.weight", 48)
+    if width not in _NAME_OF_WIDTH:
+        known = ", ".join(f"{width} ({name})" for width, name in _NAME_OF_WIDTH.items())
+        raise ModelError(f"patch_embed.3.weight has {width} outputs: expected one of {known}.")
+    classes = _layouts.classes(tensors, "head.weight", 1000)
+    return models.build(_NAME_OF_WIDTH[width], classes, input_shape)
+
+
+def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
+    """Each weight's place in the published state dict.
+
+    Raises:
+        ModelError: a model of several heads, which no published code knows.
+    """
+    if isinstance(model.output, dict):
+        raise ModelError(f"The heads {', '.join(model.output)} have no PyTorch form: only one output of logits has.")
+    for layer in model.layers:
+        if isinstance(layer, LayerScale):
+            yield _layouts.Slot(layer.name, layer.scale)
+        elif isinstance(layer, Attention):
+            yield _layouts.Slot(f"{layer.name}.attention_biases", layer.biases)
+            yield _layouts.Constant(f"{layer.name}.attention_bias_idxs", layer.distances)
+            yield from _layouts.of_layer(layer.qkv, f"{layer.name}.qkv")
+            yield from _layouts.of_layer(layer.proj, f"{layer.name}.proj")
+        else:
+            yield from _layouts.of_layer(layer, layer.name)
