@@ -31,6 +31,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "plateau",
         "patience": 15,
         "weight_decay": 1e-4,
+        "clip_norm": 0.0,
         "conv_dropout": 0.2,
         "dense_dropout": 0.5,
         "class_weights": "balanced",
@@ -44,6 +45,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "cosine",
         "patience": 0,
         "weight_decay": 1e-4,
+        "clip_norm": 1.0,
         "conv_dropout": 0.05,
         "dense_dropout": 0.1,
         "class_weights": "none",
@@ -57,6 +59,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "cosine",
         "patience": 0,
         "weight_decay": 1e-4,
+        "clip_norm": 1.0,
         "conv_dropout": 0.05,
         "dense_dropout": 0.1,
         "class_weights": "none",
@@ -105,7 +108,7 @@ class Config:
     baseline: bool = _option(False, "Also train the same student without the teacher, same budget, for comparison.")
     recipe: str | None = _option(
         None,
-        "Defaults for training: paper, best, or quick (minutes on two cores); quick for drawn faces, best for all else.",
+        "Defaults of training: paper, best, or quick (minutes on two cores); quick for drawn faces, best otherwise.",
         _one_of(*RECIPES),
     )
     epochs: int | None = _option(None, "Epochs of the student.", POSITIVE)
@@ -119,6 +122,9 @@ class Config:
         None, "Stop after so many epochs without a better validation; 0: never.", NOT_NEGATIVE
     )
     weight_decay: float | None = _option(None, "L2 penalty's gradient factor, as in PyTorch's SGD.", NOT_NEGATIVE)
+    clip_norm: float | None = _option(
+        None, "Largest norm of all gradients together; 0: any. T² makes the first steps' gradients large.", NOT_NEGATIVE
+    )
     conv_dropout: float | None = _option(None, "Dropout between convolutions.", BELOW_ONE)
     dense_dropout: float | None = _option(None, "Dropout between dense layers.", BELOW_ONE)
     class_weights: str | None = _option(

@@ -152,8 +152,8 @@ def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
 
 # Everything but the epochs that decides what comes out of training.
 _TRAINING_OPTIONS = (
-    "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "conv_dropout", "dense_dropout",
-    "class_weights", "augment", "views", "seed",
+    "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "clip_norm", "conv_dropout",
+    "dense_dropout", "class_weights", "augment", "views", "seed",
 )  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[ke
     train = data.train
     feed = Feed(train.images, train.labels, job.views, config.batch_size, config.seed, job.teacher_logits)
     steps = feed.steps * job.epochs
-    optimizer = training.optimizer(config.schedule, config.learning_rate, config.weight_decay, steps)
+    optimizer = training.optimizer(config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm)
     distiller.compile(optimizer, metrics=["accuracy"])
 
     def tell(row: dict[str, float]) -> None:

@@ -41,7 +41,9 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.divide(len(labels), classes * counts, out=np.zeros(classes), where=counts > 0)
 
 
-def optimizer(schedule: str, rate: float, weight_decay: float, steps: int) -> keras.optimizers.Optimizer:
+def optimizer(
+    schedule: str, rate: float, weight_decay: float, steps: int, clip_norm: float = 0.0
+) -> keras.optimizers.Optimizer:
     """SGD with Nesterov momentum 0.9.
 
     Args:
@@ -49,13 +51,14 @@ def optimizer(schedule: str, rate: float, weight_decay: float, steps: int) -> ke
         rate: the highest learning rate.
         weight_decay: the L2 penalty's gradient factor in PyTorch's sense.
         steps: of the whole training.
+        clip_norm: the largest norm of all gradients together; 0 for any.
     """
     if schedule == "cosine":
         warm_up = round(WARM_UP_SHARE * steps)
         rate = keras.optimizers.schedules.CosineDecay(0.0, steps - warm_up, warmup_target=rate, warmup_steps=warm_up)
     # Keras decays outside the momentum, PyTorch inside it, where it acts 1/(1 - momentum) times as much.
     decay = weight_decay / (1 - MOMENTUM) or None
-    return keras.optimizers.SGD(rate, MOMENTUM, nesterov=True, weight_decay=decay)
+    return keras.optimizers.SGD(rate, MOMENTUM, nesterov=True, weight_decay=decay, global_clipnorm=clip_norm or None)
 
 
 def callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:
