@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd import checkpoints, compact, exporters, models, multiply_accumulates, saved
+from keras_kd import checkpoints, compact, exporters, hardware, models, multiply_accumulates, saved
 from keras_kd.errors import ModelError
 from keras_kd.models.efficientformer import Attention
 
@@ -56,6 +56,13 @@ def test_joint_students_are_deterministic_and_export(name, tmp_path):
     report = exporters.export(model, tmp_path / "student.tflite", "float32", samples=images)
     assert report.max_difference < 1e-4
     assert not [operator for operator in report.operators if operator.startswith(("CUSTOM", "Flex"))]
+
+
+def test_l1_in_mixed_precision_is_near_and_its_outputs_are_float32():
+    model, images = models.build("efficientformer-l1", 7, (64, 64, 3), seed=1), _images()
+    fast = hardware.with_policy(model, "mixed_bfloat16")(images, training=False)
+    assert fast.dtype == "float32"
+    _assert_equal(fast, np.asarray(model(images, training=False)), 0.03)
 
 
 def test_shapes_that_do_not_fit_are_refused():

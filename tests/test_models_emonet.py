@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd import checkpoints, class_names, models, multiply_accumulates, saved
+from keras_kd import checkpoints, class_names, compact, hardware, models, multiply_accumulates, saved
 from keras_kd.errors import ModelError
 from keras_kd.models import emonet
 
@@ -102,6 +102,13 @@ def test_outputs_are_the_same_as_in_pytorch(published):
     for name, wanted in expected.items():
         allowed = 1e-4 * (np.ptp(wanted) if name == "heatmaps" else spread)
         np.testing.assert_allclose(found[name], wanted, rtol=0, atol=allowed, err_msg=name)
+
+
+def test_it_can_be_rebuilt_in_another_precision(model):
+    assert compact(model) is model
+    fast = hardware.with_policy(model, "mixed_bfloat16")
+    assert fast.get_layer("m0.b1_4.conv1").compute_dtype == "bfloat16"
+    assert [output.dtype for output in fast.outputs] == ["float32"] * 3
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def export(
 
     _model.check(model, class_names)
     reference = _model.in_float32(model)
-    serving = _serving.Serving(_model.compacted(reference), io, app_input)
+    serving = _serving.Serving(_model.compacted(reference), io, app_input, reference)
     images = None if samples is None else _images(samples, serving.input_shape)
     with _written(path, module.SUFFIX) as temporary:
         module.write(serving, temporary, images)

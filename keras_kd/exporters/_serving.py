@@ -18,6 +18,7 @@ class Serving:
         model: float32, pixels 0..255 in.
         io: "float", "app" or "int8"; the last is "float" here, quantised by the converter.
         app_input: (H, W, C) of the image that "app" takes.
+        original: the model as it was built, for formats that hold its weights and not its graph; None: `model`.
 
     Attributes:
         input_shape: (H, W, C) that the file takes.
@@ -25,8 +26,11 @@ class Serving:
         output_names: names of the outputs, in the model's order.
     """
 
-    def __init__(self, model: keras.Model, io: str, app_input: tuple[int, int, int]):
+    def __init__(
+        self, model: keras.Model, io: str, app_input: tuple[int, int, int], original: keras.Model | None = None
+    ):
         self.model = model
+        self.original = model if original is None else original
         self.io = io
         self.app = io == "app"
         self.input_shape = tuple(app_input) if self.app else tuple(model.inputs[0].shape[1:])

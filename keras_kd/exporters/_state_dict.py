@@ -16,8 +16,8 @@ IO = ("float",)
 
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
-    """Write the file; `images` are not needed. Taps that only ever meet padding at this input size are zeros."""
-    checkpoints.save(serving.model, path)
+    """Write the file; `images` are not needed."""
+    checkpoints.save(serving.original, path)
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:

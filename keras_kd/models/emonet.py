@@ -23,6 +23,14 @@ DEPTH = 4
 EMOTION_PREFIXES = ("conv1x1_input_emo_2", "emo_net_2.", "emo_fc_2.")
 
 
+@keras.saving.register_keras_serializable("keras_kd")
+class SumOfMaps(layers.Layer):
+    """(N, H, W, maps) -> (N, H, W, 1). A layer, since models with bare operations can't be rebuilt in a precision."""
+
+    def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.ops.sum(maps, axis=-1, keepdims=True)
+
+
 def build(
     name: str,
     heads: Heads,
@@ -39,7 +47,7 @@ def build(
     image = keras.Input(input_shape, name="image")
     stem = _stem(layers.Rescaling(1 / 255, name="normalise")(rgb(image)), seeds)
     features, heatmaps = _alignment(stem, seeds)
-    mask = keras.ops.sum(heatmaps, axis=-1, keepdims=True)
+    mask = SumOfMaps(name="mask")(heatmaps)
     masked = layers.Multiply(name="masked")([layers.Concatenate(name="features")(features), mask])
     x = conv(layers.Concatenate(name="all_features")([stem, masked]), WIDTH, 1, "conv1x1_input_emo_2", seeds)
     for index in (0, 2, 4, 6):
