@@ -44,7 +44,7 @@ RANKS = [
     {"inspection", "saved", "training"},
     {"checkpoints"},
     {"exporters"},
-    {"predictors", "bundle", "quantisation_aware", "quantisation_worker"},
+    {"predictors", "bundle", "quantisation_aware", "quantisation_worker", "tuning"},
     {"bench"},
     {"pictures", "report"},
     {"run_folder", "scoring"},
