@@ -31,7 +31,8 @@ def command(models: tuple[str, ...], data: str | None, seconds: float, csv_path:
     if csv_path:
         write_text(csv_path, table.to_csv())
     if as_json:
-        output.show_json([{"model": name, **row} for name, row in table.to_dict(orient="index").items()])
+        records = table.reset_index().astype(object)
+        output.show_json(records.where(records.notna(), None).to_dict(orient="records"))
         return
     shown = table.T
     rows = [("", *shown.columns)]

@@ -52,8 +52,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "augment": "crops",
     },
     "quick": {
-        "epochs": 10,
-        "teacher_epochs": 6,
+        "epochs": 8,
+        "teacher_epochs": 8,
         "batch_size": 64,
         "learning_rate": 0.1,
         "schedule": "cosine",

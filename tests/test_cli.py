@@ -1,0 +1,121 @@
+"""The commands besides distill, as their user meets them."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import called
+from PIL import Image
+
+CLASS_NAMES = ("circle", "square")
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained Student C of two classes, gray 64x64, as kerakd saves it."""
+    from keras_kd import models, saved
+
+    path = tmp_path_factory.mktemp("model") / "student.keras"
+    model = models.build("C", 2, (64, 64, 1), seed=1)
+    saved.save(model, path, saved.Form(CLASS_NAMES, input_shape=(64, 64, 1)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve gray noise images in each class folder, one of them twice."""
+    root = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    for name in CLASS_NAMES:
+        (root / name).mkdir()
+        for number in range(12):
+            Image.fromarray(random.integers(0, 256, (20, 30), dtype=np.uint8)).save(root / name / f"{number:02}.png")
+    (root / "circle" / "twin.png").write_bytes((root / "circle" / "00.png").read_bytes())
+    return root
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    command = [sys.executable, "-c", "from keras_kd.cli.main import main; main()", "--help"]
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        seconds.append(time.perf_counter() - start)
+    assert "distill" in shown and "evaluate" in shown
+    assert min(seconds) < 0.5
+
+
+def test_an_unknown_command_is_refused_with_exit_code_2(capsys: pytest.CaptureFixture) -> None:
+    assert called("distil") == 2
+    assert "No such command" in capsys.readouterr().err
+
+
+def test_models_lists_the_published_counts(capsys: pytest.CaptureFixture) -> None:
+    assert called("models", "--json") == 0
+    parameters = {row["name"]: row["parameters"] for row in json.loads(capsys.readouterr().out)}
+    published = {"resemotenet": 80_238_599, "A": 20_069_383, "B": 5_022_215, "C": 1_259_911}
+    assert published.items() <= parameters.items()
+
+
+def test_inspect_counts_and_finds_the_copy(data: Path, capsys: pytest.CaptureFixture) -> None:
+    assert called("data", "inspect", str(data)) == 0
+    shown = capsys.readouterr().out
+    assert "folder, gray" in shown and "30x20 (25)" in shown
+    assert called("data", "inspect", str(data), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    counts = [part["classes"] for part in report["splits"].values()]
+    assert {name: sum(count[name] for count in counts) for name in CLASS_NAMES} == {"circle": 13, "square": 12}
+    copies = sum(part["copies"] for part in report["splits"].values()) + sum(report["copies_across"].values())
+    assert copies == 1
+
+
+def test_export_writes_and_scores_an_int8_file(student: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    assert called("export", str(student), "--format", "int8", "--data", str(data), "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["file"] == str(student.with_name("student_int8.tflite"))
+    assert result["bytes"] == Path(result["file"]).stat().st_size < 650_000
+    assert sum(map(sum, result["test"]["confusion"])) == result["test"]["n"]
+
+
+def test_export_refuses_what_it_can_not_do(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for arguments, word in (
+        (["--format", "gif"], "int8"),
+        (["--format", "int8"], "images"),
+        (["--bundle"], "--data"),
+        (["--app-input", "48"], "3 numbers"),
+        (["--out", str(tmp_path / "x.png")], ".tflite"),
+    ):
+        assert called("export", str(student), *arguments) == 2
+        message = capsys.readouterr().err
+        assert word in message and "Traceback" not in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_holds_what_an_app_needs(
+    student: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "bundle"
+    arguments = ["--format", "dynamic", "--data", str(data), "--bundle", "--out", str(out)]
+    assert called("export", str(student), *arguments) == 0
+    files = {path.name for path in out.iterdir()}
+    assert files == {"model.tflite", "labels.txt", "preprocess.json", "example.png", "example.json"}
+    assert (out / "labels.txt").read_text().split() == list(CLASS_NAMES)
+
+
+def test_bench_puts_ratios_to_the_first_model(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    table = tmp_path / "bench.csv"
+    assert called("bench", str(student), str(student), "--seconds", "0.1", "--csv", str(table), "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in rows] == ["student.keras"] * 2
+    assert rows[0]["latency ratio, 1 thread"] == rows[0]["size ratio"] == rows[1]["size ratio"] == 1
+    assert table.read_text().count("\n") == 3
+
+
+def test_evaluate_prints_a_table(student: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    assert called("evaluate", str(student), "--data", str(data), "--split", "train") == 0
+    shown = capsys.readouterr().out
+    assert "accuracy %" in shown and "circle" in shown
