@@ -138,6 +138,14 @@ def test_sgd_ends_where_pytorchs_does():
         np.testing.assert_allclose(np.asarray(variable), expected, atol=tolerance)
 
 
+def test_clipping_bounds_the_gradients_together():
+    variables = [keras.Variable([0.0]), keras.Variable([0.0])]
+    optimizer = training.optimizer("plateau", 0.5, 0, 10, clip_norm=1.0)
+    optimizer.apply([keras.ops.convert_to_tensor([value]) for value in (3.0, 4.0)], variables)
+    # (3, 4) has the norm 5; the first step of Nesterov is 1 + 0.9 times the gradient.
+    assert [float(variable[0]) for variable in variables] == pytest.approx([-0.5 * 1.9 * 0.6, -0.5 * 1.9 * 0.8])
+
+
 def test_callbacks_follow_the_recipe():
     plateau, stop = training.callbacks("plateau", 15)
     assert (plateau.monitor, plateau.factor, plateau.patience, plateau.mode) == ("val_accuracy", 0.1, 5, "max")
