@@ -121,7 +121,7 @@ def _ratio(left: list[float], right: list[float]) -> float:
 def teacher_pass(teacher: keras.Model, images: np.ndarray, rounds: int) -> tuple[float, float]:
     """Images a second of our pass over stored views, and its ratio to `model.predict` of the published shape."""
     form = Form(input_shape=(64, 64, 3))
-    small = predictors.KerasPredictor(teacher, form, hardware.precision("auto"))
+    small = predictors.KerasPredictor(teacher, form, "auto")
     views = Views("mirror", len(images))
     some = images[:1024]
     rows, numbers = np.arange(512).repeat(2), np.tile([0, 1], 512)

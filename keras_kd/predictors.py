@@ -15,7 +15,7 @@ from keras_kd.class_names import permutation
 from keras_kd.compaction import compact
 from keras_kd.errors import ModelError
 from keras_kd.files import fingerprint
-from keras_kd.hardware import with_policy
+from keras_kd.hardware import in_precision
 from keras_kd.litert import LiteRTModel
 from keras_kd.onnx_runtime import OnnxModel
 from keras_kd.saved import Form
@@ -46,19 +46,19 @@ class KerasPredictor:
     Args:
         model: one image input, one output of logits or probabilities.
         form: what it takes and gives; `input_shape` must be known.
-        dtype_policy: e.g. "mixed_bfloat16" to compute in; None for the model's own.
+        precision: a dtype policy to compute in, or "auto"; None for the model's own.
         batch_size: images a step.
     """
 
     def __init__(
-        self, model: keras.Model, form: Form, dtype_policy: str | None = None, batch_size: int = BATCH_SIZE
+        self, model: keras.Model, form: Form, precision: str | None = None, batch_size: int = BATCH_SIZE
     ) -> None:
         _require_known(form)
         _require_fit(model, form)
         self.form = form
         self.fingerprint = fingerprint([saved.weights_fingerprint(model), repr(form)])
         small = compact(model) if isinstance(model, (keras.Sequential, keras.src.models.Functional)) else model
-        self._model = small if dtype_policy is None else with_policy(small, dtype_policy)
+        self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
 
     def logits(self, images: np.ndarray) -> np.ndarray:
@@ -118,7 +118,7 @@ def load(
     input_shape: tuple[int, int, int] | None = None,
     value_range: tuple[float, float] | None = None,
     output: str | None = None,
-    dtype_policy: str | None = None,
+    precision: str | None = None,
 ) -> Predictor:
     """Load a `.keras`, `.h5`, `.tflite` or `.onnx` classifier, or a SavedModel folder.
 
@@ -127,7 +127,7 @@ def load(
         input_shape: height, width, channels, where the file doesn't fix them.
         value_range: what the model expects for pixels 0 and 255, where the file doesn't say; 0, 255 otherwise.
         output: "logits" or "probabilities", where the file doesn't say; "logits" otherwise.
-        dtype_policy: to compute in; Keras models only.
+        precision: to compute in; Keras models only.
 
     Raises:
         ModelError: the file can't be used.
@@ -141,7 +141,7 @@ def load(
     if path.is_dir():
         return _saved_model(path, stated)
     model, form = saved.load(path)
-    return KerasPredictor(model, form.with_given(input_shape, value_range, output), dtype_policy)
+    return KerasPredictor(model, form.with_given(input_shape, value_range, output), precision)
 
 
 def reordered(predictor: Predictor, source: tuple[str, ...], target: tuple[str, ...]) -> Predictor:

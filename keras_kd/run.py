@@ -132,7 +132,7 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
 
 def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     """The cached teacher of this data and these options, trained now if there is none; a stopped training goes on."""
-    what = [data.fingerprint, name, config.teacher_epochs, hardware.precision(config.precision)]
+    what = [data.fingerprint, name, config.teacher_epochs, config.precision]
     what += [getattr(config, name) for name in _TRAINING_OPTIONS]
     folder = _teacher_folder(f"{name}-{fingerprint([repr(what)])}")
     path = folder / TEACHER_FILE
@@ -177,7 +177,7 @@ def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[ke
     """Train an architecture; return it in float32 and as published, with its history."""
     dropout = (config.conv_dropout, config.dense_dropout)
     built = models.build(job.architecture, len(data.class_names), data.image_shape, dropout, config.seed)
-    model = fused(hardware.with_policy(compact(built), hardware.precision(config.precision)))
+    model = fused(hardware.in_precision(compact(built), config.precision))
     alone = job.teacher_logits is None
     balanced = config.class_weights == "balanced"
     distiller = Distiller(
@@ -218,7 +218,7 @@ def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
         configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),
         configuration.numbers("teacher_range", config.teacher_range, ",", 2, float),
         config.teacher_output,
-        hardware.precision(config.precision) if named or path == cached else None,
+        config.precision if named or path == cached else None,
     )
     stated = config.teacher_classes and tuple(config.teacher_classes.split(","))
     return predictors.reordered(predictor, stated or predictor.form.class_names or data.class_names, data.class_names)

@@ -15,21 +15,22 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint
 
 def test_precision_asked_for_is_taken():
     for asked in ("float32", "mixed_bfloat16", "mixed_float16"):
-        assert hardware.precision(asked) == asked
+        assert hardware.precision(asked, 10) == asked
 
 
 @pytest.mark.parametrize(
-    ("gpus", "flags", "expected"),
+    ("gpus", "flags", "parameters", "expected"),
     [
-        ([], "avx2 avx512f", "float32"),
-        ([], "avx512f amx_bf16 amx_tile", "mixed_bfloat16"),
-        (["L4"], "", "mixed_bfloat16"),
+        ([], "avx2 avx512f", 36_000_000, "float32"),
+        ([], "avx512f amx_bf16 amx_tile", 36_000_000, "mixed_bfloat16"),
+        ([], "avx512f amx_bf16 amx_tile", 570_000, "float32"),
+        (["L4"], "", 570_000, "mixed_bfloat16"),
     ],
 )
-def test_auto_follows_the_hardware(gpus, flags, expected, monkeypatch):
+def test_auto_follows_the_hardware(gpus, flags, parameters, expected, monkeypatch):
     monkeypatch.setattr(hardware, "gpus", lambda: gpus)
     monkeypatch.setattr(hardware, "_cpu_information", lambda: f"model name\t: Some CPU @ 2GHz\nflags\t: {flags}\n")
-    assert hardware.precision("auto") == expected
+    assert hardware.precision("auto", parameters) == expected
     assert hardware.describe().startswith("Some CPU @ 2GHz, ")
     assert ("GPU L4" in hardware.describe()) == bool(gpus)
 
