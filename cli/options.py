@@ -40,7 +40,8 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
 
 TRAINING = (
     "recipe", "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "clip_norm", "conv_dropout",
-    "dense_dropout", "class_weights", "augment", "views", "soft_labels", "verify_soft_labels", "seed", "precision",
+    "dense_dropout", "class_weights", "augment", "views", "soft_labels", "verify_soft_labels", "seed", "devices",
+    "precision",
 )  # fmt: skip
 
 config_file = click.option("--config", "config_file", metavar="FILE.toml", help="Options from a file; a flag beats it.")

@@ -136,6 +136,7 @@ class Config:
     soft_labels: str | None = _option(None, "Folder of a soft-label store to use or make, instead of the cache's.")
     verify_soft_labels: int = _option(0, "Recompute so many random soft labels first and compare.", NOT_NEGATIVE)
     seed: int = _option(0, "Of weights, order, dropout and views.", NOT_NEGATIVE)
+    devices: int = _option(1, "GPUs to train on, each with its share of every batch (tf.distribute).", POSITIVE)
     precision: str = _option("auto", "Arithmetic: auto picks by the hardware.", _one_of(*PRECISIONS))
 
     def __post_init__(self) -> None:

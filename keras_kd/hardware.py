@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import keras
@@ -47,6 +48,27 @@ def precision(asked: str, parameters: int) -> str:
         return asked
     large = parameters > SMALL_MODEL
     return "mixed_bfloat16" if gpus() or (large and "amx_bf16" in _cpu_information()) else "float32"
+
+
+def scope(devices: int) -> AbstractContextManager:
+    """Where to build and compile a model that trains on so many devices: GPUs, or logical CPUs where there are none.
+
+    Raises:
+        ConfigError: there are fewer, or Keras' backend isn't TensorFlow.
+    """
+    if devices == 1:
+        return nullcontext()
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError(
+            f"devices={devices} needs Keras' TensorFlow backend: on {keras.backend.backend()} set "
+            "keras.distribution in your own script, or use devices=1."
+        )
+    import tensorflow as tf
+
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(found) < devices:
+        raise ConfigError(f"devices must be at most {len(found)}, the number found here. Received: devices={devices}.")
+    return tf.distribute.MirroredStrategy([device.name for device in found[:devices]]).scope()
 
 
 def describe() -> str:

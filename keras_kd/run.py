@@ -175,23 +175,9 @@ class Job:
 
 def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[keras.Model, list[dict[str, float]]]:
     """Train an architecture; return it in float32 and as published, with its history."""
-    dropout = (config.conv_dropout, config.dense_dropout)
-    built = models.build(job.architecture, len(data.class_names), data.image_shape, dropout, config.seed)
-    model = fused(hardware.in_precision(compact(built), config.precision))
-    alone = job.teacher_logits is None
-    balanced = config.class_weights == "balanced"
-    distiller = Distiller(
-        model,
-        temperature=config.temperature,
-        alpha=1.0 if alone else config.alpha,
-        beta=0.0 if alone else config.beta,
-        class_weights=training.balanced_weights(data.train.labels, len(data.class_names)) if balanced else None,
-    )
     train = data.train
     feed = Feed(train.images, train.labels, job.views, config.batch_size, config.seed, job.teacher_logits)
     steps = feed.steps * job.epochs
-    optimizer = training.optimizer(config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm)
-    distiller.compile(optimizer, metrics=["accuracy"])
 
     def tell(row: dict[str, float]) -> None:
         rate = feed.steps * config.batch_size / row["seconds"]
@@ -200,11 +186,32 @@ def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[ke
             f"validation {row['val_accuracy']:.4f}  {rate:,.0f} images/s"
         )
 
-    with terminal.bar(f"Training {job.title}", steps * config.batch_size) as advance:
-        validation = (data.validation.images, data.validation.labels)
+    validation = (data.validation.images, data.validation.labels)
+    bar = terminal.bar(f"Training {job.title}", steps * config.batch_size)
+    with bar as advance, hardware.scope(config.devices):
+        distiller = _distiller(config, data, job)
+        optimizer = training.optimizer(
+            config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm
+        )
+        distiller.compile(optimizer, metrics=["accuracy"])
         callbacks = training.callbacks(config.schedule, config.patience)
         history = training.fit(distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance)
-    return expand(hardware.with_policy(unfused(model), "float32")), history
+    return expand(hardware.with_policy(unfused(distiller.student), "float32")), history
+
+
+def _distiller(config: Config, data: Data, job: Job) -> Distiller:
+    """A new student of the job's architecture in the form that trains fastest, and the loss it trains on."""
+    classes, dropout = len(data.class_names), (config.conv_dropout, config.dense_dropout)
+    built = models.build(job.architecture, classes, data.image_shape, dropout, config.seed)
+    alone = job.teacher_logits is None
+    balanced = config.class_weights == "balanced"
+    return Distiller(
+        fused(hardware.in_precision(compact(built), config.precision)),
+        temperature=config.temperature,
+        alpha=1.0 if alone else config.alpha,
+        beta=0.0 if alone else config.beta,
+        class_weights=training.balanced_weights(data.train.labels, classes) if balanced else None,
+    )
 
 
 def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
