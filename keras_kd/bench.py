@@ -188,7 +188,7 @@ def _turn(compute: Callable[[], object]) -> list[float]:
     """Warm the caches that the others took over, then time single runs until the turn is over."""
     for _ in range(_WARM_UP):
         compute()
-    taken = []
+    taken: list[float] = []
     end = time.perf_counter() + _TURN_SECONDS
     while not taken or time.perf_counter() < end:
         start = time.perf_counter()

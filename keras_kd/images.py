@@ -71,6 +71,6 @@ def with_channels(images: np.ndarray, channels: int) -> np.ndarray:
     return ((images.astype(np.uint32) @ weights + 0x8000) >> 16).astype(np.uint8)[..., None]
 
 
-def fitted(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def fitted(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Resize and recolour uint8 (N, H, W, C) to (N, *shape)."""
     return resize(with_channels(images, shape[2]), shape[0], shape[1])

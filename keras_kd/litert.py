@@ -47,7 +47,8 @@ class LiteRTModel:
             shapes = [tuple(int(size) for size in tensor["shape_signature"]) for tensor in inputs]
             raise ModelError(f"{path} takes inputs of shapes {shapes}: expected one image of fixed shape (1, H, W, C).")
         self._input = inputs[0]
-        self.input_shape = tuple(int(size) for size in self._input["shape"][1:])
+        _, height, width, channels = (int(size) for size in self._input["shape"])
+        self.input_shape = height, width, channels
         self.input_dtype = np.dtype(self._input["dtype"])
         self.output_shapes = {name: tuple(map(int, tensor["shape"][1:])) for name, tensor in self._outputs.items()}
 

@@ -77,7 +77,7 @@ class LiteRTPredictor:
 
     def __init__(self, path: str | Path, form: Form) -> None:
         self._model = LiteRTModel(path)
-        self.form = Form(form.class_names, form.value_range, form.output, self._model.input_shape)
+        self.form = replace(form, input_shape=self._model.input_shape)
         self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
 
     def logits(self, images: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -196,7 +197,8 @@ def _work(options: dict, arrays: dict[str, np.ndarray], weights: list[np.ndarray
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "options.json").write_text(json.dumps(options))
-        np.savez(folder / "weights.npz", **{f"{number:05d}": array for number, array in enumerate(weights)})
+        numbered: dict[str, Any] = {f"{number:05d}": array for number, array in enumerate(weights)}
+        np.savez(folder / "weights.npz", **numbered)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array if name == "images" else array.astype(np.float32))
         command = [sys.executable, "-m", "keras_kd.quantisation_worker", str(folder)]

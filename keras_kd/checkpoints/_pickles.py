@@ -6,15 +6,18 @@ tensors, and everything else is refused.
 
 from __future__ import annotations
 
+import mmap
 import pickletools
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any, TypeAlias
 
 from keras_kd.errors import ModelError
 
 # Checkpoints with an optimizer's state take some 0.5 MB; a hostile one can cost 100 times its size in memory.
 LARGEST_PICKLE = 2 * 2**20
 MOST_AXES = 8
+
+Readable: TypeAlias = IO[bytes] | mmap.mmap
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"}
@@ -51,7 +54,7 @@ class Tensor:
     strides: tuple[int, ...]
 
 
-def read(stream: BinaryIO) -> Any:
+def read(stream: Readable) -> Any:
     """Read one pickle from where `stream` stands to its end; what it holds as dict, list, tuple, number, text, Tensor.
 
     Raises:
@@ -67,9 +70,9 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
 
-    def run(self, stream: BinaryIO) -> Any:
+    def run(self, stream: Readable) -> Any:
         start = stream.tell()
-        for operation, argument, position in pickletools.genops(stream):
+        for operation, argument, position in pickletools.genops(stream):  # type: ignore[arg-type]  # it only reads
             if position - start > LARGEST_PICKLE:
                 raise Refused(f"its description of the tensors is longer than {LARGEST_PICKLE:,} bytes")
             if operation.name != "STOP":

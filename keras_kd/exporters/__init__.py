@@ -147,7 +147,7 @@ def _check_request(module: ModuleType, format: str, path: Path, io: str, samples
         raise ExportError("There are no images among the samples: give some of the training data.")
 
 
-def _images(samples: Samples | np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def _images(samples: Samples | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return at most CALIBRATION_IMAGES of the samples, spread evenly, as (N, *shape)."""
     images = samples if isinstance(samples, np.ndarray) else samples.images
     if not isinstance(samples, np.ndarray) and len(np.unique(samples.hard_labels)) == 1:

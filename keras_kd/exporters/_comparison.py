@@ -38,7 +38,7 @@ def evenly(images: np.ndarray, count: int) -> np.ndarray:
     return images[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)]
 
 
-def _noise(shape: tuple[int, int, int]) -> np.ndarray:
+def _noise(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (8, *shape), np.uint8)
 
 

@@ -46,7 +46,7 @@ class Serving:
 
     def probabilities(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Turn logits into probabilities; outputs of one value, e.g. valence, stay as they are."""
-        results = outputs.values()
+        results = list(outputs.values())
         if not _model.ends_in_softmax(self.model):
             results = [tf.nn.softmax(values) if values.shape[-1] > 1 else values for values in results]
         return dict(zip(self.output_names, results, strict=True))
