@@ -46,7 +46,7 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. The same command with --resume goes on from the last saved step.", err=True)
+        click.echo("\nStopped.", err=True)
         sys.exit(130)
     except KerasKDError as error:
         click.echo(f"kerakd: {error}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -27,4 +28,8 @@ def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
       kerakd teach --data fer2013.csv --teacher resemotenet --teacher-epochs 12
     """
     config = configuration.merged(config_file, options.given(arguments))
-    click.echo(engine.load("run").teach(config, out, Terminal()))
+    try:
+        click.echo(engine.load("run").teach(config, out, Terminal()))
+    except KeyboardInterrupt:
+        click.echo("\nStopped. To go on, give the same command again.", err=True)
+        sys.exit(130)

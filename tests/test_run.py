@@ -151,6 +151,19 @@ def test_a_killed_run_goes_on_to_the_same_end(
     assert json.loads((broken / "metrics.json").read_text())["test"] == shown["test"]
 
 
+def test_ctrl_c_says_how_to_go_on(data: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    process = subprocess.Popen(_distill(data, out), env=environment, stderr=subprocess.PIPE, text=True)
+    while not (out / ".state" / "state.npz").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"kerakd distill --resume --out {out}" in messages and "Traceback" not in messages
+    assert (out / ".state" / "state.npz").exists()
+
+
 def test_a_complete_or_foreign_folder_is_left_alone(
     finished: tuple[Path, dict], data: Path, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
