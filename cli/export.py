@@ -32,9 +32,18 @@ from . import engine, options, output
     help="Image of --io app and bundles.",
 )
 @click.option("--bundle", is_flag=True, help="Write a folder for apps: model.tflite, labels, worked example.")
+@click.option("--example", metavar="IMAGE", help="Of the bundle's worked example; a drawn face if not given.")
 @options.as_json
 def command(
-    model: str, format: str, out: str | None, data: str | None, io: str, app_input: str, bundle: bool, as_json: bool
+    model: str,
+    format: str,
+    out: str | None,
+    data: str | None,
+    io: str,
+    app_input: str,
+    bundle: bool,
+    example: str | None,
+    as_json: bool,
 ) -> None:
     """Convert MODEL, a .keras or .h5 file, compare the file with Keras on its own runtime, and score it.
 
@@ -56,7 +65,7 @@ def command(
     shape = configuration.numbers("app-input", app_input, "x", 3, int)
     scoring = engine.load("scoring")
     target = Path(out) if out else None
-    result = scoring.export(model, format, target, data, io, shape, bundle, Terminal())
+    result = scoring.export(model, format, target, data, io, shape, bundle, example, Terminal())
     if as_json:
         output.show_json(result)
         return

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import bundle, datasets, exporters, metrics, models, predictors, saved
+from keras_kd import bundle, datasets, exporters, images, metrics, models, predictors, saved
 from keras_kd.compaction import compact
 from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError
@@ -87,6 +87,7 @@ def export(
     io: str = "float",
     app_input: tuple[int, int, int] = (48, 48, 1),
     as_bundle: bool = False,
+    example: str | Path | None = None,
     terminal: Terminal | None = None,
 ) -> dict[str, Any]:
     """Convert a model file; with data, calibrate on its training images and score the file on its test images.
@@ -99,6 +100,7 @@ def export(
         io: "float", "app" or "int8", see `exporters.export`.
         app_input: height, width, channels of the image that io="app" and bundles take.
         as_bundle: write a folder for apps, see `bundle.export_bundle`; needs data.
+        example: image file for the bundle's worked example; None for a drawn face, which may be published.
         terminal: what to tell the user by; quiet if None.
 
     Returns:
@@ -110,9 +112,10 @@ def export(
     train = datasets.load(data, "train") if data else None
     if as_bundle:
         if train is None or form.class_names is None:
-            raise ConfigError("A bundle needs --data for its example, and a model that names its classes.")
+            raise ConfigError("A bundle needs --data to calibrate and check it, and a model that names its classes.")
         folder = out or source.with_suffix("")
-        made = bundle.export_bundle(built, folder, form.class_names, train, train.images[0], format, app_input)
+        picture = images.read(example) if example else datasets.load("faces", "test").images[0]
+        made = bundle.export_bundle(built, folder, form.class_names, train, picture, format, app_input)
     else:
         path = out or source.with_name(f"{source.stem}_{format}{exporters.find(format).SUFFIX}")
         made = exporters.export(built, path, format, train, io, form.class_names, app_input)
