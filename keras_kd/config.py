@@ -52,8 +52,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "augment": "crops",
     },
     "quick": {
-        "epochs": 12,
-        "teacher_epochs": 9,
+        "epochs": 9,
+        "teacher_epochs": 6,
         "batch_size": 64,
         "learning_rate": 0.1,
         "schedule": "cosine",

@@ -77,7 +77,9 @@ class LiteRTPredictor:
 
     def __init__(self, path: str | Path, form: Form) -> None:
         self._model = LiteRTModel(path)
-        self.form = replace(form, input_shape=self._model.input_shape)
+        # Files of the profile "app" say by their output's name that softmax is inside.
+        output = "probabilities" if "probabilities" in self._model.output_shapes else form.output
+        self.form = replace(form, input_shape=self._model.input_shape, output=output)
         self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
 
     def logits(self, images: np.ndarray) -> np.ndarray:

@@ -278,8 +278,8 @@ def distill(
     out = Path(out)
     config = config.effective()
     _check_names(config)
-    data = load_data(config, terminal)
     with run_folder.held(out, config, resume):
+        data = load_data(config, terminal)
         teacher, logits = _lesson(config, data, terminal)
         views = _views(config, data, config.views)
         job = Job(f"student {config.student}", config.student, config.epochs, views, out / run_folder.STATE, logits)

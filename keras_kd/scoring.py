@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -123,13 +122,9 @@ def export(
     if data and made.path.suffix == ".tflite":
         test = datasets.load(data, "test")
         terminal.say(f"Scoring {made.path} on {len(test)} images")
-        # What a front end gives is probabilities; their order is that of the labels either way.
-        output = "probabilities" if as_bundle or io == "app" else form.output
-        scored = predictors.LiteRTPredictor(made.path, replace(form, output=output))
-        logits = predictors.reordered(scored, form.class_names or test.class_names, test.class_names).logits(
-            test.images
-        )
-        result["test"] = metrics.classification(logits, test.labels, test.class_names)
+        file = predictors.LiteRTPredictor(made.path, form)
+        scored = predictors.reordered(file, form.class_names or test.class_names, test.class_names)
+        result["test"] = metrics.classification(scored.logits(test.images), test.labels, test.class_names)
     return result
 
 

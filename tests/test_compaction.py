@@ -131,6 +131,7 @@ def _dead_by_trial(size, kernel, stride, zeros):
         ((2, 2), (3, 3), (2, 2), ((1, 1), (1, 1))),
         ((4, 1), (5, 5), (2, 2), ((2, 2), (2, 2))),
         ((2, 3), (7, 7), (1, 1), ((3, 3), (3, 3))),
+        ((1, 1), (3, 3), (2, 2), ((2, 2), (2, 2))),
         ((1, 2), (3, 5), (3, 4), ((0, 2), (4, 1))),
         ((3, 2), (4, 2), (3, 3), ((1, 0), (2, 3))),
     ],
@@ -184,39 +185,43 @@ def test_sequential_models_are_compacted_too():
 def test_a_convolution_used_twice_is_left_alone():
     image = keras.Input((4, 4, 2))
     shared = layers.Conv2D(2, 3, padding="same", name="shared")
-    x = layers.AveragePooling2D(4)(shared(image))
-    model = _randomised(keras.Model(image, layers.Conv2D(2, 3, padding="same", name="own")(shared(x))))
+    one, many = shared(layers.AveragePooling2D(4)(image)), shared(image)
+    own = layers.Conv2D(2, 3, padding="same", name="own")(one)
+    model = _randomised(keras.Model(image, layers.Concatenate()([layers.Flatten()(own), layers.Flatten()(many)])))
     small = compact(model)
-    assert small.get_layer("shared").kernel.shape == (3, 3, 2, 2) and small.get_layer("own").kernel.shape == (
-        1,
-        1,
-        2,
-        2,
-    )
+    assert small.get_layer("shared").kernel.shape == (3, 3, 2, 2)
+    assert small.get_layer("own").kernel.shape == (1, 1, 2, 2)
     _assert_equal(_logits(small, _images((4, 4, 2))), _logits(model, _images((4, 4, 2))))
 
 
-def test_padding_that_others_see_too_stays():
+@pytest.mark.parametrize("seen", ["as an output", "by another layer"])
+def test_padding_that_others_see_too_stays(seen):
     image = keras.Input((1, 1, 2))
     padded = layers.ZeroPadding2D(1)(image)
     outputs = [padded, layers.Conv2D(2, 3)(padded)]
-    branches = layers.Concatenate()([layers.Flatten()(padded), layers.Flatten()(outputs[1])])
-    for model in (keras.Model(image, outputs), keras.Model(image, branches)):
-        _randomised(model)
-        expected, found = (m(_images((1, 1, 2)), training=False) for m in (model, compact(model)))
-        for left, right in zip(keras.tree.flatten(found), keras.tree.flatten(expected), strict=True):
-            _assert_equal(np.asarray(left), np.asarray(right))
+    if seen == "by another layer":
+        outputs = layers.Concatenate()([layers.Flatten()(output) for output in outputs])
+    model = _randomised(keras.Model(image, outputs))
+    found, expected = (keras.tree.flatten(each(_images((1, 1, 2)), training=False)) for each in (compact(model), model))
+    for left, right in zip(found, expected, strict=True):
+        _assert_equal(np.asarray(left), np.asarray(right))
+
+
+def test_strides_that_step_over_all_data_give_the_bias():
+    image = keras.Input((1, 1, 2))
+    model = _randomised(keras.Model(image, layers.Conv2D(3, 1, strides=2)(layers.ZeroPadding2D(1)(image))))
+    assert compact(model) is model
+    np.testing.assert_array_equal(_logits(model, _images((1, 1, 2)))[0, 1, 1], model.layers[-1].bias)
 
 
 def test_other_kinds_of_convolution_are_left_alone():
     image = keras.Input((2, 2, 4))
-    x = layers.DepthwiseConv2D(3, padding="same")(image)
+    x = layers.AveragePooling2D(2)(layers.DepthwiseConv2D(3, padding="same")(image))
     x = layers.Conv2D(4, 3, padding="same", dilation_rate=2)(x)
-    x = layers.Conv2D(4, 3, padding="same", groups=2, name="groups")(layers.AveragePooling2D(2)(x))
+    x = layers.Conv2D(4, 3, padding="same", groups=2, name="groups")(x)
     model = _randomised(keras.Model(image, x))
     small = compact(model)
-    changed = [layer.name for layer in small.layers if isinstance(layer, CompactConv2D)]
-    assert changed == ["groups"]
+    assert [layer.name for layer in small.layers if isinstance(layer, CompactConv2D)] == ["groups"]
     _assert_equal(_logits(small, _images((2, 2, 4))), _logits(model, _images((2, 2, 4))))
 
 

@@ -134,7 +134,7 @@ def test_l1_is_the_same_as_in_pytorch_forth_and_back(tmp_path):
 
 
 def test_blocks_are_the_same_as_in_pytorch(tmp_path):
-    import torch
+    torch = pytest.importorskip("torch", reason="the extra torch is not installed")
     import torch_reference as reference
 
     network, images = _network(classes=10, rows=2, columns=2), _images(1)

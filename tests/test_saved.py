@@ -114,6 +114,18 @@ def test_code_in_a_file_is_not_run(tmp_path):
     assert os.listdir(tmp_path) == ["model.keras"]
 
 
+def test_layers_that_nobody_knows_are_refused(tmp_path):
+    class Unknown(layers.Layer):
+        def call(self, x):
+            return x
+
+    image = keras.Input((8, 8, 1))
+    keras.Model(image, Unknown()(image)).save(tmp_path / "model.keras")
+    with pytest.raises(ModelError) as caught:
+        saved.load(tmp_path / "model.keras")
+    assert "Could not locate class 'Unknown'" in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_models_of_two_inputs_are_refused(tmp_path):
     images = [keras.Input((8, 8, 1)), keras.Input((8, 8, 1))]
     keras.Model(images, layers.GlobalAveragePooling2D()(layers.Add()(images))).save(tmp_path / "two.keras")
