@@ -69,13 +69,16 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ModelError(f"{path} is empty or cut short, or no .keras file: copy it again.")
     models.names()  # Imports every architecture, which registers its layers.
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         # Keras raises what its layers raise: no narrower type covers a damaged file.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{path} can't be loaded as a Keras model: {reason}") from error
+        raise ModelError(
+            f"{path} can't be loaded as a Keras model ({_reason(error)}): give a whole file of Keras' own layers."
+        ) from error
     if path.suffix == ".h5" and isinstance(model, keras.Sequential) and model.built:
         # The layers of Keras 2 name the input's shape themselves, which cloning forgets.
         model = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -83,6 +86,12 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
         raise ModelError(f"{path} has {len(model.inputs)} inputs: only models of one image input can be used.")
     form = _stored_form(path)
     return model, form if form.input_shape else replace(form, input_shape=_input_shape(model))
+
+
+def _reason(error: Exception) -> str:
+    """One sentence of Keras' message, which has the cause at its end, after the whole configuration."""
+    cause = str(error).strip().rpartition("Exception encountered: ")[2]
+    return cause.splitlines()[0].split(". ")[0].rstrip(".") if cause else type(error).__name__
 
 
 def _input_shape(model: keras.Model) -> tuple[int, int, int] | None:
