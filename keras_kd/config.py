@@ -53,7 +53,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "quick": {
         "epochs": 9,
-        "teacher_epochs": 6,
+        "teacher_epochs": 12,
         "batch_size": 64,
         "learning_rate": 0.1,
         "schedule": "cosine",
@@ -96,7 +96,7 @@ class Config:
     teacher: str | None = _option(
         None,
         "Teacher: a model file, or an architecture to train first on the same data (kept in the cache); "
-        "if not given, resemotenet (A with the recipe quick), or none where --soft-labels has the logits.",
+        "if not given, resemotenet (B with the recipe quick), or none where --soft-labels has the logits.",
     )
     teacher_input: str | None = _option(None, "HEIGHTxWIDTHxCHANNELS that a teacher file takes, if it doesn't tell.")
     teacher_range: str | None = _option(None, "LOW,HIGH that a teacher file expects for pixels 0 and 255.")
@@ -152,7 +152,7 @@ class Config:
     @property
     def default_teacher(self) -> str:
         """The architecture that is trained as teacher where none is given: of the size that the recipe has time for."""
-        return "A" if self.recipe == "quick" else "resemotenet"
+        return "B" if self.recipe == "quick" else "resemotenet"
 
 
 def fields() -> dict[str, dataclasses.Field]:
