@@ -1,4 +1,4 @@
-"""The pipelines: teach, distil, evaluate. Reading this file shows the whole program."""
+"""The pipelines: teach and distil; this file shows the whole program. Files are scored and exported in scoring.py."""
 
 from __future__ import annotations
 
@@ -287,19 +287,22 @@ def distill(
         form = Form(data.class_names, input_shape=data.image_shape)
         saved.save(student, out / "student.keras", form)
         write_text(out / "labels.txt", "".join(f"{name}\n" for name in data.class_names))
-        write_text(out / "history.csv", pd.DataFrame(history).to_csv(index=False))
+        frame = pd.DataFrame(history)
+        write_text(out / "history.csv", frame.to_csv(index=False))
         results: dict[str, Any] = {"student": config.student, "parameters": scoring.trainable_parameters(student)}
         results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
-        results |= _scores(config, data, KerasPredictor(student, form), teacher)
+        predictor = KerasPredictor(student, form)
+        on_test = predictor.logits(data.test.images)
+        results |= _scores(config, data, on_test, predictor.logits(data.validation.images), teacher)
         if config.baseline and logits is not None:
             job = replace(job, title=f"baseline {config.student}", folder=job.folder / "baseline", teacher_logits=None)
             alone = KerasPredictor(_train(config, data, job, terminal)[0], form).logits(data.test.images)
             results["baseline_test"] = metrics.classification(alone, data.test.labels, data.class_names)
         results["exported"] = {
-            format: _exported(student, out / f"student_{format}.tflite", format, data)
+            format: _exported(student, on_test, out / f"student_{format}.tflite", format, data)
             for format in config.formats.split(",")
         }
-        _write_report(out, config, data, results, pd.DataFrame(history), command)
+        _write_report(out, config, data, results, frame, command)
     return results
 
 
@@ -322,10 +325,11 @@ def _lesson(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor |
     return teacher, _soft_labels(config, data, teacher, terminal)
 
 
-def _scores(config: Config, data: Data, student: Predictor, teacher: Predictor | None) -> dict[str, Any]:
-    """All that metrics.json says of student and teacher."""
+def _scores(
+    config: Config, data: Data, on_test: np.ndarray, on_validation: np.ndarray, teacher: Predictor | None
+) -> dict[str, Any]:
+    """All that metrics.json says of the student, by its logits on both splits, and of the teacher."""
     names, test, validation = data.class_names, data.test, data.validation
-    on_test, on_validation = student.logits(test.images), student.logits(validation.images)
     results: dict[str, Any] = {
         "teacher": None,
         "test": metrics.classification(on_test, test.labels, names),
@@ -345,11 +349,10 @@ def _scores(config: Config, data: Data, student: Predictor, teacher: Predictor |
     return results
 
 
-def _exported(student: keras.Model, path: Path, form: str, data: Data) -> dict[str, Any]:
-    """Export, then score the file itself on its runtime."""
-    exporters.export(student, path, form, data.train, class_names=data.class_names)
+def _exported(student: keras.Model, of_keras: np.ndarray, path: Path, format: str, data: Data) -> dict[str, Any]:
+    """Export, then score the file itself on its runtime and compare it with Keras' logits on the test images."""
+    exporters.export(student, path, format, data.train, class_names=data.class_names)
     of_file = predictors.load(path).logits(data.test.images)
-    of_keras = KerasPredictor(student, Form(data.class_names, input_shape=data.image_shape)).logits(data.test.images)
     return {
         "file": path.name,
         "bytes": path.stat().st_size,
