@@ -147,7 +147,7 @@ def feed_rate(images: np.ndarray, labels: np.ndarray, kind: str) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--students", nargs="+", default=["A", "B", "C"])
+    parser.add_argument("--students", nargs="*", default=["A", "B", "C"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--torch", action="store_true", help="also race a plain torch loop (needs torch)")

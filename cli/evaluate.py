@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from keras_kd import config as configuration
@@ -43,6 +45,13 @@ def command(
     if as_json:
         output.show_json(results)
         return
+    if "accuracy" in results[split]:
+        _show_classes(split, results)
+    if "values" in results[split]:
+        _show_values(results[split]["values"])
+
+
+def _show_classes(split: str, results: dict[str, Any]) -> None:
     parts = {split: results[split]}
     parts |= {name: part for sets in results.values() if "n" not in sets for name, part in sets.items()}
     rows = [("images", "n", *(f"{title} %" for _, title in COLUMNS))]
@@ -55,3 +64,11 @@ def command(
         (name, "–" if value is None else f"{100 * value:.1f}") for name, value in results[split]["recall"].items()
     ]
     output.show_table(recall)
+
+
+def _show_values(values: dict[str, Any]) -> None:
+    rows: list[tuple[str, ...]] = [("value", "n", "CCC", "PCC", "RMSE", "SAGR %")]
+    for name, scores in values.items():
+        correlations = ("–" if scores[key] is None else f"{scores[key]:.3f}" for key in ("ccc", "pcc"))
+        rows.append((name, f"{scores['n']:,}", *correlations, f"{scores['rmse']:.3f}", f"{100 * scores['sagr']:.1f}"))
+    output.show_table(rows)

@@ -16,6 +16,9 @@ from typing import Any
 
 from keras_kd.errors import ConfigError
 
+# Of keras_kd.losses and keras_kd.distiller, which import Keras.
+SOFT_LOSSES = ("kl", "hard", "decoupled", "dist", "standardised")
+VALUE_LOSSES = ("mse", "shake-shake")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 # The defaults of the options that are left to the recipe.
@@ -78,6 +81,9 @@ class Config:
     """
 
     data: str = _option("faces", "Data set: a file or folder whose form is recognised, NAME:PATH, or `faces` (drawn).")
+    image_size: int | None = _option(
+        None, "Height and width of the images in pixels; the data set's own, mostly 64, if not given.", POSITIVE
+    )
     skip_bad_rows: bool = _option(False, "Leave out unreadable rows and list them, instead of stopping.")
     student: str = _option("B", "Student's architecture, see `kerakd models`.")
     teacher: str | None = _option(
@@ -92,6 +98,18 @@ class Config:
     temperature: float = _option(3.0, "T: softens teacher and student alike.", POSITIVE, flag="temp")
     alpha: float = _option(0.15, "α: weight of the true labels.", SHARE)
     beta: float | None = _option(None, "β: weight of the teacher's soft labels; 1-α if not given.", NOT_NEGATIVE)
+    heads: str | None = _option(
+        None,
+        "A,B: what to learn of the data, its classes and continuous values by name, e.g. expression,valence,arousal; "
+        "the classes, and what values the teacher gives, if not given.",
+    )
+    soft_loss: str = _option("kl", "What the teacher's logits are learnt by.", _one_of(*SOFT_LOSSES))
+    value_loss: str = _option(
+        "mse", "What values are learnt by: mse, or EmoNet's shake-shake with both correlations.", _one_of(*VALUE_LOSSES)
+    )
+    value_weight: float = _option(1.0, "Weight of each value's loss.", NOT_NEGATIVE)
+    bound_weight: float = _option(0.5, "ν: weight of the teacher-bounded part of each value's loss.", NOT_NEGATIVE)
+    margin: float = _option(0.0, "m: the part that is bounded counts until the student is better by it.", NOT_NEGATIVE)
     baseline: bool = _option(False, "Also train the same student without the teacher, same budget, for comparison.")
     recipe: str | None = _option(
         None,

@@ -29,16 +29,17 @@ def gpus() -> list[str]:
     return keras.distribution.list_devices("gpu") or []
 
 
-# Between those of C and B, whose last convolutions are wide enough for AMX tiles to pay.
+# Between those of C and B, whose last convolutions are wide enough for bfloat16 to pay.
 SMALL_MODEL = 1_000_000
+BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")
 
 
 def precision(asked: str, parameters: int) -> str:
-    """The dtype policy for "auto": mixed_bfloat16 on GPUs and, for all but small models, on CPUs with AMX tiles.
+    """The dtype policy for "auto": mixed_bfloat16 on GPUs and, for all but small models, on CPUs that compute in it.
 
-    Measured on a two-core CPU with AMX, images a CPU second of bfloat16 to float32: student A 2.1, B 1.3, C 0.6,
-    ResEmoteNet 1.5. CPUs without AMX emulate bfloat16. GPUs before Ampere have fast float16 only: ask for
-    mixed_float16 there.
+    Measured on two cores each, images a CPU second of bfloat16 to float32. With AMX: student A 2.1, B 1.3, C 0.6,
+    ResEmoteNet 1.5. With AVX-512 BF16: A 1.2, B 1.4, C 0.3, ResEmoteNet 1.5. Other CPUs emulate bfloat16. GPUs
+    before Ampere have fast float16 only: ask for mixed_float16 there.
 
     Args:
         asked: "auto" or a dtype policy.
@@ -46,8 +47,9 @@ def precision(asked: str, parameters: int) -> str:
     """
     if asked != "auto":
         return asked
-    large = parameters > SMALL_MODEL
-    return "mixed_bfloat16" if gpus() or (large and "amx_bf16" in _cpu_information()) else "float32"
+    flags = _cpu_information().split()
+    computes = any(flag in flags for flag in BFLOAT16_FLAGS)
+    return "mixed_bfloat16" if gpus() or (parameters > SMALL_MODEL and computes) else "float32"
 
 
 def scope(devices: int) -> AbstractContextManager:

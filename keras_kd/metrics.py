@@ -167,6 +167,26 @@ class Regression:
         }
 
 
+def regression(values: np.ndarray, predictions: np.ndarray) -> dict[str, float | None]:
+    """Score one continuous value at once.
+
+    Args:
+        values: true values, float (N,); NaN where unknown, which leaves the row out.
+        predictions: float (N,).
+
+    Returns:
+        n, the number of rows with a value, and the scores of `Regression.result`.
+
+    Raises:
+        DataError: no row has a value.
+        ModelError: a prediction is not finite.
+    """
+    known = ~np.isnan(values)
+    scores = Regression()
+    scores.update(values[known], predictions[known])
+    return {"n": int(known.sum()), **scores.result()}
+
+
 def _ratio(numerator: float, denominator: float) -> float | None:
     return float(numerator / denominator) if denominator else None
 

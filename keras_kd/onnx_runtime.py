@@ -1,4 +1,4 @@
-"""Running `.onnx` image classifiers on ONNX Runtime. Needs the extra `onnx`."""
+"""Running `.onnx` image models on ONNX Runtime. Needs the extra `onnx`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class OnnxModel:
     """An `.onnx` file on ONNX Runtime's CPU kernels.
 
     Args:
-        path: the file; one image input (N, H, W, C) or (N, C, H, W) of float32, float16 or uint8; one output
-            (N, classes).
+        path: the file; one image input (N, H, W, C) or (N, C, H, W) of float32, float16 or uint8; outputs
+            (N, columns).
 
     Attributes:
         input_shape: (H, W, C); None for a size that the file leaves open.
+        output_widths: number of columns of each output by its name.
 
     Raises:
         ModelError: the file is missing, damaged or of another form, or ONNX Runtime is not installed.
@@ -30,12 +31,13 @@ class OnnxModel:
     def __init__(self, path: str | Path) -> None:
         self._session = _session(path)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
+        if len(inputs) != 1 or not _flat(outputs) or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             taken = " and ".join(f"{image.type} of shape {image.shape}" for image in inputs)
             raise ModelError(
-                f"{path} takes {taken} and gives {len(outputs)} outputs: "
-                "expected one image of floats or bytes in, and one array of logits out."
+                f"{path} takes {taken} and gives arrays of shapes {[output.shape for output in outputs]}: "
+                "expected one image of floats or bytes in, and (N, columns) out."
             )
+        self.output_widths = {output.name: output.shape[1] for output in outputs}
         self._name, self._type = inputs[0].name, _TYPES[inputs[0].type]
         # An open size is a name or None.
         batch, *sizes = (size if isinstance(size, int) else None for size in inputs[0].shape)
@@ -43,18 +45,24 @@ class OnnxModel:
         self._channels_first = sizes[0] in (1, 3) and sizes[2] not in (1, 3)
         self.input_shape = (*sizes[1:], sizes[0]) if self._channels_first else tuple(sizes)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """(N, H, W, C) in the value range that the file expects -> float32 (N, classes)."""
+    def predict_heads(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """(N, H, W, C) in the value range that the file expects -> float32 (N, columns) by the outputs' names."""
         shown = images.transpose(0, 3, 1, 2) if self._channels_first else images
         step = self._batch or STEP
         parts = [self._step(shown[start : start + step]) for start in range(0, len(shown), step)]
-        return np.concatenate(parts).astype(np.float32)
+        columns = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
+        return dict(zip(self.output_widths, columns, strict=True))
 
-    def _step(self, shown: np.ndarray) -> np.ndarray:
+    def _step(self, shown: np.ndarray) -> list[np.ndarray]:
         # A file of fixed batch gets its last, shorter step filled up.
         missing = self._batch - len(shown) if self._batch else 0
         filled = np.concatenate([shown, np.repeat(shown[-1:], missing, axis=0)])
-        return self._session.run(None, {self._name: filled.astype(self._type)})[0][: len(shown)]
+        outputs = self._session.run(None, {self._name: filled.astype(self._type)})
+        return [output[: len(shown)] for output in outputs]
+
+
+def _flat(outputs: list[Any]) -> bool:
+    return all(len(output.shape) == 2 and isinstance(output.shape[1], int) for output in outputs)
 
 
 def _session(path: str | Path) -> Any:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#767676"  # Okabe and Ito, safe for colour-blind eyes
 
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#767676")
+
 _CURVES = {
     "accuracy": {"accuracy": ("training", ORANGE), "val_accuracy": ("validation", BLUE)},
     "loss": {
@@ -72,19 +74,20 @@ def curves_picture(path: str | Path, history: pd.DataFrame, teacher_accuracy: fl
     Args:
         path: where the picture goes; a picture there is replaced.
         history: one row an epoch, at least one, with `epoch` and any of `accuracy`, `val_accuracy`, `loss`, `val_loss`,
-            `hard_loss`, `soft_loss`, `learning_rate`.
+            `hard_loss`, `soft_loss`, `learning_rate`; of several heads any `val_NAME_accuracy` and `val_NAME_ccc`.
         teacher_accuracy: the teacher's accuracy on the validation images, 0..1, as a dashed line.
 
     Raises:
         OutputError: the file can't be written.
     """
-    panels = [name for name, lines in _CURVES.items() if any(column in history for column in lines)]
+    curves = {"validation": _head_curves(history), **_CURVES}
+    panels = [name for name, lines in curves.items() if any(column in history for column in lines)]
     heights = [1.2 if name == "learning rate" else 3.0 for name in panels]
     with _drawn(path, 7.5, sum(heights) + 0.5) as figure:
         for axes, name in zip(
             figure.subplots(len(panels), sharex=True, height_ratios=heights, squeeze=False)[:, 0], panels, strict=True
         ):
-            _draw_lines(axes, history, _CURVES[name])
+            _draw_lines(axes, history, curves[name])
             axes.set_ylabel(name)
             if name == "accuracy":
                 _mark_accuracies(axes, history, teacher_accuracy)
@@ -93,6 +96,61 @@ def curves_picture(path: str | Path, history: pd.DataFrame, teacher_accuracy: fl
         axes.set(xlabel="epoch", xlim=(history["epoch"].min() - 0.5, history["epoch"].max() + 0.5))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         figure.align_ylabels()
+
+
+def _head_curves(history: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    names = [name for name in history if name.startswith("val_") and name.endswith(("_accuracy", "_ccc"))]
+    labels = (name.removeprefix("val_").rpartition("_") for name in names)
+    titles = (f"{head} {'CCC' if kind == 'ccc' else kind}" for head, _, kind in labels)
+    return {name: (title, colour) for name, title, colour in zip(names, titles, COLOURS, strict=False)}
+
+
+def values_picture(
+    path: str | Path,
+    values: Mapping[str, np.ndarray],
+    predictions: Mapping[str, np.ndarray],
+    labels: np.ndarray | None,
+    class_names: Sequence[str],
+    title: str,
+) -> None:
+    """Draw two continuous values as a plane: where the labels put the images and where the student does.
+
+    Args:
+        path: where the picture goes; a picture there is replaced.
+        values: two names and their true values, float (N,) in -1..1, x before y; rows with NaN are left out.
+        predictions: the same names and the student's values.
+        labels: int (N,) classes, which choose the colours; None for one colour.
+        class_names: the names of the classes.
+        title: the line above the picture.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    (x, y), known = values, ~np.isnan(np.stack(list(values.values()))).any(axis=0)
+    classes = np.zeros(len(known), int) if labels is None else labels
+    named = class_names if labels is not None else ("images",)
+    with _drawn(path, 10.4, 5.4) as figure:
+        left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+        for axes, points, of in ((left, values, "labels"), (right, predictions, "student")):
+            for number, name in enumerate(named):
+                chosen = known & (classes == number)
+                colour = COLOURS[number % len(COLOURS)]
+                across, up = points[x][chosen], points[y][chosen]
+                axes.plot(across, up, ".", ms=3, alpha=0.35, color=colour)
+                if chosen.any():
+                    mean = across.mean(), up.mean()
+                    axes.plot(*mean, "o", ms=11, color=colour, mec="white", label=name, zorder=3)
+            axes.set_title(f"{title}: {of}" if of == "labels" else of, parse_math=False, wrap=True)
+            axes.set(xlabel=x, xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+            axes.axhline(0, color=GRAY, lw=0.6, zorder=0)
+            axes.axvline(0, color=GRAY, lw=0.6, zorder=0)
+        left.set_ylabel(y)
+        right.legend(
+            frameon=False,
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            title="means of" if labels is not None else None,
+        )
 
 
 def reliability_picture(path: str | Path, reliability: Mapping[str, Sequence[float]], title: str) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 PICTURES = {
+    "values.png": "Continuous values of the test images: where the labels and the student put each class",
     "confusion.png": "Confusion matrix on the test images: a row is a true class, a column an answer",
     "curves.png": "Accuracy and loss after each epoch",
     "reliability.png": "Confidence against accuracy: on the diagonal a probability is what it says",
 }
 
+_TITLES = ("accuracy %", "balanced %", "macro-F1 %", "ECE %")
 _SETTINGS = ("temperature", "alpha", "beta", "epochs", "batch_size", "recipe", "precision", "seed")
 
 _FER2013_SETS = {
@@ -43,20 +45,31 @@ Made for usability tests with people who were told and agreed: to find the momen
 def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return the results as rows of text, a header first: teacher, student, the student untaught, exported files.
 
-    Shares are in percent, sizes in megabytes (10^6 bytes). A part that `metrics` lacks has no row.
+    Shares are in percent, sizes in megabytes (10^6 bytes), CCC is the concordance of a continuous value, -1 to 1.
+    A part that `metrics` lacks has no row, scores that the student lacks have no column.
     """
-    rows: list[tuple[str, ...]] = [("model", "accuracy %", "balanced %", "macro-F1 %", "ECE %", "parameters", "MB")]
+    test = metrics["test"]
+    names = list(test.get("values", ()))
+    titles = _TITLES if "accuracy" in test else ()
+
+    def scores_of(part: Mapping[str, Any]) -> tuple[str, ...]:
+        values = part.get("values", {})
+        concordances = (_number(values[name]["ccc"]) if name in values else "" for name in names)
+        return (*(_class_scores(part) if titles else ()), *concordances)
+
+    header = ("model", *titles, *(f"{_text(name)} CCC" for name in names), "parameters", "MB")
+    rows: list[tuple[str, ...]] = [header]
     parameters = f"{metrics['parameters']:,}"
     student = f"student {metrics['student']}"
     teacher = metrics.get("teacher")
     if teacher and metrics.get("teacher_test"):
         size = f"{teacher['parameters']:,}" if teacher.get("parameters") else ""
-        rows.append((f"teacher {teacher['name']}", *_scores(metrics["teacher_test"]), size, ""))
-    rows.append((f"{student}, distilled" if teacher else student, *_scores(metrics["test"]), parameters, ""))
+        rows.append((f"teacher {teacher['name']}", *scores_of(metrics["teacher_test"]), size, ""))
+    rows.append((f"{student}, distilled" if teacher else student, *scores_of(metrics["test"]), parameters, ""))
     if metrics.get("baseline_test"):
-        rows.append((f"{student}, no teacher", *_scores(metrics["baseline_test"]), parameters, ""))
+        rows.append((f"{student}, no teacher", *scores_of(metrics["baseline_test"]), parameters, ""))
     for exported in (metrics.get("exported") or {}).values():
-        rows.append((exported["file"], *_scores(exported["test"]), parameters, f"{exported['bytes'] / 1e6:.2f}"))
+        rows.append((exported["file"], *scores_of(exported["test"]), parameters, f"{exported['bytes'] / 1e6:.2f}"))
     return rows
 
 
@@ -89,8 +102,8 @@ def model_card(
         "## Results",
         _results(metrics),
         *_subsets(metrics),
-        "### Recall by class",
-        _recalls(metrics),
+        *_recalls(metrics),
+        *_values(metrics),
         *(f"![{PICTURES[name]}]({name})" for name in pictures),
         *_usage(metrics, input_shape),
         "## Intended use and limits",
@@ -103,28 +116,37 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
+def _class_scores(part: Mapping[str, Any]) -> tuple[str, ...]:
+    keys = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
+    return tuple(_percent(part[key]) if key in part else "" for key in keys)
+
+
 def _opening(metrics: Mapping[str, Any], data: Mapping[str, Any], input_shape: tuple[int, int, int]) -> str:
     height, width, channels = input_shape
     teacher = metrics.get("teacher")
     name = _text(metrics["student"])
     by = f"distilled from {_text(teacher['name'])}" if teacher else "trained without a teacher"
     test = metrics["test"]
+    classes = [f"{len(test['recall'])} classes"] if "recall" in test else []
+    told = " and ".join([*classes, *map(_text, test.get("values", ()))])
+    right = f" It answers {_percent(test['accuracy'])} % of the {test['n']:,} test images right." if classes else ""
     return (
         f"# Student {name}, {by}\n\n"
-        f"A classifier of {'RGB' if channels == 3 else 'gray'} images, {height}×{width} pixels, with "
-        f"{len(test['recall'])} classes and {metrics['parameters']:,} parameters, {by} on {_text(data['name'])}. "
-        f"It answers {_percent(test['accuracy'])} % of the {test['n']:,} test images right."
+        f"A model of {'RGB' if channels == 3 else 'gray'} images, {height}×{width} pixels, that tells {told}, with "
+        f"{metrics['parameters']:,} parameters, {by} on {_text(data['name'])}.{right}"
     )
 
 
 def _results(metrics: Mapping[str, Any]) -> str:
     header, *rows = summary_rows(metrics)
-    low, high = metrics["test"]["accuracy_interval"]
-    notes = [
-        f"{metrics['test']['n']:,} test images; 95 % interval of the student's accuracy: "
-        f"{_percent(low)} to {_percent(high)} %.",
-        "Balanced accuracy is the mean recall of the classes; ECE the expected calibration error (15 bins).",
-    ]
+    notes = []
+    if "accuracy" in metrics["test"]:
+        low, high = metrics["test"]["accuracy_interval"]
+        notes += [
+            f"{metrics['test']['n']:,} test images; 95 % interval of the student's accuracy: "
+            f"{_percent(low)} to {_percent(high)} %.",
+            "Balanced accuracy is the mean recall of the classes; ECE the expected calibration error (15 bins).",
+        ]
     if metrics.get("baseline_test"):
         notes.append(
             "“No teacher” is the same student on the same data with the same budget, learning the labels alone."
@@ -135,7 +157,7 @@ def _results(metrics: Mapping[str, Any]) -> str:
         if "max_logit_difference" in exported:
             notes.append(
                 f"`{exported['file']}` differs from the Keras model by at most "
-                f"{exported['max_logit_difference']:.2g} in any logit."
+                f"{exported['max_logit_difference']:.2g} in any output."
             )
     return (
         _table(header, [(_text(name), *cells) for name, *cells in rows])
@@ -147,56 +169,95 @@ def _results(metrics: Mapping[str, Any]) -> str:
 def _subsets(metrics: Mapping[str, Any]) -> list[str]:
     parts = metrics.get("fer2013") or {}
     rows = [
-        (label, f"{parts[key]['n']:,}", *_scores(parts[key])) for key, label in _FER2013_SETS.items() if key in parts
+        (label, f"{parts[key]['n']:,}", *_class_scores(parts[key]))
+        for key, label in _FER2013_SETS.items()
+        if key in parts
     ]
     if not rows:
         return []
-    header = ("the student on", "images", "accuracy %", "balanced %", "macro-F1 %", "ECE %")
+    header = ("the student on", "images", *_TITLES)
     return ["### FER2013's test sets", _table(header, rows)]
 
 
-def _recalls(metrics: Mapping[str, Any]) -> str:
-    parts = {"student": "test", "student, no teacher": "baseline_test", "teacher": "teacher_test"}
-    columns = {label: metrics[key]["recall"] for label, key in parts.items() if metrics.get(key)}
+_PARTS = {"student": "test", "student, no teacher": "baseline_test", "teacher": "teacher_test"}
+
+
+def _values(metrics: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (
+            f"{_text(name)}, {label}",
+            f"{scores['n']:,}",
+            *(_number(scores[key]) for key in ("ccc", "pcc", "rmse")),
+            _percent(scores["sagr"]),
+        )
+        for label, key in _PARTS.items()
+        for name, scores in (metrics.get(key) or {}).get("values", {}).items()
+    ]
+    if not rows:
+        return []
+    note = (
+        "CCC is Lin's concordance and PCC Pearson's correlation over all test images, RMSE the root of the mean "
+        "squared error, SAGR the share of equal signs."
+    )
+    header = ("value", "test images", "CCC", "PCC", "RMSE", "SAGR %")
+    return ["### Continuous values", _table(header, rows), note]
+
+
+def _recalls(metrics: Mapping[str, Any]) -> list[str]:
+    if "recall" not in metrics["test"]:
+        return []
+    columns = {label: metrics[key]["recall"] for label, key in _PARTS.items() if "recall" in (metrics.get(key) or {})}
     counts = [sum(row) for row in metrics["test"]["confusion"]]
     rows = [
         (_text(name), f"{n:,}", *(_percent(recall[name]) for recall in columns.values()))
         for name, n in zip(metrics["test"]["recall"], counts, strict=True)
     ]
-    return _table(("class", "test images", *(f"{label} %" for label in columns)), rows)
+    return ["### Recall by class", _table(("class", "test images", *(f"{label} %" for label in columns)), rows)]
 
 
 def _usage(metrics: Mapping[str, Any], input_shape: tuple[int, int, int]) -> list[str]:
     if not metrics.get("exported"):
         return []
     file = next(iter(metrics["exported"].values()))["file"]
+    classes, values = "accuracy" in metrics["test"], tuple(metrics["test"].get("values", ()))
     text = (
         "Give it pixels from 0 to 255, cropped to the subject as the training images are; normalisation is inside the "
-        "model. It returns logits, in the order of `labels.txt`; their softmax gives probabilities. "
-        "`pip install ai-edge-litert pillow`, then:"
+        "model. "
+        + ("It returns logits, in the order of `labels.txt`; their softmax gives probabilities. " if classes else "")
+        + "`pip install ai-edge-litert pillow`, then:"
     )
-    return ["## Use", text, _fenced(usage_snippet(file, input_shape), "python")]
+    return ["## Use", text, _fenced(usage_snippet(file, input_shape, classes, values), "python")]
 
 
-def usage_snippet(file: str, input_shape: tuple[int, int, int]) -> str:
-    """Return Python code that runs a .tflite classifier of `input_shape` on `image.png` with LiteRT alone."""
+def usage_snippet(
+    file: str, input_shape: tuple[int, int, int], classes: bool = True, values: Sequence[str] = ()
+) -> str:
+    """Return Python code that runs a .tflite model of `input_shape` on `image.png` with LiteRT alone.
+
+    Args:
+        file: its name.
+        input_shape: (height, width, channels).
+        classes: whether it tells classes.
+        values: names of the continuous values that it tells.
+    """
     height, width, channels = input_shape
+    told = """\
+names = open("labels.txt", encoding="utf-8").read().splitlines()
+logits = next(output[0] for output in outputs.values() if output.shape[1] == len(names))
+probabilities = np.exp(logits - logits.max())
+probabilities /= probabilities.sum()
+print(names[probabilities.argmax()], f"{probabilities.max():.0%}")
+"""
     return f"""\
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-names = open("labels.txt", encoding="utf-8").read().splitlines()
-model = Interpreter("{file}")
-model.allocate_tensors()
-pixels, answer = model.get_input_details()[0], model.get_output_details()[0]
 image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}), Image.BILINEAR)
-model.set_tensor(pixels["index"], np.asarray(image, pixels["dtype"]).reshape(pixels["shape"]))
-model.invoke()
-logits = model.get_tensor(answer["index"])[0]
-probabilities = np.exp(logits - logits.max())
-probabilities /= probabilities.sum()
-print(names[probabilities.argmax()], f"{{probabilities.max():.0%}}")"""
+model = Interpreter("{file}")
+pixels = np.asarray(image, model.get_input_details()[0]["dtype"]).reshape(1, {height}, {width}, {channels})
+outputs = model.get_signature_runner()(image=pixels)
+{told if classes else ""}""" + "\n".join(f"print({name!r}, outputs[{name!r}].item())" for name in values)
 
 
 def _limits(data_name: str) -> list[str]:
@@ -227,8 +288,8 @@ def _making(
     return _fenced(command, "sh") + "\n\n" + "\n".join(lines)
 
 
-def _scores(part: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(_percent(part[key]) for key in ("accuracy", "balanced_accuracy", "macro_f1", "ece"))
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
 
 
 def _percent(share: float | None) -> str:

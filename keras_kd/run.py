@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,72 +27,36 @@ from keras_kd import (
     run_folder,
     saved,
     scoring,
+    splits,
     training,
 )
 from keras_kd import soft_labels as stores
 from keras_kd.compaction import compact, expand
 from keras_kd.config import Config
-from keras_kd.datasets import Samples
 from keras_kd.distiller import Distiller
 from keras_kd.errors import ConfigError
 from keras_kd.files import fingerprint, write_text
 from keras_kd.normalization import fused, unfused
-from keras_kd.predictors import KerasPredictor, Predictor
+from keras_kd.predictors import KerasPredictor, Prediction, Predictor
 from keras_kd.progress import Terminal
 from keras_kd.saved import Form
+from keras_kd.soft_labels import SoftLabels
+from keras_kd.splits import Data, Heads
 from keras_kd.training import Feed
 from keras_kd.views import Views
 
 TEACHER_FILE = "teacher.keras"
 
 
-@dataclass(frozen=True)
-class Data:
-    """The three splits of a data set and what tells them apart from any other."""
-
-    name: str
-    train: Samples
-    validation: Samples
-    test: Samples
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Of what training sees: images and labels of the train and validation splits."""
-        parts = (part for split in (self.train, self.validation) for part in (split.images, split.labels))
-        return fingerprint([*self.train.class_names, *parts])
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.train.class_names
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.train.images.shape[1:]
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Images per split and class."""
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {
-            name: dict(
-                zip(
-                    self.class_names,
-                    np.bincount(split.hard_labels, minlength=len(self.class_names)).tolist(),
-                    strict=True,
-                )
-            )
-            for name, split in splits.items()
-        }
-
-
-def load_data(config: Config, terminal: Terminal) -> Data:
-    """Load all splits of `config.data`."""
-    module, _ = datasets.find(config.data)
-    splits = [datasets.load(config.data, split, config.skip_bad_rows) for split in datasets.SPLITS]
-    for line in dict.fromkeys(line for split in splits for line in split.skipped):
+def _load_data(config: Config, terminal: Terminal) -> Data:
+    """Load all splits of `config.data` and say what they are."""
+    data = splits.load(config.data, config.skip_bad_rows, config.image_size)
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    for line in dict.fromkeys(line for samples in parts.values() for line in samples.skipped):
         terminal.say(f"skipped: {line}")
-    data = Data(module.__name__.rpartition(".")[2], *splits)
-    sizes = ", ".join(f"{len(split)} {name}" for name, split in zip(datasets.SPLITS, splits, strict=True))
-    terminal.say(f"Data {data.name}: {sizes} images of {len(data.class_names)} classes")
+    sizes = ", ".join(f"{len(samples)} {name}" for name, samples in parts.items())
+    values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
+    terminal.say(f"Data {data.name}: {sizes} images of {len(data.class_names)} classes{values}")
     return data
 
 
@@ -118,7 +82,7 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
         raise ConfigError(
             f"teach trains an architecture: teacher must be one of {', '.join(models.names())}. Received: {name!r}."
         )
-    data = load_data(config, terminal)
+    data = _load_data(config, terminal)
     path = _taught(config, data, name, terminal)
     if config.soft_labels:
         _soft_labels(config, data, _teacher(config, data, terminal), terminal)
@@ -132,7 +96,8 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
 
 def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     """The cached teacher of this data and these options, trained now if there is none; a stopped training goes on."""
-    what = [data.fingerprint, name, config.teacher_epochs, config.precision]
+    heads = splits.chosen(config.heads, data, models.values(name))
+    what = [data.fingerprint, name, config.teacher_epochs, config.precision, heads]
     what += [getattr(config, name) for name in _TRAINING_OPTIONS]
     folder = _teacher_folder(f"{name}-{fingerprint([repr(what)])}")
     path = folder / TEACHER_FILE
@@ -142,9 +107,9 @@ def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
             return path
         # Without stored logits more views cost nothing.
         views = _views(config, data, max(config.views, config.teacher_epochs))
-        job = Job(f"teacher {name}", name, config.teacher_epochs, views, folder)
+        job = Job(f"teacher {name}", name, config.teacher_epochs, heads, views, folder)
         model, _ = _train(config, data, job, terminal)
-        saved.save(model, path, Form(data.class_names, input_shape=data.image_shape))
+        saved.save(model, path, Form(heads.class_names or None, input_shape=data.image_shape))
         for state in ("state.npz", "best.npz"):
             (folder / state).unlink()
     return path
@@ -154,6 +119,7 @@ def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
 _TRAINING_OPTIONS = (
     "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "clip_norm", "conv_dropout",
     "dense_dropout", "class_weights", "augment", "views", "seed",
+    "value_loss", "value_weight",
 )  # fmt: skip
 
 
@@ -163,37 +129,43 @@ def _views(config: Config, data: Data, count: int) -> Views:
 
 @dataclass(frozen=True)
 class Job:
-    """One training within a run: on the labels alone without `teacher_logits`."""
+    """One training within a run: on the labels alone without `teacher_logits`, which are as `Feed` takes them."""
 
     title: str
     architecture: str
     epochs: int
+    heads: Heads
     views: Views
     folder: Path
-    teacher_logits: np.ndarray | None = None
+    teacher_logits: Any = None
 
 
 def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[keras.Model, list[dict[str, float]]]:
     """Train an architecture; return it in float32 and as published, with its history."""
     train = data.train
-    feed = Feed(train.images, train.labels, job.views, config.batch_size, config.seed, job.teacher_logits)
+    labels = job.heads.targets(train)
+    feed = Feed(train.images, labels, job.views, config.batch_size, config.seed, job.teacher_logits)
     steps = feed.steps * job.epochs
 
     def tell(row: dict[str, float]) -> None:
         rate = feed.steps * config.batch_size / row["seconds"]
+        scores = "  ".join(
+            f"{name.removeprefix('val_').replace('_', ' ')} {score:.4f}"
+            for name, score in training.validation_scores(row).items()
+        )
         terminal.say(
-            f"{job.title}: epoch {row['epoch']}/{job.epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.3f}  "
-            f"validation {row['val_accuracy']:.4f}  {rate:,.0f} images/s"
+            f"{job.title}: epoch {row['epoch']}/{job.epochs}  loss {row['loss']:.4f}  validation {scores}  "
+            f"{rate:,.0f} images/s"
         )
 
-    validation = (data.validation.images, data.validation.labels)
+    validation = (data.validation.images, job.heads.targets(data.validation))
     bar = terminal.bar(f"Training {job.title}", steps * config.batch_size)
     with bar as advance, hardware.scope(config.devices):
         distiller = _distiller(config, data, job)
         optimizer = training.optimizer(
             config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm
         )
-        distiller.compile(optimizer, metrics=["accuracy"])
+        distiller.compile(optimizer, metrics=training.metrics(None if job.heads.single else job.heads.widths))
         callbacks = training.callbacks(config.schedule, config.patience)
         history = training.fit(distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance)
     return expand(hardware.with_policy(unfused(distiller.student), "float32")), history
@@ -201,21 +173,28 @@ def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[ke
 
 def _distiller(config: Config, data: Data, job: Job) -> Distiller:
     """A new student of the job's architecture in the form that trains fastest, and the loss it trains on."""
-    classes, dropout = len(data.class_names), (config.conv_dropout, config.dense_dropout)
-    built = models.build(job.architecture, classes, data.image_shape, dropout, config.seed)
+    heads, dropout = job.heads, (config.conv_dropout, config.dense_dropout)
+    classes, named = len(heads.class_names), None if heads.single else heads.widths
+    built = models.build(job.architecture, classes, data.image_shape, dropout, config.seed, named)
     alone = job.teacher_logits is None
-    balanced = config.class_weights == "balanced"
+    balanced = config.class_weights == "balanced" and heads.label
     return Distiller(
         fused(hardware.in_precision(compact(built), config.precision)),
         temperature=config.temperature,
         alpha=1.0 if alone else config.alpha,
         beta=0.0 if alone else config.beta,
         class_weights=training.balanced_weights(data.train.labels, classes) if balanced else None,
+        soft_loss=config.soft_loss,
+        value_loss=config.value_loss,
+        value_weight=config.value_weight,
+        bound_weight=0.0 if alone else config.bound_weight,
+        margin=config.margin,
+        seed=config.seed,
     )
 
 
 def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
-    """The teacher as a function of images, with its logits in the data's order of classes."""
+    """The teacher as a function of images, with its logits, if any, in the data's order of classes."""
     name = config.teacher or config.default_teacher
     cached = _teacher_folder(name) / TEACHER_FILE
     named = name in models.names()
@@ -228,17 +207,18 @@ def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
         config.precision if named or path == cached else None,
     )
     stated = config.teacher_classes and tuple(config.teacher_classes.split(","))
-    return predictors.reordered(predictor, stated or predictor.form.class_names or data.class_names, data.class_names)
+    return predictors.in_order_of(predictor, stated or predictor.form.class_names, data.class_names)
 
 
-def _soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal: Terminal) -> np.ndarray:
-    """The teacher's logits, float16 (images, views, classes): from the store of the same content, filled now if new."""
+def _soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal: Terminal) -> SoftLabels:
+    """The teacher's outputs for all views: from the store of the same content, filled now if new."""
     views = _views(config, data, config.views)
     key = stores.Key(
         teacher.fingerprint if teacher else "",
         stores.image_fingerprint(data.train.images),
         views.names,
-        data.class_names,
+        data.class_names if teacher is None or teacher.tells_classes else (),
+        teacher.values if teacher else (),
     )
     folder = Path(config.soft_labels) if config.soft_labels else run_folder.cache_folder() / "soft_labels" / key.short
     if teacher is None:
@@ -246,13 +226,17 @@ def _soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal
     else:
         with run_folder.locked(folder), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
             start = time.monotonic()
-            store = stores.fill(folder, key, data.train.images, views, teacher.logits, advance)
+            store = stores.fill(folder, key, data.train.images, views, _columns(teacher), advance)
         terminal.say(
             f"Soft labels: {len(data.train)} images x {len(views)} views, {time.monotonic() - start:.0f} s: {folder}"
         )
         if config.verify_soft_labels:
-            stores.verify(store, data.train.images, views, teacher.logits, config.verify_soft_labels, config.seed)
-    return store.logits
+            stores.verify(store, data.train.images, views, _columns(teacher), config.verify_soft_labels, config.seed)
+    return store
+
+
+def _columns(teacher: Predictor) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda images: teacher.predict(images).columns()
 
 
 def distill(
@@ -279,30 +263,33 @@ def distill(
     config = config.effective()
     _check_names(config)
     with run_folder.held(out, config, resume):
-        data = load_data(config, terminal)
-        teacher, logits = _lesson(config, data, terminal)
-        views = _views(config, data, config.views)
-        job = Job(f"student {config.student}", config.student, config.epochs, views, out / run_folder.STATE, logits)
+        data = _load_data(config, terminal)
+        teacher, store = _lesson(config, data, terminal)
+        heads = splits.chosen(config.heads, data, store.key.values if store else ())
+        lesson = store and heads.teacher(store.logits, store.key.class_names, store.key.values)
+        views, state = _views(config, data, config.views), out / run_folder.STATE
+        job = Job(f"student {config.student}", config.student, config.epochs, heads, views, state, lesson)
         student, history = _train(config, data, job, terminal)
-        form = Form(data.class_names, input_shape=data.image_shape)
+        form = Form(heads.class_names or None, input_shape=data.image_shape)
         saved.save(student, out / "student.keras", form)
-        write_text(out / "labels.txt", "".join(f"{name}\n" for name in data.class_names))
+        if heads.label:
+            write_text(out / "labels.txt", "".join(f"{name}\n" for name in heads.class_names))
         frame = pd.DataFrame(history)
         write_text(out / "history.csv", frame.to_csv(index=False))
         results: dict[str, Any] = {"student": config.student, "parameters": scoring.trainable_parameters(student)}
         results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
         predictor = KerasPredictor(student, form)
-        on_test = predictor.logits(data.test.images)
-        results |= _scores(config, data, on_test, predictor.logits(data.validation.images), teacher)
-        if config.baseline and logits is not None:
+        on_test = predictor.predict(data.test.images)
+        results |= _scores(config, data, on_test, predictor.predict(data.validation.images), teacher)
+        if config.baseline and lesson is not None:
             job = replace(job, title=f"baseline {config.student}", folder=job.folder / "baseline", teacher_logits=None)
-            alone = KerasPredictor(_train(config, data, job, terminal)[0], form).logits(data.test.images)
-            results["baseline_test"] = metrics.classification(alone, data.test.labels, data.class_names)
+            alone = KerasPredictor(_train(config, data, job, terminal)[0], form)
+            results["baseline_test"] = scoring.scored(alone.predict(data.test.images), data.test)
         results["exported"] = {
             format: _exported(student, on_test, out / f"student_{format}.tflite", format, data)
             for format in config.formats.split(",")
         }
-        _write_report(out, config, data, results, frame, command)
+        _write_report(out, config, data, results, frame, command, on_test)
     return results
 
 
@@ -314,8 +301,8 @@ def _check_names(config: Config) -> None:
             raise ConfigError(f"formats must be .tflite formats. Received: formats={config.formats!r}.")
 
 
-def _lesson(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor | None, np.ndarray | None]:
-    """The teacher and its logits for training; no teacher where a given store has them, neither where β is 0."""
+def _lesson(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor | None, SoftLabels | None]:
+    """The teacher and its outputs for training; no teacher where a given store has them, neither where β is 0."""
     if config.beta == 0 or (config.beta is None and config.alpha == 1):
         return None, None
     has_store = config.soft_labels and (Path(config.soft_labels) / stores.RECORD).exists()
@@ -326,48 +313,62 @@ def _lesson(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor |
 
 
 def _scores(
-    config: Config, data: Data, on_test: np.ndarray, on_validation: np.ndarray, teacher: Predictor | None
+    config: Config, data: Data, on_test: Prediction, on_validation: Prediction, teacher: Predictor | None
 ) -> dict[str, Any]:
-    """All that metrics.json says of the student, by its logits on both splits, and of the teacher."""
-    names, test, validation = data.class_names, data.test, data.validation
+    """All that metrics.json says of the student, by what it says of both splits, and of the teacher."""
+    test, validation = data.test, data.validation
     results: dict[str, Any] = {
         "teacher": None,
-        "test": metrics.classification(on_test, test.labels, names),
-        "validation": metrics.classification(on_validation, validation.labels, names),
+        "test": scoring.scored(on_test, test),
+        "validation": scoring.scored(on_validation, validation),
     }
     if teacher is not None:
-        teacher_on_test = teacher.logits(test.images)
-        results["test"]["agreement"] = metrics.agreement(on_test, teacher_on_test)
-        results["teacher_test"] = metrics.classification(teacher_on_test, test.labels, names)
-        teacher_on_validation = metrics.classification(teacher.logits(validation.images), validation.labels, names)
+        teacher_on_test = teacher.predict(test.images)
+        if teacher.tells_classes and on_test.logits.shape[1]:
+            results["test"]["agreement"] = metrics.agreement(on_test.logits, teacher_on_test.logits)
+        results["teacher_test"] = scoring.scored(teacher_on_test, test)
+        teacher_on_validation = scoring.scored(teacher.predict(validation.images), validation)
         name = Path(config.teacher or config.default_teacher).stem
-        results["teacher"] = {"name": name, "accuracy": teacher_on_validation["accuracy"]}
+        results["teacher"] = {"name": name, "accuracy": teacher_on_validation.get("accuracy")}
     module, _ = datasets.find(config.data)
     if hasattr(module, "subsets"):
         samples = {"train": data.train, "validation": validation, "test": test}
-        results[data.name] = scoring.subsets(module, samples, {"validation": on_validation, "test": on_test})
+        logits = {"validation": on_validation.logits, "test": on_test.logits}
+        results[data.name] = scoring.subsets(module, samples, logits)
     return results
 
 
-def _exported(student: keras.Model, of_keras: np.ndarray, path: Path, format: str, data: Data) -> dict[str, Any]:
-    """Export, then score the file itself on its runtime and compare it with Keras' logits on the test images."""
-    exporters.export(student, path, format, data.train, class_names=data.class_names)
-    of_file = predictors.load(path).logits(data.test.images)
+def _exported(student: keras.Model, of_keras: Prediction, path: Path, format: str, data: Data) -> dict[str, Any]:
+    """Export, then score the file itself on its runtime and compare it with Keras' outputs on the test images."""
+    class_names = data.class_names if of_keras.logits.shape[1] else None
+    exporters.export(student, path, format, data.train, class_names=class_names)
+    of_file = predictors.load(path).predict(data.test.images)
     return {
         "file": path.name,
         "bytes": path.stat().st_size,
-        "max_logit_difference": float(np.abs(of_file - of_keras).max()),
-        "test": metrics.classification(of_file, data.test.labels, data.class_names),
+        "max_logit_difference": float(np.abs(of_file.columns() - of_keras.columns()).max()),
+        "test": scoring.scored(of_file, data.test),
     }
 
 
 def _write_report(
-    out: Path, config: Config, data: Data, results: dict[str, Any], history: pd.DataFrame, command: str
+    out: Path,
+    config: Config,
+    data: Data,
+    results: dict[str, Any],
+    history: pd.DataFrame,
+    command: str,
+    on_test: Prediction,
 ) -> None:
     """Pictures, model card, and metrics.json last: where it is, the run is complete."""
     test, teacher = results["test"], results["teacher"]
     title = f"{config.student} on {data.name}, {test['n']} test images"
-    pictures.confusion_picture(out / "confusion.png", test["confusion"], data.class_names, title)
+    values = {name: data.test.values[name] for name in test.get("values", ())}
+    labels = data.test.hard_labels if "confusion" in test else None
+    if labels is not None:
+        pictures.confusion_picture(out / "confusion.png", test["confusion"], data.class_names, title)
+    if len(values) == 2:
+        pictures.values_picture(out / "values.png", values, on_test.values, labels, data.class_names, title)
     pictures.curves_picture(out / "curves.png", history, teacher and teacher["accuracy"])
     card = report.model_card(
         results,
@@ -377,6 +378,7 @@ def _write_report(
         versions=run_folder.versions(),
         hardware=hardware.describe(),
         input_shape=data.image_shape,
+        pictures=[name for name in report.PICTURES if (out / name).exists()],
     )
     write_text(out / "README.md", card)
     write_text(out / "metrics.json", json.dumps(results, indent=2) + "\n")

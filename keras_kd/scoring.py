@@ -13,6 +13,7 @@ from keras_kd import bundle, datasets, exporters, images, metrics, models, predi
 from keras_kd.compaction import compact
 from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError
+from keras_kd.predictors import Prediction, Predictor
 from keras_kd.progress import Terminal
 
 
@@ -49,18 +50,33 @@ def evaluate(
     with_subsets = hasattr(module, "subsets") and split == "test"
     wanted = datasets.SPLITS if with_subsets else (split,)
     samples = {part: datasets.load(data, part, skip_bad_rows) for part in wanted}
-    scored = samples[split]
-    predictor = predictors.reordered(predictor, predictor.form.class_names or scored.class_names, scored.class_names)
-    logits = {}
+    of_split = samples[split]
+    predictor = predictors.in_order_of(predictor, predictor.form.class_names, of_split.class_names)
+    predictions = {}
     for part in wanted:
         if part == "train" and with_subsets:
             continue
         with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
-            logits[part] = predictor.logits(samples[part].images)
+            predictions[part] = predictor.predict(samples[part].images)
             advance(len(samples[part]))
-    results = {split: metrics.classification(logits[split], scored.labels, scored.class_names)}
+    results = {split: scored(predictions[split], of_split)}
     if with_subsets:
+        logits = {part: prediction.logits for part, prediction in predictions.items()}
         results[name] = subsets(module, samples, logits)
+    return results
+
+
+def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:
+    """All scores of a model on samples: those of `metrics.classification`, and `values`, `metrics.regression` by name.
+
+    Values that only one of the two has are left out; without classes there is `n` alone beside the values.
+    """
+    results: dict[str, Any] = {"n": len(samples)}
+    if prediction.logits.shape[1]:
+        results = metrics.classification(prediction.logits, samples.labels, samples.class_names)
+    shared = [name for name in samples.values or () if name in prediction.values]
+    if shared:
+        results["values"] = {name: metrics.regression(samples.values[name], prediction.values[name]) for name in shared}
     return results
 
 
@@ -122,9 +138,9 @@ def export(
     if data and made.path.suffix == ".tflite":
         test = datasets.load(data, "test")
         terminal.say(f"Scoring {made.path} on {len(test)} images")
-        file = predictors.LiteRTPredictor(made.path, form)
-        scored = predictors.reordered(file, form.class_names or test.class_names, test.class_names)
-        result["test"] = metrics.classification(scored.logits(test.images), test.labels, test.class_names)
+        file: Predictor = predictors.LiteRTPredictor(made.path, form)
+        file = predictors.in_order_of(file, form.class_names, test.class_names)
+        result["test"] = scored(file.predict(test.images), test)
     return result
 
 

@@ -1,9 +1,10 @@
-"""The store of a teacher's logits: computed once per image and view, then used in every epoch.
+"""The store of a teacher's outputs: computed once per image and view, then used in every epoch.
 
 A store is a folder of two files:
 
-    logits.npy   float16 (images, views, classes), NumPy's own format, mapped into memory when read
-    store.json   what the logits belong to (`key`), the class names, and the largest rounding error
+    logits.npy   float16 (images, views, columns), NumPy's own format, mapped into memory when read;
+                 the columns are the classes' logits, then the continuous values
+    store.json   what the logits belong to (`key`), the names of the columns, and the largest rounding error
 
 Logits, not probabilities, so that T, α and β can change without the teacher. FER2013's 28,709
 training images in two views take 0.8 MB. While a store is filled it is called `*.partial` and
@@ -39,12 +40,19 @@ class Key:
         images: fingerprint of the uint8 images, in order.
         views: names of the views, in order.
         class_names: order of the logits.
+        values: names of the continuous values after them.
     """
 
     teacher: str
     images: str
     views: tuple[str, ...]
     class_names: tuple[str, ...]
+    values: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """Number of logits and values of a view."""
+        return len(self.class_names) + len(self.values)
 
     @property
     def short(self) -> str:
@@ -58,7 +66,7 @@ class SoftLabels:
 
     Attributes:
         key: what the logits belong to.
-        logits: float16 (images, views, classes), memory-mapped.
+        logits: float16 (images, views, columns), memory-mapped.
         rounding_error: largest |float32 logit - stored logit|.
     """
 
@@ -77,7 +85,8 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
 
     Args:
         folder: where `fill` made it.
-        expected: what it must belong to; None for any. A `teacher` of "" is not compared, for use where there is none.
+        expected: what it must belong to; None for any. A `teacher` of "" is not compared, neither are the values then,
+            for use where there is none.
 
     Raises:
         DataError: no store there, damaged, or made for something else; the message says what differs.
@@ -86,7 +95,8 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
     try:
         stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         fields = stored["key"]
-        key = Key(fields["teacher"], fields["images"], tuple(fields["views"]), tuple(fields["class_names"]))
+        names = (tuple(fields[name]) for name in ("views", "class_names", "values"))
+        key = Key(fields["teacher"], fields["images"], *names)
         logits = np.load(folder / "logits.npy", mmap_mode="r", allow_pickle=False)
         error = float(stored["rounding_error"])
     except FileNotFoundError as missing:
@@ -97,10 +107,10 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
         raise DataError(
             f"The soft labels in {folder} are damaged ({damaged}): delete the folder and make them again."
         ) from damaged
-    if logits.dtype != np.float16 or logits.shape[1:] != (len(key.views), len(key.class_names)):
+    if logits.dtype != np.float16 or logits.shape[1:] != (len(key.views), key.columns):
         raise DataError(
             f"{folder / 'logits.npy'} holds {logits.dtype} {logits.shape}, expected float16 "
-            f"(images, {len(key.views)}, {len(key.class_names)}): delete the folder and make them again."
+            f"(images, {len(key.views)}, {key.columns}): delete the folder and make them again."
         )
     if expected is not None:
         _refuse_differences(folder, key, expected)
@@ -111,7 +121,7 @@ def _refuse_differences(folder: Path, key: Key, expected: Key) -> None:
     differences = [
         f"{name} ({_short(stored)} in the store, {_short(wanted)} here)"
         for name, stored in asdict(key).items()
-        if (wanted := asdict(expected)[name]) != stored and not (name == "teacher" and not wanted)
+        if (wanted := asdict(expected)[name]) != stored and (expected.teacher or name not in ("teacher", "values"))
     ]
     if differences:
         raise DataError(
@@ -131,18 +141,19 @@ def fill(
     key: Key,
     images: np.ndarray,
     views: Views,
-    teacher_logits: Callable[[np.ndarray], np.ndarray],
+    teacher: Callable[[np.ndarray], np.ndarray],
     advance: Callable[[int], None] = lambda count: None,
     chunk: int = CHUNK,
 ) -> SoftLabels:
-    """Compute and store the teacher's logits of every view of every image; goes on where a killed pass stopped.
+    """Compute and store the teacher's outputs for every view of every image; goes on where a killed pass stopped.
 
     Args:
         folder: of the store; a finished store of the same key is opened as it is.
         key: what the logits belong to.
         images: uint8 (N, H, W, C), may be memory-mapped.
         views: the views to store.
-        teacher_logits: uint8 (n, H, W, C) -> float32 (n, classes) in the order of `key.class_names`.
+        teacher: uint8 (n, H, W, C) -> float32 (n, columns), the logits in the order of `key.class_names`, then the
+            values in that of `key.values`.
         advance: called with the number of views done, for a progress bar.
         chunk: views computed and remembered at a time.
 
@@ -156,7 +167,7 @@ def fill(
         return open_store(folder, key)
     with refusals(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    shape = (len(images), len(views), len(key.class_names))
+    shape = (len(images), len(views), key.columns)
     partial, progress = folder / "logits.npy.partial", folder / "progress.json"
     state = _progress(progress, key, chunk)
     logits = _reopened(partial, shape) if state["done"] else None
@@ -176,7 +187,7 @@ def fill(
         while pending:
             start, pixels = pending.pop().result()
             pending = [pool.submit(shown, following) for following in [next(starts, None)] if following is not None]
-            exact = _checked(teacher_logits(pixels), len(pixels), shape[2])
+            exact = _checked(teacher(pixels), len(pixels), shape[2])
             flat[start : start + len(pixels)] = exact
             error = float(np.abs(flat[start : start + len(pixels)].astype(np.float32) - exact).max())
             logits.flush()
@@ -232,9 +243,9 @@ def _progress(path: Path, key: Key, chunk: int) -> dict:
     return state if same else fresh
 
 
-def _checked(logits: np.ndarray, rows: int, classes: int) -> np.ndarray:
-    if logits.shape != (rows, classes):
-        raise DataError(f"The teacher gave logits of shape {logits.shape}: expected {(rows, classes)}.")
+def _checked(logits: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    if logits.shape != (rows, columns):
+        raise DataError(f"The teacher gave logits of shape {logits.shape}: expected {(rows, columns)}.")
     if not np.isfinite(logits).all() or np.abs(logits).max() > LARGEST_FLOAT16:
         raise DataError(
             f"The teacher gave logits that are not finite or beyond {LARGEST_FLOAT16:g}: "
@@ -247,7 +258,7 @@ def verify(
     store: SoftLabels,
     images: np.ndarray,
     views: Views,
-    teacher_logits: Callable[[np.ndarray], np.ndarray],
+    teacher: Callable[[np.ndarray], np.ndarray],
     count: int,
     seed: int = 0,
     tolerance: float = 0.05,
@@ -264,9 +275,7 @@ def verify(
     positions = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
     rows, numbers = positions // len(views), positions % len(views)
     stored = store.logits[rows, numbers].astype(np.float32)
-    difference = float(
-        np.abs(teacher_logits(views.show(images, rows, numbers)) - stored).max() / max(stored.std(), 1e-6)
-    )
+    difference = float(np.abs(teacher(views.show(images, rows, numbers)) - stored).max() / max(stored.std(), 1e-6))
     if not difference <= tolerance:
         raise DataError(
             f"The soft labels differ from the teacher by {difference:.3g} of their spread on {len(positions)} random "

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd.concordance import Concordance
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
 from keras_kd.files import written_whole
@@ -23,6 +24,7 @@ WARM_UP_SHARE = 0.05
 PLATEAU_EPOCHS = 5
 SMALLEST_RATE = 1e-6
 SAVE_SECONDS = 60.0
+SCORE = "val_score"  # the mean over the heads of accuracy or concordance on the validation images
 # What Keras' callbacks remember between epochs, by attribute.
 REMEMBERED = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")
 
@@ -62,7 +64,7 @@ def optimizer(
 
 
 def callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:
-    """What reacts to the validation accuracy: x0.1 after 5 epochs without a better one, a stop after `patience`.
+    """What reacts to the validation score: x0.1 after 5 epochs without a better one, a stop after `patience`.
 
     Args:
         schedule: "plateau", or "cosine" which reacts to nothing.
@@ -71,13 +73,27 @@ def callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:
     chosen: list[keras.callbacks.Callback] = []
     if schedule == "plateau":
         chosen.append(
-            keras.callbacks.ReduceLROnPlateau(
-                "val_accuracy", 0.1, PLATEAU_EPOCHS, mode="max", min_delta=0, min_lr=SMALLEST_RATE
-            )
+            keras.callbacks.ReduceLROnPlateau(SCORE, 0.1, PLATEAU_EPOCHS, mode="max", min_delta=0, min_lr=SMALLEST_RATE)
         )
     if patience:
-        chosen.append(keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=patience))
+        chosen.append(keras.callbacks.EarlyStopping(SCORE, mode="max", patience=patience))
     return chosen
+
+
+def metrics(heads: dict[str, int | None] | None) -> Any:
+    """What `Distiller.compile` takes as metrics: accuracy of classes, concordance ("ccc") of values.
+
+    Args:
+        heads: by name the number of classes, or None for a value; None for one head of classes.
+    """
+    if heads is None:
+        return ["accuracy"]
+    return {name: [Concordance() if classes is None else "accuracy"] for name, classes in heads.items()}
+
+
+def validation_scores(logs: dict[str, float]) -> dict[str, float]:
+    """Those of an epoch's logs that say how good the student is on the validation images."""
+    return {name: logs[name] for name in logs if name.startswith("val_") and name.endswith(("accuracy", "ccc"))}
 
 
 @dataclass(frozen=True)
@@ -86,19 +102,19 @@ class Feed:
 
     Args:
         images: uint8 (N, H, W, C).
-        labels: int (N,) or float (N, classes).
+        labels: int (N,) or float (N, classes), or a dict of such and of values, float (N,), by head.
         views: how images are shown; every epoch shows one view of each, drawn at random.
         batch_size: images a step; a remainder smaller than that sits the epoch out.
         seed: of the order and the choice of views.
-        teacher_logits: float16 (N, views, classes), or None without a teacher.
+        teacher_logits: float16 (N, views, classes), or a dict of such by head, or None without a teacher.
     """
 
     images: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | dict[str, np.ndarray]
     views: Views
     batch_size: int
     seed: int
-    teacher_logits: np.ndarray | None = None
+    teacher_logits: np.ndarray | dict[str, np.ndarray] | None = None
 
     @property
     def steps(self) -> int:
@@ -118,10 +134,11 @@ class Feed:
 
     def _batch(self, rows: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, Any]:
         pixels = self.views.show(self.images, rows, views)
-        labels = self.labels[rows]
+        labels = keras.tree.map_structure(lambda column: column[rows], self.labels)
         if self.teacher_logits is None:
             return pixels, labels
-        return pixels, {"label": labels, "teacher": self.teacher_logits[rows, views].astype(np.float32)}
+        logits = keras.tree.map_structure(lambda column: column[rows, views].astype(np.float32), self.teacher_logits)
+        return pixels, {"label": labels, "teacher": logits}
 
 
 @dataclass
@@ -148,7 +165,7 @@ class _State(keras.callbacks.Callback):
         self._saved = time.monotonic()
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self.model.student.variables, *self.model.optimizer.variables]
+        return [*self.model.variables, *self.model.optimizer.variables]
 
     def load(self, distiller: Distiller) -> None:
         """Take up the state in the file, if there is one."""
@@ -217,6 +234,13 @@ class _State(keras.callbacks.Callback):
         self._saved = time.monotonic()
 
 
+class _Score(keras.callbacks.Callback):
+    """Adds the one number that the other callbacks watch."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs[SCORE] = float(np.mean(list(validation_scores(logs).values())))
+
+
 class _Epochs(keras.callbacks.Callback):
     """Keeps the history and the best weights, stops at NaN, and tells how it goes."""
 
@@ -248,9 +272,12 @@ class _Epochs(keras.callbacks.Callback):
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         row |= {"learning_rate": rate, "seconds": seconds}
+        score = row.pop(SCORE)
+        if len(validation_scores(row)) > 1:
+            row[SCORE] = score
         self.state.history.append(row)
-        if row["val_accuracy"] > self.state.best:
-            self.state.best = row["val_accuracy"]
+        if score > self.state.best:
+            self.state.best = score
             save_weights(self.model.student, self.best_path)
         self.report(row)
 
@@ -271,7 +298,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
 def fit(
     distiller: Distiller,
     feed: Feed,
-    validation: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, Any],
     epochs: int,
     folder: Path,
     callbacks: list[keras.callbacks.Callback] | None = None,
@@ -280,12 +307,13 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train a compiled Distiller, or go on with a training that was stopped in `folder`.
 
-    The student ends with the weights of the epoch whose validation accuracy was best.
+    The student ends with the weights of the epoch whose validation score was best: the accuracy, or the mean over the
+    heads of accuracy and concordance.
 
     Args:
-        distiller: compiled with the metric "accuracy".
+        distiller: compiled with `metrics` of its heads.
         feed: training batches.
-        validation: uint8 (M, H, W, C) and labels, scored after every epoch.
+        validation: uint8 (M, H, W, C) and labels as `feed` has them, scored after every epoch.
         epochs: to train in all, those of earlier attempts included.
         folder: for `state.npz` and `best.npz`; empty for a new training.
         callbacks: Keras' plateau or early-stopping callbacks; what they remember is saved too.
@@ -293,21 +321,22 @@ def fit(
         advance: called with the number of images after every step, for a progress bar.
 
     Returns:
-        One row an epoch: epoch, loss, hard_loss, soft_loss, accuracy, val_loss, val_accuracy, learning_rate, seconds.
+        One row an epoch: epoch, loss, hard_loss, soft_loss, accuracy, val_loss, val_accuracy, learning_rate, seconds;
+        of several heads NAME_accuracy or NAME_ccc, val_NAME_accuracy or val_NAME_ccc, and val_score.
 
     Raises:
         TrainingError: the loss is NaN, or the state in `folder` is damaged or of another model.
     """
     others = list(callbacks or [])
     state = _State(folder / "state.npz", others, feed.steps)
-    distiller.optimizer.build(distiller.student.trainable_variables)
+    distiller.optimizer.build(distiller.trainable_variables)
     state.load(distiller)
     advance((state.epoch * feed.steps + state.step) * feed.batch_size)
-    run = [*others, _Epochs(state, folder / "best.npz", report, advance, feed.batch_size), state]
+    run = [_Score(), *others, _Epochs(state, folder / "best.npz", report, advance, feed.batch_size), state]
     state.first_step = state.step
     if state.step and state.epoch < epochs:
         # Keras builds its metrics when they first see numbers, and their sums so far need a place.
-        distiller.test_on_batch(*(part[:1] for part in validation))
+        distiller.test_on_batch(*keras.tree.map_structure(lambda part: part[:1], validation))
         _fit(distiller, feed, validation, state.epoch + 1, run, state, feed.steps - state.step)
     if state.epoch < epochs and not state.finished:
         _fit(distiller, feed, validation, epochs, run, state, feed.steps)
@@ -318,7 +347,7 @@ def fit(
 def _fit(
     distiller: Distiller,
     feed: Feed,
-    validation: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, Any],
     epochs: int,
     callbacks: list[keras.callbacks.Callback],
     state: _State,

@@ -35,7 +35,17 @@ def test_every_default_and_every_recipe_passes_its_own_check():
         for name, value in config.RECIPES[recipe].items():
             assert getattr(effective, name) == value
         # What stays None is left to the data or to files, or follows from another option.
-        left = {"beta", "soft_labels", "teacher", "teacher_input", "teacher_range", "teacher_output", "teacher_classes"}
+        left = {
+            "beta",
+            "heads",
+            "image_size",
+            "soft_labels",
+            "teacher",
+            "teacher_input",
+            "teacher_range",
+            "teacher_output",
+            "teacher_classes",
+        }
         assert {name for name in config.fields() if getattr(effective, name) is None} == left
 
 

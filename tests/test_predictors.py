@@ -124,10 +124,10 @@ def test_other_classes_are_refused_by_name():
 
 
 def test_a_size_must_be_known():
-    model = keras.Sequential([keras.Input((None, None, 1)), layers.GlobalAveragePooling2D()])
+    model = keras.Sequential([keras.Input((None, None, 3)), layers.GlobalAveragePooling2D()])
     with pytest.raises(ModelError, match="images of any size: say which one, as --teacher-input"):
         KerasPredictor(model, Form())
-    assert KerasPredictor(model, Form(input_shape=(8, 8, 1))).logits(PIXELS).shape == (5, 1)
+    assert KerasPredictor(model, Form(input_shape=(8, 8, 3))).logits(PIXELS).shape == (5, 3)
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 1), (48, 48, 3)])
@@ -136,13 +136,13 @@ def test_a_size_that_the_model_does_not_take_is_refused(shape):
         KerasPredictor(_network(), Form(input_shape=shape))
 
 
-def test_models_that_take_no_image_or_give_two_outputs_are_refused():
+def test_models_that_take_no_image_or_tell_two_sets_of_classes_are_refused():
     flat = keras.Sequential([keras.Input((64,)), layers.Dense(3)])
     with pytest.raises(ModelError, match=r"takes inputs of shape \(64,\)"):
         KerasPredictor(flat, Form(input_shape=(8, 8, 1)))
     image = keras.Input((8, 8, 1))
-    two = keras.Model(image, [layers.Flatten()(image), layers.GlobalAveragePooling2D()(image)])
-    with pytest.raises(ModelError, match="has 2 outputs: expected one"):
+    two = keras.Model(image, {name: layers.Flatten(name=name)(image) for name in ("who", "what")})
+    with pytest.raises(ModelError, match=r"has 2 outputs of classes \(who, what\): expected one at most"):
         KerasPredictor(two, Form(input_shape=(8, 8, 1)))
 
 

@@ -116,7 +116,7 @@ def test_the_card_says_how_it_was_made_and_what_it_is_for() -> None:
         "<h1>Student B, distilled from resemotenet</h1>",
         "63.00 to 67.00 %",
         "agree on 81.25 %",
-        "at most 1.2e-05 in any logit",
+        "at most 1.2e-05 in any output",
         "in 1 h 2 min on 2 cores with keras 3.15.1",
         "temperature 3.0, alpha 0.15, epochs 30, seed 0",
         '<pre><code class="language-sh">kerakd distill --student B --data fer2013.csv\n</code></pre>',

@@ -148,8 +148,8 @@ def test_clipping_bounds_the_gradients_together():
 
 def test_callbacks_follow_the_recipe():
     plateau, stop = training.callbacks("plateau", 15)
-    assert (plateau.monitor, plateau.factor, plateau.patience, plateau.mode) == ("val_accuracy", 0.1, 5, "max")
-    assert (stop.monitor, stop.patience, stop.mode) == ("val_accuracy", 15, "max")
+    assert (plateau.monitor, plateau.factor, plateau.patience, plateau.mode) == ("val_score", 0.1, 5, "max")
+    assert (stop.monitor, stop.patience, stop.mode) == ("val_score", 15, "max")
     assert training.callbacks("cosine", 0) == []
 
 

@@ -3,7 +3,8 @@
 A data set's module has
 
     matches(path) -> bool                       whether the file or folder looks like this data set
-    load(path, split, skip_bad_rows) -> Samples
+    SIZE                                        height and width of the images, where none is asked for
+    load(path, split, skip_bad_rows, size) -> Samples
     COUNTS (optional)                           published images per split and class, checked by `inspect`;
                                                 without "validation" those of "train" include what is held out of it
     subsets(train, validation, test) (optional) named test sets that the field reports, as masks
@@ -15,7 +16,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -35,9 +36,11 @@ class Samples:
         images: uint8 (N, H, W, C), C 1 (gray) or 3 (RGB).
         labels: int64 (N,) class numbers, or float32 (N, classes) shares of votes that sum to 1.
         class_names: the name of each class number.
-        values: continuous targets by name, each float32 (N,), e.g. valence and arousal in -1..1; None without any.
+        values: continuous targets by name, each float32 (N,), e.g. valence and arousal in -1..1, NaN where unknown;
+            None without any.
         skipped: one line for every row left out by `skip_bad_rows`.
         sizes: int64 (N, 2), height and width on disk before resizing; None where drawn.
+        label_name: what the classes are of, the name of their head where a model has several.
     """
 
     images: np.ndarray
@@ -46,6 +49,7 @@ class Samples:
     values: dict[str, np.ndarray] | None = None
     skipped: tuple[str, ...] = ()
     sizes: np.ndarray | None = None
+    label_name: str = "label"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,7 +63,8 @@ class Samples:
         """The samples of some rows, in their order."""
         values = self.values and {name: column[rows] for name, column in self.values.items()}
         sizes = self.sizes if self.sizes is None else self.sizes[rows]
-        return Samples(self.images[rows], self.labels[rows], self.class_names, values, sizes=sizes)
+        images, labels = self.images[rows], self.labels[rows]
+        return replace(self, images=images, labels=labels, values=values, skipped=(), sizes=sizes)
 
 
 def names() -> list[str]:
@@ -105,14 +110,15 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
 
 
 @_told_to_the_user()
-def load(path_or_name: str | Path, split: str, skip_bad_rows: bool = False) -> Samples:
-    """Load one split ("train", "validation" or "test") of a data set as 64x64 images.
+def load(path_or_name: str | Path, split: str, skip_bad_rows: bool = False, size: int | None = None) -> Samples:
+    """Load one split ("train", "validation" or "test") of a data set as square images.
 
     Args:
         path_or_name: a file or folder whose form is recognised, the name of a data set that needs
             none (`faces`), or `name:path` to choose the form.
         split: one of SPLITS.
         skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of stopping.
+        size: height and width of the images in pixels; None for the data set's own, mostly 64.
 
     Raises:
         DataError: the data is missing, unrecognised or broken; the message names file and row.
@@ -120,4 +126,4 @@ def load(path_or_name: str | Path, split: str, skip_bad_rows: bool = False) -> S
     if split not in SPLITS:
         raise DataError(f"Unknown split {split!r}: expected one of {', '.join(SPLITS)}.")
     module, path = find(path_or_name)
-    return module.load(path, split, skip_bad_rows)
+    return module.load(path, split, skip_bad_rows, size or module.SIZE)

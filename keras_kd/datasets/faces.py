@@ -15,12 +15,13 @@ origin, and every further action unit moves the point: lowered brows to the left
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from keras_kd import cartoon, drawing
-from keras_kd.datasets import Samples
+from keras_kd import cartoon, drawing, images
+from keras_kd.datasets import SIZE, Samples
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 IMAGES = {"train": 2800, "validation": 700, "test": 700}
@@ -62,14 +63,15 @@ def matches(path: Path) -> bool:
     return False
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
-    """Draw one split; `path` and `skip_bad_rows` have no effect.
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Draw one split at 64x64 and resize it; `path` and `skip_bad_rows` have no effect.
 
     Returns:
-        Samples with uint8 (N, 64, 64, 3) RGB images, equally many of each class, `values` valence and arousal in -1..1;
-        N is IMAGES[split]. No person is in two splits.
+        Samples with uint8 (N, size, size, 3) RGB images, equally many of each class, `values` valence and arousal in
+        -1..1; N is IMAGES[split]. No person is in two splits.
     """
-    return generate(IMAGES[split], SEEDS[split])
+    drawn = generate(IMAGES[split], SEEDS[split])
+    return replace(drawn, images=images.resize(drawn.images, size, size))
 
 
 def generate(count: int, seed: int) -> Samples:
@@ -79,7 +81,8 @@ def generate(count: int, seed: int) -> Samples:
     units = expressions(labels, generator)
     people = drawing.sample(generator, count, cartoon.PERSON)
     scenes = drawing.sample(generator, count, drawing.SCENE)
-    return Samples(cartoon.draw(people, units, scenes, generator), labels, CLASS_NAMES, affect(units))
+    drawn = cartoon.draw(people, units, scenes, generator)
+    return Samples(drawn, labels, CLASS_NAMES, affect(units), label_name="expression")
 
 
 def film(units: np.ndarray, seed: int) -> np.ndarray:

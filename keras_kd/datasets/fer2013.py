@@ -37,8 +37,8 @@ def matches(path: Path) -> bool:
     return _fer2013_csv.matches(path) or any(_usage(file) for file in _files(path))
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
-    """Load one split as uint8 (N, 64, 64, 1), resized from 48x48.
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Load one split as uint8 (N, size, size, 1), resized from 48x48.
 
     Raises:
         DataError: the data is missing or broken; the message names the file and the row.
@@ -48,10 +48,10 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
             "fer2013 needs a path: give fer2013:PATH, the csv file or the folder that holds train and test."
         )
     if path.is_dir():
-        return _load_folders(path, split, skip_bad_rows)
+        return _load_folders(path, split, skip_bad_rows, size)
     table = _fer2013_csv.read(path, split, skip_bad_rows)
     sizes = np.full((len(table.labels), 2), _fer2013_csv.SIDE)
-    return Samples(images.resize(table.images, SIZE, SIZE), table.labels, CLASS_NAMES, None, table.skipped, sizes)
+    return Samples(images.resize(table.images, size, size), table.labels, CLASS_NAMES, None, table.skipped, sizes)
 
 
 def subsets(train: Samples, validation: Samples, test: Samples) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -72,7 +72,7 @@ def _usage(file: Path) -> str | None:
     return USAGES.get(file.name.partition("_")[0])
 
 
-def _load_folders(path: Path, split: str, skip_bad_rows: bool) -> Samples:
+def _load_folders(path: Path, split: str, skip_bad_rows: bool, size: int) -> Samples:
     files = _files(path)
     for file in files:
         if canonical(file.parent.name) not in CLASS_NAMES:
@@ -88,7 +88,7 @@ def _load_folders(path: Path, split: str, skip_bad_rows: bool) -> Samples:
     own = [file for file in named if _usage(file) == split]
     if not own:
         raise DataError(f"{path} has no files of the {split} split: give the complete train and test folders.")
-    pictures = _image_files.read(own, (SIZE, SIZE, 1), skip_bad_rows)
+    pictures = _image_files.read(own, (size, size, 1), skip_bad_rows)
     labels = np.array([CLASS_NAMES.index(canonical(file.parent.name)) for file in own], np.int64)
     # A file of no split is listed once, with train.
     lost = tuple(f"{file} does not tell its split" for file in unnamed) if split == "train" else ()

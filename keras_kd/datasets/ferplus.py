@@ -29,8 +29,8 @@ def matches(path: Path) -> bool:
     return bool(_votes_files(path))
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
-    """Load one split as uint8 (N, 64, 64, 1) with labels float32 (N, 8).
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Load one split as uint8 (N, size, size, 1) with labels float32 (N, 8).
 
     Raises:
         DataError: a file is missing or broken, or the two files do not belong together.
@@ -48,7 +48,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
         raise DataError(f"{votes_file} has no votes for an emotion in the {split} split: give the complete file.")
     shares = (emotions[kept] / emotions[kept].sum(axis=1, keepdims=True)).astype(np.float32)
     sizes = np.full((len(shares), 2), _fer2013_csv.SIDE)
-    resized = images.resize(table.images[kept], SIZE, SIZE)
+    resized = images.resize(table.images[kept], size, size)
     return Samples(resized, shares, CLASS_NAMES, None, table.skipped + skipped, sizes)
 
 

@@ -36,8 +36,8 @@ def matches(path: Path) -> bool:
     return any(map(_image_files.image_files, _image_files.class_folders(train).values()))
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
-    """Load one split as uint8 (N, 64, 64, 1 or 3).
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Load one split as uint8 (N, size, size, 1 or 3).
 
     Raises:
         DataError: a class is empty, the splits have different classes, or a file is no image; the message names it.
@@ -49,7 +49,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
     listings = {name: _listing(folder, names, skip_bad_rows) for name, folder in folders.items()}
     channels = 1 if _image_files.all_gray(file for listing in listings.values() for file in listing.files) else 3
     own = _with_held_out(listings, names)[split]
-    pictures = _image_files.read(own.files, (SIZE, SIZE, channels), skip_bad_rows)
+    pictures = _image_files.read(own.files, (size, size, channels), skip_bad_rows)
     labels = own.labels[pictures.kept]
     return Samples(pictures.images, labels, names, None, own.problems + pictures.skipped, pictures.sizes)
 

@@ -42,8 +42,8 @@ def matches(path: Path) -> bool:
     )
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
-    """Load one split as uint8 (N, 64, 64, 3).
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Load one split as uint8 (N, size, size, 3).
 
     Raises:
         DataError: the list or an image is missing or broken; the message names the file and the line.
@@ -57,7 +57,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False) -> Samples:
     if half == "train":
         rows = _splitting.stratified(labels, CLASS_NAMES, SHARES)[split]
         files, labels = [files[row] for row in rows], labels[rows]
-    pictures = _image_files.read(files, (SIZE, SIZE, 3), skip_bad_rows)
+    pictures = _image_files.read(files, (size, size, 3), skip_bad_rows)
     # A row that can't be read is listed once: with the train split, not with what is held out of it.
     skipped = (tuple(problems) if split == half else ()) + pictures.skipped
     return Samples(pictures.images, labels[pictures.kept], CLASS_NAMES, None, skipped, pictures.sizes)

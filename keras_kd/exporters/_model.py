@@ -93,19 +93,3 @@ def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
         elif layer.weights:
             faster.get_layer(layer.name).set_weights(layer.get_weights())
     return faster
-
-
-def output_names(model: keras.Model) -> list[str]:
-    """Return `logits` (or `probabilities`, after a softmax) for one output, else the names of the heads."""
-    if isinstance(model.output, dict):
-        return list(model.output)
-    if len(model.outputs) > 1:
-        return list(model.output_names)
-    return ["probabilities" if ends_in_softmax(model) else "logits"]
-
-
-def ends_in_softmax(model: keras.Model) -> bool:
-    """Whether the model's first output is a softmax already."""
-    layer = model.outputs[0]._keras_history.operation
-    activation = getattr(layer, "activation", None)
-    return isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax

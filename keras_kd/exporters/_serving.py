@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_kd.exporters import _front_end, _model
+from keras_kd import heads
+from keras_kd.exporters import _front_end
 from keras_kd.quiet import native_output_hidden
 
 
@@ -35,8 +36,8 @@ class Serving:
         self.app = io == "app"
         self.input_shape = tuple(app_input) if self.app else tuple(model.inputs[0].shape[1:])
         self.input_dtype = tf.uint8 if self.app else tf.float32
-        names = _model.output_names(model)
-        self.output_names = ["probabilities"] if self.app and len(names) == 1 else names
+        names = heads.names(model)
+        self.output_names = [self._probabilities(name) for name in names] if self.app else names
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Compute the outputs by name, for one or more images of `input_shape`."""
@@ -44,10 +45,16 @@ class Serving:
             return outputs_by_name(self.model, image)
         return self.probabilities(outputs_by_name(self.model, _front_end.pixels(image, self.model.inputs[0].shape[1:])))
 
+    def _probabilities(self, name: str) -> str:
+        widths = heads.widths(self.model)
+        if len(widths) == 1:
+            return "probabilities"
+        return name if widths[name] == 1 else f"{name}_probabilities"
+
     def probabilities(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Turn logits into probabilities; outputs of one value, e.g. valence, stay as they are."""
         results = list(outputs.values())
-        if not _model.ends_in_softmax(self.model):
+        if not heads.ends_in_softmax(self.model):
             results = [tf.nn.softmax(values) if values.shape[-1] > 1 else values for values in results]
         return dict(zip(self.output_names, results, strict=True))
 
@@ -66,7 +73,4 @@ class Serving:
 
 def outputs_by_name(model: keras.Model, image: tf.Tensor) -> dict[str, tf.Tensor]:
     """Compute a model's outputs in inference mode, by name."""
-    outputs = model(image, training=False)
-    if isinstance(outputs, dict):
-        return outputs
-    return dict(zip(_model.output_names(model), keras.tree.flatten(outputs), strict=True))
+    return heads.by_name(model, model(image, training=False))

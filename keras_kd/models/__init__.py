@@ -5,6 +5,7 @@ An architecture's module has
     NAMES                                                 the names it builds
     INPUT_SHAPE                                           the published one
     build(name, heads, input_shape, dropout, seed)        -> keras.Model; for `heads` see _parts.Heads
+    VALUES (optional)                                     names of the continuous values that it is published with
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def _modules() -> dict[str, ModuleType]:
 def names() -> list[str]:
     """Return the names of all architectures, sorted."""
     return sorted(_modules())
+
+
+def values(name: str) -> tuple[str, ...]:
+    """Return the names of the continuous values that an architecture is published with, e.g. valence and arousal."""
+    return getattr(_modules()[name], "VALUES", ())
 
 
 def build(

@@ -15,6 +15,7 @@ from keras_kd.models._parts import Heads, Seeds, conv, dense, norm, outputs, rgb
 
 NAMES = ("emonet",)
 INPUT_SHAPE = (256, 256, 3)
+VALUES = ("valence", "arousal")
 
 LANDMARKS = 68
 WIDTH = 256

@@ -1,0 +1,37 @@
+"""A model's outputs by name: its heads, each with logits of classes or one continuous value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def names(model: keras.Model) -> list[str]:
+    """Return `logits` (or `probabilities`, after a softmax) for one output, else the names of the heads."""
+    if len(model.outputs) > 1:
+        return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
+    if not isinstance(model, keras.Sequential) and isinstance(model.output, dict):
+        return list(model.output)
+    return ["probabilities" if ends_in_softmax(model) else "logits"]
+
+
+def by_name(model: keras.Model, outputs: Any) -> dict[str, Any]:
+    """Return what the model gave, arrays or tensors, by the names of its heads."""
+    if isinstance(outputs, dict):
+        return outputs
+    return dict(zip(names(model), keras.tree.flatten(outputs), strict=True))
+
+
+def widths(model: keras.Model) -> dict[str, int]:
+    """Return each head's number of columns: that of its classes, or 1 for a continuous value."""
+    # A Sequential model that was only built has outputs, but no `output`.
+    structure = model.outputs if isinstance(model, keras.Sequential) else model.output
+    return {name: int(output.shape[-1]) for name, output in by_name(model, structure).items()}
+
+
+def ends_in_softmax(model: keras.Model) -> bool:
+    """Whether the model's first output is a softmax already."""
+    layer = model.outputs[0]._keras_history.operation
+    activation = getattr(layer, "activation", None)
+    return isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax
