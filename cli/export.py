@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,10 +13,15 @@ from keras_kd.progress import Terminal
 
 from . import engine, options, output
 
+# Of Config, for the format qat; what isn't given is as FineTuning has it.
+_OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_size", "seed")
+
 
 @click.command("export")
 @click.argument("model", metavar="MODEL")
-@click.option("--format", "format", metavar="NAME", default="dynamic", show_default=True, help="One of those below.")
+@click.option("--format", "format", metavar="NAME", help="One of those above.  [default: dynamic]")
+@click.option("--tune", is_flag=True, help="Write the smallest of float32, float16, dynamic, int8 within --max-drop.")
+@click.option("--max-drop", type=float, metavar="SHARE", help="Of accuracy on validation images.  [default: 0.01]")
 @click.option("--out", metavar="PATH", help="Where to write; beside MODEL and named after it if not given.")
 @click.option("--data", metavar="DATA", help="Data set: its training images calibrate, its test images score the file.")
 @click.option(
@@ -31,12 +38,18 @@ from . import engine, options, output
     show_default=True,
     help="Image of --io app and bundles.",
 )
-@click.option("--bundle", is_flag=True, help="Write a folder for apps: model.tflite, labels, worked example.")
+@click.option("--bundle", is_flag=True, help="Write a folder for apps: model.tflite, labels, card, worked example.")
 @click.option("--example", metavar="IMAGE", help="Of the bundle's worked example; a drawn face if not given.")
+@click.option("--prune", type=float, metavar="SHARE", help="qat: set this share of the weights to zero, e.g. 0.75.")
+@click.option("--cluster", type=int, metavar="N", help="qat: leave each layer so many different weights, e.g. 16.")
+@click.option("--learning-rate", type=float, metavar="NUMBER", help="qat: Adam's first.  [default: 0.0001]")
+@options.from_config(*_OF_CONFIG)
 @options.as_json
 def command(
     model: str,
-    format: str,
+    format: str | None,
+    tune: bool,
+    max_drop: float | None,
     out: str | None,
     data: str | None,
     io: str,
@@ -44,6 +57,7 @@ def command(
     bundle: bool,
     example: str | None,
     as_json: bool,
+    **fine_tuning: Any,
 ) -> None:
     """Convert MODEL, a .keras or .h5 file, compare the file with Keras on its own runtime, and score it.
 
@@ -53,6 +67,7 @@ def command(
       float16      .tflite, half the size
       dynamic      .tflite, int8 weights; needs no data
       int8         .tflite, int8 weights and activations; needs --data
+      qat          as int8, after training on with int8's rounding; needs --data, and better --soft-labels
       saved_model  TensorFlow's folder
       onnx         needs the extra onnx
       pytorch      a state dict with the published keys; needs the extra torch
@@ -61,15 +76,53 @@ def command(
     Examples:
       kerakd export student.keras --format int8 --data fer2013.csv
       kerakd export student.keras --format int8 --data faces --bundle --out exports/mine
+      kerakd export student.keras --tune --max-drop 0.005 --data fer2013.csv
+      kerakd export student.keras --format qat --data fer2013.csv --soft-labels store --prune 0.75 --cluster 16
     """
+    given = {name: value for name, value in fine_tuning.items() if value is not None}
+    _refuse_strays(format, tune, max_drop, given)
     shape = configuration.numbers("app-input", app_input, "x", 3, int)
-    scoring = engine.load("scoring")
-    target = Path(out) if out else None
-    result = scoring.export(model, format, target, data, io, shape, bundle, example, Terminal())
+    configuration.merged(None, options.given(given))  # checks the values
+    conversion = engine.load("conversion")
+    how: dict[str, Any] = {"format": conversion.TUNED if tune else format, "max_drop": max_drop}
+    how = {name: value for name, value in how.items() if value is not None}
+    soft_labels = given.pop("soft_labels", None)
+    wanted = conversion.Wanted(
+        **how, data=data, io=io, app_input=shape, as_bundle=bundle, example=example, soft_labels=soft_labels,
+        fine_tuning=conversion.FineTuning(**given),
+    )  # fmt: skip
+    result = conversion.export(model, wanted, Path(out) if out else None, Terminal())
     if as_json:
         output.show_json(result)
-        return
-    rows = [("file", "kB", "difference from Keras", "accuracy %")]
+    else:
+        _show(result)
+
+
+def _refuse_strays(format: str | None, tune: bool, max_drop: float | None, fine_tuning: Mapping[str, Any]) -> None:
+    """Refuse options that the way chosen would leave unused."""
+    if tune and format:
+        raise click.UsageError("--tune chooses the format itself: leave out --format.")
+    if max_drop is not None and not tune:
+        raise click.UsageError("--max-drop belongs to --tune: add it, or leave --max-drop out.")
+    if fine_tuning and format != "qat":
+        raise click.UsageError(f"{_flags(fine_tuning)}: only with --format qat, which trains.")
+    of_teacher = [name for name in ("temperature", "alpha", "beta") if name in fine_tuning]
+    if of_teacher and "soft_labels" not in fine_tuning:
+        raise click.UsageError(f"{_flags(of_teacher)}: only with --soft-labels, the teacher's part of the loss.")
+
+
+def _flags(names: Mapping[str, Any] | list[str]) -> str:
+    return ", ".join(options.flag(name) for name in names)
+
+
+def _show(result: Mapping[str, Any]) -> None:
+    if "tried" in result:
+        rows = [("tried", "kB", "validation accuracy %")]
+        for attempt in result["tried"]:
+            size = "–" if attempt["bytes"] is None else f"{attempt['bytes'] / 1000:,.0f}"
+            rows.append((attempt["format"], size, attempt["failure"] or f"{100 * attempt['accuracy']:.2f}"))
+        output.show_table(rows)
     accuracy = f"{100 * result['test']['accuracy']:.2f}" if "test" in result else ""
-    rows.append((result["file"], f"{result['bytes'] / 1000:,.0f}", f"{result['max_difference']:.2g}", accuracy))
-    output.show_table(rows)
+    size, difference = f"{result['bytes'] / 1000:,.0f}", f"{result['max_difference']:.2g}"
+    row = (result["file"], result["format"], size, difference, accuracy)
+    output.show_table([("file", "format", "kB", "difference from Keras", "accuracy %"), row])

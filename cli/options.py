@@ -23,14 +23,19 @@ def from_config(*names: str) -> Callable:
 
 def _option(name: str) -> Callable:
     spec = config.fields()[name]
-    flag = "--" + (spec.metadata["flag"] or name).replace("_", "-")
     default = "" if spec.default is None or spec.default is False else f"  [default: {spec.default}]"
     if config.kind(name) is bool:
-        return click.option(flag, name, is_flag=True, default=None, help=spec.metadata["help"])
+        return click.option(flag(name), name, is_flag=True, default=None, help=spec.metadata["help"])
     metavar = {int: "N", float: "NUMBER", str: "TEXT"}[config.kind(name)]
     return click.option(
-        flag, name, type=config.kind(name), default=None, metavar=metavar, help=spec.metadata["help"] + default
+        flag(name), name, type=config.kind(name), default=None, metavar=metavar, help=spec.metadata["help"] + default
     )
+
+
+def flag(name: str) -> str:
+    """What is typed for an option, e.g. --temp."""
+    spec = config.fields().get(name)
+    return "--" + ((spec and spec.metadata["flag"]) or name).replace("_", "-")
 
 
 def given(arguments: dict[str, Any]) -> dict[str, Any]:

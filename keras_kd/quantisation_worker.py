@@ -2,7 +2,8 @@
 
     python -m keras_kd.quantisation_worker FOLDER
 
-reads options.json, weights.npz, images.npy, labels.npy, teacher.npy and expected.npy, writes model.tflite.
+reads options.json, weights.npz, images.npy, labels.npy, teacher.npy and expected.npy, writes model.tflite
+and prints one line an epoch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,17 +25,24 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit i
 )
 
 from keras_kd.exporters import _front_end
+from keras_kd.images import fitted
+from keras_kd.views import Views
 
 Wrapper = Callable[[tf_keras.Model], tf_keras.Model | None]
 _WEIGHTED = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D, tf_keras.layers.Dense)
 _TWIN_TOLERANCE = 1e-4
 _FEW_WEIGHTS = 500
+_CALIBRATION_IMAGES = 256
+_RANGE_DECAY = 0.999  # of tfmot's MovingAverageQuantizer
+_SMALLEST_RANGE = 0.01  # a layer that no image gets through would have none
 
 
 def main(folder: Path) -> None:
     """Do the whole work of one folder."""
+    sys.stdout = sys.stderr  # what libraries print is not for the parent
     options = json.loads((folder / "options.json").read_text())
-    data = {name: np.load(folder / f"{name}.npy") for name in ("images", "labels", "teacher", "expected")}
+    names = ("images", "labels", "teacher", "expected")
+    data = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
     tf_keras.utils.set_random_seed(options["seed"])
     twin = built(options["layers"])
     with np.load(folder / "weights.npz") as weights:
@@ -43,6 +52,7 @@ def main(folder: Path) -> None:
     sparse = stage("pruned", twin, options, data, lambda model: pruned(model, kept, options, len(data["images"])))
     shared = stage("clustered", sparse, options, data, lambda model: clustered(model, kept, options))
     quantised = quantise(shared, kept, options)
+    calibrate(quantised, data, options)
     fit(quantised, data, options, "quantised")
     (folder / "model.tflite").write_bytes(converted(quantised, options["app_input"]))
 
@@ -63,7 +73,8 @@ def built(layers: list[dict]) -> tf_keras.Model:
 
 def check_twin(twin: tf_keras.Model, images: np.ndarray, expected: np.ndarray) -> None:
     """Stop unless the twin computes what the model does."""
-    found = twin(images[: len(expected)].astype(np.float32), training=False).numpy()
+    shown = fitted(images[: len(expected)], twin.input_shape[1:])
+    found = twin(shown.astype(np.float32), training=False).numpy()
     difference = np.abs(found - expected).max() / max(np.ptp(expected), 1e-3)
     if not difference <= _TWIN_TOLERANCE:
         sys.exit(f"the Keras 2 twin differs by {difference:.2g} of the logits' spread")
@@ -151,6 +162,30 @@ def quantise(model: tf_keras.Model, kept: set[str], options: dict) -> tf_keras.M
         return tfmot.quantization.keras.quantize_apply(annotation, scheme(options))
 
 
+def calibrate(model: tf_keras.Model, data: dict, options: dict) -> None:
+    """Set the ranges of the activations to those of a batch of images.
+
+    The library's moving averages begin at -6..6 and forget 0.1 % of that a step: fine-tuning is over before
+    they have. Each step of theirs tells the batch's own range; since layers clip what later ones see, the
+    ranges settle after as many passes as there are layers.
+    """
+    batch = Batches(data, {**options, "batch_size": _CALIBRATION_IMAGES}, model.input_shape[1:], 0)[0][0]
+    weights = model.get_weights()
+    ranges = {number: weight.name for number, weight in enumerate(model.weights) if _is_activation_range(weight.name)}
+    for _ in range(len(model.layers)):
+        before = [weights[number] for number in ranges]
+        model(batch.astype(np.float32), training=True)
+        after = [model.weights[number].numpy() for number in ranges]
+        for (number, name), old, new in zip(ranges.items(), before, after, strict=True):
+            value = old + (new - old) / (1 - _RANGE_DECAY)
+            weights[number] = np.maximum(value, _SMALLEST_RANGE) if "_max" in name else value
+        model.set_weights(weights)
+
+
+def _is_activation_range(name: str) -> bool:
+    return name.endswith(("_min:0", "_max:0")) and "kernel" not in name
+
+
 def scheme(options: dict) -> tfmot.quantization.keras.QuantizeScheme:
     """Return the scheme that keeps what the stages before have made."""
     combined = tfmot.experimental.combine
@@ -165,27 +200,63 @@ def scheme(options: dict) -> tfmot.quantization.keras.QuantizeScheme:
     return default_8bit_quantize_scheme.Default8BitQuantizeScheme()
 
 
+class Batches(tf_keras.utils.Sequence):
+    """Pixels and targets; every epoch shows one view of each image, drawn at random, in an order of its own."""
+
+    def __init__(self, data: dict, options: dict, shape: tuple[int, ...], epoch: int) -> None:
+        self._data, self._shape, self._epoch = data, shape, epoch
+        self._size, self._seed = options["batch_size"], options["seed"]
+        self._views = Views(**options["views"])
+        self._draw()
+
+    def _draw(self) -> None:
+        random = np.random.default_rng((self._seed, self._epoch))
+        self._order = random.permutation(len(self._data["images"]))
+        self._chosen = random.integers(len(self._views), size=len(self._order))
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._size)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._order[number * self._size : (number + 1) * self._size]
+        views = self._chosen[rows]
+        pixels = fitted(self._views.show(self._data["images"], rows, views), self._shape)
+        return pixels, np.concatenate([self._data["labels"][rows], self._data["teacher"][rows, views]], axis=1)
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+        self._draw()
+
+
 def fit(model: tf_keras.Model, data: dict, options: dict, name: str) -> None:
     """Train one stage; with a checkpoint, go on from the epochs that it holds."""
-    model.compile(tf_keras.optimizers.Adam(options["learning_rate"]), loss=distillation_loss(options))
-    callbacks = [tfmot.sparsity.keras.UpdatePruningStep()] if name == "pruned" else []
-    done = 0
+    done, callbacks = 0, [tf_keras.callbacks.LambdaCallback(on_epoch_end=telling(name, options, len(data["images"])))]
+    if name == "pruned":
+        callbacks.append(tfmot.sparsity.keras.UpdatePruningStep())
     if options["checkpoint"] is not None:
         weights, epochs = Path(f"{options['checkpoint']}.{name}.h5"), Path(f"{options['checkpoint']}.{name}.json")
         if epochs.exists():
             done = json.loads(epochs.read_text())["epochs"]
             model.load_weights(weights)
         callbacks.append(tf_keras.callbacks.LambdaCallback(on_epoch_end=saving(model, weights, epochs)))
-    targets = np.concatenate([data["labels"], data["teacher"]], axis=1)
-    model.fit(
-        data["images"],
-        targets,
-        batch_size=options["batch_size"],
-        initial_epoch=done,
-        epochs=options["epochs"],
-        callbacks=callbacks,
-        verbose=0,
-    )
+    batches = Batches(data, options, model.input_shape[1:], done)
+    rate = tf_keras.optimizers.schedules.CosineDecay(options["learning_rate"], len(batches) * options["epochs"])
+    optimizer = tf_keras.optimizers.Adam(rate)
+    optimizer.iterations.assign(done * len(batches))
+    model.compile(optimizer, loss=distillation_loss(options))
+    model.fit(batches, initial_epoch=done, epochs=options["epochs"], callbacks=callbacks, shuffle=False, verbose=0)
+
+
+def telling(name: str, options: dict, images: int) -> Callable[[int, dict | None], None]:
+    """Return a function that prints a line after an epoch."""
+    start = [time.monotonic()]
+
+    def tell(epoch: int, logs: dict | None) -> None:
+        rate, start[0] = images / (time.monotonic() - start[0]), time.monotonic()
+        line = f"{name}: epoch {epoch + 1}/{options['epochs']}  loss {logs['loss']:.4f}  {rate:,.0f} images/s"
+        print(line, file=sys.__stdout__, flush=True)
+
+    return tell
 
 
 def saving(model: tf_keras.Model, weights: Path, epochs: Path) -> Callable[[int, dict | None], None]:

@@ -1,4 +1,4 @@
-"""Models as files: scored, converted, listed."""
+"""Models as files: scored, listed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import bundle, datasets, exporters, images, metrics, models, predictors, saved
+from keras_kd import datasets, metrics, models, predictors
 from keras_kd.compaction import compact
 from keras_kd.datasets import Samples
-from keras_kd.errors import ConfigError
-from keras_kd.predictors import Prediction, Predictor
+from keras_kd.predictors import Prediction
 from keras_kd.progress import Terminal
 
 
@@ -92,56 +91,6 @@ def subsets(module: ModuleType, samples: dict[str, Samples], logits: dict[str, n
         )
         for name, chosen in masks.items()
     }
-
-
-def export(
-    model: str | Path,
-    format: str,
-    out: Path | None = None,
-    data: str | None = None,
-    io: str = "float",
-    app_input: tuple[int, int, int] = (48, 48, 1),
-    as_bundle: bool = False,
-    example: str | Path | None = None,
-    terminal: Terminal | None = None,
-) -> dict[str, Any]:
-    """Convert a model file; with data, calibrate on its training images and score the file on its test images.
-
-    Args:
-        model: a `.keras` or `.h5` file.
-        format: one of `exporters.names()`.
-        out: where to write; None for a name beside the model.
-        data: as Config.data; needed by formats that are calibrated.
-        io: "float", "app" or "int8", see `exporters.export`.
-        app_input: height, width, channels of the image that io="app" and bundles take.
-        as_bundle: write a folder for apps, see `bundle.export_bundle`; needs data.
-        example: image file for the bundle's worked example; None for a drawn face, which may be published.
-        terminal: what to tell the user by; quiet if None.
-
-    Returns:
-        file, bytes, max_difference and, with data, the test's scores.
-    """
-    terminal = terminal or Terminal(quiet=True)
-    built, form = saved.load(model)
-    source = Path(model)
-    train = datasets.load(data, "train") if data else None
-    if as_bundle:
-        if train is None or form.class_names is None:
-            raise ConfigError("A bundle needs --data to calibrate and check it, and a model that names its classes.")
-        folder = out or source.with_suffix("")
-        picture = images.read(example) if example else datasets.load("faces", "test").images[0]
-        made = bundle.export_bundle(built, folder, form.class_names, train, picture, format, app_input)
-    else:
-        path = out or source.with_name(f"{source.stem}_{format}{exporters.find(format).SUFFIX}")
-        made = exporters.export(built, path, format, train, io, form.class_names, app_input)
-    result = {"file": str(made.path), "bytes": made.bytes, "max_difference": made.max_difference}
-    if data and made.path.suffix == ".tflite":
-        test = datasets.load(data, "test")
-        terminal.say(f"Scoring {made.path} on {len(test)} images")
-        file: Predictor = predictors.LiteRTPredictor(made.path, form)
-        file = predictors.in_order_of(file, form.class_names, test.class_names)
-        result["test"] = scored(file.predict(test.images), test)
-    return result
 
 
 def trainable_parameters(model: keras.Model) -> int:

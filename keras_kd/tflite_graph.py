@@ -29,12 +29,14 @@ class Tensor:
         name: as the converter gave it.
         shape: with the batch axis; empty for a scalar.
         values: raw bytes of a constant, or None.
+        scale: the largest of its quantisation scales; 0 where it is not quantised.
     """
 
     index: int
     name: str
     shape: tuple[int, ...]
     values: np.ndarray | None
+    scale: float = 0.0
 
     @property
     def size(self) -> int:
@@ -107,7 +109,12 @@ def _tensor(model: schema.Model, graph: schema.SubGraph, index: int) -> Tensor:
     buffer = model.Buffers(tensor.Buffer())
     values = buffer.DataAsNumpy() if buffer.DataLength() else None
     name = (tensor.Name() or b"").decode(errors="replace")
-    return Tensor(index, name, tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())), values)
+    return Tensor(index, name, tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())), values, _scale(tensor))
+
+
+def _scale(tensor: schema.Tensor) -> float:
+    quantization = tensor.Quantization()
+    return float(quantization.ScaleAsNumpy().max()) if quantization and quantization.ScaleLength() else 0.0
 
 
 def _options(name: str, operator: schema.Operator) -> Any:

@@ -20,6 +20,7 @@ from keras_kd.litert import LiteRTModel
 if TYPE_CHECKING:
     import keras
 
+MAX_DROP = 0.01
 FORMATS = ("float32", "float16", "dynamic", "int8")
 
 
@@ -45,7 +46,7 @@ def tune(
     path: str | Path,
     train: Samples,
     validation: Samples,
-    max_drop: float = 0.01,
+    max_drop: float = MAX_DROP,
     io: str = "float",
     app_input: tuple[int, int, int] = (48, 48, 1),
 ) -> tuple[ExportReport, list[Attempt]]:
@@ -64,7 +65,7 @@ def tune(
         The report of the file written, and what was tried, float32 first.
 
     Raises:
-        ExportError: max_drop is negative, or not even float32 can be exported.
+        ExportError: max_drop is negative, not even float32 can be exported, or the model isn't of one set of classes.
     """
     if max_drop < 0:
         raise ExportError(f"max_drop must be 0 or more. Received: max_drop={max_drop}.")
@@ -90,7 +91,14 @@ def tune(
 
 
 def accuracy(path: str | Path, samples: Samples) -> float:
-    """Return the share of samples that a `.tflite` classifier of one output gets right."""
+    """Return the share of samples that a `.tflite` classifier gets right.
+
+    Raises:
+        ExportError: the file gives no classes, or several sets of them.
+    """
     model = LiteRTModel(path)
-    outputs = model.predict(fitted(samples.images, model.input_shape))
-    return float(np.mean(outputs.argmax(axis=1) == samples.hard_labels))
+    outputs = model.predict_heads(fitted(samples.images, model.input_shape))
+    classes = [values for values in outputs.values() if values.shape[-1] > 1]
+    if len(classes) != 1:
+        raise ExportError(f"Accuracy decides, so the model must give one set of classes: it gives {len(classes)}.")
+    return float(np.mean(classes[0].argmax(axis=1) == samples.hard_labels))

@@ -6,13 +6,14 @@ belong to exactly the pixels that the student sees, however often and in whateve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
-from keras_kd.errors import ConfigError
+from keras_kd.errors import ConfigError, DataError
 
 KINDS = ("none", "mirror", "crops")
 
@@ -90,6 +91,20 @@ class Views:
             shown[mirrored] = shown[mirrored, :, ::-1]
             shown = _jitter(shown, 1 + JITTER * (2 * numbers[:, 4:] - 1))
         return shown
+
+
+def named(names: Sequence[str], rows: int) -> Views:
+    """Return the views of `rows` images that have these names, as a soft-label store keeps them.
+
+    Raises:
+        DataError: no views have them: those of another version, say.
+    """
+    seed = names[0].rpartition("seed ")[2] if names else ""
+    for kind in KINDS if names else ():
+        views = Views(kind, rows, len(names), int(seed) if seed.isdecimal() else 0)
+        if views.names == tuple(names):
+            return views
+    raise DataError(f"No views are named {', '.join(names[:1])}…: make the soft labels again with this version.")
 
 
 def _crop(picture: np.ndarray, side: float, top: float, left: float) -> None:

@@ -50,7 +50,7 @@ RANKS = [
     {"bench"},
     {"pictures", "report"},
     {"run_folder", "scoring"},
-    {"run"},
+    {"conversion", "run"},
     {"cli"},
 ]
 RANK = {name: number for number, names in enumerate(RANKS) for name in names}

@@ -39,7 +39,10 @@ def test_the_folder_is_complete(bundle):
         "preprocess.json",
         "example.png",
         "example.json",
+        "README.md",
     }
+    card = (folder / "README.md").read_text("utf-8")
+    assert "fröhlich, sad, neutral" in card and "not scored" in card
     assert report.path == folder / "model.tflite" and report.bytes == report.path.stat().st_size
     assert (folder / "labels.txt").read_text("utf-8").splitlines() == list(CLASSES)
 

@@ -88,6 +88,15 @@ def test_export_refuses_what_it_can_not_do(student: Path, tmp_path: Path, capsys
         (["--bundle"], "--data"),
         (["--app-input", "48"], "3 numbers"),
         (["--out", str(tmp_path / "x.png")], ".tflite"),
+        (["--tune", "--format", "int8"], "leave out --format"),
+        (["--tune"], "--data"),
+        (["--max-drop", "0.1"], "belongs to --tune"),
+        (["--prune", "0.5", "--temp", "4"], "--prune, --temp: only with --format qat"),
+        (["--format", "qat", "--alpha", "0.5"], "--alpha: only with --soft-labels"),
+        (["--format", "qat"], "--data"),
+        (["--format", "qat", "--epochs", "0"], "epochs must be above 0"),
+        (["--format", "qat", "--prune", "2"], "prune must be between 0 and 1"),
+        (["--format", "qat", "--cluster", "1"], "cluster must be 2 or more"),
     ):
         assert called("export", str(student), *arguments) == 2
         message = capsys.readouterr().err
@@ -102,7 +111,8 @@ def test_a_bundle_holds_what_an_app_needs(
     arguments = ["--format", "dynamic", "--data", str(data), "--bundle", "--out", str(out)]
     assert called("export", str(student), *arguments) == 0
     files = {path.name for path in out.iterdir()}
-    assert files == {"model.tflite", "labels.txt", "preprocess.json", "example.png", "example.json"}
+    assert files == {"model.tflite", "labels.txt", "preprocess.json", "example.png", "example.json", "README.md"}
+    assert "| circle |" in (out / "README.md").read_text()
     assert (out / "labels.txt").read_text().split() == list(CLASS_NAMES)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from keras_kd import litert, tflite_graph
-from keras_kd.errors import DataError, ExportError
-from keras_kd.quantisation_aware import describe, export_quantisation_aware
+from keras_kd.errors import ConfigError, DataError, ExportError
+from keras_kd.quantisation_aware import FineTuning, describe, export_quantisation_aware
+from keras_kd.views import Views
 
 
 def _network():
@@ -36,11 +40,13 @@ def _weights_of_second_convolution(path):
 
 def test_pruned_clustered_and_quantised_file_keeps_its_zeros(tmp_path):
     model, images = _network(), _images(96)
-    teacher = model.predict(images, verbose=0)
+    teacher, told = model.predict(images, verbose=0), []
     report = export_quantisation_aware(
-        model, tmp_path / "model.tflite", images, teacher.argmax(1), teacher,
-        epochs=2, batch_size=16, prune=0.5, cluster=6, checkpoint=tmp_path / "kept",
+        model, tmp_path / "model.tflite", images, teacher.argmax(1), teacher, checkpoint=tmp_path / "kept",
+        fine_tuning=FineTuning(epochs=2, batch_size=16, prune=0.5, cluster=6), tell=told.append,
     )  # fmt: skip
+    stages = [f"{stage}: epoch {epoch}/2" for stage in ("pruned", "clustered", "quantised") for epoch in (1, 2)]
+    assert [line.partition("  loss")[0] for line in told] == stages
     weights = _weights_of_second_convolution(report.path)
     assert (weights == 0).mean() >= 0.5
     # One scale a channel: up to six values in each.
@@ -53,6 +59,34 @@ def test_pruned_clustered_and_quantised_file_keeps_its_zeros(tmp_path):
     }
 
 
+def test_every_image_meets_the_logits_of_the_view_that_is_shown():
+    """Images and logits both say their row and whether they are mirrored; in a process of its own, as the worker."""
+    code = """if True:
+        import numpy as np
+        from keras_kd.quantisation_worker import Batches
+        rows = np.arange(50)
+        images = np.zeros((50, 4, 4, 1), np.uint8)
+        images[:, 0, 0, 0] = rows + 1
+        teacher = np.stack([np.stack([rows, 0 * rows], 1), np.stack([rows, 0 * rows + 1], 1)], 1).astype(np.float32)
+        data = {"images": images, "labels": np.eye(50, 2, dtype=np.float32), "teacher": teacher}
+        views = {"kind": "mirror", "rows": 50, "count": 8, "seed": 0}
+        batches = Batches(data, {"batch_size": 16, "seed": 3, "views": views}, (4, 4, 3), 0)
+        for _ in range(2):
+            shown = [batches[number] for number in range(len(batches))]
+            pixels, targets = (np.concatenate(parts) for parts in zip(*shown))
+            assert pixels.shape == (50, 4, 4, 3) and targets.shape == (50, 4)
+            assert (pixels[:, 0, [0, 3], 0].max(axis=1) == targets[:, 2] + 1).all()
+            assert ((pixels[:, 0, 3, 0] > 0) == targets[:, 3]).all() and 10 < targets[:, 3].sum() < 40
+            assert (targets[:, :2] == np.eye(50, 2)[targets[:, 2].astype(int)]).all()
+            print(*targets[:, 2].astype(int))
+            batches.on_epoch_end()
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = (line.split() for line in done.stdout.splitlines())
+    assert first != second and sorted(map(int, first)) == sorted(map(int, second)) == list(range(50))
+
+
 @pytest.mark.slow
 def test_fine_tuning_on_a_teacher_comes_closer_to_it(tmp_path):
     teacher, images = _network(), _images(256)
@@ -62,8 +96,8 @@ def test_fine_tuning_on_a_teacher_comes_closer_to_it(tmp_path):
     student.set_weights([weight + random.normal(0, 0.05, weight.shape) for weight in student.get_weights()])
     before = np.abs(student.predict(images, verbose=0) - wanted).mean()
     report = export_quantisation_aware(
-        student, tmp_path / "model.tflite", images, wanted.argmax(1), wanted, temperature=1.0, alpha=0.0,
-        epochs=30, batch_size=32, learning_rate=3e-3, io="app", app_input=(12, 12, 3),
+        student, tmp_path / "model.tflite", images, wanted.argmax(1), wanted, io="app", app_input=(12, 12, 3),
+        fine_tuning=FineTuning(temperature=1.0, alpha=0.0, epochs=30, batch_size=32, learning_rate=3e-3),
     )  # fmt: skip
     found = litert.LiteRTModel(report.path).predict(images)
     shares = np.exp(wanted) / np.exp(wanted).sum(axis=1, keepdims=True)
@@ -85,16 +119,22 @@ def test_layers_without_twin_are_refused():
     [
         ({"prune": 1.5}, "prune must be between 0 and 1. Received: prune=1.5"),
         ({"cluster": 1}, "cluster must be 2 or more"),
-        ({"io": "int8"}, "offers io='float' or 'app'"),
+        ({"epochs": 0}, "epochs must be 1 or more"),
     ],
 )
-def test_bad_options_are_refused(arguments, message, tmp_path):
-    with pytest.raises(ExportError, match=message):
-        export_quantisation_aware(_network(), tmp_path / "m.tflite", _images(4), np.zeros(4, int), **arguments)
+def test_bad_options_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        FineTuning(**arguments)
+
+
+def test_int8_input_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="offers io='float' or 'app'"):
+        export_quantisation_aware(_network(), tmp_path / "m.tflite", _images(4), np.zeros(4, int), io="int8")
 
 
 def test_data_of_different_numbers_is_refused(tmp_path):
+    arguments = (_network(), tmp_path / "m.tflite", _images(4), np.zeros(4, int))
     with pytest.raises(DataError, match="Received: 4 images, 4 labels, 3 logits"):
-        export_quantisation_aware(
-            _network(), tmp_path / "m.tflite", _images(4), np.zeros(4, int), np.zeros((3, 3), np.float32)
-        )
+        export_quantisation_aware(*arguments, np.zeros((3, 3), np.float32))
+    with pytest.raises(DataError, match="of 3 views, but 2 are given"):
+        export_quantisation_aware(*arguments, np.zeros((4, 3, 3), np.float32), Views("mirror", 4))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from keras_kd import views as module
-from keras_kd.errors import ConfigError
+from keras_kd.errors import ConfigError, DataError
 from keras_kd.views import Views
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 12, 16, 3), dtype=np.uint8)
@@ -26,6 +26,21 @@ def test_names_say_what_the_views_are():
     assert len(set(names)) == 3 and all("seed 7" in name and "0.82" in name for name in names)
     assert not set(names) & set(Views("crops", 5, 3, seed=8).names)
     assert Views("crops", 5, 2, seed=7).names == names[:2]
+
+
+@pytest.mark.parametrize("views", [Views("none", 5), Views("mirror", 5), Views("crops", 5, 3, seed=7)])
+def test_views_are_found_by_their_names(views):
+    found = module.named(views.names, 5)
+    images, rows = IMAGES[:5], np.arange(5)
+    last = np.full(5, len(views) - 1)
+    np.testing.assert_array_equal(found.show(images, rows, last), views.show(images, rows, last))
+    assert len(found) == len(views)
+
+
+@pytest.mark.parametrize("names", [(), ("upside down",), ("crop 0: of another version, seed 0",)])
+def test_unknown_names_are_refused(names):
+    with pytest.raises(DataError, match="make the soft labels again"):
+        module.named(names, 5)
 
 
 def test_identity_and_mirror_are_exact():

@@ -68,7 +68,10 @@ def find(format: str) -> ModuleType:
         ExportError: there is no such format.
     """
     if format not in names():
-        raise ExportError(f"Unknown format {format!r}: expected one of {', '.join(names())}.")
+        raise ExportError(
+            f"Unknown format {format!r}: expected one of {', '.join(names())}; or qat, which needs training data "
+            "(`kerakd export --format qat`, keras_kd.quantisation_aware)."
+        )
     return importlib.import_module(f"{__name__}.{format}")
 
 

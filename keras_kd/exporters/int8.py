@@ -21,6 +21,8 @@ SUFFIX = ".tflite"
 TOLERANCE = 0.3
 NEEDS_SAMPLES = True
 IO = ("float", "app", "int8")
+# Of XNNPACK's int8 kernels; above it the file can't be loaded.
+LARGEST_RESCALING = 256
 run = _tflite.run
 
 
@@ -35,7 +37,7 @@ def write(serving: Serving, path: Path, images: np.ndarray) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = calibration
         if serving.io != "int8":
-            return _with_first_layer_in_float(converter)
+            return _with_some_layers_in_float(converter)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
@@ -44,25 +46,39 @@ def write(serving: Serving, path: Path, images: np.ndarray) -> None:
     _tflite.write(serving, path, convert)
 
 
-def _with_first_layer_in_float(converter: tf.lite.TFLiteConverter) -> bytes:
-    names = _up_to_first_convolution(converter.convert())
+def _with_some_layers_in_float(converter: tf.lite.TFLiteConverter) -> bytes:
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter,
         debug_dataset=converter.representative_dataset,
-        debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=names),
+        debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=_in_float(converter.convert())),
     )
     return debugger.get_nondebug_quantized_model()
 
 
-def _up_to_first_convolution(content: bytes) -> list[str]:
-    """Return the names of the outputs from the input to the first convolution wider than one pixel."""
+def _in_float(content: bytes) -> list[str]:
+    """Return the names of the outputs of the operators that are to stay float32."""
     with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
         file.write(content)
         file.flush()
         operators = tflite_graph.read(file.name)
-    names = []
-    for operator in operators:
-        names.append(operator.outputs[0].name)
+    names = [operator.outputs[0].name for operator in _up_to_first_convolution(operators)]
+    return names + [operator.outputs[0].name for operator in operators if _out_of_range(operator)]
+
+
+def _up_to_first_convolution(operators: list[tflite_graph.Operator]) -> list[tflite_graph.Operator]:
+    """Return the operators from the input to the first convolution wider than one pixel."""
+    for number, operator in enumerate(operators, start=1):
         if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D") and max(operator.inputs[1].shape[1:3]) > 1:
-            return names
+            return operators[:number]
     return []
+
+
+def _out_of_range(operator: tflite_graph.Operator) -> bool:
+    """Whether its outputs are so much smaller than its inputs that XNNPACK can't rescale them.
+
+    So it is where no calibration image gets through a layer, e.g. a squeeze of few channels that are all 0.
+    """
+    if operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or not operator.outputs[0].scale:
+        return False
+    product = operator.inputs[0].scale * operator.inputs[1].scale
+    return product / operator.outputs[0].scale >= LARGEST_RESCALING

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,11 +23,29 @@ OPSET = 18
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
     """Write the file; `images` are not needed."""
+    tf2onnx = _needed("tf2onnx")
+    tf2onnx.handler.tf_op("Erfc")(_Erfc)
     with native_output_hidden():
-        proto, _ = _needed("tf2onnx").convert.from_function(
+        proto, _ = tf2onnx.convert.from_function(
             tf.function(serving), input_signature=[serving.specification()], opset=OPSET
         )
     path.write_bytes(proto.SerializeToString())
+
+
+class _Erfc:
+    """TensorFlow's gelu computes with erfc, which tf2onnx and ONNX lack: 1 - erf."""
+
+    @classmethod
+    def version_9(cls, graph: Any, node: Any, **_: Any) -> None:
+        dtype = graph.get_dtype(node.output[0])
+        shape = graph.get_shape(node.output[0])
+        outputs = list(node.output)
+        graph.remove_node(node.name)
+        erf = graph.make_node("Erf", node.input, shapes=[shape], dtypes=[dtype])
+        one = graph.make_const(f"{node.name}_one", np.ones((), np.float32))
+        graph.make_node(
+            "Sub", [one.output[0], erf.output[0]], name=node.name, outputs=outputs, shapes=[shape], dtypes=[dtype]
+        )
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:

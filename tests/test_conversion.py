@@ -1,0 +1,118 @@
+"""`kerakd export` where it chooses or trains: --tune, --format qat, and classes in another order than the data's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from command_line import called
+from keras import layers
+from PIL import Image
+
+from keras_kd import datasets, saved, soft_labels
+from keras_kd.views import Views
+
+# The folders' order is alphabetical: bright, dark.
+CLASSES = ("dark", "bright")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    for name, level in (("bright", 160), ("dark", 90)):
+        (root / name).mkdir()
+        for number in range(60):
+            pixels = level + random.integers(-60, 61, (64, 64))
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{number:02}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    """Knows the classes by its weights: the mean brightness of what passes two convolutions."""
+    image = keras.Input((64, 64, 1))
+    x = layers.Rescaling(1 / 128, -1)(image)
+    x = layers.Conv2D(24, 3, strides=4, name="first")(x)
+    x = layers.Conv2D(24, 3, strides=2, name="second")(x)
+    model = keras.Model(image, layers.Dense(2, name="last")(layers.GlobalAveragePooling2D()(x)))
+    random = np.random.default_rng(1)
+    for name in ("first", "second"):
+        kernel, bias = model.get_layer(name).get_weights()
+        model.get_layer(name).set_weights([random.uniform(0, 2 / kernel[..., 0].size, kernel.shape), bias])
+    model.get_layer("last").set_weights([np.tile([-0.4, 0.4], (24, 1)), np.zeros(2)])
+    path = tmp_path_factory.mktemp("model") / "student.keras"
+    saved.save(model, path, saved.Form(CLASSES, input_shape=(64, 64, 1)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(data, tmp_path_factory):
+    """Soft labels in the data's order, sure and right, of both mirror images."""
+    train = datasets.load(data, "train")
+    views = Views("mirror", len(train))
+    key = soft_labels.Key("teacher", soft_labels.image_fingerprint(train.images), views.names, train.class_names)
+
+    def teacher(pixels):
+        brightness = pixels.mean(axis=(1, 2, 3))[:, None] / 64 - 2
+        return np.concatenate([brightness, -brightness], axis=1) * 8
+
+    folder = tmp_path_factory.mktemp("store")
+    soft_labels.fill(folder, key, train.images, views, teacher)
+    return folder
+
+
+def _exported(capsys, *arguments):
+    assert called("export", *map(str, arguments), "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_tune_says_what_it_tried_and_scores_in_the_models_order(student, data, tmp_path, capsys):
+    out = tmp_path / "small.tflite"
+    result = _exported(capsys, student, "--tune", "--max-drop", 0.05, "--data", data, "--out", out)
+    sizes = {attempt["format"]: attempt["bytes"] for attempt in result["tried"]}
+    assert set(sizes) == {"float32", "float16", "dynamic", "int8"}
+    assert [attempt["accuracy"] for attempt in result["tried"]] == [1.0] * 4
+    assert result["bytes"] == out.stat().st_size == min(sizes.values()) == sizes[result["format"]]
+    assert result["test"]["accuracy"] == 1.0
+
+
+def test_tune_prints_its_choice(student, data, tmp_path, capsys):
+    assert called("export", str(student), "--tune", "--data", str(data), "--out", str(tmp_path / "x.tflite")) == 0
+    shown = capsys.readouterr().out
+    assert "validation accuracy %" in shown and "float16" in shown and "100.00" in shown
+
+
+def test_qat_learns_from_the_store_in_the_models_order(student, data, store, capsys):
+    result = _exported(
+        capsys, student, "--format", "qat", "--data", data, "--soft-labels", store,
+        "--epochs", 3, "--batch-size", 16, "--alpha", 0.5, "--learning-rate", 0.003,
+    )  # fmt: skip
+    assert Path(result["file"]) == student.with_name("student_qat.tflite")
+    assert result["test"]["accuracy"] == 1.0
+
+
+def test_qat_without_soft_labels_says_so_and_makes_bundles(student, data, tmp_path, capsys):
+    arguments = ("--format", "qat", "--data", data, "--epochs", 1, "--batch-size", 16, "--prune", 0.5)
+    arguments += ("--bundle", "--out", tmp_path / "bundle")
+    assert called("export", str(student), *map(str, arguments)) == 0
+    shown = capsys.readouterr()
+    assert "labels alone" in shown.err and "pruned: epoch 1/1" in shown.err
+    card = (tmp_path / "bundle" / "README.md").read_text()
+    assert "format qat" in card and "| 100.00 % |" in card
+
+
+def test_soft_labels_of_other_images_are_refused(student, store, tmp_path, capsys):
+    for name in ("bright", "dark"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.fromarray(np.full((64, 64), number, np.uint8)).save(tmp_path / "data" / name / f"{number}.png")
+    arguments = ["--format", "qat", "--data", str(tmp_path / "data"), "--soft-labels", str(store)]
+    assert called("export", str(student), *arguments) == 2
+    assert "made for something else: images" in capsys.readouterr().err
+    assert called("export", str(student), *arguments[:4], "--soft-labels", str(tmp_path)) == 2
+    assert "No soft labels" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.tflite"))
