@@ -64,14 +64,17 @@ def measure(
     threads: Sequence[int] = THREADS,
     seconds: float = 5.0,
     samples: Samples | None = None,
+    convert: bool = True,
 ) -> list[Measurement]:
-    """Measure `.tflite`, `.onnx` and `.keras` files; a `.keras` file runs as what the format float32 makes of it.
+    """Measure `.tflite`, `.onnx` and `.keras` files.
 
     Args:
         paths: the files.
         threads: numbers of CPU threads to time with.
         seconds: how long to time each file with each number of threads.
         samples: labelled images to score on, any size; class order as the models'.
+        convert: run a `.keras` file as what the format float32 makes of it; otherwise by Keras itself, as a compiled
+            function on all cores whatever `threads` says.
 
     Raises:
         ModelError: a file can't be used.
@@ -79,7 +82,9 @@ def measure(
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runnable = [_runnable(Path(path), folder / f"{number}.tflite") for number, path in enumerate(paths)]
+        runnable = [Path(path) for path in paths]
+        if convert:
+            runnable = [_runnable(path, folder / f"{number}.tflite") for number, path in enumerate(runnable)]
         measurements = [_static(Path(path), file) for path, file in zip(paths, runnable, strict=True)]
         latencies = _latencies(runnable, threads, seconds)
         for measurement, file, latency in zip(measurements, runnable, latencies, strict=True):
@@ -132,6 +137,8 @@ def peak_memory(path: str | Path) -> int | None:
 
 def print_peak_memory(path: str) -> None:
     """Print what `peak_memory` returns; runs in its child process."""
+    if path.endswith(".keras"):
+        import tensorflow  # noqa: F401  a runtime is not its models' memory
     # Imports may have needed more for a moment: 5 sets the mark back to what is in use (man 5 proc).
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmHWM")
@@ -205,7 +212,20 @@ def _compute(path: Path, threads: int) -> Callable[[], object]:
         return model.compute
     if path.suffix == ".onnx":
         return _onnx_compute(path, threads)
+    if path.suffix == ".keras":
+        return _keras_compute(path)
     raise ModelError(f"{path} can't be timed: give .tflite, .onnx or .keras files.")
+
+
+def _keras_compute(path: Path) -> Callable[[], object]:
+    import tensorflow as tf
+
+    from keras_kd import saved
+
+    model = saved.load(path)[0]
+    image = tf.zeros((1, *model.input_shape[1:]))
+    function = tf.function(lambda: model(image, training=False))
+    return lambda: function().numpy()
 
 
 def _onnx_compute(path: Path, threads: int) -> Callable[[], object]:

@@ -21,8 +21,10 @@ RANKS = [
         "files",
         "images",
         "losses",
+        "markdown",
         "metrics",
         "progress",
+        "published",
         "quiet",
         "views",
         "concordance",
@@ -48,9 +50,9 @@ RANKS = [
     {"exporters"},
     {"predictors", "bundle", "quantisation_aware", "quantisation_worker", "tuning"},
     {"bench"},
-    {"pictures", "report"},
+    {"footprint", "pictures", "records", "report"},
     {"run_folder", "scoring"},
-    {"conversion", "run"},
+    {"conversion", "paper", "run"},
     {"cli"},
 ]
 RANK = {name: number for number, names in enumerate(RANKS) for name in names}

@@ -1,0 +1,128 @@
+"""Finished runs, read back from their folders; the weights need not be there."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_kd.datasets import fer2013, rafdb
+from keras_kd.errors import DataError
+
+# By name: the data set's module, whose published counts a run's test images must equal.
+DATA_SETS = {"FER2013": fer2013, "RAF-DB": rafdb}
+_SETTINGS = ("recipe", "temperature", "alpha", "epochs", "seed")
+_NEEDED = ("student", "parameters", "test", "validation")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run.
+
+    Attributes:
+        folder: where it was read.
+        config: the options in its config.toml, and `made_with`; empty where there is no such file.
+        metrics: the content of its metrics.json.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @property
+    def student(self) -> str:
+        return self.metrics["student"]
+
+    @property
+    def data_set(self) -> str | None:
+        """FER2013 or RAF-DB where the run was scored on all of its test images, known by their number in each class."""
+        counts = images_by_class(self.metrics["test"])
+        for name, module in DATA_SETS.items():
+            if counts == dict(zip(module.CLASS_NAMES, module.COUNTS["test"], strict=True)):
+                return name
+        return None
+
+    @property
+    def teacher(self) -> str | None:
+        return (self.metrics.get("teacher") or {}).get("name")
+
+    @property
+    def epochs(self) -> int | None:
+        return self.config.get("epochs")
+
+
+def images_by_class(part: dict[str, Any]) -> dict[str, int]:
+    """Images of each class in a part of metrics.json; none for a model without classes."""
+    return dict(zip(part.get("recall", ()), map(sum, part.get("confusion", ())), strict=True))
+
+
+def find(paths: Iterable[str | Path]) -> list[Record]:
+    """Read the runs in folders: each holds a metrics.json, or folders that do.
+
+    Raises:
+        DataError: a path holds no finished run, or a file in it can't be read.
+    """
+    records = []
+    for path in map(Path, paths):
+        files = sorted(path.rglob("metrics.json"))
+        if not files:
+            raise DataError(f"There is no finished run (metrics.json) in {path}: check the path, or wait for its end.")
+        records += [_read(file.parent) for file in files]
+    return list({record.folder.resolve(): record for record in records}.values())
+
+
+def _read(folder: Path) -> Record:
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        record = folder / "config.toml"
+        config = tomllib.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"The run in {folder} can't be read ({error}): make it again.") from error
+    missing = [name for name in _NEEDED if not isinstance(metrics, dict) or name not in metrics]
+    if missing:
+        raise DataError(f"{folder / 'metrics.json'} is no run's: {missing[0]!r} is missing.")
+    return Record(folder, config, metrics)
+
+
+def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """Return runs side by side as rows of text, a header first; shares in percent, a part that was not run is "–"."""
+    table: list[tuple[str, ...]] = [
+        ("run", "student", "teacher", "recipe", "T", "alpha", "epochs", "seed", "validation %", "test %",
+         "no teacher %", "gain", "int8 %", "ECE %", "hours"),
+    ]  # fmt: skip
+    for record in records:
+        metrics, config = record.metrics, record.config
+        test, alone = _accuracy(metrics, "test"), _accuracy(metrics, "baseline_test")
+        int8 = _accuracy(metrics.get("exported") or {}, "int8", "test")
+        taught = {"temperature", "alpha"} if record.teacher is None else set()
+        settings = ("–" if name in taught else config.get(name, "–") for name in _SETTINGS)
+        table.append(
+            (
+                record.folder.name,
+                record.student,
+                record.teacher or "–",
+                *map(str, settings),
+                percent(_accuracy(metrics, "validation")),
+                percent(test),
+                percent(alone),
+                "–" if test is None or alone is None else f"{100 * (test - alone):+.2f}",
+                percent(int8),
+                percent(metrics["test"].get("ece")),
+                f"{metrics['train_seconds'] / 3600:.1f}" if metrics.get("train_seconds") else "–",
+            )
+        )
+    return table
+
+
+def _accuracy(part: dict[str, Any], *names: str) -> float | None:
+    for name in names:
+        part = part.get(name) or {}
+    return part.get("accuracy")
+
+
+def percent(share: float | None) -> str:
+    """A share as percent with two decimals; "–" where there is none."""
+    return "–" if share is None else f"{100 * share:.2f}"
