@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_kd.markdown import table
+
 PICTURES = {
     "values.png": "Continuous values of the test images: where the labels and the student put each class",
     "confusion.png": "Confusion matrix on the test images: a row is a true class, a column an answer",
@@ -160,7 +162,7 @@ def _results(metrics: Mapping[str, Any]) -> str:
                 f"{exported['max_logit_difference']:.2g} in any output."
             )
     return (
-        _table(header, [(_text(name), *cells) for name, *cells in rows])
+        table(header, [(_text(name), *cells) for name, *cells in rows])
         + "\n\n"
         + "\n".join(f"- {note}" for note in notes)
     )
@@ -176,7 +178,7 @@ def _subsets(metrics: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     header = ("the student on", "images", *_TITLES)
-    return ["### FER2013's test sets", _table(header, rows)]
+    return ["### FER2013's test sets", table(header, rows)]
 
 
 _PARTS = {"student": "test", "student, no teacher": "baseline_test", "teacher": "teacher_test"}
@@ -200,7 +202,7 @@ def _values(metrics: Mapping[str, Any]) -> list[str]:
         "squared error, SAGR the share of equal signs."
     )
     header = ("value", "test images", "CCC", "PCC", "RMSE", "SAGR %")
-    return ["### Continuous values", _table(header, rows), note]
+    return ["### Continuous values", table(header, rows), note]
 
 
 def _recalls(metrics: Mapping[str, Any]) -> list[str]:
@@ -212,7 +214,7 @@ def _recalls(metrics: Mapping[str, Any]) -> list[str]:
         (_text(name), f"{n:,}", *(_percent(recall[name]) for recall in columns.values()))
         for name, n in zip(metrics["test"]["recall"], counts, strict=True)
     ]
-    return ["### Recall by class", _table(("class", "test images", *(f"{label} %" for label in columns)), rows)]
+    return ["### Recall by class", table(("class", "test images", *(f"{label} %" for label in columns)), rows)]
 
 
 def _usage(metrics: Mapping[str, Any], input_shape: tuple[int, int, int]) -> list[str]:
@@ -270,7 +272,7 @@ def _data(data: Mapping[str, Any]) -> str:
     rows = [(_text(name), *(f"{split.get(name, 0):,}" for split in counts.values())) for name in classes]
     rows.append(("all", *(f"{sum(split.values()):,}" for split in counts.values())))
     text = f"Data set {_text(data['name'])}, fingerprint `{data['fingerprint']}`."
-    return text + "\n\n" + _table(("class", *counts), rows)
+    return text + "\n\n" + table(("class", *counts), rows)
 
 
 def _making(
@@ -302,11 +304,6 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("---:" for _ in header[1:])]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
 
 
 def _text(text: str) -> str:
