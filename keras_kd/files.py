@@ -75,6 +75,16 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def temporary_array(shape: tuple[int, ...]) -> np.ndarray:
+    """Return zeros, uint8 of `shape`, in a nameless file that is mapped into memory and goes with the process.
+
+    Raises:
+        OutputError: there is no room where temporary files go.
+    """
+    with refusals(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
+
+
 def fingerprint(parts: Iterable[np.ndarray | str | bytes]) -> str:
     """Return 16 hexadecimal digits of SHA-256 over arrays (dtype, shape, bytes) and texts, in order."""
     digest = hashlib.sha256()

@@ -90,7 +90,7 @@ def test_every_module_says_what_it_reads(name):
 
 
 def test_names_are_the_modules():
-    assert datasets.names() == ["faces", "fer2013", "ferplus", "folder", "rafdb"]
+    assert datasets.names() == ["affectnet", "affectnet_clean", "faces", "fer2013", "ferplus", "folder", "rafdb"]
 
 
 @pytest.mark.parametrize("name", ["none.csv", "fer2013:none.csv", "imagenet"])

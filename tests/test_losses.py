@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from scipy.special import log_softmax, rel_entr, softmax
+from scipy.stats import zscore
 
 from keras_kd import losses
 from keras_kd.errors import ModelError
@@ -31,7 +32,7 @@ def _gradient(loss, at):
     with tf.GradientTape() as tape:
         tape.watch(at)
         value = loss(at)
-    return tape.gradient(value, at).numpy()
+    return tape.gradient(value, at, unconnected_gradients="zero").numpy()
 
 
 @pytest.mark.parametrize("temperature", GOLDEN)
@@ -161,6 +162,148 @@ def test_other_numbers_of_classes_are_refused(columns):
 def test_shares_of_other_classes_are_refused():
     with pytest.raises(ModelError, match="labels are of 4 classes and the student's logits of 3"):
         losses.cross_entropy_each(np.full((4, 4), 0.25, np.float32), STUDENT)
+
+
+# --- other losses of classes ---
+
+
+def test_hard_label_learns_the_teachers_answer():
+    expected = -log_softmax(STUDENT.astype(float), -1)[np.arange(4), TEACHER.argmax(-1)]
+    np.testing.assert_allclose(losses.hard_label_each(TEACHER, STUDENT), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_decoupled_kd_with_the_teachers_own_weight_is_kl(shares):
+    """Zhao et al., equation (5): KL = KL of (target, others) + (1 - target's probability) KL among the others."""
+    labels = np.array([0, 2, 1, 1])
+    p = softmax(TEACHER.astype(float) / 3, -1)
+    given = (0.6 * np.eye(3)[labels] + 0.4 / 3).astype(np.float32) if shares else labels
+    found = losses.decoupled_kd_each(given, TEACHER, STUDENT, 3.0, 1.0, 1 - p[np.arange(4), labels].astype(np.float32))
+    np.testing.assert_allclose(found, _reference(TEACHER, STUDENT, 3.0), rtol=1e-4, atol=1e-5)
+
+
+def test_decoupled_kd_weighs_its_two_parts():
+    labels, p, q = np.array([0, 2, 1, 1]), softmax(TEACHER.astype(float), -1), softmax(STUDENT.astype(float), -1)
+    rows = np.arange(4)
+    pairs = [np.stack([of[rows, labels], 1 - of[rows, labels]], -1) for of in (p, q)]
+    others = [
+        np.stack([np.delete(row, label) / np.delete(row, label).sum() for row, label in zip(of, labels, strict=True)])
+        for of in (p, q)
+    ]
+    expected = 2 * rel_entr(*pairs).sum(-1) + 5 * rel_entr(*others).sum(-1)
+    np.testing.assert_allclose(losses.decoupled_kd_each(labels, TEACHER, STUDENT, 1.0, 2.0, 5.0), expected, rtol=1e-4)
+
+
+def test_dist_equals_numpys_correlations():
+    p, q = softmax(TEACHER.astype(float) / 2, -1), softmax(STUDENT.astype(float) / 2, -1)
+    of_images = [1 - np.corrcoef(left, right)[0, 1] for left, right in zip(p, q, strict=True)]
+    of_classes = np.mean([1 - np.corrcoef(left, right)[0, 1] for left, right in zip(p.T, q.T, strict=True)])
+    found = losses.dist_each(TEACHER, STUDENT, 2.0, 1.0, 3.0)
+    np.testing.assert_allclose(found, 4 * (np.array(of_images) + 3 * of_classes), rtol=1e-4)
+
+
+def test_standardised_logits_have_mean_0_and_deviation_1():
+    scaled = [zscore(logits.astype(float), axis=-1) for logits in (TEACHER, STUDENT)]
+    found = losses.standardised_kl_each(TEACHER, STUDENT, 2.0)
+    np.testing.assert_allclose(found, _reference(*scaled, 2.0), rtol=1e-4)
+    np.testing.assert_allclose(losses.standardised_kl_each(7 * TEACHER + 3, STUDENT, 2.0), found, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", losses.SOFT_LOSSES)
+def test_every_soft_loss_stays_finite(name):
+    extreme = np.float32([[500, -500, 0], [-500, 500, 500], [0, 0, 0]])
+    labels = np.array([1, 0, 2])
+    for teacher in (extreme[::-1], extreme):
+        value = losses.SOFT_LOSSES[name](labels, teacher, extreme, 3.0)
+        assert np.isfinite(value).all() and value.shape == (3,)
+        gradient = _gradient(
+            lambda s, t=teacher: losses.weighted_mean(losses.SOFT_LOSSES[name](labels, t, s, 3.0)), extreme
+        )
+        assert np.isfinite(gradient).all()
+
+
+# --- values ---
+
+VALUES, OF_TEACHER, OF_STUDENT = np.float32([0.5, -0.5, 0.2]), np.float32([0.4, 0.5, 0.2]), np.float32([0.6, -0.1, 0.0])
+
+
+def test_teacher_bounded_error_counts_where_the_student_is_not_better():
+    # Squared errors of the student 0.01, 0.16, 0.04, of the teacher 0.01, 1, 0.
+    found = np.asarray(losses.teacher_bounded_each(VALUES[1:], OF_TEACHER[1:], OF_STUDENT[1:]))
+    assert found == pytest.approx([0, 0.04], abs=1e-6)
+    assert np.asarray(losses.teacher_bounded_each(VALUES, OF_TEACHER, OF_STUDENT, 0.001)) == pytest.approx(
+        [0.01, 0, 0.04], abs=1e-6
+    )
+    assert np.asarray(losses.teacher_bounded_each(VALUES, OF_TEACHER, OF_STUDENT, 0.9)) == pytest.approx(
+        [0.01, 0.16, 0.04], abs=1e-6
+    )
+
+
+def test_gradient_of_the_teacher_bounded_error_is_that_of_the_error_or_none():
+    found = _gradient(
+        lambda s: losses.weighted_mean(losses.teacher_bounded_each(VALUES, OF_TEACHER, s, 0.001)), OF_STUDENT
+    )
+    assert found == pytest.approx([2 * 0.1 / 3, 0, 2 * -0.2 / 3], abs=1e-6)
+    of_teacher = _gradient(
+        lambda t: losses.weighted_mean(losses.teacher_bounded_each(VALUES, t, OF_STUDENT, 0.001)), OF_TEACHER
+    )
+    assert not of_teacher.any()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_correlations_equal_numpy(weighted):
+    random = np.random.default_rng(4)
+    y, s = random.normal(size=(2, 40)).astype(np.float32)
+    s = 0.5 * y + s + 1
+    weights = random.integers(0, 3, 40).astype(np.float32) if weighted else None
+    counts = np.ones(40, int) if weights is None else weights.astype(int)
+    covariance = np.cov(y, s, bias=True, fweights=counts)
+    means = np.average([y, s], axis=1, weights=counts)
+    concordance = 2 * covariance[0, 1] / (covariance[0, 0] + covariance[1, 1] + (means[0] - means[1]) ** 2)
+    pearson = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+    assert float(losses.pearson(y, s[:, None], weights)) == pytest.approx(pearson, abs=1e-5)
+    assert float(losses.concordance(y, s[:, None], weights)) == pytest.approx(concordance, abs=1e-5)
+
+
+def test_correlations_of_constants_are_zero_with_a_finite_gradient():
+    constant = np.full(5, 0.3, np.float32)
+    for loss in (losses.pearson, losses.concordance):
+        assert float(loss(VALUES[[0, 1, 2, 0, 1]], constant)) == pytest.approx(0, abs=1e-5)
+        assert np.isfinite(_gradient(lambda s, of=loss: of(VALUES[[0, 1, 2, 0, 1]], s), constant)).all()
+
+
+def test_shake_shake_mixes_by_its_draws():
+    found = losses.shake_shake(0.25, 0.5, 0.3, np.float32([0.2, 0.4, 0.9]))
+    assert float(found) == pytest.approx((0.2 * 0.25 + 0.4 * 0.5 + 0.9 * 0.7) / 1.5, rel=1e-6)
+
+
+# --- feature maps ---
+
+
+def test_hint_is_the_mean_squared_difference():
+    random = np.random.default_rng(5)
+    teacher, student = random.normal(size=(2, 3, 4, 5, 2)).astype(np.float32)
+    np.testing.assert_allclose(
+        losses.hint_each(teacher, student), ((teacher - student) ** 2).mean((1, 2, 3)), rtol=1e-5
+    )
+    # A teacher's map of twice the size, each value four times, is the same map.
+    twice = teacher.repeat(2, 1).repeat(2, 2)
+    constant = np.ones_like(teacher)
+    np.testing.assert_allclose(losses.hint_each(np.ones_like(twice), 3 * constant), 4, rtol=1e-5)
+    assert losses.hint_each(twice, student).shape == (3,)
+
+
+def test_attention_compares_where_the_energy_is():
+    random = np.random.default_rng(6)
+    teacher, student = random.normal(size=(3, 4, 4, 6)), random.normal(size=(3, 4, 4, 2))
+    maps = [(of**2).sum(-1).reshape(3, -1) for of in (teacher, student)]
+    unit = [of / np.linalg.norm(of, axis=-1, keepdims=True) for of in maps]
+    expected = ((unit[0] - unit[1]) ** 2).sum(-1)
+    found = losses.attention_each(teacher.astype(np.float32), student.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    # Neither scale nor number of channels counts.
+    tripled = np.concatenate([5 * student] * 3, -1).astype(np.float32)
+    np.testing.assert_allclose(losses.attention_each(tripled, student.astype(np.float32)), 0, atol=1e-6)
 
 
 def test_keras_own_default_is_another_number():
