@@ -11,10 +11,10 @@ from keras import layers
 from PIL import Image
 from scipy.special import softmax
 
-from keras_kd import exporters, litert
+from keras_kd import exporters, litert, tflite_graph
 from keras_kd.datasets import Samples
 from keras_kd.errors import ExportError, OutputError
-from keras_kd.exporters import _front_end
+from keras_kd.exporters import _front_end, int8
 
 LITERT_FORMATS = ["dynamic", "float16", "float32", "int8"]
 
@@ -199,6 +199,43 @@ def test_terminal_stays_clean(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_layer_that_no_image_gets_through_stays_float(tmp_path):
+    """All values of the squeeze are 0, so int8 would divide by next to nothing, which XNNPACK refuses to load."""
+    model, images = _network(), _blobs(20)
+    squeeze = next(layer for layer in model.layers if isinstance(layer, layers.Dense))
+    squeeze.set_weights([-np.ones_like(squeeze.get_weights()[0])])
+    report = exporters.export(model, tmp_path / "model.tflite", "int8", images)
+    expected = model.predict(images, verbose=0)
+    assert np.abs(litert.LiteRTModel(report.path).predict(images) - expected).max() <= 0.1 * np.ptp(expected)
+    with pytest.raises(ExportError, match="too different sizes for int8 .FULLY_CONNECTED"):
+        exporters.export(model, tmp_path / "int8.tflite", "int8", images, io="int8")
+    assert not (tmp_path / "int8.tflite").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "scales", "output", "refused"),
+    [
+        ("ADD", (0.135, 2.44e8), 3.86, True),  # of an untrained EmoNet; LiteRT aborts on it
+        ("ADD", (0.053, 0.065), 0.035, False),
+        ("FULLY_CONNECTED", (0.0289, 0.004), 7.84e-9, True),  # of an untrained B; XNNPACK fails
+        ("CONV_2D", (0.032, 0.004), 0.0406, False),
+        ("CONV_2D", (0.0, 0.0), 0.0, False),  # float32
+    ],
+)
+def test_operators_that_can_not_be_rescaled_are_told_apart(name, scales, output, refused):
+    tensors = [tflite_graph.Tensor(number, "", (), None, scale) for number, scale in enumerate((*scales, output))]
+    operator = tflite_graph.Operator(name, tuple(tensors[:2]), tuple(tensors[2:]), None)
+    assert int8._out_of_range(operator) == refused
+
+
+def test_onnx_knows_gelu(tmp_path):
+    pytest.importorskip("tf2onnx", reason="the extra `onnx` is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    trunk = _network()
+    model = keras.Model(trunk.input, layers.Activation("gelu")(trunk.output))
+    assert exporters.export(model, tmp_path / "model.onnx", "onnx", _blobs(4)).max_difference < 1e-5
+
+
 def test_nan_weights_are_refused_by_name(tmp_path):
     model = _network()
     kernel = model.layers[-1].kernel
@@ -249,8 +286,6 @@ def test_a_layer_that_litert_lacks_is_refused(tmp_path):
 
 
 def test_a_file_that_differs_too_much_is_refused(tmp_path, monkeypatch):
-    from keras_kd.exporters import int8
-
     monkeypatch.setattr(int8, "TOLERANCE", 1e-6)
     with pytest.raises(ExportError, match="differs from Keras by .* more than the 1e-06 allowed"):
         exporters.export(_network(), tmp_path / "model.tflite", "int8", samples=_blobs(8))

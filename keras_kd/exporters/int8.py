@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_kd import tflite_graph
+from keras_kd.errors import ExportError
 from keras_kd.exporters import _tflite
 from keras_kd.exporters._serving import Serving
 
@@ -21,8 +22,11 @@ SUFFIX = ".tflite"
 TOLERANCE = 0.3
 NEEDS_SAMPLES = True
 IO = ("float", "app", "int8")
-# Of XNNPACK's int8 kernels; above it the file can't be loaded.
-LARGEST_RESCALING = 256
+# Input's over output's scale, lowest and below what: the limits of XNNPACK's int8 kernels. Files beyond them can't
+# be loaded, and the plain kernel of ADD ends the whole process.
+_PRODUCT, _SUM = (2.0**-32, 2.0**8), (2.0**-10, 2.0**8)
+RESCALINGS = {"CONV_2D": _PRODUCT, "DEPTHWISE_CONV_2D": _PRODUCT, "FULLY_CONNECTED": _PRODUCT, "MUL": _PRODUCT}
+RESCALINGS |= {"ADD": _SUM, "SUB": _SUM}
 run = _tflite.run
 
 
@@ -44,6 +48,7 @@ def write(serving: Serving, path: Path, images: np.ndarray) -> None:
         return converter.convert()
 
     _tflite.write(serving, path, convert)
+    _check(path, serving.model.name)
 
 
 def _with_some_layers_in_float(converter: tf.lite.TFLiteConverter) -> bytes:
@@ -74,11 +79,24 @@ def _up_to_first_convolution(operators: list[tflite_graph.Operator]) -> list[tfl
 
 
 def _out_of_range(operator: tflite_graph.Operator) -> bool:
-    """Whether its outputs are so much smaller than its inputs that XNNPACK can't rescale them.
+    """Whether its outputs are so much smaller or larger than its inputs that the runtime can't rescale them.
 
-    So it is where no calibration image gets through a layer, e.g. a squeeze of few channels that are all 0.
+    So it is where no calibration image gets through a layer, e.g. a squeeze of few channels that are all 0, and
+    where the activations of an untrained network explode.
     """
-    if operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or not operator.outputs[0].scale:
+    lowest, highest = RESCALINGS.get(operator.name, (0.0, np.inf))
+    scales, output = [tensor.scale for tensor in operator.inputs[:2]], operator.outputs[0].scale
+    if not output or not all(scales):
         return False
-    product = operator.inputs[0].scale * operator.inputs[1].scale
-    return product / operator.outputs[0].scale >= LARGEST_RESCALING
+    factors = scales if operator.name in ("ADD", "SUB") else [np.prod(scales)]
+    return not all(lowest <= factor / output < highest for factor in factors)
+
+
+def _check(path: Path, name: str) -> None:
+    """Refuse a file that would end the process that loads it."""
+    bad = [operator for operator in tflite_graph.read(path) if _out_of_range(operator)]
+    if bad:
+        raise ExportError(
+            f"{name} has activations of too different sizes for int8 ({bad[0].name} {bad[0].outputs[0].name}): "
+            "train it further, or use the format dynamic."
+        )

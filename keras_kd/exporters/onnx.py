@@ -24,7 +24,7 @@ OPSET = 18
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
     """Write the file; `images` are not needed."""
     tf2onnx = _needed("tf2onnx")
-    tf2onnx.handler.tf_op("Erfc")(_Erfc)
+    importlib.import_module("tf2onnx.handler").tf_op("Erfc")(_Erfc)
     with native_output_hidden():
         proto, _ = tf2onnx.convert.from_function(
             tf.function(serving), input_signature=[serving.specification()], opset=OPSET
