@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--student", default="C")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--value-weight", type=float, default=5.0)
+    parser.add_argument("--value-weight", type=float, default=1.0)
     parser.add_argument("--out", type=Path, default=Path("runs/joint"))
     given = parser.parse_args()
     teaching = Config(data="faces", teacher="B", teacher_epochs=16, heads=JOINT, value_weight=given.value_weight)

@@ -179,7 +179,8 @@ def main() -> None:
     print(f"\nTeacher's pass over two views: {rate:,.0f} images/s, {ratio:.2f} times `predict` of the published shape;")  # noqa: T201
     print(f"FER2013's 28,709 images take {once:,.0f} s, once.")  # noqa: T201
     for kind in ("mirror", "crops"):
-        print(f"Input path alone, views {kind}: {feed_rate(images, labels, kind):,.0f} images/s.")  # noqa: T201
+        for colour, shown in (("RGB", images), ("gray", images[..., :1])):
+            print(f"Input path alone, {colour}, views {kind}: {feed_rate(shown, labels, kind):,.0f} images/s.")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -10,19 +10,24 @@ from . import engine, options, output
 @click.command("models")
 @options.as_json
 def command(as_json: bool) -> None:
-    """List all architectures with their trainable parameters, as published and without dead taps."""
+    """List all architectures: input, trainable parameters, multiply-accumulates (MACs) and size of the weights.
+
+    "compact" are the parameters without dead taps, which files for apps leave out; the sizes are of these.
+    """
     rows = engine.load("scoring").model_table()
     if as_json:
         output.show_json(rows)
         return
-    table = [("name", "input", "parameters", "compact", "float32 MB")]
+    table = [("name", "input", "parameters", "compact", "MACs (M)", "float32 MB", "int8 MB")]
     table += [
         (
             row["name"],
             "x".join(map(str, row["input"])),
             f"{row['parameters']:,}",
             f"{row['compact_parameters']:,}",
-            f"{row['compact_parameters'] * 4 / 1e6:.2f}",
+            f"{row['multiply_accumulates'] / 1e6:,.1f}",
+            f"{row['float32_bytes'] / 1e6:.2f}",
+            f"{row['int8_bytes'] / 1e6:.2f}",
         )
         for row in rows
     ]

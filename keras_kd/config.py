@@ -98,6 +98,9 @@ class Config:
     temperature: float = _option(3.0, "T: softens teacher and student alike.", POSITIVE, flag="temp")
     alpha: float = _option(0.15, "α: weight of the true labels.", SHARE)
     beta: float | None = _option(None, "β: weight of the teacher's soft labels; 1-α if not given.", NOT_NEGATIVE)
+    pretrained: str | None = _option(
+        None, "Start the student from the weights that Keras offers (mobilenetv2).", _one_of("imagenet")
+    )
     heads: str | None = _option(
         None,
         "A,B: what to learn of the data, its classes and continuous values by name, e.g. expression,valence,arousal; "

@@ -138,6 +138,7 @@ class Job:
     views: Views
     folder: Path
     teacher_logits: Any = None
+    pretrained: str | None = None
 
 
 def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[keras.Model, list[dict[str, float]]]:
@@ -175,7 +176,7 @@ def _distiller(config: Config, data: Data, job: Job) -> Distiller:
     """A new student of the job's architecture in the form that trains fastest, and the loss it trains on."""
     heads, dropout = job.heads, (config.conv_dropout, config.dense_dropout)
     classes, named = len(heads.class_names), None if heads.single else heads.widths
-    built = models.build(job.architecture, classes, data.image_shape, dropout, config.seed, named)
+    built = models.build(job.architecture, classes, data.image_shape, dropout, config.seed, named, job.pretrained)
     alone = job.teacher_logits is None
     balanced = config.class_weights == "balanced" and heads.label
     return Distiller(
@@ -268,7 +269,9 @@ def distill(
         heads = splits.chosen(config.heads, data, store.key.values if store else ())
         lesson = store and heads.teacher(store.logits, store.key.class_names, store.key.values)
         views, state = _views(config, data, config.views), out / run_folder.STATE
-        job = Job(f"student {config.student}", config.student, config.epochs, heads, views, state, lesson)
+        job = Job(
+            f"student {config.student}", config.student, config.epochs, heads, views, state, lesson, config.pretrained
+        )
         student, history = _train(config, data, job, terminal)
         form = Form(heads.class_names or None, input_shape=data.image_shape)
         saved.save(student, out / "student.keras", form)

@@ -56,9 +56,15 @@ def test_an_unknown_command_is_refused_with_exit_code_2(capsys: pytest.CaptureFi
 
 def test_models_lists_the_published_counts(capsys: pytest.CaptureFixture) -> None:
     assert called("models", "--json") == 0
-    parameters = {row["name"]: row["parameters"] for row in json.loads(capsys.readouterr().out)}
+    rows = json.loads(capsys.readouterr().out)
+    parameters = {row["name"]: row["parameters"] for row in rows}
     published = {"resemotenet": 80_238_599, "A": 20_069_383, "B": 5_022_215, "C": 1_259_911}
     assert published.items() <= parameters.items()
+    # In units of 10^6; those of MobileNetV2 and EfficientFormer with 7 classes instead of 1,000.
+    published = {"A": 86.0, "B": 22.4, "C": 6.04, "mobilenetv2": 300, "efficientformer-l1": 1290}
+    for row in rows:
+        if row["name"] in published:
+            assert row["multiply_accumulates"] / 1e6 == pytest.approx(published[row["name"]], rel=0.01)
 
 
 def test_inspect_counts_and_finds_the_copy(data: Path, capsys: pytest.CaptureFixture) -> None:

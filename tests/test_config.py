@@ -39,6 +39,7 @@ def test_every_default_and_every_recipe_passes_its_own_check():
             "beta",
             "heads",
             "image_size",
+            "pretrained",
             "soft_labels",
             "teacher",
             "teacher_input",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -114,3 +118,47 @@ def test_wrong_values_are_refused(options, message):
     with pytest.raises(ModelError) as caught:
         models.build(**{"name": "C", **options})
     assert message in str(caught.value)
+
+
+STAND_IN = """
+import h5py, keras, numpy as np, sys
+from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
+from pathlib import Path
+from keras_kd import models
+keras.utils.set_random_seed(1)
+published = keras.applications.MobileNetV2((224, 224, 3), include_top=False, weights=None)
+folder = Path(sys.argv[1]) / "models"
+folder.mkdir(parents=True)
+name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+with h5py.File(folder / name, "w") as file:
+    save_weights_to_hdf5_group(file, published)
+built = models.build("mobilenetv2", 3, (64, 64, 1), seed=0, pretrained="imagenet")
+plain = models.build("mobilenetv2", 3, (64, 64, 1), seed=0)
+assert len(published.weights) == len(built.weights) - 2
+for left, right in zip(published.get_weights(), built.get_weights(), strict=False):
+    np.testing.assert_array_equal(left, right)
+kernels = [np.asarray(model.get_layer("logits").kernel) for model in (built, plain)]
+np.testing.assert_array_equal(*kernels)
+assert not np.array_equal(built.get_layer("Conv1").get_weights()[0], plain.get_layer("Conv1").get_weights()[0])
+print("equal")
+"""
+
+
+def test_weights_that_keras_offers_are_taken_from_its_folder(tmp_path):
+    """A file of random weights stands for the published one where Keras keeps what it downloaded."""
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", STAND_IN, str(tmp_path)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().endswith("equal")
+
+
+def test_weights_that_cannot_be_had_are_told_in_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(tmp_path))
+    for proxy in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    with pytest.raises(ModelError, match="weights imagenet of mobilenetv2 can't be had .*or leave out --pretrained"):
+        models.build("mobilenetv2", 3, (64, 64, 3), pretrained="imagenet")
+    with pytest.raises(ModelError, match="offers no weights 'imagenet' of C: choose one of mobilenetv2, or leave"):
+        models.build("C", 3, pretrained="imagenet")

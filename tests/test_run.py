@@ -151,6 +151,67 @@ def test_a_killed_run_goes_on_to_the_same_end(
     assert json.loads((broken / "metrics.json").read_text())["test"] == shown["test"]
 
 
+@pytest.fixture(scope="module")
+def joint(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """Expression, valence and arousal on a few drawn faces."""
+    out = tmp_path_factory.mktemp("run") / "joint"
+    code = """
+import sys
+from keras_kd.datasets import faces
+faces.IMAGES = {"train": 350, "validation": 70, "test": 70}
+sys.argv[0] = "kerakd"
+from keras_kd.cli.main import main
+main()
+"""
+    options = ["--student", "C", "--teacher", "C", "--heads", "expression,valence,arousal", "--baseline", "--json"]
+    options += ["--epochs", "8", "--teacher-epochs", "8", "--batch-size", "16", "--learning-rate", "0.05"]
+    command = [sys.executable, "-c", code, "distill", *options, "--precision", "float32", "--out", str(out)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout)
+
+
+def test_expression_valence_and_arousal_are_learnt_and_scored_together(joint: tuple[Path, dict]) -> None:
+    out, shown = joint
+    assert {path.name for path in out.iterdir()} == {*RUN_FILES, "values.png"}
+    for part in ("test", "validation", "teacher_test", "baseline_test"):
+        assert list(shown[part]["values"]) == ["valence", "arousal"] and "accuracy" in shown[part]
+    assert shown["test"]["values"]["arousal"]["ccc"] > 0.1  # a constant gets 0
+    assert shown["exported"]["int8"]["test"]["values"]["valence"]["n"] == 70
+    history = pd.read_csv(out / "history.csv")
+    scores = history[["val_expression_accuracy", "val_valence_ccc", "val_arousal_ccc"]]
+    np.testing.assert_allclose(history["val_score"], scores.mean(axis=1), atol=1e-6)
+    best = history["val_score"].idxmax()
+    assert shown["validation"]["values"]["valence"]["ccc"] == pytest.approx(scores["val_valence_ccc"][best], abs=1e-3)
+    card = (out / "README.md").read_text()
+    assert "valence CCC" in card and "### Continuous values" in card and "values.png" in card
+
+
+def test_the_exported_file_tells_the_values_that_were_scored(joint: tuple[Path, dict]) -> None:
+    """Straight from LiteRT, with the concordance in NumPy."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from keras_kd.datasets import faces
+
+    out, shown = joint
+    test = faces.generate(70, faces.SEEDS["test"])
+    run = Interpreter(str(out / "student_float32.tflite")).get_signature_runner()
+    outputs = [run(image=image[None].astype(np.float32)) for image in test.images]
+    assert set(outputs[0]) == {"expression", "valence", "arousal"}
+    assert outputs[0]["expression"].shape == (1, 7)
+    found, values = np.array([output["valence"].item() for output in outputs]).clip(-1, 1), test.values["valence"]
+    offset = found.mean() - values.mean()
+    expected = 2 * np.cov(found, values, bias=True)[0, 1] / (found.var() + values.var() + offset**2)
+    scored = shown["exported"]["float32"]["test"]["values"]["valence"]
+    assert scored["ccc"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_heads_that_the_data_lacks_are_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = ["--data", str(data), "--alpha", "1", "--heads", "label,valence", "--out", str(tmp_path / "out")]
+    assert called("distill", *arguments) == 2
+    assert "heads must be of label, what folder has. Received: heads='label,valence'." in capsys.readouterr().err
+
+
 def test_ctrl_c_says_how_to_go_on(data: Path, environment: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     process = subprocess.Popen(_distill(data, out), env=environment, stderr=subprocess.PIPE, text=True)

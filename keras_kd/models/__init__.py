@@ -6,6 +6,7 @@ An architecture's module has
     INPUT_SHAPE                                           the published one
     build(name, heads, input_shape, dropout, seed)        -> keras.Model; for `heads` see _parts.Heads
     VALUES (optional)                                     names of the continuous values that it is published with
+    PRETRAINED, load_pretrained(model) (optional)         names of weights that Keras offers, and their loading
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ def build(
     dropout: tuple[float, float] | None = None,
     seed: int | None = None,
     heads: dict[str, int | None] | None = None,
+    pretrained: str | None = None,
 ) -> keras.Model:
-    """Build an untrained model.
+    """Build a model, untrained unless `pretrained`.
 
     Args:
         name: one of `names()`, e.g. "B".
@@ -61,13 +63,15 @@ def build(
         seed: of the initial weights and the dropouts; None for fresh ones.
         heads: several outputs by name: the number of logits, or None for one linear value, e.g.
             {"expression": 8, "valence": None, "arousal": None}.
+        pretrained: "imagenet" for the weights that Keras offers of an architecture, all but its heads.
 
     Returns:
         keras.Model, float (N, height, width, channels) -> logits (N, num_classes), or with `heads` a dict of logits
         (N, classes) and values (N, 1) by name.
 
     Raises:
-        ModelError: unknown name, a shape that the architecture can't take, or a value out of its range.
+        ModelError: unknown name, a shape that the architecture can't take, a value out of its range, or weights that
+            Keras doesn't offer or that can't be downloaded.
     """
     if name not in _modules():
         raise ModelError(f"Unknown model {name!r}: expected one of {', '.join(names())}.")
@@ -78,7 +82,15 @@ def build(
         raise ModelError(f"input_shape must be (height, width, channels). Received: input_shape={shape}.")
     if dropout is not None and not all(0 <= rate < 1 for rate in dropout):
         raise ModelError(f"dropout must be two rates of 0 or more and below 1. Received: dropout={dropout}.")
-    return module.build(name, outputs, shape, dropout, seed)
+    if pretrained is not None and pretrained not in getattr(module, "PRETRAINED", ()):
+        offering = ", ".join(other for other in names() if hasattr(_modules()[other], "PRETRAINED"))
+        raise ModelError(
+            f"Keras offers no weights {pretrained!r} of {name}: choose one of {offering}, or leave out --pretrained."
+        )
+    model = module.build(name, outputs, shape, dropout, seed)
+    if pretrained is not None:
+        module.load_pretrained(model)
+    return model
 
 
 def _checked(heads: Heads) -> Heads:

@@ -9,6 +9,7 @@ from keras_kd.errors import ModelError
 from keras_kd.models._parts import Heads, Seeds, outputs, rgb
 
 NAMES = ("mobilenetv2",)
+PRETRAINED = ("imagenet",)
 INPUT_SHAPE = (224, 224, 3)
 
 
@@ -34,6 +35,26 @@ def build(
     if dropout is not None and dropout[1]:
         x = layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
     return keras.Model(image, outputs(x, heads, "logits", seeds), name=name)
+
+
+def load_pretrained(model: keras.Model) -> None:
+    """Give a model of `build` the weights of ImageNet, all but its heads; Keras keeps the file once downloaded.
+
+    Raises:
+        ModelError: the file can't be downloaded.
+    """
+    try:
+        published = keras.applications.MobileNetV2(INPUT_SHAPE, include_top=False, weights="imagenet")
+    except Exception as error:
+        # Keras raises a bare Exception where the network fails.
+        raise ModelError(
+            f"The weights imagenet of mobilenetv2 can't be had ({str(error).splitlines()[0]}): connect to the network "
+            "once, put the file where Keras keeps its models, or leave out --pretrained."
+        ) from error
+    # Keras numbers some of the names, but not the order.
+    weighted = (layer for layer in model.layers if layer.weights)
+    for source, target in zip((layer for layer in published.layers if layer.weights), weighted, strict=False):
+        target.set_weights(source.get_weights())
 
 
 def _initialise(model: keras.Model, seeds: Seeds) -> None:
