@@ -14,6 +14,8 @@ import numpy as np
 
 from keras_kd.errors import OutputError
 
+LARGEST_IN_MEMORY = 2**29
+
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space or choose another folder",
     errno.EDQUOT: "the disk quota is used up: free some space or choose another folder",
@@ -75,12 +77,14 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def temporary_array(shape: tuple[int, ...]) -> np.ndarray:
-    """Return zeros, uint8 of `shape`, in a nameless file that is mapped into memory and goes with the process.
+def image_array(shape: tuple[int, ...]) -> np.ndarray:
+    """Return zeros, uint8 of `shape`: in memory, or if large in a nameless file that is mapped into memory.
 
     Raises:
         OutputError: there is no room where temporary files go.
     """
+    if np.prod(shape, dtype=np.int64) <= LARGEST_IN_MEMORY:
+        return np.zeros(shape, np.uint8)
     with refusals(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
         return np.memmap(file, np.uint8, "w+", shape=shape)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_kd import datasets
+from keras_kd import datasets, files
 from keras_kd.datasets import _affectnet
 from keras_kd.errors import DataError
 
@@ -158,7 +158,7 @@ def test_unreadable_pictures_are_left_out_and_the_others_move_up(tables: Path) -
 
 def test_large_sets_are_mapped_into_memory(annotated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = datasets.load(annotated, "test", size=16)
-    monkeypatch.setattr(_affectnet, "LARGEST_IN_MEMORY", 100)
+    monkeypatch.setattr(files, "LARGEST_IN_MEMORY", 100)
     large = datasets.load(annotated, "test", size=16)
     assert isinstance(large.images, np.memmap)
     np.testing.assert_array_equal(large.images, small.images)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from keras_kd import files, images
-from keras_kd.datasets import Samples, _splitting, _tables
+from keras_kd.datasets import Samples, _image_files, _splitting, _tables
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
@@ -20,8 +19,6 @@ SHARES = {"train": 0.95, "validation": 0.05}
 INVALID = -2.0
 # EmoNet's square around the landmarks' box: its side is so much of width + height.
 CROP = 200 / 220
-# Beyond this the images of a split are kept in a file and mapped into memory.
-LARGEST_IN_MEMORY = 2**31
 
 Box = tuple[float, float, float, float]
 
@@ -55,13 +52,16 @@ def load(path: Path | None, split: str, skip_bad_rows: bool, size: int, clean: b
     if half == "train":
         chosen = _splitting.stratified(labels, CLASS_NAMES, SHARES)[split]
         rows, labels = [rows[number] for number in chosen], labels[chosen]
-    pixels, readable, sizes, skipped = _pictures(rows, size, skip_bad_rows)
+    paths, boxes = [row.image for row in rows], [row.box for row in rows]
+    pictures = _image_files.read(
+        paths, (size, size, 3), skip_bad_rows, lambda picture, number: _cropped(picture, boxes[number])
+    )
     values = {name: np.array([getattr(row, name) for row in rows], np.float32) for name in ("valence", "arousal")}
     for column in values.values():
         column[column <= INVALID] = np.nan
-    values = {name: column[readable] for name, column in values.items()}
-    lost = tuple(problems if split == half else ()) + skipped
-    return Samples(pixels, labels[readable], CLASS_NAMES, values, lost, sizes, "expression")
+    values = {name: column[pictures.kept] for name, column in values.items()}
+    lost = tuple(problems if split == half else ()) + pictures.skipped
+    return Samples(pictures.images, labels[pictures.kept], CLASS_NAMES, values, lost, pictures.sizes, "expression")
 
 
 def kept(row: Row) -> bool:
@@ -176,40 +176,10 @@ def _row(image: Path, label: float, valence: float, arousal: float, landmarks: n
     return Row(image, int(label), valence, arousal, box)
 
 
-def _pictures(
-    rows: Sequence[Row], size: int, skip_bad_rows: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Images uint8 (n, size, size, 3), which rows they are, their heights and widths, and a line for each other row."""
-    pixels = _array((len(rows), size, size, 3))
-    readable, sizes, skipped = np.zeros(len(rows), bool), np.zeros((len(rows), 2), np.int64), []
-    for number, row in enumerate(rows):
-        try:
-            picture = images.with_channels(images.read(row.image)[None], 3)[0]
-        except DataError as error:
-            if not skip_bad_rows:
-                raise
-            skipped.append(str(error))
-            continue
-        # Rows move up to where unreadable ones would have been.
-        pixels[number - len(skipped)] = _cropped(picture, row.box, size)
-        readable[number], sizes[number] = True, picture.shape[:2]
-    if not readable.any():
-        raise DataError(f"None of the {len(rows)} images can be read; the first problem: {''.join(skipped[:1])}")
-    return pixels[: len(rows) - len(skipped)], readable, sizes[readable], tuple(skipped)
-
-
-def _array(shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros in memory, or in a file without a name that is mapped into memory and goes with the process."""
-    if np.prod(shape, dtype=np.int64) <= LARGEST_IN_MEMORY:
-        return np.zeros(shape, np.uint8)
-    return files.temporary_array(shape)
-
-
-def _cropped(picture: np.ndarray, box: Box | None, size: int) -> np.ndarray:
-    """The square `box` of uint8 (H, W, 3), black where it leaves the picture, at `size`; the whole picture without."""
+def _cropped(picture: np.ndarray, box: Box | None) -> np.ndarray:
+    """The square `box` of uint8 (H, W, C), black where it leaves the picture; the whole picture without one."""
     if box is None:
-        return images.resize(picture[None], size, size)[0]
-    part = Image.fromarray(picture).crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
-    if not min(part.size):
-        return images.resize(picture[None], size, size)[0]
-    return images.resize(np.asarray(part)[None], size, size)[0]
+        return picture
+    whole = Image.fromarray(picture if picture.shape[2] == 3 else picture[:, :, 0])
+    part = np.asarray(whole.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3]))))
+    return part.reshape(*part.shape[:2], -1) if part.size else picture

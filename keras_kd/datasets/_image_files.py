@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from keras_kd import images
+from keras_kd import files, images
 from keras_kd.errors import DataError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -46,13 +46,20 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.suffix.lower() in SUFFIXES and not _hidden(child))
 
 
-def read(paths: Sequence[Path], shape: tuple[int, int, int], skip_bad_rows: bool = False) -> Pictures:
-    """Read files and fit each to `shape` (height, width, channels).
+def read(
+    paths: Sequence[Path],
+    shape: tuple[int, int, int],
+    skip_bad_rows: bool = False,
+    crop: Callable[[np.ndarray, int], np.ndarray] = lambda picture, row: picture,
+) -> Pictures:
+    """Read files, `crop` each (a picture and its row) and fit it to `shape` (height, width, channels).
+
+    Many large ones are mapped into memory, see `files.image_array`.
 
     Raises:
         DataError: a file is no image (missing, empty, broken), unless `skip_bad_rows`; or none is.
     """
-    fitted = np.empty((len(paths), *shape), np.uint8)
+    fitted = files.image_array((len(paths), *shape))
     kept = np.zeros(len(paths), bool)
     sizes = np.empty((len(paths), 2), np.int64)
     skipped = []
@@ -64,12 +71,13 @@ def read(paths: Sequence[Path], shape: tuple[int, int, int], skip_bad_rows: bool
                 raise
             skipped.append(str(error))
             continue
-        fitted[row] = images.fitted(picture[None], shape)[0]
+        # Rows move up to where unreadable ones would have been.
+        fitted[row - len(skipped)] = images.fitted(crop(picture, row)[None], shape)[0]
         sizes[row] = picture.shape[:2]
         kept[row] = True
     if not kept.any():
         raise DataError(f"None of the {len(paths)} images can be read; the first problem: {''.join(skipped[:1])}")
-    return Pictures(fitted[kept], kept, sizes[kept], tuple(skipped))
+    return Pictures(fitted[: int(kept.sum())], kept, sizes[kept], tuple(skipped))
 
 
 def all_gray(paths: Iterable[Path]) -> bool:
