@@ -28,7 +28,7 @@ docs: .venv/installed
 lock:
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet ".[dev]"
+	build/lock/bin/python -m pip install --quiet ".[dev,sessions]"
 	build/lock/bin/python -m pip freeze --exclude keras-kd > requirements.lock
 
 clean:

@@ -18,7 +18,7 @@ class Commands(click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         package = importlib.import_module(__package__)
-        helpers = {"engine", "main", "options", "output"}
+        helpers = {"engine", "main", "options", "output", "sessions"}
         modules = {module.name for module in pkgutil.iter_modules(package.__path__)} - helpers
         # import_.py is the command `import`, which is no name for a module.
         return sorted(name.removesuffix("_") for name in modules)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_kd.errors import DataError
 
@@ -13,8 +13,12 @@ MAX_PIXELS = 50_000_000
 GRAY_MODES = ("1", "L", "I", "I;16", "F", "LA")
 
 
-def read(path: str | Path) -> np.ndarray:
+def read(path: str | Path, upright: bool = False) -> np.ndarray:
     """Read one image file.
+
+    Args:
+        path: the file.
+        upright: turn the image as its Exif orientation says, as viewers do.
 
     Returns:
         uint8 (H, W, 1) for gray files and (H, W, 3) for all others (alpha dropped).
@@ -29,6 +33,8 @@ def read(path: str | Path) -> np.ndarray:
                     f"{path} is declared {image.width}x{image.height}, more than {MAX_PIXELS} pixels: "
                     "scale it down or leave it out."
                 )
+            if upright:
+                ImageOps.exif_transpose(image, in_place=True)
             gray = image.mode in GRAY_MODES
             # Pillow would clip 16-bit values at 255 where the upper 8 bits are wanted.
             deep = image.mode in ("I", "I;16")

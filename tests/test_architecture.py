@@ -15,6 +15,7 @@ RANKS = [
     {"errors"},
     {"drawing"},
     {
+        "calibration",
         "cartoon",
         "class_names",
         "duplicates",
@@ -49,7 +50,7 @@ RANKS = [
     {"checkpoints"},
     {"exporters"},
     {"predictors", "bundle", "quantisation_aware", "quantisation_worker", "tuning"},
-    {"bench"},
+    {"bench", "sessions"},
     {"footprint", "pictures", "records", "report"},
     {"run_folder", "scoring"},
     {"conversion", "paper", "run"},

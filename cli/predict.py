@@ -1,0 +1,82 @@
+"""`kerakd predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_kd.files import write_text
+from keras_kd.progress import Terminal
+
+from . import engine, options, output, sessions
+
+
+@click.command("predict")
+@click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
+@sessions.model_options
+@click.option("--csv", "csv_path", metavar="FILE", help="Also write everything as csv.")
+@click.option("--annotate", metavar="FOLDER", help="Write copies of the pictures with boxes and labels.")
+@click.option("--redact", is_flag=True, help="Coarsen the faces in these copies beyond recognition.")
+@options.as_json
+def command(
+    images: tuple[str, ...],
+    csv_path: str | None,
+    annotate: str | None,
+    redact: bool,
+    as_json: bool,
+    confidence: float,
+    side: float,
+    **asked: Any,
+) -> None:
+    """Find the faces in IMAGES (files, folders, globs) and say what they show.
+
+    Needs the extra sessions. Nothing leaves this machine.
+
+    \b
+    Examples:
+      kerakd predict photo.jpg --model exports/mine
+      kerakd predict 'photos/*.png' --model student_int8.tflite --csv faces.csv --annotate shown/
+    """
+    if redact and not annotate:
+        raise click.UsageError("--redact changes the pictures of --annotate: add --annotate FOLDER.")
+    terminal = Terminal()
+    photos = engine.load("sessions.photos")
+    files = photos.expand(images)
+    reader, detector, _ = sessions.load(asked, terminal)
+    with terminal.bar("Reading pictures", len(files)) as advance:
+        readings = photos.predict(
+            files,
+            reader,
+            detector,
+            confidence,
+            side,
+            Path(annotate) if annotate else None,
+            redact,
+            advance,
+        )
+    if csv_path:
+        write_text(csv_path, photos.table(readings).to_csv(index=False))
+    if as_json:
+        records = {file: [reading.record() for reading in faces] for file, faces in readings.items()}
+        output.show_json({"images": [{"file": file, "faces": faces} for file, faces in records.items()]})
+        return
+    values = reader.value_names
+    rows = [("picture", "label", "probability %", *values, "box", "quality")]
+    for file, faces in readings.items():
+        for reading in faces:
+            chance = max(reading.probabilities.values(), default=None)
+            rows.append(
+                (
+                    file,
+                    reading.label,
+                    "" if chance is None else f"{100 * chance:.1f}",
+                    *(f"{reading.values[name]:+.2f}" for name in values),
+                    " ".join(f"{value:.0f}" for value in reading.face.box),
+                    f"{reading.quality:.2f}",
+                )
+            )
+        if not faces:
+            rows.append((file, "no face", "", *("" for _ in values), "", ""))
+    output.show_table(rows)

@@ -1,0 +1,73 @@
+"""What the commands for photos and recordings share: which model reads, what finds faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from keras_kd import config as configuration
+from keras_kd.progress import Terminal
+from keras_kd.sessions import CONFIDENCE, DETECTORS, SCORE, SIDE
+
+from . import engine, options
+
+
+def model_options(command: Callable) -> Callable:
+    """Add the options that `load` takes; they reach the command as keywords."""
+    for option in (
+        options.model_form,
+        click.option(
+            "--crop",
+            "side",
+            type=click.FloatRange(0.5, 4),
+            default=SIDE,
+            show_default=True,
+            metavar="NUMBER",
+            help="Width of what the model sees, in face boxes: 1.17 as FER2013 is cut, 1.5 for drawn faces.",
+        ),
+        click.option(
+            "--score",
+            type=click.FloatRange(0, 1),
+            default=SCORE,
+            show_default=True,
+            metavar="NUMBER",
+            help="Lowest score of a face.",
+        ),
+        click.option(
+            "--detector",
+            type=click.Choice(DETECTORS),
+            default="auto",
+            show_default=True,
+            help="What finds faces: BlazeFace for short (2 m) or full range (5 m), or both; or an LBP cascade.",
+        ),
+        click.option(
+            "--confidence",
+            type=click.FloatRange(0, 1),
+            default=CONFIDENCE,
+            show_default=True,
+            metavar="NUMBER",
+            help="Below this probability a label is `uncertain`.",
+        ),
+        click.option("--calibrate", metavar="DATA", help="Calibrate the probabilities on a data set's validation."),
+        click.option("--model", metavar="MODEL", help="Bundle folder, .tflite or .keras file; else the shipped model."),
+    ):
+        command = option(command)
+    return command
+
+
+def load(asked: dict[str, Any], terminal: Terminal) -> tuple[Any, Any, float]:
+    """Take what `model_options` gave out of `asked`; return the reader, the detector and the temperature."""
+    reading = engine.load("sessions._reader")
+    detectors = engine.load("sessions._detectors")
+    shape = configuration.numbers("input", asked.pop("input_shape"), "x", 3, int)
+    limits = configuration.numbers("range", asked.pop("value_range"), ",", 2, float)
+    detector = detectors.load(asked.pop("detector"), asked.pop("score"))
+    data = asked.pop("calibrate")
+    if data:
+        terminal.say(f"Calibrating on {data}")
+    reader, temperature = reading.load(asked.pop("model"), data, shape, limits, asked.pop("model_output"))
+    if data:
+        terminal.say(f"Temperature {temperature:.3f}: logits are divided by it.")
+    return reader, detector, temperature

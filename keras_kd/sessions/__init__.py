@@ -1,0 +1,18 @@
+"""From a model to a usability test: faces in photos and recordings, on this machine, nothing leaving it.
+
+    photos      faces, labels and boxes in pictures
+    recording   a video or a camera into one csv row a face and frame, in bounded memory
+    timeline    from that csv to labels over time, tasks and moments worth a look
+    page        report.html
+    comparison  several participants, two designs
+    web         a page that runs the model in the browser
+    guide       how to embed an exported file in an app, from its real tensors
+
+Needs the extra `sessions`; nothing here opens a connection.
+"""
+
+# Side of FER2013's pictures in face boxes, see _faces.
+SIDE = 1.17
+CONFIDENCE = 0.5
+SCORE = 0.5
+DETECTORS = ("auto", "short", "full", "cascade")

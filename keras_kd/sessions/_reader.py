@@ -1,0 +1,111 @@
+"""A model as sessions use it: face crops in, calibrated probabilities and values by name out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from keras_kd import calibration, datasets, predictors
+from keras_kd.errors import ModelError
+from keras_kd.images import fitted
+from keras_kd.predictors import Predictor
+
+SHIPPED = Path(__file__).parents[2] / "exports"
+BUNDLE_FILE = "model.tflite"
+
+
+class Reader:
+    """Reads expressions.
+
+    Args:
+        predictor: the model.
+        temperature: that its logits are divided by.
+
+    Attributes:
+        class_names: of the probabilities, in order; empty for a model of values alone.
+        value_names: of its continuous outputs.
+        fingerprint: of the model and the temperature.
+    """
+
+    def __init__(self, predictor: Predictor, temperature: float = 1.0) -> None:
+        self._predictor, self._temperature = predictor, temperature
+        blank = _predict(predictor, np.zeros((1, *predictor.form.input_shape), np.uint8))
+        classes = blank.logits.shape[1]
+        self.class_names = predictor.form.class_names or tuple(f"class_{number}" for number in range(classes))
+        self.value_names = tuple(blank.values)
+        if len(self.class_names) != classes:
+            raise ModelError(
+                f"The model gives {classes} probabilities, but {len(self.class_names)} class names lie beside it: "
+                "put the right labels.txt there."
+            )
+        self.fingerprint = f"{predictor.fingerprint}-{temperature:g}"
+
+    def read(self, cuts: Sequence[np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Read uint8 crops (S, S, 3) of any sizes.
+
+        Returns:
+            float64 (N, classes) probabilities, and the values by name, each float32 (N,).
+        """
+        shape = self._predictor.form.input_shape
+        images = np.concatenate([fitted(cut[None], shape) for cut in cuts])
+        found = _predict(self._predictor, images)
+        return calibration.probabilities(found.logits, self._temperature), found.values
+
+
+def _predict(predictor: Predictor, images: np.ndarray) -> Any:
+    if hasattr(predictor, "predict"):
+        return predictor.predict(images)
+    return SimpleNamespace(logits=predictor.logits(images), values={})
+
+
+def load(
+    model: str | Path | None,
+    calibrate: str | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    output: str | None = None,
+) -> tuple[Reader, float]:
+    """Load a model file or bundle folder.
+
+    Args:
+        model: a folder with `model.tflite`, or a file that `predictors.load` takes; None for the shipped model.
+        calibrate: data set on whose validation images the probabilities are calibrated; None: they stay as they are.
+        input_shape: as for `predictors.load`, as are the next two.
+        value_range: for pixels 0 and 255.
+        output: logits or probabilities.
+
+    Returns:
+        The reader and its temperature.
+
+    Raises:
+        ModelError: no such model, or its classes aren't the data's.
+    """
+    predictor = predictors.load(_file(model), input_shape, value_range, output)
+    if calibrate is None:
+        return Reader(predictor), 1.0
+    samples = datasets.load(calibrate, "validation")
+    known = predictor.form.class_names or samples.class_names
+    logits = predictors.reordered(predictor, known, samples.class_names).logits(samples.images)
+    temperature = calibration.temperature(logits, samples.hard_labels)
+    return Reader(predictor, temperature), temperature
+
+
+def _file(model: str | Path | None) -> Path:
+    if model is None:
+        model = _shipped()
+    path = Path(model)
+    bundled = path / BUNDLE_FILE
+    return bundled if bundled.is_file() else path
+
+
+def _shipped() -> Path:
+    bundles = sorted(path.parent for path in SHIPPED.glob(f"*/{BUNDLE_FILE}"))
+    if len(bundles) != 1:
+        raise ModelError(
+            "Name a model with --model: a bundle's folder, a .tflite or a .keras file; `kerakd distill` makes one."
+        )
+    return bundles[0]

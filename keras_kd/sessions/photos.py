@@ -1,0 +1,181 @@
+"""Faces in pictures: label, probabilities and box of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_kd import images
+from keras_kd.errors import DataError
+from keras_kd.files import written_whole
+from keras_kd.sessions import SIDE
+from keras_kd.sessions._detectors import Detector
+from keras_kd.sessions._faces import Face, blurred, crop, quality
+from keras_kd.sessions._reader import Reader
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+UNCERTAIN = "uncertain"
+FRAME = (255, 196, 0)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One face.
+
+    Attributes:
+        file: the picture.
+        face: where it is.
+        label: the likeliest class, or "uncertain" below the confidence asked for.
+        probabilities: by class.
+        values: by name, e.g. valence and arousal.
+        quality: 0..1, see `Quality`.
+    """
+
+    file: str
+    face: Face
+    label: str
+    probabilities: dict[str, float]
+    values: dict[str, float]
+    quality: float
+
+    def record(self) -> dict[str, Any]:
+        """All of it as plain values, box in whole pixels."""
+        return {
+            "file": self.file,
+            "label": self.label,
+            "probabilities": self.probabilities,
+            **self.values,
+            "box": [round(value) for value in self.face.box],
+            "detection_score": round(self.face.score, 4),
+            "quality": round(self.quality, 4),
+        }
+
+
+def expand(patterns: Iterable[str]) -> list[Path]:
+    """Return the picture files that are named, lie in a named folder or fit a glob, in order, each once.
+
+    Raises:
+        DataError: a pattern fits nothing.
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            fitting = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        elif path.exists():
+            fitting = [path]
+        else:
+            root = Path(path.anchor)
+            fitting = sorted(root.glob(str(path.relative_to(root)))) if path.name else []
+            fitting = [file for file in fitting if file.suffix.lower() in SUFFIXES]
+        if not fitting:
+            raise DataError(f"No picture at {pattern}: give files, folders or globs of {', '.join(sorted(SUFFIXES))}.")
+        found += fitting
+    return list(dict.fromkeys(found))
+
+
+def predict(
+    files: Iterable[Path],
+    reader: Reader,
+    detector: Detector,
+    confidence: float = 0.0,
+    side: float = SIDE,
+    pictures: Path | None = None,
+    redact: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> dict[str, list[Reading]]:
+    """Read the faces in picture files.
+
+    Args:
+        files: the pictures; turned upright by their Exif orientation.
+        reader: the model.
+        detector: finds the faces.
+        confidence: below it a face is "uncertain".
+        side: width of the crop in face boxes; what the model was trained on decides.
+        pictures: folder for copies with boxes and labels drawn; None for none.
+        redact: coarsen the faces in these copies beyond recognition.
+        advance: called with 1 after each picture.
+
+    Returns:
+        The readings by file, the surest face first; an empty list where there is none.
+
+    Raises:
+        DataError: a picture can't be read.
+    """
+    readings = {}
+    for file in files:
+        image = images.with_channels(images.read(file, upright=True)[None], 3)[0]
+        readings[str(file)] = _read(image, str(file), reader, detector, confidence, side)
+        if pictures is not None:
+            shown = blurred(image, [reading.face.box for reading in readings[str(file)]]) if redact else image
+            with written_whole(pictures / f"{file.stem}{file.suffix.replace('.', '_')}.png") as path:
+                annotated(shown, readings[str(file)]).save(path)
+        advance(1)
+    return readings
+
+
+def _read(
+    image: np.ndarray, file: str, reader: Reader, detector: Detector, confidence: float, side: float
+) -> list[Reading]:
+    faces = detector.find(image)
+    if not faces:
+        return []
+    cuts = [crop(image, face.box, side) for face in faces]
+    probabilities, values = reader.read(cuts)
+    return [
+        Reading(
+            file,
+            face,
+            named(reader.class_names, row, confidence),
+            dict(zip(reader.class_names, np.round(row, 6).tolist(), strict=True)),
+            {name: round(float(column[number]), 4) for name, column in values.items()},
+            quality(face, cut).overall,
+        )
+        for number, (face, cut, row) in enumerate(zip(faces, cuts, probabilities, strict=True))
+    ]
+
+
+def named(class_names: tuple[str, ...], probabilities: np.ndarray, confidence: float) -> str:
+    """Return the likeliest class, "uncertain" below the confidence, "" where there are no classes."""
+    if not class_names:
+        return ""
+    return class_names[int(probabilities.argmax())] if probabilities.max() >= confidence else UNCERTAIN
+
+
+def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
+    """One row a face, and one without label for each picture without a face."""
+    rows = []
+    for file, faces in readings.items():
+        for number, reading in enumerate(faces):
+            record = reading.record()
+            chances = {f"p_{name}": chance for name, chance in record.pop("probabilities").items()}
+            box = dict(zip(("x", "y", "width", "height"), record.pop("box"), strict=True))
+            rows.append({"file": file, "face": number + 1, **record, **box, **chances})
+        if not faces:
+            rows.append({"file": file})
+    return pd.DataFrame(rows).astype({"face": "Int64"} if any(readings.values()) else {})
+
+
+def annotated(image: np.ndarray, readings: list[Reading]) -> Image.Image:
+    """Draw boxes and labels into a copy of uint8 (H, W, 3)."""
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    thickness = max(2, round(min(image.shape[:2]) / 200))
+    font = ImageFont.load_default(size=max(12, round(min(image.shape[:2]) / 30)))
+    for reading in readings:
+        x, y, width, height = reading.face.box
+        draw.rectangle((x, y, x + width, y + height), outline=FRAME, width=thickness)
+        chance = max(reading.probabilities.values(), default=None)
+        parts = [reading.label] if chance is None else [f"{reading.label} {chance:.0%}"]
+        text = " ".join([*parts, *(f"{name} {value:+.2f}" for name, value in reading.values.items())]).strip()
+        left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+        corner = max(0, min(x, image.shape[1] - right - 8)), max(0, y - bottom - 8)
+        draw.rectangle((*corner, corner[0] + right + 8, corner[1] + bottom + 8), fill=FRAME)
+        draw.text((corner[0] + 4, corner[1] + 2), text, fill=(0, 0, 0), font=font)
+    return picture
