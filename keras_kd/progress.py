@@ -11,8 +11,12 @@ from rich.text import Text
 
 
 class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task) -> Text:
-        return Text(f"{task.speed:,.0f} images/s" if task.speed else "")
+        return Text(f"{task.speed:,.0f} {self._unit}/s" if task.speed else "")
 
 
 class Terminal:
@@ -30,12 +34,20 @@ class Terminal:
         self._console.print(message, markup=False)
 
     @contextmanager
-    def bar(self, title: str, images: int) -> Iterator[Callable[[int], None]]:
+    def bar(self, title: str, images: int | None, unit: str = "images") -> Iterator[Callable[[int], None]]:
         """Show a bar over `images` images while the block runs; it yields a function to advance it.
+
+        Without a number of images the bar only moves; `unit` says what is counted.
 
         Where stderr is no terminal there is no bar: `say` tells what matters.
         """
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(unit),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as bars:
             task = bars.add_task(title, total=images)
             yield lambda count: bars.advance(task, count)

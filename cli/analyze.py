@@ -1,0 +1,101 @@
+"""`kerakd analyze`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_kd.progress import Terminal
+
+from . import engine, options, output, sessions
+
+
+@click.command("analyze")
+@click.argument("videos", metavar="VIDEO...", nargs=-1)
+@click.option("--camera", metavar="N", help="Instead of videos: a camera's number, until Ctrl-C or --seconds.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), metavar="NUMBER", help="Stop there.")
+@click.option("--out", metavar="DIR", default="sessions", show_default=True, help="Where the results go.")
+@sessions.model_options
+@click.option("--rate", type=click.FloatRange(min=0.01), metavar="NUMBER", help="At most so many frames a second.")
+@click.option("--segments", metavar="FILE.csv", help="Tasks, start_s,end_s,task; or a folder with NAME.csv for each.")
+@click.option("--baseline", metavar="SECONDS|TASK", default="10", show_default=True, help="When the face is at rest.")
+@click.option(
+    "--smooth",
+    type=click.FloatRange(0, 60),
+    default=0.5,
+    show_default=True,
+    metavar="SECONDS",
+    help="Averaging window.",
+)
+@click.option("--face", "faces", type=int, multiple=True, metavar="N", help="The participant's face; else the largest.")
+@click.option("--redact", is_flag=True, help="Also write redacted.mp4, all faces coarsened. No other frame is stored.")
+@click.option("--resume", is_flag=True, help="Go on where a recording was stopped; a whole one gets a new timeline.")
+@options.as_json
+def command(
+    videos: tuple[str, ...],
+    camera: str | None,
+    seconds: float | None,
+    out: str,
+    confidence: float,
+    side: float,
+    rate: float | None,
+    segments: str | None,
+    baseline: str,
+    smooth: float,
+    faces: tuple[int, ...],
+    redact: bool,
+    resume: bool,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Analyse a usability session: expressions over time, task by task, and a page to look at.
+
+    Writes DIR/NAME.csv, one row a face and frame, and the folder DIR/NAME: report.html, tasks.csv, and intervals as
+    csv, JSON lines, WebVTT and text for ELAN. Needs the extra sessions. Nothing leaves this machine; no frame is stored.
+    Ask those who are filmed first, see docs/responsible-use.md.
+
+    \b
+    Examples:
+      kerakd analyze p1.mp4 p2.mp4 --model exports/mine --segments tasks.csv --out A
+      kerakd analyze --camera 0 --model exports/mine
+    """
+    if bool(videos) == (camera is not None):
+        raise click.UsageError("Give videos, or --camera N.")
+    terminal = Terminal()
+    analysis = engine.load("sessions.analysis")
+    recipe = analysis.Recipe(side, rate, f"{asked['detector']} {asked['score']:g}")
+    reader, detector, temperature = sessions.load(asked, terminal)
+    results = analysis.analyze(
+        videos or (camera,),
+        Path(out),
+        reader,
+        detector,
+        recipe,
+        analysis.Options(smooth, confidence, _seconds(baseline), faces),
+        Path(segments) if segments else None,
+        camera is not None,
+        seconds,
+        resume,
+        redact,
+        temperature,
+        terminal,
+    )
+    if as_json:
+        output.show_json(results)
+        return
+    rows = [("session", "seconds", "readable %", "uncertain %", "moments", "page")]
+    for name, result in results.items():
+        session = result["session"]
+        shares = ("–" if session[key] is None else f"{100 * session[key]:.0f}" for key in ("valid", "uncertain"))
+        rows.append((name, f"{session['seconds']:.0f}", *shares, f"{session['spikes']:.0f}", result["report"]))
+    output.show_table(rows)
+
+
+def _seconds(text: str) -> float | str:
+    """A number of seconds, or the name of a task."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,190 @@
+"""Pictures of a timeline as SVG text; every word in it is escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+
+from keras_kd.class_names import canonical
+from keras_kd.sessions._timeline import NO_FACE, UNCERTAIN, Timeline
+
+COLOURS = {
+    "angry": "#c8403a",
+    "disgust": "#7a8f2e",
+    "fear": "#7d5ba6",
+    "happy": "#e0a030",
+    "sad": "#3b6fb5",
+    "surprise": "#2a9d9d",
+    "neutral": "#a9b0b7",
+    "contempt": "#9a6440",
+}
+OTHERS = ("#3b6fb5", "#c8403a", "#2a9d9d", "#e0a030", "#7d5ba6", "#7a8f2e", "#9a6440", "#a9b0b7")
+UNSURE = "#d9dcdf"
+WIDTH, LEFT, RIGHT = 1000, 60, 10
+BINS = 400
+
+
+def colours(class_names: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each class and for "uncertain"."""
+    spare = [colour for colour in OTHERS if colour not in {COLOURS.get(canonical(name)) for name in class_names}]
+    chosen = {}
+    for number, name in enumerate(class_names):
+        chosen[name] = COLOURS.get(canonical(name)) or (spare or OTHERS)[number % len(spare or OTHERS)]
+    return chosen | {UNCERTAIN: UNSURE}
+
+
+def minutes(seconds: float) -> str:
+    """Return m:ss, or h:mm:ss from an hour on."""
+    whole = int(seconds + 1e-3)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def binned(timeline: Timeline, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of at most BINS equal stretches of time, and the means of rows (T, C) in them, NaN without."""
+    # Several frames in each, so that none is empty by rounding.
+    count = max(1, min(BINS, len(timeline.times) // 3))
+    edges = np.linspace(timeline.times[0], timeline.duration, count + 1)
+    places = np.clip(np.searchsorted(edges, timeline.times, side="right") - 1, 0, count - 1)
+    known = ~np.isnan(rows).any(axis=1)
+    sums, counts = np.zeros((count, rows.shape[1])), np.zeros(count)
+    np.add.at(sums, places[known], rows[known])
+    np.add.at(counts, places[known], 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return edges, np.where(counts[:, None] > 0, sums / counts[:, None], np.nan)
+
+
+class _Axis:
+    """Seconds to pixels."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.start, self.end = float(timeline.times[0]), timeline.duration
+        self._scale = (WIDTH - LEFT - RIGHT) / (self.end - self.start)
+
+    def at(self, seconds: float) -> float:
+        clipped = min(max(seconds, self.start), self.end)
+        return round(LEFT + (clipped - self.start) * self._scale, 1)
+
+    def ticks(self, top: int, bottom: int) -> list[str]:
+        steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000)
+        step = next((step for step in steps if (self.end - self.start) / step <= 10), 36000)
+        parts = []
+        for second in np.arange(np.ceil(self.start / step) * step, self.end, step):
+            x = self.at(second)
+            parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>')
+            parts.append(f'<text x="{x}" y="{bottom + 14}" text-anchor="middle">{minutes(second)}</text>')
+        return parts
+
+
+def _runs(known: np.ndarray) -> list[np.ndarray]:
+    """Rows of each stretch that is known."""
+    rows = np.flatnonzero(known)
+    groups = groupby(enumerate(rows.tolist()), lambda pair: pair[1] - pair[0])
+    return [np.array([row for _, row in group]) for _, group in groups]
+
+
+def _rect(x: float, right: float, y: float, height: float, fill: str, title: str, kind: str = "") -> str:
+    width = max(round(right - x, 1), 0.5)
+    return (
+        f'<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{height}" fill="{fill}">'
+        f"<title>{html.escape(title)}</title></rect>"
+    )
+
+
+def _svg(height: int, label: str, parts: Sequence[str], width: int = WIDTH) -> str:
+    opening = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(label)}">'
+    return opening + "".join(parts) + "</svg>"
+
+
+def expressions(timeline: Timeline) -> str:
+    """Tasks above, then the stacked probabilities, the labels, and below the moments worth a look."""
+    axis, chosen = _Axis(timeline), colours(timeline.class_names)
+    top, bottom = 34, 254
+    parts = axis.ticks(top, 312)
+    for number, task in enumerate(timeline.options.tasks):
+        x, right = axis.at(task.start), axis.at(task.end)
+        span = f"{task.name}: {minutes(task.start)} to {minutes(task.end)}"
+        parts.append(_rect(x, right, 4, 24, "", span, f"task shade{number % 2}"))
+        if right - x > 30:
+            # As many letters as fit at some 7 pixels each.
+            name = task.name if len(task.name) * 7 < right - x else task.name[: int((right - x) / 7) - 1] + "…"
+            parts.append(f'<text class="name" x="{(x + right) / 2:.1f}" y="20">{html.escape(name)}</text>')
+    for share in (0, 0.5, 1):
+        y = bottom - share * (bottom - top)
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{share:.0%}</text>')
+    edges, means = binned(timeline, timeline.chances)
+    parts += _stack(axis, edges, means, [chosen[name] for name in timeline.class_names], top, bottom)
+    parts.append(f'<text x="{LEFT - 6}" y="277" text-anchor="end">label</text>')
+    for interval in timeline.intervals:
+        if interval.label != NO_FACE:
+            chance = "" if interval.chance is None else f", {interval.chance:.0%}"
+            title = f"{interval.label}{chance}, {minutes(interval.start)} to {minutes(interval.end)}"
+            parts.append(_rect(axis.at(interval.start), axis.at(interval.end), 264, 18, chosen[interval.label], title))
+    parts.append(f'<text x="{LEFT - 6}" y="304" text-anchor="end">look at</text>')
+    for spike in timeline.spikes:
+        title = f"{spike.label}, {spike.height:+.0%} against the baseline, {minutes(spike.start)}"
+        parts.append(_rect(axis.at(spike.start), axis.at(spike.end), 292, 16, "#c8403a", title))
+    return _svg(332, "Probabilities of the expressions over time", parts)
+
+
+def _stack(axis: _Axis, edges: np.ndarray, means: np.ndarray, fills: Sequence[str], top: int, bottom: int) -> list[str]:
+    heights = np.concatenate([np.zeros((len(means), 1)), np.cumsum(means, axis=1)], axis=1) * (bottom - top)
+    parts = []
+    for run in _runs(~np.isnan(means).any(axis=1)):
+        xs = [axis.at(edge) for row in run for edge in (edges[row], edges[row + 1])]
+        for number, fill in enumerate(fills):
+            upper = [bottom - heights[row, number + 1] for row in run for _ in (0, 1)]
+            lower = [bottom - heights[row, number] for row in run for _ in (0, 1)]
+            points = [*zip(xs, upper, strict=True), *reversed(list(zip(xs, lower, strict=True)))]
+            parts.append(f'<polygon fill="{fill}" points="{" ".join(f"{x},{y:.1f}" for x, y in points)}"/>')
+    return parts
+
+
+def lines(timeline: Timeline, columns: dict[str, np.ndarray], low: float, high: float, label: str) -> str:
+    """Lines over time by name, each (T,); with a rule at 0."""
+    axis, top, bottom = _Axis(timeline), 10, 150
+    parts = axis.ticks(top, bottom)
+
+    def at(value: float) -> float:
+        return round(bottom - (min(max(value, low), high) - low) / (high - low) * (bottom - top), 1)
+
+    for value in (low, 0, high):
+        parts.append(f'<text x="{LEFT - 6}" y="{at(value) + 4:.0f}" text-anchor="end">{value:+g}</text>')
+    parts.append(f'<line class="zero" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at(0)}" y2="{at(0)}"/>')
+    edges, means = binned(timeline, np.column_stack(list(columns.values())))
+    for number, name in enumerate(columns):
+        for run in _runs(~np.isnan(means).any(axis=1)):
+            points = " ".join(f"{axis.at((edges[row] + edges[row + 1]) / 2)},{at(means[row, number])}" for row in run)
+            parts.append(
+                f'<polyline class="line{number}" points="{points}"><title>{html.escape(name)}</title></polyline>'
+            )
+    return _svg(170, label, parts)
+
+
+def circumplex(timeline: Timeline) -> str:
+    """Valence to the right, arousal upwards: the way through the session, light at its start and dark at its end."""
+    size, middle = 360, 180
+
+    def at(valence: float, arousal: float) -> tuple[float, float]:
+        return round(middle + 150 * valence, 1), round(middle - 150 * arousal, 1)
+
+    _, means = binned(timeline, np.column_stack([timeline.values["valence"], timeline.values["arousal"]]))
+    known = means[~np.isnan(means).any(axis=1)]
+    parts = [f'<circle class="grid" cx="{middle}" cy="{middle}" r="150" fill="none"/>']
+    parts += [f'<line class="zero" x1="30" x2="330" y1="{middle}" y2="{middle}"/>']
+    parts += [f'<line class="zero" y1="30" y2="330" x1="{middle}" x2="{middle}"/>']
+    for x, y, anchor, text in (
+        (332, 176, "end", "pleasant"),
+        (28, 176, "start", "unpleasant"),
+        (middle + 4, 26, "start", "aroused"),
+        (middle + 4, 344, "start", "calm"),
+    ):
+        parts.append(f'<text x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>')
+    for number, (first, second) in enumerate(zip(known[:-1], known[1:], strict=True)):
+        (x1, y1), (x2, y2) = at(*first), at(*second)
+        strength = 0.2 + 0.8 * number / max(len(known) - 2, 1)
+        parts.append(f'<line class="way" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke-opacity="{strength:.2f}"/>')
+    return _svg(size, "Valence and arousal through the session", parts, size)

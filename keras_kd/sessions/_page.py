@@ -1,0 +1,227 @@
+"""The page of a session: one file that opens offline, without a script; every word from outside is escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_kd.sessions import _charts
+from keras_kd.sessions._charts import minutes
+from keras_kd.sessions._timeline import SPIKE, SPIKE_SECONDS, UNCERTAIN, Timeline, summary
+
+STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+NOTICE = (
+    "A label says what a face showed, as a program trained on other people's judgements sees it: not what a person "
+    "felt. Use it to find moments that are worth a look, then look. Never for decisions on a person."
+)
+
+
+def document(title: str, body: Sequence[str]) -> str:
+    """Return a whole page that may load nothing and run nothing."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def page(timeline: Timeline, name: str, session: dict[str, Any]) -> str:
+    """Return a session's page.
+
+    Args:
+        timeline: the session.
+        name: of it.
+        session: what session.json holds.
+    """
+    rows = summary(timeline)
+    body = [f"<h1>{html.escape(name)}</h1>", f'<p class="notice">{NOTICE}</p>', _tiles(timeline, rows.iloc[0])]
+    body += ["<h2>Expressions over time</h2>", *_expressions(timeline)]
+    body += _values(timeline)
+    body += ["<h2>Moments worth a look</h2>", *_spikes(timeline)]
+    body += ["<h2>Task by task</h2>", *_tasks(timeline, rows)]
+    body += ["<h2>How well the face could be seen</h2>", _quality(timeline)]
+    body += ["<h2>How sure to be</h2>", _certainty(timeline, session)]
+    body += ["<h2>How it was made</h2>", _making(session)]
+    return document(name, body)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an HTML table of text."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+    inner = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{inner}</tbody></table></div>'
+
+
+def percent(share: float) -> str:
+    """Return a share as 12 %, or a dash where it is unknown."""
+    return "–" if share != share else f"{100 * share:.0f} %"
+
+
+def points(share: float) -> str:
+    """Return a change of a share in percentage points, or a dash."""
+    return "–" if share != share else f"{100 * share:+.0f}"
+
+
+def _tiles(timeline: Timeline, whole: pd.Series) -> str:
+    tiles = [
+        (minutes(timeline.duration), "length"),
+        (percent(whole["found"]), "of the time a face was found"),
+        (percent(whole["valid"]), "seen well enough to read"),
+        (percent(whole["uncertain"]), "of that uncertain"),
+        (str(len(timeline.spikes)), "moments worth a look"),
+    ]
+    return '<ul class="tiles">' + "".join(f"<li><b>{value}</b>{text}</li>" for value, text in tiles) + "</ul>"
+
+
+def _expressions(timeline: Timeline) -> list[str]:
+    if not timeline.class_names:
+        return ["<p>The model tells no classes.</p>"]
+    legend = "".join(
+        f'<li><i style="background:{colour}"></i>{html.escape(name)}</li>'
+        for name, colour in _charts.colours(timeline.class_names).items()
+    )
+    caption = (
+        f"Tasks on top; probabilities, averaged over {timeline.options.smooth:g} s; the steadied label; moments worth a "
+        "look. White: no face, or none seen well enough."
+    )
+    chart = f'<div class="scroll">{_charts.expressions(timeline)}</div>'
+    return [f'<figure><ul class="legend">{legend}</ul>{chart}<figcaption>{caption}</figcaption></figure>']
+
+
+def _values(timeline: Timeline) -> list[str]:
+    names = [name for name in ("valence", "arousal") if name in timeline.values]
+    pair = {name: timeline.values[name] for name in names}
+    if not pair:
+        return []
+    marks = ("var(--mark)", "var(--second)")
+    legend = "".join(
+        f'<li><i style="background:{mark}"></i>{name}</li>' for name, mark in zip(pair, marks, strict=False)
+    )
+    chart = _charts.lines(timeline, pair, -1, 1, "Valence and arousal over time")
+    found = [f"<h2>{' and '.join(pair).capitalize()}</h2>"]
+    found.append(f'<figure><ul class="legend">{legend}</ul><div class="scroll">{chart}</div></figure>')
+    if len(pair) == 2:
+        found.append(
+            f'<figure class="small">{_charts.circumplex(timeline)}'
+            "<figcaption>The way through the session, darker towards its end.</figcaption></figure>"
+        )
+    return found
+
+
+def _spikes(timeline: Timeline) -> list[str]:
+    rule = (
+        f"Negative expressions (anger, disgust, fear, sadness, contempt) at least {100 * SPIKE:.0f} points above the "
+        f"baseline for {SPIKE_SECONDS:g} s or longer."
+    )
+    if not timeline.spikes:
+        return [f'<p>None. <span class="soft">{rule}</span></p>']
+    chart = _charts.lines(timeline, {"negative": timeline.negative}, -1, 1, "Negative expressions against the baseline")
+    rows = [
+        (minutes(spike.start), f"{spike.end - spike.start:.1f} s", points(spike.height), spike.label, spike.task)
+        for spike in timeline.spikes
+    ]
+    caption = f"<figcaption>Negative expressions against the baseline. {rule}</figcaption>"
+    return [
+        f'<figure><div class="scroll">{chart}</div>{caption}</figure>',
+        table(("at", "for", "highest, points", "strongest", "task"), rows),
+    ]
+
+
+def _tasks(timeline: Timeline, rows: pd.DataFrame) -> list[str]:
+    labels = [*timeline.class_names, UNCERTAIN]
+    keys = [*(f"share_{name}" for name in timeline.class_names), "uncertain"]
+    values = list(timeline.values)
+    header = ["task", "length", "readable", *labels, *values, "negative", "moments"]
+    body = []
+    for _, row in rows.iterrows():
+        interval = (
+            ""
+            if row["negative_low"] != row["negative_low"]
+            else (f" ({points(row['negative_low'])} to {points(row['negative_high'])})")
+        )
+        body.append(
+            (
+                str(row["task"]),
+                minutes(row["seconds"]),
+                percent(row["valid"]),
+                *("–" if row[key] != row[key] else f"{100 * row[key]:.0f}" for key in keys),
+                *("–" if row[name] != row[name] else f"{row[name]:+.2f}" for name in values),
+                points(row["negative"]) + interval,
+                str(int(row["spikes"])),
+            )
+        )
+    note = (
+        '<p class="soft">Labels: percent of the time that has one. Negative: mean of negative expressions above the '
+        "baseline in points, in brackets its 95 % interval within this session (blocks of 5 s resampled).</p>"
+    )
+    return [table(header, body), note]
+
+
+def _quality(timeline: Timeline) -> str:
+    found = timeline.quality
+    rows = [
+        ("time with a face", percent(found["found"])),
+        ("time seen well enough (quality 0.5 or more)", percent(found["valid"])),
+        ("median quality, 0 to 1", f"{found['quality']:.2f}"),
+        ("median width of the face", f"{found['width']:.0f} pixels"),
+        ("median sharpness (0.1 and more is sharp)", f"{found['sharpness']:.2f}"),
+        ("frames turned aside", percent(found["turned"])),
+        ("faces followed", ", ".join(f"{n}: {count:,} frames" for n, count in timeline.faces.items()) or "none"),
+    ]
+    return table(("", ""), rows)
+
+
+def _certainty(timeline: Timeline, session: dict[str, Any]) -> str:
+    baseline, options = timeline.baseline, timeline.options
+    rest = (
+        f"the first {options.baseline:g} s"
+        if not isinstance(options.baseline, str)
+        else (f"the task {html.escape(options.baseline)}")
+    )
+    lines = []
+    if session.get("temperature"):
+        lines.append(
+            f"Probabilities are calibrated (temperature {session['temperature']:.2f}): on data like the calibration's, "
+            f"{options.confidence:.0%} means right {options.confidence:.0%} of the time. Your recording is other data."
+        )
+    else:
+        lines.append(
+            "Probabilities are the model's own, not calibrated (--calibrate): often surer than they should be."
+        )
+    lines.append(f"Below {options.confidence:.0%} a label is “uncertain”.")
+    if baseline.size and baseline[0] != baseline[0]:
+        lines.append(f"There was no readable face in the baseline ({rest}): changes against it are unknown.")
+    elif baseline.size:
+        shown = ", ".join(
+            f"{html.escape(name)} {value:.0%}" for name, value in zip(timeline.class_names, baseline, strict=True)
+        )
+        lines.append(f"Baseline, {rest}: {shown}. If the person was not at rest then, changes are off by as much.")
+    if timeline.quality["valid"] < 0.7:
+        lines.append("Less than 70 % of the time could be read: what happened in the rest is unknown.")
+    if len(timeline.faces) > 1 and not options.faces:
+        lines.append("Several faces were followed: of each frame the largest counts (--face names others).")
+    lines.append("The model's errors differ with person, light and camera; its card says what it was tested on.")
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+
+
+def _making(session: dict[str, Any]) -> str:
+    video = session["video"]
+    recipe = session["recipe"]
+    rows = [
+        ("recording", video.get("name") or f"camera {video.get('camera')}"),
+        ("model", session["model"]),
+        ("detector", str(recipe["detector"])),
+        ("crop, in face boxes", f"{recipe['side']:g}"),
+        ("frames a second at most", "all" if recipe["rate"] is None else f"{recipe['rate']:g}"),
+    ]
+    return table(("", ""), rows)

@@ -1,0 +1,413 @@
+"""From a recording's rows to labels over time: smoothed, with hysteresis, against a baseline, task by task.
+
+One participant: of each frame the largest face counts, or the faces that the user names. Everything is computed
+from what the model gave; nothing is read into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_kd.class_names import canonical
+from keras_kd.errors import DataError
+from keras_kd.sessions._tracking import GAP
+
+NEGATIVE = {"angry", "disgust", "fear", "sad", "contempt"}
+NO_FACE, UNCERTAIN = "", "uncertain"
+# Views worse than this are left out: half of what reads well.
+LOWEST_QUALITY = 0.5
+# A label gives way to one that is likelier by MARGIN for HOLD seconds.
+MARGIN, HOLD = 0.1, 0.3
+# A moment worth a look: negative expressions this much above the baseline, for so many seconds.
+SPIKE, SPIKE_SECONDS = 0.3, 0.5
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part of the session: start and end in seconds, and its name."""
+
+    start: float
+    end: float
+    name: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a timeline is made.
+
+    Attributes:
+        smooth: width in seconds of the window that probabilities are averaged over.
+        confidence: below it the label is "uncertain".
+        baseline: the first so many seconds, or the name of a task.
+        faces: numbers of the participant's faces; empty: the largest face of each frame.
+        tasks: parts of the session.
+    """
+
+    smooth: float = 0.5
+    confidence: float = 0.5
+    baseline: float | str = 10.0
+    faces: tuple[int, ...] = ()
+    tasks: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A stretch of one label; `chance` is the mean of its smoothed probability, None without a label."""
+
+    start: float
+    end: float
+    label: str
+    chance: float | None
+
+
+@dataclass(frozen=True)
+class Spike:
+    """A moment worth a look; `height` is the most that negative expressions lie above the baseline, 0..1."""
+
+    start: float
+    end: float
+    height: float
+    label: str
+    task: str
+
+
+@dataclass
+class Timeline:
+    """A session over time; all arrays have one row a frame (T,).
+
+    Attributes:
+        times: seconds.
+        lengths: seconds until the next frame.
+        found: whether the participant's face was found.
+        valid: and well enough seen.
+        chances: float32 (T, C), smoothed probabilities; NaN where none is valid nearby.
+        values: smoothed values by name, e.g. valence.
+        labels: class number; -1 uncertain, -2 no face.
+        baseline: (C,) mean probabilities at rest; NaN without a valid frame there.
+        baseline_values: the same of the values.
+        negative: (T,) sum of the negative classes above the baseline's; NaN where unknown.
+        quality: means of the quality columns.
+        faces: frames by face number.
+    """
+
+    class_names: tuple[str, ...]
+    options: Options
+    times: np.ndarray
+    lengths: np.ndarray
+    found: np.ndarray
+    valid: np.ndarray
+    chances: np.ndarray
+    values: dict[str, np.ndarray]
+    labels: np.ndarray
+    baseline: np.ndarray
+    baseline_values: dict[str, float]
+    negative: np.ndarray
+    quality: dict[str, float]
+    faces: dict[int, int]
+    intervals: list[Interval] = field(default_factory=list)
+    spikes: list[Spike] = field(default_factory=list)
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return float(self.times[-1] + self.lengths[-1])
+
+    def within(self, task: Task) -> np.ndarray:
+        """Whether each frame lies in a task, (T,) bool."""
+        return (self.times >= task.start) & (self.times < task.end)
+
+    def label(self, number: int) -> str:
+        """Return a label's name."""
+        return {-1: UNCERTAIN, -2: NO_FACE}.get(number) or (self.class_names[number] if number >= 0 else NO_FACE)
+
+
+def read_tasks(path: str | Path) -> tuple[Task, ...]:
+    """Read a csv with the columns start_s, end_s and task.
+
+    Raises:
+        DataError: it has other columns, no number where one belongs, or an end before its start.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"task": str}, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise DataError(f"No segments at {path}: check the path.") from error
+    except (ValueError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path} can't be read as csv ({error}).") from error
+    if missing := {"start_s", "end_s", "task"} - set(table.columns):
+        raise DataError(f"{path} lacks {', '.join(sorted(missing))}: its columns must be start_s,end_s,task.")
+    tasks = []
+    for row, line in enumerate(table.itertuples(), start=2):
+        try:
+            task = Task(float(line.start_s), float(line.end_s), line.task.strip())
+        except ValueError as error:
+            raise DataError(f"{path} has no number in line {row}: start_s and end_s are seconds.") from error
+        if not (0 <= task.start < task.end and task.name):
+            raise DataError(f"{path}, line {row}: expected 0 <= start_s < end_s and a name. Received: {task}.")
+        tasks.append(task)
+    return tuple(tasks)
+
+
+def load(path: str | Path, options: Options) -> Timeline:
+    """Read a recording's csv and make its timeline.
+
+    Raises:
+        DataError: it is no recording, or holds no frame.
+    """
+    rows = _rows(path)
+    class_names = tuple(name[2:] for name in rows.columns if name.startswith("p_"))
+    faces = {int(number): int(count) for number, count in rows["face_id"].dropna().value_counts().sort_index().items()}
+    one = _participant(rows, options.faces)
+    times = one["time_s"].to_numpy(np.float64)
+    lengths = _lengths(times)
+    found = one["face_id"].notna().to_numpy()
+    valid = found & (one["quality"].to_numpy() >= LOWEST_QUALITY)
+    raw = one[[f"p_{name}" for name in class_names]].to_numpy(np.float32)
+    after = list(one.columns).index("quality") + 1 + len(class_names)
+    values = {
+        name: one[name].to_numpy(np.float32) for name in one.columns[after : list(one.columns).index("sharpness")]
+    }
+    resting = valid & at_rest(times, options)
+    chances = smoothed(times, raw, valid, options.smooth)
+    baseline = _mean(raw, resting)
+    columns = [number for number, name in enumerate(class_names) if canonical(name) in NEGATIVE]
+    labels = steadied(times, chances, options.confidence)
+    timeline = Timeline(
+        class_names,
+        options,
+        times,
+        lengths,
+        found,
+        valid,
+        chances,
+        {name: smoothed(times, column[:, None], valid, options.smooth)[:, 0] for name, column in values.items()},
+        labels,
+        baseline,
+        {name: float(_mean(column[:, None], resting)[0]) for name, column in values.items()},
+        (chances - baseline)[:, columns].sum(axis=1) if columns else np.full(len(times), np.nan, np.float32),
+        _quality(one, found, valid, lengths),
+        faces,
+    )
+    timeline.intervals = _intervals(timeline)
+    timeline.spikes = _spikes(timeline, columns)
+    return timeline
+
+
+def _rows(path: str | Path) -> pd.DataFrame:
+    try:
+        rows = pd.read_csv(path, dtype={"box": str})
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} can't be read as a recording ({error}): give what `kerakd analyze` wrote.") from error
+    needed = {"frame", "time_s", "face_id", "box", "quality", "sharpness", "turn"}
+    if missing := needed - set(rows.columns):
+        raise DataError(f"{path} is no recording, it lacks {', '.join(sorted(missing))}: give what `analyze` wrote.")
+    if rows.empty:
+        raise DataError(f"{path} holds no frame: the video is empty.")
+    numbers = [name for name in rows.columns if name not in ("frame", "time_s", "face_id", "box")]
+    return rows.astype(dict.fromkeys(numbers, np.float32))
+
+
+def _participant(rows: pd.DataFrame, faces: Sequence[int]) -> pd.DataFrame:
+    """Leave one row a frame: that of the largest face, or of the first of those named."""
+    sides = rows["box"].str.split(n=3, expand=True).reindex(columns=range(4))[2].astype(np.float32).fillna(-1)
+    if faces:
+        named = rows["face_id"].isin(faces)
+        rows = rows.copy()
+        # Frames without the named faces stay, as frames without a face.
+        rows.loc[~named, rows.columns.difference(["frame", "time_s"])] = np.nan
+        sides = sides.where(named, -1)
+    order = np.lexsort((-sides.to_numpy(), rows["frame"].to_numpy()))
+    return rows.iloc[order].drop_duplicates("frame").reset_index(drop=True)
+
+
+def _lengths(times: np.ndarray) -> np.ndarray:
+    """Seconds that each frame stands for; a hole in the video counts GAP at most."""
+    if len(times) == 1:
+        return np.array([1 / 30])
+    steps = np.diff(times)
+    return np.minimum(np.append(steps, np.median(steps)), GAP)
+
+
+def at_rest(times: np.ndarray, options: Options) -> np.ndarray:
+    """Return whether each time lies in the baseline, (T,) bool.
+
+    Raises:
+        DataError: no task has the baseline's name.
+    """
+    if not isinstance(options.baseline, str):
+        return times < options.baseline
+    spans = [task for task in options.tasks if task.name == options.baseline]
+    if not spans:
+        names = ", ".join(task.name for task in options.tasks) or "none"
+        raise DataError(f"There is no task {options.baseline!r} for the baseline: the segments hold {names}.")
+    return np.any([(times >= task.start) & (times < task.end) for task in spans], axis=0)
+
+
+def _mean(rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return rows[chosen].mean(axis=0) if chosen.any() else np.full(rows.shape[1], np.nan, np.float32)
+
+
+def smoothed(times: np.ndarray, rows: np.ndarray, valid: np.ndarray, window: float) -> np.ndarray:
+    """Average rows (T, C) over the valid frames within half a window before and after each.
+
+    Returns:
+        float32 (T, C), NaN where there is no valid frame in the window.
+    """
+    zeros = np.zeros((1, rows.shape[1]))
+    sums = np.concatenate([zeros, np.cumsum(np.where(valid[:, None], rows, 0), axis=0, dtype=np.float64)])
+    counts = np.concatenate([[0], np.cumsum(valid)])
+    half = window / 2 + 1e-6
+    first, last = np.searchsorted(times, times - half), np.searchsorted(times, times + half, side="right")
+    count = (counts[last] - counts[first])[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (sums[last] - sums[first]) / count
+    return np.where(count > 0, means, np.nan).astype(np.float32)
+
+
+def steadied(times: np.ndarray, chances: np.ndarray, confidence: float) -> np.ndarray:
+    """Return a label for each frame, int (T,): -1 uncertain, -2 no face.
+
+    A label stays until another is likelier by MARGIN for HOLD seconds, and gives way from where that began; after GAP
+    seconds without a face it is chosen anew. It is uncertain while its own probability lies below `confidence`.
+    """
+    states = np.full(len(times), -2)
+    if not chances.shape[1]:
+        return states
+    rows = np.flatnonzero(~np.isnan(chances[:, 0]))
+    state, rival, since, seen = -1, -1, 0, -np.inf
+    for place, row in enumerate(rows):
+        top = int(chances[row].argmax())
+        if state < 0 or times[row] - seen > GAP:
+            state, rival = top, -1
+        elif top == state or chances[row, top] - chances[row, state] < MARGIN:
+            rival = -1
+        elif top != rival:
+            rival, since = top, place
+        seen = times[row]
+        states[row] = state
+        if rival >= 0 and times[row] - times[rows[since]] >= HOLD - 1e-6:
+            state, rival = rival, -1
+            states[rows[since : place + 1]] = state
+    sure = chances[rows, states[rows]] >= confidence
+    states[rows[~sure]] = -1
+    return states
+
+
+def _runs(marks: np.ndarray) -> list[tuple[int, int]]:
+    """First and behind-last row of each stretch of equal marks."""
+    edges = np.flatnonzero(np.diff(marks)) + 1
+    bounds = [0, *edges.tolist(), len(marks)]
+    return list(zip(bounds[:-1], bounds[1:], strict=True))
+
+
+def _end(timeline: Timeline, behind: int) -> float:
+    return float(timeline.times[behind]) if behind < len(timeline.times) else timeline.duration
+
+
+def _intervals(timeline: Timeline) -> list[Interval]:
+    found = []
+    for first, behind in _runs(timeline.labels):
+        number = timeline.labels[first]
+        chance = float(timeline.chances[first:behind, number].mean()) if number >= 0 else None
+        start, end = float(timeline.times[first]), _end(timeline, behind)
+        found.append(Interval(start, end, timeline.label(number), chance))
+    return found
+
+
+def _spikes(timeline: Timeline, columns: Sequence[int]) -> list[Spike]:
+    if not columns:
+        return []
+    high = np.nan_to_num(timeline.negative, nan=-1) >= SPIKE
+    found = []
+    for first, behind in _runs(high):
+        start, end = float(timeline.times[first]), _end(timeline, behind)
+        if not high[first] or end - start < SPIKE_SECONDS:
+            continue
+        peak = first + int(timeline.negative[first:behind].argmax())
+        strongest = max(columns, key=lambda column: timeline.chances[peak, column] - timeline.baseline[column])
+        tasks = [task.name for task in timeline.options.tasks if task.start <= timeline.times[peak] < task.end]
+        height = float(timeline.negative[peak])
+        found.append(Spike(start, end, height, timeline.class_names[strongest], ", ".join(tasks)))
+    return found
+
+
+def _quality(one: pd.DataFrame, found: np.ndarray, valid: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
+    total = lengths.sum()
+    boxes = one.loc[found, "box"].str.split(n=3, expand=True).reindex(columns=range(4)).astype(np.float32)
+
+    def middle(values: pd.Series) -> float:
+        return float(values.median()) if len(values) else float("nan")
+
+    return {
+        "found": float(lengths[found].sum() / total),
+        "valid": float(lengths[valid].sum() / total),
+        "quality": middle(one.loc[found, "quality"]),
+        "sharpness": middle(one.loc[found, "sharpness"]),
+        "width": middle(boxes[2]),
+        "turned": float((one.loc[found, "turn"].abs() > 0.5).mean()) if found.any() else float("nan"),
+    }
+
+
+def summary(timeline: Timeline) -> pd.DataFrame:
+    """One row for the whole session and one a task.
+
+    Columns: task, start_s, end_s, seconds, found, valid (shares of the time), share_<class> and uncertain (shares of
+    the time with a label), p_<class> (means), <value> (means), negative (mean above the baseline) with its 95 %
+    interval negative_low and negative_high, spikes.
+    """
+    whole = Task(float(timeline.times[0]), timeline.duration, "whole session")
+    return pd.DataFrame([_summed(timeline, task) for task in (whole, *timeline.options.tasks)])
+
+
+def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
+    rows = timeline.within(task)
+    weights, labels = timeline.lengths[rows], timeline.labels[rows]
+    total, labelled = weights.sum(), weights[labels > -2].sum()
+
+    def share(chosen: np.ndarray, of: float) -> float:
+        return float(weights[chosen].sum() / of) if of else float("nan")
+
+    low, high = block_interval(timeline.times[rows], timeline.negative[rows])
+    return {
+        "task": task.name,
+        "start_s": task.start,
+        "end_s": task.end,
+        "seconds": float(total),
+        "found": share(timeline.found[rows], total),
+        "valid": share(timeline.valid[rows], total),
+        "uncertain": share(labels == -1, labelled),
+        **{f"share_{name}": share(labels == number, labelled) for number, name in enumerate(timeline.class_names)},
+        **{f"p_{name}": _average(timeline.chances[rows, n], weights) for n, name in enumerate(timeline.class_names)},
+        **{name: _average(column[rows], weights) for name, column in timeline.values.items()},
+        "negative": _average(timeline.negative[rows], weights),
+        "negative_low": low,
+        "negative_high": high,
+        "spikes": sum(task.start <= spike.start < task.end for spike in timeline.spikes),
+    }
+
+
+def _average(values: np.ndarray, weights: np.ndarray) -> float:
+    known = ~np.isnan(values)
+    return float(np.average(values[known], weights=weights[known])) if weights[known].sum() else float("nan")
+
+
+def block_interval(times: np.ndarray, values: np.ndarray, block: float = 5.0) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a mean over time, resampling blocks of `block` seconds.
+
+    Neighbouring frames say nearly the same, so frames can't be resampled singly (H. R. Künsch, "The jackknife and the
+    bootstrap for general stationary observations", 1989). NaN with fewer than five blocks.
+    """
+    known = ~np.isnan(values)
+    numbers = (times[known] // block).astype(int)
+    if len(np.unique(numbers)) < 5:
+        return float("nan"), float("nan")
+    groups = pd.Series(values[known].astype(np.float64)).groupby(numbers)
+    sums, counts = groups.sum().to_numpy(), groups.count().to_numpy()
+    drawn = np.random.default_rng(0).integers(0, len(sums), (2000, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,150 @@
+"""Videos and cameras frame by frame, by PyAV."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_kd.errors import ConfigError, DataError, ModelError
+
+# Without a rate in the file: what players assume.
+USUAL_RATE = 30.0
+# Times nearer than this are one: csv files hold four decimals.
+TIME_STEP = 1e-4
+_CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a video.
+
+    Attributes:
+        number: from 0, in the order shown.
+        time: seconds from the start.
+        pixels: uint8 (H, W, 3), RGB, upright.
+    """
+
+    number: int
+    time: float
+    pixels: np.ndarray
+
+
+class Video:
+    """A video file, or a camera.
+
+    Args:
+        source: path of a file, or the number of a camera (on Windows its name).
+        camera: whether it is a camera.
+
+    Attributes:
+        name: for people.
+        rate: frames a second, as the file says.
+        frames: how many there should be; None where nobody knows.
+
+    Raises:
+        DataError: it can't be opened or holds no video.
+        ModelError: PyAV isn't installed.
+    """
+
+    def __init__(self, source: str | Path, camera: bool = False) -> None:
+        self.name, self._camera = str(source), camera
+        self._container = _opened(*_camera(str(source))) if camera else _opened(str(source), None)
+        if not self._container.streams.video:
+            raise DataError(f"{source} holds no video: check the file.")
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self.rate = float(self._stream.average_rate or USUAL_RATE)
+        self.frames = self._stream.frames or self._estimate()
+        self._start = float((self._stream.start_time or 0) * self._stream.time_base)
+        self.damaged = 0
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._container.close()
+
+    def after(self, number: int = -1, time: float | None = None) -> Iterator[Frame]:
+        """Yield the frames after the one of this number and time; all of them without a time.
+
+        Damaged parts are passed over and counted in `damaged`.
+        """
+        if time is not None:
+            # Lands on a frame that the decoder can start from; a second early, as it may decode in another order.
+            target = int((time - 1 + self._start) / self._stream.time_base)
+            self._container.seek(max(target, 0), backward=True, stream=self._stream)
+        for picture in self._decoded():
+            if self._camera and number < 0:
+                self._start = picture.time or 0.0
+            now = (number + 1) / self.rate if picture.time is None else picture.time - self._start
+            if time is not None and now <= time + TIME_STEP:
+                continue
+            number += 1
+            yield Frame(number, now, _upright(picture))
+
+    def _decoded(self) -> Iterator[Any]:
+        from av.error import InvalidDataError
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+                yield from packet.decode()
+            except StopIteration:
+                return
+            except InvalidDataError:
+                self.damaged += 1
+                if self.damaged > 1000:
+                    raise DataError(f"{self.name} is damaged in more than 1000 places: copy it again.") from None
+
+    def _estimate(self) -> int | None:
+        duration = self._container.duration
+        return None if self._camera or duration is None else round(duration / 1e6 * self.rate)
+
+
+def _upright(picture: Any) -> np.ndarray:
+    """Turn the picture as the file's display matrix says; its angle counts against the clock, as rot90's."""
+    pixels = picture.to_ndarray(format="rgb24")
+    turns = round(picture.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def _camera(number: str) -> tuple[str, str]:
+    form, pattern = _CAMERAS.get(sys.platform, _CAMERAS["linux"])
+    if sys.platform == "win32" and number.isdigit():
+        raise ConfigError("Windows names its cameras: give the name, as --camera 'Integrated Camera'.")
+    return pattern.format(number), form
+
+
+def _opened(source: str, form: str | None) -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise ModelError("Reading videos needs PyAV: pip install 'keras-kd[sessions]'.") from error
+    try:
+        return av.open(source, format=form)
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{source} can't be opened as a video ({reason}): check it, or copy it again.") from error
+
+
+def write(path: Path, frames: Iterator[np.ndarray], rate: float) -> None:
+    """Write uint8 (H, W, 3) frames as an H.264 mp4 without sound; odd sizes lose a row or column."""
+    import av
+
+    with av.open(str(path), "w", format="mp4") as container:
+        stream: Any = None
+        for pixels in frames:
+            height, width = (size - size % 2 for size in pixels.shape[:2])
+            if stream is None:
+                stream = container.add_stream("libx264", rate=round(rate) or 1)
+                stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels[:height, :width]), format="rgb24")
+            container.mux(stream.encode(picture))
+        if stream is not None:
+            container.mux(stream.encode(None))

@@ -1,0 +1,175 @@
+"""A usability session: from a video or camera to a csv, a timeline, exports and a page."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_kd.errors import ConfigError, OutputError
+from keras_kd.files import write_text, written_whole
+from keras_kd.progress import Terminal
+from keras_kd.sessions import SIDE, _exports, _page, _recording, _redaction, _timeline, _video
+from keras_kd.sessions._detectors import Detector
+from keras_kd.sessions._reader import Reader
+from keras_kd.sessions._timeline import Options, Timeline
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a recording's rows.
+
+    Attributes:
+        side: width of what the model sees, in face boxes.
+        rate: at most so many frames a second; None for all.
+        detector: as it was asked for, e.g. "auto 0.5".
+    """
+
+    side: float = SIDE
+    rate: float | None = None
+    detector: str = "auto"
+
+
+def analyze(
+    videos: Sequence[str],
+    out: Path,
+    reader: Reader,
+    detector: Detector,
+    recipe: Recipe,
+    options: Options,
+    segments: Path | None = None,
+    camera: bool = False,
+    seconds: float | None = None,
+    resume: bool = False,
+    redact: bool = False,
+    temperature: float | None = None,
+    terminal: Terminal | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Analyse recordings, each into `out/NAME.csv` and the folder `out/NAME`.
+
+    The csv has a row a face and frame; the folder `session.json`, `tasks.csv`, `intervals.*` and `report.html`.
+
+    Args:
+        videos: files, or one camera's number.
+        out: the folder.
+        reader: reads faces.
+        detector: finds them.
+        recipe: what decides the rows.
+        options: what decides the timeline; its tasks come from `segments`.
+        segments: csv of start_s, end_s and task for all videos, or a folder with NAME.csv for each.
+        camera: whether `videos` names a camera; it runs until Ctrl-C or for `seconds`.
+        seconds: stop there.
+        resume: go on with recordings that were stopped; those that are whole only get a new timeline.
+        redact: also write `redacted.mp4`, faces coarsened beyond recognition.
+        temperature: that the reader was calibrated with; None if it wasn't.
+        terminal: what to tell the user by; quiet if None.
+
+    Returns:
+        By name: the csv, the page, frames, seconds it took, and the summary's first row.
+
+    Raises:
+        ConfigError: options that don't go together.
+        DataError: a video or the segments can't be used.
+        OutputError: `out` holds another session.
+    """
+    terminal = terminal or Terminal(quiet=True)
+    names = [f"camera-{video}" if camera else Path(video).stem for video in videos]
+    if len(set(names)) < len(names):
+        raise ConfigError("Two videos have the same name: give them different ones, as theirs name the results.")
+    if camera and redact:
+        raise ConfigError("--redact reads the video again, which a camera can't: record it first.")
+    planned = [_checked(replace(options, tasks=_tasks(segments, name))) for name in names]
+    results = {}
+    for video, name, own in zip(videos, names, planned, strict=True):
+        folder, rows = out / name, out / f"{name}.csv"
+        stated = {
+            "video": _described(video, camera),
+            "model": reader.fingerprint,
+            "classes": list(reader.class_names),
+            "recipe": asdict(recipe),
+        }
+        with _video.Video(video, camera) as source:
+            _claim(folder / "session.json", rows, stated, resume)
+            started = time.perf_counter()
+            frames = _recorded(source, rows, reader, detector, recipe, resume, seconds, terminal)
+            took = time.perf_counter() - started
+        timeline = _timeline.load(rows, own)
+        _write(folder, timeline, stated | {"options": asdict(own), "temperature": temperature}, name)
+        if redact:
+            terminal.say(f"{name}: writing redacted.mp4")
+            with written_whole(folder / "redacted.mp4") as path:
+                _redaction.write(video, rows, path)
+        rate = f", {frames / took:,.0f} frames/s" if frames else ""
+        terminal.say(f"{name}: {frames:,} frames in {took:.1f} s{rate}; {folder / 'report.html'}")
+        first = _timeline.summary(timeline).iloc[0]
+        numbers = {key: None if value != value else float(value) for key, value in first.items() if key != "task"}
+        files = {"csv": str(rows), "report": str(folder / "report.html")}
+        results[name] = files | {"frames": frames, "analysed_seconds": took, "session": numbers}
+    return results
+
+
+def _checked(options: Options) -> Options:
+    """The options, after making sure before hours of work that their baseline exists."""
+    _timeline.at_rest(np.empty(0), options)
+    return options
+
+
+def _tasks(segments: Path | None, name: str) -> tuple[_timeline.Task, ...]:
+    if segments is None:
+        return ()
+    return _timeline.read_tasks(segments / f"{name}.csv" if segments.is_dir() else segments)
+
+
+def _described(video: str, camera: bool) -> dict[str, Any]:
+    """Tell a video from any other without its name's folder, which may say more than it should."""
+    path = Path(video)
+    if camera:
+        return {"camera": video}
+    return {"name": path.name, "bytes": path.stat().st_size if path.is_file() else None}
+
+
+def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> None:
+    """Take the place for a recording, or make sure that the one there was made the same way."""
+    if rows.exists() or record.exists():
+        if not resume:
+            raise OutputError(
+                f"{rows} is already there: choose another --out, or add --resume to go on with the recording."
+            )
+        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        different = [key for key, value in stated.items() if known.get(key) != value]
+        if different:
+            raise ConfigError(
+                f"The {' and the '.join(different)} differ from those of {rows}: resume it with the same, "
+                "or choose another --out."
+            )
+    else:
+        write_text(record, json.dumps(stated, indent=2, ensure_ascii=False) + "\n")
+
+
+def _recorded(
+    source: _video.Video,
+    rows: Path,
+    reader: Reader,
+    detector: Detector,
+    recipe: Recipe,
+    resume: bool,
+    seconds: float | None,
+    terminal: Terminal,
+) -> int:
+    with terminal.bar(Path(source.name).name, source.frames, "frames") as advance:
+        frames = _recording.record(source, rows, reader, detector, recipe.side, recipe.rate, resume, advance, seconds)
+    if source.damaged:
+        terminal.say(f"{source.name}: passed over {source.damaged} damaged parts.")
+    return frames
+
+
+def _write(folder: Path, timeline: Timeline, session: dict[str, Any], name: str) -> None:
+    write_text(folder / "session.json", json.dumps(session, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / "tasks.csv", _timeline.summary(timeline).to_csv(index=False))
+    _exports.write(timeline, folder)
+    write_text(folder / "report.html", _page.page(timeline, name, session))
