@@ -53,8 +53,8 @@ def command(
     """Analyse a usability session: expressions over time, task by task, and a page to look at.
 
     Writes DIR/NAME.csv, one row a face and frame, and the folder DIR/NAME: report.html, tasks.csv, and intervals as
-    csv, JSON lines, WebVTT and text for ELAN. Needs the extra sessions. Nothing leaves this machine; no frame is stored.
-    Ask those who are filmed first, see docs/responsible-use.md.
+    csv, JSON lines, WebVTT and text for ELAN. Needs the extra sessions. Nothing leaves this machine; no frame is
+    stored. Ask those who are filmed first, see docs/responsible-use.md.
 
     \b
     Examples:

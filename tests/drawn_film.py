@@ -36,16 +36,24 @@ def write(path: Path, frames, rate: int = 10) -> Path:
     return path
 
 
-def colour_model(folder: Path) -> Path:
-    """Export a model whose logits are the means of red, green and blue over 25.5: classes r, g, b; 16x16 in."""
+def colour_model(folder: Path, with_values: bool = False) -> Path:
+    """Export a model whose logits are the means of red, green and blue over 25.5: classes r, g, b; 16x16 in.
+
+    With values it also gives valence, the mean of red over 255, and arousal, that of green.
+    """
     import keras
 
     from keras_kd import export
 
     image = keras.Input((16, 16, 3))
-    dense = keras.layers.Dense(3, use_bias=False, name="logits")
-    model = keras.Model(image, dense(keras.layers.GlobalAveragePooling2D()(image)))
-    dense.set_weights([np.eye(3, dtype=np.float32) / 25.5])
+    means = keras.layers.GlobalAveragePooling2D()(image)
+    kernels = {"logits": np.eye(3) / 25.5, "valence": np.eye(3)[:, :1] / 255, "arousal": np.eye(3)[:, 1:2] / 255}
+    names = list(kernels) if with_values else ["logits"]
+    heads = {name: keras.layers.Dense(kernels[name].shape[1], use_bias=False, name=name) for name in names}
+    outputs = {name: head(means) for name, head in heads.items()}
+    model = keras.Model(image, outputs if with_values else outputs["logits"])
+    for name, head in heads.items():
+        head.set_weights([kernels[name].astype(np.float32)])
     export(model, folder / "colours.tflite", "float32")
     (folder / "labels.txt").write_text("r\ng\nb\n", encoding="utf-8")
     return folder / "colours.tflite"

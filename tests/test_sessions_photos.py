@@ -62,6 +62,17 @@ def test_probabilities_are_those_of_the_crop(model, folder, capsys):
     assert list(first["faces"][0]["probabilities"]) == ["r", "g", "b"]
 
 
+def test_valence_and_arousal_where_the_model_has_them(folder, tmp_path, capsys):
+    model = str(colour_model(tmp_path, with_values=True))
+    (picture,) = _predicted(capsys, str(folder / "a.png"), "--model", model)
+    face = picture["faces"][0]
+    red, green, _ = np.log(list(face["probabilities"].values()))
+    # The logits are ten times the values, up to a constant.
+    assert 10 * (face["valence"] - face["arousal"]) == pytest.approx(red - green, abs=5e-3)
+    assert called("predict", str(folder / "a.png"), "--model", model) == 0
+    assert "arousal" in capsys.readouterr().out
+
+
 def test_labels_below_the_confidence_are_uncertain(model, folder, capsys):
     for confidence, uncertain in (("0", False), ("1", True)):
         (picture,) = _predicted(capsys, str(folder / "a.png"), "--model", model, "--confidence", confidence)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -143,7 +143,7 @@ def _stack(axis: _Axis, edges: np.ndarray, means: np.ndarray, fills: Sequence[st
     return parts
 
 
-def lines(timeline: Timeline, columns: dict[str, np.ndarray], low: float, high: float, label: str) -> str:
+def lines(timeline: Timeline, columns: Mapping[str, np.ndarray], low: float, high: float, label: str) -> str:
     """Lines over time by name, each (T,); with a rule at 0."""
     axis, top, bottom = _Axis(timeline), 10, 150
     parts = axis.ticks(top, bottom)

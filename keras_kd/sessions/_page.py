@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from keras_kd.sessions import _charts
@@ -91,8 +90,8 @@ def _expressions(timeline: Timeline) -> list[str]:
         for name, colour in _charts.colours(timeline.class_names).items()
     )
     caption = (
-        f"Tasks on top; probabilities, averaged over {timeline.options.smooth:g} s; the steadied label; moments worth a "
-        "look. White: no face, or none seen well enough."
+        f"Tasks on top; probabilities, averaged over {timeline.options.smooth:g} s; the steadied label; moments worth "
+        "a look. White: no face, or none seen well enough."
     )
     chart = f'<div class="scroll">{_charts.expressions(timeline)}</div>'
     return [f'<figure><ul class="legend">{legend}</ul>{chart}<figcaption>{caption}</figcaption></figure>']

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -33,10 +31,10 @@ class Reader:
 
     def __init__(self, predictor: Predictor, temperature: float = 1.0) -> None:
         self._predictor, self._temperature = predictor, temperature
-        blank = _predict(predictor, np.zeros((1, *predictor.form.input_shape), np.uint8))
+        blank = predictor.predict(np.zeros((1, *predictor.form.input_shape), np.uint8))
         classes = blank.logits.shape[1]
         self.class_names = predictor.form.class_names or tuple(f"class_{number}" for number in range(classes))
-        self.value_names = tuple(blank.values)
+        self.value_names = predictor.values
         if len(self.class_names) != classes:
             raise ModelError(
                 f"The model gives {classes} probabilities, but {len(self.class_names)} class names lie beside it: "
@@ -52,14 +50,8 @@ class Reader:
         """
         shape = self._predictor.form.input_shape
         images = np.concatenate([fitted(cut[None], shape) for cut in cuts])
-        found = _predict(self._predictor, images)
+        found = self._predictor.predict(images)
         return calibration.probabilities(found.logits, self._temperature), found.values
-
-
-def _predict(predictor: Predictor, images: np.ndarray) -> Any:
-    if hasattr(predictor, "predict"):
-        return predictor.predict(images)
-    return SimpleNamespace(logits=predictor.logits(images), values={})
 
 
 def load(
