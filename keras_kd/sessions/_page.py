@@ -98,7 +98,7 @@ def _expressions(timeline: Timeline) -> list[str]:
 
 
 def _values(timeline: Timeline) -> list[str]:
-    names = [name for name in ("valence", "arousal") if name in timeline.values]
+    names: list[str] = [name for name in ("valence", "arousal") if name in timeline.values]
     pair = {name: timeline.values[name] for name in names}
     if not pair:
         return []
