@@ -130,6 +130,7 @@ def values_picture(
     classes = np.zeros(len(known), int) if labels is None else labels
     named = class_names if labels is not None else ("images",)
     with _drawn(path, 10.4, 5.4) as figure:
+        figure.suptitle(title, parse_math=False)
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, points, of in ((left, values, "labels"), (right, predictions, "student")):
             for number, name in enumerate(named):
@@ -140,7 +141,7 @@ def values_picture(
                 if chosen.any():
                     mean = across.mean(), up.mean()
                     axes.plot(*mean, "o", ms=11, color=colour, mec="white", label=name, zorder=3)
-            axes.set_title(f"{title}: {of}" if of == "labels" else of, parse_math=False, wrap=True)
+            axes.set_title(of)
             axes.set(xlabel=x, xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
             axes.axhline(0, color=GRAY, lw=0.6, zorder=0)
             axes.axvline(0, color=GRAY, lw=0.6, zorder=0)
@@ -151,6 +152,33 @@ def values_picture(
             bbox_to_anchor=(1.0, 0.5),
             title="means of" if labels is not None else None,
         )
+
+
+def cost_picture(path: str | Path, costs: Mapping[str, tuple[float, float]], title: str) -> None:
+    """Draw accuracy against arithmetic, one named point a model.
+
+    Args:
+        path: where the picture goes; a picture there is replaced.
+        costs: multiply-accumulates for one image and accuracy, 0..1, by the models' names.
+        title: the line above the picture.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    with _drawn(path, 7.5, 4.2) as figure:
+        axes = figure.subplots()
+        for (name, (cost, accuracy)), colour in zip(costs.items(), COLOURS * len(costs), strict=False):
+            label = f"{name}: {100 * accuracy:.2f} %, {cost / 1e6:,.1f} M"
+            axes.plot(cost, accuracy, "o", ms=10, color=colour, label=label)
+        axes.set_xscale("log")
+        for each in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            each(lambda cost, _position: f"{cost / 1e6:g} M")
+        axes.margins(0.15, 0.25)
+        axes.set_title(title, parse_math=False, wrap=True)
+        axes.set(xlabel="multiply-accumulates for one image", ylabel="accuracy")
+        axes.yaxis.set_major_formatter(_percent)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.18))
 
 
 def reliability_picture(path: str | Path, reliability: Mapping[str, Sequence[float]], title: str) -> None:

@@ -17,6 +17,7 @@ from keras_kd.errors import ModelError
 from keras_kd.files import fingerprint
 from keras_kd.hardware import in_precision
 from keras_kd.litert import LiteRTModel
+from keras_kd.multiply_accumulates import of_model, of_tflite
 from keras_kd.onnx_runtime import OnnxModel
 from keras_kd.saved import Form
 
@@ -49,12 +50,14 @@ class Predictor(Protocol):
         fingerprint: of its weights and form.
         values: names of its continuous outputs, sorted.
         tells_classes: whether it has classes.
+        multiply_accumulates: of the published shape for one image; None where that isn't known.
     """
 
     form: Form
     fingerprint: str
     values: tuple[str, ...]
     tells_classes: bool
+    multiply_accumulates: int | None
 
     def predict(self, images: np.ndarray) -> Prediction:
         """uint8 (N, H, W, C), of any size and colour -> what the model says of them."""
@@ -72,6 +75,7 @@ class _FilePredictor:
 
     values: tuple[str, ...]
     tells_classes: bool
+    multiply_accumulates: int | None = None
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the model's outputs by name, each (N, columns), for images as it takes them."""
@@ -124,6 +128,8 @@ class KerasPredictor(_FilePredictor):
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
         self._know(heads.widths(model))
+        if keras.backend.backend() == "tensorflow" and None not in model.inputs[0].shape[1:]:
+            self.multiply_accumulates = of_model(model)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         outputs = self._model.predict(pixels, batch_size=self._batch_size, verbose=0)
@@ -145,6 +151,7 @@ class LiteRTPredictor(_FilePredictor):
         output = "probabilities" if any(name.endswith("probabilities") for name in shapes) else form.output
         self._know({name: shape[-1] for name, shape in shapes.items()})
         self.form = replace(form, input_shape=self._model.input_shape, output=output)
+        self.multiply_accumulates = of_tflite(path)
         self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -237,6 +244,7 @@ class _Reordered:
         self.form = replace(predictor.form, class_names=names)
         self.fingerprint = fingerprint([predictor.fingerprint, order])
         self.values, self.tells_classes = predictor.values, True
+        self.multiply_accumulates = predictor.multiply_accumulates
 
     def predict(self, images: np.ndarray) -> Prediction:
         found = self._predictor.predict(images)

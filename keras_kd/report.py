@@ -12,6 +12,7 @@ from keras_kd.markdown import table
 PICTURES = {
     "values.png": "Continuous values of the test images: where the labels and the student put each class",
     "confusion.png": "Confusion matrix on the test images: a row is a true class, a column an answer",
+    "cost.png": "Accuracy on the test images against the arithmetic for one image",
     "curves.png": "Accuracy and loss after each epoch",
     "reliability.png": "Confidence against accuracy: on the diagonal a probability is what it says",
 }
@@ -73,6 +74,23 @@ def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for exported in (metrics.get("exported") or {}).values():
         rows.append((exported["file"], *scores_of(exported["test"]), parameters, f"{exported['bytes'] / 1e6:.2f}"))
     return rows
+
+
+def costs(metrics: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
+    """Return multiply-accumulates and test accuracy of teacher and student, taught and not, as far as known."""
+    of_teacher = (metrics.get("teacher") or {}).get("multiply_accumulates")
+    of_student = metrics.get("multiply_accumulates")
+    distilled = ", distilled" if metrics.get("teacher") else ""
+    parts = {
+        f"teacher {(metrics.get('teacher') or {}).get('name')}": (of_teacher, "teacher_test"),
+        f"student {metrics['student']}{distilled}": (of_student, "test"),
+        f"student {metrics['student']}, no teacher": (of_student, "baseline_test"),
+    }
+    return {
+        name: (cost, metrics[key]["accuracy"])
+        for name, (cost, key) in parts.items()
+        if cost and "accuracy" in (metrics.get(key) or {})
+    }
 
 
 def model_card(

@@ -282,6 +282,7 @@ def distill(
         results: dict[str, Any] = {"student": config.student, "parameters": scoring.trainable_parameters(student)}
         results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
         predictor = KerasPredictor(student, form)
+        results["multiply_accumulates"] = predictor.multiply_accumulates
         on_test = predictor.predict(data.test.images)
         results |= _scores(config, data, on_test, predictor.predict(data.validation.images), teacher)
         if config.baseline and lesson is not None:
@@ -332,7 +333,11 @@ def _scores(
         results["teacher_test"] = scoring.scored(teacher_on_test, test)
         teacher_on_validation = scoring.scored(teacher.predict(validation.images), validation)
         name = Path(config.teacher or config.default_teacher).stem
-        results["teacher"] = {"name": name, "accuracy": teacher_on_validation.get("accuracy")}
+        results["teacher"] = {
+            "name": name,
+            "accuracy": teacher_on_validation.get("accuracy"),
+            "multiply_accumulates": teacher.multiply_accumulates,
+        }
     module, _ = datasets.find(config.data)
     if hasattr(module, "subsets"):
         samples = {"train": data.train, "validation": validation, "test": test}
@@ -370,6 +375,9 @@ def _write_report(
     labels = data.test.hard_labels if "confusion" in test else None
     if labels is not None:
         pictures.confusion_picture(out / "confusion.png", test["confusion"], data.class_names, title)
+    costs = report.costs(results)
+    if len(costs) > 1:
+        pictures.cost_picture(out / "cost.png", costs, title)
     if len(values) == 2:
         pictures.values_picture(out / "values.png", values, on_test.values, labels, data.class_names, title)
     pictures.curves_picture(out / "curves.png", history, teacher and teacher["accuracy"])

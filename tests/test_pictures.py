@@ -119,3 +119,30 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> Non
 def test_matplotlib_is_imported_only_to_draw() -> None:
     code = "import sys, keras_kd.pictures, keras_kd.report; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_costs_lie_to_the_right_and_accuracies_above(tmp_path: Path) -> None:
+    costs = {"teacher": (337e6, 0.716), "student": (22.4e6, 0.69)}
+    pictures.cost_picture(tmp_path / "cost.png", costs, "title")
+    pixels = _pixels(tmp_path / "cost.png")
+    middles = []
+    for colour in pictures.COLOURS[:2]:
+        rows, columns = np.nonzero(_near(pixels, _hex(colour)))
+        inside = rows < 0.7 * len(pixels)  # the legend lies below
+        middles.append((rows[inside].mean(), columns[inside].mean()))
+    (teacher_row, teacher_column), (student_row, student_column) = middles
+    assert teacher_row < student_row and teacher_column > student_column + 300
+
+
+def test_the_plane_shows_labels_left_and_the_student_right(tmp_path: Path) -> None:
+    values = {"valence": np.array([0.8, 0.8, np.nan]), "arousal": np.array([0.8, 0.8, 0.0])}
+    predictions = {"arousal": np.array([-0.8, -0.8, 0.0]), "valence": np.array([-0.8, -0.8, 0.0])}
+    pictures.values_picture(tmp_path / "v.png", values, predictions, np.array([0, 0, 1]), ["a", "b"], "title")
+    pixels = _pixels(tmp_path / "v.png")
+    rows, columns = np.nonzero(_near(pixels, _hex(pictures.COLOURS[0])))
+    left = columns < 0.5 * pixels.shape[1]
+    right = ~left & (columns < 0.88 * pixels.shape[1])  # the legend lies at the edge
+    assert rows[left].mean() < 0.35 * len(pixels) and columns[left].mean() > 0.3 * pixels.shape[1]
+    assert rows[right].mean() > 0.65 * len(pixels) and columns[right].mean() < 0.65 * pixels.shape[1]
+    # The image without a value is nowhere, its class has no mean.
+    assert not _near(pixels, _hex(pictures.COLOURS[1])).any()

@@ -91,6 +91,49 @@ def test_results_table() -> None:
     assert [list(row) for row in report.summary_rows(METRICS)] == results
 
 
+def _values(ccc: float) -> dict[str, Any]:
+    scores = {"n": 1190, "ccc": ccc, "pcc": ccc + 0.05, "rmse": 0.25, "sagr": 0.8125}
+    return {"valence": scores, "arousal": {**scores, "ccc": None}}
+
+
+def test_continuous_values_have_columns_and_a_table() -> None:
+    joint = copy.deepcopy(METRICS)
+    joint["test"]["values"], joint["teacher_test"]["values"] = _values(0.7), _values(0.75)
+    results, _, _, values, _ = _tables(_card(joint))
+    assert results[0][4:] == ["ECE %", "valence CCC", "arousal CCC", "parameters", "MB"]
+    assert [row[5] for row in results[1:]] == ["0.750", "0.700", "", ""]
+    assert values[0] == ["value", "test images", "CCC", "PCC", "RMSE", "SAGR %"]
+    assert values[1] == ["valence, student", "1,190", "0.700", "0.750", "0.250", "81.25"]
+    assert [row[0] for row in values[2:]] == ["arousal, student", "valence, teacher", "arousal, teacher"]
+    assert values[2][2] == "undefined"
+    assert "tells 2 classes and valence and arousal" in _card(joint)
+
+
+def test_values_alone_need_no_classes() -> None:
+    alone = {"student": "C", "parameters": 10, "test": {"n": 1200, "values": _values(0.7)}}
+    card = _card(alone)
+    assert _tables(card)[0][:2] == [
+        ["model", "valence CCC", "arousal CCC", "parameters", "MB"],
+        ["student C", "0.700", "undefined", "10", ""],
+    ]
+    assert "Recall" not in card and "interval" not in card and "None" not in card
+    assert report.costs(alone) == {}
+
+
+def test_costs_of_what_is_known() -> None:
+    known = {
+        **METRICS,
+        "teacher": {"name": "A", "multiply_accumulates": 86_000_000},
+        "multiply_accumulates": 22_400_000,
+    }
+    assert report.costs(known) == {
+        "teacher A": (86_000_000, 0.7),
+        "student B, distilled": (22_400_000, 0.65),
+        "student B, no teacher": (22_400_000, 0.6),
+    }
+    assert report.costs(METRICS) == {}
+
+
 def test_named_test_sets_recalls_and_counts() -> None:
     _, subsets, recalls, counts = _tables(_card(METRICS))
     assert [row[1:3] for row in subsets] == [

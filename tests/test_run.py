@@ -17,7 +17,7 @@ from PIL import Image
 KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
 TRAINING = ["--batch-size", "8", "--views", "2", "--learning-rate", "0.02", "--precision", "float32"]
 RUN_FILES = {
-    "README.md", "config.toml", "confusion.png", "curves.png", "history.csv", "labels.txt", "metrics.json",
+    "README.md", "config.toml", "confusion.png", "cost.png", "curves.png", "history.csv", "labels.txt", "metrics.json",
     "student.keras", "student_float32.tflite", "student_int8.tflite",
 }  # fmt: skip
 
@@ -151,11 +151,7 @@ def test_a_killed_run_goes_on_to_the_same_end(
     assert json.loads((broken / "metrics.json").read_text())["test"] == shown["test"]
 
 
-@pytest.fixture(scope="module")
-def joint(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    """Expression, valence and arousal on a few drawn faces."""
-    out = tmp_path_factory.mktemp("run") / "joint"
-    code = """
+JOINT_RUN = """
 import sys
 from keras_kd.datasets import faces
 faces.IMAGES = {"train": 350, "validation": 70, "test": 70}
@@ -163,9 +159,15 @@ sys.argv[0] = "kerakd"
 from keras_kd.cli.main import main
 main()
 """
+
+
+@pytest.fixture(scope="module")
+def joint(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """Expression, valence and arousal on a few drawn faces."""
+    out = tmp_path_factory.mktemp("run") / "joint"
     options = ["--student", "C", "--teacher", "C", "--heads", "expression,valence,arousal", "--baseline", "--json"]
     options += ["--epochs", "8", "--teacher-epochs", "8", "--batch-size", "16", "--learning-rate", "0.05"]
-    command = [sys.executable, "-c", code, "distill", *options, "--precision", "float32", "--out", str(out)]
+    command = [sys.executable, "-c", JOINT_RUN, "distill", *options, "--precision", "float32", "--out", str(out)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out, json.loads(done.stdout)
@@ -204,6 +206,30 @@ def test_the_exported_file_tells_the_values_that_were_scored(joint: tuple[Path, 
     expected = 2 * np.cov(found, values, bias=True)[0, 1] / (found.var() + values.var() + offset**2)
     scored = shown["exported"]["float32"]["test"]["values"]["valence"]
     assert scored["ccc"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("student", ["mobilenetv2", "efficientformer-l1", "efficientformer-l3"])
+def test_emonet_teaches_the_second_papers_students(
+    student: str, environment: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """An untrained EmoNet stands for the published one: its three outputs reach the student, whose files are scored."""
+    from keras_kd import models, saved
+    from keras_kd.datasets import faces
+
+    heads = {"expression": 7, "valence": None, "arousal": None}
+    teacher = models.build("emonet", heads=heads, seed=0)
+    saved.save(teacher, tmp_path / "emonet.keras", saved.Form(faces.CLASS_NAMES, input_shape=(256, 256, 3)))
+    code = JOINT_RUN.replace("350", "21").replace("70", "14")
+    options = ["--student", student, "--teacher", str(tmp_path / "emonet.keras"), "--image-size", "64", "--epochs", "1"]
+    options += ["--augment", "none", "--batch-size", "7", "--formats", "float32,dynamic,int8", "--json"]
+    command = [sys.executable, "-c", code, "distill", *options, "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    shown = json.loads(done.stdout)
+    assert set(shown["exported"]) == {"float32", "dynamic", "int8"}
+    for exported in shown["exported"].values():
+        assert list(exported["test"]["values"]) == ["valence", "arousal"] and exported["test"]["n"] == 14
 
 
 def test_heads_that_the_data_lacks_are_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
