@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Config": "config",
     "Distiller": "distiller",
+    "FeatureMatch": "distiller",
     "KerasKDError": "errors",
     "Samples": "datasets",
     "compact": "compaction",
