@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
+from keras_kd import config as configuration
 from keras_kd import datasets
 from keras_kd.files import write_text
 
@@ -15,21 +19,46 @@ from . import engine, options, output
 @click.option("--data", metavar="DATA", help="Data set: its test images score the files.")
 @click.option("--seconds", type=float, default=5.0, show_default=True, metavar="NUMBER", help="To time each file.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Also write all figures as csv.")
+@click.option("--picture", metavar="FILE.png", help="Also draw accuracy against latency and size; needs --data.")
+@click.option("--input", "inputs", multiple=True, metavar="MODEL=HxWxC", help="What a foreign MODEL takes, if open.")
+@click.option("--range", "ranges", multiple=True, metavar="MODEL=LOW,HIGH", help="What it expects for pixels 0, 255.")
+@click.option("--output", "outputs", multiple=True, metavar="MODEL=KIND", help="It gives: logits or probabilities.")
 @options.as_json
-def command(models: tuple[str, ...], data: str | None, seconds: float, csv_path: str | None, as_json: bool) -> None:
+def command(
+    models: tuple[str, ...],
+    data: str | None,
+    seconds: float,
+    csv_path: str | None,
+    picture: str | None,
+    inputs: tuple[str, ...],
+    ranges: tuple[str, ...],
+    outputs: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Compare models, .tflite, .onnx or .keras, as an app would run them: ratios to the first, then the figures.
 
     Latencies are measured in turns over all models, so that what else the machine does meets all alike.
+    Models from elsewhere may stand beside: a labels.txt in their folder names their classes in order, --input,
+    --range and --output say what else their files don't tell.
 
     \b
-    Example:
+    Examples:
       kerakd bench student_float32.tflite student_int8.tflite --data faces
+      kerakd bench student.keras rival/model.onnx --range rival/model.onnx=-1,1 --data faces --picture both.png
     """
+    if picture and not data:
+        raise click.UsageError("--picture shows accuracy: add --data.")
+    stated = _stated(models, inputs, ranges, outputs)
     bench = engine.load("bench")
     samples = datasets.load(data, "test") if data else None
-    table = bench.table(bench.measure(models, seconds=seconds, samples=samples))
+    measurements = bench.measure(
+        models, seconds=seconds, samples=samples, stated={name: bench.Stated(**form) for name, form in stated.items()}
+    )
+    table = bench.table(measurements)
     if csv_path:
         write_text(csv_path, table.to_csv())
+    if picture:
+        _draw(picture, measurements, f"{data}, {len(samples)} test images")
     if as_json:
         records = table.reset_index().astype(object)
         output.show_json(records.where(records.notna(), None).to_dict(orient="records"))
@@ -38,6 +67,41 @@ def command(models: tuple[str, ...], data: str | None, seconds: float, csv_path:
     rows = [("", *shown.columns)]
     rows += [(name, *(_figure(value) for value in row)) for name, row in zip(shown.index, shown.values, strict=True)]
     output.show_table(rows)
+
+
+def _stated(models: Sequence[str], *given: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the user says of each model, as the arguments of bench.Stated."""
+    stated: dict[str, dict[str, Any]] = {}
+    for key, flag, entries in zip(("input_shape", "value_range", "output"), _FLAGS, given, strict=True):
+        for entry in entries:
+            model, _, text = entry.rpartition("=")
+            if model not in models:
+                raise click.UsageError(f"{flag} {entry}: write {flag} MODEL=…, with one of the models compared.")
+            stated.setdefault(model, {})[key] = _parsed(key, flag, text)
+    return stated
+
+
+_FLAGS = ("--input", "--range", "--output")
+
+
+def _parsed(key: str, flag: str, text: str) -> Any:
+    if key == "input_shape":
+        return configuration.numbers(flag, text, "x", 3, int)
+    if key == "value_range":
+        return configuration.numbers(flag, text, ",", 2, float)
+    if text not in ("logits", "probabilities"):
+        raise click.UsageError(f"{flag} must be logits or probabilities. Received: {text}.")
+    return text
+
+
+def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
+    from keras_kd import pictures
+
+    scored = [one for one in measurements if one.accuracy is not None]
+    accuracies = [(one.accuracy, *one.accuracy_interval) for one in scored]
+    milliseconds = [one.latency[min(one.latency)][0] for one in scored]
+    megabytes = [one.bytes / 1e6 for one in scored]
+    pictures.tradeoff_picture(path, [one.name for one in scored], accuracies, milliseconds, megabytes, title)
 
 
 def _figure(value: float | None) -> str:

@@ -7,11 +7,13 @@ read the ratios before the milliseconds.
 from __future__ import annotations
 
 import gzip
+import importlib
+import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from keras_kd import metrics, multiply_accumulates
 from keras_kd.datasets import Samples
 from keras_kd.errors import ModelError
 from keras_kd.litert import LiteRTModel
+from keras_kd.onnx_runtime import OnnxModel
 
 THREADS = (1, 2)
 _WARM_UP = 5
@@ -44,6 +47,7 @@ class Measurement:
         latency: milliseconds for one image by number of threads, (median, 95th percentile).
         peak_memory: bytes that loading and running adds to an idle process.
         accuracy: on the data given, else None.
+        accuracy_interval: its 95 % interval, (low, high).
         ece: expected calibration error on the data given, else None.
     """
 
@@ -56,7 +60,23 @@ class Measurement:
     latency: dict[int, tuple[float, float]] = field(default_factory=dict)
     peak_memory: int | None = None
     accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
     ece: float | None = None
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a foreign model's file doesn't tell; see `predictors.load`.
+
+    Attributes:
+        input_shape: (H, W, C).
+        value_range: what it expects for pixels 0 and 255.
+        output: "logits" or "probabilities".
+    """
+
+    input_shape: tuple[int, int, int] | None = None
+    value_range: tuple[float, float] | None = None
+    output: str | None = None
 
 
 def measure(
@@ -64,6 +84,7 @@ def measure(
     threads: Sequence[int] = THREADS,
     seconds: float = 5.0,
     samples: Samples | None = None,
+    stated: Mapping[str | Path, Stated] | None = None,
     convert: bool = True,
 ) -> list[Measurement]:
     """Measure `.tflite`, `.onnx` and `.keras` files.
@@ -72,7 +93,9 @@ def measure(
         paths: the files.
         threads: numbers of CPU threads to time with.
         seconds: how long to time each file with each number of threads.
-        samples: labelled images to score on, any size; class order as the models'.
+        samples: labelled images to score on, any size. A model that doesn't name its classes (a `labels.txt`
+            beside `.tflite` and `.onnx` files does) is taken to have theirs.
+        stated: by path, what foreign files don't tell.
         convert: run a `.keras` file as what the format float32 makes of it; otherwise by Keras itself, as a compiled
             function on all cores whatever `threads` says.
 
@@ -80,18 +103,22 @@ def measure(
         ModelError: a file can't be used.
         ExportError: a `.keras` file can't be converted.
     """
+    known = {Path(path): form for path, form in (stated or {}).items()}
+    forms = [known.get(Path(path), Stated()) for path in paths]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runnable = [Path(path) for path in paths]
         if convert:
             runnable = [_runnable(path, folder / f"{number}.tflite") for number, path in enumerate(runnable)]
         measurements = [_static(Path(path), file) for path, file in zip(paths, runnable, strict=True)]
-        latencies = _latencies(runnable, threads, seconds)
-        for measurement, file, latency in zip(measurements, runnable, latencies, strict=True):
+        shapes = [form.input_shape for form in forms]
+        latencies = _latencies(list(zip(runnable, shapes, strict=True)), threads, seconds)
+        for measurement, file, latency, shape in zip(measurements, runnable, latencies, shapes, strict=True):
             measurement.latency = latency
-            measurement.peak_memory = peak_memory(file)
-            if samples is not None and file.suffix == ".tflite":
-                measurement.accuracy, measurement.ece = _scores(file, samples)
+            measurement.peak_memory = peak_memory(file, shape)
+        if samples is not None:
+            for measurement, path, file, form in zip(measurements, paths, runnable, forms, strict=True):
+                _score(measurement, Path(path), file, form, samples)
     return measurements
 
 
@@ -120,29 +147,35 @@ def table(measurements: Sequence[Measurement]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("model").rename(columns=lambda name: name.replace(" 1 threads", " 1 thread"))
 
 
-def peak_memory(path: str | Path) -> int | None:
+def peak_memory(path: str | Path, input_shape: tuple[int, int, int] | None = None) -> int | None:
     """Return how many bytes loading and running a file adds to a process that does nothing else; None but on Linux.
+
+    Args:
+        path: a `.tflite` or `.onnx` file.
+        input_shape: (H, W, C), where the file leaves it open.
 
     Raises:
         ModelError: the file can't be run.
     """
     if not _STATUS.exists():
         return None
-    code = "import sys; from keras_kd.bench import print_peak_memory; print_peak_memory(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    code = "import json, sys; from keras_kd.bench import print_peak_memory; print_peak_memory(*json.loads(sys.argv[1]))"
+    command = [sys.executable, "-c", code, json.dumps([str(path), input_shape])]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise ModelError(f"{path} can't be run: {done.stderr.strip().splitlines()[-1]}")
     return int(done.stdout)
 
 
-def print_peak_memory(path: str) -> None:
+def print_peak_memory(path: str, input_shape: tuple[int, int, int] | None) -> None:
     """Print what `peak_memory` returns; runs in its child process."""
-    if path.endswith(".keras"):
-        import tensorflow  # noqa: F401  a runtime is not its models' memory
+    runtime = {".keras": "tensorflow", ".onnx": "onnxruntime"}.get(Path(path).suffix)
+    if runtime:
+        importlib.import_module(runtime)  # a runtime is not its models' memory
     # Imports may have needed more for a moment: 5 sets the mark back to what is in use (man 5 proc).
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmHWM")
-    compute = _compute(Path(path), threads=1)
+    compute = _compute(Path(path), 1, input_shape)
     for _ in range(_WARM_UP):
         compute()
     print(_status("VmHWM") - before)  # noqa: T201
@@ -178,9 +211,11 @@ def _static(path: Path, file: Path) -> Measurement:
     )
 
 
-def _latencies(files: Sequence[Path], threads: Sequence[int], seconds: float) -> list[dict[int, tuple[float, float]]]:
+def _latencies(
+    files: Sequence[tuple[Path, tuple[int, int, int] | None]], threads: Sequence[int], seconds: float
+) -> list[dict[int, tuple[float, float]]]:
     """Time all files in turns of _TURN_SECONDS; return milliseconds (median, 95th percentile) by threads."""
-    runs = [(row, count, _compute(file, count)) for row, file in enumerate(files) for count in threads]
+    runs = [(row, count, _compute(file, count, shape)) for row, (file, shape) in enumerate(files) for count in threads]
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(max(1, round(seconds / _TURN_SECONDS))):
         for (_, _, compute), taken in zip(runs, times, strict=True):
@@ -204,14 +239,14 @@ def _turn(compute: Callable[[], object]) -> list[float]:
     return taken
 
 
-def _compute(path: Path, threads: int) -> Callable[[], object]:
+def _compute(path: Path, threads: int, input_shape: tuple[int, int, int] | None) -> Callable[[], object]:
     """Return a function that runs the file once on one image."""
     if path.suffix == ".tflite":
         model = LiteRTModel(path, threads)
         model.predict_heads(np.zeros((1, *model.input_shape), np.uint8))
         return model.compute
     if path.suffix == ".onnx":
-        return _onnx_compute(path, threads)
+        return OnnxModel(path, threads).prepared(input_shape)
     if path.suffix == ".keras":
         return _keras_compute(path)
     raise ModelError(f"{path} can't be timed: give .tflite, .onnx or .keras files.")
@@ -228,23 +263,18 @@ def _keras_compute(path: Path) -> Callable[[], object]:
     return lambda: function().numpy()
 
 
-def _onnx_compute(path: Path, threads: int) -> Callable[[], object]:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ModelError(f"Running {path} needs onnxruntime: pip install 'keras-kd[onnx]'.") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    image = session.get_inputs()[0]
-    shape = [size if isinstance(size, int) else 1 for size in image.shape]
-    feed = {image.name: np.zeros(shape, np.uint8 if image.type == "tensor(uint8)" else np.float32)}
-    return lambda: session.run(None, feed)
+def _score(measurement: Measurement, path: Path, file: Path, stated: Stated, samples: Samples) -> None:
+    """Score the file that was timed, in the data's order of classes."""
+    from keras_kd import predictors, saved  # they import TensorFlow
 
-
-def _scores(file: Path, samples: Samples) -> tuple[float, float]:
-    from keras_kd import predictors  # imports TensorFlow
-
-    logits = predictors.load(file).logits(samples.images)
-    scores = metrics.classification(logits, samples.labels, samples.class_names)
-    return scores["accuracy"], scores["ece"]
+    given = stated.input_shape, stated.value_range, stated.output
+    predictor: predictors.Predictor
+    if path != file:
+        predictor = predictors.LiteRTPredictor(file, saved.load(path)[1].with_given(*given))
+    else:
+        predictor = predictors.load(path, *given)
+    predictor = predictors.in_order_of(predictor, predictor.form.class_names, samples.class_names)
+    if predictor.tells_classes:
+        scores = metrics.classification(predictor.logits(samples.images), samples.labels, samples.class_names)
+        measurement.accuracy, measurement.ece = scores["accuracy"], scores["ece"]
+        measurement.accuracy_interval = tuple(scores["accuracy_interval"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ class OnnxModel:
     Args:
         path: the file; one image input (N, H, W, C) or (N, C, H, W) of float32, float16 or uint8; outputs
             (N, columns).
+        threads: CPU threads; 0 for as many as ONNX Runtime likes.
 
     Attributes:
         input_shape: (H, W, C); None for a size that the file leaves open.
@@ -28,8 +30,9 @@ class OnnxModel:
         ModelError: the file is missing, damaged or of another form, or ONNX Runtime is not installed.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._session = _session(path)
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        self.path = path
+        self._session = _session(path, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or not _flat(outputs) or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             taken = " and ".join(f"{image.type} of shape {image.shape}" for image in inputs)
@@ -53,6 +56,22 @@ class OnnxModel:
         columns = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
         return dict(zip(self.output_widths, columns, strict=True))
 
+    def prepared(self, input_shape: tuple[int, int, int] | None = None) -> Callable[[], object]:
+        """Return a function that computes once on a black image, for timing.
+
+        Args:
+            input_shape: (H, W, C), where the file leaves it open.
+
+        Raises:
+            ModelError: it is open still.
+        """
+        shape = input_shape or self.input_shape
+        if None in shape:
+            raise ModelError(f"{self.path} takes images of any size: say which one, as (height, width, channels).")
+        ordered = (shape[2], *shape[:2]) if self._channels_first else shape
+        feed = {self._name: np.zeros((self._batch or 1, *ordered), self._type)}
+        return lambda: self._session.run(None, feed)
+
     def _step(self, shown: np.ndarray) -> list[np.ndarray]:
         # A file of fixed batch gets its last, shorter step filled up.
         missing = self._batch - len(shown) if self._batch else 0
@@ -65,15 +84,17 @@ def _flat(outputs: list[Any]) -> bool:
     return all(len(output.shape) == 2 and isinstance(output.shape[1], int) for output in outputs)
 
 
-def _session(path: str | Path) -> Any:
+def _session(path: str | Path, threads: int) -> Any:
     if not Path(path).is_file():
         raise ModelError(f"No model at {path}: check the path.")
     try:
         import onnxruntime
     except ImportError as error:
         raise ModelError(f"{path} needs ONNX Runtime: pip install 'keras-kd[onnx]'.") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # ONNX Runtime's exceptions have no public type in common.
         reason = str(error).strip().splitlines()[0]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#767676"  # Okabe and Ito, safe for colour-blind eyes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#767676")
+_MARKS = ("o", "s", "^", "D")
 
 _CURVES = {
     "accuracy": {"accuracy": ("training", ORANGE), "val_accuracy": ("validation", BLUE)},
@@ -179,6 +180,42 @@ def cost_picture(path: str | Path, costs: Mapping[str, tuple[float, float]], tit
         axes.yaxis.set_major_formatter(_percent)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.18))
+
+
+def tradeoff_picture(
+    path: str | Path,
+    names: Sequence[str],
+    accuracies: Sequence[tuple[float, float, float]],
+    milliseconds: Sequence[float],
+    megabytes: Sequence[float],
+    title: str,
+) -> None:
+    """Draw accuracy against latency and against size, one marker a model: the upper left corner is best.
+
+    Args:
+        path: where the picture goes; a picture there is replaced.
+        names: the models.
+        accuracies: of each, 0..1, with its 95 % interval: (accuracy, low, high).
+        milliseconds: of one image.
+        megabytes: of the file, 10^6 bytes.
+        title: the line above the picture.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    with _drawn(path, 10, 4.8) as figure:
+        left, right = figure.subplots(1, 2, sharey=True)
+        for axes, values, label in ((left, milliseconds, "latency, ms an image"), (right, megabytes, "size, MB")):
+            for number, (name, value, (accuracy, low, high)) in enumerate(zip(names, values, accuracies, strict=True)):
+                colour, mark = COLOURS[number % len(COLOURS)], _MARKS[number // len(COLOURS) % len(_MARKS)]
+                axes.plot([value] * 2, [low, high], color=colour, alpha=0.35, lw=1.5)
+                axes.plot(value, accuracy, mark, ms=9, color=colour, mec="white", label=name, zorder=3)
+            axes.set(xlabel=label, xlim=(0, 1.08 * max(values)))
+            axes.grid(alpha=0.3)
+            axes.yaxis.set_major_formatter(_percent)
+        left.set_ylabel("accuracy, with its 95 % interval")
+        figure.suptitle(title, parse_math=False, wrap=True)
+        right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def reliability_picture(path: str | Path, reliability: Mapping[str, Sequence[float]], title: str) -> None:

@@ -81,6 +81,51 @@ def test_onnx_stands_in_the_same_table(files, tmp_path):
     assert one.latency[1][0] > 0 and one.parameters is None
 
 
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory):
+    """A classifier of bright and dark images for pixels in -1..1, with its outputs in the order bright, dark."""
+    image = keras.Input((8, 8, 1))
+    model = keras.Model(image, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(image)))
+    model.layers[-1].set_weights([np.array([[9.0, -9.0]]), np.zeros(2)])
+    folder = tmp_path_factory.mktemp("rival")
+    (folder / "labels.txt").write_text("bright\ndark\n")
+    return model, folder
+
+
+def _levels():
+    levels = np.array([20, 90, 110, 150, 170, 240], np.uint8)
+    return Samples(np.tile(levels[:, None, None, None], (1, 8, 8, 1)), np.repeat([0, 1], 3), ("dark", "bright"))
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+def test_foreign_files_are_scored_by_what_is_stated(bright, suffix):
+    model, folder = bright
+    if suffix == "onnx":
+        pytest.importorskip("tf2onnx", reason="the extra `onnx` is not installed")
+        pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    path = folder / f"rival.{suffix}"
+    exporters.export(model, path, "onnx" if suffix == "onnx" else "float32")
+    form = bench.Stated(value_range=(-1.0, 1.0), output="probabilities")
+    (one,) = bench.measure([path], [1], 0.02, _levels(), {path: form})
+    assert one.accuracy == 1.0 and one.accuracy_interval[0] < 1
+    # Probabilities of 1/(1 + exp(-18 x)) for brightness x in -1..1.
+    brightness = np.array([20, 90, 110, 150, 170, 240]) / 127.5 - 1
+    assert one.ece == pytest.approx(1 - np.mean(1 / (1 + np.exp(-18 * np.abs(brightness)))), abs=1e-3)
+    # As it comes, all pixels are bright.
+    (unstated,) = bench.measure([path], [1], 0.02, _levels())
+    assert unstated.accuracy == 0.5
+
+
+def test_foreign_keras_files_are_scored(bright, tmp_path):
+    model, _ = bright
+    reordered = keras.Model(model.input, layers.Dense(2, use_bias=False)(model.output))
+    reordered.layers[-1].set_weights([np.array([[0.0, 9.0], [9.0, 0.0]])])
+    reordered.save(tmp_path / "rival.keras")
+    stated = {tmp_path / "rival.keras": bench.Stated(value_range=(-1.0, 1.0))}
+    (one,) = bench.measure([tmp_path / "rival.keras"], [1], 0.02, _levels(), stated)
+    assert one.accuracy == 1.0
+
+
 def test_files_that_cannot_run_are_refused(tmp_path):
     (tmp_path / "model.pb").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"give \.tflite, \.onnx or \.keras"):

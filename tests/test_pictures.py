@@ -146,3 +146,14 @@ def test_the_plane_shows_labels_left_and_the_student_right(tmp_path: Path) -> No
     assert rows[right].mean() > 0.65 * len(pixels) and columns[right].mean() < 0.65 * pixels.shape[1]
     # The image without a value is nowhere, its class has no mean.
     assert not _near(pixels, _hex(pictures.COLOURS[1])).any()
+
+
+def test_tradeoff_puts_the_slower_model_right_and_the_better_one_above(tmp_path: Path) -> None:
+    accuracies, path = [(0.9, 0.85, 0.95), (0.6, 0.5, 0.7)], tmp_path / "t.png"
+    pictures.tradeoff_picture(path, ["quick", "$slow$"], accuracies, [1.0, 4.0], [0.6, 2.4], "title")
+    pixels = _pixels(path)
+    half = pixels[:, : pixels.shape[1] // 2]
+    (quick_rows, quick_columns), (slow_rows, slow_columns) = (
+        np.nonzero(_near(half, _hex(colour))) for colour in pictures.COLOURS[:2]
+    )
+    assert quick_rows.mean() < slow_rows.mean() and quick_columns.mean() < slow_columns.mean() - 100
