@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 import sys
+import warnings
 from keyword import iskeyword
 
 import click
@@ -38,6 +39,7 @@ def kerakd() -> None:
 def main() -> None:
     """Run `kerakd`; exit 0 done, 2 what the user can mend, 1 a fault of ours, 130 interrupted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    warnings.formatwarning = lambda message, *_, **__: f"kerakd: {message}\n"
     try:
         kerakd.main(standalone_mode=False)
     except click.exceptions.Exit as exit:

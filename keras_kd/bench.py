@@ -38,7 +38,7 @@ class Measurement:
     """One model's figures.
 
     Attributes:
-        name: the file's name.
+        name: the file's name, or its path where another file has the same name.
         bytes: on disk.
         gzip_bytes: compressed, as an app store or web server sends it.
         parameters: weights and biases of convolutions and matrix products; None for ONNX.
@@ -110,7 +110,9 @@ def measure(
         runnable = [Path(path) for path in paths]
         if convert:
             runnable = [_runnable(path, folder / f"{number}.tflite") for number, path in enumerate(runnable)]
-        measurements = [_static(Path(path), file) for path, file in zip(paths, runnable, strict=True)]
+        measurements = [
+            _static(Path(path), file, name) for path, file, name in zip(paths, runnable, _names(paths), strict=True)
+        ]
         shapes = [form.input_shape for form in forms]
         latencies = _latencies(list(zip(runnable, shapes, strict=True)), threads, seconds)
         for measurement, file, latency, shape in zip(measurements, runnable, latencies, shapes, strict=True):
@@ -195,14 +197,20 @@ def _runnable(path: Path, converted: Path) -> Path:
     return exporters.export(saved.load(path)[0], converted, "float32").path
 
 
-def _static(path: Path, file: Path) -> Measurement:
+def _names(paths: Sequence[str | Path]) -> list[str]:
+    """Return the files' names, or their paths where other files have the same name."""
+    files = [path.name for path in {Path(path) for path in paths}]
+    return [Path(path).name if files.count(Path(path).name) == 1 else str(path) for path in paths]
+
+
+def _static(path: Path, file: Path, name: str) -> Measurement:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} can't be read ({error.strerror}): check the path.") from error
     known = file.suffix == ".tflite"
     return Measurement(
-        name=path.name,
+        name=name,
         bytes=len(content),
         gzip_bytes=len(gzip.compress(content)),
         parameters=multiply_accumulates.parameters(file) if known else None,

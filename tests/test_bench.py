@@ -72,6 +72,12 @@ def test_table_opens_with_ratios_to_the_first(measured):
     assert (table.iloc[0, :3] == 1).all() and table["size ratio"].iloc[1] == measured[1].bytes / measured[0].bytes
 
 
+def test_files_of_one_name_are_told_apart(files, tmp_path):
+    (tmp_path / "tiny.tflite").write_bytes(files[0].read_bytes())
+    paths = [files[0], tmp_path / "tiny.tflite", files[1], files[1]]
+    assert bench._names(paths) == [str(paths[0]), str(paths[1]), "large.tflite", "large.tflite"]
+
+
 def test_onnx_stands_in_the_same_table(files, tmp_path):
     pytest.importorskip("tf2onnx", reason="the extra `onnx` is not installed")
     pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")

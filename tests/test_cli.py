@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,12 @@ def test_help_takes_less_than_half_a_second() -> None:
 def test_an_unknown_command_is_refused_with_exit_code_2(capsys: pytest.CaptureFixture) -> None:
     assert called("distil") == 2
     assert "No such command" in capsys.readouterr().err
+
+
+def test_warnings_are_one_sentence_without_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    called("--version")
+    assert warnings.formatwarning("Doubtful.", UserWarning, "file.py", 7) == "kerakd: Doubtful.\n"
 
 
 def test_models_lists_the_published_counts(capsys: pytest.CaptureFixture) -> None:

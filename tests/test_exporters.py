@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 from PIL import Image
 from scipy.special import softmax
+from sklearn.datasets import load_sample_images
 
 from keras_kd import exporters, litert, tflite_graph
 from keras_kd.datasets import Samples
@@ -90,6 +91,20 @@ def test_an_app_feeds_raw_bytes_and_gets_probabilities(format, app_input, tmp_pa
     limit = {"float32": 1e-6, "float16": 1e-3}.get(format, 0.05)
     np.testing.assert_allclose(np.stack(found), expected, atol=limit)
     assert image["dtype"] == np.uint8 and not litert.custom_or_flex(report.path)
+
+
+@pytest.mark.parametrize("app_input", [(48, 48, 1), (200, 160, 3)])
+def test_app_file_agrees_with_pillow_and_keras_on_photographs(app_input, tmp_path):
+    height, width, channels = app_input
+    photographs = [Image.fromarray(pixels) for pixels in load_sample_images().images]
+    shown = [picture.resize((width, height)).convert("L" if channels == 1 else "RGB") for picture in photographs]
+    model = _network((64, 64, 3))
+    report = exporters.export(model, tmp_path / "app.tflite", "float32", io="app", app_input=app_input)
+    found = litert.LiteRTModel(report.path).predict(np.stack([np.asarray(p).reshape(app_input) for p in shown]))
+    # Rows first, as everywhere here; Pillow 13 would begin with the columns.
+    resized = [picture.convert("RGB").resize((64, height), 2).resize((64, 64), 2) for picture in shown]
+    logits = model.predict(np.stack([np.asarray(picture) for picture in resized]), verbose=0)
+    np.testing.assert_allclose(found, softmax(logits, axis=1), atol=1e-5)
 
 
 def test_app_file_of_a_model_that_ends_in_softmax_has_one_softmax(tmp_path):
