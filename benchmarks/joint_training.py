@@ -1,6 +1,6 @@
 """Expression, valence and arousal on drawn faces: taught with the teacher-bounded loss, untaught, and single tasks.
 
-    .venv/bin/python benchmarks/joint_training.py [--student C] [--seeds 5] [--epochs 12] [--out runs/joint]
+    .venv/bin/python benchmarks/joint_training.py [--student C] [--seeds 5] [--epochs 30] [--out runs/joint]
 
 One joint teacher (B); for each seed four students of one budget: joint and distilled, joint and alone, classes alone,
 values alone. Prints Markdown: mean and standard deviation over the seeds on the 700 test images, the paired
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--student", default="C")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--value-weight", type=float, default=1.0)
     parser.add_argument("--out", type=Path, default=Path("runs/joint"))
     given = parser.parse_args()

@@ -97,7 +97,8 @@ def with_policy(model: keras.Model, dtype_policy: str) -> keras.Model:
         ConfigError: Keras knows no such policy.
     """
     try:
-        policy = keras.dtype_policies.get(dtype_policy)
+        # By name: layers without a get_config of their own can't be rebuilt again from an object.
+        policy = keras.dtype_policies.get(dtype_policy).name
     except ValueError as error:
         raise ConfigError(f"Unknown precision {dtype_policy!r}: expected e.g. float32 or mixed_bfloat16.") from error
     outputs = set(model.output_names)

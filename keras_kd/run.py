@@ -283,6 +283,11 @@ def distill(
         results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
         predictor = KerasPredictor(student, form)
         results["multiply_accumulates"] = predictor.multiply_accumulates
+        results["fingerprints"] = {
+            "data": data.fingerprint,
+            "teacher": teacher.fingerprint if teacher else store and store.key.teacher,
+            "weights": saved.weights_fingerprint(student),
+        }
         on_test = predictor.predict(data.test.images)
         results |= _scores(config, data, on_test, predictor.predict(data.validation.images), teacher)
         if config.baseline and lesson is not None:

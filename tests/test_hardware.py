@@ -9,6 +9,7 @@ import pytest
 from keras_kd import hardware, models
 from keras_kd.compaction import compact
 from keras_kd.errors import ConfigError
+from keras_kd.normalization import fused, unfused
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
 
@@ -68,3 +69,14 @@ def test_the_copy_has_weights_of_its_own_and_the_global_policy_stays():
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ConfigError, match="Unknown precision 'float3': expected e.g. float32 or mixed_bfloat16"):
         hardware.with_policy(models.build("C", 3, (16, 16, 3)), "float3")
+
+
+@pytest.mark.parametrize("name", ["C", "efficientformer-l1", "mobilenetv2"])
+def test_a_model_can_be_rebuilt_in_one_precision_after_another(name):
+    model = models.build(name, 3, (32, 32, 3), seed=0, heads={"kind": 3, "size": None})
+    mixed = hardware.with_policy(model, "mixed_bfloat16")
+    back = hardware.with_policy(unfused(fused(mixed)), "float32")
+    assert set(back.output) == {"kind", "size"}
+    for old, new in zip(model.get_weights(), back.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert {weight.dtype for weight in mixed.weights if "seed" not in weight.path} == {"float32"}

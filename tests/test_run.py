@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,6 +239,30 @@ def test_heads_that_the_data_lacks_are_refused(data: Path, tmp_path: Path, capsy
     arguments = ["--data", str(data), "--alpha", "1", "--heads", "label,valence", "--out", str(tmp_path / "out")]
     assert called("distill", *arguments) == 2
     assert "heads must be of label, what folder has. Received: heads='label,valence'." in capsys.readouterr().err
+
+
+def test_a_run_made_again_is_the_same_and_changes_are_listed(
+    finished: tuple[Path, dict], environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(finished[0], old)
+    record = json.loads((old / "metrics.json").read_text())
+    record["test"]["nll"] += 1
+    (old / "metrics.json").write_text(json.dumps(record))
+    config = (old / "config.toml").read_text()
+    assert '"hardware" = ' in config and '"keras" = ' in config
+    (old / "config.toml").write_text(config.replace('"keras" = "', '"keras" = "0.'))
+    command = [*KERAKD, "rerun", str(old), "--out", str(tmp_path / "new"), "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["equal"] is True
+    assert set(shown["differences"]) == {"keras", "test nll"}
+    then, now = shown["differences"]["test nll"]
+    assert then == pytest.approx(now + 1)
+    assert all(map(np.array_equal, _weights(tmp_path / "new"), _weights(old)))
+    assert called("rerun", str(tmp_path)) == 2
+    assert "holds no finished run (metrics.json)" in capsys.readouterr().err
 
 
 def test_ctrl_c_says_how_to_go_on(data: Path, environment: dict[str, str], tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""`kerakd rerun`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from keras_kd.progress import Terminal
+
+from . import engine, options, output
+
+
+@click.command("rerun")
+@click.argument("folder", metavar="RUN")
+@click.option("--out", metavar="DIR", help="Folder for the new run; RUN-again, if not given.")
+@options.as_json
+def command(folder: str, out: str | None, as_json: bool) -> None:
+    """Repeat a finished run with its own options and list what came out otherwise.
+
+    Versions, data, teacher, weights and the scores on the test images are compared. A teacher that is in the cache is
+    not trained again.
+
+    \b
+    Example:
+      kerakd rerun runs/faces-B
+    """
+    new = out or str(Path(folder).with_name(f"{Path(folder).name}-again"))
+    result = engine.load("rerun").rerun(folder, new, Terminal())
+    if as_json:
+        output.show_json(result)
+        return
+    if result["differences"]:
+        rows = [("what", "then", "now")]
+        rows += [(name, _shown(then), _shown(now)) for name, (then, now) in result["differences"].items()]
+        output.show_table(rows)
+    click.echo("Data, teacher and weights are the same." if result["equal"] else "It is not the same model.")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
