@@ -21,7 +21,9 @@ _OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_si
 @click.argument("model", metavar="MODEL")
 @click.option("--format", "format", metavar="NAME", help="One of those above.  [default: dynamic]")
 @click.option("--tune", is_flag=True, help="Write the smallest of float32, float16, dynamic, int8 within --max-drop.")
-@click.option("--max-drop", type=float, metavar="SHARE", help="Of accuracy on validation images.  [default: 0.01]")
+@click.option(
+    "--max-drop", type=float, metavar="SHARE", help="Loss of validation accuracy allowed to --tune.  [default: 0.01]"
+)
 @click.option("--out", metavar="PATH", help="Where to write; beside MODEL and named after it if not given.")
 @click.option("--data", metavar="DATA", help="Data set: its training images calibrate, its test images score the file.")
 @click.option(
@@ -72,6 +74,9 @@ def command(
       onnx         needs the extra onnx
       pytorch      a state dict with the published keys; needs the extra torch
       safetensors  the same without torch
+
+    The options from --prune to --seed say how qat trains; --soft-labels names the store that the student learnt from.
+
     \b
     Examples:
       kerakd export student.keras --format int8 --data fer2013.csv
