@@ -36,10 +36,11 @@ def write(path: Path, frames, rate: int = 10) -> Path:
     return path
 
 
-def colour_model(folder: Path, with_values: bool = False) -> Path:
+def colour_model(folder: Path, with_values: bool = False, app: bool = False) -> Path:
     """Export a model whose logits are the means of red, green and blue over 25.5: classes r, g, b; 16x16 in.
 
-    With values it also gives valence, the mean of red over 255, and arousal, that of green.
+    With values it also gives valence, the mean of red over 255, and arousal, that of green. As an app's file it takes
+    gray bytes, 20x24, and gives probabilities.
     """
     import keras
 
@@ -54,6 +55,6 @@ def colour_model(folder: Path, with_values: bool = False) -> Path:
     model = keras.Model(image, outputs if with_values else outputs["logits"])
     for name, head in heads.items():
         head.set_weights([kernels[name].astype(np.float32)])
-    export(model, folder / "colours.tflite", "float32")
+    export(model, folder / "colours.tflite", "float32", io="app" if app else "float", app_input=(20, 24, 1))
     (folder / "labels.txt").write_text("r\ng\nb\n", encoding="utf-8")
     return folder / "colours.tflite"

@@ -76,7 +76,7 @@ def load(
     Raises:
         ModelError: no such model, or its classes aren't the data's.
     """
-    predictor = predictors.load(_file(model), input_shape, value_range, output)
+    predictor = predictors.load(file(model), input_shape, value_range, output)
     if calibrate is None:
         return Reader(predictor), 1.0
     samples = datasets.load(calibrate, "validation")
@@ -86,7 +86,12 @@ def load(
     return Reader(predictor, temperature), temperature
 
 
-def _file(model: str | Path | None) -> Path:
+def file(model: str | Path | None) -> Path:
+    """Return the model's file: that of a bundle's folder, or the path itself; None for the shipped model.
+
+    Raises:
+        ModelError: None, and there is no shipped model.
+    """
     if model is None:
         model = _shipped()
     path = Path(model)

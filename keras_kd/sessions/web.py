@@ -1,0 +1,153 @@
+"""A page that runs an exported model in the browser: a folder of files for any web server, or served from here.
+
+LiteRT.js computes; it comes from npm, at the version that was tested. The page asks for nothing outside its own
+origin, and a content security policy forbids it to.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import shutil
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from keras_kd import predictors
+from keras_kd.errors import ModelError, OutputError
+from keras_kd.exporters._folder import folder_written_whole
+from keras_kd.litert import LiteRTModel
+from keras_kd.sessions import CONFIDENCE, SCORE, SIDE, _blazeface, _charts, _detectors, _faces, _reader
+
+LITERT_JS = "2.5.3"
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'"
+)
+_SOURCES = Path(__file__).with_name("web_page")
+_CORE = "node_modules/@litertjs/core"
+_WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")
+
+
+def build(model: str | Path, folder: Path, packages: Path, side: float = SIDE, confidence: float = CONFIDENCE) -> None:
+    """Write the page for a model as a folder.
+
+    Args:
+        model: a bundle's folder or a `.tflite` file, `labels.txt` beside it.
+        folder: where to write; must not exist, or be empty.
+        packages: folder in which npm installed LiteRT.js.
+        side: width of what the model sees, in face boxes.
+        confidence: below it a label is shown as uncertain.
+
+    Raises:
+        ModelError: the model can't run in a browser, or LiteRT.js isn't there.
+        OutputError: the folder is in use.
+    """
+    path = _reader.file(model)
+    settings = _settings(path, side, confidence)
+    _check(packages)
+    if folder.exists() and any(folder.iterdir()):
+        raise OutputError(f"{folder} is already in use: choose another --out.")
+    with folder_written_whole(folder, "index.html") as made:
+        made.mkdir(exist_ok=True)
+        for source in _SOURCES.iterdir():
+            text = source.read_text(encoding="utf-8")
+            title = html.escape(f"Expressions: {settings['name']}")
+            (made / source.name).write_text(
+                text.replace("@POLICY@", POLICY).replace("@TITLE@", title) if source.suffix == ".html" else text,
+                encoding="utf-8",
+            )
+        shutil.copyfile(path, made / "model.tflite")
+        for name in _blazeface.VARIANTS:
+            shutil.copyfile(_blazeface.path(name), made / f"detector_{name}.tflite")
+        (made / "model.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        _copy_runtime(packages, made / "litert")
+
+
+def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
+    """What the page must know: the model's tensors and labels, and how Python finds and cuts out faces."""
+    if path.suffix != ".tflite":
+        raise ModelError(f"A browser runs .tflite files: `kerakd export {path} --bundle` makes one.")
+    model = LiteRTModel(path)
+    if model.input_dtype.name not in ("float32", "uint8"):
+        raise ModelError(f"{path} takes {model.input_dtype}: export it with --io float or --io app for the browser.")
+    reader, _ = _reader.load(path)
+    form = predictors.load(path).form
+    variants = {
+        name: {
+            "size": LiteRTModel(_blazeface.path(name)).input_shape[0],
+            "grids": variant.grids,
+            "scale": variant.scale,
+            "drop": variant.drop,
+        }
+        for name, variant in _blazeface.VARIANTS.items()
+    }
+    return {
+        "name": path.parent.name if path.name == _reader.BUNDLE_FILE else path.stem,
+        "input": {"shape": model.input_shape, "dtype": model.input_dtype.name},
+        "widths": {name: shape[-1] for name, shape in model.output_shapes.items()},
+        "output": form.output,
+        "value_range": form.value_range,
+        "class_names": reader.class_names,
+        "colours": _charts.colours(reader.class_names),
+        "side": side,
+        "confidence": confidence,
+        "detector": {
+            "score": SCORE,
+            "sure": _detectors.SURE,
+            "checked": _detectors.CHECKED,
+            "same_face": _blazeface.SAME_FACE,
+            "variants": variants,
+            "geometry": {"side": SIDE, "rise": _faces.RISE, "rise_per_side": _faces.RISE_PER_SIDE},
+        },
+    }
+
+
+def _check(packages: Path) -> None:
+    record = packages / _CORE / "package.json"
+    version = json.loads(record.read_text(encoding="utf-8"))["version"] if record.is_file() else None
+    if version != LITERT_JS:
+        raise ModelError(
+            f"LiteRT.js {LITERT_JS} is not in {packages}: install it with "
+            f"`npm install --prefix {packages} @litertjs/core@{LITERT_JS}`."
+        )
+
+
+def _copy_runtime(packages: Path, folder: Path) -> None:
+    """Copy what the page loads of LiteRT.js; its only import by a bare name becomes a path, as browsers need."""
+    core, helper = packages / _CORE, packages / "node_modules/@litertjs/wasm-utils/dist/index.js"
+    (folder / "wasm").mkdir(parents=True)
+    code = (core / "dist" / "index.js").read_text(encoding="utf-8")
+    (folder / "index.js").write_text(code.replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'), encoding="utf-8")
+    shutil.copyfile(helper, folder / "wasm-utils.js")
+    for name in _WASM:
+        for suffix in ("js", "wasm"):
+            shutil.copyfile(core / "wasm" / f"{name}.{suffix}", folder / "wasm" / f"{name}.{suffix}")
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Files with the policy in a header too, and without a line for each on the terminal."""
+
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".wasm": "application/wasm", ".js": "text/javascript"}
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("Cache-Control", "no-cache")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def server(folder: Path, port: int = 8000, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+    """Return a server of the folder, for this machine alone; port 0 takes a free one.
+
+    Raises:
+        OutputError: the port is taken.
+    """
+    try:
+        return ThreadingHTTPServer((host, port), partial(_Handler, directory=str(folder)))
+    except OSError as error:
+        raise OutputError(f"Port {port} can't be used ({error.strerror}): choose another --port.") from error

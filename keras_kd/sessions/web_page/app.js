@@ -1,0 +1,236 @@
+// The page: pictures, a video file or the camera in; bars, a timeline and the latency out. Nothing leaves the device.
+import { Tensor, loadAndCompile, loadLiteRt } from "./litert/index.js";
+import { Detector, square } from "./faces.js";
+import { cut, picture, resize, withChannels } from "./pixels.js";
+
+const element = (id) => document.getElementById(id);
+const SECONDS = 60;
+
+/** Compile a file and return a function: pixels and their shape in, the outputs' arrays by name out. */
+async function compiled(path) {
+  const model = await loadAndCompile(path, { accelerator: "wasm" });
+  const names = model.getOutputDetails().map((detail) => detail.name);
+  return async (pixels, shape) => {
+    const input = new Tensor(pixels, shape);
+    const outputs = await model.run([input]);
+    const arrays = await Promise.all(outputs.map(async (output) => Array.from(await output.data())));
+    for (const tensor of [input, ...outputs]) tensor.delete();
+    return { arrays, names };
+  };
+}
+
+function softmax(logits) {
+  const highest = Math.max(...logits);
+  const powers = logits.map((logit) => Math.exp(logit - highest));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  return powers.map((power) => power / sum);
+}
+
+/** Finds and reads the faces of a picture. */
+class Reader {
+  constructor(settings, run, detector) {
+    Object.assign(this, { settings, run, detector });
+  }
+
+  async read(image) {
+    const started = performance.now();
+    const faces = await this.detector.find(image);
+    const found = performance.now();
+    for (const face of faces) Object.assign(face, await this.readFace(image, face));
+    return { faces, detection: found - started, reading: performance.now() - found };
+  }
+
+  async readFace(image, face) {
+    const { input, value_range: [low, high], output, side, class_names: names, detector, widths } = this.settings;
+    const [height, width, channels] = input.shape;
+    const crop = cut(image, square(face, side, detector.geometry));
+    const { data } = resize(withChannels(crop, channels), width, height);
+    const scaled = input.dtype === "uint8" ? data : Float32Array.from(data, (value) => low + ((high - low) / 255) * value);
+    const { arrays } = await this.run(scaled, [1, height, width, channels]);
+    const values = {};
+    let probabilities = {};
+    Object.entries(widths).forEach(([name, columns], at) => {
+      if (columns === 1) [values[name]] = arrays[at];
+      else {
+        const shares = output === "probabilities" ? arrays[at] : softmax(arrays[at]);
+        probabilities = Object.fromEntries(names.map((label, number) => [label, shares[number]]));
+      }
+    });
+    return { probabilities, values };
+  }
+}
+
+async function load() {
+  const settings = await (await fetch("model.json")).json();
+  await loadLiteRt("litert/wasm/");
+  const run = await compiled("model.tflite");
+  const [full, short] = await Promise.all(["full", "short"].map((name) => compiled(`detector_${name}.tflite`)));
+  const arrays = (own) => async (pixels, shape) => (await own(pixels, shape)).arrays;
+  return new Reader(settings, run, new Detector(arrays(full), arrays(short), settings.detector));
+}
+
+/** What the page shows. */
+class View {
+  constructor(settings) {
+    this.settings = settings;
+    this.names = [...settings.class_names];
+    this.history = [];
+    this.latencies = [];
+    this.rows = this.names.map((name) => this.bar(name));
+  }
+
+  bar(name) {
+    const row = document.createElement("li");
+    const [label, track, fill, value] = ["span", "span", "i", "b"].map((tag) => document.createElement(tag));
+    label.textContent = name;
+    track.className = "track";
+    fill.style.background = this.settings.colours[name];
+    track.append(fill);
+    row.append(label, track, value);
+    element("bars").append(row);
+    return { fill, value };
+  }
+
+  show(image, source, { faces, detection, reading }, time) {
+    const canvas = element("view");
+    canvas.hidden = false;
+    canvas.width = image.width;
+    canvas.height = image.height;
+    const context = canvas.getContext("2d");
+    context.drawImage(source, 0, 0, image.width, image.height);
+    context.lineWidth = Math.max(2, image.width / 200);
+    context.strokeStyle = "#ffc400";
+    for (const face of faces) context.strokeRect(face.x, face.y, face.width, face.height);
+    const [largest] = [...faces].sort((a, b) => b.width - a.width);
+    this.rows.forEach(({ fill, value }, number) => {
+      const share = largest ? largest.probabilities[this.names[number]] : 0;
+      fill.style.width = `${100 * share}%`;
+      value.textContent = largest ? `${Math.round(100 * share)} %` : "–";
+    });
+    this.latencies.push(detection + reading);
+    if (this.latencies.length > 30) this.latencies.shift();
+    const median = [...this.latencies].sort((a, b) => a - b)[Math.floor(this.latencies.length / 2)];
+    element("latency").textContent = `${median.toFixed(1)} ms a picture: faces ${detection.toFixed(1)}, reading ${reading.toFixed(1)}`;
+    element("label").textContent = largest ? this.label(largest) : "no face";
+    if (time !== undefined) this.timeline(time, largest);
+  }
+
+  label({ probabilities, values }) {
+    const [name, share] = Object.entries(probabilities).reduce((best, next) => (next[1] > best[1] ? next : best), ["", 0]);
+    const said = share < this.settings.confidence && name ? "uncertain" : name;
+    return [said, ...Object.entries(values).map(([key, value]) => `${key} ${value.toFixed(2)}`)].join(" · ");
+  }
+
+  timeline(time, face) {
+    this.history.push({ time, shares: face && this.names.map((name) => face.probabilities[name]) });
+    this.history = this.history.filter((row) => row.time > time - SECONDS && row.time <= time);
+    const canvas = element("timeline");
+    canvas.hidden = false;
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    this.history.forEach((row, at) => {
+      const x = ((row.time - time) / SECONDS + 1) * canvas.width;
+      const next = this.history[at + 1]?.time ?? time + 0.1;
+      const width = Math.max(1, ((Math.min(next, row.time + 1) - row.time) / SECONDS) * canvas.width);
+      let top = canvas.height;
+      (row.shares ?? []).forEach((share, number) => {
+        context.fillStyle = this.settings.colours[this.names[number]];
+        context.fillRect(x, top - share * canvas.height, width + 0.5, share * canvas.height);
+        top -= share * canvas.height;
+      });
+    });
+  }
+}
+
+const scratch = document.createElement("canvas");
+
+function pixelsOf(source, width, height) {
+  scratch.width = width;
+  scratch.height = height;
+  const context = scratch.getContext("2d", { willReadFrequently: true });
+  context.drawImage(source, 0, 0);
+  return picture(context.getImageData(0, 0, width, height));
+}
+
+async function readPictures(reader, view, files) {
+  const results = [];
+  for (const file of files) {
+    const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    const image = pixelsOf(bitmap, bitmap.width, bitmap.height);
+    const result = await reader.read(image);
+    view.show(image, bitmap, result);
+    results.push({ file: file.name, ...result });
+  }
+  return results;
+}
+
+/** Read frame after frame until the video ends or another source is chosen. */
+async function readVideo(reader, view, video, chosen) {
+  const results = [];
+  while (chosen() && !video.ended) {
+    if (video.readyState >= 2 && !video.paused) {
+      const image = pixelsOf(video, video.videoWidth, video.videoHeight);
+      const time = video.currentTime;
+      const result = await reader.read(image);
+      view.show(image, scratch, result, time);
+      results.push({ time, ...result });
+      if (results.length > 1000) results.shift();
+    }
+    await new Promise(requestAnimationFrame);
+  }
+  return results;
+}
+
+async function main() {
+  const say = (text) => (element("status").textContent = text);
+  const video = element("video");
+  let turn = 0;
+  try {
+    const reader = await load();
+    const view = new View(reader.settings);
+    const publish = (results) => {
+      // For tests and for the curious: the same numbers as on the page.
+      element("results").textContent = JSON.stringify(results);
+      say(`Done: ${results.length}`);
+    };
+    const play = async (own) => {
+      await video.play();
+      say("Reading");
+      publish(await readVideo(reader, view, video, () => own === turn));
+    };
+    element("file").addEventListener("change", async ({ target }) => {
+      const own = ++turn;
+      const files = [...target.files];
+      video.srcObject = null;
+      if (files[0]?.type.startsWith("video/")) {
+        video.src = URL.createObjectURL(files[0]);
+        await play(own);
+      } else {
+        say("Reading");
+        publish(await readPictures(reader, view, files));
+      }
+    });
+    element("camera").addEventListener("click", async () => {
+      const own = ++turn;
+      try {
+        const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
+        video.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
+        await play(own);
+      } catch (error) {
+        say(`The camera can't be used (${error.name}): allow it, and open this page by https or on localhost.`);
+      }
+    });
+    element("stop").addEventListener("click", () => {
+      turn++;
+      video.srcObject?.getTracks().forEach((track) => track.stop());
+      video.pause();
+    });
+    for (const id of ["file", "camera", "stop"]) element(id).disabled = false;
+    say("Ready");
+  } catch (error) {
+    say(`This page can't start: ${error.message}`);
+    throw error;
+  }
+}
+
+main();

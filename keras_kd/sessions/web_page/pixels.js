@@ -1,0 +1,93 @@
+// Pixels as keras_kd's images.py treats them: Pillow's bilinear filter and luma, in integers, to the last bit.
+// A picture is {data, width, height, channels}, rows from the top, one number a channel.
+
+const BITS = 2 ** 22;
+
+/** Round a half to the even neighbour, as Python does. */
+export function round(value) {
+  const low = Math.floor(value);
+  const rest = value - low;
+  return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
+}
+
+/** Take RGB out of a canvas' ImageData. */
+export function picture(imageData) {
+  const { data, width, height } = imageData;
+  const rgb = new Uint8Array(width * height * 3);
+  for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {
+    rgb[to] = data[from];
+    rgb[to + 1] = data[from + 1];
+    rgb[to + 2] = data[from + 2];
+  }
+  return { data: rgb, width, height, channels: 3 };
+}
+
+/** Which pixels make each of `target` ones, and with what weight in units of 2^-22. */
+export function taps(size, target) {
+  const scale = size / target;
+  const support = Math.max(scale, 1);
+  return Array.from({ length: target }, (_, place) => {
+    const center = (place + 0.5) * scale;
+    const first = Math.max(Math.trunc(center - support + 0.5), 0);
+    const last = Math.min(Math.trunc(center + support + 0.5), size);
+    const weights = [];
+    for (let at = first; at < last; at++) weights.push(Math.max(1 - Math.abs(at + 0.5 - center) / support, 0));
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    return { first, weights: weights.map((weight) => Math.floor((weight / sum) * BITS + 0.5)) };
+  });
+}
+
+/** Resize: first along the rows, then along the columns. */
+export function resize(source, width, height) {
+  return along(along(source, width, true), height, false);
+}
+
+function along(source, target, rows) {
+  const size = rows ? source.width : source.height;
+  if (size === target) return source;
+  const { channels } = source;
+  const width = rows ? target : source.width;
+  const height = rows ? source.height : target;
+  const data = new Uint8Array(width * height * channels);
+  const step = rows ? channels : source.width * channels;
+  taps(size, target).forEach(({ first, weights }, place) => {
+    const others = rows ? height : width * channels;
+    for (let other = 0; other < others; other++) {
+      const from = rows ? other * source.width * channels : other;
+      const to = rows ? other * width * channels + place * channels : place * width * channels + other;
+      for (let channel = 0; channel < (rows ? channels : 1); channel++) {
+        let sum = BITS / 2;
+        for (let tap = 0; tap < weights.length; tap++) {
+          sum += source.data[from + (first + tap) * step + channel] * weights[tap];
+        }
+        data[to + channel] = Math.floor(sum / BITS);
+      }
+    }
+  });
+  return { data, width, height, channels };
+}
+
+/** RGB to gray by ITU-R 601, or as it is. */
+export function withChannels(source, channels) {
+  if (channels === source.channels) return source;
+  const data = new Uint8Array(source.width * source.height);
+  for (let to = 0, from = 0; to < data.length; to++, from += 3) {
+    data[to] = (19595 * source.data[from] + 38470 * source.data[from + 1] + 7471 * source.data[from + 2] + 0x8000) >> 16;
+  }
+  return { data, width: source.width, height: source.height, channels };
+}
+
+/** Cut a square out; beyond the picture its border pixels are repeated. */
+export function cut(source, { left, top, size }) {
+  const data = new Uint8Array(size * size * 3);
+  for (let y = 0, to = 0; y < size; y++) {
+    const row = Math.min(Math.max(top + y, 0), source.height - 1) * source.width;
+    for (let x = 0; x < size; x++) {
+      const from = (row + Math.min(Math.max(left + x, 0), source.width - 1)) * 3;
+      data[to++] = source.data[from];
+      data[to++] = source.data[from + 1];
+      data[to++] = source.data[from + 2];
+    }
+  }
+  return { data, width: size, height: size, channels: 3 };
+}
