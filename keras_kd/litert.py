@@ -25,7 +25,7 @@ class LiteRTModel:
     Attributes:
         input_shape: (H, W, C).
         input_dtype: numpy dtype of the input tensor: float32, uint8 or int8.
-        output_shapes: the shape of each output without the batch axis, by its name.
+        output_shapes: the shape of each output without the batch axis, by its name, in the order of the file's outputs.
 
     Raises:
         ModelError: the file is missing, damaged, no `.tflite`, or of another form than above.
@@ -88,7 +88,11 @@ class LiteRTModel:
         """Return the details of the inputs, and of the outputs by their signature's (or else own) names."""
         if self._interpreter.get_signature_list():
             runner = self._interpreter.get_signature_runner(next(iter(self._interpreter.get_signature_list())))
-            return list(runner.get_input_details().values()), runner.get_output_details()
+            named = runner.get_output_details()
+            # A signature lists its outputs by name; apps that count them follow the file.
+            places = [tensor["index"] for tensor in self._interpreter.get_output_details()]
+            ordered = sorted(named.items(), key=lambda item: places.index(item[1]["index"]))
+            return list(runner.get_input_details().values()), dict(ordered)
         outputs = self._interpreter.get_output_details()
         return self._interpreter.get_input_details(), {tensor["name"]: tensor for tensor in outputs}
 

@@ -129,9 +129,7 @@ def _compared(task: str, measure: str, values: Mapping[str, np.ndarray], seed: i
     if len(values) == 1:
         return Comparison(task, measure, counts, means)
     pair = list(values.values())
-    return Comparison(
-        task, measure, counts, means, _estimate(pair, _difference, seed), _estimate(pair, hedges_g, seed)
-    )
+    return Comparison(task, measure, counts, means, _estimate(pair, _difference, seed), _estimate(pair, hedges_g, seed))
 
 
 def _estimate(samples: list[np.ndarray], statistic: Callable[..., Any], seed: int) -> Estimate:

@@ -141,6 +141,13 @@ class _Handler(SimpleHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    """A page that is closed while it loads is no error worth a traceback."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
 def server(folder: Path, port: int = 8000, host: str = "127.0.0.1") -> ThreadingHTTPServer:
     """Return a server of the folder, for this machine alone; port 0 takes a free one.
 
@@ -148,6 +155,6 @@ def server(folder: Path, port: int = 8000, host: str = "127.0.0.1") -> Threading
         OutputError: the port is taken.
     """
     try:
-        return ThreadingHTTPServer((host, port), partial(_Handler, directory=str(folder)))
+        return _Server((host, port), partial(_Handler, directory=str(folder)))
     except OSError as error:
         raise OutputError(f"Port {port} can't be used ({error.strerror}): choose another --port.") from error

@@ -6,16 +6,17 @@ import { cut, picture, resize, withChannels } from "./pixels.js";
 const element = (id) => document.getElementById(id);
 const SECONDS = 60;
 
-/** Compile a file and return a function: pixels and their shape in, the outputs' arrays by name out. */
+/** Compile a file and return a function: pixels and their shape in, the outputs' values by name out. */
 async function compiled(path) {
   const model = await loadAndCompile(path, { accelerator: "wasm" });
-  const names = model.getOutputDetails().map((detail) => detail.name);
+  const [{ name }] = model.getInputDetails();
   return async (pixels, shape) => {
     const input = new Tensor(pixels, shape);
-    const outputs = await model.run([input]);
-    const arrays = await Promise.all(outputs.map(async (output) => Array.from(await output.data())));
-    for (const tensor of [input, ...outputs]) tensor.delete();
-    return { arrays, names };
+    const outputs = await model.run({ [name]: input });
+    const values = {};
+    for (const [key, tensor] of Object.entries(outputs)) values[key] = Array.from(await tensor.data());
+    for (const tensor of [input, ...Object.values(outputs)]) tensor.delete();
+    return values;
   };
 }
 
@@ -46,16 +47,16 @@ class Reader {
     const crop = cut(image, square(face, side, detector.geometry));
     const { data } = resize(withChannels(crop, channels), width, height);
     const scaled = input.dtype === "uint8" ? data : Float32Array.from(data, (value) => low + ((high - low) / 255) * value);
-    const { arrays } = await this.run(scaled, [1, height, width, channels]);
+    const outputs = await this.run(scaled, [1, height, width, channels]);
     const values = {};
     let probabilities = {};
-    Object.entries(widths).forEach(([name, columns], at) => {
-      if (columns === 1) [values[name]] = arrays[at];
+    for (const [name, columns] of Object.entries(widths)) {
+      if (columns === 1) [values[name]] = outputs[name];
       else {
-        const shares = output === "probabilities" ? arrays[at] : softmax(arrays[at]);
+        const shares = output === "probabilities" ? outputs[name] : softmax(outputs[name]);
         probabilities = Object.fromEntries(names.map((label, number) => [label, shares[number]]));
       }
-    });
+    }
     return { probabilities, values };
   }
 }
@@ -65,7 +66,7 @@ async function load() {
   await loadLiteRt("litert/wasm/");
   const run = await compiled("model.tflite");
   const [full, short] = await Promise.all(["full", "short"].map((name) => compiled(`detector_${name}.tflite`)));
-  const arrays = (own) => async (pixels, shape) => (await own(pixels, shape)).arrays;
+  const arrays = (own) => async (pixels, shape) => Object.values(await own(pixels, shape));
   return new Reader(settings, run, new Detector(arrays(full), arrays(short), settings.detector));
 }
 

@@ -1,0 +1,29 @@
+"""`kerakd guide`."""
+
+from __future__ import annotations
+
+import click
+
+from keras_kd.files import write_text
+
+from . import engine
+
+
+@click.command("guide")
+@click.argument("model", metavar="[MODEL]", required=False)
+@click.option("--out", metavar="FILE.md", help="Write it there instead of printing it.")
+def command(model: str | None, out: str | None) -> None:
+    """Say how to embed MODEL, a bundle's folder or .tflite, in an app: Android, iOS, Flutter, C and Python.
+
+    Made from the file's own tensors, with one worked input and what the file gives for it.
+
+    \b
+    Example:
+      kerakd guide exports/mine --out embedding.md
+    """
+    guide = engine.load("sessions.guide")
+    text = guide.guide(guide.facts(model))
+    if out:
+        write_text(out, text)
+    else:
+        click.echo(text, nl=False)
