@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import signal
+import sys
 import xml.etree.ElementTree
 from html.parser import HTMLParser
 
@@ -188,6 +190,24 @@ def test_a_redacted_film_shows_no_face_and_all_else(session):
         assert detector.find(frame.pixels) and not detector.find(hidden.pixels)
         # The wall on the right stays as it was, but for what video coding changes.
         assert np.abs(frame.pixels[:, 520:].astype(int) - hidden.pixels[:, 520:]).max() < 12
+
+
+@needs_extra
+@pytest.mark.parametrize("stop", ["--seconds", "Ctrl-C"])
+def test_a_camera_is_analysed_until_it_is_stopped(session, tmp_path, monkeypatch, capsys, stop):
+    from keras_kd.sessions import _video
+
+    _, arguments = session
+    # ffmpeg's test picture in the camera's place.
+    monkeypatch.setitem(_video._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=10"))
+    if stop == "Ctrl-C":
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.setitimer(signal.ITIMER_REAL, 3)
+    more = ["--seconds", "2"] if stop == "--seconds" else []
+    assert called("analyze", "--camera", "0", "--model", arguments[3], "--out", str(tmp_path), "--json", *more) == 0
+    result = json.loads(capsys.readouterr().out)["camera-0"]
+    assert result["session"]["found"] == 0 and (tmp_path / "camera-0" / "report.html").is_file()
+    assert result["frames"] == 20 if stop == "--seconds" else result["frames"] > 20
 
 
 @needs_extra

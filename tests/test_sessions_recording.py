@@ -162,15 +162,13 @@ def test_a_phone_video_that_lies_on_its_side_is_shown_upright(tmp_path):
     assert shown[:48, 24:].mean() > 240 and shown[48:].mean() < 10 and shown[:48, :24].mean() < 10
 
 
-def test_frames_without_times_are_counted_and_live_sources_start_at_zero():
+def test_live_sources_start_at_zero(monkeypatch):
     from keras_kd.sessions import _video
 
-    source = _video.Video.__new__(_video.Video)
-    import av
-
-    source.name, source._camera, source.damaged, source.rate = "test picture", True, 0, 10.0
-    source._container = av.open("testsrc=size=64x48:rate=10", format="lavfi")
-    source._stream, source._start = source._container.streams.video[0], 0.0
+    # ffmpeg's test picture in the camera's place.
+    monkeypatch.setitem(_video._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=10"))
+    source = _video.Video("0", camera=True)
+    assert source.frames is None
     frames = [frame for frame, _ in zip(source.after(), range(5), strict=False)]
     assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert frames[0].pixels.shape == (48, 64, 3)

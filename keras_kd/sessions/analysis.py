@@ -96,9 +96,17 @@ def analyze(
         with _video.Video(video, camera) as source:
             _claim(folder / "session.json", rows, stated, resume)
             started = time.perf_counter()
-            frames = _recorded(source, rows, reader, detector, recipe, resume, seconds, terminal)
+            try:
+                frames = _recorded(source, rows, reader, detector, recipe, resume, seconds, terminal)
+            except KeyboardInterrupt:
+                if not camera:
+                    terminal.say(f"Stopped: --resume goes on with {rows}.")
+                    raise
+                # That is how a camera is stopped.
+                frames = None
             took = time.perf_counter() - started
         timeline = _timeline.load(rows, own)
+        frames = len(timeline.times) if frames is None else frames
         _write(folder, timeline, stated | {"options": asdict(own), "temperature": temperature}, name)
         if redact:
             terminal.say(f"{name}: writing redacted.mp4")
