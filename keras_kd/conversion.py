@@ -16,6 +16,7 @@ from keras_kd.class_names import permutation
 from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import ExportReport
+from keras_kd.predictors import Predictor
 from keras_kd.progress import Terminal
 from keras_kd.quantisation_aware import FineTuning, export_quantisation_aware
 from keras_kd.saved import Form
@@ -168,7 +169,8 @@ def _bundled(
 
 def _scores(path: Path, data: str, form: Form, terminal: Terminal) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
-    test = datasets.load(data, "test")
+    file: Predictor = predictors.LiteRTPredictor(path, form)
+    test = datasets.load(data, "test", size=scoring.side(file))
     terminal.say(f"Scoring {path} on {len(test)} images")
-    file = predictors.in_order_of(predictors.LiteRTPredictor(path, form), form.class_names, test.class_names)
+    file = predictors.in_order_of(file, form.class_names, test.class_names)
     return scoring.scored(file.predict(test.images), test)
