@@ -152,7 +152,9 @@ def lines(timeline: Timeline, columns: Mapping[str, np.ndarray], low: float, hig
         return round(bottom - (min(max(value, low), high) - low) / (high - low) * (bottom - top), 1)
 
     for value in (low, 0, high):
-        parts.append(f'<text x="{LEFT - 6}" y="{at(value) + 4:.0f}" text-anchor="end">{value:+g}</text>')
+        parts.append(
+            f'<text x="{LEFT - 6}" y="{at(value) + 4:.0f}" text-anchor="end">{f"{value:+g}" if value else 0}</text>'
+        )
     parts.append(f'<line class="zero" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at(0)}" y2="{at(0)}"/>')
     edges, means = binned(timeline, np.column_stack(list(columns.values())))
     for number, name in enumerate(columns):

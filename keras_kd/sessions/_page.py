@@ -68,7 +68,10 @@ def percent(share: float) -> str:
 
 def points(share: float) -> str:
     """Return a change of a share in percentage points, or a dash."""
-    return "–" if share != share else f"{100 * share:+.0f}"
+    if share != share:
+        return "–"
+    # A change that rounds to nothing has no sign.
+    return f"{change:+d}" if (change := round(100 * share)) else "0"
 
 
 def _tiles(timeline: Timeline, whole: pd.Series) -> str:

@@ -204,9 +204,9 @@ def shown(compared: Sequence[Comparison]) -> list[tuple[str, ...]]:
 def _text(estimate: Estimate, factor: float, digits: int, sign: str = "") -> str:
     if math.isnan(estimate.value):
         return "–"
-    value, low, high = (
-        f"{factor * number + 0.0:{sign}.{digits}f}" for number in (estimate.value, estimate.low, estimate.high)
-    )
+    # Adding 0 takes the sign from what rounds to nothing.
+    rounded = [round(factor * number, digits) + 0.0 for number in (estimate.value, estimate.low, estimate.high)]
+    value, low, high = (f"{number:{sign if number else ''}.{digits}f}" for number in rounded)
     return value if math.isnan(estimate.low) else f"{value} ({low} to {high})"
 
 
