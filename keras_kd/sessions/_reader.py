@@ -13,6 +13,7 @@ from keras_kd.images import fitted
 from keras_kd.predictors import Predictor
 
 SHIPPED = Path(__file__).parents[2] / "exports"
+DEFAULT = "B"
 BUNDLE_FILE = "model.tflite"
 
 
@@ -100,9 +101,9 @@ def file(model: str | Path | None) -> Path:
 
 
 def _shipped() -> Path:
-    bundles = sorted(path.parent for path in SHIPPED.glob(f"*/{BUNDLE_FILE}"))
-    if len(bundles) != 1:
+    bundle = SHIPPED / DEFAULT
+    if not (bundle / BUNDLE_FILE).is_file():
         raise ModelError(
             "Name a model with --model: a bundle's folder, a .tflite or a .keras file; `kerakd distill` makes one."
         )
-    return bundles[0]
+    return bundle
