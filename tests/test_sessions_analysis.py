@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
 import signal
 import sys
+import threading
+import time
 import xml.etree.ElementTree
 from html.parser import HTMLParser
 
@@ -200,9 +203,15 @@ def test_a_camera_is_analysed_until_it_is_stopped(session, tmp_path, monkeypatch
     _, arguments = session
     # ffmpeg's test picture in the camera's place.
     monkeypatch.setitem(_video._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=10"))
+    rows = tmp_path / "camera-0.csv"
+
+    def interrupt():
+        while not (rows.is_file() and rows.read_bytes().count(b"\n") > 20):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
     if stop == "Ctrl-C":
-        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-        signal.setitimer(signal.ITIMER_REAL, 3)
+        threading.Thread(target=interrupt, daemon=True).start()
     more = ["--seconds", "2"] if stop == "--seconds" else []
     assert called("analyze", "--camera", "0", "--model", arguments[3], "--out", str(tmp_path), "--json", *more) == 0
     result = json.loads(capsys.readouterr().out)["camera-0"]
