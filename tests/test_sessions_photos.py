@@ -123,6 +123,19 @@ def test_calibrated_probabilities_are_softer_for_an_overconfident_model(folder, 
     assert max(calibrated.values()) < max(plain.values())
 
 
+def test_without_a_model_the_shipped_one_reads(tmp_path, monkeypatch, capsys):
+    from keras_kd.sessions import _reader
+
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    Image.fromarray(data.astronaut()).save(tmp_path / "face.png")
+    (picture,) = _predicted(capsys, str(tmp_path / "face.png"))
+    # Eileen Collins smiles.
+    assert picture["faces"][0]["label"] == "happy"
+    monkeypatch.setattr(_reader, "SHIPPED", tmp_path)
+    assert called("predict", str(tmp_path / "face.png")) == 2
+    assert "Name a model" in capsys.readouterr().err
+
+
 def test_mistakes_are_told_in_one_sentence(model, folder, tmp_path, capsys):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     for arguments, word in (

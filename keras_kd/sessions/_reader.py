@@ -12,7 +12,7 @@ from keras_kd.errors import ModelError
 from keras_kd.images import fitted
 from keras_kd.predictors import Predictor
 
-SHIPPED = Path(__file__).parents[2] / "exports"
+SHIPPED = Path(__file__).parents[2] / "exports" / "B"
 DEFAULT = "B"
 BUNDLE_FILE = "model.tflite"
 
@@ -93,17 +93,8 @@ def file(model: str | Path | None) -> Path:
     Raises:
         ModelError: None, and there is no shipped model.
     """
-    if model is None:
-        model = _shipped()
-    path = Path(model)
+    path = SHIPPED if model is None else Path(model)
     bundled = path / BUNDLE_FILE
+    if model is None and not bundled.is_file():
+        raise ModelError("Name a model: a bundle's folder, a .tflite or a .keras file; a checkout ships exports/B.")
     return bundled if bundled.is_file() else path
-
-
-def _shipped() -> Path:
-    bundle = SHIPPED / DEFAULT
-    if not (bundle / BUNDLE_FILE).is_file():
-        raise ModelError(
-            "Name a model with --model: a bundle's folder, a .tflite or a .keras file; `kerakd distill` makes one."
-        )
-    return bundle
