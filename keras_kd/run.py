@@ -99,6 +99,8 @@ def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     heads = splits.chosen(config.heads, data, models.values(name))
     what = [data.fingerprint, name, config.teacher_epochs, config.precision, heads]
     what += [getattr(config, name) for name in _TRAINING_OPTIONS]
+    # Teachers that were trained before there was an average keep their names.
+    what += [config.ema] if config.ema else []
     folder = _teacher_folder(f"{name}-{fingerprint([repr(what)])}")
     path = folder / TEACHER_FILE
     with run_folder.locked(folder):
@@ -171,7 +173,7 @@ def _train(
     with bar as advance, hardware.scope(config.devices):
         distiller = _distiller(config, data, job)
         optimizer = training.optimizer(
-            config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm
+            config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm, config.ema
         )
         distiller.compile(optimizer, metrics=training.metrics(None if job.heads.single else job.heads.widths))
         callbacks = training.callbacks(config.schedule, config.patience)
@@ -202,8 +204,12 @@ def _distiller(config: Config, data: Data, job: Job) -> Distiller:
 
 
 def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
-    """The teacher as a function of images, with its logits, if any, in the data's order of classes."""
-    name = config.teacher or config.default_teacher
+    """The teachers as one function of images, with their mean logits, if any, in the data's order of classes."""
+    members = [_one_teacher(name, config, data, terminal) for name in config.teachers]
+    return predictors.averaged(members, config.teacher_mirror)
+
+
+def _one_teacher(name: str, config: Config, data: Data, terminal: Terminal) -> Predictor:
     cached = _teacher_folder(name) / TEACHER_FILE
     named = name in models.names()
     path = _taught(config, data, name, terminal) if named else cached if cached.exists() else Path(name)
@@ -350,15 +356,16 @@ class Trials:
         config = config.effective()
         if _alone(config) or _needs_no_teacher(config):
             return config
-        name = config.teacher or config.default_teacher
-        if name in models.names() and name not in self._teachers:
-            self._teachers[name] = _taught(self._config, self._data, name, self._terminal).parent.name
-        return replace(config, teacher=self._teachers.get(name, name))
+        for name in config.teachers:
+            if name in models.names() and name not in self._teachers:
+                self._teachers[name] = _taught(self._config, self._data, name, self._terminal).parent.name
+        names = (self._teachers.get(name, name) for name in config.teachers)
+        return replace(config, teacher=configuration.SEPARATOR.join(names))
 
     def _store(self, config: Config) -> SoftLabels | None:
         if _alone(config):
             return None
-        key = (config.teacher, config.augment, config.views, config.seed)
+        key = (config.teacher, config.teacher_mirror, config.augment, config.views, config.seed)
         if key not in self._stores:
             self._stores[key] = _lesson(config, self._data, self._terminal)[1]
         return self._stores[key]
@@ -409,9 +416,8 @@ def _scores(
             results["test"]["agreement"] = metrics.agreement(on_test.logits, teacher_on_test.logits)
         results["teacher_test"] = scoring.scored(teacher_on_test, test)
         teacher_on_validation = scoring.scored(teacher.predict(validation.images), validation)
-        name = Path(config.teacher or config.default_teacher).stem
         results["teacher"] = {
-            "name": name,
+            "name": " + ".join(Path(name).stem for name in config.teachers) + " mirrored" * config.teacher_mirror,
             "accuracy": teacher_on_validation.get("accuracy"),
             "multiply_accumulates": teacher.multiply_accumulates,
         }
