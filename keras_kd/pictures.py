@@ -273,15 +273,18 @@ def _draw_grid(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -> 
     stopped = scored.assign(stopped=scored["state"] == "pruned")
     stopped = stopped.pivot_table(values="stopped", index=names[1], columns=names[0], aggfunc="max")
     cells = means.to_numpy()
+    ended = ~stopped.to_numpy(dtype=bool, na_value=True)
+    best = np.max(cells, where=ended & ~np.isnan(cells), initial=-np.inf)
     with _drawn(path, 2.5 + 0.9 * cells.shape[1], 1.8 + 0.6 * cells.shape[0]) as figure:
         axes = figure.subplots()
         shown = axes.imshow(cells, cmap="Blues", aspect="auto", origin="lower")
         middle = (np.nanmin(cells) + np.nanmax(cells)) / 2
         for row, column in np.argwhere(~np.isnan(cells)).tolist():
             text = f"{cells[row, column]:.2f}{' *' if stopped.iloc[row, column] else ''}"
-            best = cells[row, column] == np.nanmax(cells)
-            colour = "white" if cells[row, column] > middle else "black"
-            axes.text(column, row, text, ha="center", va="center", color=colour, weight="bold" if best else "normal")
+            colour, weight = "white" if cells[row, column] > middle else "black", "normal"
+            if cells[row, column] == best:
+                weight = "bold"
+            axes.text(column, row, text, ha="center", va="center", color=colour, weight=weight)
         axes.set_xticks(range(cells.shape[1]), [str(value) for value in means.columns], parse_math=False)
         axes.set_yticks(range(cells.shape[0]), [str(value) for value in means.index], parse_math=False)
         axes.tick_params(length=0)
@@ -297,10 +300,10 @@ def _draw_panels(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -
             values = scored[name]
             if values.dtype.kind not in "if":
                 values = values.astype(str)
-            elif values.min() > 0 and values.max() > 50 * values.min():
+            elif values.min() > 0 and values.max() > 20 * values.min():
                 axes.set_xscale("log")
-            best = scored["percent"] == scored["percent"].max()
             early = scored["state"] == "pruned"
+            best = scored["percent"] == scored["percent"][~early].max()
             for rows, label, style in (
                 (~early & ~best, "trained to the end", {"color": BLUE}),
                 (early & ~best, "stopped early", {"color": GRAY, "mfc": "none"}),

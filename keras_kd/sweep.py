@@ -119,10 +119,11 @@ def sweep(
     """
     terminal, out = terminal or Terminal(quiet=True), Path(out)
     choices = [_values(distribution) for distribution in dimensions.values()]
-    total = trials or (math.prod(map(len, choices)) if all(choices) else TRIALS)
+    every = math.prod(map(len, choices)) if all(choices) else None
+    total = min(trials or every, every) if every else trials or TRIALS
     with run_folder.locked(out):
         study = _study(config, dimensions, out, pruning)
-        if all(choices):
+        if every:
             for values in itertools.islice(itertools.product(*choices), total):
                 study.enqueue_trial(dict(zip(dimensions, values, strict=True)), skip_if_exists=True)
         _again(study, dimensions)

@@ -105,7 +105,7 @@ def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(data: Pat
         augment="none",
         clip_norm=0.0,
     )
-    dimensions = sweep.space(["learning-rate=1e30,1e-9"])
+    dimensions = sweep.space(["learning-rate=1e-9:1e30:log"])
     # Four students that were perfect from the start; what doesn't learn falls behind them.
     study = sweep._study(options, dimensions, tmp_path, pruning=True)
     for rate in (1e30, 1e-9) * 2:
