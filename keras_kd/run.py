@@ -292,6 +292,7 @@ def distill(
         results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
         predictor = KerasPredictor(student, form)
         results["multiply_accumulates"] = predictor.multiply_accumulates
+        results["data"] = {"name": data.name, "counts": data.counts()}
         results["fingerprints"] = {
             "data": data.fingerprint,
             "teacher": teacher.fingerprint if teacher else store and store.key.teacher,
