@@ -26,10 +26,18 @@ def _option(name: str) -> Callable:
     default = "" if spec.default is None or spec.default is False else f"  [default: {spec.default}]"
     if config.kind(name) is bool:
         return click.option(flag(name), name, is_flag=True, default=None, help=spec.metadata["help"])
+    if spec.metadata["several"]:
+        return click.option(
+            flag(name), name, multiple=True, callback=_joined, metavar="TEXT", help=spec.metadata["help"] + default
+        )
     metavar = {int: "N", float: "NUMBER", str: "TEXT"}[config.kind(name)]
     return click.option(
         flag(name), name, type=config.kind(name), default=None, metavar=metavar, help=spec.metadata["help"] + default
     )
+
+
+def _joined(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> str | None:
+    return config.SEPARATOR.join(values) or None
 
 
 def flag(name: str) -> str:
@@ -45,8 +53,8 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
 
 TRAINING = (
     "heads", "image_size", "value_loss", "value_weight", "recipe", "batch_size", "learning_rate", "schedule",
-    "patience", "weight_decay", "clip_norm", "conv_dropout", "dense_dropout", "class_weights", "augment", "views",
-    "soft_labels", "verify_soft_labels", "seed", "devices", "precision",
+    "patience", "weight_decay", "clip_norm", "ema", "conv_dropout", "dense_dropout", "class_weights", "augment",
+    "views", "soft_labels", "verify_soft_labels", "seed", "devices", "precision",
 )  # fmt: skip
 
 config_file = click.option("--config", "config_file", metavar="FILE.toml", help="Options from a file; a flag beats it.")

@@ -34,6 +34,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "patience": 15,
         "weight_decay": 1e-4,
         "clip_norm": 0.0,
+        "ema": 0.0,
         "conv_dropout": 0.2,
         "dense_dropout": 0.5,
         "class_weights": "balanced",
@@ -48,6 +49,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "patience": 0,
         "weight_decay": 1e-4,
         "clip_norm": 1.0,
+        "ema": 0.0,
         "conv_dropout": 0.05,
         "dense_dropout": 0.1,
         "class_weights": "none",
@@ -68,8 +70,12 @@ def _one_of(*choices: str) -> Check:
     return (lambda value: value in choices, f"one of {', '.join(choices)}")
 
 
-def _option(default: Any, help: str, check: Check | None = None, flag: str | None = None) -> Any:
-    return field(default=default, metadata={"help": help, "check": check, "flag": flag})
+# Between the values of an option that may be given several times.
+SEPARATOR = ";"
+
+
+def _option(default: Any, help: str, check: Check | None = None, flag: str | None = None, several: bool = False) -> Any:
+    return field(default=default, metadata={"help": help, "check": check, "flag": flag, "several": several})
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,11 @@ class Config:
     teacher: str | None = _option(
         None,
         "Teacher: a model file, or an architecture to train first on the same data (kept in the cache); "
-        "if not given, resemotenet (B with the recipe quick), or none where --soft-labels has the logits.",
+        "several are averaged; if not given, resemotenet (B with the recipe quick), or none where --soft-labels has "
+        "the logits.",
+        several=True,
     )
+    teacher_mirror: bool = _option(False, "Average the teacher's answers over each image and its mirror image.")
     teacher_input: str | None = _option(None, "HEIGHTxWIDTHxCHANNELS that a teacher file takes, if it doesn't tell.")
     teacher_range: str | None = _option(None, "LOW,HIGH that a teacher file expects for pixels 0 and 255.")
     teacher_output: str | None = _option(None, "What a teacher file gives.", _one_of("logits", "probabilities"))
@@ -133,6 +142,9 @@ class Config:
     clip_norm: float | None = _option(
         None, "Largest norm of all gradients together; 0: any. T² makes the first steps' gradients large.", NOT_NEGATIVE
     )
+    ema: float | None = _option(
+        None, "Momentum of an exponential moving average of the weights, kept in their place; 0: none.", BELOW_ONE
+    )
     conv_dropout: float | None = _option(None, "Dropout between convolutions.", BELOW_ONE)
     dense_dropout: float | None = _option(None, "Dropout between dense layers.", BELOW_ONE)
     class_weights: str | None = _option(
@@ -156,6 +168,11 @@ class Config:
         recipe = self.recipe or ("quick" if self.data == "faces" else "best")
         missing = {name: value for name, value in RECIPES[recipe].items() if getattr(self, name) is None}
         return dataclasses.replace(self, **missing, recipe=recipe)
+
+    @property
+    def teachers(self) -> list[str]:
+        """The names of the teachers, at least one."""
+        return (self.teacher or self.default_teacher).split(SEPARATOR)
 
     @property
     def default_teacher(self) -> str:

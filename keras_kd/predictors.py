@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -254,6 +255,44 @@ class _Reordered:
                 f"({', '.join(self.form.class_names)}): use data or class names that fit."
             )
         return replace(found, logits=found.logits[:, self._order])
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        return self.predict(images).logits
+
+
+def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
+    """Several models as one, by the mean of their logits and values.
+
+    A softmax of mean logits is, at any temperature, the normalised geometric mean of the members' probabilities.
+
+    Args:
+        members: at least one; their classes in one order, their values the same.
+        mirror: also average over each image and its mirror image.
+
+    Raises:
+        ModelError: the members tell different things.
+    """
+    first = members[0]
+    told = {(member.tells_classes, member.values) for member in members}
+    if len(told) > 1:
+        raise ModelError("Teachers can be averaged only where all tell the classes or none, and the same values.")
+    return _Averaged(members, mirror) if mirror or len(members) > 1 else first
+
+
+class _Averaged:
+    def __init__(self, members: Sequence[Predictor], mirror: bool) -> None:
+        self._members, self._mirror = members, mirror
+        self.form, self.values, self.tells_classes = members[0].form, members[0].values, members[0].tells_classes
+        self.fingerprint = fingerprint([*(member.fingerprint for member in members), "mirror" if mirror else ""])
+        counts = [member.multiply_accumulates for member in members]
+        self.multiply_accumulates = None if None in counts else sum(counts) * (2 if mirror else 1)
+
+    def predict(self, images: np.ndarray) -> Prediction:
+        shown = [images, images[:, :, ::-1]] if self._mirror else [images]
+        found = [member.predict(pixels) for member in self._members for pixels in shown]
+        logits = np.mean([one.logits for one in found], axis=0)
+        values = {name: np.mean([one.values[name] for one in found], axis=0) for name in self.values}
+        return Prediction(logits, values)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         return self.predict(images).logits

@@ -99,6 +99,8 @@ def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     heads = splits.chosen(config.heads, data, models.values(name))
     what = [data.fingerprint, name, config.teacher_epochs, config.precision, heads]
     what += [getattr(config, name) for name in _TRAINING_OPTIONS]
+    # Teachers that were trained before there was an average keep their names.
+    what += [config.ema] if config.ema else []
     folder = _teacher_folder(f"{name}-{fingerprint([repr(what)])}")
     path = folder / TEACHER_FILE
     with run_folder.locked(folder):
@@ -141,7 +143,13 @@ class Job:
     pretrained: str | None = None
 
 
-def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[keras.Model, list[dict[str, float]]]:
+def _train(
+    config: Config,
+    data: Data,
+    job: Job,
+    terminal: Terminal,
+    after_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+) -> tuple[keras.Model, list[dict[str, float]]]:
     """Train an architecture; return it in float32 and as published, with its history."""
     train = data.train
     labels = job.heads.targets(train)
@@ -158,13 +166,14 @@ def _train(config: Config, data: Data, job: Job, terminal: Terminal) -> tuple[ke
             f"{job.title}: epoch {row['epoch']}/{job.epochs}  loss {row['loss']:.4f}  validation {scores}  "
             f"{rate:,.0f} images/s"
         )
+        after_epoch(row)
 
     validation = (data.validation.images, job.heads.targets(data.validation))
     bar = terminal.bar(f"Training {job.title}", steps * config.batch_size)
     with bar as advance, hardware.scope(config.devices):
         distiller = _distiller(config, data, job)
         optimizer = training.optimizer(
-            config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm
+            config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm, config.ema
         )
         distiller.compile(optimizer, metrics=training.metrics(None if job.heads.single else job.heads.widths))
         callbacks = training.callbacks(config.schedule, config.patience)
@@ -195,8 +204,12 @@ def _distiller(config: Config, data: Data, job: Job) -> Distiller:
 
 
 def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
-    """The teacher as a function of images, with its logits, if any, in the data's order of classes."""
-    name = config.teacher or config.default_teacher
+    """The teachers as one function of images, with their mean logits, if any, in the data's order of classes."""
+    members = [_one_teacher(name, config, data, terminal) for name in config.teachers]
+    return predictors.averaged(members, config.teacher_mirror)
+
+
+def _one_teacher(name: str, config: Config, data: Data, terminal: Terminal) -> Predictor:
     cached = _teacher_folder(name) / TEACHER_FILE
     named = name in models.names()
     path = _taught(config, data, name, terminal) if named else cached if cached.exists() else Path(name)
@@ -266,12 +279,8 @@ def distill(
     with run_folder.held(out, config, resume):
         data = _load_data(config, terminal)
         teacher, store = _lesson(config, data, terminal)
-        heads = splits.chosen(config.heads, data, store.key.values if store else ())
-        lesson = store and heads.teacher(store.logits, store.key.class_names, store.key.values)
-        views, state = _views(config, data, config.views), out / run_folder.STATE
-        job = Job(
-            f"student {config.student}", config.student, config.epochs, heads, views, state, lesson, config.pretrained
-        )
+        job = _student_job(config, data, store, out / run_folder.STATE)
+        heads = job.heads
         student, history = _train(config, data, job, terminal)
         form = Form(heads.class_names or None, input_shape=data.image_shape)
         saved.save(student, out / "student.keras", form)
@@ -283,6 +292,7 @@ def distill(
         results["train_seconds"] = round(sum(row["seconds"] for row in history), 1)
         predictor = KerasPredictor(student, form)
         results["multiply_accumulates"] = predictor.multiply_accumulates
+        results["data"] = {"name": data.name, "counts": data.counts()}
         results["fingerprints"] = {
             "data": data.fingerprint,
             "teacher": teacher.fingerprint if teacher else store and store.key.teacher,
@@ -290,7 +300,7 @@ def distill(
         }
         on_test = predictor.predict(data.test.images)
         results |= _scores(config, data, on_test, predictor.predict(data.validation.images), teacher)
-        if config.baseline and lesson is not None:
+        if config.baseline and job.teacher_logits is not None:
             job = replace(job, title=f"baseline {config.student}", folder=job.folder / "baseline", teacher_logits=None)
             alone = KerasPredictor(_train(config, data, job, terminal)[0], form)
             results["baseline_test"] = scoring.scored(alone.predict(data.test.images), data.test)
@@ -300,6 +310,77 @@ def distill(
         }
         _write_report(out, config, data, results, frame, command, on_test)
     return results
+
+
+def _student_job(config: Config, data: Data, store: SoftLabels | None, folder: Path) -> Job:
+    """The training of the student, with the teacher's stored outputs for the heads that it learns."""
+    heads = splits.chosen(config.heads, data, store.key.values if store else ())
+    lesson = store and heads.teacher(store.logits, store.key.class_names, store.key.values)
+    views = _views(config, data, config.views)
+    title = f"student {config.student}"
+    return Job(title, config.student, config.epochs, heads, views, folder, lesson, config.pretrained)
+
+
+class Trials:
+    """Students trained one after the other on the same data: a teacher runs once, and no test image is looked at.
+
+    Args:
+        config: of the data and of a teacher that is trained here.
+        terminal: what to tell the user by.
+    """
+
+    def __init__(self, config: Config, terminal: Terminal) -> None:
+        self._config, self._terminal = config.effective(), terminal
+        self._data = _load_data(self._config, terminal)
+        self._teachers: dict[str, str] = {}
+        self._stores: dict[tuple, SoftLabels | None] = {}
+
+    def train(
+        self, config: Config, folder: Path, after_epoch: Callable[[dict[str, float]], None]
+    ) -> list[dict[str, float]]:
+        """Train the student of `config`, or go on with what was stopped in `folder`; return its history.
+
+        Args:
+            config: from `options`; those of the data are as above.
+            folder: for the state of the training.
+            after_epoch: called with each epoch's row of the history; what it raises ends the training.
+        """
+        _check_names(config)
+        job = _student_job(config, self._data, self._store(config), folder)
+        return _train(config, self._data, job, self._terminal, after_epoch)[1]
+
+    def options(self, config: Config) -> Config:
+        """What `train` and, with the same result, `distill` take: all options, and a teacher by its name in the cache.
+
+        A teacher that is trained here learns by the options that this object was made with.
+        """
+        config = config.effective()
+        if _alone(config) or _needs_no_teacher(config):
+            return config
+        for name in config.teachers:
+            if name in models.names() and name not in self._teachers:
+                self._teachers[name] = _taught(self._config, self._data, name, self._terminal).parent.name
+        names = (self._teachers.get(name, name) for name in config.teachers)
+        return replace(config, teacher=configuration.SEPARATOR.join(names))
+
+    def _store(self, config: Config) -> SoftLabels | None:
+        if _alone(config):
+            return None
+        key = (config.teacher, config.teacher_mirror, config.augment, config.views, config.seed)
+        if key not in self._stores:
+            self._stores[key] = _lesson(config, self._data, self._terminal)[1]
+        return self._stores[key]
+
+
+def _alone(config: Config) -> bool:
+    """Whether the student learns from the labels alone."""
+    return config.beta == 0 or (config.beta is None and config.alpha == 1)
+
+
+def _needs_no_teacher(config: Config) -> bool:
+    """Whether a given store has all that the student learns from."""
+    has_store = config.soft_labels and (Path(config.soft_labels) / stores.RECORD).exists()
+    return bool(has_store) and config.teacher is None and not config.verify_soft_labels
 
 
 def _check_names(config: Config) -> None:
@@ -312,10 +393,9 @@ def _check_names(config: Config) -> None:
 
 def _lesson(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor | None, SoftLabels | None]:
     """The teacher and its outputs for training; no teacher where a given store has them, neither where β is 0."""
-    if config.beta == 0 or (config.beta is None and config.alpha == 1):
+    if _alone(config):
         return None, None
-    has_store = config.soft_labels and (Path(config.soft_labels) / stores.RECORD).exists()
-    if has_store and config.teacher is None and not config.verify_soft_labels:
+    if _needs_no_teacher(config):
         return None, _soft_labels(config, data, None, terminal)
     teacher = _teacher(config, data, terminal)
     return teacher, _soft_labels(config, data, teacher, terminal)
@@ -337,9 +417,8 @@ def _scores(
             results["test"]["agreement"] = metrics.agreement(on_test.logits, teacher_on_test.logits)
         results["teacher_test"] = scoring.scored(teacher_on_test, test)
         teacher_on_validation = scoring.scored(teacher.predict(validation.images), validation)
-        name = Path(config.teacher or config.default_teacher).stem
         results["teacher"] = {
-            "name": name,
+            "name": " + ".join(Path(name).stem for name in config.teachers) + " mirrored" * config.teacher_mirror,
             "accuracy": teacher_on_validation.get("accuracy"),
             "multiply_accumulates": teacher.multiply_accumulates,
         }

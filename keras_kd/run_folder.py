@@ -56,7 +56,7 @@ def held(out: Path, config: Config, resume: bool) -> Iterator[None]:
         )
     if resume and not record.exists():
         raise OutputError(f"There is no run to resume in {out}: leave out --resume, or check --out.")
-    if resume and Config(**configuration.load(record)) != config:
+    if resume and Config(**configuration.load(record)).effective() != config:
         raise ConfigError(
             f"The options differ from those of the run in {out} ({record}): resume it with the same ones."
         )

@@ -44,7 +44,7 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def optimizer(
-    schedule: str, rate: float, weight_decay: float, steps: int, clip_norm: float = 0.0
+    schedule: str, rate: float, weight_decay: float, steps: int, clip_norm: float = 0.0, ema: float = 0.0
 ) -> keras.optimizers.Optimizer:
     """SGD with Nesterov momentum 0.9.
 
@@ -54,13 +54,16 @@ def optimizer(
         weight_decay: the L2 penalty's gradient factor in PyTorch's sense.
         steps: of the whole training.
         clip_norm: the largest norm of all gradients together; 0 for any.
+        ema: momentum of an exponential moving average of the weights, which `fit` then scores and keeps; 0 for none.
     """
     if schedule == "cosine":
         warm_up = round(WARM_UP_SHARE * steps)
         rate = keras.optimizers.schedules.CosineDecay(0.0, steps - warm_up, warmup_target=rate, warmup_steps=warm_up)
     # Keras decays outside the momentum, PyTorch inside it, where it acts 1/(1 - momentum) times as much.
     decay = weight_decay / (1 - MOMENTUM) or None
-    return keras.optimizers.SGD(rate, MOMENTUM, nesterov=True, weight_decay=decay, global_clipnorm=clip_norm or None)
+    average = {"use_ema": True, "ema_momentum": ema} if ema else {}
+    clip = clip_norm or None
+    return keras.optimizers.SGD(rate, MOMENTUM, nesterov=True, weight_decay=decay, global_clipnorm=clip, **average)
 
 
 def callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:
@@ -251,10 +254,11 @@ class _Epochs(keras.callbacks.Callback):
         report: Callable[[dict[str, float]], None],
         advance: Callable[[int], None],
         batch_size: int,
+        averages: keras.callbacks.SwapEMAWeights | None,
     ) -> None:
         super().__init__()
         self.state, self.best_path, self.report = state, best_path, report
-        self.advance, self.batch_size = advance, batch_size
+        self.advance, self.batch_size, self.averages = advance, batch_size, averages
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.advance(self.batch_size)
@@ -278,8 +282,16 @@ class _Epochs(keras.callbacks.Callback):
         self.state.history.append(row)
         if score > self.state.best:
             self.state.best = score
-            save_weights(self.model.student, self.best_path)
+            self._save_best()
         self.report(row)
+
+    def _save_best(self) -> None:
+        """Save what was scored: the weights, or their averages."""
+        if self.averages:
+            self.averages.on_test_begin()
+        save_weights(self.model.student, self.best_path)
+        if self.averages:
+            self.averages.on_test_end()
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
@@ -307,8 +319,8 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train a compiled Distiller, or go on with a training that was stopped in `folder`.
 
-    The student ends with the weights of the epoch whose validation score was best: the accuracy, or the mean over the
-    heads of accuracy and concordance.
+    The student ends with the weights, or their averages where the optimizer keeps some, of the epoch whose validation
+    score was best: the accuracy, or the mean over the heads of accuracy and concordance.
 
     Args:
         distiller: compiled with `metrics` of its heads.
@@ -332,16 +344,26 @@ def fit(
     distiller.optimizer.build(distiller.trainable_variables)
     state.load(distiller)
     advance((state.epoch * feed.steps + state.step) * feed.batch_size)
-    run = [_Score(), *others, _Epochs(state, folder / "best.npz", report, advance, feed.batch_size), state]
+    averages = _averages(distiller)
+    epochs_end = _Epochs(state, folder / "best.npz", report, advance, feed.batch_size, averages)
+    run = [*([averages] if averages else []), _Score(), *others, epochs_end, state]
     state.first_step = state.step
     if state.step and state.epoch < epochs:
         # Keras builds its metrics when they first see numbers, and their sums so far need a place.
         distiller.test_on_batch(*keras.tree.map_structure(lambda part: part[:1], validation))
         _fit(distiller, feed, validation, state.epoch + 1, run, state, feed.steps - state.step)
+        # Keras ends `fit` by putting the averages, if any, in the weights' place: undo that.
+        state.load(distiller)
     if state.epoch < epochs and not state.finished:
         _fit(distiller, feed, validation, epochs, run, state, feed.steps)
     load_weights(distiller.student, folder / "best.npz")
     return state.history
+
+
+def _averages(distiller: Distiller) -> keras.callbacks.SwapEMAWeights | None:
+    """What shows the averaged weights while the student is scored; None where its optimizer keeps none."""
+    optimizer = getattr(distiller.optimizer, "inner_optimizer", distiller.optimizer)
+    return keras.callbacks.SwapEMAWeights() if optimizer.use_ema else None
 
 
 def _fit(

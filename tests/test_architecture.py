@@ -54,7 +54,7 @@ RANKS = [
     {"footprint", "pictures", "records", "report"},
     {"run_folder", "scoring"},
     {"conversion", "paper", "run"},
-    {"rerun"},
+    {"rerun", "sweep"},
     {"cli"},
 ]
 RANK = {name: number for number, names in enumerate(RANKS) for name in names}
@@ -119,7 +119,7 @@ def test_only_cli_imports_click_and_only_the_top_knows_config() -> None:
     clicking = {name for name in MODULES if any(module.split(".")[0] == "/click" for module in _imports(name))}
     assert clicking and all(name.startswith("cli.") for name in clicking)
     knowing = {name for name in MODULES if any(_room(module) == "config" for module in _own(name))}
-    assert {_room(name) for name in knowing} <= {"cli", "run", "run_folder", "report", "rerun"}
+    assert {_room(name) for name in knowing} <= {"cli", "run", "run_folder", "report", "rerun", "sweep"}
 
 
 def test_tensorflow_model_optimization_is_imported_in_one_place() -> None:

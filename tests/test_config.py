@@ -127,7 +127,8 @@ def test_files_that_are_none_are_told(tmp_path):
     [
         ("temperature", 0, None), ("alpha", -0.01, 1.01), ("beta", -0.01, None), ("epochs", 0, None),
         ("teacher_epochs", 0, None), ("batch_size", 0, None), ("learning_rate", 0, None), ("patience", -1, None),
-        ("weight_decay", -1e-9, None), ("conv_dropout", -0.01, 1.0), ("dense_dropout", -0.01, 1.0), ("views", 0, None),
+        ("weight_decay", -1e-9, None), ("conv_dropout", -0.01, 1.0), ("dense_dropout", -0.01, 1.0),
+        ("ema", -0.01, 1.0), ("views", 0, None),
         ("verify_soft_labels", -1, None), ("seed", -1, None),
     ],
 )  # fmt: skip
@@ -157,6 +158,12 @@ def test_a_flag_beats_the_file_and_the_file_the_default(tmp_path):
     merged = config.merged(path, {"alpha": 0.7})
     assert (merged.temperature, merged.alpha, merged.student) == (5.0, 0.7, Config().student)
     assert config.merged(None, {}) == Config()
+
+
+def test_several_teachers_stand_in_one_option():
+    assert Config(teacher="A;b.keras").teachers == ["A", "b.keras"]
+    assert Config().effective().teachers == ["B"]
+    assert Config(data="fer2013.csv").effective().teachers == ["resemotenet"]
 
 
 def test_options_cannot_be_changed_afterwards():

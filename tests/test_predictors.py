@@ -114,6 +114,30 @@ def test_logits_are_put_into_the_datas_order():
     np.testing.assert_array_equal(again.logits(PIXELS), predictor.logits(PIXELS))
 
 
+def test_teachers_and_mirror_images_are_averaged():
+    form = Form(NAMES, (0.0, 255.0), "logits", (48, 48, 1))
+    nets = [_network(seed=1), _network(seed=2)]
+    members = [KerasPredictor(net, form) for net in nets]
+    gray = images.resize(images.with_channels(PIXELS, 1), 48, 48).astype(float)
+    both = predictors.averaged(members)
+    np.testing.assert_allclose(both.logits(PIXELS), sum(_by_hand(net, gray) for net in nets) / 2, rtol=1e-4, atol=1e-2)
+    mirrored = predictors.averaged(members, mirror=True)
+    expected = sum(_by_hand(net, shown) for net in nets for shown in (gray, gray[:, :, ::-1])) / 4
+    np.testing.assert_allclose(mirrored.logits(PIXELS), expected, rtol=1e-4, atol=1e-2)
+    # One teacher as it is keeps its soft labels; all others have their own.
+    assert predictors.averaged(members[:1]) is members[0]
+    made = [both, mirrored, predictors.averaged(members[:1], True), *members]
+    assert len({predictor.fingerprint for predictor in made}) == 5
+
+
+def test_teachers_that_tell_different_things_are_not_averaged():
+    form = Form(input_shape=(64, 64, 1))
+    whole = models.build("C", 3, (64, 64, 1), heads={"expression": 3, "valence": None})
+    members = [KerasPredictor(whole, form), KerasPredictor(models.build("C", 3, (64, 64, 1)), form)]
+    with pytest.raises(ModelError, match="averaged only where"):
+        predictors.averaged(members)
+
+
 def test_other_classes_are_refused_by_name():
     predictor = KerasPredictor(_network(), Form(input_shape=(48, 48, 1)))
     with pytest.raises(ModelError, match="lacks neutral and has happy besides"):

@@ -33,7 +33,7 @@ def _feed(**changes):
     return Feed(**{**options, "teacher_logits": LOGITS, **changes})
 
 
-def _distiller(schedule="cosine", epochs=4, policy="float32", units=3, alpha=0.15):
+def _distiller(schedule="cosine", epochs=4, policy="float32", units=3, alpha=0.15, ema=0.0):
     """With all that a resumed training could forget: momentum, schedule, batch norm, dropout, loss scale."""
     image = keras.Input((8, 8, 1))
     x = layers.Rescaling(1 / 255, dtype=policy)(image)
@@ -42,7 +42,7 @@ def _distiller(schedule="cosine", epochs=4, policy="float32", units=3, alpha=0.1
     x = layers.Dropout(0.4, seed=2, dtype=policy)(layers.Flatten(dtype=policy)(x))
     logits = layers.Dense(3, kernel_initializer=keras.initializers.GlorotUniform(3), dtype="float32")(x)
     distiller = Distiller(keras.Model(image, logits), alpha=alpha)
-    distiller.compile(training.optimizer(schedule, 0.1, 1e-3, STEPS * epochs), metrics=["accuracy"])
+    distiller.compile(training.optimizer(schedule, 0.1, 1e-3, STEPS * epochs, ema=ema), metrics=["accuracy"])
     return distiller
 
 
@@ -192,7 +192,9 @@ def every_step_saved(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "options", [{"schedule": "cosine"}, {"schedule": "plateau", "policy": "mixed_float16"}], ids=lambda o: o["schedule"]
+    "options",
+    [{"schedule": "cosine"}, {"schedule": "plateau", "policy": "mixed_float16"}, {"ema": 0.9}],
+    ids=["cosine", "plateau", "average"],
 )
 def test_a_training_stopped_within_epochs_ends_bit_equal(options, tmp_path, every_step_saved):
     unbroken = _trained(tmp_path / "one", **options)
@@ -244,6 +246,22 @@ def test_the_best_epochs_weights_remain(tmp_path):
         np.testing.assert_array_equal(found, expected)
     predicted = distiller.student.predict(VALIDATION[0], verbose=0).argmax(1)
     assert (predicted == VALIDATION[1]).mean() == pytest.approx(max(scores))
+
+
+def test_averaged_weights_are_scored_and_kept(tmp_path):
+    """a = w after the first step, then 0.9·a + 0.1·w, in float64."""
+    distiller, averages = _distiller("plateau", ema=0.9), []
+
+    def average(batch, logs):
+        weights = [np.asarray(weight, float) for weight in distiller.student.trainable_weights]
+        averages[:] = [0.9 * a + 0.1 * w for a, w in zip(averages, weights, strict=True)] if averages else weights
+
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=average)
+    history = fit(distiller, _feed(), VALIDATION, 1, tmp_path, [watch])
+    for weight, expected in zip(distiller.student.trainable_weights, averages, strict=True):
+        np.testing.assert_allclose(np.asarray(weight), expected, atol=1e-6)
+    predicted = distiller.student.predict(VALIDATION[0], verbose=0).argmax(1)
+    assert (predicted == VALIDATION[1]).mean() == pytest.approx(history[0]["val_accuracy"])
 
 
 def test_history_and_progress_tell_everything(tmp_path):

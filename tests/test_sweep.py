@@ -1,0 +1,173 @@
+"""Sweeps on small drawn data, through the command line as their user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import called
+from PIL import Image
+
+from keras_kd import pictures
+from keras_kd.errors import ConfigError
+
+optuna = pytest.importorskip("optuna", reason="needs the extra sweep")
+KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
+TRAINING = ["--epochs", "2", "--batch-size", "8", "--learning-rate", "0.02", "--augment", "none"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dark and bright images, told apart at a glance."""
+    folder = tmp_path_factory.mktemp("brightness")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 16), ("validation", 8), ("test", 2)):
+        for name, low in (("dark", 0), ("bright", 150)):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(low, low + 100, (64, 64)).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+def _command(data: Path, out: Path) -> list[str]:
+    vary = ["--vary", "temp=1,3", "--vary", "alpha=0.1,0.2"]
+    teacher = ["--teacher", "C", "--teacher-epochs", "2"]
+    fixed = ["--data", str(data), "--student", "C", "--no-pruning", "--precision", "float32"]
+    return ["sweep", *vary, *fixed, *teacher, *TRAINING, "--out", str(out)]
+
+
+def test_a_killed_sweep_goes_on_where_it_was(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    process = subprocess.Popen([*KERAKD, *_command(data, out)], stderr=subprocess.PIPE)
+    # Killed while the second student is being trained.
+    while not ((out / "trials.csv").exists() and list(out.glob(".state/*/state.npz"))):
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = pd.read_csv(out / "trials.csv")
+    assert len(before) < 4
+
+    assert called(*_command(data, out), "--json") == 0
+    trials = json.loads(capsys.readouterr().out)
+    assert sorted((trial["temperature"], trial["alpha"]) for trial in trials) == [
+        (1, 0.1),
+        (1, 0.2),
+        (3, 0.1),
+        (3, 0.2),
+    ]
+    assert [trial["state"] for trial in trials] == ["complete"] * 4 and {trial["epochs"] for trial in trials} == {2}
+    after = pd.read_csv(out / "trials.csv")
+    pd.testing.assert_frame_equal(after[: len(before)], before)
+    # One teacher and one store for all, and nothing of the killed training left.
+    assert len(list((tmp_path / "cache" / "teachers").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "soft_labels").iterdir())) == 1
+    assert not (out / ".state").exists()
+    # As Optuna itself reads the study.
+    study = optuna.load_study(study_name="kerakd", storage=f"sqlite:///{out / 'sweep.db'}")
+    assert study.best_value == after["validation"].max()
+    from keras_kd import config
+
+    best = config.merged(out / "best.toml", {})
+    assert {"temperature": best.temperature, "alpha": best.alpha} == study.best_params
+    assert best.teacher == next((tmp_path / "cache" / "teachers").iterdir()).name
+    assert Image.open(out / "sweep.png").width > 300
+
+    # Other options than those of the folder are refused, the same ones show what is there.
+    assert called(*_command(data, out), "--epochs", "3") == 2
+    assert "other options" in capsys.readouterr().err
+    assert called(*_command(data, out)) == 0
+    assert "kerakd distill --config" in capsys.readouterr().out
+
+
+def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(data: Path, tmp_path: Path) -> None:
+    from keras_kd import config, sweep
+
+    options = config.Config(
+        data=str(data),
+        student="C",
+        alpha=1.0,
+        epochs=3,
+        batch_size=8,
+        precision="float32",
+        augment="none",
+        clip_norm=0.0,
+    )
+    dimensions = sweep.space(["learning-rate=1e-9:1e30:log"])
+    # Four students that were perfect from the start; what doesn't learn falls behind them.
+    study = sweep._study(options, dimensions, tmp_path, pruning=True)
+    for rate in (1e30, 1e-9) * 2:
+        values = dict.fromkeys((1, 2, 3), 1.01)
+        params = {"learning_rate": rate}
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=params, distributions=dimensions, value=1.0, intermediate_values=values,
+                user_attrs={"teacher": None, "epochs": 3},
+            )
+        )  # fmt: skip
+    for rate in (1e30, 1e-9):
+        study.enqueue_trial({"learning_rate": rate})
+    frame = sweep.sweep(options, dimensions, tmp_path, trials=6)
+    failed, behind = frame.iloc[4], frame.iloc[5]
+    assert (failed["state"], failed["learning_rate"]) == ("fail", 1e30) and "loss became" in failed["error"]
+    assert (behind["state"], behind["learning_rate"]) == ("pruned", 1e-9) and behind["epochs"] < 3
+    assert [row[-1] for row in sweep.rows(frame, ["learning_rate"])][-2:] == ["stopped early", failed["error"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("temprature=1,2", "can't vary 'temprature'"),
+        ("data=a,b", "can't vary 'data'"),
+        ("alpha", "--vary takes"),
+        ("alpha=", "--vary takes"),
+        ("alpha=0.1,x", "--vary takes"),
+        ("alpha=0.1:0.2:exp", "--vary takes"),
+        ("alpha=0.2:0.1", "--vary takes"),
+        ("student=A:B", "--vary takes"),
+        ("alpha=0.5,1.5", "alpha must be between 0 and 1"),
+        ("learning-rate=0:1", "learning_rate must be above 0"),
+        ("recipe=paper,fast", "recipe must be one of"),
+    ],
+)
+def test_what_can_not_be_varied_is_told(text: str, told: str) -> None:
+    from keras_kd import sweep
+
+    with pytest.raises(ConfigError, match=told):
+        sweep.space([text])
+
+
+def test_the_papers_study_is_the_default() -> None:
+    from keras_kd import sweep
+
+    dimensions = sweep.space(sweep.PAPER)
+    assert dimensions["temperature"].choices == (1.0, 2.0, 3.0, 4.0, 5.0)
+    assert dimensions["alpha"].choices == (0.10, 0.15, 0.20)
+
+
+@pytest.mark.parametrize("choices", [True, False])
+def test_the_best_value_stands_out_in_the_picture(choices: bool, tmp_path: Path) -> None:
+    trials = pd.DataFrame(
+        {"temperature": [1.0, 2.0, 1.0, 2.0], "alpha": [0.1, 0.1, 0.2, 0.2], "validation": [0.5, 0.6, None, 0.9]}
+    ).assign(state=["complete", "pruned", "fail", "complete"])
+    pictures.sweep_picture(tmp_path / "s.png", trials, ["temperature", "alpha"], choices)
+    pixels = np.asarray(Image.open(tmp_path / "s.png").convert("RGB")).astype(int)
+    colour = (8, 48, 107) if choices else tuple(bytes.fromhex(pictures.ORANGE[1:]))
+    rows, columns = np.nonzero((np.abs(pixels - colour) <= 4).all(axis=2))
+    # Right and above in a grid; two points, one a panel, above all others.
+    assert len(rows) > 50
+    if choices:
+        cell = columns < 0.8 * pixels.shape[1]
+        assert rows[cell].mean() < pixels.shape[0] / 2 and columns[cell].mean() > 0.3 * pixels.shape[1]
