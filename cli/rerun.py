@@ -25,7 +25,8 @@ def command(folder: str, out: str | None, as_json: bool) -> None:
     Example:
       kerakd rerun runs/faces-B
     """
-    new = out or str(Path(folder).with_name(f"{Path(folder).name}-again"))
+    whole = Path(folder).resolve()
+    new = out or str(whole.with_name(f"{whole.name}-again"))
     result = engine.load("rerun").rerun(folder, new, Terminal())
     if as_json:
         output.show_json(result)

@@ -106,7 +106,9 @@ class Config:
     teacher_classes: str | None = _option(None, "A,B,C: class names of a teacher file's outputs, in order.")
     temperature: float = _option(3.0, "T: softens teacher and student alike.", POSITIVE, flag="temp")
     alpha: float = _option(0.15, "α: weight of the true labels.", SHARE)
-    beta: float | None = _option(None, "β: weight of the teacher's soft labels; 1-α if not given.", NOT_NEGATIVE)
+    beta: float | None = _option(
+        None, "β: weight of the teacher's soft labels; 1-α if not given; 0: no teacher at all.", NOT_NEGATIVE
+    )
     pretrained: str | None = _option(
         None, "Start the student from the weights that Keras offers (mobilenetv2).", _one_of("imagenet")
     )

@@ -110,7 +110,8 @@ def _check(wanted: Wanted) -> None:
 
 def _samples(data: str, split: str, form: Form) -> Samples:
     """A split with its labels in the model's order of classes."""
-    samples = datasets.load(data, split)
+    height, width, _ = form.input_shape
+    samples = datasets.load(data, split, size=height if height == width else None)
     if form.class_names is None:
         return samples
     order = permutation(samples.class_names, form.class_names)

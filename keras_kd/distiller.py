@@ -300,9 +300,16 @@ def _known(values: Any, weights: Any) -> tuple[Any, Any]:
 
 def _heads(values: Any, outputs: Any) -> dict[str, Any]:
     """By head; the one head of a student that doesn't name it goes by ""."""
-    if isinstance(outputs, dict):
-        return dict(values) if isinstance(values, dict) else {next(iter(outputs)): values}
-    return {"": values}
+    if isinstance(outputs, dict) != isinstance(values, dict):
+        raise ModelError(
+            f"The student gives {_described(outputs)}, and what it is compared with is {_described(values)}: "
+            "both need the same heads."
+        )
+    return dict(values) if isinstance(outputs, dict) else {"": values}
+
+
+def _described(values: Any) -> str:
+    return f"a dict of {', '.join(values)}" if isinstance(values, dict) else "one array"
 
 
 def _weights(sample_weight: Any, outputs: Any) -> dict[str, Any]:

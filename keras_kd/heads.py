@@ -31,7 +31,8 @@ def widths(model: keras.Model) -> dict[str, int]:
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
-    """Whether the model's first output is a softmax already."""
-    layer = model.outputs[0]._keras_history.operation
+    """Whether the model's classes are a softmax already."""
+    classes = next((output for output in model.outputs if output.shape[-1] != 1), model.outputs[0])
+    layer = classes._keras_history.operation
     activation = getattr(layer, "activation", None)
     return isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax

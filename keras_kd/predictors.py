@@ -129,8 +129,7 @@ class KerasPredictor(_FilePredictor):
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
         self._know(heads.widths(model))
-        if keras.backend.backend() == "tensorflow" and None not in model.inputs[0].shape[1:]:
-            self.multiply_accumulates = of_model(model)
+        self.multiply_accumulates = _multiply_accumulates(model)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         outputs = self._model.predict(pixels, batch_size=self._batch_size, verbose=0)
@@ -301,6 +300,16 @@ class _Averaged:
 def _labels_beside(path: Path) -> tuple[str, ...] | None:
     labels = path.with_name("labels.txt")
     return tuple(labels.read_text(encoding="utf-8").splitlines()) if labels.is_file() else None
+
+
+def _multiply_accumulates(model: keras.Model) -> int | None:
+    if keras.backend.backend() != "tensorflow" or None in model.inputs[0].shape[1:]:
+        return None
+    try:
+        return of_model(model)
+    except (TypeError, ValueError):
+        # Of shapes that a foreign model leaves open; it can be used all the same.
+        return None
 
 
 def _require_fit(model: keras.Model, form: Form) -> None:

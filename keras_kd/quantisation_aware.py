@@ -142,8 +142,11 @@ def export_quantisation_aware(
     views = views or Views("none", len(images))
     _check(path, len(images), labels, teacher_logits, views, io)
     _model.check(model, None)
-    if len(model.outputs) > 1:
-        raise ExportError(f"{model.name} has {len(model.outputs)} outputs: the format qat trains one, of classes.")
+    if len(model.outputs) > 1 or model.outputs[0].shape[-1] == 1:
+        raise ExportError(
+            f"{model.name} has {len(model.outputs)} outputs, the first of {model.outputs[0].shape[-1]} columns: "
+            "the format qat trains one output of classes."
+        )
     reference = _model.in_float32(model)
     small = _model.compacted(reference)
     shape, classes = tuple(small.inputs[0].shape[1:]), small.outputs[0].shape[-1]

@@ -70,11 +70,16 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
         files = sorted(path.rglob("metrics.json"))
         if not files:
             raise DataError(f"There is no finished run (metrics.json) in {path}: check the path, or wait for its end.")
-        records += [_read(file.parent) for file in files]
+        records += [read(file.parent) for file in files]
     return list({record.folder.resolve(): record for record in records}.values())
 
 
-def _read(folder: Path) -> Record:
+def read(folder: Path) -> Record:
+    """Read the finished run in a folder.
+
+    Raises:
+        DataError: its files can't be read.
+    """
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         record = folder / "config.toml"

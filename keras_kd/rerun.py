@@ -34,7 +34,7 @@ def rerun(folder: str | Path, out: str | Path, terminal: Terminal | None = None)
     """
     if not (Path(folder) / "metrics.json").is_file():
         raise DataError(f"{folder} holds no finished run (metrics.json): give the folder of one.")
-    (before,) = records.find([folder])
+    before = records.read(Path(folder))
     config = Config(**configuration.load(Path(folder) / "config.toml"))
     metrics = run.distill(config, out, terminal, command=f"kerakd rerun {folder}")
     then = _facts(before.config.get("made_with", {}), before.metrics)
@@ -48,4 +48,9 @@ def _facts(made_with: dict[str, str], metrics: dict[str, Any]) -> dict[str, Any]
     prints = {f"fingerprint of the {name}": value for name, value in metrics.get("fingerprints", {}).items()}
     parts = {"test": metrics["test"], **{name: part["test"] for name, part in (metrics.get("exported") or {}).items()}}
     scores = {f"{part} {name}": values[name] for part, values in parts.items() for name in SCORES if name in values}
-    return made_with | prints | scores
+    of_values = {
+        f"{part} {name} CCC": value["ccc"]
+        for part, values in parts.items()
+        for name, value in values.get("values", {}).items()
+    }
+    return made_with | prints | scores | of_values

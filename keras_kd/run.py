@@ -315,6 +315,12 @@ def distill(
 def _student_job(config: Config, data: Data, store: SoftLabels | None, folder: Path) -> Job:
     """The training of the student, with the teacher's stored outputs for the heads that it learns."""
     heads = splits.chosen(config.heads, data, store.key.values if store else ())
+    if store and not heads.shared(store.key.class_names, store.key.values):
+        told = ", ".join([*store.key.class_names, *store.key.values])
+        raise ConfigError(
+            f"The teacher tells {told}, nothing of what the student is to learn ({', '.join(heads.widths)}): choose "
+            "other --heads or another teacher."
+        )
     lesson = store and heads.teacher(store.logits, store.key.class_names, store.key.values)
     views = _views(config, data, config.views)
     title = f"student {config.student}"
@@ -373,7 +379,7 @@ class Trials:
 
 
 def _alone(config: Config) -> bool:
-    """Whether the student learns from the labels alone."""
+    """Whether the student learns from the labels alone, values included."""
     return config.beta == 0 or (config.beta is None and config.alpha == 1)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from keras_kd import datasets, metrics, models, multiply_accumulates, predictors
 from keras_kd.compaction import compact
 from keras_kd.datasets import Samples
+from keras_kd.errors import ModelError
 from keras_kd.predictors import Prediction, Predictor
 from keras_kd.progress import Terminal
 
@@ -59,7 +60,12 @@ def evaluate(
             predictions[part] = predictor.predict(samples[part].images)
             advance(len(samples[part]))
     results = {split: scored(predictions[split], of_split)}
-    if with_subsets:
+    if len(results[split]) == 1:
+        raise ModelError(
+            f"{model} tells {', '.join(predictor.values)}, of which {data} has no labels: there is nothing to score; "
+            "use data with labels for what the model tells."
+        )
+    if with_subsets and predictor.tells_classes:
         logits = {part: prediction.logits for part, prediction in predictions.items()}
         results[name] = subsets(module, samples, logits)
     return results
@@ -74,12 +80,14 @@ def side(predictor: Predictor) -> int | None:
 def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:
     """All scores of a model on samples: those of `metrics.classification`, and `values`, `metrics.regression` by name.
 
-    Values that only one of the two has are left out; without classes there is `n` alone beside the values.
+    Values that only one of the two has, or that are unknown for all samples, are left out; without classes there is `n`
+    alone beside the values.
     """
     results: dict[str, Any] = {"n": len(samples)}
     if prediction.logits.shape[1]:
         results = metrics.classification(prediction.logits, samples.labels, samples.class_names)
-    shared = [name for name in samples.values or () if name in prediction.values]
+    known = [name for name, column in (samples.values or {}).items() if not np.isnan(column).all()]
+    shared = [name for name in known if name in prediction.values]
     if shared:
         results["values"] = {name: metrics.regression(samples.values[name], prediction.values[name]) for name in shared}
     return results

@@ -95,8 +95,8 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
     try:
         stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         fields = stored["key"]
-        names = (tuple(fields[name]) for name in ("views", "class_names", "values"))
-        key = Key(fields["teacher"], fields["images"], *names)
+        views, class_names = tuple(fields["views"]), tuple(fields["class_names"])
+        key = Key(fields["teacher"], fields["images"], views, class_names, tuple(fields.get("values", ())))
         logits = np.load(folder / "logits.npy", mmap_mode="r", allow_pickle=False)
         error = float(stored["rounding_error"])
     except FileNotFoundError as missing:
@@ -118,10 +118,12 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
 
 
 def _refuse_differences(folder: Path, key: Key, expected: Key) -> None:
+    # Without a teacher the store says what it told, be it values alone.
+    told = () if expected.teacher else ("teacher", "values") + (("class_names",) if not key.class_names else ())
     differences = [
         f"{name} ({_short(stored)} in the store, {_short(wanted)} here)"
         for name, stored in asdict(key).items()
-        if (wanted := asdict(expected)[name]) != stored and (expected.teacher or name not in ("teacher", "values"))
+        if (wanted := asdict(expected)[name]) != stored and name not in told
     ]
     if differences:
         raise DataError(
@@ -266,7 +268,7 @@ def verify(
     """Recompute `count` random views and compare.
 
     Returns:
-        The largest difference, as a share of the stored logits' standard deviation.
+        The largest difference, as a share of the standard deviation of the stored logits, or of the values.
 
     Raises:
         DataError: it is above `tolerance`.
@@ -275,7 +277,10 @@ def verify(
     positions = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
     rows, numbers = positions // len(views), positions % len(views)
     stored = store.logits[rows, numbers].astype(np.float32)
-    difference = float(np.abs(teacher(views.show(images, rows, numbers)) - stored).max() / max(stored.std(), 1e-6))
+    found, logits = teacher(views.show(images, rows, numbers)), len(store.key.class_names)
+    # Logits and values have spreads of their own.
+    parts = [(found[:, part], stored[:, part]) for part in (slice(logits), slice(logits, None))]
+    difference = max(float(np.abs(a - b).max() / max(b.std(), 1e-6)) for a, b in parts if b.size)
     if not difference <= tolerance:
         raise DataError(
             f"The soft labels differ from the teacher by {difference:.3g} of their spread on {len(positions)} random "

@@ -90,6 +90,10 @@ class Heads:
         classes: dict[str, int | None] = {self.label: len(self.class_names)} if self.label else {}
         return classes | dict.fromkeys(self.values)
 
+    def shared(self, class_names: tuple[str, ...], values: tuple[str, ...]) -> bool:
+        """Whether a teacher of these outputs teaches any head."""
+        return bool(self.label and class_names) or any(name in values for name in self.values)
+
     def targets(self, samples: Samples) -> Any:
         """What `Distiller` takes as labels."""
         if self.single:

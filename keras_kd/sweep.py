@@ -36,7 +36,21 @@ TRIALS = 20
 # So many students finish before one is compared with them.
 UNPRUNED = 4
 # What belongs to a whole sweep.
-FIXED = {"data", "skip_bad_rows", "image_size", "baseline", "formats", "soft_labels", "verify_soft_labels", "devices"}
+FIXED = {
+    "data",
+    "skip_bad_rows",
+    "image_size",
+    "baseline",
+    "formats",
+    "soft_labels",
+    "verify_soft_labels",
+    "devices",
+    "teacher_input",
+    "teacher_range",
+    "teacher_output",
+    "teacher_classes",
+    "precision",
+}
 
 
 def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:

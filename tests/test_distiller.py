@@ -488,6 +488,14 @@ def test_feature_maps_are_matched_in_one_pass_of_each_model(kind):
 def test_mistakes_with_heads_and_features_are_told_in_one_sentence():
     with pytest.raises(ModelError, match="has a head 'size' but y has labels for kind only: add them."):
         compiled(joint()).train_on_batch(IMAGES, {"label": {"kind": LABELS}, "teacher": Y["teacher"]})
+    with pytest.raises(
+        ModelError, match="student gives a dict of kind, size, and what it is compared with is one array"
+    ):
+        compiled(joint(), linear(1)).train_on_batch(IMAGES, Y["label"])
+    with pytest.raises(
+        ModelError, match="student gives one array, and what it is compared with is a dict of kind, size"
+    ):
+        compiled(linear(), joint(1)).train_on_batch(IMAGES, LABELS)
     with pytest.raises(ModelError, match="no layer 'map' to match"):
         Distiller(convolved(0, 2), convolved(1, 5), features=[FeatureMatch("map", "maps")])
     with pytest.raises(ModelError, match="matched with those of a live teacher"):

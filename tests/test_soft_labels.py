@@ -244,3 +244,32 @@ def test_verification_asks_for_as_many_views_as_it_says(tmp_path):
     for other in (lambda pixels: -_teacher(pixels), lambda pixels: _teacher(pixels) * np.nan):
         with pytest.raises(DataError, match="on 5 random views"):
             verify(store, IMAGES, VIEWS, other, 5, seed=1)
+
+
+def test_stores_of_before_values_were_known_still_open(tmp_path):
+    folder = tmp_path / "store"
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    views = Views("none", 4)
+    key = soft_labels.Key("t", soft_labels.image_fingerprint(images), views.names, ("a", "b"))
+    soft_labels.fill(folder, key, images, views, lambda pixels: np.ones((len(pixels), 2), np.float32))
+    record = json.loads((folder / "store.json").read_text())
+    del record["key"]["values"]
+    (folder / "store.json").write_text(json.dumps(record))
+    assert soft_labels.open_store(folder, key).key == key
+
+
+def test_values_are_verified_by_their_own_spread(tmp_path):
+    """A valence that is off by a tenth of its range is nothing beside logits of ten times its spread."""
+    images = np.zeros((40, 8, 8, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(40)
+    views = Views("none", 40)
+    key = soft_labels.Key("t", soft_labels.image_fingerprint(images), views.names, ("a", "b"), ("valence",))
+
+    def teacher(pixels, off=0.0):
+        x = pixels[:, 0, 0, 0].astype(np.float32)
+        return np.stack([x, -x, x / 40 + off], axis=1)
+
+    store = soft_labels.fill(tmp_path / "store", key, images, views, teacher)
+    assert soft_labels.verify(store, images, views, teacher, 40) < 0.01
+    with pytest.raises(DataError, match="differ from the teacher by"):
+        soft_labels.verify(store, images, views, lambda pixels: teacher(pixels, 0.1), 40)

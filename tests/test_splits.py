@@ -54,6 +54,13 @@ def test_the_stores_columns_go_to_their_heads() -> None:
     assert Heads("expression", NAMES).teacher(stored, NAMES, ("arousal", "valence")).shape == (2, 1, 3)
 
 
+def test_a_teacher_of_nothing_in_common_is_known() -> None:
+    assert Heads("expression", NAMES).shared(NAMES, ()) and not Heads("expression", NAMES).shared((), ("valence",))
+    assert not Heads(None, (), ("valence",)).shared(NAMES, ("arousal",)) and Heads(None, (), ("valence",)).shared(
+        (), ("valence",)
+    )
+
+
 def test_other_values_are_another_data_set() -> None:
     other = Data("drawn", _samples(6, 0.4), _samples(3), _samples(3))
     same = Data("drawn", _samples(6), _samples(3), _samples(3))

@@ -47,9 +47,9 @@ class Serving:
 
     def _probabilities(self, name: str) -> str:
         widths = heads.widths(self.model)
-        if len(widths) == 1:
-            return "probabilities"
-        return name if widths[name] == 1 else f"{name}_probabilities"
+        if widths[name] == 1:
+            return name
+        return "probabilities" if len(widths) == 1 else f"{name}_probabilities"
 
     def probabilities(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Turn logits into probabilities; outputs of one value, e.g. valence, stay as they are."""
