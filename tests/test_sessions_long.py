@@ -103,5 +103,4 @@ def test_half_an_hour_in_bounded_memory_faster_than_it_plays(tmp_path):
         f"{first[2]:.0f} MB at minute 1, at most {growth:+.1f} MB later, {peak:.0f} MB with the page\n"
     )
     assert growth < 50 and peak - first[2] < 250
-    # On two cores with nothing else to do it takes no longer than its processor time, whatever else runs now.
-    assert spent < 60 * MINUTES
+    assert wall < 60 * MINUTES
