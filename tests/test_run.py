@@ -268,7 +268,11 @@ def test_a_run_made_again_is_the_same_and_changes_are_listed(
 
 def test_ctrl_c_says_how_to_go_on(data: Path, environment: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "stopped"
-    process = subprocess.Popen(_distill(data, out), env=environment, stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs ignore Ctrl-C, and with it all that they start.
+    process = subprocess.Popen(
+        _distill(data, out), env=environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     while not (out / ".state" / "state.npz").exists():
         assert process.poll() is None
         time.sleep(0.05)
