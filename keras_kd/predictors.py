@@ -13,7 +13,7 @@ import numpy as np
 from keras_kd import heads, saved, saved_model
 from keras_kd import images as pixels
 from keras_kd.class_names import permutation
-from keras_kd.compaction import compact
+from keras_kd.compaction import compact, expand
 from keras_kd.errors import ModelError
 from keras_kd.files import fingerprint
 from keras_kd.hardware import in_precision
@@ -51,14 +51,17 @@ class Predictor(Protocol):
         fingerprint: of its weights and form.
         values: names of its continuous outputs, sorted.
         tells_classes: whether it has classes.
-        multiply_accumulates: of the published shape for one image; None where that isn't known.
     """
 
     form: Form
     fingerprint: str
     values: tuple[str, ...]
     tells_classes: bool
-    multiply_accumulates: int | None
+
+    @property
+    def multiply_accumulates(self) -> int | None:
+        """Of the published shape for one image, counted when asked; None where that isn't known."""
+        ...
 
     def predict(self, images: np.ndarray) -> Prediction:
         """uint8 (N, H, W, C), of any size and colour -> what the model says of them."""
@@ -73,10 +76,13 @@ class _FilePredictor:
     """What all predictors share: the images fitted, the outputs told apart by their widths."""
 
     form: Form
-
     values: tuple[str, ...]
     tells_classes: bool
-    multiply_accumulates: int | None = None
+
+    @property
+    def multiply_accumulates(self) -> int | None:
+        """Of the published shape for one image; None where that isn't known."""
+        return None
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the model's outputs by name, each (N, columns), for images as it takes them."""
@@ -129,7 +135,19 @@ class KerasPredictor(_FilePredictor):
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
         self._know(heads.widths(model))
-        self.multiply_accumulates = _multiply_accumulates(model)
+
+    @property
+    def multiply_accumulates(self) -> int | None:
+        """Of the published shape for one image; None on other backends than TensorFlow, or where shapes are open."""
+        if keras.backend.backend() != "tensorflow" or None in self._model.inputs[0].shape[1:]:
+            return None
+        try:
+            return of_model(
+                expand(self._model) if isinstance(self._model, keras.src.models.Functional) else self._model
+            )
+        except (TypeError, ValueError):
+            # Of shapes that a foreign model leaves open; it can be used all the same.
+            return None
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         outputs = self._model.predict(pixels, batch_size=self._batch_size, verbose=0)
@@ -151,8 +169,13 @@ class LiteRTPredictor(_FilePredictor):
         output = "probabilities" if any(name.endswith("probabilities") for name in shapes) else form.output
         self._know({name: shape[-1] for name, shape in shapes.items()})
         self.form = replace(form, input_shape=self._model.input_shape, output=output)
-        self.multiply_accumulates = of_tflite(path)
+        self._path = path
         self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
+
+    @property
+    def multiply_accumulates(self) -> int:
+        """Of the file's own shape for one image."""
+        return of_tflite(self._path)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         return self._model.predict_heads(pixels)
@@ -244,7 +267,10 @@ class _Reordered:
         self.form = replace(predictor.form, class_names=names)
         self.fingerprint = fingerprint([predictor.fingerprint, order])
         self.values, self.tells_classes = predictor.values, True
-        self.multiply_accumulates = predictor.multiply_accumulates
+
+    @property
+    def multiply_accumulates(self) -> int | None:
+        return self._predictor.multiply_accumulates
 
     def predict(self, images: np.ndarray) -> Prediction:
         found = self._predictor.predict(images)
@@ -283,8 +309,11 @@ class _Averaged:
         self._members, self._mirror = members, mirror
         self.form, self.values, self.tells_classes = members[0].form, members[0].values, members[0].tells_classes
         self.fingerprint = fingerprint([*(member.fingerprint for member in members), "mirror" if mirror else ""])
-        counts = [member.multiply_accumulates for member in members]
-        self.multiply_accumulates = None if None in counts else sum(counts) * (2 if mirror else 1)
+
+    @property
+    def multiply_accumulates(self) -> int | None:
+        counts = [member.multiply_accumulates for member in self._members]
+        return None if None in counts else sum(counts) * (2 if self._mirror else 1)
 
     def predict(self, images: np.ndarray) -> Prediction:
         shown = [images, images[:, :, ::-1]] if self._mirror else [images]
@@ -300,16 +329,6 @@ class _Averaged:
 def _labels_beside(path: Path) -> tuple[str, ...] | None:
     labels = path.with_name("labels.txt")
     return tuple(labels.read_text(encoding="utf-8").splitlines()) if labels.is_file() else None
-
-
-def _multiply_accumulates(model: keras.Model) -> int | None:
-    if keras.backend.backend() != "tensorflow" or None in model.inputs[0].shape[1:]:
-        return None
-    try:
-        return of_model(model)
-    except (TypeError, ValueError):
-        # Of shapes that a foreign model leaves open; it can be used all the same.
-        return None
 
 
 def _require_fit(model: keras.Model, form: Form) -> None:
