@@ -18,23 +18,14 @@ def model_options(command: Callable) -> Callable:
     """Add the options that `load` takes; they reach the command as keywords."""
     for option in (
         options.model_form,
-        click.option(
-            "--crop",
-            "side",
-            type=click.FloatRange(0.5, 4),
-            default=SIDE,
-            show_default=True,
-            metavar="NUMBER",
-            help="Width of what the model sees, in face boxes: 1.17 as FER2013 is cut, 1.5 for drawn faces.",
+        _number(
+            "--crop side",
+            0.5,
+            4,
+            SIDE,
+            "Width of what the model sees, in face boxes: 1.17 as FER2013 is cut, 1.5 for drawn faces.",
         ),
-        click.option(
-            "--score",
-            type=click.FloatRange(0, 1),
-            default=SCORE,
-            show_default=True,
-            metavar="NUMBER",
-            help="Lowest score of a face.",
-        ),
+        _number("--score", 0, 1, SCORE, "Lowest score of a face."),
         click.option(
             "--detector",
             type=click.Choice(DETECTORS),
@@ -42,19 +33,23 @@ def model_options(command: Callable) -> Callable:
             show_default=True,
             help="What finds faces: BlazeFace for short (2 m) or full range (5 m), or both; or an LBP cascade.",
         ),
-        click.option(
-            "--confidence",
-            type=click.FloatRange(0, 1),
-            default=CONFIDENCE,
-            show_default=True,
-            metavar="NUMBER",
-            help="Below this probability a label is `uncertain`.",
-        ),
+        _number("--confidence", 0, 1, CONFIDENCE, "Below this probability a label is `uncertain`."),
         click.option("--calibrate", metavar="DATA", help="Calibrate the probabilities on a data set's validation."),
         click.option("--model", metavar="MODEL", help="Bundle folder, .tflite or .keras file; else the shipped model."),
     ):
         command = option(command)
     return command
+
+
+def _number(names: str, low: float, high: float, default: float, help: str) -> Callable:
+    return click.option(
+        *names.split(),
+        type=click.FloatRange(low, high),
+        default=default,
+        show_default=True,
+        metavar="NUMBER",
+        help=help,
+    )
 
 
 def load(asked: dict[str, Any], terminal: Terminal) -> tuple[Any, Any, float]:

@@ -110,8 +110,7 @@ def _check(wanted: Wanted) -> None:
 
 def _samples(data: str, split: str, form: Form) -> Samples:
     """A split with its labels in the model's order of classes."""
-    height, width, _ = form.input_shape
-    samples = datasets.load(data, split, size=height if height == width else None)
+    samples = datasets.load(data, split, size=form.side)
     if form.class_names is None:
         return samples
     order = permutation(samples.class_names, form.class_names)
@@ -171,7 +170,7 @@ def _bundled(
 def _scores(path: Path, data: str, form: Form, terminal: Terminal) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
     file: Predictor = predictors.LiteRTPredictor(path, form)
-    test = datasets.load(data, "test", size=scoring.side(file))
+    test = datasets.load(data, "test", size=file.form.side)
     terminal.say(f"Scoring {path} on {len(test)} images")
     file = predictors.in_order_of(file, form.class_names, test.class_names)
     return scoring.scored(file.predict(test.images), test)

@@ -9,10 +9,11 @@ import keras
 
 def names(model: keras.Model) -> list[str]:
     """Return `logits` (or `probabilities`, after a softmax) for one output, else the names of the heads."""
+    structure = _structure(model)
+    if isinstance(structure, dict):
+        return list(structure)
     if len(model.outputs) > 1:
-        return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
-    if not isinstance(model, keras.Sequential) and isinstance(model.output, dict):
-        return list(model.output)
+        return list(model.output_names)
     return ["probabilities" if ends_in_softmax(model) else "logits"]
 
 
@@ -25,9 +26,12 @@ def by_name(model: keras.Model, outputs: Any) -> dict[str, Any]:
 
 def widths(model: keras.Model) -> dict[str, int]:
     """Return each head's number of columns: that of its classes, or 1 for a continuous value."""
+    return {name: int(output.shape[-1]) for name, output in by_name(model, _structure(model)).items()}
+
+
+def _structure(model: keras.Model) -> Any:
     # A Sequential model that was only built has outputs, but no `output`.
-    structure = model.outputs if isinstance(model, keras.Sequential) else model.output
-    return {name: int(output.shape[-1]) for name, output in by_name(model, structure).items()}
+    return model.outputs if isinstance(model, keras.Sequential) else model.output
 
 
 def ends_in_softmax(model: keras.Model) -> bool:

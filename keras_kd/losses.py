@@ -44,7 +44,12 @@ def soft_target_kl_each(teacher_logits: Tensor, student_logits: Tensor, temperat
     _require_classes("teacher's logits", teacher_logits, student_logits)
     log_p = ops.log_softmax(ops.cast(teacher_logits, "float32") / temperature)
     log_q = ops.log_softmax(ops.cast(student_logits, "float32") / temperature)
-    return temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+    return temperature**2 * _divergence(log_p, log_q)
+
+
+def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL of each row's distributions, from their logarithms."""
+    return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
 def cross_entropy_each(labels: Tensor, logits: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -131,8 +136,7 @@ def decoupled_kd_each(
     target = _one_hot_targets(labels, student_logits.shape[-1])
     target_p, other_p = _decoupled(teacher_logits, target, temperature)
     target_q, other_q = _decoupled(student_logits, target, temperature)
-    of_target = ops.sum(ops.exp(target_p) * (target_p - target_q), axis=-1)
-    of_others = ops.sum(ops.exp(other_p) * (other_p - other_q), axis=-1)
+    of_target, of_others = _divergence(target_p, target_q), _divergence(other_p, other_q)
     return temperature**2 * (target_weight * of_target + other_weight * of_others)
 
 

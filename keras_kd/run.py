@@ -1,4 +1,4 @@
-"""The pipelines: teach and distil; this file shows the whole program. Files are scored and exported in scoring.py."""
+"""The pipelines: teach and distil; this file shows the whole program. Files are scored in scoring.py."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _train(
         optimizer = training.optimizer(
             config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm, config.ema
         )
-        distiller.compile(optimizer, metrics=training.metrics(None if job.heads.single else job.heads.widths))
+        distiller.compile(optimizer, metrics=training.metrics(job.heads.named))
         callbacks = training.callbacks(config.schedule, config.patience)
         history = training.fit(distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance)
     return expand(hardware.with_policy(unfused(distiller.student), "float32")), history
@@ -184,8 +184,8 @@ def _train(
 def _distiller(config: Config, data: Data, job: Job) -> Distiller:
     """A new student of the job's architecture in the form that trains fastest, and the loss it trains on."""
     heads, dropout = job.heads, (config.conv_dropout, config.dense_dropout)
-    classes, named = len(heads.class_names), None if heads.single else heads.widths
-    built = models.build(job.architecture, classes, data.image_shape, dropout, config.seed, named, job.pretrained)
+    classes = len(heads.class_names)
+    built = models.build(job.architecture, classes, data.image_shape, dropout, config.seed, heads.named, job.pretrained)
     alone = job.teacher_logits is None
     balanced = config.class_weights == "balanced" and heads.label
     return Distiller(

@@ -37,6 +37,13 @@ class Form:
     output: str = "logits"
     input_shape: tuple[int, int, int] | None = None
 
+    @property
+    def side(self) -> int | None:
+        """The size to load images in, so that they are resized once: of square inputs their side; None for others."""
+        if self.input_shape is None or self.input_shape[0] != self.input_shape[1]:
+            return None
+        return self.input_shape[0]
+
     def with_given(
         self,
         input_shape: tuple[int, int, int] | None,

@@ -13,7 +13,7 @@ from keras_kd import datasets, metrics, models, multiply_accumulates, predictors
 from keras_kd.compaction import compact
 from keras_kd.datasets import Samples
 from keras_kd.errors import ModelError
-from keras_kd.predictors import Prediction, Predictor
+from keras_kd.predictors import Prediction
 from keras_kd.progress import Terminal
 
 
@@ -49,7 +49,7 @@ def evaluate(
     name = module.__name__.rpartition(".")[2]
     with_subsets = hasattr(module, "subsets") and split == "test"
     wanted = datasets.SPLITS if with_subsets else (split,)
-    samples = {part: datasets.load(data, part, skip_bad_rows, side(predictor)) for part in wanted}
+    samples = {part: datasets.load(data, part, skip_bad_rows, predictor.form.side) for part in wanted}
     of_split = samples[split]
     predictor = predictors.in_order_of(predictor, predictor.form.class_names, of_split.class_names)
     predictions = {}
@@ -69,12 +69,6 @@ def evaluate(
         logits = {part: prediction.logits for part, prediction in predictions.items()}
         results[name] = subsets(module, samples, logits)
     return results
-
-
-def side(predictor: Predictor) -> int | None:
-    """The size to load images in: that of a model of squares, which resizes them once; else the data set's own."""
-    height, width, _ = predictor.form.input_shape
-    return height if height == width else None
 
 
 def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:

@@ -90,6 +90,11 @@ class Heads:
         classes: dict[str, int | None] = {self.label: len(self.class_names)} if self.label else {}
         return classes | dict.fromkeys(self.values)
 
+    @property
+    def named(self) -> dict[str, int | None] | None:
+        """The widths of a model with named outputs, or None for the one output without a name."""
+        return None if self.single else self.widths
+
     def shared(self, class_names: tuple[str, ...], values: tuple[str, ...]) -> bool:
         """Whether a teacher of these outputs teaches any head."""
         return bool(self.label and class_names) or any(name in values for name in self.values)

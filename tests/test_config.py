@@ -169,3 +169,11 @@ def test_several_teachers_stand_in_one_option():
 def test_options_cannot_be_changed_afterwards():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().alpha = 3
+
+
+def test_names_of_losses_are_those_of_the_losses():
+    """config can't import them: they need Keras."""
+    from keras_kd import distiller, losses
+
+    assert tuple(losses.SOFT_LOSSES) == config.SOFT_LOSSES
+    assert distiller.VALUE_LOSSES == config.VALUE_LOSSES
