@@ -18,7 +18,7 @@ from . import engine, options, output
 
 @click.command("distill")
 @options.from_config(
-    "data", "student", "teacher", "teacher_mirror", "temperature", "alpha", "beta", "pretrained", "soft_loss",
+    "data", "student", "teacher", "teacher_mirror", "votes", "temperature", "alpha", "beta", "pretrained", "soft_loss",
     "bound_weight", "margin", "epochs", "teacher_epochs", "baseline", "teacher_input", "teacher_range",
     "teacher_output", "teacher_classes", "formats", "skip_bad_rows",
     *options.TRAINING,

@@ -25,7 +25,7 @@ from . import engine, options, output
 )
 @click.option("--no-pruning", is_flag=True, help="Train every student to its end, however poor.")
 @options.from_config(
-    "data", "student", "teacher", "teacher_mirror", "temperature", "alpha", "beta", "epochs", "teacher_epochs",
+    "data", "student", "teacher", "teacher_mirror", "votes", "temperature", "alpha", "beta", "epochs", "teacher_epochs",
     "skip_bad_rows",
     *options.TRAINING,
 )  # fmt: skip

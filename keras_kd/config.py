@@ -104,6 +104,9 @@ class Config:
     teacher_range: str | None = _option(None, "LOW,HIGH that a teacher file expects for pixels 0 and 255.")
     teacher_output: str | None = _option(None, "What a teacher file gives.", _one_of("logits", "probabilities"))
     teacher_classes: str | None = _option(None, "A,B,C: class names of a teacher file's outputs, in order.")
+    votes: str | None = _option(
+        None, "FER+'s csv of people's votes on FER2013's images: the votes teach the classes, instead of a model."
+    )
     temperature: float = _option(3.0, "T: softens teacher and student alike.", POSITIVE, flag="temp")
     alpha: float = _option(0.15, "α: weight of the true labels.", SHARE)
     beta: float | None = _option(
@@ -152,8 +155,8 @@ class Config:
     class_weights: str | None = _option(
         None, "Weights of classes in the labels' loss: none, or n/(C·n_c).", _one_of("none", "balanced")
     )
-    augment: str | None = _option(None, "Views of each training image.", _one_of("none", "mirror", "crops"))
-    views: int = _option(8, "Number of stored views when --augment is crops.", POSITIVE)
+    augment: str | None = _option(None, "Views of each training image.", _one_of("none", "mirror", "crops", "strong"))
+    views: int = _option(8, "Number of stored views when --augment is crops or strong.", POSITIVE)
     formats: str = _option("float32,int8", "A,B: formats of exported files, see `kerakd export`.")
     soft_labels: str | None = _option(None, "Folder of a soft-label store to use or make, instead of the cache's.")
     verify_soft_labels: int = _option(0, "Recompute so many random soft labels first and compare.", NOT_NEGATIVE)

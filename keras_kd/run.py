@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from keras_kd import (
     datasets,
     exporters,
     hardware,
+    lesson,
     metrics,
     models,
     pictures,
@@ -28,24 +28,16 @@ from keras_kd import (
     saved,
     scoring,
     splits,
-    training,
 )
-from keras_kd import soft_labels as stores
-from keras_kd.compaction import compact, expand
 from keras_kd.config import Config
-from keras_kd.distiller import Distiller
 from keras_kd.errors import ConfigError
-from keras_kd.files import fingerprint, write_text
-from keras_kd.normalization import fused, unfused
+from keras_kd.files import write_text
+from keras_kd.job import Job, seen, train
 from keras_kd.predictors import KerasPredictor, Prediction, Predictor
 from keras_kd.progress import Terminal
 from keras_kd.saved import Form
 from keras_kd.soft_labels import SoftLabels
-from keras_kd.splits import Data, Heads
-from keras_kd.training import Feed
-from keras_kd.views import Views
-
-TEACHER_FILE = "teacher.keras"
+from keras_kd.splits import Data
 
 
 def _load_data(config: Config, terminal: Terminal) -> Data:
@@ -58,10 +50,6 @@ def _load_data(config: Config, terminal: Terminal) -> Data:
     values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
     terminal.say(f"Data {data.name}: {sizes} images of {len(data.class_names)} classes{values}")
     return data
-
-
-def _teacher_folder(name: str) -> Path:
-    return run_folder.cache_folder() / "teachers" / name
 
 
 def teach(config: Config, out: str | Path | None = None, terminal: Terminal | None = None) -> Path:
@@ -83,174 +71,15 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
             f"teach trains an architecture: teacher must be one of {', '.join(models.names())}. Received: {name!r}."
         )
     data = _load_data(config, terminal)
-    path = _taught(config, data, name, terminal)
+    path = lesson.trained(config, data, name, terminal)
     if config.soft_labels:
-        _soft_labels(config, data, _teacher(config, data, terminal), terminal)
+        lesson.soft_labels(config, data, lesson.teacher(config, data, terminal), terminal)
     if out is not None:
         model, form = saved.load(path)
-        path = Path(out) / TEACHER_FILE
+        path = Path(out) / lesson.TEACHER_FILE
         saved.save(model, path, form)
     terminal.say(f"Teacher: {path}")
     return path
-
-
-def _taught(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
-    """The cached teacher of this data and these options, trained now if there is none; a stopped training goes on."""
-    heads = splits.chosen(config.heads, data, models.values(name))
-    what = [data.fingerprint, name, config.teacher_epochs, config.precision, heads]
-    what += [getattr(config, name) for name in _TRAINING_OPTIONS]
-    # Teachers that were trained before there was an average keep their names.
-    what += [config.ema] if config.ema else []
-    folder = _teacher_folder(f"{name}-{fingerprint([repr(what)])}")
-    path = folder / TEACHER_FILE
-    with run_folder.locked(folder):
-        if path.exists():
-            terminal.say(f"Teacher {name} is in the cache: {path}")
-            return path
-        # Without stored logits more views cost nothing.
-        views = _views(config, data, max(config.views, config.teacher_epochs))
-        job = Job(f"teacher {name}", name, config.teacher_epochs, heads, views, folder)
-        model, _ = _train(config, data, job, terminal)
-        saved.save(model, path, Form(heads.class_names or None, input_shape=data.image_shape))
-        for state in ("state.npz", "best.npz"):
-            (folder / state).unlink()
-    return path
-
-
-# Everything but the epochs that decides what comes out of training.
-_TRAINING_OPTIONS = (
-    "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "clip_norm", "conv_dropout",
-    "dense_dropout", "class_weights", "augment", "views", "seed",
-    "value_loss", "value_weight",
-)  # fmt: skip
-
-
-def _views(config: Config, data: Data, count: int) -> Views:
-    return Views(config.augment, len(data.train), count, config.seed)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training within a run: on the labels alone without `teacher_logits`, which are as `Feed` takes them."""
-
-    title: str
-    architecture: str
-    epochs: int
-    heads: Heads
-    views: Views
-    folder: Path
-    teacher_logits: Any = None
-    pretrained: str | None = None
-
-
-def _train(
-    config: Config,
-    data: Data,
-    job: Job,
-    terminal: Terminal,
-    after_epoch: Callable[[dict[str, float]], None] = lambda row: None,
-) -> tuple[keras.Model, list[dict[str, float]]]:
-    """Train an architecture; return it in float32 and as published, with its history."""
-    train = data.train
-    labels = job.heads.targets(train)
-    feed = Feed(train.images, labels, job.views, config.batch_size, config.seed, job.teacher_logits)
-    steps = feed.steps * job.epochs
-
-    def tell(row: dict[str, float]) -> None:
-        rate = feed.steps * config.batch_size / row["seconds"]
-        scores = "  ".join(
-            f"{name.removeprefix('val_').replace('_', ' ')} {score:.4f}"
-            for name, score in training.validation_scores(row).items()
-        )
-        terminal.say(
-            f"{job.title}: epoch {row['epoch']}/{job.epochs}  loss {row['loss']:.4f}  validation {scores}  "
-            f"{rate:,.0f} images/s"
-        )
-        after_epoch(row)
-
-    validation = (data.validation.images, job.heads.targets(data.validation))
-    bar = terminal.bar(f"Training {job.title}", steps * config.batch_size)
-    with bar as advance, hardware.scope(config.devices):
-        distiller = _distiller(config, data, job)
-        optimizer = training.optimizer(
-            config.schedule, config.learning_rate, config.weight_decay, steps, config.clip_norm, config.ema
-        )
-        distiller.compile(optimizer, metrics=training.metrics(job.heads.named))
-        callbacks = training.callbacks(config.schedule, config.patience)
-        history = training.fit(distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance)
-    return expand(hardware.with_policy(unfused(distiller.student), "float32")), history
-
-
-def _distiller(config: Config, data: Data, job: Job) -> Distiller:
-    """A new student of the job's architecture in the form that trains fastest, and the loss it trains on."""
-    heads, dropout = job.heads, (config.conv_dropout, config.dense_dropout)
-    classes = len(heads.class_names)
-    built = models.build(job.architecture, classes, data.image_shape, dropout, config.seed, heads.named, job.pretrained)
-    alone = job.teacher_logits is None
-    balanced = config.class_weights == "balanced" and heads.label
-    return Distiller(
-        fused(hardware.in_precision(compact(built), config.precision)),
-        temperature=config.temperature,
-        alpha=1.0 if alone else config.alpha,
-        beta=0.0 if alone else config.beta,
-        class_weights=training.balanced_weights(data.train.labels, classes) if balanced else None,
-        soft_loss=config.soft_loss,
-        value_loss=config.value_loss,
-        value_weight=config.value_weight,
-        bound_weight=0.0 if alone else config.bound_weight,
-        margin=config.margin,
-        seed=config.seed,
-    )
-
-
-def _teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
-    """The teachers as one function of images, with their mean logits, if any, in the data's order of classes."""
-    members = [_one_teacher(name, config, data, terminal) for name in config.teachers]
-    return predictors.averaged(members, config.teacher_mirror)
-
-
-def _one_teacher(name: str, config: Config, data: Data, terminal: Terminal) -> Predictor:
-    cached = _teacher_folder(name) / TEACHER_FILE
-    named = name in models.names()
-    path = _taught(config, data, name, terminal) if named else cached if cached.exists() else Path(name)
-    predictor = predictors.load(
-        path,
-        configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),
-        configuration.numbers("teacher_range", config.teacher_range, ",", 2, float),
-        config.teacher_output,
-        config.precision if named or path == cached else None,
-    )
-    stated = config.teacher_classes and tuple(config.teacher_classes.split(","))
-    return predictors.in_order_of(predictor, stated or predictor.form.class_names, data.class_names)
-
-
-def _soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal: Terminal) -> SoftLabels:
-    """The teacher's outputs for all views: from the store of the same content, filled now if new."""
-    views = _views(config, data, config.views)
-    key = stores.Key(
-        teacher.fingerprint if teacher else "",
-        stores.image_fingerprint(data.train.images),
-        views.names,
-        data.class_names if teacher is None or teacher.tells_classes else (),
-        teacher.values if teacher else (),
-    )
-    folder = Path(config.soft_labels) if config.soft_labels else run_folder.cache_folder() / "soft_labels" / key.short
-    if teacher is None:
-        store = stores.open_store(folder, key)
-    else:
-        with run_folder.locked(folder), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
-            start = time.monotonic()
-            store = stores.fill(folder, key, data.train.images, views, _columns(teacher), advance)
-        terminal.say(
-            f"Soft labels: {len(data.train)} images x {len(views)} views, {time.monotonic() - start:.0f} s: {folder}"
-        )
-        if config.verify_soft_labels:
-            stores.verify(store, data.train.images, views, _columns(teacher), config.verify_soft_labels, config.seed)
-    return store
-
-
-def _columns(teacher: Predictor) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda images: teacher.predict(images).columns()
 
 
 def distill(
@@ -278,10 +107,10 @@ def distill(
     _check_names(config)
     with run_folder.held(out, config, resume):
         data = _load_data(config, terminal)
-        teacher, store = _lesson(config, data, terminal)
+        teacher, store = lesson.prepare(config, data, terminal)
         job = _student_job(config, data, store, out / run_folder.STATE)
         heads = job.heads
-        student, history = _train(config, data, job, terminal)
+        student, history = train(job, config, data, terminal)
         form = Form(heads.class_names or None, input_shape=data.image_shape)
         saved.save(student, out / "student.keras", form)
         if heads.label:
@@ -302,7 +131,7 @@ def distill(
         results |= _scores(config, data, on_test, predictor.predict(data.validation.images), teacher)
         if config.baseline and job.teacher_logits is not None:
             job = replace(job, title=f"baseline {config.student}", folder=job.folder / "baseline", teacher_logits=None)
-            alone = KerasPredictor(_train(config, data, job, terminal)[0], form)
+            alone = KerasPredictor(train(job, config, data, terminal)[0], form)
             results["baseline_test"] = scoring.scored(alone.predict(data.test.images), data.test)
         results["exported"] = {
             format: _exported(student, on_test, out / f"student_{format}.tflite", format, data)
@@ -321,10 +150,10 @@ def _student_job(config: Config, data: Data, store: SoftLabels | None, folder: P
             f"The teacher tells {told}, nothing of what the student is to learn ({', '.join(heads.widths)}): choose "
             "other --heads or another teacher."
         )
-    lesson = store and heads.teacher(store.logits, store.key.class_names, store.key.values)
-    views = _views(config, data, config.views)
+    taught = store and heads.teacher(store.logits, store.key.class_names, store.key.values)
+    views = seen(config, data, config.views)
     title = f"student {config.student}"
-    return Job(title, config.student, config.epochs, heads, views, folder, lesson, config.pretrained)
+    return Job(title, config.student, config.epochs, heads, views, folder, taught, config.pretrained)
 
 
 class Trials:
@@ -353,7 +182,7 @@ class Trials:
         """
         _check_names(config)
         job = _student_job(config, self._data, self._store(config), folder)
-        return _train(config, self._data, job, self._terminal, after_epoch)[1]
+        return train(job, config, self._data, self._terminal, after_epoch)[1]
 
     def options(self, config: Config) -> Config:
         """What `train` and, with the same result, `distill` take: all options, and a teacher by its name in the cache.
@@ -361,32 +190,21 @@ class Trials:
         A teacher that is trained here learns by the options that this object was made with.
         """
         config = config.effective()
-        if _alone(config) or _needs_no_teacher(config):
+        if lesson.alone(config) or lesson.needs_no_teacher(config):
             return config
         for name in config.teachers:
             if name in models.names() and name not in self._teachers:
-                self._teachers[name] = _taught(self._config, self._data, name, self._terminal).parent.name
+                self._teachers[name] = lesson.trained(self._config, self._data, name, self._terminal).parent.name
         names = (self._teachers.get(name, name) for name in config.teachers)
         return replace(config, teacher=configuration.SEPARATOR.join(names))
 
     def _store(self, config: Config) -> SoftLabels | None:
-        if _alone(config):
+        if lesson.alone(config):
             return None
-        key = (config.teacher, config.teacher_mirror, config.augment, config.views, config.seed)
+        key = (config.votes, config.teacher, config.teacher_mirror, config.augment, config.views, config.seed)
         if key not in self._stores:
-            self._stores[key] = _lesson(config, self._data, self._terminal)[1]
+            self._stores[key] = lesson.prepare(config, self._data, self._terminal)[1]
         return self._stores[key]
-
-
-def _alone(config: Config) -> bool:
-    """Whether the student learns from the labels alone, values included."""
-    return config.beta == 0 or (config.beta is None and config.alpha == 1)
-
-
-def _needs_no_teacher(config: Config) -> bool:
-    """Whether a given store has all that the student learns from."""
-    has_store = config.soft_labels and (Path(config.soft_labels) / stores.RECORD).exists()
-    return bool(has_store) and config.teacher is None and not config.verify_soft_labels
 
 
 def _check_names(config: Config) -> None:
@@ -395,16 +213,6 @@ def _check_names(config: Config) -> None:
     for format in config.formats.split(","):
         if exporters.find(format).SUFFIX != ".tflite":
             raise ConfigError(f"formats must be .tflite formats. Received: formats={config.formats!r}.")
-
-
-def _lesson(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor | None, SoftLabels | None]:
-    """The teacher and its outputs for training; no teacher where a given store has them, neither where β is 0."""
-    if _alone(config):
-        return None, None
-    if _needs_no_teacher(config):
-        return None, _soft_labels(config, data, None, terminal)
-    teacher = _teacher(config, data, terminal)
-    return teacher, _soft_labels(config, data, teacher, terminal)
 
 
 def _scores(

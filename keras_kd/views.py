@@ -6,6 +6,7 @@ belong to exactly the pixels that the student sees, however often and in whateve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +16,36 @@ from PIL import Image
 
 from keras_kd.errors import ConfigError, DataError
 
-KINDS = ("none", "mirror", "crops")
+KINDS = ("none", "mirror", "crops", "strong")
 
-# Of the image's side and of its brightness range; the values tried first on FER2013.
-SMALLEST_CROP = 0.82
-JITTER = 0.15
+
+@dataclass(frozen=True)
+class Changes:
+    """How far seeded views differ from their image.
+
+    Args:
+        side: the smallest crop, as a share of the image's side.
+        jitter: largest change of contrast and of brightness, as a share.
+        turn: largest angle in degrees.
+        erased: share of the views in which a square is blotted out.
+        numbers: random numbers that a view takes.
+    """
+
+    side: float
+    jitter: float
+    turn: float = 0.0
+    erased: float = 0.0
+    numbers: int = 6
+
+    def __str__(self) -> str:
+        more = f", turn {self.turn:g}, erased {self.erased:g}" if self.turn else ""
+        return f"side {self.side}-1, mirror .5, jitter {self.jitter}{more}"
+
+
+# The values tried first on FER2013: `crops` for tens of epochs, `strong` for a teacher that trains longer.
+CHANGES = {"crops": Changes(0.82, 0.15), "strong": Changes(0.75, 0.25, turn=12.0, erased=0.5, numbers=11)}
+# Side of the square that is blotted out, as a share of the image's.
+SMALLEST_BLOT, LARGEST_BLOT = 0.15, 0.45
 
 
 @dataclass(frozen=True)
@@ -27,11 +53,12 @@ class Views:
     """The views of a set of images.
 
     Args:
-        kind: "none" (the image itself), "mirror" (identity and mirror image, all that the papers use)
-            or "crops" (`count` seeded crops of 82 to 100 % of the side, half of them mirrored, with contrast
-            and brightness changed by up to 15 %).
+        kind: "none" (the image itself), "mirror" (identity and mirror image, all that the papers use),
+            "crops" (`count` seeded crops of 82 to 100 % of the side, half of them mirrored, with contrast
+            and brightness changed by up to 15 %) or "strong" (crops of 75 to 100 %, turned by up to 12 degrees,
+            contrast and brightness changed by up to 25 %, and in half of them a square blotted out).
         rows: number of images.
-        count: number of views of kind "crops"; ignored otherwise.
+        count: number of views of kind "crops" or "strong"; ignored otherwise.
         seed: of the crops.
 
     Raises:
@@ -56,16 +83,21 @@ class Views:
             return ("identity",)
         if self.kind == "mirror":
             return ("identity", "mirror")
-        recipe = f"side {SMALLEST_CROP}-1, mirror .5, jitter {JITTER}, seed {self.seed}"
+        recipe = f"{CHANGES[self.kind]}, seed {self.seed}"
         return tuple(f"crop {number}: {recipe}" for number in range(self.count))
 
     def __len__(self) -> int:
         return len(self.names)
 
     @cached_property
-    def _crops(self) -> np.ndarray:
-        """Uniform numbers in 0..1, (views, rows, 6): side, top, left, mirror, contrast, brightness."""
-        numbers = [np.random.default_rng((self.seed, number)).random((self.rows, 6)) for number in range(self.count)]
+    def _numbers(self) -> np.ndarray:
+        """Uniform numbers in 0..1, (views, rows, 6 or 11).
+
+        Of side, top, left, mirror, contrast, brightness; of the angle; of whether, how large, and where from the top
+        and from the left a square is blotted out.
+        """
+        shape = (self.rows, CHANGES[self.kind].numbers)
+        numbers = [np.random.default_rng((self.seed, number)).random(shape) for number in range(self.count)]
         return np.stack(numbers).astype(np.float32)
 
     def show(self, images: np.ndarray, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
@@ -83,13 +115,8 @@ class Views:
         if self.kind == "mirror":
             mirrored = np.flatnonzero(views)
             shown[mirrored] = shown[mirrored, :, ::-1]
-        elif self.kind == "crops":
-            numbers = self._crops[views, rows]
-            for picture, (side, top, left, *_) in zip(shown, numbers, strict=True):
-                _crop(picture, SMALLEST_CROP + (1 - SMALLEST_CROP) * side, top, left)
-            mirrored = np.flatnonzero(numbers[:, 3] < 0.5)
-            shown[mirrored] = shown[mirrored, :, ::-1]
-            shown = _jitter(shown, 1 + JITTER * (2 * numbers[:, 4:] - 1))
+        elif self.kind in CHANGES:
+            shown = _changed(shown, self._numbers[views, rows], CHANGES[self.kind])
         return shown
 
 
@@ -107,14 +134,48 @@ def named(names: Sequence[str], rows: int) -> Views:
     raise DataError(f"No views are named {', '.join(names[:1])}…: make the soft labels again with this version.")
 
 
-def _crop(picture: np.ndarray, side: float, top: float, left: float) -> None:
-    """Replace uint8 (H, W, C) by a part of it, `side` of its height and width, at `top` and `left` in 0..1."""
+def _changed(shown: np.ndarray, numbers: np.ndarray, changes: Changes) -> np.ndarray:
+    """Crop, turn, mirror, jitter and blot uint8 (n, H, W, C) by uniform numbers (n, 6 or 11)."""
+    angles = np.radians(changes.turn) * (2 * numbers[:, 6] - 1) if changes.turn else np.zeros(len(shown))
+    for picture, (side, top, left, *_), angle in zip(shown, numbers, angles, strict=True):
+        _crop(picture, changes.side + (1 - changes.side) * side, top, left, angle)
+    mirrored = np.flatnonzero(numbers[:, 3] < 0.5)
+    shown[mirrored] = shown[mirrored, :, ::-1]
+    shown = _jitter(shown, 1 + changes.jitter * (2 * numbers[:, 4:6] - 1))
+    for row in np.flatnonzero(numbers[:, 7] < changes.erased) if changes.erased else ():
+        _blot(shown[row], *numbers[row, 8:])
+    return shown
+
+
+def _crop(picture: np.ndarray, side: float, top: float, left: float, angle: float) -> None:
+    """Replace uint8 (H, W, C) by a part of it, `side` of its height and width, at `top` and `left` in 0..1.
+
+    The part is turned by `angle` in radians; what then lies beyond the image has the image's mean.
+    """
     height, width, channels = picture.shape
     y, x = top * (1 - side) * height, left * (1 - side) * width
-    box = (x, y, x + side * width, y + side * height)
     whole = Image.fromarray(picture if channels == 3 else picture[:, :, 0])
-    part = whole.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    if angle:
+        across, down = side * math.cos(angle), side * math.sin(angle)
+        middle_x, middle_y = x + side * width / 2, y + side * height / 2
+        right = (across, -down, middle_x - across * width / 2 + down * height / 2)
+        below = (down, across, middle_y - down * width / 2 - across * height / 2)
+        mean = tuple(picture.mean(axis=(0, 1)).astype(int).tolist())
+        part = whole.transform(
+            (width, height), Image.Transform.AFFINE, right + below, Image.Resampling.BILINEAR, fillcolor=mean[:channels]
+        )
+    else:
+        box = (x, y, x + side * width, y + side * height)
+        part = whole.resize((width, height), Image.Resampling.BILINEAR, box=box)
     picture[:] = np.asarray(part).reshape(picture.shape)
+
+
+def _blot(picture: np.ndarray, size: float, top: float, left: float) -> None:
+    """Fill a square of uint8 (H, W, C) with the picture's mean; its size, top and left in 0..1 of what they can be."""
+    height, width = picture.shape[:2]
+    side = round((SMALLEST_BLOT + (LARGEST_BLOT - SMALLEST_BLOT) * size) * min(height, width))
+    y, x = round(top * (height - side)), round(left * (width - side))
+    picture[y : y + side, x : x + side] = picture.mean(axis=(0, 1))
 
 
 def _jitter(images: np.ndarray, factors: np.ndarray) -> np.ndarray:

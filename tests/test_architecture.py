@@ -45,6 +45,7 @@ RANKS = [
         "normalization",
         "soft_labels",
         "multiply_accumulates",
+        "votes",
     },
     {"inspection", "saved", "splits", "training"},
     {"checkpoints"},
@@ -53,7 +54,9 @@ RANKS = [
     {"bench", "sessions"},
     {"footprint", "pictures", "records", "report"},
     {"run_folder", "scoring"},
-    {"conversion", "paper", "run"},
+    {"conversion", "job", "paper"},
+    {"lesson"},
+    {"run"},
     {"rerun", "sweep"},
     {"cli"},
 ]
@@ -119,7 +122,9 @@ def test_only_cli_imports_click_and_only_the_top_knows_config() -> None:
     clicking = {name for name in MODULES if any(module.split(".")[0] == "/click" for module in _imports(name))}
     assert clicking and all(name.startswith("cli.") for name in clicking)
     knowing = {name for name in MODULES if any(_room(module) == "config" for module in _own(name))}
-    assert {_room(name) for name in knowing} <= {"cli", "run", "run_folder", "report", "rerun", "sweep"}
+    assert {_room(name) for name in knowing} <= {
+        "cli", "job", "lesson", "report", "rerun", "run", "run_folder", "sweep",
+    }  # fmt: skip
 
 
 def test_tensorflow_model_optimization_is_imported_in_one_place() -> None:

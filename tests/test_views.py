@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -28,7 +30,15 @@ def test_names_say_what_the_views_are():
     assert Views("crops", 5, 2, seed=7).names == names[:2]
 
 
-@pytest.mark.parametrize("views", [Views("none", 5), Views("mirror", 5), Views("crops", 5, 3, seed=7)])
+@pytest.mark.parametrize(
+    "views",
+    [
+        Views("none", 5),
+        Views("mirror", 5),
+        Views("crops", 5, 3, seed=7),
+        Views("strong", 5, 3, seed=7),
+    ],
+)
 def test_views_are_found_by_their_names(views):
     found = module.named(views.names, 5)
     images, rows = IMAGES[:5], np.arange(5)
@@ -49,7 +59,7 @@ def test_identity_and_mirror_are_exact():
     np.testing.assert_array_equal(_all("mirror")[:, 1], IMAGES[:, :, ::-1])
 
 
-@pytest.mark.parametrize("kind", ["none", "mirror", "crops"])
+@pytest.mark.parametrize("kind", ["none", "mirror", "crops", "strong"])
 def test_a_view_is_the_same_in_any_batch_and_the_source_stays(kind):
     source = IMAGES.copy()
     together, views = _all(kind), Views(kind, 20, 4)
@@ -84,7 +94,8 @@ def test_gray_images_keep_their_one_channel():
 
 @pytest.fixture
 def no_jitter(monkeypatch):
-    monkeypatch.setattr(module, "JITTER", 0.0)
+    for kind, changes in module.CHANGES.items():
+        monkeypatch.setitem(module.CHANGES, kind, dataclasses.replace(changes, jitter=0.0))
 
 
 def _boxes(count=2000):
@@ -115,7 +126,7 @@ def test_crops_are_as_large_as_they_say_within_the_image_and_half_are_mirrored(n
 
 
 def test_a_crop_is_pillows(no_jitter):
-    side, top, left, mirror = Views("crops", 20, 4)._crops[2, 3][:4]
+    side, top, left, mirror = Views("crops", 20, 4)._numbers[2, 3][:4]
     side = 0.82 + 0.18 * side
     y, x = top * (1 - side) * 12, left * (1 - side) * 16
     box = (x, y, x + side * 16, y + side * 12)
@@ -148,3 +159,42 @@ def test_jitter_clips_at_black_and_white():
 def test_unknown_views_are_refused(kind, count, message):
     with pytest.raises(ConfigError, match=message):
         Views(kind, 5, count)
+
+
+def test_a_strong_view_is_turned_about_the_middle_of_its_crop(no_jitter, monkeypatch):
+    monkeypatch.setitem(module.CHANGES, "strong", dataclasses.replace(module.CHANGES["strong"], erased=0.0))
+    # Brightness is the column, then the row: the gradient's direction is the angle, its length the crop's side.
+    ramp = np.tile(np.arange(100, dtype=np.uint8) * 2, (100, 1))
+    image = np.stack([ramp, ramp.T, np.zeros_like(ramp)], -1)[None]
+    views = Views("strong", 1, 400)
+    shown = views.show(image, np.zeros(400, int), np.arange(400)).astype(float)[:, 40:60, 40:60] / 2
+    across, down = (shown[:, :, -1] - shown[:, :, 0]).mean(1) / 19, (shown[:, -1] - shown[:, 0]).mean(1) / 19
+    across[across[:, 0] < 0] *= -1
+    side = np.hypot(across[:, 0], across[:, 1])
+    angle = np.degrees(np.arctan2(-down[:, 0], down[:, 1]))
+    numbers = views._numbers[:, 0]
+    np.testing.assert_allclose(side, 0.75 + 0.25 * numbers[:, 0], atol=0.02)
+    np.testing.assert_allclose(np.abs(angle), np.abs(12 * (2 * numbers[:, 6] - 1)), atol=1.0)
+    assert np.abs(angle).max() > 11 and abs(angle.mean()) < 1.5
+
+
+def test_half_of_the_strong_views_have_a_square_of_their_mean(no_jitter):
+    noise = np.random.default_rng(1).integers(0, 256, (1, 40, 40, 1), dtype=np.uint8)
+    shown = Views("strong", 1, 400).show(noise, np.zeros(400, int), np.arange(400))[..., 0]
+    # The mean is no rare value by itself, but never in a whole square of 6 by 6 pixels.
+    windows = np.lib.stride_tricks.sliding_window_view(shown, (6, 6), axis=(1, 2))
+    flat = np.ptp(windows, axis=(3, 4)) == 0
+    erased = flat.any((1, 2))
+    assert erased.mean() == pytest.approx(0.5, abs=0.08)
+    # Windows of 6 fit (side - 5)² times into a square: sides from 15 to 45 % of 40 pixels.
+    side = np.sqrt(flat[erased].sum((1, 2))) + 5
+    assert side.min() >= 6 and 17 <= side.max() <= 19
+    whole = shown[erased][0].mean()
+    square = windows[erased][0][flat[erased][0]][0, 0, 0]
+    assert abs(float(square) - whole) < 12
+
+
+def test_what_lies_beyond_a_turned_image_is_its_mean(no_jitter):
+    white = np.full((1, 40, 40, 1), 200, np.uint8)
+    shown = Views("strong", 1, 50).show(white, np.zeros(50, int), np.arange(50)).astype(int)
+    assert np.abs(shown - 200).max() <= 1

@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_kd import duplicates, images
 from keras_kd.datasets import SIZE, Samples, _fer2013_csv, _tables
+from keras_kd.datasets._fer2013_csv import USAGES
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
@@ -50,6 +51,21 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     sizes = np.full((len(shares), 2), _fer2013_csv.SIDE)
     resized = images.resize(table.images[kept], size, size)
     return Samples(resized, shares, CLASS_NAMES, None, table.skipped + skipped, sizes)
+
+
+def training_votes(path: str | Path) -> np.ndarray:
+    """Return int64 (N, 10), the votes on FER2013's N Training images in the order of its csv; columns as in COLUMNS.
+
+    Raises:
+        DataError: no such file, no votes for the Training images in it, or a row of something else.
+    """
+    lines, usages, votes, problems = _read_votes(Path(path))
+    if problems:
+        raise DataError(f"{min(problems.items())[1]}: mend the row.")
+    training = votes[np.array([USAGES.get(usage) == "train" for usage in usages], bool)]
+    if not len(training):
+        raise DataError(f"{path} has no votes on images of Usage Training: give FER+'s complete fer2013new.csv.")
+    return training
 
 
 def subsets(train: Samples, validation: Samples, test: Samples) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,0 +1,148 @@
+"""What a student is taught: its teachers, trained first or loaded, and their outputs for every view."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd import config as configuration
+from keras_kd import models, predictors, run_folder, saved, splits, votes
+from keras_kd import soft_labels as stores
+from keras_kd.config import Config
+from keras_kd.datasets import ferplus
+from keras_kd.errors import ConfigError
+from keras_kd.files import fingerprint
+from keras_kd.job import Job, seen, train
+from keras_kd.predictors import Predictor
+from keras_kd.progress import Terminal
+from keras_kd.saved import Form
+from keras_kd.soft_labels import SoftLabels
+from keras_kd.splits import Data
+
+TEACHER_FILE = "teacher.keras"
+
+# Everything but the epochs that decides what comes out of training.
+_TRAINING_OPTIONS = (
+    "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "clip_norm", "conv_dropout",
+    "dense_dropout", "class_weights", "augment", "views", "seed",
+    "value_loss", "value_weight",
+)  # fmt: skip
+
+
+def alone(config: Config) -> bool:
+    """Whether the student learns from the labels alone, values included."""
+    return config.beta == 0 or (config.beta is None and config.alpha == 1)
+
+
+def needs_no_teacher(config: Config) -> bool:
+    """Whether votes, or a given store, have all that the student learns from."""
+    if config.votes:
+        return True
+    has_store = config.soft_labels and (Path(config.soft_labels) / stores.RECORD).exists()
+    return bool(has_store) and config.teacher is None and not config.verify_soft_labels
+
+
+def prepare(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor | None, SoftLabels | None]:
+    """The teacher and its outputs for training; no teacher where a given store has them, neither where β is 0."""
+    if alone(config):
+        return None, None
+    if config.votes:
+        return None, _voted(config, data)
+    if needs_no_teacher(config):
+        return None, soft_labels(config, data, None, terminal)
+    model = teacher(config, data, terminal)
+    return model, soft_labels(config, data, model, terminal)
+
+
+def _voted(config: Config, data: Data) -> SoftLabels:
+    """What people's votes say about each training image, the same for all its views."""
+    if config.teacher or config.soft_labels:
+        raise ConfigError("--votes teach instead of a model: leave out --teacher and --soft-labels, or --votes.")
+    told = votes.logits(ferplus.training_votes(config.votes), data.train.hard_labels, len(data.class_names))
+    views = seen(config, data, config.views)
+    key = stores.Key(
+        f"votes {fingerprint([told])}", stores.image_fingerprint(data.train.images), views.names, data.class_names
+    )
+    stored = told.astype(np.float16)
+    every_view = np.broadcast_to(stored[:, None], (len(stored), len(views), stored.shape[1]))
+    return SoftLabels(key, every_view, float(np.abs(stored - told).max()))
+
+
+def teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
+    """The teachers as one function of images, with their mean logits, if any, in the data's order of classes."""
+    members = [_one_teacher(name, config, data, terminal) for name in config.teachers]
+    return predictors.averaged(members, config.teacher_mirror)
+
+
+def _one_teacher(name: str, config: Config, data: Data, terminal: Terminal) -> Predictor:
+    cached = _folder(name) / TEACHER_FILE
+    named = name in models.names()
+    path = trained(config, data, name, terminal) if named else cached if cached.exists() else Path(name)
+    predictor = predictors.load(
+        path,
+        configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),
+        configuration.numbers("teacher_range", config.teacher_range, ",", 2, float),
+        config.teacher_output,
+        config.precision if named or path == cached else None,
+    )
+    stated = config.teacher_classes and tuple(config.teacher_classes.split(","))
+    return predictors.in_order_of(predictor, stated or predictor.form.class_names, data.class_names)
+
+
+def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
+    """The cached teacher of this data and these options, trained now if there is none; a stopped training goes on."""
+    heads = splits.chosen(config.heads, data, models.values(name))
+    what = [data.fingerprint, name, config.teacher_epochs, config.precision, heads]
+    what += [getattr(config, name) for name in _TRAINING_OPTIONS]
+    # Teachers that were trained before there was an average keep their names.
+    what += [config.ema] if config.ema else []
+    folder = _folder(f"{name}-{fingerprint([repr(what)])}")
+    path = folder / TEACHER_FILE
+    with run_folder.locked(folder):
+        if path.exists():
+            terminal.say(f"Teacher {name} is in the cache: {path}")
+            return path
+        # Without stored logits more views cost nothing.
+        views = seen(config, data, max(config.views, config.teacher_epochs))
+        job = Job(f"teacher {name}", name, config.teacher_epochs, heads, views, folder)
+        model, _ = train(job, config, data, terminal)
+        saved.save(model, path, Form(heads.class_names or None, input_shape=data.image_shape))
+        for state in ("state.npz", "best.npz"):
+            (folder / state).unlink()
+    return path
+
+
+def _folder(name: str) -> Path:
+    return run_folder.cache_folder() / "teachers" / name
+
+
+def soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal: Terminal) -> SoftLabels:
+    """The teacher's outputs for all views: from the store of the same content, filled now if new."""
+    views = seen(config, data, config.views)
+    key = stores.Key(
+        teacher.fingerprint if teacher else "",
+        stores.image_fingerprint(data.train.images),
+        views.names,
+        data.class_names if teacher is None or teacher.tells_classes else (),
+        teacher.values if teacher else (),
+    )
+    folder = Path(config.soft_labels) if config.soft_labels else run_folder.cache_folder() / "soft_labels" / key.short
+    if teacher is None:
+        store = stores.open_store(folder, key)
+    else:
+        with run_folder.locked(folder), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
+            start = time.monotonic()
+            store = stores.fill(folder, key, data.train.images, views, _columns(teacher), advance)
+        terminal.say(
+            f"Soft labels: {len(data.train)} images x {len(views)} views, {time.monotonic() - start:.0f} s: {folder}"
+        )
+        if config.verify_soft_labels:
+            stores.verify(store, data.train.images, views, _columns(teacher), config.verify_soft_labels, config.seed)
+    return store
+
+
+def _columns(teacher: Predictor) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda images: teacher.predict(images).columns()
