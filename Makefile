@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow browser media docs lock clean
+.PHONY: demo test slow browser media docs lock audit clean
 
 demo: .venv/installed
 	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
@@ -36,11 +36,24 @@ docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-lock:
-	rm -rf build/lock
-	$(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet ".[dev,sessions]"
-	build/lock/bin/python -m pip freeze --exclude keras-kd > requirements.lock
+# Exact versions of everything: of what `make test` needs, and of each extra with all that it needs, in agreement.
+EXTRAS = torch sweep onnx sessions
+PINNED = build/tools/bin/uv pip compile setup.cfg --python-version 3.11 --upgrade --quiet --no-header --no-annotate
+
+lock: build/tools
+	$(PINNED) --extra dev --extra sessions --output-file requirements.lock
+	mkdir -p locks
+	for extra in $(EXTRAS); do $(PINNED) --extra $$extra --constraint requirements.lock --output-file locks/$$extra.lock || exit; done
+	build/tools/bin/cyclonedx-py requirements --output-reproducible --output-file sbom.json requirements.lock
+
+# Known vulnerabilities of the pinned versions, as https://osv.dev lists them.
+audit: build/tools
+	for file in requirements.lock locks/*.lock; do \
+	  build/tools/bin/pip-audit --vulnerability-service osv --disable-pip --no-deps --requirement $$file || exit; done
+
+build/tools:
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet uv cyclonedx-bom pip-audit
 
 clean:
 	rm -rf .venv build *.egg-info
