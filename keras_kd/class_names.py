@@ -18,6 +18,7 @@ _SAME = {
     "contempt": ("contemptuous",),
     "neutral": ("neutrality",),
 }
+LONGEST = 200
 _CANONICAL = {other: name for name, others in _SAME.items() for other in others}
 
 
@@ -25,6 +26,15 @@ def canonical(name: str) -> str:
     """Return the one name of a class: anger is angry, Happiness is happy; other names are themselves in lower case."""
     lowered = name.strip().lower()
     return _CANONICAL.get(lowered, lowered)
+
+
+def problem(names: Sequence[str]) -> str | None:
+    """Say what is wrong with names that a file gives to classes; None where all are 1 to LONGEST printable characters.
+
+    They go into tables, pages and code: what isn't printable could break lines or drive a terminal.
+    """
+    bad = next((name for name in names if not (1 <= len(name) <= LONGEST and name.isprintable())), None)
+    return None if bad is None else f"the class name {bad[:40]!r} is not 1 to {LONGEST} printable characters"
 
 
 def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndarray:

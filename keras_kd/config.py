@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import json
 import math
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd.errors import ConfigError
+from keras_kd.stored import read_text, read_toml
 
 # Of keras_kd.losses and keras_kd.distiller, which import Keras.
 SOFT_LOSSES = ("kl", "hard", "decoupled", "dist", "standardised")
@@ -205,7 +205,8 @@ def _check(name: str, spec: dataclasses.Field, value: Any, where: str) -> None:
     fits = isinstance(value, (int, float) if wanted is float else wanted)
     if not fits or (isinstance(value, bool) and wanted is not bool):
         raise ConfigError(f"{name}{where} must be a {wanted.__name__}. Received: {name}={value!r}.")
-    if wanted is float and not math.isfinite(value):
+    # Of whole numbers too large for a float, too.
+    if wanted is float and not abs(value) < math.inf:
         raise ConfigError(f"{name}{where} must be a finite number. Received: {name}={value!r}.")
     check = spec.metadata["check"]
     if check and not check[0](value):
@@ -219,11 +220,10 @@ def load(path: str | Path) -> dict[str, Any]:
         ConfigError: no such file, no TOML, an unknown key (named, with the nearest known one) or a bad value.
     """
     try:
-        with Path(path).open("rb") as file:
-            values = tomllib.load(file)
+        values = read_toml(read_text(path))
     except FileNotFoundError as error:
         raise ConfigError(f"No configuration file at {path}: check the path.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError, PermissionError) as error:
+    except (ValueError, OSError) as error:
         raise ConfigError(f"{path} can't be read as TOML: {error}.") from error
     # config.toml of a run folder also tells where it came from.
     values.pop("made_with", None)

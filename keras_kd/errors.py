@@ -14,11 +14,24 @@ and received, and what to do about it.
 
 from __future__ import annotations
 
+from keras_kd.text import printable
+
+LONGEST = 2000
+
 
 class KerasKDError(Exception):
-    """Anything this library refuses with a message for its user; can be mended by the user."""
+    """Anything this library refuses with a message for its user; can be mended by the user.
+
+    A message often quotes what a file holds, so it is made one line of at most LONGEST characters that no terminal
+    takes for a command: what isn't printable stands as its escape, the middle of what is longer is left out.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "") -> None:
+        line = printable(message)
+        half = (LONGEST - 3) // 2
+        super().__init__(line if len(line) <= LONGEST else f"{line[:half]}...{line[-half:]}")
 
 
 class ConfigError(KerasKDError):

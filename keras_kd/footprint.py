@@ -13,9 +13,15 @@ from keras_kd.errors import DataError
 from keras_kd.files import write_text
 from keras_kd.progress import Terminal
 from keras_kd.saved import Form
+from keras_kd.stored import read_json, read_text
 
 FORMATS = ("float32", "float16", "dynamic", "int8")
 FILE = "footprint.json"
+_FIGURE = {
+    **dict.fromkeys(("model", "form", "hardware"), str),
+    **dict.fromkeys(("bytes", "median_ms", "p95_ms"), float),
+    "peak_memory": (float, None),
+}
 
 
 def measure(names: Sequence[str], seconds: float = 3.0, terminal: Terminal | None = None) -> list[dict[str, Any]]:
@@ -63,6 +69,6 @@ def load(folder: str | Path) -> list[dict[str, Any]] | None:
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(read_text(path), [_FIGURE])
     except (OSError, ValueError) as error:
         raise DataError(f"{path} can't be read ({error}): measure again with --measure.") from error

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from keras_kd import pictures
 from keras_kd.files import write_text
-from keras_kd.markdown import table
+from keras_kd.markdown import escaped, table
 from keras_kd.published import NOTES, OWN_VI, PARAMETERS, TABLE_IV, TABLE_V, TABLE_VI, TEMPERATURE, Row, fits
 from keras_kd.records import DATA_SETS, Record, images_by_class, rows
 
@@ -279,7 +279,7 @@ def _draw(records: Sequence[Record], out: Path) -> list[tuple[str, str]]:
             title = f"{row.name}, {_label(row.student)} on {row.data_set}, {images}"
             file = f"confusion-{row.data_set}-{row.name}.png".lower().replace(" ", "-")
             pictures.confusion_picture(out / file, part["confusion"], list(part["recall"]), title)
-            drawn.append((file, f"{title} (run {record.folder.name})"))
+            drawn.append((file, f"{title} (run {escaped(record.folder.name)})"))
     return drawn
 
 
@@ -299,5 +299,5 @@ def _runs(records: Sequence[Record], out: Path) -> str:
     for record, (name, *cells) in zip(records, body, strict=True):
         link = quote(Path(os.path.relpath(record.folder, out)).as_posix())
         commit = record.config.get("made_with", {}).get("commit", "–")
-        lines.append((f"[{name}]({link})", *cells, commit))
+        lines.append((f"[{escaped(name)}]({link})", *map(escaped, (*cells, commit))))
     return table((*header, "commit"), lines)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +9,32 @@ from typing import Any
 
 from keras_kd.datasets import fer2013, rafdb
 from keras_kd.errors import DataError
+from keras_kd.stored import read_json, read_text, read_toml
 
 # By name: the data set's module, whose published counts a run's test images must equal.
 DATA_SETS = {"FER2013": fer2013, "RAF-DB": rafdb}
 _SETTINGS = ("recipe", "temperature", "alpha", "epochs", "seed")
-_NEEDED = ("student", "parameters", "test", "validation")
+_SCORES = {
+    "n": (int, None),
+    "accuracy": (float, None),
+    "ece": (float, None),
+    "recall": ({str: (float, None)}, None),
+    "confusion": ([[int]], None),
+    "values": ({str: {"ccc": (float, None)}}, None),
+}
+_CONFIG = {"epochs": (int, None), "made_with": ({str: str}, None)}
+_METRICS = {
+    "student": str,
+    "parameters": int,
+    "train_seconds": (float, None),
+    "teacher": ({"name": str, "accuracy": (float, None)}, None),
+    **dict.fromkeys(("test", "validation"), _SCORES),
+    **dict.fromkeys(("baseline_test", "teacher_test"), (_SCORES, None)),
+    "exported": ({str: {"test": _SCORES}}, None),
+    "fer2013": ({str: _SCORES}, None),
+    "data": ({"counts": ({str: {str: int}}, None)}, None),
+    "fingerprints": ({str: str}, None),
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,7 @@ class Record:
 
 def images_by_class(part: dict[str, Any]) -> dict[str, int]:
     """Images of each class in a part of metrics.json; none for a model without classes."""
-    return dict(zip(part.get("recall", ()), map(sum, part.get("confusion", ())), strict=True))
+    return dict(zip(part.get("recall") or (), map(sum, part.get("confusion") or ()), strict=True))
 
 
 def find(paths: Iterable[str | Path]) -> list[Record]:
@@ -81,15 +100,25 @@ def read(folder: Path) -> Record:
         DataError: its files can't be read.
     """
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_json(read_text(folder / "metrics.json"), _METRICS)
         record = folder / "config.toml"
-        config = tomllib.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+        config = read_toml(read_text(record), _CONFIG) if record.exists() else {}
+        _require_whole(metrics)
     except (OSError, ValueError) as error:
         raise DataError(f"The run in {folder} can't be read ({error}): make it again.") from error
-    missing = [name for name in _NEEDED if not isinstance(metrics, dict) or name not in metrics]
-    if missing:
-        raise DataError(f"{folder / 'metrics.json'} is no run's: {missing[0]!r} is missing.")
     return Record(folder, config, metrics)
+
+
+def _require_whole(metrics: dict[str, Any]) -> None:
+    """Raise ValueError where scores of classes lack the accuracy, or a matrix has not a row and column for each."""
+    exported = [part["test"] for part in (metrics.get("exported") or {}).values()]
+    named = [metrics.get(name) or {} for name in ("test", "validation", "baseline_test", "teacher_test")]
+    for part in (*named, *exported, *(metrics.get("fer2013") or {}).values()):
+        classes, matrix = len(part.get("recall") or ()), part.get("confusion") or ()
+        if any(len(row) != classes for row in (matrix, *matrix)):
+            raise ValueError(f"a confusion matrix of {len(matrix)} rows stands for {classes} classes")
+        if classes and part.get("accuracy") is None:
+            raise ValueError("an accuracy is missing")
 
 
 def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_kd.markdown import table
+from keras_kd.markdown import escaped, fenced, table
 
 PICTURES = {
     "values.png": "Continuous values of the test images: where the labels and the student put each class",
@@ -60,7 +58,7 @@ def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
         concordances = (_number(values[name]["ccc"]) if name in values else "" for name in names)
         return (*(_class_scores(part) if titles else ()), *concordances)
 
-    header = ("model", *titles, *(f"{_text(name)} CCC" for name in names), "parameters", "MB")
+    header = ("model", *titles, *(f"{escaped(name)} CCC" for name in names), "parameters", "MB")
     rows: list[tuple[str, ...]] = [header]
     parameters = f"{metrics['parameters']:,}"
     student = f"student {metrics['student']}"
@@ -144,16 +142,16 @@ def _class_scores(part: Mapping[str, Any]) -> tuple[str, ...]:
 def _opening(metrics: Mapping[str, Any], data: Mapping[str, Any], input_shape: tuple[int, int, int]) -> str:
     height, width, channels = input_shape
     teacher = metrics.get("teacher")
-    name = _text(metrics["student"])
-    by = f"distilled from {_text(teacher['name'])}" if teacher else "trained without a teacher"
+    name = escaped(metrics["student"])
+    by = f"distilled from {escaped(teacher['name'])}" if teacher else "trained without a teacher"
     test = metrics["test"]
     classes = [f"{len(test['recall'])} classes"] if "recall" in test else []
-    told = " and ".join([*classes, *map(_text, test.get("values", ()))])
+    told = " and ".join([*classes, *map(escaped, test.get("values", ()))])
     right = f" It answers {_percent(test['accuracy'])} % of the {test['n']:,} test images right." if classes else ""
     return (
         f"# Student {name}, {by}\n\n"
         f"A model of {'RGB' if channels == 3 else 'gray'} images, {height}×{width} pixels, that tells {told}, with "
-        f"{metrics['parameters']:,} parameters, {by} on {_text(data['name'])}.{right}"
+        f"{metrics['parameters']:,} parameters, {by} on {escaped(data['name'])}.{right}"
     )
 
 
@@ -180,7 +178,7 @@ def _results(metrics: Mapping[str, Any]) -> str:
                 f"{exported['max_logit_difference']:.2g} in any output."
             )
     return (
-        table(header, [(_text(name), *cells) for name, *cells in rows])
+        table(header, [(escaped(name), *cells) for name, *cells in rows])
         + "\n\n"
         + "\n".join(f"- {note}" for note in notes)
     )
@@ -205,7 +203,7 @@ _PARTS = {"student": "test", "student, no teacher": "baseline_test", "teacher": 
 def _values(metrics: Mapping[str, Any]) -> list[str]:
     rows = [
         (
-            f"{_text(name)}, {label}",
+            f"{escaped(name)}, {label}",
             f"{scores['n']:,}",
             *(_number(scores[key]) for key in ("ccc", "pcc", "rmse")),
             _percent(scores["sagr"]),
@@ -229,7 +227,7 @@ def _recalls(metrics: Mapping[str, Any]) -> list[str]:
     columns = {label: metrics[key]["recall"] for label, key in _PARTS.items() if "recall" in (metrics.get(key) or {})}
     counts = [sum(row) for row in metrics["test"]["confusion"]]
     rows = [
-        (_text(name), f"{n:,}", *(_percent(recall[name]) for recall in columns.values()))
+        (escaped(name), f"{n:,}", *(_percent(recall[name]) for recall in columns.values()))
         for name, n in zip(metrics["test"]["recall"], counts, strict=True)
     ]
     return ["### Recall by class", table(("class", "test images", *(f"{label} %" for label in columns)), rows)]
@@ -246,7 +244,7 @@ def _usage(metrics: Mapping[str, Any], input_shape: tuple[int, int, int]) -> lis
         + ("It returns logits, in the order of `labels.txt`; their softmax gives probabilities. " if classes else "")
         + "`pip install ai-edge-litert pillow`, then:"
     )
-    return ["## Use", text, _fenced(usage_snippet(file, input_shape, classes, values), "python")]
+    return ["## Use", text, fenced(usage_snippet(file, input_shape, classes, values), "python")]
 
 
 def usage_snippet(
@@ -287,9 +285,9 @@ def _limits(data_name: str) -> list[str]:
 def _data(data: Mapping[str, Any]) -> str:
     counts = data["counts"]
     classes = list(dict.fromkeys(name for split in counts.values() for name in split))
-    rows = [(_text(name), *(f"{split.get(name, 0):,}" for split in counts.values())) for name in classes]
+    rows = [(escaped(name), *(f"{split.get(name, 0):,}" for split in counts.values())) for name in classes]
     rows.append(("all", *(f"{sum(split.values()):,}" for split in counts.values())))
-    text = f"Data set {_text(data['name'])}, fingerprint `{data['fingerprint']}`."
+    text = f"Data set {escaped(data['name'])}, fingerprint `{data['fingerprint']}`."
     return text + "\n\n" + table(("class", *counts), rows)
 
 
@@ -300,12 +298,12 @@ def _making(
     time = f" in {_duration(metrics['train_seconds'])}" if metrics.get("train_seconds") else ""
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     lines = [
-        f"Trained{time} on {_text(hardware)} with {_text(packages)}.",
-        f"Settings: {_text(settings)}; `config.toml` has all of them.",
+        f"Trained{time} on {escaped(hardware)} with {escaped(packages)}.",
+        f"Settings: {escaped(settings)}; `config.toml` has all of them.",
     ]
     if metrics.get("teacher"):
         lines.append("Alpha weighs the labels, beta (1 − alpha unless given) the teacher's softened answers.")
-    return _fenced(command, "sh") + "\n\n" + "\n".join(lines)
+    return fenced(command, "sh") + "\n\n" + "\n".join(lines)
 
 
 def _number(value: float | None) -> str:
@@ -322,16 +320,3 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _text(text: str) -> str:
-    """Escape what Markdown and HTML would read as their own."""
-    escaped = html.escape(" ".join(str(text).split()), quote=False)
-    # An underscore within a word is no markup.
-    return re.sub(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", escaped)
-
-
-def _fenced(code: str, language: str) -> str:
-    longest = max((len(run) for run in re.findall("`+", code)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{code}\n{fence}"

@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO
 
+import h5py
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 
-from keras_kd import compaction, models  # noqa: F401  compaction registers its layers for loading
+from keras_kd import class_names, compaction, models  # noqa: F401  compaction registers its layers for loading
 from keras_kd.errors import ModelError
 from keras_kd.files import fingerprint, written_whole
+from keras_kd.stored import plain_archive, read_json
 
 ENTRY = "keras_kd.json"
 OUTPUTS = ("logits", "probabilities")
+_FORM = {"class_names": ([str], None), "value_range": [float], "output": str, "input_shape": ([int], None)}
 
 
 @dataclass(frozen=True)
@@ -76,11 +83,10 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ModelError(f"{path} is empty or cut short, or no .keras file: copy it again.")
     models.names()  # Imports every architecture, which registers its layers.
+    form = _checked(path)
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        model = _loaded(path)
     except Exception as error:
         # Keras raises what its layers raise: no narrower type covers a damaged file.
         raise ModelError(
@@ -91,8 +97,26 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if len(model.inputs) != 1:
         raise ModelError(f"{path} has {len(model.inputs)} inputs: only models of one image input can be used.")
-    form = _stored_form(path)
     return model, form if form.input_shape else replace(form, input_shape=_input_shape(model))
+
+
+def _loaded(path: Path) -> keras.Model:
+    # First without memory for the weights: a file of a few bytes can declare layers of any size, but not fill them.
+    with _no_memory_for_weights():
+        keras.models.load_model(path, compile=False, safe_mode=True)
+    return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+@contextmanager
+def _no_memory_for_weights() -> Iterator[None]:
+    """Let models made in here keep their weights' shapes alone; what is assigned to them is checked and let go."""
+    waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Or Keras would give them memory at the end of its next such scope.
+        global_state.set_global_attribute("uninitialized_variables", waiting)
 
 
 def _reason(error: Exception) -> str:
@@ -106,18 +130,59 @@ def _input_shape(model: keras.Model) -> tuple[int, int, int] | None:
     return shape if len(shape) == 3 and None not in shape else None
 
 
-def _stored_form(path: Path) -> Form:
-    if not zipfile.is_zipfile(path):
-        return Form()
-    with zipfile.ZipFile(path) as archive:
-        if ENTRY not in archive.namelist():
+def _checked(path: Path) -> Form:
+    """Check that a file can't make Keras take more memory than it holds; return the form in it.
+
+    Raises:
+        ModelError: it could, is damaged, or holds a damaged form.
+    """
+    size = path.stat().st_size
+    try:
+        if path.suffix != ".keras":
+            if h5py.is_hdf5(path):
+                _require_bounded(path, size)
             return Form()
-        try:
-            stored = json.loads(archive.read(ENTRY))
-            names, shape = stored["class_names"], stored["input_shape"]
-            return Form(names and tuple(names), tuple(stored["value_range"]), stored["output"], shape and tuple(shape))
-        except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{path} holds a damaged {ENTRY}: write the model again with keras_kd.") from error
+        with plain_archive(path, size) as archive:
+            with archive.open("model.weights.h5") as weights:
+                _require_bounded(weights, size)
+            return _stored_form(archive, path)
+    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        raise ModelError(f"{path} is cut short, damaged, or no model file ({error}): copy it again.") from error
+
+
+def _require_bounded(file: Path | IO[bytes], size: int) -> None:
+    """Raise ValueError where an HDF5 file declares more than `size` bytes, or sends its reader elsewhere."""
+    declared = 0
+
+    def check(name: str, link: object) -> None:
+        nonlocal declared
+        found = content[name] if isinstance(link, h5py.HardLink) else None
+        if found is None or h5py.h5o.get_info(found.id).rc > 1:
+            raise ValueError(f"{name} is a link")
+        if isinstance(found, h5py.Dataset):
+            if found.external or found.is_virtual:
+                raise ValueError(f"the numbers of {name} lie in another file")
+            declared += (found.size or 0) * found.dtype.itemsize
+
+    with h5py.File(file) as content:
+        content.visititems_links(check)
+    if declared > size:
+        raise ValueError(f"it declares {declared:,} bytes of weights and holds {size:,}")
+
+
+def _stored_form(archive: zipfile.ZipFile, path: Path) -> Form:
+    if ENTRY not in archive.namelist():
+        return Form()
+    try:
+        stored = read_json(archive.read(ENTRY), _FORM)
+        names, shape, limits = stored["class_names"], stored["input_shape"], stored["value_range"]
+        if wrong := class_names.problem(names or ()):
+            raise ValueError(wrong)
+        if len(limits) != 2 or (shape is not None and (len(shape) != 3 or min(shape) < 1)):
+            raise ValueError(f"'value_range' is {limits} and 'input_shape' {shape}")
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} holds a damaged {ENTRY} ({error}): write the model again with keras_kd.") from error
+    return Form(names and tuple(names), tuple(limits), stored["output"], shape and tuple(shape))
 
 
 def weights_fingerprint(model: keras.Model) -> str:

@@ -24,11 +24,14 @@ import numpy as np
 
 from keras_kd.errors import DataError
 from keras_kd.files import fingerprint, refusals, write_text
+from keras_kd.stored import mapped_array, read_json, read_text
 from keras_kd.views import Views
 
 LARGEST_FLOAT16 = 65504.0
 CHUNK = 2048
 RECORD = "store.json"
+_KEY = {"teacher": str, "images": str, "views": [str], "class_names": [str], "values": ([str], None)}
+_FORM = {"key": _KEY, "rounding_error": float}
 
 
 @dataclass(frozen=True)
@@ -93,17 +96,16 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
     """
     folder = Path(folder)
     try:
-        stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        stored = read_json(read_text(folder / RECORD), _FORM)
         fields = stored["key"]
         views, class_names = tuple(fields["views"]), tuple(fields["class_names"])
         key = Key(fields["teacher"], fields["images"], views, class_names, tuple(fields.get("values", ())))
-        logits = np.load(folder / "logits.npy", mmap_mode="r", allow_pickle=False)
-        error = float(stored["rounding_error"])
+        logits = mapped_array(folder / "logits.npy")
     except FileNotFoundError as missing:
         raise DataError(
             f"No soft labels in {folder}: make them with `kerakd teach --soft-labels {folder}`."
         ) from missing
-    except (ValueError, KeyError, TypeError, EOFError, OSError) as damaged:
+    except (ValueError, OSError) as damaged:
         raise DataError(
             f"The soft labels in {folder} are damaged ({damaged}): delete the folder and make them again."
         ) from damaged
@@ -114,7 +116,7 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
         )
     if expected is not None:
         _refuse_differences(folder, key, expected)
-    return SoftLabels(key, logits, error)
+    return SoftLabels(key, logits, stored["rounding_error"])
 
 
 def _refuse_differences(folder: Path, key: Key, expected: Key) -> None:
@@ -209,9 +211,9 @@ def _reopened(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
     """The array that a killed pass left, mapped into memory; None where it is gone or cut short."""
     try:
         # Opened to be written at once, a file that was cut short would be filled up with zeros.
-        np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped_array(path)
         logits = np.lib.format.open_memmap(path, "r+")
-    except (FileNotFoundError, ValueError, EOFError):
+    except (FileNotFoundError, ValueError):
         return None
     return logits if logits.shape == shape else None
 
@@ -234,15 +236,10 @@ def _progress(path: Path, key: Key, chunk: int) -> dict:
     """What is done of this key's pass; nothing where another key's or chunk's pass lies there."""
     fresh = {"key": key.short, "chunk": chunk, "done": 0, "rounding_error": 0.0}
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_json(read_text(path), {"key": str, "chunk": int, "done": int, "rounding_error": float})
     except (FileNotFoundError, ValueError):
         return fresh
-    same = (
-        isinstance(state, dict)
-        and state.keys() == fresh.keys()
-        and (state["key"], state["chunk"]) == (key.short, chunk)
-    )
-    return state if same else fresh
+    return state if (state["key"], state["chunk"]) == (key.short, chunk) else fresh
 
 
 def _checked(logits: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[1]
 
 # Each module or folder may import from the ranks below its own.
 RANKS = [
+    {"text"},
     {"errors"},
+    {"stored"},
     {"drawing"},
     {
         "calibration",

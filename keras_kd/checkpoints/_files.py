@@ -17,6 +17,7 @@ import numpy as np
 from keras_kd.checkpoints import _pickles
 from keras_kd.checkpoints._pickles import Refused, Storage, Tensor
 from keras_kd.errors import ModelError
+from keras_kd.stored import plain_archive
 
 # Wrappers that training scripts put around a state dict.
 WRAPPERS = ("model_state_dict", "state_dict", "model")
@@ -98,14 +99,8 @@ def _read(file: BinaryIO, suffix: str, size: int) -> dict[str, np.ndarray]:
 
 def _zipped(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     """PyTorch 1.6 and later: a zip archive of NAME/data.pkl and, for each storage, NAME/data/KEY."""
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        # PyTorch never compresses: whatever does could grow without bound.
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise Refused("it is compressed, which PyTorch's files never are")
-        if sum(entry.file_size for entry in entries) > size:
-            raise Refused("it declares more content than the file holds")
-        names = [entry.filename for entry in entries if entry.filename.rpartition("/")[2] == "data.pkl"]
+    with plain_archive(file, size) as archive:
+        names = [name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"]
         if len(names) != 1:
             raise ValueError("it is a zip archive, but not PyTorch's")
         folder = names[0].removesuffix("data.pkl")

@@ -11,6 +11,8 @@ from PIL import Image
 
 from keras_kd.datasets import Samples, _image_files, _splitting, _tables
 from keras_kd.errors import DataError
+from keras_kd.images import MAX_PIXELS
+from keras_kd.stored import mapped_array
 
 CLASS_NAMES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
 FOLDERS = {"train": ("train_set", "train"), "test": ("val_set", "val", "validation")}
@@ -19,6 +21,7 @@ SHARES = {"train": 0.95, "validation": 0.05}
 INVALID = -2.0
 # EmoNet's square around the landmarks' box: its side is so much of width + height.
 CROP = 200 / 220
+FARTHEST = 1e6  # pixels
 
 Box = tuple[float, float, float, float]
 
@@ -131,9 +134,10 @@ def _annotated_rows(folder: Path, report: Callable[[str], None]) -> Iterator[Row
             parts = (file.with_name(f"{number}_{part}.npy") for part in ("exp", "val", "aro"))
             label, valence, arousal = map(_scalar, parts)
             landmarks = file.with_name(f"{number}_lnd.npy")
-            points = np.load(landmarks, allow_pickle=False).astype(float) if landmarks.is_file() else None
+            points = mapped_array(landmarks).astype(float) if landmarks.is_file() else None
             row = _row(folder / "images" / f"{number}.jpg", label, valence, arousal, points)
-        except (ValueError, EOFError, OSError) as problem:
+        except (ValueError, TypeError, SystemError, OSError) as problem:
+            # NumPy raises SystemError for text of characters that there are not.
             report(f"{file}: {problem}")
             continue
         yield row
@@ -141,7 +145,7 @@ def _annotated_rows(folder: Path, report: Callable[[str], None]) -> Iterator[Row
 
 def _scalar(path: Path) -> float:
     """The one number in a .npy file, which may be stored as text."""
-    return float(np.load(path, allow_pickle=False).item())
+    return float(mapped_array(path).item())
 
 
 def _table_rows(table: Path, report: Callable[[str], None]) -> Iterator[Row]:
@@ -151,9 +155,7 @@ def _table_rows(table: Path, report: Callable[[str], None]) -> Iterator[Row]:
     root = root if root.is_dir() else table.parent
     for line, (name, landmarks, label, valence, arousal) in _tables.rows(table, names):
         try:
-            image = root / name
-            if not image.resolve().is_relative_to(root.resolve()):
-                raise ValueError(f"the image {name} lies outside of {root}")
+            image = _image_files.inside(root, root / name)
             points = np.array(landmarks.split(";"), float) if landmarks.strip() else None
             row = _row(image, float(label), float(valence), float(arousal), points)
         except ValueError as problem:
@@ -173,6 +175,9 @@ def _row(image: Path, label: float, valence: float, arousal: float, landmarks: n
     if not image.is_file():
         raise ValueError(f"there is no image {image}")
     box = None if landmarks is None else face_square(landmarks.reshape(68, 2))
+    # A crop is as large as its box, whatever the image's size.
+    if box is not None and not (max(map(abs, box)) <= FARTHEST and (box[2] - box[0]) ** 2 <= MAX_PIXELS):
+        raise ValueError(f"the landmarks' square is {tuple(map(round, box))}, larger or farther off than any face")
     return Row(image, int(label), valence, arousal, box)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,17 @@ def image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(child for child in folder.iterdir() if child.suffix.lower() in SUFFIXES and not _hidden(child))
+
+
+def inside(folder: Path, file: Path) -> Path:
+    """Return the path of a file that a table names.
+
+    Raises:
+        ValueError: it leads out of `folder`, by its words; links within it may.
+    """
+    if not Path(os.path.normpath(file)).is_relative_to(os.path.normpath(folder)):
+        raise ValueError(f"the image {file} lies outside of {folder}")
+    return file
 
 
 def read(

@@ -16,6 +16,7 @@ validation, so that the test split stays unseen until the end.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def _entries(path: Path, half: str, skip_bad_rows: bool) -> tuple[list[Path], np
     files, labels, problems = [], [], []
     for where, file, label in rows:
         try:
-            labels.append(_class_number(file, label))
+            labels.append(_class_number(path, file, label))
             files.append(file)
         except ValueError as error:
             if not skip_bad_rows:
@@ -84,10 +85,10 @@ def _entries(path: Path, half: str, skip_bad_rows: bool) -> tuple[list[Path], np
     return files, np.array(labels, np.int64), problems
 
 
-def _class_number(file: Path, label: str) -> int:
+def _class_number(root: Path, file: Path, label: str) -> int:
     if label not in LABELS:
         raise ValueError(f"the label is {label!r}, expected 1 to {len(LABELS)}")
-    if not file.is_file():
+    if not _image_files.inside(root, file).is_file():
         raise ValueError(f"there is no image {file}")
     return LABELS.index(label)
 
@@ -101,8 +102,9 @@ def _official_rows(path: Path, list_file: Path, half: str) -> Iterator[tuple[str
     for line, row in enumerate(list_file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         name, *label = row.split() or [""]
         if name and name.startswith("test_") == (half == "test"):
-            image = path / "Image" / "aligned" / name
-            yield f"{list_file}, line {line}", image.with_stem(f"{image.stem}_aligned"), " ".join(label)
+            stem, suffix = os.path.splitext(name)
+            image = path / "Image" / "aligned" / f"{stem}_aligned{suffix}"
+            yield f"{list_file}, line {line}", image, " ".join(label)
 
 
 def _kaggle_root(path: Path) -> Path:
