@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and fingerprints of what they hold."""
+"""Files that are whole or absent, fingerprints of them, and arrays and archives that others may have written."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import errno
 import hashlib
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -100,3 +102,43 @@ def fingerprint(parts: Iterable[np.ndarray | str | bytes]) -> str:
             digest.update(part.encode() if isinstance(part, str) else part)
         digest.update(b"\0")
     return digest.hexdigest()[:16]
+
+
+def mapped_array(path: str | Path) -> np.ndarray:
+    """Map a .npy file's array into memory, for reading: no file costs more than it holds, and no object is unpickled.
+
+    Raises:
+        ValueError: it is cut short, damaged, or holds Python objects.
+        OSError: it can't be read.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:
+        # NumPy raises what its parser of the header raises: tokenize.TokenError, OverflowError, SystemError, ...
+        raise ValueError(f"it is no whole .npy file: {error}") from error
+
+
+def plain_archive(file: str | Path | IO[bytes], size: int) -> zipfile.ZipFile:
+    """Open a zip archive whose content is no larger than its file, as Keras, NumPy and PyTorch write them.
+
+    Args:
+        file: the archive.
+        size: of it, in bytes.
+
+    Raises:
+        ValueError: it is no zip archive, or its content could grow when read: compressed, or declared too large.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"it is no whole zip archive: {error}") from error
+    entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        archive.close()
+        raise ValueError("it is compressed, which such files never are")
+    if sum(entry.file_size for entry in entries) > size:
+        archive.close()
+        raise ValueError("it declares more content than the file holds")
+    return archive

@@ -20,8 +20,8 @@ from keras.src.backend.common import global_state
 
 from keras_kd import class_names, compaction, models  # noqa: F401  compaction registers its layers for loading
 from keras_kd.errors import ModelError
-from keras_kd.files import fingerprint, written_whole
-from keras_kd.stored import plain_archive, read_json
+from keras_kd.files import fingerprint, plain_archive, written_whole
+from keras_kd.stored import read_json
 
 ENTRY = "keras_kd.json"
 OUTPUTS = ("logits", "probabilities")

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.errors import DataError
-from keras_kd.files import fingerprint, refusals, write_text
-from keras_kd.stored import mapped_array, read_json, read_text
+from keras_kd.files import fingerprint, mapped_array, refusals, write_text
+from keras_kd.stored import read_json, read_text
 from keras_kd.views import Views
 
 LARGEST_FLOAT16 = 65504.0

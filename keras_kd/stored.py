@@ -1,15 +1,12 @@
-"""What others may have written: JSON of a stated form, arrays and archives that cost no more memory than they hold."""
+"""JSON and TOML that others may have written, of a stated form."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import Any
 
 # A run's metrics.json takes some 10 kB.
 LARGEST_TEXT = 64 * 2**20
@@ -89,43 +86,3 @@ def _shown(value: Any) -> str:
     if value is None:
         return "missing"
     return f"{str(value)[:40]!r}" if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
-
-
-def mapped_array(path: str | Path) -> np.ndarray:
-    """Map a .npy file's array into memory, for reading: no file costs more than it holds, and no object is unpickled.
-
-    Raises:
-        ValueError: it is cut short, damaged, or holds Python objects.
-        OSError: it can't be read.
-    """
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except OSError:
-        raise
-    except Exception as error:
-        # NumPy raises what its parser of the header raises: tokenize.TokenError, OverflowError, SystemError, ...
-        raise ValueError(f"it is no whole .npy file: {error}") from error
-
-
-def plain_archive(file: str | Path | IO[bytes], size: int) -> zipfile.ZipFile:
-    """Open a zip archive whose content is no larger than its file, as Keras, NumPy and PyTorch write them.
-
-    Args:
-        file: the archive.
-        size: of it, in bytes.
-
-    Raises:
-        ValueError: it is no zip archive, or its content could grow when read: compressed, or declared too large.
-    """
-    try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"it is no whole zip archive: {error}") from error
-    entries = archive.infolist()
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        archive.close()
-        raise ValueError("it is compressed, which such files never are")
-    if sum(entry.file_size for entry in entries) > size:
-        archive.close()
-        raise ValueError("it declares more content than the file holds")
-    return archive

@@ -17,7 +17,7 @@ import numpy as np
 from keras_kd.checkpoints import _pickles
 from keras_kd.checkpoints._pickles import Refused, Storage, Tensor
 from keras_kd.errors import ModelError
-from keras_kd.stored import plain_archive
+from keras_kd.files import plain_archive
 
 # Wrappers that training scripts put around a state dict.
 WRAPPERS = ("model_state_dict", "state_dict", "model")

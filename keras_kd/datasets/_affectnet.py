@@ -11,8 +11,8 @@ from PIL import Image
 
 from keras_kd.datasets import Samples, _image_files, _splitting, _tables
 from keras_kd.errors import DataError
+from keras_kd.files import mapped_array
 from keras_kd.images import MAX_PIXELS
-from keras_kd.stored import mapped_array
 
 CLASS_NAMES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
 FOLDERS = {"train": ("train_set", "train"), "test": ("val_set", "val", "validation")}
