@@ -30,6 +30,11 @@ from . import engine, options, output
     *options.TRAINING,
 )  # fmt: skip
 @options.config_file
+@click.option(
+    "--storage", metavar="URL",
+    help="Database for processes on several hosts, as Optuna takes it, e.g. postgresql://USER@HOST/NAME; sweep.db in "
+    "--out if not given.",
+)  # fmt: skip
 @click.option("--out", metavar="DIR", help="Folder of the sweep; sweeps/DATA-STUDENT if not given.")
 @options.as_json
 def command(
@@ -37,6 +42,7 @@ def command(
     trials: int | None,
     no_pruning: bool,
     config_file: str | None,
+    storage: str | None,
     out: str | None,
     as_json: bool,
     **arguments: Any,
@@ -44,8 +50,9 @@ def command(
     """Train many students with different options and show which are best on the validation images.
 
     Choices are all tried; with a range Optuna looks for the best. All students share the teacher and its soft labels.
-    A sweep that was stopped goes on when the same command is given again. Test images are never looked at: train the
-    best with `kerakd distill --config DIR/best.toml`.
+    A sweep that was stopped goes on when the same command is given again. Given several times at once, the processes
+    share the trials; one that dies leaves its trial to the others. Test images are never looked at: train the best
+    with `kerakd distill --config DIR/best.toml`.
 
     \b
     Examples:
@@ -57,7 +64,7 @@ def command(
     sweep = engine.load("sweep")
     dimensions = sweep.space(texts or sweep.PAPER)
     try:
-        frame = sweep.sweep(config, dimensions, folder, trials, not no_pruning, Terminal())
+        frame = sweep.sweep(config, dimensions, folder, trials, not no_pruning, Terminal(), storage)
     except KeyboardInterrupt:
         click.echo("\nStopped. To go on, give the same command again.", err=True)
         sys.exit(130)

@@ -101,7 +101,7 @@ def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     what += [config.ema] if config.ema else []
     folder = _folder(f"{name}-{fingerprint([repr(what)])}")
     path = folder / TEACHER_FILE
-    with run_folder.locked(folder):
+    with run_folder.locked(folder, terminal):
         if path.exists():
             terminal.say(f"Teacher {name} is in the cache: {path}")
             return path
@@ -133,7 +133,7 @@ def soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal:
     if teacher is None:
         store = stores.open_store(folder, key)
     else:
-        with run_folder.locked(folder), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
+        with run_folder.locked(folder, terminal), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
             start = time.monotonic()
             store = stores.fill(folder, key, data.train.images, views, _columns(teacher), advance)
         terminal.say(

@@ -19,6 +19,7 @@ from keras_kd import hardware
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
 from keras_kd.files import write_text
+from keras_kd.progress import Terminal
 
 STATE = ".state"
 LOCK = ".lock"
@@ -82,14 +83,28 @@ def held(out: Path, config: Config, resume: bool) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time work in `folder`; the lock ends with the process, however that ends."""
+def locked(folder: Path, waiting: Terminal | None = None) -> Iterator[None]:
+    """Let one process at a time work in `folder`; the lock ends with the process, however that ends.
+
+    Args:
+        waiting: where to say that another process is at work, before waiting for it; None to refuse instead.
+
+    Raises:
+        OutputError: the folder can't be made, or another process is at work there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"Can't make the folder {folder}: {error.strerror}.") from error
+    lock = filelock.FileLock(folder / LOCK)
     try:
-        with filelock.FileLock(folder / LOCK, timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise OutputError(f"Another run is at work in {folder}: wait for it, or choose another folder.") from error
+        if waiting is None:
+            raise OutputError(f"Another run is at work in {folder}: wait for it, or choose another folder.") from error
+        waiting.say(f"Waiting for another process at work in {folder}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,7 +1,8 @@
 """Many students with different options, each trained as `kerakd distill` would: Optuna chooses, SQLite remembers.
 
 Every choice is made on the validation images; the test images stay unseen. All trials share one teacher and, as long as
-they show the same views, one store of soft labels.
+they show the same views, one store of soft labels. Several processes may work on one sweep: its trials are a queue in
+the database, and one that was being trained by a process that died goes back to it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import itertools
 import json
 import math
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +39,11 @@ PAPER = ("temperature=1,2,3,4,5", "alpha=0.1,0.15,0.2")
 TRIALS = 20
 # So many students finish before one is compared with them.
 UNPRUNED = 4
+# A process that trains says so every few seconds; one that was silent for longer than the other is taken for dead.
+HEARTBEAT_SECONDS = 5
+SILENT_SECONDS = 60
+# What marks the trials of the queue: asked for one more than it has, Optuna makes another up.
+QUEUED = {"queued": True}
 # What belongs to a whole sweep.
 FIXED = {
     "data",
@@ -109,10 +118,12 @@ def sweep(
     trials: int | None = None,
     pruning: bool = True,
     terminal: Terminal | None = None,
+    storage: str | None = None,
 ) -> pd.DataFrame:
-    """Train a student for each choice of options, or go on with a sweep that was stopped in `out`.
+    """Train a student for each choice of options, go on with a sweep that was stopped, or help one that is under way.
 
     Choices alone are all tried, in order; with a range Optuna's tree-structured Parzen estimator looks for the best.
+    Every process that is given the same arguments takes trials from the same queue and returns when all are done.
 
     Args:
         config: what all trials share.
@@ -122,33 +133,36 @@ def sweep(
         pruning: stop a student whose best epoch is below the median of the others' at the same epoch; never before
             a third of its epochs, nor the first 4 students.
         terminal: what to tell the user by; quiet if None.
+        storage: URL of a database as Optuna takes it, for processes on several hosts; sweep.db if None.
 
     Returns:
         One row a trial: number, the options, validation (the best epoch's score; None if it failed), epochs, state,
         error.
 
     Raises:
-        ConfigError: `out` holds a sweep of other options.
-        OutputError: another process is at work there.
+        ConfigError: `out` or the database holds a sweep of other options.
     """
     terminal, out = terminal or Terminal(quiet=True), Path(out)
     choices = [_values(distribution) for distribution in dimensions.values()]
     every = math.prod(map(len, choices)) if all(choices) else None
     total = min(trials or every, every) if every else trials or TRIALS
-    with run_folder.locked(out):
-        study = _study(config, dimensions, out, pruning)
-        if every:
-            for values in itertools.islice(itertools.product(*choices), total):
-                study.enqueue_trial(dict(zip(dimensions, values, strict=True)), skip_if_exists=True)
-        _again(study, dimensions)
-        if len(_done(study)) < total:
-            students = run.Trials(config, terminal)
-            while (number := len(_done(study))) < total:
-                trial = study.ask(dimensions)
-                terminal.say(f"Trial {number + 1} of {total}: {_said(trial.params)}")
-                _try(study, trial, students, config, out)
-                _write(study, config, dimensions, out)
-        shutil.rmtree(out / run_folder.STATE, ignore_errors=True)
+    with run_folder.locked(out, terminal):
+        study = _study(config, dimensions, out, pruning, storage)
+        _queue(study, dimensions, total, complete=every is not None)
+    students = None
+    while (done := len(_done(study))) < total:
+        if not _waiting(study):
+            _wait(study, terminal)
+            continue
+        students = students or run.Trials(config, terminal)
+        terminal.say(f"{done} of {total} trials are done")
+        objective = _Objective(config, dimensions, students, out / run_folder.STATE, terminal)
+        study.optimize(objective, n_trials=1, catch=TrainingError)
+        with run_folder.locked(out, terminal):
+            _write(study, config, dimensions, out)
+    with suppress(OSError):
+        (out / run_folder.STATE).rmdir()
+    with run_folder.locked(out, terminal):
         return _write(study, config, dimensions, out)
 
 
@@ -157,24 +171,25 @@ def _optuna() -> Any:
         import optuna
     except ImportError as error:
         raise ConfigError("A sweep needs Optuna: pip install 'keras-kd[sweep]'.") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # A trial that failed is told in the table, not by a traceback.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 
 
-def _study(config: Config, dimensions: dict[str, BaseDistribution], out: Path, pruning: bool) -> optuna.Study:
-    """The study in `out`, new or as it was left."""
+def _study(
+    config: Config, dimensions: dict[str, BaseDistribution], out: Path, pruning: bool, storage: str | None = None
+) -> optuna.Study:
+    """The study in the database, new or as it was left."""
     optuna = _optuna()
     epochs = config.effective().epochs
     median = optuna.pruners.MedianPruner(UNPRUNED, n_warmup_steps=math.ceil(epochs / 3))
     study = optuna.create_study(
-        storage=f"sqlite:///{out / STUDY}",
+        storage=_database(storage or f"sqlite:///{out / STUDY}"),
         study_name="kerakd",
         direction="maximize",
         load_if_exists=True,
         pruner=median if pruning else optuna.pruners.NopPruner(),
     )
-    # The same numbers drawn again after a stop would repeat the first trials.
-    study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials))
     asked = {"config": asdict(config), "space": {name: repr(value) for name, value in dimensions.items()}}
     asked = json.loads(json.dumps(asked))
     if study.user_attrs.get("asked", asked) != asked:
@@ -183,14 +198,60 @@ def _study(config: Config, dimensions: dict[str, BaseDistribution], out: Path, p
     return study
 
 
-def _again(study: optuna.Study, dimensions: dict[str, BaseDistribution]) -> None:
-    """Queue again what was being trained when the process ended."""
+def _database(url: str) -> optuna.storages.RDBStorage:
+    """Optuna's tables in a database, where a trial whose process fell silent is queued again."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    storages, exceptions = _optuna().storages, _optuna().exceptions
+    try:
+        with _experimental():
+            return storages.RDBStorage(
+                url,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=SILENT_SECONDS,
+                heartbeat_stale_trial_callback=storages.RetryHeartbeatStaleTrialCallback(),
+            )
+    except (SQLAlchemyError, exceptions.StorageInternalError, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"The database of the sweep can't be opened ({reason}): check --storage, expected a URL such as "
+            "postgresql://USER@HOST/NAME, and that the driver it names is installed."
+        ) from error
+
+
+@contextmanager
+def _experimental() -> Iterator[None]:
+    """Let Optuna's heartbeats, which it calls experimental, pass without its warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", _optuna().exceptions.ExperimentalWarning)
+        yield
+
+
+def _queue(study: optuna.Study, dimensions: dict[str, BaseDistribution], total: int, complete: bool) -> None:
+    """Queue what is missing: every choice, or trials whose options are chosen when they begin."""
+    if complete:
+        products = itertools.product(*map(_values, dimensions.values()))
+        for values in itertools.islice(products, total):
+            study.enqueue_trial(dict(zip(dimensions, values, strict=True)), QUEUED, skip_if_exists=True)
+        return
     states = _optuna().trial.TrialState
-    queued = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(states=[states.WAITING])]
-    for stopped in study.get_trials(states=[states.RUNNING]):
-        if stopped.params.keys() == dimensions.keys() and stopped.params not in queued:
-            study.enqueue_trial(stopped.params)
-        study.tell(stopped.number, state=states.FAIL)
+    coming = study.get_trials(states=[states.WAITING, states.RUNNING])
+    for _ in range(total - len(_done(study)) - len(coming)):
+        study.enqueue_trial({}, QUEUED)
+
+
+def _waiting(study: optuna.Study) -> bool:
+    return bool(study.get_trials(deepcopy=False, states=[_optuna().trial.TrialState.WAITING]))
+
+
+def _wait(study: optuna.Study, terminal: Terminal) -> None:
+    """Wait until other processes have finished their trials, or one of them died and left a trial to do."""
+    running = [_optuna().trial.TrialState.RUNNING]
+    terminal.say("Waiting for the trials that other processes began")
+    while not _waiting(study) and study.get_trials(deepcopy=False, states=running):
+        time.sleep(1)
+        with _experimental():
+            _optuna().storages.fail_stale_trials(study)
 
 
 def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
@@ -203,29 +264,62 @@ def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     ]
 
 
-def _try(study: optuna.Study, trial: optuna.Trial, students: run.Trials, config: Config, out: Path) -> None:
-    """Train one student and tell the study how good it became."""
-    optuna = _optuna()
-    folder = out / run_folder.STATE / fingerprint([json.dumps(trial.params, sort_keys=True)])
+@dataclass(frozen=True)
+class _Objective:
+    """Trains one student and returns how good it became."""
 
-    def after_epoch(row: dict[str, float]) -> None:
-        trial.report(_score(row), int(row["epoch"]))
-        if trial.should_prune():
-            raise optuna.TrialPruned
+    config: Config
+    dimensions: dict[str, BaseDistribution]
+    students: run.Trials
+    states: Path
+    terminal: Terminal
 
-    try:
-        options = students.options(replace(config, **trial.params))
+    def __call__(self, trial: optuna.Trial) -> float:
+        if not QUEUED.items() <= trial.user_attrs.items():
+            raise TrainingError("Another process took the last trial of the queue.")
+        # By the trial, so that neither another process nor one started again draws the same numbers.
+        trial.study.sampler = _optuna().samplers.TPESampler(seed=self.config.seed + trial.number)
+        for name, distribution in self.dimensions.items():
+            _suggest(trial, name, distribution)
+        self.terminal.say(f"Trial {trial.number}: {_said(trial.params)}")
+        folder = self.states / fingerprint([json.dumps(trial.params, sort_keys=True)])
+        try:
+            score = self._train(trial, folder)
+        except (TrainingError, _optuna().TrialPruned):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        except BaseException:
+            # Whatever else ended it, Ctrl-C or a full disk, says nothing about these options.
+            trial.study.enqueue_trial(trial.params, QUEUED)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        return score
+
+    def _train(self, trial: optuna.Trial, folder: Path) -> float:
+        def after_epoch(row: dict[str, float]) -> None:
+            trial.report(_score(row), int(row["epoch"]))
+            if trial.should_prune():
+                raise _optuna().TrialPruned
+
+        options = self.students.options(replace(self.config, **trial.params))
         trial.set_user_attr("teacher", options.teacher)
-        history = students.train(options, folder, after_epoch)
-    except optuna.TrialPruned:
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    except TrainingError as error:
-        trial.set_user_attr("error", str(error))
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    else:
+        try:
+            history = self.students.train(options, folder, after_epoch)
+        except TrainingError as error:
+            trial.set_user_attr("error", str(error))
+            raise
         trial.set_user_attr("epochs", len(history))
-        study.tell(trial, max(map(_score, history)))
-    shutil.rmtree(folder, ignore_errors=True)
+        return max(map(_score, history))
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
+    """Let Optuna choose the value of one option."""
+    if choices := _values(distribution):
+        trial.suggest_categorical(name, choices)
+        return
+    whole = isinstance(distribution, _optuna().distributions.IntDistribution)
+    suggest = trial.suggest_int if whole else trial.suggest_float
+    suggest(name, distribution.low, distribution.high, log=distribution.log)  # type: ignore[attr-defined]
 
 
 def _score(row: dict[str, float]) -> float:

@@ -49,6 +49,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("keras_kd.sweep.SILENT_SECONDS", 2)
     out = tmp_path / "out"
     process = subprocess.Popen([*KERAKD, *_command(data, out)], stderr=subprocess.PIPE)
     # Killed while the second student is being trained.
@@ -92,6 +93,51 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert "kerakd distill --config" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_others(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    command = [*KERAKD, *_command(data, out), "--vary", "seed=0,1,2", "--json"]
+    workers = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=(tmp_path / f"{number}.txt").open("wb"))
+        for number in range(3)
+    ]
+
+    def told(number: int) -> str:
+        return (tmp_path / f"{number}.txt").read_text()
+
+    # The first to train is killed in the middle of a trial.
+    while not any("epoch 1/2" in told(number).partition("Trial")[2] for number in range(3)):
+        assert all(worker.poll() is None for worker in workers), told(0) + told(1) + told(2)
+        time.sleep(0.02)
+    killed = next(number for number in range(3) if "epoch 1/2" in told(number).partition("Trial")[2])
+    os.kill(workers[killed].pid, signal.SIGKILL)
+    tables = [json.loads(worker.communicate()[0]) for number, worker in enumerate(workers) if number != killed]
+
+    # One table, each of the 12 choices once, all done; both of those left alive had a share.
+    assert tables[0] == tables[1] == json.loads(pd.read_csv(out / "trials.csv").fillna("").to_json(orient="records"))
+    choices = [(trial["temperature"], trial["alpha"], trial["seed"]) for trial in tables[0]]
+    assert len(choices) == len(set(choices)) == 12 and {trial["state"] for trial in tables[0]} == {"complete"}
+    assert all(told(number).count("Trial ") > 0 for number in range(3))
+    # As Optuna itself reads the study: the killed trial failed and was queued again.
+    study = optuna.load_study(study_name="kerakd", storage=f"sqlite:///{out / 'sweep.db'}")
+    states = [trial.state.name for trial in study.trials if "queued" in trial.user_attrs]
+    assert sorted(states) == ["COMPLETE"] * 12 + ["FAIL"]
+    assert len(list((tmp_path / "cache" / "teachers").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "soft_labels").iterdir())) == 3  # one a seed
+    assert not (out / ".state").exists()
+
+
+def test_a_database_that_can_not_be_opened_is_told(tmp_path: Path) -> None:
+    from keras_kd import config, sweep
+
+    for url in ("nonsense", "nodatabase://host/name", f"sqlite:///{tmp_path / 'missing' / 'sweep.db'}"):
+        with pytest.raises(ConfigError, match="database of the sweep can't be opened .*: check --storage"):
+            sweep.sweep(config.Config(), sweep.space(["alpha=0.1,0.2"]), tmp_path / "out", storage=url)
+
+
 def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(data: Path, tmp_path: Path) -> None:
     from keras_kd import config, sweep
 
@@ -118,7 +164,7 @@ def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(data: Pat
             )
         )  # fmt: skip
     for rate in (1e30, 1e-9):
-        study.enqueue_trial({"learning_rate": rate})
+        study.enqueue_trial({"learning_rate": rate}, sweep.QUEUED)
     frame = sweep.sweep(options, dimensions, tmp_path, trials=6)
     failed, behind = frame.iloc[4], frame.iloc[5]
     assert (failed["state"], failed["learning_rate"]) == ("fail", 1e30) and "loss became" in failed["error"]
