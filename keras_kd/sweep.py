@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ TRIALS = 20
 UNPRUNED = 4
 # A process that trains says so every few seconds; one that was silent for longer than the other is taken for dead.
 HEARTBEAT_SECONDS = 5
-SILENT_SECONDS = 60
+SILENT_SECONDS = 30
 # What marks the trials of the queue: asked for one more than it has, Optuna makes another up.
 QUEUED = {"queued": True}
 # What belongs to a whole sweep.
@@ -53,6 +54,7 @@ FIXED = {
     "formats",
     "soft_labels",
     "verify_soft_labels",
+    "label_workers",
     "devices",
     "teacher_input",
     "teacher_range",
@@ -152,7 +154,7 @@ def sweep(
     students = None
     while (done := len(_done(study))) < total:
         if not _waiting(study):
-            _wait(study, terminal)
+            _wait(study, dimensions, out, terminal)
             continue
         students = students or run.Trials(config, terminal)
         terminal.say(f"{done} of {total} trials are done")
@@ -244,14 +246,25 @@ def _waiting(study: optuna.Study) -> bool:
     return bool(study.get_trials(deepcopy=False, states=[_optuna().trial.TrialState.WAITING]))
 
 
-def _wait(study: optuna.Study, terminal: Terminal) -> None:
+def _wait(study: optuna.Study, dimensions: dict[str, BaseDistribution], out: Path, terminal: Terminal) -> None:
     """Wait until other processes have finished their trials, or one of them died and left a trial to do."""
     running = [_optuna().trial.TrialState.RUNNING]
     terminal.say("Waiting for the trials that other processes began")
     while not _waiting(study) and study.get_trials(deepcopy=False, states=running):
         time.sleep(1)
-        with _experimental():
+        with run_folder.locked(out, terminal), _experimental():
             _optuna().storages.fail_stale_trials(study)
+            _queue_unbegun(study, dimensions)
+
+
+def _queue_unbegun(study: optuna.Study, dimensions: dict[str, BaseDistribution]) -> None:
+    """Queue again what a process took that died before its first heartbeat: it lacks options, long after."""
+    states = _optuna().trial.TrialState
+    latest = datetime.now() - timedelta(seconds=SILENT_SECONDS)
+    for trial in study.get_trials(states=[states.RUNNING]):
+        if trial.params.keys() != dimensions.keys() and trial.datetime_start < latest:
+            study.enqueue_trial(trial.system_attrs.get("fixed_params", {}), QUEUED)
+            study.tell(trial.number, state=states.FAIL)
 
 
 def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -108,13 +109,15 @@ def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_ot
     def told(number: int) -> str:
         return (tmp_path / f"{number}.txt").read_text()
 
-    # The first to train is killed in the middle of a trial.
-    while not any("epoch 1/2" in told(number).partition("Trial")[2] for number in range(3)):
+    # The first to train a student is killed in the middle of a trial.
+    while not any("student C: epoch 1/2" in told(number) for number in range(3)):
         assert all(worker.poll() is None for worker in workers), told(0) + told(1) + told(2)
         time.sleep(0.02)
-    killed = next(number for number in range(3) if "epoch 1/2" in told(number).partition("Trial")[2])
+    killed = next(number for number in range(3) if "student C: epoch 1/2" in told(number))
     os.kill(workers[killed].pid, signal.SIGKILL)
-    tables = [json.loads(worker.communicate()[0]) for number, worker in enumerate(workers) if number != killed]
+    shown = [worker.communicate()[0] for worker in workers]
+    assert [worker.returncode for worker in workers].count(0) == 2, told(0) + told(1) + told(2)
+    tables = [json.loads(text) for number, text in enumerate(shown) if number != killed]
 
     # One table, each of the 12 choices once, all done; both of those left alive had a share.
     assert tables[0] == tables[1] == json.loads(pd.read_csv(out / "trials.csv").fillna("").to_json(orient="records"))
@@ -128,6 +131,26 @@ def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_ot
     assert len(list((tmp_path / "cache" / "teachers").iterdir())) == 1
     assert len(list((tmp_path / "cache" / "soft_labels").iterdir())) == 3  # one a seed
     assert not (out / ".state").exists()
+
+
+def test_a_trial_that_was_taken_but_never_begun_is_queued_again(tmp_path: Path) -> None:
+    from keras_kd import config, sweep
+
+    dimensions = sweep.space(["alpha=0.1,0.2"])
+    study = sweep._study(config.Config(), dimensions, tmp_path, pruning=False)
+    sweep._queue(study, dimensions, 2, complete=True)
+    long_ago = datetime.now() - timedelta(hours=1)
+    for begun in (long_ago, datetime.now()):
+        trial = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING, system_attrs={"fixed_params": {"alpha": 0.2}}
+        )
+        trial.datetime_start = begun
+        study.add_trial(trial)
+    sweep._queue_unbegun(study, dimensions)
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["WAITING", "WAITING", "FAIL", "RUNNING", "WAITING"]
+    assert study.trials[-1].system_attrs["fixed_params"] == {"alpha": 0.2}
+    assert study.trials[-1].user_attrs == sweep.QUEUED
 
 
 def test_a_database_that_can_not_be_opened_is_told(tmp_path: Path) -> None:
