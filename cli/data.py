@@ -30,6 +30,7 @@ def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
       ferplus   a folder with fer2013.csv and the FER+ votes (fer2013new.csv)
       rafdb     list_patition_label.txt with aligned images, or Kaggle's DATASET/{train,test}/1..7
       folder    class folders, or train/, validation/ and test/ of class folders
+      parquet   train-*.parquet, validation-* and test-*, or folders of them, as Hugging Face lays data sets out
     """
     report = inspection.inspect(data, bool(skip_bad_rows))
     if as_json:

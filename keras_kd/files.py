@@ -91,6 +91,33 @@ def image_array(shape: tuple[int, ...]) -> np.ndarray:
         return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
+class ImageRows:
+    """Images that come one by one, nobody knows how many: kept in a nameless file, not in memory.
+
+    Args:
+        shape: of each image.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the object
+
+    def append(self, image: np.ndarray) -> None:
+        """Add one image, uint8 of the shape or flat.
+
+        Raises:
+            OutputError: there is no room where temporary files go.
+        """
+        with refusals(tempfile.gettempdir()):
+            self._file.write(image.tobytes())
+
+    def array(self) -> np.ndarray:
+        """All images, uint8 (N, *shape), mapped into memory; at least one must have come."""
+        with refusals(tempfile.gettempdir()):
+            self._file.flush()
+        return np.memmap(self._file, np.uint8, "r+").reshape(-1, *self._shape)
+
+
 def fingerprint(parts: Iterable[np.ndarray | str | bytes]) -> str:
     """Return 16 hexadecimal digits of SHA-256 over arrays (dtype, shape, bytes) and texts, in order."""
     digest = hashlib.sha256()

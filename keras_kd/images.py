@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_kd.errors import DataError
+from keras_kd.files import image_array
 
 MAX_PIXELS = 50_000_000
 GRAY_MODES = ("1", "L", "I", "I;16", "F", "LA")
@@ -26,11 +28,20 @@ def read(path: str | Path, upright: bool = False) -> np.ndarray:
     Raises:
         DataError: the file is missing, empty, no image, broken, or larger than MAX_PIXELS pixels.
     """
+    return _pixels(path, str(path), upright)
+
+
+def decoded(content: bytes, name: str) -> np.ndarray:
+    """Read the content of an image file as `read` does; `name` is what its errors call it."""
+    return _pixels(io.BytesIO(content), name)
+
+
+def _pixels(source: str | Path | io.BytesIO, name: str, upright: bool = False) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(
-                    f"{path} is declared {image.width}x{image.height}, more than {MAX_PIXELS} pixels: "
+                    f"{name} is declared {image.width}x{image.height}, more than {MAX_PIXELS} pixels: "
                     "scale it down or leave it out."
                 )
             if upright:
@@ -40,9 +51,9 @@ def read(path: str | Path, upright: bool = False) -> np.ndarray:
             deep = image.mode in ("I", "I;16")
             pixels = _upper_bits(np.asarray(image)) if deep else np.asarray(image.convert("L" if gray else "RGB"))
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist: check the path.") from error
+        raise DataError(f"{name} does not exist: check the path.") from error
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} can't be read as an image ({error}): replace or remove it.") from error
+        raise DataError(f"{name} can't be read as an image ({error}): replace or remove it.") from error
     return pixels[:, :, None] if gray else pixels
 
 
@@ -53,11 +64,12 @@ def _upper_bits(values: np.ndarray) -> np.ndarray:
 def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize uint8 (N, H, W, C) to (N, height, width, C) with Pillow's bilinear filter.
 
-    The filter widens when it shrinks (antialiasing), as in torchvision's Resize on PIL images.
+    The filter widens when it shrinks (antialiasing), as in torchvision's Resize on PIL images. Many large ones are
+    mapped into memory, see `files.image_array`.
     """
     if images.shape[1:3] == (height, width):
         return images
-    resized = np.empty((len(images), height, width, images.shape[3]), np.uint8)
+    resized = image_array((len(images), height, width, images.shape[3]))
     for source, target in zip(images, resized, strict=True):
         picture = Image.fromarray(source if source.shape[2] == 3 else source[:, :, 0])
         # Rows first: left to itself, Pillow 13 and later may begin with the columns, which rounds otherwise.

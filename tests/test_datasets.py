@@ -90,7 +90,16 @@ def test_every_module_says_what_it_reads(name):
 
 
 def test_names_are_the_modules():
-    assert datasets.names() == ["affectnet", "affectnet_clean", "faces", "fer2013", "ferplus", "folder", "rafdb"]
+    assert datasets.names() == [
+        "affectnet",
+        "affectnet_clean",
+        "faces",
+        "fer2013",
+        "ferplus",
+        "folder",
+        "parquet",
+        "rafdb",
+    ]
 
 
 @pytest.mark.parametrize("name", ["none.csv", "fer2013:none.csv", "imagenet"])
@@ -100,7 +109,7 @@ def test_missing_data_is_named(tmp_path, monkeypatch, name):
         datasets.load(name, "train")
 
 
-@pytest.mark.parametrize("name", ["fer2013", "ferplus", "folder", "rafdb"])
+@pytest.mark.parametrize("name", ["fer2013", "ferplus", "folder", "parquet", "rafdb"])
 def test_a_name_without_its_path_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=f"{name} needs a path: give {name}:PATH"):

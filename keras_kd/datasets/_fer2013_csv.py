@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_kd.datasets import _tables
 from keras_kd.errors import DataError
+from keras_kd.files import ImageRows
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
@@ -28,7 +29,7 @@ class Table:
     """One split of the file.
 
     Attributes:
-        images: uint8 (N, 48, 48, 1).
+        images: uint8 (N, 48, 48, 1), mapped into memory.
         labels: int64 (N,) in the order of CLASS_NAMES.
         rows: int64 (N,) positions among all rows of the file, from 0.
         usages: the Usage of every row of the file, whatever its split.
@@ -57,7 +58,8 @@ def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
     Raises:
         DataError: the file can't be read, a row is bad (the message names file and line), or the split is empty.
     """
-    pixels, labels, rows, usages, skipped = [], [], [], [], []
+    pictures = ImageRows((SIDE, SIDE, 1))
+    labels, rows, usages, skipped = [], [], [], []
     with warnings.catch_warnings():
         # Older numpy only warns where text is no number.
         warnings.simplefilter("error", DeprecationWarning)
@@ -67,7 +69,7 @@ def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
             try:
                 label = _label(emotion, usages[-1])
                 if row_split == split:
-                    pixels.append(_pixels(text))
+                    pictures.append(_pixels(text))
                     labels.append(label)
                     rows.append(row)
             except ValueError as error:
@@ -81,8 +83,7 @@ def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
     if not rows:
         usage = next(usage for usage, name in USAGES.items() if name == split)
         raise DataError(f"{path} has no usable rows with Usage {usage}, the {split} split: give the complete file.")
-    images = np.stack(pixels).reshape(-1, SIDE, SIDE, 1)
-    return Table(images, np.array(labels, np.int64), np.array(rows), tuple(usages), tuple(skipped))
+    return Table(pictures.array(), np.array(labels, np.int64), np.array(rows), tuple(usages), tuple(skipped))
 
 
 def _label(emotion: str, usage: str) -> int:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from keras_kd.errors import DataError
+
+# What a split may be called on disk.
+NAMES = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
+HELD_OUT = 0.1
+
+
+def held_out(labels: np.ndarray, class_names: Sequence[str], given: Collection[str]) -> dict[str, np.ndarray]:
+    """Return the rows of the training images for "train" and for every split that is not `given`.
+
+    Of each class 10 % go to each such split, at least one image, the same ones each time.
+
+    Raises:
+        DataError: a class has too few images.
+    """
+    missing = [split for split in NAMES if split not in given]
+    shares = {"train": 1 - HELD_OUT * len(missing)} | dict.fromkeys(missing, HELD_OUT)
+    return stratified(labels, class_names, shares)
 
 
 def stratified(

@@ -19,9 +19,6 @@ import numpy as np
 from keras_kd.datasets import SIZE, SPLITS, Samples, _image_files, _splitting
 from keras_kd.errors import DataError
 
-FOLDER_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
-HELD_OUT = 0.1
-
 
 @dataclass(frozen=True)
 class _Listing:
@@ -57,7 +54,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 def _split_folders(path: Path) -> dict[str, Path]:
     """Return the folder of each split that has one; without a train folder `path` itself holds the classes."""
     found = {
-        split: path / name for split, options in FOLDER_NAMES.items() for name in options if (path / name).is_dir()
+        split: path / name for split, options in _splitting.NAMES.items() for name in options if (path / name).is_dir()
     }
     return found if "train" in found else {"train": path}
 
@@ -88,15 +85,13 @@ def _listing(split_folder: Path, names: tuple[str, ...], skip_bad_rows: bool) ->
 
 def _with_held_out(listings: dict[str, _Listing], names: tuple[str, ...]) -> dict[str, _Listing]:
     """Add the splits that have no folder, each a share of the training images."""
-    held_out = [split for split in SPLITS if split not in listings]
-    if not held_out:
+    if set(listings) == set(SPLITS):
         return listings
     train = listings["train"]
-    shares = {"train": 1 - HELD_OUT * len(held_out)} | dict.fromkeys(held_out, HELD_OUT)
     parts = {
         split: _Listing(
             [train.files[row] for row in rows], train.labels[rows], train.problems if split == "train" else ()
         )
-        for split, rows in _splitting.stratified(train.labels, names, shares).items()
+        for split, rows in _splitting.held_out(train.labels, names, listings).items()
     }
     return listings | parts
