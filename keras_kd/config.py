@@ -160,6 +160,11 @@ class Config:
     formats: str = _option("float32,int8", "A,B: formats of exported files, see `kerakd export`.")
     soft_labels: str | None = _option(None, "Folder of a soft-label store to use or make, instead of the cache's.")
     verify_soft_labels: int = _option(0, "Recompute so many random soft labels first and compare.", NOT_NEGATIVE)
+    label_workers: int = _option(
+        1,
+        "Processes that compute new soft labels, by Ray (extra ray); on the cluster of RAY_ADDRESS if that is set.",
+        POSITIVE,
+    )
     seed: int = _option(0, "Of weights, order, dropout and views.", NOT_NEGATIVE)
     devices: int = _option(1, "GPUs to train on, each with its share of every batch (tf.distribute).", POSITIVE)
     precision: str = _option("auto", "Arithmetic: auto picks by the hardware.", _one_of(*PRECISIONS))

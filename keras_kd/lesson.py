@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd import config as configuration
-from keras_kd import models, predictors, run_folder, saved, splits, votes
+from keras_kd import labelling, models, predictors, run_folder, saved, splits, votes
 from keras_kd import soft_labels as stores
 from keras_kd.config import Config
 from keras_kd.datasets import ferplus
@@ -134,8 +134,9 @@ def soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal:
         store = stores.open_store(folder, key)
     else:
         with run_folder.locked(folder, terminal), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
-            start = time.monotonic()
-            store = stores.fill(folder, key, data.train.images, views, _columns(teacher), advance)
+            start, several = time.monotonic(), config.label_workers > 1
+            compute = labelling.by_workers(config.label_workers, folder) if several else stores.in_turn
+            store = stores.fill(folder, key, data.train.images, views, _columns(teacher), advance, compute=compute)
         terminal.say(
             f"Soft labels: {len(data.train)} images x {len(views)} views, {time.monotonic() - start:.0f} s: {folder}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -73,11 +73,16 @@ class Predictor(Protocol):
 
 
 class _FilePredictor:
-    """What all predictors share: the images fitted, the outputs told apart by their widths."""
+    """What all predictors share: the images fitted, the outputs told apart by their widths; pickled as their file."""
 
     form: Form
+    fingerprint: str
     values: tuple[str, ...]
     tells_classes: bool
+    source: tuple[Any, ...]  # the arguments of `load`
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load, self.source
 
     @property
     def multiply_accumulates(self) -> int | None:
@@ -229,6 +234,18 @@ def load(
         ModelError: the file can't be used.
     """
     path = Path(path)
+    predictor = _loaded(path, input_shape, value_range, output, precision)
+    predictor.source = (path.resolve(), input_shape, value_range, output, precision)
+    return predictor
+
+
+def _loaded(
+    path: Path,
+    input_shape: tuple[int, int, int] | None,
+    value_range: tuple[float, float] | None,
+    output: str | None,
+    precision: str | None,
+) -> _FilePredictor:
     if path.suffix == ".tflite":
         return LiteRTPredictor(path, Form(_labels_beside(path)).with_given(None, value_range, output))
     stated = Form(_labels_beside(path)).with_given(input_shape, value_range, output)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +32,9 @@ CHUNK = 2048
 RECORD = "store.json"
 _KEY = {"teacher": str, "images": str, "views": [str], "class_names": [str], "values": ([str], None)}
 _FORM = {"key": _KEY, "rounding_error": float}
+
+# What `in_turn` takes and yields.
+Compute = Callable[[np.ndarray, Views, Callable[[np.ndarray], np.ndarray], Sequence[range]], Iterator[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,36 @@ def _short(value: str | tuple[str, ...]) -> str:
     return f"{len(value)} from {value[0]!r} to {value[-1]!r}" if len(value) > 3 else ", ".join(value)
 
 
+def in_turn(
+    images: np.ndarray, views: Views, teacher: Callable[[np.ndarray], np.ndarray], chunks: Sequence[range]
+) -> Iterator[np.ndarray]:
+    """Compute the teacher's outputs in this process.
+
+    Args:
+        images: uint8 (N, H, W, C), may be memory-mapped.
+        views: of the images.
+        teacher: uint8 (n, H, W, C) -> float32 (n, columns).
+        chunks: of 0..N·views, where view v of row r is at r·views + v; at least one.
+
+    Yields:
+        float32 (n, columns) for each chunk, in their order.
+    """
+    # One thread draws the next chunk's pixels while the teacher computes this one's logits.
+    with ThreadPoolExecutor(1) as pool:
+        drawn = pool.submit(shown, images, views, chunks[0])
+        for following in [*chunks[1:], None]:
+            pixels = drawn.result()
+            if following is not None:
+                drawn = pool.submit(shown, images, views, following)
+            yield teacher(pixels)
+
+
+def shown(images: np.ndarray, views: Views, chunk: range) -> np.ndarray:
+    """The pixels of a chunk as `in_turn` numbers them, uint8 (n, H, W, C)."""
+    positions = np.array(chunk)
+    return views.show(images, positions // len(views), positions % len(views))
+
+
 def fill(
     folder: str | Path,
     key: Key,
@@ -148,6 +181,7 @@ def fill(
     teacher: Callable[[np.ndarray], np.ndarray],
     advance: Callable[[int], None] = lambda count: None,
     chunk: int = CHUNK,
+    compute: Compute = in_turn,
 ) -> SoftLabels:
     """Compute and store the teacher's outputs for every view of every image; goes on where a killed pass stopped.
 
@@ -160,6 +194,7 @@ def fill(
             values in that of `key.values`.
         advance: called with the number of views done, for a progress bar.
         chunk: views computed and remembered at a time.
+        compute: where it is done: as `in_turn`, or by several processes, see `keras_kd.labelling`.
 
     Raises:
         OutputError: there is no room, or the folder can't be written.
@@ -179,25 +214,16 @@ def fill(
         logits, state = _created(partial, shape), {**state, "done": 0, "rounding_error": 0.0}
     advance(state["done"])
     flat = logits.reshape(-1, shape[2])
-
-    def shown(start: int) -> tuple[int, np.ndarray]:
-        positions = np.arange(start, min(start + chunk, len(flat)))
-        return start, views.show(images, positions // len(views), positions % len(views))
-
-    # One thread draws the next chunk's pixels while the teacher computes this one's logits.
-    with ThreadPoolExecutor(1) as pool:
-        starts = iter(range(state["done"], len(flat), chunk))
-        pending = [pool.submit(shown, start) for start in [next(starts, None)] if start is not None]
-        while pending:
-            start, pixels = pending.pop().result()
-            pending = [pool.submit(shown, following) for following in [next(starts, None)] if following is not None]
-            exact = _checked(teacher(pixels), len(pixels), shape[2])
-            flat[start : start + len(pixels)] = exact
-            error = float(np.abs(flat[start : start + len(pixels)].astype(np.float32) - exact).max())
-            logits.flush()
-            state = {**state, "done": start + len(pixels), "rounding_error": max(state["rounding_error"], error)}
-            write_text(progress, json.dumps(state))
-            advance(len(pixels))
+    missing = [range(start, min(start + chunk, len(flat))) for start in range(state["done"], len(flat), chunk)]
+    outputs = compute(images, views, teacher, missing) if missing else ()
+    for positions, exact in zip(missing, outputs, strict=True):
+        part = flat[positions.start : positions.stop]
+        part[:] = _checked(exact, *part.shape)
+        error = float(np.abs(part.astype(np.float32) - exact).max())
+        logits.flush()
+        state = {**state, "done": positions.stop, "rounding_error": max(state["rounding_error"], error)}
+        write_text(progress, json.dumps(state))
+        advance(len(positions))
     partial.replace(folder / "logits.npy")
     write_text(
         folder / RECORD,
