@@ -69,7 +69,7 @@ class Distiller(keras.Model):
         seed: of shake-shake's draws and the projections.
 
     Raises:
-        ConfigError: a value outside its range.
+        ConfigError: a value outside its range, or `keras.distribution` is set where it does nothing, on TensorFlow.
         ModelError: a layer to match is missing.
     """
 
@@ -89,6 +89,7 @@ class Distiller(keras.Model):
         features: Sequence[FeatureMatch] = (),
         seed: int = 0,
     ) -> None:
+        _refuse_distribution()
         # compile() scales the loss for float16 by the policy of the model that it is called on.
         super().__init__(name="distiller", dtype=_policy(student), autocast=False)
         if not 0 < temperature < np.inf:
@@ -363,6 +364,14 @@ def _with_features(model: keras.Model, names: list[str]) -> keras.Model:
 def _require_one_of(name: str, value: str, choices: Any) -> None:
     if value not in choices:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}. Received: {name}={value!r}.")
+
+
+def _refuse_distribution() -> None:
+    if keras.backend.backend() == "tensorflow" and keras.distribution.distribution() is not None:
+        raise ConfigError(
+            "keras.distribution has no effect on the TensorFlow backend, one device would do all the work: build the "
+            "Distiller in the scope of a tf.distribute.MirroredStrategy, or set KERAS_BACKEND=jax."
+        )
 
 
 def _policy(student: keras.Model) -> str:

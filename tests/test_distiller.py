@@ -581,3 +581,9 @@ def test_two_replicas_train_as_one():
     for name, values in one["history"].items():
         assert two["history"][name] == pytest.approx(values, rel=1e-5), name
     np.testing.assert_allclose(two["kernel"], one["kernel"], atol=1e-6)
+
+
+def test_a_distribution_without_effect_is_refused():
+    pytest.importorskip("tensorflow", reason="it has an effect on other backends")
+    with keras.distribution.DataParallel(devices=["cpu:0"]).scope(), pytest.raises(ConfigError, match="has no effect"):
+        Distiller(linear())

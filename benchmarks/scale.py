@@ -1,0 +1,206 @@
+"""What an image costs where there are many: reading, shuffled drawing, the views' numbers, and Ray's overhead.
+
+    .venv/bin/python benchmarks/scale.py data/fer2013.csv [--times 10] [--only read,draw,views,ray] [--work DIR]
+
+Needs the extras parquet and ray, and disk: 0.5 GB for each time that FER2013's training images are written. The teacher
+of the Ray part does nothing, so that the overhead is all there is. Prints Markdown; docs/scale.md calculates with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+from PIL import Image
+
+from keras_kd import datasets, labelling, soft_labels
+from keras_kd.datasets._fer2013_csv import CLASS_NAMES, read
+from keras_kd.soft_labels import Key
+from keras_kd.views import Views
+
+PARTS = ("read", "draw", "views", "ray")
+BATCH = 128
+SHARDS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv", type=Path)
+    parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--load", metavar="DATA", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.load:
+        sys.stdout.write(json.dumps(_loaded(given.load)))
+        return
+    _row("what", "result")
+    _row("---", "---")
+    for part in given.only.split(","):
+        folder = Path(tempfile.mkdtemp(prefix="scale-", dir=given.work))
+        try:
+            globals()[f"_{part}"](given, folder)
+        finally:
+            shutil.rmtree(folder)
+
+
+def _row(*cells: str) -> None:
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    sys.stdout.flush()
+
+
+def _loaded(data: str) -> dict[str, float]:
+    """Rows, seconds, processor seconds and the largest memory of its own, MB, of reading a training split."""
+    peak, done = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            peak[0] = max(peak[0], _own_memory())
+
+    before = _own_memory()
+    threading.Thread(target=watch, daemon=True).start()
+    start, processor = time.monotonic(), time.process_time()
+    rows = len(datasets.load(data, "train"))
+    seconds, processor = time.monotonic() - start, time.process_time() - processor
+    done.set()
+    return {"rows": rows, "seconds": seconds, "processor": processor, "memory": peak[0] - before}
+
+
+def _own_memory() -> float:
+    """MB that are no pages of a file."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+
+
+def _read(given: argparse.Namespace, folder: Path) -> None:
+    table = read(given.csv, "train")
+    _write_parquet(folder / "parquet", table.images[..., 0], table.labels, given.times)
+    _write_csv(given.csv, folder / "many.csv", given.times)
+    forms = {"csv": given.csv, f"csv, {given.times} times": folder / "many.csv"}
+    forms[f"Parquet, {given.times} times"] = folder / "parquet"
+    for name, path in forms.items():
+        command = [sys.executable, __file__, str(given.csv), "--load", str(path)]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        _row(
+            f"reading {name}: {found['rows']:,} images to 64x64",
+            f"{found['rows'] / found['processor']:,.0f} images a processor second ({found['seconds']:.0f} s in all), "
+            f"{found['memory']:.0f} MB",
+        )
+
+
+def _write_csv(source: Path, target: Path, times: int) -> None:
+    header, *rows = source.read_text().splitlines(keepends=True)
+    training = [row for row in rows if "Training" in row]
+    with target.open("w") as file:
+        file.write(header)
+        for _ in range(times):
+            file.writelines(training)
+
+
+def _write_parquet(folder: Path, images: np.ndarray, labels: np.ndarray, times: int) -> None:
+    folder.mkdir()
+    contents = [{"bytes": _png(image)} for image in images]
+    table = pyarrow.table({"image": contents, "label": labels})
+    for number in range(times):
+        pyarrow.parquet.write_table(table, folder / f"train-{number:05}.parquet", row_group_size=1000)
+    # So that nothing of the training images is held out.
+    for split in ("validation", "test"):
+        pyarrow.parquet.write_table(table.slice(0, 10), folder / f"{split}.parquet")
+    (folder / "labels.txt").write_text("\n".join(CLASS_NAMES))
+
+
+def _png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def _draw(given: argparse.Namespace, folder: Path) -> None:
+    """Shuffled batches of a mapped file, its pages in memory and not."""
+    rows = 28_709 * given.times
+    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (rows, 64, 64, 1))
+    for start in range(0, rows, 10_000):
+        images[start : start + 10_000] = np.random.default_rng(start).integers(0, 256, (1, 64, 64, 1), np.uint8)
+    images.flush()
+    size = images.nbytes / 2**20
+    _row(f"drawing shuffled batches of {BATCH} of {rows:,} images ({size:,.0f} MB), mirror, in the page cache",
+         f"{_rate(images):,.0f} images a second")  # fmt: skip
+    del images
+    for read_ahead in (True, False):
+        with (folder / "images.npy").open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        if not read_ahead:
+            images._mmap.madvise(mmap.MADV_RANDOM)
+        _row(f"the same from the disk{'' if read_ahead else ', without reading ahead (MADV_RANDOM)'}",
+             f"{_rate(images):,.0f} images a second")  # fmt: skip
+
+
+def _rate(images: np.ndarray, seconds: float = 10.0) -> float:
+    views, order = Views("mirror", len(images)), np.random.default_rng(0).permutation(len(images))
+    start, number = time.monotonic(), 0
+    for rows in _batches(order):
+        views.show(images, rows, rows % 2)
+        number += len(rows)
+        if time.monotonic() - start > seconds:
+            break
+    return number / (time.monotonic() - start)
+
+
+def _batches(order: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(order), BATCH):
+        yield order[start : start + BATCH]
+
+
+def _views(given: argparse.Namespace, folder: Path) -> None:
+    rows = 1_000_000
+    before, start = _own_memory(), time.process_time()
+    views = Views("crops", rows, 8)
+    views.show(np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, int), np.zeros(1, int))
+    _row(
+        f"numbers of 8 crops of {rows:,} images",
+        f"{time.process_time() - start:.1f} processor seconds, {_own_memory() - before:,.0f} MB",
+    )
+
+
+def _ray(given: argparse.Namespace, folder: Path) -> None:
+    images = np.zeros((28_709 * given.times, 64, 64, 1), np.uint8)
+    views = Views("mirror", len(images))
+    key = Key("none", "zeros", views.names, CLASS_NAMES)
+
+    def teacher(pixels: np.ndarray) -> np.ndarray:
+        return np.zeros((len(pixels), len(CLASS_NAMES)), np.float32)
+
+    for name, workers in (("in one process", 0), ("2 Ray actors", 2)):
+        store, times = folder / str(workers), [time.monotonic()]
+        compute = labelling.by_workers(workers, store) if workers else soft_labels.in_turn
+        soft_labels.fill(store, key, images, views, teacher, _noting(times), compute=compute)
+        each = (times[-1] - times[2]) / (len(times) - 3)
+        _row(
+            f"filling a store of {len(images):,} x 2 views, {name}, with a teacher that does nothing",
+            f"first chunk after {times[2] - times[0]:.1f} s, then {1000 * each:,.0f} ms a chunk of "
+            f"{soft_labels.CHUNK:,} views",
+        )
+
+
+def _noting(times: list[float]) -> Callable[[int], None]:
+    return lambda done: times.append(time.monotonic())
+
+
+if __name__ == "__main__":
+    main()
