@@ -12,7 +12,6 @@ split without a file is held out of the training images as with class folders. I
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +21,13 @@ import numpy as np
 from keras_kd import files, images
 from keras_kd.datasets import SIZE, SPLITS, Samples, _splitting
 from keras_kd.errors import DataError
+from keras_kd.stored import read_json, read_text
 
 if TYPE_CHECKING:
     import pyarrow
 
 ROWS = 256  # read at a time
+_FORM = {"info": {"features": {"label": {"names": [str]}}}}
 
 
 def matches(path: Path) -> bool:
@@ -100,11 +101,11 @@ def _columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow
 def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     """The names in the metadata, in labels.txt, or the labels themselves, sorted."""
     schema = _opened(shards[0]).schema_arrow
-    described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    names = described.get("info", {}).get("features", {}).get("label", {}).get("names", ())
     listed = path / "labels.txt"
-    if listed.is_file():
-        names = listed.read_text(encoding="utf-8").splitlines()
+    try:
+        names = read_text(listed).splitlines() if listed.is_file() else _described(schema.metadata or {})
+    except ValueError as error:
+        raise DataError(f"{listed} can't be read as text ({error}): write one class name a line.") from error
     if not names and _is_text(schema.field("label").type):
         names = sorted(
             {label for _, _, part in _columns(shards, "label") for label in part.unique().to_pylist()} - {None}
@@ -112,6 +113,14 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     if len(names) < 2:
         raise DataError(f"{shards[0]} does not name its classes, two or more: write them to {listed}, one a line.")
     return tuple(names)
+
+
+def _described(metadata: dict[bytes, bytes]) -> list[str]:
+    """What Hugging Face's metadata calls the classes; nothing where there is none of the form."""
+    try:
+        return read_json(metadata.get(b"huggingface", b""), _FORM)["info"]["features"]["label"]["names"]
+    except ValueError:
+        return []
 
 
 def _is_text(kind: Any) -> bool:
