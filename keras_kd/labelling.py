@@ -43,14 +43,16 @@ def by_workers(workers: int, folder: Path) -> Compute:
     ) -> Iterator[np.ndarray]:
         path = folder.resolve() / "images.npy"
         with _ray(workers) as ray, _saved(images, path):
+            context = ray.data.DataContext.get_current()
             # In the order of the chunks, as the store's progress is one number.
-            ray.data.DataContext.get_current().execution_options.preserve_order = True
+            context.execution_options.preserve_order = True
+            context.enable_progress_bars = False
             rows = [{"start": chunk.start, "stop": chunk.stop} for chunk in chunks]
             resource = "num_gpus" if ray.cluster_resources().get("GPU") else "num_cpus"
             outputs = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 _Actor,
                 fn_constructor_args=(path, views, teacher),
-                compute=ray.data.ActorPoolStrategy(size=workers),
+                compute=ray.data.ActorPoolStrategy(size=min(workers, len(chunks))),
                 batch_size=None,
                 **{resource: 1},
             )
@@ -85,17 +87,19 @@ def _saved(images: np.ndarray, path: Path) -> Iterator[None]:
 @contextmanager
 def _ray(workers: int) -> Iterator[ModuleType]:
     """Ray on the cluster that RAY_ADDRESS names, or on one of this machine that ends with the block."""
-    # No reports about its use.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    here = "RAY_ADDRESS" not in os.environ
+    if here:
+        # Despite its name it makes Ray on Linux, too, listen to this machine alone.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise ConfigError("Several label_workers need Ray: pip install 'keras-kd[ray]'.") from error
-    # CPUs as Ray counts them, not as there are; reached from this machine alone.
-    local = {"num_cpus": workers + SPARE, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    cluster: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else local
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, **cluster)
+    # CPUs as Ray counts them, not as there are.
+    own: dict[str, Any] = {"address": "local", "num_cpus": workers + SPARE, "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, **(own if here else {}))
     try:
         yield ray
     finally:

@@ -41,8 +41,8 @@ TRIALS = 20
 # So many students finish before one is compared with them.
 UNPRUNED = 4
 # A process that trains says so every few seconds; one that was silent for longer than the other is taken for dead.
-HEARTBEAT_SECONDS = 5
-SILENT_SECONDS = 30
+HEARTBEAT_SECONDS = 10
+SILENT_SECONDS = 60
 # What marks the trials of the queue: asked for one more than it has, Optuna makes another up.
 QUEUED = {"queued": True}
 # What belongs to a whole sweep.
@@ -159,7 +159,10 @@ def sweep(
         students = students or run.Trials(config, terminal)
         terminal.say(f"{done} of {total} trials are done")
         objective = _Objective(config, dimensions, students, out / run_folder.STATE, terminal)
-        study.optimize(objective, n_trials=1, catch=TrainingError)
+        try:
+            study.optimize(objective, n_trials=1, catch=TrainingError)
+        except _TakenOverError:
+            terminal.say("This process stood still for too long: another one has taken over its trial")
         with run_folder.locked(out, terminal):
             _write(study, config, dimensions, out)
     with suppress(OSError):
@@ -186,7 +189,7 @@ def _study(
     epochs = config.effective().epochs
     median = optuna.pruners.MedianPruner(UNPRUNED, n_warmup_steps=math.ceil(epochs / 3))
     study = optuna.create_study(
-        storage=_database(storage or f"sqlite:///{out / STUDY}"),
+        storage=_database(storage, out / STUDY),
         study_name="kerakd",
         direction="maximize",
         load_if_exists=True,
@@ -200,15 +203,18 @@ def _study(
     return study
 
 
-def _database(url: str) -> optuna.storages.RDBStorage:
-    """Optuna's tables in a database, where a trial whose process fell silent is queued again."""
+def _database(url: str | None, file: Path) -> optuna.storages.RDBStorage:
+    """Optuna's tables in a database or a file, where a trial whose process fell silent is queued again."""
     from sqlalchemy.exc import SQLAlchemyError
 
     storages, exceptions = _optuna().storages, _optuna().exceptions
+    # SQLite gives up after 5 seconds, which other processes may need on a busy machine.
+    patience = {} if url else {"connect_args": {"timeout": SILENT_SECONDS}}
     try:
         with _experimental():
             return storages.RDBStorage(
-                url,
+                url or f"sqlite:///{file}",
+                engine_kwargs=patience,
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 grace_period=SILENT_SECONDS,
                 heartbeat_stale_trial_callback=storages.RetryHeartbeatStaleTrialCallback(),
@@ -277,6 +283,10 @@ def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     ]
 
 
+class _TakenOverError(BaseException):
+    """Another process took this one for dead; no Exception, as Optuna would note it with the trial, which is closed."""
+
+
 @dataclass(frozen=True)
 class _Objective:
     """Trains one student and returns how good it became."""
@@ -301,6 +311,8 @@ class _Objective:
         except (TrainingError, _optuna().TrialPruned):
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        except _optuna().exceptions.UpdateFinishedTrialError as error:
+            raise _TakenOverError from error
         except BaseException:
             # Whatever else ended it, Ctrl-C or a full disk, says nothing about these options.
             trial.study.enqueue_trial(trial.params, QUEUED)

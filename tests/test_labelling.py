@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -12,11 +13,13 @@ import pytest
 from command_line import called
 from PIL import Image
 
-from keras_kd import soft_labels
+from keras_kd import labelling, soft_labels
 from keras_kd.soft_labels import Key, image_fingerprint
 from keras_kd.views import Views
 
-pytestmark = pytest.mark.slow
+# Not imported here: Ray reads its environment when it is, and `labelling` sets that.
+MISSING = importlib.util.find_spec("ray") is None
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(MISSING, reason="needs the extra ray")]
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
 VIEWS = Views("crops", 50, count=4)
 KEY = Key("columns", image_fingerprint(IMAGES), VIEWS.names, ("a", "b", "c"))
@@ -40,6 +43,11 @@ class _Teacher:
         return pixels[:, 3, :3, 0].astype(np.float32) / 7
 
 
+@pytest.fixture(autouse=True)
+def _actors_find_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+
+
 def _notes(folder: Path) -> Path:
     folder.mkdir()
     return folder
@@ -50,9 +58,6 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_killed_actor_loses_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="needs the extra ray")
-    from keras_kd import labelling
-
     here, spread, notes = tmp_path / "here", tmp_path / "spread", _notes(tmp_path / "notes")
     soft_labels.fill(here, KEY, IMAGES, VIEWS, _Teacher(_notes(tmp_path / "other"), False), chunk=9)
     done: list[int] = []
@@ -67,9 +72,6 @@ def test_a_killed_actor_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_stopped_pass_goes_on_with_workers(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="needs the extra ray")
-    from keras_kd import labelling
-
     here, spread, notes = tmp_path / "here", tmp_path / "spread", _notes(tmp_path / "notes")
     teacher = _Teacher(notes, False)
     soft_labels.fill(here, KEY, IMAGES, VIEWS, teacher, chunk=9)
@@ -87,7 +89,6 @@ def test_a_stopped_pass_goes_on_with_workers(tmp_path: Path) -> None:
 
 
 def test_the_command_makes_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray", reason="needs the extra ray")
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     random = np.random.default_rng(0)
     for split, count in (("train", 8), ("validation", 2), ("test", 2)):

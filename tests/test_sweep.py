@@ -133,6 +133,31 @@ def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_ot
     assert not (out / ".state").exists()
 
 
+@pytest.mark.slow
+def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(data: Path, tmp_path: Path) -> None:
+    from keras_kd import config, sweep
+    from keras_kd.progress import Terminal
+
+    options = config.Config(data=str(data), student="C", alpha=1.0, epochs=2, batch_size=8, precision="float32")
+    dimensions = sweep.space(["learning-rate=0.01,0.02"])
+    study = sweep._study(options, dimensions, tmp_path, pruning=False)
+    said: list[str] = []
+
+    class Other(Terminal):
+        """Does what another process does once this one has been silent for long."""
+
+        def say(self, message: str) -> None:
+            said.append(message)
+            if "student C: epoch 1/2" in message and not study.get_trials(states=[optuna.trial.TrialState.FAIL]):
+                study.enqueue_trial({"learning_rate": 0.01}, sweep.QUEUED)
+                study.tell(0, state=optuna.trial.TrialState.FAIL)
+
+    frame = sweep.sweep(options, dimensions, tmp_path, pruning=False, terminal=Other())
+    assert sorted(frame["learning_rate"]) == [0.01, 0.02] and set(frame["state"]) == {"complete"}
+    assert any("another one has taken over its trial" in message for message in said)
+    assert len(study.trials) == 3
+
+
 def test_a_trial_that_was_taken_but_never_begun_is_queued_again(tmp_path: Path) -> None:
     from keras_kd import config, sweep
 
