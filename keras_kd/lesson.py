@@ -23,6 +23,7 @@ from keras_kd.soft_labels import SoftLabels
 from keras_kd.splits import Data
 
 TEACHER_FILE = "teacher.keras"
+VOTES = "people's votes"
 
 # Everything but the epochs that decides what comes out of training.
 _TRAINING_OPTIONS = (

@@ -129,6 +129,8 @@ def distill(
         }
         on_test = predictor.predict(data.test.images)
         results |= _scores(config, data, on_test, predictor.predict(data.validation.images), teacher)
+        if store and teacher is None:
+            results["teacher"] = {"name": lesson.VOTES if config.votes else "stored soft labels", "accuracy": None}
         if config.baseline and job.teacher_logits is not None:
             job = replace(job, title=f"baseline {config.student}", folder=job.folder / "baseline", teacher_logits=None)
             alone = KerasPredictor(train(job, config, data, terminal)[0], form)

@@ -80,7 +80,8 @@ def test_a_student_learns_from_votes(faces, capsys):
     ]  # fmt: skip
     assert called(*map(str, arguments)) == 0
     metrics = json.loads((faces / "run" / "metrics.json").read_text())
-    assert metrics["teacher"] is None and metrics["fingerprints"]["teacher"].startswith("votes ")
+    assert metrics["teacher"]["name"] == "people's votes" and metrics["fingerprints"]["teacher"].startswith("votes ")
+    assert "distilled from people's votes" in (faces / "run" / "README.md").read_text()
     history = (faces / "run" / "history.csv").read_text()
     assert "soft_loss" in history.splitlines()[0]
     capsys.readouterr()
