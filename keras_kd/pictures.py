@@ -100,7 +100,9 @@ def curves_picture(path: str | Path, history: pd.DataFrame, teacher_accuracy: fl
 
 
 def _head_curves(history: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    names = [name for name in history if name.startswith("val_") and name.endswith(("_accuracy", "_ccc"))]
+    validated = [name.removeprefix("val_") for name in history if name.startswith("val_")]
+    # The accuracy of a single head has a panel of its own.
+    names = [f"val_{name}" for name in validated if name.endswith(("_accuracy", "_ccc"))]
     labels = (name.removeprefix("val_").rpartition("_") for name in names)
     titles = (f"{head} {'CCC' if kind == 'ccc' else kind}" for head, _, kind in labels)
     return {name: (title, colour) for name, title, colour in zip(names, titles, COLOURS, strict=False)}

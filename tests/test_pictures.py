@@ -91,6 +91,15 @@ def test_curves_show_what_the_history_has(tmp_path: Path) -> None:
     assert _near(part, _hex(pictures.GRAY)).sum(axis=1).max() < 0.1 * part.shape[1]
 
 
+def test_one_head_is_drawn_once_and_several_have_a_panel_of_their_own(tmp_path: Path) -> None:
+    one = _history(5)
+    several = one.assign(val_expression_accuracy=0.5, val_valence_ccc=0.4)
+    for name, history in (("one", one), ("several", several), ("none", one.drop(columns="val_accuracy"))):
+        pictures.curves_picture(tmp_path / f"{name}.png", history)
+    heights = {name: len(_pixels(tmp_path / f"{name}.png")) for name in ("one", "several", "none")}
+    assert heights["one"] == heights["none"] and heights["several"] > 1.3 * heights["one"]
+
+
 def test_curves_of_one_epoch_of_none_and_with_gaps(tmp_path: Path) -> None:
     gaps = _history(3)
     gaps.loc[1:, "val_accuracy"] = np.nan
