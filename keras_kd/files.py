@@ -79,16 +79,16 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def image_array(shape: tuple[int, ...]) -> np.ndarray:
-    """Return zeros, uint8 of `shape`: in memory, or if large in a nameless file that is mapped into memory.
+def large_array(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
+    """Return zeros of `shape`: in memory, or beyond 512 MB in a nameless file that is mapped into memory.
 
     Raises:
         OutputError: there is no room where temporary files go.
     """
-    if np.prod(shape, dtype=np.int64) <= LARGEST_IN_MEMORY:
-        return np.zeros(shape, np.uint8)
+    if np.prod(shape, dtype=np.int64) * np.dtype(dtype).itemsize <= LARGEST_IN_MEMORY:
+        return np.zeros(shape, dtype)
     with refusals(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 class ImageRows:

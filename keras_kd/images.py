@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_kd.errors import DataError
-from keras_kd.files import image_array
+from keras_kd.files import large_array
 
 MAX_PIXELS = 50_000_000
 GRAY_MODES = ("1", "L", "I", "I;16", "F", "LA")
@@ -65,11 +65,11 @@ def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize uint8 (N, H, W, C) to (N, height, width, C) with Pillow's bilinear filter.
 
     The filter widens when it shrinks (antialiasing), as in torchvision's Resize on PIL images. Many large ones are
-    mapped into memory, see `files.image_array`.
+    mapped into memory, see `files.large_array`.
     """
     if images.shape[1:3] == (height, width):
         return images
-    resized = image_array((len(images), height, width, images.shape[3]))
+    resized = large_array((len(images), height, width, images.shape[3]))
     for source, target in zip(images, resized, strict=True):
         picture = Image.fromarray(source if source.shape[2] == 3 else source[:, :, 0])
         # Rows first: left to itself, Pillow 13 and later may begin with the columns, which rounds otherwise.

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from keras_kd.errors import ConfigError, DataError
+from keras_kd.files import large_array
 
 KINDS = ("none", "mirror", "crops", "strong")
 
@@ -44,6 +45,8 @@ class Changes:
 
 # The values tried first on FER2013: `crops` for tens of epochs, `strong` for a teacher that trains longer.
 CHANGES = {"crops": Changes(0.82, 0.15), "strong": Changes(0.75, 0.25, turn=12.0, erased=0.5, numbers=11)}
+# Rows whose random numbers are drawn at a time.
+CHUNK = 2**16
 # Side of the square that is blotted out, as a share of the image's.
 SMALLEST_BLOT, LARGEST_BLOT = 0.15, 0.45
 
@@ -96,9 +99,13 @@ class Views:
         Of side, top, left, mirror, contrast, brightness; of the angle; of whether, how large, and where from the top
         and from the left a square is blotted out.
         """
-        shape = (self.rows, CHANGES[self.kind].numbers)
-        numbers = [np.random.default_rng((self.seed, number)).random(shape) for number in range(self.count)]
-        return np.stack(numbers).astype(np.float32)
+        numbers = large_array((self.count, self.rows, CHANGES[self.kind].numbers), np.float32)
+        for view, of_view in enumerate(numbers):
+            random = np.random.default_rng((self.seed, view))
+            for start in range(0, self.rows, CHUNK):
+                part = of_view[start : start + CHUNK]
+                part[:] = random.random(part.shape)
+        return numbers
 
     def show(self, images: np.ndarray, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
         """Return the given view of each given row.

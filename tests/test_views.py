@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_kd import files
 from keras_kd import views as module
 from keras_kd.errors import ConfigError, DataError
 from keras_kd.views import Views
@@ -82,6 +83,18 @@ def test_memory_mapped_images_are_read_alike(tmp_path):
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     np.testing.assert_array_equal(_all("crops", mapped), _all("crops"))
     np.testing.assert_array_equal(_all("mirror", mapped), _all("mirror"))
+
+
+def test_the_numbers_of_many_views_are_on_disk_and_the_same(monkeypatch):
+    in_memory = _all("crops")
+    monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr(files, "LARGEST_IN_MEMORY", 100)
+    assert isinstance(Views("crops", 20, 4)._numbers, np.memmap)
+    np.testing.assert_array_equal(_all("crops"), in_memory)
+    # Of view 1, drawn whole as NumPy draws them.
+    np.testing.assert_array_equal(
+        Views("crops", 20, 4)._numbers[1], np.random.default_rng((0, 1)).random((20, 6)).astype(np.float32)
+    )
 
 
 def test_gray_images_keep_their_one_channel():

@@ -66,12 +66,12 @@ def read(
 ) -> Pictures:
     """Read files, `crop` each (a picture and its row) and fit it to `shape` (height, width, channels).
 
-    Many large ones are mapped into memory, see `files.image_array`.
+    Many large ones are mapped into memory, see `files.large_array`.
 
     Raises:
         DataError: a file is no image (missing, empty, broken), unless `skip_bad_rows`; or none is.
     """
-    fitted = files.image_array((len(paths), *shape))
+    fitted = files.large_array((len(paths), *shape))
     kept = np.zeros(len(paths), bool)
     sizes = np.empty((len(paths), 2), np.int64)
     skipped = []

@@ -163,7 +163,7 @@ def _read(
         try:
             picture = images.decoded(content or b"", name)
             if fitted is None:
-                fitted = files.image_array((len(rows), size, size, picture.shape[2]))
+                fitted = files.large_array((len(rows), size, size, picture.shape[2]))
             if picture.shape[2] > fitted.shape[3]:
                 raise DataError(f"{name} is in colour but the first image is gray: convert one or remove the row.")
         except DataError as error:
