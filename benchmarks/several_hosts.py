@@ -54,8 +54,10 @@ def main() -> None:
         shuffle=False,
         verbose=2 if host == 0 else 0,
     )
+    # On every host: JAX compares a new variable's values between them.
+    published = expand(student)
     if host == 0:
-        saved.save(expand(student), given.out, saved.Form(data.class_names, input_shape=data.image_shape))
+        saved.save(published, given.out, saved.Form(data.class_names, input_shape=data.image_shape))
 
 
 def _feed(data: splits.Data, given: argparse.Namespace) -> training.Feed:
