@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import mmap
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,21 +63,31 @@ def _row(*cells: str) -> None:
     sys.stdout.flush()
 
 
-def _loaded(data: str) -> dict[str, float]:
-    """Rows, seconds, processor seconds and the largest memory of its own, MB, of reading a training split."""
-    peak, done = [0.0], threading.Event()
+@contextmanager
+def _measured() -> Iterator[dict[str, float]]:
+    """Seconds, processor seconds and the largest memory of its own, MB, of the block."""
+    found, done, before = {"memory": 0.0}, threading.Event(), _own_memory()
 
     def watch() -> None:
         while not done.wait(0.02):
-            peak[0] = max(peak[0], _own_memory())
+            found["memory"] = max(found["memory"], _own_memory() - before)
 
-    before = _own_memory()
-    threading.Thread(target=watch, daemon=True).start()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     start, processor = time.monotonic(), time.process_time()
-    rows = len(datasets.load(data, "train"))
-    seconds, processor = time.monotonic() - start, time.process_time() - processor
-    done.set()
-    return {"rows": rows, "seconds": seconds, "processor": processor, "memory": peak[0] - before}
+    try:
+        yield found
+    finally:
+        found |= {"seconds": time.monotonic() - start, "processor": time.process_time() - processor}
+        done.set()
+        watcher.join()
+
+
+def _loaded(data: str) -> dict[str, float]:
+    """What reading a training split takes."""
+    with _measured() as found:
+        rows = len(datasets.load(data, "train"))
+    return {"rows": rows, **found}
 
 
 def _own_memory() -> float:
@@ -131,50 +141,40 @@ def _png(image: np.ndarray) -> bytes:
 
 def _draw(given: argparse.Namespace, folder: Path) -> None:
     """Shuffled batches of a mapped file, its pages in memory and not."""
-    rows = 28_709 * given.times
-    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (rows, 64, 64, 1))
+    path, rows = folder / "images.npy", 28_709 * given.times
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, (rows, 64, 64, 1))
     for start in range(0, rows, 10_000):
         images[start : start + 10_000] = np.random.default_rng(start).integers(0, 256, (1, 64, 64, 1), np.uint8)
     images.flush()
-    size = images.nbytes / 2**20
-    _row(f"drawing shuffled batches of {BATCH} of {rows:,} images ({size:,.0f} MB), mirror, in the page cache",
-         f"{_rate(images):,.0f} images a second")  # fmt: skip
+    size = f"{rows:,} images, {images.nbytes / 2**20:,.0f} MB"
+    _row(f"drawing shuffled batches of {BATCH} of {size}, mirrored or not, in the page cache", _rate(images))
     del images
-    for read_ahead in (True, False):
-        with (folder / "images.npy").open("rb") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        if not read_ahead:
-            images._mmap.madvise(mmap.MADV_RANDOM)
-        _row(f"the same from the disk{'' if read_ahead else ', without reading ahead (MADV_RANDOM)'}",
-             f"{_rate(images):,.0f} images a second")  # fmt: skip
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    _row("the same from the disk", _rate(np.load(path, mmap_mode="r")))
 
 
-def _rate(images: np.ndarray, seconds: float = 10.0) -> float:
-    views, order = Views("mirror", len(images)), np.random.default_rng(0).permutation(len(images))
-    start, number = time.monotonic(), 0
-    for rows in _batches(order):
-        views.show(images, rows, rows % 2)
-        number += len(rows)
-        if time.monotonic() - start > seconds:
-            break
-    return number / (time.monotonic() - start)
-
-
-def _batches(order: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(order), BATCH):
-        yield order[start : start + BATCH]
+def _rate(images: np.ndarray, seconds: float = 10.0) -> str:
+    views, order, number = Views("mirror", len(images)), np.random.default_rng(0).permutation(len(images)), 0
+    end = time.monotonic() + seconds
+    with _measured() as found:
+        while number < len(order) and time.monotonic() < end:
+            rows = order[number : number + BATCH]
+            views.show(images, rows, rows % 2)
+            number += len(rows)
+    return f"{number / found['seconds']:,.0f} images a second, {number / found['processor']:,.0f} a processor second"
 
 
 def _views(given: argparse.Namespace, folder: Path) -> None:
     rows = 1_000_000
-    before, start = _own_memory(), time.process_time()
-    views = Views("crops", rows, 8)
-    views.show(np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, int), np.zeros(1, int))
+    views, before = Views("crops", rows, 8), _own_memory()
+    with _measured() as found:
+        views.show(np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, int), np.zeros(1, int))
     _row(
         f"numbers of 8 crops of {rows:,} images",
-        f"{time.process_time() - start:.1f} processor seconds, {_own_memory() - before:,.0f} MB",
+        f"{found['processor']:.1f} processor seconds, {found['memory']:,.0f} MB at most, "
+        f"{_own_memory() - before:,.0f} MB kept",
     )
 
 
