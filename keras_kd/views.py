@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from keras_kd.errors import ConfigError, DataError
-from keras_kd.files import large_array
+from keras_kd.files import large_array, read_ahead
 
 KINDS = ("none", "mirror", "crops", "strong")
 
@@ -118,6 +118,7 @@ class Views:
         Returns:
             uint8 (n, H, W, C).
         """
+        read_ahead(images, rows)
         shown = np.ascontiguousarray(images[rows])
         if self.kind == "mirror":
             mirrored = np.flatnonzero(views)

@@ -1,0 +1,50 @@
+"""Arrays on disk: collected row by row, and read in a random order."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_kd.files import ImageRows, read_ahead
+
+
+def test_rows_that_come_one_by_one_are_one_array():
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 3, 1), np.uint8)
+    rows = ImageRows((4, 3, 1))
+    for image in images:
+        rows.append(image.ravel())
+    found = rows.array()
+    del rows
+    np.testing.assert_array_equal(found, images)
+
+
+def _waited_for(path: Path, rows: np.ndarray, ahead: bool) -> int:
+    """How often reading the rows of a file that isn't in memory had to wait for the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    mapped = np.load(path, mmap_mode="r")[10:]  # a part, whose rows lie elsewhere in the file
+    if ahead:
+        read_ahead(mapped, rows)
+        time.sleep(2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    assert mapped[rows].sum() == int(rows.sum()) * 5000 + 50_000 * len(rows)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt - before
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="can't empty the page cache")
+def test_rows_are_read_before_they_are_waited_for(tmp_path):
+    # Each row is one number, its own, and longer than a page; far apart, so that no row comes with another.
+    array = np.repeat(np.arange(20_000, dtype=np.uint16)[:, None], 5000, axis=1)
+    np.save(tmp_path / "rows.npy", array)
+    rows = np.random.default_rng(0).permutation(19_900)[:50].astype(int)
+    alone, ahead = _waited_for(tmp_path / "rows.npy", rows, False), _waited_for(tmp_path / "rows.npy", rows, True)
+    if not alone:
+        pytest.skip("the file system keeps the file in memory")
+    assert ahead < alone / 5
+    read_ahead(array, rows)  # nothing to do
