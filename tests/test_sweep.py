@@ -120,7 +120,8 @@ def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_ot
     tables = [json.loads(text) for number, text in enumerate(shown) if number != killed]
 
     # One table, each of the 12 choices once, all done; both of those left alive had a share.
-    assert tables[0] == tables[1] == json.loads(pd.read_csv(out / "trials.csv").fillna("").to_json(orient="records"))
+    written = pd.read_csv(out / "trials.csv", keep_default_na=False)
+    assert tables[0] == tables[1] == json.loads(written.to_json(orient="records", double_precision=15))
     choices = [(trial["temperature"], trial["alpha"], trial["seed"]) for trial in tables[0]]
     assert len(choices) == len(set(choices)) == 12 and {trial["state"] for trial in tables[0]} == {"complete"}
     assert all(told(number).count("Trial ") > 0 for number in range(3))
@@ -129,7 +130,7 @@ def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_ot
     states = [trial.state.name for trial in study.trials if "queued" in trial.user_attrs]
     assert sorted(states) == ["COMPLETE"] * 12 + ["FAIL"]
     assert len(list((tmp_path / "cache" / "teachers").iterdir())) == 1
-    assert len(list((tmp_path / "cache" / "soft_labels").iterdir())) == 3  # one a seed
+    assert len(list((tmp_path / "cache" / "soft_labels").iterdir())) == 1
     assert not (out / ".state").exists()
 
 
