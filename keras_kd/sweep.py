@@ -369,7 +369,7 @@ def _write(study: optuna.Study, config: Config, dimensions: dict[str, BaseDistri
         }
         for trial in _done(study)
     ]
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=["number", *dimensions, "validation", "epochs", "state", "error"])
     write_text(out / "trials.csv", frame.to_csv(index=False))
     if best(frame) is not None:
         chosen = study.best_trial
