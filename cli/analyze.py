@@ -9,7 +9,7 @@ import click
 
 from keras_kd.progress import Terminal
 
-from . import engine, options, output, sessions
+from . import engine, options, output, sessions, stopping
 
 
 @click.command("analyze")
@@ -67,21 +67,22 @@ def command(
     analysis = engine.load("sessions.analysis")
     recipe = analysis.Recipe(side, rate, f"{asked['detector']} {asked['score']:g}")
     reader, detector, temperature = sessions.load(asked, terminal)
-    results = analysis.analyze(
-        videos or (camera,),
-        Path(out),
-        reader,
-        detector,
-        recipe,
-        analysis.Options(smooth, confidence, _seconds(baseline), faces),
-        Path(segments) if segments else None,
-        camera is not None,
-        seconds,
-        resume,
-        redact,
-        temperature,
-        terminal,
-    )
+    with stopping.told("To go on, give the same command with --resume."):
+        results = analysis.analyze(
+            videos or (camera,),
+            Path(out),
+            reader,
+            detector,
+            recipe,
+            analysis.Options(smooth, confidence, _seconds(baseline), faces),
+            Path(segments) if segments else None,
+            camera is not None,
+            seconds,
+            resume,
+            redact,
+            temperature,
+            terminal,
+        )
     if as_json:
         output.show_json(results)
         return

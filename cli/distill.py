@@ -13,7 +13,7 @@ from keras_kd import config as configuration
 from keras_kd import report
 from keras_kd.progress import Terminal
 
-from . import engine, options, output
+from . import engine, options, output, stopping
 
 
 @click.command("distill")
@@ -43,11 +43,8 @@ def command(config_file: str | None, out: str | None, resume: bool, as_json: boo
     config = configuration.merged(config_file, options.given(arguments))
     folder = Path(out) if out else _numbered(Path("runs") / f"{Path(config.data).stem}-{config.student}")
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
-    try:
+    with stopping.told(f"To go on: kerakd distill --resume --out {shlex.quote(str(folder))}"):
         metrics = engine.load("run").distill(config, folder, Terminal(), resume, command_line)
-    except KeyboardInterrupt:
-        click.echo(f"\nStopped. To go on: kerakd distill --resume --out {shlex.quote(str(folder))}", err=True)
-        sys.exit(130)
     if as_json:
         output.show_json(metrics)
     else:

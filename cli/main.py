@@ -13,13 +13,15 @@ import click
 
 from keras_kd.errors import KerasKDError
 
+from . import stopping
+
 
 class Commands(click.Group):
     """One module a command, found by its name and imported only when it is asked for."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         package = importlib.import_module(__package__)
-        helpers = {"engine", "main", "options", "output", "sessions"}
+        helpers = {"engine", "main", "options", "output", "sessions", "stopping"}
         modules = {module.name for module in pkgutil.iter_modules(package.__path__)} - helpers
         # import_.py is the command `import`, which is no name for a module.
         return sorted(name.removesuffix("_") for name in modules)
@@ -37,7 +39,8 @@ def kerakd() -> None:
 
 
 def main() -> None:
-    """Run `kerakd`; exit 0 done, 2 what the user can mend, 1 a fault of ours, 130 interrupted."""
+    """Run `kerakd`; exit 0 done, 2 what the user can mend, 1 a fault of ours, 130 Ctrl-C, 143 SIGTERM."""
+    stopping.heed_termination()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     warnings.formatwarning = lambda message, *_, **__: f"kerakd: {message}\n"
     try:
@@ -47,9 +50,13 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("\nStopped.", err=True)
-        sys.exit(130)
+    except click.Abort as abort:
+        stopping.end(abort.__cause__)
+    except KeyboardInterrupt as stop:
+        stopping.end(stop)
     except KerasKDError as error:
         click.echo(f"kerakd: {error}", err=True)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        click.echo(f"kerakd: Out of memory ({error}): use a smaller model or batch, or a larger machine.", err=True)
+        sys.exit(2)

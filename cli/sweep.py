@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 from keras_kd import config as configuration
 from keras_kd.progress import Terminal
 
-from . import engine, options, output
+from . import engine, options, output, stopping
 
 
 @click.command("sweep")
@@ -63,11 +62,8 @@ def command(
     folder = Path(out) if out else Path("sweeps") / f"{Path(config.data).stem}-{config.student}"
     sweep = engine.load("sweep")
     dimensions = sweep.space(texts or sweep.PAPER)
-    try:
+    with stopping.told("To go on, give the same command again."):
         frame = sweep.sweep(config, dimensions, folder, trials, not no_pruning, Terminal(), storage)
-    except KeyboardInterrupt:
-        click.echo("\nStopped. To go on, give the same command again.", err=True)
-        sys.exit(130)
     if as_json:
         output.show_json(frame.astype(object).where(frame.notna(), None).to_dict(orient="records"))
         return

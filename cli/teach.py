@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -10,7 +9,7 @@ import click
 from keras_kd import config as configuration
 from keras_kd.progress import Terminal
 
-from . import engine, options
+from . import engine, options, stopping
 
 
 @click.command("teach")
@@ -28,8 +27,5 @@ def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
       kerakd teach --data fer2013.csv --teacher resemotenet --teacher-epochs 12
     """
     config = configuration.merged(config_file, options.given(arguments))
-    try:
+    with stopping.told("To go on, give the same command again."):
         click.echo(engine.load("run").teach(config, out, Terminal()))
-    except KeyboardInterrupt:
-        click.echo("\nStopped. To go on, give the same command again.", err=True)
-        sys.exit(130)

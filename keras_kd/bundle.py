@@ -16,7 +16,7 @@ from keras_kd.datasets import Samples
 from keras_kd.errors import DataError
 from keras_kd.exporters import ExportReport, export
 from keras_kd.exporters._metadata import LABELS_FILE, with_metadata
-from keras_kd.files import write_text, written_whole
+from keras_kd.files import locked, write_text, written_whole
 from keras_kd.images import fitted
 from keras_kd.litert import LiteRTModel
 
@@ -90,7 +90,7 @@ def write(
 
     Raises:
         DataError: the example is no uint8 image.
-        OutputError: the folder can't be written.
+        OutputError: the folder can't be written, or another process writes there.
     """
     if example.dtype != np.uint8 or example.ndim != 3 or example.shape[2] not in (1, 3):
         raise DataError(f"The example must be uint8 (H, W, 1 or 3). Received: {example.dtype} {example.shape}.")
@@ -104,15 +104,16 @@ def write(
         outputs = LiteRTModel(path).predict_heads(pixels)
         measured = scores(path) if scores else None
     report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
-    with written_whole(folder / MODEL_FILE) as file:
-        file.write_bytes(content)
-    write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
     preprocess = _preprocess(model, app_input, outputs)
-    _write_json(folder / "preprocess.json", preprocess)
-    with written_whole(folder / "example.png") as file:
-        Image.fromarray(pixels[0] if app_input[2] == 3 else pixels[0, :, :, 0]).save(file)
-    _write_json(folder / "example.json", _example(outputs, class_names))
-    write_text(folder / CARD_FILE, _card(name, description, report, preprocess, class_names, measured))
+    with locked(folder):
+        with written_whole(folder / MODEL_FILE) as file:
+            file.write_bytes(content)
+        write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
+        _write_json(folder / "preprocess.json", preprocess)
+        with written_whole(folder / "example.png") as file:
+            Image.fromarray(pixels[0] if app_input[2] == 3 else pixels[0, :, :, 0]).save(file)
+        _write_json(folder / "example.json", _example(outputs, class_names))
+        write_text(folder / CARD_FILE, _card(name, description, report, preprocess, class_names, measured))
     return report
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import mmap
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import filelock
 import numpy as np
 
 from keras_kd.errors import OutputError
 
 LARGEST_IN_MEMORY = 2**29
+LOCK = ".lock"
+_PARTIAL = "-partial-"
 
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space or choose another folder",
@@ -34,27 +38,45 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place in one step.
 
     The temporary name keeps `path`'s suffix, since some writers choose their format by it.
-    On any error the temporary file is removed and `path` stays as it was.
+    On any error the temporary file is removed and `path` stays as it was. What a killed process left
+    of an earlier attempt is removed first.
 
     Raises:
-        OutputError: where the operating system refuses (disk full, no permission).
+        OutputError: where the operating system refuses (disk full, no permission), or another process wrote `path`
+            meanwhile.
     """
     path = Path(path)
     temporary = None
     try:
         with refusals(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+            for left in half_written(path):
+                left.unlink(missing_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{path.stem}{_PARTIAL}", suffix=path.suffix, dir=path.parent)
             os.close(handle)
             temporary = Path(name)
             yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
-            os.replace(temporary, path)
+            _publish(temporary, path)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    try:
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except FileNotFoundError as error:
+        raise OutputError(
+            f"Can't write {path}: another process wrote it at the same time; choose another name for one of the two."
+        ) from error
+
+
+def half_written(path: Path) -> list[Path]:
+    """What processes that were killed while they wrote `path` left beside it."""
+    return list(path.parent.glob(f".{glob.escape(path.stem)}{_PARTIAL}*{glob.escape(path.suffix)}"))
 
 
 @contextmanager
@@ -72,6 +94,41 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@contextmanager
+def locked(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Let one process at a time work in `folder`; the lock ends with the process, however that ends.
+
+    Args:
+        folder: made where it is missing; removed again where it was and stays empty, unless others may wait for it.
+        waiting: called with a line before waiting for another process that is at work; None to refuse instead.
+
+    Raises:
+        OutputError: another process is at work there, or the operating system refuses.
+    """
+    existed = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Can't make the folder {folder} ({error.strerror}): choose another one.") from error
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        with refusals(folder / LOCK):
+            lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        if waiting is None:
+            raise OutputError(f"Another run is at work in {folder}: wait for it, or choose another folder.") from error
+        waiting(f"Waiting for another process at work in {folder}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        # While it is held: a process that has opened it sees that it is gone, and makes its own.
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
+        if waiting is None and not existed and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def write_text(path: str | Path, text: str) -> None:

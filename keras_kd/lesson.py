@@ -14,7 +14,7 @@ from keras_kd import soft_labels as stores
 from keras_kd.config import Config
 from keras_kd.datasets import ferplus
 from keras_kd.errors import ConfigError
-from keras_kd.files import fingerprint
+from keras_kd.files import fingerprint, locked
 from keras_kd.job import Job, seen, train
 from keras_kd.predictors import Predictor
 from keras_kd.progress import Terminal
@@ -102,8 +102,9 @@ def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     what += [config.ema] if config.ema else []
     folder = _folder(f"{name}-{fingerprint([repr(what)])}")
     path = folder / TEACHER_FILE
-    with run_folder.locked(folder, terminal):
+    with locked(folder, terminal.say):
         if path.exists():
+            _forget_states(folder)  # of a process that was killed as it finished
             terminal.say(f"Teacher {name} is in the cache: {path}")
             return path
         # Without stored logits more views cost nothing.
@@ -111,9 +112,13 @@ def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
         job = Job(f"teacher {name}", name, config.teacher_epochs, heads, views, folder)
         model, _ = train(job, config, data, terminal)
         saved.save(model, path, Form(heads.class_names or None, input_shape=data.image_shape))
-        for state in ("state.npz", "best.npz"):
-            (folder / state).unlink()
+        _forget_states(folder)
     return path
+
+
+def _forget_states(folder: Path) -> None:
+    for path in folder.glob("*.npz"):
+        path.unlink()
 
 
 def _folder(name: str) -> Path:
@@ -134,7 +139,7 @@ def soft_labels(config: Config, data: Data, teacher: Predictor | None, terminal:
     if teacher is None:
         store = stores.open_store(folder, key)
     else:
-        with run_folder.locked(folder, terminal), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
+        with locked(folder, terminal.say), terminal.bar("Soft labels", len(data.train) * len(views)) as advance:
             start, several = time.monotonic(), config.label_workers > 1
             compute = labelling.by_workers(config.label_workers, folder) if several else stores.in_turn
             store = stores.fill(folder, key, data.train.images, views, _columns(teacher), advance, compute=compute)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -249,10 +250,19 @@ def _work(
         errors = folder / "errors.txt"
         with (
             errors.open("w") as log,
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as worker,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as worker,
         ):
-            for line in worker.stdout:
-                tell(line.rstrip())
+            try:
+                for line in worker.stdout:
+                    tell(line.rstrip())
+            except BaseException:
+                worker.kill()
+                raise
+        if worker.returncode < 0:
+            raise ExportError(
+                f"Quantisation-aware training was ended by {signal.Signals(-worker.returncode).name}, as happens where "
+                "memory runs out: close other programs, lower --batch-size, or use the format int8 or dynamic."
+            )
         if worker.returncode:
             last = (errors.read_text().strip().splitlines() or ["no message"])[-1]
             raise ExportError(f"Quantisation-aware training failed ({last}): use the format int8 or dynamic.")

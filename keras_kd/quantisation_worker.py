@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,7 @@ _SMALLEST_RANGE = 0.01  # a layer that no image gets through would have none
 def main(folder: Path) -> None:
     """Do the whole work of one folder."""
     sys.stdout = sys.stderr  # what libraries print is not for the parent
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     options = json.loads((folder / "options.json").read_text())
     names = ("images", "labels", "teacher", "expected")
     data = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
@@ -55,6 +57,12 @@ def main(folder: Path) -> None:
     calibrate(quantised, data, options)
     fit(quantised, data, options, "quantised")
     (folder / "model.tflite").write_bytes(converted(quantised, options["app_input"]))
+
+
+def _end_with_parent() -> None:
+    """Wait until nobody holds the other end of stdin any more, however the parent ended."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 def built(layers: list[dict]) -> tf_keras.Model:

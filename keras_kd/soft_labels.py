@@ -201,13 +201,16 @@ def fill(
         DataError: the folder holds something else, or the teacher gave a logit that isn't finite or fits no float16.
     """
     folder = Path(folder)
+    whole, partial, progress = folder / "logits.npy", folder / "logits.npy.partial", folder / "progress.json"
     if (folder / RECORD).exists():
         advance(len(images) * len(views))
+        progress.unlink(missing_ok=True)  # left by a process that was killed as it finished
         return open_store(folder, key)
     with refusals(folder):
         folder.mkdir(parents=True, exist_ok=True)
     shape = (len(images), len(views), key.columns)
-    partial, progress = folder / "logits.npy.partial", folder / "progress.json"
+    if whole.exists() and not partial.exists():
+        whole.replace(partial)  # renamed by a process that was killed before it wrote the record
     state = _progress(progress, key, chunk)
     logits = _reopened(partial, shape) if state["done"] else None
     if logits is None:
@@ -224,7 +227,7 @@ def fill(
         state = {**state, "done": positions.stop, "rounding_error": max(state["rounding_error"], error)}
         write_text(progress, json.dumps(state))
         advance(len(positions))
-    partial.replace(folder / "logits.npy")
+    partial.replace(whole)
     write_text(
         folder / RECORD,
         json.dumps({"key": asdict(key), "rounding_error": state["rounding_error"]}, indent=2) + "\n",

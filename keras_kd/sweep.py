@@ -26,8 +26,8 @@ import pandas as pd
 from keras_kd import config as configuration
 from keras_kd import pictures, run, run_folder, training
 from keras_kd.config import Config
-from keras_kd.errors import ConfigError, TrainingError
-from keras_kd.files import fingerprint, write_text
+from keras_kd.errors import ConfigError, OutputError, TrainingError
+from keras_kd.files import fingerprint, locked, write_text
 from keras_kd.progress import Terminal
 
 if TYPE_CHECKING:
@@ -143,32 +143,34 @@ def sweep(
 
     Raises:
         ConfigError: `out` or the database holds a sweep of other options.
+        OutputError: the operating system refuses to write there.
     """
     terminal, out = terminal or Terminal(quiet=True), Path(out)
     choices = [_values(distribution) for distribution in dimensions.values()]
     every = math.prod(map(len, choices)) if all(choices) else None
     total = min(trials or every, every) if every else trials or TRIALS
-    with run_folder.locked(out, terminal):
-        study = _study(config, dimensions, out, pruning, storage)
-        _queue(study, dimensions, total, complete=every is not None)
-    students = None
-    while (done := len(_done(study))) < total:
-        if not _waiting(study):
-            _wait(study, dimensions, out, terminal)
-            continue
-        students = students or run.Trials(config, terminal)
-        terminal.say(f"{done} of {total} trials are done")
-        objective = _Objective(config, dimensions, students, out / run_folder.STATE, terminal)
-        try:
-            study.optimize(objective, n_trials=1, catch=TrainingError)
-        except _TakenOverError:
-            terminal.say("This process stood still for too long: another one has taken over its trial")
-        with run_folder.locked(out, terminal):
-            _write(study, config, dimensions, out)
-    with suppress(OSError):
-        (out / run_folder.STATE).rmdir()
-    with run_folder.locked(out, terminal):
-        return _write(study, config, dimensions, out)
+    with _refusals(out / STUDY):
+        with locked(out, terminal.say):
+            study = _study(config, dimensions, out, pruning, storage)
+            _queue(study, dimensions, total, complete=every is not None)
+        students = None
+        while (done := len(_done(study))) < total:
+            if not _waiting(study):
+                _wait(study, dimensions, out, terminal)
+                continue
+            students = students or run.Trials(config, terminal)
+            terminal.say(f"{done} of {total} trials are done")
+            objective = _Objective(config, dimensions, students, out / run_folder.STATE, terminal)
+            try:
+                study.optimize(objective, n_trials=1, catch=TrainingError)
+            except _TakenOverError:
+                terminal.say("This process stood still for too long: another one has taken over its trial")
+            with locked(out, terminal.say):
+                _write(study, config, dimensions, out)
+        with suppress(OSError):
+            (out / run_folder.STATE).rmdir()
+        with locked(out, terminal.say):
+            return _write(study, config, dimensions, out)
 
 
 def _optuna() -> Any:
@@ -220,10 +222,29 @@ def _database(url: str | None, file: Path) -> optuna.storages.RDBStorage:
                 heartbeat_stale_trial_callback=storages.RetryHeartbeatStaleTrialCallback(),
             )
     except (SQLAlchemyError, exceptions.StorageInternalError, ImportError) as error:
+        if url is None:
+            raise
         reason = str(error).splitlines()[0]
         raise ConfigError(
             f"The database of the sweep can't be opened ({reason}): check --storage, expected a URL such as "
             "postgresql://USER@HOST/NAME, and that the driver it names is installed."
+        ) from error
+
+
+@contextmanager
+def _refusals(file: Path) -> Iterator[None]:
+    """Say as an OutputError why SQLite can't write `file`: the disk is full or read-only, or the file is damaged."""
+    exceptions = _optuna().exceptions
+    from sqlalchemy.exc import DatabaseError
+
+    try:
+        yield
+    except (DatabaseError, exceptions.StorageInternalError) as error:
+        # Optuna wraps what SQLAlchemy wraps.
+        refused = error if isinstance(error, DatabaseError) else error.__cause__
+        raise OutputError(
+            f"Can't write {file} ({getattr(refused, 'orig', refused)}): free some space or choose another --out, and "
+            "give the command again."
         ) from error
 
 
@@ -258,7 +279,7 @@ def _wait(study: optuna.Study, dimensions: dict[str, BaseDistribution], out: Pat
     terminal.say("Waiting for the trials that other processes began")
     while not _waiting(study) and study.get_trials(deepcopy=False, states=running):
         time.sleep(1)
-        with run_folder.locked(out, terminal), _experimental():
+        with locked(out, terminal.say), _experimental():
             _optuna().storages.fail_stale_trials(study)
             _queue_unbegun(study, dimensions)
 

@@ -1,7 +1,5 @@
 """What a user can mend gets one clear sentence and exit code 2, and leaves nothing half-written."""
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -123,21 +121,3 @@ def test_a_teacher_with_other_classes(folder: Path, tmp_path: Path, capsys: pyte
 def test_a_loss_that_is_not_a_number(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     message = _refused(capsys, tmp_path / "out", "--data", str(folder), *ALONE, "--learning-rate", "1e30")
     assert "nan" in message.lower() and "--learning-rate" in message
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system is not permitted here")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
-
-
-def test_a_full_disk(folder: Path, small_disk: Path, capsys: pytest.CaptureFixture) -> None:
-    message = _refused(capsys, small_disk / "out", "--data", str(folder), *ALONE)
-    assert "the disk is full" in message and str(small_disk) in message
-    assert not list(small_disk.rglob("*.keras")) and not list(small_disk.rglob(".*.npz"))

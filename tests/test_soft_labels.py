@@ -99,11 +99,15 @@ def test_a_killed_pass_goes_on_where_it_was(calls, tmp_path):
     assert store.rounding_error == _fill(tmp_path / "unbroken").rounding_error
 
 
-def test_a_pass_killed_before_its_last_rename_is_made_again(tmp_path, monkeypatch):
+def test_a_pass_killed_before_its_record_is_written_is_not_made_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(soft_labels.json, "dumps", _Interrupting(json.dumps, '"rounding_error"', after=10))
         _fill(tmp_path / "store")
-    np.testing.assert_array_equal(_fill(tmp_path / "store").logits, _expected().astype(np.float16))
+    assert (tmp_path / "store" / "logits.npy").exists() and not (tmp_path / "store" / "store.json").exists()
+    teacher = _Counting()
+    np.testing.assert_array_equal(_fill(tmp_path / "store", teacher).logits, _expected().astype(np.float16))
+    assert teacher.images == 0
+    assert {path.name for path in (tmp_path / "store").iterdir()} == {"logits.npy", "store.json"}
 
 
 class _Interrupting:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd.errors import ConfigError, OutputError
-from keras_kd.files import write_text, written_whole
+from keras_kd.files import locked, write_text, written_whole
 from keras_kd.progress import Terminal
 from keras_kd.sessions import SIDE, _exports, _page, _recording, _redaction, _timeline, _video
 from keras_kd.sessions._detectors import Detector
@@ -75,7 +75,7 @@ def analyze(
     Raises:
         ConfigError: options that don't go together.
         DataError: a video or the segments can't be used.
-        OutputError: `out` holds another session.
+        OutputError: `out` holds another session, or another process works there.
     """
     terminal = terminal or Terminal(quiet=True)
     names = [f"camera-{video}" if camera else Path(video).stem for video in videos]
@@ -93,31 +93,30 @@ def analyze(
             "classes": list(reader.class_names),
             "recipe": asdict(recipe),
         }
-        with _video.Video(video, camera) as source:
+        with _video.Video(video, camera) as source, locked(folder):
             _claim(folder / "session.json", rows, stated, resume)
             started = time.perf_counter()
             try:
                 frames = _recorded(source, rows, reader, detector, recipe, resume, seconds, terminal)
             except KeyboardInterrupt:
                 if not camera:
-                    terminal.say(f"Stopped: --resume goes on with {rows}.")
                     raise
                 # That is how a camera is stopped.
                 frames = None
             took = time.perf_counter() - started
-        timeline = _timeline.load(rows, own)
-        frames = len(timeline.times) if frames is None else frames
-        _write(folder, timeline, stated | {"options": asdict(own), "temperature": temperature}, name)
-        if redact:
-            terminal.say(f"{name}: writing redacted.mp4")
-            with written_whole(folder / "redacted.mp4") as path:
-                _redaction.write(video, rows, path)
-        rate = f", {frames / took:,.0f} frames/s" if frames else ""
-        terminal.say(f"{name}: {frames:,} frames in {took:.1f} s{rate}; {folder / 'report.html'}")
-        first = _timeline.summary(timeline).iloc[0]
-        numbers = {key: None if value != value else float(value) for key, value in first.items() if key != "task"}
-        files = {"csv": str(rows), "report": str(folder / "report.html")}
-        results[name] = files | {"frames": frames, "analysed_seconds": took, "session": numbers}
+            timeline = _timeline.load(rows, own)
+            frames = len(timeline.times) if frames is None else frames
+            _write(folder, timeline, stated | {"options": asdict(own), "temperature": temperature}, name)
+            if redact:
+                terminal.say(f"{name}: writing redacted.mp4")
+                with written_whole(folder / "redacted.mp4") as path:
+                    _redaction.write(video, rows, path)
+            rate = f", {frames / took:,.0f} frames/s" if frames else ""
+            terminal.say(f"{name}: {frames:,} frames in {took:.1f} s{rate}; {folder / 'report.html'}")
+            first = _timeline.summary(timeline).iloc[0]
+            numbers = {key: None if value != value else float(value) for key, value in first.items() if key != "task"}
+            files = {"csv": str(rows), "report": str(folder / "report.html")}
+            results[name] = files | {"frames": frames, "analysed_seconds": took, "session": numbers}
     return results
 
 
