@@ -96,16 +96,16 @@ def write(
         raise DataError(f"The example must be uint8 (H, W, 1 or 3). Received: {example.dtype} {example.shape}.")
     folder, name = Path(folder), name or model.name
     pixels = fitted(example[None], tuple(app_input))
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / MODEL_FILE
-        report = converted(path)
-        content = with_metadata(path.read_bytes(), name, description, class_names)
-        path.write_bytes(content)
-        outputs = LiteRTModel(path).predict_heads(pixels)
-        measured = scores(path) if scores else None
-    report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
-    preprocess = _preprocess(model, app_input, outputs)
     with locked(folder):
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / MODEL_FILE
+            report = converted(path)
+            content = with_metadata(path.read_bytes(), name, description, class_names)
+            path.write_bytes(content)
+            outputs = LiteRTModel(path).predict_heads(pixels)
+            measured = scores(path) if scores else None
+        report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
+        preprocess = _preprocess(model, app_input, outputs)
         with written_whole(folder / MODEL_FILE) as file:
             file.write_bytes(content)
         write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")

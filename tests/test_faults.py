@@ -216,12 +216,18 @@ def test_a_second_training_of_a_teacher_waits_for_the_first(
     shutil.copytree(given / "cache", tmp_path / "cache")
     (teacher,) = (tmp_path / "cache" / "teachers").iterdir()
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
-    lock = filelock.FileLock(teacher / ".lock", thread_local=False)
-    lock.acquire()
-    threading.Timer(2, lock.release).start()
-    start = time.monotonic()
+    held, left = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with filelock.FileLock(teacher / ".lock"):
+            held.set()
+            time.sleep(2)
+            left.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    held.wait()
     assert called(*_teach(given, tmp_path / "out")) == 0
-    assert "Waiting for another process at work" in capsys.readouterr().err and time.monotonic() - start > 1
+    assert left.is_set() and "Waiting for another process at work" in capsys.readouterr().err
 
 
 def test_two_writers_of_one_file(tmp_path: Path) -> None:
