@@ -336,8 +336,9 @@ def without_clocks(value: object) -> object:
 
 
 def damaged(folder: Path) -> list[str]:
-    """Files under their final names that are not whole."""
+    """Files under their final names that are not whole; SQLite's journal is what makes its database whole again."""
     paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    paths = [path for path in paths if path.suffix != ".db-journal"]
     return [f"{path.relative_to(folder)}: {fault}" for path in paths if (fault := fault_of(path))]
 
 

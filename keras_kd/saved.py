@@ -6,6 +6,7 @@ A `.keras` file is a zip archive; this library adds one entry, `keras_kd.json`, 
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from keras_kd import class_names, compaction, models  # noqa: F401  compaction registers its layers for loading
-from keras_kd.errors import ModelError
-from keras_kd.files import fingerprint, plain_archive, written_whole
+from keras_kd.errors import ModelError, OutputError
+from keras_kd.files import fingerprint, plain_archive, refusals, written_whole
 from keras_kd.stored import read_json
 
 ENTRY = "keras_kd.json"
@@ -79,6 +80,7 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
 
     Raises:
         ModelError: missing, broken or unsafe file, or several inputs.
+        OutputError: there is no room where Keras unpacks the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -86,7 +88,10 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
     models.names()  # Imports every architecture, which registers its layers.
     form = _checked(path)
     try:
-        model = _loaded(path)
+        with refusals(tempfile.gettempdir()):
+            model = _loaded(path)
+    except OutputError:
+        raise
     except Exception as error:
         # Keras raises what its layers raise: no narrower type covers a damaged file.
         raise ModelError(

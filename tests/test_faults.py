@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -169,6 +170,15 @@ def test_a_full_disk(
     assert called(*command(disk), *["--resume"] * going_on) == 0
 
 
+def test_no_room_for_temporary_files(
+    given: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 1000 * KILOBYTE))
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    message = _refused(capsys, _export(given, tmp_path))
+    assert f"Can't write {disk}: the disk is full" in message and not (tmp_path / "model.tflite").exists()
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_a_read_only_folder(
     name: str,
@@ -185,11 +195,7 @@ def test_a_read_only_folder(
 
 
 # Where the lock lies. A single file needs none, and of a sweep, a store and a cache the second process waits.
-LOCKS = {
-    "distil": "out",
-    "bundle": "out",
-    "analyze": "out/film",
-}
+LOCKS = {"bundle": "out", "analyze": "out/film"}
 
 
 @pytest.mark.parametrize("name", list(LOCKS))
@@ -388,6 +394,16 @@ def test_a_worker_ends_with_its_parent(number: signal.Signals, tmp_path: Path) -
     while worker.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not worker.exists() and not list(tmp_path.iterdir()) * (number == signal.SIGTERM)
+
+
+def test_the_documentation_shows_the_committed_counts() -> None:
+    spec = importlib.util.spec_from_file_location("faults", ROOT / "benchmarks" / "faults.py")
+    assert spec and spec.loader
+    faults = importlib.util.module_from_spec(spec)
+    sys.modules["faults"] = faults  # where dataclasses look for their module
+    spec.loader.exec_module(faults)
+    shown = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert faults.table(ROOT / "docs" / "results" / "faults") in shown
 
 
 def _killed_lessons(tmp_path: Path, kills: int, only: str) -> pd.DataFrame:
