@@ -4,9 +4,9 @@
 
 Each reader works in a process of its own, with a limit on memory and on the time of a case; a process that dies is
 started again behind the case that killed it. Where a reader is Python all through and atheris is installed (the extra
-fuzz), as many cases again are searched for by coverage. A case is read, refused (a KerasKDError of one line), or a
-finding, whose files are kept under --findings. Writes counts.csv into --out and prints the table of
-docs/reliability.md; exits with 1 if there are findings.
+fuzz), as many cases again are searched for by coverage; readers whose extra is missing are left out. A case is read,
+refused (a KerasKDError of one line), or a finding, whose files are kept under --findings. Writes counts.csv into --out
+and prints the table of docs/reliability.md; exits with 1 if there are findings.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import pandas as pd
 from fuzz_edits import spoilt
 from fuzz_readers import READERS, Reader
 
-from keras_kd.errors import KerasKDError
+from keras_kd.errors import LONGEST, KerasKDError
 
 WAYS = ("spoilt", "guided")
 MEMORY = 1024 * 2**20  # beyond what the process has once a valid file was read
@@ -64,17 +64,27 @@ def main() -> None:
     rows = []
     for name in arguments.reader or READERS:
         for way in _ways(READERS[name]):
-            rows.append(_fuzzed(name, way, arguments))
+            rows.append(_fuzzed(name, way, round(arguments.cases * READERS[name].share), arguments))
             print(json.dumps(rows[-1]), flush=True)  # noqa: T201
     counts = pd.DataFrame(rows)
     if arguments.out:
+        counts = _with_others(counts, arguments.out / "counts.csv")
         arguments.out.mkdir(parents=True, exist_ok=True)
         counts.to_csv(arguments.out / "counts.csv", index=False)
     print(table(counts))  # noqa: T201
     sys.exit(1 if counts["findings"].any() else 0)
 
 
+def _with_others(counts: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """The counts with those of the readers that were left out this time, as an earlier call wrote them."""
+    earlier = [pd.read_csv(file)] if file.exists() else []
+    known = pd.concat([counts, *(rows[~rows["reader"].isin(counts["reader"])] for rows in earlier)])
+    return known.sort_values("reader", key=lambda names: names.map(list(READERS).index), kind="stable")
+
+
 def _ways(reader: Reader) -> tuple[str, ...]:
+    if reader.needs and not importlib.util.find_spec(reader.needs):
+        return ()
     return WAYS if reader.guided and importlib.util.find_spec("atheris") else WAYS[:1]
 
 
@@ -89,13 +99,13 @@ def table(counts: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _fuzzed(name: str, way: str, arguments: argparse.Namespace) -> dict:
+def _fuzzed(name: str, way: str, cases: int, arguments: argparse.Namespace) -> dict:
     """Let workers go through a reader's cases; sum up what they tell."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         first, end = 0, time.monotonic() + 60 * arguments.minutes
-        while first < arguments.cases and time.monotonic() < end:
-            reason = _watched(folder, _command(name, way, first, folder, arguments), end)
+        while first < cases and time.monotonic() < end:
+            reason = _watched(folder, _command(name, way, first, cases, folder, arguments), end)
             if reason is None:
                 break
             if not (folder / CURRENT).exists():
@@ -120,8 +130,8 @@ def _fuzzed(name: str, way: str, arguments: argparse.Namespace) -> dict:
     }
 
 
-def _command(name: str, way: str, first: int, folder: Path, arguments: argparse.Namespace) -> list[str]:
-    numbers = {"cases": arguments.cases, "seed": arguments.seed, "first": first, "findings": arguments.findings}
+def _command(name: str, way: str, first: int, cases: int, folder: Path, arguments: argparse.Namespace) -> list[str]:
+    numbers = {"cases": cases, "seed": arguments.seed, "first": first, "findings": arguments.findings}
     options = [f"--{option}={value}" for option, value in numbers.items()]
     return [sys.executable, __file__, "--reader", name, "--way", way, "--work-in", str(folder), *options]
 
@@ -199,7 +209,7 @@ def _guided(reader: Reader, arguments: argparse.Namespace) -> None:
     runs = arguments.cases - arguments.first
     options = [f"-runs={runs}", f"-seed={seed}", f"-max_len={longest}", f"-dict={words}"]
     # The limits are this file's own.
-    options += ["-rss_limit_mb=0", "-timeout=0", f"-artifact_prefix={folder}/"]
+    options += ["-rss_limit_mb=0", f"-timeout={10 * SECONDS}", f"-artifact_prefix={folder}/"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], one)
     atheris.Fuzz()
 
@@ -230,7 +240,7 @@ def judged(reader: Reader, folder: Path) -> tuple[str, str]:
         reader.read(folder)
     except KerasKDError as error:
         sentence = str(error)
-        return ("refused" if sentence.isprintable() and len(sentence) < 2000 else "finding"), sentence
+        return ("refused" if sentence.isprintable() and len(sentence) <= LONGEST else "finding"), sentence
     except BaseException:
         return "finding", traceback.format_exc()
     return "read", ""

@@ -8,6 +8,10 @@ import struct
 import zipfile
 from random import Random
 
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
 _NUMBERS = (0, 1, -1, 7, 127, 128, 255, 256, 2**15 - 1, 2**16 - 1, 100_000, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
 _TEXTS = (b"-1", b"0", b"1e308", b"nan", b"0.5", b"99999999999999999999", b"100000", b"-0", b"")
 
@@ -16,6 +20,8 @@ def spoilt(content: bytes, tokens: tuple[bytes, ...], random: Random) -> bytes:
     """Return `content` after one to four edits; of a zip archive sometimes those of one member, sums put right."""
     if content[:2] == b"PK" and random.random() < 0.7:
         return _member_spoilt(content, tokens, random)
+    if content[4:8] == b"TFL3" and random.random() < 0.7:
+        return _graph_spoilt(content, random)
     for _ in range(random.randint(1, 4)):
         content = random.choice(_EDITS)(content, tokens, random)
     return content
@@ -31,6 +37,34 @@ def _member_spoilt(content: bytes, tokens: tuple[bytes, ...], random: Random) ->
         for name, member in members.items():
             archive.writestr(name, member)
     return written.getvalue()
+
+
+def _graph_spoilt(content: bytes, random: Random) -> bytes:
+    """Numbers of a `.tflite` file's tables replaced: a whole flatbuffer still, whose parts contradict each other."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    graph = model.subgraphs[0]
+    parts = [*graph.tensors, *graph.operators, *(one.builtinOptions for one in graph.operators), *model.operatorCodes]
+    parts += [*model.buffers, graph]
+    for _ in range(random.randint(1, 3)):
+        part = random.choice([part for part in parts if part is not None])
+        name = random.choice(list(vars(part)))
+        value = getattr(part, name)
+        if type(value) is int:
+            setattr(part, name, random.choice((-1, 0, 1, 2, 3, 9, 17, 100, 127)))
+        elif isinstance(value, np.ndarray) and value.size:
+            place = random.randrange(value.size)
+            value = value.astype(np.int64)
+            value[place] = random.choice((-1, 0, 1, 2, 3, 64, 100, 127))
+            setattr(part, name, value[: random.choice((place, value.size, value.size))])
+        elif isinstance(value, list) and value:
+            setattr(part, name, random.choice((value[:-1], value[::-1], value + value[:1])))
+    builder = flatbuffers.Builder(len(content))
+    try:
+        builder.Finish(model.Pack(builder), b"TFL3")
+    except (struct.error, TypeError, ValueError, AttributeError):
+        # The builder can't write this number there.
+        return content[: len(content) // 2]
+    return bytes(builder.Output())
 
 
 def _place(content: bytes, random: Random) -> int:

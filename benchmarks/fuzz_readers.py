@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import shutil
@@ -28,6 +29,8 @@ class Reader:
         spoilt: which of the files are spoilt, as a glob.
         tokens: words of the format, for edits that random bytes would hardly find.
         guided: whether it is Python all through, so that its coverage can guide the search.
+        share: of the cases that are asked for, less than 1 where a case is dear.
+        needs: a package of an extra, without which the reader is left out.
     """
 
     write: Callable[[Path], None]
@@ -35,6 +38,8 @@ class Reader:
     spoilt: str
     tokens: tuple[bytes, ...] = ()
     guided: bool = False
+    share: float = 1.0
+    needs: str = ""
 
 
 def _picture(seed: int = 0, side: int = SIDE) -> Image.Image:
@@ -80,6 +85,23 @@ def _read_rafdb(folder: Path) -> object:
     from keras_kd import datasets
 
     return datasets.load(f"rafdb:{folder}", "train")
+
+
+def _write_parquet(folder: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    picture = io.BytesIO()
+    _picture().save(picture, "png")
+    images = [{"bytes": picture.getvalue(), "path": None}] * COUNT
+    table = pyarrow.table({"image": images, "label": ["a", "b"] * (COUNT // 2)})
+    pyarrow.parquet.write_table(table, folder / "train-00000-of-00001.parquet")
+
+
+def _read_parquet(folder: Path) -> object:
+    from keras_kd import datasets
+
+    return datasets.load(f"parquet:{folder}", "train")
 
 
 def _write_affectnet(folder: Path) -> None:
@@ -381,6 +403,7 @@ READERS = {
     "RAF-DB list": Reader(_write_rafdb, _read_rafdb, "*.txt", (b"../../x.jpg 1", b"/etc/passwd", b"\0", b"8"), True),
     "AffectNet npy": Reader(_write_affectnet, _read_affectnet, "val_set/annotations/*.npy", _NPY, True),
     "AffectNet csv": Reader(_write_affectnet_csv, _read_affectnet, "*.csv", (*_CSV, b"../../x.jpg"), True),
+    "Parquet": Reader(_write_parquet, _read_parquet, "*.parquet", (b"PAR1",), needs="pyarrow"),
     "images": Reader(_write_pictures, _read_pictures, "*"),
     "soft labels: store.json, logits.npy": Reader(_write_store, _read_store, "*", (*_JSON, *_NPY), True),
     "config.toml": Reader(_write_config, _read_config, "*", _TOML, True),
@@ -390,12 +413,14 @@ READERS = {
     ".h5": Reader(_write_h5, lambda folder: _predicted(folder, "model.h5"), "*", _KERAS),
     ".pth, .safetensors": Reader(_write_weights, _read_weights, "*", (*_PICKLE, *_JSON), True),
     ".tflite, its graph": Reader(_write_tflite, _read_graph, "*.tflite", (), True),
-    ".tflite, run": Reader(_write_tflite, lambda folder: _predicted(folder, "model.tflite"), "*.tflite"),
+    ".tflite, run": Reader(_write_tflite, lambda folder: _predicted(folder, "model.tflite"), "*.tflite", share=0.1),
     "labels.txt": Reader(_write_labels, _read_labels, "labels.txt", (b"\n", b"\0", b"\xff", b"\r")),
-    ".onnx": Reader(_write_onnx, lambda folder: _predicted(folder, "model.onnx"), "*.onnx"),
+    ".onnx": Reader(
+        _write_onnx, lambda folder: _predicted(folder, "model.onnx"), "*.onnx", needs="tf2onnx"
+    ),
     "SavedModel": Reader(_write_saved_model, lambda folder: _predicted(folder, "model"), "model/**/*"),
     "segments, csv": Reader(_write_segments, _read_segments, "*", _CSV, True),
     "recording: csv, session.json": Reader(_write_recording, _read_recording, "**/*.*", (*_CSV, *_JSON)),
     "recording that was stopped": Reader(_write_recording, _read_stopped_recording, "*.csv", _CSV, True),
-    "video": Reader(_write_video, _read_video, "*"),
+    "video": Reader(_write_video, _read_video, "*", needs="av"),
 }  # fmt: skip
