@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
-from keras_kd import datasets
+from keras_kd import datasets, text
 from keras_kd.files import write_text
 
 from . import engine, options, output
@@ -56,7 +56,7 @@ def command(
     )
     table = bench.table(measurements)
     if csv_path:
-        write_text(csv_path, table.to_csv())
+        write_text(csv_path, text.csv(table.reset_index()))
     if picture:
         _draw(picture, measurements, f"{data}, {len(samples)} test images")
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from keras_kd import text
 from keras_kd.files import write_text
 
 from . import engine, options, output
@@ -27,7 +28,7 @@ def command(recordings: tuple[str, ...], out: str | None, csv_path: str | None, 
     comparison = engine.load("sessions.comparison")
     compared = comparison.compare(comparison.participants(recordings))
     if csv_path:
-        write_text(csv_path, comparison.table(compared).to_csv(index=False))
+        write_text(csv_path, text.csv(comparison.table(compared)))
     if out:
         write_text(out, comparison.page(compared))
     if as_json:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from keras_kd import text
 from keras_kd.files import write_text
 from keras_kd.progress import Terminal
 
@@ -57,7 +58,7 @@ def command(
             advance,
         )
     if csv_path:
-        write_text(csv_path, photos.table(readings).to_csv(index=False))
+        write_text(csv_path, text.csv(photos.table(readings)))
     if as_json:
         records = {file: [reading.record() for reading in faces] for file, faces in readings.items()}
         output.show_json({"images": [{"file": file, "faces": faces} for file, faces in records.items()]})

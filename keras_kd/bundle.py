@@ -19,6 +19,7 @@ from keras_kd.exporters._metadata import LABELS_FILE, with_metadata
 from keras_kd.files import locked, write_text, written_whole
 from keras_kd.images import fitted
 from keras_kd.litert import LiteRTModel
+from keras_kd.markdown import escaped
 
 if TYPE_CHECKING:
     import keras
@@ -102,7 +103,7 @@ def write(
             report = converted(path)
             content = with_metadata(path.read_bytes(), name, description, class_names)
             path.write_bytes(content)
-            outputs = LiteRTModel(path).predict_heads(pixels)
+            outputs = LiteRTModel(path, trusted=True).predict_heads(pixels)
             measured = scores(path) if scores else None
         report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
         preprocess = _preprocess(model, app_input, outputs)
@@ -128,13 +129,13 @@ def _card(
     """What one must know before the file goes into an app, in Markdown."""
     given, outputs = preprocess["input"], preprocess["outputs"]
     shape = "x".join(map(str, given["shape"][1:]))
-    lines = [f"# {name}", "", *([description, ""] if description else [])]
+    lines = [f"# {escaped(name)}", "", *([escaped(description), ""] if description else [])]
     lines += [
         f"- `{MODEL_FILE}`: format {report.format}, {report.bytes / 1e6:.2f} MB, runs on LiteRT and TensorFlow Lite.",
         f"- In: `image`, {given['dtype']} pixels 0..255, {shape} ({given['color']}). Inside the file: "
         f"{', '.join(preprocess['inside_the_file'])}.",
         f"- Out: {', '.join(f'`{output}` ({values[-1]} values)' for output, values in outputs.items())}.",
-        f"- Classes, in order: {', '.join(class_names)}.",
+        f"- Classes, in order: {', '.join(map(escaped, class_names))}.",
         f"- Differs from the model it was made of by at most {100 * report.max_difference:.2g} % of the outputs' "
         "spread on the images it was checked on.",
         f"- Check your app: for `example.png` it must give the probabilities of `example.json`, ± {EXAMPLE_TOLERANCE}.",
@@ -146,7 +147,7 @@ def _card(
     keys = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
     lines += ["| " + " | ".join(f"{100 * scores[key]:.2f} %" for key in keys) + " |", "", "| class | recall |"]
     recall = [(name, "–" if value is None else f"{100 * value:.1f} %") for name, value in scores["recall"].items()]
-    lines += ["| --- | ---: |", *(f"| {name} | {value} |" for name, value in recall), ""]
+    lines += ["| --- | ---: |", *(f"| {escaped(name)} | {value} |" for name, value in recall), ""]
     lines += ["These figures hold for images like those; check it on images of your own before you rely on it."]
     return "\n".join(lines) + "\n"
 

@@ -30,8 +30,7 @@ class KerasKDError(Exception):
 
     def __init__(self, message: str = "") -> None:
         line = printable(message)
-        half = (LONGEST - 3) // 2
-        super().__init__(line if len(line) <= LONGEST else f"{line[:half]}...{line[-half:]}")
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST - 503]}...{line[-500:]}")
 
 
 class ConfigError(KerasKDError):

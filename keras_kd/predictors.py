@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from keras_kd import heads, saved, saved_model
+from keras_kd import class_names, heads, saved, saved_model
 from keras_kd import images as pixels
 from keras_kd.class_names import permutation
 from keras_kd.compaction import compact, expand
@@ -21,6 +22,7 @@ from keras_kd.litert import LiteRTModel
 from keras_kd.multiply_accumulates import of_model, of_tflite
 from keras_kd.onnx_runtime import OnnxModel
 from keras_kd.saved import Form
+from keras_kd.stored import read_text
 
 SMALLEST_PROBABILITY = 1e-7
 BATCH_SIZE = 128  # ResEmoteNet on two cores: 1.3 times the rate of 256, whose maps leave the cache
@@ -345,7 +347,15 @@ class _Averaged:
 
 def _labels_beside(path: Path) -> tuple[str, ...] | None:
     labels = path.with_name("labels.txt")
-    return tuple(labels.read_text(encoding="utf-8").splitlines()) if labels.is_file() else None
+    if not labels.is_file():
+        return None
+    try:
+        names = tuple(read_text(labels).splitlines())
+        if wrong := class_names.problem(names):
+            raise ValueError(wrong)
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{labels} can't be read as one class name a line ({error}): mend it.") from error
+    return names
 
 
 def _require_fit(model: keras.Model, form: Form) -> None:
@@ -366,6 +376,11 @@ def _require_known(form: Form) -> None:
         raise ModelError(
             "The model takes images of any size: say which one, "
             "as --teacher-input HEIGHTxWIDTHxCHANNELS or Form(input_shape=...)."
+        )
+    if min(form.input_shape) < 1 or math.prod(form.input_shape[:2]) > pixels.MAX_PIXELS:
+        raise ModelError(
+            f"The model takes images of shape {form.input_shape}: expected height and width of 1 or more, and "
+            f"{pixels.MAX_PIXELS:,} pixels at most."
         )
     if form.output not in saved.OUTPUTS:
         raise ModelError(f"output must be one of {', '.join(saved.OUTPUTS)}. Received: {form.output!r}.")

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from keras_kd import config as configuration
-from keras_kd import pictures, run, run_folder, training
+from keras_kd import pictures, run, run_folder, text, training
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError, OutputError, TrainingError
 from keras_kd.files import fingerprint, locked, write_text
@@ -391,7 +391,7 @@ def _write(study: optuna.Study, config: Config, dimensions: dict[str, BaseDistri
         for trial in _done(study)
     ]
     frame = pd.DataFrame(rows, columns=["number", *dimensions, "validation", "epochs", "state", "error"])
-    write_text(out / "trials.csv", frame.to_csv(index=False))
+    write_text(out / "trials.csv", text.csv(frame))
     if best(frame) is not None:
         chosen = study.best_trial
         options = replace(config, **chosen.params | {"teacher": chosen.user_attrs["teacher"]}).effective()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd import class_names
 from keras_kd.datasets import SIZE, SPLITS, Samples, _image_files, _splitting
 from keras_kd.errors import DataError
 
@@ -63,6 +64,8 @@ def _class_names(train: Path, skip_bad_rows: bool) -> tuple[str, ...]:
     folders = _image_files.class_folders(train)
     # Without skip_bad_rows an empty class keeps its name, and _listing reports it.
     names = tuple(name for name, folder in folders.items() if _image_files.image_files(folder) or not skip_bad_rows)
+    if wrong := class_names.problem(names):
+        raise DataError(f"In {train} {wrong}: rename the folder.")
     if len(names) < 2:
         raise DataError(f"{train} has {len(names)} class folders with images, expected two or more: add classes.")
     return names

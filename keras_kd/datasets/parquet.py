@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_kd import files, images
+from keras_kd import class_names, files, images
 from keras_kd.datasets import SIZE, SPLITS, Samples, _splitting
 from keras_kd.errors import DataError
 from keras_kd.stored import read_json, read_text
@@ -112,6 +112,8 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
         )
     if len(names) < 2:
         raise DataError(f"{shards[0]} does not name its classes, two or more: write them to {listed}, one a line.")
+    if wrong := class_names.problem(names):
+        raise DataError(f"In {path} {wrong}: rename the class.")
     return tuple(names)
 
 

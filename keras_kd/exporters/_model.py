@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_kd.class_names import problem
 from keras_kd.compaction import compact
 from keras_kd.errors import ExportError
 
@@ -13,7 +14,7 @@ _GRAPHS = (keras.Sequential, keras.src.models.Functional)
 
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
-    """Refuse what no format can hold: several inputs, open shapes, NaN weights, labels of another number.
+    """Refuse what no format can hold: several inputs, open shapes, NaN weights, labels of another number or in no line.
 
     Raises:
         ExportError: one of these.
@@ -30,6 +31,8 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise ExportError(f"{weight.path} of {model.name} holds NaN or infinite values: train the model again.")
     outputs = keras.tree.flatten(model.outputs)
+    if wrong := problem(class_names or ()):
+        raise ExportError(f"{model.name} can't be exported, {wrong}: rename the class.")
     if class_names is not None and len(outputs) == 1 and outputs[0].shape[-1] != len(class_names):
         raise ExportError(
             f"{len(class_names)} class names were given for the {outputs[0].shape[-1]} outputs of {model.name}: "

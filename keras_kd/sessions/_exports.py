@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from keras_kd import text
 from keras_kd.files import write_text
 from keras_kd.sessions._timeline import NO_FACE, Timeline
 
@@ -41,7 +43,7 @@ def _rounded(value: float | None) -> float | None:
 
 def _csv(timeline: Timeline) -> str:
     columns = ["start_s", "end_s", "tier", "value", "strength"]
-    return pd.DataFrame(records(timeline), columns=columns).to_csv(index=False)
+    return text.csv(pd.DataFrame(records(timeline), columns=columns))
 
 
 def _jsonl(timeline: Timeline) -> str:
@@ -56,8 +58,8 @@ def vtt(timeline: Timeline) -> str:
             continue
         mark = "! " if record["tier"] == "negative" else ""
         chance = "" if record["strength"] is None else f" {record['strength']:.0%}"
-        text = f"{mark}{record['value']}{chance}".replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        cues.append(f"{clock(record['start_s'])} --> {clock(record['end_s'])}\n{text}\n")
+        shown = html.escape(f"{mark}{record['value']}{chance}", quote=False)
+        cues.append(f"{clock(record['start_s'])} --> {clock(record['end_s'])}\n{shown}\n")
     return "\n".join(cues)
 
 

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.errors import ConfigError, OutputError
+from keras_kd import text
+from keras_kd.errors import ConfigError, DataError, OutputError
 from keras_kd.files import locked, write_text, written_whole
 from keras_kd.progress import Terminal
 from keras_kd.sessions import SIDE, _exports, _page, _recording, _redaction, _timeline, _video
 from keras_kd.sessions._detectors import Detector
 from keras_kd.sessions._reader import Reader
 from keras_kd.sessions._timeline import Options, Timeline
+from keras_kd.stored import read_json, read_text
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def analyze(
     """
     terminal = terminal or Terminal(quiet=True)
     names = [f"camera-{video}" if camera else Path(video).stem for video in videos]
+    if bad := [name for name in names if name != Path(name).name or name in (".", "..")]:
+        raise ConfigError(f"{bad[0]!r} can't name a folder in {out}: rename the video, as its name names the results.")
     if len(set(names)) < len(names):
         raise ConfigError("Two videos have the same name: give them different ones, as theirs name the results.")
     if camera and redact:
@@ -147,7 +151,7 @@ def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> No
             raise OutputError(
                 f"{rows} is already there: choose another --out, or add --resume to go on with the recording."
             )
-        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        known = _known(record) if record.is_file() else {}
         different = [key for key, value in stated.items() if known.get(key) != value]
         if different:
             raise ConfigError(
@@ -156,6 +160,13 @@ def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> No
             )
     else:
         write_text(record, json.dumps(stated, indent=2, ensure_ascii=False) + "\n")
+
+
+def _known(record: Path) -> dict[str, Any]:
+    try:
+        return read_json(read_text(record), dict)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{record} can't be read ({error}): choose another --out.") from error
 
 
 def _recorded(
@@ -177,6 +188,6 @@ def _recorded(
 
 def _write(folder: Path, timeline: Timeline, session: dict[str, Any], name: str) -> None:
     write_text(folder / "session.json", json.dumps(session, indent=2, ensure_ascii=False) + "\n")
-    write_text(folder / "tasks.csv", _timeline.summary(timeline).to_csv(index=False))
+    write_text(folder / "tasks.csv", text.csv(_timeline.summary(timeline)))
     _exports.write(timeline, folder)
     write_text(folder / "report.html", _page.page(timeline, name, session))

@@ -7,6 +7,7 @@ mod 256. What the file gives for it is computed here on LiteRT, when the guide i
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import numpy as np
 from keras_kd import litert, predictors
 from keras_kd.errors import ModelError
 from keras_kd.litert import LiteRTModel
+from keras_kd.markdown import escaped, fenced
 from keras_kd.sessions import _reader
+from keras_kd.text import printable
 
 # Kernels of other processors round otherwise; int8 files come in steps of 1/256 of their range.
 TOLERANCE = 0.02
@@ -92,29 +95,30 @@ def facts(model: str | Path) -> Facts:
 def guide(found: Facts) -> str:
     """Return the guide, Markdown."""
     sections = [
-        f"# Embedding `{found.name}`\n\nMade by `kerakd guide` from the file: make it anew when the file changes.",
+        f"# Embedding {escaped(found.name)}",
+        "Made by `kerakd guide` from the file: make it anew when the file changes.",
         "## What goes in and comes out",
         _tensors(found),
         _steps(found),
         "## One worked input",
         _worked(found),
         "## Python",
-        _fenced(python(found), "python"),
+        fenced(python(found), "python"),
         "## Android, Kotlin",
         '`implementation("com.google.ai.edge.litert:litert:2.1.0")`; the file goes to `app/src/main/assets/`. '
         "Interpreter, which runs on every device:",
-        _fenced(_kotlin(found), "kotlin"),
+        fenced(_kotlin(found), "kotlin"),
         "CompiledModel, for the GPU and NPU where there is one:",
-        _fenced(_compiled(found), "kotlin"),
+        fenced(_compiled(found), "kotlin"),
         "## iOS, Swift",
         "CocoaPods: `pod 'TensorFlowLiteSwift'`, which reads the same files; the file goes to the app's bundle.",
-        _fenced(_swift(found), "swift"),
+        fenced(_swift(found), "swift"),
         "## Flutter",
         "`tflite_flutter` in `pubspec.yaml`, the file under `assets:`.",
-        _fenced(_dart(found), "dart"),
+        fenced(_dart(found), "dart"),
         "## C",
         "Link LiteRT's (TensorFlow Lite's) C library.",
-        _fenced(_c(found), "c"),
+        fenced(_c(found), "c"),
         "The code for Python is run by this project's tests. The others follow the libraries' documentation and were "
         "not compiled here: let the worked input be your app's first test.",
     ]
@@ -126,10 +130,10 @@ def _tensors(found: Facts) -> str:
     rows = [f"| in | `image` | {found.dtype} | 1 × {height} × {width} × {channels} | {_pixels(found)} |"]
     for name, count in found.outputs.items():
         meaning = f"{found.output} of the classes below" if count > 1 else "one value"
-        rows.append(f"| out | `{name}` | float32 | 1 × {count} | {meaning} |")
-    labels = ", ".join(f"{number} {name}" for number, name in enumerate(found.class_names))
+        rows.append(f"| out | {escaped(name)} | float32 | 1 × {count} | {meaning} |")
+    labels = ", ".join(f"{number} {escaped(name)}" for number, name in enumerate(found.class_names))
     table = "\n".join(["| | name | type | shape | what |", "| --- | --- | --- | --- | --- |", *rows])
-    operators = ", ".join(found.operators)
+    operators = ", ".join(map(escaped, found.operators))
     return f"{table}\n\nClasses, in order: {labels or 'none'}.\n\n{found.bytes:,} bytes; operators: {operators}."
 
 
@@ -164,7 +168,7 @@ def _worked(found: Facts) -> str:
     scaled = "" if found.value_range == (0, 255) else " (scaled as the table says)"
     return (
         f"Byte i of the image is `(i * 37 + i / 64 * 11) % 256`, whole-number division; it begins {first}{scaled}. "
-        f"Expected within {TOLERANCE:g} of the largest value:\n\n{_fenced(expected, 'json')}"
+        f"Expected within {TOLERANCE:g} of the largest value:\n\n{fenced(expected, 'json')}"
     )
 
 
@@ -186,7 +190,7 @@ def python(found: Facts) -> str:
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-runner = Interpreter("{found.name}").get_signature_runner()
+runner = Interpreter({_string(found.name, "")}).get_signature_runner()
 index = np.arange({_size(found)})
 pixels = (index * 37 + index // 64 * 11) % 256
 {scaling}outputs = runner(image=pixels.astype(np.{found.dtype}).reshape{(1, *found.shape)})
@@ -206,13 +210,13 @@ def _kotlin(found: Facts) -> str:
     outputs = "\n".join(
         f"val {_word(name)} = Array(1) {{ FloatArray({count}) }}" for name, count in found.outputs.items()
     )
-    pairs = ", ".join(f'"{name}" to {_word(name)}' for name in found.outputs)
+    pairs = ", ".join(f"{_string(name)} to {_word(name)}" for name in found.outputs)
     return f"""\
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import org.tensorflow.lite.Interpreter
 
-val file = context.assets.open("{found.name}").readBytes()
+val file = context.assets.open({_string(found.name)}).readBytes()
 val interpreter = Interpreter(ByteBuffer.allocateDirect(file.size).order(ByteOrder.nativeOrder()).put(file))
 // {height} x {width} x {channels}, {found.dtype}; here the worked input
 val image = ByteBuffer.allocateDirect({size * bytes_each}).order(ByteOrder.nativeOrder())
@@ -220,7 +224,7 @@ for (i in 0 until {size}) image.{put}({value})
 image.rewind()
 {outputs}
 interpreter.runSignature(mapOf("image" to image), mapOf({pairs}))
-val labels = listOf({", ".join(json.dumps(name, ensure_ascii=False) for name in found.class_names)})"""
+val labels = listOf({_strings(found.class_names)})"""
 
 
 def _compiled(found: Facts) -> str:
@@ -236,7 +240,7 @@ def _compiled(found: Facts) -> str:
 import com.google.ai.edge.litert.Accelerator
 import com.google.ai.edge.litert.CompiledModel
 
-val model = CompiledModel.create(context.assets, "{found.name}", CompiledModel.Options(Accelerator.CPU))
+val model = CompiledModel.create(context.assets, {_string(found.name)}, CompiledModel.Options(Accelerator.CPU))
 val inputs = model.createInputBuffers()
 val outputs = model.createOutputBuffers()
 inputs[0].{write}({array}({_size(found)}) {{ i -> {value} }})
@@ -254,7 +258,7 @@ def _swift(found: Facts) -> str:
     return f"""\
 import TensorFlowLite
 
-let path = Bundle.main.path(forResource: "{Path(found.name).stem}", ofType: "tflite")!
+let path = Bundle.main.path(forResource: {_string(Path(found.name).stem, "")}, ofType: "tflite")!
 let interpreter = try Interpreter(modelPath: path)
 try interpreter.allocateTensors()
 // {" x ".join(map(str, found.shape))}, {found.dtype}; here the worked input
@@ -262,7 +266,7 @@ let image = (0..<{_size(found)}).map {{ i in {kind}({_scaled(found, f"{kind}((i 
 try interpreter.copy(image.withUnsafeBufferPointer {{ Data(buffer: $0) }}, toInputAt: 0)
 try interpreter.invoke()
 {read}
-let labels = [{", ".join(json.dumps(name, ensure_ascii=False) for name in found.class_names)}]"""
+let labels = [{_strings(found.class_names, "")}]"""
 
 
 def _dart(found: Facts) -> str:
@@ -274,15 +278,15 @@ def _dart(found: Facts) -> str:
 import 'dart:typed_data';
 import 'package:tflite_flutter/tflite_flutter.dart';
 
-final interpreter = await Interpreter.fromAsset('assets/{found.name}');
+final interpreter = await Interpreter.fromAsset({_string(f"assets/{found.name}")});
 final image = {kind}({_size(found)});
 for (var i = 0; i < image.length; i++) {{
   image[i] = ({_scaled(found, "((i * 37 + i ~/ 64 * 11) % 256)")}){suffix};
 }}
-// In order: {", ".join(found.outputs)}
+// In order: {printable(", ".join(found.outputs))}
 final outputs = <int, Object>{{{outputs}}};
 interpreter.runForMultipleInputs([image.reshape([1, {height}, {width}, {channels}])], outputs);
-const labels = [{", ".join(json.dumps(name, ensure_ascii=False) for name in found.class_names)}];"""
+const labels = [{_strings(found.class_names)}];"""
 
 
 def _c(found: Facts) -> str:
@@ -297,7 +301,7 @@ def _c(found: Facts) -> str:
 #include <stdint.h>
 #include "tensorflow/lite/c/c_api.h"
 
-TfLiteModel* model = TfLiteModelCreateFromFile("{found.name}");
+TfLiteModel* model = TfLiteModelCreateFromFile({_string(found.name, "")});
 TfLiteInterpreter* interpreter = TfLiteInterpreterCreate(model, NULL);
 TfLiteInterpreterAllocateTensors(interpreter);
 static {kind} image[{_size(found)}];
@@ -311,8 +315,15 @@ TfLiteModelDelete(model);"""
 
 def _word(name: str) -> str:
     """A name as a variable's."""
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
+    word = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
+    return word if word[:1].isalpha() else f"output_{word}"
 
 
-def _fenced(code: str, language: str) -> str:
-    return f"```{language}\n{code}\n```"
+def _string(text: str, filled: str = "$") -> str:
+    """A string literal of all the languages here; `filled` are the signs by which a language fills in variables."""
+    literal = json.dumps(printable(text), ensure_ascii=False)
+    return "".join(f"\\{letter}" if letter in filled else letter for letter in literal)
+
+
+def _strings(names: Sequence[str], filled: str = "$") -> str:
+    return ", ".join(_string(name, filled) for name in names)
