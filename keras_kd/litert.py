@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +19,16 @@ from keras_kd import tflite_graph
 from keras_kd.errors import ModelError
 from keras_kd.quiet import native_output_hidden
 
+try:
+    import resource
+except ImportError:
+    # Windows, which has no such limits.
+    resource = None  # type: ignore[assignment]
+
+# Seconds and bytes that one image may take in a trial.
+TRIAL, TRIAL_MEMORY = 60, 4 * 2**30
+# Digests of what was tried in this process.
+_SURVIVED: set[bytes] = set()
 _VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 
 
@@ -21,6 +38,8 @@ class LiteRTModel:
     Args:
         path: the file; it needs one image input of fixed shape (1, H, W, C).
         threads: CPU threads to compute with.
+        trusted: whether the file was made here. LiteRT checks a file's layout but not all that it declares, and can
+            end the whole process over it: any other file is tried in a process of its own first.
 
     Attributes:
         input_shape: (H, W, C).
@@ -31,9 +50,11 @@ class LiteRTModel:
         ModelError: the file is missing, damaged, no `.tflite`, or of another form than above.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1):
+    def __init__(self, path: str | Path, threads: int = 1, trusted: bool = False):
         self.path = Path(path)
         content = tflite_graph.content(path)
+        if not trusted:
+            _require_survival(self.path, content)
         try:
             with native_output_hidden():
                 self._interpreter = Interpreter(model_content=content, num_threads=threads)
@@ -97,6 +118,46 @@ class LiteRTModel:
         return self._interpreter.get_input_details(), {tensor["name"]: tensor for tensor in outputs}
 
 
+def _require_survival(path: Path, content: bytes) -> None:
+    """Compute once in another process; raise ModelError where that ends it."""
+    if (digest := hashlib.sha256(content).digest()) in _SURVIVED:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        # The same bytes, whatever happens to the path meanwhile.
+        copy = Path(folder) / "model.tflite"
+        copy.write_bytes(content)
+        command = [sys.executable, "-P", "-m", "keras_kd.litert", str(copy)]
+        try:
+            tried = subprocess.run(command, capture_output=True, timeout=TRIAL)
+        except subprocess.TimeoutExpired as error:
+            raise ModelError(f"{path} takes LiteRT more than {TRIAL} s for one image: give a smaller model.") from error
+    if tried.returncode:
+        raise ModelError(
+            f"{path} makes LiteRT fail on one image ({_ending(tried.returncode, tried.stderr)}): it is damaged or made "
+            "to do harm, so export it again."
+        )
+    _SURVIVED.add(digest)
+
+
+def _ending(code: int, output: bytes) -> str:
+    if code < 0:
+        return signal.Signals(-code).name
+    return (output.decode(errors="replace").strip().splitlines() or [f"exit code {code}"])[-1]
+
+
+def _try(path: str) -> None:
+    """Compute once on pixels of every value; what can't be loaded is no failure, since its loading says why."""
+    if resource is not None:
+        limit = TRIAL_MEMORY + 8 * os.stat(path).st_size
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    try:
+        model = LiteRTModel(path, trusted=True)
+    except ModelError:
+        return
+    pixels = np.arange(math.prod(model.input_shape)) % 256
+    model.predict_heads(pixels.astype(np.uint8).reshape(1, *model.input_shape))
+
+
 def operators(path: str | Path) -> Counter[str]:
     """Count the operators of a `.tflite` file by name, e.g. CONV_2D; a custom one is `CUSTOM:name`.
 
@@ -126,3 +187,7 @@ def _dequantised(values: np.ndarray, tensor: dict) -> np.ndarray:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+if __name__ == "__main__":
+    _try(sys.argv[1])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_kd import tflite_graph
+from keras_kd.images import MAX_PIXELS
 from keras_kd.tflite_graph import Operator, Tensor
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def of_tflite(path: str | Path) -> int:
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
-    return sum(_of_operator(operator) for operator in tflite_graph.read(path))
+    operators = tflite_graph.read(path)
+    with tflite_graph.damage_told(path):
+        return sum(_of_operator(operator) for operator in operators)
 
 
 def _of_operator(operator: Operator) -> int:
@@ -92,6 +95,11 @@ def parameters(path: str | Path) -> int:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     operators = tflite_graph.read(path)
+    with tflite_graph.damage_told(path):
+        return _parameters(operators)
+
+
+def _parameters(operators: list[Operator]) -> int:
     # float16 weights go through a DEQUANTIZE, which the runtime folds.
     constant = {
         operator.outputs[0].index for operator in operators if operator.name == "DEQUANTIZE" and _is_constant(operator)
@@ -117,6 +125,11 @@ def live_taps(path: str | Path) -> float:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     operators = tflite_graph.read(path)
+    with tflite_graph.damage_told(path):
+        return _live_taps(operators)
+
+
+def _live_taps(operators: list[Operator]) -> float:
     padded = {operator.outputs[0].index: operator for operator in operators if operator.name == "PAD"}
     shares = [
         (_live_share(operator, padded.get(operator.inputs[0].index)), operator.inputs[1].size)
@@ -133,6 +146,8 @@ def _live_share(operator: Operator, pad: Operator | None) -> float:
         kernel, size = operator.inputs[1].shape[axis], operator.inputs[0].shape[axis]
         before, real = _padding(operator, pad, axis, kernel, stride, size)
         outputs = operator.outputs[0].shape[axis]
+        if outputs * kernel > MAX_PIXELS:
+            raise ValueError(f"{outputs} places of {kernel} taps are more than any image has")
         positions = np.arange(outputs)[:, None] * stride + np.arange(kernel) - before
         share *= ((positions >= 0) & (positions < real)).any(axis=0).mean()
     return share

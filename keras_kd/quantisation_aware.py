@@ -170,7 +170,7 @@ def export_quantisation_aware(
         _work(options, arrays, small.get_weights(), temporary, tell)
         serving = _serving.Serving(small, io, app_input)
         compared = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
-        run = litert.LiteRTModel(temporary).predict_heads
+        run = litert.LiteRTModel(temporary, trusted=True).predict_heads
         difference = _comparison.difference(reference, serving, compared, run)
         foreign = litert.custom_or_flex(temporary)
         if foreign:

@@ -157,22 +157,25 @@ def _checked(path: Path) -> Form:
 
 def _require_bounded(file: Path | IO[bytes], size: int) -> None:
     """Raise ValueError where an HDF5 file declares more than `size` bytes, or sends its reader elsewhere."""
-    declared = 0
-
-    def check(name: str, link: object) -> None:
-        nonlocal declared
-        found = content[name] if isinstance(link, h5py.HardLink) else None
-        if found is None or h5py.h5o.get_info(found.id).rc > 1:
-            raise ValueError(f"{name} is a link")
-        if isinstance(found, h5py.Dataset):
-            if found.external or found.is_virtual:
-                raise ValueError(f"the numbers of {name} lie in another file")
-            declared += (found.size or 0) * found.dtype.itemsize
-
+    links: dict[str, object] = {}
     with h5py.File(file) as content:
-        content.visititems_links(check)
+        # An exception in there would not get out of the HDF5 library.
+        content.visititems_links(lambda name, link: links.update({name: link}))
+        declared = sum(_bytes(content, name, link) for name, link in links.items())
     if declared > size:
         raise ValueError(f"it declares {declared:,} bytes of weights and holds {size:,}")
+
+
+def _bytes(content: h5py.File, name: str, link: object) -> int:
+    """Declared bytes of a dataset, 0 of a group; ValueError for what leads to another or lies elsewhere."""
+    found = content[name] if isinstance(link, h5py.HardLink) else None
+    if found is None or h5py.h5o.get_info(found.id).rc > 1:
+        raise ValueError(f"{name} is a link")
+    if not isinstance(found, h5py.Dataset):
+        return 0
+    if found.external or found.is_virtual:
+        raise ValueError(f"the numbers of {name} lie in another file")
+    return (found.size or 0) * found.dtype.itemsize
 
 
 def _stored_form(archive: zipfile.ZipFile, path: Path) -> Form:

@@ -102,7 +102,7 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
         stored = read_json(read_text(folder / RECORD), _FORM)
         fields = stored["key"]
         views, class_names = tuple(fields["views"]), tuple(fields["class_names"])
-        key = Key(fields["teacher"], fields["images"], views, class_names, tuple(fields.get("values", ())))
+        key = Key(fields["teacher"], fields["images"], views, class_names, tuple(fields.get("values") or ()))
         logits = mapped_array(folder / "logits.npy")
     except FileNotFoundError as missing:
         raise DataError(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_kd.errors import ModelError
 
 _NAMES = {number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+MOST_TENSORS, MOST_AXES = 1_000_000, 8
 _OPTIONS = {
     "CONV_2D": schema.Conv2DOptions,
     "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptions,
@@ -76,11 +80,23 @@ def read(path: str | Path) -> list[Operator]:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     data = content(path)
-    try:
+    with damage_told(path):
         model = schema.Model.GetRootAs(data, 0)
-        graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
-        return [_operator(model, graph, graph.Operators(i)) for graph in graphs for i in range(graph.OperatorsLength())]
-    except (ValueError, IndexError, TypeError, AttributeError, OverflowError, struct.error) as error:
+        graphs = (model.Subgraphs(i) for i in range(model.SubgraphsLength()))
+        places = ((graph, graph.Operators(i)) for graph in graphs for i in range(graph.OperatorsLength()))
+        # Tables may share their content, so that a small file can unfold to any length.
+        operators = list(itertools.islice(places, MOST_TENSORS))
+        if sum(operator.InputsLength() + operator.OutputsLength() for _, operator in operators) > MOST_TENSORS:
+            raise ValueError("it has more operators than any model")
+        return [_operator(model, graph, operator) for graph, operator in operators]
+
+
+@contextmanager
+def damage_told(path: str | Path) -> Iterator[None]:
+    """Raise ModelError for what a file's contradictions make the code in here raise."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error) as error:
         raise ModelError(f"{path} is a damaged .tflite file: copy or export it again.") from error
 
 
@@ -109,6 +125,8 @@ def _tensor(model: schema.Model, graph: schema.SubGraph, index: int) -> Tensor:
     buffer = model.Buffers(tensor.Buffer())
     values = buffer.DataAsNumpy() if buffer.DataLength() else None
     name = (tensor.Name() or b"").decode(errors="replace")
+    if tensor.ShapeLength() > MOST_AXES:
+        raise ValueError(f"{name} has {tensor.ShapeLength()} axes")
     return Tensor(index, name, tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())), values, _scale(tensor))
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from keras_kd.concordance import Concordance
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
-from keras_kd.files import written_whole
+from keras_kd.files import plain_archive, written_whole
+from keras_kd.stored import read_json
 from keras_kd.views import Views
 
 MOMENTUM = 0.9
@@ -24,6 +25,8 @@ WARM_UP_SHARE = 0.05
 PLATEAU_EPOCHS = 5
 SMALLEST_RATE = 1e-6
 SAVE_SECONDS = 60.0
+_COUNTS = dict.fromkeys(("epoch", "step", "variables", "metrics"), int)
+_STATE = {**_COUNTS, "history": [dict], "finished": bool, "callbacks": [dict]}
 SCORE = "val_score"  # the mean over the heads of accuracy or concordance on the validation images
 # What Keras' callbacks remember between epochs, by attribute.
 REMEMBERED = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")
@@ -175,11 +178,14 @@ class _State(keras.callbacks.Callback):
         if not self.path.exists():
             return
         try:
+            # Refuses what is compressed, which could grow without bound.
+            plain_archive(self.path, self.path.stat().st_size).close()
             with np.load(self.path, allow_pickle=False) as stored:
-                state = json.loads(str(stored["state"]))
+                state = read_json(str(stored["state"]), _STATE)
                 arrays = [stored[f"variable{index}"] for index in range(state["variables"])]
                 self._metrics = [stored[f"metric{index}"] for index in range(state["metrics"])]
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+                self.best = float(state["best"])
+        except (ValueError, TypeError, KeyError, EOFError, MemoryError, OSError, zipfile.BadZipFile) as error:
             raise TrainingError(f"{self.path} is damaged ({error}): start again without --resume.") from error
         self.set_model(distiller)
         variables = self._variables()
@@ -190,13 +196,13 @@ class _State(keras.callbacks.Callback):
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
-        self.best, self.finished = state["best"], state["finished"]
+        self.finished = state["finished"]
         self._remembered = state["callbacks"]
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         for callback, remembered in zip(self.others, self._remembered, strict=False):
-            for name, value in remembered.items():
-                setattr(callback, name, value)
+            for name in remembered.keys() & set(REMEMBERED):
+                setattr(callback, name, remembered[name])
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch = epoch

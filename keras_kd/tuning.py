@@ -96,7 +96,7 @@ def accuracy(path: str | Path, samples: Samples) -> float:
     Raises:
         ExportError: the file gives no classes, or several sets of them.
     """
-    model = LiteRTModel(path)
+    model = LiteRTModel(path, trusted=True)
     outputs = model.predict_heads(fitted(samples.images, model.input_shape))
     classes = [values for values in outputs.values() if values.shape[-1] > 1]
     if len(classes) != 1:

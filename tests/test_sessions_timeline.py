@@ -169,7 +169,7 @@ def test_segments_are_read_and_mistakes_named(tmp_path):
 
 def test_what_is_no_recording_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("frame,time_s\n0,0\n")
-    with pytest.raises(DataError, match="no recording"):
+    with pytest.raises(DataError, match="as a recording .it lacks"):
         _timeline.load(tmp_path / "a.csv", Options())
     empty = write(tmp_path / "b.csv", np.empty((0, 3)))
     with pytest.raises(DataError, match="no frame"):

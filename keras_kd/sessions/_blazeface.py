@@ -67,7 +67,7 @@ class BlazeFace:
 
     def __init__(self, variant: str, score: float = 0.5) -> None:
         self._variant, self._score = VARIANTS[variant], score
-        self._model = LiteRTModel(path(variant))
+        self._model = LiteRTModel(path(variant), trusted=True)
         self._anchors = anchors(self._variant.grids)
 
     def find(self, image: np.ndarray) -> list[Face]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from keras_kd.sessions._video import Frame, Video
 
 # Frames whose faces are read in one call.
 CHUNK = 16
+# Bytes; a field of csv holds no more.
+LONGEST_LINE = 2**17
 _FIRST = ("frame", "time_s", "face_id", "box", "detection_score", "quality")
 _LAST = ("sharpness", "roll", "turn")
 
@@ -184,19 +187,26 @@ def _resumed(path: Path, header: Sequence[str]) -> Progress:
     """Cut the csv before its last frame, which may lack rows, and return where it stands."""
     progress = Progress(-1, None, {}, 1)
     with path.open("rb") as file:
-        line = file.readline()
+        line = file.readline(LONGEST_LINE)
         if not line.endswith(b"\n"):
             return progress
-        if next(csv.reader([line.decode("utf-8")])) != list(header):
-            raise DataError(f"{path} was written with another model: choose another --out.")
         begin = file.tell()
         rows: list[list[str]] = []
-        while (line := file.readline()).endswith(b"\n"):
-            row = line.decode("utf-8").rstrip("\r\n").split(",")
-            if rows and row[0] != rows[0][0]:
-                _count(progress, rows)
-                begin, rows = file.tell() - len(line), []
-            rows.append(row)
+        try:
+            if next(csv.reader([line.decode("utf-8")])) != list(header):
+                raise DataError(f"{path} was written with another model: choose another --out.")
+            while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
+                row = line.decode("utf-8").rstrip("\r\n").split(",")
+                if rows and row[0] != rows[0][0]:
+                    _count(progress, rows)
+                    begin, rows = file.tell() - len(line), []
+                rows.append(row)
+            if len(line) == LONGEST_LINE:
+                raise ValueError(f"a row is longer than {LONGEST_LINE} bytes")
+        except (ValueError, IndexError, csv.Error) as error:
+            raise DataError(
+                f"{path} can't be gone on with, as its row {line[:80]!r} is damaged: choose another --out."
+            ) from error
     with path.open("r+b") as file:
         file.truncate(begin)
     return progress
@@ -204,10 +214,16 @@ def _resumed(path: Path, header: Sequence[str]) -> Progress:
 
 def _count(progress: Progress, rows: Sequence[Sequence[str]]) -> None:
     """Move on by the rows of one frame."""
-    progress.number, progress.time = int(rows[0][0]), float(rows[0][1])
+    progress.number, progress.time = int(rows[0][0]), _finite(rows[0][1])
     for row in rows:
         if row[2]:
             number = int(row[2])
-            x, y, width, height = map(float, row[3].split())
+            x, y, width, height = map(_finite, row[3].split())
             progress.tracks[number] = Track((x, y, width, height), progress.time, PERSISTENCE, number)
             progress.next_number = max(progress.next_number, number + 1)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text!r} is no finite number")
+    return number

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_kd.class_names import canonical
+from keras_kd.class_names import canonical, problem
 from keras_kd.errors import DataError
 from keras_kd.sessions._tracking import GAP
 
@@ -25,6 +25,8 @@ LOWEST_QUALITY = 0.5
 MARGIN, HOLD = 0.1, 0.3
 # A moment worth a look: negative expressions this much above the baseline, for so many seconds.
 SPIKE, SPIKE_SECONDS = 0.3, 0.5
+# Seconds, some four months: longer is damage, not a session.
+LONGEST = 1e7
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ def load(path: str | Path, options: Options) -> Timeline:
     """
     rows = _rows(path)
     class_names = tuple(name[2:] for name in rows.columns if name.startswith("p_"))
+    if wrong := problem(class_names):
+        raise DataError(f"{path} is no recording, {wrong}: give what `kerakd analyze` wrote.")
     faces = {int(number): int(count) for number, count in rows["face_id"].dropna().value_counts().sort_index().items()}
     one = _participant(rows, options.faces)
     times = one["time_s"].to_numpy(np.float64)
@@ -200,20 +204,42 @@ def load(path: str | Path, options: Options) -> Timeline:
 def _rows(path: str | Path) -> pd.DataFrame:
     try:
         rows = pd.read_csv(path, dtype={"box": str})
+        if rows.empty:
+            raise DataError(f"{path} holds no frame: the video is empty.")
+        if missing := {"frame", "time_s", "face_id", "box", "quality", "sharpness", "turn"} - set(rows.columns):
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        exact = ("frame", "time_s", "face_id")
+        kinds = {name: np.float64 if name in exact else np.float32 for name in rows.columns if name != "box"}
+        rows = rows.astype(kinds)
+        _require_possible(rows, list(kinds))
     except (ValueError, OSError) as error:
         raise DataError(f"{path} can't be read as a recording ({error}): give what `kerakd analyze` wrote.") from error
-    needed = {"frame", "time_s", "face_id", "box", "quality", "sharpness", "turn"}
-    if missing := needed - set(rows.columns):
-        raise DataError(f"{path} is no recording, it lacks {', '.join(sorted(missing))}: give what `analyze` wrote.")
-    if rows.empty:
-        raise DataError(f"{path} holds no frame: the video is empty.")
-    numbers = [name for name in rows.columns if name not in ("frame", "time_s", "face_id", "box")]
-    return rows.astype(dict.fromkeys(numbers, np.float32))
+    return rows
+
+
+def _require_possible(rows: pd.DataFrame, numbers: list[str]) -> None:
+    """Raise ValueError where a time or number is impossible, or a face lacks its box, quality or chances."""
+    frames, times = rows["frame"].to_numpy(), rows["time_s"].to_numpy()
+    if not (np.isfinite(frames) & (np.abs(times) < LONGEST)).all():
+        raise ValueError(f"a frame has no number, or no time within {LONGEST:g} s")
+    if frames.min() < frames.max() and times[frames.argmin()] >= times[frames.argmax()]:
+        raise ValueError("the last frame is no later than the first")
+    found = rows[rows["face_id"].notna()]
+    needed = [name for name in numbers if name.startswith("p_") or name == "quality"]
+    if np.isinf(rows[numbers].to_numpy()).any() or found[needed].isna().to_numpy().any():
+        raise ValueError("a number is infinite, or missing where there is a face")
+    if not np.isfinite(_boxes(found)).all():
+        raise ValueError("a box is not x, y, width and height")
+
+
+def _boxes(rows: pd.DataFrame) -> np.ndarray:
+    """float32 (N, 4): x, y, width, height; NaN where there is none."""
+    return rows["box"].str.split(n=3, expand=True).reindex(columns=range(4)).to_numpy(np.float32, na_value=np.nan)
 
 
 def _participant(rows: pd.DataFrame, faces: Sequence[int]) -> pd.DataFrame:
     """Leave one row a frame: that of the largest face, or of the first of those named."""
-    sides = rows["box"].str.split(n=3, expand=True).reindex(columns=range(4))[2].astype(np.float32).fillna(-1)
+    sides = pd.Series(_boxes(rows)[:, 2], rows.index).fillna(-1)
     if faces:
         named = rows["face_id"].isin(faces)
         rows = rows.copy()
@@ -337,17 +363,16 @@ def _spikes(timeline: Timeline, columns: Sequence[int]) -> list[Spike]:
 
 def _quality(one: pd.DataFrame, found: np.ndarray, valid: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
     total = lengths.sum()
-    boxes = one.loc[found, "box"].str.split(n=3, expand=True).reindex(columns=range(4)).astype(np.float32)
 
-    def middle(values: pd.Series) -> float:
-        return float(values.median()) if len(values) else float("nan")
+    def middle(values: pd.Series | np.ndarray) -> float:
+        return float(np.nanmedian(values)) if len(values) else float("nan")
 
     return {
         "found": float(lengths[found].sum() / total),
         "valid": float(lengths[valid].sum() / total),
         "quality": middle(one.loc[found, "quality"]),
         "sharpness": middle(one.loc[found, "sharpness"]),
-        "width": middle(boxes[2]),
+        "width": middle(_boxes(one[found])[:, 2]),
         "turned": float((one.loc[found, "turn"].abs() > 0.5).mean()) if found.any() else float("nan"),
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd.errors import ConfigError, DataError, ModelError
+from keras_kd.images import MAX_PIXELS
 
 # Without a rate in the file: what players assume.
 USUAL_RATE = 30.0
@@ -57,6 +58,7 @@ class Video:
         if not self._container.streams.video:
             raise DataError(f"{source} holds no video: check the file.")
         self._stream = self._container.streams.video[0]
+        self._require_size(self._stream.codec_context)
         self._stream.thread_type = "AUTO"
         self.rate = float(self._stream.average_rate or USUAL_RATE)
         self.frames = self._stream.frames or self._estimate()
@@ -94,6 +96,8 @@ class Video:
         while True:
             try:
                 packet = next(packets)
+                # Before the decoder makes room for it: the size may change on the way.
+                self._require_size(self._stream.codec_context)
                 yield from packet.decode()
             except StopIteration:
                 return
@@ -101,6 +105,13 @@ class Video:
                 self.damaged += 1
                 if self.damaged > 1000:
                     raise DataError(f"{self.name} is damaged in more than 1000 places: copy it again.") from None
+
+    def _require_size(self, size: Any) -> None:
+        if size.width * size.height > MAX_PIXELS:
+            raise DataError(
+                f"{self.name} is declared {size.width}x{size.height}, more than {MAX_PIXELS} pixels a frame: "
+                "scale it down."
+            )
 
     def _estimate(self) -> int | None:
         duration = self._container.duration

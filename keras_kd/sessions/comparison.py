@@ -8,7 +8,6 @@ and 6 (the approximate correction).
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,11 @@ from keras_kd.errors import DataError
 from keras_kd.sessions import _page, _timeline
 from keras_kd.sessions._page import NOTICE, document
 from keras_kd.sessions._timeline import Options, Task
+from keras_kd.stored import read_json, read_text
 
 RESAMPLES = 5000
+_TASK = {"start": float, "end": float, "name": str}
+_OPTIONS = {"smooth": float, "confidence": float, "baseline": (float, str), "faces": [int], "tasks": [_TASK]}
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,13 @@ def _options(file: Path) -> Options:
     if not record.is_file():
         return Options()
     try:
-        stored = json.loads(record.read_text(encoding="utf-8"))["options"]
-        tasks = tuple(Task(task["start"], task["end"], task["name"]) for task in stored["tasks"])
-        return Options(stored["smooth"], stored["confidence"], stored["baseline"], tuple(stored["faces"]), tasks)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{record} can't be read: run `kerakd analyze --resume` on that recording again.") from error
+        stored = read_json(read_text(record), {"options": _OPTIONS})["options"]
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{record} can't be read ({error}): run `kerakd analyze --resume` on that recording again."
+        ) from error
+    tasks = tuple(Task(task["start"], task["end"], task["name"]) for task in stored["tasks"])
+    return Options(stored["smooth"], stored["confidence"], stored["baseline"], tuple(stored["faces"]), tasks)
 
 
 def compare(rows: pd.DataFrame, seed: int = 0) -> list[Comparison]:

@@ -76,7 +76,7 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
     form = predictors.load(path).form
     variants = {
         name: {
-            "size": LiteRTModel(_blazeface.path(name)).input_shape[0],
+            "size": LiteRTModel(_blazeface.path(name), trusted=True).input_shape[0],
             "grids": variant.grids,
             "scale": variant.scale,
             "drop": variant.drop,
