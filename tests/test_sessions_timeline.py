@@ -167,6 +167,12 @@ def test_segments_are_read_and_mistakes_named(tmp_path):
         _timeline.read_tasks(tmp_path / "none.csv")
 
 
+def test_a_number_beyond_floats_is_no_time(tmp_path):
+    (tmp_path / "tasks.csv").write_text(f"start_s,end_s,task\n{'9' * 400},2,a\n")
+    with pytest.raises(DataError, match="no number in line 2"):
+        _timeline.read_tasks(tmp_path / "tasks.csv")
+
+
 def test_what_is_no_recording_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("frame,time_s\n0,0\n")
     with pytest.raises(DataError, match="as a recording .it lacks"):

@@ -146,7 +146,7 @@ def read_tasks(path: str | Path) -> tuple[Task, ...]:
     for row, line in enumerate(table.itertuples(), start=2):
         try:
             task = Task(float(line.start_s), float(line.end_s), line.task.strip())
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise DataError(f"{path} has no number in line {row}: start_s and end_s are seconds.") from error
         if not (0 <= task.start < task.end and task.name):
             raise DataError(f"{path}, line {row}: expected 0 <= start_s < end_s and a name. Received: {task}.")
@@ -212,7 +212,7 @@ def _rows(path: str | Path) -> pd.DataFrame:
         kinds = {name: np.float64 if name in exact else np.float32 for name in rows.columns if name != "box"}
         rows = rows.astype(kinds)
         _require_possible(rows, list(kinds))
-    except (ValueError, OSError) as error:
+    except (ValueError, OverflowError, OSError) as error:
         raise DataError(f"{path} can't be read as a recording ({error}): give what `kerakd analyze` wrote.") from error
     return rows
 
