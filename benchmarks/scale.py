@@ -146,6 +146,9 @@ def _draw(given: argparse.Namespace, folder: Path) -> None:
     for start in range(0, rows, 10_000):
         images[start : start + 10_000] = np.random.default_rng(start).integers(0, 256, (1, 64, 64, 1), np.uint8)
     images.flush()
+    with _measured() as found:
+        soft_labels.image_fingerprint(images)
+    _row("fingerprint of images", f"{images.nbytes / 2**20 / found['processor']:,.0f} MB a processor second")
     size = f"{rows:,} images, {images.nbytes / 2**20:,.0f} MB"
     _row(f"drawing shuffled batches of {BATCH} of {size}, mirrored or not, in the page cache", _rate(images))
     del images

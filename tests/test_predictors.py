@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -206,3 +208,15 @@ def test_arithmetic_is_that_of_the_published_shape(precision):
     predictor = KerasPredictor(models.build("C", seed=0), Form(input_shape=(64, 64, 3)), precision)
     assert predictor.multiply_accumulates / 1e6 == pytest.approx(6.04, abs=0.01)
     assert predictors.reordered(predictor, tuple("abcdefg"), tuple("gfedcba")).multiply_accumulates / 1e6 > 6
+
+
+def test_a_predictor_is_pickled_as_the_file_that_it_came_from(tmp_path):
+    _network().save(tmp_path / "model.keras")
+    loaded = predictors.load(tmp_path / "model.keras", value_range=(0, 1))
+    turned = predictors.averaged([predictors.reordered(loaded, NAMES, NAMES[::-1])], mirror=True)
+    # In another process the model is there once, in the file.
+    content = pickle.dumps(turned)
+    assert len(content) < 5_000
+    copy = pickle.loads(content)
+    np.testing.assert_array_equal(copy.logits(PIXELS), turned.logits(PIXELS))
+    assert copy.fingerprint == turned.fingerprint
