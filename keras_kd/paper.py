@@ -227,7 +227,7 @@ def table_v(measured: Sequence[dict[str, Any]] | None) -> str:
 
 
 def _footprint(figure: dict[str, Any]) -> tuple[str, ...]:
-    memory = "–" if figure["peak_memory"] is None else f"{figure['peak_memory'] / 1e6:,.1f}"
+    memory = "–" if figure.get("peak_memory") is None else f"{figure['peak_memory'] / 1e6:,.1f}"
     size = f"{figure['bytes'] / 1e6:.2f}"
     return figure["form"], size, memory, f"{figure['median_ms']:.3g}", f"{figure['p95_ms']:.3g}"
 

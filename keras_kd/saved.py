@@ -151,7 +151,10 @@ def _checked(path: Path) -> Form:
             with archive.open("model.weights.h5") as weights:
                 _require_bounded(weights, size)
             return _stored_form(archive, path)
-    except (ValueError, KeyError, RuntimeError, OSError) as error:
+    except ModelError:
+        raise
+    except Exception as error:
+        # Of a damaged archive and the HDF5 file in it, which raise errors of many types.
         raise ModelError(f"{path} is cut short, damaged, or no model file ({error}): copy it again.") from error
 
 

@@ -8,7 +8,9 @@ import io
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from http.client import HTTPConnection
 from pathlib import Path
+from threading import Thread
 from xml.etree import ElementTree
 
 import numpy as np
@@ -24,7 +26,7 @@ from keras_kd import bundle, datasets, errors, report, text
 from keras_kd.errors import ConfigError, DataError, ExportError, KerasKDError, ModelError
 from keras_kd.exporters import ExportReport
 from keras_kd.markdown import escaped
-from keras_kd.sessions import _exports, _page, _timeline, analysis, comparison, guide
+from keras_kd.sessions import _exports, _page, _timeline, analysis, comparison, guide, web
 from keras_kd.sessions._timeline import Options, Task
 
 SCRIPT = "<script>alert(1)</script>"
@@ -210,16 +212,14 @@ def test_a_video_cannot_be_called_so_that_its_results_leave_the_folder(video: st
     assert [file.name for file in tmp_path.iterdir()] == [video]
 
 
-@pytest.mark.parametrize("name", ["../../../out/1.jpg", "/etc/1.jpg", "x/../../../../1.jpg", "..", "a\0.jpg"])
+@pytest.mark.parametrize("name", ["../../../out/1.jpg", "/etc/1.jpg", "x/../../../../1.jpg", "a\0.jpg"])
 def test_a_list_cannot_name_images_outside_of_its_folder(name: str, tmp_path: Path) -> None:
-    outside = tmp_path / "out"
-    outside.mkdir()
-    Image.new("L", (8, 8)).save(outside / "1_aligned.jpg")
-    (tmp_path / "data").mkdir()
+    for folder in (tmp_path / "out", tmp_path / "data" / "Image" / "aligned"):
+        folder.mkdir(parents=True)
+    Image.new("L", (8, 8)).save(tmp_path / "out" / "1_aligned.jpg")
     (tmp_path / "data" / "list_patition_label.txt").write_text(f"{name} 1\n")
-    with pytest.raises(
-        DataError, match="list_patition_label.txt, line 1: (the image .* lies outside|there is no image)"
-    ):
+    told = "there is no image" if "\0" in name else "lies outside"
+    with pytest.raises(DataError, match=f"label.txt, line 1: .*{told}"):
         datasets.load(f"rafdb:{tmp_path / 'data'}", "train")
 
 
@@ -266,3 +266,22 @@ def test_nothing_from_outside_drives_the_terminal(name: str, capsys: pytest.Capt
 def test_escaped_names_read_as_they_are(name: str) -> None:
     assert _rendered(escaped(name)).words.strip() == name
     assert _rendered(escaped(name)).elements == [("p", ())]
+
+
+@pytest.mark.parametrize(
+    "asked", ["/../secret", "/%2e%2e/secret", "//../secret", "/..%2fsecret", "/x/../../secret", "/..\\secret"]
+)
+def test_the_browser_pages_server_gives_nothing_from_outside(asked: str, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("a page")
+    (tmp_path / "secret").write_text("a secret")
+    with web.server(tmp_path / "site", 0) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        answers = []
+        for path in ("/index.html", asked):
+            connection = HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+            connection.request("GET", path)
+            answers.append(connection.getresponse().status)
+            connection.close()
+        server.shutdown()
+    assert answers == [200, 404]

@@ -58,11 +58,13 @@ class Video:
         if not self._container.streams.video:
             raise DataError(f"{source} holds no video: check the file.")
         self._stream = self._container.streams.video[0]
+        if self._stream.codec_context is None:
+            raise DataError(f"{source} is of a form that can't be decoded: save it as H.264 in mp4.")
         self._require_size(self._stream.codec_context)
         self._stream.thread_type = "AUTO"
         self.rate = float(self._stream.average_rate or USUAL_RATE)
         self.frames = self._stream.frames or self._estimate()
-        self._start = float((self._stream.start_time or 0) * self._stream.time_base)
+        self._start = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
         self.damaged = 0
 
     def __enter__(self) -> Video:
@@ -90,7 +92,7 @@ class Video:
             yield Frame(number, now, _upright(picture))
 
     def _decoded(self) -> Iterator[Any]:
-        from av.error import InvalidDataError
+        from av.error import FFmpegError
 
         packets = self._container.demux(self._stream)
         while True:
@@ -101,7 +103,7 @@ class Video:
                 yield from packet.decode()
             except StopIteration:
                 return
-            except InvalidDataError:
+            except FFmpegError:
                 self.damaged += 1
                 if self.damaged > 1000:
                     raise DataError(f"{self.name} is damaged in more than 1000 places: copy it again.") from None
@@ -139,7 +141,7 @@ def _opened(source: str, form: str | None) -> Any:
         raise ModelError("Reading videos needs PyAV: pip install 'keras-kd[sessions]'.") from error
     try:
         return av.open(source, format=form)
-    except (av.error.FFmpegError, OSError) as error:
+    except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{source} can't be opened as a video ({reason}): check it, or copy it again.") from error
 
