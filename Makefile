@@ -38,11 +38,10 @@ docs: .venv/installed
 
 # Exact versions of everything: of what `make test` needs, and of each extra with all that it needs, in agreement.
 EXTRAS = torch sweep onnx sessions ray jax parquet fuzz
-PINNED = build/tools/bin/uv pip compile setup.cfg --python-version 3.11 --upgrade --quiet --no-header --no-annotate
+PINNED = build/tools/bin/uv pip compile setup.cfg --constraint locks/constraints.txt --python-version 3.11 --upgrade --quiet --no-header --no-annotate
 
 lock: build/tools
 	$(PINNED) --extra dev --extra sessions --output-file requirements.lock
-	mkdir -p locks
 	for extra in $(EXTRAS); do $(PINNED) --extra $$extra --constraint requirements.lock --output-file locks/$$extra.lock || exit; done
 	build/tools/bin/cyclonedx-py requirements --output-reproducible --output-file sbom.json requirements.lock
 
