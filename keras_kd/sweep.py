@@ -14,7 +14,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -162,13 +162,12 @@ def sweep(
             terminal.say(f"{done} of {total} trials are done")
             objective = _Objective(config, dimensions, students, out / run_folder.STATE, terminal)
             try:
-                study.optimize(objective, n_trials=1, catch=TrainingError)
+                study.optimize(objective, n_trials=1, catch=TrainingError, callbacks=[objective.forget])
             except _TakenOverError:
                 terminal.say("This process stood still for too long: another one has taken over its trial")
             with locked(out, terminal.say):
                 _write(study, config, dimensions, out)
-        with suppress(OSError):
-            (out / run_folder.STATE).rmdir()
+        shutil.rmtree(out / run_folder.STATE, ignore_errors=True)
         with locked(out, terminal.say):
             return _write(study, config, dimensions, out)
 
@@ -326,11 +325,9 @@ class _Objective:
         for name, distribution in self.dimensions.items():
             _suggest(trial, name, distribution)
         self.terminal.say(f"Trial {trial.number}: {_said(trial.params)}")
-        folder = self.states / fingerprint([json.dumps(trial.params, sort_keys=True)])
         try:
-            score = self._train(trial, folder)
+            return self._train(trial, self._folder(trial.params))
         except (TrainingError, _optuna().TrialPruned):
-            shutil.rmtree(folder, ignore_errors=True)
             raise
         except _optuna().exceptions.UpdateFinishedTrialError as error:
             raise _TakenOverError from error
@@ -338,8 +335,13 @@ class _Objective:
             # Whatever else ended it, Ctrl-C or a full disk, says nothing about these options.
             trial.study.enqueue_trial(trial.params, QUEUED)
             raise
-        shutil.rmtree(folder, ignore_errors=True)
-        return score
+
+    def forget(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        """Remove the training's state, once the study knows how it ended: half a state can't be gone on with."""
+        shutil.rmtree(self._folder(trial.params), ignore_errors=True)
+
+    def _folder(self, params: dict[str, Any]) -> Path:
+        return self.states / fingerprint([json.dumps(params, sort_keys=True)])
 
     def _train(self, trial: optuna.Trial, folder: Path) -> float:
         def after_epoch(row: dict[str, float]) -> None:

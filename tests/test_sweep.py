@@ -187,6 +187,27 @@ def test_a_database_that_can_not_be_opened_is_told(tmp_path: Path) -> None:
             sweep.sweep(config.Config(), sweep.space(["alpha=0.1,0.2"]), tmp_path / "out", storage=url)
 
 
+@pytest.mark.slow
+def test_a_sweep_killed_while_a_finished_training_is_forgotten_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_kd import config, sweep
+
+    options = config.Config(data=str(data), student="C", alpha=1.0, epochs=1, batch_size=8, precision="float32")
+    dimensions = sweep.space(["learning-rate=0.01,0.02"])
+
+    def half_removed(folder: Path, **options: object) -> None:
+        (folder / "best.npz").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(sweep.shutil, "rmtree", half_removed)
+        sweep.sweep(options, dimensions, tmp_path, pruning=False)
+    frame = sweep.sweep(options, dimensions, tmp_path, pruning=False)
+    assert list(frame["learning_rate"]) == [0.01, 0.02] and set(frame["state"]) == {"complete"}
+    assert not (tmp_path / ".state").exists()
+
+
 def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(data: Path, tmp_path: Path) -> None:
     from keras_kd import config, sweep
 
