@@ -157,6 +157,8 @@ def sweep(
         while (done := len(_done(study))) < total:
             if not _waiting(study):
                 _wait(study, dimensions, out, terminal)
+                with locked(out, terminal.say):
+                    _queue(study, dimensions, total, complete=every is not None)
                 continue
             students = students or run.Trials(config, terminal)
             terminal.say(f"{done} of {total} trials are done")
@@ -256,14 +258,20 @@ def _experimental() -> Iterator[None]:
 
 
 def _queue(study: optuna.Study, dimensions: dict[str, BaseDistribution], total: int, complete: bool) -> None:
-    """Queue what is missing: every choice, or trials whose options are chosen when they begin."""
-    if complete:
-        products = itertools.product(*map(_values, dimensions.values()))
-        for values in itertools.islice(products, total):
-            study.enqueue_trial(dict(zip(dimensions, values, strict=True)), QUEUED, skip_if_exists=True)
-        return
+    """Queue what is missing: every choice, or trials whose options are chosen when they begin.
+
+    A trial may be missing whose process died, and then the one that had noted its failure and was to queue it again.
+    """
     states = _optuna().trial.TrialState
     coming = study.get_trials(states=[states.WAITING, states.RUNNING])
+    if complete:
+        present = [trial.system_attrs.get("fixed_params", trial.params) for trial in [*_done(study), *coming]]
+        products = itertools.product(*map(_values, dimensions.values()))
+        for values in itertools.islice(products, total):
+            params = dict(zip(dimensions, values, strict=True))
+            if params not in present:
+                study.enqueue_trial(params, QUEUED)
+        return
     for _ in range(total - len(_done(study)) - len(coming)):
         study.enqueue_trial({}, QUEUED)
 

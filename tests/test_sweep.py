@@ -179,6 +179,20 @@ def test_a_trial_that_was_taken_but_never_begun_is_queued_again(tmp_path: Path) 
     assert study.trials[-1].user_attrs == sweep.QUEUED
 
 
+def test_a_choice_whose_trial_failed_and_was_never_queued_again_is_queued(tmp_path: Path) -> None:
+    from keras_kd import config, sweep
+
+    dimensions = sweep.space(["alpha=0.1,0.2"])
+    study = sweep._study(config.Config(), dimensions, tmp_path, pruning=False)
+    sweep._queue(study, dimensions, 2, complete=True)
+    trial = study.ask(dimensions)
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    for _ in range(2):
+        sweep._queue(study, dimensions, 2, complete=True)
+        waiting = study.get_trials(states=[optuna.trial.TrialState.WAITING])
+        assert [trial.system_attrs["fixed_params"] for trial in waiting] == [{"alpha": 0.2}, {"alpha": 0.1}]
+
+
 def test_a_database_that_can_not_be_opened_is_told(tmp_path: Path) -> None:
     from keras_kd import config, sweep
 
