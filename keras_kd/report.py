@@ -266,7 +266,7 @@ probabilities = np.exp(logits - logits.max())
 probabilities /= probabilities.sum()
 print(names[probabilities.argmax()], f"{probabilities.max():.0%}")
 """
-    return f"""\
+    code = f"""\
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
@@ -275,7 +275,8 @@ image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").res
 model = Interpreter("{file}")
 pixels = np.asarray(image, model.get_input_details()[0]["dtype"]).reshape(1, {height}, {width}, {channels})
 outputs = model.get_signature_runner()(image=pixels)
-{told if classes else ""}""" + "\n".join(f"print({name!r}, outputs[{name!r}].item())" for name in values)
+{told if classes else ""}"""
+    return (code + "\n".join(f"print({name!r}, outputs[{name!r}].item())" for name in values)).rstrip("\n")
 
 
 def _limits(data_name: str) -> list[str]:
