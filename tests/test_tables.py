@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import tracemalloc
+
 import pytest
 
 from keras_kd.datasets import _tables as tables
@@ -45,3 +48,14 @@ def test_header_of_an_unreadable_file_is_empty(tmp_path):
     assert tables.header(path) == []
     path.write_text(" A,b \n")
     assert tables.header(path) == ["a", "b"]
+
+
+def test_a_gigabyte_without_a_line_break_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n")
+    os.truncate(path, 2**30)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"table.csv, line 3: not a csv row \(a line of 1,048,576 characters or more\)"):
+        list(tables.rows(path, ("a", "b")))
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from keras_kd.errors import DataError
+
+# An image of FER2013 takes some 10,000 characters.
+LONGEST_LINE = 2**20
 
 
 def header(path: str | Path) -> list[str]:
@@ -45,11 +49,19 @@ def _names(fields: list[str]) -> list[str]:
     return [field.strip().lower() for field in fields]
 
 
+def _bounded(file: TextIO) -> Iterator[str]:
+    """The lines of a file; csv.Error for one that only a file without line breaks can have."""
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise csv.Error(f"a line of {LONGEST_LINE:,} characters or more")
+        yield line
+
+
 def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True)
+            reader = csv.reader(_bounded(file), skipinitialspace=True)
             for fields in reader:
                 yield line, fields
                 line = reader.line_num + 1
