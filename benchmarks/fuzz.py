@@ -63,7 +63,7 @@ def main() -> None:
         return
     rows = []
     for name in arguments.reader or READERS:
-        for way in _ways(READERS[name]):
+        for way in ways(READERS[name]):
             rows.append(_fuzzed(name, way, round(arguments.cases * READERS[name].share), arguments))
             print(json.dumps(rows[-1]), flush=True)  # noqa: T201
     counts = pd.DataFrame(rows)
@@ -82,7 +82,8 @@ def _with_others(counts: pd.DataFrame, file: Path) -> pd.DataFrame:
     return known.sort_values("reader", key=lambda names: names.map(list(READERS).index), kind="stable")
 
 
-def _ways(reader: Reader) -> tuple[str, ...]:
+def ways(reader: Reader) -> tuple[str, ...]:
+    """Return how a reader is fuzzed here; not at all without the package that it needs."""
     if reader.needs and not importlib.util.find_spec(reader.needs):
         return ()
     return WAYS if reader.guided and importlib.util.find_spec("atheris") else WAYS[:1]
@@ -124,8 +125,8 @@ def _fuzzed(name: str, way: str, cases: int, arguments: argparse.Namespace) -> d
         "read": outcomes["read"],
         "refused": outcomes["refused"],
         "findings": outcomes["finding"],
-        "longest_s": round(max(one["seconds"] for one in told), 2),
-        "most_mb": round(max(one["bytes"] for one in told) / 1e6, 1),
+        "longest_s": round(max((one["seconds"] for one in told), default=0), 2),
+        "most_mb": round(max((one["bytes"] for one in told), default=0) / 1e6, 1),
         "seed": arguments.seed,
     }
 
@@ -271,7 +272,9 @@ def _tell(folder: Path, outcome: str, detail: str, seconds: float, size: int) ->
 def _told(folder: Path) -> list[dict]:
     """What workers told so far, a case each, in order."""
     results = folder / RESULTS
-    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    lines = results.read_text().splitlines() if results.exists() else []
+    # A worker that is killed may leave half a line.
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def _keep(work: Path, kept: Path, reason: str) -> None:
