@@ -76,7 +76,12 @@ class OnnxModel:
         # A file of fixed batch gets its last, shorter step filled up.
         missing = self._batch - len(shown) if self._batch else 0
         filled = np.concatenate([shown, np.repeat(shown[-1:], missing, axis=0)])
-        outputs = self._session.run(None, {self._name: filled.astype(self._type)})
+        try:
+            outputs = self._session.run(None, {self._name: filled.astype(self._type)})
+        except Exception as error:
+            raise ModelError(
+                f"{self.path} can't be run by ONNX Runtime ({_reason(error)}): export it again."
+            ) from error
         return [output[: len(shown)] for output in outputs]
 
 
@@ -96,6 +101,9 @@ def _session(path: str | Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        # ONNX Runtime's exceptions have no public type in common.
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{path} can't be loaded by ONNX Runtime ({reason}): export it again.") from error
+        raise ModelError(f"{path} can't be loaded by ONNX Runtime ({_reason(error)}): export it again.") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what ONNX Runtime raised; its exceptions have no public type in common."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
