@@ -329,7 +329,7 @@ class _Objective:
         if not QUEUED.items() <= trial.user_attrs.items():
             raise TrainingError("Another process took the last trial of the queue.")
         # Optuna's own first heartbeat comes from a thread: a process killed before it would never be taken for dead.
-        trial.study._storage.record_heartbeat(trial._trial_id)
+        trial.study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
         # By the trial, so that neither another process nor one started again draws the same numbers.
         trial.study.sampler = _optuna().samplers.TPESampler(seed=self.config.seed + trial.number)
         for name, distribution in self.dimensions.items():
