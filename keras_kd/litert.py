@@ -27,7 +27,7 @@ except ImportError:
 
 # Seconds and bytes that one image may take in a trial.
 TRIAL, TRIAL_MEMORY = 60, 4 * 2**30
-# Digests of what was tried in this process.
+# Digests of what was made or tried in this process.
 _SURVIVED: set[bytes] = set()
 _VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 
@@ -53,8 +53,10 @@ class LiteRTModel:
     def __init__(self, path: str | Path, threads: int = 1, trusted: bool = False):
         self.path = Path(path)
         content = tflite_graph.content(path)
-        if not trusted:
+        digest = hashlib.sha256(content).digest()
+        if not trusted and digest not in _SURVIVED:
             _require_survival(self.path, content)
+        _SURVIVED.add(digest)
         try:
             with native_output_hidden():
                 self._interpreter = Interpreter(model_content=content, num_threads=threads)
@@ -120,8 +122,6 @@ class LiteRTModel:
 
 def _require_survival(path: Path, content: bytes) -> None:
     """Compute once in another process; raise ModelError where that ends it."""
-    if (digest := hashlib.sha256(content).digest()) in _SURVIVED:
-        return
     with tempfile.TemporaryDirectory() as folder:
         # The same bytes, whatever happens to the path meanwhile.
         copy = Path(folder) / "model.tflite"
@@ -136,7 +136,6 @@ def _require_survival(path: Path, content: bytes) -> None:
             f"{path} makes LiteRT fail on one image ({_ending(tried.returncode, tried.stderr)}): it is damaged or made "
             "to do harm, so export it again."
         )
-    _SURVIVED.add(digest)
 
 
 def _ending(code: int, output: bytes) -> str:

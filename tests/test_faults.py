@@ -120,6 +120,14 @@ def disk(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.fixture
+def on_disk(name: str, command: Callable[[Path], list[str]], disk: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command of a test's parameter `name`, all of whose files go to the small file system."""
+    if name == "teach":
+        monkeypatch.setenv("KERAKD_CACHE", str(disk / "cache"))
+    return command(disk)
+
+
 def _refused(capsys: pytest.CaptureFixture, arguments: list[str]) -> str:
     """The one sentence with which a command is refused."""
     capsys.readouterr()
@@ -144,19 +152,10 @@ def _refused(capsys: pytest.CaptureFixture, arguments: list[str]) -> str:
         ("analyze", 8),  # some rows, not all
     ],
 )
-def test_a_full_disk(
-    name: str,
-    room: int,
-    command: Callable[[Path], list[str]],
-    disk: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:
-    if name == "teach":
-        monkeypatch.setenv("KERAKD_CACHE", str(disk / "cache"))
+def test_a_full_disk(name: str, room: int, on_disk: list[str], disk: Path, capsys: pytest.CaptureFixture) -> None:
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(shutil.disk_usage(disk).free - room * KILOBYTE))
-    message = _refused(capsys, command(disk))
+    message = _refused(capsys, on_disk)
     assert "full" in message and str(disk) in message
     left = [path for path in disk.rglob("*") if path.is_file() and path != ballast]
     assert not [path.name for path in left if "-partial-" in path.name or path.suffix in (".keras", ".tflite")]
@@ -167,7 +166,7 @@ def test_a_full_disk(
             json.loads(path.read_text())
     ballast.unlink()
     going_on = (disk / "out" / "config.toml").exists() or name == "analyze"
-    assert called(*command(disk), *["--resume"] * going_on) == 0
+    assert called(*on_disk, *["--resume"] * going_on) == 0
 
 
 def test_no_room_for_temporary_files(
@@ -180,17 +179,9 @@ def test_no_room_for_temporary_files(
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_a_read_only_folder(
-    name: str,
-    command: Callable[[Path], list[str]],
-    disk: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:
-    if name == "teach":
-        monkeypatch.setenv("KERAKD_CACHE", str(disk / "cache"))
+def test_a_read_only_folder(on_disk: list[str], disk: Path, capsys: pytest.CaptureFixture) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    message = _refused(capsys, command(disk))
+    message = _refused(capsys, on_disk)
     assert str(disk) in message and "ead-only" in message
 
 

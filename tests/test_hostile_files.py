@@ -254,6 +254,15 @@ def test_a_tflite_file_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     litert.LiteRTModel(SHIPPED)
 
 
+def test_a_tflite_file_that_was_made_here_is_not_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(litert, "_SURVIVED", set())
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        litert.LiteRTModel(SHIPPED)
+    litert.LiteRTModel(SHIPPED, trusted=True)
+    litert.LiteRTModel(SHIPPED)
+
+
 def test_a_tflite_file_that_unfolds_or_contradicts_itself_is_damaged(tmp_path: Path) -> None:
     def many_axes(graph: Any, convolution: Any) -> None:
         graph.tensors[convolution.inputs[1]].shape = np.ones(1000, np.int32)
