@@ -173,7 +173,8 @@ def cost_picture(path: str | Path, costs: Mapping[str, tuple[float, float]], tit
         for (name, (cost, accuracy)), colour in zip(costs.items(), COLOURS * len(costs), strict=False):
             label = f"{name}: {100 * accuracy:.2f} %, {cost / 1e6:,.1f} M"
             axes.plot(cost, accuracy, "o", ms=10, color=colour, label=label)
-        axes.set_xscale("log")
+        # Ticks at 1, 2 and 5 alone: the others' labels would run into each other.
+        axes.set_xscale("log", subs=(2, 5))
         for each in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
             each(lambda cost, _position: f"{cost / 1e6:g} M")
         axes.margins(0.15, 0.25)
