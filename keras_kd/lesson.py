@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from keras_kd.soft_labels import SoftLabels
 from keras_kd.splits import Data
 
 TEACHER_FILE = "teacher.keras"
-VOTES = "people's votes"
 
 # Everything but the epochs that decides what comes out of training.
 _TRAINING_OPTIONS = (
@@ -38,24 +38,39 @@ def alone(config: Config) -> bool:
     return config.beta == 0 or (config.beta is None and config.alpha == 1)
 
 
-def needs_no_teacher(config: Config) -> bool:
-    """Whether votes, or a given store, have all that the student learns from."""
-    if config.votes:
-        return True
+@dataclass(frozen=True)
+class Lesson:
+    """Who teaches, and what was said of every view: nobody and nothing, unless given.
+
+    Args:
+        name: of the teacher, for cards.
+        teacher: None where votes or a given store tell all.
+        soft_labels: of the training images' views.
+    """
+
+    name: str | None = None
+    teacher: Predictor | None = None
+    soft_labels: SoftLabels | None = None
+
+
+def needs_model(config: Config) -> bool:
+    """Whether a model must be trained or loaded to teach: neither votes nor a given store have all that is learnt."""
     has_store = config.soft_labels and (Path(config.soft_labels) / stores.RECORD).exists()
-    return bool(has_store) and config.teacher is None and not config.verify_soft_labels
+    told = has_store and config.teacher is None and not config.verify_soft_labels
+    return not (alone(config) or config.votes or told)
 
 
-def prepare(config: Config, data: Data, terminal: Terminal) -> tuple[Predictor | None, SoftLabels | None]:
-    """The teacher and its outputs for training; no teacher where a given store has them, neither where β is 0."""
+def prepare(config: Config, data: Data, terminal: Terminal) -> Lesson:
+    """The teacher and its outputs for training."""
     if alone(config):
-        return None, None
+        return Lesson()
     if config.votes:
-        return None, _voted(config, data)
-    if needs_no_teacher(config):
-        return None, soft_labels(config, data, None, terminal)
+        return Lesson("people's votes", soft_labels=_voted(config, data))
+    if not needs_model(config):
+        return Lesson("stored soft labels", soft_labels=soft_labels(config, data, None, terminal))
     model = teacher(config, data, terminal)
-    return model, soft_labels(config, data, model, terminal)
+    name = " + ".join(Path(name).stem for name in config.teachers) + " mirrored" * config.teacher_mirror
+    return Lesson(name, model, soft_labels(config, data, model, terminal))
 
 
 def _voted(config: Config, data: Data) -> SoftLabels:

@@ -33,7 +33,8 @@ from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.files import write_text
 from keras_kd.job import Job, seen, train
-from keras_kd.predictors import KerasPredictor, Prediction, Predictor
+from keras_kd.lesson import Lesson
+from keras_kd.predictors import KerasPredictor, Prediction
 from keras_kd.progress import Terminal
 from keras_kd.saved import Form
 from keras_kd.soft_labels import SoftLabels
@@ -107,8 +108,8 @@ def distill(
     _check_names(config)
     with run_folder.held(out, config, resume):
         data = _load_data(config, terminal)
-        teacher, store = lesson.prepare(config, data, terminal)
-        job = _student_job(config, data, store, out / run_folder.STATE)
+        taught = lesson.prepare(config, data, terminal)
+        job = _student_job(config, data, taught.soft_labels, out / run_folder.STATE)
         heads = job.heads
         student, history = train(job, config, data, terminal)
         form = Form(heads.class_names or None, input_shape=data.image_shape)
@@ -124,13 +125,11 @@ def distill(
         results["data"] = {"name": data.name, "counts": data.counts()}
         results["fingerprints"] = {
             "data": data.fingerprint,
-            "teacher": teacher.fingerprint if teacher else store and store.key.teacher,
+            "teacher": taught.soft_labels and taught.soft_labels.key.teacher,
             "weights": saved.weights_fingerprint(student),
         }
         on_test = predictor.predict(data.test.images)
-        results |= _scores(config, data, on_test, predictor.predict(data.validation.images), teacher)
-        if store and teacher is None:
-            results["teacher"] = {"name": lesson.VOTES if config.votes else "stored soft labels", "accuracy": None}
+        results |= _scores(config, data, on_test, predictor.predict(data.validation.images), taught)
         if config.baseline and job.teacher_logits is not None:
             job = replace(job, title=f"baseline {config.student}", folder=job.folder / "baseline", teacher_logits=None)
             alone = KerasPredictor(train(job, config, data, terminal)[0], form)
@@ -192,7 +191,7 @@ class Trials:
         A teacher that is trained here learns by the options that this object was made with.
         """
         config = config.effective()
-        if lesson.alone(config) or lesson.needs_no_teacher(config):
+        if not lesson.needs_model(config):
             return config
         for name in config.teachers:
             if name in models.names() and name not in self._teachers:
@@ -205,7 +204,7 @@ class Trials:
             return None
         key = (config.votes, config.teacher, config.teacher_mirror, config.augment, config.views, config.seed)
         if key not in self._stores:
-            self._stores[key] = lesson.prepare(config, self._data, self._terminal)[1]
+            self._stores[key] = lesson.prepare(config, self._data, self._terminal).soft_labels
         return self._stores[key]
 
 
@@ -218,23 +217,23 @@ def _check_names(config: Config) -> None:
 
 
 def _scores(
-    config: Config, data: Data, on_test: Prediction, on_validation: Prediction, teacher: Predictor | None
+    config: Config, data: Data, on_test: Prediction, on_validation: Prediction, taught: Lesson
 ) -> dict[str, Any]:
     """All that metrics.json says of the student, by what it says of both splits, and of the teacher."""
     test, validation = data.test, data.validation
     results: dict[str, Any] = {
-        "teacher": None,
+        "teacher": taught.name and {"name": taught.name, "accuracy": None},
         "test": scoring.scored(on_test, test),
         "validation": scoring.scored(on_validation, validation),
     }
+    teacher = taught.teacher
     if teacher is not None:
         teacher_on_test = teacher.predict(test.images)
         if teacher.tells_classes and on_test.logits.shape[1]:
             results["test"]["agreement"] = metrics.agreement(on_test.logits, teacher_on_test.logits)
         results["teacher_test"] = scoring.scored(teacher_on_test, test)
         teacher_on_validation = scoring.scored(teacher.predict(validation.images), validation)
-        results["teacher"] = {
-            "name": " + ".join(Path(name).stem for name in config.teachers) + " mirrored" * config.teacher_mirror,
+        results["teacher"] |= {
             "accuracy": teacher_on_validation.get("accuracy"),
             "multiply_accumulates": teacher.multiply_accumulates,
         }
