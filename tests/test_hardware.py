@@ -71,7 +71,7 @@ def test_an_unknown_precision_is_refused():
         hardware.with_policy(models.build("C", 3, (16, 16, 3)), "float3")
 
 
-@pytest.mark.parametrize("name", ["C", "efficientformer-l1", "mobilenetv2"])
+@pytest.mark.parametrize("name", ["C", "vgg8", "efficientformer-l1", "mobilenetv2"])
 def test_a_model_can_be_rebuilt_in_one_precision_after_another(name):
     model = models.build(name, 3, (32, 32, 3), seed=0, heads={"kind": 3, "size": None})
     mixed = hardware.with_policy(model, "mixed_bfloat16")

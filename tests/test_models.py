@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_kd import models
+from keras_kd import models, multiply_accumulates
 from keras_kd.errors import ModelError
 
 # Table II of arXiv 2501.18538.
@@ -35,6 +35,19 @@ def test_trainable_parameters_are_the_published_ones(name):
     # Each batch norm adds a mean and a variance for each of its channels, which no optimizer touches.
     norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
     assert model.count_params() - _trainable(model) == 2 * sum(layer.gamma.shape[0] for layer in norms)
+
+
+def test_vgg8_has_the_counts_of_its_plan():
+    # Kernels of 3x3 between three colours and seven convolutions, at 48, 24, 12 and 6 pixels.
+    kernels = {48: 9 * 3 * 32, 24: 9 * (32 + 64) * 64, 12: 9 * (64 + 128) * 128, 6: 9 * (128 + 256) * 256}
+    norms, dense = 2 * (32 + 2 * (64 + 128 + 256)), 257 * 7
+    model = models.build("vgg8")
+    assert _trainable(model) == sum(kernels.values()) + norms + dense
+    macs = sum(side**2 * weights for side, weights in kernels.items()) + 256 * 7
+    assert multiply_accumulates.of_model(model) == macs
+    assert model.get_layer("pool4").output.shape == (None, 3, 3, 256)
+    with pytest.raises(ModelError, match=r"vgg8 takes images of at least 16x16 pixels .*input_shape=\(15, 48, 3\)"):
+        models.build("vgg8", input_shape=(15, 48, 3))
 
 
 def test_names_are_sorted_and_can_all_be_asked_for():
@@ -124,7 +137,7 @@ STAND_IN = """
 import h5py, keras, numpy as np, sys
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 from pathlib import Path
-from keras_kd import models
+from keras_kd import models, multiply_accumulates
 keras.utils.set_random_seed(1)
 published = keras.applications.MobileNetV2((224, 224, 3), include_top=False, weights=None)
 folder = Path(sys.argv[1]) / "models"
