@@ -16,32 +16,36 @@ COLUMNS = (("accuracy", "accuracy"), ("balanced_accuracy", "balanced"), ("macro_
 
 
 @click.command("evaluate")
-@click.argument("model", metavar="MODEL")
+@click.argument("paths", metavar="MODEL...", nargs=-1, required=True)
 @options.from_config("data", "skip_bad_rows")
 @click.option("--split", type=click.Choice(datasets.SPLITS), default="test", show_default=True, help="Images to score.")
+@click.option("--mirror", is_flag=True, help="Average the answers over each image and its mirror image.")
 @options.model_form
 @options.as_json
 def command(
-    model: str,
+    paths: tuple[str, ...],
     data: str | None,
     split: str,
     skip_bad_rows: bool | None,
+    mirror: bool,
     input_shape: str | None,
     value_range: str | None,
     model_output: str | None,
     as_json: bool,
 ) -> None:
-    """Score MODEL, a .keras, .h5 or .tflite file, on a data set.
+    """Score MODEL, a .keras, .h5 or .tflite file, on a data set; several are averaged, as teachers are.
 
     \b
-    Example:
+    Examples:
       kerakd evaluate runs/faces-B/student_float32.tflite --data faces
+      kerakd evaluate a.keras b.keras --mirror --data fer2013.csv --split validation
     """
     scoring = engine.load("scoring")
     shape = configuration.numbers("input", input_shape, "x", 3, int)
     limits = configuration.numbers("range", value_range, ",", 2, float)
     where = data or configuration.Config.data
-    results = scoring.evaluate(model, where, split, shape, limits, model_output, bool(skip_bad_rows), Terminal())
+    skip = bool(skip_bad_rows)
+    results = scoring.evaluate(paths, where, split, shape, limits, model_output, skip, mirror, Terminal())
     if as_json:
         output.show_json(results)
         return

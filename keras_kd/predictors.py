@@ -319,7 +319,7 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
     first = members[0]
     told = {(member.tells_classes, member.values) for member in members}
     if len(told) > 1:
-        raise ModelError("Teachers can be averaged only where all tell the classes or none, and the same values.")
+        raise ModelError("Models can be averaged only where all tell the classes or none, and the same values.")
     return _Averaged(members, mirror) if mirror or len(members) > 1 else first
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,25 +19,27 @@ from keras_kd.progress import Terminal
 
 
 def evaluate(
-    model: str | Path,
+    paths: Sequence[str | Path],
     data: str,
     split: str = "test",
     input_shape: tuple[int, int, int] | None = None,
     value_range: tuple[float, float] | None = None,
     output: str | None = None,
     skip_bad_rows: bool = False,
+    mirror: bool = False,
     terminal: Terminal | None = None,
 ) -> dict[str, Any]:
-    """Score a `.keras`, `.h5` or `.tflite` file on a data set.
+    """Score a `.keras`, `.h5` or `.tflite` file, or the average of several, on a data set.
 
     Args:
-        model: the file.
+        paths: of the files, at least one.
         data: as Config.data.
         split: train, validation or test.
         input_shape: height, width, channels, where the file doesn't tell.
         value_range: what the model expects for pixels 0 and 255, where the file doesn't tell.
         output: logits or probabilities, where the file doesn't tell.
         skip_bad_rows: leave unreadable rows out.
+        mirror: average the answers over each image and its mirror image.
         terminal: what to tell the user by; quiet if None.
 
     Returns:
@@ -44,14 +47,16 @@ def evaluate(
         their own (FER2013) those too.
     """
     terminal = terminal or Terminal(quiet=True)
-    predictor = predictors.load(model, input_shape, value_range, output)
+    members = [predictors.load(path, input_shape, value_range, output) for path in paths]
+    side = max((member.form.side for member in members if member.form.side), default=None)
     module, _ = datasets.find(data)
     name = module.__name__.rpartition(".")[2]
     with_subsets = hasattr(module, "subsets") and split == "test"
     wanted = datasets.SPLITS if with_subsets else (split,)
-    samples = {part: datasets.load(data, part, skip_bad_rows, predictor.form.side) for part in wanted}
+    samples = {part: datasets.load(data, part, skip_bad_rows, side) for part in wanted}
     of_split = samples[split]
-    predictor = predictors.in_order_of(predictor, predictor.form.class_names, of_split.class_names)
+    members = [predictors.in_order_of(member, member.form.class_names, of_split.class_names) for member in members]
+    predictor = predictors.averaged(members, mirror)
     predictions = {}
     for part in wanted:
         if part == "train" and with_subsets:
@@ -62,8 +67,8 @@ def evaluate(
     results = {split: scored(predictions[split], of_split)}
     if len(results[split]) == 1:
         raise ModelError(
-            f"{model} tells {', '.join(predictor.values)}, of which {data} has no labels: there is nothing to score; "
-            "use data with labels for what the model tells."
+            f"{' + '.join(map(str, paths))} tells {', '.join(predictor.values)}, of which {data} has no labels: "
+            "there is nothing to score; use data with labels for what the model tells."
         )
     if with_subsets and predictor.tells_classes:
         logits = {part: prediction.logits for part, prediction in predictions.items()}

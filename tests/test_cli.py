@@ -142,3 +142,24 @@ def test_evaluate_prints_a_table(student: Path, data: Path, capsys: pytest.Captu
     assert called("evaluate", str(student), "--data", str(data), "--split", "train") == 0
     shown = capsys.readouterr().out
     assert "accuracy %" in shown and "circle" in shown
+
+
+def test_evaluate_averages_models_and_mirror_images(
+    student: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from keras_kd import datasets, models, saved
+
+    other = models.build("C", 2, (64, 64, 1), seed=2)
+    path = tmp_path / "other.keras"
+    saved.save(other, path, saved.Form(CLASS_NAMES[::-1], input_shape=(64, 64, 1)))
+    arguments = ["--data", str(data), "--split", "train", "--mirror", "--json"]
+    assert called("evaluate", str(student), str(path), *arguments) == 0
+    found = json.loads(capsys.readouterr().out)["train"]
+
+    samples = datasets.load(str(data), "train", size=64)
+    shown = [samples.images, samples.images[:, :, ::-1]]
+    logits = [np.asarray(saved.load(student)[0](images)) for images in shown]
+    logits += [np.asarray(other(images))[:, ::-1] for images in shown]
+    logits = np.mean(logits, axis=0)
+    right = logits[np.arange(len(samples)), samples.labels]
+    assert found["nll"] == pytest.approx(np.mean(np.logaddexp(*logits.T) - right), abs=1e-4)
