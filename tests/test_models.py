@@ -37,17 +37,19 @@ def test_trainable_parameters_are_the_published_ones(name):
     assert model.count_params() - _trainable(model) == 2 * sum(layer.gamma.shape[0] for layer in norms)
 
 
-def test_vgg8_has_the_counts_of_its_plan():
+@pytest.mark.parametrize(("name", "divisor"), [("vgg8", 1), ("vgg8-half", 2)])
+def test_a_vgg_has_the_counts_of_its_plan(name, divisor):
     # Kernels of 3x3 between three colours and seven convolutions, at 48, 24, 12 and 6 pixels.
-    kernels = {48: 9 * 3 * 32, 24: 9 * (32 + 64) * 64, 12: 9 * (64 + 128) * 128, 6: 9 * (128 + 256) * 256}
-    norms, dense = 2 * (32 + 2 * (64 + 128 + 256)), 257 * 7
-    model = models.build("vgg8")
-    assert _trainable(model) == sum(kernels.values()) + norms + dense
-    macs = sum(side**2 * weights for side, weights in kernels.items()) + 256 * 7
+    first, second, third, fourth = (width // divisor for width in (32, 64, 128, 256))
+    kernels = {48: 3 * first, 24: (first + second) * second, 12: (second + third) * third, 6: (third + fourth) * fourth}
+    norms, dense = 2 * (first + 2 * (second + third + fourth)), fourth * 7
+    model = models.build(name)
+    assert _trainable(model) == 9 * sum(kernels.values()) + norms + dense + 7
+    macs = sum(9 * side**2 * weights for side, weights in kernels.items()) + dense
     assert multiply_accumulates.of_model(model) == macs
-    assert model.get_layer("pool4").output.shape == (None, 3, 3, 256)
-    with pytest.raises(ModelError, match=r"vgg8 takes images of at least 16x16 pixels .*input_shape=\(15, 48, 3\)"):
-        models.build("vgg8", input_shape=(15, 48, 3))
+    assert model.get_layer("pool4").output.shape == (None, 3, 3, fourth)
+    with pytest.raises(ModelError, match=rf"{name} takes images of at least 16x16 .*input_shape=\(15, 48, 3\)"):
+        models.build(name, input_shape=(15, 48, 3))
 
 
 def test_names_are_sorted_and_can_all_be_asked_for():

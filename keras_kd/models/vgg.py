@@ -1,4 +1,4 @@
-"""A narrow VGG for small faces, which two cores can train: a teacher where ResEmoteNet is out of reach.
+"""A narrow VGG for small faces, which two cores can train, and the same at half its width as a student.
 
 The plan is that of the VGG which Khaireddin and Chen trained on FER2013 (arXiv 2105.03588): four stages of 3x3
 convolutions with batch normalisation, each followed by max pooling. At half its width, with one convolution in the
@@ -14,7 +14,8 @@ from keras_kd.errors import ModelError
 from keras_kd.models._parts import Heads, Seeds, conv, imagenet_normalised, norm, outputs
 
 # Weight layers, as VGGs are counted: seven convolutions and one dense.
-NAMES = ("vgg8",)
+DIVISORS = {"vgg8": 1, "vgg8-half": 2}
+NAMES = tuple(DIVISORS)
 INPUT_SHAPE = (48, 48, 3)
 
 STAGES = ((32,), (64, 64), (128, 128), (256, 256))
@@ -28,7 +29,7 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build the network; see `keras_kd.models.build`."""
+    """Build one of the two; see `keras_kd.models.build`."""
     height, width, channels = input_shape
     if min(height, width) < 16 or channels not in (1, 3):
         raise ModelError(
@@ -42,7 +43,7 @@ def build(
     for stage, widths in enumerate(STAGES, start=1):
         for index, filters in enumerate(widths, start=1):
             layer = f"{stage}_{index}"
-            x = norm(conv(x, filters, 3, f"conv{layer}", seeds, bias=False), f"bn{layer}")
+            x = norm(conv(x, filters // DIVISORS[name], 3, f"conv{layer}", seeds, bias=False), f"bn{layer}")
             x = layers.ReLU(name=f"relu{layer}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
         x = layers.Dropout(conv_dropout, seed=seeds(), name=f"drop{stage}")(x)
