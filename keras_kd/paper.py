@@ -151,7 +151,7 @@ def table_iv(records: Sequence[Record]) -> str:
     for name in DATA_SETS:
         header = ["row", "model", "α", "paper"]
         header += ["can be k/3,589", "k/7,178", "ours, both", "PrivateTest"] if name == "FER2013" else ["ours"]
-        header += ["validation", "int8", "no teacher", "gain", "epochs", "seeds"]
+        header += ["validation", "int8", "no teacher", "gain", "taught by", "epochs", "seeds"]
         lines = [_line(row, of_row(records, row)) for row in ROWS if row.data_set == name]
         parts += [f"### {name}", table(header, lines)]
     parts.append(_notes("IV"))
@@ -168,8 +168,9 @@ def _line(row: Row, chosen: Sequence[Record]) -> tuple[str, ...]:
     line += [_mean([figure.get(name) for figure in figures]) for name in (*columns, "validation", *_OF_STUDENT)]
     if row.name == "teacher":
         line[-len(_OF_STUDENT) :] = ["–"] * len(_OF_STUDENT)
-        return (*line, "–", "–")
-    return (*line, str(chosen[0].epochs) if chosen else "–", str(len(chosen)))
+        return (*line, "–", "–", "–")
+    teacher, epochs = (chosen[0].teacher or "nobody", str(chosen[0].epochs)) if chosen else ("–", "–")
+    return (*line, escaped(teacher), epochs, str(len(chosen)))
 
 
 _OF_STUDENT = ("int8", "alone", "gain")
