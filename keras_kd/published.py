@@ -64,8 +64,8 @@ NOTES = {
         "RAF-DB has no validation images: a tenth of its training images is held out here.",
     ),
     "IV": (
-        "E1 to E6 are runs with the recipe `paper`; the paper trains 80 epochs and teaches by ResEmoteNet, columns tell "
-        "ours. “best” are the runs of a student, with any recipe, that the validation images chose.",
+        "E1 to E6 are runs with the recipe `paper`; the paper trains 80 epochs and teaches by ResEmoteNet, columns "
+        "tell ours. “best” are the runs of a student, with any recipe, that the validation images chose.",
         "int8, no teacher and gain are on PrivateTest (RAF-DB: test). “gain” is what the teacher adds to the same "
         "student with the same budget.",
         "76.42 and 76.17 are a share of neither number of images. For A on FER2013 the paper has 76.33 in its "
