@@ -41,6 +41,7 @@ _OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_si
     help="Image of --io app and bundles.",
 )
 @click.option("--bundle", is_flag=True, help="Write a folder for apps: model.tflite, labels, card, worked example.")
+@click.option("--calibrate", is_flag=True, help="Divide the logits so that --data's validation images fit best.")
 @click.option("--example", metavar="IMAGE", help="Of the bundle's worked example; a drawn face if not given.")
 @click.option("--prune", type=float, metavar="SHARE", help="qat: set this share of the weights to zero, e.g. 0.75.")
 @click.option("--cluster", type=int, metavar="N", help="qat: leave each layer so many different weights, e.g. 16.")
@@ -57,6 +58,7 @@ def command(
     io: str,
     app_input: str,
     bundle: bool,
+    calibrate: bool,
     example: str | None,
     as_json: bool,
     **fine_tuning: Any,
@@ -80,7 +82,7 @@ def command(
     \b
     Examples:
       kerakd export student.keras --format int8 --data fer2013.csv
-      kerakd export student.keras --format int8 --data faces --bundle --out exports/mine
+      kerakd export student.keras --format int8 --data faces --bundle --calibrate --out exports/mine
       kerakd export student.keras --tune --max-drop 0.005 --data fer2013.csv
       kerakd export student.keras --format qat --data fer2013.csv --soft-labels store --prune 0.75 --cluster 16
     """
@@ -93,8 +95,8 @@ def command(
     how = {name: value for name, value in how.items() if value is not None}
     soft_labels = given.pop("soft_labels", None)
     wanted = conversion.Wanted(
-        **how, data=data, io=io, app_input=shape, as_bundle=bundle, example=example, soft_labels=soft_labels,
-        fine_tuning=conversion.FineTuning(**given),
+        **how, data=data, io=io, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
+        soft_labels=soft_labels, fine_tuning=conversion.FineTuning(**given),
     )  # fmt: skip
     result = conversion.export(model, wanted, Path(out) if out else None, Terminal())
     if as_json:

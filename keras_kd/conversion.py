@@ -11,7 +11,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import bundle, datasets, exporters, images, predictors, saved, scoring, soft_labels, tuning, views
+from keras_kd import (
+    bundle,
+    calibration,
+    datasets,
+    exporters,
+    heads,
+    images,
+    predictors,
+    saved,
+    scoring,
+    soft_labels,
+    tuning,
+    views,
+)
 from keras_kd.class_names import permutation
 from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError
@@ -35,6 +48,8 @@ class Wanted:
         io: "float", "app" or "int8", see `exporters.export`.
         app_input: height, width, channels of the image that io="app" and bundles take.
         as_bundle: write a folder for apps, see `bundle.write`; needs data.
+        calibrate: divide the logits by the temperature that fits the data's validation images; needs data. No answer
+            changes but by rounding. Not with QAT, which trains on.
         example: image file for the bundle's worked example; None for a drawn face, which may be published.
         max_drop: of TUNED, see `tuning.tune`.
         fine_tuning: of QAT.
@@ -46,6 +61,7 @@ class Wanted:
     io: str = "float"
     app_input: tuple[int, int, int] = (48, 48, 1)
     as_bundle: bool = False
+    calibrate: bool = False
     example: str | Path | None = None
     max_drop: float = tuning.MAX_DROP
     fine_tuning: FineTuning = FineTuning()
@@ -64,7 +80,8 @@ def export(
         terminal: what to tell the user by; quiet if None.
 
     Returns:
-        file, format, bytes, max_difference; with data the test's scores; of TUNED what was tried.
+        file, format, bytes, max_difference; with data the test's scores; of TUNED what was tried; the temperature
+        where asked to calibrate.
 
     Raises:
         KerasKDError: see keras_kd.errors; nothing is written then.
@@ -75,6 +92,9 @@ def export(
     source = Path(model)
     train = _samples(wanted.data, "train", form) if wanted.data else None
     tried: list[tuning.Attempt] = []
+    temperature, description = None, ""
+    if wanted.calibrate:
+        built, temperature, description = _calibrated(built, form, wanted.data)
 
     def converted(path: Path) -> ExportReport:
         return _converted(built, form, path, wanted, train, tried, terminal)
@@ -82,10 +102,12 @@ def export(
     if wanted.as_bundle:
         if form.class_names is None:
             raise ConfigError(f"A bundle needs a model that names its classes, which {source} doesn't.")
-        made = _bundled(built, form, out or source.with_suffix(""), wanted, converted)
+        made = _bundled(built, form, out or source.with_suffix(""), wanted, converted, description)
     else:
         made = converted(out or source.with_name(f"{source.stem}_{wanted.format}{_suffix(wanted.format)}"))
     result = {"file": str(made.path), "format": made.format, "bytes": made.bytes, "max_difference": made.max_difference}
+    if temperature:
+        result["temperature"] = temperature
     if tried:
         result["tried"] = [dataclasses.asdict(attempt) for attempt in tried]
     if wanted.data and made.path.suffix == ".tflite":
@@ -104,6 +126,8 @@ def _check(wanted: Wanted) -> None:
         raise ConfigError(
             "--bundle, --tune and --format qat need --data: training images to learn or calibrate on, others to score."
         )
+    if wanted.calibrate and (wanted.data is None or wanted.format == QAT):
+        raise ConfigError("--calibrate needs --data, whose validation images tell, and a format that doesn't train.")
     if wanted.soft_labels is not None and wanted.format != QAT:
         raise ConfigError("Soft labels belong to --format qat: the other formats don't train.")
 
@@ -116,6 +140,18 @@ def _samples(data: str, split: str, form: Form) -> Samples:
     order = permutation(samples.class_names, form.class_names)
     labels = np.argsort(order)[samples.labels] if samples.labels.ndim == 1 else samples.labels[:, order]
     return dataclasses.replace(samples, labels=labels, class_names=form.class_names)
+
+
+def _calibrated(model: keras.Model, form: Form, data: str) -> tuple[keras.Model, float, str]:
+    """The model with honest probabilities, its temperature, and a sentence for its card."""
+    validation = _samples(data, "validation", form)
+    logits = predictors.KerasPredictor(model, form).logits(validation.images)
+    temperature = calibration.temperature(logits, validation.hard_labels)
+    description = (
+        f"Calibrated: the logits are divided by {temperature:.3f}, the temperature that fits {len(validation):,} "
+        "validation images best."
+    )
+    return heads.with_divided_logits(model, temperature), temperature, description
 
 
 def _converted(
@@ -157,12 +193,17 @@ def _lesson(wanted: Wanted, train: Samples, terminal: Terminal) -> tuple[np.ndar
 
 
 def _bundled(
-    model: keras.Model, form: Form, folder: Path, wanted: Wanted, converted: Callable[[Path], ExportReport]
+    model: keras.Model,
+    form: Form,
+    folder: Path,
+    wanted: Wanted,
+    converted: Callable[[Path], ExportReport],
+    description: str,
 ) -> ExportReport:
     example = images.read(wanted.example) if wanted.example else datasets.load("faces", "test").images[0]
     quiet = Terminal(quiet=True)
     return bundle.write(
-        model, folder, form.class_names, example, converted, wanted.app_input,
+        model, folder, form.class_names, example, converted, wanted.app_input, description=description,
         scores=lambda path: _scores(path, wanted.data, form, quiet),
     )  # fmt: skip
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_kd.errors import ModelError
+
 
 def names(model: keras.Model) -> list[str]:
     """Return `logits` (or `probabilities`, after a softmax) for one output, else the names of the heads."""
@@ -36,7 +38,34 @@ def _structure(model: keras.Model) -> Any:
 
 def ends_in_softmax(model: keras.Model) -> bool:
     """Whether the model's classes are a softmax already."""
-    classes = next((output for output in model.outputs if output.shape[-1] != 1), model.outputs[0])
-    layer = classes._keras_history.operation
+    layer = _layer_of_classes(model)
     activation = getattr(layer, "activation", None)
     return isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax
+
+
+def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
+    """Return a copy whose logits of classes are divided, in the weights of its last layer: no step more to compute.
+
+    Args:
+        model: Functional or Sequential; its classes' logits come from a dense layer.
+        divisor: above 0, e.g. a temperature.
+
+    Raises:
+        ModelError: the classes are the output of anything else.
+    """
+    last = _layer_of_classes(model)
+    if not isinstance(last, keras.layers.Dense) or last.activation is not keras.activations.linear:
+        raise ModelError(
+            f"{model.name} ends in {last.name} ({type(last).__name__}), not in a dense layer of logits, whose weights "
+            "could be divided: leave out --calibrate, or build it without its last activation."
+        )
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    layer = copy.get_layer(last.name)
+    layer.set_weights([weight / divisor for weight in layer.get_weights()])
+    return copy
+
+
+def _layer_of_classes(model: keras.Model) -> Any:
+    classes = next((output for output in model.outputs if output.shape[-1] != 1), model.outputs[0])
+    return classes._keras_history.operation

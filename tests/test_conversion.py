@@ -12,7 +12,8 @@ from command_line import called
 from keras import layers
 from PIL import Image
 
-from keras_kd import datasets, saved, soft_labels
+from keras_kd import datasets, heads, predictors, saved, soft_labels
+from keras_kd.errors import ModelError
 from keras_kd.views import Views
 
 # The folders' order is alphabetical: bright, dark.
@@ -116,3 +117,50 @@ def test_soft_labels_of_other_images_are_refused(student, store, tmp_path, capsy
     assert called("export", str(student), *arguments[:4], "--soft-labels", str(tmp_path)) == 2
     assert "No soft labels" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.tflite"))
+
+
+def test_calibrated_files_give_the_same_answers_with_honest_probabilities(student, tmp_path, capsys):
+    data = tmp_path / "data"
+    random = np.random.default_rng(3)
+    for name, level in (("bright", 135), ("dark", 115)):
+        (data / name).mkdir(parents=True)
+        for number in range(150):
+            pixels = np.clip(level + random.normal(0, 20) + random.integers(-60, 61, (64, 64)), 0, 255)
+            Image.fromarray(pixels.astype(np.uint8)).save(data / name / f"{number:03}.png")
+    out = tmp_path / "bundle"
+    result = _exported(
+        capsys, student, "--format", "float32", "--data", data, "--calibrate", "--bundle", "--app-input", "64x64x1",
+        "--out", out,
+    )  # fmt: skip
+
+    model, _ = saved.load(student)
+    validation = datasets.load(data, "validation")
+    logits = np.asarray(model(validation.images))[:, ::-1]  # in the data's order
+    tried = np.geomspace(0.05, 20, 2000)
+    scaled = logits / tried[:, None, None]
+    right = scaled[:, np.arange(len(validation)), validation.labels]
+    best = tried[np.mean(np.logaddexp(scaled[..., 0], scaled[..., 1]) - right, axis=1).argmin()]
+    assert 1.5 < best < 10 and result["temperature"] == pytest.approx(best, rel=0.01)
+
+    found = np.asarray(predictors.load(out / "model.tflite").logits(validation.images))[:, ::-1]
+    np.testing.assert_allclose(found[:, 0] - found[:, 1], (logits[:, 0] - logits[:, 1]) / best, rtol=0.02, atol=1e-3)
+    card = (out / "README.md").read_text()
+    assert f"divided by {result['temperature']:.3f}" in card and f"fits {len(validation)} validation images" in card
+
+
+def test_calibration_divides_the_classes_alone_and_needs_their_dense_layer(student):
+    image = keras.Input((4,))
+    named = {"kind": layers.Dense(3, name="kind")(image), "size": layers.Dense(1, name="size")(image)}
+    model = keras.Model(image, named)
+    before, after = (one(np.ones((2, 4))) for one in (model, heads.with_divided_logits(model, 2.0)))
+    np.testing.assert_allclose(after["kind"], np.asarray(before["kind"]) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(after["size"], before["size"])
+    softmax = keras.Model(image, layers.Dense(3, "softmax", name="last")(image), name="sure")
+    with pytest.raises(ModelError, match="sure ends in last .Dense., not in a dense layer of logits.*--calibrate"):
+        heads.with_divided_logits(softmax, 2.0)
+
+
+@pytest.mark.parametrize("more", [["--format", "int8"], ["--format", "qat", "--data", "faces"]])
+def test_calibration_without_data_or_before_training_is_refused(student, more, capsys):
+    assert called("export", str(student), "--calibrate", *more) == 2
+    assert "--calibrate needs --data" in capsys.readouterr().err

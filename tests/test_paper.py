@@ -106,7 +106,17 @@ def test_table_iv_gives_the_mean_of_the_longest_runs_of_a_row(tmp_path: Path) ->
     text = paper.table_iv(records.find([tmp_path]))
     # 359 and 395 of 3,589 missed: 90.00 and 88.99; both sets 90.82 and 90.32; int8 misses one more.
     expected = ["70.20", "no", "yes", "90.57 ± 0.35", "89.50 ± 0.71", "91.64 ± 0.00", "89.47 ± 0.71"]
-    assert _row(text, "E4") == ["E4", "student B", "0.15", *expected, "88.49 ± 0.71", "1.00 ± 0.00", "resemotenet", "80", "2"]
+    assert _row(text, "E4") == [
+        "E4",
+        "student B",
+        "0.15",
+        *expected,
+        "88.49 ± 0.71",
+        "1.00 ± 0.00",
+        "resemotenet",
+        "80",
+        "2",
+    ]
     assert _row(text, "best B")[6:8] == ["90.57 ± 0.35", "89.50 ± 0.71"]
     assert _row(text, "E3")[6:] == ["not run"] * 6 + ["–", "–", "0"]
     # The teacher: 150 of PrivateTest and 100 of PublicTest missed.
