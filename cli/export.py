@@ -25,7 +25,7 @@ _OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_si
     "--max-drop", type=float, metavar="SHARE", help="Loss of validation accuracy allowed to --tune.  [default: 0.01]"
 )
 @click.option("--out", metavar="PATH", help="Where to write; beside MODEL and named after it if not given.")
-@click.option("--data", metavar="DATA", help="Data set: its training images calibrate, its test images score the file.")
+@click.option("--data", metavar="DATA", help="Data set: training images set int8's ranges, test images score the file.")
 @click.option(
     "--io",
     type=click.Choice(["float", "app", "int8"]),
@@ -41,7 +41,7 @@ _OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_si
     help="Image of --io app and bundles.",
 )
 @click.option("--bundle", is_flag=True, help="Write a folder for apps: model.tflite, labels, card, worked example.")
-@click.option("--calibrate", is_flag=True, help="Divide the logits so that --data's validation images fit best.")
+@click.option("--calibrate", is_flag=True, help="Temperature scaling on --data's validation images.")
 @click.option("--example", metavar="IMAGE", help="Of the bundle's worked example; a drawn face if not given.")
 @click.option("--prune", type=float, metavar="SHARE", help="qat: set this share of the weights to zero, e.g. 0.75.")
 @click.option("--cluster", type=int, metavar="N", help="qat: leave each layer so many different weights, e.g. 16.")
@@ -131,5 +131,8 @@ def _show(result: Mapping[str, Any]) -> None:
         output.show_table(rows)
     accuracy = f"{100 * result['test']['accuracy']:.2f}" if "test" in result else ""
     size, difference = f"{result['bytes'] / 1000:,.0f}", f"{result['max_difference']:.2g}"
-    row = (result["file"], result["format"], size, difference, accuracy)
-    output.show_table([("file", "format", "kB", "difference from Keras", "accuracy %"), row])
+    shown = {"file": result["file"], "format": result["format"], "kB": size, "difference from Keras": difference}
+    shown["accuracy %"] = accuracy
+    if "temperature" in result:
+        shown["temperature"] = f"{result['temperature']:.3f}"
+    output.show_table([tuple(shown), tuple(shown.values())])

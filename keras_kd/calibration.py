@@ -9,6 +9,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from keras_kd.errors import DataError
+
+LOWEST, HIGHEST = 0.05, 20.0
+
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return T > 0 that minimises the mean negative log-likelihood of softmax(logits / T).
@@ -16,13 +20,23 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Args:
         logits: float (N, C) of images that training has not seen.
         labels: int (N,) class numbers.
+
+    Raises:
+        DataError: none between 0.05 and 20 is better than those: all answers are right, say.
     """
     scores, rows = np.asarray(logits, np.float64), np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
         return -float(log_softmax(scores / np.exp(log_temperature), axis=1)[rows, labels].mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+    found = float(np.exp(minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded").x))
+    all_right = (scores.argmax(axis=1) == labels).all()
+    if all_right or not 1.01 * LOWEST < found < 0.99 * HIGHEST:
+        raise DataError(
+            f"No temperature from {LOWEST} to {HIGHEST:g} fits the {len(labels):,} images: of these answers all, or no "
+            "more than by chance, are right; calibrate on more and other images."
+        )
+    return found
 
 
 def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

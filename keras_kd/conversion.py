@@ -13,7 +13,6 @@ import numpy as np
 
 from keras_kd import (
     bundle,
-    calibration,
     datasets,
     exporters,
     heads,
@@ -44,7 +43,7 @@ class Wanted:
 
     Attributes:
         format: one of `exporters.names()`, QAT or TUNED.
-        data: as Config.data; its training images calibrate, its test images score the file. None for neither.
+        data: as Config.data; its training images set int8's ranges, its test images score the file. None for neither.
         io: "float", "app" or "int8", see `exporters.export`.
         app_input: height, width, channels of the image that io="app" and bundles take.
         as_bundle: write a folder for apps, see `bundle.write`; needs data.
@@ -71,7 +70,7 @@ class Wanted:
 def export(
     model: str | Path, wanted: Wanted, out: Path | None = None, terminal: Terminal | None = None
 ) -> dict[str, Any]:
-    """Convert a model file; with data, calibrate on its training images and score the file on its test images.
+    """Convert a model file; with data, by its training images, and score the file on its test images.
 
     Args:
         model: a `.keras` or `.h5` file.
@@ -92,6 +91,8 @@ def export(
     source = Path(model)
     train = _samples(wanted.data, "train", form) if wanted.data else None
     tried: list[tuning.Attempt] = []
+    if wanted.as_bundle and form.class_names is None:
+        raise ConfigError(f"A bundle needs a model that names its classes, which {source} doesn't.")
     temperature, description = None, ""
     if wanted.calibrate:
         built, temperature, description = _calibrated(built, form, wanted.data)
@@ -100,8 +101,6 @@ def export(
         return _converted(built, form, path, wanted, train, tried, terminal)
 
     if wanted.as_bundle:
-        if form.class_names is None:
-            raise ConfigError(f"A bundle needs a model that names its classes, which {source} doesn't.")
         made = _bundled(built, form, out or source.with_suffix(""), wanted, converted, description)
     else:
         made = converted(out or source.with_name(f"{source.stem}_{wanted.format}{_suffix(wanted.format)}"))
@@ -126,8 +125,10 @@ def _check(wanted: Wanted) -> None:
         raise ConfigError(
             "--bundle, --tune and --format qat need --data: training images to learn or calibrate on, others to score."
         )
-    if wanted.calibrate and (wanted.data is None or wanted.format == QAT):
-        raise ConfigError("--calibrate needs --data, whose validation images tell, and a format that doesn't train.")
+    if wanted.calibrate and wanted.data is None:
+        raise ConfigError("--calibrate needs --data: its validation images give the temperature.")
+    if wanted.calibrate and wanted.format == QAT:
+        raise ConfigError("--calibrate doesn't go with --format qat, which trains on: choose another format.")
     if wanted.soft_labels is not None and wanted.format != QAT:
         raise ConfigError("Soft labels belong to --format qat: the other formats don't train.")
 
@@ -144,9 +145,8 @@ def _samples(data: str, split: str, form: Form) -> Samples:
 
 def _calibrated(model: keras.Model, form: Form, data: str) -> tuple[keras.Model, float, str]:
     """The model with honest probabilities, its temperature, and a sentence for its card."""
-    validation = _samples(data, "validation", form)
-    logits = predictors.KerasPredictor(model, form).logits(validation.images)
-    temperature = calibration.temperature(logits, validation.hard_labels)
+    validation = datasets.load(data, "validation", size=form.side)
+    temperature = predictors.fitted_temperature(predictors.KerasPredictor(model, form), validation)
     description = (
         f"Calibrated: the logits are divided by {temperature:.3f}, the temperature that fits {len(validation):,} "
         "validation images best."

@@ -47,23 +47,34 @@ def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
     """Return a copy whose logits of classes are divided, in the weights of its last layer: no step more to compute.
 
     Args:
-        model: Functional or Sequential; its classes' logits come from a dense layer.
+        model: Functional or Sequential; its classes' logits come from a dense layer, or the average of several, which
+            nothing else reads.
         divisor: above 0, e.g. a temperature.
 
     Raises:
-        ModelError: the classes are the output of anything else.
+        ModelError: there are no classes, or they are the output of anything else.
     """
-    last = _layer_of_classes(model)
-    if not isinstance(last, keras.layers.Dense) or last.activation is not keras.activations.linear:
-        raise ModelError(
-            f"{model.name} ends in {last.name} ({type(last).__name__}), not in a dense layer of logits, whose weights "
-            "could be divided: leave out --calibrate, or build it without its last activation."
-        )
+    layers = _dense_layers_of_classes(model)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    layer = copy.get_layer(last.name)
-    layer.set_weights([weight / divisor for weight in layer.get_weights()])
+    for layer in layers:
+        last = copy.get_layer(layer.name)
+        last.set_weights([weight / divisor for weight in last.get_weights()])
     return copy
+
+
+def _dense_layers_of_classes(model: keras.Model) -> list[keras.layers.Dense]:
+    last = _layer_of_classes(model)
+    averaged = isinstance(last, keras.layers.Average)
+    layers = [tensor._keras_history.operation for tensor in last.input] if averaged else [last]
+    for layer in layers:
+        is_dense = isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
+        if not is_dense or layer.units == 1:
+            raise ModelError(
+                f"{model.name} ends in {layer.name} ({type(layer).__name__}), not in a dense layer of classes' logits, "
+                "whose weights could be divided: it can't be calibrated."
+            )
+    return layers
 
 
 def _layer_of_classes(model: keras.Model) -> Any:

@@ -42,7 +42,7 @@ def alone(config: Config) -> bool:
 class Lesson:
     """Who teaches, and what was said of every view: nobody and nothing, unless given.
 
-    Args:
+    Attributes:
         name: of the teacher, for cards.
         teacher: None where votes or a given store tell all.
         soft_labels: of the training images' views.
@@ -69,8 +69,14 @@ def prepare(config: Config, data: Data, terminal: Terminal) -> Lesson:
     if not needs_model(config):
         return Lesson("stored soft labels", soft_labels=soft_labels(config, data, None, terminal))
     model = teacher(config, data, terminal)
-    name = " + ".join(Path(name).stem for name in config.teachers) + " mirrored" * config.teacher_mirror
+    name = " + ".join(map(_called, config.teachers)) + " mirrored" * config.teacher_mirror
     return Lesson(name, model, soft_labels(config, data, model, terminal))
+
+
+def _called(name: str) -> str:
+    """A teacher in a card: a file with its folder, as all runs name theirs alike."""
+    path = Path(name)
+    return path.stem if path.parent.name == "" else f"{path.parent.name}/{path.stem}"
 
 
 def _voted(config: Config, data: Data) -> SoftLabels:

@@ -169,8 +169,8 @@ def _line(row: Row, chosen: Sequence[Record]) -> tuple[str, ...]:
     if row.name == "teacher":
         line[-len(_OF_STUDENT) :] = ["–"] * len(_OF_STUDENT)
         return (*line, "–", "–", "–")
-    teacher, epochs = (chosen[0].teacher or "nobody", str(chosen[0].epochs)) if chosen else ("–", "–")
-    return (*line, escaped(teacher), epochs, str(len(chosen)))
+    teachers = ", ".join(dict.fromkeys(record.teacher or "nobody" for record in chosen))
+    return (*line, escaped(teachers) or "–", str(chosen[0].epochs) if chosen else "–", str(len(chosen)))
 
 
 _OF_STUDENT = ("int8", "alone", "gain")

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from keras_kd import class_names, heads, saved, saved_model
+from keras_kd import calibration, class_names, heads, saved, saved_model
 from keras_kd import images as pixels
 from keras_kd.class_names import permutation
 from keras_kd.compaction import compact, expand
+from keras_kd.datasets import Samples
 from keras_kd.errors import ModelError
 from keras_kd.files import fingerprint
 from keras_kd.hardware import in_precision
@@ -280,6 +281,24 @@ def in_order_of(predictor: Predictor, source: tuple[str, ...] | None, target: tu
     return predictor
 
 
+def fitted_temperature(predictor: Predictor, samples: Samples) -> float:
+    """Return the temperature by which the model's probabilities fit the samples best, see keras_kd.calibration.
+
+    Args:
+        predictor: a model with classes, taken to be the samples' in their order where it doesn't name them.
+        samples: images that training has not seen.
+
+    Raises:
+        ModelError: the model tells no classes, or others than the samples'.
+        DataError: no temperature fits.
+    """
+    if not predictor.tells_classes:
+        raise ModelError("The model tells no classes: there are no probabilities to calibrate.")
+    known = predictor.form.class_names or samples.class_names
+    logits = reordered(predictor, known, samples.class_names).logits(samples.images)
+    return calibration.temperature(logits, samples.hard_labels)
+
+
 class _Reordered:
     def __init__(self, predictor: Predictor, order: np.ndarray, names: tuple[str, ...]) -> None:
         self._predictor, self._order = predictor, order
@@ -317,9 +336,12 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
         ModelError: the members tell different things.
     """
     first = members[0]
-    told = {(member.tells_classes, member.values) for member in members}
-    if len(told) > 1:
-        raise ModelError("Models can be averaged only where all tell the classes or none, and the same values.")
+    told = [("classes", *member.values) if member.tells_classes else member.values for member in members]
+    if len(set(told)) > 1:
+        raise ModelError(
+            "Models can be averaged only where all tell the classes or none, and the same values. Received models of "
+            f"{'; '.join(', '.join(names) for names in told)}."
+        )
     return _Averaged(members, mirror) if mirror or len(members) > 1 else first
 
 

@@ -66,7 +66,9 @@ class Record:
 
     @property
     def teacher(self) -> str | None:
-        return (self.metrics.get("teacher") or {}).get("name")
+        # Votes had no name in the first runs that they taught.
+        unnamed = "people's votes" if self.config.get("votes") else None
+        return (self.metrics.get("teacher") or {}).get("name", unnamed)
 
     @property
     def epochs(self) -> int | None:

@@ -32,12 +32,13 @@ def evaluate(
     """Score a `.keras`, `.h5` or `.tflite` file, or the average of several, on a data set.
 
     Args:
-        paths: of the files, at least one.
+        paths: of the files, at least one; several are shown the images in the largest side among theirs, from which
+            each resizes.
         data: as Config.data.
         split: train, validation or test.
-        input_shape: height, width, channels, where the file doesn't tell.
-        value_range: what the model expects for pixels 0 and 255, where the file doesn't tell.
-        output: logits or probabilities, where the file doesn't tell.
+        input_shape: height, width, channels of all files, where they don't tell.
+        value_range: what they expect for pixels 0 and 255, where they don't tell.
+        output: logits or probabilities, where they don't tell.
         skip_bad_rows: leave unreadable rows out.
         mirror: average the answers over each image and its mirror image.
         terminal: what to tell the user by; quiet if None.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_kd import calibration, metrics
+from keras_kd.errors import DataError
 
 
 def test_the_temperature_of_overconfident_logits_is_found() -> None:
@@ -26,6 +27,16 @@ def test_calibrated_probabilities_are_as_often_right_as_they_say() -> None:
     before = metrics.classification(logits, labels, names)["ece"]
     after = metrics.classification(logits / found, labels, names)["ece"]
     assert before > 0.1 and after < 0.015
+
+
+def test_answers_that_are_all_right_or_all_by_chance_give_no_temperature() -> None:
+    generator = np.random.default_rng(2)
+    logits = generator.normal(0, 1, (5_000, 3))
+    for labels in (logits.argmax(axis=1), generator.integers(0, 3, 5_000)):
+        with pytest.raises(
+            DataError, match="No temperature from 0.05 to 20 fits the 5,000 images: .*; calibrate on more"
+        ):
+            calibration.temperature(4 * logits, labels)
 
 
 def test_probabilities_divide_the_logits() -> None:

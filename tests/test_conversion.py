@@ -155,12 +155,36 @@ def test_calibration_divides_the_classes_alone_and_needs_their_dense_layer(stude
     before, after = (one(np.ones((2, 4))) for one in (model, heads.with_divided_logits(model, 2.0)))
     np.testing.assert_allclose(after["kind"], np.asarray(before["kind"]) / 2, rtol=1e-6)
     np.testing.assert_array_equal(after["size"], before["size"])
-    softmax = keras.Model(image, layers.Dense(3, "softmax", name="last")(image), name="sure")
-    with pytest.raises(ModelError, match="sure ends in last .Dense., not in a dense layer of logits.*--calibrate"):
-        heads.with_divided_logits(softmax, 2.0)
+    pair = keras.Model(image, layers.Average()([layers.Dense(3)(image), layers.Dense(3)(image)]))
+    found = heads.with_divided_logits(pair, 4.0)(np.ones((2, 4)))
+    np.testing.assert_allclose(found, np.asarray(pair(np.ones((2, 4)))) / 4, rtol=1e-6)
+    for last in (layers.Dense(3, "softmax", name="last"), layers.Dense(1, name="last")):
+        model = keras.Model(image, last(image), name="sure")
+        with pytest.raises(ModelError, match="sure ends in last .Dense., not in a dense layer of classes' logits"):
+            heads.with_divided_logits(model, 2.0)
 
 
-@pytest.mark.parametrize("more", [["--format", "int8"], ["--format", "qat", "--data", "faces"]])
-def test_calibration_without_data_or_before_training_is_refused(student, more, capsys):
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--format", "int8"], "--calibrate needs --data"),
+        (["--format", "qat", "--data", "faces"], "--calibrate doesn't go with --format qat"),
+    ],
+)
+def test_calibration_without_data_or_before_training_is_refused(student, more, message, capsys):
     assert called("export", str(student), "--calibrate", *more) == 2
-    assert "--calibrate needs --data" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "units", "message"),
+    [(CLASSES, 2, "No temperature from"), (None, 5, "5 outputs for 2 classes"), (None, 1, "tells no classes")],
+)
+def test_what_has_no_temperature_is_refused(student, data, tmp_path, names, units, message, capsys):
+    model, path = saved.load(student)[0], tmp_path / "model.keras"
+    if units != 2:
+        model = keras.Model(model.input, layers.Dense(units, name="other")(model.layers[-2].output))
+    saved.save(model, path, saved.Form(names, input_shape=(64, 64, 1)))
+    assert called("export", str(path), "--format", "float32", "--data", str(data), "--calibrate") == 2
+    shown = capsys.readouterr().err
+    assert message in shown and "Traceback" not in shown and [path] == list(tmp_path.iterdir())

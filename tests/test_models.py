@@ -139,7 +139,7 @@ STAND_IN = """
 import h5py, keras, numpy as np, sys
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 from pathlib import Path
-from keras_kd import models, multiply_accumulates
+from keras_kd import models
 keras.utils.set_random_seed(1)
 published = keras.applications.MobileNetV2((224, 224, 3), include_top=False, weights=None)
 folder = Path(sys.argv[1]) / "models"

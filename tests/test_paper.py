@@ -124,6 +124,23 @@ def test_table_iv_gives_the_mean_of_the_longest_runs_of_a_row(tmp_path: Path) ->
     assert "76.33" in text and "84.21" in text
 
 
+def test_table_iv_says_who_taught(tmp_path: Path) -> None:
+    for seed, name in enumerate(("resemotenet", "vgg8", None)):
+        folder = tmp_path / f"E4-{seed}"
+        _run(folder, 359, student="B", alpha=0.15, seed=seed)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["teacher"] = name and metrics["teacher"] | {"name": name}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert _row(paper.table_iv(records.find([tmp_path])), "E4")[-3:] == ["resemotenet, vgg8, nobody", "80", "3"]
+
+
+def test_runs_that_votes_taught_say_so_where_their_record_does_not(tmp_path: Path) -> None:
+    _run(tmp_path / "run", 359, student="B", recipe="best", votes="fer2013new.csv")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics | {"teacher": None}))
+    assert records.find([tmp_path])[0].teacher == "people's votes"
+
+
 def test_best_is_chosen_by_validation_never_by_test(tmp_path: Path) -> None:
     _run(tmp_path / "lucky", 10, validation_missed=400, student="C", recipe="best")
     _run(tmp_path / "chosen", 700, validation_missed=300, student="C", recipe="best", epochs=99)

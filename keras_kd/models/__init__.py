@@ -59,7 +59,7 @@ def build(
         input_shape: height, width, channels (1: gray, repeated to three inside the model; or 3: RGB) of pixels in
             0..255; None for the published one, (64, 64, 3) for ResEmoteNet and its students.
         dropout: rates of the dropouts between convolutions and between dense layers, of which an architecture applies
-            those that it has; None for the paper's.
+            those that it has; None for its own, the published ones if there are any.
         seed: of the initial weights and the dropouts; None for fresh ones.
         heads: several outputs by name: the number of logits, or None for one linear value, e.g.
             {"expression": 8, "valence": None, "arousal": None}.

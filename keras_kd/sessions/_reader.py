@@ -81,9 +81,7 @@ def load(
     if calibrate is None:
         return Reader(predictor), 1.0
     samples = datasets.load(calibrate, "validation")
-    known = predictor.form.class_names or samples.class_names
-    logits = predictors.reordered(predictor, known, samples.class_names).logits(samples.images)
-    temperature = calibration.temperature(logits, samples.hard_labels)
+    temperature = predictors.fitted_temperature(predictor, samples)
     return Reader(predictor, temperature), temperature
 
 
