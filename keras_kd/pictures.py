@@ -177,11 +177,12 @@ def cost_picture(path: str | Path, costs: Mapping[str, tuple[float, float]], tit
         axes.set_xscale("log", subs=(2, 5))
         for each in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
             each(lambda cost, _position: f"{cost / 1e6:g} M")
+        axes.tick_params(axis="x", which="both", length=4, pad=4)
         axes.margins(0.15, 0.25)
         axes.set_title(title, parse_math=False, wrap=True)
         axes.set(xlabel="multiply-accumulates for one image", ylabel="accuracy")
         axes.yaxis.set_major_formatter(_percent)
-        axes.grid(alpha=0.3)
+        axes.grid(which="both", alpha=0.3)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.18))
 
 
