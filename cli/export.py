@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,8 @@ def command(
         **how, data=data, io=io, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
         soft_labels=soft_labels, fine_tuning=conversion.FineTuning(**given),
     )  # fmt: skip
-    result = conversion.export(model, wanted, Path(out) if out else None, Terminal())
+    command_line = shlex.join(["kerakd", *sys.argv[1:]])
+    result = conversion.export(model, wanted, Path(out) if out else None, Terminal(), command_line)
     if as_json:
         output.show_json(result)
     else:

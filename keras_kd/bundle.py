@@ -75,6 +75,7 @@ def write(
     name: str = "",
     description: str = "",
     scores: Callable[[Path], Mapping[str, Any]] | None = None,
+    sections: Sequence[str] = (),
 ) -> ExportReport:
     """Write the folder of a model that is converted in a way of its own.
 
@@ -88,6 +89,7 @@ def write(
         folder, class_names, example, app_input, name, description: as for `export_bundle`.
         converted: writes the `.tflite` of the profile "app" to a path.
         scores: what `metrics.classification` says of the file at a path, for the card.
+        sections: paragraphs of Markdown that end the card.
 
     Raises:
         DataError: the example is no uint8 image.
@@ -114,7 +116,8 @@ def write(
         with written_whole(folder / "example.png") as file:
             Image.fromarray(pixels[0] if app_input[2] == 3 else pixels[0, :, :, 0]).save(file)
         _write_json(folder / "example.json", _example(outputs, class_names))
-        write_text(folder / CARD_FILE, _card(name, description, report, preprocess, class_names, measured))
+        card = _card(name, description, report, preprocess, class_names, measured)
+        write_text(folder / CARD_FILE, "\n".join([card, *(f"{section}\n" for section in sections)]))
     return report
 
 

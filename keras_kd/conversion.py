@@ -18,6 +18,7 @@ from keras_kd import (
     heads,
     images,
     predictors,
+    report,
     saved,
     scoring,
     soft_labels,
@@ -28,13 +29,17 @@ from keras_kd.class_names import permutation
 from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import ExportReport
+from keras_kd.files import write_text
+from keras_kd.markdown import fenced
 from keras_kd.predictors import Predictor
 from keras_kd.progress import Terminal
 from keras_kd.quantisation_aware import FineTuning, export_quantisation_aware
 from keras_kd.saved import Form
+from keras_kd.stored import read_text
 
 # Ways to a file besides exporters.names(): fine-tuned for int8, and the smallest that is accurate enough.
 QAT, TUNED = "qat", "tuned"
+OPTIONS_FILE = "config.toml"
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Wanted:
 
 
 def export(
-    model: str | Path, wanted: Wanted, out: Path | None = None, terminal: Terminal | None = None
+    model: str | Path, wanted: Wanted, out: Path | None = None, terminal: Terminal | None = None, command: str = ""
 ) -> dict[str, Any]:
     """Convert a model file; with data, by its training images, and score the file on its test images.
 
@@ -77,6 +82,7 @@ def export(
         wanted: what to write.
         out: where to write; None for a name beside the model.
         terminal: what to tell the user by; quiet if None.
+        command: what the user typed, for a bundle's card.
 
     Returns:
         file, format, bytes, max_difference; with data the test's scores; of TUNED what was tried; the temperature
@@ -101,7 +107,10 @@ def export(
         return _converted(built, form, path, wanted, train, tried, terminal)
 
     if wanted.as_bundle:
-        made = _bundled(built, form, out or source.with_suffix(""), wanted, converted, description)
+        folder = out or source.with_suffix("")
+        made = _bundled(built, form, folder, wanted, converted, description, _history(source, wanted.data, command))
+        if options := _options_of_the_run(source):
+            write_text(folder / OPTIONS_FILE, options)
     else:
         made = converted(out or source.with_name(f"{source.stem}_{wanted.format}{_suffix(wanted.format)}"))
     result = {"file": str(made.path), "format": made.format, "bytes": made.bytes, "max_difference": made.max_difference}
@@ -192,6 +201,28 @@ def _lesson(wanted: Wanted, train: Samples, terminal: Terminal) -> tuple[np.ndar
     return store.logits[..., : len(order)][..., order], views.named(key.views, len(train))
 
 
+def _history(source: Path, data: str, command: str) -> list[str]:
+    """The end of a bundle's card: what the model is for, and the commands that made it."""
+    module, _ = datasets.find(data)
+    of_run = [f"kerakd distill --config {OPTIONS_FILE} --out run"] if _options_of_the_run(source) else []
+    made = fenced("\n".join([*of_run, command]), "sh")
+    sections = [*report.use_and_limits(module.__name__.rpartition(".")[2]), "## How it was made", made]
+    if of_run:
+        sections.append(f"`{OPTIONS_FILE}` has all options of the training, and the versions that it ran with.")
+    return sections
+
+
+def _options_of_the_run(source: Path) -> str | None:
+    """The options' file beside a model that a run made."""
+    options, scores = source.with_name(OPTIONS_FILE), source.with_name("metrics.json")
+    if not (options.is_file() and scores.is_file()):
+        return None
+    try:
+        return read_text(options)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{options} can't be read ({error}): mend it, or export from another folder.") from error
+
+
 def _bundled(
     model: keras.Model,
     form: Form,
@@ -199,12 +230,13 @@ def _bundled(
     wanted: Wanted,
     converted: Callable[[Path], ExportReport],
     description: str,
+    history: list[str],
 ) -> ExportReport:
     example = images.read(wanted.example) if wanted.example else datasets.load("faces", "test").images[0]
     quiet = Terminal(quiet=True)
     return bundle.write(
         model, folder, form.class_names, example, converted, wanted.app_input, description=description,
-        scores=lambda path: _scores(path, wanted.data, form, quiet),
+        scores=lambda path: _scores(path, wanted.data, form, quiet), sections=history,
     )  # fmt: skip
 
 

@@ -124,8 +124,7 @@ def model_card(
         *_values(metrics),
         *(f"![{PICTURES[name]}]({name})" for name in pictures),
         *_usage(metrics, input_shape),
-        "## Intended use and limits",
-        *_limits(data["name"]),
+        *use_and_limits(data["name"]),
         "## Data",
         _data(data),
         "## How it was made",
@@ -279,8 +278,10 @@ outputs = model.get_signature_runner()(image=pixels)
     return (code + "\n".join(f"print({name!r}, outputs[{name!r}].item())" for name in values)).rstrip("\n")
 
 
-def _limits(data_name: str) -> list[str]:
-    return [_DATA_LIMITS[data_name], _LIMITS] if data_name in _DATA_LIMITS else [_LIMITS]
+def use_and_limits(data_name: str) -> list[str]:
+    """Return a card's section on what a model of a data set, e.g. "fer2013", is for, and what it isn't."""
+    of_data = [_DATA_LIMITS[data_name]] if data_name in _DATA_LIMITS else []
+    return ["## Intended use and limits", *of_data, _LIMITS]
 
 
 def _data(data: Mapping[str, Any]) -> str:

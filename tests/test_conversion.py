@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -146,6 +148,26 @@ def test_calibrated_files_give_the_same_answers_with_honest_probabilities(studen
     np.testing.assert_allclose(found[:, 0] - found[:, 1], (logits[:, 0] - logits[:, 1]) / best, rtol=0.02, atol=1e-3)
     card = (out / "README.md").read_text()
     assert f"divided by {result['temperature']:.3f}" in card and f"fits {len(validation)} validation images" in card
+    assert "## Intended use and limits" in card and "kerakd distill" not in card
+
+
+def test_a_bundle_of_a_run_says_how_it_was_trained(student, data, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "student.keras").write_bytes(student.read_bytes())
+    (run / "config.toml").write_text('student = "C"\nepochs = 3\n')
+    (run / "metrics.json").write_text("{}")
+    out = tmp_path / "bundle"
+    done = subprocess.run(
+        [sys.executable, "-c", "from keras_kd.cli.main import main; main()", "export", run / "student.keras",
+         "--format", "dynamic", "--data", data, "--bundle", "--out", out],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    card = (out / "README.md").read_text()
+    assert (out / "config.toml").read_bytes() == (run / "config.toml").read_bytes()
+    typed = f"kerakd export {run / 'student.keras'} --format dynamic --data {data} --bundle --out {out}"
+    assert f"```sh\nkerakd distill --config config.toml --out run\n{typed}\n```" in card
 
 
 def test_calibration_divides_the_classes_alone_and_needs_their_dense_layer(student):
