@@ -156,7 +156,6 @@ def _card(
 
 
 def _preprocess(model: keras.Model, app_input: tuple[int, int, int], outputs: dict[str, np.ndarray]) -> dict:
-    height, width, channels = model.inputs[0].shape[1:]
     return {
         "input": {
             "name": "image",
@@ -166,15 +165,17 @@ def _preprocess(model: keras.Model, app_input: tuple[int, int, int], outputs: di
             "color": "gray" if app_input[2] == 1 else "RGB",
             "order": "rows from the top, pixels from the left, then channels",
         },
-        "inside_the_file": [
-            f"resize to {height}x{width}, bilinear, exactly as Pillow",
-            "gray to RGB" if app_input[2] < channels else "colours as they come",
-            "normalisation",
-            "softmax",
-        ],
+        "inside_the_file": _inside(tuple(app_input), tuple(model.inputs[0].shape[1:])),
         "outputs": {name: [1, *values.shape[1:]] for name, values in outputs.items()},
         "labels": LABELS_FILE,
     }
+
+
+def _inside(given: tuple[int, ...], taken: tuple[int, ...]) -> list[str]:
+    """What the file itself does to an image of the shape `given`, for a model of images of the shape `taken`."""
+    resized = [] if given[:2] == taken[:2] else [f"resize to {taken[0]}x{taken[1]}, bilinear, exactly as Pillow"]
+    coloured = [] if given[2] == taken[2] else ["gray to RGB" if given[2] == 1 else "RGB to gray"]
+    return [*resized, *coloured, "normalisation", "softmax"]
 
 
 def _example(outputs: dict[str, np.ndarray], class_names: tuple[str, ...]) -> dict:

@@ -19,7 +19,7 @@ from keras_kd.errors import DataError, ExportError
 CLASSES = ("fröhlich", "sad", "neutral")
 
 
-@pytest.fixture(scope="module", params=[(10, 10, 1), (16, 12, 3)], ids=["gray", "RGB"])
+@pytest.fixture(scope="module", params=[(10, 10, 1), (16, 12, 3), (16, 16, 3)], ids=["gray", "RGB", "same"])
 def bundle(request, tmp_path_factory):
     keras.utils.set_random_seed(1)
     image = keras.Input((16, 16, 3))
@@ -51,6 +51,10 @@ def test_the_worked_example_works(bundle):
     model, folder, _ = bundle
     preprocess = json.loads((folder / "preprocess.json").read_text("utf-8"))
     example = json.loads((folder / "example.json").read_text("utf-8"))
+    resized, coloured = ["resize to 16x16, bilinear, exactly as Pillow"], ["gray to RGB"]
+    steps = {(10, 10, 1): resized + coloured, (16, 12, 3): resized, (16, 16, 3): []}
+    own = steps[tuple(preprocess["input"]["shape"][1:])]
+    assert preprocess["inside_the_file"] == [*own, "normalisation", "softmax"]
     pixels = np.asarray(Image.open(folder / "example.png")).reshape(preprocess["input"]["shape"])
     interpreter = Interpreter(str(folder / "model.tflite"))
     interpreter.allocate_tensors()
