@@ -51,8 +51,9 @@ def unpacked(wheel: Path, folder: Path) -> tuple[Path, Path]:
     return lite, new
 
 
-def accuracies(predictor: predictors.Predictor, samples: dict[str, datasets.Samples]) -> dict[str, float]:
+def accuracies(predictor: predictors.Predictor, data: str) -> dict[str, float]:
     """Percent right on each of FER2013's test sets."""
+    samples = {split: datasets.load(f"fer2013:{data}", split, size=predictor.form.side) for split in datasets.SPLITS}
     own = predictor.form.class_names or fer2013.CLASS_NAMES
     ordered = predictors.in_order_of(predictor, own, fer2013.CLASS_NAMES)
     logits = {split: ordered.predict(samples[split].images).logits for split in ("validation", "test")}
@@ -68,7 +69,6 @@ def main() -> None:
     parser.add_argument("--wheel", type=Path, help="the package, if it lies here already")
     parser.add_argument("--seconds", type=float, default=5.0, help="to time each model")
     given = parser.parse_args()
-    samples = {split: datasets.load(f"fer2013:{given.data}", split) for split in datasets.SPLITS}
     with tempfile.TemporaryDirectory() as name:
         lite, keras = unpacked(given.wheel or downloaded(Path(name)), Path(name))
         rivals = {lite: f"{PACKAGE}, .tflite", keras: f"{PACKAGE}, Keras"}
@@ -77,7 +77,7 @@ def main() -> None:
         rows = []
         for path, one in zip(paths, measured, strict=True):
             stated = (None, (-1, 1), "probabilities") if path == lite else (None, None, None)
-            scores = accuracies(predictors.load(path, *stated), samples)
+            scores = accuracies(predictors.load(path, *stated), given.data)
             median, _ = one.latency[1]
             ratio = median / measured[0].latency[1][0]
             label = rivals.get(path) or f"{path.parent.name}/{path.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,15 +51,22 @@ def command(
         raise click.UsageError("--picture shows accuracy: add --data.")
     stated = _stated(models, inputs, ranges, outputs)
     bench = engine.load("bench")
-    samples = datasets.load(data, "test") if data else None
+
+    @functools.cache
+    def samples(side: int | None) -> datasets.Samples:
+        return datasets.load(data, "test", size=side)
+
+    # Data that can't be read are told before minutes of timing.
+    count = len(samples(None)) if data else 0
     measurements = bench.measure(
-        models, seconds=seconds, samples=samples, stated={name: bench.Stated(**form) for name, form in stated.items()}
-    )
+        models, seconds=seconds, samples=samples if data else None,
+        stated={name: bench.Stated(**form) for name, form in stated.items()},
+    )  # fmt: skip
     table = bench.table(measurements)
     if csv_path:
         write_text(csv_path, text.csv(table.reset_index()))
     if picture:
-        _draw(picture, measurements, f"{data}, {len(samples)} test images")
+        _draw(picture, measurements, f"{data}, {count} test images")
     if as_json:
         records = table.reset_index().astype(object)
         output.show_json(records.where(records.notna(), None).to_dict(orient="records"))

@@ -83,7 +83,7 @@ def measure(
     paths: Sequence[str | Path],
     threads: Sequence[int] = THREADS,
     seconds: float = 5.0,
-    samples: Samples | None = None,
+    samples: Callable[[int | None], Samples] | None = None,
     stated: Mapping[str | Path, Stated] | None = None,
     convert: bool = True,
 ) -> list[Measurement]:
@@ -93,8 +93,9 @@ def measure(
         paths: the files.
         threads: numbers of CPU threads to time with.
         seconds: how long to time each file with each number of threads.
-        samples: labelled images to score on, any size. A model that doesn't name its classes (a `labels.txt`
-            beside `.tflite` and `.onnx` files does) is taken to have theirs.
+        samples: gives the labelled images to score on, in the side of the square that a model takes (None for other
+            models), so that they are resized once. A model that doesn't name its classes (a `labels.txt` beside
+            `.tflite` and `.onnx` files does) is taken to have theirs.
         stated: by path, what foreign files don't tell.
         convert: run a `.keras` file as what the format float32 makes of it; otherwise by Keras itself, as a compiled
             function on all cores whatever `threads` says.
@@ -271,7 +272,9 @@ def _keras_compute(path: Path) -> Callable[[], object]:
     return lambda: function().numpy()
 
 
-def _score(measurement: Measurement, path: Path, file: Path, stated: Stated, samples: Samples) -> None:
+def _score(
+    measurement: Measurement, path: Path, file: Path, stated: Stated, samples: Callable[[int | None], Samples]
+) -> None:
     """Score the file that was timed, in the data's order of classes."""
     from keras_kd import predictors, saved  # they import TensorFlow
 
@@ -281,8 +284,9 @@ def _score(measurement: Measurement, path: Path, file: Path, stated: Stated, sam
         predictor = predictors.LiteRTPredictor(file, saved.load(path)[1].with_given(*given))
     else:
         predictor = predictors.load(path, *given)
-    predictor = predictors.in_order_of(predictor, predictor.form.class_names, samples.class_names)
+    test = samples(predictor.form.side)
+    predictor = predictors.in_order_of(predictor, predictor.form.class_names, test.class_names)
     if predictor.tells_classes:
-        scores = metrics.classification(predictor.logits(samples.images), samples.labels, samples.class_names)
+        scores = metrics.classification(predictor.logits(test.images), test.labels, test.class_names)
         measurement.accuracy, measurement.ece = scores["accuracy"], scores["ece"]
         measurement.accuracy_interval = tuple(scores["accuracy_interval"])

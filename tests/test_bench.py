@@ -37,7 +37,7 @@ def files(tmp_path_factory):
 def measured(files):
     labels = np.array([0, 1, 0, 1])
     samples = Samples(np.zeros((4, 16, 16, 3), np.uint8), labels, ("a", "b"))
-    return bench.measure(files, seconds=0.1, samples=samples)
+    return bench.measure(files, seconds=0.1, samples=lambda side: samples)
 
 
 def test_sizes_and_counts(files, measured):
@@ -98,9 +98,9 @@ def bright(tmp_path_factory):
     return model, folder
 
 
-def _levels():
+def _levels(side):
     levels = np.array([20, 90, 110, 150, 170, 240], np.uint8)
-    return Samples(np.tile(levels[:, None, None, None], (1, 8, 8, 1)), np.repeat([0, 1], 3), ("dark", "bright"))
+    return Samples(np.tile(levels[:, None, None, None], (1, side, side, 1)), np.repeat([0, 1], 3), ("dark", "bright"))
 
 
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
@@ -112,13 +112,13 @@ def test_foreign_files_are_scored_by_what_is_stated(bright, suffix):
     path = folder / f"rival.{suffix}"
     exporters.export(model, path, "onnx" if suffix == "onnx" else "float32")
     form = bench.Stated(value_range=(-1.0, 1.0), output="probabilities")
-    (one,) = bench.measure([path], [1], 0.02, _levels(), {path: form})
+    (one,) = bench.measure([path], [1], 0.02, _levels, {path: form})
     assert one.accuracy == 1.0 and one.accuracy_interval[0] < 1
     # Probabilities of 1/(1 + exp(-18 x)) for brightness x in -1..1.
     brightness = np.array([20, 90, 110, 150, 170, 240]) / 127.5 - 1
     assert one.ece == pytest.approx(1 - np.mean(1 / (1 + np.exp(-18 * np.abs(brightness)))), abs=1e-3)
     # As it comes, all pixels are bright.
-    (unstated,) = bench.measure([path], [1], 0.02, _levels())
+    (unstated,) = bench.measure([path], [1], 0.02, _levels)
     assert unstated.accuracy == 0.5
 
 
@@ -128,7 +128,7 @@ def test_foreign_keras_files_are_scored(bright, tmp_path):
     reordered.layers[-1].set_weights([np.array([[0.0, 9.0], [9.0, 0.0]])])
     reordered.save(tmp_path / "rival.keras")
     stated = {tmp_path / "rival.keras": bench.Stated(value_range=(-1.0, 1.0))}
-    (one,) = bench.measure([tmp_path / "rival.keras"], [1], 0.02, _levels(), stated)
+    (one,) = bench.measure([tmp_path / "rival.keras"], [1], 0.02, _levels, stated)
     assert one.accuracy == 1.0
 
 

@@ -80,7 +80,7 @@ def load(
     predictor = predictors.load(file(model), input_shape, value_range, output)
     if calibrate is None:
         return Reader(predictor), 1.0
-    samples = datasets.load(calibrate, "validation")
+    samples = datasets.load(calibrate, "validation", size=predictor.form.side)
     temperature = predictors.fitted_temperature(predictor, samples)
     return Reader(predictor, temperature), temperature
 
