@@ -1,9 +1,9 @@
 """The commands besides distill, as their user meets them."""
 
 import json
-import resource
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -42,18 +42,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_takes_less_than_half_a_second() -> None:
     command = [sys.executable, "-c", "from keras_kd.cli.main import main; main()", "--help"]
     seconds = []
-    for _ in range(5):
-        start = _of_children()
+    # Other work on the machine stretches some: the shortest counts.
+    for _ in range(10):
+        start = time.perf_counter()
         shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        seconds.append(_of_children() - start)
+        seconds.append(time.perf_counter() - start)
     assert "distill" in shown and "evaluate" in shown
     assert min(seconds) < 0.5
-
-
-def _of_children() -> float:
-    """Processor seconds of the processes that have ended, which other work on the machine doesn't stretch."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def test_an_unknown_command_is_refused_with_exit_code_2(capsys: pytest.CaptureFixture) -> None:
