@@ -25,7 +25,8 @@ def _option(name: str) -> Callable:
     spec = config.fields()[name]
     default = "" if spec.default is None or spec.default is False else f"  [default: {spec.default}]"
     if config.kind(name) is bool:
-        return click.option(flag(name), name, is_flag=True, default=None, help=spec.metadata["help"])
+        either = f"{flag(name)}/--no-{flag(name).removeprefix('--')}"
+        return click.option(either, name, default=None, help=spec.metadata["help"])
     if spec.metadata["several"]:
         return click.option(
             flag(name), name, multiple=True, callback=_joined, metavar="TEXT", help=spec.metadata["help"] + default

@@ -1,6 +1,7 @@
 """The commands besides distill, as their user meets them."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -41,11 +42,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_takes_less_than_half_a_second() -> None:
     command = [sys.executable, "-c", "from keras_kd.cli.main import main; main()", "--help"]
+    # Not measured by coverage, which takes as long again; the shortest counts, as other work stretches some.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     seconds = []
-    # Other work on the machine stretches some: the shortest counts.
     for _ in range(10):
         start = time.perf_counter()
-        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
         seconds.append(time.perf_counter() - start)
     assert "distill" in shown and "evaluate" in shown
     assert min(seconds) < 0.5

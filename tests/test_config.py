@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 
+import click
 import pytest
+from keras_kd.cli import options
 
 from keras_kd import config
 from keras_kd.config import Config
@@ -159,6 +161,13 @@ def test_a_flag_beats_the_file_and_the_file_the_default(tmp_path):
     merged = config.merged(path, {"alpha": 0.7})
     assert (merged.temperature, merged.alpha, merged.student) == (5.0, 0.7, Config().student)
     assert config.merged(None, {}) == Config()
+
+
+@pytest.mark.parametrize(("typed", "baseline"), [([], True), (["--no-baseline"], False), (["--baseline"], True)])
+def test_a_flag_takes_back_what_the_file_switches_on(typed, baseline, tmp_path):
+    command = click.command(options.from_config("baseline")(lambda baseline: None))
+    given = options.given(command.make_context("distill", typed).params)
+    assert config.merged(_file(tmp_path, "baseline = true\n"), given).baseline is baseline
 
 
 def test_several_teachers_stand_in_one_option():
