@@ -47,12 +47,11 @@ def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
     """Return a copy whose logits of classes are divided, in the weights of its last layer: no step more to compute.
 
     Args:
-        model: Functional or Sequential; its classes' logits come from a dense layer, or the average of several, which
-            nothing else reads.
+        model: Functional or Sequential; its classes' logits come from a dense layer, or the average of several.
         divisor: above 0, e.g. a temperature.
 
     Raises:
-        ModelError: there are no classes, or they are the output of anything else.
+        ModelError: there are no classes, they are the output of anything else, or more than the output reads them.
     """
     layers = _dense_layers_of_classes(model)
     copy = keras.models.clone_model(model)
@@ -66,7 +65,8 @@ def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
 def _dense_layers_of_classes(model: keras.Model) -> list[keras.layers.Dense]:
     last = _layer_of_classes(model)
     averaged = isinstance(last, keras.layers.Average)
-    layers = [tensor._keras_history.operation for tensor in last.input] if averaged else [last]
+    # A layer that is averaged with itself, as over mirrored images, is divided once.
+    layers = list(dict.fromkeys(tensor._keras_history.operation for tensor in last.input)) if averaged else [last]
     for layer in layers:
         is_dense = isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
         if not is_dense or layer.units == 1:
@@ -74,7 +74,17 @@ def _dense_layers_of_classes(model: keras.Model) -> list[keras.layers.Dense]:
                 f"{model.name} ends in {layer.name} ({type(layer).__name__}), not in a dense layer of classes' logits, "
                 "whose weights could be divided: it can't be calibrated."
             )
+        readers = {node.operation for node in layer._outbound_nodes} & _operations(model) - {last}
+        if readers:
+            raise ModelError(
+                f"{model.name} has another layer that reads the logits of {layer.name} ({readers.pop().name}), which "
+                "divided weights would change: it can't be calibrated."
+            )
     return layers
+
+
+def _operations(model: keras.Model) -> set[Any]:
+    return set(model.layers if isinstance(model, keras.Sequential) else model.operations)
 
 
 def _layer_of_classes(model: keras.Model) -> Any:

@@ -180,6 +180,14 @@ def test_calibration_divides_the_classes_alone_and_needs_their_dense_layer(stude
     pair = keras.Model(image, layers.Average()([layers.Dense(3)(image), layers.Dense(3)(image)]))
     found = heads.with_divided_logits(pair, 4.0)(np.ones((2, 4)))
     np.testing.assert_allclose(found, np.asarray(pair(np.ones((2, 4)))) / 4, rtol=1e-6)
+    mirrored = keras.Model(image, layers.Average()([named["kind"], model.get_layer("kind")(-image)]))
+    found = heads.with_divided_logits(mirrored, 4.0)(np.eye(4))
+    np.testing.assert_allclose(found, np.asarray(mirrored(np.eye(4))) / 4, atol=1e-6)
+    read = keras.Model(image, [named["kind"], layers.Dense(1, name="size of kind")(named["kind"])], name="read")
+    with pytest.raises(ModelError, match=r"read has another layer that reads the logits of kind .size of kind."):
+        heads.with_divided_logits(read, 2.0)
+    # Read by a layer of another model only.
+    heads.with_divided_logits(keras.Model(image, named["kind"]), 2.0)
     for last in (layers.Dense(3, "softmax", name="last"), layers.Dense(1, name="last")):
         model = keras.Model(image, last(image), name="sure")
         with pytest.raises(ModelError, match="sure ends in last .Dense., not in a dense layer of classes' logits"):
