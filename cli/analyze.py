@@ -50,7 +50,7 @@ def command(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Analyse a usability session: expressions over time, task by task, and a page to look at.
+    """Analyse the video of a usability session, task by task.
 
     Writes DIR/NAME.csv, one row a face and frame, and the folder DIR/NAME: report.html, tasks.csv, and intervals as
     csv, JSON lines, WebVTT and text for ELAN. Needs the extra sessions. Nothing leaves this machine; no frame is

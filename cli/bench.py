@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,11 +37,12 @@ def command(
     outputs: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Compare models, .tflite, .onnx or .keras, as an app would run them: ratios to the first, then the figures.
+    """Compare models' time, size and score, as an app would run them.
 
-    Latencies are measured in turns over all models, so that what else the machine does meets all alike.
-    Models from elsewhere may stand beside: a labels.txt in their folder names their classes in order, --input,
-    --range and --output say what else their files don't tell.
+    MODEL is a .tflite, .onnx or .keras file. Shown are ratios to the first, then the figures. Latencies are measured
+    in turns over all models, so that what else the machine does meets all alike. Models from elsewhere may stand
+    beside: a labels.txt in their folder names their classes in order, --input, --range and --output say what else
+    their files don't tell.
 
     \b
     Examples:
@@ -66,7 +68,7 @@ def command(
     if csv_path:
         write_text(csv_path, text.csv(table.reset_index()))
     if picture:
-        _draw(picture, measurements, f"{data}, {count} test images")
+        _draw(picture, measurements, f"{Path(data).name}, {count:,} test images")
     if as_json:
         records = table.reset_index().astype(object)
         output.show_json(records.where(records.notna(), None).to_dict(orient="records"))
@@ -109,7 +111,13 @@ def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
     accuracies = [(one.accuracy, *one.accuracy_interval) for one in scored]
     milliseconds = [one.latency[min(one.latency)][0] for one in scored]
     megabytes = [one.bytes / 1e6 for one in scored]
-    pictures.tradeoff_picture(path, [one.name for one in scored], accuracies, milliseconds, megabytes, title)
+    pictures.tradeoff_picture(path, [_label(one.name) for one in scored], accuracies, milliseconds, megabytes, title)
+
+
+def _label(model: str) -> str:
+    """Where it lies names a bundle, whose file is model.tflite."""
+    path = Path(model)
+    return path.parent.name if path.stem == "model" else path.name
 
 
 def _figure(value: float | None) -> str:

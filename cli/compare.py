@@ -16,9 +16,10 @@ from . import engine, options, output
 @click.option("--csv", "csv_path", metavar="FILE", help="Also write all numbers as csv.")
 @options.as_json
 def command(recordings: tuple[str, ...], out: str | None, csv_path: str | None, as_json: bool) -> None:
-    """Sum up the participants of one folder, or compare those of two: means, intervals and effect sizes.
+    """Sum up participants' sessions, or compare two groups of them.
 
-    CSV are the files that `kerakd analyze` wrote; their folders name the groups. Tasks of the same name are compared.
+    It tells means, intervals and effect sizes. CSV is a file that `kerakd analyze` wrote; their folders name the
+    groups. Tasks of the same name are compared.
 
     \b
     Examples:

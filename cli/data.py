@@ -21,7 +21,9 @@ def command() -> None:
 @options.from_config("skip_bad_rows")
 @options.as_json
 def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
-    """Count DATA's images and look for what is wrong with them: blanks, copies, contradictions, bad rows.
+    """Count a data set's images and find what is wrong with them.
+
+    That is blanks, copies, contradictions and bad rows.
 
     \b
     DATA is a file or folder whose form is recognised, NAME:PATH, or a NAME that needs no path:
@@ -29,6 +31,8 @@ def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
       fer2013   Kaggle's fer2013.csv, or its train/ and test/ class folders
       ferplus   a folder with fer2013.csv and the FER+ votes (fer2013new.csv)
       rafdb     list_patition_label.txt with aligned images, or Kaggle's DATASET/{train,test}/1..7
+      affectnet train_set/ and val_set/ with annotations, or training.csv and validation.csv; affectnet_clean without
+                contradictory rows
       folder    class folders, or train/, validation/ and test/ of class folders
       parquet   train-*.parquet, validation-* and test-*, or folders of them, as Hugging Face lays data sets out
     """

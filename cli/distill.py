@@ -28,7 +28,7 @@ from . import engine, options, output, stopping
 @click.option("--resume", is_flag=True, help="Go on with the run that was stopped in --out.")
 @options.as_json
 def command(config_file: str | None, out: str | None, resume: bool, as_json: bool, **arguments: Any) -> None:
-    """Train a small student from a large teacher, export it and score it.
+    """Train a small student from a large teacher; export and score it.
 
     \b
     Examples:

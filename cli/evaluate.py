@@ -33,7 +33,9 @@ def command(
     model_output: str | None,
     as_json: bool,
 ) -> None:
-    """Score MODEL, a .keras, .h5 or .tflite file, on a data set; several are averaged, as teachers are.
+    """Score a model, or the average of several, on a data set.
+
+    MODEL is a .keras, .h5, .onnx or .tflite file. Several are averaged as teachers are.
 
     \b
     Examples:

@@ -65,7 +65,9 @@ def command(
     as_json: bool,
     **fine_tuning: Any,
 ) -> None:
-    """Convert MODEL, a .keras or .h5 file, compare the file with Keras on its own runtime, and score it.
+    """Convert a Keras model for an app, check the file and score it.
+
+    MODEL is a .keras or .h5 file; what is written is compared with Keras on its own runtime.
 
     \b
     Formats:

@@ -13,9 +13,10 @@ from . import engine
 @click.argument("model", metavar="[MODEL]", required=False)
 @click.option("--out", metavar="FILE.md", help="Write it there instead of printing it.")
 def command(model: str | None, out: str | None) -> None:
-    """Say how to embed MODEL, a bundle's folder or .tflite, in an app: Android, iOS, Flutter, C and Python.
+    """Say how to embed a model in an app.
 
-    Made from the file's own tensors, with one worked input and what the file gives for it.
+    MODEL is a bundle's folder or a .tflite file; the code is for Android, iOS, Flutter, C and Python. Made from the
+    file's own tensors, with one worked input and what the file gives for it.
 
     \b
     Example:

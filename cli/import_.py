@@ -18,9 +18,10 @@ from . import engine
 @click.option("--classes", metavar="A,B,C", help="Class names in the order of the outputs.  [default: the published]")
 @click.option("--input", "input_shape", metavar="HxWxC", help="Image that it takes.  [default: the published]")
 def command(weights: str, model: str | None, out: str, classes: str | None, input_shape: str | None) -> None:
-    """Bring PyTorch weights (WEIGHTS.pth, .pt or .safetensors) into a Keras model; no code in the file is run.
+    """Bring PyTorch weights into a Keras model.
 
-    Class names, input and normalisation travel in the written file, so that it can be a teacher on any data.
+    WEIGHTS is a .pth, .pt or .safetensors file; no code in it is run. Class names, input and normalisation travel in
+    the written file, so that it can be a teacher on any data.
 
     \b
     Examples:

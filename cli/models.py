@@ -10,9 +10,10 @@ from . import engine, options, output
 @click.command("models")
 @options.as_json
 def command(as_json: bool) -> None:
-    """List all architectures: input, trainable parameters, multiply-accumulates (MACs) and size of the weights.
+    """List all architectures with their size and work.
 
-    "compact" are the parameters without dead taps, which files for apps leave out; the sizes are of these.
+    MACs are multiply-accumulates for one image, parameters the trainable ones. "compact" are the parameters without
+    dead taps, which files for apps leave out; the sizes are of these.
     """
     rows = engine.load("scoring").model_table()
     if as_json:

@@ -31,9 +31,12 @@ def _option(name: str) -> Callable:
         return click.option(
             flag(name), name, multiple=True, callback=_joined, metavar="TEXT", help=spec.metadata["help"] + default
         )
-    metavar = {int: "N", float: "NUMBER", str: "TEXT"}[config.kind(name)]
+    kind: Any = config.kind(name)
+    metavar = {int: "N", float: "NUMBER", str: "TEXT"}[kind]
+    if spec.metadata["choices"]:
+        kind, metavar = click.Choice(spec.metadata["choices"]), None
     return click.option(
-        flag(name), name, type=config.kind(name), default=None, metavar=metavar, help=spec.metadata["help"] + default
+        flag(name), name, type=kind, default=None, metavar=metavar, help=spec.metadata["help"] + default
     )
 
 

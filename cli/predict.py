@@ -31,9 +31,9 @@ def command(
     side: float,
     **asked: Any,
 ) -> None:
-    """Find the faces in IMAGES (files, folders, globs) and say what they show.
+    """Find the faces in images and say what they show.
 
-    Needs the extra sessions. Nothing leaves this machine.
+    IMAGES are files, folders or globs. Needs the extra sessions. Nothing leaves this machine.
 
     \b
     Examples:

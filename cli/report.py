@@ -17,10 +17,11 @@ from . import engine, options, output
 @click.option("--measure", is_flag=True, help="First measure size, memory and time of each model (Table V; minutes).")
 @options.as_json
 def command(runs: tuple[str, ...], paper: bool, out: str | None, measure: bool, as_json: bool) -> None:
-    """Put finished runs side by side, from RUN folders or folders of them; their weights need not be there.
+    """Put finished runs side by side, and write the paper's tables.
 
-    With --paper, Tables II to VI and the confusion matrices of arXiv 2501.18538 are written: the paper's value, ours,
-    and where the paper contradicts itself. What --measure finds is kept in DIR for later reports.
+    RUN is a run folder or a folder of them; the weights need not be there. With --paper, Tables II to VI and the
+    confusion matrices of arXiv 2501.18538 are written: the paper's value, ours, and where the paper contradicts
+    itself. What --measure finds is kept in DIR for later reports.
 
     \b
     Examples:

@@ -16,7 +16,7 @@ from . import engine, options, output
 @click.option("--out", metavar="DIR", help="Folder for the new run; RUN-again, if not given.")
 @options.as_json
 def command(folder: str, out: str | None, as_json: bool) -> None:
-    """Repeat a finished run with its own options and list what came out otherwise.
+    """Repeat a finished run and list what came out otherwise.
 
     Versions, data, teacher, weights and the scores on the test images are compared. A teacher that is in the cache is
     not trained again.

@@ -46,12 +46,12 @@ def command(
     as_json: bool,
     **arguments: Any,
 ) -> None:
-    """Train many students with different options and show which are best on the validation images.
+    """Train many students and show which options are best.
 
-    Choices are all tried; with a range Optuna looks for the best. All students share the teacher and its soft labels.
-    A sweep that was stopped goes on when the same command is given again. Given several times at once, the processes
-    share the trials; one that dies leaves its trial to the others. Test images are never looked at: train the best
-    with `kerakd distill --config DIR/best.toml`.
+    What is best is told by the validation images. Choices are all tried; with a range Optuna looks for the best. All
+    students share the teacher and its soft labels. A sweep that was stopped goes on when the same command is given
+    again. Given several times at once, the processes share the trials; one that dies leaves its trial to the others.
+    Test images are never looked at: train the best with `kerakd distill --config DIR/best.toml`.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ from . import engine, options, stopping
 @options.config_file
 @click.option("--out", metavar="DIR", help="Also write teacher.keras to this folder.")
 def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
-    """Train a teacher and keep it in the cache, where `kerakd distill` finds it.
+    """Train a teacher and keep it where `kerakd distill` finds it.
 
     A teacher that was trained before, on the same data with the same options, is not trained again; a training
     that was stopped goes on when the command is given again. Prints the path of the teacher's file.

@@ -25,10 +25,11 @@ from . import engine
 def command(
     model: str | None, out: str | None, port: int, side: float, confidence: float, litert_js: str | None
 ) -> None:
-    """Run MODEL, a bundle's folder or .tflite, on a page in the browser: camera, pictures or a video in, bars out.
+    """Run a model on a page in the browser.
 
-    The page computes on the device that shows it and asks for nothing outside its own origin. Needs the extra
-    sessions, and LiteRT.js once: the message says how.
+    MODEL is a bundle's folder or a .tflite file. Camera, pictures or a video in, bars out. The page computes on the
+    device that shows it and asks for nothing outside its own origin. Needs the extra sessions, and LiteRT.js once:
+    the message says how.
 
     \b
     Examples:

@@ -30,8 +30,9 @@ _HOMES = {
     "export": "exporters",
 }
 _MODULES = (
-    "checkpoints", "class_names", "config", "datasets", "errors", "exporters", "losses", "metrics", "models",
-    "predictors", "report", "run", "saved", "soft_labels", "training", "views",
+    "bundle", "calibration", "checkpoints", "class_names", "config", "datasets", "errors", "exporters", "losses",
+    "metrics", "models", "predictors", "quantisation_aware", "report", "run", "saved", "soft_labels", "training",
+    "tuning", "views",
 )  # fmt: skip
 
 __all__ = ["__version__", *sorted([*_HOMES, *_MODULES])]

@@ -8,7 +8,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,16 +66,22 @@ SHARE: Check = (lambda value: 0 <= value <= 1, "between 0 and 1")
 BELOW_ONE: Check = (lambda value: 0 <= value < 1, "0 or more and below 1")
 
 
-def _one_of(*choices: str) -> Check:
-    return (lambda value: value in choices, f"one of {', '.join(choices)}")
-
-
 # Between the values of an option that may be given several times.
 SEPARATOR = ";"
 
 
-def _option(default: Any, help: str, check: Check | None = None, flag: str | None = None, several: bool = False) -> Any:
-    return field(default=default, metadata={"help": help, "check": check, "flag": flag, "several": several})
+def _option(
+    default: Any,
+    help: str,
+    check: Check | None = None,
+    choices: Collection[str] = (),
+    flag: str | None = None,
+    several: bool = False,
+) -> Any:
+    if choices:
+        check = (lambda value: value in choices, f"one of {', '.join(choices)}")
+    spec = {"help": help, "check": check, "choices": tuple(choices), "flag": flag, "several": several}
+    return field(default=default, metadata=spec)
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Config:
     teacher_mirror: bool = _option(False, "Average the teacher's answers over each image and its mirror image.")
     teacher_input: str | None = _option(None, "HEIGHTxWIDTHxCHANNELS that a teacher file takes, if it doesn't tell.")
     teacher_range: str | None = _option(None, "LOW,HIGH that a teacher file expects for pixels 0 and 255.")
-    teacher_output: str | None = _option(None, "What a teacher file gives.", _one_of("logits", "probabilities"))
+    teacher_output: str | None = _option(None, "What a teacher file gives.", choices=("logits", "probabilities"))
     teacher_classes: str | None = _option(None, "A,B,C: class names of a teacher file's outputs, in order.")
     votes: str | None = _option(
         None, "FER+'s csv of people's votes on FER2013's images: the votes teach the classes, instead of a model."
@@ -113,16 +119,16 @@ class Config:
         None, "β: weight of the teacher's soft labels; 1-α if not given; 0: no teacher at all.", NOT_NEGATIVE
     )
     pretrained: str | None = _option(
-        None, "Start the student from the weights that Keras offers (mobilenetv2).", _one_of("imagenet")
+        None, "Start the student from the weights that Keras offers (mobilenetv2).", choices=("imagenet",)
     )
     heads: str | None = _option(
         None,
         "A,B: what to learn of the data, its classes and continuous values by name, e.g. expression,valence,arousal; "
         "the classes, and what values the teacher gives, if not given.",
     )
-    soft_loss: str = _option("kl", "What the teacher's logits are learnt by.", _one_of(*SOFT_LOSSES))
+    soft_loss: str = _option("kl", "What the teacher's logits are learnt by.", choices=SOFT_LOSSES)
     value_loss: str = _option(
-        "mse", "What values are learnt by: mse, or EmoNet's shake-shake with both correlations.", _one_of(*VALUE_LOSSES)
+        "mse", "What values are learnt by: mse, or EmoNet's shake-shake with both correlations.", choices=VALUE_LOSSES
     )
     value_weight: float = _option(1.0, "Weight of each value's loss.", NOT_NEGATIVE)
     bound_weight: float = _option(0.5, "ν: weight of the teacher-bounded part of each value's loss.", NOT_NEGATIVE)
@@ -131,14 +137,14 @@ class Config:
     recipe: str | None = _option(
         None,
         "Defaults of training: paper, best, or quick (minutes on two cores); quick for drawn faces, best otherwise.",
-        _one_of(*RECIPES),
+        choices=RECIPES,
     )
     epochs: int | None = _option(None, "Epochs of the student.", POSITIVE)
     teacher_epochs: int | None = _option(None, "Epochs of a teacher that is trained here.", POSITIVE)
     batch_size: int | None = _option(None, "Images a step.", POSITIVE)
     learning_rate: float | None = _option(None, "Highest learning rate (SGD, Nesterov momentum 0.9).", POSITIVE)
     schedule: str | None = _option(
-        None, "cosine: warm-up, then down to 0; plateau: x0.1 when validation stagnates.", _one_of("cosine", "plateau")
+        None, "cosine: warm-up, then down to 0; plateau: x0.1 when validation stagnates.", choices=("cosine", "plateau")
     )
     patience: int | None = _option(
         None, "Stop after so many epochs without a better validation; 0: never.", NOT_NEGATIVE
@@ -153,9 +159,9 @@ class Config:
     conv_dropout: float | None = _option(None, "Dropout between convolutions.", BELOW_ONE)
     dense_dropout: float | None = _option(None, "Dropout between dense layers.", BELOW_ONE)
     class_weights: str | None = _option(
-        None, "Weights of classes in the labels' loss: none, or n/(C·n_c).", _one_of("none", "balanced")
+        None, "Weights of classes in the labels' loss: none, or n/(C·n_c).", choices=("none", "balanced")
     )
-    augment: str | None = _option(None, "Views of each training image.", _one_of("none", "mirror", "crops", "strong"))
+    augment: str | None = _option(None, "Views of each training image.", choices=("none", "mirror", "crops", "strong"))
     views: int = _option(8, "Number of stored views when --augment is crops or strong.", POSITIVE)
     formats: str = _option("float32,int8", "A,B: formats of exported files, see `kerakd export`.")
     soft_labels: str | None = _option(None, "Folder of a soft-label store to use or make, instead of the cache's.")
@@ -167,7 +173,7 @@ class Config:
     )
     seed: int = _option(0, "Of weights, order, dropout and views.", NOT_NEGATIVE)
     devices: int = _option(1, "GPUs to train on, each with its share of every batch (tf.distribute).", POSITIVE)
-    precision: str = _option("auto", "Arithmetic: auto picks by the hardware.", _one_of(*PRECISIONS))
+    precision: str = _option("auto", "Arithmetic: auto picks by the hardware.", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
         for name, spec in fields().items():
@@ -203,13 +209,16 @@ def kind(name: str) -> type:
     return hint
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
 def _check(name: str, spec: dataclasses.Field, value: Any, where: str) -> None:
     if value is None and spec.default is None:
         return
     wanted = kind(name)
     fits = isinstance(value, (int, float) if wanted is float else wanted)
     if not fits or (isinstance(value, bool) and wanted is not bool):
-        raise ConfigError(f"{name}{where} must be a {wanted.__name__}. Received: {name}={value!r}.")
+        raise ConfigError(f"{name}{where} must be {_KINDS[wanted]}. Received: {name}={value!r}.")
     # Of whole numbers too large for a float, too.
     if wanted is float and not abs(value) < math.inf:
         raise ConfigError(f"{name}{where} must be a finite number. Received: {name}={value!r}.")
@@ -235,7 +244,8 @@ def load(path: str | Path) -> dict[str, Any]:
     known = fields()
     for name, value in values.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            flags = {spec.metadata["flag"]: option for option, spec in known.items()}
+            near = [flags[name]] if name in flags else difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
             raise ConfigError(f"Unknown option {name!r} in {path}: {hint}")
         _check(name, known[name], value, f" in {path}")

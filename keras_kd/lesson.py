@@ -14,7 +14,7 @@ from keras_kd import labelling, models, predictors, run_folder, saved, splits, v
 from keras_kd import soft_labels as stores
 from keras_kd.config import Config
 from keras_kd.datasets import ferplus
-from keras_kd.errors import ConfigError
+from keras_kd.errors import ConfigError, ModelError
 from keras_kd.files import fingerprint, locked
 from keras_kd.job import Job, seen, train
 from keras_kd.predictors import Predictor
@@ -103,6 +103,11 @@ def _one_teacher(name: str, config: Config, data: Data, terminal: Terminal) -> P
     cached = _folder(name) / TEACHER_FILE
     named = name in models.names()
     path = trained(config, data, name, terminal) if named else cached if cached.exists() else Path(name)
+    if not path.exists():
+        raise ModelError(
+            f"No teacher at {name}, nor one of that name in {cached.parents[1]}: check the path, see `kerakd models` for "
+            "architectures, or make it with `kerakd teach`, which prints its name."
+        )
     predictor = predictors.load(
         path,
         configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),

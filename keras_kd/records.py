@@ -127,7 +127,7 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     """Return runs side by side as rows of text, a header first; shares in percent, a part that was not run is "–"."""
     table: list[tuple[str, ...]] = [
         ("run", "student", "teacher", "recipe", "T", "alpha", "epochs", "seed", "validation %", "test %",
-         "no teacher %", "gain", "int8 %", "ECE %", "hours"),
+         "no teacher %", "gain", "int8 %", "ECE %", "minutes"),
     ]  # fmt: skip
     for record in records:
         metrics, config = record.metrics, record.config
@@ -147,7 +147,7 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
                 "–" if test is None or alone is None else f"{100 * (test - alone):+.2f}",
                 percent(int8),
                 percent(metrics["test"].get("ece")),
-                f"{metrics['train_seconds'] / 3600:.1f}" if metrics.get("train_seconds") else "–",
+                f"{metrics['train_seconds'] / 60:.1f}" if metrics.get("train_seconds") else "–",
             )
         )
     return table

@@ -63,6 +63,8 @@ def test_missing_data_teachers_and_configurations(folder: Path, tmp_path: Path, 
     out = tmp_path / "out"
     assert "nowhere.csv" in _refused(capsys, out, "--data", "nowhere.csv")
     assert "none.keras" in _refused(capsys, out, "--data", str(folder), *QUICK, "--teacher", "none.keras")
+    message = _refused(capsys, out, "--data", str(folder), *QUICK, "--teacher", "A-0123456789abcdef")
+    assert "A-0123456789abcdef" in message and "kerakd teach" in message
     assert "none.toml" in _refused(capsys, out, "--config", "none.toml")
     (tmp_path / "bad.toml").write_text("temprature = 3\n")
     message = _refused(capsys, out, "--config", str(tmp_path / "bad.toml"))
