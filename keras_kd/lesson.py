@@ -105,8 +105,8 @@ def _one_teacher(name: str, config: Config, data: Data, terminal: Terminal) -> P
     path = trained(config, data, name, terminal) if named else cached if cached.exists() else Path(name)
     if not path.exists():
         raise ModelError(
-            f"No teacher at {name}, nor one of that name in {cached.parents[1]}: check the path, see `kerakd models` for "
-            "architectures, or make it with `kerakd teach`, which prints its name."
+            f"No teacher at {name}, nor one of that name in {cached.parents[1]}: check the path, see `kerakd models` "
+            "for architectures, or make it with `kerakd teach`, which prints its name."
         )
     predictor = predictors.load(
         path,

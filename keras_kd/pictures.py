@@ -173,17 +173,21 @@ def cost_picture(path: str | Path, costs: Mapping[str, tuple[float, float]], tit
         for (name, (cost, accuracy)), colour in zip(costs.items(), COLOURS * len(costs), strict=False):
             label = f"{name}: {100 * accuracy:.2f} %, {cost / 1e6:,.1f} M"
             axes.plot(cost, accuracy, "o", ms=10, color=colour, label=label)
-        # Ticks at 1, 2 and 5 alone: the others' labels would run into each other.
-        axes.set_xscale("log", subs=(2, 5))
-        for each in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-            each(lambda cost, _position: f"{cost / 1e6:g} M")
-        axes.tick_params(axis="x", which="both", length=4, pad=4)
+        _log_scale(axes, 1e6, " M")
         axes.margins(0.15, 0.25)
         axes.set_title(title, parse_math=False, wrap=True)
         axes.set(xlabel="multiply-accumulates for one image", ylabel="accuracy")
         axes.yaxis.set_major_formatter(_percent)
         axes.grid(which="both", alpha=0.3)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.18))
+
+
+def _log_scale(axes: Axes, unit: float = 1, suffix: str = "") -> None:
+    # Ticks at 1, 2 and 5 alone: the others' labels would run into each other.
+    axes.set_xscale("log", subs=(2, 5))
+    for each in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        each(lambda value, _position: f"{value / unit:g}{suffix}")
+    axes.tick_params(axis="x", which="both", length=4, pad=4)
 
 
 def tradeoff_picture(
@@ -215,7 +219,10 @@ def tradeoff_picture(
                 axes.plot([value] * 2, [low, high], color=colour, alpha=0.35, lw=1.5)
                 axes.plot(value, accuracy, mark, ms=9, color=colour, mec="white", label=name, zorder=3)
             axes.set(xlabel=label, xlim=(0, 1.08 * max(values)))
-            axes.grid(alpha=0.3)
+            if max(values) > 5 * min(values):
+                axes.set_xlim(0.85 * min(values), 1.18 * max(values))
+                _log_scale(axes)
+            axes.grid(which="both", alpha=0.3)
             axes.yaxis.set_major_formatter(_percent)
         left.set_ylabel("accuracy, with its 95 % interval")
         figure.suptitle(title, parse_math=False, wrap=True)
