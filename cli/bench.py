@@ -108,6 +108,8 @@ def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
     from keras_kd import pictures
 
     scored = [one for one in measurements if one.accuracy is not None]
+    if not scored:
+        raise click.UsageError("--picture shows accuracies, and none of the models tells classes: leave it out.")
     accuracies = [(one.accuracy, *one.accuracy_interval) for one in scored]
     milliseconds = [one.latency[min(one.latency)][0] for one in scored]
     megabytes = [one.bytes / 1e6 for one in scored]

@@ -134,7 +134,7 @@ def _show(result: Mapping[str, Any]) -> None:
             size = "–" if attempt["bytes"] is None else f"{attempt['bytes'] / 1000:,.0f}"
             rows.append((attempt["format"], size, attempt["failure"] or f"{100 * attempt['accuracy']:.2f}"))
         output.show_table(rows)
-    accuracy = f"{100 * result['test']['accuracy']:.2f}" if "test" in result else ""
+    accuracy = f"{100 * result['test']['accuracy']:.2f}" if "accuracy" in result.get("test", {}) else ""
     size, difference = f"{result['bytes'] / 1000:,.0f}", f"{result['max_difference']:.2g}"
     shown = {"file": result["file"], "format": result["format"], "kB": size, "difference from Keras": difference}
     shown["accuracy %"] = accuracy

@@ -110,7 +110,10 @@ def measure(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runnable = [Path(path) for path in paths]
         if convert:
-            runnable = [_runnable(path, folder / f"{number}.tflite") for number, path in enumerate(runnable)]
+            runnable = [
+                _runnable(path, folder / f"{number}.tflite", form.input_shape)
+                for number, (path, form) in enumerate(zip(runnable, forms, strict=True))
+            ]
         measurements = [
             _static(Path(path), file, name) for path, file, name in zip(paths, runnable, _names(paths), strict=True)
         ]
@@ -190,12 +193,19 @@ def _status(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def _runnable(path: Path, converted: Path) -> Path:
+def _runnable(path: Path, converted: Path, input_shape: tuple[int, int, int] | None) -> Path:
     if path.suffix != ".keras":
         return path
-    from keras_kd import exporters, saved  # they import TensorFlow
+    import keras
 
-    return exporters.export(saved.load(path)[0], converted, "float32").path
+    from keras_kd import exporters, saved, weights  # they import TensorFlow
+
+    model, _ = saved.load(path)
+    if input_shape and None in model.input_shape:
+        fixed = keras.models.clone_model(model, input_tensors=keras.Input(input_shape))
+        weights.put(model.get_weights(), fixed)
+        model = fixed
+    return exporters.export(model, converted, "float32").path
 
 
 def _names(paths: Sequence[str | Path]) -> list[str]:

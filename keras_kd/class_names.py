@@ -43,7 +43,9 @@ def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.
     Raises:
         ModelError: a name stands twice in one order, or the two orders hold different classes.
     """
-    source, target = _unique(source_names), _unique(target_names)
+    # Names that mean the same elsewhere, `A` and `a`, are told apart where both sides do.
+    same = len(set(source_names)) == len(source_names) and set(source_names) == set(target_names)
+    source, target = (list(names) if same else _unique(names) for names in (source_names, target_names))
     missing = [name for name in target if name not in source]
     extra = [name for name in source if name not in target]
     if missing or extra:

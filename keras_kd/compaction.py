@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_kd import weights
 from keras_kd.errors import ModelError
 
 
@@ -165,10 +166,10 @@ def compact(model: keras.Model) -> keras.Model:
     for layer in model.layers:
         if not layer.weights:
             continue
-        weights = layer.get_weights()
+        values = layer.get_weights()
         if layer.name in plan:
-            weights[0] = weights[0][tuple(slice(axis.first, axis.first + axis.size) for axis in plan[layer.name])]
-        compacted.get_layer(layer.name).set_weights(weights)
+            values[0] = values[0][tuple(slice(axis.first, axis.first + axis.size) for axis in plan[layer.name])]
+        weights.put(values, compacted.get_layer(layer.name))
     return compacted
 
 
@@ -207,14 +208,14 @@ def expand(model: keras.Model) -> keras.Model:
     for layer in model.layers:
         if not layer.weights:
             continue
-        weights = layer.get_weights()
+        values = layer.get_weights()
         if isinstance(layer, CompactConv2D):
-            kernel = np.zeros(expanded.get_layer(layer.name).kernel.shape, weights[0].dtype)
+            kernel = np.zeros(expanded.get_layer(layer.name).kernel.shape, values[0].dtype)
             rows, columns = layer.first_tap
             height, width = layer.kernel_size
-            kernel[rows : rows + height, columns : columns + width] = weights[0]
-            weights[0] = kernel
-        expanded.get_layer(layer.name).set_weights(weights)
+            kernel[rows : rows + height, columns : columns + width] = values[0]
+            values[0] = kernel
+        weights.put(values, expanded.get_layer(layer.name))
     return expanded
 
 
@@ -223,7 +224,7 @@ def _graph(model: keras.Model, done: str) -> keras.Model:
     if isinstance(model, keras.Sequential) and model.built:
         # Layers of a Sequential may have been called once for each `add`, those of its clone are called once.
         clone = keras.models.clone_model(model)
-        clone.set_weights(model.get_weights())
+        weights.put(model.get_weights(), clone)
         return keras.Model(clone.inputs[0], clone.outputs[0], name=model.name)
     if not isinstance(model, keras.src.models.Functional):
         raise ModelError(

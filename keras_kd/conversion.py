@@ -26,7 +26,7 @@ from keras_kd import (
     views,
 )
 from keras_kd.class_names import permutation
-from keras_kd.datasets import Samples
+from keras_kd.datasets import Samples, faces
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import ExportReport
 from keras_kd.files import write_text
@@ -232,7 +232,7 @@ def _bundled(
     description: str,
     history: list[str],
 ) -> ExportReport:
-    example = images.read(wanted.example) if wanted.example else datasets.load("faces", "test").images[0]
+    example = images.read(wanted.example) if wanted.example else faces.load(None, "test").images[0]
     quiet = Terminal(quiet=True)
     return bundle.write(
         model, folder, form.class_names, example, converted, wanted.app_input, description=description,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_kd import losses
+from keras_kd import heads, losses
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.losses import FEATURE_LOSSES, SOFT_LOSSES
 
@@ -102,6 +102,7 @@ class Distiller(keras.Model):
                 raise ConfigError(f"{name} must be 0 or more and finite. Received: {name}={value}.")
         _require_one_of("soft_loss", soft_loss, SOFT_LOSSES)
         _require_one_of("value_loss", value_loss, VALUE_LOSSES)
+        _require_known_outputs(student)
         self.student = student
         self.teacher = teacher
         if teacher is not None:
@@ -230,7 +231,7 @@ class Distiller(keras.Model):
 
     @property
     def _learns_from_teacher(self) -> bool:
-        columns = [output.shape[-1] for output in keras.tree.flatten(self.student.output)]
+        columns = [output.shape[-1] for output in keras.tree.flatten(heads.structure(self.student))]
         bounded = self.bound_weight * self.value_weight > 0 and 1 in columns
         return bounded or (self.beta > 0 and columns != [1] * len(columns))
 
@@ -341,10 +342,11 @@ def _class_weights(student: keras.Model, given: Any) -> dict[str, tuple[float, .
     """By head, checked against the numbers of classes."""
     if given is None:
         return {}
-    heads = {name: output for name, output in _heads(student.output, student.output).items() if output.shape[-1] > 1}
-    by_head = dict(given) if isinstance(given, Mapping) else dict.fromkeys(list(heads)[:1], given)
+    outputs = heads.structure(student)
+    by_name = {name: output for name, output in _heads(outputs, outputs).items() if output.shape[-1] > 1}
+    by_head = dict(given) if isinstance(given, Mapping) else dict.fromkeys(list(by_name)[:1], given)
     for name, weights in by_head.items():
-        classes = heads[name].shape[-1] if name in heads else 0
+        classes = by_name[name].shape[-1] if name in by_name else 0
         if len(weights) != classes:
             raise ConfigError(
                 f"class_weights must have one value for each of the student's {classes} classes. "
@@ -359,6 +361,16 @@ def _with_features(model: keras.Model, names: list[str]) -> keras.Model:
     if missing:
         raise ModelError(f"{model.name} has no layer {missing[0]!r} to match: see its `summary()` for names.")
     return keras.Model(model.input, [model.output, [model.get_layer(name).output for name in names]])
+
+
+def _require_known_outputs(student: keras.Model) -> None:
+    try:
+        heads.structure(student)
+    except (AttributeError, ValueError) as error:
+        raise ModelError(
+            f"The student {student.name} doesn't say what it gives before it runs: begin it with keras.Input, or wrap "
+            "it as keras.Model(image, student(image)), with image = keras.Input(shape)."
+        ) from error
 
 
 def _require_one_of(name: str, value: str, choices: Any) -> None:

@@ -137,15 +137,27 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def claim(file: IO[bytes], size: int) -> None:
+    """Claim `size` bytes on the disk now, where the system can: writing to a full one through a map kills the process.
+
+    Raises:
+        OSError: there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
 def large_array(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
     """Return zeros of `shape`: in memory, or beyond 512 MB in a nameless file that is mapped into memory.
 
     Raises:
         OutputError: there is no room where temporary files go.
     """
-    if np.prod(shape, dtype=np.int64) * np.dtype(dtype).itemsize <= LARGEST_IN_MEMORY:
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size <= LARGEST_IN_MEMORY:
         return np.zeros(shape, dtype)
     with refusals(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
+        claim(file, size)
         return np.memmap(file, dtype, "w+", shape=shape)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_kd import bench, datasets, exporters, hardware, models, saved
+from keras_kd import bench, exporters, hardware, models, saved
+from keras_kd.datasets import faces
 from keras_kd.errors import DataError
 from keras_kd.files import write_text
 from keras_kd.progress import Terminal
@@ -36,7 +37,7 @@ def measure(names: Sequence[str], seconds: float = 3.0, terminal: Terminal | Non
         One dictionary a form: model, form, bytes, peak_memory (bytes or None), median_ms, p95_ms, hardware.
     """
     terminal = terminal or Terminal(quiet=True)
-    samples = datasets.load("faces", "train")
+    samples = faces.load(None, "train")
     results = []
     for name in names:
         terminal.say(f"Measuring {name} as Keras and as {', '.join(FORMATS)}")

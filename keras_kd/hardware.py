@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from keras_kd import weights
 from keras_kd.errors import ConfigError
 
 
@@ -101,12 +102,20 @@ def with_policy(model: keras.Model, dtype_policy: str) -> keras.Model:
         policy = keras.dtype_policies.get(dtype_policy).name
     except ValueError as error:
         raise ConfigError(f"Unknown precision {dtype_policy!r}: expected e.g. float32 or mixed_bfloat16.") from error
-    outputs = set(model.output_names)
+    outputs = _of_outputs(model)
 
     def rebuilt(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
         return layer.__class__.from_config({**config, "dtype": "float32" if layer.name in outputs else policy})
 
     copy = keras.models.clone_model(model, clone_function=rebuilt)
-    copy.set_weights(model.get_weights())
+    weights.put(model.get_weights(), copy)
     return copy
+
+
+def _of_outputs(model: keras.Model) -> set[str]:
+    """The names of the layers that give the outputs, and of those whose average is one."""
+    last = [output._keras_history.operation for output in model.outputs]
+    averages = [layer for layer in last if isinstance(layer, keras.layers.Average)]
+    averaged = [tensor._keras_history.operation for layer in averages for tensor in layer.input]
+    return {layer.name for layer in [*last, *averaged]}

@@ -6,14 +6,18 @@ from typing import Any
 
 import keras
 
+from keras_kd import weights
 from keras_kd.errors import ModelError
+
+# What `keras.ops.softmax` leaves in a graph; Keras has no public name for it.
+_SOFTMAX = keras.src.ops.nn.Softmax
 
 
 def names(model: keras.Model) -> list[str]:
     """Return `logits` (or `probabilities`, after a softmax) for one output, else the names of the heads."""
-    structure = _structure(model)
-    if isinstance(structure, dict):
-        return list(structure)
+    outputs = structure(model)
+    if isinstance(outputs, dict):
+        return list(outputs)
     if len(model.outputs) > 1:
         return list(model.output_names)
     return ["probabilities" if ends_in_softmax(model) else "logits"]
@@ -28,19 +32,21 @@ def by_name(model: keras.Model, outputs: Any) -> dict[str, Any]:
 
 def widths(model: keras.Model) -> dict[str, int]:
     """Return each head's number of columns: that of its classes, or 1 for a continuous value."""
-    return {name: int(output.shape[-1]) for name, output in by_name(model, _structure(model)).items()}
+    return {name: int(output.shape[-1]) for name, output in by_name(model, structure(model)).items()}
 
 
-def _structure(model: keras.Model) -> Any:
+def structure(model: keras.Model) -> Any:
+    """Return the symbolic output of a Functional or built Sequential model: one tensor, or several as it gives them."""
     # A Sequential model that was only built has outputs, but no `output`.
-    return model.outputs if isinstance(model, keras.Sequential) else model.output
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
     """Whether the model's classes are a softmax already."""
-    layer = _layer_of_classes(model)
-    activation = getattr(layer, "activation", None)
-    return isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax
+    last = _operation_of_classes(model)
+    activation = getattr(last, "activation", None)
+    is_softmax = isinstance(last, keras.layers.Softmax) or type(last) is _SOFTMAX
+    return is_softmax or activation is keras.activations.softmax
 
 
 def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
@@ -55,7 +61,7 @@ def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
     """
     layers = _dense_layers_of_classes(model)
     copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    weights.put(model.get_weights(), copy)
     for layer in layers:
         last = copy.get_layer(layer.name)
         last.set_weights([weight / divisor for weight in last.get_weights()])
@@ -88,5 +94,16 @@ def _operations(model: keras.Model) -> set[Any]:
 
 
 def _layer_of_classes(model: keras.Model) -> Any:
-    classes = next((output for output in model.outputs if output.shape[-1] != 1), model.outputs[0])
-    return classes._keras_history.operation
+    return _classes(model)._keras_history.operation
+
+
+def _operation_of_classes(model: keras.Model) -> Any:
+    """As `_layer_of_classes`, looked for inside where that layer is a model."""
+    history = _classes(model)._keras_history
+    while isinstance(history.operation, (keras.Sequential, keras.src.models.Functional)):
+        history = history.operation.outputs[history.tensor_index]._keras_history
+    return history.operation
+
+
+def _classes(model: keras.Model) -> keras.KerasTensor:
+    return next((output for output in model.outputs if output.shape[-1] != 1), model.outputs[0])

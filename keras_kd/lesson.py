@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,10 @@ _TRAINING_OPTIONS = (
     "dense_dropout", "class_weights", "augment", "views", "seed",
     "value_loss", "value_weight",
 )  # fmt: skip
+
+
+# What the user may state of a teacher's file.
+_STATED = ("teacher_input", "teacher_range", "teacher_output", "teacher_classes")
 
 
 def alone(config: Config) -> bool:
@@ -95,14 +99,27 @@ def _voted(config: Config, data: Data) -> SoftLabels:
 
 def teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
     """The teachers as one function of images, with their mean logits, if any, in the data's order of classes."""
+    given = [name for name in _STATED if getattr(config, name) is not None]
+    if given and not any(_is_file(name) for name in config.teachers):
+        raise ConfigError(
+            f"{', '.join(given)} is stated of a teacher that is trained here ({', '.join(config.teachers)}), which "
+            "needs no such word: leave it out, or give a model file as teacher."
+        )
     members = [_one_teacher(name, config, data, terminal) for name in config.teachers]
     return predictors.averaged(members, config.teacher_mirror)
+
+
+def _is_file(name: str) -> bool:
+    return name not in models.names() and not (_folder(name) / TEACHER_FILE).exists()
 
 
 def _one_teacher(name: str, config: Config, data: Data, terminal: Terminal) -> Predictor:
     cached = _folder(name) / TEACHER_FILE
     named = name in models.names()
     path = trained(config, data, name, terminal) if named else cached if cached.exists() else Path(name)
+    if named or path == cached or (len(config.teachers) > 1 and saved.tells(path)):
+        # What the user states is of the files that don't tell.
+        config = replace(config, **dict.fromkeys(_STATED))
     if not path.exists():
         raise ModelError(
             f"No teacher at {name}, nor one of that name in {cached.parents[1]}: check the path, see `kerakd models` "

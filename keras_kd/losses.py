@@ -88,7 +88,7 @@ def _require_classes(name: str, values: Tensor, logits: Tensor) -> None:
 
 
 def weighted_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Σ w v / N, as Keras' `sum_over_batch_size`: a weight of 0 leaves an image out of the sum, not of N.
+    """Σ w v / N, as Keras' `sum_over_batch_size`: a weight of 0 leaves an image out of the sum, not of N; 0 for N = 0.
 
     Args:
         values: float32 (N,).
@@ -99,7 +99,8 @@ def weighted_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
     """
     if weights is not None:
         values = values * ops.cast(ops.reshape(weights, (-1,)), values.dtype)
-    return ops.mean(values)
+    # The mean of no images, a device's share of a short batch, would be NaN.
+    return ops.sum(values) / ops.cast(ops.maximum(ops.size(values), 1), values.dtype)
 
 
 def hard_label_each(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:

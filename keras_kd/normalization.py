@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_kd import weights
+
 
 class FusedBatchNormalization(layers.BatchNormalization):
     """The same layer, weights and statistics as BatchNormalization; never saved, see `unfused`."""
@@ -60,5 +62,5 @@ def _rebuilt(model: keras.Model, classes: dict[str, type[layers.Layer]]) -> kera
         return classes.get(layer.name, layer.__class__).from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=rebuilt)
-    copy.set_weights(model.get_weights())
+    weights.put(model.get_weights(), copy)
     return copy

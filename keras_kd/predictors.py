@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -137,7 +137,7 @@ class KerasPredictor(_FilePredictor):
     ) -> None:
         _require_known(form)
         _require_fit(model, form)
-        self.form = form
+        self.form = form = replace(form, output="probabilities") if heads.ends_in_softmax(model) else form
         self.fingerprint = fingerprint([saved.weights_fingerprint(model), repr(form)])
         small = compact(model) if isinstance(model, (keras.Sequential, keras.src.models.Functional)) else model
         self._model = small if precision is None else in_precision(small, precision)
@@ -146,8 +146,10 @@ class KerasPredictor(_FilePredictor):
 
     @property
     def multiply_accumulates(self) -> int | None:
-        """Of the published shape for one image; None on other backends than TensorFlow, or where shapes are open."""
-        if keras.backend.backend() != "tensorflow" or None in self._model.inputs[0].shape[1:]:
+        """Of the published shape for one image; None on other backends than TensorFlow, or where they can't be seen."""
+        # Shapes that are left open, or operations inside a SavedModel.
+        hidden = any(isinstance(layer, keras.layers.TFSMLayer) for layer in self._model.layers)
+        if keras.backend.backend() != "tensorflow" or None in self._model.inputs[0].shape[1:] or hidden:
             return None
         try:
             return of_model(
@@ -173,10 +175,8 @@ class LiteRTPredictor(_FilePredictor):
     def __init__(self, path: str | Path, form: Form) -> None:
         self._model = LiteRTModel(path)
         shapes = self._model.output_shapes
-        # Files of the profile "app" say by their output's name that softmax is inside.
-        output = "probabilities" if any(name.endswith("probabilities") for name in shapes) else form.output
         self._know({name: shape[-1] for name, shape in shapes.items()})
-        self.form = replace(form, input_shape=self._model.input_shape, output=output)
+        self.form = replace(_as_named(form, shapes), input_shape=self._model.input_shape)
         self._path = path
         self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
 
@@ -200,7 +200,7 @@ class OnnxPredictor(_FilePredictor):
     def __init__(self, path: str | Path, form: Form) -> None:
         self._model = OnnxModel(path)
         self._know(self._model.output_widths)
-        self.form = _sized(form, self._model.input_shape)
+        self.form = _as_named(_sized(form, self._model.input_shape), self._model.output_widths)
         self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -209,7 +209,7 @@ class OnnxPredictor(_FilePredictor):
 
 def _saved_model(path: Path, form: Form) -> KerasPredictor:
     model = saved_model.load(path)
-    form = _sized(form, tuple(model.input_shape[1:]))
+    form = _as_named(_sized(form, tuple(model.input_shape[1:])), heads.names(model))
     predictor = KerasPredictor(model, form, batch_size=model.input_shape[0] or BATCH_SIZE)
     # The folder's graph counts besides its weights.
     files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -230,7 +230,7 @@ def load(
         path: the file or folder. A `labels.txt` beside a `.tflite`, `.onnx` or folder names its classes.
         input_shape: height, width, channels, where the file doesn't fix them.
         value_range: what the model expects for pixels 0 and 255, where the file doesn't say; 0, 255 otherwise.
-        output: "logits" or "probabilities", where the file doesn't say; "logits" otherwise.
+        output: "logits" or "probabilities", where neither the file nor a softmax at its end says; "logits" otherwise.
         precision: to compute in; Keras models only.
 
     Raises:
@@ -391,6 +391,12 @@ def _sized(form: Form, own: tuple[int | None, ...]) -> Form:
     _require_known(form)
     _require_shape(own, form)
     return form
+
+
+def _as_named(form: Form, outputs: Iterable[str]) -> Form:
+    """Files of the profile "app" say by their output's name that softmax is inside."""
+    softmax = any(name.endswith("probabilities") for name in outputs)
+    return replace(form, output="probabilities") if softmax else form
 
 
 def _require_known(form: Form) -> None:

@@ -104,7 +104,7 @@ def distill(
     """
     terminal = terminal or Terminal(quiet=True)
     out = Path(out)
-    config = config.effective()
+    config = _with_teacher_named(config.effective(), out, resume)
     _check_names(config)
     with run_folder.held(out, config, resume):
         data = _load_data(config, terminal)
@@ -140,6 +140,15 @@ def distill(
         }
         _write_report(out, config, data, results, frame, command, on_test)
     return results
+
+
+def _with_teacher_named(config: Config, out: Path, resume: bool) -> Config:
+    """Name the teacher that has to fill the store given: a resumed run would take the filled one for all there is."""
+    if config.teacher or not config.soft_labels:
+        return config
+    named = resume and run_folder.recorded(out).get("teacher") == config.default_teacher
+    fills = named or (not resume and lesson.needs_model(config))
+    return replace(config, teacher=config.default_teacher) if fills else config
 
 
 def _student_job(config: Config, data: Data, store: SoftLabels | None, folder: Path) -> Job:

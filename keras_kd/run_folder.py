@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -20,6 +21,7 @@ from keras_kd.errors import ConfigError, KerasKDError, OutputError
 from keras_kd.files import LOCK, half_written, locked, write_text
 
 STATE = ".state"
+RECORD = "config.toml"
 
 
 def cache_folder() -> Path:
@@ -46,7 +48,7 @@ def _commit() -> dict[str, str]:
 @contextmanager
 def held(out: Path, config: Config, resume: bool) -> Iterator[None]:
     """Hold a run's folder: new or empty, or of the same options when resumed; its state goes when the run is done."""
-    record = out / "config.toml"
+    record = out / RECORD
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is already in use, by a file: choose another --out.")
     if resume and not record.exists():
@@ -67,13 +69,19 @@ def held(out: Path, config: Config, resume: bool) -> Iterator[None]:
                 shutil.rmtree(out / STATE, ignore_errors=True)
 
 
+def recorded(out: Path) -> dict[str, Any]:
+    """The options of the run in `out`; none where there is no run."""
+    record = out / RECORD
+    return configuration.load(record) if record.exists() else {}
+
+
 def _refuse_used(out: Path, record: Path, config: Config, resume: bool) -> None:
     ours = {out / LOCK, *half_written(record)}
     if not resume and any(path not in ours for path in out.iterdir()):
         raise OutputError(
             f"{out} is already in use: choose another --out, or add --resume to go on with the run there."
         )
-    if resume and Config(**configuration.load(record)).effective() != config:
+    if resume and Config(**recorded(out)).effective() != config:
         raise ConfigError(
             f"The options differ from those of the run in {out} ({record}): resume it with the same ones."
         )

@@ -75,6 +75,15 @@ def save(model: keras.Model, path: str | Path, form: Form) -> None:
             archive.writestr(ENTRY, json.dumps(asdict(form)))
 
 
+def tells(path: str | Path) -> bool:
+    """Whether a file was written by `save`, so that nothing about it needs to be stated."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return ENTRY in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def load(path: str | Path) -> tuple[keras.Model, Form]:
     """Load a `.keras` or `.h5` file; code stored in the file is never run (Keras' safe mode).
 

@@ -19,7 +19,8 @@ def load(path: str | Path) -> keras.Model:
     """Load a folder whose signature `serving_default` takes one image and gives one array.
 
     Returns:
-        a model around Keras' TFSMLayer; sizes that the folder leaves open are None, also of the batch.
+        a model around Keras' TFSMLayer, its output by name; sizes that the folder leaves open are None, also of the
+        batch.
 
     Raises:
         ModelError: the folder is no SavedModel, or of another form.
@@ -28,7 +29,8 @@ def load(path: str | Path) -> keras.Model:
         layer = keras.layers.TFSMLayer(str(path), call_endpoint=SIGNATURE)
         (image,) = layer._reloaded_obj.signatures[SIGNATURE].structured_input_signature[1].values()
         inputs = keras.Input(batch_shape=tuple(image.shape), dtype=image.dtype.name, name="image")
-        (outputs,) = layer(inputs).values()
+        outputs = layer(inputs)
+        (_,) = outputs.values()
     except Exception as error:
         # TensorFlow raises what its operations raise: no narrower type covers a folder that is no classifier.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

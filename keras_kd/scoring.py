@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import datasets, metrics, models, multiply_accumulates, predictors
+from keras_kd import datasets, metrics, models, multiply_accumulates, predictors, saved
 from keras_kd.compaction import compact
 from keras_kd.datasets import Samples
 from keras_kd.errors import ModelError
@@ -36,9 +36,9 @@ def evaluate(
             each resizes.
         data: as Config.data.
         split: train, validation or test.
-        input_shape: height, width, channels of all files, where they don't tell.
-        value_range: what they expect for pixels 0 and 255, where they don't tell.
-        output: logits or probabilities, where they don't tell.
+        input_shape: height, width, channels; of several files, of those that don't tell. So the next two.
+        value_range: what they expect for pixels 0 and 255.
+        output: logits or probabilities.
         skip_bad_rows: leave unreadable rows out.
         mirror: average the answers over each image and its mirror image.
         terminal: what to tell the user by; quiet if None.
@@ -48,7 +48,9 @@ def evaluate(
         their own (FER2013) those too.
     """
     terminal = terminal or Terminal(quiet=True)
-    members = [predictors.load(path, input_shape, value_range, output) for path in paths]
+    stated = (input_shape, value_range, output)
+    several = len(paths) > 1
+    members = [predictors.load(path, *(() if several and saved.tells(path) else stated)) for path in paths]
     side = max((member.form.side for member in members if member.form.side), default=None)
     module, _ = datasets.find(data)
     name = module.__name__.rpartition(".")[2]

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import weights
 from keras_kd.concordance import Concordance
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
@@ -310,7 +311,7 @@ def save_weights(model: keras.Model, path: Path) -> None:
 def load_weights(model: keras.Model, path: Path) -> None:
     """Set all weights of `model` from a file of `save_weights`."""
     with np.load(path, allow_pickle=False) as stored:
-        model.set_weights([stored[f"weight{index}"] for index in range(len(stored.files))])
+        weights.put([stored[f"weight{index}"] for index in range(len(stored.files))], model)
 
 
 def fit(

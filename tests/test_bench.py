@@ -138,3 +138,13 @@ def test_files_that_cannot_run_are_refused(tmp_path):
         bench.measure([tmp_path / "model.pb"])
     with pytest.raises(ModelError, match="can't be read"):
         bench.measure([tmp_path / "none.tflite"])
+
+
+def test_a_keras_file_of_open_size_is_built_for_the_size_stated(tmp_path):
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))))
+    model.save(tmp_path / "open.keras")
+    stated = {tmp_path / "open.keras": bench.Stated(input_shape=(16, 16, 3))}
+    (one,) = bench.measure([tmp_path / "open.keras"], [1], 0.02, stated=stated)
+    # 14 x 14 places of 3 x 3 x 3 x 4, and the dense layer.
+    assert one.multiply_accumulates == 14 * 14 * 108 + 8

@@ -50,3 +50,9 @@ def test_different_classes_are_named_on_each_side():
 def test_a_name_that_stands_twice_is_refused():
     with pytest.raises(ModelError, match="happy stands more than once"):
         permutation(("happy", "happiness", "sad"), ("happy", "sad"))
+
+
+def test_names_that_mean_the_same_elsewhere_are_told_apart_where_both_sides_do():
+    np.testing.assert_array_equal(permutation(("A", "a", "b"), ("a", "b", "A")), [1, 2, 0])
+    with pytest.raises(ModelError, match="stands more than once"):
+        permutation(("A", "a", "b"), ("a", "b", "c"))

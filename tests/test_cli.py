@@ -166,3 +166,23 @@ def test_evaluate_averages_models_and_mirror_images(
     logits = np.mean(logits, axis=0)
     right = logits[np.arange(len(samples)), samples.labels]
     assert found["nll"] == pytest.approx(np.mean(np.logaddexp(*logits.T) - right), abs=1e-4)
+
+
+def test_models_of_values_alone_are_exported_and_measured_without_accuracies(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    import keras
+
+    from keras_kd import saved
+    from keras_kd.saved import Form
+
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, {name: keras.layers.Dense(1, name=name)(x) for name in ("arousal", "valence")})
+    saved.save(model, tmp_path / "values.keras", Form(None, input_shape=(8, 8, 3)))
+    file = tmp_path / "values.tflite"
+    arguments = ["--data", "faces", "--format", "float32", "--out", str(file)]
+    assert called("export", str(tmp_path / "values.keras"), *arguments) == 0
+    picture = ["--data", "faces", "--picture", str(tmp_path / "x.png"), "--seconds", "0.02"]
+    assert file.exists() and called("bench", str(file), *picture) == 2
+    assert "none of the models tells classes: leave it out." in capsys.readouterr().err

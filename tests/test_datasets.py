@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,3 +165,12 @@ def test_data_sets_do_without_keras():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_folder_called_like_the_drawn_faces_is_no_guess(tmp_path, monkeypatch):
+    folder(tmp_path / "faces")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="faces may be the drawn faces or what lies here by that name: write ./faces"):
+        datasets.find("faces")
+    for path in ("./faces", Path("faces")):
+        assert datasets.find(path)[1] == Path("faces")

@@ -94,7 +94,7 @@ def test_numbers_are_named_by_labels_txt(tmp_path):
 BAD = [
     (b"no image", 0, r"train\.parquet, row 17 can't be read as an image"),
     (None, 0, r"train\.parquet, row 17 can't be read as an image"),
-    (_png(_pixels(1, 3)[0]), 0, r"train\.parquet, row 17 is in colour but the first image is gray"),
+    (_png(_pixels(1, 3)[0]), 0, r"train\.parquet, row 17 is in colour but the first training image is gray"),
 ]
 
 
@@ -127,3 +127,15 @@ def test_what_is_no_such_table_is_told(tmp_path):
     parquet.write_table(pyarrow.table({"img": [1]}), tmp_path / "text" / "train.parquet")
     with pytest.raises(DataError, match="no column image and no column label: expected image and label, received img"):
         datasets.load(tmp_path / "text", "train")
+
+
+def test_all_splits_have_the_channels_of_the_first_training_image(tmp_path):
+    for name, channels in (("train", 1), ("validation", 3), ("test", 1)):
+        _write(tmp_path / f"{name}.parquet", list(map(_png, _pixels(4, channels))), [0, 1, 0, 1], NAMES)
+    assert datasets.load(tmp_path, "train", size=10).images.shape == (4, 10, 10, 1)
+    assert datasets.load(tmp_path, "test", size=10).images.shape == (4, 10, 10, 1)
+    with pytest.raises(DataError, match=r"validation.parquet, row 0.* is in colour but the first training image is gr"):
+        datasets.load(tmp_path, "validation", size=10)
+    _write(tmp_path / "train.parquet", list(map(_png, _pixels(4, 3))), [0, 1, 0, 1], NAMES)
+    gray = datasets.load(tmp_path, "test", size=10).images
+    np.testing.assert_array_equal(gray, np.repeat(_pixels(4, 1)[..., None], 3, axis=3))

@@ -587,3 +587,24 @@ def test_a_distribution_without_effect_is_refused():
     pytest.importorskip("tensorflow", reason="it has an effect on other backends")
     with keras.distribution.DataParallel(devices=["cpu:0"]).scope(), pytest.raises(ConfigError, match="has no effect"):
         Distiller(linear())
+
+
+@pytest.mark.parametrize("class_weights", [None, (1.0, 2.0, 1.0)])
+def test_a_sequential_student_learns(class_weights):
+    student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    teacher = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    distiller = Distiller(student, teacher, class_weights=class_weights)
+    distiller.compile("sgd")
+    before = student.get_weights()[0].copy()
+    history = distiller.fit(np.eye(4), np.array([0, 1, 2, 0]), verbose=0).history
+    assert np.isfinite(history["loss"][0]) and np.abs(student.get_weights()[0] - before).max() > 0
+
+
+def test_a_student_whose_outputs_are_unknown_is_refused():
+    class Subclassed(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    for student in (Subclassed(name="open"), keras.Sequential([keras.layers.Dense(3)], name="open")):
+        with pytest.raises(ModelError, match="The student open doesn't say what it gives before it runs: begin"):
+            Distiller(student)

@@ -107,9 +107,13 @@ def test_app_file_agrees_with_pillow_and_keras_on_photographs(app_input, tmp_pat
     np.testing.assert_allclose(found, softmax(logits, axis=1), atol=1e-5)
 
 
-def test_app_file_of_a_model_that_ends_in_softmax_has_one_softmax(tmp_path):
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("softmax", [layers.Softmax(), keras.ops.softmax])
+def test_app_file_of_a_model_that_ends_in_softmax_has_one_softmax(softmax, inside, tmp_path):
     trunk = _network()
-    model = keras.Model(trunk.input, layers.Softmax()(trunk.output))
+    model = keras.Model(trunk.input, softmax(trunk.output))
+    if inside:
+        model = keras.Sequential([keras.Input(trunk.input_shape[1:]), model])
     images = _blobs(4)
     report = exporters.export(model, tmp_path / "app.tflite", "float32", io="app", app_input=(16, 16, 3))
     found = litert.LiteRTModel(report.path).predict(images)

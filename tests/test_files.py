@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from keras_kd import files
 from keras_kd.files import ImageRows, read_ahead
 
 
@@ -48,3 +50,21 @@ def test_rows_are_read_before_they_are_waited_for(tmp_path):
         pytest.skip("the file system keeps the file in memory")
     assert ahead < alone / 5
     read_ahead(array, rows)  # nothing to do
+
+
+def test_the_space_of_a_large_array_is_claimed_at_once(tmp_path, monkeypatch):
+    with (tmp_path / "file").open("wb") as file:
+        files.claim(file, 2**20)
+    assert (tmp_path / "file").stat().st_blocks * 512 >= 2**20
+    opened, temporary_file = [], tempfile.TemporaryFile
+
+    def seen():
+        file = temporary_file()
+        opened.append(os.dup(file.fileno()))
+        return file
+
+    monkeypatch.setattr(files, "LARGEST_IN_MEMORY", 2**20)
+    monkeypatch.setattr(tempfile, "TemporaryFile", seen)
+    assert not files.large_array((2**22,)).any()
+    assert os.fstat(opened[0]).st_blocks * 512 >= 2**22
+    os.close(opened[0])

@@ -80,3 +80,12 @@ def test_a_model_can_be_rebuilt_in_one_precision_after_another(name):
     for old, new in zip(model.get_weights(), back.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     assert {weight.dtype for weight in mixed.weights if "seed" not in weight.path} == {"float32"}
+
+
+def test_heads_that_are_averaged_stay_exact_too():
+    image = keras.Input((4, 4, 1))
+    x = keras.layers.Flatten()(image)
+    both = [keras.layers.Dense(2, name=name)(x) for name in ("head", "dist_head")]
+    mixed = hardware.with_policy(keras.Model(image, keras.layers.Average()(both)), "mixed_bfloat16")
+    assert [mixed.get_layer(name).compute_dtype for name in ("head", "dist_head")] == ["float32"] * 2
+    assert mixed.get_layer(index=1).compute_dtype == "bfloat16"

@@ -314,3 +314,8 @@ def test_keras_own_default_is_another_number():
     assert abs(float(own.compute_loss(TEACHER, STUDENT)) - GOLDEN[4.0]) > 1
     right = keras.distillation.LogitsDistillation(temperature=4.0, loss=keras.losses.KLDivergence())
     assert float(right.compute_loss(TEACHER, STUDENT)) == pytest.approx(GOLDEN[4.0], rel=1e-4)
+
+
+def test_a_devices_share_of_no_images_weighs_nothing():
+    assert float(losses.weighted_mean(np.zeros((0,), np.float32))) == 0
+    assert float(losses.weighted_mean(np.array([1.0, 3.0], np.float32), np.array([1.0, 0.0]))) == 0.5

@@ -220,3 +220,21 @@ def test_a_predictor_is_pickled_as_the_file_that_it_came_from(tmp_path):
     copy = pickle.loads(content)
     np.testing.assert_array_equal(copy.logits(PIXELS), turned.logits(PIXELS))
     assert copy.fingerprint == turned.fingerprint
+
+
+@pytest.mark.parametrize("how", ["dense", "layer", "operation", "nested", "sequential"])
+def test_a_softmax_at_the_end_is_seen(how):
+    logits = _network((64, 64, 3))
+    last = {"layer": layers.Softmax(), "operation": keras.ops.softmax}
+    if how == "dense":
+        model = _network((64, 64, 3), softmax=True)
+    elif how == "nested":
+        image = keras.Input((64, 64, 3))
+        model = keras.Model(image, keras.Model(logits.input, keras.ops.softmax(logits.output))(image))
+    elif how == "sequential":
+        model = keras.Sequential([keras.Input((64, 64, 3)), _network((64, 64, 3), softmax=True)])
+    else:
+        model = keras.Model(logits.input, last[how](logits.output))
+    predictor = KerasPredictor(model, Form(None, (0.0, 1.0), input_shape=(64, 64, 3)))
+    assert predictor.form.output == "probabilities"
+    np.testing.assert_allclose(_centred(predictor.logits(PIXELS)), _centred(_by_hand(logits, PIXELS / 255)), atol=1e-4)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_kd import predictors
+from keras_kd import exporters, predictors
 from keras_kd.errors import ModelError
 
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 4)).astype(np.float32)
@@ -152,3 +153,19 @@ def test_code_in_keras_2_files_is_not_run(tmp_path):
     with pytest.raises(ModelError, match="can't be loaded as a Keras model"):
         predictors.load(tmp_path / "teacher.h5")
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("format", ["onnx", "saved_model"])
+def test_our_files_for_apps_are_known_to_give_probabilities(format, tmp_path):
+    if format == "onnx":
+        pytest.importorskip("tf2onnx", reason="needs the extra onnx")
+    image = keras.Input((8, 10, 3))
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(image)))
+    path = tmp_path / ("app.onnx" if format == "onnx" else "app")
+    exporters.export(model, path, format, io="app", app_input=(8, 10, 3))
+    predictor = predictors.load(path)
+    assert predictor.form.output == "probabilities"
+    expected = np.asarray(keras.ops.log_softmax(model(IMAGES.astype(np.float32))))
+    np.testing.assert_allclose(predictor.logits(IMAGES), np.maximum(expected, np.log(1e-7)), atol=1e-2)
+    # The arithmetic is inside the folder's function, where it isn't counted.
+    assert predictor.multiply_accumulates is None

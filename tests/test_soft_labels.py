@@ -277,3 +277,16 @@ def test_values_are_verified_by_their_own_spread(tmp_path):
     assert soft_labels.verify(store, images, views, teacher, 40) < 0.01
     with pytest.raises(DataError, match="differ from the teacher by"):
         soft_labels.verify(store, images, views, lambda pixels: teacher(pixels, 0.1), 40)
+
+
+def test_one_value_alone_is_verified_by_the_spread_of_all(tmp_path):
+    images = np.zeros((5, 8, 8, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(5)
+    views = Views("none", 5)
+    key = soft_labels.Key("t", soft_labels.image_fingerprint(images), views.names, (), ("valence",))
+
+    def teacher(pixels):
+        return np.cos(pixels[:, 0, 0, :1].astype(np.float32))
+
+    store = soft_labels.fill(tmp_path / "store", key, images, views, teacher)
+    assert soft_labels.verify(store, images, views, teacher, 1) < 0.01

@@ -26,6 +26,7 @@ from keras_kd.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 SIZE = 64
+DRAWN = "faces"  # the data set that needs no path
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
         DataError: there is no such data set, path, or no module recognises the path.
     """
     text = str(path_or_name)
+    if path_or_name == DRAWN and Path(text).exists():
+        raise DataError(
+            f"{text} may be the drawn faces or what lies here by that name: write ./{text} for that, "
+            "or start in another folder for the drawn ones."
+        )
     name, _, rest = text.partition(":")
     named = name in names() and not Path(text).exists()
     path = Path(rest if named else text)

@@ -50,7 +50,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     rows = np.arange(len(labels))
     if split == "train" or split not in shards:
         rows = _splitting.held_out(labels, names, shards)[split]
-    pictures, sizes, kept, skipped = _read(own, rows, size, skip_bad_rows)
+    channels = _channels(shards["train"], skip_bad_rows)
+    pictures, sizes, kept, skipped = _read(own, rows, size, channels, skip_bad_rows)
     return Samples(pictures, labels[rows[kept]], names, None, skipped, sizes)
 
 
@@ -155,19 +156,30 @@ def _labels(shards: list[Path], names: tuple[str, ...]) -> np.ndarray:
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
+def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
+    """Those of the first training image, for the images of all splits."""
+    for name, content in _contents(shards, np.arange(sum(len(part) for *_, part in _columns(shards, "label")))):
+        try:
+            return images.decoded(content or b"", name).shape[2]
+        except DataError:
+            if not skip_bad_rows:
+                raise
+    return 1
+
+
 def _read(
-    shards: list[Path], rows: np.ndarray, size: int, skip_bad_rows: bool
+    shards: list[Path], rows: np.ndarray, size: int, channels: int, skip_bad_rows: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
     """Decode the given rows, sorted: images, sizes on disk, which of them were readable, one line for each other."""
-    fitted = None
+    fitted = files.large_array((len(rows), size, size, channels))
     sizes, kept, skipped = np.empty((len(rows), 2), np.int64), np.zeros(len(rows), bool), []
     for number, (name, content) in enumerate(_contents(shards, rows)):
         try:
             picture = images.decoded(content or b"", name)
-            if fitted is None:
-                fitted = files.large_array((len(rows), size, size, picture.shape[2]))
-            if picture.shape[2] > fitted.shape[3]:
-                raise DataError(f"{name} is in colour but the first image is gray: convert one or remove the row.")
+            if picture.shape[2] > channels:
+                raise DataError(
+                    f"{name} is in colour but the first training image is gray: convert one or remove the row."
+                )
         except DataError as error:
             if not skip_bad_rows:
                 raise
@@ -176,7 +188,7 @@ def _read(
         # Rows move up to where unreadable ones would have been.
         fitted[number - len(skipped)] = images.fitted(picture[None], fitted.shape[1:])[0]
         sizes[number], kept[number] = picture.shape[:2], True
-    if fitted is None:
+    if len(rows) and not kept.any():
         raise DataError(f"None of the {len(rows)} images can be read; the first problem: {''.join(skipped[:1])}")
     return fitted[: int(kept.sum())], sizes[kept], kept, tuple(skipped)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_kd import weights
 from keras_kd.class_names import problem
 from keras_kd.compaction import compact
 from keras_kd.errors import ExportError
@@ -58,7 +59,7 @@ def in_float32(model: keras.Model) -> keras.Model:
         copy = keras.models.clone_model(model, clone_function=_float32_layer)
     finally:
         keras.config.set_dtype_policy(policy)
-    copy.set_weights(model.get_weights())
+    weights.put(model.get_weights(), copy)
     return copy
 
 
@@ -94,5 +95,5 @@ def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
             ones = np.ones(layer.output.shape[3])
             faster.get_layer(layer.name).set_weights([np.diag(ones * layer.scale)[None, None], ones * layer.offset])
         elif layer.weights:
-            faster.get_layer(layer.name).set_weights(layer.get_weights())
+            weights.put(layer.get_weights(), faster.get_layer(layer.name))
     return faster
