@@ -15,7 +15,7 @@ RANKS = [
     {"text"},
     {"errors"},
     {"stored"},
-    {"drawing", "files"},
+    {"drawing", "files", "weights"},
     {
         "calibration",
         "cartoon",
@@ -32,6 +32,7 @@ RANKS = [
         "concordance",
         "config",
         "hardware",
+        "heads",
         "tflite_graph",
     },
     {
@@ -41,7 +42,6 @@ RANKS = [
         "distiller",
         "litert",
         "onnx_runtime",
-        "heads",
         "saved_model",
         "normalization",
         "soft_labels",
