@@ -52,8 +52,8 @@ def _number(names: str, low: float, high: float, default: float, help: str) -> C
     )
 
 
-def load(asked: dict[str, Any], terminal: Terminal) -> tuple[Any, Any, float]:
-    """Take what `model_options` gave out of `asked`; return the reader, the detector and the temperature."""
+def load(asked: dict[str, Any], terminal: Terminal) -> tuple[Any, Any, float | None]:
+    """Take what `model_options` gave out of `asked`; return reader, detector and temperature, if calibrated."""
     reading = engine.load("sessions._reader")
     detectors = engine.load("sessions._detectors")
     shape = configuration.numbers("input", asked.pop("input_shape"), "x", 3, int)

@@ -30,6 +30,8 @@ _REASONS = {
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.EEXIST: "part of the path is a file, not a folder: choose another path",
     errno.ENOTDIR: "part of the path is a file, not a folder: choose another path",
+    errno.EISDIR: "a folder is there: choose another path",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from keras_kd.errors import DataError
 from keras_kd.files import large_array
 
 MAX_PIXELS = 50_000_000
-GRAY_MODES = ("1", "L", "I", "I;16", "F", "LA")
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
+GRAY_MODES = ("1", "L", "LA", *DEEP_MODES)
 
 
 def read(path: str | Path, upright: bool = False) -> np.ndarray:
@@ -44,17 +46,25 @@ def _pixels(source: str | Path | io.BytesIO, name: str, upright: bool = False) -
                     f"{name} is declared {image.width}x{image.height}, more than {MAX_PIXELS} pixels: "
                     "scale it down or leave it out."
                 )
+            if image.mode == "F":
+                raise DataError(f"{name} holds floating-point pixels, whose range is unknown: save it in 8 or 16 bits.")
             if upright:
-                ImageOps.exif_transpose(image, in_place=True)
+                _turn_upright(image)
             gray = image.mode in GRAY_MODES
             # Pillow would clip 16-bit values at 255 where the upper 8 bits are wanted.
-            deep = image.mode in ("I", "I;16")
+            deep = image.mode in DEEP_MODES
             pixels = _upper_bits(np.asarray(image)) if deep else np.asarray(image.convert("L" if gray else "RGB"))
     except FileNotFoundError as error:
         raise DataError(f"{name} does not exist: check the path.") from error
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{name} can't be read as an image ({error}): replace or remove it.") from error
     return pixels[:, :, None] if gray else pixels
+
+
+def _turn_upright(image: Image.Image) -> None:
+    """As the Exif data says; as it is where they are damaged, since Pillow then raises whatever comes up."""
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _upper_bits(values: np.ndarray) -> np.ndarray:

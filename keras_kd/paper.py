@@ -47,11 +47,16 @@ def of_row(records: Sequence[Record], row: Row) -> list[Record]:
     records = [record for record in records if record.student == row.student]
     if row.alpha is None:
         best = max(records, key=lambda record: record.metrics["validation"]["accuracy"], default=None)
-        return [record for record in records if best and _but_seed(record) == _but_seed(best)]
+        return _one_a_seed([record for record in records if best and _but_seed(record) == _but_seed(best)])
     wanted = {"recipe": "paper", "temperature": TEMPERATURE, "alpha": row.alpha, "beta": None}
     records = [one for one in records if all(one.config.get(name) == value for name, value in wanted.items())]
     longest = max((record.epochs or 0 for record in records), default=0)
-    return [record for record in records if (record.epochs or 0) == longest]
+    return _one_a_seed([record for record in records if (record.epochs or 0) == longest])
+
+
+def _one_a_seed(records: Sequence[Record]) -> list[Record]:
+    """Without runs that were made again: of each seed the first."""
+    return list({record.config.get("seed"): record for record in reversed(records)}.values())[::-1]
 
 
 def _taught_by(record: Record, teacher: str) -> bool:

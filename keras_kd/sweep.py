@@ -73,7 +73,12 @@ def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
     Raises:
         ConfigError: an unknown option, or values that it can't have; the message names them.
     """
-    distributions = dict(_dimension(text) for text in texts)
+    dimensions = [_dimension(text) for text in texts]
+    distributions = dict(dimensions)
+    if len(distributions) < len(dimensions):
+        names = [name for name, _ in dimensions]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"--vary names {twice} twice: give all its values at once.")
     for name, distribution in distributions.items():
         for value in _values(distribution) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
             Config(**{name: value})

@@ -82,7 +82,7 @@ def tune(
                 continue
             reports.append(report)
             attempts.append(Attempt(format, report.bytes, accuracy(report.path, validation)))
-        needed = attempts[0].accuracy - max_drop
+        needed = attempts[0].accuracy - max_drop - 1e-9  # a drop of exactly as much is allowed
         good = {attempt.format for attempt in attempts if attempt.accuracy is not None and attempt.accuracy >= needed}
         chosen = min((report for report in reports if report.format in good), key=lambda report: report.bytes)
         with written_whole(path) as temporary:

@@ -142,3 +142,11 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path):
     samples = datasets.load(tmp_path, "train")
     assert samples.class_names == ("a", "b")
     assert len(samples) == 16
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path):
+    for split in ("train", "val", "validation"):
+        for name in ("owl", "wren"):
+            (tmp_path / split / name).mkdir(parents=True)
+    with pytest.raises(DataError, match="has the validation images twice, in .*validation and .*val: keep one of them"):
+        datasets.load(f"folder:{tmp_path}", "train")

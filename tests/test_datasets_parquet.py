@@ -139,3 +139,10 @@ def test_all_splits_have_the_channels_of_the_first_training_image(tmp_path):
     _write(tmp_path / "train.parquet", list(map(_png, _pixels(4, 3))), [0, 1, 0, 1], NAMES)
     gray = datasets.load(tmp_path, "test", size=10).images
     np.testing.assert_array_equal(gray, np.repeat(_pixels(4, 1)[..., None], 3, axis=3))
+
+
+@pytest.mark.parametrize("images", [["a.png", "b.png"], [{"path": "a.png"}, {"path": "b.png"}]])
+def test_paths_instead_of_images_are_told(tmp_path, images):
+    parquet.write_table(pyarrow.table({"image": images * 4, "label": NAMES * 4}), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="train.parquet has images as .*: expected the content of image files"):
+        datasets.load(tmp_path, "train", skip_bad_rows=True)

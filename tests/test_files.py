@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_kd import files
+from keras_kd.errors import OutputError
 from keras_kd.files import ImageRows, read_ahead
 
 
@@ -68,3 +69,10 @@ def test_the_space_of_a_large_array_is_claimed_at_once(tmp_path, monkeypatch):
     assert not files.large_array((2**22,)).any()
     assert os.fstat(opened[0]).st_blocks * 512 >= 2**22
     os.close(opened[0])
+
+
+def test_a_folder_in_the_way_is_told(tmp_path):
+    with pytest.raises(OutputError, match=f"Can't write {tmp_path}: a folder is there: choose another path"):
+        files.write_text(tmp_path, "x")
+    with pytest.raises(OutputError, match="the name is too long: choose a shorter one"):
+        files.write_text(tmp_path / ("x" * 300), "x")

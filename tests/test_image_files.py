@@ -23,7 +23,16 @@ def test_images_are_fitted_and_remember_their_size(tmp_path):
 
 def test_sixteen_bit_files_keep_their_upper_bits(tmp_path):
     Image.fromarray(np.full((4, 4), 0x8123, np.uint16)).save(tmp_path / "1.png")
-    assert (image_files.read([tmp_path / "1.png"], (4, 4, 1)).images == 0x81).all()
+    # As ImageJ writes them: the higher byte first.
+    Image.frombytes("I;16B", (4, 4), np.full((4, 4), 0x8123, ">u2").tobytes()).save(tmp_path / "2.tif")
+    for name in ("1.png", "2.tif"):
+        assert (image_files.read([tmp_path / name], (4, 4, 1)).images == 0x81).all()
+
+
+def test_pixels_whose_range_is_unknown_are_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "1.tif")
+    with pytest.raises(DataError, match="1.tif holds floating-point pixels, whose range is unknown: save it in 8 or"):
+        image_files.read([tmp_path / "1.tif"], (4, 4, 1))
 
 
 def test_only_visible_image_files_are_listed(tmp_path):

@@ -232,3 +232,11 @@ def test_keras_itself_is_timed_beside_its_files(tmp_path: Path) -> None:
     assert keras.latency[1][0] > file.latency[1][0] > 0  # 6 times, measured on an idle machine
     assert keras.bytes == (tmp_path / "c.keras").stat().st_size
     assert keras.peak_memory is None or keras.peak_memory > 4 * 1_259_911
+
+
+def test_a_run_made_again_is_no_other_seed(tmp_path: Path) -> None:
+    for name, missed, seed in (("E4", 359, 0), ("E4-again", 359, 0), ("E4-1", 395, 1)):
+        _run(tmp_path / name, missed, student="B", alpha=0.15, seed=seed)
+    text = paper.table_iv(records.find([tmp_path]))
+    assert _row(text, "E4")[-1] == _row(text, "best B")[-1] == "2"
+    assert _row(text, "E4")[7] == "89.50 ± 0.71"

@@ -215,13 +215,19 @@ def test_a_camera_is_analysed_until_it_is_stopped(session, tmp_path, monkeypatch
     if stop == "Ctrl-C":
         threading.Thread(target=interrupt, daemon=True).start()
     more = ["--seconds", "2"] if stop == "--seconds" else []
+    command = ["analyze", "--camera", "0", "--model", arguments[3], "--out", str(tmp_path), "--json"]
     try:
-        assert called("analyze", "--camera", "0", "--model", arguments[3], "--out", str(tmp_path), "--json", *more) == 0
+        assert called(*command, *more) == 0
     finally:
         signal.signal(signal.SIGINT, before)
     result = json.loads(capsys.readouterr().out)["camera-0"]
     assert result["session"]["found"] == 0 and (tmp_path / "camera-0" / "report.html").is_file()
     assert result["frames"] == 20 if stop == "--seconds" else result["frames"] > 20
+    # Asked again it makes the timeline anew, and records nothing more.
+    before = rows.read_bytes()
+    assert called(*command, "--resume", "--smooth", "1") == 0
+    assert rows.read_bytes() == before
+    assert json.loads((tmp_path / "camera-0" / "session.json").read_text())["options"]["smooth"] == 1
 
 
 @needs_extra
@@ -243,3 +249,57 @@ def test_mistakes_are_told_in_one_sentence(session, tmp_path, capsys):
         assert called("analyze", *given) == 2
         message = capsys.readouterr().err
         assert word in message and "Traceback" not in message
+
+
+@needs_extra
+@pytest.mark.parametrize("rate", [7.5, 29.97, 0.4])
+def test_written_films_keep_their_times(rate, tmp_path):
+    from keras_kd.sessions import _video
+
+    frames = [(number / rate, np.full((32, 48, 3), 5 * number, np.uint8)) for number in range(12)]
+    _video.write(tmp_path / "film.mp4", iter(frames))
+    with _video.Video(tmp_path / "film.mp4") as film:
+        found = [frame.time for frame in film.after()]
+    np.testing.assert_allclose(found, [time for time, _ in frames], atol=1e-3)
+
+
+@needs_extra
+def test_a_film_cut_short_is_told(session, tmp_path, capsys):
+    import av
+
+    root, arguments = session
+
+    with av.open(str(root / "p1.mp4")) as whole, av.open(str(tmp_path / "cut.mkv"), "w") as made:
+        stream = made.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                made.mux(packet)
+    content = (tmp_path / "cut.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    out = ["--out", str(tmp_path / "S")]
+    assert called("analyze", str(tmp_path / "cut.mkv"), "--model", arguments[3], *out) == 0
+    assert "s that it declares: it may be cut short or damaged." in capsys.readouterr().err
+    page = (tmp_path / "S" / "cut" / "report.html").read_text("utf-8")
+    assert "not calibrated for this analysis" in page and "Probabilities are calibrated" not in page
+
+
+@needs_extra
+def test_a_stream_without_an_index_is_gone_on_with(session, tmp_path):
+    import av
+
+    root, arguments = session
+
+    with av.open(str(root / "p1.mp4")) as whole, av.open(str(tmp_path / "raw.h264"), "w") as made:
+        stream = made.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 480, 640, "yuv420p"
+        for frame in whole.decode(video=0):
+            frame.pts = None
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+    command = ["analyze", str(tmp_path / "raw.h264"), "--model", arguments[3], "--out", str(tmp_path / "S")]
+    # Such a stream has no times, and counts as 25 frames a second.
+    assert called(*command, "--seconds", "1") == 0
+    assert called(*command, "--resume") == 0
+    rows = list(csv.DictReader((tmp_path / "S" / "raw.csv").open()))
+    assert [int(row["frame"]) for row in rows] == list(range(40))

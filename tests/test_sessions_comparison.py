@@ -117,3 +117,21 @@ def test_mistakes_are_told(study, capsys):
         comparison.participants(files)
     assert called("compare", str(study / "none.csv")) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_folders_of_one_name_are_two_groups(study):
+    for place, group in (("x", "A"), ("y", "B")):
+        (study / place).mkdir()
+        (study / group).rename(study / place / "S")
+    rows = comparison.participants(sorted(study.glob("?/S/*.csv")))
+    assert set(rows["group"]) == {"x/S", "y/S"}
+
+
+def test_recordings_of_different_models_are_not_compared(study):
+    for number in range(2):
+        (study / "A" / f"p{number}").mkdir()
+        options = {"smooth": 0, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": []}
+        record = {"options": options, "model": f"model {number}"}
+        (study / "A" / f"p{number}" / "session.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"p0.csv and .*p1.csv were analysed by different models"):
+        comparison.participants(sorted(study.glob("A/*.csv")))

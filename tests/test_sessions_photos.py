@@ -166,3 +166,15 @@ def test_photographs_that_packages_ship_have_one_face(model, photograph, tmp_pat
     x, y, width, height = face["box"]
     assert all(x < px < x + width and y < py < y + height for px, py in eyes)
     assert face["quality"] == 1
+
+
+def test_copies_of_one_name_and_odd_patterns_are_refused(model, folder, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    Image.new("L", (60, 60)).save(tmp_path / "other" / "a.png")
+    both = [str(folder / "a.png"), str(tmp_path / "other" / "a.png")]
+    assert called("predict", *both, "--model", model, "--annotate", str(tmp_path / "shown")) == 2
+    assert "Several pictures would be annotated as" in capsys.readouterr().err
+    assert not (tmp_path / "shown").exists()
+    pattern = str(folder / "**.png")
+    assert called("predict", pattern, "--model", model) in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err

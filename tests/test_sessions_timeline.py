@@ -184,3 +184,34 @@ def test_what_is_no_recording_is_refused(tmp_path):
         _timeline.load(
             write(tmp_path / "c.csv", mostly("happy", 1)), Options(baseline="calm", tasks=(Task(0, 1, "x"),))
         )
+
+
+def test_a_hole_in_the_video_ends_what_was_seen_before_it(tmp_path):
+    path = write(tmp_path / "a.csv", [*mostly("neutral", 20), *mostly("angry", 0.2), *mostly("angry", 10)])
+    rows = pd.read_csv(path)
+    # A minute is missing after the second angry frame.
+    rows.loc[rows.index >= 202, "time_s"] += 60
+    rows.to_csv(path, index=False)
+    timeline = _timeline.load(path, Options(0.0))
+    spans = [(interval.label, interval.start, interval.end) for interval in timeline.intervals]
+    assert spans == [
+        ("neutral", 0, pytest.approx(20)),
+        # A label must hold for longer to be believed.
+        ("uncertain", pytest.approx(20), pytest.approx(20.2)),
+        ("angry", pytest.approx(80.2), pytest.approx(90.2)),
+    ]
+    assert [(spike.start, spike.end) for spike in timeline.spikes] == [(pytest.approx(80.2), pytest.approx(90.2))]
+
+
+def test_a_recording_of_few_frames_lasts_as_long_as_it_does(tmp_path):
+    timeline = _timeline.load(write(tmp_path / "a.csv", mostly("happy", 60, 0.5), rate=0.5), Options(0.0))
+    assert _timeline.summary(timeline).iloc[0]["seconds"] == pytest.approx(60)
+    assert [interval.label for interval in timeline.intervals] == ["happy"]
+
+
+def test_turns_that_nobody_measured_are_unknown(tmp_path):
+    path = write(tmp_path / "a.csv", mostly("happy", 2))
+    rows = pd.read_csv(path)
+    rows["turn"] = np.nan
+    rows.to_csv(path, index=False)
+    assert np.isnan(_timeline.load(path, Options()).quality["turned"])

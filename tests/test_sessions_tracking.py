@@ -1,6 +1,6 @@
 """Faces followed through gaps, false hits held back."""
 
-from keras_kd.sessions._tracking import GAP, PERSISTENCE, Track, Tracker
+from keras_kd.sessions._tracking import GAP, PERSISTENCE, Track, Tracker, longest_gap
 
 BOX = (100.0, 100.0, 50.0, 50.0)
 
@@ -65,3 +65,12 @@ def test_a_recording_that_goes_on_knows_its_faces() -> None:
     for step in range(2, 2 + PERSISTENCE):
         new = tracker.update(5 + step / 10, [(400.0, 0.0, 50.0, 50.0)])[0]
     assert new.number == 7
+
+
+def test_frames_that_come_seldom_make_no_gap() -> None:
+    assert longest_gap(0.1) == GAP
+    tracker = Tracker(gap=longest_gap(2.5))
+    numbers = [tracker.update(2.5 * step, [BOX])[0].number for step in range(PERSISTENCE)]
+    assert numbers[-1] == 1
+    tracker.update(2.5 * PERSISTENCE + 2.6, [BOX])
+    assert tracker.update(2.5 * PERSISTENCE + 5.1, [BOX])[0].number is None

@@ -279,6 +279,13 @@ def test_what_can_not_be_varied_is_told(text: str, told: str) -> None:
         sweep.space([text])
 
 
+def test_an_option_is_varied_once() -> None:
+    from keras_kd import sweep
+
+    with pytest.raises(ConfigError, match="--vary names temperature twice: give all its values at once"):
+        sweep.space(["temp=1,2,3", "temperature=9"])
+
+
 def test_the_papers_study_is_the_default() -> None:
     from keras_kd import sweep
 

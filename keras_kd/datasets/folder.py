@@ -54,9 +54,14 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 
 def _split_folders(path: Path) -> dict[str, Path]:
     """Return the folder of each split that has one; without a train folder `path` itself holds the classes."""
-    found = {
-        split: path / name for split, options in _splitting.NAMES.items() for name in options if (path / name).is_dir()
-    }
+    found: dict[str, Path] = {}
+    for split, options in _splitting.NAMES.items():
+        there = [path / name for name in options if (path / name).is_dir()]
+        if len(there) > 1:
+            raise DataError(
+                f"{path} has the {split} images twice, in {' and '.join(map(str, there))}: keep one of them."
+            )
+        found |= dict.fromkeys([split] * len(there), there[0] if there else path)
     return found if "train" in found else {"train": path}
 
 

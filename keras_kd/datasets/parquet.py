@@ -200,5 +200,11 @@ def _contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes
         first, last = np.searchsorted(rows, (before, before + len(part)))
         for row in rows[first:last] - before:
             value = part[int(row)].as_py()
-            yield f"{file}, row {start + row}", value["bytes"] if isinstance(value, dict) else value
+            content = value.get("bytes") if isinstance(value, dict) else value
+            if isinstance(content, str) or (isinstance(value, dict) and "bytes" not in value):
+                raise DataError(
+                    f"{file} has images as {part.type}: expected the content of image files, alone or as the field "
+                    "bytes of a struct; write their content, not their paths."
+                )
+            yield f"{file}, row {start + row}", content
         before += len(part)

@@ -174,13 +174,17 @@ def _quality(timeline: Timeline) -> str:
     rows = [
         ("time with a face", percent(found["found"])),
         ("time seen well enough (quality 0.5 or more)", percent(found["valid"])),
-        ("median quality, 0 to 1", f"{found['quality']:.2f}"),
-        ("median width of the face", f"{found['width']:.0f} pixels"),
-        ("median sharpness (0.1 and more is sharp)", f"{found['sharpness']:.2f}"),
+        ("median quality, 0 to 1", _known(found["quality"], ".2f")),
+        ("median width of the face", _known(found["width"], ".0f", " pixels")),
+        ("median sharpness (0.1 and more is sharp)", _known(found["sharpness"], ".2f")),
         ("frames turned aside", percent(found["turned"])),
         ("faces followed", ", ".join(f"{n}: {count:,} frames" for n, count in timeline.faces.items()) or "none"),
     ]
     return table(("", ""), rows)
+
+
+def _known(value: float, form: str, unit: str = "") -> str:
+    return "–" if value != value else f"{value:{form}}{unit}"
 
 
 def _certainty(timeline: Timeline, session: dict[str, Any]) -> str:
@@ -198,7 +202,8 @@ def _certainty(timeline: Timeline, session: dict[str, Any]) -> str:
         )
     else:
         lines.append(
-            "Probabilities are the model's own, not calibrated (--calibrate): often surer than they should be."
+            "Probabilities are as the model gives them, not calibrated for this analysis (--calibrate): unless its "
+            "card says otherwise, often surer than they should be."
         )
     lines.append(f"Below {options.confidence:.0%} a label is “uncertain”.")
     if baseline.size and baseline[0] != baseline[0]:

@@ -61,7 +61,7 @@ def load(
     input_shape: tuple[int, int, int] | None = None,
     value_range: tuple[float, float] | None = None,
     output: str | None = None,
-) -> tuple[Reader, float]:
+) -> tuple[Reader, float | None]:
     """Load a model file or bundle folder.
 
     Args:
@@ -72,14 +72,14 @@ def load(
         output: logits or probabilities.
 
     Returns:
-        The reader and its temperature.
+        The reader and its temperature; None where it was not calibrated here.
 
     Raises:
         ModelError: no such model, or its classes aren't the data's.
     """
     predictor = predictors.load(file(model), input_shape, value_range, output)
     if calibrate is None:
-        return Reader(predictor), 1.0
+        return Reader(predictor), None
     samples = datasets.load(calibrate, "validation", size=predictor.form.side)
     temperature = predictors.fitted_temperature(predictor, samples)
     return Reader(predictor, temperature), temperature

@@ -22,7 +22,7 @@ from keras_kd.files import refusals
 from keras_kd.sessions._detectors import Detector
 from keras_kd.sessions._faces import Face, Quality, crop, quality
 from keras_kd.sessions._reader import Reader
-from keras_kd.sessions._tracking import PERSISTENCE, Track, Tracker
+from keras_kd.sessions._tracking import PERSISTENCE, Track, Tracker, longest_gap
 from keras_kd.sessions._video import Frame, Video
 
 # Frames whose faces are read in one call.
@@ -77,6 +77,7 @@ def record(
     resume: bool = False,
     advance: Callable[[int], None] = lambda count: None,
     seconds: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Analyse a video into the csv at `path`.
 
@@ -90,6 +91,7 @@ def record(
         resume: go on behind the rows that are there.
         advance: called with the number of frames finished.
         seconds: stop there; None at the end.
+        stop: asked at each frame; once it says so the recording ends there, its rows whole.
 
     Returns:
         The number of frames analysed now.
@@ -105,9 +107,11 @@ def record(
             writer = csv.writer(file)
             if progress.time is None:
                 writer.writerow(header)
-            frames = _thinned(video.after(progress.number, progress.time), rate, progress.time, seconds, advance)
+            frames = video.after(progress.number, progress.time)
+            frames = _thinned(frames, rate, progress.time, seconds, advance, stop)
             count = 0
-            tracker = Tracker(progress.tracks.values(), progress.next_number)
+            step = max(1 / video.rate, 1 / rate if rate else 0)
+            tracker = Tracker(progress.tracks.values(), progress.next_number, longest_gap(step))
             for finished in _finished(_followed(frames, reader, detector, side, tracker)):
                 writer.writerows(_rows(finished, len(header)))
                 file.flush()
@@ -121,11 +125,12 @@ def _thinned(
     last: float | None,
     seconds: float | None,
     advance: Callable[[int], None],
+    stop: Callable[[], bool],
 ) -> Iterator[Frame]:
-    """Leave out frames that follow the last one too soon, and all after `seconds`."""
+    """Leave out frames that follow the last one too soon, and all after `seconds` or once `stop()` says so."""
     shortest = 0.0 if rate is None else 1 / rate - 1e-3
     for frame in frames:
-        if seconds is not None and frame.time >= seconds:
+        if stop() or (seconds is not None and frame.time >= seconds):
             return
         if last is None or frame.time - last >= shortest:
             last = frame.time

@@ -10,7 +10,7 @@ import pandas as pd
 
 from keras_kd.sessions import _detectors, _video
 from keras_kd.sessions._faces import blurred
-from keras_kd.sessions._tracking import GAP, Box
+from keras_kd.sessions._tracking import Box, longest_gap
 
 # Lower than for reading: a wall that is coarsened for nothing does no harm.
 SCORE = 0.2
@@ -22,13 +22,13 @@ def write(video: str, rows: Path, path: Path) -> None:
     places = _places(rows)
     with _video.Video(video) as source:
 
-        def frames() -> Iterator[np.ndarray]:
+        def frames() -> Iterator[tuple[float, np.ndarray]]:
             for frame in source.after():
                 boxes = [face.box for detector in detectors for face in detector.find(frame.pixels)]
                 boxes += [box for times, track in places if (box := _at(times, track, frame.time))]
-                yield blurred(frame.pixels, boxes)
+                yield frame.time, blurred(frame.pixels, boxes)
 
-        _video.write(path, frames(), source.rate)
+        _video.write(path, frames())
 
 
 def _places(rows: Path) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -41,9 +41,10 @@ def _places(rows: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _at(times: np.ndarray, boxes: np.ndarray, time: float) -> Box | None:
-    """The box at a time, between the two seen around it; None more than GAP away from both."""
+    """The box at a time, between the two seen around it; None where it was unseen for too long."""
     after = int(np.searchsorted(times, time))
-    near = [row for row in (after - 1, after) if 0 <= row < len(times) and abs(times[row] - time) <= GAP]
+    gap = longest_gap(float(np.median(np.diff(times))) if len(times) > 1 else 0)
+    near = [row for row in (after - 1, after) if 0 <= row < len(times) and abs(times[row] - time) <= gap]
     if not near:
         return None
     x, y, width, height = (float(np.interp(time, times[near], boxes[near, column])) for column in range(4))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from keras_kd.class_names import canonical, problem
 from keras_kd.errors import DataError
-from keras_kd.sessions._tracking import GAP
+from keras_kd.sessions._tracking import longest_gap
 
 NEGATIVE = {"angry", "disgust", "fear", "sad", "contempt"}
 NO_FACE, UNCERTAIN = "", "uncertain"
@@ -251,11 +251,15 @@ def _participant(rows: pd.DataFrame, faces: Sequence[int]) -> pd.DataFrame:
 
 
 def _lengths(times: np.ndarray) -> np.ndarray:
-    """Seconds that each frame stands for; a hole in the video counts GAP at most."""
+    """Seconds that each frame stands for; a hole in the video counts `_gap` at most."""
     if len(times) == 1:
         return np.array([1 / 30])
     steps = np.diff(times)
-    return np.minimum(np.append(steps, np.median(steps)), GAP)
+    return np.minimum(np.append(steps, np.median(steps)), _gap(times))
+
+
+def _gap(times: np.ndarray) -> float:
+    return longest_gap(float(np.median(np.diff(times))) if len(times) > 1 else 0)
 
 
 def at_rest(times: np.ndarray, options: Options) -> np.ndarray:
@@ -297,17 +301,18 @@ def smoothed(times: np.ndarray, rows: np.ndarray, valid: np.ndarray, window: flo
 def steadied(times: np.ndarray, chances: np.ndarray, confidence: float) -> np.ndarray:
     """Return a label for each frame, int (T,): -1 uncertain, -2 no face.
 
-    A label stays until another is likelier by MARGIN for HOLD seconds, and gives way from where that began; after GAP
-    seconds without a face it is chosen anew. It is uncertain while its own probability lies below `confidence`.
+    A label stays until another is likelier by MARGIN for HOLD seconds, and gives way from where that began; after
+    `_gap` without a face it is chosen anew. It is uncertain while its own probability lies below `confidence`.
     """
     states = np.full(len(times), -2)
     if not chances.shape[1]:
         return states
     rows = np.flatnonzero(~np.isnan(chances[:, 0]))
     state, rival, since, seen = -1, -1, 0, -np.inf
+    gap = _gap(times)
     for place, row in enumerate(rows):
         top = int(chances[row].argmax())
-        if state < 0 or times[row] - seen > GAP:
+        if state < 0 or times[row] - seen > gap:
             state, rival = top, -1
         elif top == state or chances[row, top] - chances[row, state] < MARGIN:
             rival = -1
@@ -330,13 +335,24 @@ def _runs(marks: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(bounds[:-1], bounds[1:], strict=True))
 
 
+def _stretches(marks: np.ndarray, times: np.ndarray) -> list[tuple[int, int]]:
+    """As `_runs`, ended by holes in the video too."""
+    changes = (np.diff(marks) != 0) | (np.diff(times) > _gap(times))
+    return _runs(np.concatenate([[0], np.cumsum(changes)]))
+
+
 def _end(timeline: Timeline, behind: int) -> float:
-    return float(timeline.times[behind]) if behind < len(timeline.times) else timeline.duration
+    """When a stretch ends: at the next frame, or before a hole as if one frame more had come."""
+    times = timeline.times
+    if behind == len(times):
+        return timeline.duration
+    hole = times[behind] - times[behind - 1] > _gap(times)
+    return float(times[behind - 1] + np.median(np.diff(times)) if hole else times[behind])
 
 
 def _intervals(timeline: Timeline) -> list[Interval]:
     found = []
-    for first, behind in _runs(timeline.labels):
+    for first, behind in _stretches(timeline.labels, timeline.times):
         number = timeline.labels[first]
         chance = float(timeline.chances[first:behind, number].mean()) if number >= 0 else None
         start, end = float(timeline.times[first]), _end(timeline, behind)
@@ -349,20 +365,20 @@ def _spikes(timeline: Timeline, columns: Sequence[int]) -> list[Spike]:
         return []
     high = np.nan_to_num(timeline.negative, nan=-1) >= SPIKE
     found = []
-    for first, behind in _runs(high):
+    for first, behind in _stretches(high, timeline.times):
         start, end = float(timeline.times[first]), _end(timeline, behind)
         if not high[first] or end - start < SPIKE_SECONDS:
             continue
         peak = first + int(timeline.negative[first:behind].argmax())
         strongest = max(columns, key=lambda column: timeline.chances[peak, column] - timeline.baseline[column])
-        tasks = [task.name for task in timeline.options.tasks if task.start <= timeline.times[peak] < task.end]
+        tasks = [task.name for task in timeline.options.tasks if task.start <= start < task.end]
         height = float(timeline.negative[peak])
         found.append(Spike(start, end, height, timeline.class_names[strongest], ", ".join(tasks)))
     return found
 
 
 def _quality(one: pd.DataFrame, found: np.ndarray, valid: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
-    total = lengths.sum()
+    total, turns = lengths.sum(), one.loc[found, "turn"].dropna()
 
     def middle(values: pd.Series | np.ndarray) -> float:
         return float(np.nanmedian(values)) if len(values) else float("nan")
@@ -373,7 +389,7 @@ def _quality(one: pd.DataFrame, found: np.ndarray, valid: np.ndarray, lengths: n
         "quality": middle(one.loc[found, "quality"]),
         "sharpness": middle(one.loc[found, "sharpness"]),
         "width": middle(_boxes(one[found])[:, 2]),
-        "turned": float((one.loc[found, "turn"].abs() > 0.5).mean()) if found.any() else float("nan"),
+        "turned": float((turns.abs() > 0.5).mean()) if len(turns) else float("nan"),
     }
 
 

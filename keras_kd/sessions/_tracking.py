@@ -38,21 +38,27 @@ class Track:
     number: int | None = None
 
 
+def longest_gap(step: float) -> float:
+    """How long a face may be unseen, in seconds, where frames come every `step`: one may be missed."""
+    return max(GAP, 1.5 * step)
+
+
 class Tracker:
     """Follows faces.
 
     Args:
         known: faces of a recording that goes on.
         next_number: of the next new face.
+        gap: seconds that a face may be unseen.
     """
 
-    def __init__(self, known: Iterable[Track] = (), next_number: int = 1) -> None:
-        self._tracks = list(known)
+    def __init__(self, known: Iterable[Track] = (), next_number: int = 1, gap: float = GAP) -> None:
+        self._tracks, self._gap = list(known), gap
         self._next = next_number
 
     def update(self, time: float, boxes: Sequence[Box]) -> list[Track]:
         """Return the track of each box in the frame at `time`; its number may come with a later frame."""
-        self._tracks = [track for track in self._tracks if time - track.time <= GAP]
+        self._tracks = [track for track in self._tracks if time - track.time <= self._gap]
         found: list[Track | None] = [None] * len(boxes)
         if self._tracks and boxes:
             shares = overlap(np.array([track.box for track in self._tracks]), np.array(boxes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from keras_kd.errors import ConfigError, DataError, ModelError
 from keras_kd.images import MAX_PIXELS
 
 # Without a rate in the file: what players assume.
-USUAL_RATE = 30.0
+USUAL_RATE = 30
+TICK = Fraction(1, 90_000)  # seconds, of the videos that are written
 # Times nearer than this are one: csv files hold four decimals.
 TIME_STEP = 1e-4
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
@@ -46,6 +48,8 @@ class Video:
         name: for people.
         rate: frames a second, as the file says.
         frames: how many there should be; None where nobody knows.
+        seconds: how long it should be; None where nobody knows.
+        reached: the time of the last frame decoded, in seconds.
 
     Raises:
         DataError: it can't be opened or holds no video.
@@ -54,17 +58,14 @@ class Video:
 
     def __init__(self, source: str | Path, camera: bool = False) -> None:
         self.name, self._camera = str(source), camera
-        self._container = _opened(*_camera(str(source))) if camera else _opened(str(source), None)
-        if not self._container.streams.video:
-            raise DataError(f"{source} holds no video: check the file.")
-        self._stream = self._container.streams.video[0]
-        if self._stream.codec_context is None:
-            raise DataError(f"{source} is of a form that can't be decoded: save it as H.264 in mp4.")
+        self._opening = _camera(str(source)) if camera else (str(source), None)
+        self._open()
         self._require_size(self._stream.codec_context)
-        self._stream.thread_type = "AUTO"
         self.rate = float(self._stream.average_rate or USUAL_RATE)
         self.frames = self._stream.frames or self._estimate()
         self._start = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
+        self.seconds = self._seconds()
+        self.reached = 0.0
         self.damaged = 0
 
     def __enter__(self) -> Video:
@@ -78,18 +79,43 @@ class Video:
 
         Damaged parts are passed over and counted in `damaged`.
         """
+        passed = 0  # what a frame counts that was seen before
         if time is not None:
             # Lands on a frame that the decoder can start from; a second early, as it may decode in another order.
             target = int((time - 1 + self._start) / self._stream.time_base)
-            self._container.seek(max(target, 0), backward=True, stream=self._stream)
+            if not self._sought(max(target, 0)):
+                number, passed = -1, 1
         for picture in self._decoded():
             if self._camera and number < 0:
                 self._start = picture.time or 0.0
             now = (number + 1) / self.rate if picture.time is None else picture.time - self._start
+            self.reached = now
             if time is not None and now <= time + TIME_STEP:
+                number += passed
                 continue
             number += 1
             yield Frame(number, now, _upright(picture))
+
+    def _sought(self, target: int) -> bool:
+        """Whether the next frames are those from `target` on; streams that can't be sought in begin at their start."""
+        from av.error import FFmpegError
+
+        try:
+            self._container.seek(target, backward=True, stream=self._stream)
+        except FFmpegError:
+            self._container.close()
+            self._open()
+            return False
+        return True
+
+    def _open(self) -> None:
+        self._container = _opened(*self._opening)
+        if not self._container.streams.video:
+            raise DataError(f"{self.name} holds no video: check the file.")
+        self._stream = self._container.streams.video[0]
+        if self._stream.codec_context is None:
+            raise DataError(f"{self.name} is of a form that can't be decoded: save it as H.264 in mp4.")
+        self._stream.thread_type = "AUTO"
 
     def _decoded(self) -> Iterator[Any]:
         from av.error import FFmpegError
@@ -114,6 +140,13 @@ class Video:
                 f"{self.name} is declared {size.width}x{size.height}, more than {MAX_PIXELS} pixels a frame: "
                 "scale it down."
             )
+
+    def _seconds(self) -> float | None:
+        if self._camera:
+            return None
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        return None if self._container.duration is None else self._container.duration / 1e6
 
     def _estimate(self) -> int | None:
         duration = self._container.duration
@@ -146,18 +179,20 @@ def _opened(source: str, form: str | None) -> Any:
         raise DataError(f"{source} can't be opened as a video ({reason}): check it, or copy it again.") from error
 
 
-def write(path: Path, frames: Iterator[np.ndarray], rate: float) -> None:
-    """Write uint8 (H, W, 3) frames as an H.264 mp4 without sound; odd sizes lose a row or column."""
+def write(path: Path, frames: Iterator[tuple[float, np.ndarray]]) -> None:
+    """Write an H.264 mp4 without sound of frames (seconds, uint8 (H, W, 3)); odd sizes lose a row or column."""
     import av
 
     with av.open(str(path), "w", format="mp4") as container:
         stream: Any = None
-        for pixels in frames:
+        for time, pixels in frames:
             height, width = (size - size % 2 for size in pixels.shape[:2])
             if stream is None:
-                stream = container.add_stream("libx264", rate=round(rate) or 1)
+                stream = container.add_stream("libx264", rate=USUAL_RATE)
                 stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+                stream.codec_context.time_base = TICK
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels[:height, :width]), format="rgb24")
+            picture.pts, picture.time_base = round(time / TICK), TICK
             container.mux(stream.encode(picture))
         if stream is not None:
             container.mux(stream.encode(None))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,9 @@ from keras_kd.sessions._detectors import Detector
 from keras_kd.sessions._reader import Reader
 from keras_kd.sessions._timeline import Options, Timeline
 from keras_kd.stored import read_json, read_text
+
+# Seconds that a video may lack of what it declares: sound and picture rarely end together.
+SHORT = 1.0
 
 
 @dataclass(frozen=True)
@@ -97,15 +103,19 @@ def analyze(
             "classes": list(reader.class_names),
             "recipe": asdict(recipe),
         }
-        with _video.Video(video, camera) as source, locked(folder):
+        # A camera can't go on with what is there: the recording only gets a new timeline.
+        again = camera and resume and rows.is_file()
+        with nullcontext() if again else _video.Video(video, camera) as source, locked(folder):
             _claim(folder / "session.json", rows, stated, resume)
             started = time.perf_counter()
             try:
-                frames = _recorded(source, rows, reader, detector, recipe, resume, seconds, terminal)
+                with _pressed(camera) as stop:
+                    frames = source and _recorded(
+                        source, rows, reader, detector, recipe, resume, seconds, terminal, stop
+                    )
             except KeyboardInterrupt:
                 if not camera:
                     raise
-                # That is how a camera is stopped.
                 frames = None
             took = time.perf_counter() - started
             timeline = _timeline.load(rows, own)
@@ -122,6 +132,25 @@ def analyze(
             files = {"csv": str(rows), "report": str(folder / "report.html")}
             results[name] = files | {"frames": frames, "analysed_seconds": took, "session": numbers}
     return results
+
+
+@contextmanager
+def _pressed(camera: bool) -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether Ctrl-C was pressed: that is how a camera is stopped. A second one stops at once."""
+    pressed = threading.Event()
+    if not camera or threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+
+    def press(*_: object) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _checked(options: Options) -> Options:
@@ -178,11 +207,19 @@ def _recorded(
     resume: bool,
     seconds: float | None,
     terminal: Terminal,
+    stop: Callable[[], bool],
 ) -> int:
     with terminal.bar(Path(source.name).name, source.frames, "frames") as advance:
-        frames = _recording.record(source, rows, reader, detector, recipe.side, recipe.rate, resume, advance, seconds)
+        frames = _recording.record(
+            source, rows, reader, detector, recipe.side, recipe.rate, resume, advance, seconds, stop
+        )
     if source.damaged:
         terminal.say(f"{source.name}: passed over {source.damaged} damaged parts.")
+    if seconds is None and source.seconds and source.seconds - source.reached > SHORT + 1.5 / source.rate:
+        terminal.say(
+            f"{source.name} ends at {source.reached:.1f} s of the {source.seconds:.1f} s that it declares: it may be "
+            "cut short or damaged."
+        )
     return frames
 
 

@@ -63,21 +63,30 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
     """Sum up the recordings that `kerakd analyze` wrote, with the options of their `session.json`.
 
     Returns:
-        One row a recording and task: group (its folder's name), participant, task and the measures: share_<class>,
-        uncertain, <value>, negative, and spikes_per_minute.
+        One row a recording and task: group (its folder's name, as long as tells it from others), participant, task
+        and the measures: share_<class>, uncertain, <value>, negative, and spikes_per_minute.
 
     Raises:
-        DataError: a file is no recording, or two have the same name and group.
+        DataError: a file is no recording, two have the same name and group, or different models made them.
     """
-    rows = []
-    for file in map(Path, files):
+    rows, models = [], dict[str, Path]()
+    paths = [Path(file) for file in files]
+    groups = _group_names({path.resolve().parent for path in paths})
+    for file in paths:
         path = file.resolve()
+        if model := _model(file):
+            models.setdefault(model, file)
         timeline = _timeline.load(file, _options(file))
         summed = _timeline.summary(timeline)
         summed["spikes_per_minute"] = summed["spikes"] / (summed["seconds"] / 60)
         shares = [f"share_{name}" for name in timeline.class_names]
         measures = [*shares, "uncertain", *timeline.values, "negative", "spikes_per_minute"]
-        rows.append(summed[["task", *measures]].assign(group=path.parent.name, participant=path.stem))
+        rows.append(summed[["task", *measures]].assign(group=groups[path.parent], participant=path.stem))
+    if len(models) > 1:
+        raise DataError(
+            f"{' and '.join(map(str, list(models.values())[:2]))} were analysed by different models: analyse all "
+            "recordings with the same one."
+        )
     if not rows:
         raise DataError("There is no recording to compare: give the csv files that `kerakd analyze` wrote.")
     everything = pd.concat(rows, ignore_index=True)
@@ -88,6 +97,24 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             "files: give each recording once and its tasks different names."
         )
     return everything
+
+
+def _group_names(folders: set[Path]) -> dict[Path, str]:
+    """Each folder's name, with as many of the folders above as tell it from the others."""
+    for depth in range(1, 1 + max((len(folder.parts) for folder in folders), default=0)):
+        names = {folder: "/".join(folder.parts[-depth:]) for folder in folders}
+        if len(set(names.values())) == len(folders):
+            break
+    return names if folders else {}
+
+
+def _model(file: Path) -> str | None:
+    """The fingerprint of the model that read a recording; None where nothing tells."""
+    record = file.with_suffix("") / "session.json"
+    try:
+        return read_json(read_text(record), {"model": str})["model"] if record.is_file() else None
+    except (ValueError, OSError):
+        return None
 
 
 def _options(file: Path) -> Options:

@@ -72,7 +72,12 @@ def expand(patterns: Iterable[str]) -> list[Path]:
             fitting = [path]
         else:
             root = Path(path.anchor)
-            fitting = sorted(root.glob(str(path.relative_to(root)))) if path.name else []
+            try:
+                fitting = sorted(root.glob(str(path.relative_to(root)))) if path.name else []
+            except ValueError as error:
+                raise DataError(
+                    f"{pattern} is no pattern of files ({error}): write ** as a folder of its own."
+                ) from error
             fitting = [file for file in fitting if file.suffix.lower() in SUFFIXES]
         if not fitting:
             raise DataError(f"No picture at {pattern}: give files, folders or globs of {', '.join(sorted(SUFFIXES))}.")
@@ -106,15 +111,20 @@ def predict(
         The readings by file, the surest face first; an empty list where there is none.
 
     Raises:
-        DataError: a picture can't be read.
+        DataError: a picture can't be read, or two would be annotated by one name.
     """
     readings = {}
-    for file in files:
+    files = list(files)
+    names = [f"{file.stem}{file.suffix.replace('.', '_')}.png" for file in files]
+    if pictures is not None and len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"Several pictures would be annotated as {pictures / name}: give each folder's on its own.")
+    for file, name in zip(files, names, strict=True):
         image = images.with_channels(images.read(file, upright=True)[None], 3)[0]
         readings[str(file)] = _read(image, str(file), reader, detector, confidence, side)
         if pictures is not None:
             shown = blurred(image, [reading.face.box for reading in readings[str(file)]]) if redact else image
-            with written_whole(pictures / f"{file.stem}{file.suffix.replace('.', '_')}.png") as path:
+            with written_whole(pictures / name) as path:
                 annotated(shown, readings[str(file)]).save(path)
         advance(1)
     return readings

@@ -199,10 +199,14 @@ async function main() {
       say("Reading");
       publish(await readVideo(reader, view, video, () => own === turn));
     };
+    const release = () => {
+      video.srcObject?.getTracks().forEach((track) => track.stop());
+      video.srcObject = null;
+    };
     element("file").addEventListener("change", async ({ target }) => {
       const own = ++turn;
       const files = [...target.files];
-      video.srcObject = null;
+      release();
       if (files[0]?.type.startsWith("video/")) {
         video.src = URL.createObjectURL(files[0]);
         await play(own);
@@ -213,9 +217,12 @@ async function main() {
     });
     element("camera").addEventListener("click", async () => {
       const own = ++turn;
+      release();
       try {
         const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
-        video.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
+        const stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
+        if (own !== turn) return stream.getTracks().forEach((track) => track.stop());
+        video.srcObject = stream;
         await play(own);
       } catch (error) {
         say(`The camera can't be used (${error.name}): allow it, and open this page by https or on localhost.`);
@@ -223,8 +230,8 @@ async function main() {
     });
     element("stop").addEventListener("click", () => {
       turn++;
-      video.srcObject?.getTracks().forEach((track) => track.stop());
       video.pause();
+      release();
     });
     for (const id of ["file", "camera", "stop"]) element(id).disabled = false;
     say("Ready");
