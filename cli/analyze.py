@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,9 @@ def command(
 def _seconds(text: str) -> float | str:
     """A number of seconds, or the name of a task."""
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         return text
+    if not 0 < seconds < math.inf:
+        raise click.UsageError(f"--baseline must be seconds above 0, or the name of a task. Received: {text}.")
+    return seconds

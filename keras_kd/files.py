@@ -134,9 +134,9 @@ def locked(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterat
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    """Write `text` as UTF-8 to `path`, whole or not at all; of names that are no UTF-8 as Python shows them."""
     with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def claim(file: IO[bytes], size: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import tempfile
@@ -69,6 +70,11 @@ def test_the_space_of_a_large_array_is_claimed_at_once(tmp_path, monkeypatch):
     assert not files.large_array((2**22,)).any()
     assert os.fstat(opened[0]).st_blocks * 512 >= 2**22
     os.close(opened[0])
+
+
+def test_names_that_are_no_utf_8_are_written_as_python_shows_them(tmp_path):
+    files.write_text(tmp_path / "a.json", json.dumps({"name": "M\udcfc.mp4"}, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text("utf-8"))["name"] == "M\udcfc.mp4"
 
 
 def test_a_folder_in_the_way_is_told(tmp_path):

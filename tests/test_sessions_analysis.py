@@ -245,6 +245,7 @@ def test_mistakes_are_told_in_one_sentence(session, tmp_path, capsys):
         (["--camera", "987", *out], "can't be opened"),
         ([film, *out, "--segments", str(tmp_path / "none.csv")], "No segments"),
         ([film, *out, "--baseline", "calm"], "no task 'calm'"),
+        ([film, *out, "--baseline", "inf"], "seconds above 0, or the name of a task"),
     ):
         assert called("analyze", *given) == 2
         message = capsys.readouterr().err
