@@ -61,7 +61,8 @@ def _split_folders(path: Path) -> dict[str, Path]:
             raise DataError(
                 f"{path} has the {split} images twice, in {' and '.join(map(str, there))}: keep one of them."
             )
-        found |= dict.fromkeys([split] * len(there), there[0] if there else path)
+        if there:
+            found[split] = there[0]
     return found if "train" in found else {"train": path}
 
 

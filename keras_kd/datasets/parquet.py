@@ -158,7 +158,8 @@ def _labels(shards: list[Path], names: tuple[str, ...]) -> np.ndarray:
 
 def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
     """Those of the first training image, for the images of all splits."""
-    for name, content in _contents(shards, np.arange(sum(len(part) for *_, part in _columns(shards, "label")))):
+    count = sum(_opened(file).metadata.num_rows for file in shards)
+    for name, content in _contents(shards, np.arange(count)):
         try:
             return images.decoded(content or b"", name).shape[2]
         except DataError:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from keras_kd.sessions import _detectors, _video
 from keras_kd.sessions._faces import blurred
-from keras_kd.sessions._tracking import Box, longest_gap
+from keras_kd.sessions._tracking import Box, longest_gap_between
 
 # Lower than for reading: a wall that is coarsened for nothing does no harm.
 SCORE = 0.2
@@ -25,25 +25,28 @@ def write(video: str, rows: Path, path: Path) -> None:
         def frames() -> Iterator[tuple[float, np.ndarray]]:
             for frame in source.after():
                 boxes = [face.box for detector in detectors for face in detector.find(frame.pixels)]
-                boxes += [box for times, track in places if (box := _at(times, track, frame.time))]
+                boxes += [box for times, track, gap in places if (box := _at(times, track, gap, frame.time))]
                 yield frame.time, blurred(frame.pixels, boxes)
 
         _video.write(path, frames())
 
 
-def _places(rows: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Times (T,) and boxes (T, 4) of each face in the csv."""
+def _places(rows: Path) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Times (T,), boxes (T, 4) and the longest gap of each face in the csv."""
     table = pd.read_csv(rows, usecols=["time_s", "face_id", "box"], dtype={"box": str}).dropna()
     return [
-        (group["time_s"].to_numpy(), group["box"].str.split(expand=True).to_numpy(float))
+        (
+            times := group["time_s"].to_numpy(),
+            group["box"].str.split(expand=True).to_numpy(float),
+            longest_gap_between(times),
+        )
         for _, group in table.groupby("face_id")
     ]
 
 
-def _at(times: np.ndarray, boxes: np.ndarray, time: float) -> Box | None:
+def _at(times: np.ndarray, boxes: np.ndarray, gap: float, time: float) -> Box | None:
     """The box at a time, between the two seen around it; None where it was unseen for too long."""
     after = int(np.searchsorted(times, time))
-    gap = longest_gap(float(np.median(np.diff(times))) if len(times) > 1 else 0)
     near = [row for row in (after - 1, after) if 0 <= row < len(times) and abs(times[row] - time) <= gap]
     if not near:
         return None

@@ -15,7 +15,7 @@ import pandas as pd
 
 from keras_kd.class_names import canonical, problem
 from keras_kd.errors import DataError
-from keras_kd.sessions._tracking import longest_gap
+from keras_kd.sessions._tracking import longest_gap_between
 
 NEGATIVE = {"angry", "disgust", "fear", "sad", "contempt"}
 NO_FACE, UNCERTAIN = "", "uncertain"
@@ -251,15 +251,11 @@ def _participant(rows: pd.DataFrame, faces: Sequence[int]) -> pd.DataFrame:
 
 
 def _lengths(times: np.ndarray) -> np.ndarray:
-    """Seconds that each frame stands for; a hole in the video counts `_gap` at most."""
+    """Seconds that each frame stands for; a hole in the video counts the longest gap at most."""
     if len(times) == 1:
         return np.array([1 / 30])
     steps = np.diff(times)
-    return np.minimum(np.append(steps, np.median(steps)), _gap(times))
-
-
-def _gap(times: np.ndarray) -> float:
-    return longest_gap(float(np.median(np.diff(times))) if len(times) > 1 else 0)
+    return np.minimum(np.append(steps, np.median(steps)), longest_gap_between(times))
 
 
 def at_rest(times: np.ndarray, options: Options) -> np.ndarray:
@@ -302,14 +298,14 @@ def steadied(times: np.ndarray, chances: np.ndarray, confidence: float) -> np.nd
     """Return a label for each frame, int (T,): -1 uncertain, -2 no face.
 
     A label stays until another is likelier by MARGIN for HOLD seconds, and gives way from where that began; after
-    `_gap` without a face it is chosen anew. It is uncertain while its own probability lies below `confidence`.
+    the longest gap without a face it is chosen anew. It is uncertain while its own probability lies below `confidence`.
     """
     states = np.full(len(times), -2)
     if not chances.shape[1]:
         return states
     rows = np.flatnonzero(~np.isnan(chances[:, 0]))
     state, rival, since, seen = -1, -1, 0, -np.inf
-    gap = _gap(times)
+    gap = longest_gap_between(times)
     for place, row in enumerate(rows):
         top = int(chances[row].argmax())
         if state < 0 or times[row] - seen > gap:
@@ -335,27 +331,22 @@ def _runs(marks: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(bounds[:-1], bounds[1:], strict=True))
 
 
-def _stretches(marks: np.ndarray, times: np.ndarray) -> list[tuple[int, int]]:
-    """As `_runs`, ended by holes in the video too."""
-    changes = (np.diff(marks) != 0) | (np.diff(times) > _gap(times))
-    return _runs(np.concatenate([[0], np.cumsum(changes)]))
-
-
-def _end(timeline: Timeline, behind: int) -> float:
-    """When a stretch ends: at the next frame, or before a hole as if one frame more had come."""
-    times = timeline.times
-    if behind == len(times):
-        return timeline.duration
-    hole = times[behind] - times[behind - 1] > _gap(times)
-    return float(times[behind - 1] + np.median(np.diff(times)) if hole else times[behind])
+def _stretches(marks: np.ndarray, timeline: Timeline) -> list[tuple[int, int, float]]:
+    """As `_runs`, ended by holes in the video too, and with when each ends: before a hole as if one frame more came."""
+    times, steps = timeline.times, np.diff(timeline.times)
+    holes = steps > longest_gap_between(times)
+    usual = np.median(steps) if len(steps) else 0.0
+    ends = np.append(np.where(holes, times[:-1] + usual, times[1:]), timeline.duration)
+    runs = _runs(np.concatenate([[0], np.cumsum((np.diff(marks) != 0) | holes)]))
+    return [(first, behind, float(ends[behind - 1])) for first, behind in runs]
 
 
 def _intervals(timeline: Timeline) -> list[Interval]:
     found = []
-    for first, behind in _stretches(timeline.labels, timeline.times):
+    for first, behind, end in _stretches(timeline.labels, timeline):
         number = timeline.labels[first]
         chance = float(timeline.chances[first:behind, number].mean()) if number >= 0 else None
-        start, end = float(timeline.times[first]), _end(timeline, behind)
+        start = float(timeline.times[first])
         found.append(Interval(start, end, timeline.label(number), chance))
     return found
 
@@ -365,8 +356,8 @@ def _spikes(timeline: Timeline, columns: Sequence[int]) -> list[Spike]:
         return []
     high = np.nan_to_num(timeline.negative, nan=-1) >= SPIKE
     found = []
-    for first, behind in _stretches(high, timeline.times):
-        start, end = float(timeline.times[first]), _end(timeline, behind)
+    for first, behind, end in _stretches(high, timeline):
+        start = float(timeline.times[first])
         if not high[first] or end - start < SPIKE_SECONDS:
             continue
         peak = first + int(timeline.negative[first:behind].argmax())

@@ -43,6 +43,11 @@ def longest_gap(step: float) -> float:
     return max(GAP, 1.5 * step)
 
 
+def longest_gap_between(times: np.ndarray) -> float:
+    """`longest_gap` by the median step of float times (T,)."""
+    return longest_gap(float(np.median(np.diff(times))) if len(times) > 1 else 0)
+
+
 class Tracker:
     """Follows faces.
 

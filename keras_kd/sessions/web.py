@@ -47,7 +47,7 @@ def build(model: str | Path, folder: Path, packages: Path, side: float = SIDE, c
     path = _reader.file(model)
     settings = _settings(path, side, confidence)
     _check(packages)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise OutputError(f"{folder} is already in use: choose another --out.")
     with folder_written_whole(folder, "index.html") as made:
         made.mkdir(exist_ok=True)
