@@ -74,9 +74,10 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
     groups = _group_names({path.resolve().parent for path in paths})
     for file in paths:
         path = file.resolve()
-        if model := _model(file):
+        options, model = _session(file)
+        if model:
             models.setdefault(model, file)
-        timeline = _timeline.load(file, _options(file))
+        timeline = _timeline.load(file, options)
         summed = _timeline.summary(timeline)
         summed["spikes_per_minute"] = summed["spikes"] / (summed["seconds"] / 60)
         shares = [f"share_{name}" for name in timeline.class_names]
@@ -108,28 +109,21 @@ def _group_names(folders: set[Path]) -> dict[Path, str]:
     return names if folders else {}
 
 
-def _model(file: Path) -> str | None:
-    """The fingerprint of the model that read a recording; None where nothing tells."""
-    record = file.with_suffix("") / "session.json"
-    try:
-        return read_json(read_text(record), {"model": str})["model"] if record.is_file() else None
-    except (ValueError, OSError):
-        return None
-
-
-def _options(file: Path) -> Options:
-    """The options that a recording's timeline was made with; the usual ones without its folder."""
+def _session(file: Path) -> tuple[Options, str | None]:
+    """A recording's options and its model's fingerprint; without its folder the usual ones and None."""
     record = file.with_suffix("") / "session.json"
     if not record.is_file():
-        return Options()
+        return Options(), None
     try:
-        stored = read_json(read_text(record), {"options": _OPTIONS})["options"]
+        session = read_json(read_text(record), {"options": _OPTIONS, "model": (str, None)})
     except (ValueError, OSError) as error:
         raise DataError(
             f"{record} can't be read ({error}): run `kerakd analyze --resume` on that recording again."
         ) from error
+    stored = session["options"]
     tasks = tuple(Task(task["start"], task["end"], task["name"]) for task in stored["tasks"])
-    return Options(stored["smooth"], stored["confidence"], stored["baseline"], tuple(stored["faces"]), tasks)
+    options = Options(stored["smooth"], stored["confidence"], stored["baseline"], tuple(stored["faces"]), tasks)
+    return options, session.get("model")
 
 
 def compare(rows: pd.DataFrame, seed: int = 0) -> list[Comparison]:
