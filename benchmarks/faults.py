@@ -493,7 +493,7 @@ def run() -> None:
     for module in ("run", "sweep", "conversion", "sessions.analysis", "sessions._reader", "sessions._detectors"):
         engine.load(module)
     # A killed process is taken for dead after seconds, not after a minute.
-    engine.load("sweep").HEARTBEAT_SECONDS, engine.load("sweep").SILENT_SECONDS = 1, 6
+    engine.load("trial_queue").HEARTBEAT_SECONDS, engine.load("trial_queue").SILENT_SECONDS = 1, 6
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only.split(","):
         make(given.work / "given", LESSONS[name].needs)

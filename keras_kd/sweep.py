@@ -1,22 +1,16 @@
 """Many students with different options, each trained as `kerakd distill` would: Optuna chooses, SQLite remembers.
 
 Every choice is made on the validation images; the test images stay unseen. All trials share one teacher and, as long as
-they show the same views, one store of soft labels. Several processes may work on one sweep: its trials are a queue in
-the database, and one that was being trained by a process that died goes back to it.
+they show the same views, one store of soft labels. Several processes may work on one sweep, see keras_kd.trial_queue.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import shutil
-import time
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,27 +18,20 @@ import numpy as np
 import pandas as pd
 
 from keras_kd import config as configuration
-from keras_kd import pictures, run, run_folder, text, training
+from keras_kd import pictures, run, run_folder, text, training, trial_queue
 from keras_kd.config import Config
-from keras_kd.errors import ConfigError, OutputError, TrainingError
+from keras_kd.errors import ConfigError, TrainingError
 from keras_kd.files import fingerprint, locked, write_text
 from keras_kd.progress import Terminal
+from keras_kd.trial_queue import load_optuna
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
-STUDY = "sweep.db"
 # Section IV of arXiv 2501.18538: its study of sensitivity.
 PAPER = ("temperature=1,2,3,4,5", "alpha=0.1,0.15,0.2")
 TRIALS = 20
-# So many students finish before one is compared with them.
-UNPRUNED = 4
-# A process that trains says so every few seconds; one that was silent for longer than the other is taken for dead.
-HEARTBEAT_SECONDS = 10
-SILENT_SECONDS = 60
-# What marks the trials of the queue: asked for one more than it has, Optuna makes another up.
-QUEUED = {"queued": True}
 # What belongs to a whole sweep.
 FIXED = {
     "data",
@@ -80,13 +67,13 @@ def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"--vary names {twice} twice: give all its values at once.")
     for name, distribution in distributions.items():
-        for value in _values(distribution) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
+        for value in trial_queue.choices(distribution) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
             Config(**{name: value})
     return distributions
 
 
 def _dimension(text: str) -> tuple[str, BaseDistribution]:
-    distributions = _optuna().distributions
+    distributions = load_optuna().distributions
     key, _, values = text.partition("=")
     flags = {spec.metadata["flag"]: name for name, spec in configuration.fields().items() if spec.metadata["flag"]}
     name = flags.get(key, key).replace("-", "_")
@@ -111,11 +98,6 @@ def _value(kind: type, text: str) -> Any:
     if kind is bool:
         return {"true": True, "false": False}[text]
     return kind(text)
-
-
-def _values(distribution: BaseDistribution) -> tuple[Any, ...]:
-    """The values of a choice; none for a range."""
-    return tuple(getattr(distribution, "choices", ()))
 
 
 def sweep(
@@ -151,19 +133,19 @@ def sweep(
         OutputError: the operating system refuses to write there.
     """
     terminal, out = terminal or Terminal(quiet=True), Path(out)
-    choices = [_values(distribution) for distribution in dimensions.values()]
+    choices = [trial_queue.choices(distribution) for distribution in dimensions.values()]
     every = math.prod(map(len, choices)) if all(choices) else None
     total = min(trials or every, every) if every else trials or TRIALS
-    with _refusals(out / STUDY):
+    with trial_queue.refusals(out / trial_queue.STUDY):
         with locked(out, terminal.say):
             study = _study(config, dimensions, out, pruning, storage)
-            _queue(study, dimensions, total, complete=every is not None)
+            trial_queue.fill(study, dimensions, total, complete=every is not None)
         students = None
-        while (done := len(_done(study))) < total:
-            if not _waiting(study):
-                _wait(study, dimensions, out, terminal)
+        while (done := len(trial_queue.done(study))) < total:
+            if not trial_queue.waiting(study):
+                trial_queue.wait_for_others(study, dimensions, out, terminal)
                 with locked(out, terminal.say):
-                    _queue(study, dimensions, total, complete=every is not None)
+                    trial_queue.fill(study, dimensions, total, complete=every is not None)
                 continue
             students = students or run.Trials(config, terminal)
             terminal.say(f"{done} of {total} trials are done")
@@ -179,141 +161,11 @@ def sweep(
             return _write(study, config, dimensions, out)
 
 
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise ConfigError("A sweep needs Optuna: pip install 'keras-kd[sweep]'.") from error
-    # A trial that failed is told in the table, not by a traceback.
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna
-
-
 def _study(
     config: Config, dimensions: dict[str, BaseDistribution], out: Path, pruning: bool, storage: str | None = None
 ) -> optuna.Study:
-    """The study in the database, new or as it was left."""
-    optuna = _optuna()
-    epochs = config.effective().epochs
-    median = optuna.pruners.MedianPruner(UNPRUNED, n_warmup_steps=math.ceil(epochs / 3))
-    study = optuna.create_study(
-        storage=_database(storage, out / STUDY),
-        study_name="kerakd",
-        direction="maximize",
-        load_if_exists=True,
-        pruner=median if pruning else optuna.pruners.NopPruner(),
-    )
     asked = {"config": asdict(config), "space": {name: repr(value) for name, value in dimensions.items()}}
-    asked = json.loads(json.dumps(asked))
-    if study.user_attrs.get("asked", asked) != asked:
-        raise ConfigError(f"The sweep in {out} has other options: give the same ones, or choose another --out.")
-    study.set_user_attr("asked", asked)
-    return study
-
-
-def _database(url: str | None, file: Path) -> optuna.storages.RDBStorage:
-    """Optuna's tables in a database or a file, where a trial whose process fell silent is queued again."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    storages, exceptions = _optuna().storages, _optuna().exceptions
-    # SQLite gives up after 5 seconds, which other processes may need on a busy machine.
-    patience = {} if url else {"connect_args": {"timeout": SILENT_SECONDS}}
-    try:
-        with _experimental():
-            return storages.RDBStorage(
-                url or f"sqlite:///{file}",
-                engine_kwargs=patience,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=SILENT_SECONDS,
-                heartbeat_stale_trial_callback=storages.RetryHeartbeatStaleTrialCallback(),
-            )
-    except (SQLAlchemyError, exceptions.StorageInternalError, ImportError) as error:
-        if url is None:
-            raise
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"The database of the sweep can't be opened ({reason}): check --storage, expected a URL such as "
-            "postgresql://USER@HOST/NAME, and that the driver it names is installed."
-        ) from error
-
-
-@contextmanager
-def _refusals(file: Path) -> Iterator[None]:
-    """Say as an OutputError why SQLite can't write `file`: the disk is full or read-only, or the file is damaged."""
-    exceptions = _optuna().exceptions
-    from sqlalchemy.exc import DatabaseError
-
-    try:
-        yield
-    except (DatabaseError, exceptions.StorageInternalError) as error:
-        # Optuna wraps what SQLAlchemy wraps.
-        refused = error if isinstance(error, DatabaseError) else error.__cause__
-        raise OutputError(
-            f"Can't write {file} ({getattr(refused, 'orig', refused)}): free some space or choose another --out, and "
-            "give the command again."
-        ) from error
-
-
-@contextmanager
-def _experimental() -> Iterator[None]:
-    """Let Optuna's heartbeats, which it calls experimental, pass without its warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", _optuna().exceptions.ExperimentalWarning)
-        yield
-
-
-def _queue(study: optuna.Study, dimensions: dict[str, BaseDistribution], total: int, complete: bool) -> None:
-    """Queue what is missing: every choice, or trials whose options are chosen when they begin.
-
-    A trial may be missing whose process died, and then the one that had noted its failure and was to queue it again.
-    """
-    states = _optuna().trial.TrialState
-    coming = study.get_trials(states=[states.WAITING, states.RUNNING])
-    if complete:
-        present = [trial.system_attrs.get("fixed_params", trial.params) for trial in [*_done(study), *coming]]
-        products = itertools.product(*map(_values, dimensions.values()))
-        for values in itertools.islice(products, total):
-            params = dict(zip(dimensions, values, strict=True))
-            if params not in present:
-                study.enqueue_trial(params, QUEUED)
-        return
-    for _ in range(total - len(_done(study)) - len(coming)):
-        study.enqueue_trial({}, QUEUED)
-
-
-def _waiting(study: optuna.Study) -> bool:
-    return bool(study.get_trials(deepcopy=False, states=[_optuna().trial.TrialState.WAITING]))
-
-
-def _wait(study: optuna.Study, dimensions: dict[str, BaseDistribution], out: Path, terminal: Terminal) -> None:
-    """Wait until other processes have finished their trials, or one of them died and left a trial to do."""
-    running = [_optuna().trial.TrialState.RUNNING]
-    terminal.say("Waiting for the trials that other processes began")
-    while not _waiting(study) and study.get_trials(deepcopy=False, states=running):
-        time.sleep(1)
-        with locked(out, terminal.say), _experimental():
-            _optuna().storages.fail_stale_trials(study)
-            _queue_unbegun(study, dimensions)
-
-
-def _queue_unbegun(study: optuna.Study, dimensions: dict[str, BaseDistribution]) -> None:
-    """Queue again what a process took that died before its first heartbeat: it lacks options, long after."""
-    states = _optuna().trial.TrialState
-    latest = datetime.now() - timedelta(seconds=SILENT_SECONDS)
-    for trial in study.get_trials(states=[states.RUNNING]):
-        if trial.params.keys() != dimensions.keys() and trial.datetime_start < latest:
-            study.enqueue_trial(trial.system_attrs.get("fixed_params", {}), QUEUED)
-            study.tell(trial.number, state=states.FAIL)
-
-
-def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that came to an end of their own."""
-    states = _optuna().trial.TrialState
-    return [
-        trial
-        for trial in study.trials
-        if trial.state in (states.COMPLETE, states.PRUNED) or "error" in trial.user_attrs
-    ]
+    return trial_queue.study(out, asked, config.effective().epochs, pruning, storage)
 
 
 class _TakenOverError(BaseException):
@@ -331,24 +183,24 @@ class _Objective:
     terminal: Terminal
 
     def __call__(self, trial: optuna.Trial) -> float:
-        if not QUEUED.items() <= trial.user_attrs.items():
+        if not trial_queue.QUEUED.items() <= trial.user_attrs.items():
             raise TrainingError("Another process took the last trial of the queue.")
         # Optuna's own first heartbeat comes from a thread: a process killed before it would never be taken for dead.
         trial.study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
         # By the trial, so that neither another process nor one started again draws the same numbers.
-        trial.study.sampler = _optuna().samplers.TPESampler(seed=self.config.seed + trial.number)
+        trial.study.sampler = load_optuna().samplers.TPESampler(seed=self.config.seed + trial.number)
         for name, distribution in self.dimensions.items():
             _suggest(trial, name, distribution)
         self.terminal.say(f"Trial {trial.number}: {_said(trial.params)}")
         try:
             return self._train(trial, self._folder(trial.params))
-        except (TrainingError, _optuna().TrialPruned):
+        except (TrainingError, load_optuna().TrialPruned):
             raise
-        except _optuna().exceptions.UpdateFinishedTrialError as error:
+        except load_optuna().exceptions.UpdateFinishedTrialError as error:
             raise _TakenOverError from error
         except BaseException:
             # Whatever else ended it, Ctrl-C or a full disk, says nothing about these options.
-            trial.study.enqueue_trial(trial.params, QUEUED)
+            trial.study.enqueue_trial(trial.params, trial_queue.QUEUED)
             raise
 
     def forget(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
@@ -362,7 +214,7 @@ class _Objective:
         def after_epoch(row: dict[str, float]) -> None:
             trial.report(_score(row), int(row["epoch"]))
             if trial.should_prune():
-                raise _optuna().TrialPruned
+                raise load_optuna().TrialPruned
 
         options = self.students.options(replace(self.config, **trial.params))
         trial.set_user_attr("teacher", options.teacher)
@@ -377,10 +229,10 @@ class _Objective:
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
     """Let Optuna choose the value of one option."""
-    if choices := _values(distribution):
+    if choices := trial_queue.choices(distribution):
         trial.suggest_categorical(name, choices)
         return
-    whole = isinstance(distribution, _optuna().distributions.IntDistribution)
+    whole = isinstance(distribution, load_optuna().distributions.IntDistribution)
     suggest = trial.suggest_int if whole else trial.suggest_float
     suggest(name, distribution.low, distribution.high, log=distribution.log)  # type: ignore[attr-defined]
 
@@ -405,7 +257,7 @@ def _write(study: optuna.Study, config: Config, dimensions: dict[str, BaseDistri
             "state": trial.state.name.lower(),
             "error": trial.user_attrs.get("error", ""),
         }
-        for trial in _done(study)
+        for trial in trial_queue.done(study)
     ]
     frame = pd.DataFrame(rows, columns=["number", *dimensions, "validation", "epochs", "state", "error"])
     write_text(out / "trials.csv", text.csv(frame))
@@ -414,7 +266,7 @@ def _write(study: optuna.Study, config: Config, dimensions: dict[str, BaseDistri
         options = replace(config, **chosen.params | {"teacher": chosen.user_attrs["teacher"]}).effective()
         write_text(out / "best.toml", configuration.dump(options, run_folder.versions()))
         names = [name for name in dimensions if name != "seed"] or list(dimensions)
-        pictures.sweep_picture(out / "sweep.png", frame, names, all(map(_values, dimensions.values())))
+        pictures.sweep_picture(out / "sweep.png", frame, names, all(map(trial_queue.choices, dimensions.values())))
     return frame
 
 

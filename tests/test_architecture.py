@@ -52,7 +52,7 @@ RANKS = [
     {"checkpoints"},
     {"exporters"},
     {"predictors", "bundle", "quantisation_aware", "quantisation_worker", "tuning"},
-    {"bench", "sessions"},
+    {"bench", "sessions", "trial_queue"},
     {"footprint", "pictures", "records", "report"},
     {"run_folder", "scoring"},
     {"conversion", "job", "paper"},

@@ -8,6 +8,7 @@ import pytest
 
 from keras_kd.errors import DataError
 from keras_kd.sessions import _timeline
+from keras_kd.sessions._summary import block_interval, summary
 from keras_kd.sessions._timeline import Options, Task
 
 NAMES = ("angry", "happy", "neutral")
@@ -80,7 +81,7 @@ def test_shares_times_and_changes_add_up(tmp_path):
     chances = [*mostly("neutral", 10), *mostly("happy", 10), *mostly("angry", 20)]
     tasks = (Task(0, 10, "rest"), Task(10, 20, "find"), Task(20, 40, "pay"))
     timeline = _timeline.load(write(tmp_path / "a.csv", chances), Options(0.0, 0.5, "rest", (), tasks))
-    table = _timeline.summary(timeline).set_index("task")
+    table = summary(timeline).set_index("task")
     assert table.loc["whole session", "seconds"] == pytest.approx(40)
     assert table.loc["find", "share_happy"] == 1
     assert table.loc["whole session", "share_angry"] == pytest.approx(0.5)
@@ -104,11 +105,11 @@ def test_short_negative_moments_are_no_spikes(tmp_path):
 def test_unreadable_frames_count_for_nothing(tmp_path):
     nobody = [np.full(3, np.nan)] * 50
     timeline = _timeline.load(write(tmp_path / "a.csv", [*mostly("happy", 5), *nobody]), Options(0.0, baseline=2))
-    whole = _timeline.summary(timeline).iloc[0]
+    whole = summary(timeline).iloc[0]
     assert whole["found"] == whole["valid"] == pytest.approx(0.5)
     assert whole["share_happy"] == 1 and whole["p_happy"] == pytest.approx(0.8)
     blurred = _timeline.load(write(tmp_path / "b.csv", mostly("happy", 5), quality=0.3), Options(0.0))
-    whole = _timeline.summary(blurred).iloc[0]
+    whole = summary(blurred).iloc[0]
     assert whole["found"] == 1 and whole["valid"] == 0 and np.isnan(whole["share_happy"])
     assert np.isnan(blurred.baseline).all() and np.isnan(blurred.negative).all() and not blurred.spikes
 
@@ -116,7 +117,7 @@ def test_unreadable_frames_count_for_nothing(tmp_path):
 def test_values_are_averaged_by_name(tmp_path):
     values = {"valence": np.linspace(-1, 1, 100), "arousal": np.full(100, 0.5)}
     timeline = _timeline.load(write(tmp_path / "a.csv", mostly("happy", 10), values=values), Options())
-    whole = _timeline.summary(timeline).iloc[0]
+    whole = summary(timeline).iloc[0]
     assert list(timeline.values) == ["valence", "arousal"]
     assert whole["valence"] == pytest.approx(0, abs=1e-6) and whole["arousal"] == pytest.approx(0.5)
 
@@ -140,11 +141,11 @@ def test_the_interval_of_a_mean_over_time_minds_that_neighbours_are_alike():
     levels = generator.normal(0.2, 0.1, blocks)
     values = np.repeat(levels, length) + generator.normal(0, 0.01, blocks * length)
     times = np.arange(blocks * length) / 10
-    low, high = _timeline.block_interval(times, values)
+    low, high = block_interval(times, values)
     # The mean's standard error is that of 400 independent blocks, not of 20,000 frames.
     assert high - low == pytest.approx(2 * 1.96 * levels.std() / np.sqrt(blocks), rel=0.1)
     assert low < values.mean() < high
-    assert np.isnan(_timeline.block_interval(times[:200], values[:200])).all()
+    assert np.isnan(block_interval(times[:200], values[:200])).all()
 
 
 def test_segments_are_read_and_mistakes_named(tmp_path):
@@ -205,7 +206,7 @@ def test_a_hole_in_the_video_ends_what_was_seen_before_it(tmp_path):
 
 def test_a_recording_of_few_frames_lasts_as_long_as_it_does(tmp_path):
     timeline = _timeline.load(write(tmp_path / "a.csv", mostly("happy", 60, 0.5), rate=0.5), Options(0.0))
-    assert _timeline.summary(timeline).iloc[0]["seconds"] == pytest.approx(60)
+    assert summary(timeline).iloc[0]["seconds"] == pytest.approx(60)
     assert [interval.label for interval in timeline.intervals] == ["happy"]
 
 

@@ -50,7 +50,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("keras_kd.sweep.SILENT_SECONDS", 2)
+    monkeypatch.setattr("keras_kd.trial_queue.SILENT_SECONDS", 2)
     out = tmp_path / "out"
     process = subprocess.Popen([*KERAKD, *_command(data, out)], stderr=subprocess.PIPE)
     # Killed while the second student is being trained.
@@ -136,7 +136,7 @@ def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_ot
 
 @pytest.mark.slow
 def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(data: Path, tmp_path: Path) -> None:
-    from keras_kd import config, sweep
+    from keras_kd import config, sweep, trial_queue
     from keras_kd.progress import Terminal
 
     options = config.Config(data=str(data), student="C", alpha=1.0, epochs=2, batch_size=8, precision="float32")
@@ -150,7 +150,7 @@ def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(dat
         def say(self, message: str) -> None:
             said.append(message)
             if "student C: epoch 1/2" in message and not study.get_trials(states=[optuna.trial.TrialState.FAIL]):
-                study.enqueue_trial({"learning_rate": 0.01}, sweep.QUEUED)
+                study.enqueue_trial({"learning_rate": 0.01}, trial_queue.QUEUED)
                 study.tell(0, state=optuna.trial.TrialState.FAIL)
 
     frame = sweep.sweep(options, dimensions, tmp_path, pruning=False, terminal=Other())
@@ -160,11 +160,11 @@ def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(dat
 
 
 def test_a_trial_that_was_taken_but_never_begun_is_queued_again(tmp_path: Path) -> None:
-    from keras_kd import config, sweep
+    from keras_kd import config, sweep, trial_queue
 
     dimensions = sweep.space(["alpha=0.1,0.2"])
     study = sweep._study(config.Config(), dimensions, tmp_path, pruning=False)
-    sweep._queue(study, dimensions, 2, complete=True)
+    trial_queue.fill(study, dimensions, 2, complete=True)
     long_ago = datetime.now() - timedelta(hours=1)
     for begun in (long_ago, datetime.now()):
         trial = optuna.trial.create_trial(
@@ -172,23 +172,23 @@ def test_a_trial_that_was_taken_but_never_begun_is_queued_again(tmp_path: Path) 
         )
         trial.datetime_start = begun
         study.add_trial(trial)
-    sweep._queue_unbegun(study, dimensions)
+    trial_queue.queue_unbegun(study, dimensions)
     states = [trial.state.name for trial in study.trials]
     assert states == ["WAITING", "WAITING", "FAIL", "RUNNING", "WAITING"]
     assert study.trials[-1].system_attrs["fixed_params"] == {"alpha": 0.2}
-    assert study.trials[-1].user_attrs == sweep.QUEUED
+    assert study.trials[-1].user_attrs == trial_queue.QUEUED
 
 
 def test_a_choice_whose_trial_failed_and_was_never_queued_again_is_queued(tmp_path: Path) -> None:
-    from keras_kd import config, sweep
+    from keras_kd import config, sweep, trial_queue
 
     dimensions = sweep.space(["alpha=0.1,0.2"])
     study = sweep._study(config.Config(), dimensions, tmp_path, pruning=False)
-    sweep._queue(study, dimensions, 2, complete=True)
+    trial_queue.fill(study, dimensions, 2, complete=True)
     trial = study.ask(dimensions)
     study.tell(trial, state=optuna.trial.TrialState.FAIL)
     for _ in range(2):
-        sweep._queue(study, dimensions, 2, complete=True)
+        trial_queue.fill(study, dimensions, 2, complete=True)
         waiting = study.get_trials(states=[optuna.trial.TrialState.WAITING])
         assert [trial.system_attrs["fixed_params"] for trial in waiting] == [{"alpha": 0.2}, {"alpha": 0.1}]
 
@@ -223,7 +223,7 @@ def test_a_sweep_killed_while_a_finished_training_is_forgotten_goes_on(
 
 
 def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(data: Path, tmp_path: Path) -> None:
-    from keras_kd import config, sweep
+    from keras_kd import config, sweep, trial_queue
 
     options = config.Config(
         data=str(data),
@@ -248,7 +248,7 @@ def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(data: Pat
             )
         )  # fmt: skip
     for rate in (1e30, 1e-9):
-        study.enqueue_trial({"learning_rate": rate}, sweep.QUEUED)
+        study.enqueue_trial({"learning_rate": rate}, trial_queue.QUEUED)
     frame = sweep.sweep(options, dimensions, tmp_path, trials=6)
     failed, behind = frame.iloc[4], frame.iloc[5]
     assert (failed["state"], failed["learning_rate"]) == ("fail", 1e30) and "loss became" in failed["error"]

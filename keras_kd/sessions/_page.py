@@ -11,7 +11,8 @@ import pandas as pd
 
 from keras_kd.sessions import _charts
 from keras_kd.sessions._charts import minutes
-from keras_kd.sessions._timeline import SPIKE, SPIKE_SECONDS, UNCERTAIN, Timeline, summary
+from keras_kd.sessions._summary import summary
+from keras_kd.sessions._timeline import SPIKE, SPIKE_SECONDS, UNCERTAIN, Timeline
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

@@ -15,6 +15,7 @@ import pandas as pd
 
 from keras_kd.class_names import canonical, problem
 from keras_kd.errors import DataError
+from keras_kd.sessions import _rows
 from keras_kd.sessions._tracking import longest_gap_between
 
 NEGATIVE = {"angry", "disgust", "fear", "sad", "contempt"}
@@ -25,8 +26,6 @@ LOWEST_QUALITY = 0.5
 MARGIN, HOLD = 0.1, 0.3
 # A moment worth a look: negative expressions this much above the baseline, for so many seconds.
 SPIKE, SPIKE_SECONDS = 0.3, 0.5
-# Seconds, some four months: longer is damage, not a session.
-LONGEST = 1e7
 
 
 @dataclass(frozen=True)
@@ -160,12 +159,12 @@ def load(path: str | Path, options: Options) -> Timeline:
     Raises:
         DataError: it is no recording, or holds no frame.
     """
-    rows = _rows(path)
+    rows = _rows.read(path)
     class_names = tuple(name[2:] for name in rows.columns if name.startswith("p_"))
     if wrong := problem(class_names):
         raise DataError(f"{path} is no recording, {wrong}: give what `kerakd analyze` wrote.")
     faces = {int(number): int(count) for number, count in rows["face_id"].dropna().value_counts().sort_index().items()}
-    one = _participant(rows, options.faces)
+    one = _rows.of_participant(rows, options.faces)
     times = one["time_s"].to_numpy(np.float64)
     lengths = _lengths(times)
     found = one["face_id"].notna().to_numpy()
@@ -199,55 +198,6 @@ def load(path: str | Path, options: Options) -> Timeline:
     timeline.intervals = _intervals(timeline)
     timeline.spikes = _spikes(timeline, columns)
     return timeline
-
-
-def _rows(path: str | Path) -> pd.DataFrame:
-    try:
-        rows = pd.read_csv(path, dtype={"box": str})
-        if rows.empty:
-            raise DataError(f"{path} holds no frame: the video is empty.")
-        if missing := {"frame", "time_s", "face_id", "box", "quality", "sharpness", "turn"} - set(rows.columns):
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        exact = ("frame", "time_s", "face_id")
-        kinds = {name: np.float64 if name in exact else np.float32 for name in rows.columns if name != "box"}
-        rows = rows.astype(kinds)
-        _require_possible(rows, list(kinds))
-    except (ValueError, OverflowError, OSError) as error:
-        raise DataError(f"{path} can't be read as a recording ({error}): give what `kerakd analyze` wrote.") from error
-    return rows
-
-
-def _require_possible(rows: pd.DataFrame, numbers: list[str]) -> None:
-    """Raise ValueError where a time or number is impossible, or a face lacks its box, quality or chances."""
-    frames, times = rows["frame"].to_numpy(), rows["time_s"].to_numpy()
-    if not (np.isfinite(frames) & (np.abs(times) < LONGEST)).all():
-        raise ValueError(f"a frame has no number, or no time within {LONGEST:g} s")
-    if frames.min() < frames.max() and times[frames.argmin()] >= times[frames.argmax()]:
-        raise ValueError("the last frame is no later than the first")
-    found = rows[rows["face_id"].notna()]
-    needed = [name for name in numbers if name.startswith("p_") or name == "quality"]
-    if np.isinf(rows[numbers].to_numpy()).any() or found[needed].isna().to_numpy().any():
-        raise ValueError("a number is infinite, or missing where there is a face")
-    if not np.isfinite(_boxes(found)).all():
-        raise ValueError("a box is not x, y, width and height")
-
-
-def _boxes(rows: pd.DataFrame) -> np.ndarray:
-    """float32 (N, 4): x, y, width, height; NaN where there is none."""
-    return rows["box"].str.split(n=3, expand=True).reindex(columns=range(4)).to_numpy(np.float32, na_value=np.nan)
-
-
-def _participant(rows: pd.DataFrame, faces: Sequence[int]) -> pd.DataFrame:
-    """Leave one row a frame: that of the largest face, or of the first of those named."""
-    sides = pd.Series(_boxes(rows)[:, 2], rows.index).fillna(-1)
-    if faces:
-        named = rows["face_id"].isin(faces)
-        rows = rows.copy()
-        # Frames without the named faces stay, as frames without a face.
-        rows.loc[~named, rows.columns.difference(["frame", "time_s"])] = np.nan
-        sides = sides.where(named, -1)
-    order = np.lexsort((-sides.to_numpy(), rows["frame"].to_numpy()))
-    return rows.iloc[order].drop_duplicates("frame").reset_index(drop=True)
 
 
 def _lengths(times: np.ndarray) -> np.ndarray:
@@ -379,67 +329,6 @@ def _quality(one: pd.DataFrame, found: np.ndarray, valid: np.ndarray, lengths: n
         "valid": float(lengths[valid].sum() / total),
         "quality": middle(one.loc[found, "quality"]),
         "sharpness": middle(one.loc[found, "sharpness"]),
-        "width": middle(_boxes(one[found])[:, 2]),
+        "width": middle(_rows.boxes(one[found])[:, 2]),
         "turned": float((turns.abs() > 0.5).mean()) if len(turns) else float("nan"),
     }
-
-
-def summary(timeline: Timeline) -> pd.DataFrame:
-    """One row for the whole session and one a task.
-
-    Columns: task, start_s, end_s, seconds, found, valid (shares of the time), share_<class> and uncertain (shares of
-    the time with a label), p_<class> (means), <value> (means), negative (mean above the baseline) with its 95 %
-    interval negative_low and negative_high, spikes.
-    """
-    whole = Task(float(timeline.times[0]), timeline.duration, "whole session")
-    return pd.DataFrame([_summed(timeline, task) for task in (whole, *timeline.options.tasks)])
-
-
-def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
-    rows = timeline.within(task)
-    weights, labels = timeline.lengths[rows], timeline.labels[rows]
-    total, labelled = weights.sum(), weights[labels > -2].sum()
-
-    def share(chosen: np.ndarray, of: float) -> float:
-        return float(weights[chosen].sum() / of) if of else float("nan")
-
-    low, high = block_interval(timeline.times[rows], timeline.negative[rows])
-    return {
-        "task": task.name,
-        "start_s": task.start,
-        "end_s": task.end,
-        "seconds": float(total),
-        "found": share(timeline.found[rows], total),
-        "valid": share(timeline.valid[rows], total),
-        "uncertain": share(labels == -1, labelled),
-        **{f"share_{name}": share(labels == number, labelled) for number, name in enumerate(timeline.class_names)},
-        **{f"p_{name}": _average(timeline.chances[rows, n], weights) for n, name in enumerate(timeline.class_names)},
-        **{name: _average(column[rows], weights) for name, column in timeline.values.items()},
-        "negative": _average(timeline.negative[rows], weights),
-        "negative_low": low,
-        "negative_high": high,
-        "spikes": sum(task.start <= spike.start < task.end for spike in timeline.spikes),
-    }
-
-
-def _average(values: np.ndarray, weights: np.ndarray) -> float:
-    known = ~np.isnan(values)
-    return float(np.average(values[known], weights=weights[known])) if weights[known].sum() else float("nan")
-
-
-def block_interval(times: np.ndarray, values: np.ndarray, block: float = 5.0) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of a mean over time, resampling blocks of `block` seconds.
-
-    Neighbouring frames say nearly the same, so frames can't be resampled singly (H. R. Künsch, "The jackknife and the
-    bootstrap for general stationary observations", 1989). NaN with fewer than five blocks.
-    """
-    known = ~np.isnan(values)
-    numbers = (times[known] // block).astype(int)
-    if len(np.unique(numbers)) < 5:
-        return float("nan"), float("nan")
-    groups = pd.Series(values[known].astype(np.float64)).groupby(numbers)
-    sums, counts = groups.sum().to_numpy(), groups.count().to_numpy()
-    drawn = np.random.default_rng(0).integers(0, len(sums), (2000, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)

@@ -21,6 +21,7 @@ from keras_kd.progress import Terminal
 from keras_kd.sessions import SIDE, _exports, _page, _recording, _redaction, _timeline, _video
 from keras_kd.sessions._detectors import Detector
 from keras_kd.sessions._reader import Reader
+from keras_kd.sessions._summary import summary
 from keras_kd.sessions._timeline import Options, Timeline
 from keras_kd.stored import read_json, read_text
 
@@ -127,7 +128,7 @@ def analyze(
                     _redaction.write(video, rows, path)
             rate = f", {frames / took:,.0f} frames/s" if frames else ""
             terminal.say(f"{name}: {frames:,} frames in {took:.1f} s{rate}; {folder / 'report.html'}")
-            first = _timeline.summary(timeline).iloc[0]
+            first = summary(timeline).iloc[0]
             numbers = {key: None if value != value else float(value) for key, value in first.items() if key != "task"}
             files = {"csv": str(rows), "report": str(folder / "report.html")}
             results[name] = files | {"frames": frames, "analysed_seconds": took, "session": numbers}
@@ -225,6 +226,6 @@ def _recorded(
 
 def _write(folder: Path, timeline: Timeline, session: dict[str, Any], name: str) -> None:
     write_text(folder / "session.json", json.dumps(session, indent=2, ensure_ascii=False) + "\n")
-    write_text(folder / "tasks.csv", text.csv(_timeline.summary(timeline)))
+    write_text(folder / "tasks.csv", text.csv(summary(timeline)))
     _exports.write(timeline, folder)
     write_text(folder / "report.html", _page.page(timeline, name, session))

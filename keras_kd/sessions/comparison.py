@@ -21,6 +21,7 @@ from scipy import stats
 from keras_kd.errors import DataError
 from keras_kd.sessions import _page, _timeline
 from keras_kd.sessions._page import NOTICE, document
+from keras_kd.sessions._summary import summary
 from keras_kd.sessions._timeline import Options, Task
 from keras_kd.stored import read_json, read_text
 
@@ -78,7 +79,7 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
         if model:
             models.setdefault(model, file)
         timeline = _timeline.load(file, options)
-        summed = _timeline.summary(timeline)
+        summed = summary(timeline)
         summed["spikes_per_minute"] = summed["spikes"] / (summed["seconds"] / 60)
         shares = [f"share_{name}" for name in timeline.class_names]
         measures = [*shares, "uncertain", *timeline.values, "negative", "spikes_per_minute"]

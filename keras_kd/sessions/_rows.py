@@ -1,0 +1,68 @@
+"""A recording's rows, one a frame and face: read, checked, and those of the participant chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_kd.errors import DataError
+
+# Seconds, some four months: longer is damage, not a session.
+LONGEST = 1e7
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """Read a recording: its times and numbers as float64, all else as float32, boxes as text.
+
+    Raises:
+        DataError: it is no recording, or holds no frame.
+    """
+    try:
+        rows = pd.read_csv(path, dtype={"box": str})
+        if rows.empty:
+            raise DataError(f"{path} holds no frame: the video is empty.")
+        if missing := {"frame", "time_s", "face_id", "box", "quality", "sharpness", "turn"} - set(rows.columns):
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        exact = ("frame", "time_s", "face_id")
+        kinds = {name: np.float64 if name in exact else np.float32 for name in rows.columns if name != "box"}
+        rows = rows.astype(kinds)
+        _require_possible(rows, list(kinds))
+    except (ValueError, OverflowError, OSError) as error:
+        raise DataError(f"{path} can't be read as a recording ({error}): give what `kerakd analyze` wrote.") from error
+    return rows
+
+
+def _require_possible(rows: pd.DataFrame, numbers: list[str]) -> None:
+    """Raise ValueError where a time or number is impossible, or a face lacks its box, quality or chances."""
+    frames, times = rows["frame"].to_numpy(), rows["time_s"].to_numpy()
+    if not (np.isfinite(frames) & (np.abs(times) < LONGEST)).all():
+        raise ValueError(f"a frame has no number, or no time within {LONGEST:g} s")
+    if frames.min() < frames.max() and times[frames.argmin()] >= times[frames.argmax()]:
+        raise ValueError("the last frame is no later than the first")
+    found = rows[rows["face_id"].notna()]
+    needed = [name for name in numbers if name.startswith("p_") or name == "quality"]
+    if np.isinf(rows[numbers].to_numpy()).any() or found[needed].isna().to_numpy().any():
+        raise ValueError("a number is infinite, or missing where there is a face")
+    if not np.isfinite(boxes(found)).all():
+        raise ValueError("a box is not x, y, width and height")
+
+
+def boxes(rows: pd.DataFrame) -> np.ndarray:
+    """float32 (N, 4): x, y, width, height; NaN where there is none."""
+    return rows["box"].str.split(n=3, expand=True).reindex(columns=range(4)).to_numpy(np.float32, na_value=np.nan)
+
+
+def of_participant(rows: pd.DataFrame, faces: Sequence[int]) -> pd.DataFrame:
+    """Leave one row a frame: that of the largest face, or of the first of those named."""
+    sides = pd.Series(boxes(rows)[:, 2], rows.index).fillna(-1)
+    if faces:
+        named = rows["face_id"].isin(faces)
+        rows = rows.copy()
+        # Frames without the named faces stay, as frames without a face.
+        rows.loc[~named, rows.columns.difference(["frame", "time_s"])] = np.nan
+        sides = sides.where(named, -1)
+    order = np.lexsort((-sides.to_numpy(), rows["frame"].to_numpy()))
+    return rows.iloc[order].drop_duplicates("frame").reset_index(drop=True)

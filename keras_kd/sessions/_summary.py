@@ -1,0 +1,69 @@
+"""A timeline in numbers: the whole session and each task, with how sure their means are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from keras_kd.sessions._timeline import Task, Timeline
+
+
+def summary(timeline: Timeline) -> pd.DataFrame:
+    """One row for the whole session and one a task.
+
+    Columns: task, start_s, end_s, seconds, found, valid (shares of the time), share_<class> and uncertain (shares of
+    the time with a label), p_<class> (means), <value> (means), negative (mean above the baseline) with its 95 %
+    interval negative_low and negative_high, spikes.
+    """
+    whole = Task(float(timeline.times[0]), timeline.duration, "whole session")
+    return pd.DataFrame([_summed(timeline, task) for task in (whole, *timeline.options.tasks)])
+
+
+def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
+    rows = timeline.within(task)
+    weights, labels = timeline.lengths[rows], timeline.labels[rows]
+    total, labelled = weights.sum(), weights[labels > -2].sum()
+
+    def share(chosen: np.ndarray, of: float) -> float:
+        return float(weights[chosen].sum() / of) if of else float("nan")
+
+    low, high = block_interval(timeline.times[rows], timeline.negative[rows])
+    return {
+        "task": task.name,
+        "start_s": task.start,
+        "end_s": task.end,
+        "seconds": float(total),
+        "found": share(timeline.found[rows], total),
+        "valid": share(timeline.valid[rows], total),
+        "uncertain": share(labels == -1, labelled),
+        **{f"share_{name}": share(labels == number, labelled) for number, name in enumerate(timeline.class_names)},
+        **{f"p_{name}": _average(timeline.chances[rows, n], weights) for n, name in enumerate(timeline.class_names)},
+        **{name: _average(column[rows], weights) for name, column in timeline.values.items()},
+        "negative": _average(timeline.negative[rows], weights),
+        "negative_low": low,
+        "negative_high": high,
+        "spikes": sum(task.start <= spike.start < task.end for spike in timeline.spikes),
+    }
+
+
+def _average(values: np.ndarray, weights: np.ndarray) -> float:
+    known = ~np.isnan(values)
+    return float(np.average(values[known], weights=weights[known])) if weights[known].sum() else float("nan")
+
+
+def block_interval(times: np.ndarray, values: np.ndarray, block: float = 5.0) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a mean over time, resampling blocks of `block` seconds.
+
+    Neighbouring frames say nearly the same, so frames can't be resampled singly (H. R. Künsch, "The jackknife and the
+    bootstrap for general stationary observations", 1989). NaN with fewer than five blocks.
+    """
+    known = ~np.isnan(values)
+    numbers = (times[known] // block).astype(int)
+    if len(np.unique(numbers)) < 5:
+        return float("nan"), float("nan")
+    groups = pd.Series(values[known].astype(np.float64)).groupby(numbers)
+    sums, counts = groups.sum().to_numpy(), groups.count().to_numpy()
+    drawn = np.random.default_rng(0).integers(0, len(sums), (2000, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
