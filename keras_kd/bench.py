@@ -23,7 +23,7 @@ import pandas as pd
 
 from keras_kd import metrics, multiply_accumulates
 from keras_kd.datasets import Samples
-from keras_kd.errors import ModelError
+from keras_kd.errors import ModelError, of_file
 from keras_kd.litert import LiteRTModel
 from keras_kd.onnx_runtime import OnnxModel
 
@@ -295,7 +295,8 @@ def _score(
     else:
         predictor = predictors.load(path, *given)
     test = samples(predictor.form.side)
-    predictor = predictors.in_order_of(predictor, predictor.form.class_names, test.class_names)
+    with of_file(path):
+        predictor = predictors.in_order_of(predictor, predictor.form.class_names, test.class_names)
     if predictor.tells_classes:
         scores = metrics.classification(predictor.logits(test.images), test.labels, test.class_names)
         measurement.accuracy, measurement.ece = scores["accuracy"], scores["ece"]

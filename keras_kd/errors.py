@@ -14,6 +14,10 @@ and received, and what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from keras_kd.text import printable
 
 LONGEST = 2000
@@ -55,3 +59,14 @@ class ExportError(KerasKDError):
 
 class OutputError(KerasKDError):
     """A file or folder can't be written."""
+
+
+@contextmanager
+def of_file(path: str | Path) -> Iterator[None]:
+    """Let a ModelError name the file that it is about, where it doesn't."""
+    try:
+        yield
+    except ModelError as error:
+        if str(path) in str(error):
+            raise
+        raise ModelError(f"{path}: {error}") from error

@@ -14,7 +14,7 @@ from keras_kd import labelling, models, predictors, run_folder, saved, splits, v
 from keras_kd import soft_labels as stores
 from keras_kd.config import Config
 from keras_kd.datasets import ferplus
-from keras_kd.errors import ConfigError, ModelError
+from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.files import fingerprint, locked
 from keras_kd.job import Job, seen, train
 from keras_kd.predictors import Predictor
@@ -133,7 +133,8 @@ def _one_teacher(name: str, config: Config, data: Data, terminal: Terminal) -> P
         config.precision if named or path == cached else None,
     )
     stated = config.teacher_classes and tuple(config.teacher_classes.split(","))
-    return predictors.in_order_of(predictor, stated or predictor.form.class_names, data.class_names)
+    with of_file(path):
+        return predictors.in_order_of(predictor, stated or predictor.form.class_names, data.class_names)
 
 
 def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:

@@ -16,7 +16,7 @@ from keras_kd import images as pixels
 from keras_kd.class_names import permutation
 from keras_kd.compaction import compact, expand
 from keras_kd.datasets import Samples
-from keras_kd.errors import ModelError
+from keras_kd.errors import ModelError, of_file
 from keras_kd.files import fingerprint
 from keras_kd.hardware import in_precision
 from keras_kd.litert import LiteRTModel
@@ -237,7 +237,8 @@ def load(
         ModelError: the file can't be used.
     """
     path = Path(path)
-    predictor = _loaded(path, input_shape, value_range, output, precision)
+    with of_file(path):
+        predictor = _loaded(path, input_shape, value_range, output, precision)
     predictor.source = (path.resolve(), input_shape, value_range, output, precision)
     return predictor
 

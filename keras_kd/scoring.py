@@ -13,8 +13,8 @@ import numpy as np
 from keras_kd import datasets, metrics, models, multiply_accumulates, predictors, saved
 from keras_kd.compaction import compact
 from keras_kd.datasets import Samples
-from keras_kd.errors import ModelError
-from keras_kd.predictors import Prediction
+from keras_kd.errors import ModelError, of_file
+from keras_kd.predictors import Prediction, Predictor
 from keras_kd.progress import Terminal
 
 
@@ -58,7 +58,7 @@ def evaluate(
     wanted = datasets.SPLITS if with_subsets else (split,)
     samples = {part: datasets.load(data, part, skip_bad_rows, side) for part in wanted}
     of_split = samples[split]
-    members = [predictors.in_order_of(member, member.form.class_names, of_split.class_names) for member in members]
+    members = [_in_order(path, member, of_split.class_names) for path, member in zip(paths, members, strict=True)]
     predictor = predictors.averaged(members, mirror)
     predictions = {}
     for part in wanted:
@@ -77,6 +77,11 @@ def evaluate(
         logits = {part: prediction.logits for part, prediction in predictions.items()}
         results[name] = subsets(module, samples, logits)
     return results
+
+
+def _in_order(path: str | Path, predictor: Predictor, names: tuple[str, ...]) -> Predictor:
+    with of_file(path):
+        return predictors.in_order_of(predictor, predictor.form.class_names, names)
 
 
 def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:

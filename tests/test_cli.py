@@ -168,6 +168,24 @@ def test_evaluate_averages_models_and_mirror_images(
     assert found["nll"] == pytest.approx(np.mean(np.logaddexp(*logits.T) - right), abs=1e-4)
 
 
+def test_of_several_models_the_one_that_does_not_fit_is_named(
+    student: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    import keras
+
+    from keras_kd import saved
+
+    for name, side, form in (
+        ("foreign", 8, saved.Form(("cat", "dog"), input_shape=(8, 8, 1))),
+        ("any-size", None, saved.Form()),
+    ):
+        image = keras.Input((side, side, 1))
+        logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(image))
+        saved.save(keras.Model(image, logits), tmp_path / f"{name}.keras", form)
+        assert called("evaluate", str(student), str(tmp_path / f"{name}.keras"), "--data", str(data)) == 2
+        assert capsys.readouterr().err.startswith(f"kerakd: {tmp_path / name}.keras: The model ")
+
+
 def test_models_of_values_alone_are_exported_and_measured_without_accuracies(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -125,7 +125,9 @@ def test_squeeze_has_the_width_that_the_papers_count_needs(name, width):
         ({"num_classes": 1}, "num_classes must be 2 or more. Received: num_classes=1."),
         ({"input_shape": (7, 64, 3)}, "at least 8x8 pixels with 1 or 3 channels. Received: input_shape=(7, 64, 3)."),
         ({"input_shape": (64, 64, 4)}, "1 or 3 channels. Received: input_shape=(64, 64, 4)."),
-        ({"input_shape": (64, 64)}, "must be (height, width, channels). Received: input_shape=(64, 64)."),
+        ({"input_shape": (64, 64)}, "must be height, width and channels, all known. Received: input_shape=(64, 64)."),
+        ({"input_shape": (None, 64, 3)}, "all known. Received: input_shape=(None, 64, 3)."),
+        ({"input_shape": (0, 64, 3)}, "all known. Received: input_shape=(0, 64, 3)."),
         ({"dropout": (0.2, 1.0)}, "Received: dropout=(0.2, 1.0)."),
     ],
 )

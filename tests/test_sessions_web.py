@@ -157,6 +157,8 @@ def test_mistakes_are_told_in_one_sentence(tmp_path, capsys):
         ([str(model), "--out", str(tmp_path / "a"), "--litert-js", str(tmp_path)], "npm install"),
         ([str(tmp_path / "b.keras"), "--out", str(tmp_path / "a")], "--bundle"),
         ([str(tmp_path / "b.tflite"), "--out", str(tmp_path / "a")], "b.tflite"),
+        ([str(model), "--out", str(tmp_path / "used")], "already in use"),
+        ([str(model), "--out", str(tmp_path / "used" / "file")], "already in use"),
     ):
         assert called("web", *arguments) == 2
         message = capsys.readouterr().err

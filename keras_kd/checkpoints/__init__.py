@@ -21,7 +21,7 @@ import numpy as np
 
 from keras_kd.checkpoints import _files, _layouts
 from keras_kd.compaction import expand
-from keras_kd.errors import ModelError
+from keras_kd.errors import ModelError, of_file
 from keras_kd.files import written_whole
 from keras_kd.saved import Form
 
@@ -65,10 +65,8 @@ def load(
     """
     tensors = _files.read(path)
     module = _module(model, tensors, path)
-    try:
+    with of_file(path):
         built = module.build(tensors, input_shape)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
     _layouts.fill(module.slots(built), tensors, path)
     if model not in (None, built.name, module.NAMES[0]):
         raise ModelError(f"{path} holds weights of {built.name}, not of {model}: leave the model out, or give its own.")

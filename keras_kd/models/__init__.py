@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from numbers import Integral
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -78,8 +79,8 @@ def build(
     module = _modules()[name]
     outputs = _checked(num_classes if heads is None else heads)
     shape = tuple(input_shape or module.INPUT_SHAPE)
-    if len(shape) != 3:
-        raise ModelError(f"input_shape must be (height, width, channels). Received: input_shape={shape}.")
+    if len(shape) != 3 or not all(isinstance(size, Integral) and size > 0 for size in shape):
+        raise ModelError(f"input_shape must be height, width and channels, all known. Received: input_shape={shape}.")
     if dropout is not None and not all(0 <= rate < 1 for rate in dropout):
         raise ModelError(f"dropout must be two rates of 0 or more and below 1. Received: dropout={dropout}.")
     if pretrained is not None and pretrained not in getattr(module, "PRETRAINED", ()):

@@ -44,11 +44,11 @@ def build(model: str | Path, folder: Path, packages: Path, side: float = SIDE, c
         ModelError: the model can't run in a browser, or LiteRT.js isn't there.
         OutputError: the folder is in use.
     """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise OutputError(f"{folder} is already in use: choose another --out.")
     path = _reader.file(model)
     settings = _settings(path, side, confidence)
     _check(packages)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise OutputError(f"{folder} is already in use: choose another --out.")
     with folder_written_whole(folder, "index.html") as made:
         made.mkdir(exist_ok=True)
         for source in _SOURCES.iterdir():
