@@ -282,7 +282,8 @@ def _draw(records: Sequence[Record], out: Path) -> list[tuple[str, str]]:
     for row in ROWS:
         for record in of_row(records, row)[:1]:
             part, images = _matrix(record, row)
-            title = f"{row.name}, {_label(row.student)} on {row.data_set}, {images}"
+            model = _label(row.student) if row.name == "teacher" else f"{row.name}, {_label(row.student)}"
+            title = f"{model} on {row.data_set}, {images}"
             file = f"confusion-{row.data_set}-{row.name}.png".lower().replace(" ", "-")
             pictures.confusion_picture(out / file, part["confusion"], list(part["recall"]), title)
             drawn.append((file, f"{title} (run {escaped(record.folder.name)})"))
