@@ -198,11 +198,11 @@ def test_a_redacted_film_shows_no_face_and_all_else(session):
 @needs_extra
 @pytest.mark.parametrize("stop", ["--seconds", "Ctrl-C"])
 def test_a_camera_is_analysed_until_it_is_stopped(session, tmp_path, monkeypatch, capsys, stop):
-    from keras_kd.sessions import _video
+    from keras_kd.sessions import _containers
 
     _, arguments = session
     # ffmpeg's test picture in the camera's place.
-    monkeypatch.setitem(_video._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=10"))
+    monkeypatch.setitem(_containers._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=10"))
     rows = tmp_path / "camera-0.csv"
 
     def interrupt():

@@ -163,10 +163,10 @@ def test_a_phone_video_that_lies_on_its_side_is_shown_upright(tmp_path):
 
 
 def test_live_sources_start_at_zero(monkeypatch):
-    from keras_kd.sessions import _video
+    from keras_kd.sessions import _containers, _video
 
     # ffmpeg's test picture in the camera's place.
-    monkeypatch.setitem(_video._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=10"))
+    monkeypatch.setitem(_containers._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=10"))
     source = _video.Video("0", camera=True)
     assert source.frames is None
     frames = [frame for frame, _ in zip(source.after(), range(5), strict=False)]
@@ -178,7 +178,7 @@ def test_what_is_no_video_is_told_in_one_sentence(tmp_path):
     from keras_kd.sessions import _video
 
     (tmp_path / "a.mp4").write_bytes(b"no video at all")
-    for path, word in ((tmp_path / "a.mp4", "can't be opened"), (tmp_path / "b.mp4", "can't be opened")):
+    for path, word in ((tmp_path / "a.mp4", "can't be opened"), (tmp_path / "b.mp4", "not there")):
         with pytest.raises(DataError, match=word):
             _video.Video(path)
     with pytest.raises(DataError, match="can't be opened"):

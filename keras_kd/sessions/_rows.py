@@ -40,8 +40,12 @@ def _require_possible(rows: pd.DataFrame, numbers: list[str]) -> None:
     frames, times = rows["frame"].to_numpy(), rows["time_s"].to_numpy()
     if not (np.isfinite(frames) & (np.abs(times) < LONGEST)).all():
         raise ValueError(f"a frame has no number, or no time within {LONGEST:g} s")
-    if frames.min() < frames.max() and times[frames.argmin()] >= times[frames.argmax()]:
-        raise ValueError("the last frame is no later than the first")
+    order = np.argsort(frames, kind="stable")
+    if (back := np.flatnonzero((np.diff(times[order]) <= 0) & (np.diff(frames[order]) > 0))).size:
+        raise ValueError(
+            f"its times go back at frame {frames[order[back[0] + 1]]:.0f}; `kerakd analyze` counts the times of joined "
+            "recordings on, analyse the video anew"
+        )
     found = rows[rows["face_id"].notna()]
     needed = [name for name in numbers if name.startswith("p_") or name == "quality"]
     if np.isinf(rows[numbers].to_numpy()).any() or found[needed].isna().to_numpy().any():

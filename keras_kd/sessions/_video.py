@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd.errors import ConfigError, DataError, ModelError
+from keras_kd.errors import DataError
 from keras_kd.images import MAX_PIXELS
+from keras_kd.sessions import _containers
 
 # Without a rate in the file: what players assume.
 USUAL_RATE = 30
 TICK = Fraction(1, 90_000)  # seconds, of the videos that are written
 # Times nearer than this are one: csv files hold four decimals.
 TIME_STEP = 1e-4
-_CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
+# Seconds: a time further back than the last frame's begins a recording that was joined on; less is a disorder.
+RESTART = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Video:
         frames: how many there should be; None where nobody knows.
         seconds: how long it should be; None where nobody knows.
         reached: the time of the last frame decoded, in seconds.
+        damaged: how many damaged parts were passed over.
+        joins: times in seconds at which the file's own times started again; they are counted on.
 
     Raises:
         DataError: it can't be opened or holds no video.
@@ -58,7 +61,7 @@ class Video:
 
     def __init__(self, source: str | Path, camera: bool = False) -> None:
         self.name, self._camera = str(source), camera
-        self._opening = _camera(str(source)) if camera else (str(source), None)
+        self._source = str(source) if camera else Path(source)
         self._open()
         self._require_size(self._stream.codec_context)
         self.rate = float(self._stream.average_rate or USUAL_RATE)
@@ -67,6 +70,7 @@ class Video:
         self.seconds = self._seconds()
         self.reached = 0.0
         self.damaged = 0
+        self.joins: list[float] = []
 
     def __enter__(self) -> Video:
         return self
@@ -80,15 +84,10 @@ class Video:
         Damaged parts are passed over and counted in `damaged`.
         """
         passed = 0  # what a frame counts that was seen before
-        if time is not None:
-            # Lands on a frame that the decoder can start from; a second early, as it may decode in another order.
-            target = int((time - 1 + self._start) / self._stream.time_base)
-            if not self._sought(max(target, 0)):
-                number, passed = -1, 1
-        for picture in self._decoded():
-            if self._camera and number < 0:
-                self._start = picture.time or 0.0
-            now = (number + 1) / self.rate if picture.time is None else picture.time - self._start
+        # Lands on a frame that the decoder can start from; a second early, as it may decode in another order.
+        if time is not None and not self._sought(time - 1):
+            number, passed = -1, 1
+        for now, picture in self._timed(number):
             self.reached = now
             if time is not None and now <= time + TIME_STEP:
                 number += passed
@@ -96,12 +95,33 @@ class Video:
             number += 1
             yield Frame(number, now, _upright(picture))
 
-    def _sought(self, target: int) -> bool:
-        """Whether the next frames are those from `target` on; streams that can't be sought in begin at their start."""
+    def _timed(self, number: int) -> Iterator[tuple[float, Any]]:
+        """Yield pictures with times that only grow, from the frame after `number` on."""
+        added, last = 0.0, None
+        for picture in self._decoded():
+            number += 1
+            if self._camera and number == 0:
+                self._start = picture.time or 0.0
+            if picture.time is None:
+                now = number / self.rate if last is None else last + 1 / self.rate
+            else:
+                now = picture.time - self._start + added
+            if last is not None and now < last - RESTART:
+                added += last + 1 / self.rate - now
+                now = last + 1 / self.rate
+                self.joins.append(now)
+            last = now if last is None else max(now, last + 10 * TIME_STEP)
+            yield last, picture
+
+    def _sought(self, time: float) -> bool:
+        """Whether the next frames are those from `time` on; where no place can be told by a time, all come anew."""
         from av.error import FFmpegError
 
+        if _containers.times_may_jump(self._container) or time > (self.seconds or 0):
+            return False
         try:
-            self._container.seek(target, backward=True, stream=self._stream)
+            target = int((time + self._start) / self._stream.time_base)
+            self._container.seek(max(target, 0), backward=True, stream=self._stream)
         except FFmpegError:
             self._container.close()
             self._open()
@@ -109,12 +129,9 @@ class Video:
         return True
 
     def _open(self) -> None:
-        self._container = _opened(*self._opening)
-        if not self._container.streams.video:
-            raise DataError(f"{self.name} holds no video: check the file.")
-        self._stream = self._container.streams.video[0]
-        if self._stream.codec_context is None:
-            raise DataError(f"{self.name} is of a form that can't be decoded: save it as H.264 in mp4.")
+        opened = _containers.opened_camera if self._camera else _containers.opened_file
+        self._container = opened(self._source)
+        self._stream = _containers.film(self._container, self.name)
         self._stream.thread_type = "AUTO"
 
     def _decoded(self) -> Iterator[Any]:
@@ -160,30 +177,11 @@ def _upright(picture: Any) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
-def _camera(number: str) -> tuple[str, str]:
-    form, pattern = _CAMERAS.get(sys.platform, _CAMERAS["linux"])
-    if sys.platform == "win32" and number.isdigit():
-        raise ConfigError("Windows names its cameras: give the name, as --camera 'Integrated Camera'.")
-    return pattern.format(number), form
-
-
-def _opened(source: str, form: str | None) -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise ModelError("Reading videos needs PyAV: pip install 'keras-kd[sessions]'.") from error
-    try:
-        return av.open(source, format=form)
-    except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{source} can't be opened as a video ({reason}): check it, or copy it again.") from error
-
-
 def write(path: Path, frames: Iterator[tuple[float, np.ndarray]]) -> None:
     """Write an H.264 mp4 without sound of frames (seconds, uint8 (H, W, 3)); odd sizes lose a row or column."""
     import av
 
-    with av.open(str(path), "w", format="mp4") as container:
+    with av.open(f"file:{path.resolve()}", "w", format="mp4") as container:
         stream: Any = None
         for time, pixels in frames:
             height, width = (size - size % 2 for size in pixels.shape[:2])

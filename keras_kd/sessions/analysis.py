@@ -214,6 +214,9 @@ def _recorded(
         frames = _recording.record(
             source, rows, reader, detector, recipe.side, recipe.rate, resume, advance, seconds, stop
         )
+    if source.joins:
+        places = ", ".join(f"{second:.1f} s" for second in source.joins[:5])
+        terminal.say(f"{source.name}: its times start again at {places}: taken as recordings joined end to end.")
     if source.damaged:
         terminal.say(f"{source.name}: passed over {source.damaged} damaged parts.")
     if seconds is None and source.seconds and source.seconds - source.reached > SHORT + 1.5 / source.rate:

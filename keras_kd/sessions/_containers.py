@@ -1,0 +1,84 @@
+"""Video files and cameras opened by PyAV, so that a file's name or its text reaches no other file and no network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from keras_kd.errors import ConfigError, DataError, ModelError
+
+# FFmpeg's readers of single files that cameras, phones and recorders write. Lists and scripts of other files (concat,
+# hls, dash, image2) and sources without a file (lavfi, rtsp) are not among them.
+FORMATS = (
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,m4v,mjpeg,asf,flv,ogg,mxf,gif,dv,nut,rm,"
+    "3gp,yuv4mpegpipe,mp3,aac,flac,wav"
+)
+# avformat.h's AVFMT_TS_DISCONT: times may start again, so that a time doesn't tell a place in the file.
+_TIMES_MAY_JUMP = 0x0200
+_CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
+
+
+def opened_file(path: Path) -> Any:
+    """Open a video file; nothing but its bytes is read.
+
+    Raises:
+        DataError: there is no such file, or it is no video that is read here.
+        ModelError: PyAV isn't installed.
+    """
+    if not path.is_file():
+        what = "is no regular file" if path.exists() else "is not there"
+        raise DataError(f"{path} {what}: give the path of a video file.")
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    return _opened(f"file:{path.resolve()}", str(path), None, options)
+
+
+def opened_camera(number: str) -> Any:
+    """Open a camera by its number, on Windows by its name.
+
+    Raises:
+        ConfigError: Windows was given a number.
+        DataError: there is no such camera.
+        ModelError: PyAV isn't installed.
+    """
+    form, pattern = _CAMERAS.get(sys.platform, _CAMERAS["linux"])
+    if sys.platform == "win32" and number.isdigit():
+        raise ConfigError("Windows names its cameras: give the name, as --camera 'Integrated Camera'.")
+    return _opened(pattern.format(number), f"Camera {number}", form, {})
+
+
+def _opened(source: str, name: str, form: str | None, options: dict[str, str]) -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise ModelError("Reading videos needs PyAV: pip install 'keras-kd[sessions]'.") from error
+    try:
+        return av.open(source, format=form, options=options)
+    except (av.error.FFmpegError, OSError, UnicodeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(
+            f"{name} can't be opened as a video ({reason}): check it, copy it again, or save it as H.264 in mp4."
+        ) from error
+
+
+def film(container: Any, name: str) -> Any:
+    """Return the stream with the film: the default one, else the first, of those that are no cover picture.
+
+    Raises:
+        DataError: there is none, or it can't be decoded.
+    """
+    from av.stream import Disposition
+
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    if not streams:
+        raise DataError(f"{name} holds no video: check the file.")
+    readable = [stream for stream in streams if stream.codec_context is not None]
+    if not readable:
+        raise DataError(f"{name} is of a form that can't be decoded: save it as H.264 in mp4.")
+    return next((stream for stream in readable if stream.disposition & Disposition.default), readable[0])
+
+
+def times_may_jump(container: Any) -> bool:
+    """Whether the format's times may start again on the way."""
+    return bool(container.format.flags & _TIMES_MAY_JUMP)

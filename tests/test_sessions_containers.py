@@ -1,0 +1,176 @@
+"""Video files as files: names and texts of theirs reach nothing else, covers are no films, joined times go on."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from drawn_film import write
+
+from keras_kd.errors import DataError
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("av") is None, reason="PyAV is not installed: pip install 'keras-kd[sessions]'"
+)
+RATE = 10
+
+
+def _flat(values, rate=RATE):
+    """Gray frames (48, 64, 3)."""
+    return [np.full((48, 64, 3), value, np.uint8) for value in values]
+
+
+def _film(path, values=range(0, 200, 20)) -> Path:
+    made = write(path.parent / f"plain{path.suffix}", _flat(values), RATE)
+    return made.rename(path)
+
+
+def _frames(path):
+    from keras_kd.sessions import _video
+
+    with _video.Video(path) as source:
+        return list(source.after())
+
+
+@pytest.fixture
+def server():
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *args):
+            pass
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=running.serve_forever, daemon=True).start()
+    yield running.server_port, asked
+    running.shutdown()
+    running.server_close()
+
+
+def test_a_name_that_reads_like_an_address_is_a_file(server, tmp_path, monkeypatch):
+    port, asked = server
+    monkeypatch.chdir(tmp_path)
+    for name in (f"http:127.0.0.1:{port}?x.mp4", "P01:baseline.mp4", "concat:a.mp4|b.mp4", "-i.mp4", "%03d.mp4"):
+        assert len(_frames(_film(Path(name)))) == 10, name
+    for name in (f"http://127.0.0.1:{port}/x.mp4", f"http:127.0.0.1:{port}?gone.mp4", "pipe:0"):
+        with pytest.raises(DataError, match="not there"):
+            _frames(name)
+    assert asked == []
+
+
+def test_texts_that_name_other_files_open_none_of_them(server, tmp_path):
+    port, asked = server
+    _film(tmp_path / "secret.mp4")
+    texts = {
+        "list.mp4": "ffconcat version 1.0\nfile secret.mp4\n",
+        "list.m3u8": f"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n",
+        "near.m3u8": "#EXTM3U\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n",
+        "dash.mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"></MPD>',
+        "session.sdp": "v=0\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match="can't be opened as a video"):
+            _frames(tmp_path / name)
+    assert asked == []
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (tmp_path / "pipe.mp4", tmp_path, Path("/dev/zero")):
+        with pytest.raises(DataError, match="no regular file"):
+            _frames(path)
+
+
+def _with_cover(path: Path, film: bool) -> Path:
+    """A cover picture as the first video stream, then sound or a film of ten frames."""
+    import av
+    from av.stream import Disposition
+
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        second = container.add_stream("libx264", rate=RATE) if film else container.add_stream("aac", rate=44100)
+        if film:
+            second.width, second.height, second.pix_fmt = 64, 48, "yuv420p"
+            packets = [second.encode(av.VideoFrame.from_ndarray(frame)) for frame in _flat(range(0, 200, 20))]
+        else:
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            sound.sample_rate = 44100
+            packets = [second.encode(sound)]
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8))))
+        for packet in [*packets, cover.encode(None), second.encode(None)]:
+            container.mux(packet)
+    return path
+
+
+def test_a_cover_picture_is_no_film(tmp_path):
+    frames = _frames(_with_cover(tmp_path / "cover.mp4", True))
+    assert [frame.pixels.shape for frame in frames] == [(48, 64, 3)] * 10
+    with pytest.raises(DataError, match="no video"):
+        _frames(_with_cover(tmp_path / "sound.mp4", False))
+
+
+def _joined(path: Path) -> Path:
+    """Two streams of a second each, one behind the other: the times start again."""
+    parts = [_film(path.parent / f"part{number}.ts", values) for number, values in enumerate([[50] * 10, [200] * 10])]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def test_times_that_start_again_are_counted_on(tmp_path):
+    from keras_kd.sessions import _video
+
+    path = _joined(tmp_path / "joined.ts")
+    with _video.Video(path) as source:
+        frames = list(source.after())
+        assert source.joins == pytest.approx([1.0])
+    assert [frame.time for frame in frames] == pytest.approx(np.arange(20) / RATE, abs=1e-3)
+    assert [round(frame.pixels.mean(), -1) for frame in frames] == [50] * 10 + [200] * 10
+
+
+@pytest.mark.parametrize("after", [4, 13])
+def test_a_joined_recording_goes_on_where_it_stood(tmp_path, after):
+    from keras_kd.sessions import _video
+
+    whole = _frames(path := _joined(tmp_path / "joined.ts"))
+    with _video.Video(path) as source:
+        rest = list(source.after(after, round(whole[after].time, 4)))
+    assert [(frame.number, frame.time) for frame in rest] == [
+        (frame.number, frame.time) for frame in whole[after + 1 :]
+    ]
+
+
+def test_joined_recordings_can_be_written_again(tmp_path):
+    from keras_kd.sessions import _video
+
+    path = _joined(tmp_path / "joined.ts")
+    _video.write(tmp_path / "P:1.mp4", ((frame.time, frame.pixels) for frame in _frames(path)))
+    assert len(_frames(tmp_path / "P:1.mp4")) == 20
+
+
+def test_a_recording_whose_times_go_back_is_refused(tmp_path):
+    from test_sessions_timeline import mostly
+    from test_sessions_timeline import write as write_rows
+
+    from keras_kd.sessions import _timeline
+
+    path = write_rows(tmp_path / "a.csv", mostly("happy", 2))
+    lines = path.read_text().splitlines()
+    lines[11:] = [
+        line.replace(f",{number / 10:.4f},", f",{(number - 10) / 10:.4f},", 1)
+        for number, line in enumerate(lines[11:], 10)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="times go back at frame 10"):
+        _timeline.load(path, _timeline.Options())
