@@ -137,7 +137,9 @@ class KerasPredictor(_FilePredictor):
     ) -> None:
         _require_known(form)
         _require_fit(model, form)
-        self.form = form = replace(form, output="probabilities") if heads.ends_in_softmax(model) else form
+        self.form = form = (
+            replace(form, output="probabilities") if heads.output_kind(model) == "probabilities" else form
+        )
         self.fingerprint = fingerprint([saved.weights_fingerprint(model), repr(form)])
         small = compact(model) if isinstance(model, (keras.Sequential, keras.src.models.Functional)) else model
         self._model = small if precision is None else in_precision(small, precision)

@@ -54,7 +54,7 @@ class Serving:
     def probabilities(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Turn logits into probabilities; outputs of one value, e.g. valence, stay as they are."""
         results = list(outputs.values())
-        if not heads.ends_in_softmax(self.model):
+        if heads.output_kind(self.model) != "probabilities":
             results = [tf.nn.softmax(values) if values.shape[-1] > 1 else values for values in results]
         return dict(zip(self.output_names, results, strict=True))
 
