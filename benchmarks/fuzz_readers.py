@@ -315,9 +315,9 @@ def _write_segments(folder: Path) -> None:
 
 
 def _read_segments(folder: Path) -> object:
-    from keras_kd.sessions import _timeline
+    from keras_kd.sessions import _options
 
-    return _timeline.read_tasks(folder / "tasks.csv")
+    return _options.read_tasks(folder / "tasks.csv")
 
 
 def _write_recording(folder: Path) -> None:
@@ -333,12 +333,12 @@ def _write_recording(folder: Path) -> None:
 
 
 def _read_recording(folder: Path) -> object:
-    from keras_kd.sessions import _exports, _page, _timeline, comparison
+    from keras_kd.sessions import _comparison_page, _exports, _page, _timeline, comparison
 
     compared = comparison.compare(comparison.participants([folder / "p1.csv"]))
     timeline = _timeline.load(folder / "p1.csv", _timeline.Options())
     session = {"video": {"name": "p1.mp4"}, "model": "0", "recipe": {"detector": "auto", "side": 1.2, "rate": None}}
-    return comparison.page(compared), _page.page(timeline, "p1", session), _exports.records(timeline)
+    return _comparison_page.page(compared), _page.page(timeline, "p1", session), _exports.records(timeline)
 
 
 def _read_stopped_recording(folder: Path) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,9 @@ from . import engine, options, output, sessions, stopping
 @sessions.model_options
 @click.option("--rate", type=click.FloatRange(min=0.01), metavar="NUMBER", help="At most so many frames a second.")
 @click.option("--segments", metavar="FILE.csv", help="Tasks, start_s,end_s,task; or a folder with NAME.csv for each.")
-@click.option("--baseline", metavar="SECONDS|TASK", default="10", show_default=True, help="When the face is at rest.")
+@click.option(
+    "--baseline", metavar="TIME|TASK|median", default="10", show_default=True, help="When the face is at rest."
+)
 @click.option(
     "--smooth",
     type=click.FloatRange(0, 60),
@@ -91,16 +92,20 @@ def command(
     for name, result in results.items():
         session = result["session"]
         shares = ("–" if session[key] is None else f"{100 * session[key]:.0f}" for key in ("valid", "uncertain"))
-        rows.append((name, f"{session['seconds']:.0f}", *shares, f"{session['spikes']:.0f}", result["report"]))
+        rows.append((name, f"{session['seconds']:.0f}", *shares, _count(session["spikes"]), result["report"]))
     output.show_table(rows)
 
 
+def _count(number: float | None) -> str:
+    return "–" if number is None else f"{number:.0f}"
+
+
 def _seconds(text: str) -> float | str:
-    """A number of seconds, or the name of a task."""
+    """A time from the start, or the name of a task."""
     try:
-        seconds = float(text)
+        number = engine.load("sessions._options").seconds(text)
     except ValueError:
         return text
-    if not 0 < seconds < math.inf:
-        raise click.UsageError(f"--baseline must be seconds above 0, or the name of a task. Received: {text}.")
-    return seconds
+    if number <= 0:
+        raise click.UsageError(f"--baseline must be a time above 0, or the name of a task. Received: {text}.")
+    return number

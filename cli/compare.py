@@ -6,6 +6,7 @@ import click
 
 from keras_kd import text
 from keras_kd.files import write_text
+from keras_kd.sessions import LEAST_READABLE
 
 from . import engine, options, output
 
@@ -14,28 +15,42 @@ from . import engine, options, output
 @click.argument("recordings", metavar="CSV...", nargs=-1, required=True)
 @click.option("--out", metavar="FILE.html", help="Also write a page.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Also write all numbers as csv.")
+@click.option("--paired", is_flag=True, help="The same names in both folders are the same people.")
+@click.option(
+    "--least-readable",
+    "least",
+    type=click.FloatRange(0, 1),
+    default=LEAST_READABLE,
+    show_default=True,
+    metavar="SHARE",
+    help="Of a task's time that must be readable for a participant to count in it.",
+)
 @options.as_json
-def command(recordings: tuple[str, ...], out: str | None, csv_path: str | None, as_json: bool) -> None:
+def command(
+    recordings: tuple[str, ...], out: str | None, csv_path: str | None, paired: bool, least: float, as_json: bool
+) -> None:
     """Sum up participants' sessions, or compare two groups of them.
 
-    It tells means, intervals and effect sizes. CSV is a file that `kerakd analyze` wrote; their folders name the
-    groups. Tasks of the same name are compared.
+    It tells means, intervals, effect sizes and tests, corrected for their number. CSV is a file that
+    `kerakd analyze` wrote; their folders name the groups. Tasks of the same name are compared.
 
     \b
     Examples:
       kerakd compare A/*.csv
       kerakd compare A/*.csv B/*.csv --out a-against-b.html
+      kerakd compare A/*.csv B/*.csv --paired
     """
-    comparison = engine.load("sessions.comparison")
-    compared = comparison.compare(comparison.participants(recordings))
+    comparison, pages = engine.load("sessions.comparison"), engine.load("sessions._comparison_page")
+    study = comparison.compare(comparison.participants(recordings), paired, least)
     if csv_path:
-        write_text(csv_path, text.csv(comparison.table(compared)))
+        write_text(csv_path, text.csv(comparison.table(study)))
     if out:
-        write_text(out, comparison.page(compared))
+        write_text(out, pages.page(study))
     if as_json:
-        numbers = comparison.table(compared).astype(object)
+        numbers = comparison.table(study).astype(object)
         output.show_json(numbers.where(numbers.notna(), None).to_dict(orient="records"))
         return
-    output.show_table(comparison.shown(compared))
-    for note in comparison.notes(compared):
-        click.echo(f"  {note}")
+    output.show_table(pages.shown(study))
+    for note in [*pages.notes(study), pages.folded(study), *(f"Left out: {line}" for line in study.left_out)]:
+        if note:
+            click.echo(f"  {text.printable(note)}")

@@ -5,6 +5,8 @@ Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern N
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
@@ -37,6 +39,20 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
             "more than by chance, are right; calibrate on more and other images."
         )
     return found
+
+
+def statement(temperature: float, images: int) -> str:
+    """Return the sentence by which an exported file says that it is calibrated; `stated` reads it."""
+    return (
+        f"Calibrated: the logits are divided by {temperature:.3f}, the temperature that fits {images:,} validation "
+        "images best."
+    )
+
+
+def stated(content: bytes) -> float | None:
+    """Return the temperature of the statement in a file's bytes, None where there is none."""
+    found = re.search(rb"Calibrated: the logits are divided by (\d{1,4}\.\d{3}),", content)
+    return float(found.group(1)) if found else None
 
 
 def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_kd import (
     bundle,
+    calibration,
     datasets,
     exporters,
     heads,
@@ -156,10 +157,7 @@ def _calibrated(model: keras.Model, form: Form, data: str) -> tuple[keras.Model,
     """The model with honest probabilities, its temperature, and a sentence for its card."""
     validation = datasets.load(data, "validation", size=form.side)
     temperature = predictors.fitted_temperature(predictors.KerasPredictor(model, form), validation)
-    description = (
-        f"Calibrated: the logits are divided by {temperature:.3f}, the temperature that fits {len(validation):,} "
-        "validation images best."
-    )
+    description = calibration.statement(temperature, len(validation))
     return heads.with_divided_logits(model, temperature), temperature, description
 
 

@@ -26,7 +26,7 @@ from keras_kd import bundle, datasets, errors, report, text
 from keras_kd.errors import ConfigError, DataError, ExportError, KerasKDError, ModelError
 from keras_kd.exporters import ExportReport
 from keras_kd.markdown import escaped
-from keras_kd.sessions import _exports, _page, _timeline, analysis, comparison, guide, web
+from keras_kd.sessions import _comparison_page, _exports, _page, _timeline, analysis, comparison, guide, web
 from keras_kd.sessions._timeline import Options, Task
 
 SCRIPT = "<script>alert(1)</script>"
@@ -92,7 +92,7 @@ def test_no_element_or_attribute_of_a_sessions_page_comes_from_a_name(tmp_path: 
 def test_nor_of_a_comparisons_page(tmp_path: Path) -> None:
     groups = [tmp_path / name.replace("/", "") for name in (SCRIPT, ATTRIBUTE)]
     found = comparison.participants([_recording(group / "p1.csv", NAMES) for group in groups])
-    page = Page(comparison.page(comparison.compare(found)))
+    page = Page(_comparison_page.page(comparison.compare(found)))
     assert {tag for tag, _ in page.elements} & {"script", "img"} == set()
     assert groups[0].name in page.words and "share " not in page.words
 

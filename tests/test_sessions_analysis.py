@@ -73,7 +73,14 @@ def test_the_page_holds_everything_and_runs_and_loads_nothing(timeline):
     assert "default-src 'none'" in dict(page.attributes)["content"] or "default-src 'none'" in text
     words = " ".join(page.words)
     assert words.count(EVIL.strip()) >= 3
-    for word in ("happy", "Moments worth a look", "Valence and arousal", "How sure to be", "not calibrated", "pay"):
+    for word in (
+        "happy",
+        "Moments worth a look",
+        "Valence and arousal",
+        "How sure to be",
+        "says that they were calibrated",
+        "pay",
+    ):
         assert word in words
     # Heading, timeline, lines of values, circumplex, negative.
     assert page.tags.count("svg") == 4
@@ -98,6 +105,26 @@ def test_a_page_without_classes_baseline_or_face_says_so(tmp_path):
     nobody = _timeline.load(write_rows(tmp_path / "a.csv", chances), Options())
     words = " ".join(Page(_page.page(nobody, "a", SESSION)).words)
     assert "no readable face in the baseline" in words and "0 %" in words
+    assert "Unknown: at no time was a face seen well enough" in words and "None." not in words
+
+
+@pytest.mark.parametrize(
+    ("stored", "word"),
+    [
+        ({}, "neither its file nor this analysis"),
+        ({"temperature": 1.5}, "calibrated (here, temperature 1.50)"),
+        ({"temperature_in_file": 1.365}, "calibrated (when the model was exported, temperature 1.36)"),
+    ],
+)
+def test_the_page_says_whether_probabilities_are_calibrated(timeline, stored, word):
+    assert word in " ".join(Page(_page.page(timeline, "a", SESSION | stored)).words)
+
+
+def test_a_calibrated_bundle_says_so_itself():
+    from keras_kd import calibration
+
+    assert calibration.stated(b"..." + calibration.statement(1.3654, 3589).encode() + b"\0") == 1.365
+    assert calibration.stated(b"Calibrated? No.") is None
 
 
 def test_intervals_in_all_forms_say_the_same(timeline, tmp_path):
@@ -129,7 +156,7 @@ def test_subtitles_are_webvtt(timeline):
         start, arrow, end = timing.split(" ")
         assert arrow == "-->" and len(start) == len(end) == 12 and start < end and len(lines) == 1
     assert "00:00:10.000 --> 00:00:20.000\nhappy 80%" in text
-    assert "! angry 70%" in text
+    assert "! angry, negative expressions +70 points against the baseline" in text
 
 
 @pytest.mark.parametrize(
@@ -245,7 +272,8 @@ def test_mistakes_are_told_in_one_sentence(session, tmp_path, capsys):
         (["--camera", "987", *out], "can't be opened"),
         ([film, *out, "--segments", str(tmp_path / "none.csv")], "No segments"),
         ([film, *out, "--baseline", "calm"], "no task 'calm'"),
-        ([film, *out, "--baseline", "inf"], "seconds above 0, or the name of a task"),
+        ([film, *out, "--baseline", "0"], "a time above 0"),
+        ([film, *out, "--baseline", "inf"], "no time"),
     ):
         assert called("analyze", *given) == 2
         message = capsys.readouterr().err
@@ -282,7 +310,7 @@ def test_a_film_cut_short_is_told(session, tmp_path, capsys):
     assert called("analyze", str(tmp_path / "cut.mkv"), "--model", arguments[3], *out) == 0
     assert "s that it declares: it may be cut short or damaged." in capsys.readouterr().err
     page = (tmp_path / "S" / "cut" / "report.html").read_text("utf-8")
-    assert "not calibrated for this analysis" in page and "Probabilities are calibrated" not in page
+    assert "neither its file nor this analysis" in page and "Probabilities are calibrated" not in page
 
 
 @needs_extra

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from keras_kd.errors import DataError
-from keras_kd.sessions import _timeline
+from keras_kd.sessions import _labels, _options, _timeline
 from keras_kd.sessions._summary import block_interval, summary
 from keras_kd.sessions._timeline import Options, Task
 
@@ -47,7 +47,7 @@ def test_smoothing_is_the_mean_of_the_valid_frames_in_the_window():
     generator = np.random.default_rng(0)
     times = np.cumsum(generator.uniform(0.01, 0.2, 200))
     rows, valid = generator.random((200, 2)), generator.random(200) > 0.4
-    found = _timeline.smoothed(times, rows, valid, 0.5)
+    found = _labels.smoothed(times, rows, valid, 0.5)
     for row, time in enumerate(times):
         near = valid & (np.abs(times - time) <= 0.25)
         np.testing.assert_allclose(found[row], rows[near].mean(axis=0) if near.any() else [np.nan] * 2, rtol=1e-5)
@@ -59,13 +59,13 @@ def test_a_label_stays_until_another_is_clearly_likelier_for_long_enough():
     chances[10:12] = [0.2, 0.7, 0.1]  # 0.2 s: too short
     chances[20:30] = [0.1, 0.48, 0.42]  # too close
     chances[40:] = [0.1, 0.8, 0.1]
-    labels = _timeline.steadied(times, chances, 0.4)
+    labels = _labels.steadied(times, chances, 0.4)
     assert (labels[:10] == 2).all()
     # A rival that isn't believed leaves the label, whose own probability is low: uncertain, never "happy".
     assert set(labels[10:12]) == {-1} and set(labels[12:40]) == {2}
     assert (labels[40:] == 1).all()
     chances[43:] = [0.2, 0.2, 0.6]
-    assert 1 not in _timeline.steadied(times, chances, 0.4)
+    assert 1 not in _labels.steadied(times, chances, 0.4)
 
 
 def test_after_a_long_absence_the_label_is_chosen_anew():
@@ -73,7 +73,7 @@ def test_after_a_long_absence_the_label_is_chosen_anew():
     chances = np.tile([0.1, 0.1, 0.8], (40, 1))
     chances[10:25] = np.nan
     chances[25:] = [0.1, 0.8, 0.1]
-    labels = _timeline.steadied(times, chances, 0.5)
+    labels = _labels.steadied(times, chances, 0.5)
     assert set(labels[10:25]) == {-2} and set(labels[25:]) == {1}
 
 
@@ -151,27 +151,31 @@ def test_the_interval_of_a_mean_over_time_minds_that_neighbours_are_alike():
 def test_segments_are_read_and_mistakes_named(tmp_path):
     good = tmp_path / "good.csv"
     good.write_text("task,start_s,end_s\n NA ,0,1.5\nfind,2,3\n")
-    assert _timeline.read_tasks(good) == (Task(0.0, 1.5, "NA"), Task(2.0, 3.0, "find"))
+    assert _options.read_tasks(good) == (Task(0.0, 1.5, "NA"), Task(2.0, 3.0, "find"))
+    good.write_text("start_s,end_s,task\n1:30,01:00:02.5,pay\n")
+    assert _options.read_tasks(good) == (Task(90.0, 3602.5, "pay"),)
     for text, word in (
         ("task,start_s\na,1\n", "lacks end_s"),
         ("start_s,end_s,task\n0,x,a\n", "line 2"),
         ("start_s,end_s,task\n0,1,a\n5,4,b\n", "line 3"),
         ("start_s,end_s,task\n0,nan,a\n", "line 2"),
+        ("start_s,end_s,task\n0,1:60,a\n", "line 2"),
+        ("start_s,end_s,task\n0,1:2:3:4,a\n", "line 2"),
         ("start_s,end_s,task\n0,1,\n", "line 2"),
         ("", "can't be read"),
     ):
         bad = tmp_path / "bad.csv"
         bad.write_text(text)
         with pytest.raises(DataError, match=word):
-            _timeline.read_tasks(bad)
+            _options.read_tasks(bad)
     with pytest.raises(DataError, match="No segments"):
-        _timeline.read_tasks(tmp_path / "none.csv")
+        _options.read_tasks(tmp_path / "none.csv")
 
 
 def test_a_number_beyond_floats_is_no_time(tmp_path):
     (tmp_path / "tasks.csv").write_text(f"start_s,end_s,task\n{'9' * 400},2,a\n")
-    with pytest.raises(DataError, match="no number in line 2"):
-        _timeline.read_tasks(tmp_path / "tasks.csv")
+    with pytest.raises(DataError, match="no time in line 2"):
+        _options.read_tasks(tmp_path / "tasks.csv")
 
 
 def test_what_is_no_recording_is_refused(tmp_path):
@@ -216,3 +220,40 @@ def test_turns_that_nobody_measured_are_unknown(tmp_path):
     rows["turn"] = np.nan
     rows.to_csv(path, index=False)
     assert np.isnan(_timeline.load(path, Options()).quality["turned"])
+
+
+def test_what_could_not_be_seen_is_unknown_and_not_zero(tmp_path):
+    chances = [*mostly("neutral", 30), *mostly("angry", 30), *[np.full(3, np.nan)] * 600]
+    tasks = (Task(0, 60, "seen"), Task(60, 120, "unseen"), Task(30, 120, "half"))
+    timeline = _timeline.load(write(tmp_path / "a.csv", chances), Options(0.0, tasks=tasks))
+    table = summary(timeline).set_index("task")
+    assert table.loc["seen", "spikes"] == 1 and table.loc["seen", "spikes_per_minute"] == pytest.approx(1)
+    assert np.isnan(table.loc["unseen", ["spikes", "spikes_per_minute", "negative", "share_angry"]].astype(float)).all()
+    # One moment in the half minute of the minute and a half that could be read.
+    assert table.loc["half", "spikes_per_minute"] == pytest.approx(2)
+    nobody = _timeline.load(write(tmp_path / "b.csv", [np.full(3, np.nan)] * 50), Options())
+    assert np.isnan(summary(nobody).iloc[0]["spikes"])
+
+
+@pytest.mark.parametrize(
+    ("chances", "baseline", "word"),
+    [
+        (mostly("neutral", 40), 10.0, None),
+        ([*mostly("angry", 10), *mostly("neutral", 30)], 10.0, "mostly angry"),
+        ([*mostly("angry", 10), *mostly("neutral", 30)], "median", None),
+        ([*mostly("angry", 10), *mostly("neutral", 30)], "find", None),
+        ([*[np.full(3, np.nan)] * 80, *mostly("neutral", 32)], 10.0, "Only 20%"),
+        ([*[np.full(3, np.nan)] * 100, *mostly("neutral", 30)], 10.0, "no readable face"),
+    ],
+)
+def test_a_baseline_that_shows_no_rest_is_doubted(tmp_path, chances, baseline, word):
+    options = Options(0.0, baseline=baseline, tasks=(Task(20, 30, "find"),))
+    doubts = _timeline.load(write(tmp_path / "a.csv", chances), options).doubts
+    assert (word is None and not doubts) or (word in doubts[0] and "--baseline" in doubts[0])
+
+
+def test_the_median_of_the_session_can_be_the_baseline(tmp_path):
+    chances = [*mostly("angry", 10), *mostly("neutral", 30)]
+    timeline = _timeline.load(write(tmp_path / "a.csv", chances), Options(0.0, baseline="median"))
+    assert timeline.baseline == pytest.approx([0.1, 0.1, 0.8])
+    assert [(spike.start, round(spike.height, 4)) for spike in timeline.spikes] == [(0, 0.7)]

@@ -15,4 +15,6 @@ Needs the extra `sessions`; nothing here opens a connection.
 SIDE = 1.17
 CONFIDENCE = 0.5
 SCORE = 0.5
+# Share of the time that must be readable for a task's rates, and for a participant to count in a comparison.
+LEAST_READABLE = 0.5
 DETECTORS = ("auto", "short", "full", "cascade")

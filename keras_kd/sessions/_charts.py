@@ -94,7 +94,7 @@ def _rect(x: float, right: float, y: float, height: float, fill: str, title: str
     )
 
 
-def _svg(height: int, label: str, parts: Sequence[str], width: int = WIDTH) -> str:
+def svg(height: int, label: str, parts: Sequence[str], width: int = WIDTH) -> str:
     opening = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(label)}">'
     return opening + "".join(parts) + "</svg>"
 
@@ -127,7 +127,7 @@ def expressions(timeline: Timeline) -> str:
     for spike in timeline.spikes:
         title = f"{spike.label}, {spike.height:+.0%} against the baseline, {minutes(spike.start)}"
         parts.append(_rect(axis.at(spike.start), axis.at(spike.end), 292, 16, "#c8403a", title))
-    return _svg(332, "Probabilities of the expressions over time", parts)
+    return svg(332, "Probabilities of the expressions over time", parts)
 
 
 def _stack(axis: _Axis, edges: np.ndarray, means: np.ndarray, fills: Sequence[str], top: int, bottom: int) -> list[str]:
@@ -163,7 +163,7 @@ def lines(timeline: Timeline, columns: Mapping[str, np.ndarray], low: float, hig
             parts.append(
                 f'<polyline class="line{number}" points="{points}"><title>{html.escape(name)}</title></polyline>'
             )
-    return _svg(170, label, parts)
+    return svg(170, label, parts)
 
 
 def circumplex(timeline: Timeline) -> str:
@@ -189,4 +189,4 @@ def circumplex(timeline: Timeline) -> str:
         (x1, y1), (x2, y2) = at(*first), at(*second)
         strength = 0.2 + 0.8 * number / max(len(known) - 2, 1)
         parts.append(f'<line class="way" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke-opacity="{strength:.2f}"/>')
-    return _svg(size, "Valence and arousal through the session", parts, size)
+    return svg(size, "Valence and arousal through the session", parts, size)

@@ -51,16 +51,25 @@ def _jsonl(timeline: Timeline) -> str:
 
 
 def vtt(timeline: Timeline) -> str:
-    """WebVTT subtitles: the label with its probability, and `!` before moments that are worth a look."""
+    """WebVTT subtitles: labels with their probability, and after `!` moments with what negative expressions rose by."""
     cues = ["WEBVTT\n"]
     for record in records(timeline):
         if record["tier"] == "task":
             continue
         mark = "! " if record["tier"] == "negative" else ""
-        chance = "" if record["strength"] is None else f" {record['strength']:.0%}"
+        chance = _strength(record)
         shown = html.escape(f"{mark}{record['value']}{chance}", quote=False)
         cues.append(f"{clock(record['start_s'])} --> {clock(record['end_s'])}\n{shown}\n")
     return "\n".join(cues)
+
+
+def _strength(record: dict) -> str:
+    """A label's probability; for a moment points of all negative expressions together, which are no probability."""
+    if record["strength"] is None:
+        return ""
+    if record["tier"] == "negative":
+        return f", negative expressions {100 * record['strength']:+.0f} points against the baseline"
+    return f" {record['strength']:.0%}"
 
 
 def elan(timeline: Timeline) -> str:

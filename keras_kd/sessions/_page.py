@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from keras_kd.sessions import _charts
+from keras_kd.sessions import _baseline, _charts
 from keras_kd.sessions._charts import minutes
 from keras_kd.sessions._summary import summary
 from keras_kd.sessions._timeline import SPIKE, SPIKE_SECONDS, UNCERTAIN, Timeline
@@ -46,7 +46,7 @@ def page(timeline: Timeline, name: str, session: dict[str, Any]) -> str:
     body = [f"<h1>{html.escape(name)}</h1>", f'<p class="notice">{NOTICE}</p>', _tiles(timeline, rows.iloc[0])]
     body += ["<h2>Expressions over time</h2>", *_expressions(timeline)]
     body += _values(timeline)
-    body += ["<h2>Moments worth a look</h2>", *_spikes(timeline)]
+    body += ["<h2>Moments worth a look</h2>", *_spikes(timeline, rows.iloc[0]["spikes"])]
     body += ["<h2>Task by task</h2>", *_tasks(timeline, rows)]
     body += ["<h2>How well the face could be seen</h2>", _quality(timeline)]
     body += ["<h2>How sure to be</h2>", _certainty(timeline, session)]
@@ -67,6 +67,10 @@ def percent(share: float) -> str:
     return "–" if share != share else f"{100 * share:.0f} %"
 
 
+def _count(number: float) -> str:
+    return "–" if number != number else f"{number:.0f}"
+
+
 def points(share: float) -> str:
     """Return a change of a share in percentage points, or a dash."""
     if share != share:
@@ -81,7 +85,7 @@ def _tiles(timeline: Timeline, whole: pd.Series) -> str:
         (percent(whole["found"]), "of the time a face was found"),
         (percent(whole["valid"]), "seen well enough to read"),
         (percent(whole["uncertain"]), "of that uncertain"),
-        (str(len(timeline.spikes)), "moments worth a look"),
+        (_count(whole["spikes"]), "moments worth a look"),
     ]
     return '<ul class="tiles">' + "".join(f"<li><b>{value}</b>{text}</li>" for value, text in tiles) + "</ul>"
 
@@ -121,11 +125,13 @@ def _values(timeline: Timeline) -> list[str]:
     return found
 
 
-def _spikes(timeline: Timeline) -> list[str]:
+def _spikes(timeline: Timeline, count: float) -> list[str]:
     rule = (
         f"Negative expressions (anger, disgust, fear, sadness, contempt) at least {100 * SPIKE:.0f} points above the "
         f"baseline for {SPIKE_SECONDS:g} s or longer."
     )
+    if count != count:
+        return [f'<p>Unknown: {_blind(timeline)}. <span class="soft">{rule}</span></p>']
     if not timeline.spikes:
         return [f'<p>None. <span class="soft">{rule}</span></p>']
     chart = _charts.lines(timeline, {"negative": timeline.negative}, -1, 1, "Negative expressions against the baseline")
@@ -140,11 +146,20 @@ def _spikes(timeline: Timeline) -> list[str]:
     ]
 
 
+def _blind(timeline: Timeline) -> str:
+    """Why no moment could be found."""
+    if not timeline.valid.any():
+        return "at no time was a face seen well enough"
+    if timeline.class_names and not timeline.negative_classes:
+        return "the model tells no negative expressions"
+    return "there is no readable baseline to compare with" if timeline.class_names else "the model tells no classes"
+
+
 def _tasks(timeline: Timeline, rows: pd.DataFrame) -> list[str]:
     labels = [*timeline.class_names, UNCERTAIN]
     keys = [*(f"share_{name}" for name in timeline.class_names), "uncertain"]
     values = list(timeline.values)
-    header = ["task", "length", "readable", *labels, *values, "negative", "moments"]
+    header = ["task", "length", "readable", *labels, *values, "negative", "moments", "a minute"]
     body = []
     for _, row in rows.iterrows():
         interval = (
@@ -160,12 +175,14 @@ def _tasks(timeline: Timeline, rows: pd.DataFrame) -> list[str]:
                 *("–" if row[key] != row[key] else f"{100 * row[key]:.0f}" for key in keys),
                 *("–" if row[name] != row[name] else f"{row[name]:+.2f}" for name in values),
                 points(row["negative"]) + interval,
-                str(int(row["spikes"])),
+                _count(row["spikes"]),
+                "–" if row["spikes_per_minute"] != row["spikes_per_minute"] else f"{row['spikes_per_minute']:.2f}",
             )
         )
     note = (
         '<p class="soft">Labels: percent of the time that has one. Negative: mean of negative expressions above the '
-        "baseline in points, in brackets its 95 % interval within this session (blocks of 5 s resampled).</p>"
+        "baseline in points, in brackets its 95 % interval within this session (blocks of 5 s resampled). Moments a "
+        "minute of what could be read. –: nothing could be read there.</p>"
     )
     return [table(header, body), note]
 
@@ -190,36 +207,37 @@ def _known(value: float, form: str, unit: str = "") -> str:
 
 def _certainty(timeline: Timeline, session: dict[str, Any]) -> str:
     baseline, options = timeline.baseline, timeline.options
-    rest = (
-        f"the first {options.baseline:g} s"
-        if not isinstance(options.baseline, str)
-        else (f"the task {html.escape(options.baseline)}")
-    )
     lines = []
-    if session.get("temperature"):
-        lines.append(
-            f"Probabilities are calibrated (temperature {session['temperature']:.2f}): on data like the calibration's, "
-            f"{options.confidence:.0%} means right {options.confidence:.0%} of the time. Your recording is other data."
-        )
-    else:
-        lines.append(
-            "Probabilities are as the model gives them, not calibrated for this analysis (--calibrate): unless its "
-            "card says otherwise, often surer than they should be."
-        )
+    lines.append(_calibration(session, options.confidence))
     lines.append(f"Below {options.confidence:.0%} a label is “uncertain”.")
-    if baseline.size and baseline[0] != baseline[0]:
-        lines.append(f"There was no readable face in the baseline ({rest}): changes against it are unknown.")
-    elif baseline.size:
+    lines += [html.escape(doubt) for doubt in timeline.doubts]
+    if baseline.size and baseline[0] == baseline[0]:
         shown = ", ".join(
             f"{html.escape(name)} {value:.0%}" for name, value in zip(timeline.class_names, baseline, strict=True)
         )
-        lines.append(f"Baseline, {rest}: {shown}. If the person was not at rest then, changes are off by as much.")
+        when = html.escape(_baseline.described(options))
+        lines.append(f"Baseline, {when}: {shown}. If the person was not at rest then, changes are off by as much.")
     if timeline.quality["valid"] < 0.7:
         lines.append("Less than 70 % of the time could be read: what happened in the rest is unknown.")
     if len(timeline.faces) > 1 and not options.faces:
         lines.append("Several faces were followed: of each frame the largest counts (--face names others).")
     lines.append("The model's errors differ with person, light and camera; its card says what it was tested on.")
     return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+
+
+def _calibration(session: dict[str, Any], confidence: float) -> str:
+    """A sentence on whether probabilities mean what they say: calibrated here, in the file, or not that it says."""
+    here, in_file = session.get("temperature"), session.get("temperature_in_file")
+    if not here and not in_file:
+        return (
+            "Probabilities are as the model gives them; neither its file nor this analysis (--calibrate) says that "
+            "they were calibrated: often they are surer than they should be."
+        )
+    how = f"here, temperature {here:.2f}" if here else f"when the model was exported, temperature {in_file:.2f}"
+    return (
+        f"Probabilities are calibrated ({how}): on data like the calibration's, {confidence:.0%} means right "
+        f"{confidence:.0%} of the time. Your recording is other data."
+    )
 
 
 def _making(session: dict[str, Any]) -> str:

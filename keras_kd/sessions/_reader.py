@@ -28,10 +28,19 @@ class Reader:
         class_names: of the probabilities, in order; empty for a model of values alone.
         value_names: of its continuous outputs.
         fingerprint: of the model and the temperature.
+        name: of the model, for people.
+        temperature_in_file: by which the file says that it is calibrated; None where it says nothing.
     """
 
-    def __init__(self, predictor: Predictor, temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        temperature: float = 1.0,
+        name: str = "",
+        temperature_in_file: float | None = None,
+    ) -> None:
         self._predictor, self._temperature = predictor, temperature
+        self.name, self.temperature_in_file = name, temperature_in_file
         blank = predictor.predict(np.zeros((1, *predictor.form.input_shape), np.uint8))
         classes = blank.logits.shape[1]
         self.class_names = predictor.form.class_names or tuple(f"class_{number}" for number in range(classes))
@@ -77,12 +86,15 @@ def load(
     Raises:
         ModelError: no such model, or its classes aren't the data's.
     """
-    predictor = predictors.load(file(model), input_shape, value_range, output)
+    path = file(model)
+    predictor = predictors.load(path, input_shape, value_range, output)
+    known = path.parent.name if path.name == BUNDLE_FILE else path.name
+    in_file = calibration.stated(path.read_bytes()) if path.suffix == ".tflite" else None
     if calibrate is None:
-        return Reader(predictor), None
+        return Reader(predictor, name=known, temperature_in_file=in_file), None
     samples = datasets.load(calibrate, "validation", size=predictor.form.side)
     temperature = predictors.fitted_temperature(predictor, samples)
-    return Reader(predictor, temperature), temperature
+    return Reader(predictor, temperature, known, in_file), temperature
 
 
 def file(model: str | Path | None) -> Path:

@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 
 from keras_kd.errors import DataError
-
-# Seconds, some four months: longer is damage, not a session.
-LONGEST = 1e7
+from keras_kd.sessions._options import LONGEST
 
 
 def read(path: str | Path) -> pd.DataFrame:

@@ -13,7 +13,8 @@ def summary(timeline: Timeline) -> pd.DataFrame:
 
     Columns: task, start_s, end_s, seconds, found, valid (shares of the time), share_<class> and uncertain (shares of
     the time with a label), p_<class> (means), <value> (means), negative (mean above the baseline) with its 95 %
-    interval negative_low and negative_high, spikes.
+    interval negative_low and negative_high, spikes, and spikes_per_minute of the time that could be read. What could
+    not be seen is unknown, NaN, and not 0.
     """
     whole = Task(float(timeline.times[0]), timeline.duration, "whole session")
     return pd.DataFrame([_summed(timeline, task) for task in (whole, *timeline.options.tasks)])
@@ -27,6 +28,8 @@ def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
     def share(chosen: np.ndarray, of: float) -> float:
         return float(weights[chosen].sum() / of) if of else float("nan")
 
+    known = float(weights[~np.isnan(timeline.negative[rows])].sum())
+    spikes = sum(task.start <= spike.start < task.end for spike in timeline.spikes) if known else float("nan")
     low, high = block_interval(timeline.times[rows], timeline.negative[rows])
     return {
         "task": task.name,
@@ -42,7 +45,8 @@ def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
         "negative": _average(timeline.negative[rows], weights),
         "negative_low": low,
         "negative_high": high,
-        "spikes": sum(task.start <= spike.start < task.end for spike in timeline.spikes),
+        "spikes": spikes,
+        "spikes_per_minute": spikes / (known / 60) if known else float("nan"),
     }
 
 

@@ -6,7 +6,6 @@ from what the model gave; nothing is read into it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,45 +14,17 @@ import pandas as pd
 
 from keras_kd.class_names import canonical, problem
 from keras_kd.errors import DataError
-from keras_kd.sessions import _rows
+from keras_kd.sessions import _baseline, _rows
+from keras_kd.sessions._labels import smoothed, steadied
+from keras_kd.sessions._options import Options, Task
 from keras_kd.sessions._tracking import longest_gap_between
 
 NEGATIVE = {"angry", "disgust", "fear", "sad", "contempt"}
 NO_FACE, UNCERTAIN = "", "uncertain"
 # Views worse than this are left out: half of what reads well.
 LOWEST_QUALITY = 0.5
-# A label gives way to one that is likelier by MARGIN for HOLD seconds.
-MARGIN, HOLD = 0.1, 0.3
 # A moment worth a look: negative expressions this much above the baseline, for so many seconds.
 SPIKE, SPIKE_SECONDS = 0.3, 0.5
-
-
-@dataclass(frozen=True)
-class Task:
-    """A part of the session: start and end in seconds, and its name."""
-
-    start: float
-    end: float
-    name: str
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a timeline is made.
-
-    Attributes:
-        smooth: width in seconds of the window that probabilities are averaged over.
-        confidence: below it the label is "uncertain".
-        baseline: the first so many seconds, or the name of a task.
-        faces: numbers of the participant's faces; empty: the largest face of each frame.
-        tasks: parts of the session.
-    """
-
-    smooth: float = 0.5
-    confidence: float = 0.5
-    baseline: float | str = 10.0
-    faces: tuple[int, ...] = ()
-    tasks: tuple[Task, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,8 +60,9 @@ class Timeline:
         chances: float32 (T, C), smoothed probabilities; NaN where none is valid nearby.
         values: smoothed values by name, e.g. valence.
         labels: class number; -1 uncertain, -2 no face.
-        baseline: (C,) mean probabilities at rest; NaN without a valid frame there.
-        baseline_values: the same of the values.
+        baseline: (C,) probabilities at rest; NaN without a valid frame there.
+        doubts: why the baseline may not show a face at rest.
+        negative_classes: numbers of the classes that count as negative.
         negative: (T,) sum of the negative classes above the baseline's; NaN where unknown.
         quality: means of the quality columns.
         faces: frames by face number.
@@ -106,7 +78,8 @@ class Timeline:
     values: dict[str, np.ndarray]
     labels: np.ndarray
     baseline: np.ndarray
-    baseline_values: dict[str, float]
+    doubts: list[str]
+    negative_classes: list[int]
     negative: np.ndarray
     quality: dict[str, float]
     faces: dict[int, int]
@@ -125,32 +98,6 @@ class Timeline:
     def label(self, number: int) -> str:
         """Return a label's name."""
         return {-1: UNCERTAIN, -2: NO_FACE}.get(number) or (self.class_names[number] if number >= 0 else NO_FACE)
-
-
-def read_tasks(path: str | Path) -> tuple[Task, ...]:
-    """Read a csv with the columns start_s, end_s and task.
-
-    Raises:
-        DataError: it has other columns, no number where one belongs, or an end before its start.
-    """
-    try:
-        table = pd.read_csv(path, dtype={"task": str}, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise DataError(f"No segments at {path}: check the path.") from error
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} can't be read as csv ({error}).") from error
-    if missing := {"start_s", "end_s", "task"} - set(table.columns):
-        raise DataError(f"{path} lacks {', '.join(sorted(missing))}: its columns must be start_s,end_s,task.")
-    tasks = []
-    for row, line in enumerate(table.itertuples(), start=2):
-        try:
-            task = Task(float(line.start_s), float(line.end_s), line.task.strip())
-        except (ValueError, OverflowError) as error:
-            raise DataError(f"{path} has no number in line {row}: start_s and end_s are seconds.") from error
-        if not (0 <= task.start < task.end and task.name):
-            raise DataError(f"{path}, line {row}: expected 0 <= start_s < end_s and a name. Received: {task}.")
-        tasks.append(task)
-    return tuple(tasks)
 
 
 def load(path: str | Path, options: Options) -> Timeline:
@@ -174,9 +121,10 @@ def load(path: str | Path, options: Options) -> Timeline:
     values = {
         name: one[name].to_numpy(np.float32) for name in one.columns[after : list(one.columns).index("sharpness")]
     }
-    resting = valid & at_rest(times, options)
+    rest = _baseline.at_rest(times, options)
     chances = smoothed(times, raw, valid, options.smooth)
-    baseline = _mean(raw, resting)
+    baseline = _baseline.level(raw, valid & rest, options)
+    readable = float(lengths[valid & rest].sum() / lengths[rest].sum()) if rest.any() else float("nan")
     columns = [number for number, name in enumerate(class_names) if canonical(name) in NEGATIVE]
     labels = steadied(times, chances, options.confidence)
     timeline = Timeline(
@@ -190,13 +138,14 @@ def load(path: str | Path, options: Options) -> Timeline:
         {name: smoothed(times, column[:, None], valid, options.smooth)[:, 0] for name, column in values.items()},
         labels,
         baseline,
-        {name: float(_mean(column[:, None], resting)[0]) for name, column in values.items()},
+        _baseline.doubts(options, class_names, baseline, readable) if class_names else [],
+        columns,
         (chances - baseline)[:, columns].sum(axis=1) if columns else np.full(len(times), np.nan, np.float32),
         _quality(one, found, valid, lengths),
         faces,
     )
     timeline.intervals = _intervals(timeline)
-    timeline.spikes = _spikes(timeline, columns)
+    timeline.spikes = _spikes(timeline)
     return timeline
 
 
@@ -206,72 +155,6 @@ def _lengths(times: np.ndarray) -> np.ndarray:
         return np.array([1 / 30])
     steps = np.diff(times)
     return np.minimum(np.append(steps, np.median(steps)), longest_gap_between(times))
-
-
-def at_rest(times: np.ndarray, options: Options) -> np.ndarray:
-    """Return whether each time lies in the baseline, (T,) bool.
-
-    Raises:
-        DataError: no task has the baseline's name.
-    """
-    if not isinstance(options.baseline, str):
-        return times < options.baseline
-    spans = [task for task in options.tasks if task.name == options.baseline]
-    if not spans:
-        names = ", ".join(task.name for task in options.tasks) or "none"
-        raise DataError(f"There is no task {options.baseline!r} for the baseline: the segments hold {names}.")
-    return np.any([(times >= task.start) & (times < task.end) for task in spans], axis=0)
-
-
-def _mean(rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return rows[chosen].mean(axis=0) if chosen.any() else np.full(rows.shape[1], np.nan, np.float32)
-
-
-def smoothed(times: np.ndarray, rows: np.ndarray, valid: np.ndarray, window: float) -> np.ndarray:
-    """Average rows (T, C) over the valid frames within half a window before and after each.
-
-    Returns:
-        float32 (T, C), NaN where there is no valid frame in the window.
-    """
-    zeros = np.zeros((1, rows.shape[1]))
-    sums = np.concatenate([zeros, np.cumsum(np.where(valid[:, None], rows, 0), axis=0, dtype=np.float64)])
-    counts = np.concatenate([[0], np.cumsum(valid)])
-    half = window / 2 + 1e-6
-    first, last = np.searchsorted(times, times - half), np.searchsorted(times, times + half, side="right")
-    count = (counts[last] - counts[first])[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = (sums[last] - sums[first]) / count
-    return np.where(count > 0, means, np.nan).astype(np.float32)
-
-
-def steadied(times: np.ndarray, chances: np.ndarray, confidence: float) -> np.ndarray:
-    """Return a label for each frame, int (T,): -1 uncertain, -2 no face.
-
-    A label stays until another is likelier by MARGIN for HOLD seconds, and gives way from where that began; after
-    the longest gap without a face it is chosen anew. It is uncertain while its own probability lies below `confidence`.
-    """
-    states = np.full(len(times), -2)
-    if not chances.shape[1]:
-        return states
-    rows = np.flatnonzero(~np.isnan(chances[:, 0]))
-    state, rival, since, seen = -1, -1, 0, -np.inf
-    gap = longest_gap_between(times)
-    for place, row in enumerate(rows):
-        top = int(chances[row].argmax())
-        if state < 0 or times[row] - seen > gap:
-            state, rival = top, -1
-        elif top == state or chances[row, top] - chances[row, state] < MARGIN:
-            rival = -1
-        elif top != rival:
-            rival, since = top, place
-        seen = times[row]
-        states[row] = state
-        if rival >= 0 and times[row] - times[rows[since]] >= HOLD - 1e-6:
-            state, rival = rival, -1
-            states[rows[since : place + 1]] = state
-    sure = chances[rows, states[rows]] >= confidence
-    states[rows[~sure]] = -1
-    return states
 
 
 def _runs(marks: np.ndarray) -> list[tuple[int, int]]:
@@ -301,8 +184,8 @@ def _intervals(timeline: Timeline) -> list[Interval]:
     return found
 
 
-def _spikes(timeline: Timeline, columns: Sequence[int]) -> list[Spike]:
-    if not columns:
+def _spikes(timeline: Timeline) -> list[Spike]:
+    if not (columns := timeline.negative_classes):
         return []
     high = np.nan_to_num(timeline.negative, nan=-1) >= SPIKE
     found = []

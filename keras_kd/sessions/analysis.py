@@ -18,11 +18,12 @@ from keras_kd import text
 from keras_kd.errors import ConfigError, DataError, OutputError
 from keras_kd.files import locked, write_text, written_whole
 from keras_kd.progress import Terminal
-from keras_kd.sessions import SIDE, _exports, _page, _recording, _redaction, _timeline, _video
+from keras_kd.sessions import SIDE, _baseline, _exports, _page, _recording, _redaction, _timeline, _video
 from keras_kd.sessions._detectors import Detector
+from keras_kd.sessions._options import Options, Task, read_tasks
 from keras_kd.sessions._reader import Reader
 from keras_kd.sessions._summary import summary
-from keras_kd.sessions._timeline import Options, Timeline
+from keras_kd.sessions._timeline import Timeline
 from keras_kd.stored import read_json, read_text
 
 # Seconds that a video may lack of what it declares: sound and picture rarely end together.
@@ -95,6 +96,7 @@ def analyze(
     if camera and redact:
         raise ConfigError("--redact reads the video again, which a camera can't: record it first.")
     planned = [_checked(replace(options, tasks=_tasks(segments, name))) for name in names]
+    calibrated = {"temperature": temperature, "temperature_in_file": reader.temperature_in_file}
     results = {}
     for video, name, own in zip(videos, names, planned, strict=True):
         folder, rows = out / name, out / f"{name}.csv"
@@ -120,8 +122,10 @@ def analyze(
                 frames = None
             took = time.perf_counter() - started
             timeline = _timeline.load(rows, own)
+            for doubt in timeline.doubts:
+                terminal.say(f"{name}: {doubt}")
             frames = len(timeline.times) if frames is None else frames
-            _write(folder, timeline, stated | {"options": asdict(own), "temperature": temperature}, name)
+            _write(folder, timeline, stated | {"options": asdict(own), **calibrated}, name)
             if redact:
                 terminal.say(f"{name}: writing redacted.mp4")
                 with written_whole(folder / "redacted.mp4") as path:
@@ -156,14 +160,14 @@ def _pressed(camera: bool) -> Iterator[Callable[[], bool]]:
 
 def _checked(options: Options) -> Options:
     """The options, after making sure before hours of work that their baseline exists."""
-    _timeline.at_rest(np.empty(0), options)
+    _baseline.at_rest(np.empty(0), options)
     return options
 
 
-def _tasks(segments: Path | None, name: str) -> tuple[_timeline.Task, ...]:
+def _tasks(segments: Path | None, name: str) -> tuple[Task, ...]:
     if segments is None:
         return ()
-    return _timeline.read_tasks(segments / f"{name}.csv" if segments.is_dir() else segments)
+    return read_tasks(segments / f"{name}.csv" if segments.is_dir() else segments)
 
 
 def _described(video: str, camera: bool) -> dict[str, Any]:

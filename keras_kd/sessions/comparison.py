@@ -1,42 +1,40 @@
-"""Several participants: means with bootstrap intervals, and two designs against each other.
+"""Several participants: means with intervals, and two designs against each other, with the same people or others.
 
-A participant is one value of each measure; participants are resampled, not frames. Effect size is Hedges' g:
-L. V. Hedges, "Distribution theory for Glass's estimator of effect size and related estimators", 1981, equations 1, 4
-and 6 (the approximate correction).
+A participant is one value of each measure; participants are resampled, not frames. Who could be seen for too little
+of a task does not count in it.
 """
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from keras_kd.errors import DataError
-from keras_kd.sessions import _page, _timeline
-from keras_kd.sessions._page import NOTICE, document
+from keras_kd.sessions import LEAST_READABLE, _timeline
+from keras_kd.sessions._estimates import (
+    Estimate,
+    chance,
+    difference,
+    estimate,
+    hedges_g,
+    holm,
+    paired_g,
+    smallest_found,
+)
+from keras_kd.sessions._options import Options, Task
 from keras_kd.sessions._summary import summary
-from keras_kd.sessions._timeline import Options, Task
 from keras_kd.stored import read_json, read_text
 
-RESAMPLES = 5000
 _TASK = {"start": float, "end": float, "name": str}
 _OPTIONS = {"smooth": float, "confidence": float, "baseline": (float, str), "faces": [int], "tasks": [_TASK]}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval; NaN where unknown."""
-
-    value: float
-    low: float
-    high: float
+# What `participants` tells besides the measures.
+KEYS = ("task", "group", "participant", "readable")
 
 
 @dataclass(frozen=True)
@@ -48,24 +46,55 @@ class Comparison:
         measure: a column of `participants`.
         counts: participants by group.
         means: by group.
+        always_zero: whether it is 0 for everybody.
         difference: the second group's mean minus the first's; None with one group.
         effect: Hedges' g; None with one group.
+        chance: p of the difference; NaN where no test can tell, or with one group.
+        corrected: p by Holm, over all tests of the table.
     """
 
     task: str
     measure: str
     counts: dict[str, int]
     means: dict[str, Estimate]
+    always_zero: bool
     difference: Estimate | None = None
     effect: Estimate | None = None
+    chance: float = math.nan
+    corrected: float = math.nan
+
+
+@dataclass(frozen=True)
+class Study:
+    """What `compare` returns.
+
+    Attributes:
+        rows: task by task and measure by measure.
+        paired: whether the same participants were in both groups.
+        left_out: who does not count in which task, and why, a sentence each.
+        same_names: whether groups that aren't paired have participants of the same names.
+        smallest: the effect that the smallest comparison finds in 80 % of studies; NaN with one group.
+    """
+
+    rows: list[Comparison]
+    paired: bool
+    left_out: list[str]
+    same_names: bool
+    smallest: float
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups, the first compared with the second."""
+        return list(self.rows[0].means)
 
 
 def participants(files: Iterable[str | Path]) -> pd.DataFrame:
     """Sum up the recordings that `kerakd analyze` wrote, with the options of their `session.json`.
 
     Returns:
-        One row a recording and task: group (its folder's name, as long as tells it from others), participant, task
-        and the measures: share_<class>, uncertain, <value>, negative, and spikes_per_minute.
+        One row a recording and task: group (its folder's name, as long as tells it from others), participant, task,
+        readable (share of the task's time, 0..1) and the measures: share_<class>, uncertain, <value>, negative, and
+        spikes_per_minute of readable time.
 
     Raises:
         DataError: a file is no recording, two have the same name and group, or different models made them.
@@ -79,11 +108,11 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
         if model:
             models.setdefault(model, file)
         timeline = _timeline.load(file, options)
-        summed = summary(timeline)
-        summed["spikes_per_minute"] = summed["spikes"] / (summed["seconds"] / 60)
+        summed = summary(timeline).rename(columns={"valid": "readable"})
         shares = [f"share_{name}" for name in timeline.class_names]
         measures = [*shares, "uncertain", *timeline.values, "negative", "spikes_per_minute"]
-        rows.append(summed[["task", *measures]].assign(group=groups[path.parent], participant=path.stem))
+        kept = summed[["task", "readable", *measures]]
+        rows.append(kept.assign(group=groups[path.parent], participant=path.stem))
     if len(models) > 1:
         raise DataError(
             f"{' and '.join(map(str, list(models.values())[:2]))} were analysed by different models: analyse all "
@@ -127,131 +156,96 @@ def _session(file: Path) -> tuple[Options, str | None]:
     return options, session.get("model")
 
 
-def compare(rows: pd.DataFrame, seed: int = 0) -> list[Comparison]:
+def compare(rows: pd.DataFrame, paired: bool = False, least: float = LEAST_READABLE, seed: int = 0) -> Study:
     """Compare one or two groups, task by task and measure by measure.
 
     Args:
         rows: as `participants` returns.
+        paired: the same names are the same people, who used both designs.
+        least: share of a task's time that must be readable, 0..1, for a participant to count in it.
         seed: of the resampling.
 
     Raises:
-        DataError: there are more than two groups.
+        DataError: there are more than two groups, or no participant is in both where they should be.
     """
     groups = list(dict.fromkeys(rows["group"]))
-    if len(groups) > 2:
+    if len(groups) > 2 or (paired and len(groups) != 2):
         raise DataError(f"Two groups can be compared, folders name them. Received: {', '.join(groups)}.")
-    measures = [name for name in rows.columns if name not in ("task", "group", "participant")]
-    found = []
-    for task, part in rows.groupby("task", sort=False):
-        for measure in measures:
-            values = {group: part.loc[part["group"] == group, measure].dropna().to_numpy() for group in groups}
-            found.append(_compared(str(task), measure, values, seed))
-    return found
+    names = [set(rows.loc[rows["group"] == group, "participant"]) for group in groups]
+    same = set.intersection(*names) if len(groups) == 2 else set()
+    if paired and not same:
+        raise DataError(
+            f"No participant is in both {groups[0]} and {groups[1]}: paired recordings have the same name in both "
+            "folders."
+        )
+    left_out = [_reason(row, least) for row in rows.to_dict("records") if not row["readable"] >= least]
+    counted = rows[rows["readable"] >= least]
+    if paired:
+        counted, alone = _in_both(counted)
+        left_out += alone
+    found = [
+        _compared(str(task), measure, counted[counted["task"] == task], groups, paired, seed)
+        for task in dict.fromkeys(rows["task"])
+        for measure in rows.columns
+        if measure not in KEYS
+    ]
+    corrected = holm([row.chance for row in found])
+    found = [replace(row, corrected=p) for row, p in zip(found, corrected, strict=True)]
+    counts = [tuple(row.counts.values()) for row in found if len(groups) == 2 and min(row.counts.values()) > 1]
+    smallest = max((smallest_found(count, paired) for count in set(counts)), default=math.nan)
+    return Study(found, paired, left_out, bool(same) and not paired, smallest)
 
 
-def _compared(task: str, measure: str, values: Mapping[str, np.ndarray], seed: int) -> Comparison:
+def _reason(row: dict[str, Any], least: float) -> str:
+    share = f"{row['readable']:.0%}" if row["readable"] == row["readable"] else "nothing"
+    who = f"{row['participant']} in {row['group']}"
+    return f"{who}, {row['task']}: {share} of the time was readable, less than {least:.0%}."
+
+
+def _in_both(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of participants who count in a task in both groups, and who does not."""
+    both = rows.groupby(["task", "participant"])["group"].transform("nunique") == 2
+    alone = rows[~both].to_dict("records")
+    told = [f"{row['participant']}, {row['task']}: counts in {row['group']} alone, so not as a pair." for row in alone]
+    return rows[both], told
+
+
+def _compared(
+    task: str, measure: str, part: pd.DataFrame, groups: Sequence[str], paired: bool, seed: int
+) -> Comparison:
+    table = part.pivot(index="participant", columns="group", values=measure).reindex(columns=groups)
+    table = table.dropna() if paired else table
+    values = {group: table[group].dropna().to_numpy(np.float64) for group in groups}
     counts = {group: len(sample) for group, sample in values.items()}
-    means = {group: _estimate([sample], np.mean, seed) for group, sample in values.items()}
-    if len(values) == 1:
-        return Comparison(task, measure, counts, means)
+    means = {group: estimate([sample], np.mean, seed) for group, sample in values.items()}
+    zero = any(counts.values()) and not any(sample.any() for sample in values.values())
+    found = Comparison(task, measure, counts, means, zero)
+    if len(groups) == 1:
+        return found
     pair = list(values.values())
-    return Comparison(task, measure, counts, means, _estimate(pair, _difference, seed), _estimate(pair, hedges_g, seed))
+    return replace(
+        found,
+        difference=estimate(pair, difference, seed, paired),
+        effect=estimate(pair, paired_g if paired else hedges_g, seed, paired),
+        # Where all are 0 there is nothing to test, and nothing that a correction should count.
+        chance=math.nan if zero else chance(*pair, paired),
+    )
 
 
-def _estimate(samples: list[np.ndarray], statistic: Callable[..., Any], seed: int) -> Estimate:
-    """The statistic and its percentile bootstrap interval, which needs two participants of each group."""
-    if not min(map(len, samples)):
-        return Estimate(math.nan, math.nan, math.nan)
-    value = float(statistic(*samples))
-    if min(map(len, samples)) < 2:
-        return Estimate(value, math.nan, math.nan)
-    if all(np.ptp(sample) == 0 for sample in samples):
-        return Estimate(value, value, value)
-    made = stats.bootstrap(samples, statistic, n_resamples=RESAMPLES, method="percentile", rng=seed, vectorized=True)
-    # A resample of equal participants has no spread to measure an effect by.
-    drawn = made.bootstrap_distribution[~np.isnan(made.bootstrap_distribution)]
-    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (math.nan, math.nan)
-    return Estimate(value, float(low), float(high))
-
-
-def _difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-    return second.mean(axis=axis) - first.mean(axis=axis)
-
-
-def hedges_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return (mean of the second - mean of the first) / pooled standard deviation · (1 - 3 / (4 · (n - 2) - 1)).
-
-    n counts both groups. NaN where nobody differs within the groups, or one has fewer than two.
-    """
-    sizes = first.shape[axis], second.shape[axis]
-    freedom = sum(sizes) - 2
-    if min(sizes) < 2:
-        return np.full_like(first.mean(axis=axis), np.nan)
-    squares = sum(((part - part.mean(axis=axis, keepdims=True)) ** 2).sum(axis=axis) for part in (first, second))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        g = _difference(first, second, axis) / np.sqrt(squares / freedom) * (1 - 3 / (4 * freedom - 1))
-    return np.where(squares > 1e-20, g, np.nan)
-
-
-def table(compared: Sequence[Comparison]) -> pd.DataFrame:
+def table(study: Study) -> pd.DataFrame:
     """One row a comparison with all its numbers, for csv and JSON."""
     rows = []
-    for row in compared:
+    for row in study.rows:
         numbers: dict[str, Any] = {"task": row.task, "measure": row.measure}
         for group, mean in row.means.items():
             numbers |= {f"{group}_n": row.counts[group], **_numbers(f"{group}_mean", mean)}
-        for name, estimate in (("difference", row.difference), ("hedges_g", row.effect)):
-            numbers |= _numbers(name, estimate) if estimate else {}
+        for name, found in (("difference", row.difference), ("hedges_g", row.effect)):
+            numbers |= _numbers(name, found) if found else {}
+        if row.difference:
+            numbers |= {"p": row.chance, "p_holm": row.corrected, "paired": study.paired}
         rows.append(numbers)
     return pd.DataFrame(rows)
 
 
-def _numbers(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
-def shown(compared: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    """Return rows of text, a header first: shares in percent, their changes in points."""
-    groups = list(compared[0].means)
-    counts = {group: max(row.counts[group] for row in compared) for group in groups}
-    header = ["task", "measure", *(f"{group}, n = {counts[group]}" for group in groups)]
-    rows = [tuple([*header, "difference", "Hedges' g"] if len(groups) == 2 else header)]
-    for row in compared:
-        share = row.measure.startswith("share_") or row.measure in ("uncertain", "negative")
-        factor, digits = (100, 0) if share else (1, 2)
-        name = row.measure.removeprefix("share_").replace("_", " ") + (", %" if share else "")
-        cells = [_text(row.means[group], factor, digits) for group in groups]
-        if row.difference and row.effect:
-            cells += [_text(row.difference, factor, digits, "+"), _text(row.effect, 1, 2, "+")]
-        rows.append((row.task, name, *cells))
-    return rows
-
-
-def _text(estimate: Estimate, factor: float, digits: int, sign: str = "") -> str:
-    if math.isnan(estimate.value):
-        return "–"
-    # Adding 0 takes the sign from what rounds to nothing.
-    rounded = [round(factor * number, digits) + 0.0 for number in (estimate.value, estimate.low, estimate.high)]
-    value, low, high = (f"{number:{sign if number else ''}.{digits}f}" for number in rounded)
-    return value if math.isnan(estimate.low) else f"{value} ({low} to {high})"
-
-
-def notes(compared: Sequence[Comparison]) -> list[str]:
-    """What to mind when reading the numbers, a sentence each."""
-    smallest = min(count for row in compared for count in row.counts.values())
-    found = ["Each participant counts once; in brackets 95 % intervals, percentile bootstrap over participants."]
-    if smallest < 10:
-        found.append(f"With {smallest} in a group such intervals come out too narrow: take them as a hint.")
-    found.append("Many measures are shown: one in twenty intervals misses by chance alone.")
-    if len(compared[0].means) == 2:
-        found.append("Hedges' g is the difference in standard deviations: 0.2 is called small, 0.5 medium, 0.8 large.")
-    return found
-
-
-def page(compared: Sequence[Comparison]) -> str:
-    """Return the comparison's page, which opens offline."""
-    title = " and ".join(compared[0].means)
-    header, *rows = shown(compared)
-    listed = "".join(f"<li>{html.escape(note)}</li>" for note in notes(compared))
-    body = [f"<h1>{html.escape(title)}</h1>", f'<p class="notice">{NOTICE}</p>', _page.table(header, rows)]
-    return document(title, [*body, f"<ul>{listed}</ul>"])
+def _numbers(name: str, found: Estimate) -> dict[str, float]:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

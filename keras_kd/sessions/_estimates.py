@@ -1,0 +1,133 @@
+"""Means, differences and effect sizes with bootstrap intervals, tests, and what a study of this size can find.
+
+Hedges' g: L. V. Hedges, "Distribution theory for Glass's estimator of effect size and related estimators", 1981,
+equations 1, 4 and 6 (the approximate correction). Of pairs the mean of both standard deviations divides: d_av of
+D. Lakens, "Calculating and reporting effect sizes to facilitate cumulative science", 2013, equation 10, with the same
+correction. Several tests: S. Holm, "A simple sequentially rejective multiple test procedure", 1979.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import optimize, stats
+
+RESAMPLES = 5000
+# What a study should find, and how often: the usual 5 % and 80 %.
+LEVEL, POWER = 0.05, 0.8
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; NaN where unknown."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(samples: Sequence[np.ndarray], statistic: Callable[..., Any], seed: int, paired: bool = False) -> Estimate:
+    """Return a statistic and its percentile bootstrap interval, which needs two participants of each group.
+
+    Args:
+        samples: float (N,) a group; of pairs both in the same order.
+        statistic: takes the samples and an axis.
+        seed: of the resampling.
+        paired: resample pairs, not each group.
+    """
+    if not min(map(len, samples)):
+        return Estimate(math.nan, math.nan, math.nan)
+    value = float(statistic(*samples))
+    if min(map(len, samples)) < 2:
+        return Estimate(value, math.nan, math.nan)
+    if all(np.ptp(sample) == 0 for sample in samples):
+        return Estimate(value, value, value)
+    with warnings.catch_warnings():
+        # Of resamples without spread, which are left out below.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        made = stats.bootstrap(
+            samples, statistic, n_resamples=RESAMPLES, method="percentile", rng=seed, vectorized=True, paired=paired
+        )
+    # A resample of equal participants has no spread to measure an effect by.
+    drawn = made.bootstrap_distribution[~np.isnan(made.bootstrap_distribution)]
+    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (math.nan, math.nan)
+    return Estimate(value, float(low), float(high))
+
+
+def difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the mean of the second minus that of the first."""
+    return second.mean(axis=axis) - first.mean(axis=axis)
+
+
+def hedges_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return (mean of the second - mean of the first) / pooled standard deviation · (1 - 3 / (4 · (n - 2) - 1)).
+
+    n counts both groups. NaN where nobody differs within the groups, or one has fewer than two.
+    """
+    sizes = first.shape[axis], second.shape[axis]
+    freedom = sum(sizes) - 2
+    if min(sizes) < 2:
+        return np.full_like(first.mean(axis=axis), np.nan)
+    squares = sum(((part - part.mean(axis=axis, keepdims=True)) ** 2).sum(axis=axis) for part in (first, second))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        g = difference(first, second, axis) / np.sqrt(squares / freedom) * (1 - 3 / (4 * freedom - 1))
+    return np.where(squares > 1e-20, g, np.nan)
+
+
+def paired_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the mean difference of n pairs / mean of both standard deviations · (1 - 3 / (4 · (n - 1) - 1))."""
+    pairs = first.shape[axis]
+    if pairs < 2:
+        return np.full_like(first.mean(axis=axis), np.nan)
+    spread = (first.std(axis=axis, ddof=1) + second.std(axis=axis, ddof=1)) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        g = difference(first, second, axis) / spread * (1 - 3 / (4 * (pairs - 1) - 1))
+    return np.where(spread > 1e-6, g, np.nan)
+
+
+def chance(first: np.ndarray, second: np.ndarray, paired: bool) -> float:
+    """Return p by Wilcoxon's signed ranks for pairs, else by Mann and Whitney's U; NaN where no test can tell."""
+    if min(len(first), len(second)) < 2:
+        return math.nan
+    if not paired:
+        return float(stats.mannwhitneyu(first, second).pvalue)
+    # A difference that is rounding is none.
+    gains = np.where(np.abs(second - first) < 1e-9, 0, second - first)
+    return float(stats.wilcoxon(gains).pvalue) if gains.any() else 1.0
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Correct p values for their number; NaN stays and isn't counted."""
+    known = [number for number, p in enumerate(chances) if not math.isnan(p)]
+    corrected, highest = list(chances), 0.0
+    for place, number in enumerate(sorted(known, key=lambda number: chances[number])):
+        highest = max(highest, min(1.0, (len(known) - place) * chances[number]))
+        corrected[number] = highest
+    return corrected
+
+
+def smallest_found(counts: Sequence[int], paired: bool) -> float:
+    """Return the effect that a t test at 5 % finds in 80 % of studies of this size.
+
+    Of pairs in standard deviations of their differences, else of the groups; NaN with fewer than two participants.
+    Rank tests find slightly less.
+    """
+    if min(counts) < 2:
+        return math.nan
+    freedom = counts[0] - 1 if paired else sum(counts) - 2
+    scale = math.sqrt(counts[0]) if paired else 1 / math.sqrt(sum(1 / count for count in counts))
+    # A squared noncentral t is a noncentral F.
+    limit = stats.f.ppf(1 - LEVEL, 1, freedom)
+
+    def missing(effect: float) -> float:
+        return float(stats.ncf.sf(limit, 1, freedom, (effect * scale) ** 2)) - POWER
+
+    enough = 1.0
+    while missing(enough) < 0:
+        enough *= 2
+    return float(optimize.brentq(missing, 1e-3, enough))
