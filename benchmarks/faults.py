@@ -1,12 +1,15 @@
-"""Kill long commands with SIGKILL at random moments, go on as their user would, and compare with an unbroken run.
+"""Kill long commands with SIGKILL at random moments, go on as their user would, and compare with an
+unbroken run.
 
-    .venv/bin/python benchmarks/faults.py --kills 50 [--only export,analyze] [--work DIR] [--out DIR]
+    .venv/bin/python benchmarks/faults.py --kills 50 [--only export,analyze] [--work DIR] [--out
+    DIR]
 
-Each lesson is `kerakd` on small drawn faces, in a process of its own. Half of the kills come after a random time, half
-after a random number of changes to the lesson's files, so that writing is hit too. After each kill every file under its
-final name must be whole and no row that was there before may be missing; a lesson that ends must have the files of the
-unbroken run, equal but for clocks. Writes OUT/COMMAND.csv, one row a process, and prints the table of
-docs/reliability.md; stopped, it goes on until each command was killed so often. Linux only.
+Each lesson is `kerakd` on small drawn faces, in a process of its own. Half of the kills come after
+a random time, half after a random number of changes to the lesson's files, so that writing is hit
+too. After each kill every file under its final name must be whole and no row that was there before
+may be missing; a lesson that ends must have the files of the unbroken run, equal but for clocks.
+Writes OUT/COMMAND.csv, one row a process, and prints the table of docs/reliability.md; stopped, it
+goes on until each command was killed so often. Linux only.
 """
 
 from __future__ import annotations
@@ -38,10 +41,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import drawn_film
 from keras_kd.cli import engine, main
 
-from keras_kd.datasets import faces
+from keras_kd.datasets.readers import faces
 
 # One thread and no reordering of sums: equal runs give equal bits.
-FIXED = {"TF_DETERMINISTIC_OPS": "1", "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1", "KERAKD_CACHE": "cache"}
+FIXED = {
+    "TF_DETERMINISTIC_OPS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "KERAKD_CACHE": "cache",
+}
 DATA = ["--data", "../given/data", "--batch-size", "16", "--precision", "float32"]
 IMAGES = {"train": 140, "validation": 35, "test": 35}
 FILM_SECONDS, FILM_RATE = 20, 10
@@ -96,7 +104,8 @@ class Lesson:
         needs: what lies in `../given`.
         kept: how much of the work a folder holds; must never fall by more than `redone`.
         phases: what must lie in the folder for the work to have got that far, in order.
-        record: what lies there once --resume is needed to go on; none where the same command goes on.
+        record: what lies there once --resume is needed to go on; none where the same command goes
+            on.
         copied: what of `../given` lies in the folder from the beginning.
         redone: what is done again, as it may be half done: the rows of a recording's last frame.
     """
@@ -111,7 +120,18 @@ class Lesson:
 
 
 # The labelling starts when its teacher is there already.
-LABELLING = ["teach", *DATA, "--teacher", "C", "--teacher-epochs", "3", "--augment", "crops", "--views", "60"]
+LABELLING = [
+    "teach",
+    *DATA,
+    "--teacher",
+    "C",
+    "--teacher-epochs",
+    "3",
+    "--augment",
+    "crops",
+    "--views",
+    "60",
+]
 STUDENT = ["--student", "C", "--teacher", "../given/teacher.keras", "--augment", "mirror"]
 LESSONS = {
     "teach": Lesson(
@@ -175,7 +195,9 @@ def draw_data(given: Path) -> None:
 
 def draw_film(given: Path) -> None:
     """Draw a face that begins to smile."""
-    units = np.linspace(faces.prototype("neutral"), faces.prototype("happy"), FILM_SECONDS * FILM_RATE)
+    units = np.linspace(
+        faces.prototype("neutral"), faces.prototype("happy"), FILM_SECONDS * FILM_RATE
+    )
     drawn_film.write(given / "film.mp4", map(drawn_film.scene, faces.film(units, 1)), FILM_RATE)
 
 
@@ -208,9 +230,12 @@ def fresh(work: Path, name: str, lesson: Lesson) -> Path:
 def started(folder: Path, arguments: list[str]) -> Process:
     """Start `kerakd` in a folder.
 
-    It is forked from this process, which has imported TensorFlow, so that kills meet work and not seconds of imports.
+    It is forked from this process, which has imported TensorFlow, so that kills meet work and not
+    seconds of imports.
     """
-    process = multiprocessing.get_context("fork").Process(target=run_kerakd, args=(folder, arguments))
+    process = multiprocessing.get_context("fork").Process(
+        target=run_kerakd, args=(folder, arguments)
+    )
     process.start()
     return process
 
@@ -288,13 +313,20 @@ def undisturbed(work: Path, name: str) -> Unbroken:
         changes = watched(folder, process)
         ended(folder, process)
         after = os.times()
-        seconds = after.children_user - before.children_user + after.children_system - before.children_system
+        seconds = (
+            after.children_user
+            - before.children_user
+            + after.children_system
+            - before.children_system
+        )
         record.write_text(json.dumps(asdict(Unbroken(seconds, changes, content(folder)))))
     return Unbroken(**json.loads(record.read_text()))
 
 
 def busy_seconds(process: Process) -> float:
-    """Seconds of a processor that a process has had (man 5 proc); its clock runs as fast as its work."""
+    """Seconds of a processor that a process has had (man 5 proc); its clock runs as fast as its
+    work.
+    """
     times = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
@@ -302,7 +334,10 @@ def busy_seconds(process: Process) -> float:
 def content(folder: Path) -> dict[str, str]:
     """A digest of every file below a folder, of what doesn't hang on clocks."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
-    return {str(path.relative_to(folder)): hashlib.sha256(essence(path)).hexdigest()[:16] for path in paths}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(essence(path)).hexdigest()[:16]
+        for path in paths
+    }
 
 
 def essence(path: Path) -> bytes:
@@ -321,10 +356,15 @@ def essence(path: Path) -> bytes:
 
 def weights(path: Path) -> bytes:
     """The configuration and all weights of a `.keras` file, whose archive holds dates."""
-    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+    with (
+        zipfile.ZipFile(path) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+    ):
         arrays: list[bytes] = []
         file.visititems(
-            lambda name, item: arrays.append(item[()].tobytes()) if isinstance(item, h5py.Dataset) else None
+            lambda name, item: (
+                arrays.append(item[()].tobytes()) if isinstance(item, h5py.Dataset) else None
+            )
         )
         return archive.read("config.json") + b"".join(arrays)
 
@@ -336,7 +376,9 @@ def without_clocks(value: object) -> object:
 
 
 def damaged(folder: Path) -> list[str]:
-    """Files under their final names that are not whole; SQLite's journal is what makes its database whole again."""
+    """Files under their final names that are not whole; SQLite's journal is what makes its database
+    whole again.
+    """
     paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
     paths = [path for path in paths if path.suffix != ".db-journal"]
     return [f"{path.relative_to(folder)}: {fault}" for path in paths if (fault := fault_of(path))]
@@ -387,7 +429,9 @@ WHOLE: dict[str, Callable[[Path], object]] = {
 }
 
 
-def killed(folder: Path, process: Process, unbroken: Unbroken, moments: np.random.Generator) -> str | None:
+def killed(
+    folder: Path, process: Process, unbroken: Unbroken, moments: np.random.Generator
+) -> str | None:
     """Kill a process at a random moment; return which, or None if it ended before.
 
     One moment in ten lies beyond the end of an unbroken run.
@@ -416,17 +460,22 @@ def phase(folder: Path, lesson: Lesson) -> str:
 
 
 def broken(work: Path, name: str, kills: int, table: Path) -> None:
-    """Kill a lesson until it was killed so often in all, and each time go on; `table` gets a row a process."""
+    """Kill a lesson until it was killed so often in all, and each time go on; `table` gets a row a
+    process.
+    """
     lesson, unbroken = LESSONS[name], undisturbed(work, name)
     rows = pd.read_csv(table, keep_default_na=False).to_dict("records") if table.exists() else []
     # The same moments in every whole run, and others when a run goes on.
     moments = np.random.default_rng(len(rows))
     while (done := sum(row["ending"] == "killed" for row in rows)) < kills:
-        folder, number = fresh(work, f"{name}, killed", lesson), 1 + max((row["lesson"] for row in rows), default=0)
+        folder, number = (
+            fresh(work, f"{name}, killed", lesson),
+            1 + max((row["lesson"] for row in rows), default=0),
+        )
         for row in one_lesson(folder, lesson, unbroken, moments, kills - done):
             rows.append({"lesson": number, **row})
             pd.DataFrame(rows).to_csv(table, index=False)
-            print(name, rows[-1], flush=True)  # noqa: T201
+            print(name, rows[-1], flush=True)
 
 
 def one_lesson(
@@ -467,39 +516,66 @@ def differences(folder: Path, unbroken: Unbroken) -> list[str]:
 
 def table(folder: Path) -> str:
     """The counts of a folder of results, in Markdown."""
-    lines = ["| command | killed | in phase | while writing | files damaged | rows lost | finished | other results |"]
+    lines = [
+        "| command | killed | in phase | while writing | files damaged | rows lost | finished | other results |"
+    ]
     lines += ["| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |"]
     for name, lesson in LESSONS.items():
         rows = pd.read_csv(folder / f"{name}.csv", keep_default_na=False)
         killed, finished = (rows[rows["ending"] == ending] for ending in ("killed", "finished"))
         by_phase = killed["phase"].value_counts()
-        phases = ", ".join(f"{part} {by_phase[part]}" for part in ("start", *lesson.phases) if part in by_phase)
+        phases = ", ".join(
+            f"{part} {by_phase[part]}" for part in ("start", *lesson.phases) if part in by_phase
+        )
         counts = [(killed[column] != "").sum() for column in ("damaged",)]
-        writing, lost = ((killed[column].astype(float) > 0).sum() for column in ("half_written", "lost"))
-        cells = [name, len(killed), phases, writing, *counts, lost, len(finished), (finished["different"] != "").sum()]
+        writing, lost = (
+            (killed[column].astype(float) > 0).sum() for column in ("half_written", "lost")
+        )
+        cells = [
+            name,
+            len(killed),
+            phases,
+            writing,
+            *counts,
+            lost,
+            len(finished),
+            (finished["different"] != "").sum(),
+        ]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
 def run() -> None:
     """Kill, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--only", default=",".join(LESSONS))
     parser.add_argument("--work", type=Path, default=Path("runs/faults"))
     parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
     given = parser.parse_args()
     os.environ.update(FIXED)
-    for module in ("run", "sweep", "conversion", "sessions.analysis", "sessions._reader", "sessions._detectors"):
+    for module in (
+        "run",
+        "sweep",
+        "conversion",
+        "sessions.analysis",
+        "sessions._reader",
+        "sessions._detectors",
+    ):
         engine.load(module)
     # A killed process is taken for dead after seconds, not after a minute.
-    engine.load("trial_queue").HEARTBEAT_SECONDS, engine.load("trial_queue").SILENT_SECONDS = 1, 6
+    (
+        engine.load("pipelines.trial_queue").HEARTBEAT_SECONDS,
+        engine.load("pipelines.trial_queue").SILENT_SECONDS,
+    ) = 1, 6
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only.split(","):
         make(given.work / "given", LESSONS[name].needs)
         broken(given.work, name, given.kills, given.out / f"{name}.csv")
     if all((given.out / f"{name}.csv").exists() for name in LESSONS):
-        print(table(given.out))  # noqa: T201
+        print(table(given.out))
 
 
 if __name__ == "__main__":

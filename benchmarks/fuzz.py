@@ -1,12 +1,14 @@
-"""Spoil a valid file of every kind and read it: what was read, what was refused in a sentence, and what broke.
+"""Spoil a valid file of every kind and read it: what was read, what was refused in a sentence, and
+what broke.
 
     .venv/bin/python benchmarks/fuzz.py --cases 2000 --seed 0 --out docs/results/fuzz
 
-Each reader works in a process of its own, with a limit on memory and on the time of a case; a process that dies is
-started again behind the case that killed it. Where a reader is Python all through and atheris is installed (the extra
-fuzz), as many cases again are searched for by coverage; readers whose extra is missing are left out. A case is read,
-refused (a KerasKDError of one line), or a finding, whose files are kept under --findings. Writes counts.csv into --out
-and prints the table of docs/reliability.md; exits with 1 if there are findings.
+Each reader works in a process of its own, with a limit on memory and on the time of a case; a
+process that dies is started again behind the case that killed it. Where a reader is Python all
+through and atheris is installed (the extra fuzz), as many cases again are searched for by coverage;
+readers whose extra is missing are left out. A case is read, refused (a KerasKDError of one line),
+or a finding, whose files are kept under --findings. Writes counts.csv into --out and prints the
+table of docs/reliability.md; exits with 1 if there are findings.
 """
 
 from __future__ import annotations
@@ -40,19 +42,33 @@ WAYS = ("spoilt", "guided")
 MEMORY = 1024 * 2**20  # beyond what the process has once a valid file was read
 SECONDS = 60  # of a case, by the clock: others may be at work on the machine
 RESULTS, CURRENT, OUTPUT, VALID, WORK = "results.jsonl", "current", "output.txt", "valid", "work"
-INSTRUMENTED = ["keras_kd", "csv", "json", "tomllib", "zipfile", "pickletools", "flatbuffers", "ai_edge_litert"]
+INSTRUMENTED = [
+    "keras_kd",
+    "csv",
+    "json",
+    "tomllib",
+    "zipfile",
+    "pickletools",
+    "flatbuffers",
+    "ai_edge_litert",
+]
 
 
 def main() -> None:
     """Fuzz and sum up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--reader", action="append", choices=READERS, help="one of them; all by default")
+    parser.add_argument(
+        "--reader", action="append", choices=READERS, help="one of them; all by default"
+    )
     parser.add_argument("--cases", type=int, default=2000, help="a reader and way")
     parser.add_argument("--minutes", type=float, default=60, help="at most, a reader and way")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder of counts.csv; printed only if not given")
     parser.add_argument(
-        "--findings", type=Path, default=Path("runs/fuzz"), help="folder of the files that broke something"
+        "--findings",
+        type=Path,
+        default=Path("runs/fuzz"),
+        help="folder of the files that broke something",
     )
     parser.add_argument("--work-in", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
@@ -65,21 +81,25 @@ def main() -> None:
     for name in arguments.reader or READERS:
         for way in ways(READERS[name]):
             rows.append(_fuzzed(name, way, round(arguments.cases * READERS[name].share), arguments))
-            print(json.dumps(rows[-1]), flush=True)  # noqa: T201
+            print(json.dumps(rows[-1]), flush=True)
     counts = pd.DataFrame(rows)
     if arguments.out:
         counts = _with_others(counts, arguments.out / "counts.csv")
         arguments.out.mkdir(parents=True, exist_ok=True)
         counts.to_csv(arguments.out / "counts.csv", index=False)
-    print(table(counts))  # noqa: T201
+    print(table(counts))
     sys.exit(1 if counts["findings"].any() else 0)
 
 
 def _with_others(counts: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """The counts with those of the readers that were left out this time, as an earlier call wrote them."""
+    """The counts with those of the readers that were left out this time, as an earlier call wrote
+    them.
+    """
     earlier = [pd.read_csv(file)] if file.exists() else []
     known = pd.concat([counts, *(rows[~rows["reader"].isin(counts["reader"])] for rows in earlier)])
-    return known.sort_values("reader", key=lambda names: names.map(list(READERS).index), kind="stable")
+    return known.sort_values(
+        "reader", key=lambda names: names.map(list(READERS).index), kind="stable"
+    )
 
 
 def ways(reader: Reader) -> tuple[str, ...]:
@@ -95,7 +115,10 @@ def table(counts: pd.DataFrame) -> str:
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, rows in counts.groupby("reader", sort=False):
         sums = rows[["cases", "read", "refused", "findings"]].sum()
-        cells = [f"{count:,}" for count in sums] + [f"{rows['longest_s'].max():.1f}", f"{rows['most_mb'].max():.0f}"]
+        cells = [f"{count:,}" for count in sums] + [
+            f"{rows['longest_s'].max():.1f}",
+            f"{rows['most_mb'].max():.0f}",
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -110,7 +133,9 @@ def _fuzzed(name: str, way: str, cases: int, arguments: argparse.Namespace) -> d
             if reason is None:
                 break
             if not (folder / CURRENT).exists():
-                raise SystemExit(f"{name}: the worker could not even read the valid files: {reason}")
+                raise SystemExit(
+                    f"{name}: the worker could not even read the valid files: {reason}"
+                )
             number = len(_told(folder))
             if reason:
                 _tell(folder, "finding", reason, 0, 0)
@@ -131,14 +156,33 @@ def _fuzzed(name: str, way: str, cases: int, arguments: argparse.Namespace) -> d
     }
 
 
-def _command(name: str, way: str, first: int, cases: int, folder: Path, arguments: argparse.Namespace) -> list[str]:
-    numbers = {"cases": cases, "seed": arguments.seed, "first": first, "findings": arguments.findings}
+def _command(
+    name: str, way: str, first: int, cases: int, folder: Path, arguments: argparse.Namespace
+) -> list[str]:
+    numbers = {
+        "cases": cases,
+        "seed": arguments.seed,
+        "first": first,
+        "findings": arguments.findings,
+    }
     options = [f"--{option}={value}" for option, value in numbers.items()]
-    return [sys.executable, __file__, "--reader", name, "--way", way, "--work-in", str(folder), *options]
+    return [
+        sys.executable,
+        __file__,
+        "--reader",
+        name,
+        "--way",
+        way,
+        "--work-in",
+        str(folder),
+        *options,
+    ]
 
 
 def _watched(folder: Path, command: list[str], end: float) -> str | None:
-    """Run a worker; None when it is done, "" when its time is over, else what ended it in the middle of a case."""
+    """Run a worker; None when it is done, "" when its time is over, else what ended it in the
+    middle of a case.
+    """
     (folder / CURRENT).unlink(missing_ok=True)
     with (
         (folder / OUTPUT).open("wb") as output,
@@ -157,7 +201,11 @@ def _watched(folder: Path, command: list[str], end: float) -> str | None:
                 return "no answer"
     if worker.returncode == 0:
         return None
-    died = f"signal {signal.Signals(-worker.returncode).name}" if worker.returncode < 0 else f"exit {worker.returncode}"
+    died = (
+        f"signal {signal.Signals(-worker.returncode).name}"
+        if worker.returncode < 0
+        else f"exit {worker.returncode}"
+    )
     return (folder / OUTPUT).read_text(errors="replace")[-5000:] + "\n" + died
 
 
@@ -196,7 +244,11 @@ def _guided(reader: Reader, arguments: argparse.Namespace) -> None:
     corpus.mkdir(exist_ok=True)
     for index, path in enumerate(files[:256]):
         (corpus / f"valid{index}").write_bytes(bytes([index]) + path.read_bytes())
-    quoted = ("".join(f"\\x{byte:02x}" for byte in token) for token in reader.tokens if 0 < len(token) <= 64)
+    quoted = (
+        "".join(f"\\x{byte:02x}" for byte in token)
+        for token in reader.tokens
+        if 0 < len(token) <= 64
+    )
     words.write_text("".join(f'"{word}"\n' for word in quoted) or '"0"\n')
 
     def one(content: bytes) -> None:
@@ -219,7 +271,9 @@ def _files(reader: Reader, valid: Path) -> list[Path]:
     return sorted(path for path in valid.glob(reader.spoilt) if path.is_file())
 
 
-def _case(reader: Reader, arguments: argparse.Namespace, number: int, path: Path, content: bytes) -> None:
+def _case(
+    reader: Reader, arguments: argparse.Namespace, number: int, path: Path, content: bytes
+) -> None:
     """Read the files with one of them replaced, tell the outcome, and put the valid one back."""
     folder = arguments.work_in
     target = folder / WORK / path.relative_to(folder / VALID)
@@ -231,7 +285,11 @@ def _case(reader: Reader, arguments: argparse.Namespace, number: int, path: Path
     seconds = time.process_time() - started
     _tell(folder, outcome, detail, seconds, max(0, _status("VmHWM") - before))
     if outcome == "finding":
-        _keep(folder / WORK, arguments.findings / _plain(arguments.reader[0]) / f"{arguments.way}-{number}", detail)
+        _keep(
+            folder / WORK,
+            arguments.findings / _plain(arguments.reader[0]) / f"{arguments.way}-{number}",
+            detail,
+        )
     target.write_bytes(path.read_bytes())
 
 
@@ -241,7 +299,9 @@ def judged(reader: Reader, folder: Path) -> tuple[str, str]:
         reader.read(folder)
     except KerasKDError as error:
         sentence = str(error)
-        return ("refused" if sentence.isprintable() and len(sentence) <= LONGEST else "finding"), sentence
+        return (
+            "refused" if sentence.isprintable() and len(sentence) <= LONGEST else "finding"
+        ), sentence
     except BaseException:
         return "finding", traceback.format_exc()
     return "read", ""

@@ -1,4 +1,6 @@
-"""Edits that spoil a valid file: bits, lengths, numbers in text and in headers, words of the format, zip members."""
+"""Edits that spoil a valid file: bits, lengths, numbers in text and in headers, words of the
+format, zip members.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,30 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-_NUMBERS = (0, 1, -1, 7, 127, 128, 255, 256, 2**15 - 1, 2**16 - 1, 100_000, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
+_NUMBERS = (
+    0,
+    1,
+    -1,
+    7,
+    127,
+    128,
+    255,
+    256,
+    2**15 - 1,
+    2**16 - 1,
+    100_000,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**63 - 1,
+)
 _TEXTS = (b"-1", b"0", b"1e308", b"nan", b"0.5", b"99999999999999999999", b"100000", b"-0", b"")
 
 
 def spoilt(content: bytes, tokens: tuple[bytes, ...], random: Random) -> bytes:
-    """Return `content` after one to four edits; of a zip archive sometimes those of one member, sums put right."""
+    """Return `content` after one to four edits; of a zip archive sometimes those of one member,
+    sums put right.
+    """
     if content[:2] == b"PK" and random.random() < 0.7:
         return _member_spoilt(content, tokens, random)
     if content[4:8] == b"TFL3" and random.random() < 0.7:
@@ -33,17 +53,26 @@ def _member_spoilt(content: bytes, tokens: tuple[bytes, ...], random: Random) ->
     chosen = random.choice(list(members))
     members[chosen] = spoilt(members[chosen], tokens, random)
     written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+    with zipfile.ZipFile(
+        written, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    ) as archive:
         for name, member in members.items():
             archive.writestr(name, member)
     return written.getvalue()
 
 
 def _graph_spoilt(content: bytes, random: Random) -> bytes:
-    """Numbers of a `.tflite` file's tables replaced: a whole flatbuffer still, whose parts contradict each other."""
+    """Numbers of a `.tflite` file's tables replaced: a whole flatbuffer still, whose parts
+    contradict each other.
+    """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     graph = model.subgraphs[0]
-    parts = [*graph.tensors, *graph.operators, *(one.builtinOptions for one in graph.operators), *model.operatorCodes]
+    parts = [
+        *graph.tensors,
+        *graph.operators,
+        *(one.builtinOptions for one in graph.operators),
+        *model.operatorCodes,
+    ]
     parts += [*model.buffers, graph]
     for _ in range(random.randint(1, 3)):
         part = random.choice([part for part in parts if part is not None])

@@ -1,4 +1,6 @@
-"""Every reader of files that keras_kd has, each with a small valid input: what fuzz.py and the tests spoil."""
+"""Every reader of files that keras_kd has, each with a small valid input: what fuzz.py and the
+tests spoil.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ def _picture(seed: int = 0, side: int = SIDE) -> Image.Image:
 
 def _write_fer2013(folder: Path) -> None:
     pixels = " ".join(map(str, range(256))) + " 7" * (48 * 48 - 256)
-    rows = [f"{number % 7},{pixels},{('Training', 'PublicTest', 'PrivateTest')[number % 3]}" for number in range(4)]
+    rows = [
+        f"{number % 7},{pixels},{('Training', 'PublicTest', 'PrivateTest')[number % 3]}"
+        for number in range(4)
+    ]
     (folder / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
 
 
@@ -62,7 +67,9 @@ def _write_ferplus(folder: Path) -> None:
     _write_fer2013(folder)
     usages = ("Training", "PublicTest", "PrivateTest", "Training")
     rows = [f"{usage},{number}.png,4,0,0,1,3,2,0,0,0,0" for number, usage in enumerate(usages)]
-    header = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    header = (
+        "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    )
     (folder / "fer2013new.csv").write_text("\n".join([header, *rows]) + "\n")
 
 
@@ -75,7 +82,11 @@ def _read_ferplus(folder: Path) -> object:
 def _write_rafdb(folder: Path) -> None:
     aligned = folder / "Image" / "aligned"
     aligned.mkdir(parents=True)
-    lines = [f"{half}_{number}.jpg {number % 7 + 1}" for half in ("train", "test") for number in range(14)]
+    lines = [
+        f"{half}_{number}.jpg {number % 7 + 1}"
+        for half in ("train", "test")
+        for number in range(14)
+    ]
     for line in lines:
         _picture().save(aligned / f"{line.split('.')[0]}_aligned.jpg")
     (folder / "list_patition_label.txt").write_text("\n".join(lines) + "\n")
@@ -110,7 +121,12 @@ def _write_affectnet(folder: Path) -> None:
     images.mkdir()
     for number in range(8):
         _picture(side=80).save(images / f"{number}.jpg")
-        parts = {"exp": str(number), "val": "0.5", "aro": -0.25, "lnd": np.arange(136.0).reshape(68, 2) / 2}
+        parts = {
+            "exp": str(number),
+            "val": "0.5",
+            "aro": -0.25,
+            "lnd": np.arange(136.0).reshape(68, 2) / 2,
+        }
         for part, value in parts.items():
             np.save(annotations / f"{number}_{part}.npy", value)
 
@@ -142,7 +158,7 @@ def _write_pictures(folder: Path) -> None:
 
 
 def _read_pictures(folder: Path) -> object:
-    from keras_kd import images
+    from keras_kd.datasets import images
     from keras_kd.errors import KerasKDError
 
     refused = None
@@ -157,13 +173,19 @@ def _read_pictures(folder: Path) -> object:
 
 def _write_store(folder: Path) -> None:
     names = [f"class {number}" for number in range(4)]
-    key = {"teacher": "0" * 16, "images": "1" * 16, "views": ["whole", "mirror"], "class_names": names, "values": []}
+    key = {
+        "teacher": "0" * 16,
+        "images": "1" * 16,
+        "views": ["whole", "mirror"],
+        "class_names": names,
+        "values": [],
+    }
     (folder / "store.json").write_text(json.dumps({"key": key, "rounding_error": 0.001}))
     np.save(folder / "logits.npy", np.zeros((COUNT, 2, 4), np.float16))
 
 
 def _read_store(folder: Path) -> object:
-    from keras_kd import soft_labels
+    from keras_kd.teachers import soft_labels
 
     return np.asarray(soft_labels.open_store(folder).logits)
 
@@ -183,7 +205,13 @@ def _read_config(folder: Path) -> object:
 def _write_run(folder: Path) -> None:
     _write_config(folder)
     counts = [[5, 1], [2, 4]]
-    scores = {"accuracy": 0.75, "n": 12, "ece": 0.1, "recall": {"a": 0.8, "b": 0.7}, "confusion": counts}
+    scores = {
+        "accuracy": 0.75,
+        "n": 12,
+        "ece": 0.1,
+        "recall": {"a": 0.8, "b": 0.7},
+        "confusion": counts,
+    }
     metrics = {
         "student": "B", "parameters": 1000, "test": scores, "validation": scores, "baseline_test": scores,
         "teacher": {"name": "A"}, "train_seconds": 60.5, "fingerprints": {"data": "00"},
@@ -193,14 +221,14 @@ def _write_run(folder: Path) -> None:
 
 
 def _read_run(folder: Path) -> object:
-    from keras_kd import records
+    from keras_kd.reports import run_records
 
-    found = records.find([folder])
-    return records.rows(found), [record.data_set for record in found]
+    found = run_records.find([folder])
+    return run_records.rows(found), [record.data_set for record in found]
 
 
 def _write_footprint(folder: Path) -> None:
-    from keras_kd import footprint
+    from keras_kd.reports import footprint
 
     one = {
         "model": "B",
@@ -215,7 +243,8 @@ def _write_footprint(folder: Path) -> None:
 
 
 def _read_footprint(folder: Path) -> object:
-    from keras_kd import footprint, paper
+    from keras_kd.reports import footprint
+    from keras_kd.reproduction import paper
 
     return paper.table_v(footprint.load(folder))
 
@@ -229,9 +258,13 @@ def _small_model() -> object:
 
 
 def _write_keras(folder: Path) -> None:
-    from keras_kd import saved
+    from keras_kd.models import keras_file
 
-    saved.save(_small_model(), folder / "model.keras", saved.Form(("a", "b"), input_shape=(SIDE, SIDE, 1)))
+    keras_file.save(
+        _small_model(),
+        folder / "model.keras",
+        keras_file.Form(("a", "b"), input_shape=(SIDE, SIDE, 1)),
+    )
 
 
 def _write_h5(folder: Path) -> None:
@@ -239,7 +272,7 @@ def _write_h5(folder: Path) -> None:
 
 
 def _predicted(folder: Path, name: str) -> object:
-    from keras_kd import predictors
+    from keras_kd.runtimes import predictors
 
     return predictors.load(folder / name).predict(np.zeros((1, SIDE, SIDE, 1), np.uint8))
 
@@ -248,16 +281,26 @@ def _write_weights(folder: Path) -> None:
     """The same small state dict in each of the three forms, written here byte by byte."""
     text = b"X\x06\x00\x00\x00weight"
     storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQ"
-    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00K\x02K\x03\x86K\x03K\x01\x86\x89}tR"
+    tensor = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + storage
+        + b"K\x00K\x02K\x03\x86K\x03K\x01\x86\x89}tR"
+    )
     pickled = b"\x80\x02}" + text + tensor + b"s."
     with zipfile.ZipFile(folder / "new.pth", "w") as archive:
         archive.writestr("archive/data.pkl", pickled)
         archive.writestr("archive/data/0", bytes(24))
-    start = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})]
+    start = [
+        pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+    ]
     numbers = struct.pack("<q", 6) + bytes(24)
     (folder / "old.pth").write_bytes(b"".join([*start, pickled, pickle.dumps(["0"], 2), numbers]))
-    header = json.dumps({"weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).encode()
-    (folder / "weights.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(24))
+    header = json.dumps(
+        {"weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
+    ).encode()
+    (folder / "weights.safetensors").write_bytes(
+        struct.pack("<Q", len(header)) + header + bytes(24)
+    )
 
 
 def _read_weights(folder: Path) -> object:
@@ -282,10 +325,14 @@ def _write_tflite(folder: Path) -> None:
 
 
 def _read_graph(folder: Path) -> object:
-    from keras_kd import litert, multiply_accumulates
+    from keras_kd.runtimes import litert, multiply_accumulates
 
     path = folder / "model.tflite"
-    return litert.custom_or_flex(path), multiply_accumulates.of_tflite(path), multiply_accumulates.live_taps(path)
+    return (
+        litert.custom_or_flex(path),
+        multiply_accumulates.of_tflite(path),
+        multiply_accumulates.live_taps(path),
+    )
 
 
 def _write_labels(folder: Path) -> None:
@@ -321,7 +368,9 @@ def _read_segments(folder: Path) -> object:
 
 
 def _write_recording(folder: Path) -> None:
-    lines = ["frame,time_s,face_id,box,detection_score,quality,p_angry,p_happy,valence,sharpness,roll,turn"]
+    lines = [
+        "frame,time_s,face_id,box,detection_score,quality,p_angry,p_happy,valence,sharpness,roll,turn"
+    ]
     for number in range(20):
         face = "1,10.0 10.0 50.0 50.0,0.9000,0.8000,0.30000,0.70000,0.10000,0.2000,0.010,0.020"
         lines.append(f"{number},{number / 10:.4f},{face if number % 5 else ',' * 9}")
@@ -329,7 +378,9 @@ def _write_recording(folder: Path) -> None:
     options = {"smooth": 0.5, "confidence": 0.5, "baseline": 1.0, "faces": []}
     tasks = [{"start": 0, "end": 1, "name": "rest"}]
     (folder / "p1").mkdir()
-    (folder / "p1" / "session.json").write_text(json.dumps({"options": {**options, "tasks": tasks}}))
+    (folder / "p1" / "session.json").write_text(
+        json.dumps({"options": {**options, "tasks": tasks}})
+    )
 
 
 def _read_recording(folder: Path) -> object:
@@ -337,8 +388,16 @@ def _read_recording(folder: Path) -> object:
 
     compared = comparison.compare(comparison.participants([folder / "p1.csv"]))
     timeline = _timeline.load(folder / "p1.csv", _timeline.Options())
-    session = {"video": {"name": "p1.mp4"}, "model": "0", "recipe": {"detector": "auto", "side": 1.2, "rate": None}}
-    return _comparison_page.page(compared), _page.page(timeline, "p1", session), _exports.records(timeline)
+    session = {
+        "video": {"name": "p1.mp4"},
+        "model": "0",
+        "recipe": {"detector": "auto", "side": 1.2, "rate": None},
+    }
+    return (
+        _comparison_page.page(compared),
+        _page.page(timeline, "p1", session),
+        _exports.records(timeline),
+    )
 
 
 def _read_stopped_recording(folder: Path) -> object:
@@ -365,7 +424,20 @@ def _read_video(folder: Path) -> object:
         return sum(1 for _ in video.after())
 
 
-_CSV = (b",", b'"', b"\n", b"\r", b"\0", b"\xff", b"-1", b"nan", b"inf", b"1e400", b"\xef\xbb\xbf", b"9" * 5000)
+_CSV = (
+    b",",
+    b'"',
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff",
+    b"-1",
+    b"nan",
+    b"inf",
+    b"1e400",
+    b"\xef\xbb\xbf",
+    b"9" * 5000,
+)
 _JSON = (
     b"{",
     b"}",
@@ -394,8 +466,29 @@ _NPY = (
     b"\x80\x04",
     b"cos\nsystem\n",
 )
-_PICKLE = (b"cos\nsystem\n", b"R", b"Q", b"\x85", b"\x93", b"(", b"}", b"\x8a\xff", b"b", b"s", b"u", b".", b"h\x00")
-_KERAS = (b"Lambda", b"TFSMLayer", b'"module": "os"', b'"class_name": "system"', b"1000000000", *_JSON)
+_PICKLE = (
+    b"cos\nsystem\n",
+    b"R",
+    b"Q",
+    b"\x85",
+    b"\x93",
+    b"(",
+    b"}",
+    b"\x8a\xff",
+    b"b",
+    b"s",
+    b"u",
+    b".",
+    b"h\x00",
+)
+_KERAS = (
+    b"Lambda",
+    b"TFSMLayer",
+    b'"module": "os"',
+    b'"class_name": "system"',
+    b"1000000000",
+    *_JSON,
+)
 
 READERS = {
     "fer2013.csv": Reader(_write_fer2013, _read_fer2013, "fer2013.csv", (*_CSV, b"Training", b"256"), True),

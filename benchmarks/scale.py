@@ -1,9 +1,12 @@
-"""What an image costs where there are many: reading, shuffled drawing, the views' numbers, and Ray's overhead.
+"""What an image costs where there are many: reading, shuffled drawing, the views' numbers, and
+Ray's overhead.
 
-    .venv/bin/python benchmarks/scale.py data/fer2013.csv [--times 10] [--only read,draw,views,ray] [--work DIR]
+    .venv/bin/python benchmarks/scale.py data/fer2013.csv [--times 10] [--only read,draw,views,ray]
+    [--work DIR]
 
-Needs the extras parquet and ray, and disk: 0.5 GB for each time that FER2013's training images are written. The teacher
-of the Ray part does nothing, so that the overhead is all there is. Prints Markdown; docs/scale.md calculates with it.
+Needs the extras parquet and ray, and disk: 0.5 GB for each time that FER2013's training images are
+written. The teacher of the Ray part does nothing, so that the overhead is all there is. Prints
+Markdown; docs/scale.md calculates with it.
 """
 
 from __future__ import annotations
@@ -27,10 +30,11 @@ import pyarrow
 import pyarrow.parquet
 from PIL import Image
 
-from keras_kd import datasets, labelling, soft_labels
-from keras_kd.datasets._fer2013_csv import CLASS_NAMES, read
-from keras_kd.soft_labels import Key
-from keras_kd.views import Views
+from keras_kd import datasets
+from keras_kd.datasets.readers._fer2013_csv import CLASS_NAMES, read
+from keras_kd.teachers import labelling, soft_labels
+from keras_kd.teachers.soft_labels import Key
+from keras_kd.teachers.views import Views
 
 PARTS = ("read", "draw", "views", "ray")
 BATCH = 128
@@ -38,7 +42,9 @@ SHARDS = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("csv", type=Path)
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--only", default=",".join(PARTS))
@@ -104,7 +110,9 @@ def _read(given: argparse.Namespace, folder: Path) -> None:
     forms[f"Parquet, {given.times} times"] = folder / "parquet"
     for name, path in forms.items():
         command = [sys.executable, __file__, str(given.csv), "--load", str(path)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
         _row(
             f"reading {name}: {found['rows']:,} images to 64x64",
             f"{found['rows'] / found['processor']:,.0f} images a processor second ({found['seconds']:.0f} s in all), "
@@ -126,7 +134,9 @@ def _write_parquet(folder: Path, images: np.ndarray, labels: np.ndarray, times: 
     contents = [{"bytes": _png(image)} for image in images]
     table = pyarrow.table({"image": contents, "label": labels})
     for number in range(times):
-        pyarrow.parquet.write_table(table, folder / f"train-{number:05}.parquet", row_group_size=1000)
+        pyarrow.parquet.write_table(
+            table, folder / f"train-{number:05}.parquet", row_group_size=1000
+        )
     # So that nothing of the training images is held out.
     for split in ("validation", "test"):
         pyarrow.parquet.write_table(table.slice(0, 10), folder / f"{split}.parquet")
@@ -144,13 +154,21 @@ def _draw(given: argparse.Namespace, folder: Path) -> None:
     path, rows = folder / "images.npy", 28_709 * given.times
     images = np.lib.format.open_memmap(path, "w+", np.uint8, (rows, 64, 64, 1))
     for start in range(0, rows, 10_000):
-        images[start : start + 10_000] = np.random.default_rng(start).integers(0, 256, (1, 64, 64, 1), np.uint8)
+        images[start : start + 10_000] = np.random.default_rng(start).integers(
+            0, 256, (1, 64, 64, 1), np.uint8
+        )
     images.flush()
     with _measured() as found:
         soft_labels.image_fingerprint(images)
-    _row("fingerprint of images", f"{images.nbytes / 2**20 / found['processor']:,.0f} MB a processor second")
+    _row(
+        "fingerprint of images",
+        f"{images.nbytes / 2**20 / found['processor']:,.0f} MB a processor second",
+    )
     size = f"{rows:,} images, {images.nbytes / 2**20:,.0f} MB"
-    _row(f"drawing shuffled batches of {BATCH} of {size}, mirrored or not, in the page cache", _rate(images))
+    _row(
+        f"drawing shuffled batches of {BATCH} of {size}, mirrored or not, in the page cache",
+        _rate(images),
+    )
     del images
     with path.open("rb") as file:
         os.fsync(file.fileno())
@@ -159,7 +177,11 @@ def _draw(given: argparse.Namespace, folder: Path) -> None:
 
 
 def _rate(images: np.ndarray, seconds: float = 10.0) -> str:
-    views, order, number = Views("mirror", len(images)), np.random.default_rng(0).permutation(len(images)), 0
+    views, order, number = (
+        Views("mirror", len(images)),
+        np.random.default_rng(0).permutation(len(images)),
+        0,
+    )
     end = time.monotonic() + seconds
     with _measured() as found:
         while number < len(order) and time.monotonic() < end:

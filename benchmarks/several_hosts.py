@@ -1,14 +1,17 @@
-"""Train a student on several hosts, each with its part of every batch: Keras' distribution API on JAX (extra jax).
+"""Train a student on several hosts, each with its part of every batch: Keras' distribution API on
+JAX (extra jax).
 
 On every host, with the address of host 0 and the host's own number:
 
     export KERAS_BACKEND=jax KERAS_DISTRIBUTION_JOB_ADDRESSES=HOST0:1234
     export KERAS_DISTRIBUTION_NUM_PROCESSES=2 KERAS_DISTRIBUTION_PROCESS_ID=0
-    .venv/bin/python benchmarks/several_hosts.py --data fer2013.csv --soft-labels STORE --student C --out student.keras
+    .venv/bin/python benchmarks/several_hosts.py --data fer2013.csv --soft-labels STORE --student C
+    --out student.keras
 
-STORE is what `kerakd teach --soft-labels STORE` makes. Gradients, batch normalisation and dropout are those of the
-joined batch, so the student is that of one host with this batch, but for rounding. Without these addresses the devices
-of this host share the batch. Host 0 writes the student, for `kerakd evaluate` and `kerakd export`.
+STORE is what `kerakd teach --soft-labels STORE` makes. Gradients, batch normalisation and dropout
+are those of the joined batch, so the student is that of one host with this batch, but for rounding.
+Without these addresses the devices of this host share the batch. Host 0 writes the student, for
+`kerakd evaluate` and `kerakd export`.
 """
 
 from __future__ import annotations
@@ -22,15 +25,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import Distiller, compact, expand, models, saved, soft_labels, splits, training
-from keras_kd.soft_labels import Key, image_fingerprint
-from keras_kd.views import named
+from keras_kd import Distiller, compact, expand, models
+from keras_kd.datasets import splits
+from keras_kd.models import keras_file
+from keras_kd.teachers import soft_labels
+from keras_kd.teachers.soft_labels import Key, image_fingerprint
+from keras_kd.teachers.views import named
+from keras_kd.training import fitting
 
 
 def main() -> None:
     given = _arguments()
     if keras.backend.backend() != "jax":
-        raise SystemExit("Set KERAS_BACKEND=jax: on other backends Keras' distribution trains on one device.")
+        raise SystemExit(
+            "Set KERAS_BACKEND=jax: on other backends Keras' distribution trains on one device."
+        )
     if "KERAS_DISTRIBUTION_JOB_ADDRESSES" in os.environ:
         keras.distribution.initialize()
     # Each process brings its own part of a batch.
@@ -39,14 +48,20 @@ def main() -> None:
     host = int(os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", 0))
     devices = len(keras.distribution.list_devices())
     if given.batch_size % devices:
-        raise SystemExit(f"--batch-size must be a multiple of {devices}, the devices. Received: {given.batch_size}.")
+        raise SystemExit(
+            f"--batch-size must be a multiple of {devices}, the devices. Received: {given.batch_size}."
+        )
 
     data = splits.load(given.data, size=given.image_size)
     feed = _feed(data, given)
-    student = compact(models.build(given.student, len(data.class_names), data.image_shape, seed=given.seed))
+    student = compact(
+        models.build(given.student, len(data.class_names), data.image_shape, seed=given.seed)
+    )
     distiller = Distiller(student, temperature=given.temp, alpha=given.alpha)
-    optimizer = training.optimizer("cosine", given.learning_rate, 1e-4, feed.steps * given.epochs, clip_norm=1.0)
-    distiller.compile(optimizer, metrics=training.metrics(None))
+    optimizer = fitting.optimizer(
+        "cosine", given.learning_rate, 1e-4, feed.steps * given.epochs, clip_norm=1.0
+    )
+    distiller.compile(optimizer, metrics=fitting.metrics(None))
     distiller.fit(
         _part(feed.batches(0, 0), hosts, host),
         steps_per_epoch=feed.steps,
@@ -57,16 +72,22 @@ def main() -> None:
     # On every host: JAX compares a new variable's values between them.
     published = expand(student)
     if host == 0:
-        saved.save(published, given.out, saved.Form(data.class_names, input_shape=data.image_shape))
+        keras_file.save(
+            published, given.out, keras_file.Form(data.class_names, input_shape=data.image_shape)
+        )
 
 
-def _feed(data: splits.Data, given: argparse.Namespace) -> training.Feed:
+def _feed(data: splits.Data, given: argparse.Namespace) -> fitting.Feed:
     """Batches of the data with the stored logits that belong to it."""
     train = data.train
     names = soft_labels.open_store(given.soft_labels).key.views
-    store = soft_labels.open_store(given.soft_labels, Key("", image_fingerprint(train.images), names, data.class_names))
+    store = soft_labels.open_store(
+        given.soft_labels, Key("", image_fingerprint(train.images), names, data.class_names)
+    )
     logits = store.logits[..., : len(data.class_names)]
-    return training.Feed(train.images, train.labels, named(names, len(train)), given.batch_size, given.seed, logits)
+    return fitting.Feed(
+        train.images, train.labels, named(names, len(train)), given.batch_size, given.seed, logits
+    )
 
 
 def _part(batches: Iterator[Any], hosts: int, host: int) -> Iterator[Any]:
@@ -76,7 +97,9 @@ def _part(batches: Iterator[Any], hosts: int, host: int) -> Iterator[Any]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", required=True)
     parser.add_argument("--soft-labels", required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="STUDENT.keras")

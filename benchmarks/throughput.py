@@ -1,9 +1,11 @@
-"""Images a second of one distillation step: this library, Keras' own, plain torch, and the student without a teacher.
+"""Images a second of one distillation step: this library, Keras' own, plain torch, and the student
+without a teacher.
 
     .venv/bin/python benchmarks/throughput.py [--students A B C] [--rounds 5] [--steps 8] [--torch]
 
-All contenders see the same images, batch size, teacher (ResEmoteNet) and student, in float32, in turns within one
-process; figures are medians over the rounds, ratios are medians of the ratios within a round. Prints Markdown.
+All contenders see the same images, batch size, teacher (ResEmoteNet) and student, in float32, in
+turns within one process; figures are medians over the rounds, ratios are medians of the ratios
+within a round. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ import keras
 import numpy as np
 
 import keras_kd
-from keras_kd import hardware, predictors
-from keras_kd.normalization import fused
-from keras_kd.saved import Form
-from keras_kd.training import Feed
-from keras_kd.views import Views
+from keras_kd._common import hardware
+from keras_kd.models.keras_file import Form
+from keras_kd.models.surgery.batch_norm import fused
+from keras_kd.runtimes import predictors
+from keras_kd.teachers.views import Views
+from keras_kd.training.fitting import Feed
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 BATCH = 128
@@ -43,7 +46,9 @@ def ours(name: str, images: np.ndarray, labels: np.ndarray) -> Contender:
     distiller.compile(keras.optimizers.SGD(0.01, 0.9), metrics=["accuracy"])
     logits = np.random.default_rng(0).normal(size=(len(images), 2, 7)).astype(np.float16)
     feed = Feed(images, labels, Views("mirror", len(images)), BATCH, 0, logits)
-    return lambda steps: distiller.fit(feed.batches(0, 0), steps_per_epoch=steps, verbose=0, shuffle=False)
+    return lambda steps: distiller.fit(
+        feed.batches(0, 0), steps_per_epoch=steps, verbose=0, shuffle=False
+    )
 
 
 def keras_own(name: str, images: np.ndarray, labels: np.ndarray, teacher: keras.Model) -> Contender:
@@ -51,7 +56,9 @@ def keras_own(name: str, images: np.ndarray, labels: np.ndarray, teacher: keras.
     distiller = keras.distillation.Distiller(
         teacher=teacher,
         student=keras_kd.models.build(name, seed=0),
-        distillation_losses=keras.distillation.LogitsDistillation(temperature=3.0, loss=keras.losses.KLDivergence()),
+        distillation_losses=keras.distillation.LogitsDistillation(
+            temperature=3.0, loss=keras.losses.KLDivergence()
+        ),
         student_loss_weight=0.15,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -68,7 +75,9 @@ def alone(name: str, images: np.ndarray, labels: np.ndarray) -> Contender:
 
 
 def _on_arrays(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Contender:
-    return lambda steps: model.fit(images[: steps * BATCH], labels[: steps * BATCH], batch_size=BATCH, verbose=0)
+    return lambda steps: model.fit(
+        images[: steps * BATCH], labels[: steps * BATCH], batch_size=BATCH, verbose=0
+    )
 
 
 def torch_loop(name: str, images: np.ndarray, labels: np.ndarray) -> Contender:
@@ -93,7 +102,9 @@ def torch_loop(name: str, images: np.ndarray, labels: np.ndarray) -> Contender:
             with torch.no_grad():
                 soft = torch.softmax(teacher(x) / 3, 1)
             logits = student(x)
-            kl = torch.nn.functional.kl_div(torch.log_softmax(logits / 3, 1), soft, reduction="batchmean")
+            kl = torch.nn.functional.kl_div(
+                torch.log_softmax(logits / 3, 1), soft, reduction="batchmean"
+            )
             loss = 0.15 * torch.nn.functional.cross_entropy(logits, targets[rows]) + 0.85 * 9 * kl
             optimizer.zero_grad()
             loss.backward()
@@ -103,7 +114,9 @@ def torch_loop(name: str, images: np.ndarray, labels: np.ndarray) -> Contender:
 
 
 def raced(contenders: dict[str, Contender], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Images a second of each contender in each round, in turns; a first round of warming up is left out."""
+    """Images a second of each contender in each round, in turns; a first round of warming up is
+    left out.
+    """
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, train in contenders.items():
@@ -119,7 +132,9 @@ def _ratio(left: list[float], right: list[float]) -> float:
 
 
 def teacher_pass(teacher: keras.Model, images: np.ndarray, rounds: int) -> tuple[float, float]:
-    """Images a second of our pass over stored views, and its ratio to `model.predict` of the published shape."""
+    """Images a second of our pass over stored views, and its ratio to `model.predict` of the
+    published shape.
+    """
     form = Form(input_shape=(64, 64, 3))
     small = predictors.KerasPredictor(teacher, form, "auto")
     views = Views("mirror", len(images))
@@ -146,23 +161,34 @@ def feed_rate(images: np.ndarray, labels: np.ndarray, kind: str) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--students", nargs="*", default=["A", "B", "C"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--torch", action="store_true", help="also race a plain torch loop (needs torch)")
+    parser.add_argument(
+        "--torch", action="store_true", help="also race a plain torch loop (needs torch)"
+    )
     given = parser.parse_args()
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (2048, 64, 64, 3), dtype=np.uint8)
     labels = random.integers(0, 7, len(images))
     teacher = keras_kd.models.build("resemotenet", seed=0)
-    print(f"{hardware.describe()}; batch {BATCH}, float32, {given.rounds} rounds of {given.steps} steps\n")  # noqa: T201
+    print(
+        f"{hardware.describe()}; batch {BATCH}, float32, {given.rounds} rounds of {given.steps} steps\n"
+    )
     rate, ratio = teacher_pass(teacher, images, given.rounds)
     once = 2 * FER2013_IMAGES / rate
-    lines = ["| student | contender | images/s | keras_kd ahead by | 80 epochs of FER2013, once included |"]
+    lines = [
+        "| student | contender | images/s | keras_kd ahead by | 80 epochs of FER2013, once included |"
+    ]
     lines.append("| --- | --- | ---: | ---: | ---: |")
     for name in given.students:
-        contenders = {OURS: ours(name, images, labels), KERAS: keras_own(name, images, labels, teacher)}
+        contenders = {
+            OURS: ours(name, images, labels),
+            KERAS: keras_own(name, images, labels, teacher),
+        }
         if given.torch:
             contenders[TORCH] = torch_loop(name, images, labels)
         contenders[ALONE] = alone(name, images, labels)
@@ -172,15 +198,23 @@ def main() -> None:
             other = EPOCHS * FER2013_IMAGES / statistics.median(measured)
             ahead = "" if contender == OURS else f"{_ratio(rates[OURS], measured):.2f}"
             whole = "" if contender == OURS else f"{other / total:.2f}"
-            lines.append(f"| {name} | {contender} | {statistics.median(measured):,.0f} | {ahead} | {whole} |")
-        epoch = FER2013_IMAGES * (1 / statistics.median(rates[KERAS]) - 1 / statistics.median(rates[OURS]))
+            lines.append(
+                f"| {name} | {contender} | {statistics.median(measured):,.0f} | {ahead} | {whole} |"
+            )
+        epoch = FER2013_IMAGES * (
+            1 / statistics.median(rates[KERAS]) - 1 / statistics.median(rates[OURS])
+        )
         lines.append(f"| {name} | | | | ahead of {KERAS} from epoch {int(once / epoch) + 1} on |")
-    print("\n".join(lines))  # noqa: T201
-    print(f"\nTeacher's pass over two views: {rate:,.0f} images/s, {ratio:.2f} times `predict` of the published shape;")  # noqa: T201
-    print(f"FER2013's 28,709 images take {once:,.0f} s, once.")  # noqa: T201
+    print("\n".join(lines))
+    print(
+        f"\nTeacher's pass over two views: {rate:,.0f} images/s, {ratio:.2f} times `predict` of the published shape;"
+    )
+    print(f"FER2013's 28,709 images take {once:,.0f} s, once.")
     for kind in ("mirror", "crops"):
         for colour, shown in (("RGB", images), ("gray", images[..., :1])):
-            print(f"Input path alone, {colour}, views {kind}: {feed_rate(shown, labels, kind):,.0f} images/s.")  # noqa: T201
+            print(
+                f"Input path alone, {colour}, views {kind}: {feed_rate(shown, labels, kind):,.0f} images/s."
+            )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/training_step.py [--seconds 5]
 
-Prints Markdown: images a second of processor time, which other work on the machine disturbs little, and of wall time.
+Prints Markdown: images a second of processor time, which other work on the machine disturbs little,
+and of wall time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ import subprocess
 import sys
 import time
 
-BASE = {"model": "C", "batch": 128, "policy": "float32", "fused": True, "dropout": 0.05, "jit": False, "steps": 1}
+BASE = {
+    "model": "C",
+    "batch": 128,
+    "policy": "float32",
+    "fused": True,
+    "dropout": 0.05,
+    "jit": False,
+    "steps": 1,
+}
 VARIANTS: list[tuple[str, dict, dict]] = [
     ("as `kerakd distill` trains it", {}, {}),
     ("Keras' own batch normalisation", {"fused": False}, {}),
@@ -28,7 +37,11 @@ VARIANTS: list[tuple[str, dict, dict]] = [
     ("mixed_bfloat16", {"policy": "mixed_bfloat16"}, {}),
     ("jit_compile (XLA)", {"jit": True}, {}),
     ("without oneDNN", {}, {"TF_ENABLE_ONEDNN_OPTS": "0"}),
-    ("one thread", {}, {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}),
+    (
+        "one thread",
+        {},
+        {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"},
+    ),
     ("B, float32", {"model": "B"}, {}),
     ("B, mixed_bfloat16", {"model": "B", "policy": "mixed_bfloat16"}, {}),
     ("A, float32", {"model": "A"}, {}),
@@ -44,22 +57,29 @@ def measure(options: dict, seconds: float) -> tuple[float, float]:
     import numpy as np
 
     import keras_kd
-    from keras_kd import hardware
-    from keras_kd.normalization import fused
-    from keras_kd.training import Feed
-    from keras_kd.views import Views
+    from keras_kd.models.surgery import precision
+    from keras_kd.models.surgery.batch_norm import fused
+    from keras_kd.teachers.views import Views
+    from keras_kd.training.fitting import Feed
 
-    model = keras_kd.models.build(options["model"], 7, (64, 64, 1), (options["dropout"], options["dropout"]), seed=0)
+    model = keras_kd.models.build(
+        options["model"], 7, (64, 64, 1), (options["dropout"], options["dropout"]), seed=0
+    )
     model = keras_kd.compact(model) if options.get("compact", True) else model
-    model = hardware.with_policy(model, options["policy"])
+    model = precision.with_policy(model, options["policy"])
     distiller = keras_kd.Distiller(fused(model) if options["fused"] else model)
     distiller.compile(
-        keras.optimizers.SGD(0.01, 0.9), ["accuracy"], jit_compile=options["jit"], steps_per_execution=options["steps"]
+        keras.optimizers.SGD(0.01, 0.9),
+        ["accuracy"],
+        jit_compile=options["jit"],
+        steps_per_execution=options["steps"],
     )
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (1024, 64, 64, 1), dtype=np.uint8)
     logits = random.normal(size=(1024, 2, 7)).astype(np.float16)
-    feed = Feed(images, random.integers(0, 7, 1024), Views("mirror", 1024), options["batch"], 0, logits)
+    feed = Feed(
+        images, random.integers(0, 7, 1024), Views("mirror", 1024), options["batch"], 0, logits
+    )
 
     def train(steps: int) -> None:
         distiller.fit(feed.batches(0, 0), steps_per_epoch=steps, verbose=0, shuffle=False)
@@ -75,25 +95,39 @@ def measure(options: dict, seconds: float) -> tuple[float, float]:
 
 def main() -> None:
     """Measure all variants and print them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.only:
-        print(json.dumps(measure(json.loads(given.only), given.seconds)))  # noqa: T201
+        print(json.dumps(measure(json.loads(given.only), given.seconds)))
         return
-    print("| Student C, batch 128, float32, unless said otherwise | images / CPU second | images / s |")  # noqa: T201
-    print("| --- | ---: | ---: |")  # noqa: T201
+    print(
+        "| Student C, batch 128, float32, unless said otherwise | images / CPU second | images / s |"
+    )
+    print("| --- | ---: | ---: |")
     for title, changes, environment in VARIANTS:
-        command = [sys.executable, __file__, "--seconds", str(given.seconds), "--only", json.dumps(BASE | changes)]
+        command = [
+            sys.executable,
+            __file__,
+            "--seconds",
+            str(given.seconds),
+            "--only",
+            json.dumps(BASE | changes),
+        ]
         done = subprocess.run(
-            command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}, capture_output=True, text=True
+            command,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
-            print(f"| {title} | failed: {done.stderr.strip().splitlines()[-1]} | |", flush=True)  # noqa: T201
+            print(f"| {title} | failed: {done.stderr.strip().splitlines()[-1]} | |", flush=True)
             continue
         processor, wall = json.loads(done.stdout.strip().splitlines()[-1])
-        print(f"| {title} | {processor:,.0f} | {wall:,.0f} |", flush=True)  # noqa: T201
+        print(f"| {title} | {processor:,.0f} | {wall:,.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,21 +7,38 @@ from typing import Any
 
 import click
 
-from keras_kd.progress import Terminal
+from keras_kd._common.progress import Terminal
 
 from . import engine, options, output, sessions, stopping
 
 
 @click.command("analyze")
 @click.argument("videos", metavar="VIDEO...", nargs=-1)
-@click.option("--camera", metavar="N", help="Instead of videos: a camera's number, until Ctrl-C or --seconds.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), metavar="NUMBER", help="Stop there.")
-@click.option("--out", metavar="DIR", default="sessions", show_default=True, help="Where the results go.")
-@sessions.model_options
-@click.option("--rate", type=click.FloatRange(min=0.01), metavar="NUMBER", help="At most so many frames a second.")
-@click.option("--segments", metavar="FILE.csv", help="Tasks, start_s,end_s,task; or a folder with NAME.csv for each.")
 @click.option(
-    "--baseline", metavar="TIME|TASK|median", default="10", show_default=True, help="When the face is at rest."
+    "--camera", metavar="N", help="Instead of videos: a camera's number, until Ctrl-C or --seconds."
+)
+@click.option("--seconds", type=click.FloatRange(min=0.1), metavar="NUMBER", help="Stop there.")
+@click.option(
+    "--out", metavar="DIR", default="sessions", show_default=True, help="Where the results go."
+)
+@sessions.model_options
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0.01),
+    metavar="NUMBER",
+    help="At most so many frames a second.",
+)
+@click.option(
+    "--segments",
+    metavar="FILE.csv",
+    help="Tasks, start_s,end_s,task; or a folder with NAME.csv for each.",
+)
+@click.option(
+    "--baseline",
+    metavar="TIME|TASK|median",
+    default="10",
+    show_default=True,
+    help="When the face is at rest.",
 )
 @click.option(
     "--smooth",
@@ -31,9 +48,24 @@ from . import engine, options, output, sessions, stopping
     metavar="SECONDS",
     help="Averaging window.",
 )
-@click.option("--face", "faces", type=int, multiple=True, metavar="N", help="The participant's face; else the largest.")
-@click.option("--redact", is_flag=True, help="Also write redacted.mp4, all faces coarsened. No other frame is stored.")
-@click.option("--resume", is_flag=True, help="Go on where a recording was stopped; a whole one gets a new timeline.")
+@click.option(
+    "--face",
+    "faces",
+    type=int,
+    multiple=True,
+    metavar="N",
+    help="The participant's face; else the largest.",
+)
+@click.option(
+    "--redact",
+    is_flag=True,
+    help="Also write redacted.mp4, all faces coarsened. No other frame is stored.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where a recording was stopped; a whole one gets a new timeline.",
+)
 @options.as_json
 def command(
     videos: tuple[str, ...],
@@ -54,9 +86,10 @@ def command(
 ) -> None:
     """Analyse the video of a usability session, task by task.
 
-    Writes DIR/NAME.csv, one row a face and frame, and the folder DIR/NAME: report.html, tasks.csv, and intervals as
-    csv, JSON lines, WebVTT and text for ELAN. Needs the extra sessions. Nothing leaves this machine; no frame is
-    stored. Ask those who are filmed first, see docs/responsible-use.md.
+    Writes DIR/NAME.csv, one row a face and frame, and the folder DIR/NAME: report.html, tasks.csv,
+    and intervals as csv, JSON lines, WebVTT and text for ELAN. Needs the extra sessions. Nothing
+    leaves this machine; no frame is stored. Ask those who are filmed first, see
+    docs/responsible-use.md.
 
     \b
     Examples:
@@ -91,8 +124,19 @@ def command(
     rows = [("session", "seconds", "readable %", "uncertain %", "moments", "page")]
     for name, result in results.items():
         session = result["session"]
-        shares = ("–" if session[key] is None else f"{100 * session[key]:.0f}" for key in ("valid", "uncertain"))
-        rows.append((name, f"{session['seconds']:.0f}", *shares, _count(session["spikes"]), result["report"]))
+        shares = (
+            "–" if session[key] is None else f"{100 * session[key]:.0f}"
+            for key in ("valid", "uncertain")
+        )
+        rows.append(
+            (
+                name,
+                f"{session['seconds']:.0f}",
+                *shares,
+                _count(session["spikes"]),
+                result["report"],
+            )
+        )
     output.show_table(rows)
 
 
@@ -107,5 +151,7 @@ def _seconds(text: str) -> float | str:
     except ValueError:
         return text
     if number <= 0:
-        raise click.UsageError(f"--baseline must be a time above 0, or the name of a task. Received: {text}.")
+        raise click.UsageError(
+            f"--baseline must be a time above 0, or the name of a task. Received: {text}."
+        )
     return number

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
-from keras_kd import datasets, text
-from keras_kd.files import write_text
+from keras_kd import datasets
+from keras_kd._common import text
+from keras_kd._common.files import write_text
 
 from . import engine, options, output
 
@@ -19,12 +20,41 @@ from . import engine, options, output
 @click.command("bench")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--data", metavar="DATA", help="Data set: its test images score the files.")
-@click.option("--seconds", type=float, default=5.0, show_default=True, metavar="NUMBER", help="To time each file.")
+@click.option(
+    "--seconds",
+    type=float,
+    default=5.0,
+    show_default=True,
+    metavar="NUMBER",
+    help="To time each file.",
+)
 @click.option("--csv", "csv_path", metavar="FILE", help="Also write all figures as csv.")
-@click.option("--picture", metavar="FILE.png", help="Also draw accuracy against latency and size; needs --data.")
-@click.option("--input", "inputs", multiple=True, metavar="MODEL=HxWxC", help="What a foreign MODEL takes, if open.")
-@click.option("--range", "ranges", multiple=True, metavar="MODEL=LOW,HIGH", help="What it expects for pixels 0, 255.")
-@click.option("--output", "outputs", multiple=True, metavar="MODEL=KIND", help="It gives: logits or probabilities.")
+@click.option(
+    "--picture",
+    metavar="FILE.png",
+    help="Also draw accuracy against latency and size; needs --data.",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="MODEL=HxWxC",
+    help="What a foreign MODEL takes, if open.",
+)
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="MODEL=LOW,HIGH",
+    help="What it expects for pixels 0, 255.",
+)
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="MODEL=KIND",
+    help="It gives: logits or probabilities.",
+)
 @options.as_json
 def command(
     models: tuple[str, ...],
@@ -39,20 +69,23 @@ def command(
 ) -> None:
     """Compare models' time, size and score, as an app would run them.
 
-    MODEL is a .tflite, .onnx or .keras file. Shown are ratios to the first, then the figures. Latencies are measured
-    in turns over all models, so that what else the machine does meets all alike. Models from elsewhere may stand
-    beside: a labels.txt in their folder names their classes in order, --input, --range and --output say what else
+    MODEL is a .tflite, .onnx or .keras file. Shown are ratios to the first, then the figures.
+    Latencies are measured in turns over all models, so that what else the machine does meets all
+    alike. Models from elsewhere may stand
+    beside: a labels.txt in their folder names their classes in order, --input, --range and --output
+        say what else
     their files don't tell.
 
     \b
     Examples:
       kerakd bench student_float32.tflite student_int8.tflite --data faces
-      kerakd bench student.keras rival/model.onnx --range rival/model.onnx=-1,1 --data faces --picture both.png
+      kerakd bench student.keras rival/model.onnx --range rival/model.onnx=-1,1 --data faces
+      --picture both.png
     """
     if picture and not data:
         raise click.UsageError("--picture shows accuracy: add --data.")
     stated = _stated(models, inputs, ranges, outputs)
-    bench = engine.load("bench")
+    bench = engine.load("evaluation.benchmark")
 
     @functools.cache
     def samples(side: int | None) -> datasets.Samples:
@@ -75,18 +108,25 @@ def command(
         return
     shown = table.T
     rows = [("", *shown.columns)]
-    rows += [(name, *(_figure(value) for value in row)) for name, row in zip(shown.index, shown.values, strict=True)]
+    rows += [
+        (name, *(_figure(value) for value in row))
+        for name, row in zip(shown.index, shown.values, strict=True)
+    ]
     output.show_table(rows)
 
 
 def _stated(models: Sequence[str], *given: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What the user says of each model, as the arguments of bench.Stated."""
     stated: dict[str, dict[str, Any]] = {}
-    for key, flag, entries in zip(("input_shape", "value_range", "output"), _FLAGS, given, strict=True):
+    for key, flag, entries in zip(
+        ("input_shape", "value_range", "output"), _FLAGS, given, strict=True
+    ):
         for entry in entries:
             model, _, text = entry.rpartition("=")
             if model not in models:
-                raise click.UsageError(f"{flag} {entry}: write {flag} MODEL=…, with one of the models compared.")
+                raise click.UsageError(
+                    f"{flag} {entry}: write {flag} MODEL=…, with one of the models compared."
+                )
             stated.setdefault(model, {})[key] = _parsed(key, flag, text)
     return stated
 
@@ -105,15 +145,19 @@ def _parsed(key: str, flag: str, text: str) -> Any:
 
 
 def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
-    from keras_kd import pictures
+    from keras_kd.reports import pictures
 
     scored = [one for one in measurements if one.accuracy is not None]
     if not scored:
-        raise click.UsageError("--picture shows accuracies, and none of the models tells classes: leave it out.")
+        raise click.UsageError(
+            "--picture shows accuracies, and none of the models tells classes: leave it out."
+        )
     accuracies = [(one.accuracy, *one.accuracy_interval) for one in scored]
     milliseconds = [one.latency[min(one.latency)][0] for one in scored]
     megabytes = [one.bytes / 1e6 for one in scored]
-    pictures.tradeoff_picture(path, [_label(one.name) for one in scored], accuracies, milliseconds, megabytes, title)
+    pictures.tradeoff_picture(
+        path, [_label(one.name) for one in scored], accuracies, milliseconds, megabytes, title
+    )
 
 
 def _label(model: str) -> str:

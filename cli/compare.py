@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from keras_kd import text
-from keras_kd.files import write_text
+from keras_kd._common import text
+from keras_kd._common.files import write_text
 from keras_kd.sessions import LEAST_READABLE
 
 from . import engine, options, output
@@ -27,12 +27,17 @@ from . import engine, options, output
 )
 @options.as_json
 def command(
-    recordings: tuple[str, ...], out: str | None, csv_path: str | None, paired: bool, least: float, as_json: bool
+    recordings: tuple[str, ...],
+    out: str | None,
+    csv_path: str | None,
+    paired: bool,
+    least: float,
+    as_json: bool,
 ) -> None:
     """Sum up participants' sessions, or compare two groups of them.
 
-    It tells means, intervals, effect sizes and tests, corrected for their number. CSV is a file that
-    `kerakd analyze` wrote; their folders name the groups. Tasks of the same name are compared.
+    It tells means, intervals, effect sizes and tests, corrected for their number. CSV is a file
+    that `kerakd analyze` wrote; their folders name the groups. Tasks of the same name are compared.
 
     \b
     Examples:
@@ -51,6 +56,10 @@ def command(
         output.show_json(numbers.where(numbers.notna(), None).to_dict(orient="records"))
         return
     output.show_table(pages.shown(study))
-    for note in [*pages.notes(study), pages.folded(study), *(f"Left out: {line}" for line in study.left_out)]:
+    for note in [
+        *pages.notes(study),
+        pages.folded(study),
+        *(f"Left out: {line}" for line in study.left_out),
+    ]:
         if note:
             click.echo(f"  {text.printable(note)}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from keras_kd import inspection
+from keras_kd.datasets import inspection
 
 from . import options, output
 
@@ -31,7 +31,8 @@ def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
       fer2013   Kaggle's fer2013.csv, or its train/ and test/ class folders
       ferplus   a folder with fer2013.csv and the FER+ votes (fer2013new.csv)
       rafdb     list_patition_label.txt with aligned images, or Kaggle's DATASET/{train,test}/1..7
-      affectnet train_set/ and val_set/ with annotations, or training.csv and validation.csv; affectnet_clean without
+      affectnet train_set/ and val_set/ with annotations, or training.csv and validation.csv;
+      affectnet_clean without
                 contradictory rows
       folder    class folders, or train/, validation/ and test/ of class folders
       parquet   train-*.parquet, validation-* and test-*, or folders of them, as Hugging Face lays data sets out
@@ -49,7 +50,10 @@ def _show(report: dict[str, Any]) -> None:
     sizes = ", ".join(f"{size} ({count:,})" for size, count in list(report["sizes"].items())[:5])
     click.echo(f"{report['data']}: {report['data_set']}, {colour}, size on disk {sizes or 'drawn'}")
     rows = [("class", *splits)]
-    rows += [(name, *(f"{part['classes'][name]:,}" for part in splits.values())) for name in report["class_names"]]
+    rows += [
+        (name, *(f"{part['classes'][name]:,}" for part in splits.values()))
+        for name in report["class_names"]
+    ]
     for title in ("images", "blank", "copies"):
         rows.append((title, *(f"{part[title]:,}" for part in splits.values())))
     output.show_table(rows, rule_after=len(report["class_names"]))

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
-from keras_kd import report
-from keras_kd.progress import Terminal
+from keras_kd._common.progress import Terminal
+from keras_kd.reports import report
 
 from . import engine, options, output, stopping
 
@@ -24,10 +24,14 @@ from . import engine, options, output, stopping
     *options.TRAINING,
 )  # fmt: skip
 @options.config_file
-@click.option("--out", metavar="DIR", help="Folder for the run; runs/DATA-STUDENT, numbered, if not given.")
+@click.option(
+    "--out", metavar="DIR", help="Folder for the run; runs/DATA-STUDENT, numbered, if not given."
+)
 @click.option("--resume", is_flag=True, help="Go on with the run that was stopped in --out.")
 @options.as_json
-def command(config_file: str | None, out: str | None, resume: bool, as_json: bool, **arguments: Any) -> None:
+def command(
+    config_file: str | None, out: str | None, resume: bool, as_json: bool, **arguments: Any
+) -> None:
     """Train a small student from a large teacher; export and score it.
 
     \b
@@ -41,10 +45,14 @@ def command(config_file: str | None, out: str | None, resume: bool, as_json: boo
     if resume and config_file is None and out is not None and Path(out, "config.toml").exists():
         config_file = str(Path(out, "config.toml"))
     config = configuration.merged(config_file, options.given(arguments))
-    folder = Path(out) if out else _numbered(Path("runs") / f"{Path(config.data).stem}-{config.student}")
+    folder = (
+        Path(out) if out else _numbered(Path("runs") / f"{Path(config.data).stem}-{config.student}")
+    )
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
     with stopping.told(f"To go on: kerakd distill --resume --out {shlex.quote(str(folder))}"):
-        metrics = engine.load("run").distill(config, folder, Terminal(), resume, command_line)
+        metrics = engine.load("pipelines.distill").distill(
+            config, folder, Terminal(), resume, command_line
+        )
     if as_json:
         output.show_json(metrics)
     else:
@@ -53,5 +61,8 @@ def command(config_file: str | None, out: str | None, resume: bool, as_json: boo
 
 
 def _numbered(folder: Path) -> Path:
-    candidates = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in range(1, 10_000))
+    candidates = (
+        folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        for number in range(1, 10_000)
+    )
     return next(candidate for candidate in candidates if not candidate.exists())

@@ -1,4 +1,6 @@
-"""The parts of keras_kd that need TensorFlow, imported when a command first needs them and without its chatter."""
+"""The parts of keras_kd that need TensorFlow, imported when a command first needs them and without
+its chatter.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import importlib
 import logging
 from types import ModuleType
 
-from keras_kd.quiet import native_output_hidden
+from keras_kd._common.quiet import native_output_hidden
 
 
 def load(name: str) -> ModuleType:

@@ -8,18 +8,31 @@ import click
 
 from keras_kd import config as configuration
 from keras_kd import datasets
-from keras_kd.progress import Terminal
+from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
 
-COLUMNS = (("accuracy", "accuracy"), ("balanced_accuracy", "balanced"), ("macro_f1", "macro-F1"), ("ece", "ECE"))
+COLUMNS = (
+    ("accuracy", "accuracy"),
+    ("balanced_accuracy", "balanced"),
+    ("macro_f1", "macro-F1"),
+    ("ece", "ECE"),
+)
 
 
 @click.command("evaluate")
 @click.argument("paths", metavar="MODEL...", nargs=-1, required=True)
 @options.from_config("data", "skip_bad_rows")
-@click.option("--split", type=click.Choice(datasets.SPLITS), default="test", show_default=True, help="Images to score.")
-@click.option("--mirror", is_flag=True, help="Average the answers over each image and its mirror image.")
+@click.option(
+    "--split",
+    type=click.Choice(datasets.SPLITS),
+    default="test",
+    show_default=True,
+    help="Images to score.",
+)
+@click.option(
+    "--mirror", is_flag=True, help="Average the answers over each image and its mirror image."
+)
 @options.model_form
 @options.as_json
 def command(
@@ -42,12 +55,14 @@ def command(
       kerakd evaluate runs/faces-B/student_float32.tflite --data faces
       kerakd evaluate a.keras b.keras --mirror --data fer2013.csv --split validation
     """
-    scoring = engine.load("scoring")
+    scoring = engine.load("evaluation.scoring")
     shape = configuration.numbers("input", input_shape, "x", 3, int)
     limits = configuration.numbers("range", value_range, ",", 2, float)
     where = data or configuration.Config.data
     skip = bool(skip_bad_rows)
-    results = scoring.evaluate(paths, where, split, shape, limits, model_output, skip, mirror, Terminal())
+    results = scoring.evaluate(
+        paths, where, split, shape, limits, model_output, skip, mirror, Terminal()
+    )
     if as_json:
         output.show_json(results)
         return
@@ -59,15 +74,19 @@ def command(
 
 def _show_classes(split: str, results: dict[str, Any]) -> None:
     parts = {split: results[split]}
-    parts |= {name: part for sets in results.values() if "n" not in sets for name, part in sets.items()}
+    parts |= {
+        name: part for sets in results.values() if "n" not in sets for name, part in sets.items()
+    }
     rows = [("images", "n", *(f"{title} %" for _, title in COLUMNS))]
     rows += [
-        (name, f"{part['n']:,}", *(f"{100 * part[key]:.2f}" for key, _ in COLUMNS)) for name, part in parts.items()
+        (name, f"{part['n']:,}", *(f"{100 * part[key]:.2f}" for key, _ in COLUMNS))
+        for name, part in parts.items()
     ]
     output.show_table(rows)
     recall = [("class", "recall %")]
     recall += [
-        (name, "–" if value is None else f"{100 * value:.1f}") for name, value in results[split]["recall"].items()
+        (name, "–" if value is None else f"{100 * value:.1f}")
+        for name, value in results[split]["recall"].items()
     ]
     output.show_table(recall)
 
@@ -75,6 +94,16 @@ def _show_classes(split: str, results: dict[str, Any]) -> None:
 def _show_values(values: dict[str, Any]) -> None:
     rows: list[tuple[str, ...]] = [("value", "n", "CCC", "PCC", "RMSE", "SAGR %")]
     for name, scores in values.items():
-        correlations = ("–" if scores[key] is None else f"{scores[key]:.3f}" for key in ("ccc", "pcc"))
-        rows.append((name, f"{scores['n']:,}", *correlations, f"{scores['rmse']:.3f}", f"{100 * scores['sagr']:.1f}"))
+        correlations = (
+            "–" if scores[key] is None else f"{scores[key]:.3f}" for key in ("ccc", "pcc")
+        )
+        rows.append(
+            (
+                name,
+                f"{scores['n']:,}",
+                *correlations,
+                f"{scores['rmse']:.3f}",
+                f"{100 * scores['sagr']:.1f}",
+            )
+        )
     output.show_table(rows)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
-from keras_kd.progress import Terminal
+from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
 
@@ -22,12 +22,25 @@ _OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_si
 @click.command("export")
 @click.argument("model", metavar="MODEL")
 @click.option("--format", "format", metavar="NAME", help="One of those above.  [default: dynamic]")
-@click.option("--tune", is_flag=True, help="Write the smallest of float32, float16, dynamic, int8 within --max-drop.")
 @click.option(
-    "--max-drop", type=float, metavar="SHARE", help="Loss of validation accuracy allowed to --tune.  [default: 0.01]"
+    "--tune",
+    is_flag=True,
+    help="Write the smallest of float32, float16, dynamic, int8 within --max-drop.",
 )
-@click.option("--out", metavar="PATH", help="Where to write; beside MODEL and named after it if not given.")
-@click.option("--data", metavar="DATA", help="Data set: training images set int8's ranges, test images score the file.")
+@click.option(
+    "--max-drop",
+    type=float,
+    metavar="SHARE",
+    help="Loss of validation accuracy allowed to --tune.  [default: 0.01]",
+)
+@click.option(
+    "--out", metavar="PATH", help="Where to write; beside MODEL and named after it if not given."
+)
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Data set: training images set int8's ranges, test images score the file.",
+)
 @click.option(
     "--io",
     type=click.Choice(["float", "app", "int8"]),
@@ -42,12 +55,32 @@ _OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_si
     show_default=True,
     help="Image of --io app and bundles.",
 )
-@click.option("--bundle", is_flag=True, help="Write a folder for apps: model.tflite, labels, card, worked example.")
-@click.option("--calibrate", is_flag=True, help="Temperature scaling on --data's validation images.")
-@click.option("--example", metavar="IMAGE", help="Of the bundle's worked example; a drawn face if not given.")
-@click.option("--prune", type=float, metavar="SHARE", help="qat: set this share of the weights to zero, e.g. 0.75.")
-@click.option("--cluster", type=int, metavar="N", help="qat: leave each layer so many different weights, e.g. 16.")
-@click.option("--learning-rate", type=float, metavar="NUMBER", help="qat: Adam's first.  [default: 0.0001]")
+@click.option(
+    "--bundle",
+    is_flag=True,
+    help="Write a folder for apps: model.tflite, labels, card, worked example.",
+)
+@click.option(
+    "--calibrate", is_flag=True, help="Temperature scaling on --data's validation images."
+)
+@click.option(
+    "--example", metavar="IMAGE", help="Of the bundle's worked example; a drawn face if not given."
+)
+@click.option(
+    "--prune",
+    type=float,
+    metavar="SHARE",
+    help="qat: set this share of the weights to zero, e.g. 0.75.",
+)
+@click.option(
+    "--cluster",
+    type=int,
+    metavar="N",
+    help="qat: leave each layer so many different weights, e.g. 16.",
+)
+@click.option(
+    "--learning-rate", type=float, metavar="NUMBER", help="qat: Adam's first.  [default: 0.0001]"
+)
 @options.from_config(*_OF_CONFIG)
 @options.as_json
 def command(
@@ -81,20 +114,22 @@ def command(
       pytorch      a state dict with the published keys; needs the extra torch
       safetensors  the same without torch
 
-    The options from --prune to --seed say how qat trains; --soft-labels names the store that the student learnt from.
+    The options from --prune to --seed say how qat trains; --soft-labels names the store that the
+    student learnt from.
 
     \b
     Examples:
       kerakd export student.keras --format int8 --data fer2013.csv
       kerakd export student.keras --format int8 --data faces --bundle --calibrate --out exports/mine
       kerakd export student.keras --tune --max-drop 0.005 --data fer2013.csv
-      kerakd export student.keras --format qat --data fer2013.csv --soft-labels store --prune 0.75 --cluster 16
+      kerakd export student.keras --format qat --data fer2013.csv --soft-labels store --prune 0.75
+      --cluster 16
     """
     given = {name: value for name, value in fine_tuning.items() if value is not None}
     _refuse_strays(format, tune, max_drop, given)
     shape = configuration.numbers("app-input", app_input, "x", 3, int)
     configuration.merged(None, options.given(given))  # checks the values
-    conversion = engine.load("conversion")
+    conversion = engine.load("pipelines.export")
     how: dict[str, Any] = {"format": conversion.TUNED if tune else format, "max_drop": max_drop}
     how = {name: value for name, value in how.items() if value is not None}
     soft_labels = given.pop("soft_labels", None)
@@ -110,7 +145,9 @@ def command(
         _show(result)
 
 
-def _refuse_strays(format: str | None, tune: bool, max_drop: float | None, fine_tuning: Mapping[str, Any]) -> None:
+def _refuse_strays(
+    format: str | None, tune: bool, max_drop: float | None, fine_tuning: Mapping[str, Any]
+) -> None:
     """Refuse options that the way chosen would leave unused."""
     if tune and format:
         raise click.UsageError("--tune chooses the format itself: leave out --format.")
@@ -120,7 +157,9 @@ def _refuse_strays(format: str | None, tune: bool, max_drop: float | None, fine_
         raise click.UsageError(f"{_flags(fine_tuning)}: only with --format qat, which trains.")
     of_teacher = [name for name in ("temperature", "alpha", "beta") if name in fine_tuning]
     if of_teacher and "soft_labels" not in fine_tuning:
-        raise click.UsageError(f"{_flags(of_teacher)}: only with --soft-labels, the teacher's part of the loss.")
+        raise click.UsageError(
+            f"{_flags(of_teacher)}: only with --soft-labels, the teacher's part of the loss."
+        )
 
 
 def _flags(names: Mapping[str, Any] | list[str]) -> str:
@@ -132,11 +171,20 @@ def _show(result: Mapping[str, Any]) -> None:
         rows = [("tried", "kB", "validation accuracy %")]
         for attempt in result["tried"]:
             size = "–" if attempt["bytes"] is None else f"{attempt['bytes'] / 1000:,.0f}"
-            rows.append((attempt["format"], size, attempt["failure"] or f"{100 * attempt['accuracy']:.2f}"))
+            rows.append(
+                (attempt["format"], size, attempt["failure"] or f"{100 * attempt['accuracy']:.2f}")
+            )
         output.show_table(rows)
-    accuracy = f"{100 * result['test']['accuracy']:.2f}" if "accuracy" in result.get("test", {}) else ""
+    accuracy = (
+        f"{100 * result['test']['accuracy']:.2f}" if "accuracy" in result.get("test", {}) else ""
+    )
     size, difference = f"{result['bytes'] / 1000:,.0f}", f"{result['max_difference']:.2g}"
-    shown = {"file": result["file"], "format": result["format"], "kB": size, "difference from Keras": difference}
+    shown = {
+        "file": result["file"],
+        "format": result["format"],
+        "kB": size,
+        "difference from Keras": difference,
+    }
     shown["accuracy %"] = accuracy
     if "temperature" in result:
         shown["temperature"] = f"{result['temperature']:.3f}"

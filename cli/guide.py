@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from keras_kd.files import write_text
+from keras_kd._common.files import write_text
 
 from . import engine
 
@@ -15,8 +15,8 @@ from . import engine
 def command(model: str | None, out: str | None) -> None:
     """Say how to embed a model in an app.
 
-    MODEL is a bundle's folder or a .tflite file; the code is for Android, iOS, Flutter, C and Python. Made from the
-    file's own tensors, with one worked input and what the file gives for it.
+    MODEL is a bundle's folder or a .tflite file; the code is for Android, iOS, Flutter, C and
+    Python. Made from the file's own tensors, with one worked input and what the file gives for it.
 
     \b
     Example:

@@ -13,15 +13,27 @@ from . import engine
 
 @click.command("import")
 @click.argument("weights", metavar="WEIGHTS")
-@click.option("--model", metavar="NAME", help="Architecture; recognised from the file's keys and shapes if not given.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="Architecture; recognised from the file's keys and shapes if not given.",
+)
 @click.option("--out", metavar="FILE.keras", required=True, help="Where to write the Keras model.")
-@click.option("--classes", metavar="A,B,C", help="Class names in the order of the outputs.  [default: the published]")
-@click.option("--input", "input_shape", metavar="HxWxC", help="Image that it takes.  [default: the published]")
-def command(weights: str, model: str | None, out: str, classes: str | None, input_shape: str | None) -> None:
+@click.option(
+    "--classes",
+    metavar="A,B,C",
+    help="Class names in the order of the outputs.  [default: the published]",
+)
+@click.option(
+    "--input", "input_shape", metavar="HxWxC", help="Image that it takes.  [default: the published]"
+)
+def command(
+    weights: str, model: str | None, out: str, classes: str | None, input_shape: str | None
+) -> None:
     """Bring PyTorch weights into a Keras model.
 
-    WEIGHTS is a .pth, .pt or .safetensors file; no code in it is run. Class names, input and normalisation travel in
-    the written file, so that it can be a teacher on any data.
+    WEIGHTS is a .pth, .pt or .safetensors file; no code in it is run. Class names, input and
+    normalisation travel in the written file, so that it can be a teacher on any data.
 
     \b
     Examples:
@@ -31,9 +43,13 @@ def command(weights: str, model: str | None, out: str, classes: str | None, inpu
     if Path(out).suffix != ".keras":
         raise click.UsageError(f"--out must end in .keras. Received: {out}.")
     shape = configuration.numbers("input", input_shape, "x", 3, int)
-    checkpoints, saved = engine.load("checkpoints"), engine.load("saved")
+    checkpoints, saved = engine.load("checkpoints"), engine.load("models.keras_file")
     names = tuple(name.strip() for name in classes.split(",")) if classes else None
     built, form = checkpoints.load(weights, model, class_names=names, input_shape=shape)
     saved.save(built, out, form)
-    click.echo(f"{out}: {built.name}, {built.count_params():,} weights, input {'x'.join(map(str, form.input_shape))}")
-    click.echo(f"classes: {', '.join(form.class_names) if form.class_names else 'not named (see --classes)'}")
+    click.echo(
+        f"{out}: {built.name}, {built.count_params():,} weights, input {'x'.join(map(str, form.input_shape))}"
+    )
+    click.echo(
+        f"classes: {', '.join(form.class_names) if form.class_names else 'not named (see --classes)'}"
+    )

@@ -32,14 +32,18 @@ class Commands(click.Group):
         return importlib.import_module(f".{name}{'_' * iskeyword(name)}", __package__).command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="keras-kd", prog_name="kerakd")
 def kerakd() -> None:
     """Turn a large image model into a small one that an app can trust."""
 
 
 def main() -> None:
-    """Run `kerakd`; exit 0 done, 2 what the user can mend, 1 a fault of ours, 130 Ctrl-C, 143 SIGTERM."""
+    """Run `kerakd`; exit 0 done, 2 what the user can mend, 1 a fault of ours, 130 Ctrl-C, 143
+    SIGTERM.
+    """
     stopping.heed_termination()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     warnings.formatwarning = lambda message, *_, **__: f"kerakd: {message}\n"
@@ -58,5 +62,8 @@ def main() -> None:
         click.echo(f"kerakd: {error}", err=True)
         sys.exit(error.exit_code)
     except MemoryError as error:
-        click.echo(f"kerakd: Out of memory ({error}): use a smaller model or batch, or a larger machine.", err=True)
+        click.echo(
+            f"kerakd: Out of memory ({error}): use a smaller model or batch, or a larger machine.",
+            err=True,
+        )
         sys.exit(2)

@@ -12,10 +12,10 @@ from . import engine, options, output
 def command(as_json: bool) -> None:
     """List all architectures with their size and work.
 
-    MACs are multiply-accumulates for one image, parameters the trainable ones. "compact" are the parameters without
-    dead taps, which files for apps leave out; the sizes are of these.
+    MACs are multiply-accumulates for one image, parameters the trainable ones. "compact" are the
+    parameters without dead taps, which files for apps leave out; the sizes are of these.
     """
-    rows = engine.load("scoring").model_table()
+    rows = engine.load("evaluation.scoring").model_table()
     if as_json:
         output.show_json(rows)
         return

@@ -11,7 +11,9 @@ from keras_kd import config
 
 
 def from_config(*names: str) -> Callable:
-    """Add the named options of Config to a command; what the user doesn't give stays out of its arguments."""
+    """Add the named options of Config to a command; what the user doesn't give stays out of its
+    arguments.
+    """
 
     def decorate(command: Callable) -> Callable:
         for name in reversed(names):
@@ -23,24 +25,38 @@ def from_config(*names: str) -> Callable:
 
 def _option(name: str) -> Callable:
     spec = config.fields()[name]
-    default = "" if spec.default is None or spec.default is False else f"  [default: {spec.default}]"
+    default = (
+        "" if spec.default is None or spec.default is False else f"  [default: {spec.default}]"
+    )
     if config.kind(name) is bool:
         either = f"{flag(name)}/--no-{flag(name).removeprefix('--')}"
         return click.option(either, name, default=None, help=spec.metadata["help"])
     if spec.metadata["several"]:
         return click.option(
-            flag(name), name, multiple=True, callback=_joined, metavar="TEXT", help=spec.metadata["help"] + default
+            flag(name),
+            name,
+            multiple=True,
+            callback=_joined,
+            metavar="TEXT",
+            help=spec.metadata["help"] + default,
         )
     kind: Any = config.kind(name)
     metavar = {int: "N", float: "NUMBER", str: "TEXT"}[kind]
     if spec.metadata["choices"]:
         kind, metavar = click.Choice(spec.metadata["choices"]), None
     return click.option(
-        flag(name), name, type=kind, default=None, metavar=metavar, help=spec.metadata["help"] + default
+        flag(name),
+        name,
+        type=kind,
+        default=None,
+        metavar=metavar,
+        help=spec.metadata["help"] + default,
     )
 
 
-def _joined(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> str | None:
+def _joined(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> str | None:
     return config.SEPARATOR.join(values) or None
 
 
@@ -52,7 +68,11 @@ def flag(name: str) -> str:
 
 def given(arguments: dict[str, Any]) -> dict[str, Any]:
     """Those of the arguments that are Config's and that the user gave."""
-    return {name: value for name, value in arguments.items() if name in config.fields() and value is not None}
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name in config.fields() and value is not None
+    }
 
 
 TRAINING = (
@@ -61,16 +81,35 @@ TRAINING = (
     "views", "soft_labels", "verify_soft_labels", "label_workers", "seed", "devices", "precision",
 )  # fmt: skip
 
-config_file = click.option("--config", "config_file", metavar="FILE.toml", help="Options from a file; a flag beats it.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+config_file = click.option(
+    "--config", "config_file", metavar="FILE.toml", help="Options from a file; a flag beats it."
+)
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else."
+)
 
 
 def model_form(command: Callable) -> Callable:
     """Options that say what a model file takes and gives, where it doesn't tell."""
     for option in (
-        click.option("--output", "model_output", type=click.Choice(["logits", "probabilities"]), help="What it gives."),
-        click.option("--range", "value_range", metavar="LOW,HIGH", help="What it expects for pixels 0 and 255."),
-        click.option("--input", "input_shape", metavar="HxWxC", help="Height, width and channels that it takes."),
+        click.option(
+            "--output",
+            "model_output",
+            type=click.Choice(["logits", "probabilities"]),
+            help="What it gives.",
+        ),
+        click.option(
+            "--range",
+            "value_range",
+            metavar="LOW,HIGH",
+            help="What it expects for pixels 0 and 255.",
+        ),
+        click.option(
+            "--input",
+            "input_shape",
+            metavar="HxWxC",
+            help="Height, width and channels that it takes.",
+        ),
     ):
         command = option(command)
     return command

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_kd.text import printable
+from keras_kd._common.text import printable
 
 
 def show_json(result: Any) -> None:
@@ -29,9 +29,14 @@ def show_table(rows: Sequence[Sequence[str]], rule_after: int | None = None) -> 
     """
     table = Table(box=box.SIMPLE_HEAD)
     for index, heading in enumerate(rows[0]):
-        table.add_column(Text(printable(heading)), justify="right" if index else "left", no_wrap=True)
+        table.add_column(
+            Text(printable(heading)), justify="right" if index else "left", no_wrap=True
+        )
     for number, row in enumerate(rows[1:], start=1):
         table.add_row(*(Text(printable(cell)) for cell in row), end_section=number == rule_after)
     # A table is never cut to the window: what it says matters more than how it wraps.
-    width = sum(max(len(printable(row[column])) for row in rows) + 3 for column in range(len(rows[0]))) + 2
+    width = (
+        sum(max(len(printable(row[column])) for row in rows) + 3 for column in range(len(rows[0])))
+        + 2
+    )
     Console(highlight=False, width=max(width, 20)).print(table)

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from keras_kd import text
-from keras_kd.files import write_text
-from keras_kd.progress import Terminal
+from keras_kd._common import text
+from keras_kd._common.files import write_text
+from keras_kd._common.progress import Terminal
 
 from . import engine, options, output, sessions
 
@@ -18,8 +18,12 @@ from . import engine, options, output, sessions
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
 @sessions.model_options
 @click.option("--csv", "csv_path", metavar="FILE", help="Also write everything as csv.")
-@click.option("--annotate", metavar="FOLDER", help="Write copies of the pictures with boxes and labels.")
-@click.option("--redact", is_flag=True, help="Coarsen the faces in these copies beyond recognition.")
+@click.option(
+    "--annotate", metavar="FOLDER", help="Write copies of the pictures with boxes and labels."
+)
+@click.option(
+    "--redact", is_flag=True, help="Coarsen the faces in these copies beyond recognition."
+)
 @options.as_json
 def command(
     images: tuple[str, ...],
@@ -41,7 +45,9 @@ def command(
       kerakd predict 'photos/*.png' --model student_int8.tflite --csv faces.csv --annotate shown/
     """
     if redact and not annotate:
-        raise click.UsageError("--redact changes the pictures of --annotate: add --annotate FOLDER.")
+        raise click.UsageError(
+            "--redact changes the pictures of --annotate: add --annotate FOLDER."
+        )
     terminal = Terminal()
     photos = engine.load("sessions.photos")
     files = photos.expand(images)
@@ -60,8 +66,12 @@ def command(
     if csv_path:
         write_text(csv_path, text.csv(photos.table(readings)))
     if as_json:
-        records = {file: [reading.record() for reading in faces] for file, faces in readings.items()}
-        output.show_json({"images": [{"file": file, "faces": faces} for file, faces in records.items()]})
+        records = {
+            file: [reading.record() for reading in faces] for file, faces in readings.items()
+        }
+        output.show_json(
+            {"images": [{"file": file, "faces": faces} for file, faces in records.items()]}
+        )
         return
     values = reader.value_names
     rows = [("picture", "label", "probability %", *values, "box", "quality")]

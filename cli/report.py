@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import click
 
-from keras_kd import records
-from keras_kd.progress import Terminal
+from keras_kd._common.progress import Terminal
+from keras_kd.reports import run_records
 
 from . import engine, options, output
 
 
 @click.command("report")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("--paper", is_flag=True, help="Write the Mini-ResEmoteNet paper's tables beside these runs' figures.")
-@click.option("--out", metavar="DIR", help="Folder for README.md and the pictures of --paper.  [default: paper]")
-@click.option("--measure", is_flag=True, help="First measure size, memory and time of each model (Table V; minutes).")
+@click.option(
+    "--paper",
+    is_flag=True,
+    help="Write the Mini-ResEmoteNet paper's tables beside these runs' figures.",
+)
+@click.option(
+    "--out",
+    metavar="DIR",
+    help="Folder for README.md and the pictures of --paper.  [default: paper]",
+)
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="First measure size, memory and time of each model (Table V; minutes).",
+)
 @options.as_json
-def command(runs: tuple[str, ...], paper: bool, out: str | None, measure: bool, as_json: bool) -> None:
+def command(
+    runs: tuple[str, ...], paper: bool, out: str | None, measure: bool, as_json: bool
+) -> None:
     """Put finished runs side by side, and write the paper's tables.
 
-    RUN is a run folder or a folder of them; the weights need not be there. With --paper, Tables II to VI and the
-    confusion matrices of arXiv 2501.18538 are written: the paper's value, ours, and where the paper contradicts
-    itself. What --measure finds is kept in DIR for later reports.
+    RUN is a run folder or a folder of them; the weights need not be there. With --paper, Tables II
+    to VI and the confusion matrices of arXiv 2501.18538 are written: the paper's value, ours, and
+    where the paper contradicts itself. What --measure finds is kept in DIR for later reports.
 
     \b
     Examples:
@@ -30,15 +44,17 @@ def command(runs: tuple[str, ...], paper: bool, out: str | None, measure: bool, 
     """
     if not paper and (out or measure):
         raise click.UsageError("--out and --measure belong to --paper.")
-    found = records.find(runs)
+    found = run_records.find(runs)
     if as_json:
-        shown = [{"run": str(one.folder), "config": one.config, "metrics": one.metrics} for one in found]
+        shown = [
+            {"run": str(one.folder), "config": one.config, "metrics": one.metrics} for one in found
+        ]
         output.show_json(shown)
     else:
-        output.show_table(records.rows(found))
+        output.show_table(run_records.rows(found))
     if paper:
         folder = out or "paper"
-        footprint, tables = engine.load("footprint"), engine.load("paper")
+        footprint, tables = engine.load("reports.footprint"), engine.load("reproduction.paper")
         if measure:
             footprint.save(footprint.measure(list(tables.PARAMETERS), terminal=Terminal()), folder)
         click.echo(f"Tables: {tables.write(found, folder, footprint.load(folder))}", err=as_json)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from keras_kd.progress import Terminal
+from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
 
@@ -18,8 +18,8 @@ from . import engine, options, output
 def command(folder: str, out: str | None, as_json: bool) -> None:
     """Repeat a finished run and list what came out otherwise.
 
-    Versions, data, teacher, weights and the scores on the test images are compared. A teacher that is in the cache is
-    not trained again.
+    Versions, data, teacher, weights and the scores on the test images are compared. A teacher that
+    is in the cache is not trained again.
 
     \b
     Example:
@@ -27,15 +27,21 @@ def command(folder: str, out: str | None, as_json: bool) -> None:
     """
     whole = Path(folder).resolve()
     new = out or str(whole.with_name(f"{whole.name}-again"))
-    result = engine.load("rerun").rerun(folder, new, Terminal())
+    result = engine.load("pipelines.rerun").rerun(folder, new, Terminal())
     if as_json:
         output.show_json(result)
         return
     if result["differences"]:
         rows = [("what", "then", "now")]
-        rows += [(name, _shown(then), _shown(now)) for name, (then, now) in result["differences"].items()]
+        rows += [
+            (name, _shown(then), _shown(now)) for name, (then, now) in result["differences"].items()
+        ]
         output.show_table(rows)
-    click.echo("Data, teacher and weights are the same." if result["equal"] else "It is not the same model.")
+    click.echo(
+        "Data, teacher and weights are the same."
+        if result["equal"]
+        else "It is not the same model."
+    )
 
 
 def _shown(value: object) -> str:

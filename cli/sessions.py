@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
-from keras_kd.progress import Terminal
+from keras_kd._common.progress import Terminal
 from keras_kd.sessions import CONFIDENCE, DETECTORS, SCORE, SIDE
 
 from . import engine, options
@@ -34,8 +34,16 @@ def model_options(command: Callable) -> Callable:
             help="What finds faces: BlazeFace for short (2 m) or full range (5 m), or both; or an LBP cascade.",
         ),
         _number("--confidence", 0, 1, CONFIDENCE, "Below this probability a label is `uncertain`."),
-        click.option("--calibrate", metavar="DATA", help="Calibrate the probabilities on a data set's validation."),
-        click.option("--model", metavar="MODEL", help="Bundle folder, .tflite or .keras file; else the shipped model."),
+        click.option(
+            "--calibrate",
+            metavar="DATA",
+            help="Calibrate the probabilities on a data set's validation.",
+        ),
+        click.option(
+            "--model",
+            metavar="MODEL",
+            help="Bundle folder, .tflite or .keras file; else the shipped model.",
+        ),
     ):
         command = option(command)
     return command
@@ -53,7 +61,9 @@ def _number(names: str, low: float, high: float, default: float, help: str) -> C
 
 
 def load(asked: dict[str, Any], terminal: Terminal) -> tuple[Any, Any, float | None]:
-    """Take what `model_options` gave out of `asked`; return reader, detector and temperature, if calibrated."""
+    """Take what `model_options` gave out of `asked`; return reader, detector and temperature, if
+    calibrated.
+    """
     reading = engine.load("sessions._reader")
     detectors = engine.load("sessions._detectors")
     shape = configuration.numbers("input", asked.pop("input_shape"), "x", 3, int)
@@ -62,7 +72,9 @@ def load(asked: dict[str, Any], terminal: Terminal) -> tuple[Any, Any, float | N
     data = asked.pop("calibrate")
     if data:
         terminal.say(f"Calibrating on {data}")
-    reader, temperature = reading.load(asked.pop("model"), data, shape, limits, asked.pop("model_output"))
+    reader, temperature = reading.load(
+        asked.pop("model"), data, shape, limits, asked.pop("model_output")
+    )
     if data:
         terminal.say(f"Temperature {temperature:.3f}: logits are divided by it.")
     return reader, detector, temperature

@@ -1,4 +1,6 @@
-"""How a command ends that is stopped: by Ctrl-C, or by SIGTERM, which machines send before they are taken back."""
+"""How a command ends that is stopped: by Ctrl-C, or by SIGTERM, which machines send before they are
+taken back.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,13 @@ def told(how: str) -> Iterator[None]:
 
 
 def end(stop: BaseException | None, how: str = "") -> NoReturn:
-    """End the program with the exit code that belongs to what stopped it: 130 for Ctrl-C, 143 for SIGTERM."""
+    """End the program with the exit code that belongs to what stopped it: 130 for Ctrl-C, 143 for
+    SIGTERM.
+    """
     click.echo(f"\nStopped. {how}".rstrip(), err=True)
-    number = next(iter(stop.args), signal.SIGINT) if isinstance(stop, KeyboardInterrupt) else signal.SIGINT
+    number = (
+        next(iter(stop.args), signal.SIGINT)
+        if isinstance(stop, KeyboardInterrupt)
+        else signal.SIGINT
+    )
     sys.exit(128 + number)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
-from keras_kd.progress import Terminal
+from keras_kd._common.progress import Terminal
 
 from . import engine, options, output, stopping
 
@@ -20,7 +20,10 @@ from . import engine, options, output, stopping
     "[default: the paper's temp=1,2,3,4,5 and alpha=0.1,0.15,0.2]",
 )  # fmt: skip
 @click.option(
-    "--trials", type=click.IntRange(1), metavar="N", help="Students in all; if not given every choice, or 20."
+    "--trials",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Students in all; if not given every choice, or 20.",
 )
 @click.option("--no-pruning", is_flag=True, help="Train every student to its end, however poor.")
 @options.from_config(
@@ -48,19 +51,20 @@ def command(
 ) -> None:
     """Train many students and show which options are best.
 
-    What is best is told by the validation images. Choices are all tried; with a range Optuna looks for the best. All
-    students share the teacher and its soft labels. A sweep that was stopped goes on when the same command is given
-    again. Given several times at once, the processes share the trials; one that dies leaves its trial to the others.
-    Test images are never looked at: train the best with `kerakd distill --config DIR/best.toml`.
+    What is best is told by the validation images. Choices are all tried; with a range Optuna looks
+    for the best. All students share the teacher and its soft labels. A sweep that was stopped goes
+    on when the same command is given again. Given several times at once, the processes share the
+    trials; one that dies leaves its trial to the others. Test images are never looked at: train the
+    best with `kerakd distill --config DIR/best.toml`.
 
     \b
     Examples:
       kerakd sweep --student C
-      kerakd sweep --data fer2013.csv --student B --epochs 8 --vary temp=1:6 --vary learning-rate=0.01:0.3:log
+      kerakd sweep --student B --epochs 8 --vary temp=1:6 --vary learning-rate=0.01:0.3:log
     """
     config = configuration.merged(config_file, options.given(arguments))
     folder = Path(out) if out else Path("sweeps") / f"{Path(config.data).stem}-{config.student}"
-    sweep = engine.load("sweep")
+    sweep = engine.load("pipelines.sweep")
     dimensions = sweep.space(texts or sweep.PAPER)
     with stopping.told("To go on, give the same command again."):
         frame = sweep.sweep(config, dimensions, folder, trials, not no_pruning, Terminal(), storage)
@@ -69,4 +73,6 @@ def command(
         return
     output.show_table(sweep.rows(frame, list(dimensions)))
     if sweep.best(frame) is not None:
-        click.echo(f"Picture: {folder / 'sweep.png'}\nTrain the best: kerakd distill --config {folder / 'best.toml'}")
+        click.echo(
+            f"Picture: {folder / 'sweep.png'}\nTrain the best: kerakd distill --config {folder / 'best.toml'}"
+        )

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
-from keras_kd.progress import Terminal
+from keras_kd._common.progress import Terminal
 
 from . import engine, options, stopping
 
@@ -19,8 +19,9 @@ from . import engine, options, stopping
 def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
     """Train a teacher and keep it where `kerakd distill` finds it.
 
-    A teacher that was trained before, on the same data with the same options, is not trained again; a training
-    that was stopped goes on when the command is given again. Prints the path of the teacher's file.
+    A teacher that was trained before, on the same data with the same options, is not trained again;
+    a training that was stopped goes on when the command is given again. Prints the path of the
+    teacher's file.
 
     \b
     Example:
@@ -28,4 +29,4 @@ def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
     """
     config = configuration.merged(config_file, options.given(arguments))
     with stopping.told("To go on, give the same command again."):
-        click.echo(engine.load("run").teach(config, out, Terminal()))
+        click.echo(engine.load("pipelines.distill").teach(config, out, Terminal()))

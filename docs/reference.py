@@ -1,4 +1,6 @@
-"""Writes the command-line reference, docs/cli.md and the README's list, from the commands' own help."""
+"""Writes the command-line reference, docs/cli.md and the README's list, from the commands' own
+help.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- commands -->\n", "<!-- /commands -->\n"
 
 
-def commands(group: click.Group, context: click.Context) -> list[tuple[str, click.Command, click.Context]]:
+def commands(
+    group: click.Group, context: click.Context
+) -> list[tuple[str, click.Command, click.Context]]:
     """Every command below a group, depth first, with its full name."""
     found = []
     for name in group.list_commands(context):
@@ -26,14 +30,20 @@ def commands(group: click.Group, context: click.Context) -> list[tuple[str, clic
 def pages() -> dict[Path, str]:
     """The text of every file that is made from the help."""
     found = commands(kerakd, click.Context(kerakd, info_name="kerakd"))
-    sections = [f"## {path}\n\n```text\n{command.get_help(context)}\n```\n" for path, command, context in found]
+    sections = [
+        f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
+        for path, command, context in found
+    ]
     reference = "# Commands\n\nMade from `--help` by `make docs`.\n\n" + "\n".join(sections)
     rows = [f"| `{path}` | {command.get_short_help_str(200)} |" for path, command, _ in found]
     table = "\n".join(["| command | |", "| --- | --- |", *rows]) + "\n"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     before, rest = readme.split(BEGIN)
     after = rest.split(END)[1]
-    return {ROOT / "docs" / "cli.md": reference, ROOT / "README.md": before + BEGIN + table + END + after}
+    return {
+        ROOT / "docs" / "cli.md": reference,
+        ROOT / "README.md": before + BEGIN + table + END + after,
+    }
 
 
 if __name__ == "__main__":

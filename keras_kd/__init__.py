@@ -14,7 +14,32 @@ Names are imported when first used: `import keras_kd` alone loads neither Keras 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_kd import (
+        checkpoints,
+        config,
+        datasets,
+        errors,
+        evaluation,
+        exporters,
+        losses,
+        models,
+        pipelines,
+        reports,
+        reproduction,
+        runtimes,
+        sessions,
+        teachers,
+        training,
+    )
+    from keras_kd.config import Config
+    from keras_kd.datasets import Samples
+    from keras_kd.distiller import Distiller, FeatureMatch
+    from keras_kd.errors import KerasKDError
+    from keras_kd.exporters import export
+    from keras_kd.models.surgery.compaction import compact, expand
 
 __version__ = "0.1.0"
 
@@ -25,23 +50,43 @@ _HOMES = {
     "FeatureMatch": "distiller",
     "KerasKDError": "errors",
     "Samples": "datasets",
-    "compact": "compaction",
-    "expand": "compaction",
+    "compact": "models.surgery.compaction",
+    "expand": "models.surgery.compaction",
     "export": "exporters",
 }
-_MODULES = (
-    "bundle", "calibration", "checkpoints", "class_names", "config", "datasets", "errors", "exporters", "losses",
-    "metrics", "models", "predictors", "quantisation_aware", "report", "run", "saved", "soft_labels", "training",
-    "tuning", "views",
-)  # fmt: skip
 
-__all__ = ["__version__", *sorted([*_HOMES, *_MODULES])]
+__all__ = [
+    "Config",
+    "Distiller",
+    "FeatureMatch",
+    "KerasKDError",
+    "Samples",
+    "__version__",
+    "checkpoints",
+    "compact",
+    "config",
+    "datasets",
+    "errors",
+    "evaluation",
+    "expand",
+    "export",
+    "exporters",
+    "losses",
+    "models",
+    "pipelines",
+    "reports",
+    "reproduction",
+    "runtimes",
+    "sessions",
+    "teachers",
+    "training",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    if name in _MODULES:
+    if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

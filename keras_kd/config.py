@@ -1,4 +1,6 @@
-"""Every option once: its type, default, help and check; the command line and TOML files both read them here."""
+"""Every option once: its type, default, help and check; the command line and TOML files both read
+them here.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_kd._common.checked_files import read_text, read_toml
 from keras_kd.errors import ConfigError
-from keras_kd.stored import read_text, read_toml
 
 # Of keras_kd.losses and keras_kd.distiller, which import Keras.
 SOFT_LOSSES = ("kl", "hard", "decoupled", "dist", "standardised")
@@ -80,7 +82,13 @@ def _option(
 ) -> Any:
     if choices:
         check = (lambda value: value in choices, f"one of {', '.join(choices)}")
-    spec = {"help": help, "check": check, "choices": tuple(choices), "flag": flag, "several": several}
+    spec = {
+        "help": help,
+        "check": check,
+        "choices": tuple(choices),
+        "flag": flag,
+        "several": several,
+    }
     return field(default=default, metadata=spec)
 
 
@@ -89,14 +97,22 @@ class Config:
     """All options of a run. None means: as the recipe has it, or as the data or the file tells.
 
     Raises:
-        ConfigError: a value of the wrong type or out of its range; the message names the option and what is allowed.
+        ConfigError: a value of the wrong type or out of its range; the message names the option and
+            what is allowed.
     """
 
-    data: str = _option("faces", "Data set: a file or folder whose form is recognised, NAME:PATH, or `faces` (drawn).")
-    image_size: int | None = _option(
-        None, "Height and width of the images in pixels; the data set's own, mostly 64, if not given.", POSITIVE
+    data: str = _option(
+        "faces",
+        "Data set: a file or folder whose form is recognised, NAME:PATH, or `faces` (drawn).",
     )
-    skip_bad_rows: bool = _option(False, "Leave out unreadable rows and list them, instead of stopping.")
+    image_size: int | None = _option(
+        None,
+        "Height and width of the images in pixels; the data set's own, mostly 64, if not given.",
+        POSITIVE,
+    )
+    skip_bad_rows: bool = _option(
+        False, "Leave out unreadable rows and list them, instead of stopping."
+    )
     student: str = _option("B", "Student's architecture, see `kerakd models`.")
     teacher: str | None = _option(
         None,
@@ -105,21 +121,38 @@ class Config:
         "the logits.",
         several=True,
     )
-    teacher_mirror: bool = _option(False, "Average the teacher's answers over each image and its mirror image.")
-    teacher_input: str | None = _option(None, "HEIGHTxWIDTHxCHANNELS that a teacher file takes, if it doesn't tell.")
-    teacher_range: str | None = _option(None, "LOW,HIGH that a teacher file expects for pixels 0 and 255.")
-    teacher_output: str | None = _option(None, "What a teacher file gives.", choices=("logits", "probabilities"))
-    teacher_classes: str | None = _option(None, "A,B,C: class names of a teacher file's outputs, in order.")
-    votes: str | None = _option(
-        None, "FER+'s csv of people's votes on FER2013's images: the votes teach the classes, instead of a model."
+    teacher_mirror: bool = _option(
+        False, "Average the teacher's answers over each image and its mirror image."
     )
-    temperature: float = _option(3.0, "T: softens teacher and student alike.", POSITIVE, flag="temp")
+    teacher_input: str | None = _option(
+        None, "HEIGHTxWIDTHxCHANNELS that a teacher file takes, if it doesn't tell."
+    )
+    teacher_range: str | None = _option(
+        None, "LOW,HIGH that a teacher file expects for pixels 0 and 255."
+    )
+    teacher_output: str | None = _option(
+        None, "What a teacher file gives.", choices=("logits", "probabilities")
+    )
+    teacher_classes: str | None = _option(
+        None, "A,B,C: class names of a teacher file's outputs, in order."
+    )
+    votes: str | None = _option(
+        None,
+        "FER+'s csv of people's votes on FER2013's images: the votes teach the classes, instead of a model.",
+    )
+    temperature: float = _option(
+        3.0, "T: softens teacher and student alike.", POSITIVE, flag="temp"
+    )
     alpha: float = _option(0.15, "α: weight of the true labels.", SHARE)
     beta: float | None = _option(
-        None, "β: weight of the teacher's soft labels; 1-α if not given; 0: no teacher at all.", NOT_NEGATIVE
+        None,
+        "β: weight of the teacher's soft labels; 1-α if not given; 0: no teacher at all.",
+        NOT_NEGATIVE,
     )
     pretrained: str | None = _option(
-        None, "Start the student from the weights that Keras offers (mobilenetv2).", choices=("imagenet",)
+        None,
+        "Start the student from the weights that Keras offers (mobilenetv2).",
+        choices=("imagenet",),
     )
     heads: str | None = _option(
         None,
@@ -128,51 +161,81 @@ class Config:
     )
     soft_loss: str = _option("kl", "What the teacher's logits are learnt by.", choices=SOFT_LOSSES)
     value_loss: str = _option(
-        "mse", "What values are learnt by: mse, or EmoNet's shake-shake with both correlations.", choices=VALUE_LOSSES
+        "mse",
+        "What values are learnt by: mse, or EmoNet's shake-shake with both correlations.",
+        choices=VALUE_LOSSES,
     )
     value_weight: float = _option(1.0, "Weight of each value's loss.", NOT_NEGATIVE)
-    bound_weight: float = _option(0.5, "ν: weight of the teacher-bounded part of each value's loss.", NOT_NEGATIVE)
-    margin: float = _option(0.0, "m: the part that is bounded counts until the student is better by it.", NOT_NEGATIVE)
-    baseline: bool = _option(False, "Also train the same student without the teacher, same budget, for comparison.")
+    bound_weight: float = _option(
+        0.5, "ν: weight of the teacher-bounded part of each value's loss.", NOT_NEGATIVE
+    )
+    margin: float = _option(
+        0.0, "m: the part that is bounded counts until the student is better by it.", NOT_NEGATIVE
+    )
+    baseline: bool = _option(
+        False, "Also train the same student without the teacher, same budget, for comparison."
+    )
     recipe: str | None = _option(
         None,
         "Defaults of training: paper, best, or quick (minutes on two cores); quick for drawn faces, best otherwise.",
         choices=RECIPES,
     )
     epochs: int | None = _option(None, "Epochs of the student.", POSITIVE)
-    teacher_epochs: int | None = _option(None, "Epochs of a teacher that is trained here.", POSITIVE)
+    teacher_epochs: int | None = _option(
+        None, "Epochs of a teacher that is trained here.", POSITIVE
+    )
     batch_size: int | None = _option(None, "Images a step.", POSITIVE)
-    learning_rate: float | None = _option(None, "Highest learning rate (SGD, Nesterov momentum 0.9).", POSITIVE)
+    learning_rate: float | None = _option(
+        None, "Highest learning rate (SGD, Nesterov momentum 0.9).", POSITIVE
+    )
     schedule: str | None = _option(
-        None, "cosine: warm-up, then down to 0; plateau: x0.1 when validation stagnates.", choices=("cosine", "plateau")
+        None,
+        "cosine: warm-up, then down to 0; plateau: x0.1 when validation stagnates.",
+        choices=("cosine", "plateau"),
     )
     patience: int | None = _option(
         None, "Stop after so many epochs without a better validation; 0: never.", NOT_NEGATIVE
     )
-    weight_decay: float | None = _option(None, "L2 penalty's gradient factor, as in PyTorch's SGD.", NOT_NEGATIVE)
+    weight_decay: float | None = _option(
+        None, "L2 penalty's gradient factor, as in PyTorch's SGD.", NOT_NEGATIVE
+    )
     clip_norm: float | None = _option(
-        None, "Largest norm of all gradients together; 0: any. T² makes the first steps' gradients large.", NOT_NEGATIVE
+        None,
+        "Largest norm of all gradients together; 0: any. T² makes the first steps' gradients large.",
+        NOT_NEGATIVE,
     )
     ema: float | None = _option(
-        None, "Momentum of an exponential moving average of the weights, kept in their place; 0: none.", BELOW_ONE
+        None,
+        "Momentum of an exponential moving average of the weights, kept in their place; 0: none.",
+        BELOW_ONE,
     )
     conv_dropout: float | None = _option(None, "Dropout between convolutions.", BELOW_ONE)
     dense_dropout: float | None = _option(None, "Dropout between dense layers.", BELOW_ONE)
     class_weights: str | None = _option(
-        None, "Weights of classes in the labels' loss: none, or n/(C·n_c).", choices=("none", "balanced")
+        None,
+        "Weights of classes in the labels' loss: none, or n/(C·n_c).",
+        choices=("none", "balanced"),
     )
-    augment: str | None = _option(None, "Views of each training image.", choices=("none", "mirror", "crops", "strong"))
+    augment: str | None = _option(
+        None, "Views of each training image.", choices=("none", "mirror", "crops", "strong")
+    )
     views: int = _option(8, "Number of stored views when --augment is crops or strong.", POSITIVE)
     formats: str = _option("float32,int8", "A,B: formats of exported files, see `kerakd export`.")
-    soft_labels: str | None = _option(None, "Folder of a soft-label store to use or make, instead of the cache's.")
-    verify_soft_labels: int = _option(0, "Recompute so many random soft labels first and compare.", NOT_NEGATIVE)
+    soft_labels: str | None = _option(
+        None, "Folder of a soft-label store to use or make, instead of the cache's."
+    )
+    verify_soft_labels: int = _option(
+        0, "Recompute so many random soft labels first and compare.", NOT_NEGATIVE
+    )
     label_workers: int = _option(
         1,
         "Processes that compute new soft labels, by Ray (extra ray); on the cluster of RAY_ADDRESS if that is set.",
         POSITIVE,
     )
     seed: int = _option(0, "Of weights, order, dropout and views.", NOT_NEGATIVE)
-    devices: int = _option(1, "GPUs to train on, each with its share of every batch (tf.distribute).", POSITIVE)
+    devices: int = _option(
+        1, "GPUs to train on, each with its share of every batch (tf.distribute).", POSITIVE
+    )
     precision: str = _option("auto", "Arithmetic: auto picks by the hardware.", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
@@ -182,7 +245,9 @@ class Config:
     def effective(self) -> Config:
         """The same with the recipe's values in place of None."""
         recipe = self.recipe or ("quick" if self.data == "faces" else "best")
-        missing = {name: value for name, value in RECIPES[recipe].items() if getattr(self, name) is None}
+        missing = {
+            name: value for name, value in RECIPES[recipe].items() if getattr(self, name) is None
+        }
         return dataclasses.replace(self, **missing, recipe=recipe)
 
     @property
@@ -192,7 +257,9 @@ class Config:
 
     @property
     def default_teacher(self) -> str:
-        """The architecture that is trained as teacher where none is given: of the size that the recipe has time for."""
+        """The architecture that is trained as teacher where none is given: of the size that the
+        recipe has time for.
+        """
         return "B" if self.recipe == "quick" else "resemotenet"
 
 
@@ -231,7 +298,8 @@ def load(path: str | Path) -> dict[str, Any]:
     """Read the options in a TOML file.
 
     Raises:
-        ConfigError: no such file, no TOML, an unknown key (named, with the nearest known one) or a bad value.
+        ConfigError: no such file, no TOML, an unknown key (named, with the nearest known one) or a
+            bad value.
     """
     try:
         values = read_toml(read_text(path))
@@ -260,8 +328,16 @@ def merged(path: str | Path | None, given: Mapping[str, Any]) -> Config:
 
 def dump(config: Config, made_with: Mapping[str, str]) -> str:
     """TOML text of every effective value, and a table of what made them."""
-    lines = [f"{name} = {_toml(value)}" for name in fields() if (value := getattr(config, name)) is not None]
-    lines += ["", "[made_with]", *(f"{_toml(name)} = {_toml(value)}" for name, value in made_with.items())]
+    lines = [
+        f"{name} = {_toml(value)}"
+        for name in fields()
+        if (value := getattr(config, name)) is not None
+    ]
+    lines += [
+        "",
+        "[made_with]",
+        *(f"{_toml(name)} = {_toml(value)}" for name, value in made_with.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -287,5 +363,7 @@ def numbers(name: str, text: str | None, separator: str, count: int, number: typ
     except ValueError:
         parsed = ()
     if len(parsed) != count:
-        raise ConfigError(f"{name} must be {count} numbers separated by {separator!r}. Received: {name}={text!r}.")
+        raise ConfigError(
+            f"{name} must be {count} numbers separated by {separator!r}. Received: {name}={text!r}."
+        )
     return parsed

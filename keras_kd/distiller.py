@@ -10,9 +10,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_kd import heads, losses
+from keras_kd import losses
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.losses import FEATURE_LOSSES, SOFT_LOSSES
+from keras_kd.models import heads
 
 VALUE_LOSSES = ("mse", "shake-shake")
 PARTS = {"label", "teacher", "features"}  # of y
@@ -25,7 +26,8 @@ class FeatureMatch:
     Attributes:
         student_layer: name of the layer whose output is compared, (N, h, w, c).
         teacher_layer: the same of the teacher, (N, H, W, C).
-        kind: "hint" (a trained 1x1 convolution projects to C channels) or "attention" (no channels are compared).
+        kind: "hint" (a trained 1x1 convolution projects to C channels) or "attention" (no channels
+            are compared).
         weight: of this part in the loss.
     """
 
@@ -36,40 +38,48 @@ class FeatureMatch:
 
 
 class Distiller(keras.Model):
-    """Trains `student` on α·CE(labels) + β·T²·KL(teacher ‖ student), equation (6) of arXiv 2501.18538.
+    """Trains `student` on α·CE(labels) + β·T²·KL(teacher ‖ student), equation (6) of arXiv
+    2501.18538.
 
     α weighs the hard labels, as in that paper. The student is trained in place: save
     `distiller.student`, the Distiller itself is not meant to be saved.
 
-    A student with one output has one head of classes; one whose output is a dict has a head under each name. A
-    head of one column is a continuous value y, learnt by w·(mean (s - y)² + ν·teacher-bounded error), see
-    `losses.teacher_bounded_each`; rows whose y is NaN are left out of it. The loss is the sum over the heads.
+    A student with one output has one head of classes; one whose output is a dict has a head under
+    each name. A head of one column is a continuous value y, learnt by w·(mean (s - y)² +
+    ν·teacher-bounded error), see `losses.teacher_bounded_each`; rows whose y is NaN are left out of
+    it. The loss is the sum over the heads.
 
     Batches are `x, y` or `x, y, sample_weight`, where y is either the labels (then the live
-    `teacher` sees each batch once) or `{"label": labels, "teacher": logits}` (then no teacher runs).
-    Labels and logits are arrays, or dicts by head. Labels of classes are integers (N,) or (N, 1), or shares (N, C).
-    A head that the teacher lacks learns from the labels alone. `sample_weight` weighs all terms, `class_weights` the
-    labels' term alone. Regularisers of the student count. `evaluate` computes the plain cross-entropy with the labels
-    (and the squared error of values) and changes no variable; metrics see the labels alone.
+    `teacher` sees each batch once) or `{"label": labels, "teacher": logits}` (then no teacher
+    runs). Labels and logits are arrays, or dicts by head. Labels of classes are integers (N,) or
+    (N, 1), or shares (N, C). A head that the teacher lacks learns from the labels alone.
+    `sample_weight` weighs all terms, `class_weights` the labels' term alone. Regularisers of the
+    student count. `evaluate` computes the plain cross-entropy with the labels (and the squared
+    error of values) and changes no variable; metrics see the labels alone.
 
     Args:
-        student: keras.Model, images -> logits (N, C), or a dict of logits and values (N, 1) by name.
+        student: keras.Model, images -> logits (N, C), or a dict of logits and values (N, 1) by
+            name.
         teacher: keras.Model, the same images -> the same, or None where batches bring the
             teacher's logits or nothing is learnt from one. Its `trainable` is set to False.
         temperature: T, above 0.
         alpha: α, 0..1, weight of the labels.
         beta: β, 0 or more, weight of the teacher; None for 1 - α.
-        class_weights: (C,) one weight a class for the labels' term, a dict of such by head, or None.
+        class_weights: (C,) one weight a class for the labels' term, a dict of such by head, or
+            None.
         soft_loss: what the teacher's logits are learnt by, one of `losses.SOFT_LOSSES`.
-        value_loss: "mse", or "shake-shake" for EmoNet's mixture with both correlations, see `losses.shake_shake`.
+        value_loss: "mse", or "shake-shake" for EmoNet's mixture with both correlations, see
+            `losses.shake_shake`.
         value_weight: w, 0 or more.
         bound_weight: ν, 0 or more; Chen et al. 2017 use 0.5.
         margin: m of the teacher-bounded error, 0 or more.
-        features: feature maps to match; they need the live teacher. The projections are trained beside the student.
+        features: feature maps to match; they need the live teacher. The projections are trained
+            beside the student.
         seed: of shake-shake's draws and the projections.
 
     Raises:
-        ConfigError: a value outside its range, or `keras.distribution` is set where it does nothing, on TensorFlow.
+        ConfigError: a value outside its range, or `keras.distribution` is set where it does
+            nothing, on TensorFlow.
         ModelError: a layer to match is missing.
     """
 
@@ -93,7 +103,9 @@ class Distiller(keras.Model):
         # compile() scales the loss for float16 by the policy of the model that it is called on.
         super().__init__(name="distiller", dtype=_policy(student), autocast=False)
         if not 0 < temperature < np.inf:
-            raise ConfigError(f"temperature must be above 0 and finite. Received: temperature={temperature}.")
+            raise ConfigError(
+                f"temperature must be above 0 and finite. Received: temperature={temperature}."
+            )
         if not 0 <= alpha <= 1:
             raise ConfigError(f"alpha must be between 0 and 1. Received: alpha={alpha}.")
         weights = {"value_weight": value_weight, "bound_weight": bound_weight, "margin": margin}
@@ -130,19 +142,34 @@ class Distiller(keras.Model):
         for match in features:
             _require_one_of("kind", match.kind, FEATURE_LOSSES)
         if self.teacher is None:
-            raise ModelError("Feature maps are matched with those of a live teacher: give Distiller a teacher.")
-        self._student_features = _with_features(self.student, [match.student_layer for match in features])
-        self._teacher_features = _with_features(self.teacher, [match.teacher_layer for match in features])
+            raise ModelError(
+                "Feature maps are matched with those of a live teacher: give Distiller a teacher."
+            )
+        self._student_features = _with_features(
+            self.student, [match.student_layer for match in features]
+        )
+        self._teacher_features = _with_features(
+            self.teacher, [match.teacher_layer for match in features]
+        )
         self._teacher_features.trainable = False
-        maps = zip(features, self._student_features.output[1], self._teacher_features.output[1], strict=True)
+        maps = zip(
+            features,
+            self._student_features.output[1],
+            self._teacher_features.output[1],
+            strict=True,
+        )
         for number, (match, student, teacher) in enumerate(maps):
             initial = keras.initializers.HeUniform(seed + number)
-            projection = layers.Conv2D(teacher.shape[-1], 1, kernel_initializer=initial, dtype="float32")
+            projection = layers.Conv2D(
+                teacher.shape[-1], 1, kernel_initializer=initial, dtype="float32"
+            )
             projection.build(student.shape)
             self.projections.append(projection if match.kind == "hint" else None)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The student's output; in training with features to match, the pair of it and the list of the maps."""
+        """The student's output; in training with features to match, the pair of it and the list of
+        the maps.
+        """
         if training and self.features:
             return self._student_features(inputs, training=training)
         return self.student(inputs, training=training)
@@ -150,7 +177,9 @@ class Distiller(keras.Model):
     if keras.backend.backend() == "tensorflow":
 
         def train_step(self, data: Any) -> dict[str, Any]:
-            """One step on TensorFlow: the teacher's forward pass, if any, stays off the gradient tape."""
+            """One step on TensorFlow: the teacher's forward pass, if any, stays off the gradient
+            tape.
+            """
             import tensorflow as tf
 
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -162,13 +191,22 @@ class Distiller(keras.Model):
             # fit() counts every image alike, also in a last, smaller batch.
             self._loss_tracker.update_state(loss * _replicas(), sample_weight=_rows(outputs))
             weights = self.trainable_weights
-            self.optimizer.apply_gradients(zip(tape.gradient(scaled_loss, weights), weights, strict=True))
+            self.optimizer.apply_gradients(
+                zip(tape.gradient(scaled_loss, weights), weights, strict=True)
+            )
             return self.compute_metrics(x, y, outputs, sample_weight)
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
     ) -> Any:
-        """The scalar to minimise; divided by the number of replicas under `tf.distribute`, as Keras' own losses are."""
+        """The scalar to minimise; divided by the number of replicas under `tf.distribute`, as
+        Keras' own losses are.
+        """
         self._reports_parts = training
         if not training:
             return self._plain_loss(_label(y), y_pred, _label(sample_weight)) / _replicas()
@@ -180,7 +218,9 @@ class Distiller(keras.Model):
         labels, weights = _heads(_label(y), outputs), _weights(sample_weight, outputs)
         for name, output in _heads(outputs, outputs).items():
             head = _ValueHead(self) if output.shape[-1] == 1 else _ClassHead(self, name)
-            hard, soft, loss = head(_required(labels, name), teacher.get(name), output, weights.get(name))
+            hard, soft, loss = head(
+                _required(labels, name), teacher.get(name), output, weights.get(name)
+            )
             hard_total, soft_total, total = hard_total + hard, soft_total + soft, total + loss
         count = _rows(outputs)
         self.hard_loss.update_state(hard_total, sample_weight=count)
@@ -200,20 +240,28 @@ class Distiller(keras.Model):
             label, weight = _required(labels, name), weights.get(name)
             if output.shape[-1] == 1:
                 label, weight = _known(label, weight)
-                total = total + losses.weighted_mean(losses.squared_error_each(label, output), weight)
+                total = total + losses.weighted_mean(
+                    losses.squared_error_each(label, output), weight
+                )
             else:
-                total = total + losses.weighted_mean(losses.cross_entropy_each(label, output), weight)
+                total = total + losses.weighted_mean(
+                    losses.cross_entropy_each(label, output), weight
+                )
         return total
 
     def _feature_loss(self, maps: Any, of_teacher: Any, weights: Any) -> Any:
         total = 0.0
-        for match, projection, student, teacher in zip(self.features, self.projections, maps, of_teacher, strict=True):
+        for match, projection, student, teacher in zip(
+            self.features, self.projections, maps, of_teacher, strict=True
+        ):
             student = student if projection is None else projection(ops.cast(student, "float32"))
             each = FEATURE_LOSSES[match.kind](teacher, student)
             total = total + match.weight * losses.weighted_mean(each, weights)
         return total
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
         """Keras' metrics of the labels alone."""
         outputs = y_pred[0] if self.features and isinstance(y_pred, (tuple, list)) else y_pred
         return super().compute_metrics(x, _label(y), outputs, _label(sample_weight))
@@ -240,8 +288,14 @@ class Distiller(keras.Model):
         if self.features:
             if isinstance(y, dict) and "features" in y:
                 return y
-            outputs, maps = keras.tree.map_structure(ops.stop_gradient, self._teacher_features(x, training=False))
-            return {"label": _label(y), "teacher": y["teacher"] if stored else outputs, "features": maps}
+            outputs, maps = keras.tree.map_structure(
+                ops.stop_gradient, self._teacher_features(x, training=False)
+            )
+            return {
+                "label": _label(y),
+                "teacher": y["teacher"] if stored else outputs,
+                "features": maps,
+            }
         if stored or not self._learns_from_teacher:
             return y
         if self.teacher is None:
@@ -259,7 +313,9 @@ class _ClassHead:
     def __init__(self, distiller: Distiller, name: str) -> None:
         self._of, self._class_weights = distiller, distiller.class_weights.get(name)
 
-    def __call__(self, labels: Any, teacher: Any, logits: Any, weights: Any) -> tuple[Any, Any, Any]:
+    def __call__(
+        self, labels: Any, teacher: Any, logits: Any, weights: Any
+    ) -> tuple[Any, Any, Any]:
         each = losses.cross_entropy_each(labels, logits, self._class_weights)
         hard = losses.weighted_mean(each, weights)
         if not self._of.beta > 0:
@@ -277,11 +333,16 @@ class _ValueHead:
     def __init__(self, distiller: Distiller) -> None:
         self._of = distiller
 
-    def __call__(self, values: Any, teacher: Any, output: Any, weights: Any) -> tuple[Any, Any, Any]:
+    def __call__(
+        self, values: Any, teacher: Any, output: Any, weights: Any
+    ) -> tuple[Any, Any, Any]:
         values, weights = _known(values, weights)
         hard = losses.weighted_mean(losses.squared_error_each(values, output), weights)
         if self._of.value_loss_name == "shake-shake":
-            correlations = losses.pearson(values, output, weights), losses.concordance(values, output, weights)
+            correlations = (
+                losses.pearson(values, output, weights),
+                losses.concordance(values, output, weights),
+            )
             draws = keras.random.uniform((3,), seed=self._of.draws)
             hard = losses.shake_shake(hard, *correlations, draws)
         if teacher is None or not self._of.bound_weight > 0:
@@ -324,12 +385,16 @@ def _weights(sample_weight: Any, outputs: Any) -> dict[str, Any]:
 
 def _required(labels: dict[str, Any], name: str) -> Any:
     if name not in labels:
-        raise ModelError(f"The student has a head {name!r} but y has labels for {', '.join(labels)} only: add them.")
+        raise ModelError(
+            f"The student has a head {name!r} but y has labels for {', '.join(labels)} only: add them."
+        )
     return labels[name]
 
 
 def _label(y: Any) -> Any:
-    """The labels' part of y; also of the sample weights, which Keras gives the structure of y when it slices arrays."""
+    """The labels' part of y; also of the sample weights, which Keras gives the structure of y when
+    it slices arrays.
+    """
     # A student may itself have a head "label".
     return y["label"] if isinstance(y, dict) and "label" in y and set(y) <= PARTS else y
 
@@ -343,7 +408,9 @@ def _class_weights(student: keras.Model, given: Any) -> dict[str, tuple[float, .
     if given is None:
         return {}
     outputs = heads.structure(student)
-    by_name = {name: output for name, output in _heads(outputs, outputs).items() if output.shape[-1] > 1}
+    by_name = {
+        name: output for name, output in _heads(outputs, outputs).items() if output.shape[-1] > 1
+    }
     by_head = dict(given) if isinstance(given, Mapping) else dict.fromkeys(list(by_name)[:1], given)
     for name, weights in by_head.items():
         classes = by_name[name].shape[-1] if name in by_name else 0
@@ -359,8 +426,12 @@ def _with_features(model: keras.Model, names: list[str]) -> keras.Model:
     known = {layer.name for layer in model.layers}
     missing = [name for name in names if name not in known]
     if missing:
-        raise ModelError(f"{model.name} has no layer {missing[0]!r} to match: see its `summary()` for names.")
-    return keras.Model(model.input, [model.output, [model.get_layer(name).output for name in names]])
+        raise ModelError(
+            f"{model.name} has no layer {missing[0]!r} to match: see its `summary()` for names."
+        )
+    return keras.Model(
+        model.input, [model.output, [model.get_layer(name).output for name in names]]
+    )
 
 
 def _require_known_outputs(student: keras.Model) -> None:
@@ -375,7 +446,9 @@ def _require_known_outputs(student: keras.Model) -> None:
 
 def _require_one_of(name: str, value: str, choices: Any) -> None:
     if value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}. Received: {name}={value!r}.")
+        raise ConfigError(
+            f"{name} must be one of {', '.join(choices)}. Received: {name}={value!r}."
+        )
 
 
 def _refuse_distribution() -> None:
@@ -388,7 +461,10 @@ def _refuse_distribution() -> None:
 
 def _policy(student: keras.Model) -> str:
     """A Functional model has the global policy whatever its layers have, so ask the layers."""
-    halves = {layer.dtype_policy.name for layer in student._flatten_layers()} & {"mixed_float16", "float16"}
+    halves = {layer.dtype_policy.name for layer in student._flatten_layers()} & {
+        "mixed_float16",
+        "float16",
+    }
     return halves.pop() if halves else student.dtype_policy.name
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from keras_kd.text import printable
+from keras_kd._common.text import printable
 
 LONGEST = 2000
 
@@ -26,15 +26,18 @@ LONGEST = 2000
 class KerasKDError(Exception):
     """Anything this library refuses with a message for its user; can be mended by the user.
 
-    A message often quotes what a file holds, so it is made one line of at most LONGEST characters that no terminal
-    takes for a command: what isn't printable stands as its escape, the middle of what is longer is left out.
+    A message often quotes what a file holds, so it is made one line of at most LONGEST characters
+    that no terminal takes for a command: what isn't printable stands as its escape, the middle of
+    what is longer is left out.
     """
 
     exit_code = 2
 
     def __init__(self, message: str = "") -> None:
         line = printable(message)
-        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST - 503]}...{line[-500:]}")
+        super().__init__(
+            line if len(line) <= LONGEST else f"{line[: LONGEST - 503]}...{line[-500:]}"
+        )
 
 
 class ConfigError(KerasKDError):

@@ -39,7 +39,9 @@ def soft_target_kl(teacher_logits: Tensor, student_logits: Tensor, temperature: 
     return ops.mean(soft_target_kl_each(teacher_logits, student_logits, temperature))
 
 
-def soft_target_kl_each(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> Tensor:
+def soft_target_kl_each(
+    teacher_logits: Tensor, student_logits: Tensor, temperature: float
+) -> Tensor:
     """`soft_target_kl` before the mean: float32 (N,)."""
     _require_classes("teacher's logits", teacher_logits, student_logits)
     log_p = ops.log_softmax(ops.cast(teacher_logits, "float32") / temperature)
@@ -52,7 +54,9 @@ def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
 
 
-def cross_entropy_each(labels: Tensor, logits: Tensor, class_weights: Tensor | None = None) -> Tensor:
+def cross_entropy_each(
+    labels: Tensor, logits: Tensor, class_weights: Tensor | None = None
+) -> Tensor:
     """-Σ_c v_c y_c log softmax(s)_c for each image, v the class weights (1 where None).
 
     Equation (6) of Mini-ResEmoteNet (arXiv 2501.18538) calls it CE(weighted).
@@ -88,7 +92,8 @@ def _require_classes(name: str, values: Tensor, logits: Tensor) -> None:
 
 
 def weighted_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Σ w v / N, as Keras' `sum_over_batch_size`: a weight of 0 leaves an image out of the sum, not of N; 0 for N = 0.
+    """Σ w v / N, as Keras' `sum_over_batch_size`: a weight of 0 leaves an image out of the sum, not
+    of N; 0 for N = 0.
 
     Args:
         values: float32 (N,).
@@ -122,8 +127,8 @@ def decoupled_kd_each(
 ) -> Tensor:
     """T² (a·KL of (target, any other) + b·KL among the other classes), DKD: float32 (N,).
 
-    Zhao et al. 2022 (arXiv 2203.08679), equation (7), weights of its ResNet32x4 pairs. With a = 1 and b the teacher's
-    probability of the other classes it is `soft_target_kl_each`, equation (5).
+    Zhao et al. 2022 (arXiv 2203.08679), equation (7), weights of its ResNet32x4 pairs. With a = 1
+    and b the teacher's probability of the other classes it is `soft_target_kl_each`, equation (5).
 
     Args:
         labels: as for `cross_entropy_each`; of shares the largest is the target.
@@ -143,11 +148,15 @@ def decoupled_kd_each(
 
 def _one_hot_targets(labels: Tensor, classes: int) -> Tensor:
     shares = len(labels.shape) > 1 and labels.shape[-1] > 1
-    return ops.one_hot(ops.argmax(labels, axis=-1) if shares else ops.reshape(labels, (-1,)), classes)
+    return ops.one_hot(
+        ops.argmax(labels, axis=-1) if shares else ops.reshape(labels, (-1,)), classes
+    )
 
 
 def _decoupled(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of (target, any other class), (N, 2), and of the others among themselves, (N, C)."""
+    """Log-probabilities of (target, any other class), (N, 2), and of the others among themselves,
+    (N, C).
+    """
     scaled = ops.cast(logits, "float32") / temperature
     others = ops.where(target > 0, -1e9, scaled)
     pair = [ops.sum(target * scaled, axis=-1), ops.logsumexp(others, axis=-1)]
@@ -161,10 +170,11 @@ def dist_each(
     image_weight: float = 1.0,
     class_weight: float = 1.0,
 ) -> Tensor:
-    """T² (a·(1 - correlation over an image's classes) + b·mean over classes (1 - correlation over the batch)): DIST.
+    """T² (a·(1 - correlation over an image's classes) + b·mean over classes (1 - correlation over
+    the batch)): DIST.
 
-    Huang et al. 2022 (arXiv 2205.10536), equations (6) to (10), of softmax(·/T); float32 (N,). The second part is
-    of the batch and equal for each of its images.
+    Huang et al. 2022 (arXiv 2205.10536), equations (6) to (10), of softmax(·/T); float32 (N,). The
+    second part is of the batch and equal for each of its images.
 
     Args:
         teacher_logits: float (N, C).
@@ -188,12 +198,18 @@ def _correlation(left: Tensor, right: Tensor, axis: int) -> Tensor:
     return ops.sum(left * right, axis=axis) * ops.rsqrt(product)
 
 
-def standardised_kl_each(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> Tensor:
-    """`soft_target_kl_each` of logits that each image's mean and deviation are taken out of: float32 (N,).
+def standardised_kl_each(
+    teacher_logits: Tensor, student_logits: Tensor, temperature: float
+) -> Tensor:
+    """`soft_target_kl_each` of logits that each image's mean and deviation are taken out of:
+    float32 (N,).
 
-    Sun et al. 2024 (Logit Standardization in Knowledge Distillation, arXiv 2403.01427), algorithm 1.
+    Sun et al. 2024 (Logit Standardization in Knowledge Distillation, arXiv 2403.01427), algorithm
+    1.
     """
-    return soft_target_kl_each(_standardised(teacher_logits), _standardised(student_logits), temperature)
+    return soft_target_kl_each(
+        _standardised(teacher_logits), _standardised(student_logits), temperature
+    )
 
 
 def _standardised(logits: Tensor) -> Tensor:
@@ -202,13 +218,18 @@ def _standardised(logits: Tensor) -> Tensor:
     return centred * ops.rsqrt(ops.mean(centred**2, axis=-1, keepdims=True) + TINY)
 
 
-# What the teacher's logits are learnt by, of labels, teacher's logits, student's logits and temperature: float32 (N,).
+# What the teacher's logits are learnt by, of labels, teacher's logits, student's logits and
+# temperature: float32 (N,).
 SOFT_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
-    "kl": lambda labels, teacher, student, temperature: soft_target_kl_each(teacher, student, temperature),
+    "kl": lambda labels, teacher, student, temperature: soft_target_kl_each(
+        teacher, student, temperature
+    ),
     "hard": lambda labels, teacher, student, temperature: hard_label_each(teacher, student),
     "decoupled": decoupled_kd_each,
     "dist": lambda labels, teacher, student, temperature: dist_each(teacher, student, temperature),
-    "standardised": lambda labels, teacher, student, temperature: standardised_kl_each(teacher, student, temperature),
+    "standardised": lambda labels, teacher, student, temperature: standardised_kl_each(
+        teacher, student, temperature
+    ),
 }
 
 
@@ -217,11 +238,14 @@ def squared_error_each(values: Tensor, student_values: Tensor) -> Tensor:
     return (_flat(student_values) - _flat(values)) ** 2
 
 
-def teacher_bounded_each(values: Tensor, teacher_values: Tensor, student_values: Tensor, margin: float = 0.0) -> Tensor:
-    """(s - y)² where (s - y)² + m > (z - y)², else 0: nothing more is asked of a student that beats its teacher by m.
+def teacher_bounded_each(
+    values: Tensor, teacher_values: Tensor, student_values: Tensor, margin: float = 0.0
+) -> Tensor:
+    """(s - y)² where (s - y)² + m > (z - y)², else 0: nothing more is asked of a student that beats
+    its teacher by m.
 
-    Chen et al. 2017 ("Learning Efficient Object Detection Models with Knowledge Distillation", NeurIPS), equation (4).
-    No gradient flows to the teacher.
+    Chen et al. 2017 ("Learning Efficient Object Detection Models with Knowledge Distillation",
+    NeurIPS), equation (4). No gradient flows to the teacher.
 
     Args:
         values: y, float (N,) or (N, 1).
@@ -238,18 +262,24 @@ def teacher_bounded_each(values: Tensor, teacher_values: Tensor, student_values:
 
 
 def pearson(values: Tensor, student_values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Pearson's correlation over the batch, images weighed: float32 scalar, 0 where either side is constant."""
+    """Pearson's correlation over the batch, images weighed: float32 scalar, 0 where either side is
+    constant.
+    """
     variance, of_student, covariance, _ = _moments(values, student_values, weights)
     return covariance * ops.rsqrt((variance + TINY) * (of_student + TINY))
 
 
 def concordance(values: Tensor, student_values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """2·cov / (var + var + (mean - mean)²) over the batch (Lin 1989), images weighed: float32 scalar."""
+    """2·cov / (var + var + (mean - mean)²) over the batch (Lin 1989), images weighed: float32
+    scalar.
+    """
     variance, of_student, covariance, offset = _moments(values, student_values, weights)
     return 2 * covariance / (variance + of_student + offset**2 + TINY)
 
 
-def _moments(values: Tensor, student_values: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _moments(
+    values: Tensor, student_values: Tensor, weights: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Population variances of both, their covariance, and the difference of their means."""
     y, s = _flat(values), _flat(student_values)
     w = ops.ones_like(y) if weights is None else _flat(weights)
@@ -263,10 +293,13 @@ def _flat(values: Tensor) -> Tensor:
     return ops.reshape(ops.cast(values, "float32"), (-1,))
 
 
-def shake_shake(squared_error: Tensor, pearson: Tensor, concordance: Tensor, draws: Tensor) -> Tensor:
+def shake_shake(
+    squared_error: Tensor, pearson: Tensor, concordance: Tensor, draws: Tensor
+) -> Tensor:
     """[a·MSE + b·(1 - PCC) + c·(1 - CCC)] / (a + b + c): float32 scalar.
 
-    Toisoul et al. 2021 (EmoNet, Nature Machine Intelligence 3), who draw a, b, c from (0, 1) anew at each step.
+    Toisoul et al. 2021 (EmoNet, Nature Machine Intelligence 3), who draw a, b, c from (0, 1) anew
+    at each step.
 
     Args:
         squared_error: mean squared error of the batch.
@@ -279,10 +312,11 @@ def shake_shake(squared_error: Tensor, pearson: Tensor, concordance: Tensor, dra
 
 
 def hint_each(teacher_features: Tensor, projected: Tensor) -> Tensor:
-    """Mean squared difference of feature maps, the student's projected to the teacher's channels: float32 (N,).
+    """Mean squared difference of feature maps, the student's projected to the teacher's channels:
+    float32 (N,).
 
-    Romero et al. 2015 (FitNets, arXiv 1412.6550), equation (3), as a mean over the map. A teacher's map of another
-    height and width is resized to the student's.
+    Romero et al. 2015 (FitNets, arXiv 1412.6550), equation (3), as a mean over the map. A teacher's
+    map of another height and width is resized to the student's.
 
     Args:
         teacher_features: float (N, H, W, C).
@@ -293,10 +327,12 @@ def hint_each(teacher_features: Tensor, projected: Tensor) -> Tensor:
 
 
 def attention_each(teacher_features: Tensor, student_features: Tensor) -> Tensor:
-    """‖Q/‖Q‖ - R/‖R‖‖² of the maps' energies, Q and R the sums of squares over channels: float32 (N,).
+    """‖Q/‖Q‖ - R/‖R‖‖² of the maps' energies, Q and R the sums of squares over channels: float32
+    (N,).
 
-    Zagoruyko and Komodakis 2017 (Attention Transfer, arXiv 1612.03928), equation (2) squared. A teacher's map of
-    another height and width is resized to the student's; the numbers of channels may differ.
+    Zagoruyko and Komodakis 2017 (Attention Transfer, arXiv 1612.03928), equation (2) squared. A
+    teacher's map of another height and width is resized to the student's; the numbers of channels
+    may differ.
 
     Args:
         teacher_features: float (N, H, W, C).
@@ -317,9 +353,14 @@ def _same_size(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
     teacher, student = ops.cast(teacher, "float32"), ops.cast(student, "float32")
     size = tuple(student.shape[1:3])
     if tuple(teacher.shape[1:3]) != size:
-        teacher = ops.image.resize(teacher, size, interpolation="bilinear", antialias=True, data_format="channels_last")
+        teacher = ops.image.resize(
+            teacher, size, interpolation="bilinear", antialias=True, data_format="channels_last"
+        )
     return teacher, student
 
 
 # What feature maps are learnt by.
-FEATURE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"hint": hint_each, "attention": attention_each}
+FEATURE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "hint": hint_each,
+    "attention": attention_each,
+}

@@ -29,10 +29,14 @@ def real_fer2013(real_fer2013_arrays, tmp_path_factory):
     digits = np.frombuffer(b"".join(b"%-4d" % value for value in range(256)), "S4")
     with (folder / "fer2013.csv").open("wb") as file:
         file.write(b"emotion,pixels,Usage\n")
-        for pixels, emotion, usage in zip(data["pixels"], data["emotion"], data["usage"], strict=True):
+        for pixels, emotion, usage in zip(
+            data["pixels"], data["emotion"], data["usage"], strict=True
+        ):
             file.write(b"%d,%s,%s\n" % (emotion, digits[pixels].tobytes(), USAGES[usage].encode()))
     with (folder / "fer2013new.csv").open("w") as file:
-        file.write("Usage,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n")
+        file.write(
+            "Usage,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+        )
         for votes, usage in zip(data["ferplus"], data["usage"], strict=True):
             file.write(f"{USAGES[usage]},{','.join(map(str, votes))}\n")
     yield folder

@@ -1,4 +1,6 @@
-"""Options: one definition each, checked wherever they come from, the same after a trip through TOML."""
+"""Options: one definition each, checked wherever they come from, the same after a trip through
+TOML.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,10 @@ def test_the_papers_recipe_is_the_papers():
 
 
 def test_the_recipe_follows_the_data_unless_given():
-    assert Config().effective().recipe == "quick" and Config(data="fer2013.csv").effective().recipe == "best"
+    assert (
+        Config().effective().recipe == "quick"
+        and Config(data="fer2013.csv").effective().recipe == "best"
+    )
     assert Config(recipe="paper").effective().recipe == "paper"
 
 
@@ -99,16 +104,25 @@ def test_every_option_comes_back_from_toml(tmp_path):
         ("temperatur = 3", "Unknown option 'temperatur' in {path}: did you mean 'temperature'?"),
         ("temp = 3", "Unknown option 'temp' in {path}: did you mean 'temperature'?"),
         ("qqq = 3", "Unknown option 'qqq' in {path}: known are data, "),
-        ("temperature = 'warm'", "temperature in {path} must be a number. Received: temperature='warm'."),
+        (
+            "temperature = 'warm'",
+            "temperature in {path} must be a number. Received: temperature='warm'.",
+        ),
         ("epochs = 2.5", "epochs in {path} must be a whole number. Received: epochs=2.5."),
         ("epochs = true", "epochs in {path} must be a whole number. Received: epochs=True."),
         ("baseline = 1", "baseline in {path} must be true or false. Received: baseline=1."),
         ("student = ['B']", "student in {path} must be a text."),
         ("temperature = 0", "temperature in {path} must be above 0. Received: temperature=0."),
-        ("temperature = inf", "temperature in {path} must be a finite number. Received: temperature=inf."),
+        (
+            "temperature = inf",
+            "temperature in {path} must be a finite number. Received: temperature=inf.",
+        ),
         ("alpha = nan", "alpha in {path} must be a finite number. Received: alpha=nan."),
         ("alpha = 1.5", "alpha in {path} must be between 0 and 1. Received: alpha=1.5."),
-        ("precision = 'half'", "precision in {path} must be one of auto, float32, mixed_bfloat16, mixed_float16."),
+        (
+            "precision = 'half'",
+            "precision in {path} must be one of auto, float32, mixed_bfloat16, mixed_float16.",
+        ),
         ("[table]\nalpha = 1", "Unknown option 'table' in {path}"),
         ("alpha = ", "{path} can't be read as TOML: "),
         ("alpha = 1\nalpha = 0", "{path} can't be read as TOML: "),
@@ -123,7 +137,11 @@ def test_what_is_wrong_in_a_file_is_told_with_key_and_file(text, told, tmp_path)
 
 def test_files_that_are_none_are_told(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    for path, told in (("missing.toml", "No configuration file at"), ("binary.toml", "as TOML"), ("", "as TOML")):
+    for path, told in (
+        ("missing.toml", "No configuration file at"),
+        ("binary.toml", "as TOML"),
+        ("", "as TOML"),
+    ):
         with pytest.raises(ConfigError, match=told):
             config.load(tmp_path / path)
 
@@ -146,7 +164,8 @@ def test_numbers_out_of_range_are_refused(name, below, above):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("alpha", 0), ("alpha", 1), ("beta", 0.0), ("patience", 0), ("weight_decay", 0), ("seed", 0)]
+    ("name", "value"),
+    [("alpha", 0), ("alpha", 1), ("beta", 0.0), ("patience", 0), ("weight_decay", 0), ("seed", 0)],
 )
 def test_the_ends_of_ranges_are_allowed(name, value):
     assert getattr(Config(**{name: value}), name) == value
@@ -166,7 +185,9 @@ def test_a_flag_beats_the_file_and_the_file_the_default(tmp_path):
     assert config.merged(None, {}) == Config()
 
 
-@pytest.mark.parametrize(("typed", "baseline"), [([], True), (["--no-baseline"], False), (["--baseline"], True)])
+@pytest.mark.parametrize(
+    ("typed", "baseline"), [([], True), (["--no-baseline"], False), (["--baseline"], True)]
+)
 def test_a_flag_takes_back_what_the_file_switches_on(typed, baseline, tmp_path):
     command = click.command(options.from_config("baseline")(lambda baseline: None))
     given = options.given(command.make_context("distill", typed).params)

@@ -38,7 +38,9 @@ def linear(seed=0, classes=3, regulariser=None, count=False):
     x = layers.Flatten()(layers.Rescaling(1 / 255)(image))
     x = Count(name="count")(x) if count else x
     kernel = keras.initializers.RandomNormal(stddev=0.5, seed=seed)
-    return keras.Model(image, layers.Dense(classes, kernel_initializer=kernel, kernel_regularizer=regulariser)(x))
+    return keras.Model(
+        image, layers.Dense(classes, kernel_initializer=kernel, kernel_regularizer=regulariser)(x)
+    )
 
 
 def deep(seed=0, dropout=0.3, policy="float32"):
@@ -53,7 +55,11 @@ def deep(seed=0, dropout=0.3, policy="float32"):
 
 
 def compiled(student, teacher=None, optimizer=None, **options):
-    compiling = {name: options.pop(name) for name in ("metrics", "weighted_metrics", "jit_compile") if name in options}
+    compiling = {
+        name: options.pop(name)
+        for name in ("metrics", "weighted_metrics", "jit_compile")
+        if name in options
+    }
     distiller = Distiller(student, teacher, **options)
     distiller.compile(optimizer or keras.optimizers.SGD(RATE), **compiling)
     return distiller
@@ -80,7 +86,15 @@ def expected_step(kernel, logits, temperature, alpha, beta, class_weights=(1, 1,
     ("options", "beta"),
     [
         ({"temperature": 3.0, "alpha": 0.15}, 0.85),
-        ({"temperature": 4.0, "alpha": 0.5, "beta": 2.0, "class_weights": np.array([0.5, 1.0, 3.0])}, 2.0),
+        (
+            {
+                "temperature": 4.0,
+                "alpha": 0.5,
+                "beta": 2.0,
+                "class_weights": np.array([0.5, 1.0, 3.0]),
+            },
+            2.0,
+        ),
     ],
 )
 @pytest.mark.parametrize("live", [True, False])
@@ -154,13 +168,20 @@ def test_the_teacher_stays_as_it_is():
 def test_zero_weights_give_zero_loss_and_no_step():
     student = linear()
     before = student.get_weights()
-    logs = compiled(student, linear(1)).train_on_batch(IMAGES, LABELS, np.zeros(24), return_dict=True)
+    logs = compiled(student, linear(1)).train_on_batch(
+        IMAGES, LABELS, np.zeros(24), return_dict=True
+    )
     assert (logs["loss"], logs["hard_loss"], logs["soft_loss"]) == (0, 0, 0)
-    assert all(np.array_equal(old, new) for old, new in zip(before, student.get_weights(), strict=True))
+    assert all(
+        np.array_equal(old, new) for old, new in zip(before, student.get_weights(), strict=True)
+    )
 
 
 def test_regularisers_of_the_student_alone_count():
-    student, teacher = linear(regulariser=keras.regularizers.L2(0.01)), linear(1, regulariser=keras.regularizers.L2(1))
+    student, teacher = (
+        linear(regulariser=keras.regularizers.L2(0.01)),
+        linear(1, regulariser=keras.regularizers.L2(1)),
+    )
     kernel = student.get_weights()[0]
     distiller = compiled(student, teacher)
     logs = distiller.train_on_batch(IMAGES, LABELS, np.zeros(24), return_dict=True)
@@ -170,7 +191,9 @@ def test_regularisers_of_the_student_alone_count():
 
 def test_evaluate_gives_the_plain_cross_entropy_and_changes_nothing():
     student = deep()
-    distiller = compiled(student, deep(1), class_weights=np.array([5.0, 1.0, 1.0]), metrics=["accuracy"])
+    distiller = compiled(
+        student, deep(1), class_weights=np.array([5.0, 1.0, 1.0]), metrics=["accuracy"]
+    )
     distiller.fit(IMAGES, LABELS, batch_size=8, verbose=0)
     state = [*student.variables, *distiller.teacher.variables, *distiller.optimizer.variables]
     assert any("seed" in variable.path for variable in state)
@@ -183,7 +206,9 @@ def test_evaluate_gives_the_plain_cross_entropy_and_changes_nothing():
         assert set(logs) == {"loss", "accuracy"}
         assert logs["loss"] == pytest.approx(expected.mean(), rel=1e-5)
         assert logs["accuracy"] == pytest.approx((logits.argmax(-1) == LABELS).mean())
-    weighted = distiller.evaluate(IMAGES, LABELS, sample_weight=WEIGHTS, verbose=0, return_dict=True)
+    weighted = distiller.evaluate(
+        IMAGES, LABELS, sample_weight=WEIGHTS, verbose=0, return_dict=True
+    )
     assert weighted["loss"] == pytest.approx((WEIGHTS * expected).mean(), rel=1e-5)
     assert all(np.array_equal(old, new) for old, new in zip(before, state, strict=True))
 
@@ -194,8 +219,17 @@ def test_history_counts_every_image_alike():
     hard, soft, _ = expected_step(student.get_weights()[0], LOGITS, 3.0, 0.15, 0.85)
     distiller = compiled(student, optimizer=keras.optimizers.SGD(0.0), metrics=["accuracy"])
     y = {"label": LABELS, "teacher": LOGITS}
-    history = distiller.fit(IMAGES, y, batch_size=10, epochs=2, validation_data=(IMAGES, y), verbose=0).history
-    assert set(history) == {"loss", "hard_loss", "soft_loss", "accuracy", "val_loss", "val_accuracy"}
+    history = distiller.fit(
+        IMAGES, y, batch_size=10, epochs=2, validation_data=(IMAGES, y), verbose=0
+    ).history
+    assert set(history) == {
+        "loss",
+        "hard_loss",
+        "soft_loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+    }
     assert history["hard_loss"] == pytest.approx([hard] * 2, rel=1e-5)
     assert history["soft_loss"] == pytest.approx([soft] * 2, rel=1e-5)
     assert history["loss"] == pytest.approx([0.15 * hard + 0.85 * soft] * 2, rel=1e-5)
@@ -221,7 +255,9 @@ def test_compiled_by_xla_the_step_is_the_same():
     ends = []
     for jit_compile in (False, True):
         student = deep(dropout=0.0)
-        logs = compiled(student, deep(1), jit_compile=jit_compile).train_on_batch(IMAGES, LABELS, return_dict=True)
+        logs = compiled(student, deep(1), jit_compile=jit_compile).train_on_batch(
+            IMAGES, LABELS, return_dict=True
+        )
         ends.append((logs["loss"], student.get_weights()))
     assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-5)
     for plain, xla in zip(ends[0][1], ends[1][1], strict=True):
@@ -255,7 +291,9 @@ def test_float16_learns_where_plain_gradients_would_vanish():
     student = deep(dropout=0.0, policy="mixed_float16")
     with tf.GradientTape() as tape:
         logits = student(IMAGES, training=True)
-        loss = scale * tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS, logits))
+        loss = scale * tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS, logits)
+        )
     gradient = tape.gradient(loss, student.trainable_variables[0]).numpy()
     assert np.linalg.norm(gradient) * 0.1 / scale < 0.5 * np.linalg.norm(exact)
 
@@ -276,7 +314,10 @@ def test_bfloat16_learns_as_float32_does():
         ({"alpha": 1.5}, "alpha must be between 0 and 1. Received: alpha=1.5."),
         ({"alpha": -0.1}, "Received: alpha=-0.1."),
         ({"beta": -1}, "beta must be 0 or more and finite. Received: beta=-1."),
-        ({"class_weights": [1, 2]}, "one value for each of the student's 3 classes. Received: 2 values."),
+        (
+            {"class_weights": [1, 2]},
+            "one value for each of the student's 3 classes. Received: 2 values.",
+        ),
     ],
 )
 def test_values_out_of_range_are_refused(options, message):
@@ -288,7 +329,9 @@ def test_values_out_of_range_are_refused(options, message):
 def test_a_missing_teacher_is_told_in_one_sentence():
     with pytest.raises(ModelError) as caught:
         compiled(linear()).fit(IMAGES, LABELS, verbose=0)
-    assert str(caught.value).startswith("No teacher to learn from: give Distiller a teacher, or batches whose y is")
+    assert str(caught.value).startswith(
+        "No teacher to learn from: give Distiller a teacher, or batches whose y is"
+    )
     assert "\n" not in str(caught.value)
 
 
@@ -296,7 +339,9 @@ def test_a_missing_teacher_is_told_in_one_sentence():
 def test_a_teacher_of_other_classes_is_told_in_one_sentence(classes):
     with pytest.raises(ModelError) as caught:
         compiled(linear(), linear(1, classes)).fit(IMAGES, LABELS, verbose=0)
-    assert str(caught.value).startswith(f"The teacher's logits are of {classes} classes and the student's logits of 3")
+    assert str(caught.value).startswith(
+        f"The teacher's logits are of {classes} classes and the student's logits of 3"
+    )
     assert "\n" not in str(caught.value)
 
 
@@ -327,6 +372,11 @@ def test_a_student_whose_outputs_are_unknown_is_refused():
         def call(self, inputs):
             return inputs
 
-    for student in (Subclassed(name="open"), keras.Sequential([keras.layers.Dense(3)], name="open")):
-        with pytest.raises(ModelError, match="The student open doesn't say what it gives before it runs: begin"):
+    for student in (
+        Subclassed(name="open"),
+        keras.Sequential([keras.layers.Dense(3)], name="open"),
+    ):
+        with pytest.raises(
+            ModelError, match="The student open doesn't say what it gives before it runs: begin"
+        ):
             Distiller(student)

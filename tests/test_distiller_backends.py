@@ -20,7 +20,9 @@ from keras_kd.errors import ConfigError
 
 
 def five_steps(strategy=None, policy="float32"):
-    """Losses of five steps, and of evaluate after them; initial weights that every backend draws alike."""
+    """Losses of five steps, and of evaluate after them; initial weights that every backend draws
+    alike.
+    """
     random = np.random.default_rng(3)
     models = [deep(0, 0.0, policy), deep(1, 0.0)]
     for model in models:
@@ -28,13 +30,19 @@ def five_steps(strategy=None, policy="float32"):
     distiller = compiled(*models, keras.optimizers.SGD(0.05, 0.9), metrics=["accuracy"])
     found = []
     for _ in range(5):
-        logs = distiller.fit(IMAGES, LABELS, sample_weight=WEIGHTS, batch_size=24, verbose=0).history
+        logs = distiller.fit(
+            IMAGES, LABELS, sample_weight=WEIGHTS, batch_size=24, verbose=0
+        ).history
         found += [logs[name][0] for name in ("loss", "hard_loss", "soft_loss")]
     y = {"label": LABELS, "teacher": LOGITS}
-    logs = distiller.fit(IMAGES, y, batch_size=24, validation_data=(IMAGES, LABELS), epochs=2, verbose=0).history
+    logs = distiller.fit(
+        IMAGES, y, batch_size=24, validation_data=(IMAGES, LABELS), epochs=2, verbose=0
+    ).history
     heads = joint()
     heads.set_weights([random.normal(0, 0.3, weight.shape) for weight in heads.get_weights()])
-    of_heads = compiled(heads, margin=0.05).fit(IMAGES, Y, batch_size=24, epochs=3, verbose=0).history
+    of_heads = (
+        compiled(heads, margin=0.05).fit(IMAGES, Y, batch_size=24, epochs=3, verbose=0).history
+    )
     found += of_heads["loss"] + of_heads["soft_loss"]
     return found + logs["loss"] + logs["val_loss"] + logs["soft_loss"]
 
@@ -98,5 +106,8 @@ def test_two_replicas_train_as_one():
 
 def test_a_distribution_without_effect_is_refused():
     pytest.importorskip("tensorflow", reason="it has an effect on other backends")
-    with keras.distribution.DataParallel(devices=["cpu:0"]).scope(), pytest.raises(ConfigError, match="has no effect"):
+    with (
+        keras.distribution.DataParallel(devices=["cpu:0"]).scope(),
+        pytest.raises(ConfigError, match="has no effect"),
+    ):
         Distiller(linear())

@@ -7,11 +7,21 @@ import numpy as np
 import pytest
 from keras import layers
 from scipy.special import log_softmax
-from test_distiller import IMAGES, LABELS, LOGITS, RANDOM, RATE, Count, compiled, expected_step, linear
+from test_distiller import (
+    IMAGES,
+    LABELS,
+    LOGITS,
+    RANDOM,
+    RATE,
+    Count,
+    compiled,
+    expected_step,
+    linear,
+)
 
-from keras_kd.concordance import Concordance
 from keras_kd.distiller import Distiller, FeatureMatch
 from keras_kd.errors import ConfigError, ModelError
+from keras_kd.training.concordance import Concordance
 
 VALUES = RANDOM.uniform(-1, 1, 24).astype(np.float32)
 OF_TEACHER = np.clip(VALUES + RANDOM.normal(0, 0.9, 24), -1, 1).astype(np.float32)
@@ -21,7 +31,9 @@ def joint(seed=0):
     """Linear heads: three classes and one value, without biases."""
     image = keras.Input((4, 4, 1))
     x = layers.Flatten()(layers.Rescaling(1 / 255)(image))
-    kernels = [keras.initializers.RandomNormal(stddev=0.3, seed=2 * seed + number) for number in range(2)]
+    kernels = [
+        keras.initializers.RandomNormal(stddev=0.3, seed=2 * seed + number) for number in range(2)
+    ]
     heads = {
         "kind": layers.Dense(3, use_bias=False, kernel_initializer=kernels[0], name="kind")(x),
         "size": layers.Dense(1, use_bias=False, kernel_initializer=kernels[1], name="size")(x),
@@ -49,7 +61,9 @@ def test_a_step_of_two_heads_is_the_one_of_their_formulas():
     squared, of_bound = (error**2).mean(), (error**2 * bounded).mean()
     assert logs["hard_loss"] == pytest.approx(hard + squared, rel=1e-5)
     assert logs["soft_loss"] == pytest.approx(soft + of_bound, rel=1e-5)
-    assert logs["loss"] == pytest.approx(0.15 * hard + 0.85 * soft + 2 * (squared + 0.7 * of_bound), rel=1e-5)
+    assert logs["loss"] == pytest.approx(
+        0.15 * hard + 0.85 * soft + 2 * (squared + 0.7 * of_bound), rel=1e-5
+    )
     slope = 2 * 2 * error * (1 + 0.7 * bounded) / 24
     found = kernels(student)
     np.testing.assert_allclose(found[0], after, atol=1e-6)
@@ -92,7 +106,9 @@ def test_a_head_that_the_teacher_lacks_learns_from_the_labels_alone():
     pixels = IMAGES.reshape(24, 16) / 255
     error = (pixels @ of_value)[:, 0] - VALUES
     compiled(student).train_on_batch(IMAGES, {**Y, "teacher": {"kind": LOGITS}})
-    np.testing.assert_allclose(kernels(student)[1], of_value - RATE * pixels.T @ (2 * error / 24)[:, None], atol=1e-6)
+    np.testing.assert_allclose(
+        kernels(student)[1], of_value - RATE * pixels.T @ (2 * error / 24)[:, None], atol=1e-6
+    )
 
 
 def test_evaluate_of_heads_gives_cross_entropy_and_squared_error():
@@ -105,11 +121,17 @@ def test_evaluate_of_heads_gives_cross_entropy_and_squared_error():
     entropy = -(log_softmax(outputs["kind"].astype(float), -1)[np.arange(24), LABELS]).mean()
     found, y = outputs["size"][:, 0].astype(float), VALUES.astype(float)
     clipped = np.clip(found, -1, 1)
-    concordance = 2 * np.cov(y, clipped, bias=True)[0, 1] / (y.var() + clipped.var() + (y.mean() - clipped.mean()) ** 2)
+    concordance = (
+        2
+        * np.cov(y, clipped, bias=True)[0, 1]
+        / (y.var() + clipped.var() + (y.mean() - clipped.mean()) ** 2)
+    )
     assert logs["loss"] == pytest.approx(entropy + ((found - y) ** 2).mean(), rel=1e-5)
     assert logs["kind_accuracy"] == pytest.approx((outputs["kind"].argmax(-1) == LABELS).mean())
     assert logs["size_ccc"] == pytest.approx(concordance, abs=1e-5)
-    assert all(np.array_equal(old, new) for old, new in zip(before, student.get_weights(), strict=True))
+    assert all(
+        np.array_equal(old, new) for old, new in zip(before, student.get_weights(), strict=True)
+    )
 
 
 def test_shake_shake_lies_between_its_terms_and_changes_from_step_to_step():
@@ -124,7 +146,14 @@ def test_shake_shake_lies_between_its_terms_and_changes_from_step_to_step():
         1 - 2 * covariance[0, 1] / (covariance[0, 0] + covariance[1, 1] + offset**2),
     ]
     optimizer = keras.optimizers.SGD(0.0)
-    distiller = compiled(student, optimizer=optimizer, beta=0.0, alpha=0.0, bound_weight=0.0, value_loss="shake-shake")
+    distiller = compiled(
+        student,
+        optimizer=optimizer,
+        beta=0.0,
+        alpha=0.0,
+        bound_weight=0.0,
+        value_loss="shake-shake",
+    )
     found = [distiller.train_on_batch(IMAGES, Y["label"], return_dict=True)["loss"]]
     for _ in range(4):
         distiller.reset_metrics()
@@ -139,14 +168,18 @@ def convolved(seed, channels, count=False):
     x = Count(name="count")(x) if count else x
     kernel = keras.initializers.HeUniform(seed)
     x = layers.Conv2D(channels, 3, padding="same", kernel_initializer=kernel, name="maps")(x)
-    return keras.Model(image, layers.Dense(3, kernel_initializer=kernel)(layers.GlobalAveragePooling2D()(x)))
+    return keras.Model(
+        image, layers.Dense(3, kernel_initializer=kernel)(layers.GlobalAveragePooling2D()(x))
+    )
 
 
 @pytest.mark.parametrize("kind", ["hint", "attention"])
 def test_feature_maps_are_matched_in_one_pass_of_each_model(kind):
     student, teacher = convolved(0, 2, count=True), convolved(1, 5, count=True)
     match = FeatureMatch("maps", "maps", kind, weight=3.0)
-    plain = compiled(convolved(0, 2), convolved(1, 5)).train_on_batch(IMAGES, LABELS, return_dict=True)
+    plain = compiled(convolved(0, 2), convolved(1, 5)).train_on_batch(
+        IMAGES, LABELS, return_dict=True
+    )
     optimizer = keras.optimizers.SGD(0.02)
     distiller = compiled(student, teacher, optimizer, features=[match], metrics=["accuracy"])
     size = len(student.weights)
@@ -172,20 +205,32 @@ def test_feature_maps_are_matched_in_one_pass_of_each_model(kind):
     history = distiller.fit(IMAGES, LABELS, batch_size=8, epochs=6, verbose=0).history
     assert history["feature_loss"][-1] < 0.9 * history["feature_loss"][0]
     assert len(first) == len(student.trainable_variables) + (2 if kind == "hint" else 0)
-    assert not any(np.array_equal(old, new) for old, new in zip(first, distiller.trainable_variables, strict=True))
+    assert not any(
+        np.array_equal(old, new)
+        for old, new in zip(first, distiller.trainable_variables, strict=True)
+    )
     assert distiller.predict(IMAGES, verbose=0).shape == (24, 3)
-    assert set(distiller.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)) == {"loss", "accuracy"}
+    assert set(distiller.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)) == {
+        "loss",
+        "accuracy",
+    }
 
 
 def test_mistakes_with_heads_and_features_are_told_in_one_sentence():
-    with pytest.raises(ModelError, match="has a head 'size' but y has labels for kind only: add them."):
-        compiled(joint()).train_on_batch(IMAGES, {"label": {"kind": LABELS}, "teacher": Y["teacher"]})
     with pytest.raises(
-        ModelError, match="student gives a dict of kind, size, and what it is compared with is one array"
+        ModelError, match="has a head 'size' but y has labels for kind only: add them."
+    ):
+        compiled(joint()).train_on_batch(
+            IMAGES, {"label": {"kind": LABELS}, "teacher": Y["teacher"]}
+        )
+    with pytest.raises(
+        ModelError,
+        match="student gives a dict of kind, size, and what it is compared with is one array",
     ):
         compiled(joint(), linear(1)).train_on_batch(IMAGES, Y["label"])
     with pytest.raises(
-        ModelError, match="student gives one array, and what it is compared with is a dict of kind, size"
+        ModelError,
+        match="student gives one array, and what it is compared with is a dict of kind, size",
     ):
         compiled(linear(), joint(1)).train_on_batch(IMAGES, LABELS)
     with pytest.raises(ModelError, match="no layer 'map' to match"):
@@ -194,5 +239,7 @@ def test_mistakes_with_heads_and_features_are_told_in_one_sentence():
         Distiller(convolved(0, 2), features=[FeatureMatch("maps", "maps")])
     with pytest.raises(ConfigError, match="soft_loss must be one of kl, hard,"):
         Distiller(linear(), soft_loss="kullback")
-    with pytest.raises(ConfigError, match="bound_weight must be 0 or more and finite. Received: bound_weight=-1"):
+    with pytest.raises(
+        ConfigError, match="bound_weight must be 0 or more and finite. Received: bound_weight=-1"
+    ):
         Distiller(joint(), bound_weight=-1)

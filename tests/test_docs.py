@@ -8,7 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(("path", "text"), runpy.run_path(str(ROOT / "docs" / "reference.py"))["pages"]().items())
+@pytest.mark.parametrize(
+    ("path", "text"), runpy.run_path(str(ROOT / "docs" / "reference.py"))["pages"]().items()
+)
 def test_the_command_reference_is_what_help_says(path: Path, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text, "run `make docs`"
 

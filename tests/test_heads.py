@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops
 from scipy.special import expit, log_softmax, softmax
 
-from keras_kd import heads
+from keras_kd.models import heads
 
 LOGITS = np.random.default_rng(0).normal(0, 4, (20, 3)).astype(np.float32)
 
@@ -64,16 +64,22 @@ FORMS = {
         lambda: ending(lambda a, b: layers.Softmax(axis=1)(a)),
         lambda: ending(lambda a, b: ops.softmax(a)),
         lambda: ending(lambda a, b: a_lambda(a)),
-        lambda: ending(lambda a, b: layers.Activation("linear", dtype="float32")(layers.Softmax()(a))),
+        lambda: ending(
+            lambda a, b: layers.Activation("linear", dtype="float32")(layers.Softmax()(a))
+        ),
         lambda: ending(lambda a, b: layers.Softmax(dtype="float16")(a)),
-        lambda: ending(lambda a, b: layers.Reshape((3,))(layers.Reshape((3, 1))(layers.Softmax()(a)))),
+        lambda: ending(
+            lambda a, b: layers.Reshape((3,))(layers.Reshape((3, 1))(layers.Softmax()(a)))
+        ),
         lambda: ending(lambda a, b: layers.Dropout(0.5)(layers.Softmax()(a))),
         lambda: ending(lambda a, b: layers.Average()([layers.Softmax()(a), layers.Softmax()(b)])),
         lambda: ending(lambda a, b: (ops.softmax(a) + ops.softmax(b)) / 2),
         lambda: ending(lambda a, b: ops.exp(a) / ops.sum(ops.exp(a), axis=-1, keepdims=True)),
         lambda: ending(lambda a, b: layers.Softmax()(a / 3.0)),
         lambda: ending(lambda a, b: ops.clip(ops.softmax(a), 1e-7, 1.0)),
-        lambda: ending(lambda a, b: layers.Concatenate()([1 - ops.sigmoid(a), ops.sigmoid(a)]), units=1),
+        lambda: ending(
+            lambda a, b: layers.Concatenate()([1 - ops.sigmoid(a), ops.sigmoid(a)]), units=1
+        ),
         lambda: nested(classifier("softmax")),
         lambda: nested(activated("softmax"), layers.Activation("linear")),
         lambda: nested(classifier(), layers.Softmax()),
@@ -100,16 +106,23 @@ FORMS = {
     "sigmoids": [
         lambda: activated("sigmoid"),
         lambda: activated("hard_sigmoid"),
-        lambda: ending(lambda a, b: layers.Concatenate()([ops.sigmoid(a), ops.sigmoid(b)]), units=1),
+        lambda: ending(
+            lambda a, b: layers.Concatenate()([ops.sigmoid(a), ops.sigmoid(b)]), units=1
+        ),
         lambda: ending(lambda a, b: layers.Average()([ops.sigmoid(a), ops.sigmoid(b)])),
         lambda: ending(lambda a, b: ops.sigmoid(a), units=1),
     ],
-    "unknown": [lambda: activated("relu"), lambda: activated("tanh"), lambda: activated("exponential")],
+    "unknown": [
+        lambda: activated("relu"),
+        lambda: activated("tanh"),
+        lambda: activated("exponential"),
+    ],
 }
 
 
 @pytest.mark.parametrize(
-    ("kind", "number"), [(kind, number) for kind, forms in FORMS.items() for number in range(len(forms))]
+    ("kind", "number"),
+    [(kind, number) for kind, forms in FORMS.items() for number in range(len(forms))],
 )
 def test_the_graph_tells_what_the_outputs_are(kind, number):
     model = FORMS[kind][number]()

@@ -1,4 +1,6 @@
-"""Locked versions: within the bounds of setup.cfg, and in agreement with each other and the bill of materials."""
+"""Locked versions: within the bounds of setup.cfg, and in agreement with each other and the bill of
+materials.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ BASE = [Requirement(line) for line in SETUP["options"]["install_requires"].split
 def _pins(path: Path) -> dict[str, str]:
     requirements = [Requirement(line) for line in path.read_text().splitlines() if line]
     assert all(len(requirement.specifier) == 1 for requirement in requirements)
-    return {canonicalize_name(item.name): next(iter(item.specifier)).version for item in requirements}
+    return {
+        canonicalize_name(item.name): next(iter(item.specifier)).version for item in requirements
+    }
 
 
 TESTED = _pins(ROOT / "requirements.lock")
@@ -33,7 +37,9 @@ TESTED = _pins(ROOT / "requirements.lock")
 def test_each_extra_has_a_lock_within_its_bounds(extra):
     pins = _pins(ROOT / "locks" / f"{extra}.lock")
     for requirement in BASE + EXTRAS[extra]:
-        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), (
+            requirement
+        )
     differing = {name for name in pins.keys() & TESTED.keys() if pins[name] != TESTED[name]}
     assert not differing, "run make lock"
 
@@ -41,10 +47,14 @@ def test_each_extra_has_a_lock_within_its_bounds(extra):
 def test_what_is_tested_is_within_the_bounds():
     own = [item for item in BASE + EXTRAS["dev"] + EXTRAS["sessions"] if item.name != "keras-kd"]
     for requirement in own:
-        assert requirement.specifier.contains(TESTED[canonicalize_name(requirement.name)]), requirement
+        assert requirement.specifier.contains(TESTED[canonicalize_name(requirement.name)]), (
+            requirement
+        )
 
 
 def test_the_bill_of_materials_lists_what_is_tested():
     components = json.loads((ROOT / "sbom.json").read_text())["components"]
     assert {canonicalize_name(part["name"]): part["version"] for part in components} == TESTED
-    assert {part["purl"] for part in components} == {f"pkg:pypi/{name}@{version}" for name, version in TESTED.items()}
+    assert {part["purl"] for part in components} == {
+        f"pkg:pypi/{name}@{version}" for name, version in TESTED.items()
+    }

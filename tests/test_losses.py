@@ -15,12 +15,16 @@ from keras_kd.errors import ModelError
 
 STUDENT = (5 * np.sin(np.arange(12))).reshape(4, 3).astype(np.float32)
 TEACHER = (5 * np.cos(np.arange(12))).reshape(4, 3).astype(np.float32)
-# Of torch's KLDivLoss(reduction="batchmean", log_target=True) on log-softmax in float64, times T squared.
+# Of torch's KLDivLoss(reduction="batchmean", log_target=True) on log-softmax in float64, times T
+# squared.
 GOLDEN = {1.0: 5.334700, 4.0: 10.571520}
 
 
 def _reference(teacher, student, temperature):
-    p, q = softmax(teacher.astype(float) / temperature, -1), softmax(student.astype(float) / temperature, -1)
+    p, q = (
+        softmax(teacher.astype(float) / temperature, -1),
+        softmax(student.astype(float) / temperature, -1),
+    )
     return temperature**2 * rel_entr(p, q).sum(-1)
 
 
@@ -40,7 +44,9 @@ def test_kl_has_the_golden_values(temperature):
     found = losses.soft_target_kl(TEACHER, STUDENT, temperature)
     assert float(found) == pytest.approx(GOLDEN[temperature], abs=2e-6)
     # Seen from the other side it is another number.
-    assert float(losses.soft_target_kl(STUDENT, TEACHER, temperature)) != pytest.approx(GOLDEN[temperature], abs=1e-3)
+    assert float(losses.soft_target_kl(STUDENT, TEACHER, temperature)) != pytest.approx(
+        GOLDEN[temperature], abs=1e-3
+    )
 
 
 def test_kl_of_two_classes_has_its_closed_form():
@@ -55,14 +61,21 @@ def test_kl_of_each_image_equals_scipy(temperature):
     teacher, student = random.normal(0, 4, (2, 50, 8)).astype(np.float32)
     found = np.asarray(losses.soft_target_kl_each(teacher, student, temperature))
     assert found.shape == (50,) and found.dtype == np.float32
-    np.testing.assert_allclose(found, _reference(teacher, student, temperature), rtol=2e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        found, _reference(teacher, student, temperature), rtol=2e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("temperature", [1, 4])
 def test_kl_equals_torch(temperature):
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    log_q, log_p = (torch.log_softmax(torch.tensor(z) / temperature, -1) for z in (STUDENT, TEACHER))
-    expected = torch.nn.functional.kl_div(log_q, log_p, reduction="batchmean", log_target=True) * temperature**2
+    log_q, log_p = (
+        torch.log_softmax(torch.tensor(z) / temperature, -1) for z in (STUDENT, TEACHER)
+    )
+    expected = (
+        torch.nn.functional.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+        * temperature**2
+    )
     found = float(losses.soft_target_kl(TEACHER, STUDENT, temperature))
     assert found == pytest.approx(float(expected), rel=1e-5)
 
@@ -80,7 +93,9 @@ def test_losses_do_not_change_when_logits_are_shifted():
     np.testing.assert_allclose(after, before, rtol=1e-4)
     labels = np.array([0, 2, 1, 1])
     np.testing.assert_allclose(
-        losses.cross_entropy_each(labels, STUDENT + shift), losses.cross_entropy_each(labels, STUDENT), rtol=1e-4
+        losses.cross_entropy_each(labels, STUDENT + shift),
+        losses.cross_entropy_each(labels, STUDENT),
+        rtol=1e-4,
     )
 
 
@@ -96,20 +111,27 @@ def test_extreme_logits_give_finite_losses_and_gradients(dtype):
     for temperature in (1.0, 4.0):
         value = losses.soft_target_kl_each(extreme[::-1], extreme, temperature)
         assert np.isfinite(value).all() and np.asarray(value).dtype == np.float32
-        gradient = _gradient(lambda s, t=temperature: losses.soft_target_kl(extreme[::-1], s, t), extreme)
+        gradient = _gradient(
+            lambda s, t=temperature: losses.soft_target_kl(extreme[::-1], s, t), extreme
+        )
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
     labels = np.array([1, 0, 2])
     assert np.asarray(losses.cross_entropy_each(labels, extreme)) == pytest.approx(
         [1000, 1000 + math.log(2), 500.69], 1e-4
     )
-    gradient = _gradient(lambda s: losses.weighted_mean(losses.cross_entropy_each(labels, s)), extreme)
+    gradient = _gradient(
+        lambda s: losses.weighted_mean(losses.cross_entropy_each(labels, s)), extreme
+    )
     assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_gradient_has_its_closed_form(temperature):
     """d/ds of T^2 KL is T (q - p) / N."""
-    p, q = softmax(TEACHER.astype(float) / temperature, -1), softmax(STUDENT.astype(float) / temperature, -1)
+    p, q = (
+        softmax(TEACHER.astype(float) / temperature, -1),
+        softmax(STUDENT.astype(float) / temperature, -1),
+    )
     found = _gradient(lambda s: losses.soft_target_kl(TEACHER, s, temperature), STUDENT)
     np.testing.assert_allclose(found, temperature * (q - p) / len(p), atol=1e-6)
 
@@ -117,7 +139,9 @@ def test_gradient_has_its_closed_form(temperature):
 def test_gradient_keeps_its_size_at_high_temperature():
     """Hinton et al., section 2.1: with T squared it tends to (s - t) / (N C), both logits centred."""
     found = _gradient(lambda s: losses.soft_target_kl(TEACHER, s, 500.0), STUDENT)
-    centred = (STUDENT - STUDENT.mean(1, keepdims=True)) - (TEACHER - TEACHER.mean(1, keepdims=True))
+    centred = (STUDENT - STUDENT.mean(1, keepdims=True)) - (
+        TEACHER - TEACHER.mean(1, keepdims=True)
+    )
     np.testing.assert_allclose(found, centred / 12, atol=0.01 * np.abs(centred / 12).max())
 
 
@@ -126,13 +150,17 @@ def test_cross_entropy_equals_scipy():
     logits, labels = random.normal(0, 4, (60, 7)).astype(np.float32), random.integers(0, 7, 60)
     expected = -log_softmax(logits.astype(float), -1)[np.arange(60), labels]
     for form in (labels, labels[:, None], labels.astype(np.float32)):
-        np.testing.assert_allclose(losses.cross_entropy_each(form, logits), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            losses.cross_entropy_each(form, logits), expected, rtol=1e-5, atol=1e-6
+        )
 
 
 def test_cross_entropy_of_shares_is_their_mean():
     shares = np.float32([[0.5, 0.25, 0.25], [0, 1, 0], [0.1, 0, 0.9], [1, 0, 0]])
     expected = -(shares * log_softmax(STUDENT.astype(float), -1)).sum(-1)
-    np.testing.assert_allclose(losses.cross_entropy_each(shares, STUDENT), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        losses.cross_entropy_each(shares, STUDENT), expected, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_class_weights_weigh_each_class():
@@ -149,13 +177,17 @@ def test_class_weights_weigh_each_class():
 def test_weighted_mean_divides_by_the_number_of_images():
     values = np.float32([1, 2, 3, 10])
     assert float(losses.weighted_mean(values)) == 4
-    assert float(losses.weighted_mean(values, np.float32([1, 0.5, 2, 0]))) == pytest.approx((1 + 1 + 6) / 4)
+    assert float(losses.weighted_mean(values, np.float32([1, 0.5, 2, 0]))) == pytest.approx(
+        (1 + 1 + 6) / 4
+    )
     assert float(losses.weighted_mean(values, np.zeros((4, 1), np.float32))) == 0
 
 
 @pytest.mark.parametrize("columns", [1, 4])
 def test_other_numbers_of_classes_are_refused(columns):
-    with pytest.raises(ModelError, match=f"teacher's logits are of {columns} classes and the student's logits of 3"):
+    with pytest.raises(
+        ModelError, match=f"teacher's logits are of {columns} classes and the student's logits of 3"
+    ):
         losses.soft_target_kl(np.ones((4, columns), np.float32), STUDENT, 1.0)
 
 
@@ -174,30 +206,47 @@ def test_hard_label_learns_the_teachers_answer():
 
 @pytest.mark.parametrize("shares", [False, True])
 def test_decoupled_kd_with_the_teachers_own_weight_is_kl(shares):
-    """Zhao et al., equation (5): KL = KL of (target, others) + (1 - target's probability) KL among the others."""
+    """Zhao et al., equation (5): KL = KL of (target, others) + (1 - target's probability) KL among
+    the others.
+    """
     labels = np.array([0, 2, 1, 1])
     p = softmax(TEACHER.astype(float) / 3, -1)
     given = (0.6 * np.eye(3)[labels] + 0.4 / 3).astype(np.float32) if shares else labels
-    found = losses.decoupled_kd_each(given, TEACHER, STUDENT, 3.0, 1.0, 1 - p[np.arange(4), labels].astype(np.float32))
+    found = losses.decoupled_kd_each(
+        given, TEACHER, STUDENT, 3.0, 1.0, 1 - p[np.arange(4), labels].astype(np.float32)
+    )
     np.testing.assert_allclose(found, _reference(TEACHER, STUDENT, 3.0), rtol=1e-4, atol=1e-5)
 
 
 def test_decoupled_kd_weighs_its_two_parts():
-    labels, p, q = np.array([0, 2, 1, 1]), softmax(TEACHER.astype(float), -1), softmax(STUDENT.astype(float), -1)
+    labels, p, q = (
+        np.array([0, 2, 1, 1]),
+        softmax(TEACHER.astype(float), -1),
+        softmax(STUDENT.astype(float), -1),
+    )
     rows = np.arange(4)
     pairs = [np.stack([of[rows, labels], 1 - of[rows, labels]], -1) for of in (p, q)]
     others = [
-        np.stack([np.delete(row, label) / np.delete(row, label).sum() for row, label in zip(of, labels, strict=True)])
+        np.stack(
+            [
+                np.delete(row, label) / np.delete(row, label).sum()
+                for row, label in zip(of, labels, strict=True)
+            ]
+        )
         for of in (p, q)
     ]
     expected = 2 * rel_entr(*pairs).sum(-1) + 5 * rel_entr(*others).sum(-1)
-    np.testing.assert_allclose(losses.decoupled_kd_each(labels, TEACHER, STUDENT, 1.0, 2.0, 5.0), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        losses.decoupled_kd_each(labels, TEACHER, STUDENT, 1.0, 2.0, 5.0), expected, rtol=1e-4
+    )
 
 
 def test_dist_equals_numpys_correlations():
     p, q = softmax(TEACHER.astype(float) / 2, -1), softmax(STUDENT.astype(float) / 2, -1)
     of_images = [1 - np.corrcoef(left, right)[0, 1] for left, right in zip(p, q, strict=True)]
-    of_classes = np.mean([1 - np.corrcoef(left, right)[0, 1] for left, right in zip(p.T, q.T, strict=True)])
+    of_classes = np.mean(
+        [1 - np.corrcoef(left, right)[0, 1] for left, right in zip(p.T, q.T, strict=True)]
+    )
     found = losses.dist_each(TEACHER, STUDENT, 2.0, 1.0, 3.0)
     np.testing.assert_allclose(found, 4 * (np.array(of_images) + 3 * of_classes), rtol=1e-4)
 
@@ -206,7 +255,9 @@ def test_standardised_logits_have_mean_0_and_deviation_1():
     scaled = [zscore(logits.astype(float), axis=-1) for logits in (TEACHER, STUDENT)]
     found = losses.standardised_kl_each(TEACHER, STUDENT, 2.0)
     np.testing.assert_allclose(found, _reference(*scaled, 2.0), rtol=1e-4)
-    np.testing.assert_allclose(losses.standardised_kl_each(7 * TEACHER + 3, STUDENT, 2.0), found, rtol=1e-3)
+    np.testing.assert_allclose(
+        losses.standardised_kl_each(7 * TEACHER + 3, STUDENT, 2.0), found, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("name", losses.SOFT_LOSSES)
@@ -217,35 +268,42 @@ def test_every_soft_loss_stays_finite(name):
         value = losses.SOFT_LOSSES[name](labels, teacher, extreme, 3.0)
         assert np.isfinite(value).all() and value.shape == (3,)
         gradient = _gradient(
-            lambda s, t=teacher: losses.weighted_mean(losses.SOFT_LOSSES[name](labels, t, s, 3.0)), extreme
+            lambda s, t=teacher: losses.weighted_mean(losses.SOFT_LOSSES[name](labels, t, s, 3.0)),
+            extreme,
         )
         assert np.isfinite(gradient).all()
 
 
 # --- values ---
 
-VALUES, OF_TEACHER, OF_STUDENT = np.float32([0.5, -0.5, 0.2]), np.float32([0.4, 0.5, 0.2]), np.float32([0.6, -0.1, 0.0])
+VALUES, OF_TEACHER, OF_STUDENT = (
+    np.float32([0.5, -0.5, 0.2]),
+    np.float32([0.4, 0.5, 0.2]),
+    np.float32([0.6, -0.1, 0.0]),
+)
 
 
 def test_teacher_bounded_error_counts_where_the_student_is_not_better():
     # Squared errors of the student 0.01, 0.16, 0.04, of the teacher 0.01, 1, 0.
     found = np.asarray(losses.teacher_bounded_each(VALUES[1:], OF_TEACHER[1:], OF_STUDENT[1:]))
     assert found == pytest.approx([0, 0.04], abs=1e-6)
-    assert np.asarray(losses.teacher_bounded_each(VALUES, OF_TEACHER, OF_STUDENT, 0.001)) == pytest.approx(
-        [0.01, 0, 0.04], abs=1e-6
-    )
-    assert np.asarray(losses.teacher_bounded_each(VALUES, OF_TEACHER, OF_STUDENT, 0.9)) == pytest.approx(
-        [0.01, 0.16, 0.04], abs=1e-6
-    )
+    assert np.asarray(
+        losses.teacher_bounded_each(VALUES, OF_TEACHER, OF_STUDENT, 0.001)
+    ) == pytest.approx([0.01, 0, 0.04], abs=1e-6)
+    assert np.asarray(
+        losses.teacher_bounded_each(VALUES, OF_TEACHER, OF_STUDENT, 0.9)
+    ) == pytest.approx([0.01, 0.16, 0.04], abs=1e-6)
 
 
 def test_gradient_of_the_teacher_bounded_error_is_that_of_the_error_or_none():
     found = _gradient(
-        lambda s: losses.weighted_mean(losses.teacher_bounded_each(VALUES, OF_TEACHER, s, 0.001)), OF_STUDENT
+        lambda s: losses.weighted_mean(losses.teacher_bounded_each(VALUES, OF_TEACHER, s, 0.001)),
+        OF_STUDENT,
     )
     assert found == pytest.approx([2 * 0.1 / 3, 0, 2 * -0.2 / 3], abs=1e-6)
     of_teacher = _gradient(
-        lambda t: losses.weighted_mean(losses.teacher_bounded_each(VALUES, t, OF_STUDENT, 0.001)), OF_TEACHER
+        lambda t: losses.weighted_mean(losses.teacher_bounded_each(VALUES, t, OF_STUDENT, 0.001)),
+        OF_TEACHER,
     )
     assert not of_teacher.any()
 
@@ -259,7 +317,9 @@ def test_correlations_equal_numpy(weighted):
     counts = np.ones(40, int) if weights is None else weights.astype(int)
     covariance = np.cov(y, s, bias=True, fweights=counts)
     means = np.average([y, s], axis=1, weights=counts)
-    concordance = 2 * covariance[0, 1] / (covariance[0, 0] + covariance[1, 1] + (means[0] - means[1]) ** 2)
+    concordance = (
+        2 * covariance[0, 1] / (covariance[0, 0] + covariance[1, 1] + (means[0] - means[1]) ** 2)
+    )
     pearson = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
     assert float(losses.pearson(y, s[:, None], weights)) == pytest.approx(pearson, abs=1e-5)
     assert float(losses.concordance(y, s[:, None], weights)) == pytest.approx(concordance, abs=1e-5)
@@ -269,7 +329,9 @@ def test_correlations_of_constants_are_zero_with_a_finite_gradient():
     constant = np.full(5, 0.3, np.float32)
     for loss in (losses.pearson, losses.concordance):
         assert float(loss(VALUES[[0, 1, 2, 0, 1]], constant)) == pytest.approx(0, abs=1e-5)
-        assert np.isfinite(_gradient(lambda s, of=loss: of(VALUES[[0, 1, 2, 0, 1]], s), constant)).all()
+        assert np.isfinite(
+            _gradient(lambda s, of=loss: of(VALUES[[0, 1, 2, 0, 1]], s), constant)
+        ).all()
 
 
 def test_shake_shake_mixes_by_its_draws():
@@ -303,11 +365,15 @@ def test_attention_compares_where_the_energy_is():
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     # Neither scale nor number of channels counts.
     tripled = np.concatenate([5 * student] * 3, -1).astype(np.float32)
-    np.testing.assert_allclose(losses.attention_each(tripled, student.astype(np.float32)), 0, atol=1e-6)
+    np.testing.assert_allclose(
+        losses.attention_each(tripled, student.astype(np.float32)), 0, atol=1e-6
+    )
 
 
 def test_keras_own_default_is_another_number():
-    """Why keras.distillation is not used: its default loss string applies neither softmax nor T squared."""
+    """Why keras.distillation is not used: its default loss string applies neither softmax nor T
+    squared.
+    """
     if not keras.__version__.startswith("3.15."):
         pytest.skip(f"seen in Keras 3.15, this is {keras.__version__}")
     own = keras.distillation.LogitsDistillation(temperature=4.0, loss="kl_divergence")
@@ -318,4 +384,6 @@ def test_keras_own_default_is_another_number():
 
 def test_a_devices_share_of_no_images_weighs_nothing():
     assert float(losses.weighted_mean(np.zeros((0,), np.float32))) == 0
-    assert float(losses.weighted_mean(np.array([1.0, 3.0], np.float32), np.array([1.0, 0.0]))) == 0.5
+    assert (
+        float(losses.weighted_mean(np.array([1.0, 3.0], np.float32), np.array([1.0, 0.0]))) == 0.5
+    )

@@ -1,4 +1,6 @@
-"""Video files as files: names and texts of theirs reach nothing else, covers are no films, joined times go on."""
+"""Video files as files: names and texts of theirs reach nothing else, covers are no films, joined
+times go on.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from drawn_film import write
 from keras_kd.errors import DataError
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("av") is None, reason="PyAV is not installed: pip install 'keras-kd[sessions]'"
+    importlib.util.find_spec("av") is None,
+    reason="PyAV is not installed: pip install 'keras-kd[sessions]'",
 )
 RATE = 10
 
@@ -59,7 +62,13 @@ def server():
 def test_a_name_that_reads_like_an_address_is_a_file(server, tmp_path, monkeypatch):
     port, asked = server
     monkeypatch.chdir(tmp_path)
-    for name in (f"http:127.0.0.1:{port}?x.mp4", "P01:baseline.mp4", "concat:a.mp4|b.mp4", "-i.mp4", "%03d.mp4"):
+    for name in (
+        f"http:127.0.0.1:{port}?x.mp4",
+        "P01:baseline.mp4",
+        "concat:a.mp4|b.mp4",
+        "-i.mp4",
+        "%03d.mp4",
+    ):
         assert len(_frames(_film(Path(name)))) == 10, name
     for name in (f"http://127.0.0.1:{port}/x.mp4", f"http:127.0.0.1:{port}?gone.mp4", "pipe:0"):
         with pytest.raises(DataError, match="not there"):
@@ -100,10 +109,17 @@ def _with_cover(path: Path, film: bool) -> Path:
         cover = container.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
         cover.disposition = Disposition.attached_pic
-        second = container.add_stream("libx264", rate=RATE) if film else container.add_stream("aac", rate=44100)
+        second = (
+            container.add_stream("libx264", rate=RATE)
+            if film
+            else container.add_stream("aac", rate=44100)
+        )
         if film:
             second.width, second.height, second.pix_fmt = 64, 48, "yuv420p"
-            packets = [second.encode(av.VideoFrame.from_ndarray(frame)) for frame in _flat(range(0, 200, 20))]
+            packets = [
+                second.encode(av.VideoFrame.from_ndarray(frame))
+                for frame in _flat(range(0, 200, 20))
+            ]
         else:
             sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
             sound.sample_rate = 44100
@@ -123,7 +139,10 @@ def test_a_cover_picture_is_no_film(tmp_path):
 
 def _joined(path: Path) -> Path:
     """Two streams of a second each, one behind the other: the times start again."""
-    parts = [_film(path.parent / f"part{number}.ts", values) for number, values in enumerate([[50] * 10, [200] * 10])]
+    parts = [
+        _film(path.parent / f"part{number}.ts", values)
+        for number, values in enumerate([[50] * 10, [200] * 10])
+    ]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
 

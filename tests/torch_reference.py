@@ -1,4 +1,6 @@
-"""The published architectures in PyTorch, written from their descriptions for comparison with the Keras models."""
+"""The published architectures in PyTorch, written from their descriptions for comparison with the
+Keras models.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
 
 
 def randomised(model: nn.Module, seed: int) -> nn.Module:
-    """Random weights that keep signals in range, and normalisations far from doing nothing; in inference mode."""
+    """Random weights that keep signals in range, and normalisations far from doing nothing; in
+    inference mode.
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if "layer_scale" in name or "attention_biases" in name:
@@ -42,7 +46,10 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int, hidden: int):
         super().__init__()
         self.fc = nn.Sequential(
-            nn.Linear(channels, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, channels, bias=False), nn.Sigmoid()
+            nn.Linear(channels, hidden, bias=False),
+            nn.ReLU(),
+            nn.Linear(hidden, channels, bias=False),
+            nn.Sigmoid(),
         )
 
     def forward(self, x):
@@ -56,7 +63,9 @@ class ResidualBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=2), nn.BatchNorm2d(outputs))
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, stride=2), nn.BatchNorm2d(outputs)
+        )
 
     def forward(self, x):
         y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
@@ -64,7 +73,9 @@ class ResidualBlock(nn.Module):
 
 
 class ResEmoteNet(nn.Module):
-    """`divisor` 1 is the teacher, 2, 4, 8 are the students A, B, C, whose squeezes are 8, 4 and 32 wide."""
+    """`divisor` 1 is the teacher, 2, 4, 8 are the students A, B, C, whose squeezes are 8, 4 and 32
+    wide.
+    """
 
     def __init__(self, divisor: int = 1, classes: int = 7, hidden: int = 16):
         super().__init__()
@@ -80,7 +91,9 @@ class ResEmoteNet(nn.Module):
             self.add_module(f"fc{index}", nn.Linear(inputs, outputs))
 
     def feature_maps(self, x) -> list[torch.Tensor]:
-        """After each of the three first stages, the squeeze and excitation, and each residual block."""
+        """After each of the three first stages, the squeeze and excitation, and each residual
+        block.
+        """
         maps = []
         for index in (1, 2, 3):
             x = torch.relu(getattr(self, f"bn{index}")(getattr(self, f"conv{index}")(x)))
@@ -104,7 +117,8 @@ class EmoBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         for index, (taken, given) in enumerate(
-            [(inputs, outputs // 2), (outputs // 2, outputs // 4), (outputs // 4, outputs // 4)], start=1
+            [(inputs, outputs // 2), (outputs // 2, outputs // 4), (outputs // 4, outputs // 4)],
+            start=1,
         ):
             self.add_module(f"bn{index}", nn.BatchNorm2d(taken))
             self.add_module(f"conv{index}", nn.Conv2d(taken, given, 3, padding=1, bias=False))
@@ -117,7 +131,9 @@ class EmoBlock(nn.Module):
         first = self.conv1(torch.relu(self.bn1(x)))
         second = self.conv2(torch.relu(self.bn2(first)))
         third = self.conv3(torch.relu(self.bn3(second)))
-        return torch.cat([first, second, third], dim=1) + (x if self.downsample is None else self.downsample(x))
+        return torch.cat([first, second, third], dim=1) + (
+            x if self.downsample is None else self.downsample(x)
+        )
 
 
 class Hourglass(nn.Module):
@@ -133,7 +149,9 @@ class Hourglass(nn.Module):
         level = level or self.depth
         low = getattr(self, f"b2_{level}")(nn.functional.max_pool2d(x, 2))
         low = self.forward(low, level - 1) if level > 1 else self.b2_plus_1(low)
-        low = nn.functional.interpolate(getattr(self, f"b3_{level}")(low), scale_factor=2, mode="nearest")
+        low = nn.functional.interpolate(
+            getattr(self, f"b3_{level}")(low), scale_factor=2, mode="nearest"
+        )
         return getattr(self, f"b1_{level}")(x) + low
 
 
@@ -141,7 +159,11 @@ class EmoNet(nn.Module):
     def __init__(self, classes: int = 8):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.BatchNorm2d(64)
-        self.conv2, self.conv3, self.conv4 = EmoBlock(64, 128), EmoBlock(128, 128), EmoBlock(128, 256)
+        self.conv2, self.conv3, self.conv4 = (
+            EmoBlock(64, 128),
+            EmoBlock(128, 128),
+            EmoBlock(128, 256),
+        )
         for stack in (0, 1):
             self.add_module(f"m{stack}", Hourglass())
             self.add_module(f"top_m_{stack}", EmoBlock(256, 256))
@@ -152,15 +174,22 @@ class EmoNet(nn.Module):
         self.conv1x1_input_emo_2 = nn.Conv2d(768, 256, 1)
         pairs = [(EmoBlock(256, 256), nn.MaxPool2d(2)) for _ in range(4)]
         self.emo_net_2 = nn.Sequential(*(layer for pair in pairs for layer in pair))
-        self.emo_fc_2 = nn.Sequential(nn.Linear(256, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, classes + 2))
+        self.emo_fc_2 = nn.Sequential(
+            nn.Linear(256, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, classes + 2)
+        )
 
     def forward(self, x):
-        """float (N, 3, 256, 256) in 0..1 -> logits, valence (N,), arousal (N,), heatmaps (N, 68, 64, 64)."""
+        """float (N, 3, 256, 256) in 0..1 -> logits, valence (N,), arousal (N,), heatmaps (N, 68,
+        64, 64).
+        """
         x = torch.relu(self.bn1(self.conv1(x)))
         x = self.conv4(self.conv3(nn.functional.max_pool2d(self.conv2(x), 2)))
         stacked, features = x, []
         for stack in (0, 1):
-            part = {name: getattr(self, f"{name}{stack}") for name in ("m", "top_m_", "conv_last", "bn_end", "l")}
+            part = {
+                name: getattr(self, f"{name}{stack}")
+                for name in ("m", "top_m_", "conv_last", "bn_end", "l")
+            }
             ll = torch.relu(part["bn_end"](part["conv_last"](part["top_m_"](part["m"](stacked)))))
             heatmaps = part["l"](ll)
             if stack == 0:
@@ -195,10 +224,15 @@ class PoolingBlock(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    def __init__(self, width: int, rows: int, columns: int, heads: int = 8, key: int = 32, value: int = 128):
+    def __init__(
+        self, width: int, rows: int, columns: int, heads: int = 8, key: int = 32, value: int = 128
+    ):
         super().__init__()
         self.heads, self.key, self.value = heads, key, value
-        self.qkv, self.proj = nn.Linear(width, heads * (2 * key + value)), nn.Linear(heads * value, width)
+        self.qkv, self.proj = (
+            nn.Linear(width, heads * (2 * key + value)),
+            nn.Linear(heads * value, width),
+        )
         self.attention_biases = nn.Parameter(torch.zeros(heads, rows * columns))
         places = [(row, column) for row in range(rows) for column in range(columns)]
         distances = [[abs(a - c) * columns + abs(b - d) for c, d in places] for a, b in places]
@@ -221,13 +255,17 @@ class AttentionBlock(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.token_mixer = SelfAttention(width, rows, columns)
-        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
+        self.mlp = nn.ModuleDict(
+            {"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)}
+        )
         self.layer_scale_1 = nn.Parameter(torch.full((width,), 1e-5))
         self.layer_scale_2 = nn.Parameter(torch.full((width,), 1e-5))
 
     def forward(self, x):
         x = x + self.layer_scale_1 * self.token_mixer(self.norm1(x))
-        return x + self.layer_scale_2 * self.mlp["fc2"](nn.functional.gelu(self.mlp["fc1"](self.norm2(x))))
+        return x + self.layer_scale_2 * self.mlp["fc2"](
+            nn.functional.gelu(self.mlp["fc1"](self.norm2(x)))
+        )
 
 
 class Flattened(nn.Module):
@@ -238,7 +276,10 @@ class Flattened(nn.Module):
 class Reduction(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
-        self.proj, self.norm = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.BatchNorm2d(outputs)
+        self.proj, self.norm = (
+            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1),
+            nn.BatchNorm2d(outputs),
+        )
 
     def forward(self, x):
         return self.norm(self.proj(x))
@@ -247,7 +288,15 @@ class Reduction(nn.Module):
 class EfficientFormer(nn.Module):
     """L1 by default; `rows` and `columns` of the last stage's map are the image's sides / 32."""
 
-    def __init__(self, widths=(48, 96, 224, 448), depths=(3, 2, 6, 4), attention=1, classes=1000, rows=7, columns=7):
+    def __init__(
+        self,
+        widths=(48, 96, 224, 448),
+        depths=(3, 2, 6, 4),
+        attention=1,
+        classes=1000,
+        rows=7,
+        columns=7,
+    ):
         super().__init__()
         first = widths[0]
         self.patch_embed = nn.Sequential(
@@ -262,7 +311,10 @@ class EfficientFormer(nn.Module):
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             blocks = [PoolingBlock(width) for _ in range(depth - (attention if stage == 3 else 0))]
             if stage == 3:
-                blocks += [Flattened(), *(AttentionBlock(width, rows, columns) for _ in range(attention))]
+                blocks += [
+                    Flattened(),
+                    *(AttentionBlock(width, rows, columns) for _ in range(attention)),
+                ]
             self.network.append(nn.Sequential(*blocks))
             if stage < 3:
                 self.network.append(Reduction(width, widths[stage + 1]))

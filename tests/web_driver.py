@@ -44,11 +44,15 @@ class Browser:
 
     def choose(self, selector: str, *files: str) -> None:
         """Choose files in an input."""
-        found = self._call("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
+        found = self._call("POST", "/element", {"using": "css selector", "value": selector})[
+            ELEMENT
+        ]
         self._call("POST", f"/element/{found}/value", {"text": "\n".join(files)})
 
     def click(self, selector: str) -> None:
-        found = self._call("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
+        found = self._call("POST", "/element", {"using": "css selector", "value": selector})[
+            ELEMENT
+        ]
         self._call("POST", f"/element/{found}/click", {})
 
     def log(self) -> list[dict]:
@@ -64,7 +68,9 @@ class Browser:
             if found := self.run(script):
                 return found
             time.sleep(0.1)
-        raise TimeoutError(f"{script}; status: {self.run('return document.body.innerText')}; log: {self.log()}")
+        raise TimeoutError(
+            f"{script}; status: {self.run('return document.body.innerText')}; log: {self.log()}"
+        )
 
     def close(self) -> None:
         self._call("DELETE", "")

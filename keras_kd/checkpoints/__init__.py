@@ -12,25 +12,26 @@ A module has
 from __future__ import annotations
 
 import importlib
-import pkgutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import keras
 import numpy as np
 
+from keras_kd._common.files import written_whole
+from keras_kd._common.modules import module_names
 from keras_kd.checkpoints import _files, _layouts
-from keras_kd.compaction import expand
 from keras_kd.errors import ModelError, of_file
-from keras_kd.files import written_whole
-from keras_kd.saved import Form
+from keras_kd.models.keras_file import Form
+from keras_kd.models.surgery.compaction import expand
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def _modules() -> list[ModuleType]:
-    names = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
-    return [importlib.import_module(f"{__name__}.{name}") for name in names]
+    package = sys.modules[__name__]
+    return [importlib.import_module(f"{__name__}.{name}") for name in module_names(package)]
 
 
 def names() -> list[str]:
@@ -48,20 +49,23 @@ def load(
     """Build a Keras model with the weights of a PyTorch file; no code in the file is run.
 
     Args:
-        path: .pth, .pt (either of PyTorch's forms) or .safetensors: a state dict, bare or under "model_state_dict",
-            "state_dict" or "model", with or without the prefix `module.`, of float16, bfloat16, float32 or float64.
-        model: an architecture of names(), which the file must fit; None: recognised from the keys. Widths are
-            recognised from the shapes: "resemotenet" also stands for its students.
+        path: .pth, .pt (either of PyTorch's forms) or .safetensors: a state dict, bare or under
+            "model_state_dict", "state_dict" or "model", with or without the prefix `module.`, of
+            float16, bfloat16, float32 or float64.
+        model: an architecture of names(), which the file must fit; None: recognised from the keys.
+            Widths are recognised from the shapes: "resemotenet" also stands for its students.
         num_classes: how many classes the file must have; None: any.
-        class_names: in the order of the outputs; None: the published order, where there is one for their number.
-        input_shape: height, width, channels of pixels in 0..255; None: the architecture's own. Normalisation is
-            part of the model.
+        class_names: in the order of the outputs; None: the published order, where there is one for
+            their number.
+        input_shape: height, width, channels of pixels in 0..255; None: the architecture's own.
+            Normalisation is part of the model.
 
     Returns:
-        the model, and the form to store with it (see keras_kd.saved).
+        the model, and the form to store with it (see keras_kd.models.keras_file).
 
     Raises:
-        ModelError: the file can't be read, or its keys or shapes are not the architecture's; all are named.
+        ModelError: the file can't be read, or its keys or shapes are not the architecture's; all
+            are named.
     """
     tensors = _files.read(path)
     module = _module(model, tensors, path)
@@ -69,7 +73,9 @@ def load(
         built = module.build(tensors, input_shape)
     _layouts.fill(module.slots(built), tensors, path)
     if model not in (None, built.name, module.NAMES[0]):
-        raise ModelError(f"{path} holds weights of {built.name}, not of {model}: leave the model out, or give its own.")
+        raise ModelError(
+            f"{path} holds weights of {built.name}, not of {model}: leave the model out, or give its own."
+        )
     names = _class_names(module, _outputs(built), num_classes, class_names, path)
     return built, Form(names, input_shape=tuple(built.input_shape[1:]))
 
@@ -84,7 +90,9 @@ def state_dict(model: keras.Model) -> dict[str, np.ndarray]:
     """
     module = next((module for module in _modules() if model.name in module.NAMES), None)
     if module is None:
-        raise ModelError(f"There is no PyTorch form of {model.name}: expected one of {', '.join(names())}.")
+        raise ModelError(
+            f"There is no PyTorch form of {model.name}: expected one of {', '.join(names())}."
+        )
     return _layouts.collect(module.slots(expand(model)))
 
 
@@ -96,12 +104,15 @@ def save(model: keras.Model, path: str | Path) -> None:
         path: .safetensors; or .pth or .pt, which needs PyTorch (the extra `torch`).
 
     Raises:
-        ModelError: the architecture has no published form, PyTorch is missing, or the path ends otherwise.
+        ModelError: the architecture has no published form, PyTorch is missing, or the path ends
+            otherwise.
         OutputError: the file can't be written.
     """
     suffix = Path(path).suffix
     if suffix not in SUFFIXES:
-        raise ModelError(f"PyTorch weights are written to paths ending in {', '.join(SUFFIXES)}. Received: {path}.")
+        raise ModelError(
+            f"PyTorch weights are written to paths ending in {', '.join(SUFFIXES)}. Received: {path}."
+        )
     tensors = state_dict(model)
     write = _files.write_safetensors if suffix == ".safetensors" else _files.write_torch
     with written_whole(path) as temporary:
@@ -113,12 +124,16 @@ def _module(model: str | None, tensors: dict[str, np.ndarray], path: str | Path)
     if model is not None:
         found = [module for module in modules if model in module.NAMES]
         if not found:
-            raise ModelError(f"No published weights are known for {model!r}: expected one of {', '.join(names())}.")
+            raise ModelError(
+                f"No published weights are known for {model!r}: expected one of {', '.join(names())}."
+            )
         return found[0]
     found = [module for module in modules if module.MARK in tensors]
     if not found:
         keys = ", ".join(key[:80] for key in list(tensors)[:3])
-        raise ModelError(f"{path} holds weights of no known architecture ({keys}, ...): expected {', '.join(names())}.")
+        raise ModelError(
+            f"{path} holds weights of no known architecture ({keys}, ...): expected {', '.join(names())}."
+        )
     return found[0]
 
 
@@ -135,9 +150,13 @@ def _class_names(
     path: str | Path,
 ) -> tuple[str, ...] | None:
     if num_classes not in (None, outputs):
-        raise ModelError(f"{path} is made for {outputs} classes. Received: num_classes={num_classes}.")
+        raise ModelError(
+            f"{path} is made for {outputs} classes. Received: num_classes={num_classes}."
+        )
     if given is None:
         return module.CLASS_NAMES.get(outputs)
     if len(given) != outputs:
-        raise ModelError(f"{path} is made for {outputs} classes. Received {len(given)} names: {', '.join(given)}.")
+        raise ModelError(
+            f"{path} is made for {outputs} classes. Received {len(given)} names: {', '.join(given)}."
+        )
     return tuple(given)

@@ -1,4 +1,6 @@
-"""Tensors from PyTorch's files (.pth, .pt; zip or older form) and .safetensors; nothing in them is run."""
+"""Tensors from PyTorch's files (.pth, .pt; zip or older form) and .safetensors; nothing in them is
+run.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
+from keras_kd._common.files import plain_archive
 from keras_kd.checkpoints import _pickles
 from keras_kd.checkpoints._pickles import Refused, Storage, Tensor
 from keras_kd.errors import ModelError
-from keras_kd.files import plain_archive
 
 # Wrappers that training scripts put around a state dict.
 WRAPPERS = ("model_state_dict", "state_dict", "model")
@@ -64,7 +66,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         arrays by key, in the file's types (bfloat16 as ml_dtypes').
 
     Raises:
-        ModelError: the file is missing, damaged, no state dict, or asks for anything else than tensors.
+        ModelError: the file is missing, damaged, no state dict, or asks for anything else than
+            tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -79,7 +82,9 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         ) from error
     except _DAMAGE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ModelError(f"{path} can't be read as weights ({reason}): download or save it again.") from error
+        raise ModelError(
+            f"{path} can't be read as weights ({reason}): download or save it again."
+        ) from error
     return {key.removeprefix(PREFIX): array for key, array in tensors.items()}
 
 
@@ -91,7 +96,8 @@ def _read(file: BinaryIO, suffix: str, size: int) -> dict[str, np.ndarray]:
     if start == b"PK":
         return _zipped(file, size)
     if start[:1] == b"\x80":
-        # Reads past its end give what there is, and set no memory aside for what a damaged file declares.
+        # Reads past its end give what there is, and set no memory aside for what a damaged file
+        # declares.
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _older(content)
     raise ValueError("it is neither a PyTorch file nor .safetensors")
@@ -104,7 +110,10 @@ def _zipped(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
         if len(names) != 1:
             raise ValueError("it is a zip archive, but not PyTorch's")
         folder = names[0].removesuffix("data.pkl")
-        if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
+        if (
+            f"{folder}byteorder" in archive.namelist()
+            and archive.read(f"{folder}byteorder") != b"little"
+        ):
             raise ValueError("its bytes are in big-endian order")
         with archive.open(names[0]) as stream:
             described = _state_dict(_pickles.read(stream))
@@ -112,21 +121,26 @@ def _zipped(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
 
 
 def _older(file: mmap.mmap) -> dict[str, np.ndarray]:
-    """PyTorch before 1.6: mark, version, machine, content, keys; then each storage's count and numbers, by key."""
+    """PyTorch before 1.6: mark, version, machine, content, keys; then each storage's count and
+    numbers, by key.
+    """
     if _pickles.read(file) != _OLDER_MARK:
         raise ValueError("it is a pickle, but not PyTorch's")
     _pickles.read(file)
     _pickles.read(file)
     content = _pickles.read(file)
     described = _state_dict(content)
-    # The keys don't say how long each storage is: the tensors that use them do, also those outside the state dict.
+    # The keys don't say how long each storage is: the tensors that use them do, also those outside
+    # the state dict.
     storages = {tensor.storage.key: tensor.storage for tensor in _tensors_in(content)}
     contents = {}
     for key in _pickles.read(file):
         (count,) = struct.unpack("<q", file.read(8))
         storage = storages[key]
         if count != storage.count:
-            raise ValueError(f"storage {key} holds {count} numbers where {storage.count} were announced")
+            raise ValueError(
+                f"storage {key} holds {count} numbers where {storage.count} were announced"
+            )
         contents[key] = file.read(count * _type(storage).itemsize)
     return _arrays(described, lambda storage: contents[storage.key])
 
@@ -157,14 +171,18 @@ def _state_dict(content: Any) -> dict[str, Tensor]:
     return {str(key): value for key, value in content.items()}
 
 
-def _arrays(tensors: dict[str, Tensor], content: Callable[[Storage], bytes]) -> dict[str, np.ndarray]:
+def _arrays(
+    tensors: dict[str, Tensor], content: Callable[[Storage], bytes]
+) -> dict[str, np.ndarray]:
     """Views of the storages; each storage is read once."""
     numbers = {}
     for tensor in tensors.values():
         if tensor.storage not in numbers:
             flat = np.frombuffer(content(tensor.storage), _type(tensor.storage))
             if len(flat) != tensor.storage.count:
-                raise ValueError(f"storage {tensor.storage.key} holds {len(flat)} of {tensor.storage.count} numbers")
+                raise ValueError(
+                    f"storage {tensor.storage.key} holds {len(flat)} of {tensor.storage.count} numbers"
+                )
             numbers[tensor.storage] = flat
     return {key: _view(tensor, numbers[tensor.storage], key) for key, tensor in tensors.items()}
 
@@ -172,13 +190,16 @@ def _arrays(tensors: dict[str, Tensor], content: Callable[[Storage], bytes]) -> 
 def _view(tensor: Tensor, flat: np.ndarray, key: str) -> np.ndarray:
     steps = [(size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True)]
     count = math.prod(tensor.shape)
-    # The first also refuses a shape repeated by strides of 0, which a small file could make as large as it likes.
+    # The first also refuses a shape repeated by strides of 0, which a small file could make as
+    # large as it likes.
     if count > len(flat) or (count and tensor.offset + sum(steps) >= len(flat)):
         raise ValueError(f"{key[:80]} is declared larger than its numbers")
     if not count:
         return np.empty(tensor.shape, flat.dtype)
     strides = [stride * flat.itemsize for stride in tensor.strides]
-    return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides, writeable=False)
+    return np.lib.stride_tricks.as_strided(
+        flat[tensor.offset :], tensor.shape, strides, writeable=False
+    )
 
 
 def _type(storage: Storage) -> np.dtype:
@@ -202,7 +223,10 @@ def _slice(content: bytes, entry: dict[str, Any], key: str) -> np.ndarray:
     if entry["dtype"] not in SAFETENSORS:
         raise ValueError(f"{key[:80]} is of type {str(entry['dtype'])[:20]}")
     dtype, shape, (start, stop) = SAFETENSORS[entry["dtype"]], entry["shape"], entry["data_offsets"]
-    if not all(type(number) is int and number >= 0 for number in (*shape, start, stop)) or len(shape) > 8:
+    if (
+        not all(type(number) is int and number >= 0 for number in (*shape, start, stop))
+        or len(shape) > 8
+    ):
         raise ValueError(f"the shape of {key[:80]} makes no sense")
     if stop > len(content) or stop - start != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{key[:80]} is declared larger than its numbers")
@@ -220,7 +244,11 @@ def write_safetensors(tensors: dict[str, np.ndarray], path: str | Path) -> None:
     header, start = {}, 0
     for key, array in tensors.items():
         offsets = [start, start + array.nbytes]
-        header[key] = {"dtype": types[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
+        header[key] = {
+            "dtype": types[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": offsets,
+        }
         start = offsets[1]
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

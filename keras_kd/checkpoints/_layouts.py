@@ -1,4 +1,6 @@
-"""Where a published state dict's arrays belong in a Keras model, and how their axes are ordered on either side."""
+"""Where a published state dict's arrays belong in a Keras model, and how their axes are ordered on
+either side.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,20 @@ from keras import layers
 
 from keras_kd.errors import ModelError
 
-CONVOLUTION = (2, 3, 1, 0)  # PyTorch: outputs, inputs, height, width; Keras: height, width, inputs, outputs
+CONVOLUTION = (
+    2,
+    3,
+    1,
+    0,
+)  # PyTorch: outputs, inputs, height, width; Keras: height, width, inputs, outputs
 DENSE = (1, 0)
 MOST_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A Keras variable's place in a state dict. Slots of one key share its array along the first axis, in order.
+    """A Keras variable's place in a state dict. Slots of one key share its array along the first
+    axis, in order.
 
     Attributes:
         key: in the state dict.
@@ -35,7 +43,9 @@ class Slot:
     def shape(self) -> tuple[int, ...]:
         """PyTorch's shape."""
         return (
-            self.variable.shape if self.axes is None else tuple(self.variable.shape[i] for i in np.argsort(self.axes))
+            self.variable.shape
+            if self.axes is None
+            else tuple(self.variable.shape[i] for i in np.argsort(self.axes))
         )
 
     @property
@@ -46,25 +56,34 @@ class Slot:
 
     def assign(self, array: np.ndarray) -> None:
         """Set the variable from PyTorch's array."""
-        self.variable.assign(np.asarray(array if self.axes is None else array.transpose(self.axes), np.float32))
+        self.variable.assign(
+            np.asarray(array if self.axes is None else array.transpose(self.axes), np.float32)
+        )
 
 
 @dataclass(frozen=True)
 class Constant:
-    """An array that state dicts hold though the model doesn't learn it: written, and passed over when read."""
+    """An array that state dicts hold though the model doesn't learn it: written, and passed over
+    when read.
+    """
 
     key: str
     array: np.ndarray
 
 
 def of_layer(layer: keras.Layer, prefix: str) -> Iterator[Slot | Constant]:
-    """Slots of a convolution, dense or normalising layer under PyTorch's names; none for layers without weights.
+    """Slots of a convolution, dense or normalising layer under PyTorch's names; none for layers
+    without weights.
 
     Raises:
         ModelError: another layer with weights.
     """
     if isinstance(layer, (layers.Conv2D, layers.Dense)):
-        yield Slot(f"{prefix}.weight", layer.kernel, CONVOLUTION if isinstance(layer, layers.Conv2D) else DENSE)
+        yield Slot(
+            f"{prefix}.weight",
+            layer.kernel,
+            CONVOLUTION if isinstance(layer, layers.Conv2D) else DENSE,
+        )
         if layer.use_bias:
             yield Slot(f"{prefix}.bias", layer.bias)
     elif isinstance(layer, (layers.BatchNormalization, layers.LayerNormalization)):
@@ -75,11 +94,15 @@ def of_layer(layer: keras.Layer, prefix: str) -> Iterator[Slot | Constant]:
             yield Slot(f"{prefix}.running_var", layer.moving_variance)
             yield Constant(f"{prefix}.num_batches_tracked", np.zeros((), np.int64))
     elif layer.weights:
-        raise ModelError(f"The layer {layer.name} has no counterpart in the published architecture.")
+        raise ModelError(
+            f"The layer {layer.name} has no counterpart in the published architecture."
+        )
 
 
 def rows(tensors: dict[str, np.ndarray], key: str, default: int) -> int:
-    """Length of an array's first axis; `default` where it is missing (`fill` names it then) or has none."""
+    """Length of an array's first axis; `default` where it is missing (`fill` names it then) or has
+    none.
+    """
     return tensors[key].shape[0] if key in tensors and tensors[key].ndim else default
 
 
@@ -95,7 +118,9 @@ def classes(tensors: dict[str, np.ndarray], key: str, default: int, others: int 
     return count
 
 
-def fill(slots: Iterable[Slot | Constant], tensors: dict[str, np.ndarray], path: str | Path) -> None:
+def fill(
+    slots: Iterable[Slot | Constant], tensors: dict[str, np.ndarray], path: str | Path
+) -> None:
     """Set the variables from a state dict that holds exactly what they need.
 
     Raises:
@@ -108,7 +133,10 @@ def fill(slots: Iterable[Slot | Constant], tensors: dict[str, np.ndarray], path:
         ("lacks {}", [key for key in wanted if key not in tensors]),
         ("holds {} besides", [key for key in tensors if key not in known]),
         ("has other shapes than needed: {}", list(_wrong_shapes(wanted, tensors))),
-        ("has no floating-point numbers in {}", [k for k in wanted if k in tensors and not _floating(tensors[k])]),
+        (
+            "has no floating-point numbers in {}",
+            [k for k in wanted if k in tensors and not _floating(tensors[k])],
+        ),
     ]
     found = [text.format(", ".join(keys)) for text, keys in problems if keys]
     if found:
@@ -124,7 +152,9 @@ def collect(slots: Iterable[Slot | Constant]) -> dict[str, np.ndarray]:
     arrays: dict[str, list[np.ndarray]] = {}
     for slot in slots:
         arrays.setdefault(slot.key, []).append(slot.array)
-    return {key: parts[0] if len(parts) == 1 else np.concatenate(parts) for key, parts in arrays.items()}
+    return {
+        key: parts[0] if len(parts) == 1 else np.concatenate(parts) for key, parts in arrays.items()
+    }
 
 
 def _by_key(slots: list[Slot | Constant]) -> dict[str, list[Slot]]:

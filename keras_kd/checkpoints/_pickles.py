@@ -1,7 +1,8 @@
-"""PyTorch's pickles read without running them: a small machine that knows containers, numbers and tensors only.
+"""PyTorch's pickles read without running them: a small machine that knows containers, numbers and
+tensors only.
 
-Python's own unpickler calls whatever a file names. Here a name is only ever compared with the few that stand for
-tensors, and everything else is refused.
+Python's own unpickler calls whatever a file names. Here a name is only ever compared with the few
+that stand for tensors, and everything else is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import IO, Any, TypeAlias
 
 from keras_kd.errors import ModelError
 
-# Checkpoints with an optimizer's state take some 0.5 MB; a hostile one can cost 100 times its size in memory.
+# Checkpoints with an optimizer's state take some 0.5 MB; a hostile one can cost 100 times its size
+# in memory.
 LARGEST_PICKLE = 2 * 2**20
 MOST_AXES = 8
 
@@ -55,7 +57,8 @@ class Tensor:
 
 
 def read(stream: Readable) -> Any:
-    """Read one pickle from where `stream` stands to its end; what it holds as dict, list, tuple, number, text, Tensor.
+    """Read one pickle from where `stream` stands to its end; what it holds as dict, list, tuple,
+    number, text, Tensor.
 
     Raises:
         Refused: it names anything but tensors and containers.
@@ -74,7 +77,9 @@ class _Machine:
         start = stream.tell()
         for operation, argument, position in pickletools.genops(stream):  # type: ignore[arg-type]  # it only reads
             if position - start > LARGEST_PICKLE:
-                raise Refused(f"its description of the tensors is longer than {LARGEST_PICKLE:,} bytes")
+                raise Refused(
+                    f"its description of the tensors is longer than {LARGEST_PICKLE:,} bytes"
+                )
             if operation.name != "STOP":
                 self._step(operation.name, argument)
         return self.stack.pop()
@@ -162,7 +167,11 @@ def _called(name: str, arguments: tuple[Any, ...]) -> Any:
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
     _of_type(storage, Storage)
     numbers = (offset, *_of_type(shape, tuple), *_of_type(strides, tuple))
-    if len(shape) != len(strides) or len(shape) > MOST_AXES or any(_of_type(number, int) < 0 for number in numbers):
+    if (
+        len(shape) != len(strides)
+        or len(shape) > MOST_AXES
+        or any(_of_type(number, int) < 0 for number in numbers)
+    ):
         raise ValueError("a tensor's shape makes no sense")
     return Tensor(storage, offset, shape, strides)
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras_kd import models
 from keras_kd.checkpoints import _layouts
 from keras_kd.errors import ModelError
-from keras_kd.models.efficientformer import Attention, LayerScale
+from keras_kd.models.architectures.efficientformer import Attention, LayerScale
 
 NAMES = ("efficientformer-l1", "efficientformer-l3")
 MARK = "patch_embed.0.weight"
@@ -19,7 +19,8 @@ _NAME_OF_WIDTH = {48: "efficientformer-l1", 64: "efficientformer-l3"}
 
 
 def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | None) -> keras.Model:
-    """Build the size that the arrays tell; tables of biases that were learnt at 224x224 fit no other images.
+    """Build the size that the arrays tell; tables of biases that were learnt at 224x224 fit no
+    other images.
 
     Raises:
         ModelError: the widths are none of the known ones.
@@ -39,7 +40,9 @@ def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
         ModelError: a model of several heads, which no published code knows.
     """
     if isinstance(model.output, dict):
-        raise ModelError(f"The heads {', '.join(model.output)} have no PyTorch form: only one output of logits has.")
+        raise ModelError(
+            f"The heads {', '.join(model.output)} have no PyTorch form: only one output of logits has."
+        )
     for layer in model.layers:
         if isinstance(layer, LayerScale):
             yield _layouts.Slot(layer.name, layer.scale)

@@ -1,4 +1,6 @@
-"""EmoNet's published weights; for a user's own use, since their licence (CC BY-NC-ND 4.0) allows no passing on."""
+"""EmoNet's published weights; for a user's own use, since their licence (CC BY-NC-ND 4.0) allows no
+passing on.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import numpy as np
 from keras_kd import models
 from keras_kd.checkpoints import _layouts
 from keras_kd.errors import ModelError
-from keras_kd.models.emonet import freeze_alignment
+from keras_kd.models.architectures.emonet import freeze_alignment
 
 NAMES = ("emonet",)
 MARK = "conv1x1_input_emo_2.weight"
@@ -27,7 +29,9 @@ def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | No
     """Build EmoNet with as many classes as the arrays tell; its face alignment is frozen."""
     classes = _layouts.classes(tensors, f"{LAST}.weight", 8, others=2)
     model = models.build(
-        "emonet", input_shape=input_shape, heads={"expression": classes, "valence": None, "arousal": None}
+        "emonet",
+        input_shape=input_shape,
+        heads={"expression": classes, "valence": None, "arousal": None},
     )
     freeze_alignment(model)
     return model
@@ -40,7 +44,9 @@ def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
         ModelError: the model has other heads.
     """
     if not isinstance(model.output, dict) or set(model.output) != set(HEADS):
-        raise ModelError(f"EmoNet's PyTorch form has the heads {', '.join(HEADS)}, and this model has others.")
+        raise ModelError(
+            f"EmoNet's PyTorch form has the heads {', '.join(HEADS)}, and this model has others."
+        )
     for layer in model.layers:
         if layer.name not in HEADS:
             yield from _layouts.of_layer(layer, layer.name)

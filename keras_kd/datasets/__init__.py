@@ -1,4 +1,5 @@
-"""Labelled images from the forms they have on disk; one module a data set, found by its name.
+"""Labelled images from the forms they have on disk; one module a data set in `readers`, found by
+its name.
 
 A data set's module has
 
@@ -6,14 +7,14 @@ A data set's module has
     SIZE                                        height and width of the images, where none is asked for
     load(path, split, skip_bad_rows, size) -> Samples
     COUNTS (optional)                           published images per split and class, checked by `inspect`;
-                                                without "validation" those of "train" include what is held out of it
+                                                without "validation" those of "train" include what
+                                                is held out of it
     subsets(train, validation, test) (optional) named test sets that the field reports, as masks
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from types import ModuleType
 
 import numpy as np
 
+from keras_kd._common.modules import module_names
+from keras_kd.datasets import readers
 from keras_kd.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -37,8 +40,8 @@ class Samples:
         images: uint8 (N, H, W, C), C 1 (gray) or 3 (RGB).
         labels: int64 (N,) class numbers, or float32 (N, classes) shares of votes that sum to 1.
         class_names: the name of each class number.
-        values: continuous targets by name, each float32 (N,), e.g. valence and arousal in -1..1, NaN where unknown;
-            None without any.
+        values: continuous targets by name, each float32 (N,), e.g. valence and arousal in -1..1,
+            NaN where unknown; None without any.
         skipped: one line for every row left out by `skip_bad_rows`.
         sizes: int64 (N, 2), height and width on disk before resizing; None where drawn.
         label_name: what the classes are of, the name of their head where a model has several.
@@ -70,12 +73,18 @@ class Samples:
 
 def names() -> list[str]:
     """Return the names of all data sets, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return module_names(readers)
+
+
+def _reader(name: str) -> ModuleType:
+    return importlib.import_module(f"{readers.__name__}.{name}")
 
 
 @contextmanager
 def _told_to_the_user() -> Iterator[None]:
-    """Turn what the operating system refuses (a folder without permission, a path too long) into a DataError."""
+    """Turn what the operating system refuses (a folder without permission, a path too long) into a
+    DataError.
+    """
     try:
         yield
     except OSError as error:
@@ -86,7 +95,8 @@ def _told_to_the_user() -> Iterator[None]:
 
 @_told_to_the_user()
 def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
-    """Return the module of a data set and the path to read: `faces`, `fer2013:PATH`, or a PATH that is recognised.
+    """Return the module of a data set and the path to read: `faces`, `fer2013:PATH`, or a PATH that
+    is recognised.
 
     Raises:
         DataError: there is no such data set, path, or no module recognises the path.
@@ -103,8 +113,8 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     if (rest or not named) and not path.exists():
         raise DataError(f"No data at {path}: give a file, a folder or one of {', '.join(names())}.")
     if named:
-        return importlib.import_module(f"{__name__}.{name}"), path if rest else None
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in names()]
+        return _reader(name), path if rest else None
+    modules = [_reader(name) for name in names()]
     matching = [module for module in modules if module.matches(path)]
     # Any class folders match `folder`, so a more specific form goes before it.
     matching.sort(key=lambda module: module.__name__.endswith(".folder"))
@@ -116,14 +126,17 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
 
 
 @_told_to_the_user()
-def load(path_or_name: str | Path, split: str, skip_bad_rows: bool = False, size: int | None = None) -> Samples:
+def load(
+    path_or_name: str | Path, split: str, skip_bad_rows: bool = False, size: int | None = None
+) -> Samples:
     """Load one split ("train", "validation" or "test") of a data set as square images.
 
     Args:
         path_or_name: a file or folder whose form is recognised, the name of a data set that needs
             none (`faces`), or `name:path` to choose the form.
         split: one of SPLITS.
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of stopping.
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            stopping.
         size: height and width of the images in pixels; None for the data set's own, mostly 64.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Models as files for apps; one module a format, found by its name.
+"""Models as files for apps; one module a format in `formats`, found by its name.
 
 A format's module has
 
@@ -13,7 +13,6 @@ A format's module has
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import warnings
 from collections import Counter
 from contextlib import AbstractContextManager
@@ -24,12 +23,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_kd import litert
+from keras_kd._common.files import written_whole
+from keras_kd._common.folders import folder_written_whole
+from keras_kd._common.modules import module_names
 from keras_kd.datasets import Samples
+from keras_kd.datasets.images import fitted
 from keras_kd.errors import ExportError, OutputError
-from keras_kd.exporters._folder import folder_written_whole
-from keras_kd.files import written_whole
-from keras_kd.images import fitted
+from keras_kd.exporters import formats
+from keras_kd.runtimes import litert
 
 if TYPE_CHECKING:
     import keras
@@ -58,7 +59,7 @@ class ExportReport:
 
 def names() -> list[str]:
     """Return the names of all formats, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return module_names(formats)
 
 
 def find(format: str) -> ModuleType:
@@ -70,9 +71,9 @@ def find(format: str) -> ModuleType:
     if format not in names():
         raise ExportError(
             f"Unknown format {format!r}: expected one of {', '.join(names())}; or qat, which needs training data "
-            "(`kerakd export --format qat`, keras_kd.quantisation_aware)."
+            "(`kerakd export --format qat`, keras_kd.exporters.quantization_aware)."
         )
-    return importlib.import_module(f"{__name__}.{format}")
+    return importlib.import_module(f"{formats.__name__}.{format}")
 
 
 def export(
@@ -84,19 +85,24 @@ def export(
     class_names: tuple[str, ...] | None = None,
     app_input: tuple[int, int, int] = (48, 48, 1),
 ) -> ExportReport:
-    """Convert a Keras model to a file, check the file on its own runtime against Keras, then put it in place.
+    """Convert a Keras model to a file, check the file on its own runtime against Keras, then put it
+    in place.
 
-    The model is rebuilt in float32, without taps that can't matter (see `compact`), for one image of
-    fixed size; its input is named `image`, its output `logits` or, where it has several, as its heads.
+    The model is rebuilt in float32, without taps that can't matter (see `compact`), for one image
+    of fixed size; its input is named `image`, its output `logits` or, where it has several, as its
+    heads.
 
     Args:
-        model: takes pixels 0..255 of fixed shape (H, W, C), returns logits (classes,) or a dict of heads.
+        model: takes pixels 0..255 of fixed shape (H, W, C), returns logits (classes,) or a dict of
+            heads.
         path: where to write.
         format: one of names().
-        samples: images of the training data, uint8 (N, H, W, C) or Samples, of any size: they calibrate the
-            formats that need it, and are what file and Keras are compared on (random pixels without them).
-        io: "float": pixels 0..255 as float32 in, logits out. "app": uint8 pixels of shape `app_input` in,
-            probabilities out; resize, gray to RGB and softmax are in the file. "int8": both quantised.
+        samples: images of the training data, uint8 (N, H, W, C) or Samples, of any size: they
+            calibrate the formats that need it, and are what file and Keras are compared on (random
+            pixels without them).
+        io: "float": pixels 0..255 as float32 in, logits out. "app": uint8 pixels of shape
+            `app_input` in, probabilities out; resize, gray to RGB and softmax are in the file.
+            "int8": both quantised.
         class_names: the labels; checked against the output.
         app_input: (H, W, C) of the image that io="app" takes; C is 1 (gray) or 3 (RGB).
 
@@ -108,7 +114,9 @@ def export(
     path = Path(path)
     _check_request(module, format, path, io, samples)
     if len(app_input) != 3 or min(app_input) < 1 or app_input[2] not in (1, 3):
-        raise ExportError(f"app_input is (height, width, 1 for gray or 3 for RGB). Received: {tuple(app_input)}.")
+        raise ExportError(
+            f"app_input is (height, width, 1 for gray or 3 for RGB). Received: {tuple(app_input)}."
+        )
     # TensorFlow takes seconds to import: not before the request is known to make sense.
     from keras_kd.exporters import _comparison, _model, _serving
 
@@ -118,7 +126,9 @@ def export(
     images = None if samples is None else _images(samples, serving.input_shape)
     with _written(path, module.SUFFIX) as temporary:
         module.write(serving, temporary, images)
-        difference = _comparison.difference(reference, serving, images, lambda batch: module.run(temporary, batch))
+        difference = _comparison.difference(
+            reference, serving, images, lambda batch: module.run(temporary, batch)
+        )
         if not difference <= module.TOLERANCE:
             raise ExportError(
                 f"The {format} file differs from Keras by {difference:.2g} of the outputs' spread, more than the "
@@ -137,15 +147,23 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _check_request(module: ModuleType, format: str, path: Path, io: str, samples: Samples | np.ndarray | None) -> None:
+def _check_request(
+    module: ModuleType, format: str, path: Path, io: str, samples: Samples | np.ndarray | None
+) -> None:
     if module.SUFFIX and path.suffix != module.SUFFIX:
-        raise ExportError(f"The format {format} is written to files ending in {module.SUFFIX}. Received: {path}.")
+        raise ExportError(
+            f"The format {format} is written to files ending in {module.SUFFIX}. Received: {path}."
+        )
     if module.SUFFIX and path.is_dir():
         raise OutputError(f"{path} is a folder: choose the path of a file.")
     if io not in module.IO:
-        raise ExportError(f"The format {format} offers io={' or '.join(map(repr, module.IO))}. Received: io={io!r}.")
+        raise ExportError(
+            f"The format {format} offers io={' or '.join(map(repr, module.IO))}. Received: io={io!r}."
+        )
     if samples is None and module.NEEDS_SAMPLES:
-        raise ExportError(f"The format {format} is calibrated on images: give samples of the training data.")
+        raise ExportError(
+            f"The format {format} is calibrated on images: give samples of the training data."
+        )
     if samples is not None and not len(samples):
         raise ExportError("There are no images among the samples: give some of the training data.")
 
@@ -154,7 +172,10 @@ def _images(samples: Samples | np.ndarray, shape: tuple[int, ...]) -> np.ndarray
     """Return at most CALIBRATION_IMAGES of the samples, spread evenly, as (N, *shape)."""
     images = samples if isinstance(samples, np.ndarray) else samples.images
     if not isinstance(samples, np.ndarray) and len(np.unique(samples.hard_labels)) == 1:
-        warnings.warn("All samples are of one class: ranges calibrated on them may not fit the others.", stacklevel=3)
+        warnings.warn(
+            "All samples are of one class: ranges calibrated on them may not fit the others.",
+            stacklevel=3,
+        )
     rows = np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(int)
     images = images[rows]
     if images.min() < 0 or images.max() > 255 or images.max() <= 1:

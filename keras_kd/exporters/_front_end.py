@@ -1,9 +1,10 @@
-"""Preprocessing inside the file: raw pixels of a fixed size to what the model was trained on, to the last bit.
+"""Preprocessing inside the file: raw pixels of a fixed size to what the model was trained on, to
+the last bit.
 
-Training resizes with Pillow, whose bilinear filter works on integers: weights of 22 bits, first along
-the rows, then along the columns, rounded to a whole pixel value after each. TensorFlow's resize rounds
-nowhere and doesn't widen its filter when it shrinks. So the resize here is Pillow's, in int32; that
-also keeps it out of reach of the converter's quantisation.
+Training resizes with Pillow, whose bilinear filter works on integers: weights of 22 bits, first
+along the rows, then along the columns, rounded to a whole pixel value after each. TensorFlow's
+resize rounds nowhere and doesn't widen its filter when it shrinks. So the resize here is Pillow's,
+in int32; that also keeps it out of reach of the converter's quantisation.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def pixels(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     values = tf.cast(image, tf.int32)
     if image.shape[3] == 3 and channels == 1:
         values = _shifted(
-            tf.reduce_sum(values * tf.constant(_LUMA_WEIGHTS, tf.int32), axis=3, keepdims=True), _LUMA_BITS
+            tf.reduce_sum(values * tf.constant(_LUMA_WEIGHTS, tf.int32), axis=3, keepdims=True),
+            _LUMA_BITS,
         )
     values = _resized(_resized(values, axis=2, size=width), axis=1, size=height)
     values = tf.cast(values, tf.float32)
@@ -51,7 +53,8 @@ def _shifted(values: tf.Tensor, bits: int) -> tf.Tensor:
 
 
 def taps(size: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which of `size` pixels make each of `target` ones, and with what weight in units of 2^-22.
+    """Return which of `size` pixels make each of `target` ones, and with what weight in units of
+    2^-22.
 
     Returns:
         int32 (taps, target) indices and weights of a triangle over the two nearest pixels, or wider

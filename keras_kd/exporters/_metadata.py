@@ -1,7 +1,8 @@
-"""TFLite metadata: name, description, input range and labels inside a `.tflite`, for MediaPipe and Android.
+"""TFLite metadata: name, description, input range and labels inside a `.tflite`, for MediaPipe and
+Android.
 
-The tables and slot numbers are those of metadata_schema.fbs, version 1.5.0 (Apache-2.0), of MediaPipe.
-Their own writers don't install beside current protobuf.
+The tables and slot numbers are those of metadata_schema.fbs, version 1.5.0 (Apache-2.0), of
+MediaPipe. Their own writers don't install beside current protobuf.
 """
 
 from __future__ import annotations
@@ -50,16 +51,25 @@ def _metadata(model: schema.ModelT, name: str, description: str, labels: int) ->
     graph = model.subgraphs[0]
     inputs = [_input(builder, graph.tensors[index]) for index in graph.inputs]
     names = _output_names(model)
-    outputs = [_output(builder, names[index], graph.tensors[index], labels) for index in graph.outputs]
+    outputs = [
+        _output(builder, names[index], graph.tensors[index], labels) for index in graph.outputs
+    ]
     subgraph = _table(builder, {2: _vector(builder, inputs), 3: _vector(builder, outputs)})
-    strings = {slot: builder.CreateString(text) for slot, text in {0: name, 1: description, 7: "1.0.0"}.items()}
+    strings = {
+        slot: builder.CreateString(text)
+        for slot, text in {0: name, 1: description, 7: "1.0.0"}.items()
+    }
     builder.Finish(_table(builder, {**strings, 3: _vector(builder, [subgraph])}), b"M001")
     return builder.Output()
 
 
 def _output_names(model: schema.ModelT) -> dict[int, str]:
     signatures = model.signatureDefs or []
-    return {tensor.tensorIndex: tensor.name.decode() for signature in signatures for tensor in signature.outputs}
+    return {
+        tensor.tensorIndex: tensor.name.decode()
+        for signature in signatures
+        for tensor in signature.outputs
+    }
 
 
 def _input(builder: flatbuffers.Builder, tensor: schema.TensorT) -> int:
@@ -78,15 +88,22 @@ def _input(builder: flatbuffers.Builder, tensor: schema.TensorT) -> int:
 
 
 def _output(builder: flatbuffers.Builder, name: str, tensor: schema.TensorT, labels: int) -> int:
-    fields = {0: builder.CreateString(name), 3: _table(builder, {1: _table(builder, {})}, {0: _FEATURE})}
+    fields = {
+        0: builder.CreateString(name),
+        3: _table(builder, {1: _table(builder, {})}, {0: _FEATURE}),
+    }
     if labels and tensor.shape[-1] == labels:
         file = builder.CreateString(LABELS_FILE)
         text = builder.CreateString("The classes, one a line, in the order of the values.")
-        fields[6] = _vector(builder, [_table(builder, {0: file, 1: text}, {2: _TENSOR_AXIS_LABELS})])
+        fields[6] = _vector(
+            builder, [_table(builder, {0: file, 1: text}, {2: _TENSOR_AXIS_LABELS})]
+        )
     return _table(builder, fields)
 
 
-def _table(builder: flatbuffers.Builder, offsets: dict[int, int], numbers: dict[int, int] | None = None) -> int:
+def _table(
+    builder: flatbuffers.Builder, offsets: dict[int, int], numbers: dict[int, int] | None = None
+) -> int:
     """Write a table from its slots: offsets of what was written before, and numbers of one byte."""
     numbers = numbers or {}
     builder.StartObject(max([-1, *offsets, *numbers]) + 1)

@@ -5,24 +5,27 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_kd import weights
-from keras_kd.class_names import problem
-from keras_kd.compaction import compact
+from keras_kd.datasets.class_names import problem
 from keras_kd.errors import ExportError
+from keras_kd.models.surgery import weights
+from keras_kd.models.surgery.compaction import compact
 
 # Functional has no public name.
 _GRAPHS = (keras.Sequential, keras.src.models.Functional)
 
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
-    """Refuse what no format can hold: several inputs, open shapes, NaN weights, labels of another number or in no line.
+    """Refuse what no format can hold: several inputs, open shapes, NaN weights, labels of another
+    number or in no line.
 
     Raises:
         ExportError: one of these.
     """
     inputs = model.inputs or []
     if len(inputs) != 1:
-        raise ExportError(f"{model.name} has {len(inputs)} inputs: only models of one image input can be exported.")
+        raise ExportError(
+            f"{model.name} has {len(inputs)} inputs: only models of one image input can be exported."
+        )
     shape = inputs[0].shape[1:]
     if len(shape) != 3 or None in shape:
         raise ExportError(
@@ -30,7 +33,9 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
         )
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
-            raise ExportError(f"{weight.path} of {model.name} holds NaN or infinite values: train the model again.")
+            raise ExportError(
+                f"{weight.path} of {model.name} holds NaN or infinite values: train the model again."
+            )
     outputs = keras.tree.flatten(model.outputs)
     if wrong := problem(class_names or ()):
         raise ExportError(f"{model.name} can't be exported, {wrong}: rename the class.")
@@ -42,17 +47,22 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """Return a copy of the model whose layers compute in float32; the model itself where they all do already.
+    """Return a copy of the model whose layers compute in float32; the model itself where they all
+    do already.
 
     Mixed precision would become Flex operators, which LiteRT refuses.
 
     Raises:
         ExportError: a model with layers of other precision is no Functional or Sequential model.
     """
-    if all(layer.dtype_policy.name == "float32" for layer in model._flatten_layers(include_self=False)):
+    if all(
+        layer.dtype_policy.name == "float32" for layer in model._flatten_layers(include_self=False)
+    ):
         return model
     if not isinstance(model, _GRAPHS):
-        raise ExportError(f"{model.name} mixes precisions and can't be rebuilt: build it with the policy float32.")
+        raise ExportError(
+            f"{model.name} mixes precisions and can't be rebuilt: build it with the policy float32."
+        )
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")  # for layers that make others inside
     try:
@@ -70,16 +80,22 @@ def _float32_layer(layer: keras.Layer) -> keras.Layer:
 
 
 def compacted(model: keras.Model) -> keras.Model:
-    """Return the model without taps that can't matter, its rescaling as 1x1 convolution; a subclassed one as it is."""
+    """Return the model without taps that can't matter, its rescaling as 1x1 convolution; a
+    subclassed one as it is.
+    """
     return _with_convolved_rescaling(compact(model)) if isinstance(model, _GRAPHS) else model
 
 
 def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
-    """Runtimes convolve faster than they multiply by a vector: 5 % of Student B's time, 19 % of C's."""
+    """Runtimes convolve faster than they multiply by a vector: 5 % of Student B's time, 19 % of
+    C's.
+    """
     rescaled = {
         layer.name
         for layer in model.layers
-        if type(layer) is keras.layers.Rescaling and len(layer.output.shape) == 4 and layer.output.shape[3] <= 4
+        if type(layer) is keras.layers.Rescaling
+        and len(layer.output.shape) == 4
+        and layer.output.shape[3] <= 4
     }
     if not rescaled:
         return model
@@ -93,7 +109,9 @@ def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
     for layer in model.layers:
         if layer.name in rescaled:
             ones = np.ones(layer.output.shape[3])
-            faster.get_layer(layer.name).set_weights([np.diag(ones * layer.scale)[None, None], ones * layer.offset])
+            faster.get_layer(layer.name).set_weights(
+                [np.diag(ones * layer.scale)[None, None], ones * layer.offset]
+            )
         elif layer.weights:
             weights.put(layer.get_weights(), faster.get_layer(layer.name))
     return faster

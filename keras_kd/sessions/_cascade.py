@@ -1,29 +1,36 @@
-"""scikit-image's LBP cascade: finds faces where BlazeFace's files can't be had; slower, frontal faces only."""
+"""scikit-image's LBP cascade: finds faces where BlazeFace's files can't be had; slower, frontal
+faces only.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from keras_kd import images
+from keras_kd.datasets import images
 from keras_kd.errors import ModelError
 from keras_kd.sessions._faces import Face, overlap
 
 LONGEST_SIDE = 320
 SMALLEST_FACE = 24
 SAME_FACE = 0.3
-# From its boxes to BlazeFace's, downwards in widths: read off skimage's astronaut and matplotlib's Grace Hopper.
+# From its boxes to BlazeFace's, downwards in widths: read off skimage's astronaut and matplotlib's
+# Grace Hopper.
 DROP = 0.12
 
 
 class Cascade:
-    """Finds frontal faces of at least 24 pixels in the image scaled to 320. It gives no scores: 1 for each."""
+    """Finds frontal faces of at least 24 pixels in the image scaled to 320. It gives no scores: 1
+    for each.
+    """
 
     def __init__(self) -> None:
         try:
             from skimage import data
             from skimage.feature import Cascade as Detector
         except ImportError as error:
-            raise ModelError("The cascade needs scikit-image: pip install 'keras-kd[sessions]'.") from error
+            raise ModelError(
+                "The cascade needs scikit-image: pip install 'keras-kd[sessions]'."
+            ) from error
         self._detector = Detector(data.lbp_frontal_face_cascade_filename())
 
     def find(self, image: np.ndarray) -> list[Face]:
@@ -39,7 +46,9 @@ class Cascade:
             min_size=(SMALLEST_FACE, SMALLEST_FACE),
             max_size=(height, height),
         )
-        boxes = np.array([(hit["c"], hit["r"], hit["width"], hit["height"]) for hit in found], float).reshape(-1, 4)
+        boxes = np.array(
+            [(hit["c"], hit["r"], hit["width"], hit["height"]) for hit in found], float
+        ).reshape(-1, 4)
         boxes = boxes[np.argsort(-boxes[:, 2], kind="stable")] / scale
         boxes[:, 1] += DROP * boxes[:, 2]
         return [Face(tuple(box.tolist()), 1.0) for box in _apart(boxes)]

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from keras_kd.class_names import canonical
+from keras_kd.datasets.class_names import canonical
 from keras_kd.sessions._timeline import NO_FACE, UNCERTAIN, Timeline
 
 COLOURS = {
@@ -29,10 +29,16 @@ BINS = 400
 
 def colours(class_names: Sequence[str]) -> dict[str, str]:
     """Return a colour for each class and for "uncertain"."""
-    spare = [colour for colour in OTHERS if colour not in {COLOURS.get(canonical(name)) for name in class_names}]
+    spare = [
+        colour
+        for colour in OTHERS
+        if colour not in {COLOURS.get(canonical(name)) for name in class_names}
+    ]
     chosen = {}
     for number, name in enumerate(class_names):
-        chosen[name] = COLOURS.get(canonical(name)) or (spare or OTHERS)[number % len(spare or OTHERS)]
+        chosen[name] = (
+            COLOURS.get(canonical(name)) or (spare or OTHERS)[number % len(spare or OTHERS)]
+        )
     return chosen | {UNCERTAIN: UNSURE}
 
 
@@ -44,7 +50,9 @@ def minutes(seconds: float) -> str:
 
 
 def binned(timeline: Timeline, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the edges of at most BINS equal stretches of time, and the means of rows (T, C) in them, NaN without."""
+    """Return the edges of at most BINS equal stretches of time, and the means of rows (T, C) in
+    them, NaN without.
+    """
     # Several frames in each, so that none is empty by rounding.
     count = max(1, min(BINS, len(timeline.times) // 3))
     edges = np.linspace(timeline.times[0], timeline.duration, count + 1)
@@ -75,7 +83,9 @@ class _Axis:
         for second in np.arange(np.ceil(self.start / step) * step, self.end, step):
             x = self.at(second)
             parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>')
-            parts.append(f'<text x="{x}" y="{bottom + 14}" text-anchor="middle">{minutes(second)}</text>')
+            parts.append(
+                f'<text x="{x}" y="{bottom + 14}" text-anchor="middle">{minutes(second)}</text>'
+            )
         return parts
 
 
@@ -86,7 +96,9 @@ def _runs(known: np.ndarray) -> list[np.ndarray]:
     return [np.array([row for _, row in group]) for _, group in groups]
 
 
-def _rect(x: float, right: float, y: float, height: float, fill: str, title: str, kind: str = "") -> str:
+def _rect(
+    x: float, right: float, y: float, height: float, fill: str, title: str, kind: str = ""
+) -> str:
     width = max(round(right - x, 1), 0.5)
     return (
         f'<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{height}" fill="{fill}">'
@@ -110,19 +122,38 @@ def expressions(timeline: Timeline) -> str:
         parts.append(_rect(x, right, 4, 24, "", span, f"task shade{number % 2}"))
         if right - x > 30:
             # As many letters as fit at some 7 pixels each.
-            name = task.name if len(task.name) * 7 < right - x else task.name[: int((right - x) / 7) - 1] + "…"
-            parts.append(f'<text class="name" x="{(x + right) / 2:.1f}" y="20">{html.escape(name)}</text>')
+            name = (
+                task.name
+                if len(task.name) * 7 < right - x
+                else task.name[: int((right - x) / 7) - 1] + "…"
+            )
+            parts.append(
+                f'<text class="name" x="{(x + right) / 2:.1f}" y="20">{html.escape(name)}</text>'
+            )
     for share in (0, 0.5, 1):
         y = bottom - share * (bottom - top)
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{share:.0%}</text>')
     edges, means = binned(timeline, timeline.chances)
-    parts += _stack(axis, edges, means, [chosen[name] for name in timeline.class_names], top, bottom)
+    parts += _stack(
+        axis, edges, means, [chosen[name] for name in timeline.class_names], top, bottom
+    )
     parts.append(f'<text x="{LEFT - 6}" y="277" text-anchor="end">label</text>')
     for interval in timeline.intervals:
         if interval.label != NO_FACE:
             chance = "" if interval.chance is None else f", {interval.chance:.0%}"
-            title = f"{interval.label}{chance}, {minutes(interval.start)} to {minutes(interval.end)}"
-            parts.append(_rect(axis.at(interval.start), axis.at(interval.end), 264, 18, chosen[interval.label], title))
+            title = (
+                f"{interval.label}{chance}, {minutes(interval.start)} to {minutes(interval.end)}"
+            )
+            parts.append(
+                _rect(
+                    axis.at(interval.start),
+                    axis.at(interval.end),
+                    264,
+                    18,
+                    chosen[interval.label],
+                    title,
+                )
+            )
     parts.append(f'<text x="{LEFT - 6}" y="304" text-anchor="end">look at</text>')
     for spike in timeline.spikes:
         title = f"{spike.label}, {spike.height:+.0%} against the baseline, {minutes(spike.start)}"
@@ -130,8 +161,12 @@ def expressions(timeline: Timeline) -> str:
     return svg(332, "Probabilities of the expressions over time", parts)
 
 
-def _stack(axis: _Axis, edges: np.ndarray, means: np.ndarray, fills: Sequence[str], top: int, bottom: int) -> list[str]:
-    heights = np.concatenate([np.zeros((len(means), 1)), np.cumsum(means, axis=1)], axis=1) * (bottom - top)
+def _stack(
+    axis: _Axis, edges: np.ndarray, means: np.ndarray, fills: Sequence[str], top: int, bottom: int
+) -> list[str]:
+    heights = np.concatenate([np.zeros((len(means), 1)), np.cumsum(means, axis=1)], axis=1) * (
+        bottom - top
+    )
     parts = []
     for run in _runs(~np.isnan(means).any(axis=1)):
         xs = [axis.at(edge) for row in run for edge in (edges[row], edges[row + 1])]
@@ -139,11 +174,15 @@ def _stack(axis: _Axis, edges: np.ndarray, means: np.ndarray, fills: Sequence[st
             upper = [bottom - heights[row, number + 1] for row in run for _ in (0, 1)]
             lower = [bottom - heights[row, number] for row in run for _ in (0, 1)]
             points = [*zip(xs, upper, strict=True), *reversed(list(zip(xs, lower, strict=True)))]
-            parts.append(f'<polygon fill="{fill}" points="{" ".join(f"{x},{y:.1f}" for x, y in points)}"/>')
+            parts.append(
+                f'<polygon fill="{fill}" points="{" ".join(f"{x},{y:.1f}" for x, y in points)}"/>'
+            )
     return parts
 
 
-def lines(timeline: Timeline, columns: Mapping[str, np.ndarray], low: float, high: float, label: str) -> str:
+def lines(
+    timeline: Timeline, columns: Mapping[str, np.ndarray], low: float, high: float, label: str
+) -> str:
     """Lines over time by name, each (T,); with a rule at 0."""
     axis, top, bottom = _Axis(timeline), 10, 150
     parts = axis.ticks(top, bottom)
@@ -159,7 +198,10 @@ def lines(timeline: Timeline, columns: Mapping[str, np.ndarray], low: float, hig
     edges, means = binned(timeline, np.column_stack(list(columns.values())))
     for number, name in enumerate(columns):
         for run in _runs(~np.isnan(means).any(axis=1)):
-            points = " ".join(f"{axis.at((edges[row] + edges[row + 1]) / 2)},{at(means[row, number])}" for row in run)
+            points = " ".join(
+                f"{axis.at((edges[row] + edges[row + 1]) / 2)},{at(means[row, number])}"
+                for row in run
+            )
             parts.append(
                 f'<polyline class="line{number}" points="{points}"><title>{html.escape(name)}</title></polyline>'
             )
@@ -167,13 +209,17 @@ def lines(timeline: Timeline, columns: Mapping[str, np.ndarray], low: float, hig
 
 
 def circumplex(timeline: Timeline) -> str:
-    """Valence to the right, arousal upwards: the way through the session, light at its start and dark at its end."""
+    """Valence to the right, arousal upwards: the way through the session, light at its start and
+    dark at its end.
+    """
     size, middle = 360, 180
 
     def at(valence: float, arousal: float) -> tuple[float, float]:
         return round(middle + 150 * valence, 1), round(middle - 150 * arousal, 1)
 
-    _, means = binned(timeline, np.column_stack([timeline.values["valence"], timeline.values["arousal"]]))
+    _, means = binned(
+        timeline, np.column_stack([timeline.values["valence"], timeline.values["arousal"]])
+    )
     known = means[~np.isnan(means).any(axis=1)]
     parts = [f'<circle class="grid" cx="{middle}" cy="{middle}" r="150" fill="none"/>']
     parts += [f'<line class="zero" x1="30" x2="330" y1="{middle}" y2="{middle}"/>']
@@ -188,5 +234,7 @@ def circumplex(timeline: Timeline) -> str:
     for number, (first, second) in enumerate(zip(known[:-1], known[1:], strict=True)):
         (x1, y1), (x2, y2) = at(*first), at(*second)
         strength = 0.2 + 0.8 * number / max(len(known) - 2, 1)
-        parts.append(f'<line class="way" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke-opacity="{strength:.2f}"/>')
+        parts.append(
+            f'<line class="way" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke-opacity="{strength:.2f}"/>'
+        )
     return svg(size, "Valence and arousal through the session", parts, size)

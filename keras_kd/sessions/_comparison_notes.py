@@ -15,7 +15,9 @@ def notes(study: Study) -> list[str]:
         + ("pairs." if study.paired else "participants.")
     ]
     if smallest < 10:
-        found.append(f"With {smallest} in a group such intervals come out too narrow: take them as a hint.")
+        found.append(
+            f"With {smallest} in a group such intervals come out too narrow: take them as a hint."
+        )
     if len(study.groups) == 2:
         found += _of_two(study)
     else:
@@ -32,9 +34,13 @@ def _of_two(study: Study) -> list[str]:
     )
     found = [design]
     if study.same_names:
-        found.append("Both groups hold the same names. If these are the same people, compare them with --paired.")
+        found.append(
+            "Both groups hold the same names. If these are the same people, compare them with --paired."
+        )
     if tests:
-        found.append(f"p, Holm is corrected for all {tests} tests of this table: below 0.05 is rare by chance alone.")
+        found.append(
+            f"p, Holm is corrected for all {tests} tests of this table: below 0.05 is rare by chance alone."
+        )
     found += [
         "Hedges' g is the difference in standard deviations: 0.2 is called small, 0.5 medium, 0.8 large.",
     ]

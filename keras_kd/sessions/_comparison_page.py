@@ -1,4 +1,6 @@
-"""A comparison in words and as a page: a chart of means and intervals first, then the numbers, task by task."""
+"""A comparison in words and as a page: a chart of means and intervals first, then the numbers, task
+by task.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def named(measure: str) -> str:
 
 
 def shown(study: Study) -> list[tuple[str, ...]]:
-    """Return rows of text, a header first: shares in percent, changes in points; without what is 0 for everybody."""
+    """Return rows of text, a header first: shares in percent, changes in points; without what is 0
+    for everybody.
+    """
     header = ["task", "measure", "n", *study.groups]
     two = len(study.groups) == 2
     rows = [tuple([*header, "difference", "Hedges' g", "p", "p, Holm"] if two else header)]
@@ -56,7 +60,9 @@ def _text(found: Estimate, factor: float, digits: int, sign: str = "") -> str:
     if math.isnan(found.value):
         return "–"
     # Adding 0 takes the sign from what rounds to nothing.
-    rounded = [round(factor * number, digits) + 0.0 for number in (found.value, found.low, found.high)]
+    rounded = [
+        round(factor * number, digits) + 0.0 for number in (found.value, found.low, found.high)
+    ]
     value, low, high = (f"{number:{sign if number else ''}.{digits}f}" for number in rounded)
     return value if math.isnan(found.low) else f"{value} ({low} to {high})"
 
@@ -66,7 +72,9 @@ def folded(study: Study) -> str:
     zero: dict[str, list[str]] = {}
     for row in study.rows:
         if row.always_zero:
-            zero.setdefault(row.task, []).append(row.measure.removeprefix("share_").replace("_", " "))
+            zero.setdefault(row.task, []).append(
+                row.measure.removeprefix("share_").replace("_", " ")
+            )
     found = "; ".join(f"{task}: {', '.join(measures)}" for task, measures in zero.items())
     return f"0 for everybody, so not shown: {found}." if found else ""
 
@@ -79,8 +87,15 @@ def page(study: Study) -> str:
     for task in dict.fromkeys(row.task for row in study.rows):
         rows = [row for row in study.rows if row.task == task and not row.always_zero]
         body.append(f"<h2>{html.escape(task)}</h2>")
-        body += _task(study.groups, header, rows) if rows else ["<p>Nothing to compare: all is 0 or unknown.</p>"]
-    body += ["<h2>How to read it</h2>", _listed([note for note in [*notes(study), folded(study)] if note])]
+        body += (
+            _task(study.groups, header, rows)
+            if rows
+            else ["<p>Nothing to compare: all is 0 or unknown.</p>"]
+        )
+    body += [
+        "<h2>How to read it</h2>",
+        _listed([note for note in [*notes(study), folded(study)] if note]),
+    ]
     if study.left_out:
         body += ["<h2>Left out</h2>", _listed(study.left_out)]
     return document(title, body)
@@ -96,13 +111,21 @@ def _task(groups: Sequence[str], header: Sequence[str], rows: Sequence[Compariso
         dots([(named(row.measure), list(row.means.values())) for row in part], groups, factor)
         for part, factor in charts
     ]
-    legend = "".join(f"<li>{_mark(number)}{html.escape(group)}</li>" for number, group in enumerate(groups))
-    figure = f'<figure class="print-whole"><ul class="legend">{legend}</ul>{"".join(pictures)}</figure>'
+    legend = "".join(
+        f"<li>{_mark(number)}{html.escape(group)}</li>" for number, group in enumerate(groups)
+    )
+    figure = (
+        f'<figure class="print-whole"><ul class="legend">{legend}</ul>{"".join(pictures)}</figure>'
+    )
     return [figure, _page.table(header[1:], [_cells(row) for row in rows])]
 
 
 def _mark(number: int) -> str:
-    shape = '<circle cx="7" cy="7" r="5"/>' if number == 0 else '<rect x="2" y="2" width="10" height="10"/>'
+    shape = (
+        '<circle cx="7" cy="7" r="5"/>'
+        if number == 0
+        else '<rect x="2" y="2" width="10" height="10"/>'
+    )
     return f'<svg class="key mark{number}" viewBox="0 0 14 14" aria-hidden="true">{shape}</svg>'
 
 

@@ -1,4 +1,6 @@
-"""Video files and cameras opened by PyAV, so that a file's name or its text reaches no other file and no network."""
+"""Video files and cameras opened by PyAV, so that a file's name or its text reaches no other file
+and no network.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,21 @@ from typing import Any
 
 from keras_kd.errors import ConfigError, DataError, ModelError
 
-# FFmpeg's readers of single files that cameras, phones and recorders write. Lists and scripts of other files (concat,
-# hls, dash, image2) and sources without a file (lavfi, rtsp) are not among them.
+# FFmpeg's readers of single files that cameras, phones and recorders write. Lists and scripts of
+# other files (concat, hls, dash, image2) and sources without a file (lavfi, rtsp) are not among
+# them.
 FORMATS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,m4v,mjpeg,asf,flv,ogg,mxf,gif,dv,nut,rm,"
     "3gp,yuv4mpegpipe,mp3,aac,flac,wav"
 )
-# avformat.h's AVFMT_TS_DISCONT: times may start again, so that a time doesn't tell a place in the file.
+# avformat.h's AVFMT_TS_DISCONT: times may start again, so that a time doesn't tell a place in the
+# file.
 _TIMES_MAY_JUMP = 0x0200
-_CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
+_CAMERAS = {
+    "linux": ("v4l2", "/dev/video{}"),
+    "darwin": ("avfoundation", "{}:none"),
+    "win32": ("dshow", "video={}"),
+}
 
 
 def opened_file(path: Path) -> Any:
@@ -43,7 +51,9 @@ def opened_camera(number: str) -> Any:
     """
     form, pattern = _CAMERAS.get(sys.platform, _CAMERAS["linux"])
     if sys.platform == "win32" and number.isdigit():
-        raise ConfigError("Windows names its cameras: give the name, as --camera 'Integrated Camera'.")
+        raise ConfigError(
+            "Windows names its cameras: give the name, as --camera 'Integrated Camera'."
+        )
     return _opened(pattern.format(number), f"Camera {number}", form, {})
 
 
@@ -62,7 +72,8 @@ def _opened(source: str, name: str, form: str | None, options: dict[str, str]) -
 
 
 def film(container: Any, name: str) -> Any:
-    """Return the stream with the film: the default one, else the first, of those that are no cover picture.
+    """Return the stream with the film: the default one, else the first, of those that are no cover
+    picture.
 
     Raises:
         DataError: there is none, or it can't be decoded.
@@ -76,7 +87,9 @@ def film(container: Any, name: str) -> Any:
     readable = [stream for stream in streams if stream.codec_context is not None]
     if not readable:
         raise DataError(f"{name} is of a form that can't be decoded: save it as H.264 in mp4.")
-    return next((stream for stream in readable if stream.disposition & Disposition.default), readable[0])
+    return next(
+        (stream for stream in readable if stream.disposition & Disposition.default), readable[0]
+    )
 
 
 def times_may_jump(container: Any) -> bool:

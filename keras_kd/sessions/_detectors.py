@@ -21,13 +21,16 @@ class Detector(Protocol):
         ...
 
 
-# A hit below SURE counts if the short-range model sees a face there too, with CHECKED or more: of 32 hits on the
-# letters and clouds of a cartoon's title that left none; of faces in 12 photographs, a film and 59 drawings all.
+# A hit below SURE counts if the short-range model sees a face there too, with CHECKED or more: of
+# 32 hits on the letters and clouds of a cartoon's title that left none; of faces in 12 photographs,
+# a film and 59 drawings all.
 SURE, CHECKED = 0.75, 0.6
 
 
 class _Both:
-    """The full-range model; the short-range one looks again at doubtful hits, and finds faces that fill the image."""
+    """The full-range model; the short-range one looks again at doubtful hits, and finds faces that
+    fill the image.
+    """
 
     def __init__(self, score: float) -> None:
         self._far, self._near = BlazeFace("full", score), BlazeFace("short")
@@ -46,7 +49,8 @@ def load(name: str = "auto", score: float = SCORE) -> Detector:
     """Return a detector by its name, one of DETECTORS.
 
     Args:
-        name: "short" and "full" are BlazeFace's ranges, "auto" both in turn, "cascade" scikit-image's.
+        name: "short" and "full" are BlazeFace's ranges, "auto" both in turn, "cascade"
+            scikit-image's.
         score: the lowest to report, 0..1; the cascade gives none.
 
     Raises:

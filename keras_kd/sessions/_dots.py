@@ -11,19 +11,30 @@ from keras_kd.sessions._charts import WIDTH, svg
 from keras_kd.sessions._estimates import Estimate
 
 
-def dots(rows: Sequence[tuple[str, Sequence[Estimate]]], groups: Sequence[str], factor: float) -> str:
-    """Means as marks with their 95 % intervals as lines, one row a measure and a mark a group, on one axis.
+def dots(
+    rows: Sequence[tuple[str, Sequence[Estimate]]], groups: Sequence[str], factor: float
+) -> str:
+    """Means as marks with their 95 % intervals as lines, one row a measure and a mark a group, on
+    one axis.
 
     Args:
         rows: a measure's name and its estimates, in the groups' order.
         groups: names, for the marks' titles.
         factor: what values are multiplied by to be shown.
     """
-    known = [factor * value for _, means in rows for mean in means for value in (mean.value, mean.low, mean.high)]
+    known = [
+        factor * value
+        for _, means in rows
+        for mean in means
+        for value in (mean.value, mean.low, mean.high)
+    ]
     known = [value for value in known if np.isfinite(value)]
     low, high = min([0.0, *known]), max([0.0, *known])
     step = _step(high - low)
-    low, high = np.floor(low / step) * step, max(np.ceil(high / step), np.floor(low / step) + 1) * step
+    low, high = (
+        np.floor(low / step) * step,
+        max(np.ceil(high / step), np.floor(low / step) + 1) * step,
+    )
     left, each = 190, 34
     bottom = 8 + each * len(rows)
 
@@ -33,18 +44,26 @@ def dots(rows: Sequence[tuple[str, Sequence[Estimate]]], groups: Sequence[str], 
     parts = []
     for value in np.arange(low, high + step / 2, step):
         kind = "zero" if abs(value) < step / 2 else "grid"
-        parts.append(f'<line class="{kind}" x1="{at(value)}" x2="{at(value)}" y1="4" y2="{bottom}"/>')
-        parts.append(f'<text x="{at(value)}" y="{bottom + 15}" text-anchor="middle">{round(value, 6) + 0:g}</text>')
+        parts.append(
+            f'<line class="{kind}" x1="{at(value)}" x2="{at(value)}" y1="4" y2="{bottom}"/>'
+        )
+        parts.append(
+            f'<text x="{at(value)}" y="{bottom + 15}" text-anchor="middle">{round(value, 6) + 0:g}</text>'
+        )
     for number, (name, means) in enumerate(rows):
         middle = 8 + each * (number + 0.5)
-        parts.append(f'<text class="row" x="{left - 12}" y="{middle + 4}" text-anchor="end">{html.escape(name)}</text>')
+        parts.append(
+            f'<text class="row" x="{left - 12}" y="{middle + 4}" text-anchor="end">{html.escape(name)}</text>'
+        )
         for place, (group, mean) in enumerate(zip(groups, means, strict=True)):
             y = middle + (place - (len(groups) - 1) / 2) * 13
             parts += _dot(mean, group, place, y, at, factor)
     return f'<div class="scroll">{svg(bottom + 22, "Means and 95 % intervals", parts)}</div>'
 
 
-def _dot(mean: Estimate, group: str, place: int, y: float, at: Callable[[float], float], factor: float) -> list[str]:
+def _dot(
+    mean: Estimate, group: str, place: int, y: float, at: Callable[[float], float], factor: float
+) -> list[str]:
     if not np.isfinite(mean.value):
         return []
     title = f"<title>{html.escape(group)}: {factor * mean.value:.3g}</title>"
@@ -64,4 +83,6 @@ def _step(span: float) -> float:
     if not span:
         return 1.0
     power = 10.0 ** np.floor(np.log10(span / 10))
-    return float(next(power * factor for factor in (1, 2, 5, 10, 20) if span / (power * factor) <= 10))
+    return float(
+        next(power * factor for factor in (1, 2, 5, 10, 20) if span / (power * factor) <= 10)
+    )

@@ -1,9 +1,11 @@
-"""Means, differences and effect sizes with bootstrap intervals, tests, and what a study of this size can find.
+"""Means, differences and effect sizes with bootstrap intervals, tests, and what a study of this
+size can find.
 
-Hedges' g: L. V. Hedges, "Distribution theory for Glass's estimator of effect size and related estimators", 1981,
-equations 1, 4 and 6 (the approximate correction). Of pairs the mean of both standard deviations divides: d_av of
-D. Lakens, "Calculating and reporting effect sizes to facilitate cumulative science", 2013, equation 10, with the same
-correction. Several tests: S. Holm, "A simple sequentially rejective multiple test procedure", 1979.
+Hedges' g: L. V. Hedges, "Distribution theory for Glass's estimator of effect size and related
+estimators", 1981, equations 1, 4 and 6 (the approximate correction). Of pairs the mean of both
+standard deviations divides: d_av of D. Lakens, "Calculating and reporting effect sizes to
+facilitate cumulative science", 2013, equation 10, with the same correction. Several tests: S. Holm,
+"A simple sequentially rejective multiple test procedure", 1979.
 """
 
 from __future__ import annotations
@@ -31,8 +33,11 @@ class Estimate:
     high: float
 
 
-def estimate(samples: Sequence[np.ndarray], statistic: Callable[..., Any], seed: int, paired: bool = False) -> Estimate:
-    """Return a statistic and its percentile bootstrap interval, which needs two participants of each group.
+def estimate(
+    samples: Sequence[np.ndarray], statistic: Callable[..., Any], seed: int, paired: bool = False
+) -> Estimate:
+    """Return a statistic and its percentile bootstrap interval, which needs two participants of
+    each group.
 
     Args:
         samples: float (N,) a group; of pairs both in the same order.
@@ -51,7 +56,13 @@ def estimate(samples: Sequence[np.ndarray], statistic: Callable[..., Any], seed:
         # Of resamples without spread, which are left out below.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         made = stats.bootstrap(
-            samples, statistic, n_resamples=RESAMPLES, method="percentile", rng=seed, vectorized=True, paired=paired
+            samples,
+            statistic,
+            n_resamples=RESAMPLES,
+            method="percentile",
+            rng=seed,
+            vectorized=True,
+            paired=paired,
         )
     # A resample of equal participants has no spread to measure an effect by.
     drawn = made.bootstrap_distribution[~np.isnan(made.bootstrap_distribution)]
@@ -65,7 +76,8 @@ def difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndar
 
 
 def hedges_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return (mean of the second - mean of the first) / pooled standard deviation · (1 - 3 / (4 · (n - 2) - 1)).
+    """Return (mean of the second - mean of the first) / pooled standard deviation · (1 - 3 / (4 ·
+    (n - 2) - 1)).
 
     n counts both groups. NaN where nobody differs within the groups, or one has fewer than two.
     """
@@ -73,14 +85,23 @@ def hedges_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarra
     freedom = sum(sizes) - 2
     if min(sizes) < 2:
         return np.full_like(first.mean(axis=axis), np.nan)
-    squares = sum(((part - part.mean(axis=axis, keepdims=True)) ** 2).sum(axis=axis) for part in (first, second))
+    squares = sum(
+        ((part - part.mean(axis=axis, keepdims=True)) ** 2).sum(axis=axis)
+        for part in (first, second)
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
-        g = difference(first, second, axis) / np.sqrt(squares / freedom) * (1 - 3 / (4 * freedom - 1))
+        g = (
+            difference(first, second, axis)
+            / np.sqrt(squares / freedom)
+            * (1 - 3 / (4 * freedom - 1))
+        )
     return np.where(squares > 1e-20, g, np.nan)
 
 
 def paired_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return the mean difference of n pairs / mean of both standard deviations · (1 - 3 / (4 · (n - 1) - 1))."""
+    """Return the mean difference of n pairs / mean of both standard deviations · (1 - 3 / (4 · (n -
+    1) - 1)).
+    """
     pairs = first.shape[axis]
     if pairs < 2:
         return np.full_like(first.mean(axis=axis), np.nan)
@@ -91,7 +112,9 @@ def paired_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarra
 
 
 def chance(first: np.ndarray, second: np.ndarray, paired: bool) -> float:
-    """Return p by Wilcoxon's signed ranks for pairs, else by Mann and Whitney's U; NaN where no test can tell."""
+    """Return p by Wilcoxon's signed ranks for pairs, else by Mann and Whitney's U; NaN where no
+    test can tell.
+    """
     if min(len(first), len(second)) < 2:
         return math.nan
     if not paired:
@@ -114,8 +137,8 @@ def holm(chances: Sequence[float]) -> list[float]:
 def smallest_found(counts: Sequence[int], paired: bool) -> float:
     """Return the effect that a t test at 5 % finds in 80 % of studies of this size.
 
-    Of pairs in standard deviations of their differences, else of the groups; NaN with fewer than two participants.
-    Rank tests find slightly less.
+    Of pairs in standard deviations of their differences, else of the groups; NaN with fewer than
+    two participants. Rank tests find slightly less.
     """
     if min(counts) < 2:
         return math.nan

@@ -9,30 +9,41 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_kd import text
-from keras_kd.files import write_text
+from keras_kd._common import text
+from keras_kd._common.files import write_text
 from keras_kd.sessions._timeline import NO_FACE, Timeline
 
 
 def write(timeline: Timeline, folder: Path) -> None:
     """Write `intervals.csv`, `.jsonl`, `.vtt` and `.elan.txt` into the folder."""
-    makers: dict[str, Callable[[Timeline], str]] = {"csv": _csv, "jsonl": _jsonl, "vtt": vtt, "elan.txt": elan}
+    makers: dict[str, Callable[[Timeline], str]] = {
+        "csv": _csv,
+        "jsonl": _jsonl,
+        "vtt": vtt,
+        "elan.txt": elan,
+    }
     for suffix, make in makers.items():
         write_text(folder / f"intervals.{suffix}", make(timeline))
 
 
 def records(timeline: Timeline) -> list[dict]:
-    """Every label interval, task and spike as start_s, end_s, tier (label, task or negative), value and probability."""
+    """Every label interval, task and spike as start_s, end_s, tier (label, task or negative), value
+    and probability.
+    """
     rows = [
         (interval.start, interval.end, "label", interval.label, interval.chance)
         for interval in timeline.intervals
         if interval.label != NO_FACE
     ]
     rows += [(task.start, task.end, "task", task.name, None) for task in timeline.options.tasks]
-    rows += [(spike.start, spike.end, "negative", spike.label, spike.height) for spike in timeline.spikes]
+    rows += [
+        (spike.start, spike.end, "negative", spike.label, spike.height) for spike in timeline.spikes
+    ]
     names = ("start_s", "end_s", "tier", "value", "strength")
     return [
-        dict(zip(names, (round(start, 3), round(end, 3), tier, value, _rounded(chance)), strict=True))
+        dict(
+            zip(names, (round(start, 3), round(end, 3), tier, value, _rounded(chance)), strict=True)
+        )
         for start, end, tier, value, chance in sorted(rows, key=lambda row: row[:3])
     ]
 
@@ -51,7 +62,9 @@ def _jsonl(timeline: Timeline) -> str:
 
 
 def vtt(timeline: Timeline) -> str:
-    """WebVTT subtitles: labels with their probability, and after `!` moments with what negative expressions rose by."""
+    """WebVTT subtitles: labels with their probability, and after `!` moments with what negative
+    expressions rose by.
+    """
     cues = ["WEBVTT\n"]
     for record in records(timeline):
         if record["tier"] == "task":
@@ -64,7 +77,9 @@ def vtt(timeline: Timeline) -> str:
 
 
 def _strength(record: dict) -> str:
-    """A label's probability; for a moment points of all negative expressions together, which are no probability."""
+    """A label's probability; for a moment points of all negative expressions together, which are no
+    probability.
+    """
     if record["strength"] is None:
         return ""
     if record["tier"] == "negative":
@@ -78,7 +93,9 @@ def elan(timeline: Timeline) -> str:
     for record in records(timeline):
         start, end = record["start_s"], record["end_s"]
         value = " ".join(record["value"].split())
-        lines.append(f"{record['tier']}\t{clock(start)}\t{clock(end)}\t{clock(end - start)}\t{value}")
+        lines.append(
+            f"{record['tier']}\t{clock(start)}\t{clock(end)}\t{clock(end - start)}\t{value}"
+        )
     return "\n".join(lines) + "\n"
 
 

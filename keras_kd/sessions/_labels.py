@@ -17,10 +17,15 @@ def smoothed(times: np.ndarray, rows: np.ndarray, valid: np.ndarray, window: flo
         float32 (T, C), NaN where there is no valid frame in the window.
     """
     zeros = np.zeros((1, rows.shape[1]))
-    sums = np.concatenate([zeros, np.cumsum(np.where(valid[:, None], rows, 0), axis=0, dtype=np.float64)])
+    sums = np.concatenate(
+        [zeros, np.cumsum(np.where(valid[:, None], rows, 0), axis=0, dtype=np.float64)]
+    )
     counts = np.concatenate([[0], np.cumsum(valid)])
     half = window / 2 + 1e-6
-    first, last = np.searchsorted(times, times - half), np.searchsorted(times, times + half, side="right")
+    first, last = (
+        np.searchsorted(times, times - half),
+        np.searchsorted(times, times + half, side="right"),
+    )
     count = (counts[last] - counts[first])[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (sums[last] - sums[first]) / count
@@ -30,8 +35,9 @@ def smoothed(times: np.ndarray, rows: np.ndarray, valid: np.ndarray, window: flo
 def steadied(times: np.ndarray, chances: np.ndarray, confidence: float) -> np.ndarray:
     """Return a label for each frame, int (T,): -1 uncertain, -2 no face.
 
-    A label stays until another is likelier by MARGIN for HOLD seconds, and gives way from where that began; after
-    the longest gap without a face it is chosen anew. It is uncertain while its own probability lies below `confidence`.
+    A label stays until another is likelier by MARGIN for HOLD seconds, and gives way from where
+    that began; after the longest gap without a face it is chosen anew. It is uncertain while its
+    own probability lies below `confidence`.
     """
     states = np.full(len(times), -2)
     if not chances.shape[1]:

@@ -30,7 +30,8 @@ class Options:
     Attributes:
         smooth: width in seconds of the window that probabilities are averaged over.
         confidence: below it the label is "uncertain".
-        baseline: the first so many seconds, the name of a task, or "median": each class' median over the session.
+        baseline: the first so many seconds, the name of a task, or "median": each class' median
+            over the session.
         faces: numbers of the participant's faces; empty: the largest face of each frame.
         tasks: parts of the session.
     """
@@ -55,7 +56,9 @@ def read_tasks(path: str | Path) -> tuple[Task, ...]:
     except (ValueError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path} can't be read as csv ({error}).") from error
     if missing := {"start_s", "end_s", "task"} - set(table.columns):
-        raise DataError(f"{path} lacks {', '.join(sorted(missing))}: its columns must be start_s,end_s,task.")
+        raise DataError(
+            f"{path} lacks {', '.join(sorted(missing))}: its columns must be start_s,end_s,task."
+        )
     tasks = []
     for row, line in enumerate(table.itertuples(), start=2):
         try:
@@ -65,7 +68,9 @@ def read_tasks(path: str | Path) -> tuple[Task, ...]:
                 f"{path} has no time in line {row}: start_s and end_s are seconds, mm:ss or hh:mm:ss."
             ) from error
         if not (0 <= task.start < task.end and task.name):
-            raise DataError(f"{path}, line {row}: expected 0 <= start_s < end_s and a name. Received: {task}.")
+            raise DataError(
+                f"{path}, line {row}: expected 0 <= start_s < end_s and a name. Received: {task}."
+            )
         tasks.append(task)
     return tuple(tasks)
 

@@ -1,4 +1,6 @@
-"""The page of a session: one file that opens offline, without a script; every word from outside is escaped."""
+"""The page of a session: one file that opens offline, without a script; every word from outside is
+escaped.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,11 @@ def page(timeline: Timeline, name: str, session: dict[str, Any]) -> str:
         session: what session.json holds.
     """
     rows = summary(timeline)
-    body = [f"<h1>{html.escape(name)}</h1>", f'<p class="notice">{NOTICE}</p>', _tiles(timeline, rows.iloc[0])]
+    body = [
+        f"<h1>{html.escape(name)}</h1>",
+        f'<p class="notice">{NOTICE}</p>',
+        _tiles(timeline, rows.iloc[0]),
+    ]
     body += ["<h2>Expressions over time</h2>", *_expressions(timeline)]
     body += _values(timeline)
     body += ["<h2>Moments worth a look</h2>", *_spikes(timeline, rows.iloc[0]["spikes"])]
@@ -87,7 +93,11 @@ def _tiles(timeline: Timeline, whole: pd.Series) -> str:
         (percent(whole["uncertain"]), "of that uncertain"),
         (_count(whole["spikes"]), "moments worth a look"),
     ]
-    return '<ul class="tiles">' + "".join(f"<li><b>{value}</b>{text}</li>" for value, text in tiles) + "</ul>"
+    return (
+        '<ul class="tiles">'
+        + "".join(f"<li><b>{value}</b>{text}</li>" for value, text in tiles)
+        + "</ul>"
+    )
 
 
 def _expressions(timeline: Timeline) -> list[str]:
@@ -102,7 +112,9 @@ def _expressions(timeline: Timeline) -> list[str]:
         "a look. White: no face, or none seen well enough."
     )
     chart = f'<div class="scroll">{_charts.expressions(timeline)}</div>'
-    return [f'<figure><ul class="legend">{legend}</ul>{chart}<figcaption>{caption}</figcaption></figure>']
+    return [
+        f'<figure><ul class="legend">{legend}</ul>{chart}<figcaption>{caption}</figcaption></figure>'
+    ]
 
 
 def _values(timeline: Timeline) -> list[str]:
@@ -112,11 +124,14 @@ def _values(timeline: Timeline) -> list[str]:
         return []
     marks = ("var(--mark)", "var(--second)")
     legend = "".join(
-        f'<li><i style="background:{mark}"></i>{name}</li>' for name, mark in zip(pair, marks, strict=False)
+        f'<li><i style="background:{mark}"></i>{name}</li>'
+        for name, mark in zip(pair, marks, strict=False)
     )
     chart = _charts.lines(timeline, pair, -1, 1, "Valence and arousal over time")
     found = [f"<h2>{' and '.join(pair).capitalize()}</h2>"]
-    found.append(f'<figure><ul class="legend">{legend}</ul><div class="scroll">{chart}</div></figure>')
+    found.append(
+        f'<figure><ul class="legend">{legend}</ul><div class="scroll">{chart}</div></figure>'
+    )
     if len(pair) == 2:
         found.append(
             f'<figure class="small">{_charts.circumplex(timeline)}'
@@ -134,9 +149,21 @@ def _spikes(timeline: Timeline, count: float) -> list[str]:
         return [f'<p>Unknown: {_blind(timeline)}. <span class="soft">{rule}</span></p>']
     if not timeline.spikes:
         return [f'<p>None. <span class="soft">{rule}</span></p>']
-    chart = _charts.lines(timeline, {"negative": timeline.negative}, -1, 1, "Negative expressions against the baseline")
+    chart = _charts.lines(
+        timeline,
+        {"negative": timeline.negative},
+        -1,
+        1,
+        "Negative expressions against the baseline",
+    )
     rows = [
-        (minutes(spike.start), f"{spike.end - spike.start:.1f} s", points(spike.height), spike.label, spike.task)
+        (
+            minutes(spike.start),
+            f"{spike.end - spike.start:.1f} s",
+            points(spike.height),
+            spike.label,
+            spike.task,
+        )
         for spike in timeline.spikes
     ]
     caption = f"<figcaption>Negative expressions against the baseline. {rule}</figcaption>"
@@ -152,7 +179,11 @@ def _blind(timeline: Timeline) -> str:
         return "at no time was a face seen well enough"
     if timeline.class_names and not timeline.negative_classes:
         return "the model tells no negative expressions"
-    return "there is no readable baseline to compare with" if timeline.class_names else "the model tells no classes"
+    return (
+        "there is no readable baseline to compare with"
+        if timeline.class_names
+        else "the model tells no classes"
+    )
 
 
 def _tasks(timeline: Timeline, rows: pd.DataFrame) -> list[str]:
@@ -176,7 +207,9 @@ def _tasks(timeline: Timeline, rows: pd.DataFrame) -> list[str]:
                 *("–" if row[name] != row[name] else f"{row[name]:+.2f}" for name in values),
                 points(row["negative"]) + interval,
                 _count(row["spikes"]),
-                "–" if row["spikes_per_minute"] != row["spikes_per_minute"] else f"{row['spikes_per_minute']:.2f}",
+                "–"
+                if row["spikes_per_minute"] != row["spikes_per_minute"]
+                else f"{row['spikes_per_minute']:.2f}",
             )
         )
     note = (
@@ -196,7 +229,10 @@ def _quality(timeline: Timeline) -> str:
         ("median width of the face", _known(found["width"], ".0f", " pixels")),
         ("median sharpness (0.1 and more is sharp)", _known(found["sharpness"], ".2f")),
         ("frames turned aside", percent(found["turned"])),
-        ("faces followed", ", ".join(f"{n}: {count:,} frames" for n, count in timeline.faces.items()) or "none"),
+        (
+            "faces followed",
+            ", ".join(f"{n}: {count:,} frames" for n, count in timeline.faces.items()) or "none",
+        ),
     ]
     return table(("", ""), rows)
 
@@ -213,27 +249,42 @@ def _certainty(timeline: Timeline, session: dict[str, Any]) -> str:
     lines += [html.escape(doubt) for doubt in timeline.doubts]
     if baseline.size and baseline[0] == baseline[0]:
         shown = ", ".join(
-            f"{html.escape(name)} {value:.0%}" for name, value in zip(timeline.class_names, baseline, strict=True)
+            f"{html.escape(name)} {value:.0%}"
+            for name, value in zip(timeline.class_names, baseline, strict=True)
         )
         when = html.escape(_baseline.described(options))
-        lines.append(f"Baseline, {when}: {shown}. If the person was not at rest then, changes are off by as much.")
+        lines.append(
+            f"Baseline, {when}: {shown}. If the person was not at rest then, changes are off by as much."
+        )
     if timeline.quality["valid"] < 0.7:
-        lines.append("Less than 70 % of the time could be read: what happened in the rest is unknown.")
+        lines.append(
+            "Less than 70 % of the time could be read: what happened in the rest is unknown."
+        )
     if len(timeline.faces) > 1 and not options.faces:
-        lines.append("Several faces were followed: of each frame the largest counts (--face names others).")
-    lines.append("The model's errors differ with person, light and camera; its card says what it was tested on.")
+        lines.append(
+            "Several faces were followed: of each frame the largest counts (--face names others)."
+        )
+    lines.append(
+        "The model's errors differ with person, light and camera; its card says what it was tested on."
+    )
     return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
 
 
 def _calibration(session: dict[str, Any], confidence: float) -> str:
-    """A sentence on whether probabilities mean what they say: calibrated here, in the file, or not that it says."""
+    """A sentence on whether probabilities mean what they say: calibrated here, in the file, or not
+    that it says.
+    """
     here, in_file = session.get("temperature"), session.get("temperature_in_file")
     if not here and not in_file:
         return (
             "Probabilities are as the model gives them; neither its file nor this analysis (--calibrate) says that "
             "they were calibrated: often they are surer than they should be."
         )
-    how = f"here, temperature {here:.2f}" if here else f"when the model was exported, temperature {in_file:.2f}"
+    how = (
+        f"here, temperature {here:.2f}"
+        if here
+        else f"when the model was exported, temperature {in_file:.2f}"
+    )
     return (
         f"Probabilities are calibrated ({how}): on data like the calibration's, {confidence:.0%} means right "
         f"{confidence:.0%} of the time. Your recording is other data."

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd import calibration, datasets, predictors
+from keras_kd import datasets
+from keras_kd.datasets.images import fitted
 from keras_kd.errors import ModelError
-from keras_kd.images import fitted
-from keras_kd.predictors import Predictor
+from keras_kd.evaluation import calibration
+from keras_kd.runtimes import predictors
+from keras_kd.runtimes.predictors import Predictor
 
 SHIPPED = Path(__file__).parents[2] / "exports" / "B"
 DEFAULT = "B"
@@ -29,7 +31,8 @@ class Reader:
         value_names: of its continuous outputs.
         fingerprint: of the model and the temperature.
         name: of the model, for people.
-        temperature_in_file: by which the file says that it is calibrated; None where it says nothing.
+        temperature_in_file: by which the file says that it is calibrated; None where it says
+            nothing.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class Reader:
         self.name, self.temperature_in_file = name, temperature_in_file
         blank = predictor.predict(np.zeros((1, *predictor.form.input_shape), np.uint8))
         classes = blank.logits.shape[1]
-        self.class_names = predictor.form.class_names or tuple(f"class_{number}" for number in range(classes))
+        self.class_names = predictor.form.class_names or tuple(
+            f"class_{number}" for number in range(classes)
+        )
         self.value_names = predictor.values
         if len(self.class_names) != classes:
             raise ModelError(
@@ -74,8 +79,10 @@ def load(
     """Load a model file or bundle folder.
 
     Args:
-        model: a folder with `model.tflite`, or a file that `predictors.load` takes; None for the shipped model.
-        calibrate: data set on whose validation images the probabilities are calibrated; None: they stay as they are.
+        model: a folder with `model.tflite`, or a file that `predictors.load` takes; None for the
+            shipped model.
+        calibrate: data set on whose validation images the probabilities are calibrated; None: they
+            stay as they are.
         input_shape: as for `predictors.load`, as are the next two.
         value_range: for pixels 0 and 255.
         output: logits or probabilities.
@@ -93,12 +100,18 @@ def load(
     if calibrate is None:
         return Reader(predictor, name=known, temperature_in_file=in_file), None
     samples = datasets.load(calibrate, "validation", size=predictor.form.side)
+<<<<<<< ca069a8301f111a80c4513564aac73384c48b7f4
+    temperature = calibration.fitted_temperature(predictor, samples)
+    return Reader(predictor, temperature), temperature
+=======
     temperature = predictors.fitted_temperature(predictor, samples)
     return Reader(predictor, temperature, known, in_file), temperature
+>>>>>>> 6e5790eb0bcc251ef37d61c6af28f02a3ee7a111
 
 
 def file(model: str | Path | None) -> Path:
-    """Return the model's file: that of a bundle's folder, or the path itself; None for the shipped model.
+    """Return the model's file: that of a bundle's folder, or the path itself; None for the shipped
+    model.
 
     Raises:
         ModelError: None, and there is no shipped model.
@@ -106,5 +119,7 @@ def file(model: str | Path | None) -> Path:
     path = SHIPPED if model is None else Path(model)
     bundled = path / BUNDLE_FILE
     if model is None and not bundled.is_file():
-        raise ModelError("Name a model: a bundle's folder, a .tflite or a .keras file; a checkout ships exports/B.")
+        raise ModelError(
+            "Name a model: a bundle's folder, a .tflite or a .keras file; a checkout ships exports/B."
+        )
     return bundled if bundled.is_file() else path

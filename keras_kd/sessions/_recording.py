@@ -1,8 +1,9 @@
-"""A video into one csv row a face and frame, in bounded memory; what was written stays, whatever happens.
+"""A video into one csv row a face and frame, in bounded memory; what was written stays, whatever
+happens.
 
-A frame without a face has one row without a face's cells. Rows reach the file as frames are finished; a recording
-that goes on reads them back, drops the last frame, which may lack rows, and finds every face where it was: it ends
-with the same file as one that was never stopped.
+A frame without a face has one row without a face's cells. Rows reach the file as frames are
+finished; a recording that goes on reads them back, drops the last frame, which may lack rows, and
+finds every face where it was: it ends with the same file as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common.files import refusals
 from keras_kd.errors import DataError
-from keras_kd.files import refusals
 from keras_kd.sessions._detectors import Detector
 from keras_kd.sessions._faces import Face, Quality, crop, quality
 from keras_kd.sessions._reader import Reader
@@ -54,7 +55,9 @@ class _Pending:
 
 @dataclass
 class Progress:
-    """Where a recording stands: the last frame written, -1 and None before the first, and the faces up to there."""
+    """Where a recording stands: the last frame written, -1 and None before the first, and the faces
+    up to there.
+    """
 
     number: int
     time: float | None
@@ -102,8 +105,12 @@ def record(
     """
     header = columns(reader)
     with refusals(path):
-        progress = _resumed(path, header) if resume and path.is_file() else Progress(-1, None, {}, 1)
-        with path.open("a" if progress.time is not None else "w", newline="", encoding="utf-8") as file:
+        progress = (
+            _resumed(path, header) if resume and path.is_file() else Progress(-1, None, {}, 1)
+        )
+        with path.open(
+            "a" if progress.time is not None else "w", newline="", encoding="utf-8"
+        ) as file:
             writer = csv.writer(file)
             if progress.time is None:
                 writer.writerow(header)
@@ -127,7 +134,9 @@ def _thinned(
     advance: Callable[[int], None],
     stop: Callable[[], bool],
 ) -> Iterator[Frame]:
-    """Leave out frames that follow the last one too soon, and all after `seconds` or once `stop()` says so."""
+    """Leave out frames that follow the last one too soon, and all after `seconds` or once `stop()`
+    says so.
+    """
     shortest = 0.0 if rate is None else 1 / rate - 1e-3
     for frame in frames:
         if stop() or (seconds is not None and frame.time >= seconds):
@@ -141,17 +150,24 @@ def _thinned(
 def _followed(
     frames: Iterator[Frame], reader: Reader, detector: Detector, side: float, tracker: Tracker
 ) -> Iterator[_Pending]:
-    """Find, cut out, read and follow the faces; frames are let go at once, only the crops of a chunk are kept."""
+    """Find, cut out, read and follow the faces; frames are let go at once, only the crops of a
+    chunk are kept.
+    """
     while chunk := [_found(frame, detector, side) for frame in itertools.islice(frames, CHUNK)]:
         cuts = [cut for _, _, faces in chunk for _, cut, _ in faces]
         cells = iter(_cells(*reader.read(cuts)) if cuts else [])
         for number, time, faces in chunk:
             tracks = tracker.update(time, [face.box for face, _, _ in faces])
-            seen = [_Seen(track, face, how, next(cells)) for track, (face, _, how) in zip(tracks, faces, strict=True)]
+            seen = [
+                _Seen(track, face, how, next(cells))
+                for track, (face, _, how) in zip(tracks, faces, strict=True)
+            ]
             yield _Pending(number, time, seen)
 
 
-def _found(frame: Frame, detector: Detector, side: float) -> tuple[int, float, list[tuple[Face, np.ndarray, Quality]]]:
+def _found(
+    frame: Frame, detector: Detector, side: float
+) -> tuple[int, float, list[tuple[Face, np.ndarray, Quality]]]:
     faces = []
     for face in detector.find(frame.pixels):
         # As the csv will say, so that a recording that goes on sees the same boxes.
@@ -180,10 +196,21 @@ def _finished(pending: Iterator[_Pending]) -> Iterator[_Pending]:
 def _rows(frame: _Pending, width: int) -> list[list[str]]:
     start = [str(frame.frame), f"{frame.time:.4f}"]
     rows = []
-    for seen in sorted((seen for seen in frame.seen if seen.track.number), key=lambda seen: seen.track.number):
+    for seen in sorted(
+        (seen for seen in frame.seen if seen.track.number), key=lambda seen: seen.track.number
+    ):
         box = " ".join(f"{value:.1f}" for value in seen.face.box)
-        pose = ["" if value is None else f"{value:.3f}" for value in (seen.quality.roll, seen.quality.turn)]
-        first = [*start, str(seen.track.number), box, f"{seen.face.score:.4f}", f"{seen.quality.overall:.4f}"]
+        pose = [
+            "" if value is None else f"{value:.3f}"
+            for value in (seen.quality.roll, seen.quality.turn)
+        ]
+        first = [
+            *start,
+            str(seen.track.number),
+            box,
+            f"{seen.face.score:.4f}",
+            f"{seen.quality.overall:.4f}",
+        ]
         rows.append([*first, *seen.cells, f"{seen.quality.sharpness:.4f}", *pose])
     return rows or [[*start, *[""] * (width - 2)]]
 
@@ -224,7 +251,9 @@ def _count(progress: Progress, rows: Sequence[Sequence[str]]) -> None:
         if row[2]:
             number = int(row[2])
             x, y, width, height = map(_finite, row[3].split())
-            progress.tracks[number] = Track((x, y, width, height), progress.time, PERSISTENCE, number)
+            progress.tracks[number] = Track(
+                (x, y, width, height), progress.time, PERSISTENCE, number
+            )
             progress.next_number = max(progress.next_number, number + 1)
 
 

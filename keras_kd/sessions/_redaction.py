@@ -17,7 +17,9 @@ SCORE = 0.2
 
 
 def write(video: str, rows: Path, path: Path) -> None:
-    """Write the video without sound, every face coarsened: those of its csv, kept through gaps, and any other hit."""
+    """Write the video without sound, every face coarsened: those of its csv, kept through gaps, and
+    any other hit.
+    """
     detectors = [_detectors.load(name, SCORE) for name in ("full", "short")]
     places = _places(rows)
     with _video.Video(video) as source:
@@ -25,7 +27,11 @@ def write(video: str, rows: Path, path: Path) -> None:
         def frames() -> Iterator[tuple[float, np.ndarray]]:
             for frame in source.after():
                 boxes = [face.box for detector in detectors for face in detector.find(frame.pixels)]
-                boxes += [box for times, track, gap in places if (box := _at(times, track, gap, frame.time))]
+                boxes += [
+                    box
+                    for times, track, gap in places
+                    if (box := _at(times, track, gap, frame.time))
+                ]
                 yield frame.time, blurred(frame.pixels, boxes)
 
         _video.write(path, frames())
@@ -47,8 +53,12 @@ def _places(rows: Path) -> list[tuple[np.ndarray, np.ndarray, float]]:
 def _at(times: np.ndarray, boxes: np.ndarray, gap: float, time: float) -> Box | None:
     """The box at a time, between the two seen around it; None where it was unseen for too long."""
     after = int(np.searchsorted(times, time))
-    near = [row for row in (after - 1, after) if 0 <= row < len(times) and abs(times[row] - time) <= gap]
+    near = [
+        row for row in (after - 1, after) if 0 <= row < len(times) and abs(times[row] - time) <= gap
+    ]
     if not near:
         return None
-    x, y, width, height = (float(np.interp(time, times[near], boxes[near, column])) for column in range(4))
+    x, y, width, height = (
+        float(np.interp(time, times[near], boxes[near, column])) for column in range(4)
+    )
     return x, y, width, height

@@ -22,19 +22,29 @@ def read(path: str | Path) -> pd.DataFrame:
         rows = pd.read_csv(path, dtype={"box": str})
         if rows.empty:
             raise DataError(f"{path} holds no frame: the video is empty.")
-        if missing := {"frame", "time_s", "face_id", "box", "quality", "sharpness", "turn"} - set(rows.columns):
+        if missing := {"frame", "time_s", "face_id", "box", "quality", "sharpness", "turn"} - set(
+            rows.columns
+        ):
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         exact = ("frame", "time_s", "face_id")
-        kinds = {name: np.float64 if name in exact else np.float32 for name in rows.columns if name != "box"}
+        kinds = {
+            name: np.float64 if name in exact else np.float32
+            for name in rows.columns
+            if name != "box"
+        }
         rows = rows.astype(kinds)
         _require_possible(rows, list(kinds))
     except (ValueError, OverflowError, OSError) as error:
-        raise DataError(f"{path} can't be read as a recording ({error}): give what `kerakd analyze` wrote.") from error
+        raise DataError(
+            f"{path} can't be read as a recording ({error}): give what `kerakd analyze` wrote."
+        ) from error
     return rows
 
 
 def _require_possible(rows: pd.DataFrame, numbers: list[str]) -> None:
-    """Raise ValueError where a time or number is impossible, or a face lacks its box, quality or chances."""
+    """Raise ValueError where a time or number is impossible, or a face lacks its box, quality or
+    chances.
+    """
     frames, times = rows["frame"].to_numpy(), rows["time_s"].to_numpy()
     if not (np.isfinite(frames) & (np.abs(times) < LONGEST)).all():
         raise ValueError(f"a frame has no number, or no time within {LONGEST:g} s")
@@ -54,7 +64,12 @@ def _require_possible(rows: pd.DataFrame, numbers: list[str]) -> None:
 
 def boxes(rows: pd.DataFrame) -> np.ndarray:
     """float32 (N, 4): x, y, width, height; NaN where there is none."""
-    return rows["box"].str.split(n=3, expand=True).reindex(columns=range(4)).to_numpy(np.float32, na_value=np.nan)
+    return (
+        rows["box"]
+        .str.split(n=3, expand=True)
+        .reindex(columns=range(4))
+        .to_numpy(np.float32, na_value=np.nan)
+    )
 
 
 def of_participant(rows: pd.DataFrame, faces: Sequence[int]) -> pd.DataFrame:

@@ -11,10 +11,11 @@ from keras_kd.sessions._timeline import Task, Timeline
 def summary(timeline: Timeline) -> pd.DataFrame:
     """One row for the whole session and one a task.
 
-    Columns: task, start_s, end_s, seconds, found, valid (shares of the time), share_<class> and uncertain (shares of
-    the time with a label), p_<class> (means), <value> (means), negative (mean above the baseline) with its 95 %
-    interval negative_low and negative_high, spikes, and spikes_per_minute of the time that could be read. What could
-    not be seen is unknown, NaN, and not 0.
+    Columns: task, start_s, end_s, seconds, found, valid (shares of the time), share_<class> and
+        uncertain (shares of
+    the time with a label), p_<class> (means), <value> (means), negative (mean above the baseline)
+    with its 95 % interval negative_low and negative_high, spikes, and spikes_per_minute of the time
+    that could be read. What could not be seen is unknown, NaN, and not 0.
     """
     whole = Task(float(timeline.times[0]), timeline.duration, "whole session")
     return pd.DataFrame([_summed(timeline, task) for task in (whole, *timeline.options.tasks)])
@@ -29,7 +30,11 @@ def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
         return float(weights[chosen].sum() / of) if of else float("nan")
 
     known = float(weights[~np.isnan(timeline.negative[rows])].sum())
-    spikes = sum(task.start <= spike.start < task.end for spike in timeline.spikes) if known else float("nan")
+    spikes = (
+        sum(task.start <= spike.start < task.end for spike in timeline.spikes)
+        if known
+        else float("nan")
+    )
     low, high = block_interval(timeline.times[rows], timeline.negative[rows])
     return {
         "task": task.name,
@@ -39,8 +44,14 @@ def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
         "found": share(timeline.found[rows], total),
         "valid": share(timeline.valid[rows], total),
         "uncertain": share(labels == -1, labelled),
-        **{f"share_{name}": share(labels == number, labelled) for number, name in enumerate(timeline.class_names)},
-        **{f"p_{name}": _average(timeline.chances[rows, n], weights) for n, name in enumerate(timeline.class_names)},
+        **{
+            f"share_{name}": share(labels == number, labelled)
+            for number, name in enumerate(timeline.class_names)
+        },
+        **{
+            f"p_{name}": _average(timeline.chances[rows, n], weights)
+            for n, name in enumerate(timeline.class_names)
+        },
         **{name: _average(column[rows], weights) for name, column in timeline.values.items()},
         "negative": _average(timeline.negative[rows], weights),
         "negative_low": low,
@@ -52,14 +63,21 @@ def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
 
 def _average(values: np.ndarray, weights: np.ndarray) -> float:
     known = ~np.isnan(values)
-    return float(np.average(values[known], weights=weights[known])) if weights[known].sum() else float("nan")
+    return (
+        float(np.average(values[known], weights=weights[known]))
+        if weights[known].sum()
+        else float("nan")
+    )
 
 
-def block_interval(times: np.ndarray, values: np.ndarray, block: float = 5.0) -> tuple[float, float]:
+def block_interval(
+    times: np.ndarray, values: np.ndarray, block: float = 5.0
+) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of a mean over time, resampling blocks of `block` seconds.
 
-    Neighbouring frames say nearly the same, so frames can't be resampled singly (H. R. Künsch, "The jackknife and the
-    bootstrap for general stationary observations", 1989). NaN with fewer than five blocks.
+    Neighbouring frames say nearly the same, so frames can't be resampled singly (H. R. Künsch, "The
+    jackknife and the bootstrap for general stationary observations", 1989). NaN with fewer than
+    five blocks.
     """
     known = ~np.isnan(values)
     numbers = (times[known] // block).astype(int)

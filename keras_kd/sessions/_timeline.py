@@ -1,7 +1,8 @@
-"""From a recording's rows to labels over time: smoothed, with hysteresis, against a baseline, task by task.
+"""From a recording's rows to labels over time: smoothed, with hysteresis, against a baseline, task
+by task.
 
-One participant: of each frame the largest face counts, or the faces that the user names. Everything is computed
-from what the model gave; nothing is read into it.
+One participant: of each frame the largest face counts, or the faces that the user names. Everything
+is computed from what the model gave; nothing is read into it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_kd.class_names import canonical, problem
+from keras_kd.datasets.class_names import canonical, problem
 from keras_kd.errors import DataError
 from keras_kd.sessions import _baseline, _rows
 from keras_kd.sessions._labels import smoothed, steadied
@@ -29,7 +30,9 @@ SPIKE, SPIKE_SECONDS = 0.3, 0.5
 
 @dataclass(frozen=True)
 class Interval:
-    """A stretch of one label; `chance` is the mean of its smoothed probability, None without a label."""
+    """A stretch of one label; `chance` is the mean of its smoothed probability, None without a
+    label.
+    """
 
     start: float
     end: float
@@ -39,7 +42,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Spike:
-    """A moment worth a look; `height` is the most that negative expressions lie above the baseline, 0..1."""
+    """A moment worth a look; `height` is the most that negative expressions lie above the baseline,
+    0..1.
+    """
 
     start: float
     end: float
@@ -97,7 +102,9 @@ class Timeline:
 
     def label(self, number: int) -> str:
         """Return a label's name."""
-        return {-1: UNCERTAIN, -2: NO_FACE}.get(number) or (self.class_names[number] if number >= 0 else NO_FACE)
+        return {-1: UNCERTAIN, -2: NO_FACE}.get(number) or (
+            self.class_names[number] if number >= 0 else NO_FACE
+        )
 
 
 def load(path: str | Path, options: Options) -> Timeline:
@@ -110,7 +117,10 @@ def load(path: str | Path, options: Options) -> Timeline:
     class_names = tuple(name[2:] for name in rows.columns if name.startswith("p_"))
     if wrong := problem(class_names):
         raise DataError(f"{path} is no recording, {wrong}: give what `kerakd analyze` wrote.")
-    faces = {int(number): int(count) for number, count in rows["face_id"].dropna().value_counts().sort_index().items()}
+    faces = {
+        int(number): int(count)
+        for number, count in rows["face_id"].dropna().value_counts().sort_index().items()
+    }
     one = _rows.of_participant(rows, options.faces)
     times = one["time_s"].to_numpy(np.float64)
     lengths = _lengths(times)
@@ -119,12 +129,15 @@ def load(path: str | Path, options: Options) -> Timeline:
     raw = one[[f"p_{name}" for name in class_names]].to_numpy(np.float32)
     after = list(one.columns).index("quality") + 1 + len(class_names)
     values = {
-        name: one[name].to_numpy(np.float32) for name in one.columns[after : list(one.columns).index("sharpness")]
+        name: one[name].to_numpy(np.float32)
+        for name in one.columns[after : list(one.columns).index("sharpness")]
     }
     rest = _baseline.at_rest(times, options)
     chances = smoothed(times, raw, valid, options.smooth)
     baseline = _baseline.level(raw, valid & rest, options)
-    readable = float(lengths[valid & rest].sum() / lengths[rest].sum()) if rest.any() else float("nan")
+    readable = (
+        float(lengths[valid & rest].sum() / lengths[rest].sum()) if rest.any() else float("nan")
+    )
     columns = [number for number, name in enumerate(class_names) if canonical(name) in NEGATIVE]
     labels = steadied(times, chances, options.confidence)
     timeline = Timeline(
@@ -135,12 +148,17 @@ def load(path: str | Path, options: Options) -> Timeline:
         found,
         valid,
         chances,
-        {name: smoothed(times, column[:, None], valid, options.smooth)[:, 0] for name, column in values.items()},
+        {
+            name: smoothed(times, column[:, None], valid, options.smooth)[:, 0]
+            for name, column in values.items()
+        },
         labels,
         baseline,
         _baseline.doubts(options, class_names, baseline, readable) if class_names else [],
         columns,
-        (chances - baseline)[:, columns].sum(axis=1) if columns else np.full(len(times), np.nan, np.float32),
+        (chances - baseline)[:, columns].sum(axis=1)
+        if columns
+        else np.full(len(times), np.nan, np.float32),
         _quality(one, found, valid, lengths),
         faces,
     )
@@ -165,7 +183,9 @@ def _runs(marks: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _stretches(marks: np.ndarray, timeline: Timeline) -> list[tuple[int, int, float]]:
-    """As `_runs`, ended by holes in the video too, and with when each ends: before a hole as if one frame more came."""
+    """As `_runs`, ended by holes in the video too, and with when each ends: before a hole as if one
+    frame more came.
+    """
     times, steps = timeline.times, np.diff(timeline.times)
     holes = steps > longest_gap_between(times)
     usual = np.median(steps) if len(steps) else 0.0
@@ -194,14 +214,18 @@ def _spikes(timeline: Timeline) -> list[Spike]:
         if not high[first] or end - start < SPIKE_SECONDS:
             continue
         peak = first + int(timeline.negative[first:behind].argmax())
-        strongest = max(columns, key=lambda column: timeline.chances[peak, column] - timeline.baseline[column])
+        strongest = max(
+            columns, key=lambda column: timeline.chances[peak, column] - timeline.baseline[column]
+        )
         tasks = [task.name for task in timeline.options.tasks if task.start <= start < task.end]
         height = float(timeline.negative[peak])
         found.append(Spike(start, end, height, timeline.class_names[strongest], ", ".join(tasks)))
     return found
 
 
-def _quality(one: pd.DataFrame, found: np.ndarray, valid: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
+def _quality(
+    one: pd.DataFrame, found: np.ndarray, valid: np.ndarray, lengths: np.ndarray
+) -> dict[str, float]:
     total, turns = lengths.sum(), one.loc[found, "turn"].dropna()
 
     def middle(values: pd.Series | np.ndarray) -> float:

@@ -1,7 +1,9 @@
-"""Which face is whose from frame to frame: kept through short gaps, and shown only once it has stayed.
+"""Which face is whose from frame to frame: kept through short gaps, and shown only once it has
+stayed.
 
-A new face counts when it was there in PERSISTENCE frames in a row; a false hit rarely is. Then it keeps its number
-through GAP seconds without being seen. So a frame's faces are known PERSISTENCE - 1 frames later.
+A new face counts when it was there in PERSISTENCE frames in a row; a false hit rarely is. Then it
+keeps its number through GAP seconds without being seen. So a frame's faces are known PERSISTENCE -
+1 frames later.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ class Tracker:
         self._next = next_number
 
     def update(self, time: float, boxes: Sequence[Box]) -> list[Track]:
-        """Return the track of each box in the frame at `time`; its number may come with a later frame."""
+        """Return the track of each box in the frame at `time`; its number may come with a later
+        frame.
+        """
         self._tracks = [track for track in self._tracks if time - track.time <= self._gap]
         found: list[Track | None] = [None] * len(boxes)
         if self._tracks and boxes:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd.datasets.images import MAX_PIXELS
 from keras_kd.errors import DataError
-from keras_kd.images import MAX_PIXELS
 from keras_kd.sessions import _containers
 
 # Without a rate in the file: what players assume.
@@ -19,7 +19,8 @@ USUAL_RATE = 30
 TICK = Fraction(1, 90_000)  # seconds, of the videos that are written
 # Times nearer than this are one: csv files hold four decimals.
 TIME_STEP = 1e-4
-# Seconds: a time further back than the last frame's begins a recording that was joined on; less is a disorder.
+# Seconds: a time further back than the last frame's begins a recording that was joined on; less is
+# a disorder.
 RESTART = 0.5
 
 
@@ -84,7 +85,8 @@ class Video:
         Damaged parts are passed over and counted in `damaged`.
         """
         passed = 0  # what a frame counts that was seen before
-        # Lands on a frame that the decoder can start from; a second early, as it may decode in another order.
+        # Lands on a frame that the decoder can start from; a second early, as it may decode in
+        # another order.
         if time is not None and not self._sought(time - 1):
             number, passed = -1, 1
         for now, picture in self._timed(number):
@@ -114,7 +116,9 @@ class Video:
             yield last, picture
 
     def _sought(self, time: float) -> bool:
-        """Whether the next frames are those from `time` on; where no place can be told by a time, all come anew."""
+        """Whether the next frames are those from `time` on; where no place can be told by a time,
+        all come anew.
+        """
         from av.error import FFmpegError
 
         if _containers.times_may_jump(self._container) or time > (self.seconds or 0):
@@ -149,7 +153,9 @@ class Video:
             except FFmpegError:
                 self.damaged += 1
                 if self.damaged > 1000:
-                    raise DataError(f"{self.name} is damaged in more than 1000 places: copy it again.") from None
+                    raise DataError(
+                        f"{self.name} is damaged in more than 1000 places: copy it again."
+                    ) from None
 
     def _require_size(self, size: Any) -> None:
         if size.width * size.height > MAX_PIXELS:
@@ -171,14 +177,18 @@ class Video:
 
 
 def _upright(picture: Any) -> np.ndarray:
-    """Turn the picture as the file's display matrix says; its angle counts against the clock, as rot90's."""
+    """Turn the picture as the file's display matrix says; its angle counts against the clock, as
+    rot90's.
+    """
     pixels = picture.to_ndarray(format="rgb24")
     turns = round(picture.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
 def write(path: Path, frames: Iterator[tuple[float, np.ndarray]]) -> None:
-    """Write an H.264 mp4 without sound of frames (seconds, uint8 (H, W, 3)); odd sizes lose a row or column."""
+    """Write an H.264 mp4 without sound of frames (seconds, uint8 (H, W, 3)); odd sizes lose a row
+    or column.
+    """
     import av
 
     with av.open(f"file:{path.resolve()}", "w", format="mp4") as container:
@@ -189,7 +199,9 @@ def write(path: Path, frames: Iterator[tuple[float, np.ndarray]]) -> None:
                 stream = container.add_stream("libx264", rate=USUAL_RATE)
                 stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
                 stream.codec_context.time_base = TICK
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels[:height, :width]), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(pixels[:height, :width]), format="rgb24"
+            )
             picture.pts, picture.time_base = round(time / TICK), TICK
             container.mux(stream.encode(picture))
         if stream is not None:

@@ -14,17 +14,26 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd import text
+from keras_kd._common import text
+from keras_kd._common.checked_files import read_json, read_text
+from keras_kd._common.files import locked, write_text, written_whole
+from keras_kd._common.progress import Terminal
 from keras_kd.errors import ConfigError, DataError, OutputError
-from keras_kd.files import locked, write_text, written_whole
-from keras_kd.progress import Terminal
-from keras_kd.sessions import SIDE, _baseline, _exports, _page, _recording, _redaction, _timeline, _video
+from keras_kd.sessions import (
+    SIDE,
+    _baseline,
+    _exports,
+    _page,
+    _recording,
+    _redaction,
+    _timeline,
+    _video,
+)
 from keras_kd.sessions._detectors import Detector
 from keras_kd.sessions._options import Options, Task, read_tasks
 from keras_kd.sessions._reader import Reader
 from keras_kd.sessions._summary import summary
 from keras_kd.sessions._timeline import Timeline
-from keras_kd.stored import read_json, read_text
 
 # Seconds that a video may lack of what it declares: sound and picture rarely end together.
 SHORT = 1.0
@@ -62,7 +71,8 @@ def analyze(
 ) -> dict[str, dict[str, Any]]:
     """Analyse recordings, each into `out/NAME.csv` and the folder `out/NAME`.
 
-    The csv has a row a face and frame; the folder `session.json`, `tasks.csv`, `intervals.*` and `report.html`.
+    The csv has a row a face and frame; the folder `session.json`, `tasks.csv`, `intervals.*` and
+    `report.html`.
 
     Args:
         videos: files, or one camera's number.
@@ -74,7 +84,8 @@ def analyze(
         segments: csv of start_s, end_s and task for all videos, or a folder with NAME.csv for each.
         camera: whether `videos` names a camera; it runs until Ctrl-C or for `seconds`.
         seconds: stop there.
-        resume: go on with recordings that were stopped; those that are whole only get a new timeline.
+        resume: go on with recordings that were stopped; those that are whole only get a new
+            timeline.
         redact: also write `redacted.mp4`, faces coarsened beyond recognition.
         temperature: that the reader was calibrated with; None if it wasn't.
         terminal: what to tell the user by; quiet if None.
@@ -90,9 +101,13 @@ def analyze(
     terminal = terminal or Terminal(quiet=True)
     names = [f"camera-{video}" if camera else Path(video).stem for video in videos]
     if bad := [name for name in names if name != Path(name).name or name in (".", "..")]:
-        raise ConfigError(f"{bad[0]!r} can't name a folder in {out}: rename the video, as its name names the results.")
+        raise ConfigError(
+            f"{bad[0]!r} can't name a folder in {out}: rename the video, as its name names the results."
+        )
     if len(set(names)) < len(names):
-        raise ConfigError("Two videos have the same name: give them different ones, as theirs name the results.")
+        raise ConfigError(
+            "Two videos have the same name: give them different ones, as theirs name the results."
+        )
     if camera and redact:
         raise ConfigError("--redact reads the video again, which a camera can't: record it first.")
     planned = [_checked(replace(options, tasks=_tasks(segments, name))) for name in names]
@@ -131,9 +146,15 @@ def analyze(
                 with written_whole(folder / "redacted.mp4") as path:
                     _redaction.write(video, rows, path)
             rate = f", {frames / took:,.0f} frames/s" if frames else ""
-            terminal.say(f"{name}: {frames:,} frames in {took:.1f} s{rate}; {folder / 'report.html'}")
+            terminal.say(
+                f"{name}: {frames:,} frames in {took:.1f} s{rate}; {folder / 'report.html'}"
+            )
             first = summary(timeline).iloc[0]
-            numbers = {key: None if value != value else float(value) for key, value in first.items() if key != "task"}
+            numbers = {
+                key: None if value != value else float(value)
+                for key, value in first.items()
+                if key != "task"
+            }
             files = {"csv": str(rows), "report": str(folder / "report.html")}
             results[name] = files | {"frames": frames, "analysed_seconds": took, "session": numbers}
     return results
@@ -141,7 +162,9 @@ def analyze(
 
 @contextmanager
 def _pressed(camera: bool) -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether Ctrl-C was pressed: that is how a camera is stopped. A second one stops at once."""
+    """Yield what tells whether Ctrl-C was pressed: that is how a camera is stopped. A second one
+    stops at once.
+    """
     pressed = threading.Event()
     if not camera or threading.current_thread() is not threading.main_thread():
         yield pressed.is_set
@@ -220,10 +243,16 @@ def _recorded(
         )
     if source.joins:
         places = ", ".join(f"{second:.1f} s" for second in source.joins[:5])
-        terminal.say(f"{source.name}: its times start again at {places}: taken as recordings joined end to end.")
+        terminal.say(
+            f"{source.name}: its times start again at {places}: taken as recordings joined end to end."
+        )
     if source.damaged:
         terminal.say(f"{source.name}: passed over {source.damaged} damaged parts.")
-    if seconds is None and source.seconds and source.seconds - source.reached > SHORT + 1.5 / source.rate:
+    if (
+        seconds is None
+        and source.seconds
+        and source.seconds - source.reached > SHORT + 1.5 / source.rate
+    ):
         terminal.say(
             f"{source.name} ends at {source.reached:.1f} s of the {source.seconds:.1f} s that it declares: it may be "
             "cut short or damaged."

@@ -1,7 +1,8 @@
-"""Several participants: means with intervals, and two designs against each other, with the same people or others.
+"""Several participants: means with intervals, and two designs against each other, with the same
+people or others.
 
-A participant is one value of each measure; participants are resampled, not frames. Who could be seen for too little
-of a task does not count in it.
+A participant is one value of each measure; participants are resampled, not frames. Who could be
+seen for too little of a task does not count in it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_kd._common.checked_files import read_json, read_text
 from keras_kd.errors import DataError
 from keras_kd.sessions import LEAST_READABLE, _timeline
 from keras_kd.sessions._estimates import (
@@ -29,10 +31,15 @@ from keras_kd.sessions._estimates import (
 )
 from keras_kd.sessions._options import Options, Task
 from keras_kd.sessions._summary import summary
-from keras_kd.stored import read_json, read_text
 
 _TASK = {"start": float, "end": float, "name": str}
-_OPTIONS = {"smooth": float, "confidence": float, "baseline": (float, str), "faces": [int], "tasks": [_TASK]}
+_OPTIONS = {
+    "smooth": float,
+    "confidence": float,
+    "baseline": (float, str),
+    "faces": [int],
+    "tasks": [_TASK],
+}
 # What `participants` tells besides the measures.
 KEYS = ("task", "group", "participant", "readable")
 
@@ -73,7 +80,8 @@ class Study:
         paired: whether the same participants were in both groups.
         left_out: who does not count in which task, and why, a sentence each.
         same_names: whether groups that aren't paired have participants of the same names.
-        smallest: the effect that the smallest comparison finds in 80 % of studies; NaN with one group.
+        smallest: the effect that the smallest comparison finds in 80 % of studies; NaN with one
+            group.
     """
 
     rows: list[Comparison]
@@ -92,12 +100,13 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
     """Sum up the recordings that `kerakd analyze` wrote, with the options of their `session.json`.
 
     Returns:
-        One row a recording and task: group (its folder's name, as long as tells it from others), participant, task,
-        readable (share of the task's time, 0..1) and the measures: share_<class>, uncertain, <value>, negative, and
-        spikes_per_minute of readable time.
+        One row a recording and task: group (its folder's name, as long as tells it from others),
+        participant, task, readable (share of the task's time, 0..1) and the measures:
+        share_<class>, uncertain, <value>, negative, and spikes_per_minute of readable time.
 
     Raises:
-        DataError: a file is no recording, two have the same name and group, or different models made them.
+        DataError: a file is no recording, two have the same name and group, or different models
+            made them.
     """
     rows, models = [], dict[str, Path]()
     paths = [Path(file) for file in files]
@@ -119,7 +128,9 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             "recordings with the same one."
         )
     if not rows:
-        raise DataError("There is no recording to compare: give the csv files that `kerakd analyze` wrote.")
+        raise DataError(
+            "There is no recording to compare: give the csv files that `kerakd analyze` wrote."
+        )
     everything = pd.concat(rows, ignore_index=True)
     if (again := everything.duplicated(["group", "participant", "task"])).any():
         row = everything[again].iloc[0]
@@ -140,7 +151,9 @@ def _group_names(folders: set[Path]) -> dict[Path, str]:
 
 
 def _session(file: Path) -> tuple[Options, str | None]:
-    """A recording's options and its model's fingerprint; without its folder the usual ones and None."""
+    """A recording's options and its model's fingerprint; without its folder the usual ones and
+    None.
+    """
     record = file.with_suffix("") / "session.json"
     if not record.is_file():
         return Options(), None
@@ -152,11 +165,15 @@ def _session(file: Path) -> tuple[Options, str | None]:
         ) from error
     stored = session["options"]
     tasks = tuple(Task(task["start"], task["end"], task["name"]) for task in stored["tasks"])
-    options = Options(stored["smooth"], stored["confidence"], stored["baseline"], tuple(stored["faces"]), tasks)
+    options = Options(
+        stored["smooth"], stored["confidence"], stored["baseline"], tuple(stored["faces"]), tasks
+    )
     return options, session.get("model")
 
 
-def compare(rows: pd.DataFrame, paired: bool = False, least: float = LEAST_READABLE, seed: int = 0) -> Study:
+def compare(
+    rows: pd.DataFrame, paired: bool = False, least: float = LEAST_READABLE, seed: int = 0
+) -> Study:
     """Compare one or two groups, task by task and measure by measure.
 
     Args:
@@ -166,11 +183,14 @@ def compare(rows: pd.DataFrame, paired: bool = False, least: float = LEAST_READA
         seed: of the resampling.
 
     Raises:
-        DataError: there are more than two groups, or no participant is in both where they should be.
+        DataError: there are more than two groups, or no participant is in both where they should
+            be.
     """
     groups = list(dict.fromkeys(rows["group"]))
     if len(groups) > 2 or (paired and len(groups) != 2):
-        raise DataError(f"Two groups can be compared, folders name them. Received: {', '.join(groups)}.")
+        raise DataError(
+            f"Two groups can be compared, folders name them. Received: {', '.join(groups)}."
+        )
     names = [set(rows.loc[rows["group"] == group, "participant"]) for group in groups]
     same = set.intersection(*names) if len(groups) == 2 else set()
     if paired and not same:
@@ -178,7 +198,9 @@ def compare(rows: pd.DataFrame, paired: bool = False, least: float = LEAST_READA
             f"No participant is in both {groups[0]} and {groups[1]}: paired recordings have the same name in both "
             "folders."
         )
-    left_out = [_reason(row, least) for row in rows.to_dict("records") if not row["readable"] >= least]
+    left_out = [
+        _reason(row, least) for row in rows.to_dict("records") if not row["readable"] >= least
+    ]
     counted = rows[rows["readable"] >= least]
     if paired:
         counted, alone = _in_both(counted)
@@ -191,7 +213,11 @@ def compare(rows: pd.DataFrame, paired: bool = False, least: float = LEAST_READA
     ]
     corrected = holm([row.chance for row in found])
     found = [replace(row, corrected=p) for row, p in zip(found, corrected, strict=True)]
-    counts = [tuple(row.counts.values()) for row in found if len(groups) == 2 and min(row.counts.values()) > 1]
+    counts = [
+        tuple(row.counts.values())
+        for row in found
+        if len(groups) == 2 and min(row.counts.values()) > 1
+    ]
     smallest = max((smallest_found(count, paired) for count in set(counts)), default=math.nan)
     return Study(found, paired, left_out, bool(same) and not paired, smallest)
 
@@ -206,7 +232,10 @@ def _in_both(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The rows of participants who count in a task in both groups, and who does not."""
     both = rows.groupby(["task", "participant"])["group"].transform("nunique") == 2
     alone = rows[~both].to_dict("records")
-    told = [f"{row['participant']}, {row['task']}: counts in {row['group']} alone, so not as a pair." for row in alone]
+    told = [
+        f"{row['participant']}, {row['task']}: counts in {row['group']} alone, so not as a pair."
+        for row in alone
+    ]
     return rows[both], told
 
 

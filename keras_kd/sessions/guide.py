@@ -1,7 +1,9 @@
-"""How to embed an exported file in an app: Markdown made from the file's real tensors, with one worked input.
+"""How to embed an exported file in an app: Markdown made from the file's real tensors, with one
+worked input.
 
-The worked input is a formula, so that an app's test needs no picture: byte i of the image is (i · 37 + i // 64 · 11)
-mod 256. What the file gives for it is computed here on LiteRT, when the guide is made.
+The worked input is a formula, so that an app's test needs no picture: byte i of the image is (i ·
+37 + i // 64 · 11) mod 256. What the file gives for it is computed here on LiteRT, when the guide is
+made.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd import litert, predictors
+from keras_kd._common.markdown import escaped, fenced
+from keras_kd._common.text import printable
 from keras_kd.errors import ModelError
-from keras_kd.litert import LiteRTModel
-from keras_kd.markdown import escaped, fenced
+from keras_kd.runtimes import litert, predictors
+from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.sessions import _reader
-from keras_kd.text import printable
 
 # Kernels of other processors round otherwise; int8 files come in steps of 1/256 of their range.
 TOLERANCE = 0.02
@@ -72,7 +74,9 @@ def facts(model: str | Path) -> Facts:
     runtime, predictor = LiteRTModel(path), predictors.load(path)
     dtype = runtime.input_dtype.name
     if dtype not in DTYPES:
-        raise ModelError(f"{path} takes {dtype}: the guide covers files exported with --io float or --io app.")
+        raise ModelError(
+            f"{path} takes {dtype}: the guide covers files exported with --io float or --io app."
+        )
     low, high = predictor.form.value_range
     pixels = worked_input(runtime.input_shape)
     shown = pixels if dtype == "uint8" else low + (high - low) / 255 * pixels.astype(np.float32)
@@ -88,7 +92,10 @@ def facts(model: str | Path) -> Facts:
         reader.class_names,
         tuple(sorted(litert.operators(path))),
         path.stat().st_size,
-        {name: [round(float(value), 5) for value in values[0].ravel()] for name, values in outputs.items()},
+        {
+            name: [round(float(value), 5) for value in values[0].ravel()]
+            for name, values in outputs.items()
+        },
     )
 
 
@@ -127,12 +134,16 @@ def guide(found: Facts) -> str:
 
 def _tensors(found: Facts) -> str:
     height, width, channels = found.shape
-    rows = [f"| in | `image` | {found.dtype} | 1 × {height} × {width} × {channels} | {_pixels(found)} |"]
+    rows = [
+        f"| in | `image` | {found.dtype} | 1 × {height} × {width} × {channels} | {_pixels(found)} |"
+    ]
     for name, count in found.outputs.items():
         meaning = f"{found.output} of the classes below" if count > 1 else "one value"
         rows.append(f"| out | {escaped(name)} | float32 | 1 × {count} | {meaning} |")
     labels = ", ".join(f"{number} {escaped(name)}" for number, name in enumerate(found.class_names))
-    table = "\n".join(["| | name | type | shape | what |", "| --- | --- | --- | --- | --- |", *rows])
+    table = "\n".join(
+        ["| | name | type | shape | what |", "| --- | --- | --- | --- | --- |", *rows]
+    )
     operators = ", ".join(map(escaped, found.operators))
     return f"{table}\n\nClasses, in order: {labels or 'none'}.\n\n{found.bytes:,} bytes; operators: {operators}."
 
@@ -140,7 +151,9 @@ def _tensors(found: Facts) -> str:
 def _pixels(found: Facts) -> str:
     low, high = found.value_range
     colour = "RGB" if found.shape[2] == 3 else "gray, (19595 R + 38470 G + 7471 B + 32768) >> 16"
-    levels = "0 to 255" if (low, high) == (0, 255) else f"{low:g} + pixel · {(high - low) / 255:.6g}"
+    levels = (
+        "0 to 255" if (low, high) == (0, 255) else f"{low:g} + pixel · {(high - low) / 255:.6g}"
+    )
     return f"{colour}; {levels}; rows from the top, pixels from the left, then channels"
 
 
@@ -158,7 +171,9 @@ def _steps(found: Facts) -> str:
             if found.output == "logits"
             else ("The classes' output holds probabilities.")
         )
-        steps.append(f"{softmax} The likeliest class is the label; below some 50 % say that it is uncertain.")
+        steps.append(
+            f"{softmax} The likeliest class is the label; below some 50 % say that it is uncertain."
+        )
     return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
 
 
@@ -183,9 +198,13 @@ def _size(found: Facts) -> int:
 
 
 def python(found: Facts) -> str:
-    """Return code that checks the worked input with LiteRT alone; it ends with an error if the outputs differ."""
+    """Return code that checks the worked input with LiteRT alone; it ends with an error if the
+    outputs differ.
+    """
     low, high = found.value_range
-    scaling = "" if (low, high) == (0, 255) else f"pixels = {low:g} + {(high - low) / 255:.9g} * pixels\n"
+    scaling = (
+        "" if (low, high) == (0, 255) else f"pixels = {low:g} + {(high - low) / 255:.9g} * pixels\n"
+    )
     return f"""\
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -208,7 +227,8 @@ def _kotlin(found: Facts) -> str:
     value = f"({_scaled(found, '((i * 37 + i / 64 * 11) % 256)')}).{cast}"
     bytes_each = 4 if found.dtype == "float32" else 1
     outputs = "\n".join(
-        f"val {_word(name)} = Array(1) {{ FloatArray({count}) }}" for name, count in found.outputs.items()
+        f"val {_word(name)} = Array(1) {{ FloatArray({count}) }}"
+        for name, count in found.outputs.items()
     )
     pairs = ", ".join(f"{_string(name)} to {_word(name)}" for name in found.outputs)
     return f"""\
@@ -273,7 +293,9 @@ def _dart(found: Facts) -> str:
     height, width, channels = found.shape
     kind = "Float32List" if found.dtype == "float32" else "Uint8List"
     suffix = ".toDouble()" if found.dtype == "float32" else ""
-    outputs = ", ".join(f"{n}: [List.filled({count}, 0.0)]" for n, count in enumerate(found.outputs.values()))
+    outputs = ", ".join(
+        f"{n}: [List.filled({count}, 0.0)]" for n, count in enumerate(found.outputs.values())
+    )
     return f"""\
 import 'dart:typed_data';
 import 'package:tflite_flutter/tflite_flutter.dart';
@@ -320,7 +342,9 @@ def _word(name: str) -> str:
 
 
 def _string(text: str, filled: str = "$") -> str:
-    """A string literal of all the languages here; `filled` are the signs by which a language fills in variables."""
+    """A string literal of all the languages here; `filled` are the signs by which a language fills
+    in variables.
+    """
     literal = json.dumps(printable(text), ensure_ascii=False)
     return "".join(f"\\{letter}" if letter in filled else letter for letter in literal)
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_kd import images
+from keras_kd._common.files import written_whole
+from keras_kd.datasets import images
 from keras_kd.errors import DataError
-from keras_kd.files import written_whole
 from keras_kd.sessions import SIDE
 from keras_kd.sessions._detectors import Detector
 from keras_kd.sessions._faces import Face, blurred, crop, quality
@@ -58,7 +58,8 @@ class Reading:
 
 
 def expand(patterns: Iterable[str]) -> list[Path]:
-    """Return the picture files that are named, lie in a named folder or fit a glob, in order, each once.
+    """Return the picture files that are named, lie in a named folder or fit a glob, in order, each
+    once.
 
     Raises:
         DataError: a pattern fits nothing.
@@ -80,7 +81,9 @@ def expand(patterns: Iterable[str]) -> list[Path]:
                 ) from error
             fitting = [file for file in fitting if file.suffix.lower() in SUFFIXES]
         if not fitting:
-            raise DataError(f"No picture at {pattern}: give files, folders or globs of {', '.join(sorted(SUFFIXES))}.")
+            raise DataError(
+                f"No picture at {pattern}: give files, folders or globs of {', '.join(sorted(SUFFIXES))}."
+            )
         found += fitting
     return list(dict.fromkeys(found))
 
@@ -118,12 +121,18 @@ def predict(
     names = [f"{file.stem}{file.suffix.replace('.', '_')}.png" for file in files]
     if pictures is not None and len(set(names)) < len(names):
         name = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"Several pictures would be annotated as {pictures / name}: give each folder's on its own.")
+        raise DataError(
+            f"Several pictures would be annotated as {pictures / name}: give each folder's on its own."
+        )
     for file, name in zip(files, names, strict=True):
         image = images.with_channels(images.read(file, upright=True)[None], 3)[0]
         readings[str(file)] = _read(image, str(file), reader, detector, confidence, side)
         if pictures is not None:
-            shown = blurred(image, [reading.face.box for reading in readings[str(file)]]) if redact else image
+            shown = (
+                blurred(image, [reading.face.box for reading in readings[str(file)]])
+                if redact
+                else image
+            )
             with written_whole(pictures / name) as path:
                 annotated(shown, readings[str(file)]).save(path)
         advance(1)
@@ -155,7 +164,9 @@ def named(class_names: tuple[str, ...], probabilities: np.ndarray, confidence: f
     """Return the likeliest class, "uncertain" below the confidence, "" where there are no classes."""
     if not class_names:
         return ""
-    return class_names[int(probabilities.argmax())] if probabilities.max() >= confidence else UNCERTAIN
+    return (
+        class_names[int(probabilities.argmax())] if probabilities.max() >= confidence else UNCERTAIN
+    )
 
 
 def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
@@ -183,7 +194,9 @@ def annotated(image: np.ndarray, readings: list[Reading]) -> Image.Image:
         draw.rectangle((x, y, x + width, y + height), outline=FRAME, width=thickness)
         chance = max(reading.probabilities.values(), default=None)
         parts = [reading.label] if chance is None else [f"{reading.label} {chance:.0%}"]
-        text = " ".join([*parts, *(f"{name} {value:+.2f}" for name, value in reading.values.items())]).strip()
+        text = " ".join(
+            [*parts, *(f"{name} {value:+.2f}" for name, value in reading.values.items())]
+        ).strip()
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         corner = max(0, min(x, image.shape[1] - right - 8)), max(0, y - bottom - 8)
         draw.rectangle((*corner, corner[0] + right + 8, corner[1] + bottom + 8), fill=FRAME)

@@ -1,7 +1,8 @@
-"""A page that runs an exported model in the browser: a folder of files for any web server, or served from here.
+"""A page that runs an exported model in the browser: a folder of files for any web server, or
+served from here.
 
-LiteRT.js computes; it comes from npm, at the version that was tested. The page asks for nothing outside its own
-origin, and a content security policy forbids it to.
+LiteRT.js computes; it comes from npm, at the version that was tested. The page asks for nothing
+outside its own origin, and a content security policy forbids it to.
 """
 
 from __future__ import annotations
@@ -14,11 +15,20 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from keras_kd import predictors
+from keras_kd._common.folders import folder_written_whole
 from keras_kd.errors import ModelError, OutputError
-from keras_kd.exporters._folder import folder_written_whole
-from keras_kd.litert import LiteRTModel
-from keras_kd.sessions import CONFIDENCE, SCORE, SIDE, _blazeface, _charts, _detectors, _faces, _reader
+from keras_kd.runtimes import predictors
+from keras_kd.runtimes.litert import LiteRTModel
+from keras_kd.sessions import (
+    CONFIDENCE,
+    SCORE,
+    SIDE,
+    _blazeface,
+    _charts,
+    _detectors,
+    _faces,
+    _reader,
+)
 
 LITERT_JS = "2.5.3"
 POLICY = (
@@ -30,7 +40,13 @@ _CORE = "node_modules/@litertjs/core"
 _WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")
 
 
-def build(model: str | Path, folder: Path, packages: Path, side: float = SIDE, confidence: float = CONFIDENCE) -> None:
+def build(
+    model: str | Path,
+    folder: Path,
+    packages: Path,
+    side: float = SIDE,
+    confidence: float = CONFIDENCE,
+) -> None:
     """Write the page for a model as a folder.
 
     Args:
@@ -55,23 +71,33 @@ def build(model: str | Path, folder: Path, packages: Path, side: float = SIDE, c
             text = source.read_text(encoding="utf-8")
             title = html.escape(f"Expressions: {settings['name']}")
             (made / source.name).write_text(
-                text.replace("@POLICY@", POLICY).replace("@TITLE@", title) if source.suffix == ".html" else text,
+                text.replace("@POLICY@", POLICY).replace("@TITLE@", title)
+                if source.suffix == ".html"
+                else text,
                 encoding="utf-8",
             )
         shutil.copyfile(path, made / "model.tflite")
         for name in _blazeface.VARIANTS:
             shutil.copyfile(_blazeface.path(name), made / f"detector_{name}.tflite")
-        (made / "model.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (made / "model.json").write_text(
+            json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         _copy_runtime(packages, made / "litert")
 
 
 def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
-    """What the page must know: the model's tensors and labels, and how Python finds and cuts out faces."""
+    """What the page must know: the model's tensors and labels, and how Python finds and cuts out
+    faces.
+    """
     if path.suffix != ".tflite":
-        raise ModelError(f"A browser runs .tflite files: `kerakd export {path} --bundle` makes one.")
+        raise ModelError(
+            f"A browser runs .tflite files: `kerakd export {path} --bundle` makes one."
+        )
     model = LiteRTModel(path)
     if model.input_dtype.name not in ("float32", "uint8"):
-        raise ModelError(f"{path} takes {model.input_dtype}: export it with --io float or --io app for the browser.")
+        raise ModelError(
+            f"{path} takes {model.input_dtype}: export it with --io float or --io app for the browser."
+        )
     reader, _ = _reader.load(path)
     form = predictors.load(path).form
     variants = {
@@ -106,7 +132,9 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
 
 def _check(packages: Path) -> None:
     record = packages / _CORE / "package.json"
-    version = json.loads(record.read_text(encoding="utf-8"))["version"] if record.is_file() else None
+    version = (
+        json.loads(record.read_text(encoding="utf-8"))["version"] if record.is_file() else None
+    )
     if version != LITERT_JS:
         raise ModelError(
             f"LiteRT.js {LITERT_JS} is not in {packages}: install it with "
@@ -115,21 +143,30 @@ def _check(packages: Path) -> None:
 
 
 def _copy_runtime(packages: Path, folder: Path) -> None:
-    """Copy what the page loads of LiteRT.js; its only import by a bare name becomes a path, as browsers need."""
+    """Copy what the page loads of LiteRT.js; its only import by a bare name becomes a path, as
+    browsers need.
+    """
     core, helper = packages / _CORE, packages / "node_modules/@litertjs/wasm-utils/dist/index.js"
     (folder / "wasm").mkdir(parents=True)
     code = (core / "dist" / "index.js").read_text(encoding="utf-8")
-    (folder / "index.js").write_text(code.replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'), encoding="utf-8")
+    (folder / "index.js").write_text(
+        code.replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'), encoding="utf-8"
+    )
     shutil.copyfile(helper, folder / "wasm-utils.js")
     for name in _WASM:
         for suffix in ("js", "wasm"):
-            shutil.copyfile(core / "wasm" / f"{name}.{suffix}", folder / "wasm" / f"{name}.{suffix}")
+            shutil.copyfile(
+                core / "wasm" / f"{name}.{suffix}", folder / "wasm" / f"{name}.{suffix}"
+            )
 
 
 class _Handler(SimpleHTTPRequestHandler):
     """Files with the policy in a header too, and without a line for each on the terminal."""
 
-    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".wasm": "application/wasm", ".js": "text/javascript"}
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
+        ".wasm": "application/wasm",
+        ".js": "text/javascript",
+    }
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", POLICY)
@@ -157,4 +194,6 @@ def server(folder: Path, port: int = 8000, host: str = "127.0.0.1") -> Threading
     try:
         return _Server((host, port), partial(_Handler, directory=str(folder)))
     except OSError as error:
-        raise OutputError(f"Port {port} can't be used ({error.strerror}): choose another --port.") from error
+        raise OutputError(
+            f"Port {port} can't be used ({error.strerror}): choose another --port."
+        ) from error

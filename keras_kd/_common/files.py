@@ -1,0 +1,284 @@
+"""Files that are whole or absent, fingerprints of them, and arrays and archives that others may
+have written.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import mmap
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import filelock
+import numpy as np
+
+from keras_kd.errors import OutputError
+
+LARGEST_IN_MEMORY = 2**29
+LOCK = ".lock"
+_PARTIAL = "-partial-"
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full: free some space or choose another folder",
+    errno.EDQUOT: "the disk quota is used up: free some space or choose another folder",
+    errno.EACCES: "writing there is not permitted: choose another folder or change its permissions",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EEXIST: "part of the path is a file, not a folder: choose another path",
+    errno.ENOTDIR: "part of the path is a file, not a folder: choose another path",
+    errno.EISDIR: "a folder is there: choose another path",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+}
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes `path`'s place in one step.
+
+    The temporary name keeps `path`'s suffix, since some writers choose their format by it.
+    On any error the temporary file is removed and `path` stays as it was. What a killed process
+    left of an earlier attempt is removed first.
+
+    Raises:
+        OutputError: where the operating system refuses (disk full, no permission), or another
+            process wrote `path` meanwhile.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        with refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for left in half_written(path):
+                left.unlink(missing_ok=True)
+            handle, name = tempfile.mkstemp(
+                prefix=f".{path.stem}{_PARTIAL}", suffix=path.suffix, dir=path.parent
+            )
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            _publish(temporary, path)
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    try:
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except FileNotFoundError as error:
+        raise OutputError(
+            f"Can't write {path}: another process wrote it at the same time; choose another name for one of the two."
+        ) from error
+
+
+def half_written(path: Path) -> list[Path]:
+    """What processes that were killed while they wrote `path` left beside it."""
+    return list(path.parent.glob(f".{glob.escape(path.stem)}{_PARTIAL}*{glob.escape(path.suffix)}"))
+
+
+@contextmanager
+def refusals(path: str | Path) -> Iterator[None]:
+    """Say as an OutputError why the operating system refuses to write `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REASONS:
+            raise
+        raise OutputError(f"Can't write {path}: {_REASONS[error.errno]}.") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def locked(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Let one process at a time work in `folder`; the lock ends with the process, however that
+    ends.
+
+    Args:
+        folder: made where it is missing; removed again where it was and stays empty, unless others
+            may wait for it.
+        waiting: called with a line before waiting for another process that is at work; None to
+            refuse instead.
+
+    Raises:
+        OutputError: another process is at work there, or the operating system refuses.
+    """
+    existed = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Can't make the folder {folder} ({error.strerror}): choose another one."
+        ) from error
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        with refusals(folder / LOCK):
+            lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        if waiting is None:
+            raise OutputError(
+                f"Another run is at work in {folder}: wait for it, or choose another folder."
+            ) from error
+        waiting(f"Waiting for another process at work in {folder}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        # While it is held: a process that has opened it sees that it is gone, and makes its own.
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
+        if waiting is None and not existed and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, whole or not at all; of names that are no UTF-8 as Python
+    shows them.
+    """
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def claim(file: IO[bytes], size: int) -> None:
+    """Claim `size` bytes on the disk now, where the system can: writing to a full one through a map
+    kills the process.
+
+    Raises:
+        OSError: there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def large_array(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
+    """Return zeros of `shape`: in memory, or beyond 512 MB in a nameless file that is mapped into
+    memory.
+
+    Raises:
+        OutputError: there is no room where temporary files go.
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size <= LARGEST_IN_MEMORY:
+        return np.zeros(shape, dtype)
+    with refusals(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
+        claim(file, size)
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def read_ahead(array: np.ndarray, rows: np.ndarray) -> None:
+    """Have the operating system read some rows of a mapped array side by side, before each is
+    waited for in turn.
+
+    Random rows on a disk came 40 times as fast; of an array in memory nothing is done.
+
+    Args:
+        array: of any shape, mapped or not.
+        rows: int (n,).
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is None or not hasattr(mmap, "MADV_WILLNEED"):
+        return
+    size = array.strides[0]
+    start = array.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
+    for first in (start + size * np.asarray(rows)).tolist():
+        page = first - first % mmap.PAGESIZE
+        mapped.madvise(mmap.MADV_WILLNEED, page, first + size - page)
+
+
+class ImageRows:
+    """Images that come one by one, nobody knows how many: kept in a nameless file, not in memory.
+
+    Args:
+        shape: of each image.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the object
+
+    def append(self, image: np.ndarray) -> None:
+        """Add one image, uint8 of the shape or flat.
+
+        Raises:
+            OutputError: there is no room where temporary files go.
+        """
+        with refusals(tempfile.gettempdir()):
+            self._file.write(image.tobytes())
+
+    def array(self) -> np.ndarray:
+        """All images, uint8 (N, *shape), mapped into memory; at least one must have come."""
+        with refusals(tempfile.gettempdir()):
+            self._file.flush()
+        return np.memmap(self._file, np.uint8, "r+").reshape(-1, *self._shape)
+
+
+def fingerprint(parts: Iterable[np.ndarray | str | bytes]) -> str:
+    """Return 16 hexadecimal digits of SHA-256 over arrays (dtype, shape, bytes) and texts, in
+    order.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            digest.update(part.encode() if isinstance(part, str) else part)
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def mapped_array(path: str | Path) -> np.ndarray:
+    """Map a .npy file's array into memory, for reading: no file costs more than it holds, and no
+    object is unpickled.
+
+    Raises:
+        ValueError: it is cut short, damaged, or holds Python objects.
+        OSError: it can't be read.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:
+        # NumPy raises what its parser of the header raises: tokenize.TokenError, OverflowError,
+        # SystemError, ...
+        raise ValueError(f"it is no whole .npy file: {error}") from error
+
+
+def plain_archive(file: str | Path | IO[bytes], size: int) -> zipfile.ZipFile:
+    """Open a zip archive whose content is no larger than its file, as Keras, NumPy and PyTorch
+    write them.
+
+    Args:
+        file: the archive.
+        size: of it, in bytes.
+
+    Raises:
+        ValueError: it is no zip archive, or its content could grow when read: compressed, or
+            declared too large.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"it is no whole zip archive: {error}") from error
+    entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        archive.close()
+        raise ValueError("it is compressed, which such files never are")
+    if sum(entry.file_size for entry in entries) > size:
+        archive.close()
+        raise ValueError("it declares more content than the file holds")
+    return archive

@@ -1,0 +1,40 @@
+"""Folders that are whole or absent."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from keras_kd.errors import OutputError
+
+
+@contextmanager
+def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it takes `path`'s place, on an error
+    nothing remains of it.
+
+    Raises:
+        OutputError: `path` exists and is no folder holding the file `mark`, so it isn't ours to
+            replace; or the operating system refuses.
+    """
+    if path.exists() and not (path / mark).is_file():
+        raise OutputError(
+            f"{path} exists already and holds no {mark}: choose another path or remove it."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"Can't write {path} ({error.strerror}): choose another path.") from error
+    new, old = temporary / "new", temporary / "old"
+    new.mkdir()
+    try:
+        yield new
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    finally:
+        shutil.rmtree(temporary)

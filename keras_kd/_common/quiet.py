@@ -1,0 +1,30 @@
+"""Keeping native libraries' chatter off the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def native_output_hidden() -> Iterator[None]:
+    """Send what anything, C++ included, writes to stdout and stderr to nowhere until the block
+    ends.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, copy in enumerate(kept, start=1):
+                os.dup2(copy, descriptor)
+                os.close(copy)

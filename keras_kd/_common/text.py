@@ -1,0 +1,31 @@
+"""Words from outside made safe for where they are shown: a terminal, a spreadsheet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What spreadsheets take for the beginning of a formula.
+FORMULA = ("=", "+", "-", "@")
+
+
+def printable(text: str) -> str:
+    """Return one line that no terminal takes for a command: what isn't printable stands as its
+    escape, e.g. \\x1b.
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def csv(table: pd.DataFrame) -> str:
+    """Return a table without its index as csv, in which no spreadsheet finds a formula.
+
+    Text and headers that begin like one get an apostrophe before them; numbers and all other text
+    stay as they are.
+    """
+    return table.map(_no_formula).rename(columns=_no_formula).to_csv(index=False)
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip().startswith(FORMULA) else cell

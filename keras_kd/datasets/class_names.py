@@ -1,0 +1,83 @@
+"""Class names: which ones mean the same, and how to reorder logits from one order to another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_kd.errors import ModelError
+
+_SAME = {
+    "angry": ("anger",),
+    "disgust": ("disgusted",),
+    "fear": ("fearful", "afraid", "scared"),
+    "happy": ("happiness",),
+    "sad": ("sadness",),
+    "surprise": ("surprised",),
+    "contempt": ("contemptuous",),
+    "neutral": ("neutrality",),
+}
+LONGEST = 200
+_CANONICAL = {other: name for name, others in _SAME.items() for other in others}
+
+
+def canonical(name: str) -> str:
+    """Return the one name of a class: anger is angry, Happiness is happy; other names are
+    themselves in lower case.
+    """
+    lowered = name.strip().lower()
+    return _CANONICAL.get(lowered, lowered)
+
+
+def problem(names: Sequence[str]) -> str | None:
+    """Say what is wrong with names that a file gives to classes; None where all are 1 to LONGEST
+    printable characters.
+
+    They go into tables, pages and code: what isn't printable could break lines or drive a terminal.
+    """
+    bad = next(
+        (name for name in names if not (1 <= len(name) <= LONGEST and name.isprintable())), None
+    )
+    return (
+        None
+        if bad is None
+        else f"the class name {bad[:40]!r} is not 1 to {LONGEST} printable characters"
+    )
+
+
+def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndarray:
+    """Return int64 (classes,) such that `logits_source[:, permutation]` is in the order of
+    `target_names`.
+
+    Raises:
+        ModelError: a name stands twice in one order, or the two orders hold different classes.
+    """
+    # Names that mean the same elsewhere, `A` and `a`, are told apart where both sides do.
+    same = len(set(source_names)) == len(source_names) and set(source_names) == set(target_names)
+    source, target = (
+        list(names) if same else _unique(names) for names in (source_names, target_names)
+    )
+    missing = [name for name in target if name not in source]
+    extra = [name for name in source if name not in target]
+    if missing or extra:
+        raise ModelError(
+            f"The model and the data have different classes: the model lacks {_listed(missing)} and "
+            f"has {_listed(extra)} besides; use a model trained on {', '.join(target)}, or data with "
+            f"{', '.join(source)}."
+        )
+    return np.array([source.index(name) for name in target], np.int64)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    unified = [canonical(name) for name in names]
+    repeated = sorted({name for name in unified if unified.count(name) > 1})
+    if repeated:
+        raise ModelError(
+            f"{', '.join(repeated)} stands more than once in the classes {', '.join(names)}: name each once."
+        )
+    return unified
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"

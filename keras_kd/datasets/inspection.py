@@ -1,0 +1,143 @@
+"""What a data set holds and what is wrong with it, for a look before training."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from keras_kd import datasets
+from keras_kd.datasets import SPLITS, Samples
+from keras_kd.datasets.duplicates import digests
+
+
+@dataclass(frozen=True)
+class _Split:
+    """What is kept of a split once its images are let go."""
+
+    digests: list[bytes]
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    soft: bool
+    channels: int
+    blank: int
+    sizes: Counter[str]
+    skipped: tuple[str, ...]
+
+    def counts(self) -> list[int]:
+        return np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+
+
+def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
+    """Read every split of a data set, one after the other, and describe it in terms that JSON can
+    hold.
+
+    Returns:
+        data: what was asked for.
+        data_set: the name of the module that reads it.
+        class_names: in the order of the class numbers.
+        channels: 1 (gray) or 3 (RGB).
+        soft_labels: whether labels are shares of votes; then the counts are of the most voted
+            classes.
+        sizes: images by their size on disk, before resizing, as "width x height"; the most frequent
+            first.
+        splits: for each split `images`, `classes` (images by class name), `blank` (images whose
+            pixels are all equal) and `copies` (images that repeat an earlier one of the same
+            split).
+        copies_across: for each pair of splits "later of earlier" the images of the later one that
+            are in the earlier.
+        contradictions: `groups` of images with the same pixels but not the same class, and the
+            `images` in them.
+        published: None where no counts are published, else `equal` and `differences` (a sentence
+            each).
+        skipped: a line for every row or file left out; only with `skip_bad_rows`.
+
+        Copies are images with exactly the same pixels at the 64x64 that are trained on (on FER2013
+        exactly the same images as at their 48x48).
+
+    Raises:
+        DataError: the data is missing or, without `skip_bad_rows`, broken; the message names file
+            and row.
+    """
+    module, _ = datasets.find(path_or_name)
+    splits = {name: _examined(datasets.load(path_or_name, name, skip_bad_rows)) for name in SPLITS}
+    first = splits["train"]
+    return {
+        "data": str(path_or_name),
+        "data_set": module.__name__.rpartition(".")[2],
+        "class_names": list(first.class_names),
+        "channels": first.channels,
+        "soft_labels": first.soft,
+        "sizes": dict(sum((split.sizes for split in splits.values()), Counter()).most_common()),
+        "splits": {name: _described(split) for name, split in splits.items()},
+        "copies_across": _copies_across(splits),
+        "contradictions": _contradictions(splits.values()),
+        "published": _compared(module, splits),
+        "skipped": [line for split in splits.values() for line in split.skipped],
+    }
+
+
+def _examined(samples: Samples) -> _Split:
+    pixels = samples.images.reshape(len(samples), -1)
+    height, width = samples.images.shape[1:3]
+    sizes = np.full((len(samples), 2), (height, width)) if samples.sizes is None else samples.sizes
+    return _Split(
+        digests=digests(samples.images),
+        labels=samples.hard_labels,
+        class_names=samples.class_names,
+        soft=samples.labels.ndim == 2,
+        channels=samples.images.shape[3],
+        blank=int((pixels.min(axis=1) == pixels.max(axis=1)).sum()),
+        sizes=Counter(f"{width}x{height}" for height, width in sizes.tolist()),
+        skipped=samples.skipped,
+    )
+
+
+def _described(split: _Split) -> dict:
+    return {
+        "images": len(split.labels),
+        "classes": dict(zip(split.class_names, split.counts(), strict=True)),
+        "blank": split.blank,
+        "copies": len(split.digests) - len(set(split.digests)),
+    }
+
+
+def _copies_across(splits: Mapping[str, _Split]) -> dict[str, int]:
+    known = {name: set(split.digests) for name, split in splits.items()}
+    return {
+        f"{later} of {earlier}": sum(digest in known[earlier] for digest in splits[later].digests)
+        for number, earlier in enumerate(SPLITS)
+        for later in SPLITS[number + 1 :]
+    }
+
+
+def _contradictions(splits: Iterable[_Split]) -> dict[str, int]:
+    labels = defaultdict(list)
+    for split in splits:
+        for digest, label in zip(split.digests, split.labels.tolist(), strict=True):
+            labels[digest].append(label)
+    groups = [group for group in labels.values() if len(set(group)) > 1]
+    return {"groups": len(groups), "images": sum(map(len, groups))}
+
+
+def _compared(module: ModuleType, splits: Mapping[str, _Split]) -> dict | None:
+    """Compare with the module's COUNTS; without a published validation split it belongs to train."""
+    published = getattr(module, "COUNTS", None)
+    if published is None:
+        return None
+    found = {name: np.array(splits[name].counts()) for name in SPLITS}
+    if "validation" not in published:
+        found["train"] += found["validation"]
+    differences = [
+        f"{split} {name}: {count} images, published are {expected}"
+        for split, row in published.items()
+        for name, count, expected in zip(
+            module.CLASS_NAMES, found[split].tolist(), row, strict=True
+        )
+        if count != expected
+    ]
+    return {"equal": not differences, "differences": differences}

@@ -1,0 +1,229 @@
+"""AffectNet's two forms on disk, cropped to the face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_kd._common.files import mapped_array
+from keras_kd.datasets import Samples
+from keras_kd.datasets.images import MAX_PIXELS
+from keras_kd.datasets.readers import _image_files, _splitting, _tables
+from keras_kd.errors import DataError
+
+CLASS_NAMES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
+FOLDERS = {"train": ("train_set", "train"), "test": ("val_set", "val", "validation")}
+TABLES = {"train": ("training.csv",), "test": ("validation.csv",)}
+SHARES = {"train": 0.95, "validation": 0.05}
+INVALID = -2.0
+# EmoNet's square around the landmarks' box: its side is so much of width + height.
+CROP = 200 / 220
+FARTHEST = 1e6  # pixels
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image and what is known of it."""
+
+    image: Path
+    label: int
+    valence: float
+    arousal: float
+    box: Box | None
+
+
+def matches(path: Path) -> bool:
+    """Whether `path` is a folder with annotations/N_exp.npy of its splits, or with AffectNet's csv
+    tables.
+    """
+    return _annotated(path, "train") is not None or _table(path, "train") is not None
+
+
+def load(path: Path | None, split: str, skip_bad_rows: bool, size: int, clean: bool) -> Samples:
+    """Load one split as uint8 (N, size, size, 3); see `keras_kd.datasets.readers.affectnet`."""
+    if path is None:
+        raise DataError(
+            "affectnet needs a path: give affectnet:PATH, the folder that holds train_set or training.csv."
+        )
+    half = "test" if split == "test" else "train"
+    problems: list[str] = []
+    rows = [
+        row for row in _rows(path, half, _report(problems, skip_bad_rows)) if not clean or kept(row)
+    ]
+    if not rows:
+        raise DataError(
+            f"{path} has no {half} images with one of the eight expressions: give the complete data set."
+        )
+    labels = np.array([row.label for row in rows], np.int64)
+    if half == "train":
+        chosen = _splitting.stratified(labels, CLASS_NAMES, SHARES)[split]
+        rows, labels = [rows[number] for number in chosen], labels[chosen]
+    paths, boxes = [row.image for row in rows], [row.box for row in rows]
+    pictures = _image_files.read(
+        paths,
+        (size, size, 3),
+        skip_bad_rows,
+        lambda picture, number: _cropped(picture, boxes[number]),
+    )
+    values = {
+        name: np.array([getattr(row, name) for row in rows], np.float32)
+        for name in ("valence", "arousal")
+    }
+    for column in values.values():
+        column[column <= INVALID] = np.nan
+    values = {name: column[pictures.kept] for name, column in values.items()}
+    lost = tuple(problems if split == half else ()) + pictures.skipped
+    return Samples(
+        pictures.images,
+        labels[pictures.kept],
+        CLASS_NAMES,
+        values,
+        lost,
+        pictures.sizes,
+        "expression",
+    )
+
+
+def kept(row: Row) -> bool:
+    """EmoNet's cleaning rule: whether valence v and arousal a fit the expression; unknown ones do
+    not.
+
+    Toisoul et al. 2021, with the intensity I = √(v² + a²): neutral I < 0.2; every other I > 0.2
+    (disgust 0.3), and happy v > 0, sad v < 0, surprise a > 0, fear a ≥ 0 ≥ v, disgust v < 0, anger
+    a > 0, contempt v < 0.
+    """
+    v, a = row.valence, row.arousal
+    if min(v, a) <= INVALID:
+        return False
+    intensity = float(np.hypot(v, a))
+    name = CLASS_NAMES[row.label]
+    if name == "neutral":
+        return intensity < 0.2
+    fits = {
+        "happy": v > 0, "sad": v < 0, "surprise": a > 0, "fear": a >= 0 >= v, "disgust": v < 0, "anger": a > 0,
+        "contempt": v < 0,
+    }  # fmt: skip
+    return fits[name] and intensity > (0.3 if name == "disgust" else 0.2)
+
+
+def face_square(landmarks: np.ndarray) -> Box:
+    """EmoNet's crop of landmarks (68, 2), x before y: left, top, right, bottom, may leave the
+    image.
+    """
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    half = float((high - low).sum()) * CROP / 2
+    x, y = (low + high) / 2
+    return float(x - half), float(y - half), float(x + half), float(y + half)
+
+
+def _report(problems: list[str], skip_bad_rows: bool) -> Callable[[str], None]:
+    def report(problem: str) -> None:
+        if not skip_bad_rows:
+            raise DataError(
+                f"{problem}; mend or remove it, or leave out all such rows with --skip-bad-rows."
+            )
+        problems.append(problem)
+
+    return report
+
+
+def _rows(path: Path, half: str, report: Callable[[str], None]) -> Iterator[Row]:
+    folder, table = _annotated(path, half), _table(path, half)
+    if folder is None and table is None:
+        raise DataError(
+            f"{path} has no {half} split: expected {' or '.join(FOLDERS[half])} with images and annotations, "
+            f"or {TABLES[half][0]}."
+        )
+    for row in _annotated_rows(folder, report) if folder else _table_rows(table, report):
+        # 8 none, 9 uncertain, 10 no face: not of the eight expressions.
+        if row.label < len(CLASS_NAMES):
+            yield row
+
+
+def _annotated(path: Path, half: str) -> Path | None:
+    folders = (path / name for name in FOLDERS[half])
+    return next((folder for folder in folders if (folder / "annotations").is_dir()), None)
+
+
+def _table(path: Path, half: str) -> Path | None:
+    return next((path / name for name in TABLES[half] if (path / name).is_file()), None)
+
+
+def _annotated_rows(folder: Path, report: Callable[[str], None]) -> Iterator[Row]:
+    """Rows of images/N.jpg with annotations/N_exp.npy, N_val.npy, N_aro.npy and, where it is there,
+    N_lnd.npy.
+    """
+    for file in sorted((folder / "annotations").glob("*_exp.npy")):
+        number = file.name.removesuffix("_exp.npy")
+        try:
+            parts = (file.with_name(f"{number}_{part}.npy") for part in ("exp", "val", "aro"))
+            label, valence, arousal = map(_scalar, parts)
+            landmarks = file.with_name(f"{number}_lnd.npy")
+            points = mapped_array(landmarks).astype(float) if landmarks.is_file() else None
+            row = _row(folder / "images" / f"{number}.jpg", label, valence, arousal, points)
+        except (ValueError, TypeError, SystemError, OSError) as problem:
+            # NumPy raises SystemError for text of characters that there are not.
+            report(f"{file}: {problem}")
+            continue
+        yield row
+
+
+def _scalar(path: Path) -> float:
+    """The one number in a .npy file, which may be stored as text."""
+    return float(mapped_array(path).item())
+
+
+def _table_rows(table: Path, report: Callable[[str], None]) -> Iterator[Row]:
+    """Rows of the csv form; images lie in Manually_Annotated_Images or beside the table."""
+    names = ("subDirectory_filePath", "facial_landmarks", "expression", "valence", "arousal")
+    root = table.parent / "Manually_Annotated_Images"
+    root = root if root.is_dir() else table.parent
+    for line, (name, landmarks, label, valence, arousal) in _tables.rows(table, names):
+        try:
+            image = _image_files.inside(root, root / name)
+            points = np.array(landmarks.split(";"), float) if landmarks.strip() else None
+            row = _row(image, float(label), float(valence), float(arousal), points)
+        except ValueError as problem:
+            report(f"{table}, line {line}: {problem}")
+            continue
+        yield row
+
+
+def _row(
+    image: Path, label: float, valence: float, arousal: float, landmarks: np.ndarray | None
+) -> Row:
+    if label not in range(11):
+        raise ValueError(f"the expression is {label:g}, expected 0 to 10")
+    for name, value in (("valence", valence), ("arousal", arousal)):
+        if not (-1 <= value <= 1 or value == INVALID):
+            raise ValueError(f"the {name} is {value:g}, expected -1 to 1, or -2 where unknown")
+    if landmarks is not None and (landmarks.size != 136 or not np.isfinite(landmarks).all()):
+        raise ValueError(f"{landmarks.size} numbers of landmarks, expected 68 times x and y")
+    if not image.is_file():
+        raise ValueError(f"there is no image {image}")
+    box = None if landmarks is None else face_square(landmarks.reshape(68, 2))
+    # A crop is as large as its box, whatever the image's size.
+    if box is not None and not (
+        max(map(abs, box)) <= FARTHEST and (box[2] - box[0]) ** 2 <= MAX_PIXELS
+    ):
+        raise ValueError(
+            f"the landmarks' square is {tuple(map(round, box))}, larger or farther off than any face"
+        )
+    return Row(image, int(label), valence, arousal, box)
+
+
+def _cropped(picture: np.ndarray, box: Box | None) -> np.ndarray:
+    """The square `box` of uint8 (H, W, C), black where it leaves the picture; the whole picture
+    without one.
+    """
+    if box is None:
+        return picture
+    whole = Image.fromarray(picture if picture.shape[2] == 3 else picture[:, :, 0])
+    part = np.asarray(whole.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3]))))
+    return part.reshape(*part.shape[:2], -1) if part.size else picture

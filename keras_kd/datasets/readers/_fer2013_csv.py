@@ -1,0 +1,122 @@
+"""Kaggle's fer2013.csv: 48x48 gray pixels as text, one image a row.
+
+The columns are `emotion` (0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral),
+`pixels` (2,304 numbers 0..255 with blanks between them, row by row) and `Usage` (Training,
+PublicTest or PrivateTest), in any order and with any further columns; `icml_face_data.csv`, whose
+names begin with a blank, is read as well.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd._common.files import ImageRows
+from keras_kd.datasets.readers import _tables
+from keras_kd.errors import DataError
+
+CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+COLUMNS = ("emotion", "pixels", "Usage")
+SIDE = 48
+
+
+@dataclass(frozen=True)
+class Table:
+    """One split of the file.
+
+    Attributes:
+        images: uint8 (N, 48, 48, 1), mapped into memory.
+        labels: int64 (N,) in the order of CLASS_NAMES.
+        rows: int64 (N,) positions among all rows of the file, from 0.
+        usages: the Usage of every row of the file, whatever its split.
+        skipped: one line for every row left out.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+    usages: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def matches(path: Path) -> bool:
+    """Whether `path` is a csv file other than FER+ votes; `read` says which columns are missing."""
+    return path.is_file() and path.suffix.lower() == ".csv" and "nf" not in _tables.header(path)
+
+
+def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
+    """Read one split ("train", "validation" or "test").
+
+    Usage and emotion of every row are checked, the pixels of the split's own rows only: reading
+    text as numbers is what costs time. With `skip_bad_rows` a bad row is listed by its own split,
+    and by "train" where its Usage does not tell one.
+
+    Raises:
+        DataError: the file can't be read, a row is bad (the message names file and line), or the
+            split is empty.
+    """
+    pictures = ImageRows((SIDE, SIDE, 1))
+    labels, rows, usages, skipped = [], [], [], []
+    with warnings.catch_warnings():
+        # Older numpy only warns where text is no number.
+        warnings.simplefilter("error", DeprecationWarning)
+        for row, (line, (emotion, text, usage)) in enumerate(_tables.rows(path, COLUMNS)):
+            usages.append(usage.strip())
+            row_split = USAGES.get(usages[-1], "train")
+            try:
+                label = _label(emotion, usages[-1])
+                if row_split == split:
+                    pictures.append(_pixels(text))
+                    labels.append(label)
+                    rows.append(row)
+            except ValueError as error:
+                if not skip_bad_rows:
+                    raise DataError(
+                        f"{path}, line {line}: {error}; mend or remove the row, or leave out all such rows "
+                        "with --skip-bad-rows."
+                    ) from error
+                if row_split == split:
+                    skipped.append(f"{path}, line {line}: {error}")
+    if not rows:
+        usage = next(usage for usage, name in USAGES.items() if name == split)
+        raise DataError(
+            f"{path} has no usable rows with Usage {usage}, the {split} split: give the complete file."
+        )
+    return Table(
+        pictures.array(), np.array(labels, np.int64), np.array(rows), tuple(usages), tuple(skipped)
+    )
+
+
+def _label(emotion: str, usage: str) -> int:
+    if usage not in USAGES:
+        raise ValueError(f"Usage is {usage!r}, expected {', '.join(USAGES)}")
+    if emotion.strip() not in map(str, range(len(CLASS_NAMES))):
+        raise ValueError(f"emotion is {emotion!r}, expected 0 to {len(CLASS_NAMES) - 1}")
+    return int(emotion)
+
+
+def _pixels(text: str) -> np.ndarray:
+    """Return uint8 (2304,); raise ValueError, saying what is wrong."""
+    try:
+        values = np.fromstring(text, np.int64, sep=" ")
+    except (DeprecationWarning, ValueError):
+        raise ValueError(
+            f"pixels hold {_not_a_number(text)!r}, expected whole numbers 0 to 255"
+        ) from None
+    if len(values) != SIDE * SIDE:
+        raise ValueError(f"{len(values)} pixels, expected {SIDE * SIDE}")
+    if values.min() < 0 or values.max() > 255:
+        outside = values[(values < 0) | (values > 255)][0]
+        raise ValueError(f"a pixel is {outside}, expected 0 to 255")
+    return values.astype(np.uint8)
+
+
+def _not_a_number(text: str) -> str:
+    return next(
+        (word[:20] for word in text.split() if not re.fullmatch(r"[+-]?[0-9]+", word)), text[:20]
+    )

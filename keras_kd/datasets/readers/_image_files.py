@@ -1,0 +1,125 @@
+"""Image files in class folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_kd._common import files
+from keras_kd.datasets import images
+from keras_kd.errors import DataError
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What `read` made of some files.
+
+    Attributes:
+        images: uint8 (N, H, W, C), the readable files in their order.
+        kept: bool (files,), which files were readable.
+        sizes: int64 (N, 2), height and width of each file.
+        skipped: one line for every unreadable file.
+    """
+
+    images: np.ndarray
+    kept: np.ndarray
+    sizes: np.ndarray
+    skipped: tuple[str, ...]
+
+
+def class_folders(folder: Path) -> dict[str, Path]:
+    """Return the folders in `folder` by their names, sorted; hidden ones are passed over."""
+    if not folder.is_dir():
+        return {}
+    return {
+        child.name: child
+        for child in sorted(folder.iterdir())
+        if child.is_dir() and not _hidden(child)
+    }
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files directly in `folder`, sorted; told by their suffixes, hidden ones
+    passed over.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(
+        child
+        for child in folder.iterdir()
+        if child.suffix.lower() in SUFFIXES and not _hidden(child)
+    )
+
+
+def inside(folder: Path, file: Path) -> Path:
+    """Return the path of a file that a table names.
+
+    Raises:
+        ValueError: it leads out of `folder`, by its words; links within it may.
+    """
+    if not Path(os.path.normpath(file)).is_relative_to(os.path.normpath(folder)):
+        raise ValueError(f"the image {file} lies outside of {folder}")
+    return file
+
+
+def read(
+    paths: Sequence[Path],
+    shape: tuple[int, int, int],
+    skip_bad_rows: bool = False,
+    crop: Callable[[np.ndarray, int], np.ndarray] = lambda picture, row: picture,
+) -> Pictures:
+    """Read files, `crop` each (a picture and its row) and fit it to `shape` (height, width,
+    channels).
+
+    Many large ones are mapped into memory, see `files.large_array`.
+
+    Raises:
+        DataError: a file is no image (missing, empty, broken), unless `skip_bad_rows`; or none is.
+    """
+    fitted = files.large_array((len(paths), *shape))
+    kept = np.zeros(len(paths), bool)
+    sizes = np.empty((len(paths), 2), np.int64)
+    skipped = []
+    for row, path in enumerate(paths):
+        try:
+            picture = images.read(path)
+        except DataError as error:
+            if not skip_bad_rows:
+                raise
+            skipped.append(str(error))
+            continue
+        # Rows move up to where unreadable ones would have been.
+        fitted[row - len(skipped)] = images.fitted(crop(picture, row)[None], shape)[0]
+        sizes[row] = picture.shape[:2]
+        kept[row] = True
+    if not kept.any():
+        raise DataError(
+            f"None of the {len(paths)} images can be read; the first problem: {''.join(skipped[:1])}"
+        )
+    return Pictures(fitted[: int(kept.sum())], kept, sizes[kept], tuple(skipped))
+
+
+def all_gray(paths: Iterable[Path]) -> bool:
+    """Whether no file holds colours, told by their headers; unreadable files count as gray, `read`
+    reports them.
+    """
+    return all(_mode(path) in (*images.GRAY_MODES, None) for path in paths)
+
+
+def _mode(path: Path) -> str | None:
+    try:
+        with Image.open(path) as image:
+            return image.mode
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith((".", "__"))

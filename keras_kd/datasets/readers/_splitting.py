@@ -1,0 +1,62 @@
+"""Splits for data that comes without them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from keras_kd.errors import DataError
+
+# What a split may be called on disk.
+NAMES = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
+HELD_OUT = 0.1
+
+
+def held_out(
+    labels: np.ndarray, class_names: Sequence[str], given: Collection[str]
+) -> dict[str, np.ndarray]:
+    """Return the rows of the training images for "train" and for every split that is not `given`.
+
+    Of each class 10 % go to each such split, at least one image, the same ones each time.
+
+    Raises:
+        DataError: a class has too few images.
+    """
+    missing = [split for split in NAMES if split not in given]
+    shares = {"train": 1 - HELD_OUT * len(missing)} | dict.fromkeys(missing, HELD_OUT)
+    return stratified(labels, class_names, shares)
+
+
+def stratified(
+    labels: np.ndarray, class_names: Sequence[str], shares: Mapping[str, float], seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Return the sorted rows of each part, drawn class by class so that each part has its share of
+    every class.
+
+    Args:
+        labels: int64 (N,).
+        class_names: names for the message below.
+        shares: the share of each part; the first part takes what rounding leaves.
+        seed: the same labels, shares and seed give the same rows on every machine.
+
+    Raises:
+        DataError: a class has fewer images than there are parts; every part gets at least one of
+            each class.
+    """
+    first, *others = shares
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in shares}
+    for label, class_name in enumerate(class_names):
+        rows = np.flatnonzero(labels == label)
+        if len(rows) < len(shares):
+            raise DataError(
+                f"Class {class_name} has {len(rows)} images, too few to split into {', '.join(shares)}: "
+                f"expected at least {len(shares)}; add images or remove the class."
+            )
+        rows = np.random.default_rng((seed, label)).permutation(rows)
+        for name in others:
+            count = max(1, round(shares[name] * len(labels[labels == label])))
+            parts[name].append(rows[:count])
+            rows = rows[count:]
+        parts[first].append(rows)
+    return {name: np.sort(np.concatenate(rows)) for name, rows in parts.items()}

@@ -1,0 +1,82 @@
+"""Rows of csv files by column name, each with its line in the file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from keras_kd.errors import DataError
+
+# An image of FER2013 takes some 10,000 characters.
+LONGEST_LINE = 2**20
+
+
+def header(path: str | Path) -> list[str]:
+    """Return a csv file's column names, lower case and without blanks around them; [] if empty or
+    unreadable.
+    """
+    try:
+        return _names(next(_lines(path), (1, []))[1])
+    except DataError:
+        return []
+
+
+def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, values of `columns` in that order) for each row that is not blank.
+
+    The file may begin with a byte-order mark, quote its fields, hold further columns and have its
+    columns in any order; names are compared without regard to case and to blanks around them. A
+    field that a short row lacks is "". Lines count from 1; of a row that spans several it is the
+    first.
+
+    Raises:
+        DataError: the file is missing, no UTF-8 text, no csv, or lacks one of `columns`.
+    """
+    lines = _lines(path)
+    names = _names(next(lines, (1, []))[1])
+    missing = [column for column in columns if column.lower() not in names]
+    if missing:
+        raise DataError(
+            f"{path} has no column {', '.join(missing)}: expected {', '.join(columns)} in its first line, "
+            f"received {', '.join(names) or 'nothing'}; name the columns so or choose another file."
+        )
+    places = [names.index(column.lower()) for column in columns]
+    for line, fields in lines:
+        if fields:
+            yield line, [fields[place] if place < len(fields) else "" for place in places]
+
+
+def _names(fields: list[str]) -> list[str]:
+    return [field.strip().lower() for field in fields]
+
+
+def _bounded(file: TextIO) -> Iterator[str]:
+    """The lines of a file; csv.Error for one that only a file without line breaks can have."""
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise csv.Error(f"a line of {LONGEST_LINE:,} characters or more")
+        yield line
+
+
+def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+    line = 1
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(_bounded(file), skipinitialspace=True)
+            for fields in reader:
+                yield line, fields
+                line = reader.line_num + 1
+    except OSError as error:
+        raise DataError(
+            f"{path} can't be read ({error.strerror}): check the path and its permissions."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}, after line {line}: not UTF-8 text; save the file as UTF-8 csv."
+        ) from error
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {line}: not a csv row ({error}); mend the row, an open quote for one."
+        ) from error

@@ -1,0 +1,43 @@
+"""AffectNet (Mollahosseini, Hasani, Mahoor 2019): faces with eight expressions, valence and
+arousal, for those who have it from its authors.
+
+Forms on disk:
+
+- `train_set/` and `val_set/` with `images/N.jpg` and `annotations/N_exp.npy`, `N_val.npy`,
+`N_aro.npy`, `N_lnd.npy`;
+- `training.csv` and `validation.csv` (columns subDirectory_filePath, facial_landmarks, expression,
+valence, arousal)
+  with the images in `Manually_Annotated_Images/` or beside them.
+
+Faces are cropped as EmoNet does, a square of (width + height)·200/220 of the landmarks' box with
+the same centre. Rows of no expression (8 none, 9 uncertain, 10 no face) are not loaded; a valence
+or arousal of -2 is unknown. The published validation split is the test split here; 5 % of the
+training images of each class are held out as validation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_kd.datasets import Samples
+from keras_kd.datasets.readers import _affectnet
+
+CLASS_NAMES = _affectnet.CLASS_NAMES
+SIZE = 224
+
+
+def matches(path: Path) -> bool:
+    """Whether `path` is a folder with annotations/N_exp.npy of its splits, or with AffectNet's csv
+    tables.
+    """
+    return _affectnet.matches(path)
+
+
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Load one split as uint8 (N, size, size, 3) with the values valence and arousal, NaN where
+    unknown.
+
+    Raises:
+        DataError: the data is missing or broken; the message names the file and the row.
+    """
+    return _affectnet.load(path, split, skip_bad_rows, size, clean=False)

@@ -1,0 +1,137 @@
+"""Drawn faces with seven expressions, valence and arousal: the embedded default, without any
+download.
+
+An expression is a mix of facial action units after the prototypes of P. Ekman and W. V. Friesen,
+Facial Action Coding System, 1978, table 11-1. `keras_kd.datasets._faces.cartoon` draws them on ever
+new people.
+
+Valence and arousal are read off the same action units, for any mix of them:
+
+    (valence, arousal) = clip(units @ W, -1, 1),   W = pinv(P) @ Q
+
+P (6, 18) are the prototypes, 1 where an action unit takes part, and Q (6, 2) the places of their
+emotions on the circumplex, roughly as in J. A. Russell, "A circumplex model of affect", 1980
+(disgust, not in it, between anger and misery). So a prototype shown with intensity m lies at m
+times its place, a face at rest at the origin, and every further action unit moves the point:
+lowered brows to the left, wide eyes up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.datasets import SIZE, Samples, images
+from keras_kd.datasets._faces import cartoon, drawing
+
+CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+IMAGES = {"train": 2800, "validation": 700, "test": 700}
+SEEDS = {"train": 1, "validation": 2, "test": 3}
+
+# Action units of each expression, then those that some people add with the given chance.
+PROTOTYPES = {
+    "angry": (4, 5, 7, 24),
+    "disgust": (4, 10, 17),
+    "fear": (1, 2, 4, 5, 20, 25),
+    "happy": (6, 12),
+    "sad": (1, 4, 15),
+    "surprise": (1, 2, 5, 26),
+    "neutral": (),
+}
+VARIANTS = {
+    "angry": {23: 0.6, 17: 0.3},
+    "disgust": {9: 0.9, 25: 0.4, 16: 0.2},
+    "fear": {26: 0.4, 7: 0.2},
+    "happy": {25: 0.6, 26: 0.3},
+    "sad": {17: 0.5, 6: 0.2, 43: 0.15},
+    "surprise": {25: 1.0},
+    "neutral": {43: 0.06, 25: 0.1},
+}
+CIRCUMPLEX = {
+    "angry": (-0.5, 0.7),
+    "disgust": (-0.7, 0.3),
+    "fear": (-0.6, 0.8),
+    "happy": (0.9, 0.4),
+    "sad": (-0.8, -0.4),
+    "surprise": (0.3, 0.8),
+}
+LOWEST_INTENSITY = 0.6
+TWITCH = 0.08
+
+
+def matches(path: Path) -> bool:
+    """Return False: the faces are drawn, no file holds them."""
+    return False
+
+
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Draw one split at 64x64 and resize it; `path` and `skip_bad_rows` have no effect.
+
+    Returns:
+        Samples with uint8 (N, size, size, 3) RGB images, equally many of each class, `values`
+        valence and arousal in -1..1; N is IMAGES[split]. No person is in two splits.
+    """
+    drawn = generate(IMAGES[split], SEEDS[split])
+    return replace(drawn, images=images.resize(drawn.images, size, size))
+
+
+def generate(count: int, seed: int) -> Samples:
+    """Draw `count` faces, each of another person, classes in turn and shuffled; equal seeds give
+    equal faces.
+    """
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.arange(count) % len(CLASS_NAMES))
+    units = expressions(labels, generator)
+    people = drawing.sample(generator, count, cartoon.PERSON)
+    scenes = drawing.sample(generator, count, drawing.SCENE)
+    drawn = cartoon.draw(people, units, scenes, generator)
+    return Samples(drawn, labels, CLASS_NAMES, affect(units), label_name="expression")
+
+
+def film(units: np.ndarray, seed: int) -> np.ndarray:
+    """Draw one person in one place over time: uint8 (T, 64, 64, 3) for action units (T, 18) in
+    0..1.
+    """
+    generator = np.random.default_rng(seed)
+    person, scene = (
+        drawing.sample(generator, 1, traits) for traits in (cartoon.PERSON, drawing.SCENE)
+    )
+    return cartoon.draw(person.repeat(len(units)), units, scene.repeat(len(units)), generator)
+
+
+def expressions(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw action units (N, 18) in 0..1 that show the classes `labels` (N,) with various intensity
+    and variants.
+    """
+    intensity = generator.uniform(LOWEST_INTENSITY, 1, (len(labels), 1))
+    jitter = generator.uniform(0.75, 1.1, (len(labels), len(cartoon.UNITS)))
+    chance = np.stack([chances(name) for name in CLASS_NAMES])[labels]
+    active = generator.random(chance.shape) < chance
+    twitch = generator.uniform(0, TWITCH, chance.shape)
+    return np.clip(active * intensity * jitter + twitch, 0, 1)
+
+
+def prototype(class_name: str) -> np.ndarray:
+    """Return the action units (18,) of an expression at full intensity: 1 where one takes part, 0
+    elsewhere.
+    """
+    return np.array([float(unit in PROTOTYPES[class_name]) for unit in cartoon.UNITS])
+
+
+def chances(class_name: str) -> np.ndarray:
+    """Return the chance (18,) of each action unit to take part in an expression."""
+    variants = [VARIANTS[class_name].get(unit, 0.0) for unit in cartoon.UNITS]
+    return np.maximum(prototype(class_name), variants)
+
+
+def affect(units: np.ndarray) -> dict[str, np.ndarray]:
+    """Return valence and arousal, float32 (N,) in -1..1, of action units (N, 18): the formula
+    above.
+    """
+    weights = np.linalg.pinv([prototype(name) for name in CIRCUMPLEX]) @ np.array(
+        list(CIRCUMPLEX.values())
+    )
+    valence, arousal = np.clip(units @ weights, -1, 1).astype(np.float32).T
+    return {"valence": valence, "arousal": arousal}

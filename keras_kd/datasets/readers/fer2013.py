@@ -1,0 +1,125 @@
+"""FER2013 (Goodfellow et al. 2013, "Challenges in Representation Learning"): 35,887 gray faces of
+48x48 pixels.
+
+Forms on disk:
+
+- Kaggle's `fer2013.csv`, or `icml_face_data.csv`: columns emotion, pixels, Usage (see
+keras_kd.fer2013_csv).
+- Kaggle's class folders, where the beginning of the file name tells the split:
+
+      train/angry/Training_123.jpg
+      test/angry/PublicTest_77.jpg
+      test/angry/PrivateTest_88.jpg
+
+Training is the train split, PublicTest validation, PrivateTest test. The class order is the csv's
+in both forms: angry disgust fear happy sad surprise neutral (the folders' alphabetical order has
+neutral before sad).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.datasets import SIZE, Samples, duplicates, images
+from keras_kd.datasets.class_names import canonical
+from keras_kd.datasets.readers import _fer2013_csv, _image_files
+from keras_kd.datasets.readers._fer2013_csv import CLASS_NAMES, USAGES
+from keras_kd.errors import DataError
+
+COUNTS = {
+    "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+    "validation": (467, 56, 496, 895, 653, 415, 607),
+    "test": (491, 55, 528, 879, 594, 416, 626),
+}
+
+
+def matches(path: Path) -> bool:
+    """Whether `path` is such a csv file, or class folders whose files are named Training_... and so
+    on.
+    """
+    return _fer2013_csv.matches(path) or any(_usage(file) for file in _files(path))
+
+
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Load one split as uint8 (N, size, size, 1), resized from 48x48.
+
+    Raises:
+        DataError: the data is missing or broken; the message names the file and the row.
+    """
+    if path is None:
+        raise DataError(
+            "fer2013 needs a path: give fer2013:PATH, the csv file or the folder that holds train and test."
+        )
+    if path.is_dir():
+        return _load_folders(path, split, skip_bad_rows, size)
+    table = _fer2013_csv.read(path, split, skip_bad_rows)
+    sizes = np.full((len(table.labels), 2), _fer2013_csv.SIDE)
+    return Samples(
+        images.resize(table.images, size, size),
+        table.labels,
+        CLASS_NAMES,
+        None,
+        table.skipped,
+        sizes,
+    )
+
+
+def subsets(
+    train: Samples, validation: Samples, test: Samples
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the test sets of the field as (mask of validation rows, mask of test rows).
+
+    `public`, `private`, `both`, and `private_without_copies`: 288 of the 3,589 PrivateTest images
+    have exactly the pixels of a Training image.
+    """
+    return duplicates.public_private_subsets(train.images, validation.images, test.images)
+
+
+def _files(path: Path) -> list[Path]:
+    folders = [
+        folder
+        for half in ("train", "test")
+        for folder in _image_files.class_folders(path / half).values()
+    ]
+    return [file for folder in folders for file in _image_files.image_files(folder)]
+
+
+def _usage(file: Path) -> str | None:
+    return USAGES.get(file.name.partition("_")[0])
+
+
+def _load_folders(path: Path, split: str, skip_bad_rows: bool, size: int) -> Samples:
+    files = _files(path)
+    for file in files:
+        if canonical(file.parent.name) not in CLASS_NAMES:
+            raise DataError(
+                f"{file.parent} is no class of FER2013: expected {', '.join(CLASS_NAMES)}; rename or remove it."
+            )
+    named, unnamed = (
+        [file for file in files if _usage(file)],
+        [file for file in files if not _usage(file)],
+    )
+    if unnamed and not skip_bad_rows:
+        raise DataError(
+            f"{unnamed[0]} does not tell its split: expected a name that begins with {', '.join(USAGES)} and _; "
+            "rename it, or leave out all such files with --skip-bad-rows."
+        )
+    own = [file for file in named if _usage(file) == split]
+    if not own:
+        raise DataError(
+            f"{path} has no files of the {split} split: give the complete train and test folders."
+        )
+    pictures = _image_files.read(own, (size, size, 1), skip_bad_rows)
+    labels = np.array([CLASS_NAMES.index(canonical(file.parent.name)) for file in own], np.int64)
+    # A file of no split is listed once, with train.
+    lost = tuple(f"{file} does not tell its split" for file in unnamed) if split == "train" else ()
+    return Samples(
+        pictures.images,
+        labels[pictures.kept],
+        CLASS_NAMES,
+        None,
+        pictures.skipped + lost,
+        pictures.sizes,
+    )

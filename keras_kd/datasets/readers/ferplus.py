@@ -1,0 +1,167 @@
+"""FER+ (Barsoum et al. 2016, "Training deep networks for facial expression recognition with
+crowd-sourced label distribution", arXiv 1608.01041): ten people's votes on each image of FER2013,
+as soft labels.
+
+Forms on disk: a folder that holds Kaggle's `fer2013.csv` and the votes, or the votes' csv with
+`fer2013.csv` beside it. The votes are Microsoft's `fer2013new.csv`: columns Usage, Image name,
+neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, NF; `Image name` is
+not needed. Row i of the one file is row i of the other.
+
+Labels are float32 (N, 8): the shares of the eight emotions among the votes for any emotion. Left
+out are images on which "unknown" or "NF" (not a face) got more votes than every emotion, and images
+without a vote for an emotion: on them the eight shares would say what the voters did not. 28,388 +
+3,553 + 3,545 of the 35,887 images remain.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.datasets import SIZE, Samples, duplicates, images
+from keras_kd.datasets.readers import _fer2013_csv, _tables
+from keras_kd.datasets.readers._fer2013_csv import USAGES
+from keras_kd.errors import DataError
+
+CLASS_NAMES = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+)
+COLUMNS = ("Usage", *CLASS_NAMES, "unknown", "NF")
+
+
+def matches(path: Path) -> bool:
+    """Whether `path` is a csv file of votes, or a folder that holds one."""
+    return bool(_votes_files(path))
+
+
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Load one split as uint8 (N, size, size, 1) with labels float32 (N, 8).
+
+    Raises:
+        DataError: a file is missing or broken, or the two files do not belong together.
+    """
+    votes_file, pixels_file = _both_files(path)
+    lines, usages, votes, problems = _read_votes(votes_file)
+    table = _fer2013_csv.read(pixels_file, split, skip_bad_rows)
+    _check_joined(votes_file, lines, usages, pixels_file, table.usages)
+    if problems and not skip_bad_rows:
+        raise DataError(
+            f"{min(problems.items())[1]}; mend the row, or leave out all such rows with --skip-bad-rows."
+        )
+    skipped = tuple(problems[row] for row in table.rows if row in problems)
+    emotions = votes[table.rows, : len(CLASS_NAMES)]
+    kept = (
+        emotions.max(axis=1) >= votes[table.rows, len(CLASS_NAMES) :].max(axis=1)
+    ) & emotions.any(axis=1)
+    if not kept.any():
+        raise DataError(
+            f"{votes_file} has no votes for an emotion in the {split} split: give the complete file."
+        )
+    shares = (emotions[kept] / emotions[kept].sum(axis=1, keepdims=True)).astype(np.float32)
+    sizes = np.full((len(shares), 2), _fer2013_csv.SIDE)
+    resized = images.resize(table.images[kept], size, size)
+    return Samples(resized, shares, CLASS_NAMES, None, table.skipped + skipped, sizes)
+
+
+def training_votes(path: str | Path) -> np.ndarray:
+    """Return int64 (N, 10), the votes on FER2013's N Training images in the order of its csv;
+    columns as in COLUMNS.
+
+    Raises:
+        DataError: no such file, no votes for the Training images in it, or a row of something else.
+    """
+    lines, usages, votes, problems = _read_votes(Path(path))
+    if problems:
+        raise DataError(f"{min(problems.items())[1]}: mend the row.")
+    training = votes[np.array([USAGES.get(usage) == "train" for usage in usages], bool)]
+    if not len(training):
+        raise DataError(
+            f"{path} has no votes on images of Usage Training: give FER+'s complete fer2013new.csv."
+        )
+    return training
+
+
+def subsets(
+    train: Samples, validation: Samples, test: Samples
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return `public`, `private`, `both` and `private_without_copies` as (validation mask, test
+    mask).
+    """
+    return duplicates.public_private_subsets(train.images, validation.images, test.images)
+
+
+def _votes_files(path: Path) -> list[Path]:
+    files = (
+        sorted(path.glob("*.csv"))
+        if path.is_dir()
+        else [path]
+        if path.suffix.lower() == ".csv"
+        else []
+    )
+    return [file for file in files if {"neutral", "happiness", "nf"} <= set(_tables.header(file))]
+
+
+def _both_files(path: Path | None) -> tuple[Path, Path]:
+    if path is None:
+        raise DataError(
+            "ferplus needs a path: give ferplus:PATH, a folder that holds fer2013.csv and the votes' csv."
+        )
+    folder = path if path.is_dir() else path.parent
+    votes = _votes_files(path)
+    pixels = [
+        file
+        for file in sorted(folder.glob("*.csv"))
+        if {"emotion", "pixels"} <= set(_tables.header(file))
+    ]
+    for kind, files in (
+        ("FER+ votes (neutral, happiness, ...)", votes),
+        ("FER2013 pixels (emotion, pixels)", pixels),
+    ):
+        if len(files) != 1:
+            raise DataError(
+                f"{folder} holds {len(files)} csv files of {kind}, expected one: "
+                f"{'remove all but one' if files else 'put fer2013.csv and the votes into one folder'}."
+            )
+    return votes[0], pixels[0]
+
+
+def _read_votes(path: Path) -> tuple[list[int], list[str], np.ndarray, dict[int, str]]:
+    """Return lines, usages, int64 (rows, 10) votes (zeros on a bad row) and the bad rows' problems."""
+    lines, usages, votes, problems = [], [], [], {}
+    for row, (line, (usage, *counts)) in enumerate(_tables.rows(path, COLUMNS)):
+        if not all(count.strip().isdecimal() and len(count) < 10 for count in counts):
+            problems[row] = (
+                f"{path}, line {line}: the votes are {','.join(counts)}, expected ten whole numbers"
+            )
+            counts = ["0"] * len(counts)
+        lines.append(line)
+        usages.append(usage.strip())
+        votes.append([int(count) for count in counts])
+    return lines, usages, np.array(votes, np.int64).reshape(-1, len(COLUMNS) - 1), problems
+
+
+def _check_joined(
+    votes_file: Path,
+    lines: list[int],
+    usages: list[str],
+    pixels_file: Path,
+    expected: tuple[str, ...],
+) -> None:
+    advice = "the rows are joined by their order, so give both files complete and in their original order."
+    if len(usages) != len(expected):
+        raise DataError(
+            f"{votes_file} has {len(usages)} rows and {pixels_file} has {len(expected)}: {advice}"
+        )
+    for line, usage, other in zip(lines, usages, expected, strict=True):
+        if usage != other:
+            raise DataError(
+                f"{votes_file}, line {line}: Usage is {usage}, in {pixels_file} it is {other}: {advice}"
+            )

@@ -1,0 +1,246 @@
+"""Images in Parquet files, as Hugging Face lays data sets out; any classes, and more images than
+fit into memory.
+
+Forms on disk: the beginning of a file's name, or its folder, tells the split; all may lie in a
+folder `data`.
+
+    train-00000-of-00002.parquet  train-00001-of-00002.parquet  test-00000-of-00001.parquet
+    train/any.parquet  validation/any.parquet  test/any.parquet     (`valid` and `val` are the same as `validation`)
+
+Columns: `image`, the content of an image file, alone or as the field `bytes` of a struct; `label`,
+    a name, or a number
+whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt` beside. Other columns
+are passed over. A split without a file is held out of the training images as with class folders.
+Images are gray if the first one is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_kd._common import files
+from keras_kd._common.checked_files import read_json, read_text
+from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
+from keras_kd.datasets.readers import _splitting
+from keras_kd.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ROWS = 256  # read at a time
+_FORM = {"info": {"features": {"label": {"names": [str]}}}}
+
+
+def matches(path: Path) -> bool:
+    """Whether `path` is a folder with Parquet files of a training split."""
+    return path.is_dir() and "train" in _shards(path)
+
+
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Load one split as uint8 (N, size, size, 1 or 3).
+
+    Raises:
+        DataError: the data is missing or broken; the message names the file and the row, counted
+            from 0.
+    """
+    if path is None or not matches(path):
+        raise DataError(
+            "parquet needs a path: give parquet:PATH, a folder with train-….parquet or train/….parquet."
+        )
+    shards = _shards(path)
+    names = _class_names(shards["train"], path)
+    own = shards.get(split, shards["train"])
+    labels = _labels(own, names)
+    rows = np.arange(len(labels))
+    if split == "train" or split not in shards:
+        rows = _splitting.held_out(labels, names, shards)[split]
+    channels = _channels(shards["train"], skip_bad_rows)
+    pictures, sizes, kept, skipped = _read(own, rows, size, channels, skip_bad_rows)
+    return Samples(pictures, labels[rows[kept]], names, None, skipped, sizes)
+
+
+def _shards(path: Path) -> dict[str, list[Path]]:
+    """The files of each split, sorted."""
+    found: dict[str, list[Path]] = {}
+    for folder in (path, path / "data"):
+        for split in SPLITS:
+            for name in _splitting.NAMES[split]:
+                files_here = [*folder.glob(f"{name}.parquet"), *folder.glob(f"{name}-*.parquet")]
+                found.setdefault(split, []).extend(
+                    sorted([*files_here, *folder.glob(f"{name}/*.parquet")])
+                )
+    return {split: listed for split, listed in found.items() if listed}
+
+
+def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError("Parquet files need pyarrow: pip install 'keras-kd[parquet]'.") from error
+    try:
+        opened = pyarrow.parquet.ParquetFile(file)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{file} can't be read as Parquet ({error}): replace it.") from error
+    missing = {"image", "label"} - set(opened.schema_arrow.names)
+    if missing:
+        raise DataError(
+            f"{file} has no column {' and no column '.join(sorted(missing))}: expected image and label, received "
+            f"{', '.join(opened.schema_arrow.names)}; rename the columns."
+        )
+    return opened
+
+
+def _columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.Array]]:
+    """Yield a column piece by piece: the file, the number of the first row in it, and some rows."""
+    for file in shards:
+        opened, start = _opened(file), 0
+        import pyarrow
+
+        try:
+            for batch in opened.iter_batches(ROWS, columns=[name]):
+                yield file, start, batch.column(0)
+                start += batch.num_rows
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(
+                f"{file} can't be read after row {start} ({error}): replace it."
+            ) from error
+
+
+def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
+    """The names in the metadata, in labels.txt, or the labels themselves, sorted."""
+    schema = _opened(shards[0]).schema_arrow
+    listed = path / "labels.txt"
+    try:
+        names = (
+            read_text(listed).splitlines()
+            if listed.is_file()
+            else _described(schema.metadata or {})
+        )
+    except ValueError as error:
+        raise DataError(
+            f"{listed} can't be read as text ({error}): write one class name a line."
+        ) from error
+    if not names and _is_text(schema.field("label").type):
+        names = sorted(
+            {
+                label
+                for _, _, part in _columns(shards, "label")
+                for label in part.unique().to_pylist()
+            }
+            - {None}
+        )
+    if len(names) < 2:
+        raise DataError(
+            f"{shards[0]} does not name its classes, two or more: write them to {listed}, one a line."
+        )
+    if wrong := class_names.problem(names):
+        raise DataError(f"In {path} {wrong}: rename the class.")
+    return tuple(names)
+
+
+def _described(metadata: dict[bytes, bytes]) -> list[str]:
+    """What Hugging Face's metadata calls the classes; nothing where there is none of the form."""
+    try:
+        return read_json(metadata.get(b"huggingface", b""), _FORM)["info"]["features"]["label"][
+            "names"
+        ]
+    except ValueError:
+        return []
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow
+
+    return pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
+
+
+def _labels(shards: list[Path], names: tuple[str, ...]) -> np.ndarray:
+    """The class number of every row, int64 (N,)."""
+    import pyarrow
+    import pyarrow.compute
+
+    found = []
+    for file, start, part in _columns(shards, "label"):
+        if _is_text(part.type):
+            numbers = pyarrow.compute.index_in(part, value_set=pyarrow.array(names, part.type))
+        elif pyarrow.types.is_integer(part.type):
+            numbers = part
+        else:
+            raise DataError(
+                f"{file} has labels of type {part.type}: expected whole numbers or names; convert them."
+            )
+        values = numbers.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        wrong = np.flatnonzero((values < 0) | (values >= len(names)))
+        if len(wrong):
+            raise DataError(
+                f"{file}, row {start + wrong[0]}: label is {part[int(wrong[0])]}, expected one of the {len(names)} "
+                f"classes {', '.join(names)}; mend or remove the row."
+            )
+        found.append(values)
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
+    """Those of the first training image, for the images of all splits."""
+    count = sum(_opened(file).metadata.num_rows for file in shards)
+    for name, content in _contents(shards, np.arange(count)):
+        try:
+            return images.decoded(content or b"", name).shape[2]
+        except DataError:
+            if not skip_bad_rows:
+                raise
+    return 1
+
+
+def _read(
+    shards: list[Path], rows: np.ndarray, size: int, channels: int, skip_bad_rows: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Decode the given rows, sorted: images, sizes on disk, which of them were readable, one line
+    for each other.
+    """
+    fitted = files.large_array((len(rows), size, size, channels))
+    sizes, kept, skipped = np.empty((len(rows), 2), np.int64), np.zeros(len(rows), bool), []
+    for number, (name, content) in enumerate(_contents(shards, rows)):
+        try:
+            picture = images.decoded(content or b"", name)
+            if picture.shape[2] > channels:
+                raise DataError(
+                    f"{name} is in colour but the first training image is gray: convert one or remove the row."
+                )
+        except DataError as error:
+            if not skip_bad_rows:
+                raise
+            skipped.append(str(error))
+            continue
+        # Rows move up to where unreadable ones would have been.
+        fitted[number - len(skipped)] = images.fitted(picture[None], fitted.shape[1:])[0]
+        sizes[number], kept[number] = picture.shape[:2], True
+    if len(rows) and not kept.any():
+        raise DataError(
+            f"None of the {len(rows)} images can be read; the first problem: {''.join(skipped[:1])}"
+        )
+    return fitted[: int(kept.sum())], sizes[kept], kept, tuple(skipped)
+
+
+def _contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes | None]]:
+    """Yield what an error may call it, and the content of the image file, of each of the given
+    rows.
+    """
+    before = 0
+    for file, start, part in _columns(shards, "image"):
+        first, last = np.searchsorted(rows, (before, before + len(part)))
+        for row in rows[first:last] - before:
+            value = part[int(row)].as_py()
+            content = value.get("bytes") if isinstance(value, dict) else value
+            if isinstance(content, str) or (isinstance(value, dict) and "bytes" not in value):
+                raise DataError(
+                    f"{file} has images as {part.type}: expected the content of image files, alone or as the field "
+                    "bytes of a struct; write their content, not their paths."
+                )
+            yield f"{file}, row {start + row}", content
+        before += len(part)

@@ -1,0 +1,159 @@
+"""RAF-DB, basic emotions (Li, Deng, Du 2017, "Reliable Crowdsourcing and Deep Locality-Preserving
+Learning for Expression Recognition in the Wild"): 15,339 aligned RGB faces of 100x100 pixels.
+
+Forms on disk:
+
+- the official one: `list_patition_label.txt` (its own spelling), in the folder or in EmoLabel/,
+with lines
+  `train_00001.jpg 5`, and the images Image/aligned/train_00001_aligned.jpg;
+- Kaggle's: DATASET/train/1 to 7 and DATASET/test/1 to 7; train_labels.csv and test_labels.csv
+(columns image, label)
+  beside DATASET or in it are checked against the folders where they are there; the path may be
+  DATASET itself.
+
+Classes count from 1 on disk: surprise fear disgust happy sad anger neutral.
+
+RAF-DB has no validation split: 10 % of the training images of each class, the same ones each time,
+are held out as validation, so that the test split stays unseen until the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.datasets import SIZE, Samples
+from keras_kd.datasets.readers import _image_files, _splitting, _tables
+from keras_kd.errors import DataError
+
+CLASS_NAMES = ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral")
+# The published train split: this module's train and validation together.
+COUNTS = {
+    "train": (1290, 281, 717, 4772, 1982, 705, 2524),
+    "test": (329, 74, 160, 1185, 478, 162, 680),
+}
+LIST = "list_patition_label.txt"
+SHARES = {"train": 0.9, "validation": 0.1}
+LABELS = ("1", "2", "3", "4", "5", "6", "7")
+
+
+def matches(path: Path) -> bool:
+    """Whether `path` is a folder with the official list, or with Kaggle's numbered folders of
+    train_... images.
+    """
+    return _list_file(path) is not None or any(
+        file.name.startswith("train_")
+        for file in _image_files.image_files(_kaggle_root(path) / "train" / "1")
+    )
+
+
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+    """Load one split as uint8 (N, size, size, 3).
+
+    Raises:
+        DataError: the list or an image is missing or broken; the message names the file and the
+            line.
+    """
+    if path is None:
+        raise DataError(
+            "rafdb needs a path: give rafdb:PATH, the folder that holds list_patition_label.txt or DATASET."
+        )
+    half = "test" if split == "test" else "train"
+    files, labels, problems = _entries(path, half, skip_bad_rows)
+    if half == "train":
+        rows = _splitting.stratified(labels, CLASS_NAMES, SHARES)[split]
+        files, labels = [files[row] for row in rows], labels[rows]
+    pictures = _image_files.read(files, (size, size, 3), skip_bad_rows)
+    # A row that can't be read is listed once: with the train split, not with what is held out of
+    # it.
+    skipped = (tuple(problems) if split == half else ()) + pictures.skipped
+    return Samples(
+        pictures.images, labels[pictures.kept], CLASS_NAMES, None, skipped, pictures.sizes
+    )
+
+
+def _entries(
+    path: Path, half: str, skip_bad_rows: bool
+) -> tuple[list[Path], np.ndarray, list[str]]:
+    """Return the files of the published train or test split, their labels, and the problems of
+    other rows.
+    """
+    list_file = _list_file(path)
+    rows = (
+        _kaggle_rows(_kaggle_root(path), half)
+        if list_file is None
+        else _official_rows(path, list_file, half)
+    )
+    files, labels, problems = [], [], []
+    for where, file, label in rows:
+        try:
+            labels.append(_class_number(path, file, label))
+            files.append(file)
+        except ValueError as error:
+            if not skip_bad_rows:
+                raise DataError(
+                    f"{where}: {error}; mend or remove the row, or leave out all such rows with --skip-bad-rows."
+                ) from error
+            problems.append(f"{where}: {error}")
+    for number, name in enumerate(CLASS_NAMES):
+        if number not in labels:
+            raise DataError(
+                f"{path} has no {half} images of class {number + 1}, {name}: give the complete data set."
+            )
+    return files, np.array(labels, np.int64), problems
+
+
+def _class_number(root: Path, file: Path, label: str) -> int:
+    if label not in LABELS:
+        raise ValueError(f"the label is {label!r}, expected 1 to {len(LABELS)}")
+    if not _image_files.inside(root, file).is_file():
+        raise ValueError(f"there is no image {file}")
+    return LABELS.index(label)
+
+
+def _list_file(path: Path) -> Path | None:
+    return next((file for file in (path / LIST, path / "EmoLabel" / LIST) if file.is_file()), None)
+
+
+def _official_rows(path: Path, list_file: Path, half: str) -> Iterator[tuple[str, Path, str]]:
+    """Yield (file and line, image, label) of the list's rows; one of neither split counts as train."""
+    for line, row in enumerate(
+        list_file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1
+    ):
+        name, *label = row.split() or [""]
+        if name and name.startswith("test_") == (half == "test"):
+            stem, suffix = os.path.splitext(name)
+            image = path / "Image" / "aligned" / f"{stem}_aligned{suffix}"
+            yield f"{list_file}, line {line}", image, " ".join(label)
+
+
+def _kaggle_root(path: Path) -> Path:
+    return path / "DATASET" if (path / "DATASET").is_dir() else path
+
+
+def _kaggle_rows(root: Path, half: str) -> Iterator[tuple[str, Path, str]]:
+    """Yield (file and line, image, label): the csv's rows where there is one, and the files it does
+    not list.
+    """
+    table = next(
+        (
+            file
+            for folder in (root, root.parent)
+            if (file := folder / f"{half}_labels.csv").is_file()
+        ),
+        None,
+    )
+    listed = set()
+    for line, (name, label) in _tables.rows(table, ("image", "label")) if table else ():
+        image = root / half / label.strip() / name.strip()
+        listed.add(image)
+        yield f"{table}, line {line}", image, label.strip()
+    for label, folder in _image_files.class_folders(root / half).items():
+        for image in _image_files.image_files(folder):
+            if table is None:
+                yield str(image), image, label
+            elif image not in listed:
+                yield f"{image}, which {table.name} does not list", image, ""

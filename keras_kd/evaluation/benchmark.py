@@ -1,0 +1,342 @@
+"""Models side by side: size, arithmetic, latency and memory of files as an app would run them, and
+their scores.
+
+Latencies are measured in turns over all models, so that what else the machine does meets all alike;
+read the ratios before the milliseconds.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_kd.datasets import Samples
+from keras_kd.errors import ModelError, of_file
+from keras_kd.evaluation import metrics
+from keras_kd.runtimes import multiply_accumulates
+from keras_kd.runtimes.litert import LiteRTModel
+from keras_kd.runtimes.onnx_runtime import OnnxModel
+
+THREADS = (1, 2)
+_WARM_UP = 5
+_TURN_SECONDS = 0.02
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass
+class Measurement:
+    """One model's figures.
+
+    Attributes:
+        name: the file's name, or its path where another file has the same name.
+        bytes: on disk.
+        gzip_bytes: compressed, as an app store or web server sends it.
+        parameters: weights and biases of convolutions and matrix products; None for ONNX.
+        multiply_accumulates: for one image; None for ONNX.
+        live_taps: share of the convolution weights that ever meet data; None for ONNX.
+        latency: milliseconds for one image by number of threads, (median, 95th percentile).
+        peak_memory: bytes that loading and running adds to an idle process.
+        accuracy: on the data given, else None.
+        accuracy_interval: its 95 % interval, (low, high).
+        ece: expected calibration error on the data given, else None.
+    """
+
+    name: str
+    bytes: int
+    gzip_bytes: int
+    parameters: int | None
+    multiply_accumulates: int | None
+    live_taps: float | None
+    latency: dict[int, tuple[float, float]] = field(default_factory=dict)
+    peak_memory: int | None = None
+    accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
+    ece: float | None = None
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a foreign model's file doesn't tell; see `predictors.load`.
+
+    Attributes:
+        input_shape: (H, W, C).
+        value_range: what it expects for pixels 0 and 255.
+        output: "logits" or "probabilities".
+    """
+
+    input_shape: tuple[int, int, int] | None = None
+    value_range: tuple[float, float] | None = None
+    output: str | None = None
+
+
+def measure(
+    paths: Sequence[str | Path],
+    threads: Sequence[int] = THREADS,
+    seconds: float = 5.0,
+    samples: Callable[[int | None], Samples] | None = None,
+    stated: Mapping[str | Path, Stated] | None = None,
+    convert: bool = True,
+) -> list[Measurement]:
+    """Measure `.tflite`, `.onnx` and `.keras` files.
+
+    Args:
+        paths: the files.
+        threads: numbers of CPU threads to time with.
+        seconds: how long to time each file with each number of threads.
+        samples: gives the labelled images to score on, in the side of the square that a model takes
+            (None for other models), so that they are resized once. A model that doesn't name its
+            classes (a `labels.txt` beside `.tflite` and `.onnx` files does) is taken to have
+            theirs.
+        stated: by path, what foreign files don't tell.
+        convert: run a `.keras` file as what the format float32 makes of it; otherwise by Keras
+            itself, as a compiled function on all cores whatever `threads` says.
+
+    Raises:
+        ModelError: a file can't be used.
+        ExportError: a `.keras` file can't be converted.
+    """
+    known = {Path(path): form for path, form in (stated or {}).items()}
+    forms = [known.get(Path(path), Stated()) for path in paths]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        runnable = [Path(path) for path in paths]
+        if convert:
+            runnable = [
+                _runnable(path, folder / f"{number}.tflite", form.input_shape)
+                for number, (path, form) in enumerate(zip(runnable, forms, strict=True))
+            ]
+        measurements = [
+            _static(Path(path), file, name)
+            for path, file, name in zip(paths, runnable, _names(paths), strict=True)
+        ]
+        shapes = [form.input_shape for form in forms]
+        latencies = _latencies(list(zip(runnable, shapes, strict=True)), threads, seconds)
+        for measurement, file, latency, shape in zip(
+            measurements, runnable, latencies, shapes, strict=True
+        ):
+            measurement.latency = latency
+            measurement.peak_memory = peak_memory(file, shape)
+        if samples is not None:
+            for measurement, path, file, form in zip(
+                measurements, paths, runnable, forms, strict=True
+            ):
+                _score(measurement, Path(path), file, form, samples)
+    return measurements
+
+
+def table(measurements: Sequence[Measurement]) -> pd.DataFrame:
+    """Return one row a model: first the ratios to the first model, then the figures themselves."""
+    first = measurements[0]
+    rows = [
+        {
+            "model": one.name,
+            **{
+                f"latency ratio, {n} threads": one.latency[n][0] / first.latency[n][0]
+                for n in one.latency
+            },
+            "size ratio": one.bytes / first.bytes,
+            "gzip ratio": one.gzip_bytes / first.gzip_bytes,
+            "accuracy": one.accuracy,
+            "ece": one.ece,
+            "bytes": one.bytes,
+            "gzip bytes": one.gzip_bytes,
+            "parameters": one.parameters,
+            "multiply-accumulates": one.multiply_accumulates,
+            "live taps": one.live_taps,
+            **{f"median ms, {n} threads": one.latency[n][0] for n in one.latency},
+            **{f"p95 ms, {n} threads": one.latency[n][1] for n in one.latency},
+            "peak memory bytes": one.peak_memory,
+        }
+        for one in measurements
+    ]
+    return (
+        pd.DataFrame(rows)
+        .set_index("model")
+        .rename(columns=lambda name: name.replace(" 1 threads", " 1 thread"))
+    )
+
+
+def peak_memory(path: str | Path, input_shape: tuple[int, int, int] | None = None) -> int | None:
+    """Return how many bytes loading and running a file adds to a process that does nothing else;
+    None but on Linux.
+
+    Args:
+        path: a `.tflite` or `.onnx` file.
+        input_shape: (H, W, C), where the file leaves it open.
+
+    Raises:
+        ModelError: the file can't be run.
+    """
+    if not _STATUS.exists():
+        return None
+    code = (
+        "import json, sys; from keras_kd.evaluation.benchmark import print_peak_memory; "
+        "print_peak_memory(*json.loads(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, json.dumps([str(path), input_shape])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ModelError(f"{path} can't be run: {done.stderr.strip().splitlines()[-1]}")
+    return int(done.stdout)
+
+
+def print_peak_memory(path: str, input_shape: tuple[int, int, int] | None) -> None:
+    """Print what `peak_memory` returns; runs in its child process."""
+    runtime = {".keras": "tensorflow", ".onnx": "onnxruntime"}.get(Path(path).suffix)
+    if runtime:
+        importlib.import_module(runtime)  # a runtime is not its models' memory
+    # Imports may have needed more for a moment: 5 sets the mark back to what is in use (man 5
+    # proc).
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmHWM")
+    compute = _compute(Path(path), 1, input_shape)
+    for _ in range(_WARM_UP):
+        compute()
+    print(_status("VmHWM") - before)  # noqa: T201
+
+
+def _status(name: str) -> int:
+    """Return a line of /proc/self/status in bytes."""
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def _runnable(path: Path, converted: Path, input_shape: tuple[int, int, int] | None) -> Path:
+    if path.suffix != ".keras":
+        return path
+    import keras
+
+    from keras_kd import exporters
+    from keras_kd.models import keras_file
+    from keras_kd.models.surgery import weights
+
+    model, _ = keras_file.load(path)
+    if input_shape and None in model.input_shape:
+        fixed = keras.models.clone_model(model, input_tensors=keras.Input(input_shape))
+        weights.put(model.get_weights(), fixed)
+        model = fixed
+    return exporters.export(model, converted, "float32").path
+
+
+def _names(paths: Sequence[str | Path]) -> list[str]:
+    """Return the files' names, or their paths where other files have the same name."""
+    files = [path.name for path in {Path(path) for path in paths}]
+    return [Path(path).name if files.count(Path(path).name) == 1 else str(path) for path in paths]
+
+
+def _static(path: Path, file: Path, name: str) -> Measurement:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} can't be read ({error.strerror}): check the path.") from error
+    known = file.suffix == ".tflite"
+    return Measurement(
+        name=name,
+        bytes=len(content),
+        gzip_bytes=len(gzip.compress(content)),
+        parameters=multiply_accumulates.parameters(file) if known else None,
+        multiply_accumulates=multiply_accumulates.of_tflite(file) if known else None,
+        live_taps=multiply_accumulates.live_taps(file) if known else None,
+    )
+
+
+def _latencies(
+    files: Sequence[tuple[Path, tuple[int, int, int] | None]],
+    threads: Sequence[int],
+    seconds: float,
+) -> list[dict[int, tuple[float, float]]]:
+    """Time all files in turns of _TURN_SECONDS; return milliseconds (median, 95th percentile) by
+    threads.
+    """
+    runs = [
+        (row, count, _compute(file, count, shape))
+        for row, (file, shape) in enumerate(files)
+        for count in threads
+    ]
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(max(1, round(seconds / _TURN_SECONDS))):
+        for (_, _, compute), taken in zip(runs, times, strict=True):
+            taken.extend(_turn(compute))
+    results: list[dict[int, tuple[float, float]]] = [{} for _ in files]
+    for (row, count, _), taken in zip(runs, times, strict=True):
+        results[row][count] = (float(np.median(taken)) * 1e3, float(np.percentile(taken, 95)) * 1e3)
+    return results
+
+
+def _turn(compute: Callable[[], object]) -> list[float]:
+    """Warm the caches that the others took over, then time single runs until the turn is over."""
+    for _ in range(_WARM_UP):
+        compute()
+    taken: list[float] = []
+    end = time.perf_counter() + _TURN_SECONDS
+    while not taken or time.perf_counter() < end:
+        start = time.perf_counter()
+        compute()
+        taken.append(time.perf_counter() - start)
+    return taken
+
+
+def _compute(
+    path: Path, threads: int, input_shape: tuple[int, int, int] | None
+) -> Callable[[], object]:
+    """Return a function that runs the file once on one image."""
+    if path.suffix == ".tflite":
+        model = LiteRTModel(path, threads)
+        model.predict_heads(np.zeros((1, *model.input_shape), np.uint8))
+        return model.compute
+    if path.suffix == ".onnx":
+        return OnnxModel(path, threads).prepared(input_shape)
+    if path.suffix == ".keras":
+        return _keras_compute(path)
+    raise ModelError(f"{path} can't be timed: give .tflite, .onnx or .keras files.")
+
+
+def _keras_compute(path: Path) -> Callable[[], object]:
+    import tensorflow as tf
+
+    from keras_kd.models import keras_file
+
+    model = keras_file.load(path)[0]
+    image = tf.zeros((1, *model.input_shape[1:]))
+    function = tf.function(lambda: model(image, training=False))
+    return lambda: function().numpy()
+
+
+def _score(
+    measurement: Measurement,
+    path: Path,
+    file: Path,
+    stated: Stated,
+    samples: Callable[[int | None], Samples],
+) -> None:
+    """Score the file that was timed, in the data's order of classes."""
+    from keras_kd.models import keras_file
+    from keras_kd.runtimes import predictors
+
+    given = stated.input_shape, stated.value_range, stated.output
+    predictor: predictors.Predictor
+    if path != file:
+        predictor = predictors.LiteRTPredictor(file, keras_file.load(path)[1].with_given(*given))
+    else:
+        predictor = predictors.load(path, *given)
+    test = samples(predictor.form.side)
+    with of_file(path):
+        predictor = predictors.in_order_of(predictor, predictor.form.class_names, test.class_names)
+    if predictor.tells_classes:
+        scores = metrics.classification(
+            predictor.logits(test.images), test.labels, test.class_names
+        )
+        measurement.accuracy, measurement.ece = scores["accuracy"], scores["ece"]
+        measurement.accuracy_interval = tuple(scores["accuracy_interval"])

@@ -1,0 +1,84 @@
+"""One temperature that makes a classifier's probabilities mean what they say.
+
+Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural Networks",
+    ICML 2017, section 4.2.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from keras_kd.datasets import Samples
+from keras_kd.errors import DataError, ModelError
+from keras_kd.runtimes.predictors import Predictor, reordered
+
+LOWEST, HIGHEST = 0.05, 20.0
+
+
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return T > 0 that minimises the mean negative log-likelihood of softmax(logits / T).
+
+    Args:
+        logits: float (N, C) of images that training has not seen.
+        labels: int (N,) class numbers.
+
+    Raises:
+        DataError: none between 0.05 and 20 is better than those: all answers are right, say.
+    """
+    scores, rows = np.asarray(logits, np.float64), np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        return -float(log_softmax(scores / np.exp(log_temperature), axis=1)[rows, labels].mean())
+
+    found = float(
+        np.exp(minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded").x)
+    )
+    all_right = (scores.argmax(axis=1) == labels).all()
+    if all_right or not 1.01 * LOWEST < found < 0.99 * HIGHEST:
+        raise DataError(
+            f"No temperature from {LOWEST} to {HIGHEST:g} fits the {len(labels):,} images: of these answers all, or no "
+            "more than by chance, are right; calibrate on more and other images."
+        )
+    return found
+
+
+def statement(temperature: float, images: int) -> str:
+    """Return the sentence by which an exported file says that it is calibrated; `stated` reads it."""
+    return (
+        f"Calibrated: the logits are divided by {temperature:.3f}, the temperature that fits {images:,} validation "
+        "images best."
+    )
+
+
+def stated(content: bytes) -> float | None:
+    """Return the temperature of the statement in a file's bytes, None where there is none."""
+    found = re.search(rb"Calibrated: the logits are divided by (\d{1,4}\.\d{3}),", content)
+    return float(found.group(1)) if found else None
+
+
+def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Return softmax(logits / T), float64 (N, C)."""
+    return softmax(np.asarray(logits, np.float64) / temperature, axis=1)
+
+
+def fitted_temperature(predictor: Predictor, samples: Samples) -> float:
+    """Return the temperature by which the model's probabilities fit the samples best, see `temperature`.
+
+    Args:
+        predictor: a model with classes, taken to be the samples' in their order where it doesn't
+            name them.
+        samples: images that training has not seen.
+
+    Raises:
+        ModelError: the model tells no classes, or others than the samples'.
+        DataError: no temperature fits.
+    """
+    if not predictor.tells_classes:
+        raise ModelError("The model tells no classes: there are no probabilities to calibrate.")
+    known = predictor.form.class_names or samples.class_names
+    logits = reordered(predictor, known, samples.class_names).logits(samples.images)
+    return temperature(logits, samples.hard_labels)

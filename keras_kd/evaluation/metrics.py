@@ -1,0 +1,248 @@
+"""Scores over a whole set of samples, in numpy and scikit-learn; shares are 0..1, nothing is
+averaged over batches.
+
+A class without a sample has no recall: it gets None and is left out of every average over classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from keras_kd.errors import DataError, ModelError
+
+BINS = 15
+_Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
+
+
+def classification(
+    logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Score logits against labels; every value can be written as JSON.
+
+    Args:
+        logits: float (N, C), before the softmax.
+        labels: int (N,) class numbers, or float (N, C) shares of votes that sum to 1. The most
+            voted class (the first of equals) counts for everything but `nll`, which uses the
+            shares.
+        class_names: the C names.
+
+    Returns:
+        n: number of samples.
+        accuracy, accuracy_interval: share of right answers and its 95 % interval [low, high]
+        (Wilson 1927).
+        balanced_accuracy: mean recall of the classes that occur in the labels (unweighted average
+            recall, UAR).
+        macro_f1: mean F1 of the classes that occur in the labels; 0 for one that is never answered.
+        recall: {class name: share of its samples answered right, or None where it has none}.
+        ece: expected calibration error of the top answer over 15 equal bins (Guo et al. 2017,
+            equation 3).
+        nll: mean negative log-likelihood in nats.
+        confusion: C lists of C counts, one row a true class, one column an answer.
+
+    Raises:
+        DataError: there are no samples, or labels and class names don't fit the logits.
+        ModelError: a logit is not finite.
+    """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    hard = _hard_labels(logits, labels)
+    classes = np.arange(logits.shape[1])
+    if len(class_names) != len(classes):
+        raise DataError(
+            f"The model answers {len(classes)} classes but the data names {len(class_names)} of them."
+        )
+    predicted = logits.argmax(axis=1)
+    scores = precision_recall_fscore_support(hard, predicted, labels=classes, zero_division=0)
+    recall, f1, present = scores[1], scores[2], scores[3] > 0
+    right = int((predicted == hard).sum())
+    curve = reliability(logits, labels)
+    gaps = np.abs(np.subtract(curve["accuracy"], curve["confidence"]))
+    return {
+        "n": len(hard),
+        "accuracy": right / len(hard),
+        "accuracy_interval": wilson_interval(right, len(hard)),
+        "balanced_accuracy": float(recall[present].mean()),
+        "macro_f1": float(f1[present].mean()),
+        "recall": {
+            str(name): float(recall[k]) if present[k] else None
+            for k, name in enumerate(class_names)
+        },
+        "ece": float(np.average(gaps, weights=curve["count"])),
+        "nll": _negative_log_likelihood(logits, labels),
+        "confusion": confusion_matrix(hard, predicted, labels=classes).tolist(),
+    }
+
+
+def agreement(student_logits: np.ndarray, teacher_logits: np.ndarray) -> float:
+    """Return the share of rows, 0..1, in which two float (N, C) arrays have the same largest logit."""
+    if student_logits.shape != teacher_logits.shape or not len(student_logits):
+        raise DataError(
+            f"Agreement needs logits of equal shape and at least one row: "
+            f"received {student_logits.shape} and {teacher_logits.shape}."
+        )
+    return float((student_logits.argmax(axis=1) == teacher_logits.argmax(axis=1)).mean())
+
+
+def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dict[str, list]:
+    """Group the answers by the probability of the top class: the points of a reliability diagram.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", equations 1 and 2; bin m is
+    ((m-1)/bins, m/bins].
+
+    Args: as for `classification`.
+
+    Returns:
+        Lists with one entry for each bin that holds a sample: its edges `low` and `high`, the
+        `count` of samples, their mean `confidence` and their `accuracy` (all but the count in
+        0..1).
+    """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    right = logits.argmax(axis=1) == _hard_labels(logits, labels)
+    confidence = np.exp(_log_softmax(logits).max(axis=1))
+    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    filled, index, count = np.unique(number, return_inverse=True, return_counts=True)
+    return {
+        "low": (filled / bins).tolist(),
+        "high": ((filled + 1) / bins).tolist(),
+        "count": count.tolist(),
+        "confidence": (np.bincount(index, confidence) / count).tolist(),
+        "accuracy": (np.bincount(index, right) / count).tolist(),
+    }
+
+
+def wilson_interval(right: int, n: int) -> list[float]:
+    """Return [low, high], the 95 % score interval of a share of `right` in `n`.
+
+    Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference", JASA
+    22(158).
+    """
+    share, spread = right / n, _Z_95**2 / n
+    middle = share + spread / 2
+    half = math.sqrt(spread * share * (1 - share) + spread**2 / 4)
+    return [max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))]
+
+
+class Regression:
+    """Scores of one continuous value (valence, arousal) over all batches given, as if over the
+    whole set at once.
+
+    Predictions are clipped to -1..1. Means, squared deviations and the co-deviation are merged
+    batch by batch in float64 (Chan, Golub and LeVeque 1983), which is stable where sums of squares
+    cancel.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean = np.zeros(2)
+        self._deviation = np.zeros((2, 2))
+        self._squared_error = 0.0
+        self._equal_signs = 0
+
+    def update(self, values: np.ndarray, predictions: np.ndarray) -> None:
+        """Add one batch: finite true values and predictions, both float with N elements."""
+        pair = np.stack([np.ravel(values), np.clip(np.ravel(predictions), -1, 1)]).astype(
+            np.float64
+        )
+        if not np.isfinite(pair).all():
+            raise ModelError(
+                "A value or a prediction is not finite: the model or its targets are broken."
+            )
+        count = pair.shape[1]
+        if not count:
+            return
+        mean = pair.mean(axis=1)
+        centred = pair - mean[:, None]
+        step, total = mean - self._mean, self._count + count
+        self._deviation += centred @ centred.T + np.outer(step, step) * (
+            self._count * count / total
+        )
+        self._mean += step * (count / total)
+        self._count = total
+        self._squared_error += float(((pair[0] - pair[1]) ** 2).sum())
+        self._equal_signs += int((np.sign(pair[0]) == np.sign(pair[1])).sum())
+
+    def result(self) -> dict[str, float | None]:
+        """Return the scores of all batches so far, with the population deviation (divided by N).
+
+        Returns:
+            ccc: concordance correlation, 2·cov / (var + var + (mean - mean)²) (Lin 1989); None
+                where both are constant and equal.
+            pcc: Pearson's correlation; None where either is constant.
+            rmse: root of the mean squared error.
+            sagr: share of equal signs, 0 being a sign of its own (Nicolaou et al. 2011).
+
+        Raises:
+            DataError: no sample was given.
+        """
+        if not self._count:
+            raise DataError(
+                "There are no values to score: the data set has no rows with continuous targets."
+            )
+        (variance, covariance), (_, predicted_variance) = self._deviation / self._count
+        offset = self._mean[0] - self._mean[1]
+        return {
+            "ccc": _ratio(2 * covariance, variance + predicted_variance + offset**2),
+            "pcc": _ratio(covariance, math.sqrt(variance) * math.sqrt(predicted_variance)),
+            "rmse": math.sqrt(self._squared_error / self._count),
+            "sagr": self._equal_signs / self._count,
+        }
+
+
+def regression(values: np.ndarray, predictions: np.ndarray) -> dict[str, float | None]:
+    """Score one continuous value at once.
+
+    Args:
+        values: true values, float (N,); NaN where unknown, which leaves the row out.
+        predictions: float (N,).
+
+    Returns:
+        n, the number of rows with a value, and the scores of `Regression.result`.
+
+    Raises:
+        DataError: no row has a value.
+        ModelError: a prediction is not finite.
+    """
+    known = ~np.isnan(values)
+    scores = Regression()
+    scores.update(values[known], predictions[known])
+    return {"n": int(known.sum()), **scores.result()}
+
+
+def _ratio(numerator: float, denominator: float) -> float | None:
+    return float(numerator / denominator) if denominator else None
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    log_probabilities = _log_softmax(logits)
+    if labels.ndim == 1:
+        return float(-log_probabilities[np.arange(len(labels)), labels].mean())
+    return float(-(labels * log_probabilities).sum(axis=1).mean())
+
+
+def _hard_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return int (N,) class numbers, after checking that logits and labels belong together."""
+    if logits.ndim != 2 or not len(logits) or labels.shape not in (logits.shape[:1], logits.shape):
+        raise DataError(
+            f"Expected logits (samples, classes) with at least one sample and a label for each: "
+            f"received logits {logits.shape} and labels {labels.shape}."
+        )
+    if not np.isfinite(logits).all():
+        row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
+        raise ModelError(
+            f"The model's answer to image {row} holds NaN or infinity: the model is broken, train it anew."
+        )
+    hard = labels if labels.ndim == 1 else labels.argmax(axis=1)
+    if hard.min() < 0 or hard.max() >= logits.shape[1]:
+        raise DataError(
+            f"Labels must lie in 0..{logits.shape[1] - 1}, one for each logit: received {hard.min()} to {hard.max()}."
+        )
+    return hard

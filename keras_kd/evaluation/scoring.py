@@ -1,0 +1,161 @@
+"""Models as files: scored, listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd import datasets, models
+from keras_kd._common.progress import Terminal
+from keras_kd.datasets import Samples
+from keras_kd.errors import ModelError, of_file
+from keras_kd.evaluation import metrics
+from keras_kd.models import keras_file
+from keras_kd.models.surgery.compaction import compact
+from keras_kd.runtimes import multiply_accumulates, predictors
+from keras_kd.runtimes.predictors import Prediction, Predictor
+
+
+def evaluate(
+    paths: Sequence[str | Path],
+    data: str,
+    split: str = "test",
+    input_shape: tuple[int, int, int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    output: str | None = None,
+    skip_bad_rows: bool = False,
+    mirror: bool = False,
+    terminal: Terminal | None = None,
+) -> dict[str, Any]:
+    """Score a `.keras`, `.h5` or `.tflite` file, or the average of several, on a data set.
+
+    Args:
+        paths: of the files, at least one; several are shown the images in the largest side among
+            theirs, from which each resizes.
+        data: as Config.data.
+        split: train, validation or test.
+        input_shape: height, width, channels; of several files, of those that don't tell. So the
+            next two.
+        value_range: what they expect for pixels 0 and 255.
+        output: logits or probabilities.
+        skip_bad_rows: leave unreadable rows out.
+        mirror: average the answers over each image and its mirror image.
+        terminal: what to tell the user by; quiet if None.
+
+    Returns:
+        What metrics.json says of a test, with the name of the split as key; for data sets with test
+        sets of their own (FER2013) those too.
+    """
+    terminal = terminal or Terminal(quiet=True)
+    stated = (input_shape, value_range, output)
+    several = len(paths) > 1
+    members = [
+        predictors.load(path, *(() if several and keras_file.tells(path) else stated))
+        for path in paths
+    ]
+    side = max((member.form.side for member in members if member.form.side), default=None)
+    module, _ = datasets.find(data)
+    name = module.__name__.rpartition(".")[2]
+    with_subsets = hasattr(module, "subsets") and split == "test"
+    wanted = datasets.SPLITS if with_subsets else (split,)
+    samples = {part: datasets.load(data, part, skip_bad_rows, side) for part in wanted}
+    of_split = samples[split]
+    members = [
+        _in_order(path, member, of_split.class_names)
+        for path, member in zip(paths, members, strict=True)
+    ]
+    predictor = predictors.averaged(members, mirror)
+    predictions = {}
+    for part in wanted:
+        if part == "train" and with_subsets:
+            continue
+        with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
+            predictions[part] = predictor.predict(samples[part].images)
+            advance(len(samples[part]))
+    results = {split: scored(predictions[split], of_split)}
+    if len(results[split]) == 1:
+        raise ModelError(
+            f"{' + '.join(map(str, paths))} tells {', '.join(predictor.values)}, of which {data} has no labels: "
+            "there is nothing to score; use data with labels for what the model tells."
+        )
+    if with_subsets and predictor.tells_classes:
+        logits = {part: prediction.logits for part, prediction in predictions.items()}
+        results[name] = subsets(module, samples, logits)
+    return results
+
+
+def _in_order(path: str | Path, predictor: Predictor, names: tuple[str, ...]) -> Predictor:
+    with of_file(path):
+        return predictors.in_order_of(predictor, predictor.form.class_names, names)
+
+
+def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:
+    """All scores of a model on samples: those of `metrics.classification`, and `values`,
+    `metrics.regression` by name.
+
+    Values that only one of the two has, or that are unknown for all samples, are left out; without
+    classes there is `n` alone beside the values.
+    """
+    results: dict[str, Any] = {"n": len(samples)}
+    if prediction.logits.shape[1]:
+        results = metrics.classification(prediction.logits, samples.labels, samples.class_names)
+    known = [name for name, column in (samples.values or {}).items() if not np.isnan(column).all()]
+    shared = [name for name in known if name in prediction.values]
+    if shared:
+        results["values"] = {
+            name: metrics.regression(samples.values[name], prediction.values[name])
+            for name in shared
+        }
+    return results
+
+
+def subsets(
+    module: ModuleType, samples: dict[str, Samples], logits: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Scores on the data set's own test sets, each a choice of validation and test rows."""
+    masks = module.subsets(*(samples[split] for split in datasets.SPLITS))
+    parts = ("validation", "test")
+    return {
+        name: metrics.classification(
+            np.concatenate([logits[part][mask] for part, mask in zip(parts, chosen, strict=True)]),
+            np.concatenate(
+                [samples[part].labels[mask] for part, mask in zip(parts, chosen, strict=True)]
+            ),
+            samples["test"].class_names,
+        )
+        for name, chosen in masks.items()
+    }
+
+
+def trainable_parameters(model: keras.Model) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def model_table() -> list[dict[str, Any]]:
+    """Every architecture as it is published: input, trainable parameters, multiply-accumulates and
+    size of its file.
+
+    `compact_parameters` are those without dead taps, `float32_bytes` and `int8_bytes` what these
+    weigh: a `.tflite` file adds a few per cent.
+    """
+    rows = []
+    for name in models.names():
+        model = models.build(name)
+        small = compact(model)
+        rows.append(
+            {
+                "name": name,
+                "input": list(model.input_shape[1:]),
+                "parameters": trainable_parameters(model),
+                "compact_parameters": trainable_parameters(small),
+                "multiply_accumulates": multiply_accumulates.of_model(model),
+                "float32_bytes": 4 * trainable_parameters(small),
+                "int8_bytes": trainable_parameters(small),
+            }
+        )
+    return rows

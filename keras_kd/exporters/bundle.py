@@ -1,0 +1,217 @@
+"""The folder that an app takes: model, labels, how to feed it, and one worked example."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from keras_kd._common.files import locked, write_text, written_whole
+from keras_kd._common.markdown import escaped
+from keras_kd.datasets import Samples
+from keras_kd.datasets.images import fitted
+from keras_kd.errors import DataError
+from keras_kd.exporters import ExportReport, export
+from keras_kd.exporters._metadata import LABELS_FILE, with_metadata
+from keras_kd.runtimes.litert import LiteRTModel
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL_FILE, CARD_FILE = "model.tflite", "README.md"
+# Kernels of other processors round otherwise; int8 probabilities come in steps of 1/256.
+EXAMPLE_TOLERANCE = 0.02
+
+
+def export_bundle(
+    model: keras.Model,
+    folder: str | Path,
+    class_names: Sequence[str],
+    samples: Samples | np.ndarray | None,
+    example: np.ndarray,
+    format: str = "dynamic",
+    app_input: tuple[int, int, int] = (48, 48, 1),
+    name: str = "",
+    description: str = "",
+) -> ExportReport:
+    """Export with io="app" and write what an app needs beside it; see `write`.
+
+    Args:
+        model: as for `export`.
+        folder: where to write; made if missing.
+        class_names: the labels, in the order of the outputs.
+        samples: training images, as for `export`.
+        example: uint8 (H, W, 1 or 3), an image that may be published; it is fitted to `app_input`.
+        format: a `.tflite` format of `exporters.names()`.
+        app_input: (H, W, C) of the pixels that the app will feed.
+        name: in the metadata; the model's own name by default.
+        description: in the metadata.
+
+    Raises:
+        DataError: the example is no uint8 image.
+        ExportError, OutputError: as `export`.
+    """
+    class_names = tuple(class_names)
+
+    def converted(path: Path) -> ExportReport:
+        return export(model, path, format, samples, "app", class_names, app_input)
+
+    return write(model, folder, class_names, example, converted, app_input, name, description)
+
+
+def write(
+    model: keras.Model,
+    folder: str | Path,
+    class_names: tuple[str, ...],
+    example: np.ndarray,
+    converted: Callable[[Path], ExportReport],
+    app_input: tuple[int, int, int],
+    name: str = "",
+    description: str = "",
+    scores: Callable[[Path], Mapping[str, Any]] | None = None,
+    sections: Sequence[str] = (),
+) -> ExportReport:
+    """Write the folder of a model that is converted in a way of its own.
+
+    The folder gets `model.tflite` (with TFLite metadata and labels inside), `labels.txt`,
+    `preprocess.json`, `example.png`, `example.json` (the probabilities that the file gives for it)
+    and a model card `README.md`. Other files there stay. MediaPipe's ImageClassifier takes the file
+    if `app_input` has 3 channels.
+
+    Args:
+        model: what the file was made of.
+        folder, class_names, example, app_input, name, description: as for `export_bundle`.
+        converted: writes the `.tflite` of the profile "app" to a path.
+        scores: what `metrics.classification` says of the file at a path, for the card.
+        sections: paragraphs of Markdown that end the card.
+
+    Raises:
+        DataError: the example is no uint8 image.
+        OutputError: the folder can't be written, or another process writes there.
+    """
+    if example.dtype != np.uint8 or example.ndim != 3 or example.shape[2] not in (1, 3):
+        raise DataError(
+            f"The example must be uint8 (H, W, 1 or 3). Received: {example.dtype} {example.shape}."
+        )
+    folder, name = Path(folder), name or model.name
+    pixels = fitted(example[None], tuple(app_input))
+    with locked(folder):
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / MODEL_FILE
+            report = converted(path)
+            content = with_metadata(path.read_bytes(), name, description, class_names)
+            path.write_bytes(content)
+            outputs = LiteRTModel(path, trusted=True).predict_heads(pixels)
+            measured = scores(path) if scores else None
+        report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
+        preprocess = _preprocess(model, app_input, outputs)
+        with written_whole(folder / MODEL_FILE) as file:
+            file.write_bytes(content)
+        write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
+        _write_json(folder / "preprocess.json", preprocess)
+        with written_whole(folder / "example.png") as file:
+            Image.fromarray(pixels[0] if app_input[2] == 3 else pixels[0, :, :, 0]).save(file)
+        _write_json(folder / "example.json", _example(outputs, class_names))
+        card = _card(name, description, report, preprocess, class_names, measured)
+        write_text(folder / CARD_FILE, "\n".join([card, *(f"{section}\n" for section in sections)]))
+    return report
+
+
+def _card(
+    name: str,
+    description: str,
+    report: ExportReport,
+    preprocess: Mapping[str, Any],
+    class_names: tuple[str, ...],
+    scores: Mapping[str, Any] | None,
+) -> str:
+    """What one must know before the file goes into an app, in Markdown."""
+    given, outputs = preprocess["input"], preprocess["outputs"]
+    shape = "x".join(map(str, given["shape"][1:]))
+    lines = [f"# {escaped(name)}", "", *([escaped(description), ""] if description else [])]
+    lines += [
+        f"- `{MODEL_FILE}`: format {report.format}, {report.bytes / 1e6:.2f} MB, runs on LiteRT and TensorFlow Lite.",
+        f"- In: `image`, {given['dtype']} pixels 0..255, {shape} ({given['color']}). Inside the file: "
+        f"{', '.join(preprocess['inside_the_file'])}.",
+        f"- Out: {', '.join(f'`{output}` ({values[-1]} values)' for output, values in outputs.items())}.",
+        f"- Classes, in order: {', '.join(map(escaped, class_names))}.",
+        f"- Differs from the model it was made of by at most {100 * report.max_difference:.2g} % of the outputs' "
+        "spread on the images it was checked on.",
+        f"- Check your app: for `example.png` it must give the probabilities of `example.json`, ± {EXAMPLE_TOLERANCE}.",
+    ]
+    if scores is None or "recall" not in scores:
+        return "\n".join([*lines, "", "Its classes were not scored on test images."]) + "\n"
+    lines += [
+        "",
+        f"Scored as this file, on LiteRT, on {scores['n']:,} test images of the classes above:",
+        "",
+    ]
+    lines += ["| accuracy | balanced accuracy | macro-F1 | ECE |", "| ---: | ---: | ---: | ---: |"]
+    keys = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
+    lines += [
+        "| " + " | ".join(f"{100 * scores[key]:.2f} %" for key in keys) + " |",
+        "",
+        "| class | recall |",
+    ]
+    recall = [
+        (name, "–" if value is None else f"{100 * value:.1f} %")
+        for name, value in scores["recall"].items()
+    ]
+    lines += ["| --- | ---: |", *(f"| {escaped(name)} | {value} |" for name, value in recall), ""]
+    lines += [
+        "These figures hold for images like those; check it on images of your own before you rely on it."
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _preprocess(
+    model: keras.Model, app_input: tuple[int, int, int], outputs: dict[str, np.ndarray]
+) -> dict:
+    return {
+        "input": {
+            "name": "image",
+            "shape": [1, *app_input],
+            "dtype": "uint8",
+            "range": [0, 255],
+            "color": "gray" if app_input[2] == 1 else "RGB",
+            "order": "rows from the top, pixels from the left, then channels",
+        },
+        "inside_the_file": _inside(tuple(app_input), tuple(model.inputs[0].shape[1:])),
+        "outputs": {name: [1, *values.shape[1:]] for name, values in outputs.items()},
+        "labels": LABELS_FILE,
+    }
+
+
+def _inside(given: tuple[int, ...], taken: tuple[int, ...]) -> list[str]:
+    """What the file itself does to an image of the shape `given`, for a model of images of the
+    shape `taken`.
+    """
+    resized = (
+        []
+        if given[:2] == taken[:2]
+        else [f"resize to {taken[0]}x{taken[1]}, bilinear, exactly as Pillow"]
+    )
+    coloured = [] if given[2] == taken[2] else ["gray to RGB" if given[2] == 1 else "RGB to gray"]
+    return [*resized, *coloured, "normalisation", "softmax"]
+
+
+def _example(outputs: dict[str, np.ndarray], class_names: tuple[str, ...]) -> dict:
+    values = {
+        name: [round(float(value), 6) for value in rows[0].ravel()]
+        for name, rows in outputs.items()
+    }
+    named = {
+        name: dict(zip(class_names, row, strict=True)) if len(row) == len(class_names) else row
+        for name, row in values.items()
+    }
+    return {"image": "example.png", **named, "tolerance": EXAMPLE_TOLERANCE}
+
+
+def _write_json(path: Path, content: dict) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,319 @@
+"""Fine-tuning with the rounding of int8 in the loop, on labels and stored soft labels, to a
+`.tflite`.
+
+TensorFlow Model Optimization works on Keras 2 models only and changes the environment when
+imported: so the work is done by `quantisation_worker` in a process of its own, on a twin of the
+model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._common.files import written_whole
+from keras_kd.datasets.images import fitted
+from keras_kd.errors import ConfigError, DataError, ExportError
+from keras_kd.exporters import ExportReport, _comparison, _model, _serving
+from keras_kd.runtimes import litert
+from keras_kd.teachers.views import Views
+
+# What a twin of a layer is built from; the names are those of Keras 3 and Keras 2 alike.
+_ARGUMENTS = {
+    "InputLayer": (),
+    "Conv2D": (
+        "filters",
+        "kernel_size",
+        "strides",
+        "padding",
+        "dilation_rate",
+        "groups",
+        "use_bias",
+        "activation",
+    ),
+    "DepthwiseConv2D": (
+        "kernel_size",
+        "strides",
+        "padding",
+        "depth_multiplier",
+        "use_bias",
+        "activation",
+    ),
+    "Dense": ("units", "use_bias", "activation"),
+    "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
+    "ReLU": ("max_value", "negative_slope", "threshold"),
+    "Activation": ("activation",),
+    "Softmax": ("axis",),
+    "MaxPooling2D": ("pool_size", "strides", "padding"),
+    "AveragePooling2D": ("pool_size", "strides", "padding"),
+    "GlobalAveragePooling2D": ("keepdims",),
+    "ZeroPadding2D": ("padding",),
+    "Dropout": ("rate",),
+    "Reshape": ("target_shape",),
+    "Flatten": (),
+    "Add": (),
+    "Multiply": (),
+    "Concatenate": ("axis",),
+    "Rescaling": ("scale", "offset"),
+}
+_COMPARED = 8
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How to go on training.
+
+    Args:
+        temperature: T of the soft labels.
+        alpha: weight of the cross-entropy.
+        beta: weight of T²·KL; 1 - alpha by default.
+        epochs: passes over the images of each stage.
+        batch_size: images a step.
+        learning_rate: Adam's first, from where a cosine leads down to 0.
+        prune: share of the weights to set to zero, 0..1; None for none.
+        cluster: number of different weights per layer to keep, 2 or more; None for all.
+        seed: of order, views and dropout.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    temperature: float = 3.0
+    alpha: float = 0.15
+    beta: float | None = None
+    epochs: int = 5
+    batch_size: int = 128
+    learning_rate: float = 1e-4
+    prune: float | None = None
+    cluster: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.prune is not None and not 0 < self.prune < 1:
+            raise ConfigError(f"prune must be between 0 and 1. Received: prune={self.prune}.")
+        if self.cluster is not None and self.cluster < 2:
+            raise ConfigError(f"cluster must be 2 or more. Received: cluster={self.cluster}.")
+        if self.learning_rate <= 0:
+            raise ConfigError(
+                f"learning_rate must be above 0. Received: learning_rate={self.learning_rate}."
+            )
+        if self.epochs < 1:
+            raise ConfigError(f"epochs must be 1 or more. Received: epochs={self.epochs}.")
+
+    def loss_weights(self, taught: bool) -> dict[str, float]:
+        """Return alpha and beta; the labels alone count where there is no teacher."""
+        if not taught:
+            return {"alpha": 1.0, "beta": 0.0}
+        return {"alpha": self.alpha, "beta": 1 - self.alpha if self.beta is None else self.beta}
+
+
+def export_quantisation_aware(
+    model: keras.Model,
+    path: str | Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    teacher_logits: np.ndarray | None = None,
+    views: Views | None = None,
+    fine_tuning: FineTuning = FineTuning(),
+    io: str = "float",
+    app_input: tuple[int, int, int] = (48, 48, 1),
+    checkpoint: str | Path | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> ExportReport:
+    """Fine-tune a trained model for int8 on alpha·CE + beta·T²·KL and write it as `.tflite`.
+
+    Jacob et al. 2018 (arXiv 1712.05877), section 3. The rescaling and the first convolution stay
+    float32, as in the format int8. Pruning (Zhu and Gupta 2017, arXiv 1710.01878) and clustering
+    come first, `epochs` each, and are kept while quantising: they make the compressed file smaller,
+    neither the file nor its latency.
+
+    Args:
+        model: Functional, one input, one output of logits.
+        path: where to write, ending in `.tflite`.
+        images: uint8 (N, H, W, C) of the training data, any size.
+        labels: int (N,) or float (N, classes) shares.
+        teacher_logits: float (N, classes), or (N, views, classes) for the views of the same images;
+            None trains on the labels alone.
+        views: how the images are shown; as they are by default.
+        fine_tuning: how to train.
+        io: "float" or "app", as for `export`.
+        app_input: as for `export`.
+        checkpoint: prefix of the files that keep the stages' weights; a run that finds them goes on
+            from there.
+        tell: called with a line after every epoch.
+
+    Returns:
+        ExportReport, whose max_difference is from the float model before fine-tuning.
+
+    Raises:
+        ExportError: a layer has no twin, the twin differs, training or conversion fails.
+        DataError: images, labels, logits and views are of different numbers.
+    """
+    path = Path(path)
+    views = views or Views("none", len(images))
+    _check(path, len(images), labels, teacher_logits, views, io)
+    _model.check(model, None)
+    if len(model.outputs) > 1 or model.outputs[0].shape[-1] == 1:
+        raise ExportError(
+            f"{model.name} has {len(model.outputs)} outputs, the first of {model.outputs[0].shape[-1]} columns: "
+            "the format qat trains one output of classes."
+        )
+    reference = _model.in_float32(model)
+    small = _model.compacted(reference)
+    shape, classes = tuple(small.inputs[0].shape[1:]), small.outputs[0].shape[-1]
+    options = {
+        **dataclasses.asdict(fine_tuning),
+        **fine_tuning.loss_weights(teacher_logits is not None),
+        "layers": describe(small),
+        "views": dataclasses.asdict(views),
+        "app_input": list(app_input) if io == "app" else None,
+        "checkpoint": None if checkpoint is None else str(Path(checkpoint).absolute()),
+    }
+    shown = fitted(images[:_COMPARED], shape).astype(np.float32)
+    arrays = {
+        "images": images,
+        "labels": _shares(labels, classes),
+        "teacher": _by_view(teacher_logits, len(images), len(views), classes),
+        "expected": keras.ops.convert_to_numpy(small(shown, training=False)),
+    }
+    with written_whole(path) as temporary:
+        _work(options, arrays, small.get_weights(), temporary, tell)
+        serving = _serving.Serving(small, io, app_input)
+        compared = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
+        run = litert.LiteRTModel(temporary, trusted=True).predict_heads
+        difference = _comparison.difference(reference, serving, compared, run)
+        foreign = litert.custom_or_flex(temporary)
+        if foreign:
+            raise ExportError(
+                f"The quantised file needs operators that LiteRT lacks: {', '.join(foreign)}."
+            )
+    return ExportReport(path, "qat", path.stat().st_size, difference, litert.operators(path))
+
+
+def describe(model: keras.Model) -> list[dict]:
+    """Return every layer's name, class, arguments and the names of its inputs, in an order that can
+    be built.
+
+    Raises:
+        ExportError: a layer is of a class without twin.
+    """
+    return [_described(layer, model) for layer in model.layers]
+
+
+def _described(layer: keras.Layer, model: keras.Model) -> dict:
+    kind = next(
+        (base.__name__ for base in type(layer).__mro__ if base.__name__ in _ARGUMENTS), None
+    )
+    config = layer.get_config()
+    if kind is None or not isinstance(config.get("activation", ""), str):
+        raise ExportError(
+            f"{layer.name} of {model.name} is a {type(layer).__name__}, which can't be quantised in training: "
+            "use the format int8 or dynamic."
+        )
+    arguments = {"shape": list(layer.batch_shape[1:])} if kind == "InputLayer" else {}
+    arguments |= {name: config[name] for name in _ARGUMENTS[kind] if name in config}
+    sources = [
+        tensor._keras_history.operation.name for tensor in layer._inbound_nodes[0].input_tensors
+    ]
+    return {"name": layer.name, "kind": kind, "arguments": arguments, "inputs": sources}
+
+
+def _check(
+    path: Path,
+    count: int,
+    labels: np.ndarray,
+    teacher_logits: np.ndarray | None,
+    views: Views,
+    io: str,
+) -> None:
+    if path.suffix != ".tflite":
+        raise ExportError(
+            f"The format qat is written to files ending in .tflite. Received: {path}."
+        )
+    if io not in ("float", "app"):
+        raise ExportError(f"The format qat offers io='float' or 'app'. Received: io={io!r}.")
+    logits = "no logits" if teacher_logits is None else f"{len(teacher_logits)} logits"
+    if {
+        count,
+        len(labels),
+        count if teacher_logits is None else len(teacher_logits),
+        views.rows,
+    } != {count} or not count:
+        raise DataError(
+            f"Images, labels, the teacher's logits and views must be of one number, above 0. "
+            f"Received: {count} images, {len(labels)} labels, {logits}, views of {views.rows}."
+        )
+    if (
+        teacher_logits is not None
+        and teacher_logits.ndim == 3
+        and teacher_logits.shape[1] != len(views)
+    ):
+        raise DataError(
+            f"The teacher's logits are of {teacher_logits.shape[1]} views, but {len(views)} are given."
+        )
+
+
+def _by_view(teacher_logits: np.ndarray | None, count: int, views: int, classes: int) -> np.ndarray:
+    """Return (count, views, classes); zeros without a teacher."""
+    if teacher_logits is None:
+        return np.broadcast_to(np.float32(0), (count, views, classes))
+    return np.broadcast_to(teacher_logits.reshape(count, -1, classes), (count, views, classes))
+
+
+def _shares(labels: np.ndarray, classes: int) -> np.ndarray:
+    return (
+        np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels.astype(np.float32)
+    )
+
+
+def _work(
+    options: dict,
+    arrays: dict[str, np.ndarray],
+    weights: list[np.ndarray],
+    path: Path,
+    tell: Callable[[str], None],
+) -> None:
+    """Run the worker in a folder of its own; it leaves model.tflite there."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "options.json").write_text(json.dumps(options))
+        numbered: dict[str, Any] = {f"{number:05d}": array for number, array in enumerate(weights)}
+        np.savez(folder / "weights.npz", **numbered)
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array if name == "images" else array.astype(np.float32))
+        command = [sys.executable, "-m", "keras_kd.exporters._quantization_worker", str(folder)]
+        errors = folder / "errors.txt"
+        with (
+            errors.open("w") as log,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            ) as worker,
+        ):
+            try:
+                for line in worker.stdout:
+                    tell(line.rstrip())
+            except BaseException:
+                worker.kill()
+                raise
+        if worker.returncode < 0:
+            raise ExportError(
+                f"Quantisation-aware training was ended by {signal.Signals(-worker.returncode).name}, as happens where "
+                "memory runs out: close other programs, lower --batch-size, or use the format int8 or dynamic."
+            )
+        if worker.returncode:
+            last = (errors.read_text().strip().splitlines() or ["no message"])[-1]
+            raise ExportError(
+                f"Quantisation-aware training failed ({last}): use the format int8 or dynamic."
+            )
+        path.write_bytes((folder / "model.tflite").read_bytes())

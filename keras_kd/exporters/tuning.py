@@ -1,0 +1,115 @@
+"""The smallest file that is accurate enough."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_kd._common.files import written_whole
+from keras_kd.datasets import Samples
+from keras_kd.datasets.images import fitted
+from keras_kd.errors import ExportError
+from keras_kd.exporters import ExportReport, export
+from keras_kd.runtimes.litert import LiteRTModel
+
+if TYPE_CHECKING:
+    import keras
+
+MAX_DROP = 0.01
+FORMATS = ("float32", "float16", "dynamic", "int8")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One format tried.
+
+    Attributes:
+        format: its name.
+        bytes: the file's size; None where the export failed.
+        accuracy: on the validation samples; None where the export failed.
+        failure: why the export failed, else "".
+    """
+
+    format: str
+    bytes: int | None
+    accuracy: float | None
+    failure: str = ""
+
+
+def tune(
+    model: keras.Model,
+    path: str | Path,
+    train: Samples,
+    validation: Samples,
+    max_drop: float = MAX_DROP,
+    io: str = "float",
+    app_input: tuple[int, int, int] = (48, 48, 1),
+) -> tuple[ExportReport, list[Attempt]]:
+    """Write the smallest `.tflite` whose accuracy is within `max_drop` of the format float32.
+
+    Args:
+        model: as for `export`.
+        path: where to write, ending in `.tflite`.
+        train: images that calibrate.
+        validation: images that decide; neither those nor test images.
+        max_drop: the largest loss of accuracy allowed, as a share: 0.01 is one point.
+        io: "float" or "app", as for `export`.
+        app_input: as for `export`.
+
+    Returns:
+        The report of the file written, and what was tried, float32 first.
+
+    Raises:
+        ExportError: max_drop is negative, not even float32 can be exported, or the model isn't of
+            one set of classes.
+    """
+    if max_drop < 0:
+        raise ExportError(f"max_drop must be 0 or more. Received: max_drop={max_drop}.")
+    path = Path(path)
+    attempts, reports = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for format in FORMATS:
+            try:
+                report = export(
+                    model, Path(folder) / f"{format}.tflite", format, train, io, None, app_input
+                )
+            except ExportError as error:
+                if format == FORMATS[0]:
+                    raise
+                attempts.append(Attempt(format, None, None, str(error)))
+                continue
+            reports.append(report)
+            attempts.append(Attempt(format, report.bytes, accuracy(report.path, validation)))
+        needed = attempts[0].accuracy - max_drop - 1e-9  # a drop of exactly as much is allowed
+        good = {
+            attempt.format
+            for attempt in attempts
+            if attempt.accuracy is not None and attempt.accuracy >= needed
+        }
+        chosen = min(
+            (report for report in reports if report.format in good), key=lambda report: report.bytes
+        )
+        with written_whole(path) as temporary:
+            temporary.write_bytes(chosen.path.read_bytes())
+    return dataclasses.replace(chosen, path=path), attempts
+
+
+def accuracy(path: str | Path, samples: Samples) -> float:
+    """Return the share of samples that a `.tflite` classifier gets right.
+
+    Raises:
+        ExportError: the file gives no classes, or several sets of them.
+    """
+    model = LiteRTModel(path, trusted=True)
+    outputs = model.predict_heads(fitted(samples.images, model.input_shape))
+    classes = [values for values in outputs.values() if values.shape[-1] > 1]
+    if len(classes) != 1:
+        raise ExportError(
+            f"Accuracy decides, so the model must give one set of classes: it gives {len(classes)}."
+        )
+    return float(np.mean(classes[0].argmax(axis=1) == samples.hard_labels))

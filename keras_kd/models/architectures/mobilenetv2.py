@@ -1,0 +1,73 @@
+"""MobileNetV2 of width 1.0 (Sandler et al. 2018, arXiv 1801.04381), as keras.applications has it."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from keras_kd.errors import ModelError
+from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
+
+NAMES = ("mobilenetv2",)
+PRETRAINED = ("imagenet",)
+INPUT_SHAPE = (224, 224, 3)
+
+
+def build(
+    name: str,
+    heads: Heads,
+    input_shape: tuple[int, int, int],
+    dropout: tuple[float, float] | None,
+    seed: int | None,
+) -> keras.Model:
+    """Build MobileNetV2; see `keras_kd.models.build`. The second dropout stands before the heads;
+    None: 0.
+    """
+    if min(input_shape[:2]) < 32 or input_shape[2] not in (1, 3):
+        raise ModelError(
+            f"{name} takes images of at least 32x32 pixels with 1 or 3 channels. Received: input_shape={input_shape}."
+        )
+    seeds = Seeds(seed)
+    image = keras.Input(input_shape, name="image")
+    scaled = layers.Rescaling(1 / 127.5, -1.0, name="normalise")(rgb(image))
+    trunk = keras.applications.MobileNetV2(
+        input_tensor=scaled, include_top=False, weights=None, pooling="avg"
+    )
+    if seed is not None:
+        _initialise(trunk, seeds)
+    x = trunk.output
+    if dropout is not None and dropout[1]:
+        x = layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
+    return keras.Model(image, outputs(x, heads, "logits", seeds), name=name)
+
+
+def load_pretrained(model: keras.Model) -> None:
+    """Give a model of `build` the weights of ImageNet, all but its heads; Keras keeps the file once
+    downloaded.
+
+    Raises:
+        ModelError: the file can't be downloaded.
+    """
+    try:
+        published = keras.applications.MobileNetV2(
+            INPUT_SHAPE, include_top=False, weights="imagenet"
+        )
+    except Exception as error:
+        # Keras raises a bare Exception where the network fails.
+        raise ModelError(
+            f"The weights imagenet of mobilenetv2 can't be had ({str(error).splitlines()[0]}): connect to the network "
+            "once, put the file where Keras keeps its models, or leave out --pretrained."
+        ) from error
+    # Keras numbers some of the names, but not the order.
+    weighted = (layer for layer in model.layers if layer.weights)
+    for source, target in zip(
+        (layer for layer in published.layers if layer.weights), weighted, strict=False
+    ):
+        target.set_weights(source.get_weights())
+
+
+def _initialise(model: keras.Model, seeds: Seeds) -> None:
+    """Draw the kernels again from the seeds, which keras.applications can't be given."""
+    for layer in model.layers:
+        if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
+            layer.kernel.assign(keras.initializers.GlorotUniform(seeds())(layer.kernel.shape))

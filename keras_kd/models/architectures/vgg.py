@@ -1,0 +1,64 @@
+"""A narrow VGG for small faces, which two cores can train, and the same at half its width as a
+student.
+
+The plan is that of the VGG which Khaireddin and Chen trained on FER2013 (arXiv 2105.03588): four
+stages of 3x3 convolutions with batch normalisation, each followed by max pooling. At half its
+width, with one convolution in the first stage, and with global average pooling and one dense layer
+at the end, where the published one has three.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from keras_kd.errors import ModelError
+from keras_kd.models.architectures._parts import (
+    Heads,
+    Seeds,
+    conv,
+    imagenet_normalised,
+    norm,
+    outputs,
+)
+
+# Weight layers, as VGGs are counted: seven convolutions and one dense.
+DIVISORS = {"vgg8": 1, "vgg8-half": 2}
+NAMES = tuple(DIVISORS)
+INPUT_SHAPE = (48, 48, 3)
+
+STAGES = ((32,), (64, 64), (128, 128), (256, 256))
+DEFAULT_DROPOUT = (0.1, 0.3)
+
+
+def build(
+    name: str,
+    heads: Heads,
+    input_shape: tuple[int, int, int],
+    dropout: tuple[float, float] | None,
+    seed: int | None,
+) -> keras.Model:
+    """Build one of the two; see `keras_kd.models.build`."""
+    height, width, channels = input_shape
+    if min(height, width) < 16 or channels not in (1, 3):
+        raise ModelError(
+            f"{name} takes images of at least 16x16 pixels with 1 or 3 channels. Received: input_shape={input_shape}."
+        )
+    conv_dropout, dense_dropout = DEFAULT_DROPOUT if dropout is None else dropout
+    seeds = Seeds(seed)
+
+    image = keras.Input(input_shape, name="image")
+    x = imagenet_normalised(image)
+    for stage, widths in enumerate(STAGES, start=1):
+        for index, filters in enumerate(widths, start=1):
+            layer = f"{stage}_{index}"
+            x = norm(
+                conv(x, filters // DIVISORS[name], 3, f"conv{layer}", seeds, bias=False),
+                f"bn{layer}",
+            )
+            x = layers.ReLU(name=f"relu{layer}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
+        x = layers.Dropout(conv_dropout, seed=seeds(), name=f"drop{stage}")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dropout(dense_dropout, seed=seeds(), name="average_drop")(x)
+    return keras.Model(image, outputs(x, heads, "dense", seeds), name=name)

@@ -1,0 +1,229 @@
+"""A model's outputs by name: its heads, each with logits of classes or one continuous value."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Literal, TypeAlias
+
+import keras
+import numpy as np
+
+from keras_kd.errors import ModelError
+from keras_kd.models.surgery import weights
+
+OutputKind: TypeAlias = Literal[
+    "logits", "probabilities", "log-probabilities", "sigmoids", "unknown"
+]
+# How far from 1 the sum of a row of probabilities may be, e.g. in float16.
+SUM_TOLERANCE = 5e-3
+_GRAPHS = (keras.Sequential, keras.src.models.Functional)
+_ROWS = 16
+_OPEN_SIZE = 4  # stands for a size that the model leaves open
+
+
+def names(model: keras.Model) -> list[str]:
+    """Return `logits` (or `probabilities`, after a softmax) for one output, else the names of the
+    heads.
+    """
+    outputs = structure(model)
+    if isinstance(outputs, dict):
+        return list(outputs)
+    if len(model.outputs) > 1:
+        return list(model.output_names)
+    return ["probabilities" if output_kind(model) == "probabilities" else "logits"]
+
+
+def by_name(model: keras.Model, outputs: Any) -> dict[str, Any]:
+    """Return what the model gave, arrays or tensors, by the names of its heads."""
+    if isinstance(outputs, dict):
+        return outputs
+    return dict(zip(names(model), keras.tree.flatten(outputs), strict=True))
+
+
+def widths(model: keras.Model) -> dict[str, int]:
+    """Return each head's number of columns: that of its classes, or 1 for a continuous value."""
+    return {
+        name: int(output.shape[-1]) for name, output in by_name(model, structure(model)).items()
+    }
+
+
+def structure(model: keras.Model) -> Any:
+    """Return the symbolic output of a Functional or built Sequential model: one tensor, or several
+    as it gives them.
+    """
+    # A Sequential model that was only built has outputs, but no `output`.
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+
+
+def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
+    """Tell from the graph what the numbers of an output are.
+
+    What follows the last layer with weights (activations, reshapes, averages, nested models) is
+    computed for random numbers in place of that layer's, and the results tell. The weights don't
+    matter and no image is needed.
+
+    Args:
+        model: any Keras model.
+        head: name of the output; None for the classes, the first output of several columns.
+
+    Returns:
+        "logits", any numbers, as a layer without activation gives them; "probabilities", rows in
+        0..1 that sum to 1 (softmax); "log-probabilities", their logarithms, which serve as logits;
+        "sigmoids", each number in 0..1 on its own; "unknown" for other activations, subclassed
+        models and foreign layers: look at `kind_of_values`.
+    """
+    if not isinstance(model, _GRAPHS) or not model.built:
+        return "unknown"
+    tensor = _classes(model) if head is None else by_name(model, structure(model))[head]
+    try:
+        with _outside_of_tracing():
+            values = keras.ops.convert_to_numpy(_Tail().value(tensor, None)).astype("float32")
+    except Exception:  # Foreign operations may raise anything; then the graph does not tell.
+        return "unknown"
+    kind = kind_of_values(values)
+    return "logits" if kind == "unknown" and values.min() < -1 and values.max() > 1 else kind
+
+
+def kind_of_values(outputs: np.ndarray) -> OutputKind:
+    """Tell from the outputs for some images what they are.
+
+    Logits can't be told from other numbers: they are "unknown".
+
+    Args:
+        outputs: float (N, ..., C), of images that differ.
+
+    Returns:
+        As `output_kind`: "probabilities" and "log-probabilities" are certain, "sigmoids" is likely.
+    """
+    outputs = np.asarray(outputs, np.float32)
+    if not outputs.size or not np.isfinite(outputs[outputs != -np.inf]).all():
+        return "unknown"
+    low, high = outputs.min(), outputs.max()
+    if low >= -SUM_TOLERANCE and high <= 1 + SUM_TOLERANCE:
+        if np.abs(outputs.sum(axis=-1) - 1).max() < SUM_TOLERANCE:
+            return "probabilities"
+        return "sigmoids" if low >= 0 and high <= 1 and low < high else "unknown"
+    if high <= SUM_TOLERANCE and np.abs(np.exp(outputs).sum(axis=-1) - 1).max() < SUM_TOLERANCE:
+        return "log-probabilities"
+    return "unknown"
+
+
+class _Tail:
+    """Computes tensors of a graph from random numbers in place of what layers with weights give."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(0)
+        self._values: dict[tuple[int, int], Any] = {}
+        self._scopes: dict[tuple[int, int], dict[int, Any]] = {}
+
+    def value(self, tensor: keras.KerasTensor, scope: dict[int, Any] | None) -> Any:
+        """Return a value of a tensor; `scope` maps a nested model's inputs to tensors outside of
+        it.
+        """
+        key = (id(tensor), id(scope))
+        if key not in self._values:
+            self._values[key] = self._computed(tensor, scope)
+        return self._values[key]
+
+    def _computed(self, tensor: keras.KerasTensor, scope: dict[int, Any] | None) -> Any:
+        if scope and id(tensor) in scope:
+            return self.value(*scope[id(tensor)])
+        operation, node_index, tensor_index = tensor._keras_history
+        node = operation._inbound_nodes[node_index]
+        if isinstance(operation, _GRAPHS):
+            return self.value(operation.outputs[tensor_index], self._inside(node, scope))
+        if getattr(operation, "weights", []) or isinstance(operation, keras.layers.InputLayer):
+            return self._drawn(operation, tensor)
+        arguments, options = node.arguments.fill_in(
+            {id(one): self.value(one, scope) for one in node.input_tensors}
+        )
+        return keras.tree.flatten(operation(*arguments, **options))[tensor_index]
+
+    def _inside(self, node: Any, scope: dict[int, Any] | None) -> dict[int, Any]:
+        key = (id(node), id(scope))
+        if key not in self._scopes:
+            pairs = zip(node.operation.inputs, node.input_tensors, strict=False)
+            self._scopes[key] = {id(inner): (outer, scope) for inner, outer in pairs}
+        return self._scopes[key]
+
+    def _drawn(self, operation: Any, tensor: keras.KerasTensor) -> Any:
+        layer = operation.layer if isinstance(operation, keras.layers.Wrapper) else operation
+        if not type(layer).__module__.startswith("keras.") or isinstance(layer, keras.Model):
+            raise ModelError(f"What {layer.name} gives is not known.")
+        shape = [_ROWS, *(size or _OPEN_SIZE for size in tensor.shape[1:])]
+        drawn = keras.ops.cast(self._random.normal(0, 10, shape), tensor.dtype)
+        return drawn if getattr(layer, "activation", None) is None else layer.activation(drawn)
+
+
+def _outside_of_tracing() -> contextlib.AbstractContextManager:
+    """Let numbers be computed at once, also where a function is being traced."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.init_scope()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.ensure_compile_time_eval()
+    return contextlib.nullcontext()
+
+
+def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
+    """Return a copy whose logits of classes are divided, in the weights of its last layer: no step
+    more to compute.
+
+    Args:
+        model: Functional or Sequential; its classes' logits come from a dense layer, or the average
+            of several.
+        divisor: above 0, e.g. a temperature.
+
+    Raises:
+        ModelError: there are no classes, they are the output of anything else, or more than the
+            output reads them.
+    """
+    layers = _dense_layers_of_classes(model)
+    copy = keras.models.clone_model(model)
+    weights.put(model.get_weights(), copy)
+    for layer in layers:
+        last = copy.get_layer(layer.name)
+        last.set_weights([weight / divisor for weight in last.get_weights()])
+    return copy
+
+
+def _dense_layers_of_classes(model: keras.Model) -> list[keras.layers.Dense]:
+    last = _layer_of_classes(model)
+    averaged = isinstance(last, keras.layers.Average)
+    # A layer that is averaged with itself, as over mirrored images, is divided once.
+    layers = (
+        list(dict.fromkeys(tensor._keras_history.operation for tensor in last.input))
+        if averaged
+        else [last]
+    )
+    for layer in layers:
+        is_dense = (
+            isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
+        )
+        if not is_dense or layer.units == 1:
+            raise ModelError(
+                f"{model.name} ends in {layer.name} ({type(layer).__name__}), not in a dense layer of classes' logits, "
+                "whose weights could be divided: it can't be calibrated."
+            )
+        readers = {node.operation for node in layer._outbound_nodes} & _operations(model) - {last}
+        if readers:
+            raise ModelError(
+                f"{model.name} has another layer that reads the logits of {layer.name} ({readers.pop().name}), which "
+                "divided weights would change: it can't be calibrated."
+            )
+    return layers
+
+
+def _operations(model: keras.Model) -> set[Any]:
+    return set(model.layers if isinstance(model, keras.Sequential) else model.operations)
+
+
+def _layer_of_classes(model: keras.Model) -> Any:
+    return _classes(model)._keras_history.operation
+
+
+def _classes(model: keras.Model) -> keras.KerasTensor:
+    return next((output for output in model.outputs if output.shape[-1] != 1), model.outputs[0])

@@ -1,0 +1,234 @@
+"""Models in files, with what must travel with them: class names and the form of inputs and outputs.
+
+A `.keras` file is a zip archive; this library adds one entry, `keras_kd.json`, that Keras passes
+over.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import h5py
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+
+from keras_kd import models
+from keras_kd._common.checked_files import read_json
+from keras_kd._common.files import fingerprint, plain_archive, refusals, written_whole
+from keras_kd.datasets import class_names
+from keras_kd.errors import ModelError, OutputError
+
+ENTRY = "keras_kd.json"
+OUTPUTS = ("logits", "probabilities")
+_FORM = {
+    "class_names": ([str], None),
+    "value_range": [float],
+    "output": str,
+    "input_shape": ([int], None),
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a model takes and gives.
+
+    Attributes:
+        class_names: one name an output, or None where the file doesn't tell.
+        value_range: what the model expects for pixels 0 and 255.
+        output: "logits" or "probabilities".
+        input_shape: height, width, channels.
+    """
+
+    class_names: tuple[str, ...] | None = None
+    value_range: tuple[float, float] = (0.0, 255.0)
+    output: str = "logits"
+    input_shape: tuple[int, int, int] | None = None
+
+    @property
+    def side(self) -> int | None:
+        """The size to load images in, so that they are resized once: of square inputs their side;
+        None for others.
+        """
+        if self.input_shape is None or self.input_shape[0] != self.input_shape[1]:
+            return None
+        return self.input_shape[0]
+
+    def with_given(
+        self,
+        input_shape: tuple[int, int, int] | None,
+        value_range: tuple[float, float] | None,
+        output: str | None,
+    ) -> Form:
+        """The same with what the user states about the model in place of what its file says."""
+        return replace(
+            self,
+            input_shape=input_shape or self.input_shape,
+            value_range=value_range or self.value_range,
+            output=output or self.output,
+        )
+
+
+def save(model: keras.Model, path: str | Path, form: Form) -> None:
+    """Write `model` to `path` (.keras) with its form; whole or not at all."""
+    with written_whole(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(ENTRY, json.dumps(asdict(form)))
+
+
+def tells(path: str | Path) -> bool:
+    """Whether a file was written by `save`, so that nothing about it needs to be stated."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return ENTRY in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def load(path: str | Path) -> tuple[keras.Model, Form]:
+    """Load a `.keras` or `.h5` file; code stored in the file is never run (Keras' safe mode).
+
+    Raises:
+        ModelError: missing, broken or unsafe file, or several inputs.
+        OutputError: there is no room where Keras unpacks the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
+    models.names()  # Imports every architecture, which registers its layers.
+    form = _checked(path)
+    try:
+        with refusals(tempfile.gettempdir()):
+            model = _loaded(path)
+    except OutputError:
+        raise
+    except Exception as error:
+        # Keras raises what its layers raise: no narrower type covers a damaged file.
+        raise ModelError(
+            f"{path} can't be loaded as a Keras model ({_reason(error)}): give a whole file of Keras' own layers."
+        ) from error
+    if path.suffix == ".h5" and isinstance(model, keras.Sequential) and model.built:
+        # The layers of Keras 2 name the input's shape themselves, which cloning forgets.
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    if len(model.inputs) != 1:
+        raise ModelError(
+            f"{path} has {len(model.inputs)} inputs: only models of one image input can be used."
+        )
+    return model, form if form.input_shape else replace(form, input_shape=_input_shape(model))
+
+
+def _loaded(path: Path) -> keras.Model:
+    # First without memory for the weights: a file of a few bytes can declare layers of any size,
+    # but not fill them.
+    with _no_memory_for_weights():
+        keras.models.load_model(path, compile=False, safe_mode=True)
+    return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+@contextmanager
+def _no_memory_for_weights() -> Iterator[None]:
+    """Let models made in here keep their weights' shapes alone; what is assigned to them is checked
+    and let go.
+    """
+    waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Or Keras would give them memory at the end of its next such scope.
+        global_state.set_global_attribute("uninitialized_variables", waiting)
+
+
+def _reason(error: Exception) -> str:
+    """One sentence of Keras' message, which has the cause at its end, after the whole
+    configuration.
+    """
+    cause = str(error).strip().rpartition("Exception encountered: ")[2]
+    return cause.splitlines()[0].split(". ")[0].rstrip(".") if cause else type(error).__name__
+
+
+def _input_shape(model: keras.Model) -> tuple[int, int, int] | None:
+    shape = tuple(model.input_shape[1:])
+    return shape if len(shape) == 3 and None not in shape else None
+
+
+def _checked(path: Path) -> Form:
+    """Check that a file can't make Keras take more memory than it holds; return the form in it.
+
+    Raises:
+        ModelError: it could, is damaged, or holds a damaged form.
+    """
+    size = path.stat().st_size
+    try:
+        if path.suffix != ".keras":
+            if h5py.is_hdf5(path):
+                _require_bounded(path, size)
+            return Form()
+        with plain_archive(path, size) as archive:
+            with archive.open("model.weights.h5") as weights:
+                _require_bounded(weights, size)
+            return _stored_form(archive, path)
+    except ModelError:
+        raise
+    except Exception as error:
+        # Of a damaged archive and the HDF5 file in it, which raise errors of many types.
+        raise ModelError(
+            f"{path} is cut short, damaged, or no model file ({error}): copy it again."
+        ) from error
+
+
+def _require_bounded(file: Path | IO[bytes], size: int) -> None:
+    """Raise ValueError where an HDF5 file declares more than `size` bytes, or sends its reader
+    elsewhere.
+    """
+    links: dict[str, object] = {}
+    with h5py.File(file) as content:
+        # An exception in there would not get out of the HDF5 library.
+        content.visititems_links(lambda name, link: links.update({name: link}))
+        declared = sum(_bytes(content, name, link) for name, link in links.items())
+    if declared > size:
+        raise ValueError(f"it declares {declared:,} bytes of weights and holds {size:,}")
+
+
+def _bytes(content: h5py.File, name: str, link: object) -> int:
+    """Declared bytes of a dataset, 0 of a group; ValueError for what leads to another or lies
+    elsewhere.
+    """
+    found = content[name] if isinstance(link, h5py.HardLink) else None
+    if found is None or h5py.h5o.get_info(found.id).rc > 1:
+        raise ValueError(f"{name} is a link")
+    if not isinstance(found, h5py.Dataset):
+        return 0
+    if found.external or found.is_virtual:
+        raise ValueError(f"the numbers of {name} lie in another file")
+    return (found.size or 0) * found.dtype.itemsize
+
+
+def _stored_form(archive: zipfile.ZipFile, path: Path) -> Form:
+    if ENTRY not in archive.namelist():
+        return Form()
+    try:
+        stored = read_json(archive.read(ENTRY), _FORM)
+        names, shape, limits = stored["class_names"], stored["input_shape"], stored["value_range"]
+        if wrong := class_names.problem(names or ()):
+            raise ValueError(wrong)
+        if len(limits) != 2 or (shape is not None and (len(shape) != 3 or min(shape) < 1)):
+            raise ValueError(f"'value_range' is {limits} and 'input_shape' {shape}")
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            f"{path} holds a damaged {ENTRY} ({error}): write the model again with keras_kd."
+        ) from error
+    return Form(names and tuple(names), tuple(limits), stored["output"], shape and tuple(shape))
+
+
+def weights_fingerprint(model: keras.Model) -> str:
+    """16 hexadecimal digits over all weights, in order."""
+    return fingerprint(np.asarray(weight) for weight in model.weights)

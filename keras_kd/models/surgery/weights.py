@@ -1,0 +1,22 @@
+"""Weights put into a model, with what Keras derives from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+
+def put(weights: Sequence[np.ndarray], target: keras.Layer) -> None:
+    """Set the weights of a layer or model; an adapted `Normalization` in it uses them, which
+    `set_weights` leaves out.
+
+    Args:
+        weights: as `get_weights` returns them.
+        target: built.
+    """
+    target.set_weights(weights)
+    for layer in target._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()

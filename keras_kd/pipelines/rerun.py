@@ -1,0 +1,73 @@
+"""A finished run made again from its folder, and what came out otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from keras_kd import config as configuration
+from keras_kd._common import hardware
+from keras_kd._common.progress import Terminal
+from keras_kd.config import Config
+from keras_kd.errors import DataError
+from keras_kd.pipelines import distill, run_folder
+from keras_kd.reports import run_records
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll")
+
+
+def rerun(folder: str | Path, out: str | Path, terminal: Terminal | None = None) -> dict[str, Any]:
+    """Repeat the run in `folder` with its own options, and compare.
+
+    A teacher that is in the cache is not trained again. Equal weights can be expected on the same
+    machine with the same versions and one thread; several threads add numbers in changing order.
+
+    Args:
+        folder: of a finished run.
+        out: folder for the new one, new or empty.
+        terminal: what to tell the user by; quiet if None.
+
+    Returns:
+        `equal`, whether data, teacher and weights are the same, and `differences`: by name [then,
+        now] of every version, fingerprint and test score that is not the same.
+
+    Raises:
+        KerasKDError: see `run.distill`; also where `folder` holds no finished run.
+    """
+    if not (Path(folder) / "metrics.json").is_file():
+        raise DataError(f"{folder} holds no finished run (metrics.json): give the folder of one.")
+    before = run_records.read(Path(folder))
+    config = Config(**configuration.load(Path(folder) / "config.toml"))
+    metrics = distill.distill(config, out, terminal, command=f"kerakd rerun {folder}")
+    then = _facts(before.config.get("made_with", {}), before.metrics)
+    now = _facts({**run_folder.versions(), "hardware": hardware.describe()}, metrics)
+    differences = {
+        name: [then.get(name), now.get(name)]
+        for name in then | now
+        if then.get(name) != now.get(name)
+    }
+    equal = before.metrics.get("fingerprints") == metrics["fingerprints"]
+    return {"equal": equal, "differences": differences}
+
+
+def _facts(made_with: dict[str, str], metrics: dict[str, Any]) -> dict[str, Any]:
+    prints = {
+        f"fingerprint of the {name}": value
+        for name, value in metrics.get("fingerprints", {}).items()
+    }
+    parts = {
+        "test": metrics["test"],
+        **{name: part["test"] for name, part in (metrics.get("exported") or {}).items()},
+    }
+    scores = {
+        f"{part} {name}": values[name]
+        for part, values in parts.items()
+        for name in SCORES
+        if name in values
+    }
+    of_values = {
+        f"{part} {name} CCC": value["ccc"]
+        for part, values in parts.items()
+        for name, value in values.get("values", {}).items()
+    }
+    return made_with | prints | scores | of_values

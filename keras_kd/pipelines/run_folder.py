@@ -1,0 +1,112 @@
+"""The folder of a run and the cache: who may work there, and what made it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from keras_kd import config as configuration
+from keras_kd._common import hardware
+from keras_kd._common.files import LOCK, half_written, locked, write_text
+from keras_kd.config import Config
+from keras_kd.errors import ConfigError, KerasKDError, OutputError
+
+STATE = ".state"
+RECORD = "config.toml"
+
+
+def cache_folder() -> Path:
+    """Where teachers and soft labels are kept: $KERAKD_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's numbers, and the commit where this
+    is a checkout.
+    """
+    packages = ("keras-kd", "keras", "tensorflow", "numpy", "ai-edge-litert")
+    found = {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in packages
+    }
+    return found | _commit()
+
+
+def _commit() -> dict[str, str]:
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return {}
+    command = [
+        "git",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ]
+    described = subprocess.run(command, capture_output=True, text=True)
+    return {"commit": described.stdout.strip()} if described.returncode == 0 else {}
+
+
+@contextmanager
+def held(out: Path, config: Config, resume: bool) -> Iterator[None]:
+    """Hold a run's folder: new or empty, or of the same options when resumed; its state goes when
+    the run is done.
+    """
+    record = out / RECORD
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is already in use, by a file: choose another --out.")
+    if resume and not record.exists():
+        raise OutputError(
+            f"There is no run to resume in {out}: leave out --resume, or check --out."
+        )
+    with locked(out):
+        _refuse_used(out, record, config, resume)
+        if not resume:
+            write_text(
+                record, configuration.dump(config, {**versions(), "hardware": hardware.describe()})
+            )
+        try:
+            yield
+        except KerasKDError:
+            # Nothing to resume yet: leave nothing behind that would stand in the way of the next
+            # try.
+            if not resume and not (out / STATE).exists():
+                record.unlink()
+            raise
+        finally:
+            if (out / "metrics.json").exists():
+                shutil.rmtree(out / STATE, ignore_errors=True)
+
+
+def recorded(out: Path) -> dict[str, Any]:
+    """The options of the run in `out`; none where there is no run."""
+    record = out / RECORD
+    return configuration.load(record) if record.exists() else {}
+
+
+def _refuse_used(out: Path, record: Path, config: Config, resume: bool) -> None:
+    ours = {out / LOCK, *half_written(record)}
+    if not resume and any(path not in ours for path in out.iterdir()):
+        raise OutputError(
+            f"{out} is already in use: choose another --out, or add --resume to go on with the run there."
+        )
+    if resume and Config(**recorded(out)).effective() != config:
+        raise ConfigError(
+            f"The options differ from those of the run in {out} ({record}): resume it with the same ones."
+        )
+    if (out / "metrics.json").exists():
+        shutil.rmtree(
+            out / STATE, ignore_errors=True
+        )  # left by a process that was killed as it finished
+        raise OutputError(f"The run in {out} is complete: see {out / 'README.md'}.")

@@ -1,0 +1,339 @@
+"""Many students with different options, each trained as `kerakd distill` would: Optuna chooses,
+SQLite remembers.
+
+Every choice is made on the validation images; the test images stay unseen. All trials share one
+teacher and, as long as they show the same views, one store of soft labels. Several processes may
+work on one sweep, see keras_kd.pipelines.trial_queue.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from keras_kd import config as configuration
+from keras_kd._common import text
+from keras_kd._common.files import fingerprint, locked, write_text
+from keras_kd._common.progress import Terminal
+from keras_kd.config import Config
+from keras_kd.errors import ConfigError, TrainingError
+from keras_kd.pipelines import distill, run_folder, trial_queue
+from keras_kd.pipelines.trial_queue import load_optuna
+from keras_kd.reports import pictures
+from keras_kd.training import fitting
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+# Section IV of arXiv 2501.18538: its study of sensitivity.
+PAPER = ("temperature=1,2,3,4,5", "alpha=0.1,0.15,0.2")
+TRIALS = 20
+# What belongs to a whole sweep.
+FIXED = {
+    "data",
+    "skip_bad_rows",
+    "image_size",
+    "baseline",
+    "formats",
+    "soft_labels",
+    "verify_soft_labels",
+    "label_workers",
+    "devices",
+    "teacher_input",
+    "teacher_range",
+    "teacher_output",
+    "teacher_classes",
+    "precision",
+}
+
+
+def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
+    """What to try, by option.
+
+    Args:
+        texts: KEY=A,B,C for a choice, KEY=LOW:HIGH for a range, KEY=LOW:HIGH:log for one tried by
+            its logarithm.
+
+    Raises:
+        ConfigError: an unknown option, or values that it can't have; the message names them.
+    """
+    dimensions = [_dimension(text) for text in texts]
+    distributions = dict(dimensions)
+    if len(distributions) < len(dimensions):
+        names = [name for name, _ in dimensions]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"--vary names {twice} twice: give all its values at once.")
+    for name, distribution in distributions.items():
+        for value in trial_queue.choices(distribution) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
+            Config(**{name: value})
+    return distributions
+
+
+def _dimension(text: str) -> tuple[str, BaseDistribution]:
+    distributions = load_optuna().distributions
+    key, _, values = text.partition("=")
+    flags = {
+        spec.metadata["flag"]: name
+        for name, spec in configuration.fields().items()
+        if spec.metadata["flag"]
+    }
+    name = flags.get(key, key).replace("-", "_")
+    if name not in configuration.fields() or name in FIXED:
+        raise ConfigError(
+            f"A sweep can't vary {key!r}: give an option of the student's training, as temperature=1,2."
+        )
+    kind = configuration.kind(name)
+    try:
+        if ":" not in values:
+            return name, distributions.CategoricalDistribution(
+                [_value(kind, part) for part in values.split(",")]
+            )
+        low, high, *log = values.split(":")
+        made = {int: distributions.IntDistribution, float: distributions.FloatDistribution}[kind]
+        if log not in ([], ["log"]):
+            raise ValueError(values)
+        return name, made(kind(low), kind(high), log=bool(log))
+    except (ValueError, KeyError) as error:
+        raise ConfigError(
+            f"--vary takes KEY=A,B,C or, for numbers, KEY=LOW:HIGH or KEY=LOW:HIGH:log. Received: {text!r}."
+        ) from error
+
+
+def _value(kind: type, text: str) -> Any:
+    if kind is bool:
+        return {"true": True, "false": False}[text]
+    return kind(text)
+
+
+def sweep(
+    config: Config,
+    dimensions: dict[str, BaseDistribution],
+    out: str | Path,
+    trials: int | None = None,
+    pruning: bool = True,
+    terminal: Terminal | None = None,
+    storage: str | None = None,
+) -> pd.DataFrame:
+    """Train a student for each choice of options, go on with a sweep that was stopped, or help one
+    that is under way.
+
+    Choices alone are all tried, in order; with a range Optuna's tree-structured Parzen estimator
+    looks for the best. Every process that is given the same arguments takes trials from the same
+    queue and returns when all are done.
+
+    Args:
+        config: what all trials share.
+        dimensions: see `space`.
+        out: folder for sweep.db (Optuna's), trials.csv, best.toml and sweep.png.
+        trials: how many in all, those of earlier attempts included; None for every choice, or 20
+            with a range.
+        pruning: stop a student whose best epoch is below the median of the others' at the same
+            epoch; never before a third of its epochs, nor the first 4 students.
+        terminal: what to tell the user by; quiet if None.
+        storage: URL of a database as Optuna takes it, for processes on several hosts; sweep.db if
+            None.
+
+    Returns:
+        One row a trial: number, the options, validation (the best epoch's score; None if it
+        failed), epochs, state, error.
+
+    Raises:
+        ConfigError: `out` or the database holds a sweep of other options.
+        OutputError: the operating system refuses to write there.
+    """
+    terminal, out = terminal or Terminal(quiet=True), Path(out)
+    choices = [trial_queue.choices(distribution) for distribution in dimensions.values()]
+    every = math.prod(map(len, choices)) if all(choices) else None
+    total = min(trials or every, every) if every else trials or TRIALS
+    with trial_queue.refusals(out / trial_queue.STUDY):
+        with locked(out, terminal.say):
+            study = _study(config, dimensions, out, pruning, storage)
+            trial_queue.fill(study, dimensions, total, complete=every is not None)
+        students = None
+        while (done := len(trial_queue.done(study))) < total:
+            if not trial_queue.waiting(study):
+                trial_queue.wait_for_others(study, dimensions, out, terminal)
+                with locked(out, terminal.say):
+                    trial_queue.fill(study, dimensions, total, complete=every is not None)
+                continue
+            students = students or distill.Trials(config, terminal)
+            terminal.say(f"{done} of {total} trials are done")
+            objective = _Objective(config, dimensions, students, out / run_folder.STATE, terminal)
+            try:
+                study.optimize(
+                    objective, n_trials=1, catch=TrainingError, callbacks=[objective.forget]
+                )
+            except _TakenOverError:
+                terminal.say(
+                    "This process stood still for too long: another one has taken over its trial"
+                )
+            with locked(out, terminal.say):
+                _write(study, config, dimensions, out)
+        shutil.rmtree(out / run_folder.STATE, ignore_errors=True)
+        with locked(out, terminal.say):
+            return _write(study, config, dimensions, out)
+
+
+def _study(
+    config: Config,
+    dimensions: dict[str, BaseDistribution],
+    out: Path,
+    pruning: bool,
+    storage: str | None = None,
+) -> optuna.Study:
+    asked = {
+        "config": asdict(config),
+        "space": {name: repr(value) for name, value in dimensions.items()},
+    }
+    return trial_queue.study(out, asked, config.effective().epochs, pruning, storage)
+
+
+class _TakenOverError(BaseException):
+    """Another process took this one for dead; no Exception, as Optuna would note it with the trial,
+    which is closed.
+    """
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """Trains one student and returns how good it became."""
+
+    config: Config
+    dimensions: dict[str, BaseDistribution]
+    students: distill.Trials
+    states: Path
+    terminal: Terminal
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        if not trial_queue.QUEUED.items() <= trial.user_attrs.items():
+            raise TrainingError("Another process took the last trial of the queue.")
+        # Optuna's own first heartbeat comes from a thread: a process killed before it would never
+        # be taken for dead.
+        trial.study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+        # By the trial, so that neither another process nor one started again draws the same
+        # numbers.
+        trial.study.sampler = load_optuna().samplers.TPESampler(
+            seed=self.config.seed + trial.number
+        )
+        for name, distribution in self.dimensions.items():
+            _suggest(trial, name, distribution)
+        self.terminal.say(f"Trial {trial.number}: {_said(trial.params)}")
+        try:
+            return self._train(trial, self._folder(trial.params))
+        except (TrainingError, load_optuna().TrialPruned):
+            raise
+        except load_optuna().exceptions.UpdateFinishedTrialError as error:
+            raise _TakenOverError from error
+        except BaseException:
+            # Whatever else ended it, Ctrl-C or a full disk, says nothing about these options.
+            trial.study.enqueue_trial(trial.params, trial_queue.QUEUED)
+            raise
+
+    def forget(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        """Remove the training's state, once the study knows how it ended: half a state can't be
+        gone on with.
+        """
+        shutil.rmtree(self._folder(trial.params), ignore_errors=True)
+
+    def _folder(self, params: dict[str, Any]) -> Path:
+        return self.states / fingerprint([json.dumps(params, sort_keys=True)])
+
+    def _train(self, trial: optuna.Trial, folder: Path) -> float:
+        def after_epoch(row: dict[str, float]) -> None:
+            trial.report(_score(row), int(row["epoch"]))
+            if trial.should_prune():
+                raise load_optuna().TrialPruned
+
+        options = self.students.options(replace(self.config, **trial.params))
+        trial.set_user_attr("teacher", options.teacher)
+        try:
+            history = self.students.train(options, folder, after_epoch)
+        except TrainingError as error:
+            trial.set_user_attr("error", str(error))
+            raise
+        trial.set_user_attr("epochs", len(history))
+        return max(map(_score, history))
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
+    """Let Optuna choose the value of one option."""
+    if choices := trial_queue.choices(distribution):
+        trial.suggest_categorical(name, choices)
+        return
+    whole = isinstance(distribution, load_optuna().distributions.IntDistribution)
+    suggest = trial.suggest_int if whole else trial.suggest_float
+    suggest(name, distribution.low, distribution.high, log=distribution.log)  # type: ignore[attr-defined]
+
+
+def _score(row: dict[str, float]) -> float:
+    """What decides which epoch is the best, see `training.fit`."""
+    return float(np.mean(list(fitting.validation_scores(row).values())))
+
+
+def _said(params: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in params.items())
+
+
+def _write(
+    study: optuna.Study, config: Config, dimensions: dict[str, BaseDistribution], out: Path
+) -> pd.DataFrame:
+    """Write trials.csv, best.toml and the picture of what is done so far; return one row a trial."""
+    rows = [
+        {
+            "number": trial.number,
+            **trial.params,
+            "validation": _reached(trial),
+            "epochs": trial.user_attrs.get("epochs", max(trial.intermediate_values, default=0)),
+            "state": trial.state.name.lower(),
+            "error": trial.user_attrs.get("error", ""),
+        }
+        for trial in trial_queue.done(study)
+    ]
+    frame = pd.DataFrame(
+        rows, columns=["number", *dimensions, "validation", "epochs", "state", "error"]
+    )
+    write_text(out / "trials.csv", text.csv(frame))
+    if best(frame) is not None:
+        chosen = study.best_trial
+        options = replace(
+            config, **chosen.params | {"teacher": chosen.user_attrs["teacher"]}
+        ).effective()
+        write_text(out / "best.toml", configuration.dump(options, run_folder.versions()))
+        names = [name for name in dimensions if name != "seed"] or list(dimensions)
+        pictures.sweep_picture(
+            out / "sweep.png", frame, names, all(map(trial_queue.choices, dimensions.values()))
+        )
+    return frame
+
+
+def _reached(trial: optuna.trial.FrozenTrial) -> float | None:
+    """The best epoch's score; of a student that was stopped early, as far as it came."""
+    if trial.state.name == "COMPLETE":
+        return trial.value
+    return max(trial.intermediate_values.values(), default=None)
+
+
+def best(frame: pd.DataFrame) -> pd.Series | None:
+    """The trial with the best validation score of those that were not stopped."""
+    complete = frame[frame["state"] == "complete"]
+    return complete.loc[complete["validation"].astype(float).idxmax()] if len(complete) else None
+
+
+def rows(frame: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Trials as rows of text, the best first, a header before them; scores in percent."""
+    ordered = frame.sort_values("validation", ascending=False, na_position="last")
+    table = [(*names, "validation %", "epochs", "")]
+    for _, row in ordered.iterrows():
+        score = "–" if pd.isna(row["validation"]) else f"{100 * row['validation']:.2f}"
+        note = row["error"] or {"complete": "", "pruned": "stopped early"}[row["state"]]
+        table.append((*(str(row[name]) for name in names), score, str(row["epochs"]), note))
+    return table

@@ -1,0 +1,210 @@
+"""The trials of a sweep as a queue in Optuna's database, from which several processes take them.
+
+One that was being trained by a process that died goes back to the queue.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_kd._common.files import locked
+from keras_kd._common.progress import Terminal
+from keras_kd.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+STUDY = "sweep.db"
+# So many students finish before one is compared with them.
+UNPRUNED = 4
+# A process that trains says so every few seconds; one that was silent for longer than the other is
+# taken for dead.
+HEARTBEAT_SECONDS = 10
+SILENT_SECONDS = 60
+# What marks the trials of the queue: asked for one more than it has, Optuna makes another up.
+QUEUED = {"queued": True}
+
+
+def choices(distribution: BaseDistribution) -> tuple[Any, ...]:
+    """The values of a choice; none for a range."""
+    return tuple(getattr(distribution, "choices", ()))
+
+
+def load_optuna() -> Any:
+    """Import Optuna, an extra, and keep it quiet.
+
+    Raises:
+        ConfigError: it isn't installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError("A sweep needs Optuna: pip install 'keras-kd[sweep]'.") from error
+    # A trial that failed is told in the table, not by a traceback.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def study(
+    folder: Path, asked: dict[str, Any], epochs: int, pruning: bool, storage: str | None = None
+) -> optuna.Study:
+    """The study of a sweep, new or as it was left.
+
+    Args:
+        folder: the sweep's, where sweep.db lies.
+        asked: what the sweep was asked for, as JSON keeps it.
+        epochs: of a student; none is stopped before a third of them.
+        pruning: whether students that fall behind the median are stopped.
+        storage: URL of a database; sweep.db if None.
+
+    Raises:
+        ConfigError: the study was asked for something else, or the database can't be opened.
+    """
+    pruners = load_optuna().pruners
+    median = pruners.MedianPruner(UNPRUNED, n_warmup_steps=math.ceil(epochs / 3))
+    found = load_optuna().create_study(
+        storage=_database(storage, folder / STUDY),
+        study_name="kerakd",
+        direction="maximize",
+        load_if_exists=True,
+        pruner=median if pruning else pruners.NopPruner(),
+    )
+    asked = json.loads(json.dumps(asked))
+    if found.user_attrs.get("asked", asked) != asked:
+        raise ConfigError(
+            f"The sweep in {folder} has other options: give the same ones, or choose another --out."
+        )
+    found.set_user_attr("asked", asked)
+    return found
+
+
+def _database(url: str | None, file: Path) -> optuna.storages.RDBStorage:
+    """Optuna's tables in a database or a file, where a trial whose process fell silent is queued
+    again.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    storages, exceptions = load_optuna().storages, load_optuna().exceptions
+    # SQLite gives up after 5 seconds, which other processes may need on a busy machine.
+    patience = {} if url else {"connect_args": {"timeout": SILENT_SECONDS}}
+    try:
+        with _experimental():
+            return storages.RDBStorage(
+                url or f"sqlite:///{file}",
+                engine_kwargs=patience,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=SILENT_SECONDS,
+                heartbeat_stale_trial_callback=storages.RetryHeartbeatStaleTrialCallback(),
+            )
+    except (SQLAlchemyError, exceptions.StorageInternalError, ImportError) as error:
+        if url is None:
+            raise
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"The database of the sweep can't be opened ({reason}): check --storage, expected a URL such as "
+            "postgresql://USER@HOST/NAME, and that the driver it names is installed."
+        ) from error
+
+
+@contextmanager
+def refusals(file: Path) -> Iterator[None]:
+    """Say as an OutputError why SQLite can't write `file`: the disk is full or read-only, or the
+    file is damaged.
+    """
+    exceptions = load_optuna().exceptions
+    from sqlalchemy.exc import DatabaseError
+
+    try:
+        yield
+    except (DatabaseError, exceptions.StorageInternalError) as error:
+        # Optuna wraps what SQLAlchemy wraps.
+        refused = error if isinstance(error, DatabaseError) else error.__cause__
+        raise OutputError(
+            f"Can't write {file} ({getattr(refused, 'orig', refused)}): free some space or choose another --out, and "
+            "give the command again."
+        ) from error
+
+
+@contextmanager
+def _experimental() -> Iterator[None]:
+    """Let Optuna's heartbeats, which it calls experimental, pass without its warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", load_optuna().exceptions.ExperimentalWarning)
+        yield
+
+
+def fill(
+    study: optuna.Study, dimensions: dict[str, BaseDistribution], total: int, complete: bool
+) -> None:
+    """Queue what is missing: every choice, or trials whose options are chosen when they begin.
+
+    A trial may be missing whose process died, and then the one that had noted its failure and was
+    to queue it again.
+    """
+    states = load_optuna().trial.TrialState
+    coming = study.get_trials(states=[states.WAITING, states.RUNNING])
+    if complete:
+        present = [
+            trial.system_attrs.get("fixed_params", trial.params)
+            for trial in [*done(study), *coming]
+        ]
+        products = itertools.product(*map(choices, dimensions.values()))
+        for values in itertools.islice(products, total):
+            params = dict(zip(dimensions, values, strict=True))
+            if params not in present:
+                study.enqueue_trial(params, QUEUED)
+        return
+    for _ in range(total - len(done(study)) - len(coming)):
+        study.enqueue_trial({}, QUEUED)
+
+
+def waiting(study: optuna.Study) -> bool:
+    """Whether a trial waits for a process to take it."""
+    return bool(study.get_trials(deepcopy=False, states=[load_optuna().trial.TrialState.WAITING]))
+
+
+def wait_for_others(
+    study: optuna.Study, dimensions: dict[str, BaseDistribution], out: Path, terminal: Terminal
+) -> None:
+    """Wait until other processes have finished their trials, or one of them died and left a trial
+    to do.
+    """
+    running = [load_optuna().trial.TrialState.RUNNING]
+    terminal.say("Waiting for the trials that other processes began")
+    while not waiting(study) and study.get_trials(deepcopy=False, states=running):
+        time.sleep(1)
+        with locked(out, terminal.say), _experimental():
+            load_optuna().storages.fail_stale_trials(study)
+            queue_unbegun(study, dimensions)
+
+
+def queue_unbegun(study: optuna.Study, dimensions: dict[str, BaseDistribution]) -> None:
+    """Queue again what a process took that died before its first heartbeat: it lacks options, long
+    after.
+    """
+    states = load_optuna().trial.TrialState
+    latest = datetime.now() - timedelta(seconds=SILENT_SECONDS)
+    for trial in study.get_trials(states=[states.RUNNING]):
+        if trial.params.keys() != dimensions.keys() and trial.datetime_start < latest:
+            study.enqueue_trial(trial.system_attrs.get("fixed_params", {}), QUEUED)
+            study.tell(trial.number, state=states.FAIL)
+
+
+def done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trials that came to an end of their own."""
+    states = load_optuna().trial.TrialState
+    return [
+        trial
+        for trial in study.trials
+        if trial.state in (states.COMPLETE, states.PRUNED) or "error" in trial.user_attrs
+    ]

@@ -1,0 +1,84 @@
+"""Size, peak memory and time of the paper's models: as Keras and as each exported form."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_kd import exporters, models
+from keras_kd._common import hardware
+from keras_kd._common.checked_files import read_json, read_text
+from keras_kd._common.files import write_text
+from keras_kd._common.progress import Terminal
+from keras_kd.datasets.readers import faces
+from keras_kd.errors import DataError
+from keras_kd.evaluation import benchmark
+from keras_kd.models import keras_file
+from keras_kd.models.keras_file import Form
+
+FORMATS = ("float32", "float16", "dynamic", "int8")
+FILE = "footprint.json"
+_FIGURE = {
+    **dict.fromkeys(("model", "form", "hardware"), str),
+    **dict.fromkeys(("bytes", "median_ms", "p95_ms"), float),
+    "peak_memory": (float, None),
+}
+
+
+def measure(
+    names: Sequence[str], seconds: float = 3.0, terminal: Terminal | None = None
+) -> list[dict[str, Any]]:
+    """Measure architectures with untrained weights, which changes neither size nor speed.
+
+    Args:
+        names: architectures; int8 is calibrated on drawn faces.
+        seconds: how long to time each form; the forms of a model take turns.
+        terminal: what to tell the user by; quiet if None.
+
+    Returns:
+        One dictionary a form: model, form, bytes, peak_memory (bytes or None), median_ms, p95_ms,
+        hardware.
+    """
+    terminal = terminal or Terminal(quiet=True)
+    samples = faces.load(None, "train")
+    results = []
+    for name in names:
+        terminal.say(f"Measuring {name} as Keras and as {', '.join(FORMATS)}")
+        with tempfile.TemporaryDirectory() as folder:
+            model = models.build(name)
+            paths = [
+                Path(folder) / "model.keras",
+                *(Path(folder) / f"{form}.tflite" for form in FORMATS),
+            ]
+            keras_file.save(model, paths[0], Form(input_shape=model.input_shape[1:]))
+            for path, form in zip(paths[1:], FORMATS, strict=True):
+                exporters.export(model, path, form, samples)
+            measurements = benchmark.measure(paths, (1,), seconds, convert=False)
+        for form, one in zip(("Keras", *FORMATS), measurements, strict=True):
+            median, high = one.latency[1]
+            results.append({"model": name, "form": form, "bytes": one.bytes, "peak_memory": one.peak_memory}
+                           | {"median_ms": median, "p95_ms": high, "hardware": hardware.describe()})  # fmt: skip
+    return results
+
+
+def save(measured: Sequence[dict[str, Any]], folder: str | Path) -> None:
+    """Write what `measure` returned to footprint.json in `folder`."""
+    write_text(Path(folder) / FILE, json.dumps(list(measured), indent=2) + "\n")
+
+
+def load(folder: str | Path) -> list[dict[str, Any]] | None:
+    """Read what `save` wrote; None where there is nothing.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = Path(folder) / FILE
+    if not path.exists():
+        return None
+    try:
+        return read_json(read_text(path), [_FIGURE])
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} can't be read ({error}): measure again with --measure.") from error

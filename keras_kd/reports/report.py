@@ -1,0 +1,377 @@
+"""What a run says of itself: the model card and the closing table, from plain dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_kd._common.markdown import escaped, fenced, table
+
+PICTURES = {
+    "values.png": "Continuous values of the test images: where the labels and the student put each class",
+    "confusion.png": "Confusion matrix on the test images: a row is a true class, a column an answer",
+    "cost.png": "Accuracy on the test images against the arithmetic for one image",
+    "curves.png": "Accuracy and loss after each epoch",
+    "reliability.png": "Confidence against accuracy: on the diagonal a probability is what it says",
+}
+
+_TITLES = ("accuracy %", "balanced %", "macro-F1 %", "ECE %")
+_SETTINGS = ("temperature", "alpha", "beta", "epochs", "batch_size", "recipe", "precision", "seed")
+
+_FER2013_SETS = {
+    "public": "PublicTest (used to choose the epoch)",
+    "private": "PrivateTest",
+    "both": "both together (what the paper's figures divide by)",
+    "private_without_copies": "PrivateTest without copies of training images",
+}
+
+_DATA_LIMITS = {
+    "faces": "The images are drawn. The scores show that training and export work; they say nothing about real faces.",
+    "folder": "The classes are those of a folder of images. What follows holds if they are people's expressions.",
+    "fer2013": "FER2013's labels are noisy: they equal the majority of FER+'s ten votes for 62.6 % of the images. "
+    "288 of its 3,589 PrivateTest images are exact copies of training images. "
+    "It has no clear licence to redistribute its images.",
+}
+
+_LIMITS = """\
+Made for usability tests with people who were told and agreed: to find the moments of a recording that are worth a look.
+
+- A label is what others saw in a face, not what a person felt. Expressions differ with person, culture and situation.
+- Not for decisions on people: hiring, grading, credit, insurance, policing, diagnosis.
+- The EU AI Act (Regulation 2024/1689) forbids to infer emotions at work and in education other than for medical or
+  safety reasons (Article 5(1)(f)), and asks to inform the people who are exposed (Article 50(3)).
+- Accuracy by age, gender or skin tone was not measured. Check it on people like yours before you rely on it."""
+
+
+def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the results as rows of text, a header first: teacher, student, the student untaught,
+    exported files.
+
+    Shares are in percent, sizes in megabytes (10^6 bytes), CCC is the concordance of a continuous
+    value, -1 to 1. A part that `metrics` lacks has no row, scores that the student lacks have no
+    column.
+    """
+    test = metrics["test"]
+    names = list(test.get("values", ()))
+    titles = _TITLES if "accuracy" in test else ()
+
+    def scores_of(part: Mapping[str, Any]) -> tuple[str, ...]:
+        values = part.get("values", {})
+        concordances = (_number(values[name]["ccc"]) if name in values else "" for name in names)
+        return (*(_class_scores(part) if titles else ()), *concordances)
+
+    header = ("model", *titles, *(f"{escaped(name)} CCC" for name in names), "parameters", "MB")
+    rows: list[tuple[str, ...]] = [header]
+    parameters = f"{metrics['parameters']:,}"
+    student = f"student {metrics['student']}"
+    teacher = metrics.get("teacher")
+    if teacher and metrics.get("teacher_test"):
+        size = f"{teacher['parameters']:,}" if teacher.get("parameters") else ""
+        rows.append((f"teacher {teacher['name']}", *scores_of(metrics["teacher_test"]), size, ""))
+    rows.append(
+        (
+            f"{student}, distilled" if teacher else student,
+            *scores_of(metrics["test"]),
+            parameters,
+            "",
+        )
+    )
+    if metrics.get("baseline_test"):
+        rows.append(
+            (f"{student}, no teacher", *scores_of(metrics["baseline_test"]), parameters, "")
+        )
+    for exported in (metrics.get("exported") or {}).values():
+        rows.append(
+            (
+                exported["file"],
+                *scores_of(exported["test"]),
+                parameters,
+                f"{exported['bytes'] / 1e6:.2f}",
+            )
+        )
+    return rows
+
+
+def costs(metrics: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
+    """Return multiply-accumulates and test accuracy of teacher and student, taught and not, as far
+    as known.
+    """
+    of_teacher = (metrics.get("teacher") or {}).get("multiply_accumulates")
+    of_student = metrics.get("multiply_accumulates")
+    distilled = ", distilled" if metrics.get("teacher") else ""
+    parts = {
+        f"teacher {(metrics.get('teacher') or {}).get('name')}": (of_teacher, "teacher_test"),
+        f"student {metrics['student']}{distilled}": (of_student, "test"),
+        f"student {metrics['student']}, no teacher": (of_student, "baseline_test"),
+    }
+    return {
+        name: (cost, metrics[key]["accuracy"])
+        for name, (cost, key) in parts.items()
+        if cost and "accuracy" in (metrics.get(key) or {})
+    }
+
+
+def model_card(
+    metrics: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+    data: Mapping[str, Any],
+    command: str,
+    versions: Mapping[str, str],
+    hardware: str,
+    input_shape: tuple[int, int, int],
+    pictures: Sequence[str] = ("confusion.png", "curves.png"),
+) -> str:
+    """Return the model card, Markdown with a short YAML front matter as Hugging Face reads it.
+
+    Args:
+        metrics: the content of metrics.json; what it lacks is left out of the card.
+        config: option names and values of the run.
+        data: `name`, `fingerprint` and `counts`, {split: {class: number of images}}.
+        command: what to type to get this model again.
+        versions: package names and versions.
+        hardware: what the model was trained on, in words.
+        input_shape: (height, width, channels) of the model's input.
+        pictures: the names in PICTURES that lie beside the card.
+    """
+    sections = [
+        "---\nlibrary_name: keras\npipeline_tag: image-classification\ntags: [knowledge-distillation, litert]\n---",
+        _opening(metrics, data, input_shape),
+        "## Results",
+        _results(metrics),
+        *_subsets(metrics),
+        *_recalls(metrics),
+        *_values(metrics),
+        *(f"![{PICTURES[name]}]({name})" for name in pictures),
+        *_usage(metrics, input_shape),
+        *use_and_limits(data["name"]),
+        "## Data",
+        _data(data),
+        "## How it was made",
+        _making(metrics, config, command, versions, hardware),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _class_scores(part: Mapping[str, Any]) -> tuple[str, ...]:
+    keys = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
+    return tuple(_percent(part[key]) if key in part else "" for key in keys)
+
+
+def _opening(
+    metrics: Mapping[str, Any], data: Mapping[str, Any], input_shape: tuple[int, int, int]
+) -> str:
+    height, width, channels = input_shape
+    teacher = metrics.get("teacher")
+    name = escaped(metrics["student"])
+    by = f"distilled from {escaped(teacher['name'])}" if teacher else "trained without a teacher"
+    test = metrics["test"]
+    classes = [f"{len(test['recall'])} classes"] if "recall" in test else []
+    told = " and ".join([*classes, *map(escaped, test.get("values", ()))])
+    right = (
+        f" It answers {_percent(test['accuracy'])} % of the {test['n']:,} test images right."
+        if classes
+        else ""
+    )
+    return (
+        f"# Student {name}, {by}\n\n"
+        f"A model of {'RGB' if channels == 3 else 'gray'} images, {height}×{width} pixels, that tells {told}, with "
+        f"{metrics['parameters']:,} parameters, {by} on {escaped(data['name'])}.{right}"
+    )
+
+
+def _results(metrics: Mapping[str, Any]) -> str:
+    header, *rows = summary_rows(metrics)
+    notes = []
+    if "accuracy" in metrics["test"]:
+        low, high = metrics["test"]["accuracy_interval"]
+        notes += [
+            f"{metrics['test']['n']:,} test images; 95 % interval of the student's accuracy: "
+            f"{_percent(low)} to {_percent(high)} %.",
+            "Balanced accuracy is the mean recall of the classes; ECE the expected calibration error (15 bins).",
+        ]
+    if metrics.get("baseline_test"):
+        notes.append(
+            "“No teacher” is the same student on the same data with the same budget, learning the labels alone."
+        )
+    if "agreement" in metrics["test"]:
+        notes.append(
+            f"Student and teacher agree on {_percent(metrics['test']['agreement'])} % of the test images."
+        )
+    for exported in (metrics.get("exported") or {}).values():
+        if "max_logit_difference" in exported:
+            notes.append(
+                f"`{exported['file']}` differs from the Keras model by at most "
+                f"{exported['max_logit_difference']:.2g} in any output."
+            )
+    return (
+        table(header, [(escaped(name), *cells) for name, *cells in rows])
+        + "\n\n"
+        + "\n".join(f"- {note}" for note in notes)
+    )
+
+
+def _subsets(metrics: Mapping[str, Any]) -> list[str]:
+    parts = metrics.get("fer2013") or {}
+    rows = [
+        (label, f"{parts[key]['n']:,}", *_class_scores(parts[key]))
+        for key, label in _FER2013_SETS.items()
+        if key in parts
+    ]
+    if not rows:
+        return []
+    header = ("the student on", "images", *_TITLES)
+    return ["### FER2013's test sets", table(header, rows)]
+
+
+_PARTS = {"student": "test", "student, no teacher": "baseline_test", "teacher": "teacher_test"}
+
+
+def _values(metrics: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (
+            f"{escaped(name)}, {label}",
+            f"{scores['n']:,}",
+            *(_number(scores[key]) for key in ("ccc", "pcc", "rmse")),
+            _percent(scores["sagr"]),
+        )
+        for label, key in _PARTS.items()
+        for name, scores in (metrics.get(key) or {}).get("values", {}).items()
+    ]
+    if not rows:
+        return []
+    note = (
+        "CCC is Lin's concordance and PCC Pearson's correlation over all test images, RMSE the root of the mean "
+        "squared error, SAGR the share of equal signs."
+    )
+    header = ("value", "test images", "CCC", "PCC", "RMSE", "SAGR %")
+    return ["### Continuous values", table(header, rows), note]
+
+
+def _recalls(metrics: Mapping[str, Any]) -> list[str]:
+    if "recall" not in metrics["test"]:
+        return []
+    columns = {
+        label: metrics[key]["recall"]
+        for label, key in _PARTS.items()
+        if "recall" in (metrics.get(key) or {})
+    }
+    counts = [sum(row) for row in metrics["test"]["confusion"]]
+    rows = [
+        (escaped(name), f"{n:,}", *(_percent(recall[name]) for recall in columns.values()))
+        for name, n in zip(metrics["test"]["recall"], counts, strict=True)
+    ]
+    return [
+        "### Recall by class",
+        table(("class", "test images", *(f"{label} %" for label in columns)), rows),
+    ]
+
+
+def _usage(metrics: Mapping[str, Any], input_shape: tuple[int, int, int]) -> list[str]:
+    if not metrics.get("exported"):
+        return []
+    file = next(iter(metrics["exported"].values()))["file"]
+    classes, values = "accuracy" in metrics["test"], tuple(metrics["test"].get("values", ()))
+    text = (
+        "Give it pixels from 0 to 255, cropped to the subject as the training images are; normalisation is inside the "
+        "model. "
+        + (
+            "It returns logits, in the order of `labels.txt`; their softmax gives probabilities. "
+            if classes
+            else ""
+        )
+        + "`pip install ai-edge-litert pillow`, then:"
+    )
+    return ["## Use", text, fenced(usage_snippet(file, input_shape, classes, values), "python")]
+
+
+def usage_snippet(
+    file: str, input_shape: tuple[int, int, int], classes: bool = True, values: Sequence[str] = ()
+) -> str:
+    """Return Python code that runs a .tflite model of `input_shape` on `image.png` with LiteRT
+    alone.
+
+    Args:
+        file: its name.
+        input_shape: (height, width, channels).
+        classes: whether it tells classes.
+        values: names of the continuous values that it tells.
+    """
+    height, width, channels = input_shape
+    told = """\
+names = open("labels.txt", encoding="utf-8").read().splitlines()
+logits = next(output[0] for output in outputs.values() if output.shape[1] == len(names))
+probabilities = np.exp(logits - logits.max())
+probabilities /= probabilities.sum()
+print(names[probabilities.argmax()], f"{probabilities.max():.0%}")
+"""
+    code = f"""\
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}), Image.BILINEAR)
+model = Interpreter("{file}")
+pixels = np.asarray(image, model.get_input_details()[0]["dtype"]).reshape(1, {height}, {width}, {channels})
+outputs = model.get_signature_runner()(image=pixels)
+{told if classes else ""}"""
+    return (
+        code + "\n".join(f"print({name!r}, outputs[{name!r}].item())" for name in values)
+    ).rstrip("\n")
+
+
+def use_and_limits(data_name: str) -> list[str]:
+    """Return a card's section on what a model of a data set, e.g. "fer2013", is for, and what it
+    isn't.
+    """
+    of_data = [_DATA_LIMITS[data_name]] if data_name in _DATA_LIMITS else []
+    return ["## Intended use and limits", *of_data, _LIMITS]
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    counts = data["counts"]
+    classes = list(dict.fromkeys(name for split in counts.values() for name in split))
+    rows = [
+        (escaped(name), *(f"{split.get(name, 0):,}" for split in counts.values()))
+        for name in classes
+    ]
+    rows.append(("all", *(f"{sum(split.values()):,}" for split in counts.values())))
+    text = f"Data set {escaped(data['name'])}, fingerprint `{data['fingerprint']}`."
+    return text + "\n\n" + table(("class", *counts), rows)
+
+
+def _making(
+    metrics: Mapping[str, Any],
+    config: Mapping[str, Any],
+    command: str,
+    versions: Mapping[str, str],
+    hardware: str,
+) -> str:
+    settings = ", ".join(f"{key} {config[key]}" for key in _SETTINGS if config.get(key) is not None)
+    time = f" in {_duration(metrics['train_seconds'])}" if metrics.get("train_seconds") else ""
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    lines = [
+        f"Trained{time} on {escaped(hardware)} with {escaped(packages)}.",
+        f"Settings: {escaped(settings)}; `config.toml` has all of them.",
+    ]
+    if metrics.get("teacher"):
+        lines.append(
+            "Alpha weighs the labels, beta (1 − alpha unless given) the teacher's softened answers."
+        )
+    return fenced(command, "sh") + "\n\n" + "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _percent(share: float | None) -> str:
+    return "no images" if share is None else f"{100 * share:.2f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,176 @@
+"""Finished runs, read back from their folders; the weights need not be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_kd._common.checked_files import read_json, read_text, read_toml
+from keras_kd.datasets.readers import fer2013, rafdb
+from keras_kd.errors import DataError
+
+# By name: the data set's module, whose published counts a run's test images must equal.
+DATA_SETS = {"FER2013": fer2013, "RAF-DB": rafdb}
+_SETTINGS = ("recipe", "temperature", "alpha", "epochs", "seed")
+_SCORES = {
+    "n": (int, None),
+    "accuracy": (float, None),
+    "ece": (float, None),
+    "recall": ({str: (float, None)}, None),
+    "confusion": ([[int]], None),
+    "values": ({str: {"ccc": (float, None)}}, None),
+}
+_CONFIG = {"epochs": (int, None), "made_with": ({str: str}, None)}
+_METRICS = {
+    "student": str,
+    "parameters": int,
+    "train_seconds": (float, None),
+    "teacher": ({"name": str, "accuracy": (float, None)}, None),
+    **dict.fromkeys(("test", "validation"), _SCORES),
+    **dict.fromkeys(("baseline_test", "teacher_test"), (_SCORES, None)),
+    "exported": ({str: {"test": _SCORES}}, None),
+    "fer2013": ({str: _SCORES}, None),
+    "data": ({"counts": ({str: {str: int}}, None)}, None),
+    "fingerprints": ({str: str}, None),
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run.
+
+    Attributes:
+        folder: where it was read.
+        config: the options in its config.toml, and `made_with`; empty where there is no such file.
+        metrics: the content of its metrics.json.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @property
+    def student(self) -> str:
+        return self.metrics["student"]
+
+    @property
+    def data_set(self) -> str | None:
+        """FER2013 or RAF-DB where the run was scored on all of its test images, known by their
+        number in each class.
+        """
+        counts = images_by_class(self.metrics["test"])
+        for name, module in DATA_SETS.items():
+            if counts == dict(zip(module.CLASS_NAMES, module.COUNTS["test"], strict=True)):
+                return name
+        return None
+
+    @property
+    def teacher(self) -> str | None:
+        # Votes had no name in the first runs that they taught.
+        unnamed = "people's votes" if self.config.get("votes") else None
+        return (self.metrics.get("teacher") or {}).get("name", unnamed)
+
+    @property
+    def epochs(self) -> int | None:
+        return self.config.get("epochs")
+
+
+def images_by_class(part: dict[str, Any]) -> dict[str, int]:
+    """Images of each class in a part of metrics.json; none for a model without classes."""
+    return dict(zip(part.get("recall") or (), map(sum, part.get("confusion") or ()), strict=True))
+
+
+def find(paths: Iterable[str | Path]) -> list[Record]:
+    """Read the runs in folders: each holds a metrics.json, or folders that do.
+
+    Raises:
+        DataError: a path holds no finished run, or a file in it can't be read.
+    """
+    records = []
+    for path in map(Path, paths):
+        files = sorted(path.rglob("metrics.json"))
+        if not files:
+            raise DataError(
+                f"There is no finished run (metrics.json) in {path}: check the path, or wait for its end."
+            )
+        records += [read(file.parent) for file in files]
+    return list({record.folder.resolve(): record for record in records}.values())
+
+
+def read(folder: Path) -> Record:
+    """Read the finished run in a folder.
+
+    Raises:
+        DataError: its files can't be read.
+    """
+    try:
+        metrics = read_json(read_text(folder / "metrics.json"), _METRICS)
+        record = folder / "config.toml"
+        config = read_toml(read_text(record), _CONFIG) if record.exists() else {}
+        _require_whole(metrics)
+    except (OSError, ValueError) as error:
+        raise DataError(f"The run in {folder} can't be read ({error}): make it again.") from error
+    return Record(folder, config, metrics)
+
+
+def _require_whole(metrics: dict[str, Any]) -> None:
+    """Raise ValueError where scores of classes lack the accuracy, or a matrix has not a row and
+    column for each.
+    """
+    exported = [part["test"] for part in (metrics.get("exported") or {}).values()]
+    named = [
+        metrics.get(name) or {} for name in ("test", "validation", "baseline_test", "teacher_test")
+    ]
+    for part in (*named, *exported, *(metrics.get("fer2013") or {}).values()):
+        classes, matrix = len(part.get("recall") or ()), part.get("confusion") or ()
+        if any(len(row) != classes for row in (matrix, *matrix)):
+            raise ValueError(
+                f"a confusion matrix of {len(matrix)} rows stands for {classes} classes"
+            )
+        if classes and part.get("accuracy") is None:
+            raise ValueError("an accuracy is missing")
+
+
+def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """Return runs side by side as rows of text, a header first; shares in percent, a part that was
+    not run is "–".
+    """
+    table: list[tuple[str, ...]] = [
+        ("run", "student", "teacher", "recipe", "T", "alpha", "epochs", "seed", "validation %", "test %",
+         "no teacher %", "gain", "int8 %", "ECE %", "minutes"),
+    ]  # fmt: skip
+    for record in records:
+        metrics, config = record.metrics, record.config
+        test, alone = _accuracy(metrics, "test"), _accuracy(metrics, "baseline_test")
+        int8 = _accuracy(metrics.get("exported") or {}, "int8", "test")
+        taught = {"temperature", "alpha"} if record.teacher is None else set()
+        settings = ("–" if name in taught else config.get(name, "–") for name in _SETTINGS)
+        table.append(
+            (
+                record.folder.name,
+                record.student,
+                record.teacher or "–",
+                *map(str, settings),
+                percent(_accuracy(metrics, "validation")),
+                percent(test),
+                percent(alone),
+                "–" if test is None or alone is None else f"{100 * (test - alone):+.2f}",
+                percent(int8),
+                percent(metrics["test"].get("ece")),
+                f"{metrics['train_seconds'] / 60:.1f}" if metrics.get("train_seconds") else "–",
+            )
+        )
+    return table
+
+
+def _accuracy(part: dict[str, Any], *names: str) -> float | None:
+    for name in names:
+        part = part.get(name) or {}
+    return part.get("accuracy")
+
+
+def percent(share: float | None) -> str:
+    """A share as percent with two decimals; "–" where there is none."""
+    return "–" if share is None else f"{100 * share:.2f}"

@@ -1,0 +1,229 @@
+"""Running and inspecting `.tflite` files on LiteRT, as an app does: one image at a time, without
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_kd._common.quiet import native_output_hidden
+from keras_kd.errors import ModelError
+from keras_kd.runtimes import tflite_graph
+
+try:
+    import resource
+except ImportError:
+    # Windows, which has no such limits.
+    resource = None  # type: ignore[assignment]
+
+# Seconds and bytes that one image may take in a trial.
+TRIAL, TRIAL_MEMORY = 60, 4 * 2**30
+# Digests of what was made or tried in this process.
+_SURVIVED: set[bytes] = set()
+_VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
+
+
+class LiteRTModel:
+    """A `.tflite` image classifier or regressor on LiteRT's CPU kernels.
+
+    Args:
+        path: the file; it needs one image input of fixed shape (1, H, W, C).
+        threads: CPU threads to compute with.
+        trusted: whether the file was made here. LiteRT checks a file's layout but not all that it
+            declares, and can end the whole process over it: any other file is tried in a process of
+            its own first.
+
+    Attributes:
+        input_shape: (H, W, C).
+        input_dtype: numpy dtype of the input tensor: float32, uint8 or int8.
+        output_shapes: the shape of each output without the batch axis, by its name, in the order of
+            the file's outputs.
+
+    Raises:
+        ModelError: the file is missing, damaged, no `.tflite`, or of another form than above.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1, trusted: bool = False):
+        self.path = Path(path)
+        content = tflite_graph.content(path)
+        digest = hashlib.sha256(content).digest()
+        if not trusted and digest not in _SURVIVED:
+            _require_survival(self.path, content)
+        _SURVIVED.add(digest)
+        try:
+            with native_output_hidden():
+                self._interpreter = Interpreter(model_content=content, num_threads=threads)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"{path} can't be loaded by LiteRT ({_first_line(error)}): export it again with built-in ops only."
+            ) from error
+        inputs, self._outputs = self._tensors()
+        if (
+            len(inputs) != 1
+            or len(inputs[0]["shape_signature"]) != 4
+            or (inputs[0]["shape_signature"][1:] < 1).any()
+        ):
+            shapes = [tuple(int(size) for size in tensor["shape_signature"]) for tensor in inputs]
+            raise ModelError(
+                f"{path} takes inputs of shapes {shapes}: expected one image of fixed shape (1, H, W, C)."
+            )
+        self._input = inputs[0]
+        _, height, width, channels = (int(size) for size in self._input["shape"])
+        self.input_shape = height, width, channels
+        self.input_dtype = np.dtype(self._input["dtype"])
+        self.output_shapes = {
+            name: tuple(map(int, tensor["shape"][1:])) for name, tensor in self._outputs.items()
+        }
+
+    def predict_heads(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Return every output by its name as float32 (N, ...) for images (N, H, W, C) with pixels
+        0..255.
+
+        Raises:
+            ModelError: the images' shape is not the model's.
+        """
+        if images.shape[1:] != self.input_shape:
+            raise ModelError(
+                f"{self.path} takes images of shape {self.input_shape}, received {images.shape[1:]}: resize them first."
+            )
+        results = {
+            name: np.empty((len(images), *shape), np.float32)
+            for name, shape in self.output_shapes.items()
+        }
+        for row, image in enumerate(images):
+            self._interpreter.set_tensor(self._input["index"], _quantised(image[None], self._input))
+            self._interpreter.invoke()
+            for name, tensor in self._outputs.items():
+                results[name][row] = _dequantised(
+                    self._interpreter.get_tensor(tensor["index"])[0], tensor
+                )
+        return results
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the only output as float32 (N, classes) for images (N, H, W, C) with pixels
+        0..255.
+
+        Raises:
+            ModelError: the images' shape is not the model's, or it has several outputs.
+        """
+        if len(self.output_shapes) != 1:
+            raise ModelError(
+                f"{self.path} has several outputs ({', '.join(self.output_shapes)}): use predict_heads."
+            )
+        return next(iter(self.predict_heads(images).values()))
+
+    def compute(self) -> None:
+        """Compute once on whatever the input holds, for timing."""
+        self._interpreter.invoke()
+
+    def _tensors(self) -> tuple[list[dict], dict[str, dict]]:
+        """Return the details of the inputs, and of the outputs by their signature's (or else own)
+        names.
+        """
+        if self._interpreter.get_signature_list():
+            runner = self._interpreter.get_signature_runner(
+                next(iter(self._interpreter.get_signature_list()))
+            )
+            named = runner.get_output_details()
+            # A signature lists its outputs by name; apps that count them follow the file.
+            places = [tensor["index"] for tensor in self._interpreter.get_output_details()]
+            ordered = sorted(named.items(), key=lambda item: places.index(item[1]["index"]))
+            return list(runner.get_input_details().values()), dict(ordered)
+        outputs = self._interpreter.get_output_details()
+        return self._interpreter.get_input_details(), {tensor["name"]: tensor for tensor in outputs}
+
+
+def _require_survival(path: Path, content: bytes) -> None:
+    """Compute once in another process; raise ModelError where that ends it."""
+    with tempfile.TemporaryDirectory() as folder:
+        # The same bytes, whatever happens to the path meanwhile.
+        copy = Path(folder) / "model.tflite"
+        copy.write_bytes(content)
+        command = [sys.executable, "-P", "-m", "keras_kd.runtimes.litert", str(copy)]
+        try:
+            tried = subprocess.run(command, capture_output=True, timeout=TRIAL)
+        except subprocess.TimeoutExpired as error:
+            raise ModelError(
+                f"{path} takes LiteRT more than {TRIAL} s for one image: give a smaller model."
+            ) from error
+    if tried.returncode:
+        raise ModelError(
+            f"{path} makes LiteRT fail on one image ({_ending(tried.returncode, tried.stderr)}): it is damaged or made "
+            "to do harm, so export it again."
+        )
+
+
+def _ending(code: int, output: bytes) -> str:
+    if code < 0:
+        return signal.Signals(-code).name
+    return (output.decode(errors="replace").strip().splitlines() or [f"exit code {code}"])[-1]
+
+
+def _try(path: str) -> None:
+    """Compute once on pixels of every value; what can't be loaded is no failure, since its loading
+    says why.
+    """
+    if resource is not None:
+        limit = TRIAL_MEMORY + 8 * os.stat(path).st_size
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    try:
+        model = LiteRTModel(path, trusted=True)
+    except ModelError:
+        return
+    pixels = np.arange(math.prod(model.input_shape)) % 256
+    model.predict_heads(pixels.astype(np.uint8).reshape(1, *model.input_shape))
+
+
+def operators(path: str | Path) -> Counter[str]:
+    """Count the operators of a `.tflite` file by name, e.g. CONV_2D; a custom one is `CUSTOM:name`.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
+    """
+    return Counter(operator.name for operator in tflite_graph.read(path))
+
+
+def custom_or_flex(path: str | Path) -> list[str]:
+    """Return the operators of a `.tflite` file that plain LiteRT has no kernel for, and those that
+    keep state.
+    """
+    return [
+        name
+        for name in operators(path)
+        if name.startswith(("CUSTOM:", "UNKNOWN:")) or name in _VARIABLE_OPERATORS
+    ]
+
+
+def _quantised(image: np.ndarray, tensor: dict) -> np.ndarray:
+    scale, zero_point = tensor["quantization"]
+    if scale == 0:
+        return image.astype(tensor["dtype"])
+    limits = np.iinfo(tensor["dtype"])
+    return np.clip(np.round(image / scale) + zero_point, limits.min, limits.max).astype(
+        tensor["dtype"]
+    )
+
+
+def _dequantised(values: np.ndarray, tensor: dict) -> np.ndarray:
+    scale, zero_point = tensor["quantization"]
+    return values if scale == 0 else (values.astype(np.float32) - zero_point) * np.float32(scale)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+if __name__ == "__main__":
+    _try(sys.argv[1])

@@ -1,0 +1,181 @@
+"""The arithmetic of a model: multiply-accumulates of its convolutions and matrix products, for one
+image.
+
+Every tap counts, those that only meet padding included, as papers count them; `live_taps` tells
+their share.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_kd.datasets.images import MAX_PIXELS
+from keras_kd.runtimes import tflite_graph
+from keras_kd.runtimes.tflite_graph import Operator, Tensor
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+_SAME = 0  # of schema.fbs, enum Padding
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_WEIGHTED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV")
+
+
+def of_model(model: keras.Model) -> int:
+    """Count those of a Keras model for one image, by the shapes in its TensorFlow graph.
+
+    Args:
+        model: one input of fixed shape.
+    """
+    import tensorflow as tf
+
+    specification = tf.TensorSpec((1, *model.inputs[0].shape[1:]), model.inputs[0].dtype)
+    function = tf.function(lambda image: model(image, training=False)).get_concrete_function(
+        specification
+    )
+    return sum(_of_operation(operation) for operation in function.graph.get_operations())
+
+
+def _of_operation(operation: tf.Operation) -> int:
+    if operation.type == "Conv2D":
+        height, width, channels, _ = operation.inputs[1].shape
+        return operation.outputs[0].shape.num_elements() * height * width * channels
+    if operation.type == "DepthwiseConv2dNative":
+        height, width, _, _ = operation.inputs[1].shape
+        return operation.outputs[0].shape.num_elements() * height * width
+    if operation.type in ("MatMul", "BatchMatMulV2"):
+        transposed = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
+        return (
+            operation.outputs[0].shape.num_elements()
+            * operation.inputs[0].shape[-2 if transposed else -1]
+        )
+    if operation.type == "Einsum":
+        return _of_einsum(operation)
+    return 0
+
+
+def _of_einsum(operation: tf.Operation) -> int:
+    """Each combination of the letters is one product."""
+    terms = operation.get_attr("equation").decode().split("->")[0].split(",")
+    sizes = {
+        letter: size
+        for term, tensor in zip(terms, operation.inputs, strict=True)
+        for letter, size in zip(term, tensor.shape, strict=True)
+    }
+    return math.prod(sizes.values())
+
+
+def of_tflite(path: str | Path) -> int:
+    """Count those of a `.tflite` file for one image.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
+    """
+    operators = tflite_graph.read(path)
+    with tflite_graph.damage_told(path):
+        return sum(_of_operator(operator) for operator in operators)
+
+
+def _of_operator(operator: Operator) -> int:
+    if operator.name not in _WEIGHTED:
+        return 0
+    output = operator.outputs[0].size
+    weights = operator.inputs[1].shape
+    if operator.name == "CONV_2D":
+        return output * math.prod(weights[1:])
+    if operator.name == "DEPTHWISE_CONV_2D":
+        return output * weights[1] * weights[2]
+    if operator.name == "TRANSPOSE_CONV":
+        return operator.inputs[2].size * weights[0] * weights[1] * weights[2]
+    return output * operator.inputs[0].shape[-1]
+
+
+def parameters(path: str | Path) -> int:
+    """Count the weights and biases of the convolutions and matrix products in a `.tflite` file.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
+    """
+    operators = tflite_graph.read(path)
+    with tflite_graph.damage_told(path):
+        return _parameters(operators)
+
+
+def _parameters(operators: list[Operator]) -> int:
+    # float16 weights go through a DEQUANTIZE, which the runtime folds.
+    constant = {
+        operator.outputs[0].index
+        for operator in operators
+        if operator.name == "DEQUANTIZE" and _is_constant(operator)
+    }
+    tensors = {
+        tensor.index: tensor.size
+        for operator in operators
+        if operator.name in _WEIGHTED
+        for tensor in operator.inputs
+        if tensor.values is not None or tensor.index in constant
+    }
+    return sum(tensors.values())
+
+
+def _is_constant(operator: Operator) -> bool:
+    return operator.inputs[0].values is not None
+
+
+def live_taps(path: str | Path) -> float:
+    """Return the share of a `.tflite` file's convolution weights that ever meet anything but zero
+    padding.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
+    """
+    operators = tflite_graph.read(path)
+    with tflite_graph.damage_told(path):
+        return _live_taps(operators)
+
+
+def _live_taps(operators: list[Operator]) -> float:
+    padded = {
+        operator.outputs[0].index: operator for operator in operators if operator.name == "PAD"
+    }
+    shares = [
+        (_live_share(operator, padded.get(operator.inputs[0].index)), operator.inputs[1].size)
+        for operator in operators
+        if operator.name in _CONVOLUTIONS
+    ]
+    weights = sum(size for _, size in shares)
+    return sum(share * size for share, size in shares) / weights if weights else 1.0
+
+
+def _live_share(operator: Operator, pad: Operator | None) -> float:
+    share = 1.0
+    for axis, stride in ((1, operator.options.StrideH()), (2, operator.options.StrideW())):
+        kernel, size = operator.inputs[1].shape[axis], operator.inputs[0].shape[axis]
+        before, real = _padding(operator, pad, axis, kernel, stride, size)
+        outputs = operator.outputs[0].shape[axis]
+        if outputs * kernel > MAX_PIXELS:
+            raise ValueError(f"{outputs} places of {kernel} taps are more than any image has")
+        positions = np.arange(outputs)[:, None] * stride + np.arange(kernel) - before
+        share *= ((positions >= 0) & (positions < real)).any(axis=0).mean()
+    return share
+
+
+def _padding(
+    operator: Operator, pad: Operator | None, axis: int, kernel: int, stride: int, size: int
+) -> tuple[int, int]:
+    """Return how many zeros stand before the real positions, and how many real positions there are."""
+    if operator.options.Padding() == _SAME:
+        return max((math.ceil(size / stride) - 1) * stride + kernel - size, 0) // 2, size
+    if pad is not None and pad.inputs[1].values is not None:
+        before, after = _amounts(pad.inputs[1])[axis]
+        return int(before), size - int(before) - int(after)
+    return 0, size
+
+
+def _amounts(tensor: Tensor) -> np.ndarray:
+    return np.frombuffer(tensor.values.tobytes(), np.int32).reshape(tensor.shape)

@@ -1,0 +1,121 @@
+"""Running `.onnx` image models on ONNX Runtime. Needs the extra `onnx`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_kd.errors import ModelError
+
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+STEP = 64
+
+
+class OnnxModel:
+    """An `.onnx` file on ONNX Runtime's CPU kernels.
+
+    Args:
+        path: the file; one image input (N, H, W, C) or (N, C, H, W) of float32, float16 or uint8;
+            outputs (N, columns).
+        threads: CPU threads; 0 for as many as ONNX Runtime likes.
+
+    Attributes:
+        input_shape: (H, W, C); None for a size that the file leaves open.
+        output_widths: number of columns of each output by its name.
+
+    Raises:
+        ModelError: the file is missing, damaged or of another form, or ONNX Runtime is not
+            installed.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        self.path = path
+        self._session = _session(path, threads)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if (
+            len(inputs) != 1
+            or not _flat(outputs)
+            or len(inputs[0].shape) != 4
+            or inputs[0].type not in _TYPES
+        ):
+            taken = " and ".join(f"{image.type} of shape {image.shape}" for image in inputs)
+            raise ModelError(
+                f"{path} takes {taken} and gives arrays of shapes {[output.shape for output in outputs]}: "
+                "expected one image of floats or bytes in, and (N, columns) out."
+            )
+        self.output_widths = {output.name: output.shape[1] for output in outputs}
+        self._name, self._type = inputs[0].name, _TYPES[inputs[0].type]
+        # An open size is a name or None.
+        batch, *sizes = (size if isinstance(size, int) else None for size in inputs[0].shape)
+        self._batch = batch
+        self._channels_first = sizes[0] in (1, 3) and sizes[2] not in (1, 3)
+        self.input_shape = (*sizes[1:], sizes[0]) if self._channels_first else tuple(sizes)
+
+    def predict_heads(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """(N, H, W, C) in the value range that the file expects -> float32 (N, columns) by the
+        outputs' names.
+        """
+        shown = images.transpose(0, 3, 1, 2) if self._channels_first else images
+        step = self._batch or STEP
+        parts = [self._step(shown[start : start + step]) for start in range(0, len(shown), step)]
+        columns = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
+        return dict(zip(self.output_widths, columns, strict=True))
+
+    def prepared(self, input_shape: tuple[int, int, int] | None = None) -> Callable[[], object]:
+        """Return a function that computes once on a black image, for timing.
+
+        Args:
+            input_shape: (H, W, C), where the file leaves it open.
+
+        Raises:
+            ModelError: it is open still.
+        """
+        shape = input_shape or self.input_shape
+        if None in shape:
+            raise ModelError(
+                f"{self.path} takes images of any size: say which one, as (height, width, channels)."
+            )
+        ordered = (shape[2], *shape[:2]) if self._channels_first else shape
+        feed = {self._name: np.zeros((self._batch or 1, *ordered), self._type)}
+        return lambda: self._session.run(None, feed)
+
+    def _step(self, shown: np.ndarray) -> list[np.ndarray]:
+        # A file of fixed batch gets its last, shorter step filled up.
+        missing = self._batch - len(shown) if self._batch else 0
+        filled = np.concatenate([shown, np.repeat(shown[-1:], missing, axis=0)])
+        try:
+            outputs = self._session.run(None, {self._name: filled.astype(self._type)})
+        except Exception as error:
+            raise ModelError(
+                f"{self.path} can't be run by ONNX Runtime ({_reason(error)}): export it again."
+            ) from error
+        return [output[: len(shown)] for output in outputs]
+
+
+def _flat(outputs: list[Any]) -> bool:
+    return all(len(output.shape) == 2 and isinstance(output.shape[1], int) for output in outputs)
+
+
+def _session(path: str | Path, threads: int) -> Any:
+    if not Path(path).is_file():
+        raise ModelError(f"No model at {path}: check the path.")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(f"{path} needs ONNX Runtime: pip install 'keras-kd[onnx]'.") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(
+            f"{path} can't be loaded by ONNX Runtime ({_reason(error)}): export it again."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what ONNX Runtime raised; its exceptions have no public type in common."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,41 @@
+"""TensorFlow's SavedModel folders as Keras models.
+
+Unlike a model file a SavedModel is a program of TensorFlow operations, some of which read and write
+files: use folders from sources that you trust.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from keras_kd.errors import ModelError
+
+SIGNATURE = "serving_default"
+
+
+def load(path: str | Path) -> keras.Model:
+    """Load a folder whose signature `serving_default` takes one image and gives one array.
+
+    Returns:
+        a model around Keras' TFSMLayer, its output by name; sizes that the folder leaves open are
+        None, also of the batch.
+
+    Raises:
+        ModelError: the folder is no SavedModel, or of another form.
+    """
+    try:
+        layer = keras.layers.TFSMLayer(str(path), call_endpoint=SIGNATURE)
+        (image,) = layer._reloaded_obj.signatures[SIGNATURE].structured_input_signature[1].values()
+        inputs = keras.Input(batch_shape=tuple(image.shape), dtype=image.dtype.name, name="image")
+        outputs = layer(inputs)
+        (_,) = outputs.values()
+    except Exception as error:
+        # TensorFlow raises what its operations raise: no narrower type covers a folder that is no
+        # classifier.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{path} can't be loaded as a SavedModel of one image in and one array out: {reason}"
+        ) from error
+    return keras.Model(inputs, outputs)

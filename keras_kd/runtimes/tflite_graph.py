@@ -1,0 +1,173 @@
+"""The graph inside a `.tflite` file, read without running it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_kd.errors import ModelError
+
+_NAMES = {
+    number: name
+    for name, number in vars(schema.BuiltinOperator).items()
+    if not name.startswith("_")
+}
+MOST_TENSORS, MOST_AXES = 1_000_000, 8
+_OPTIONS = {
+    "CONV_2D": schema.Conv2DOptions,
+    "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptions,
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the graph.
+
+    Attributes:
+        index: its number; the same tensor has the same in every operator.
+        name: as the converter gave it.
+        shape: with the batch axis; empty for a scalar.
+        values: raw bytes of a constant, or None.
+        scale: the largest of its quantisation scales; 0 where it is not quantised.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    values: np.ndarray | None
+    scale: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator, e.g. CONV_2D; a custom one is named `CUSTOM:name`. Missing optional inputs are
+    left out.
+    """
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    options: Any
+
+
+def content(path: str | Path) -> bytes:
+    """Read a `.tflite` file.
+
+    Raises:
+        ModelError: it can't be read or is no `.tflite`.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} can't be read ({error.strerror}): check the path.") from error
+    if data[4:8] != b"TFL3":
+        raise ModelError(
+            f"{path} is no .tflite file (it lacks the mark TFL3): give a file that `kerakd export` wrote."
+        )
+    return data
+
+
+def read(path: str | Path) -> list[Operator]:
+    """Return the operators of all subgraphs, in the order they run.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
+    """
+    data = content(path)
+    with damage_told(path):
+        model = schema.Model.GetRootAs(data, 0)
+        graphs = (model.Subgraphs(i) for i in range(model.SubgraphsLength()))
+        places = (
+            (graph, graph.Operators(i)) for graph in graphs for i in range(graph.OperatorsLength())
+        )
+        # Tables may share their content, so that a small file can unfold to any length.
+        operators = list(itertools.islice(places, MOST_TENSORS))
+        if (
+            sum(operator.InputsLength() + operator.OutputsLength() for _, operator in operators)
+            > MOST_TENSORS
+        ):
+            raise ValueError("it has more operators than any model")
+        return [_operator(model, graph, operator) for graph, operator in operators]
+
+
+@contextmanager
+def damage_told(path: str | Path) -> Iterator[None]:
+    """Raise ModelError for what a file's contradictions make the code in here raise."""
+    try:
+        yield
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        struct.error,
+    ) as error:
+        raise ModelError(f"{path} is a damaged .tflite file: copy or export it again.") from error
+
+
+def _operator(model: schema.Model, graph: schema.SubGraph, operator: schema.Operator) -> Operator:
+    name = _name(model.OperatorCodes(operator.OpcodeIndex()))
+    inputs = [operator.Inputs(i) for i in range(operator.InputsLength())]
+    outputs = [operator.Outputs(i) for i in range(operator.OutputsLength())]
+    return Operator(
+        name,
+        tuple(_tensor(model, graph, index) for index in inputs if index >= 0),
+        tuple(_tensor(model, graph, index) for index in outputs),
+        _options(name, operator),
+    )
+
+
+def _name(code: schema.OperatorCode) -> str:
+    # Numbers up to 127 stand in the old field of one byte, later ones in the new field.
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    if number == schema.BuiltinOperator.CUSTOM:
+        return f"CUSTOM:{(code.CustomCode() or b'').decode(errors='replace')}"
+    return _NAMES.get(number, f"UNKNOWN:{number}")
+
+
+def _tensor(model: schema.Model, graph: schema.SubGraph, index: int) -> Tensor:
+    tensor = graph.Tensors(index)
+    buffer = model.Buffers(tensor.Buffer())
+    values = buffer.DataAsNumpy() if buffer.DataLength() else None
+    name = (tensor.Name() or b"").decode(errors="replace")
+    if tensor.ShapeLength() > MOST_AXES:
+        raise ValueError(f"{name} has {tensor.ShapeLength()} axes")
+    return Tensor(
+        index,
+        name,
+        tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())),
+        values,
+        _scale(tensor),
+    )
+
+
+def _scale(tensor: schema.Tensor) -> float:
+    quantization = tensor.Quantization()
+    return (
+        float(quantization.ScaleAsNumpy().max())
+        if quantization and quantization.ScaleLength()
+        else 0.0
+    )
+
+
+def _options(name: str, operator: schema.Operator) -> Any:
+    if name not in _OPTIONS:
+        return None
+    options, table = _OPTIONS[name](), operator.BuiltinOptions()
+    options.Init(table.Bytes, table.Pos)
+    return options

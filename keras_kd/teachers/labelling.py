@@ -1,0 +1,118 @@
+"""The teacher's pass spread over processes and hosts by Ray Data; the store becomes the same as in
+one process.
+
+The driver holds the store and hands out its missing chunks; actors, each with a teacher of its own,
+map the images from the store's folder and send back logits. A chunk whose actor dies is computed
+again by another. Only logits travel: 4 bytes each.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from keras_kd._common.files import written_whole
+from keras_kd.errors import ConfigError
+from keras_kd.teachers.soft_labels import Compute, shown
+from keras_kd.teachers.views import Views
+
+# Ray Data's own tasks need room beside the actors, or it waits for ever.
+SPARE = 2
+
+
+def by_workers(workers: int, folder: Path) -> Compute:
+    """What `soft_labels.fill` takes as `compute`, done by so many actors.
+
+    Args:
+        workers: actors, each with one GPU where the cluster has some, else one CPU.
+        folder: of the store; every host must see it, for the images that the actors read there as
+            `images.npy` while they are at work.
+
+    Raises:
+        ConfigError: Ray is missing.
+    """
+
+    def compute(
+        images: np.ndarray,
+        views: Views,
+        teacher: Callable[[np.ndarray], np.ndarray],
+        chunks: Sequence[range],
+    ) -> Iterator[np.ndarray]:
+        path = folder.resolve() / "images.npy"
+        with _ray(workers) as ray, _saved(images, path):
+            context = ray.data.DataContext.get_current()
+            # In the order of the chunks, as the store's progress is one number.
+            context.execution_options.preserve_order = True
+            context.enable_progress_bars = False
+            rows = [{"start": chunk.start, "stop": chunk.stop} for chunk in chunks]
+            resource = "num_gpus" if ray.cluster_resources().get("GPU") else "num_cpus"
+            outputs = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+                _Actor,
+                fn_constructor_args=(path, views, teacher),
+                compute=ray.data.ActorPoolStrategy(size=min(workers, len(chunks))),
+                batch_size=None,
+                **{resource: 1},
+            )
+            for batch in outputs.iter_batches(batch_size=None):
+                yield batch["outputs"]
+
+    return compute
+
+
+class _Actor:
+    """One process at work: its images and its teacher, opened once."""
+
+    def __init__(
+        self, path: Path, views: Views, teacher: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        self._images, self._views, self._teacher = np.load(path, mmap_mode="r"), views, teacher
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        chunk = range(int(batch["start"][0]), int(batch["stop"][0]))
+        return {"outputs": self._teacher(shown(self._images, self._views, chunk))}
+
+
+@contextmanager
+def _saved(images: np.ndarray, path: Path) -> Iterator[None]:
+    """Keep the images in a file for as long as the block runs."""
+    with written_whole(path) as temporary:
+        np.save(temporary, images)
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+@contextmanager
+def _ray(workers: int) -> Iterator[ModuleType]:
+    """Ray on the cluster that RAY_ADDRESS names, or on one of this machine that ends with the
+    block.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    here = "RAY_ADDRESS" not in os.environ
+    if here:
+        # Despite its name it makes Ray on Linux, too, listen to this machine alone.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ConfigError("Several label_workers need Ray: pip install 'keras-kd[ray]'.") from error
+    # CPUs as Ray counts them, not as there are.
+    own: dict[str, Any] = {
+        "address": "local",
+        "num_cpus": workers + SPARE,
+        "include_dashboard": False,
+    }
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, **(own if here else {}))
+    try:
+        yield ray
+    finally:
+        ray.shutdown()

@@ -1,0 +1,90 @@
+"""Arrays on disk: collected row by row, and read in a random order."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_kd._common import files
+from keras_kd._common.files import ImageRows, read_ahead
+from keras_kd.errors import OutputError
+
+
+def test_rows_that_come_one_by_one_are_one_array():
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 3, 1), np.uint8)
+    rows = ImageRows((4, 3, 1))
+    for image in images:
+        rows.append(image.ravel())
+    found = rows.array()
+    del rows
+    np.testing.assert_array_equal(found, images)
+
+
+def _waited_for(path: Path, rows: np.ndarray, ahead: bool) -> int:
+    """How often reading the rows of a file that isn't in memory had to wait for the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    mapped = np.load(path, mmap_mode="r")[10:]  # a part, whose rows lie elsewhere in the file
+    if ahead:
+        read_ahead(mapped, rows)
+        time.sleep(2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    assert mapped[rows].sum() == int(rows.sum()) * 5000 + 50_000 * len(rows)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt - before
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="can't empty the page cache")
+def test_rows_are_read_before_they_are_waited_for(tmp_path):
+    # Each row is one number, its own, and longer than a page; far apart, so that no row comes with
+    # another.
+    array = np.repeat(np.arange(20_000, dtype=np.uint16)[:, None], 5000, axis=1)
+    np.save(tmp_path / "rows.npy", array)
+    rows = np.random.default_rng(0).permutation(19_900)[:50].astype(int)
+    alone, ahead = (
+        _waited_for(tmp_path / "rows.npy", rows, False),
+        _waited_for(tmp_path / "rows.npy", rows, True),
+    )
+    if not alone:
+        pytest.skip("the file system keeps the file in memory")
+    assert ahead < alone / 5
+    read_ahead(array, rows)  # nothing to do
+
+
+def test_the_space_of_a_large_array_is_claimed_at_once(tmp_path, monkeypatch):
+    with (tmp_path / "file").open("wb") as file:
+        files.claim(file, 2**20)
+    assert (tmp_path / "file").stat().st_blocks * 512 >= 2**20
+    opened, temporary_file = [], tempfile.TemporaryFile
+
+    def seen():
+        file = temporary_file()
+        opened.append(os.dup(file.fileno()))
+        return file
+
+    monkeypatch.setattr(files, "LARGEST_IN_MEMORY", 2**20)
+    monkeypatch.setattr(tempfile, "TemporaryFile", seen)
+    assert not files.large_array((2**22,)).any()
+    assert os.fstat(opened[0]).st_blocks * 512 >= 2**22
+    os.close(opened[0])
+
+
+def test_names_that_are_no_utf_8_are_written_as_python_shows_them(tmp_path):
+    files.write_text(tmp_path / "a.json", json.dumps({"name": "M\udcfc.mp4"}, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text("utf-8"))["name"] == "M\udcfc.mp4"
+
+
+def test_a_folder_in_the_way_is_told(tmp_path):
+    with pytest.raises(
+        OutputError, match=f"Can't write {tmp_path}: a folder is there: choose another path"
+    ):
+        files.write_text(tmp_path, "x")
+    with pytest.raises(OutputError, match="the name is too long: choose a shorter one"):
+        files.write_text(tmp_path / ("x" * 300), "x")

@@ -1,0 +1,81 @@
+"""Memory of a teacher's pass and a training on memory-mapped images: it must not grow with their
+number.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = """
+import json, sys, threading, time
+from pathlib import Path
+import keras, numpy as np
+import keras_kd
+from keras_kd.teachers import soft_labels
+from keras_kd.training import fitting
+from keras_kd.teachers.views import Views
+
+rows, folder = int(sys.argv[1]), Path(sys.argv[2])
+peak, done = [0], threading.Event()
+
+def anonymous():
+    # Pages of mapped files are the system's to drop; what the process itself holds is not.
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("RssAnon"))
+
+def watch():
+    while not done.wait(0.01):
+        peak[0] = max(peak[0], anonymous())
+
+images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (rows, 64, 64, 1))
+images[:] = np.arange(64, dtype=np.uint8)[:, None]
+labels = np.arange(rows) % 7
+student = keras_kd.compact(keras_kd.models.build("C", 7, (64, 64, 1), seed=0))
+distiller = keras_kd.Distiller(student)
+distiller.compile(keras.optimizers.SGD(0.01, 0.9), fitting.metrics(None))
+threading.Thread(target=watch, daemon=True).start()
+views = Views("crops", rows, 2)
+key = soft_labels.Key("t", soft_labels.image_fingerprint(images), views.names, tuple("abcdefg"))
+def teacher(pixels):
+    return np.repeat(pixels[:, 0, 0].astype(np.float32), 7, axis=1)
+store = soft_labels.fill(folder / "store", key, images, views, teacher)
+feed = fitting.Feed(images, labels, views, 64, 0, store.logits)
+distiller.fit(feed.batches(0, 0), steps_per_epoch=10, verbose=0, shuffle=False)
+done.set()
+print(json.dumps(peak[0]))
+"""
+
+
+def _peak(rows: int, folder: Path) -> float:
+    """Megabytes."""
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(rows), str(folder)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads the memory of a process from /proc"
+)
+@pytest.mark.parametrize(
+    ("rows", "allowed"),
+    [
+        (2_000, 60),
+        pytest.param(28_709, 300, marks=pytest.mark.slow),
+    ],  # the second is FER2013's training split
+)
+def test_ten_times_the_images_take_little_more_memory(
+    rows: int, allowed: float, tmp_path: Path
+) -> None:
+    small, large = (_peak(rows * times, tmp_path / str(times)) for times in (1, 10))
+    sys.stdout.write(f"{rows:,} images: {small:.0f} MB; ten times as many: {large:.0f} MB\n")
+    assert large - small < allowed
+    # In memory the images alone would take more than what is allowed.
+    assert 9 * rows * 64 * 64 / 2**20 > allowed

@@ -1,0 +1,250 @@
+"""The commands besides distill, as their user meets them."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import called
+from PIL import Image
+
+CLASS_NAMES = ("circle", "square")
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained Student C of two classes, gray 64x64, as kerakd saves it."""
+    from keras_kd import models
+    from keras_kd.models import keras_file
+
+    path = tmp_path_factory.mktemp("model") / "student.keras"
+    model = models.build("C", 2, (64, 64, 1), seed=1)
+    keras_file.save(model, path, keras_file.Form(CLASS_NAMES, input_shape=(64, 64, 1)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve gray noise images in each class folder, one of them twice."""
+    root = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    for name in CLASS_NAMES:
+        (root / name).mkdir()
+        for number in range(12):
+            Image.fromarray(random.integers(0, 256, (20, 30), dtype=np.uint8)).save(
+                root / name / f"{number:02}.png"
+            )
+    (root / "circle" / "twin.png").write_bytes((root / "circle" / "00.png").read_bytes())
+    return root
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    command = [sys.executable, "-c", "from keras_kd.cli.main import main; main()", "--help"]
+    # Not measured by coverage, which takes as long again; a processor's seconds, which other work
+    # stretches least.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")
+    }
+    seconds = []
+    for _ in range(10):
+        before = os.times()
+        shown = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        after = os.times()
+        seconds.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
+    assert "distill" in shown and "evaluate" in shown
+    assert min(seconds) < 0.5
+
+
+def test_an_unknown_command_is_refused_with_exit_code_2(capsys: pytest.CaptureFixture) -> None:
+    assert called("distil") == 2
+    assert "No such command" in capsys.readouterr().err
+
+
+def test_warnings_are_one_sentence_without_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    called("--version")
+    assert warnings.formatwarning("Doubtful.", UserWarning, "file.py", 7) == "kerakd: Doubtful.\n"
+
+
+def test_models_lists_the_published_counts(capsys: pytest.CaptureFixture) -> None:
+    assert called("models", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    parameters = {row["name"]: row["parameters"] for row in rows}
+    published = {"resemotenet": 80_238_599, "A": 20_069_383, "B": 5_022_215, "C": 1_259_911}
+    assert published.items() <= parameters.items()
+    # In units of 10^6; those of MobileNetV2 and EfficientFormer with 7 classes instead of 1,000.
+    published = {"A": 86.0, "B": 22.4, "C": 6.04, "mobilenetv2": 300, "efficientformer-l1": 1290}
+    for row in rows:
+        if row["name"] in published:
+            assert row["multiply_accumulates"] / 1e6 == pytest.approx(
+                published[row["name"]], rel=0.01
+            )
+
+
+def test_inspect_counts_and_finds_the_copy(data: Path, capsys: pytest.CaptureFixture) -> None:
+    assert called("data", "inspect", str(data)) == 0
+    shown = capsys.readouterr().out
+    assert "folder, gray" in shown and "30x20 (25)" in shown
+    assert called("data", "inspect", str(data), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    counts = [part["classes"] for part in report["splits"].values()]
+    assert {name: sum(count[name] for count in counts) for name in CLASS_NAMES} == {
+        "circle": 13,
+        "square": 12,
+    }
+    copies = sum(part["copies"] for part in report["splits"].values()) + sum(
+        report["copies_across"].values()
+    )
+    assert copies == 1
+
+
+def test_export_writes_and_scores_an_int8_file(
+    student: Path, data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert called("export", str(student), "--format", "int8", "--data", str(data), "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["file"] == str(student.with_name("student_int8.tflite"))
+    assert result["bytes"] == Path(result["file"]).stat().st_size < 650_000
+    assert sum(map(sum, result["test"]["confusion"])) == result["test"]["n"]
+
+
+def test_export_refuses_what_it_can_not_do(
+    student: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for arguments, word in (
+        (["--format", "gif"], "int8"),
+        (["--format", "int8"], "images"),
+        (["--bundle"], "--data"),
+        (["--app-input", "48"], "3 numbers"),
+        (["--out", str(tmp_path / "x.png")], ".tflite"),
+        (["--tune", "--format", "int8"], "leave out --format"),
+        (["--tune"], "--data"),
+        (["--max-drop", "0.1"], "belongs to --tune"),
+        (["--prune", "0.5", "--temp", "4"], "--prune, --temp: only with --format qat"),
+        (["--format", "qat", "--alpha", "0.5"], "--alpha: only with --soft-labels"),
+        (["--format", "qat"], "--data"),
+        (["--format", "qat", "--epochs", "0"], "epochs must be above 0"),
+        (["--format", "qat", "--prune", "2"], "prune must be between 0 and 1"),
+        (["--format", "qat", "--cluster", "1"], "cluster must be 2 or more"),
+    ):
+        assert called("export", str(student), *arguments) == 2
+        message = capsys.readouterr().err
+        assert word in message and "Traceback" not in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_holds_what_an_app_needs(
+    student: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "bundle"
+    arguments = ["--format", "dynamic", "--data", str(data), "--bundle", "--out", str(out)]
+    assert called("export", str(student), *arguments) == 0
+    files = {path.name for path in out.iterdir()}
+    assert files == {
+        "model.tflite",
+        "labels.txt",
+        "preprocess.json",
+        "example.png",
+        "example.json",
+        "README.md",
+    }
+    assert "| circle |" in (out / "README.md").read_text()
+    assert (out / "labels.txt").read_text().split() == list(CLASS_NAMES)
+
+
+def test_bench_puts_ratios_to_the_first_model(
+    student: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    table = tmp_path / "bench.csv"
+    assert (
+        called(
+            "bench", str(student), str(student), "--seconds", "0.1", "--csv", str(table), "--json"
+        )
+        == 0
+    )
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in rows] == ["student.keras"] * 2
+    assert rows[0]["latency ratio, 1 thread"] == rows[0]["size ratio"] == rows[1]["size ratio"] == 1
+    assert table.read_text().count("\n") == 3
+
+
+def test_evaluate_prints_a_table(student: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    assert called("evaluate", str(student), "--data", str(data), "--split", "train") == 0
+    shown = capsys.readouterr().out
+    assert "accuracy %" in shown and "circle" in shown
+
+
+def test_evaluate_averages_models_and_mirror_images(
+    student: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from keras_kd import datasets, models
+    from keras_kd.models import keras_file
+
+    other = models.build("C", 2, (64, 64, 1), seed=2)
+    path = tmp_path / "other.keras"
+    keras_file.save(other, path, keras_file.Form(CLASS_NAMES[::-1], input_shape=(64, 64, 1)))
+    arguments = ["--data", str(data), "--split", "train", "--mirror", "--json"]
+    assert called("evaluate", str(student), str(path), *arguments) == 0
+    found = json.loads(capsys.readouterr().out)["train"]
+
+    samples = datasets.load(str(data), "train", size=64)
+    shown = [samples.images, samples.images[:, :, ::-1]]
+    logits = [np.asarray(keras_file.load(student)[0](images)) for images in shown]
+    logits += [np.asarray(other(images))[:, ::-1] for images in shown]
+    logits = np.mean(logits, axis=0)
+    right = logits[np.arange(len(samples)), samples.labels]
+    assert found["nll"] == pytest.approx(np.mean(np.logaddexp(*logits.T) - right), abs=1e-4)
+
+
+def test_of_several_models_the_one_that_does_not_fit_is_named(
+    student: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    import keras
+
+    from keras_kd.models import keras_file
+
+    for name, side, form in (
+        ("foreign", 8, keras_file.Form(("cat", "dog"), input_shape=(8, 8, 1))),
+        ("any-size", None, keras_file.Form()),
+    ):
+        image = keras.Input((side, side, 1))
+        logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(image))
+        keras_file.save(keras.Model(image, logits), tmp_path / f"{name}.keras", form)
+        assert (
+            called("evaluate", str(student), str(tmp_path / f"{name}.keras"), "--data", str(data))
+            == 2
+        )
+        assert capsys.readouterr().err.startswith(f"kerakd: {tmp_path / name}.keras: The model ")
+
+
+def test_models_of_values_alone_are_exported_and_measured_without_accuracies(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    import keras
+
+    from keras_kd.models import keras_file
+    from keras_kd.models.keras_file import Form
+
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(
+        image, {name: keras.layers.Dense(1, name=name)(x) for name in ("arousal", "valence")}
+    )
+    keras_file.save(model, tmp_path / "values.keras", Form(None, input_shape=(8, 8, 3)))
+    file = tmp_path / "values.tflite"
+    arguments = ["--data", "faces", "--format", "float32", "--out", str(file)]
+    assert called("export", str(tmp_path / "values.keras"), *arguments) == 0
+    picture = ["--data", "faces", "--picture", str(tmp_path / "x.png"), "--seconds", "0.02"]
+    assert file.exists() and called("bench", str(file), *picture) == 2
+    assert "none of the models tells classes: leave it out." in capsys.readouterr().err

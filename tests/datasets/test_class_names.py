@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keras_kd.datasets.class_names import canonical, permutation
+from keras_kd.errors import ModelError
+
+FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("anger", "angry"),
+        ("Happiness", "happy"),
+        ("SADNESS", "sad"),
+        ("surprised", "surprise"),
+        ("Fearful", "fear"),
+        ("disgusted", "disgust"),
+        (" neutral ", "neutral"),
+        ("Contempt", "contempt"),
+        ("Tabby Cat", "tabby cat"),
+    ],
+)
+def test_canonical(name, expected):
+    assert canonical(name) == expected
+
+
+def test_permutation_brings_the_published_teacher_into_fer2013_order():
+    teacher = ("happy", "surprise", "sad", "anger", "disgust", "fear", "neutral")
+    # Worked out by hand: angry is the teacher's class 3, disgust 4, fear 5, happy 0, sad 2,
+    # surprise 1, neutral 6.
+    assert permutation(teacher, FER2013).tolist() == [3, 4, 5, 0, 2, 1, 6]
+
+
+def test_permuted_logits_keep_their_names():
+    rafdb = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+    logits = np.arange(14.0).reshape(2, 7)
+    permuted = logits[:, permutation(rafdb, FER2013)]
+    for row in range(2):
+        by_name = dict(zip(map(canonical, rafdb), logits[row], strict=True))
+        assert permuted[row].tolist() == [by_name[name] for name in FER2013]
+
+
+def test_different_classes_are_named_on_each_side():
+    with pytest.raises(ModelError, match=r"lacks neutral, surprise and has contempt, calm besides"):
+        permutation(("angry", "contempt", "calm"), ("anger", "neutral", "surprise"))
+
+
+def test_a_name_that_stands_twice_is_refused():
+    with pytest.raises(ModelError, match="happy stands more than once"):
+        permutation(("happy", "happiness", "sad"), ("happy", "sad"))
+
+
+def test_names_that_mean_the_same_elsewhere_are_told_apart_where_both_sides_do():
+    np.testing.assert_array_equal(permutation(("A", "a", "b"), ("a", "b", "A")), [1, 2, 0])
+    with pytest.raises(ModelError, match="stands more than once"):
+        permutation(("A", "a", "b"), ("a", "b", "c"))

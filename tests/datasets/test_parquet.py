@@ -1,0 +1,204 @@
+"""Images in Parquet files, written by pyarrow as Hugging Face writes them."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_kd import datasets
+from keras_kd.errors import DataError
+
+pyarrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
+parquet = pytest.importorskip("pyarrow.parquet")
+NAMES = ("sun", "moon")
+
+
+def _pixels(count: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    shape = (count, 10, 10, 3) if channels == 3 else (count, 10, 10)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def _png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def _write(
+    path: Path,
+    images: list[bytes | None],
+    labels: list,
+    names: tuple[str, ...] = (),
+    struct: bool = True,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    column = [{"bytes": image, "path": None} for image in images] if struct else images
+    table = pyarrow.table({"id": list(range(len(labels))), "image": column, "label": labels})
+    if names:
+        features = {
+            "image": {"_type": "Image"},
+            "label": {"names": list(names), "_type": "ClassLabel"},
+        }
+        table = table.replace_schema_metadata(
+            {"huggingface": json.dumps({"info": {"features": features}})}
+        )
+    parquet.write_table(table, path, row_group_size=4)
+
+
+def _three_splits(folder: Path, images: np.ndarray) -> None:
+    parts = {
+        "train-00000-of-00002": images[:7],
+        "train-00001-of-00002": images[7:12],
+        "test-00000-of-00001": images[12:],
+    }
+    for name, part in parts.items():
+        labels = [number % 2 for number in range(len(part))]
+        _write(folder / "data" / f"{name}.parquet", list(map(_png, part)), labels, NAMES)
+    _write(
+        folder / "data" / "validation.parquet",
+        list(map(_png, images[12:])),
+        [1] * len(images[12:]),
+        NAMES,
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shards_come_in_their_order_and_resized_as_pillow_does(tmp_path, channels):
+    images = _pixels(14, channels)
+    _three_splits(tmp_path, images)
+    train = datasets.load(tmp_path, "train", size=10)
+    np.testing.assert_array_equal(train.images, images[:12].reshape(12, 10, 10, channels))
+    assert (
+        train.labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0]
+        and train.labels.dtype == np.int64
+    )
+    assert train.class_names == NAMES and train.sizes.tolist() == [[10, 10]] * 12
+    test = datasets.load(tmp_path, "test")
+    expected = [
+        Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR) for image in images[12:]
+    ]
+    np.testing.assert_array_equal(test.images, np.stack(expected).reshape(2, 64, 64, channels))
+    assert datasets.load(tmp_path, "validation").labels.tolist() == [1, 1]
+
+
+def test_a_split_without_a_file_is_held_out_as_with_class_folders(tmp_path):
+    images = _pixels(40)
+    labels = ["moon", "sun"] * 20
+    _write(
+        tmp_path / "shards" / "train" / "a.parquet",
+        list(map(_png, images[:25])),
+        labels[:25],
+        struct=False,
+    )
+    _write(
+        tmp_path / "shards" / "train" / "b.parquet",
+        list(map(_png, images[25:])),
+        labels[25:],
+        struct=False,
+    )
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / "folders" / label).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "folders" / label / f"{number:02}.png")
+    for split, count in (("train", 32), ("validation", 4), ("test", 4)):
+        found, expected = (
+            datasets.load(tmp_path / form, split, size=10) for form in ("shards", "folders")
+        )
+        assert len(found) == count and found.class_names == expected.class_names == ("moon", "sun")
+        assert {
+            (label, image.tobytes())
+            for label, image in zip(found.labels, found.images, strict=True)
+        } == {
+            (label, image.tobytes())
+            for label, image in zip(expected.labels, expected.images, strict=True)
+        }
+
+
+def test_numbers_are_named_by_labels_txt(tmp_path):
+    _write(tmp_path / "train.parquet", list(map(_png, _pixels(20))), [0, 1] * 10)
+    with pytest.raises(
+        DataError, match=r"does not name its classes, two or more: write them to .*labels\.txt"
+    ):
+        datasets.load(tmp_path, "train")
+    (tmp_path / "labels.txt").write_text("day\nnight\n")
+    assert datasets.load(tmp_path, "train").class_names == ("day", "night")
+
+
+BAD = [
+    (b"no image", 0, r"train\.parquet, row 17 can't be read as an image"),
+    (None, 0, r"train\.parquet, row 17 can't be read as an image"),
+    (
+        _png(_pixels(1, 3)[0]),
+        0,
+        r"train\.parquet, row 17 is in colour but the first training image is gray",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "label", "told"), BAD)
+def test_a_bad_image_is_named_or_skipped(tmp_path, content, label, told):
+    images = list(map(_png, _pixels(30)))
+    images[17] = content
+    _write(tmp_path / "train.parquet", images, [0, 1] * 15, NAMES)
+    splits = ("train", "validation", "test")
+    with pytest.raises(DataError, match=told):
+        [datasets.load(tmp_path, split) for split in splits]
+    loaded = [datasets.load(tmp_path, split, skip_bad_rows=True) for split in splits]
+    assert sum(map(len, loaded)) == 29 and sum(len(samples.skipped) for samples in loaded) == 1
+    assert all(len(samples.labels) == len(samples.sizes) == len(samples) for samples in loaded)
+
+
+def test_what_is_no_such_table_is_told(tmp_path):
+    images = list(map(_png, _pixels(20)))
+    for name, labels in (("outside", [0, 2] * 10), ("empty", [0, None] * 10)):
+        _write(tmp_path / name / "train.parquet", images, labels, NAMES)
+        with pytest.raises(
+            DataError,
+            match=r"train\.parquet, row 1: label is (2|None), expected one of the 2 classes",
+        ):
+            datasets.load(tmp_path / name, "train")
+    _write(tmp_path / "fractions" / "train.parquet", images, [0.5] * 20, NAMES)
+    with pytest.raises(DataError, match="labels of type double"):
+        datasets.load(tmp_path / "fractions", "train")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "train.parquet").write_text("no Parquet")
+    with pytest.raises(DataError, match="can't be read as Parquet"):
+        datasets.load(tmp_path / "text", "train")
+    parquet.write_table(pyarrow.table({"img": [1]}), tmp_path / "text" / "train.parquet")
+    with pytest.raises(
+        DataError,
+        match="no column image and no column label: expected image and label, received img",
+    ):
+        datasets.load(tmp_path / "text", "train")
+
+
+def test_all_splits_have_the_channels_of_the_first_training_image(tmp_path):
+    for name, channels in (("train", 1), ("validation", 3), ("test", 1)):
+        _write(
+            tmp_path / f"{name}.parquet", list(map(_png, _pixels(4, channels))), [0, 1, 0, 1], NAMES
+        )
+    assert datasets.load(tmp_path, "train", size=10).images.shape == (4, 10, 10, 1)
+    assert datasets.load(tmp_path, "test", size=10).images.shape == (4, 10, 10, 1)
+    with pytest.raises(
+        DataError,
+        match=r"validation.parquet, row 0.* is in colour but the first training image is gr",
+    ):
+        datasets.load(tmp_path, "validation", size=10)
+    _write(tmp_path / "train.parquet", list(map(_png, _pixels(4, 3))), [0, 1, 0, 1], NAMES)
+    gray = datasets.load(tmp_path, "test", size=10).images
+    np.testing.assert_array_equal(gray, np.repeat(_pixels(4, 1)[..., None], 3, axis=3))
+
+
+@pytest.mark.parametrize("images", [["a.png", "b.png"], [{"path": "a.png"}, {"path": "b.png"}]])
+def test_paths_instead_of_images_are_told(tmp_path, images):
+    parquet.write_table(
+        pyarrow.table({"image": images * 4, "label": NAMES * 4}), tmp_path / "train.parquet"
+    )
+    with pytest.raises(
+        DataError, match="train.parquet has images as .*: expected the content of image files"
+    ):
+        datasets.load(tmp_path, "train", skip_bad_rows=True)

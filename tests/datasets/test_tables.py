@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+import tracemalloc
+
+import pytest
+
+from keras_kd.datasets.readers import _tables as tables
+from keras_kd.errors import DataError
+
+
+def test_rows_come_in_the_asked_order_with_their_first_line(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b'\xef\xbb\xbf b , "A",extra\r\n1,2,3\r\n\r\n"4\n4", 5,6\r\n7\r\n')
+    assert list(tables.rows(path, ("a", "B"))) == [
+        (2, ["2", "1"]),
+        (4, ["5", "4\n4"]),
+        (6, ["", "7"]),
+    ]
+
+
+def test_missing_columns_are_named(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("emotion,pixel\n1,2\n")
+    with pytest.raises(
+        DataError, match=r"table\.csv has no column pixels, Usage: .*received emotion, pixel"
+    ):
+        list(tables.rows(path, ("emotion", "pixels", "Usage")))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "received nothing"),
+        (b"a,b\n1,2\n\xff\xfe,3\n", "not UTF-8"),
+        (b'a,b\n1,2\n"' + b"3," * 100_000, "line 3: not a csv row"),
+    ],
+)
+def test_unreadable_text_is_refused_with_its_place(tmp_path, content, message):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        list(tables.rows(path, ("a", "b")))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.csv can't be read \(No such file"):
+        list(tables.rows(tmp_path / "none.csv", ("a",)))
+
+
+def test_header_of_an_unreadable_file_is_empty(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert tables.header(path) == []
+    path.write_text(" A,b \n")
+    assert tables.header(path) == ["a", "b"]
+
+
+def test_a_gigabyte_without_a_line_break_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n")
+    os.truncate(path, 2**30)
+    tracemalloc.start()
+    with pytest.raises(
+        DataError,
+        match=r"table.csv, line 3: not a csv row \(a line of 1,048,576 characters or more\)",
+    ):
+        list(tables.rows(path, ("a", "b")))
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()

@@ -1,0 +1,50 @@
+"""Recordings of probabilities over time, as `kerakd analyze` writes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+NAMES = ("angry", "happy", "neutral")
+
+
+def write(path, chances, rate=10.0, quality=1.0, values=None, face=1):
+    """A recording of probabilities (T, 3), NaN rows for frames without a face."""
+    rows = []
+    for number, row in enumerate(np.asarray(chances, float)):
+        start = {"frame": number, "time_s": f"{number / rate:.4f}"}
+        if np.isnan(row).any():
+            rows.append(start)
+            continue
+        own = {name: column[number] for name, column in (values or {}).items()}
+        rows.append(
+            start
+            | {
+                "face_id": face,
+                "box": "10.0 10.0 50.0 50.0",
+                "detection_score": 0.9,
+                "quality": quality,
+            }
+            | {f"p_{name}": value for name, value in zip(NAMES, row, strict=True)}
+            | own
+            | {"sharpness": 0.2, "roll": 0, "turn": 0.1}
+        )
+    columns = [
+        "frame",
+        "time_s",
+        "face_id",
+        "box",
+        "detection_score",
+        "quality",
+        *(f"p_{name}" for name in NAMES),
+    ]
+    table = pd.DataFrame(rows, columns=[*columns, *(values or {}), "sharpness", "roll", "turn"])
+    table["face_id"] = table["face_id"].astype("Int64")
+    table.to_csv(path, index=False)
+    return path
+
+
+def mostly(name, seconds, rate=10):
+    chances = np.full(3, 0.1)
+    chances[NAMES.index(name)] = 0.8
+    return [chances] * round(seconds * rate)

@@ -1,0 +1,184 @@
+"""Scores against scikit-learn, scipy, closed forms and figures worked out by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as reference
+
+from keras_kd.errors import DataError, ModelError
+from keras_kd.evaluation import metrics
+
+NAMES = ("angry", "happy", "sad", "neutral")
+
+
+def _sample(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    labels = random.choice(4, n, p=[0.5, 0.3, 0.15, 0.05])
+    return random.normal(size=(n, 4)) + 1.5 * np.eye(4)[labels], labels
+
+
+def test_classification_equals_scikit_learn() -> None:
+    logits, labels = _sample()
+    predicted = logits.argmax(axis=1)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    result = metrics.classification(logits, labels, NAMES)
+    assert result["n"] == 400
+    assert result["accuracy"] == pytest.approx(reference.accuracy_score(labels, predicted))
+    assert result["balanced_accuracy"] == pytest.approx(
+        reference.balanced_accuracy_score(labels, predicted)
+    )
+    assert result["macro_f1"] == pytest.approx(
+        reference.f1_score(labels, predicted, average="macro")
+    )
+    assert result["nll"] == pytest.approx(reference.log_loss(labels, probabilities))
+    assert result["confusion"] == reference.confusion_matrix(labels, predicted).tolist()
+    expected = dict(
+        zip(NAMES, reference.recall_score(labels, predicted, average=None), strict=True)
+    )
+    assert result["recall"] == pytest.approx(expected)
+
+
+def test_wilson_interval_equals_scipy() -> None:
+    for right, n in ((0, 7), (7, 7), (2187, 3589), (1, 1)):
+        interval = stats.binomtest(right, n).proportion_ci(method="wilson")
+        assert metrics.wilson_interval(right, n) == pytest.approx(
+            [interval.low, interval.high], abs=1e-12
+        )
+
+
+def test_figures_worked_out_by_hand() -> None:
+    # Confidences 0.5, 0.8, 0.8, 0.8, of which the second and the fourth are right; rows: two a, one
+    # b, one c.
+    logits = np.log([[0.5, 0.3, 0.2], [0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.1, 0.8]])
+    labels = np.array([1, 0, 0, 2])
+    labels[2] = 1
+    result = metrics.classification(logits, labels, ("a", "b", "c"))
+    assert result["confusion"] == [[1, 0, 0], [2, 0, 0], [0, 0, 1]]
+    assert result["recall"] == {"a": 1.0, "b": 0.0, "c": 1.0}
+    assert result["accuracy"] == 0.5
+    assert result["balanced_accuracy"] == pytest.approx(2 / 3)
+    assert result["macro_f1"] == pytest.approx((0.5 + 0 + 1) / 3)
+    # Bin of 0.5: one of one wrong, gap 0.5; bin of 0.8: two of three right, gap 0.8 - 2/3.
+    assert result["ece"] == pytest.approx(0.25 * 0.5 + 0.75 * (0.8 - 2 / 3))
+    assert result["nll"] == pytest.approx(-np.log([0.3, 0.8, 0.1, 0.8]).mean())
+
+
+def test_a_sure_model_that_is_wrong_has_ece_one_and_a_fair_coin_zero() -> None:
+    sure = np.array([[1000.0, 0.0]] * 3)
+    assert metrics.classification(sure, np.array([1, 1, 1]), "ab")["ece"] == 1.0
+    assert metrics.classification(sure, np.array([1, 1, 1]), "ab")["nll"] == 1000.0
+    assert metrics.classification(np.zeros((4, 2)), np.array([0, 1, 0, 1]), "ab")[
+        "ece"
+    ] == pytest.approx(0)
+
+
+def test_bins_are_closed_above_and_keep_every_sample() -> None:
+    logits, labels = _sample()
+    curve = metrics.reliability(logits, labels)
+    assert sum(curve["count"]) == 400
+    for low, confidence, high in zip(curve["low"], curve["confidence"], curve["high"], strict=True):
+        assert low < confidence <= high
+    assert metrics.reliability(np.zeros((1, 2)), np.array([0]), bins=2)["high"] == [0.5]
+
+
+def test_an_absent_class_has_no_recall_and_no_part_in_the_averages() -> None:
+    logits = np.array([[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0], [0, 2.0, 0]])
+    result = metrics.classification(logits, np.array([0, 1, 1, 1]), ("a", "b", "absent"))
+    assert result["recall"] == {"a": 1.0, "b": pytest.approx(2 / 3), "absent": None}
+    assert result["balanced_accuracy"] == pytest.approx((1 + 2 / 3) / 2)
+    assert result["macro_f1"] == pytest.approx((1 + 0.8) / 2)
+    assert "NaN" not in json.dumps(result)
+
+
+def test_shares_of_votes_count_by_their_majority_and_wholly_in_the_likelihood() -> None:
+    logits = np.log([[0.5, 0.5], [0.1, 0.9]])
+    shares = np.array([[0.2, 0.8], [0.0, 1.0]], np.float32)
+    result = metrics.classification(logits, shares, "ab")
+    assert result["confusion"] == [[0, 0], [1, 1]]
+    assert result["nll"] == pytest.approx((np.log(2) - np.log(0.9)) / 2)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    logits, labels = _sample(10)
+    with pytest.raises(DataError, match="10, 4.*9,"):
+        metrics.classification(logits, labels[:9], NAMES)
+    with pytest.raises(DataError, match=r"0\.\.3.*to 4"):
+        metrics.classification(logits, labels * 0 + 4, NAMES)
+    with pytest.raises(DataError, match="4 classes.*names 2"):
+        metrics.classification(logits, labels, NAMES[:2])
+    with pytest.raises(DataError, match="at least one"):
+        metrics.classification(logits[:0], labels[:0], NAMES)
+    logits[7, 1] = np.nan
+    with pytest.raises(ModelError, match="image 7"):
+        metrics.classification(logits, labels, NAMES)
+
+
+def test_agreement_is_of_the_largest_logits() -> None:
+    student = np.array([[1.0, 2.0], [3.0, 2.0], [0.0, 1.0], [5.0, 1.0]])
+    teacher = np.array([[0.0, 9.0], [3.0, 2.9], [1.0, 0.0], [1.0, 0.0]])
+    assert metrics.agreement(student, teacher) == 0.75
+    with pytest.raises(DataError, match="equal shape"):
+        metrics.agreement(student, teacher[:2])
+
+
+def _values(n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(1)
+    values = random.uniform(-1, 1, n)
+    return values, 0.7 * values + random.normal(0.1, 0.5, n)
+
+
+def _streamed(values: np.ndarray, predictions: np.ndarray, size: int) -> dict:
+    regression = metrics.Regression()
+    for start in range(0, len(values), size):
+        regression.update(values[start : start + size], predictions[start : start + size])
+    return regression.result()
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 2000])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_regression_over_batches_equals_the_whole_set(size: int, ordered: bool) -> None:
+    values, predictions = _values()
+    order = values.argsort() if ordered else slice(None)
+    result = _streamed(values[order], predictions[order], size)
+    predictions = predictions.clip(-1, 1)
+    covariance = np.cov(values, predictions, ddof=0)
+    offset = values.mean() - predictions.mean()
+    assert result["ccc"] == pytest.approx(
+        2 * covariance[0, 1] / (np.trace(covariance) + offset**2), rel=1e-12
+    )
+    assert result["pcc"] == pytest.approx(stats.pearsonr(values, predictions).statistic, rel=1e-12)
+    assert result["rmse"] == pytest.approx(
+        reference.root_mean_squared_error(values, predictions), rel=1e-12
+    )
+    assert result["sagr"] == pytest.approx(np.mean((values > 0) == (predictions > 0)))
+
+
+def test_regression_by_hand_with_clipping_and_zero_as_a_sign() -> None:
+    # Clipped predictions 1, 0, -1: the same as the values but for the middle one.
+    result = _streamed(np.array([1.0, 0.5, -1.0]), np.array([3.0, 0.0, -1.0]), 2)
+    assert result["sagr"] == pytest.approx(2 / 3)
+    assert result["rmse"] == pytest.approx(np.sqrt(0.25 / 3))
+    # Means 1/6 and 0; variances 13/18 and 2/3; covariance 2/3.
+    assert result["ccc"] == pytest.approx((4 / 3) / (13 / 18 + 2 / 3 + 1 / 36))
+
+
+def test_regression_keeps_its_digits_where_sums_of_squares_cancel() -> None:
+    spread = np.tile([-1e-9, 1e-9], 500)
+    result = _streamed(0.9 + spread, 0.9 + spread, 10)
+    assert result["ccc"] == pytest.approx(1, abs=1e-6)
+    assert result["pcc"] == pytest.approx(1, abs=1e-6)
+
+
+def test_regression_without_spread_or_samples() -> None:
+    constant = _streamed(np.array([0.1, 0.5]), np.array([0.25, 0.25]), 2)
+    assert constant["pcc"] is None
+    assert constant["ccc"] == 0
+    assert _streamed(np.array([0.5, 0.5]), np.array([0.5, 0.5]), 1)["ccc"] is None
+    with pytest.raises(DataError, match="no values"):
+        metrics.Regression().result()
+    with pytest.raises(ModelError, match="not finite"):
+        metrics.Regression().update(np.array([0.0]), np.array([np.nan]))

@@ -1,0 +1,123 @@
+"""The app's folder: read as an app would, by plain LiteRT, zip and, where installed, MediaPipe."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.compiled_model import CompiledModel
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers
+from PIL import Image
+
+from keras_kd.errors import DataError, ExportError
+from keras_kd.exporters.bundle import export_bundle
+
+CLASSES = ("fröhlich", "sad", "neutral")
+
+
+@pytest.fixture(
+    scope="module", params=[(10, 10, 1), (16, 12, 3), (16, 16, 3)], ids=["gray", "RGB", "same"]
+)
+def bundle(request, tmp_path_factory):
+    keras.utils.set_random_seed(1)
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(6, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)), name="tiny")
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    example = np.random.default_rng(2).integers(0, 256, (40, 30, 3), np.uint8)
+    report = export_bundle(
+        model, folder, CLASSES, None, example, app_input=request.param, description="Three faces."
+    )
+    return model, folder, report
+
+
+def test_the_folder_is_complete(bundle):
+    _, folder, report = bundle
+    assert {file.name for file in folder.iterdir()} == {
+        "model.tflite",
+        "labels.txt",
+        "preprocess.json",
+        "example.png",
+        "example.json",
+        "README.md",
+    }
+    card = (folder / "README.md").read_text("utf-8")
+    assert "fröhlich, sad, neutral" in card and "not scored" in card
+    assert report.path == folder / "model.tflite" and report.bytes == report.path.stat().st_size
+    assert (folder / "labels.txt").read_text("utf-8").splitlines() == list(CLASSES)
+
+
+def test_the_worked_example_works(bundle):
+    model, folder, _ = bundle
+    preprocess = json.loads((folder / "preprocess.json").read_text("utf-8"))
+    example = json.loads((folder / "example.json").read_text("utf-8"))
+    resized, coloured = ["resize to 16x16, bilinear, exactly as Pillow"], ["gray to RGB"]
+    steps = {(10, 10, 1): resized + coloured, (16, 12, 3): resized, (16, 16, 3): []}
+    own = steps[tuple(preprocess["input"]["shape"][1:])]
+    assert preprocess["inside_the_file"] == [*own, "normalisation", "softmax"]
+    pixels = np.asarray(Image.open(folder / "example.png")).reshape(preprocess["input"]["shape"])
+    interpreter = Interpreter(str(folder / "model.tflite"))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
+    np.testing.assert_allclose(
+        found, [example["probabilities"][name] for name in CLASSES], atol=1e-5
+    )
+    picture = (
+        Image.open(folder / "example.png")
+        .convert("RGB")
+        .resize((16, 16), Image.Resampling.BILINEAR)
+    )
+    expected = keras.ops.softmax(model(np.asarray(picture, np.float32)[None]))[0]
+    np.testing.assert_allclose(found, expected, atol=example["tolerance"])
+
+
+def test_compiled_model_gives_the_same(bundle):
+    _, folder, _ = bundle
+    example = json.loads((folder / "example.json").read_text("utf-8"))
+    compiled = CompiledModel.from_file(str(folder / "model.tflite"))
+    inputs, outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
+    inputs[0].write(np.ascontiguousarray(Image.open(folder / "example.png")))
+    compiled.run_by_index(0, inputs, outputs)
+    found = outputs[0].read(3, np.float32)
+    np.testing.assert_allclose(found, list(example["probabilities"].values()), atol=1e-5)
+
+
+def test_labels_can_be_unzipped_from_the_model(bundle):
+    _, folder, _ = bundle
+    with zipfile.ZipFile(folder / "model.tflite") as archive:
+        assert archive.namelist() == ["labels.txt"]
+        assert archive.read("labels.txt").decode() == "fröhlich\nsad\nneutral\n"
+
+
+def test_mediapipe_reads_labels_and_description(bundle):
+    pytest.importorskip("mediapipe", reason="mediapipe is not installed")
+    from mediapipe import Image as MediaPipeImage
+    from mediapipe import ImageFormat
+    from mediapipe.tasks.python import vision
+
+    _, folder, _ = bundle
+    if Image.open(folder / "example.png").mode == "L":
+        pytest.skip("MediaPipe's ImageClassifier takes three channels")
+    example = json.loads((folder / "example.json").read_text("utf-8"))
+    pixels = np.ascontiguousarray(Image.open(folder / "example.png"))
+    with vision.ImageClassifier.create_from_model_path(str(folder / "model.tflite")) as classifier:
+        result = classifier.classify(MediaPipeImage(image_format=ImageFormat.SRGB, data=pixels))
+    found = {
+        category.category_name: category.score for category in result.classifications[0].categories
+    }
+    assert found == pytest.approx(example["probabilities"], abs=0.02)
+
+
+def test_bad_examples_and_labels_are_refused(bundle, tmp_path):
+    model, _, _ = bundle
+    with pytest.raises(DataError, match="uint8"):
+        export_bundle(model, tmp_path, CLASSES, None, np.zeros((4, 4, 3), np.float32))
+    with pytest.raises(ExportError, match="2 class names were given for the 3 outputs"):
+        export_bundle(model, tmp_path, CLASSES[:2], None, np.zeros((4, 4, 3), np.uint8))
+    assert not list(tmp_path.iterdir())

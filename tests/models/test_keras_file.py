@@ -1,0 +1,177 @@
+"""Models in files together with what they take and give; nothing in a file is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_kd import models
+from keras_kd.errors import ModelError, OutputError
+from keras_kd.models import keras_file
+from keras_kd.models.keras_file import Form
+from keras_kd.models.surgery.compaction import compact
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+FORM = Form(("böse", "froh", "müde"), (-1.0, 1.0), "probabilities", (8, 8, 1))
+
+
+def _model(seed=0, shape=(8, 8, 1)):
+    image = keras.Input(shape)
+    x = layers.Conv2D(2, 3, kernel_initializer=keras.initializers.HeUniform(seed))(image)
+    x = layers.GlobalAveragePooling2D()(layers.BatchNormalization()(x))
+    return keras.Model(
+        image, layers.Dense(3, kernel_initializer=keras.initializers.HeUniform(seed + 1))(x)
+    )
+
+
+def _rewritten(path, content):
+    """The same archive with another `keras_kd.json`."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {
+            name: archive.read(name) for name in archive.namelist() if name != keras_file.ENTRY
+        }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in {
+            **entries,
+            **({} if content is None else {keras_file.ENTRY: content}),
+        }.items():
+            archive.writestr(name, data)
+
+
+def test_model_and_form_come_back(tmp_path):
+    model, path = _model(), tmp_path / "model.keras"
+    keras_file.save(model, path, FORM)
+    loaded, form = keras_file.load(path)
+    assert form == FORM
+    np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
+    assert keras_file.weights_fingerprint(loaded) == keras_file.weights_fingerprint(model)
+    # Keras alone reads it too.
+    np.testing.assert_array_equal(keras.models.load_model(path)(IMAGES), model(IMAGES))
+    assert [file.name for file in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_compact_models_come_back_without_being_asked(tmp_path):
+    model = compact(models.build("C", input_shape=(16, 16, 1), seed=1))
+    keras_file.save(model, tmp_path / "model.keras", Form())
+    loaded, form = keras_file.load(tmp_path / "model.keras")
+    assert loaded.count_params() == model.count_params() and form.input_shape == (16, 16, 1)
+
+
+@pytest.mark.parametrize("content", [None, json.dumps({**vars(Form()), "value_range": [0, 255]})])
+def test_foreign_files_have_the_usual_form_and_their_own_input(content, tmp_path):
+    path = tmp_path / "model.keras"
+    keras_file.save(_model(), path, FORM)
+    _rewritten(path, content)
+    assert keras_file.load(path)[1] == Form(None, (0, 255), "logits", (8, 8, 1))
+
+
+def test_an_open_input_size_stays_open(tmp_path):
+    _model(shape=(None, None, 1)).save(tmp_path / "model.keras")
+    assert keras_file.load(tmp_path / "model.keras")[1].input_shape is None
+
+
+def test_what_is_given_beats_the_file():
+    assert FORM.with_given(None, None, None) == FORM
+    assert FORM.with_given((4, 4, 3), (0.0, 1.0), "logits") == Form(
+        FORM.class_names, (0.0, 1.0), "logits", (4, 4, 3)
+    )
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "{}", '{"class_names": 3, "value_range": 1}'])
+def test_a_damaged_form_is_refused(content, tmp_path):
+    path = tmp_path / "model.keras"
+    keras_file.save(_model(), path, FORM)
+    _rewritten(path, content)
+    with pytest.raises(
+        ModelError, match=r"holds a damaged keras_kd.json \(.*\): write the model again"
+    ):
+        keras_file.load(path)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.txt"])
+@pytest.mark.parametrize("content", ["", "no model", "half"])
+def test_broken_files_are_refused_in_one_sentence(name, content, tmp_path):
+    keras_file.save(_model(), tmp_path / "whole.keras", FORM)
+    whole = (tmp_path / "whole.keras").read_bytes()
+    path = tmp_path / name
+    path.write_bytes(whole[: len(whole) // 2] if content == "half" else content.encode())
+    with pytest.raises(ModelError) as caught:
+        keras_file.load(path)
+    told = (
+        "is cut short, damaged" if path.suffix == ".keras" else "can't be loaded as a Keras model ("
+    )
+    assert str(caught.value).startswith(f"{path} {told}") and "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    for path in (tmp_path / "none.keras", tmp_path):
+        with pytest.raises(ModelError, match=f"No model at {path}: check the path"):
+            keras_file.load(path)
+
+
+def test_code_in_a_file_is_not_run(tmp_path):
+    path, mark = tmp_path / "model.keras", str(tmp_path / "ran")
+    image = keras.Input((8, 8, 1))
+    x = layers.Lambda(lambda x: (open(mark, "w").close(), x)[1], output_shape=(8, 8, 1))(image)
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(x))
+    model.save(path)
+    model(IMAGES)
+    os.remove(mark)
+    with pytest.raises(ModelError) as caught:
+        keras_file.load(path)
+    assert "Lambda" in str(caught.value) and "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == ["model.keras"]
+
+
+def test_layers_that_nobody_knows_are_refused(tmp_path):
+    class Unknown(layers.Layer):
+        def call(self, x):
+            return x
+
+    image = keras.Input((8, 8, 1))
+    keras.Model(image, Unknown()(image)).save(tmp_path / "model.keras")
+    with pytest.raises(ModelError) as caught:
+        keras_file.load(tmp_path / "model.keras")
+    assert str(caught.value).endswith(
+        "model.keras can't be loaded as a Keras model (Could not locate class 'Unknown'): "
+        "give a whole file of Keras' own layers."
+    )
+
+
+def test_models_of_two_inputs_are_refused(tmp_path):
+    images = [keras.Input((8, 8, 1)), keras.Input((8, 8, 1))]
+    keras.Model(images, layers.GlobalAveragePooling2D()(layers.Add()(images))).save(
+        tmp_path / "two.keras"
+    )
+    with pytest.raises(
+        ModelError, match="two.keras has 2 inputs: only models of one image input can be used"
+    ):
+        keras_file.load(tmp_path / "two.keras")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "model.keras"
+    keras_file.save(_model(), path, FORM)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        keras_file.save(_model(1), path, Form(class_names={"not": "json", object(): 1}))
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.keras"]
+    with pytest.raises(OutputError, match="part of the path is a file"):
+        keras_file.save(_model(), path / "model.keras", FORM)
+
+
+def test_fingerprints_tell_weights_and_their_order():
+    model, same, other = _model(), _model(), _model(5)
+    assert (
+        keras_file.weights_fingerprint(model)
+        == keras_file.weights_fingerprint(same)
+        != keras_file.weights_fingerprint(other)
+    )
+    same.layers[-1].bias.assign([0, 0, 1e-7])
+    assert keras_file.weights_fingerprint(model) != keras_file.weights_fingerprint(same)

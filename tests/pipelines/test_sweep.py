@@ -1,0 +1,358 @@
+"""Sweeps on small drawn data, through the command line as their user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import called
+from PIL import Image
+
+from keras_kd.errors import ConfigError
+from keras_kd.reports import pictures
+
+optuna = pytest.importorskip("optuna", reason="needs the extra sweep")
+KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
+TRAINING = ["--epochs", "2", "--batch-size", "8", "--learning-rate", "0.02", "--augment", "none"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dark and bright images, told apart at a glance."""
+    folder = tmp_path_factory.mktemp("brightness")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 16), ("validation", 8), ("test", 2)):
+        for name, low in (("dark", 0), ("bright", 150)):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(low, low + 100, (64, 64)).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+def _command(data: Path, out: Path) -> list[str]:
+    vary = ["--vary", "temp=1,3", "--vary", "alpha=0.1,0.2"]
+    teacher = ["--teacher", "C", "--teacher-epochs", "2"]
+    fixed = ["--data", str(data), "--student", "C", "--no-pruning", "--precision", "float32"]
+    return ["sweep", *vary, *fixed, *teacher, *TRAINING, "--out", str(out)]
+
+
+def test_a_killed_sweep_goes_on_where_it_was(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("keras_kd.pipelines.trial_queue.SILENT_SECONDS", 2)
+    out = tmp_path / "out"
+    process = subprocess.Popen([*KERAKD, *_command(data, out)], stderr=subprocess.PIPE)
+    # Killed while the second student is being trained.
+    while not ((out / "trials.csv").exists() and list(out.glob(".state/*/state.npz"))):
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = pd.read_csv(out / "trials.csv")
+    assert len(before) < 4
+
+    assert called(*_command(data, out), "--json") == 0
+    trials = json.loads(capsys.readouterr().out)
+    assert sorted((trial["temperature"], trial["alpha"]) for trial in trials) == [
+        (1, 0.1),
+        (1, 0.2),
+        (3, 0.1),
+        (3, 0.2),
+    ]
+    assert [trial["state"] for trial in trials] == ["complete"] * 4 and {
+        trial["epochs"] for trial in trials
+    } == {2}
+    after = pd.read_csv(out / "trials.csv")
+    pd.testing.assert_frame_equal(after[: len(before)], before)
+    # One teacher and one store for all, and nothing of the killed training left.
+    assert len(list((tmp_path / "cache" / "teachers").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "soft_labels").iterdir())) == 1
+    assert not (out / ".state").exists()
+    # As Optuna itself reads the study.
+    study = optuna.load_study(study_name="kerakd", storage=f"sqlite:///{out / 'sweep.db'}")
+    assert study.best_value == after["validation"].max()
+    from keras_kd import config
+
+    best = config.merged(out / "best.toml", {})
+    assert {"temperature": best.temperature, "alpha": best.alpha} == study.best_params
+    assert best.teacher == next((tmp_path / "cache" / "teachers").iterdir()).name
+    assert Image.open(out / "sweep.png").width > 300
+
+    # Other options than those of the folder are refused, the same ones show what is there.
+    assert called(*_command(data, out), "--epochs", "3") == 2
+    assert "other options" in capsys.readouterr().err
+    assert called(*_command(data, out)) == 0
+    assert "kerakd distill --config" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_others(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    command = [*KERAKD, *_command(data, out), "--vary", "seed=0,1,2", "--json"]
+    workers = [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=(tmp_path / f"{number}.txt").open("wb")
+        )
+        for number in range(3)
+    ]
+
+    def told(number: int) -> str:
+        return (tmp_path / f"{number}.txt").read_text()
+
+    # The first to train a student is killed in the middle of a trial.
+    while not any("student C: epoch 1/2" in told(number) for number in range(3)):
+        assert all(worker.poll() is None for worker in workers), told(0) + told(1) + told(2)
+        time.sleep(0.02)
+    killed = next(number for number in range(3) if "student C: epoch 1/2" in told(number))
+    os.kill(workers[killed].pid, signal.SIGKILL)
+    shown = [worker.communicate()[0] for worker in workers]
+    assert [worker.returncode for worker in workers].count(0) == 2, told(0) + told(1) + told(2)
+    tables = [json.loads(text) for number, text in enumerate(shown) if number != killed]
+
+    # One table, each of the 12 choices once, all done; both of those left alive had a share.
+    written = pd.read_csv(out / "trials.csv", keep_default_na=False)
+    assert (
+        tables[0] == tables[1] == json.loads(written.to_json(orient="records", double_precision=15))
+    )
+    choices = [(trial["temperature"], trial["alpha"], trial["seed"]) for trial in tables[0]]
+    assert len(choices) == len(set(choices)) == 12 and {trial["state"] for trial in tables[0]} == {
+        "complete"
+    }
+    assert all(told(number).count("Trial ") > 0 for number in range(3))
+    # As Optuna itself reads the study: the killed trial failed and was queued again.
+    study = optuna.load_study(study_name="kerakd", storage=f"sqlite:///{out / 'sweep.db'}")
+    states = [trial.state.name for trial in study.trials if "queued" in trial.user_attrs]
+    assert sorted(states) == ["COMPLETE"] * 12 + ["FAIL"]
+    assert len(list((tmp_path / "cache" / "teachers").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "soft_labels").iterdir())) == 1
+    assert not (out / ".state").exists()
+
+
+@pytest.mark.slow
+def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(
+    data: Path, tmp_path: Path
+) -> None:
+    from keras_kd import config
+    from keras_kd._common.progress import Terminal
+    from keras_kd.pipelines import sweep, trial_queue
+
+    options = config.Config(
+        data=str(data), student="C", alpha=1.0, epochs=2, batch_size=8, precision="float32"
+    )
+    dimensions = sweep.space(["learning-rate=0.01,0.02"])
+    study = sweep._study(options, dimensions, tmp_path, pruning=False)
+    said: list[str] = []
+
+    class Other(Terminal):
+        """Does what another process does once this one has been silent for long."""
+
+        def say(self, message: str) -> None:
+            said.append(message)
+            if "student C: epoch 1/2" in message and not study.get_trials(
+                states=[optuna.trial.TrialState.FAIL]
+            ):
+                study.enqueue_trial({"learning_rate": 0.01}, trial_queue.QUEUED)
+                study.tell(0, state=optuna.trial.TrialState.FAIL)
+
+    frame = sweep.sweep(options, dimensions, tmp_path, pruning=False, terminal=Other())
+    assert sorted(frame["learning_rate"]) == [0.01, 0.02] and set(frame["state"]) == {"complete"}
+    assert any("another one has taken over its trial" in message for message in said)
+    assert len(study.trials) == 3
+
+
+def test_a_trial_that_was_taken_but_never_begun_is_queued_again(tmp_path: Path) -> None:
+    from keras_kd import config
+    from keras_kd.pipelines import sweep, trial_queue
+
+    dimensions = sweep.space(["alpha=0.1,0.2"])
+    study = sweep._study(config.Config(), dimensions, tmp_path, pruning=False)
+    trial_queue.fill(study, dimensions, 2, complete=True)
+    long_ago = datetime.now() - timedelta(hours=1)
+    for begun in (long_ago, datetime.now()):
+        trial = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING, system_attrs={"fixed_params": {"alpha": 0.2}}
+        )
+        trial.datetime_start = begun
+        study.add_trial(trial)
+    trial_queue.queue_unbegun(study, dimensions)
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["WAITING", "WAITING", "FAIL", "RUNNING", "WAITING"]
+    assert study.trials[-1].system_attrs["fixed_params"] == {"alpha": 0.2}
+    assert study.trials[-1].user_attrs == trial_queue.QUEUED
+
+
+def test_a_choice_whose_trial_failed_and_was_never_queued_again_is_queued(tmp_path: Path) -> None:
+    from keras_kd import config
+    from keras_kd.pipelines import sweep, trial_queue
+
+    dimensions = sweep.space(["alpha=0.1,0.2"])
+    study = sweep._study(config.Config(), dimensions, tmp_path, pruning=False)
+    trial_queue.fill(study, dimensions, 2, complete=True)
+    trial = study.ask(dimensions)
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    for _ in range(2):
+        trial_queue.fill(study, dimensions, 2, complete=True)
+        waiting = study.get_trials(states=[optuna.trial.TrialState.WAITING])
+        assert [trial.system_attrs["fixed_params"] for trial in waiting] == [
+            {"alpha": 0.2},
+            {"alpha": 0.1},
+        ]
+
+
+def test_a_database_that_can_not_be_opened_is_told(tmp_path: Path) -> None:
+    from keras_kd import config
+    from keras_kd.pipelines import sweep
+
+    for url in (
+        "nonsense",
+        "nodatabase://host/name",
+        f"sqlite:///{tmp_path / 'missing' / 'sweep.db'}",
+    ):
+        with pytest.raises(
+            ConfigError, match="database of the sweep can't be opened .*: check --storage"
+        ):
+            sweep.sweep(
+                config.Config(), sweep.space(["alpha=0.1,0.2"]), tmp_path / "out", storage=url
+            )
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_while_a_finished_training_is_forgotten_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_kd import config
+    from keras_kd.pipelines import sweep
+
+    options = config.Config(
+        data=str(data), student="C", alpha=1.0, epochs=1, batch_size=8, precision="float32"
+    )
+    dimensions = sweep.space(["learning-rate=0.01,0.02"])
+
+    def half_removed(folder: Path, **options: object) -> None:
+        (folder / "best.npz").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(sweep.shutil, "rmtree", half_removed)
+        sweep.sweep(options, dimensions, tmp_path, pruning=False)
+    frame = sweep.sweep(options, dimensions, tmp_path, pruning=False)
+    assert list(frame["learning_rate"]) == [0.01, 0.02] and set(frame["state"]) == {"complete"}
+    assert not (tmp_path / ".state").exists()
+
+
+def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(
+    data: Path, tmp_path: Path
+) -> None:
+    from keras_kd import config
+    from keras_kd.pipelines import sweep, trial_queue
+
+    options = config.Config(
+        data=str(data),
+        student="C",
+        alpha=1.0,
+        epochs=3,
+        batch_size=8,
+        precision="float32",
+        augment="none",
+        clip_norm=0.0,
+    )
+    dimensions = sweep.space(["learning-rate=1e-9:1e30:log"])
+    # Four students that were perfect from the start; what doesn't learn falls behind them.
+    study = sweep._study(options, dimensions, tmp_path, pruning=True)
+    for rate in (1e30, 1e-9) * 2:
+        values = dict.fromkeys((1, 2, 3), 1.01)
+        params = {"learning_rate": rate}
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=params, distributions=dimensions, value=1.0, intermediate_values=values,
+                user_attrs={"teacher": None, "epochs": 3},
+            )
+        )  # fmt: skip
+    for rate in (1e30, 1e-9):
+        study.enqueue_trial({"learning_rate": rate}, trial_queue.QUEUED)
+    frame = sweep.sweep(options, dimensions, tmp_path, trials=6)
+    failed, behind = frame.iloc[4], frame.iloc[5]
+    assert (failed["state"], failed["learning_rate"]) == ("fail", 1e30) and "loss became" in failed[
+        "error"
+    ]
+    assert (behind["state"], behind["learning_rate"]) == ("pruned", 1e-9) and behind["epochs"] < 3
+    assert [row[-1] for row in sweep.rows(frame, ["learning_rate"])][-2:] == [
+        "stopped early",
+        failed["error"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("temprature=1,2", "can't vary 'temprature'"),
+        ("data=a,b", "can't vary 'data'"),
+        ("alpha", "--vary takes"),
+        ("alpha=", "--vary takes"),
+        ("alpha=0.1,x", "--vary takes"),
+        ("alpha=0.1:0.2:exp", "--vary takes"),
+        ("alpha=0.2:0.1", "--vary takes"),
+        ("student=A:B", "--vary takes"),
+        ("alpha=0.5,1.5", "alpha must be between 0 and 1"),
+        ("learning-rate=0:1", "learning_rate must be above 0"),
+        ("recipe=paper,fast", "recipe must be one of"),
+    ],
+)
+def test_what_can_not_be_varied_is_told(text: str, told: str) -> None:
+    from keras_kd.pipelines import sweep
+
+    with pytest.raises(ConfigError, match=told):
+        sweep.space([text])
+
+
+def test_an_option_is_varied_once() -> None:
+    from keras_kd.pipelines import sweep
+
+    with pytest.raises(
+        ConfigError, match="--vary names temperature twice: give all its values at once"
+    ):
+        sweep.space(["temp=1,2,3", "temperature=9"])
+
+
+def test_the_papers_study_is_the_default() -> None:
+    from keras_kd.pipelines import sweep
+
+    dimensions = sweep.space(sweep.PAPER)
+    assert dimensions["temperature"].choices == (1.0, 2.0, 3.0, 4.0, 5.0)
+    assert dimensions["alpha"].choices == (0.10, 0.15, 0.20)
+
+
+@pytest.mark.parametrize("choices", [True, False])
+def test_the_best_value_stands_out_in_the_picture(choices: bool, tmp_path: Path) -> None:
+    trials = pd.DataFrame(
+        {
+            "temperature": [1.0, 2.0, 1.0, 2.0],
+            "alpha": [0.1, 0.1, 0.2, 0.2],
+            "validation": [0.5, 0.6, None, 0.9],
+        }
+    ).assign(state=["complete", "pruned", "fail", "complete"])
+    pictures.sweep_picture(tmp_path / "s.png", trials, ["temperature", "alpha"], choices)
+    pixels = np.asarray(Image.open(tmp_path / "s.png").convert("RGB")).astype(int)
+    colour = (8, 48, 107) if choices else tuple(bytes.fromhex(pictures.ORANGE[1:]))
+    rows, columns = np.nonzero((np.abs(pixels - colour) <= 4).all(axis=2))
+    # Right and above in a grid; two points, one a panel, above all others.
+    assert len(rows) > 50
+    if choices:
+        cell = columns < 0.8 * pixels.shape[1]
+        assert (
+            rows[cell].mean() < pixels.shape[0] / 2 and columns[cell].mean() > 0.3 * pixels.shape[1]
+        )

@@ -1,0 +1,77 @@
+"""Who teaches: several teachers' files, what is stated of them, and stores that are there already."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_kd import config
+from keras_kd._common.progress import Terminal
+from keras_kd.config import Config
+from keras_kd.errors import ConfigError
+from keras_kd.models import keras_file
+from keras_kd.models.keras_file import Form
+from keras_kd.pipelines import distill, teaching
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
+DATA = SimpleNamespace(class_names=("a", "b", "c"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """One model, of images 0..1: our file, which tells all, and a foreign one that gives the
+    classes backwards.
+    """
+    folder = tmp_path_factory.mktemp("teachers")
+    keras.utils.set_random_seed(5)
+    image = keras.Input((4, 4, 1))
+    dense = layers.Dense(3)
+    ours = keras.Model(image, dense(layers.Flatten()(image)))
+    keras_file.save(
+        ours, folder / "ours.keras", Form(DATA.class_names, (0.0, 1.0), input_shape=(4, 4, 1))
+    )
+    foreign = keras.models.clone_model(ours)
+    foreign.set_weights([weight[..., ::-1] for weight in ours.get_weights()])
+    foreign.save(folder / "foreign.keras")
+    return str(folder / "ours.keras"), str(folder / "foreign.keras"), np.asarray(ours(PIXELS / 255))
+
+
+STATED = {"teacher_classes": "c,b,a", "teacher_range": "0,1"}
+
+
+def test_what_is_stated_is_of_the_teachers_that_do_not_tell(models):
+    ours, foreign, expected = models
+    for teacher, stated in ((ours, {}), (foreign, STATED), (f"{ours};{foreign}", STATED)):
+        found = teaching.teacher(
+            Config(teacher=teacher, **stated), DATA, Terminal(quiet=True)
+        ).logits(PIXELS)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    # Of one teacher the user knows better than its file.
+    found = teaching.teacher(
+        Config(teacher=ours, teacher_classes="c,b,a"), DATA, Terminal(quiet=True)
+    ).logits(PIXELS)
+    np.testing.assert_allclose(found, expected[:, ::-1], atol=1e-5)
+
+
+def test_nothing_can_be_stated_of_a_teacher_that_is_trained_here():
+    with pytest.raises(
+        ConfigError, match=r"teacher_range is stated of a teacher that is trained here \(B\), which"
+    ):
+        teaching.teacher(Config(teacher="B", teacher_range="0,1"), DATA, Terminal(quiet=True))
+
+
+def test_a_resumed_run_keeps_the_teacher_that_filled_the_store(tmp_path):
+    store, out = tmp_path / "store", tmp_path / "out"
+    asked = Config(soft_labels=str(store)).effective()
+    started = distill._with_teacher_named(asked, out, resume=False)
+    assert started.teacher == "B"
+    store.mkdir(), out.mkdir()
+    (store / "store.json").write_text("{}")
+    (out / "config.toml").write_text(config.dump(started, {}))
+    assert distill._with_teacher_named(asked, out, resume=True) == started
+    # Another run that is given the same store learns from it alone.
+    assert distill._with_teacher_named(asked, tmp_path / "other", resume=False).teacher is None

@@ -1,0 +1,378 @@
+"""Names from outside, of classes, tasks, files and groups: no element, formula, code or path of
+theirs gets out.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from http.client import HTTPConnection
+from pathlib import Path
+from threading import Thread
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from keras_kd.cli import output
+from markdown_it import MarkdownIt
+from PIL import Image
+
+from keras_kd import datasets, errors
+from keras_kd._common import text
+from keras_kd._common.markdown import escaped
+from keras_kd.errors import ConfigError, DataError, ExportError, KerasKDError, ModelError
+from keras_kd.exporters import ExportReport, bundle
+from keras_kd.reports import report
+from keras_kd.sessions import (
+    _comparison_page,
+    _exports,
+    _page,
+    _timeline,
+    analysis,
+    comparison,
+    guide,
+    web,
+)
+from keras_kd.sessions._timeline import Options, Task
+
+SCRIPT = "<script>alert(1)</script>"
+ATTRIBUTE = "\"'><img src=x onerror=alert(1)>"
+FORMULA = '=HYPERLINK("http://x";"y")'
+NAMES = (SCRIPT, ATTRIBUTE, FORMULA)
+PLAIN = ("first", "second", "third")
+FORMULAS = (FORMULA, "+1", "-2+3", "@x", "\t=1", " =1")
+SESSION = {
+    "model": "0",
+    "recipe": {"detector": "auto", "side": 1.2, "rate": None},
+    "temperature": None,
+}
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes' names, its words, and what its attributes say."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.words, self.values = "", ""
+        self.feed(source)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, tuple(name for name, _ in attributes)))
+        self.values += " ".join(value or "" for _, value in attributes)
+
+    def handle_data(self, data):
+        self.words += data
+
+
+def _recording(path: Path, names: tuple[str, ...]) -> Path:
+    """Forty seconds in which each class has its turn, the last one's twice as long."""
+    rows = []
+    for number in range(400):
+        chances = dict.fromkeys((f"p_{name}" for name in names), 0.05)
+        chances[f"p_{names[min(number // 100, 2)]}"] = 0.9
+        face = {"face_id": 1, "box": "1.0 1.0 50.0 50.0", "detection_score": 0.9, "quality": 0.9}
+        rows.append(
+            {
+                "frame": number,
+                "time_s": number / 10,
+                **face,
+                **chances,
+                "sharpness": 0.2,
+                "roll": 0,
+                "turn": 0,
+            }
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def _timeline_of(folder: Path, names: tuple[str, ...]) -> _timeline.Timeline:
+    tasks = tuple(
+        Task(10.0 * number, 10.0 * (number + 1), name) for number, name in enumerate(names)
+    )
+    return _timeline.load(
+        _recording(folder / "p1.csv", names), Options(0.0, 0.5, names[0], (), tasks)
+    )
+
+
+def test_no_element_or_attribute_of_a_sessions_page_comes_from_a_name(tmp_path: Path) -> None:
+    pages = []
+    for names in (PLAIN, NAMES):
+        session = SESSION | {"video": {"name": names[0]}, "model": names[1]}
+        pages.append(_page.page(_timeline_of(tmp_path, names), names[2], session))
+    plain, hostile = map(Page, pages)
+    assert {tag for tag, _ in hostile.elements} & {"script", "img", "a"} == set()
+    assert set(hostile.elements) == set(plain.elements)
+    assert all(name in hostile.words for name in NAMES)
+    # The pictures in it are whole XML.
+    for picture in re.findall("<svg.*?</svg>", pages[1], re.DOTALL):
+        assert {part.tag for part in ElementTree.fromstring(picture).iter()} <= {
+            "svg", "rect", "title", "text", "line", "polygon", "polyline", "circle",
+        }  # fmt: skip
+
+
+def test_nor_of_a_comparisons_page(tmp_path: Path) -> None:
+    groups = [tmp_path / name.replace("/", "") for name in (SCRIPT, ATTRIBUTE)]
+    found = comparison.participants([_recording(group / "p1.csv", NAMES) for group in groups])
+    page = Page(_comparison_page.page(comparison.compare(found)))
+    assert {tag for tag, _ in page.elements} & {"script", "img"} == set()
+    assert groups[0].name in page.words and "share " not in page.words
+
+
+def _cells(source: str) -> list[str]:
+    return [cell for row in csv.reader(io.StringIO(source)) for cell in row]
+
+
+def test_no_cell_of_a_sessions_tables_is_a_formula(tmp_path: Path) -> None:
+    timeline = _timeline_of(tmp_path / "in", (FORMULA, "+1", "@x"))
+    analysis._write(tmp_path / "out", timeline, SESSION | {"video": {"name": "p1"}}, "p1")
+    for name in ("tasks.csv", "intervals.csv"):
+        cells = _cells((tmp_path / "out" / name).read_text(encoding="utf-8"))
+        assert {f"'{FORMULA}", "'+1", "'@x"} <= set(cells)
+        assert not [
+            cell
+            for cell in cells
+            if cell.startswith(text.FORMULA) and not re.fullmatch(r"-?[0-9.e-]+", cell)
+        ]
+
+
+@settings(max_examples=40, derandomize=True, deadline=None, database=None)
+@given(
+    some.lists(
+        some.sampled_from(FORMULAS) | some.text(alphabet="ab=+-@,\"\n' ", max_size=6), min_size=1
+    )
+)
+def test_csv_gives_every_text_back_but_for_the_apostrophe(texts: list[str]) -> None:
+    written = list(
+        csv.reader(
+            io.StringIO(text.csv(pd.DataFrame({"=text": texts, "number": -1.5})), newline="")
+        )
+    )
+    assert written[0] == ["'=text", "number"]
+    for (cell, number), given_text in zip(written[1:], texts, strict=True):
+        assert number == "-1.5" and cell in (given_text, f"'{given_text}")
+        assert (cell != given_text) == given_text.lstrip().startswith(("=", "+", "-", "@"))
+
+
+def _rendered(markdown: str) -> Page:
+    return Page(MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown))
+
+
+def _scores(names: tuple[str, ...]) -> dict:
+    part = {
+        "accuracy": 0.5,
+        "accuracy_interval": [0.4, 0.6],
+        "balanced_accuracy": 0.5,
+        "macro_f1": 0.5,
+        "ece": 0.1,
+    }
+    counts = np.eye(len(names), dtype=int).tolist()
+    return part | {"n": 3, "recall": dict.fromkeys(names, 0.5), "confusion": counts}
+
+
+def test_no_markup_of_a_model_card_comes_from_a_name() -> None:
+    cards = []
+    for names in (PLAIN, ("[a](http://x)", SCRIPT, "| a | ![b](c) `d` # e")):
+        metrics = {
+            "student": names[1],
+            "parameters": 10,
+            "teacher": {"name": names[2]},
+            "test": _scores(names),
+        }
+        data = {"name": names[0], "fingerprint": "00", "counts": {"test": dict.fromkeys(names, 1)}}
+        cards.append(
+            report.model_card(
+                metrics,
+                config={"recipe": names[1]},
+                data=data,
+                command="kerakd distill",
+                versions={"keras": names[2]},
+                hardware=names[1],
+                input_shape=(64, 64, 1),
+                pictures=(),
+            )  # fmt: skip
+        )
+    plain, hostile = map(_rendered, cards)
+    assert hostile.elements == plain.elements
+    assert SCRIPT in hostile.words
+
+
+def test_nor_of_a_bundles_card() -> None:
+    made = ExportReport(Path("model.tflite"), "int8", 100, 0.01, Counter())
+    given_image = {"shape": [1, 48, 48, 1], "dtype": "uint8", "color": "gray"}
+    preprocess = {
+        "input": given_image,
+        "inside_the_file": ["softmax"],
+        "outputs": {"probabilities": [1, 3]},
+    }
+    plain, hostile = (
+        _rendered(bundle._card(names[0], names[1], made, preprocess, names, _scores(names)))
+        for names in (PLAIN, NAMES)
+    )
+    assert hostile.elements == plain.elements
+    assert FORMULA in hostile.words
+
+
+def _facts(file: str, outputs: tuple[str, ...], names: tuple[str, ...]) -> guide.Facts:
+    widths = dict.fromkeys(outputs, 3)
+    example = dict.fromkeys(outputs, [0.0, 0.0, 0.0])
+    return guide.Facts(
+        file, (2, 2, 1), "uint8", (0, 255), widths, "logits", names, ("ADD",), 10, example
+    )
+
+
+CODE = ('"; evil(); "', "${evil()} $evil \\(evil())", "*/ evil() ``` </code>")
+
+
+def test_no_code_of_a_guide_comes_from_a_name() -> None:
+    found = _facts('m"+evil()+".tflite', ("1st", "a`b|c"), CODE)
+    page = _rendered(guide.guide(found))
+    plain = _rendered(guide.guide(_facts("model.tflite", ("first", "second"), PLAIN)))
+    assert page.elements == plain.elements
+    called = [
+        node.func for node in ast.walk(ast.parse(guide.python(found))) if isinstance(node, ast.Call)
+    ]
+    assert "evil" not in {
+        getattr(function, "id", getattr(function, "attr", "")) for function in called
+    }
+    for code, filled in (
+        (guide._kotlin, "$"),
+        (guide._compiled, "$"),
+        (guide._dart, "$"),
+        (guide._swift, ""),
+        (guide._c, ""),
+    ):
+        shown = re.sub(r"//.*", "", code(found))
+        outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", shown)
+        assert "evil" not in outside and '"' not in outside
+        # What is left of a string without its escapes fills in nothing.
+        assert not filled or filled not in re.sub(r"\\.", "", shown)
+        assert not re.search(r"\b1st\b", outside)
+
+
+def test_subtitles_and_annotations_hold_names_as_text(tmp_path: Path) -> None:
+    timeline = _timeline_of(tmp_path, NAMES)
+    cues = _exports.vtt(timeline)
+    assert "<" not in cues and cues.count("-->") == sum(
+        one["tier"] != "task" for one in _exports.records(timeline)
+    )
+    lines = _exports.elan(timeline).splitlines()
+    assert {line.count("\t") for line in lines} == {4}
+
+
+@pytest.mark.parametrize("video", ["...mp4", "..mp4"])
+def test_a_video_cannot_be_called_so_that_its_results_leave_the_folder(
+    video: str, tmp_path: Path
+) -> None:
+    (tmp_path / video).write_bytes(b"")
+    with pytest.raises(ConfigError, match="can't name a folder in .*out: rename the video"):
+        analysis.analyze(
+            [str(tmp_path / video)], tmp_path / "out", None, None, analysis.Recipe(), Options()
+        )
+    with pytest.raises(ConfigError, match="can't name a folder"):
+        analysis.analyze(
+            ["../../x"], tmp_path / "out", None, None, analysis.Recipe(), Options(), camera=True
+        )
+    assert [file.name for file in tmp_path.iterdir()] == [video]
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../out/1.jpg", "/etc/1.jpg", "x/../../../../1.jpg", "a\0.jpg"]
+)
+def test_a_list_cannot_name_images_outside_of_its_folder(name: str, tmp_path: Path) -> None:
+    for folder in (tmp_path / "out", tmp_path / "data" / "Image" / "aligned"):
+        folder.mkdir(parents=True)
+    Image.new("L", (8, 8)).save(tmp_path / "out" / "1_aligned.jpg")
+    (tmp_path / "data" / "list_patition_label.txt").write_text(f"{name} 1\n")
+    told = "there is no image" if "\0" in name else "lies outside"
+    with pytest.raises(DataError, match=f"label.txt, line 1: .*{told}"):
+        datasets.load(f"rafdb:{tmp_path / 'data'}", "train")
+
+
+UNPRINTABLE = ("line\nbreak", "\x1b[2J", "\u202egnp.exe", "\x7f", "a" * 300)
+
+
+@pytest.mark.parametrize("name", UNPRINTABLE)
+def test_class_names_that_no_line_can_hold_are_refused_where_they_come_in(
+    name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="class name .* is not 1 to 200 printable characters"):
+        _timeline.load(_recording(tmp_path / "p1.csv", (name, "b", "c")), Options())
+    if len(name) < 200:
+        for folder in (name, "b"):
+            (tmp_path / "data" / folder).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(tmp_path / "data" / folder / "1.png")
+        with pytest.raises(
+            DataError, match="class name .* is not 1 to 200 printable characters: rename the folder"
+        ):
+            datasets.load(f"folder:{tmp_path / 'data'}", "train")
+
+
+@pytest.mark.parametrize("content", [b"a\n\x1b[2J\n", b"a\n\nb\n", b"\xff\n", b"a" * 300])
+def test_so_are_those_of_labels_txt(content: bytes, tmp_path: Path) -> None:
+    from keras_kd.runtimes import predictors
+
+    (tmp_path / "labels.txt").write_bytes(content)
+    with pytest.raises(ModelError, match="labels.txt can't be read as one class name a line"):
+        predictors.load(tmp_path / "model.tflite")
+
+
+def test_so_are_those_given_to_an_export(tmp_path: Path) -> None:
+    from keras_kd import export, models
+
+    with pytest.raises(ExportError, match="class name 'a.nb' is not"):
+        export(
+            models.build("C", 2), tmp_path / "m.tflite", format="float32", class_names=("a\nb", "c")
+        )
+
+
+@pytest.mark.parametrize("name", UNPRINTABLE[:4])
+def test_nothing_from_outside_drives_the_terminal(name: str, capsys: pytest.CaptureFixture) -> None:
+    assert str(KerasKDError(f"{name} is no image")).isprintable()
+    assert len(str(DataError("x" * 10**6))) == errors.LONGEST
+    output.show_table([("class", name), (name, "1")])
+    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize(
+    "name", [SCRIPT, "a`b", "*x*", "_x_", "[a](b)", "a|b", "# a", "&lt;", "~~a~~"]
+)
+def test_escaped_names_read_as_they_are(name: str) -> None:
+    assert _rendered(escaped(name)).words.strip() == name
+    assert _rendered(escaped(name)).elements == [("p", ())]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "/../secret",
+        "/%2e%2e/secret",
+        "//../secret",
+        "/..%2fsecret",
+        "/x/../../secret",
+        "/..\\secret",
+    ],
+)
+def test_the_browser_pages_server_gives_nothing_from_outside(asked: str, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("a page")
+    (tmp_path / "secret").write_text("a secret")
+    with web.server(tmp_path / "site", 0) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        answers = []
+        for path in ("/index.html", asked):
+            connection = HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+            connection.request("GET", path)
+            answers.append(connection.getresponse().status)
+            connection.close()
+        server.shutdown()
+    assert answers == [200, 404]

@@ -1,0 +1,125 @@
+"""Running `.tflite` files: numbers against hand-computed ones, bad files in one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_kd.errors import ModelError
+from keras_kd.runtimes import litert
+
+
+def _converted(function, folder, name="model.tflite", configure=lambda converter: None):
+    """Convert a tf.function of one image (1, 2, 2, 1) with plain TensorFlow."""
+    module = tf.Module()
+    module.serve = tf.function(
+        function, input_signature=[tf.TensorSpec((1, 2, 2, 1), tf.float32, name="image")]
+    )
+    tf.saved_model.save(module, str(folder / "saved"), signatures={"serve": module.serve})
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(folder / "saved"), signature_keys=["serve"]
+    )
+    configure(converter)
+    path = folder / name
+    path.write_bytes(converter.convert())
+    return path
+
+
+def _two_sums(image):
+    total = tf.reduce_sum(image, axis=(1, 2))
+    return {"sums": tf.concat([total, 2 * total], axis=1)}
+
+
+IMAGES = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+SUMS = np.array([[6, 12], [22, 44], [38, 76]], np.float32)
+
+
+def test_predict_gives_the_sums_of_the_pixels(tmp_path):
+    model = litert.LiteRTModel(_converted(_two_sums, tmp_path))
+    assert (model.input_shape, model.input_dtype, model.output_shapes) == (
+        (2, 2, 1),
+        np.float32,
+        {"sums": (2,)},
+    )
+    np.testing.assert_array_equal(model.predict(IMAGES), SUMS)
+
+
+def test_quantised_input_and_output_are_scaled(tmp_path):
+    def configure(converter):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (
+            [image[None].astype(np.float32)] for image in IMAGES
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+
+    model = litert.LiteRTModel(_converted(_two_sums, tmp_path, configure=configure))
+    assert model.input_dtype == np.int8
+    # 255 steps between 0 and 76.
+    np.testing.assert_allclose(model.predict(IMAGES), SUMS, atol=3 * 76 / 255)
+
+
+def test_several_outputs_by_name(tmp_path):
+    def heads(image):
+        return {"first": image[:, 0, 0], "largest": tf.reduce_max(image, axis=(1, 2))}
+
+    model = litert.LiteRTModel(_converted(heads, tmp_path))
+    results = model.predict_heads(IMAGES)
+    np.testing.assert_array_equal(results["first"], [[0], [4], [8]])
+    np.testing.assert_array_equal(results["largest"], [[3], [7], [11]])
+    with pytest.raises(ModelError, match="several outputs"):
+        model.predict(IMAGES)
+
+
+def test_images_of_another_shape_are_refused(tmp_path):
+    model = litert.LiteRTModel(_converted(_two_sums, tmp_path))
+    with pytest.raises(ModelError, match=r"shape \(2, 2, 1\), received \(4, 4, 3\)"):
+        model.predict(np.zeros((1, 4, 4, 3), np.uint8))
+
+
+def test_operators_are_counted(tmp_path):
+    path = _converted(
+        lambda image: {"y": tf.reduce_max(tf.exp(image) + tf.sin(image), axis=(1, 2))}, tmp_path
+    )
+    assert litert.operators(path) == {"EXP": 1, "SIN": 1, "ADD": 1, "REDUCE_MAX": 1}
+    assert litert.custom_or_flex(path) == []
+
+
+def test_flex_operators_are_found(tmp_path):
+    def flex(converter):
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS,
+            tf.lite.OpsSet.SELECT_TF_OPS,
+        ]
+
+    path = _converted(
+        lambda image: {"y": tf.linalg.det(image[:, :, :, 0])}, tmp_path, configure=flex
+    )
+    assert litert.custom_or_flex(path) == ["CUSTOM:FlexMatrixDeterminant"]
+    with pytest.raises(ModelError, match="can't be loaded by LiteRT"):
+        litert.LiteRTModel(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path, share):
+    path = _converted(_two_sums, tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelError, match=r"model\.tflite"):
+        litert.LiteRTModel(path)
+
+
+def test_a_missing_file_and_another_form_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="can't be read"):
+        litert.operators(tmp_path / "none.tflite")
+    (tmp_path / "text.tflite").write_text("no model at all")
+    with pytest.raises(ModelError, match="TFL3"):
+        litert.operators(tmp_path / "text.tflite")
+
+
+def test_loading_prints_nothing(tmp_path, capfd):
+    path = _converted(_two_sums, tmp_path)
+    capfd.readouterr()
+    litert.LiteRTModel(path).predict(IMAGES)
+    assert capfd.readouterr() == ("", "")

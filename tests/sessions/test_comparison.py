@@ -1,0 +1,257 @@
+"""Participants against each other: against values worked out by hand and by other means."""
+
+from __future__ import annotations
+
+import csv
+import json
+import xml.etree.ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import called
+<<<<<<< ca069a8301f111a80c4513564aac73384c48b7f4
+from drawn_timeline import mostly, write
+=======
+from scipy import stats
+from test_sessions_timeline import mostly, write
+>>>>>>> 6e5790eb0bcc251ef37d61c6af28f02a3ee7a111
+
+from keras_kd.errors import DataError
+from keras_kd.sessions import _comparison_page, _estimates, comparison
+
+
+def test_hedges_g_of_a_case_worked_out_by_hand():
+    first, second = np.array([1.0, 2, 3, 4, 5]), np.array([3.0, 4, 5, 6, 7])
+    # Means 3 and 5, both variances 2.5: d = 2 / sqrt(2.5); J = 1 - 3 / (4·8 - 1).
+    assert comparison.hedges_g(first, second) == pytest.approx(2 / np.sqrt(2.5) * (1 - 3 / 31))
+    assert np.isnan(comparison.hedges_g(np.ones(3), np.ones(3)))
+    assert np.isnan(comparison.hedges_g(np.ones(1), np.ones(3)))
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    generator = np.random.default_rng(0)
+    hits, trials = 0, 40
+    for trial in range(trials):
+        rows = pd.DataFrame(
+            {
+                "task": "t",
+                "group": ["A"] * 40 + ["B"] * 40,
+                "participant": range(80),
+                "readable": 1.0,
+                "x": np.concatenate([generator.normal(0, 1, 40), generator.normal(0.5, 2, 40)]),
+            }
+        )
+        (found,) = comparison.compare(rows, seed=trial).rows
+        hits += found.difference.low < 0.5 < found.difference.high
+    # 95 % of 40 is 38, standard deviation 1.4.
+    assert hits >= 34
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_law_for_many():
+    values = np.random.default_rng(1).normal(3, 2, 400)
+    rows = pd.DataFrame(
+        {"task": "t", "group": "A", "participant": range(400), "readable": 1.0, "x": values}
+    )
+    (found,) = comparison.compare(rows).rows
+    half = 1.96 * values.std(ddof=1) / 20
+    assert found.means["A"].value == pytest.approx(values.mean())
+    assert (found.means["A"].low, found.means["A"].high) == pytest.approx(
+        (values.mean() - half, values.mean() + half), abs=0.04
+    )
+    assert found.difference is None
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Two designs: in A everybody is happy for half of the time, in B for a fifth."""
+    for group, share in (("A", 0.5), ("B", 0.2)):
+        (tmp_path / group).mkdir()
+        for number in range(4):
+            seconds = 20 * share + number
+            chances = [*mostly("neutral", 20 - seconds), *mostly("happy", seconds)]
+            write(tmp_path / group / f"p{number}.csv", chances)
+    return tmp_path
+
+
+def test_folders_name_the_groups(study, capsys):
+    files = [str(path) for path in sorted(study.glob("?/*.csv"))]
+    assert (
+        called(
+            "compare",
+            *files,
+            "--json",
+            "--csv",
+            str(study / "all.csv"),
+            "--out",
+            str(study / "all.html"),
+        )
+        == 0
+    )
+    rows = {row["measure"]: row for row in json.loads(capsys.readouterr().out)}
+    happy = rows["share_happy"]
+    # Averaging over half a second moves each border by a frame at most.
+    assert happy["A_n"] == happy["B_n"] == 4
+    assert happy["A_mean"] == pytest.approx(0.575, abs=0.03) and happy["B_mean"] == pytest.approx(
+        0.275, abs=0.03
+    )
+    assert happy["difference"] == pytest.approx(-0.3, abs=0.01)
+    assert happy["difference_low"] < -0.3 < happy["difference_high"] < 0
+    # Participants lie 5 points apart: standard deviation 6.45.
+    assert happy["hedges_g"] == pytest.approx(-0.3 / 0.0645 * (1 - 3 / 23), rel=0.05)
+    # Nobody is angry, all alike: no effect size.
+    assert rows["share_angry"]["difference"] == 0 and rows["share_angry"]["hedges_g"] is None
+    assert len(list(csv.DictReader((study / "all.csv").open()))) == len(rows)
+    page = (study / "all.html").read_text()
+    assert "A and B" in page and "default-src &#x27;none" not in page and "<script" not in page
+
+
+def test_one_group_is_summed_up(study, capsys):
+    assert called("compare", *map(str, sorted(study.glob("A/*.csv")))) == 0
+    shown = capsys.readouterr().out
+    assert " 4 " in shown and "Hedges" not in shown and "too narrow" in shown
+
+
+def test_tasks_come_from_the_sessions_own_folder(study):
+    for number in range(2):
+        tasks = [{"start": 0, "end": 5, "name": "find"}]
+        options = {"smooth": 0, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": tasks}
+        (study / "A" / f"p{number}").mkdir()
+        (study / "A" / f"p{number}" / "session.json").write_text(json.dumps({"options": options}))
+    rows = comparison.participants(sorted(study.glob("A/*.csv")))
+    assert rows.groupby("task").size().to_dict() == {"find": 2, "whole session": 4}
+    found = {(row.task, row.measure): row for row in comparison.compare(rows).rows}
+    assert found["find", "share_neutral"].counts == {"A": 2}
+    assert found["find", "share_neutral"].means["A"].value == 1
+
+
+def _study(first, second, readable=1.0):
+    """One measure of two groups, the participants of the same names in both."""
+    names = [f"p{number}" for number in range(len(first))]
+    parts = [
+        pd.DataFrame(
+            {
+                "task": "pay",
+                "group": group,
+                "participant": names,
+                "readable": readable,
+                "share_sad": values,
+            }
+        )
+        for group, values in (("A", first), ("B", second))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_pairs_are_compared_within_themselves():
+    generator = np.random.default_rng(5)
+    first = generator.normal(0.4, 0.2, 12)
+    second = first + generator.normal(0.05, 0.02, 12)
+    rows = _study(first, second)
+    paired, unpaired = comparison.compare(rows, paired=True), comparison.compare(rows)
+    (row,), (loose,) = paired.rows, unpaired.rows
+    gains = second - first
+    half = stats.t.ppf(0.975, 11) * gains.std(ddof=1) / np.sqrt(12)
+    assert row.difference.value == pytest.approx(gains.mean())
+    assert row.difference.high - row.difference.low == pytest.approx(2 * half, rel=0.25)
+    assert loose.difference.high - loose.difference.low > 5 * half
+    assert row.chance == pytest.approx(stats.wilcoxon(first, second).pvalue) and row.chance < 0.01
+    assert (
+        loose.chance == pytest.approx(stats.mannwhitneyu(first, second).pvalue)
+        and loose.chance > 0.3
+    )
+    # Lakens, 2013, equation 10, and Hedges' correction for 11 degrees of freedom.
+    spread = (first.std(ddof=1) + second.std(ddof=1)) / 2
+    assert row.effect.value == pytest.approx(gains.mean() / spread * (1 - 3 / 43))
+    assert unpaired.same_names and not paired.same_names
+
+
+def test_who_was_hardly_seen_does_not_count_and_is_named():
+    rows = _study([0.2, 0.4, 0.6], [0.3, 0.5, 0.9], readable=[1.0, 0.8, 1.0])
+    rows.loc[5, "readable"] = 0.3  # p2 in B
+    (row,) = (study := comparison.compare(rows)).rows
+    assert row.counts == {"A": 3, "B": 2} and row.means["B"].value == pytest.approx(0.4)
+    assert study.left_out == ["p2 in B, pay: 30% of the time was readable, less than 50%."]
+    (row,) = (study := comparison.compare(rows, paired=True)).rows
+    assert row.counts == {"A": 2, "B": 2} and row.means["A"].value == pytest.approx(0.3)
+    assert study.left_out[1:] == ["p2, pay: counts in A alone, so not as a pair."]
+    assert comparison.compare(rows, least=0.2).rows[0].counts == {"A": 3, "B": 3}
+
+
+def test_an_unknown_rate_is_not_averaged_as_zero(tmp_path):
+    (tmp_path / "A").mkdir()
+    for number in range(5):
+        write(tmp_path / "A" / f"p{number}.csv", [*mostly("neutral", 60), *mostly("angry", 60)])
+    write(tmp_path / "A" / "p5.csv", [np.full(3, np.nan)] * 1200)
+    study = comparison.compare(comparison.participants(sorted((tmp_path / "A").glob("*.csv"))))
+    rates = next(row for row in study.rows if row.measure == "spikes_per_minute")
+    # One moment in two minutes of each of the five who were seen; the sixth would make it 0.42.
+    assert rates.means["A"].value == pytest.approx(0.5, abs=0.001) and rates.counts == {"A": 5}
+    assert len(study.left_out) == 1 and "p5 in A" in study.left_out[0]
+
+
+def test_several_tests_are_corrected_as_holm_says():
+    # Holm, 1979: the smallest p times 4, the next times 3 and so on, never less than the one
+    # before.
+    assert _estimates.holm([0.01, 0.04, np.nan, 0.03, 0.005]) == pytest.approx(
+        [0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True
+    )
+
+
+def test_the_smallest_effect_that_a_study_can_find():
+    # Cohen's tables, two-sided 5 %, power 80 %: 17 in each group find d = 1, 26 find 0.8; 10 pairs
+    # find 1.
+    assert _estimates.smallest_found((17, 17), False) == pytest.approx(1.0, abs=0.02)
+    assert _estimates.smallest_found((26, 26), False) == pytest.approx(0.8, abs=0.01)
+    assert _estimates.smallest_found((10, 10), True) == pytest.approx(1.0, abs=0.02)
+    assert np.isnan(_estimates.smallest_found((1, 5), False))
+
+
+def test_the_page_shows_a_chart_first_and_folds_what_is_zero(study):
+    made = comparison.compare(comparison.participants(sorted(study.glob("?/*.csv"))))
+    page = _comparison_page.page(made)
+    assert 0 < page.index("<svg") < page.index("<table") and page.count('class="mark0"') > 2
+    assert "0 for everybody, so not shown: whole session: angry" in page and "Holm" in page
+    assert "--paired" in page and "Left out" not in page
+    for part in page.split("<svg")[1:]:
+        xml.etree.ElementTree.fromstring("<svg" + part.split("</svg>")[0] + "</svg>")
+
+
+def test_mistakes_are_told(study, capsys):
+    files = sorted(study.glob("?/*.csv"))
+    (study / "C").mkdir()
+    write(study / "C" / "p.csv", mostly("happy", 2))
+    with pytest.raises(DataError, match="Two groups"):
+        comparison.compare(comparison.participants([*files, study / "C" / "p.csv"]))
+    with pytest.raises(DataError, match="twice"):
+        comparison.participants([files[0], files[0]])
+    (study / "A" / "p0").mkdir()
+    (study / "A" / "p0" / "session.json").write_text("{}")
+    with pytest.raises(DataError, match="--resume"):
+        comparison.participants(files)
+    assert called("compare", str(study / "none.csv")) == 2
+    with pytest.raises(DataError, match="Two groups"):
+        comparison.compare(_study([1], [2]).iloc[:1], paired=True)
+    apart = _study([1, 2], [2, 3])
+    apart.loc[2:, "participant"] = ["q0", "q1"]
+    with pytest.raises(DataError, match="No participant is in both"):
+        comparison.compare(apart, paired=True)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_folders_of_one_name_are_two_groups(study):
+    for place, group in (("x", "A"), ("y", "B")):
+        (study / place).mkdir()
+        (study / group).rename(study / place / "S")
+    rows = comparison.participants(sorted(study.glob("?/S/*.csv")))
+    assert set(rows["group"]) == {"x/S", "y/S"}
+
+
+def test_recordings_of_different_models_are_not_compared(study):
+    for number in range(2):
+        (study / "A" / f"p{number}").mkdir()
+        options = {"smooth": 0, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": []}
+        record = {"options": options, "model": f"model {number}"}
+        (study / "A" / f"p{number}" / "session.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"p0.csv and .*p1.csv were analysed by different models"):
+        comparison.participants(sorted(study.glob("A/*.csv")))

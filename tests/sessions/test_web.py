@@ -1,0 +1,184 @@
+"""`kerakd web` in a real headless Chromium: the same faces and probabilities as Python, and no word
+to anyone.
+
+Needs Chromium with chromedriver, and LiteRT.js from npm at the pinned version: `make browser`
+installs both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import urllib.request
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import called
+from drawn_film import colour_model, scene, write
+from PIL import Image
+from web_driver import chromium
+
+from keras_kd.datasets.readers import faces as drawn
+
+PACKAGES = Path(os.environ.get("KERAKD_LITERT_JS", Path(__file__).parents[1] / "browser"))
+READ = "return document.getElementById('results').textContent"
+READY = "return document.getElementById('status').textContent !== 'Loading'"
+
+needs_litert_js = pytest.mark.skipif(
+    not (PACKAGES / "node_modules" / "@litertjs" / "core" / "package.json").is_file(),
+    reason=f"LiteRT.js is not in {PACKAGES}: `make browser` installs it",
+)
+needs_browser = pytest.mark.skipif(
+    not (shutil.which("chromedriver") and shutil.which("chromium")),
+    reason="Chromium or chromedriver is not installed: `make browser` installs them",
+)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Drawn faces on a wall at three sizes, one of them filling the picture, and a wall alone."""
+    root = tmp_path_factory.mktemp("pictures")
+    first, second, third = drawn.generate(3, 31).images
+    Image.fromarray(scene(first)).save(root / "a.png")
+    Image.fromarray(scene(second, 30, 20, 333, 251)).save(root / "b.png")
+    Image.fromarray(third).resize((180, 200), Image.Resampling.BICUBIC).save(root / "c.png")
+    Image.fromarray(np.full((90, 120, 3), 77, np.uint8)).save(root / "d.png")
+    return [str(path) for path in sorted(root.iterdir())]
+
+
+@pytest.fixture(scope="module", params=["values", "app"])
+def site(request, tmp_path_factory):
+    """A model, the page made for it, and its address."""
+    from keras_kd.sessions import web
+
+    root = tmp_path_factory.mktemp("site")
+    model = colour_model(root, with_values=request.param == "values", app=request.param == "app")
+    web.build(model, root / "page", PACKAGES)
+    server = web.server(root / "page", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield model, root / "page", f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def _python(model, pictures):
+    from keras_kd.sessions import _detectors, _reader, photos
+
+    reader, _ = _reader.load(model)
+    return photos.predict(map(Path, pictures), reader, _detectors.load())
+
+
+@needs_browser
+@needs_litert_js
+def test_the_page_gives_pythons_probabilities(site, pictures):
+    model, _, address = site
+    with chromium() as browser:
+        browser.open(address)
+        assert browser.wait(READY)
+        browser.choose("#file", *pictures)
+        shown = json.loads(browser.wait(READ))
+        latency = browser.run("return document.getElementById('latency').textContent")
+        bars = browser.run(
+            "return [...document.querySelectorAll('#bars span:first-child')].map(e => e.textContent)"
+        )
+        log = browser.log()
+    expected = _python(model, pictures)
+    assert (
+        [len(row["faces"]) for row in shown]
+        == [len(faces) for faces in expected.values()]
+        == [1, 1, 1, 0]
+    )
+    for row, faces in zip(shown, expected.values(), strict=True):
+        for found, face in zip(row["faces"], faces, strict=True):
+            box = [found[key] for key in ("x", "y", "width", "height")]
+            np.testing.assert_allclose(box, face.face.box, atol=0.05)
+            assert found["probabilities"] == pytest.approx(face.probabilities, abs=1e-3)
+            assert found["values"] == pytest.approx(face.values, abs=1e-3)
+    assert "ms a picture" in latency and bars == ["r", "g", "b"]
+    # LiteRT writes its own news to console.error.
+    assert not [
+        entry for entry in log if entry["level"] == "SEVERE" and entry["source"] != "console-api"
+    ]
+
+
+@needs_browser
+@needs_litert_js
+def test_a_video_and_a_camera_make_a_timeline_and_nothing_is_asked_elsewhere(site, tmp_path):
+    _, _, address = site
+    units = np.repeat(drawn.prototype("happy")[None], 30, axis=0)
+    film = write(tmp_path / "film.mp4", [scene(picture) for picture in drawn.film(units, 7)])
+    with chromium(
+        "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"
+    ) as browser:
+        # As wide as a phone: nothing may be cut off.
+        browser.size(500, 900)
+        browser.open(address)
+        assert browser.wait(READY)
+        browser.choose("#file", str(film))
+        rows = json.loads(browser.wait(READ))
+        assert rows and all(len(row["faces"]) == 1 for row in rows)
+        assert browser.run("return document.getElementById('timeline').hidden") is False
+        browser.run("document.getElementById('results').textContent = ''")
+        browser.click("#camera")
+        browser.wait("return document.getElementById('label').textContent === 'no face'")
+        browser.click("#stop")
+        rows = json.loads(browser.wait(READ))
+        # Chromium's test picture, in which nobody is.
+        assert rows and not any(row["faces"] for row in rows)
+        assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
+        asked = browser.run(
+            "return performance.getEntriesByType('resource').map(entry => entry.name)"
+        )
+        assert asked and all(url.startswith((address, "blob:", "data:")) for url in asked)
+        # The policy stops a request to elsewhere, should one ever be made.
+        browser.run("fetch('http://localhost:9/').catch(error => { window.refused = true })")
+        assert browser.wait("return window.refused")
+        assert any("Content Security Policy" in entry["message"] for entry in browser.log())
+
+
+@needs_litert_js
+def test_the_folder_is_whole_and_loads_from_its_own_origin_only(site):
+    _, folder, address = site
+    settings = json.loads((folder / "model.json").read_text())
+    assert settings["class_names"] == ["r", "g", "b"]
+    with urllib.request.urlopen(address) as answer:
+        policy, text = answer.headers["Content-Security-Policy"], answer.read().decode()
+    assert (
+        "default-src 'none'" in policy
+        and "connect-src 'self'" in policy
+        and "unsafe-inline" not in policy
+    )
+    loaded = []
+
+    class Page(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            loaded.extend(value for name, value in attrs if name in ("src", "href"))
+            assert not any(name.startswith("on") or name == "style" for name, _ in attrs)
+
+    Page().feed(text)
+    assert {name for name in loaded if not name.startswith("data:")} == {"style.css", "app.js"}
+    for script in folder.glob("*.js"):
+        assert "http" not in script.read_text("utf-8").replace("https or on localhost", "")
+    with urllib.request.urlopen(address + "litert/wasm/litert_wasm_internal.wasm") as answer:
+        assert answer.headers["Content-Type"] == "application/wasm"
+
+
+def test_mistakes_are_told_in_one_sentence(tmp_path, capsys):
+    model = colour_model(tmp_path)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").touch()
+    for arguments, word in (
+        ([str(model), "--out", str(tmp_path / "a"), "--litert-js", str(tmp_path)], "npm install"),
+        ([str(tmp_path / "b.keras"), "--out", str(tmp_path / "a")], "--bundle"),
+        ([str(tmp_path / "b.tflite"), "--out", str(tmp_path / "a")], "b.tflite"),
+        ([str(model), "--out", str(tmp_path / "used")], "already in use"),
+        ([str(model), "--out", str(tmp_path / "used" / "file")], "already in use"),
+    ):
+        assert called("web", *arguments) == 2
+        message = capsys.readouterr().err
+        assert word in message and "Traceback" not in message
+    assert not (tmp_path / "a").exists()

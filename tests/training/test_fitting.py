@@ -1,0 +1,414 @@
+"""Feeding, schedules, and training that is stopped anywhere and ends as if it never was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_kd.distiller import Distiller
+from keras_kd.errors import TrainingError
+from keras_kd.teachers.views import Views
+from keras_kd.training import fitting
+from keras_kd.training.fitting import Feed, fit
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.integers(0, 256, (44, 8, 8, 1), dtype=np.uint8)
+LABELS = RANDOM.integers(0, 3, 44)
+LOGITS = RANDOM.normal(0, 2, (44, 2, 3)).astype(np.float16)
+VALIDATION = (IMAGES[::-1, :, ::-1], LABELS[::-1])
+STEPS = 5
+
+
+def _feed(**changes):
+    options = {
+        "images": IMAGES,
+        "labels": LABELS,
+        "views": Views("mirror", 44),
+        "batch_size": 8,
+        "seed": 3,
+    }
+    return Feed(**{**options, "teacher_logits": LOGITS, **changes})
+
+
+def _distiller(schedule="cosine", epochs=4, policy="float32", units=3, alpha=0.15, ema=0.0):
+    """With all that a resumed training could forget: momentum, schedule, batch norm, dropout, loss
+    scale.
+    """
+    image = keras.Input((8, 8, 1))
+    x = layers.Rescaling(1 / 255, dtype=policy)(image)
+    x = layers.Conv2D(units, 3, kernel_initializer=keras.initializers.HeUniform(1), dtype=policy)(x)
+    x = layers.ReLU(dtype=policy)(layers.BatchNormalization(momentum=0.9, dtype=policy)(x))
+    x = layers.Dropout(0.4, seed=2, dtype=policy)(layers.Flatten(dtype=policy)(x))
+    logits = layers.Dense(
+        3, kernel_initializer=keras.initializers.GlorotUniform(3), dtype="float32"
+    )(x)
+    distiller = Distiller(keras.Model(image, logits), alpha=alpha)
+    distiller.compile(
+        fitting.optimizer(schedule, 0.1, 1e-3, STEPS * epochs, ema=ema), metrics=["accuracy"]
+    )
+    return distiller
+
+
+# --- the feed ---
+
+
+def test_every_epoch_shows_every_image_once_in_an_order_of_its_own():
+    feed = _feed(
+        images=np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1),
+        labels=np.arange(40),
+        batch_size=8,
+    )
+    feed = Feed(feed.images, feed.labels, Views("none", 40), 8, 3)
+    batches = feed.batches(0, 0)
+    epochs = [[next(batches) for _ in range(5)] for _ in range(3)]
+    orders = [np.concatenate([y for _, y in epoch]) for epoch in epochs]
+    for order, epoch in zip(orders, epochs, strict=True):
+        assert sorted(order) == list(range(40)) and list(order) != sorted(order)
+        np.testing.assert_array_equal(np.concatenate([x for x, _ in epoch]).ravel(), order)
+    assert not np.array_equal(orders[0], orders[1]) and not np.array_equal(orders[1], orders[2])
+
+
+def test_a_feed_goes_on_from_any_step():
+    whole = _feed().batches(0, 0)
+    expected = [next(whole) for _ in range(3 * STEPS)]
+    for epoch, step in ((0, 3), (1, 0), (2, 4)):
+        images, y = next(_feed().batches(epoch, step))
+        wanted = expected[epoch * STEPS + step]
+        np.testing.assert_array_equal(images, wanted[0])
+        np.testing.assert_array_equal(y["teacher"], wanted[1]["teacher"])
+    other = next(_feed(seed=4).batches(0, 0))
+    assert not np.array_equal(other[0], expected[0][0])
+
+
+def test_logits_are_those_of_the_very_pixels():
+    """Each image and its logits carry the row; the mirrored view carries it on the other side."""
+    images = np.zeros((44, 8, 8, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(44)
+    logits = (
+        np.stack([np.arange(44) + 100, np.arange(44) + 200], 1)[:, :, None]
+        .repeat(3, 2)
+        .astype(np.float16)
+    )
+    batches, views = (
+        _feed(images=images, labels=np.arange(44), teacher_logits=logits).batches(0, 0),
+        [],
+    )
+    for _ in range(2 * STEPS):
+        pixels, y = next(batches)
+        mirrored = (y["teacher"][:, 0] >= 200).astype(int)
+        assert y["teacher"].dtype == np.float32 and pixels.dtype == np.uint8
+        np.testing.assert_array_equal(y["teacher"][:, 0] - 100 * (1 + mirrored), y["label"])
+        np.testing.assert_array_equal(pixels[np.arange(8), 0, -mirrored, 0], y["label"])
+        views += list(mirrored)
+    assert 0.25 < np.mean(views) < 0.75
+
+
+def test_a_feed_of_few_images_has_one_step():
+    feed = _feed(images=IMAGES[:3], labels=LABELS[:3], views=Views("none", 3), teacher_logits=None)
+    assert feed.steps == 1 and _feed().steps == STEPS
+    pixels, labels = next(feed.batches(0, 0))
+    assert len(pixels) == 3 and sorted(labels) == sorted(LABELS[:3])
+
+
+# --- weights, schedules ---
+
+
+def test_balanced_weights_are_n_over_c_times_n_c():
+    weights = fitting.balanced_weights(np.array([0, 0, 0, 1, 1, 3]), 4)
+    np.testing.assert_allclose(weights, [6 / 12, 6 / 8, 0, 6 / 4])
+    shares = np.array([[0.5, 0.5], [1, 0], [1, 0], [0.5, 0.5]])
+    np.testing.assert_allclose(fitting.balanced_weights(shares, 2), [4 / 6, 4 / 2])
+
+
+def test_cosine_warms_up_then_falls_to_zero():
+    rate = fitting.optimizer("cosine", 0.4, 0, 200)._learning_rate
+    found = [float(rate(step)) for step in (0, 5, 10, 105, 200)]
+    assert found == pytest.approx([0, 0.2, 0.4, 0.2, 0], abs=1e-6)
+    short = fitting.optimizer("cosine", 0.4, 0, 4)._learning_rate
+    assert [float(short(step)) for step in range(5)] == pytest.approx(
+        [0.2 * (1 + np.cos(np.pi * step / 4)) for step in range(5)], abs=1e-6
+    )
+
+
+def _pytorch_sgd(weight, gradients, rate, decay):
+    """torch.optim.SGD with nesterov and momentum 0.9, from its documentation, in float64."""
+    momentum = None
+    for gradient in gradients:
+        gradient = gradient + decay * weight
+        momentum = gradient if momentum is None else 0.9 * momentum + gradient
+        weight = weight - rate * (gradient + 0.9 * momentum)
+    return weight
+
+
+def test_sgd_ends_where_pytorchs_does():
+    """The same direction and, in the long run, the same decay: torch has it inside the momentum,
+    Keras outside.
+    """
+    for decay, steps, tolerance in ((0.0, 7, 1e-6), (1e-2, 300, 2e-2)):
+        optimizer = fitting.optimizer("plateau", 0.05, decay, steps)
+        variable = keras.Variable([1.0, -2.0])
+        gradients = [np.array([0.3, -0.1]) * np.cos(step) for step in range(steps)]
+        for gradient in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
+        expected = _pytorch_sgd(np.array([1.0, -2.0]), gradients, 0.05, decay)
+        np.testing.assert_allclose(np.asarray(variable), expected, atol=tolerance)
+
+
+def test_clipping_bounds_the_gradients_together():
+    variables = [keras.Variable([0.0]), keras.Variable([0.0])]
+    optimizer = fitting.optimizer("plateau", 0.5, 0, 10, clip_norm=1.0)
+    optimizer.apply([keras.ops.convert_to_tensor([value]) for value in (3.0, 4.0)], variables)
+    # (3, 4) has the norm 5; the first step of Nesterov is 1 + 0.9 times the gradient.
+    assert [float(variable[0]) for variable in variables] == pytest.approx(
+        [-0.5 * 1.9 * 0.6, -0.5 * 1.9 * 0.8]
+    )
+
+
+def test_callbacks_follow_the_recipe():
+    plateau, stop = fitting.callbacks("plateau", 15)
+    assert (plateau.monitor, plateau.factor, plateau.patience, plateau.mode) == (
+        "val_score",
+        0.1,
+        5,
+        "max",
+    )
+    assert (stop.monitor, stop.patience, stop.mode) == ("val_score", 15, "max")
+    assert fitting.callbacks("cosine", 0) == []
+
+
+# --- stop and go on ---
+
+
+class Stop(Exception):
+    """Stands for the end of the process."""
+
+
+class _StopAfter(keras.callbacks.Callback):
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            raise Stop
+
+
+def _trained(folder, epochs=4, stops=(), callbacks=list, **options):
+    """Train in `folder`, broken off after each of `stops` steps; return the history and all final
+    weights.
+    """
+    for steps in stops:
+        with pytest.raises(Stop):
+            fit(
+                _distiller(**options),
+                _feed(),
+                VALIDATION,
+                epochs,
+                folder,
+                [*callbacks(), _StopAfter(steps)],
+            )
+    distiller = _distiller(**options)
+    history = fit(distiller, _feed(), VALIDATION, epochs, folder, callbacks())
+    return [
+        {k: v for k, v in row.items() if k != "seconds"} for row in history
+    ], distiller.student.get_weights()
+
+
+def _assert_same(one, other):
+    assert one[0] == other[0]
+    assert all(np.array_equal(left, right) for left, right in zip(one[1], other[1], strict=True))
+
+
+@pytest.fixture
+def every_step_saved(monkeypatch):
+    monkeypatch.setattr(fitting, "SAVE_SECONDS", -1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"schedule": "cosine"}, {"schedule": "plateau", "policy": "mixed_float16"}, {"ema": 0.9}],
+    ids=["cosine", "plateau", "average"],
+)
+def test_a_training_stopped_within_epochs_ends_bit_equal(options, tmp_path, every_step_saved):
+    unbroken = _trained(tmp_path / "one", **options)
+    # Stopped within the first epoch, at its very end, and within the third.
+    broken = _trained(tmp_path / "other", stops=(2, 3, 7), **options)
+    assert [row["epoch"] for row in unbroken[0]] == [1, 2, 3, 4]
+    _assert_same(unbroken, broken)
+
+
+def test_two_epochs_and_two_more_are_four(tmp_path):
+    unbroken = _trained(tmp_path / "one")
+    half = _distiller()
+    assert len(fit(half, _feed(), VALIDATION, 2, tmp_path / "other")) == 2
+    _assert_same(unbroken, _trained(tmp_path / "other"))
+
+
+def _watchful():
+    """Nothing is ever good enough for these: halve the rate every second epoch, stop after five."""
+    watched = {"monitor": "loss", "mode": "min", "min_delta": 100}
+    return [
+        keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=2, **watched),
+        keras.callbacks.EarlyStopping(patience=5, **watched),
+    ]
+
+
+def test_plateau_and_early_stopping_remember_across_stops(tmp_path, every_step_saved):
+    options = {"epochs": 12, "callbacks": _watchful}
+    unbroken = _trained(tmp_path / "one", schedule="plateau", **options)
+    assert len(unbroken[0]) == 6
+    rates = [row["learning_rate"] for row in unbroken[0]]
+    assert rates == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
+    _assert_same(
+        unbroken, _trained(tmp_path / "other", stops=(7, 7), schedule="plateau", **options)
+    )
+    # What stopped early stays stopped.
+    _assert_same(unbroken, _trained(tmp_path / "one", schedule="plateau", **options))
+
+
+def test_the_best_epochs_weights_remain(tmp_path):
+    """A learning rate that destroys: the best epoch is not the last one."""
+    distiller = _distiller("plateau")
+    seen = []
+    remember = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(
+            (logs["val_accuracy"], distiller.student.get_weights())
+        )
+    )
+    history = fit(distiller, _feed(), VALIDATION, 6, tmp_path, [remember])
+    scores = [row["val_accuracy"] for row in history]
+    best = scores.index(max(scores))
+    assert scores == [score for score, _ in seen] and best < 5
+    for found, expected in zip(distiller.student.get_weights(), seen[best][1], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    predicted = distiller.student.predict(VALIDATION[0], verbose=0).argmax(1)
+    assert (predicted == VALIDATION[1]).mean() == pytest.approx(max(scores))
+
+
+def test_averaged_weights_are_scored_and_kept(tmp_path):
+    """a = w after the first step, then 0.9·a + 0.1·w, in float64."""
+    distiller, averages = _distiller("plateau", ema=0.9), []
+
+    def average(batch, logs):
+        weights = [np.asarray(weight, float) for weight in distiller.student.trainable_weights]
+        averages[:] = (
+            [0.9 * a + 0.1 * w for a, w in zip(averages, weights, strict=True)]
+            if averages
+            else weights
+        )
+
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=average)
+    history = fit(distiller, _feed(), VALIDATION, 1, tmp_path, [watch])
+    for weight, expected in zip(distiller.student.trainable_weights, averages, strict=True):
+        np.testing.assert_allclose(np.asarray(weight), expected, atol=1e-6)
+    predicted = distiller.student.predict(VALIDATION[0], verbose=0).argmax(1)
+    assert (predicted == VALIDATION[1]).mean() == pytest.approx(history[0]["val_accuracy"])
+
+
+def test_history_and_progress_tell_everything(tmp_path):
+    rows, images = [], []
+    distiller = _distiller("plateau")
+    history = fit(
+        distiller, _feed(), VALIDATION, 2, tmp_path, report=rows.append, advance=images.append
+    )
+    assert rows == history and sum(images) == 2 * STEPS * 8
+    expected = {
+        "epoch",
+        "loss",
+        "hard_loss",
+        "soft_loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "learning_rate",
+    }
+    assert all(set(row) == expected | {"seconds"} for row in history)
+    assert history[0]["loss"] == pytest.approx(
+        0.15 * history[0]["hard_loss"] + 0.85 * history[0]["soft_loss"], rel=1e-5
+    )
+    assert history[0]["learning_rate"] == pytest.approx(0.1)
+
+
+def test_nan_stops_with_one_sentence(tmp_path):
+    with pytest.raises(TrainingError) as caught:
+        fit(
+            _distiller(),
+            _feed(teacher_logits=np.full_like(LOGITS, np.nan)),
+            VALIDATION,
+            2,
+            tmp_path,
+        )
+    assert str(caught.value).startswith("The loss became nan in epoch 1: lower --learning-rate")
+    assert "\n" not in str(caught.value) and not (tmp_path / "state.npz").exists()
+
+
+@pytest.mark.parametrize("other", [{"units": 4}, {"schedule": "plateau"}])
+def test_the_state_of_another_training_is_refused(other, tmp_path):
+    fit(_distiller(), _feed(), VALIDATION, 1, tmp_path)
+    with pytest.raises(
+        TrainingError, match="state.npz is the state of another model or optimizer: start again"
+    ):
+        fit(_distiller(**other), _feed(), VALIDATION, 2, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no archive"])
+def test_a_damaged_state_is_refused(content, tmp_path):
+    (tmp_path / "state.npz").write_bytes(content)
+    with pytest.raises(
+        TrainingError, match="state.npz is damaged .*: start again without --resume"
+    ):
+        fit(_distiller(), _feed(), VALIDATION, 1, tmp_path)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import test_fitting as t
+t.fitting.SAVE_SECONDS = -1
+step = t.keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: print("step", flush=True))
+print("start", flush=True)
+t.fit(t._distiller(), t._feed(), t.VALIDATION, 4, Path(sys.argv[1]), [step])
+print("end", flush=True)
+"""
+
+
+def _started(folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(folder)],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_killed_process_is_taken_up_bit_equal(tmp_path):
+    """kill -9 at random moments, saving included, as each step here saves."""
+    random, waits = np.random.default_rng(), []
+    for steps in (3, 9):
+        process = _started(tmp_path / "killed")
+        seen = 0
+        while seen < steps and (line := process.stdout.readline()):
+            seen += line == "step\n"
+        waits.append(random.uniform(0, 0.03))
+        time.sleep(waits[-1])
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, process.stderr.read()[-2000:]
+    left = sorted(
+        path.name for path in (tmp_path / "killed").iterdir() if not path.name.startswith(".")
+    )
+    assert set(left) <= {"best.npz", "state.npz"} and "state.npz" in left
+    killed, unbroken = _trained(tmp_path / "killed"), _trained(tmp_path / "one")
+    assert killed[0] == unbroken[0], f"killed {waits} seconds after the steps"
+    _assert_same(unbroken, killed)
