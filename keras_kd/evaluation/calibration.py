@@ -66,7 +66,8 @@ def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def fitted_temperature(predictor: Predictor, samples: Samples) -> float:
-    """Return the temperature by which the model's probabilities fit the samples best, see `temperature`.
+    """Return the temperature by which the model's probabilities fit the samples best, see
+    `temperature`.
 
     Args:
         predictor: a model with classes, taken to be the samples' in their order where it doesn't

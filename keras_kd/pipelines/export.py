@@ -178,16 +178,8 @@ def _samples(data: str, split: str, form: Form) -> Samples:
 def _calibrated(model: keras.Model, form: Form, data: str) -> tuple[keras.Model, float, str]:
     """The model with honest probabilities, its temperature, and a sentence for its card."""
     validation = datasets.load(data, "validation", size=form.side)
-<<<<<<< ca069a8301f111a80c4513564aac73384c48b7f4
     temperature = calibration.fitted_temperature(predictors.KerasPredictor(model, form), validation)
-    description = (
-        f"Calibrated: the logits are divided by {temperature:.3f}, the temperature that fits {len(validation):,} "
-        "validation images best."
-    )
-=======
-    temperature = predictors.fitted_temperature(predictors.KerasPredictor(model, form), validation)
     description = calibration.statement(temperature, len(validation))
->>>>>>> 6e5790eb0bcc251ef37d61c6af28f02a3ee7a111
     return heads.with_divided_logits(model, temperature), temperature, description
 
 

@@ -100,13 +100,8 @@ def load(
     if calibrate is None:
         return Reader(predictor, name=known, temperature_in_file=in_file), None
     samples = datasets.load(calibrate, "validation", size=predictor.form.side)
-<<<<<<< ca069a8301f111a80c4513564aac73384c48b7f4
     temperature = calibration.fitted_temperature(predictor, samples)
-    return Reader(predictor, temperature), temperature
-=======
-    temperature = predictors.fitted_temperature(predictor, samples)
     return Reader(predictor, temperature, known, in_file), temperature
->>>>>>> 6e5790eb0bcc251ef37d61c6af28f02a3ee7a111
 
 
 def file(model: str | Path | None) -> Path:

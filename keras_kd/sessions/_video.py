@@ -133,8 +133,10 @@ class Video:
         return True
 
     def _open(self) -> None:
-        opened = _containers.opened_camera if self._camera else _containers.opened_file
-        self._container = opened(self._source)
+        if self._camera:
+            self._container = _containers.opened_camera(str(self._source))
+        else:
+            self._container = _containers.opened_file(Path(self._source))
         self._stream = _containers.film(self._container, self.name)
         self._stream.thread_type = "AUTO"
 

@@ -257,7 +257,7 @@ def _compared(
         difference=estimate(pair, difference, seed, paired),
         effect=estimate(pair, paired_g if paired else hedges_g, seed, paired),
         # Where all are 0 there is nothing to test, and nothing that a correction should count.
-        chance=math.nan if zero else chance(*pair, paired),
+        chance=math.nan if zero else chance(pair[0], pair[1], paired),
     )
 
 

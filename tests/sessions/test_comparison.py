@@ -10,12 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import called
-<<<<<<< ca069a8301f111a80c4513564aac73384c48b7f4
 from drawn_timeline import mostly, write
-=======
 from scipy import stats
-from test_sessions_timeline import mostly, write
->>>>>>> 6e5790eb0bcc251ef37d61c6af28f02a3ee7a111
 
 from keras_kd.errors import DataError
 from keras_kd.sessions import _comparison_page, _estimates, comparison

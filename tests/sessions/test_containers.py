@@ -179,8 +179,8 @@ def test_joined_recordings_can_be_written_again(tmp_path):
 
 
 def test_a_recording_whose_times_go_back_is_refused(tmp_path):
-    from test_sessions_timeline import mostly
-    from test_sessions_timeline import write as write_rows
+    from drawn_timeline import mostly
+    from drawn_timeline import write as write_rows
 
     from keras_kd.sessions import _timeline
 
