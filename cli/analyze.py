@@ -66,6 +66,7 @@ from . import engine, options, output, sessions, stopping
     is_flag=True,
     help="Go on where a recording was stopped; a whole one gets a new timeline.",
 )
+@options.trust_module
 @options.as_json
 def command(
     videos: tuple[str, ...],

@@ -55,6 +55,7 @@ from . import engine, options, output
     metavar="MODEL=KIND",
     help="It gives: logits or probabilities.",
 )
+@options.trust_module
 @options.as_json
 def command(
     models: tuple[str, ...],

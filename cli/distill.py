@@ -28,6 +28,7 @@ from . import engine, options, output, stopping
     "--out", metavar="DIR", help="Folder for the run; runs/DATA-STUDENT, numbered, if not given."
 )
 @click.option("--resume", is_flag=True, help="Go on with the run that was stopped in --out.")
+@options.trust_module
 @options.as_json
 def command(
     config_file: str | None, out: str | None, resume: bool, as_json: bool, **arguments: Any

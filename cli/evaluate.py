@@ -34,6 +34,7 @@ COLUMNS = (
     "--mirror", is_flag=True, help="Average the answers over each image and its mirror image."
 )
 @options.model_form
+@options.trust_module
 @options.as_json
 def command(
     paths: tuple[str, ...],

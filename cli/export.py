@@ -82,6 +82,7 @@ _OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_si
     "--learning-rate", type=float, metavar="NUMBER", help="qat: Adam's first.  [default: 0.0001]"
 )
 @options.from_config(*_OF_CONFIG)
+@options.trust_module
 @options.as_json
 def command(
     model: str,

@@ -9,6 +9,8 @@ import click
 
 from keras_kd import config
 
+from . import engine
+
 
 def from_config(*names: str) -> Callable:
     """Add the named options of Config to a command; what the user doesn't give stays out of its
@@ -87,6 +89,18 @@ config_file = click.option(
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else."
 )
+
+
+def _trust(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
+    for name in names:
+        engine.load("models.trusted_modules").trust(name)
+
+
+trust_module = click.option(
+    "--trust-module", multiple=True, callback=_trust, expose_value=False, metavar="MODULE",
+    help="A module, or a .py file, with layers of your own that model files may name. Its code is run: name only one "
+    "that you would run yourself. May be given several times.",
+)  # fmt: skip
 
 
 def model_form(command: Callable) -> Callable:

@@ -24,6 +24,7 @@ from . import engine, options, output, sessions
 @click.option(
     "--redact", is_flag=True, help="Coarsen the faces in these copies beyond recognition."
 )
+@options.trust_module
 @options.as_json
 def command(
     images: tuple[str, ...],

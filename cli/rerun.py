@@ -14,6 +14,7 @@ from . import engine, options, output
 @click.command("rerun")
 @click.argument("folder", metavar="RUN")
 @click.option("--out", metavar="DIR", help="Folder for the new run; RUN-again, if not given.")
+@options.trust_module
 @options.as_json
 def command(folder: str, out: str | None, as_json: bool) -> None:
     """Repeat a finished run and list what came out otherwise.

@@ -38,6 +38,7 @@ from . import engine, options, output, stopping
     "--out if not given.",
 )  # fmt: skip
 @click.option("--out", metavar="DIR", help="Folder of the sweep; sweeps/DATA-STUDENT if not given.")
+@options.trust_module
 @options.as_json
 def command(
     texts: tuple[str, ...],

@@ -6,14 +6,18 @@ over.
 
 from __future__ import annotations
 
+import copy
 import json
+import math
+import stat
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import h5py
 import keras
@@ -25,9 +29,15 @@ from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import fingerprint, plain_archive, refusals, written_whole
 from keras_kd.datasets import class_names
 from keras_kd.errors import ModelError, OutputError
+from keras_kd.models import keras_config, trusted_modules
 
 ENTRY = "keras_kd.json"
 OUTPUTS = ("logits", "probabilities")
+_MEMBERS = ("config.json", "metadata.json", "model.weights.h5", ENTRY)
+# What the top of an `.h5` file can be.
+_MODELS = {"Functional": keras.Model, "Model": keras.Model, "Sequential": keras.Sequential}
+# Numbers that a layer makes of one image: 1 GiB in float32.
+LARGEST_ARRAY = 2**28
 _FORM = {
     "class_names": ([str], None),
     "value_range": [float],
@@ -104,17 +114,8 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
     if not path.is_file():
         raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
     models.names()  # Imports every architecture, which registers its layers.
-    form = _checked(path)
-    try:
-        with refusals(tempfile.gettempdir()):
-            model = _loaded(path)
-    except OutputError:
-        raise
-    except Exception as error:
-        # Keras raises what its layers raise: no narrower type covers a damaged file.
-        raise ModelError(
-            f"{path} can't be loaded as a Keras model ({_reason(error)}): give a whole file of Keras' own layers."
-        ) from error
+    with refusals(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
+        model, form = _read(path, Path(folder))
     if path.suffix == ".h5" and isinstance(model, keras.Sequential) and model.built:
         # The layers of Keras 2 name the input's shape themselves, which cloning forgets.
         model = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -125,12 +126,65 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
     return model, form if form.input_shape else replace(form, input_shape=_input_shape(model))
 
 
-def _loaded(path: Path) -> keras.Model:
-    # First without memory for the weights: a file of a few bytes can declare layers of any size,
-    # but not fill them.
-    with _no_memory_for_weights():
-        keras.models.load_model(path, compile=False, safe_mode=True)
-    return keras.models.load_model(path, compile=False, safe_mode=True)
+def _read(path: Path, folder: Path) -> tuple[keras.Model, Form]:
+    """Check a file and build its model; `folder` is for what must be unpacked."""
+    form, content, weights = _checked(path, folder)
+    try:
+        config = keras_config.read(content)
+        # First without memory for the weights: a file of a few bytes can declare layers of any
+        # size, but not fill them.
+        with _no_memory_for_weights():
+            _require_held(_built(config, weights), path.stat().st_size)
+        return _built(config, weights), form
+    except OutputError:
+        raise
+    except Exception as error:
+        # Keras raises what its layers raise: no narrower type covers a damaged file.
+        raise ModelError(
+            f"{path} can't be loaded as a Keras model ({_reason(error)}): give a whole file of Keras' own layers, or "
+            "name the module of your own with --trust-module."
+        ) from error
+
+
+def _built(config: dict[str, Any], weights: Path) -> keras.Model:
+    # Keras takes a configuration apart while it reads it.
+    config = copy.deepcopy(config)
+    with keras.saving.custom_object_scope(trusted_modules.own_objects()):
+        if "module" in config:
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        else:
+            model = _MODELS[config["class_name"]].from_config(config["config"])
+    model.load_weights(weights)
+    return model
+
+
+def _require_held(model: keras.Model, size: int) -> None:
+    """Raise ValueError where a model's weights are larger than its file, or an image makes too
+    large arrays in it.
+    """
+    declared = sum(
+        math.prod(weight.shape) * np.dtype(weight.dtype).itemsize for weight in model.weights
+    )
+    if declared > size:
+        raise ValueError(
+            f"its layers have {declared:,} bytes of weights, and the file holds {size:,}"
+        )
+    for operation in _operations(model):
+        for node in operation._inbound_nodes:
+            for tensor in node.output_tensors:
+                if math.prod(length or 1 for length in tensor.shape[1:]) > LARGEST_ARRAY:
+                    raise ValueError(
+                        f"its layer {operation.name} makes {tensor.shape[1:]} numbers of one image, more than "
+                        f"{LARGEST_ARRAY:,}"
+                    )
+
+
+def _operations(model: keras.Model) -> Iterator[Any]:
+    """All layers and operations, also of models in the model."""
+    for operation in model.layers if isinstance(model, keras.Sequential) else model.operations:
+        yield operation
+        if isinstance(operation, (keras.Sequential, keras.src.models.Functional)):
+            yield from _operations(operation)
 
 
 @contextmanager
@@ -160,8 +214,12 @@ def _input_shape(model: keras.Model) -> tuple[int, int, int] | None:
     return shape if len(shape) == 3 and None not in shape else None
 
 
-def _checked(path: Path) -> Form:
-    """Check that a file can't make Keras take more memory than it holds; return the form in it.
+def _checked(path: Path, folder: Path) -> tuple[Form, str | bytes, Path]:
+    """Check that a file can't make Keras take more memory than it holds.
+
+    Returns:
+        the form and configuration in it, and a file of its weights, unpacked into `folder` where it
+        is an archive.
 
     Raises:
         ModelError: it could, is damaged, or holds a damaged form.
@@ -169,14 +227,14 @@ def _checked(path: Path) -> Form:
     size = path.stat().st_size
     try:
         if path.suffix != ".keras":
-            if h5py.is_hdf5(path):
-                _require_bounded(path, size)
-            return Form()
+            return Form(), _h5_configuration(path, size), path
         with plain_archive(path, size) as archive:
-            with archive.open("model.weights.h5") as weights:
-                _require_bounded(weights, size)
-            return _stored_form(archive, path)
-    except ModelError:
+            _require_members(archive)
+            # Not read in place: each step back in an archive reads it from its beginning.
+            weights = Path(archive.extract("model.weights.h5", folder))
+            _require_bounded(weights, size)
+            return _stored_form(archive, path), archive.read("config.json"), weights
+    except (ModelError, OSError):
         raise
     except Exception as error:
         # Of a damaged archive and the HDF5 file in it, which raise errors of many types.
@@ -185,7 +243,31 @@ def _checked(path: Path) -> Form:
         ) from error
 
 
-def _require_bounded(file: Path | IO[bytes], size: int) -> None:
+def _require_members(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError for members that a model's archive doesn't have, twice, or that lead
+    elsewhere.
+    """
+    names = Counter(entry.filename for entry in archive.infolist())
+    for entry in archive.infolist():
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise ValueError(f"its member {entry.filename} is a link")
+    if wrong := [name for name, count in names.items() if count > 1 or name not in _MEMBERS]:
+        raise ValueError(
+            f"it holds {wrong[0]} beside or twice in a Keras model's {', '.join(_MEMBERS)}"
+        )
+
+
+def _h5_configuration(path: Path, size: int) -> str | bytes:
+    if not h5py.is_hdf5(path):
+        raise ValueError("it is no HDF5 file")
+    _require_bounded(path, size)
+    with h5py.File(path) as file:
+        if "model_config" not in file.attrs:
+            raise ValueError("it holds weights without a model")
+        return file.attrs["model_config"]
+
+
+def _require_bounded(file: Path, size: int) -> None:
     """Raise ValueError where an HDF5 file declares more than `size` bytes, or sends its reader
     elsewhere.
     """

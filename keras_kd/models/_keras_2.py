@@ -1,0 +1,121 @@
+"""What Keras 2 wrote into a model's configuration in other words than Keras 3 reads."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+
+# Where Keras 2 says that a model's class lies, in its .keras files.
+MODULES = ("keras.engine.", "keras.src.engine.", "tf_keras.")
+# The only values that mean what Keras 3 does anyway.
+_NEUTRAL = {
+    "groups": 1,
+    "noise_shape": None,
+    "rng_type": "stateful",
+    "softmax_robust_masking": False,
+    "time_major": False,
+    "trainable": True,
+}
+# Separable convolutions never used what they inherited under these names.
+_UNUSED = {"kernel_constraint", "kernel_initializer", "kernel_regularizer"}
+# Shapes that attention was built with, and is built with again.
+_SHAPES = {"key_shape", "query_shape", "value_shape"}
+
+
+def without_defaults(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return a layer's configuration without what Keras 3 would refuse, where that changes nothing.
+
+    Args:
+        class_name: of the layer, as in keras.layers; any other is returned as it is.
+        config: what Keras 2 or 3 wrote.
+    """
+    layer = getattr(keras.layers, class_name, None)
+    if not inspect.isclass(layer):
+        return config
+    known = inspect.signature(layer.__init__).parameters
+    unused = _SHAPES | (_UNUSED if class_name.startswith("Separable") else set())
+    # `trainable` is everybody's, but of the few that take no keywords but their own.
+    needless = {
+        name
+        for name in config
+        if name not in known and (name != "trainable" or "kwargs" not in known)
+    }
+    return {
+        name: value
+        for name, value in config.items()
+        if not (name in needless and (name in unused or _is_neutral(name, value)))
+    }
+
+
+def _is_neutral(name: str, value: Any) -> bool:
+    return name in _NEUTRAL and value == _NEUTRAL[name]
+
+
+def graph(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a Functional model's configuration with its layers' calls as Keras 3 writes them.
+
+    Keras 2 wrote a call as a list of [layer, node, tensor, keywords]. It counted the graph inside a
+    nested model as that layer's first node, which Keras 3 doesn't.
+
+    Args:
+        config: of either; that of Keras 3 is returned as it is.
+    """
+    calls = [layer.get("inbound_nodes") for layer in config["layers"]]
+    if not any(
+        isinstance(node, list) for nodes in calls if isinstance(nodes, list) for node in nodes
+    ):
+        return config
+    nested = {
+        layer["name"]: layer["class_name"]
+        for layer in config["layers"]
+        if "layers" in layer["config"]
+    }
+    layers = [
+        {**layer, "inbound_nodes": [_call(node, nested) for node in layer["inbound_nodes"]]}
+        for layer in config["layers"]
+    ]
+    # Of a nested model that is an output Keras 3 subtracts it itself, unless it is Sequential.
+    sequential = {name: kind for name, kind in nested.items() if kind == "Sequential"}
+    return {
+        **config,
+        "layers": layers,
+        "output_layers": _moved(config["output_layers"], sequential),
+    }
+
+
+def _call(node: list[Any], nested: dict[str, str]) -> dict[str, Any]:
+    tensors = [_tensor(part, nested) for part in node]
+    keywords = {key: _tensors(value, nested) for key, value in (node[0][3:] or [{}])[0].items()}
+    return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": keywords}
+
+
+def _tensors(value: Any, nested: dict[str, str]) -> Any:
+    return _tensor(value, nested) if _is_place(value) else value
+
+
+def _tensor(place: list[Any], nested: dict[str, str]) -> dict[str, Any]:
+    # Keras takes the shape from the layer that it names.
+    history = _moved(place[:3], nested)
+    return {
+        "class_name": "__keras_tensor__",
+        "config": {"shape": [], "dtype": "float32", "keras_history": history},
+    }
+
+
+def _moved(places: Any, nested: dict[str, str]) -> Any:
+    if _is_place(places):
+        return [places[0], places[1] - (places[0] in nested), *places[2:]]
+    if isinstance(places, dict):
+        return {name: _moved(place, nested) for name, place in places.items()}
+    return [_moved(place, nested) for place in places]
+
+
+def _is_place(value: Any) -> bool:
+    """Whether something is [layer, node, tensor]."""
+    return (
+        isinstance(value, list)
+        and len(value) in (3, 4)
+        and [type(part) for part in value[:3]] == [str, int, int]
+    )

@@ -1,0 +1,91 @@
+"""The user's own layers in model files: only of modules that the user names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+import keras
+
+from keras_kd._common.files import fingerprint
+from keras_kd.errors import ModelError
+
+# In the environment, so that processes started from here trust the same.
+VARIABLE = "KERAKD_TRUSTED_MODULES"
+
+
+def trust(module: str) -> None:
+    """Let model files name the layers and functions of a module, here and in processes started from
+    here.
+
+    The module is imported, so its code runs: name only one that you would run yourself.
+
+    Args:
+        module: its name, or the path of a .py file.
+
+    Raises:
+        ModelError: it can't be imported.
+    """
+    _imported(module)
+    # Where a process started from here looks for a file, whatever its folder.
+    named = os.path.abspath(module) if module.endswith(".py") else module
+    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*_trusted(), named]))
+
+
+def _trusted() -> list[str]:
+    return [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+
+
+def _imported(module: str) -> ModuleType:
+    try:
+        if not module.endswith(".py"):
+            return importlib.import_module(module)
+        # A name of its own, which hides no other module.
+        path = os.path.abspath(module)
+        name = f"kerakd_trusted_{fingerprint([path])}"
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, path)
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+    except Exception as error:
+        # A module raises what its code raises.
+        raise ModelError(
+            f"The trusted module {module} can't be imported ({type(error).__name__}: {error}): give the name of an "
+            "installed module, or the path of a .py file."
+        ) from error
+
+
+def own_objects() -> dict[str, Any]:
+    """Return the classes and functions beside Keras' that a file may name, by their registered
+    names.
+
+    Those are what keras_kd registers, and what the trusted modules register or define as Keras
+    classes.
+    """
+    modules = [_imported(name) for name in _trusted()]
+    rooms = ("keras_kd", *(module.__name__ for module in modules))
+    registered = keras.saving.get_custom_objects().items()
+    found = {name: thing for name, thing in registered if _lies_in(thing, rooms)}
+    for module in modules:
+        classes = {name: kind for name, kind in vars(module).items() if _is_own_class(kind, module)}
+        found |= {keras.saving.get_registered_name(kind): kind for kind in classes.values()}
+    return found
+
+
+def _lies_in(thing: Any, rooms: tuple[str, ...]) -> bool:
+    home = getattr(thing, "__module__", None)
+    return any(f"{home}.".startswith(f"{room}.") for room in rooms)
+
+
+def _is_own_class(kind: Any, module: ModuleType) -> bool:
+    return (
+        inspect.isclass(kind)
+        and hasattr(kind, "from_config")
+        and kind.__module__ == module.__name__
+    )
