@@ -30,17 +30,9 @@ if TYPE_CHECKING:
 
 @functools.cache
 def _modules() -> dict[str, ModuleType]:
-<<<<<<< ddfb1eca96f48b681f5f17ea7a445fa1e1ca7051
     found = module_names(architectures)
     modules = (importlib.import_module(f"{architectures.__name__}.{name}") for name in found)
     return {name: module for module in modules for name in module.NAMES}
-=======
-    found = [
-        module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
-    ]
-    modules = (importlib.import_module(f"{__name__}.{name}") for name in found)
-    return {name: module for module in modules for name in getattr(module, "NAMES", ())}
->>>>>>> baac2874fc42a631e6304eca8aac66d6d0a32392
 
 
 def names() -> list[str]:

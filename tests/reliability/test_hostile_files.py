@@ -129,13 +129,13 @@ def test_layers_take_no_memory_that_their_file_does_not_hold(
 
 _LIMITED = """
 import resource, sys
-from keras_kd import saved
+from keras_kd.models import keras_file
 from keras_kd.errors import ModelError
 used = int(open("/proc/self/status").read().split("VmData:")[1].split()[0]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (used + 2**29,) * 2)
 for path in sys.argv[1:]:
     try:
-        saved.load(path)
+        keras_file.load(path)
         print("read")
     except ModelError:
         print("refused")
