@@ -164,7 +164,7 @@ def _read_pictures(folder: Path) -> object:
     refused = None
     for path in sorted(folder.iterdir()):
         try:
-            images.read(path, upright=True)
+            images.read(path)
         except KerasKDError as error:
             refused = error
     if refused:

@@ -23,7 +23,7 @@ def command() -> None:
 def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
     """Count a data set's images and find what is wrong with them.
 
-    That is blanks, copies, contradictions and bad rows.
+    That is blanks, copies, contradictions, bad rows, and what is passed over.
 
     \b
     DATA is a file or folder whose form is recognised, NAME:PATH, or a NAME that needs no path:
@@ -34,7 +34,7 @@ def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
       affectnet train_set/ and val_set/ with annotations, or training.csv and validation.csv;
       affectnet_clean without
                 contradictory rows
-      folder    class folders, or train/, validation/ and test/ of class folders
+      folder    class folders, or train/, validation/ and test/ of class folders; images in deeper folders count
       parquet   train-*.parquet, validation-* and test-*, or folders of them, as Hugging Face lays data sets out
     """
     report = inspection.inspect(data, bool(skip_bad_rows))
@@ -66,5 +66,9 @@ def _show(report: dict[str, Any]) -> None:
     if report["published"]:
         for line in report["published"]["differences"] or ["The counts equal the published ones."]:
             click.echo(line)
+    for trait, count in report["traits"].items():
+        click.echo(f"Images with {trait}: {count:,}")
+    for line in report["passed_over"]:
+        click.echo(f"note: {line}")
     for line in report["skipped"]:
         click.echo(f"skipped: {line}")

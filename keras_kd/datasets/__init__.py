@@ -6,6 +6,8 @@ A data set's module has
     matches(path) -> bool                       whether the file or folder looks like this data set
     SIZE                                        height and width of the images, where none is asked for
     load(path, split, skip_bad_rows, size) -> Samples
+    sources(path) (optional)                    the files that `load` reads
+    remarks(path) (optional)                    sentences on what was taken to be what
     COUNTS (optional)                           published images per split and class, checked by `inspect`;
                                                 without "validation" those of "train" include what
                                                 is held out of it
@@ -113,16 +115,52 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     if (rest or not named) and not path.exists():
         raise DataError(f"No data at {path}: give a file, a folder or one of {', '.join(names())}.")
     if named:
+<<<<<<< aeca3580a02e0a084faa3324b3e2c69095c20c44
         return _reader(name), path if rest else None
     modules = [_reader(name) for name in names()]
     matching = [module for module in modules if module.matches(path)]
+=======
+        return _module(name), path if rest else None
+>>>>>>> b05baa7806b78cae202ef08e6ee44bf71807f12b
     # Any class folders match `folder`, so a more specific form goes before it.
-    matching.sort(key=lambda module: module.__name__.endswith(".folder"))
-    if not matching:
+    modules = map(_module, sorted(names(), key=lambda name: name == "folder"))
+    module = next((module for module in modules if module.matches(path)), None)
+    if module is None:
+        holds = _module("_survey").described(path)
         raise DataError(
-            f"{path} has none of the known forms ({', '.join(names())}): see `kerakd data inspect --help` for them."
+            f"{path} has none of the known forms ({', '.join(names())}); {holds}. "
+            "See `kerakd data inspect --help` for the forms."
         )
-    return matching[0], path
+    return module, path
+
+
+@_told_to_the_user()
+def sources(path_or_name: str | Path) -> list[Path]:
+    """Return the files that the splits of a data set are read from; none where its form does not
+    tell.
+    """
+    module, path = find(path_or_name)
+    return module.sources(path) if path is not None and hasattr(module, "sources") else []
+
+
+@_told_to_the_user()
+def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
+    """Return a line for each kind of thing in a data set's folder that `load` does not read, or
+    reads by a guess.
+
+    Raises:
+        DataError: there is no such data set, or a folder can't be read.
+    """
+    module, path = find(path_or_name)
+    if path is None or not path.is_dir() or not hasattr(module, "sources"):
+        return ()
+    remarks = module.remarks(path) if hasattr(module, "remarks") else []
+    return (*remarks, *_module("_survey").passed_over(path, module.sources(path)))
+
+
+def _module(name: str) -> ModuleType:
+    # Imported only now: these modules import this one.
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 @_told_to_the_user()

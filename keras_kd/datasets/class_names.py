@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common.checked_files import read_text
 from keras_kd.errors import ModelError
 
 _SAME = {
@@ -22,11 +25,18 @@ LONGEST = 200
 _CANONICAL = {other: name for name, others in _SAME.items() for other in others}
 
 
+def plain(name: str) -> str:
+    """Return a name as it is shown: letters composed, as a Mac's file names are not, and no blanks
+    around it.
+    """
+    return unicodedata.normalize("NFC", name).strip()
+
+
 def canonical(name: str) -> str:
     """Return the one name of a class: anger is angry, Happiness is happy; other names are
     themselves in lower case.
     """
-    lowered = name.strip().lower()
+    lowered = plain(name).lower()
     return _CANONICAL.get(lowered, lowered)
 
 
@@ -44,6 +54,25 @@ def problem(names: Sequence[str]) -> str | None:
         if bad is None
         else f"the class name {bad[:40]!r} is not 1 to {LONGEST} printable characters"
     )
+
+
+def read(path: Path) -> list[str]:
+    """Return the names in a labels.txt, one a line in the order of the class numbers.
+
+    A byte-order mark, empty lines and Windows' line ends are passed over, as are numbers before all
+    names that count from 0, as Teachable Machine writes them (`0 happy`).
+
+    Raises:
+        ValueError: it is no text, or too large.
+        OSError: it can't be read.
+    """
+    lines = [
+        plain(line) for line in read_text(path).removeprefix("\ufeff").splitlines() if line.strip()
+    ]
+    numbered = [line.partition(" ") for line in lines]
+    if all(number == str(row) and name for row, (number, _, name) in enumerate(numbered)):
+        return [name.strip() for _, _, name in numbered]
+    return lines
 
 
 def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndarray:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import io
+import stat
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,78 +18,217 @@ from keras_kd._common.files import large_array
 from keras_kd.errors import DataError
 
 MAX_PIXELS = 50_000_000
+MAX_BYTES = 2**29
+# Pillow's names. Its other formats start programs (EPS), hold no photographs, or were never looked
+# at here.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "HEIF")
+HEIC_SUFFIXES = (".heic", ".heif", ".hif")
+SUFFIXES = (
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".mpo", ".pbm",
+    ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+HEIC_HINT = "pip install 'keras-kd[heic]' reads HEIC"
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
 GRAY_MODES = ("1", "L", "LA", *DEEP_MODES)
+# Of 16 bits: an image without a pixel above this has at most 64 of the 256 values of uint8.
+DARKEST_PEAK = 2**14
+
+# How files begin that are often called images and are none.
+_OTHERS = {
+    b"version https://git-lfs": "a Git LFS pointer: fetch the files with `git lfs pull`",
+    b"%!PS": "a PostScript file: save it as PNG",
+    b"%PDF": "a PDF file: save its pages as PNG",
+    b"<": "a text of HTML, SVG or XML, as failed downloads are: replace or remove it",
+    b"PK\x03\x04": "a zip archive: unpack it",
+    b"\x1f\x8b": "a gzip archive: unpack it",
+}
 
 
-def read(path: str | Path, upright: bool = False) -> np.ndarray:
-    """Read one image file.
+def read(path: str | Path) -> np.ndarray:
+    """Read one image file, as viewers show it: turned by its Exif orientation, transparent parts on
+    white.
 
-    Args:
-        path: the file.
-        upright: turn the image as its Exif orientation says, as viewers do.
+    Of a file with several frames or pages the first is read. Colour profiles are not applied.
 
     Returns:
-        uint8 (H, W, 1) for gray files and (H, W, 3) for all others (alpha dropped).
+        uint8 (H, W, 1) for gray files and (H, W, 3) for all others. Of 16 bits the upper 8 are
+        kept.
 
     Raises:
-        DataError: the file is missing, empty, no image, broken, or larger than MAX_PIXELS pixels.
+        DataError: the file is missing, empty, no regular file, larger than MAX_BYTES or MAX_PIXELS,
+            broken, of none of FORMATS; or its values have an unknown range: 32 bits, floating
+            point, or 16 bits of which none is used above DARKEST_PEAK.
     """
-    return _pixels(path, str(path), upright)
+    _check_file(Path(path))
+    return _pixels(path, str(path))
 
 
 def decoded(content: bytes, name: str) -> np.ndarray:
     """Read the content of an image file as `read` does; `name` is what its errors call it."""
+    if not content:
+        raise DataError(f"{name} can't be read as an image (it is empty): replace or remove it.")
     return _pixels(io.BytesIO(content), name)
 
 
-def _pixels(source: str | Path | io.BytesIO, name: str, upright: bool = False) -> np.ndarray:
+def is_gray(path: str | Path) -> bool | None:
+    """Whether a file holds no colours, told by its header; None where that can't be read, which
+    `read` reports.
+    """
+    with contextlib.suppress(Exception), _opened(path) as image:  # Pillow raises anything
+        return image.mode in GRAY_MODES
+    return None
+
+
+def traits(path: str | Path) -> tuple[str, ...]:
+    """What `read` does with a file that a viewer may not do, told by its header, in the words of a
+    report.
+    """
+    with contextlib.suppress(Exception), _opened(path) as image:
+        found = {
+            "several frames or pages, the first is read": getattr(image, "n_frames", 1) > 1
+            and image.format != "MPO",
+            "transparency, shown on white": image.has_transparency_data,
+            "16 bits, the upper 8 are read": _bits(image) == 16,
+            "CMYK colours, turned into RGB without a profile": image.mode == "CMYK",
+        }
+        return tuple(words for words, holds in found.items() if holds)
+    return ()
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    _check_file(Path(path))
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats()) as image:
+        yield image
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """Those of FORMATS that this installation reads; HEIF by the extra `heic`."""
+    if importlib.util.find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def suffixes() -> tuple[str, ...]:
+    """How the names of files end that this installation reads, in lower case."""
+    return (*SUFFIXES, *(HEIC_SUFFIXES if "HEIF" in formats() else ()))
+
+
+def _check_file(path: Path) -> None:
+    """Before opening: a pipe would be waited for, a device read without end."""
     try:
-        with Image.open(source) as image:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: check the path.") from error
+    except OSError as error:
+        raise DataError(
+            f"{path} can't be read ({error.strerror}): replace or remove it."
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(
+            f"{path} is no regular file but a folder, pipe, socket or device: remove it."
+        )
+    if not status.st_size:
+        raise DataError(f"{path} can't be read as an image (it is empty): replace or remove it.")
+    if status.st_size > MAX_BYTES:
+        raise DataError(
+            f"{path} is {status.st_size:,} bytes long, more than {MAX_BYTES:,}: scale it down."
+        )
+
+
+def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
+    try:
+        # Pillow's warnings name no file.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(source, formats=formats()) as image,
+        ):
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(
                     f"{name} is declared {image.width}x{image.height}, more than {MAX_PIXELS} pixels: "
                     "scale it down or leave it out."
                 )
-            if image.mode == "F":
-                raise DataError(
-                    f"{name} holds floating-point pixels, whose range is unknown: save it in 8 or 16 bits."
-                )
-            if upright:
-                _turn_upright(image)
-            gray = image.mode in GRAY_MODES
-            # Pillow would clip 16-bit values at 255 where the upper 8 bits are wanted.
-            deep = image.mode in DEEP_MODES
-            pixels = (
-                _upper_bits(np.asarray(image))
-                if deep
-                else np.asarray(image.convert("L" if gray else "RGB"))
-            )
-    except FileNotFoundError as error:
-        raise DataError(f"{name} does not exist: check the path.") from error
-    except (
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        OSError,
-        SyntaxError,
-        ValueError,
-    ) as error:
+            pixels = _upright(image, name)
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError(f"{name} can't be read as an image: it is {_what_else(source)}.") from error
+    except Exception as error:  # Pillow's decoders raise whatever comes up
         raise DataError(
-            f"{name} can't be read as an image ({error}): replace or remove it."
+            f"{name} can't be read as an image ({error or type(error).__name__}): replace or remove it."
         ) from error
-    return pixels[:, :, None] if gray else pixels
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
-def _turn_upright(image: Image.Image) -> None:
-    """As the Exif data says; as it is where they are damaged, since Pillow then raises whatever
-    comes up.
-    """
-    with contextlib.suppress(Exception):
+def _what_else(source: str | Path | io.BytesIO) -> str:
+    """What a file is that is none of the formats, and what to do."""
+    start = source.getvalue()[:64] if isinstance(source, io.BytesIO) else _start(source)
+    if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
+        return f"an HEIC image; {HEIC_HINT}"
+    other = next(
+        (what for magic, what in _OTHERS.items() if start.lstrip().startswith(magic)), None
+    )
+    return other or f"none of {', '.join(formats())}, or damaged; replace or remove it"
+
+
+def _start(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(64)
+
+
+def _upright(image: Image.Image, name: str) -> np.ndarray:
+    """The pixels of an open image, uint8 (H, W) or (H, W, 3)."""
+    bits = _bits(image)
+    if bits > 16 or image.mode == "F":
+        kind = "floating-point pixels" if image.mode == "F" else "pixels of 32 bits or with a sign"
+        raise DataError(f"{name} holds {kind}, whose range is unknown: save it in 8 or 16 bits.")
+    # Before what is suppressed: of a file that is cut short only the first loading raises.
+    image.load()
+    with contextlib.suppress(Exception):  # damaged Exif data raise whatever comes up
         ImageOps.exif_transpose(image, in_place=True)
+    if bits == 16:
+        _refuse_dark(image, name)
+    if image.mode in DEEP_MODES:
+        # Pillow would clip 16-bit values at 255 where the upper 8 bits are wanted.
+        return (np.clip(np.asarray(image), 0, 2**16 - 1) >> 8).astype(np.uint8)
+    if image.has_transparency_data:
+        image = _on_white(image)
+    return np.asarray(image.convert("L" if image.mode in GRAY_MODES else "RGB"))
 
 
-def _upper_bits(values: np.ndarray) -> np.ndarray:
-    return (np.clip(values, 0, 2**16 - 1) >> 8).astype(np.uint8)
+def _refuse_dark(image: Image.Image, name: str) -> None:
+    gray = image.mode in DEEP_MODES
+    peak = (
+        int(np.max(np.asarray(image)))
+        if gray
+        else int(np.max(np.asarray(image.convert("RGB")))) << 8
+    )
+    # A gray image may be black all over; of colours Pillow keeps the upper 8 bits alone, which
+    # can't tell.
+    if peak < DARKEST_PEAK and (peak or not gray):
+        raise DataError(
+            f"{name} holds 16-bit pixels of which none reaches a quarter of the range, as cameras of 10 to 14 bits "
+            "write them; in 8 bits they would lose their contrast: scale it to the full range."
+        )
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits of a value, 8 or fewer as 8; before the image is loaded."""
+    if image.mode == "I" and image.format == "TIFF":
+        return 32
+    # Pillow reads 16-bit colours as 8-bit ones; only its decoder's settings tell.
+    return 16 if image.mode in DEEP_MODES or ";16" in str(image.tile) else 8
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Transparent parts on white, as on paper: what colours hide there is anyone's guess."""
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white.convert("L") if image.mode in GRAY_MODES else white
 
 
 def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:

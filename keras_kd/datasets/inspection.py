@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from keras_kd import datasets
-from keras_kd.datasets import SPLITS, Samples
+from keras_kd.datasets import SPLITS, Samples, images
 from keras_kd.datasets.duplicates import digests
 
 
@@ -54,6 +54,10 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
             `images` in them.
         published: None where no counts are published, else `equal` and `differences` (a sentence
             each).
+        traits: how many images, by what is done with them that a viewer may not do, see
+            `images.traits`.
+        passed_over: a line for each kind of thing in the folder that is not read, see
+            `datasets.passed_over`.
         skipped: a line for every row or file left out; only with `skip_bad_rows`.
 
         Copies are images with exactly the same pixels at the 64x64 that are trained on (on FER2013
@@ -77,6 +81,12 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
         "copies_across": _copies_across(splits),
         "contradictions": _contradictions(splits.values()),
         "published": _compared(module, splits),
+        "traits": dict(
+            Counter(
+                trait for file in datasets.sources(path_or_name) for trait in images.traits(file)
+            )
+        ),
+        "passed_over": list(datasets.passed_over(path_or_name)),
         "skipped": [line for split in splits.values() for line in split.skipped],
     }
 

@@ -42,6 +42,8 @@ def _load_data(config: Config, terminal: Terminal) -> Data:
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     for line in dict.fromkeys(line for samples in parts.values() for line in samples.skipped):
         terminal.say(f"skipped: {line}")
+    if passed_over := datasets.passed_over(config.data):
+        terminal.say(f"Notes on the data: {'; '.join(passed_over)}")
     sizes = ", ".join(f"{len(samples)} {name}" for name, samples in parts.items())
     values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
     terminal.say(f"Data {data.name}: {sizes} images of {len(data.class_names)} classes{values}")

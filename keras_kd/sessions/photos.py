@@ -125,7 +125,7 @@ def predict(
             f"Several pictures would be annotated as {pictures / name}: give each folder's on its own."
         )
     for file, name in zip(files, names, strict=True):
-        image = images.with_channels(images.read(file, upright=True)[None], 3)[0]
+        image = images.with_channels(images.read(file)[None], 3)[0]
         readings[str(file)] = _read(image, str(file), reader, detector, confidence, side)
         if pictures is not None:
             shown = (

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_kd.datasets.class_names import canonical, permutation
+from keras_kd.datasets.class_names import canonical, permutation, plain, read
 from keras_kd.errors import ModelError
 
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -57,3 +57,27 @@ def test_names_that_mean_the_same_elsewhere_are_told_apart_where_both_sides_do()
     np.testing.assert_array_equal(permutation(("A", "a", "b"), ("a", "b", "A")), [1, 2, 0])
     with pytest.raises(ModelError, match="stands more than once"):
         permutation(("A", "a", "b"), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "happy\nvery sad\n",
+        "\ufeffhappy\r\nvery sad\r\n\r\n",
+        "0 happy\n1 very sad\n",
+        " happy \n\nvery sad",
+    ],
+)
+def test_labels_files_of_other_programs(content, tmp_path):
+    (tmp_path / "labels.txt").write_text(content, encoding="utf-8", newline="")
+    assert read(tmp_path / "labels.txt") == ["happy", "very sad"]
+
+
+def test_names_that_begin_with_numbers_keep_them(tmp_path):
+    (tmp_path / "labels.txt").write_text("2 euros\n1 euro\n")
+    assert read(tmp_path / "labels.txt") == ["2 euros", "1 euro"]
+
+
+def test_decomposed_letters_are_the_composed_ones():
+    assert plain(" wu\u0308tend ") == "w\u00fctend"
+    assert canonical("Wu\u0308tend") == canonical("w\u00fctend")

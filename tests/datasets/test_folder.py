@@ -156,6 +156,6 @@ def test_two_folders_for_one_split_are_refused(tmp_path):
             (tmp_path / split / name).mkdir(parents=True)
     with pytest.raises(
         DataError,
-        match="has the validation images twice, in .*validation and .*val: keep one of them",
+        match="has the validation images twice, in .*val and .*validation: keep one of them",
     ):
         datasets.load(f"folder:{tmp_path}", "train")

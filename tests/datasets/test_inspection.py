@@ -52,6 +52,8 @@ def test_a_report_tells_what_is_wrong(tmp_path):
         # Image 2 is cat and dog within train, image 3 dog in train and cat in test.
         "contradictions": {"groups": 2, "images": 4},
         "published": None,
+        "traits": {},
+        "passed_over": [],
         "skipped": [],
     }
 

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from keras_kd._common import files
-from keras_kd.datasets import images
+from keras_kd.datasets import _tree, images
 from keras_kd.errors import DataError
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -35,27 +32,31 @@ class Pictures:
 
 
 def class_folders(folder: Path) -> dict[str, Path]:
-    """Return the folders in `folder` by their names, sorted; hidden ones are passed over."""
+    """Return the folders in `folder` by their names, sorted; without those that hold a run's
+    results and no images.
+    """
     if not folder.is_dir():
         return {}
-    return {
-        child.name: child
-        for child in sorted(folder.iterdir())
-        if child.is_dir() and not _hidden(child)
-    }
+    return {child.name: child for child in _tree.listed(folder).folders if not _only_results(child)}
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the image files directly in `folder`, sorted; told by their suffixes, hidden ones
+    """Return the image files in `folder` at any depth, sorted; told by their suffixes, hidden ones
     passed over.
     """
     if not folder.is_dir():
         return []
-    return sorted(
-        child
-        for child in folder.iterdir()
-        if child.suffix.lower() in SUFFIXES and not _hidden(child)
-    )
+    known = images.suffixes()
+    data = _tree.data_folders(folder)
+    return sorted(file for part in data for file in part.files if file.suffix.lower() in known)
+
+
+def _only_results(folder: Path) -> bool:
+    """Whether a folder holds results of a run, itself or deeper, and no image besides."""
+    top = _tree.listed(folder)
+    if top.files or not top.folders:
+        return top.holds_results
+    return any(part.holds_results for part in _tree.walk(folder)) and not image_files(folder)
 
 
 def inside(folder: Path, file: Path) -> Path:
@@ -110,16 +111,4 @@ def all_gray(paths: Iterable[Path]) -> bool:
     """Whether no file holds colours, told by their headers; unreadable files count as gray, `read`
     reports them.
     """
-    return all(_mode(path) in (*images.GRAY_MODES, None) for path in paths)
-
-
-def _mode(path: Path) -> str | None:
-    try:
-        with Image.open(path) as image:
-            return image.mode
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith((".", "__"))
+    return all(images.is_gray(path) is not False for path in paths)

@@ -6,10 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from keras_kd.datasets import SPLITS
 from keras_kd.errors import DataError
 
-# What a split may be called on disk.
-NAMES = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 HELD_OUT = 0.1
 
 
@@ -23,7 +22,7 @@ def held_out(
     Raises:
         DataError: a class has too few images.
     """
-    missing = [split for split in NAMES if split not in given]
+    missing = [split for split in SPLITS if split not in given]
     shares = {"train": 1 - HELD_OUT * len(missing)} | dict.fromkeys(missing, HELD_OUT)
     return stratified(labels, class_names, shares)
 

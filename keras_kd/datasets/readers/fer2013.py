@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SIZE, Samples, duplicates, images
+from keras_kd.datasets import SIZE, Samples, _tree, duplicates, images
 from keras_kd.datasets.class_names import canonical
 from keras_kd.datasets.readers import _fer2013_csv, _image_files
 from keras_kd.datasets.readers._fer2013_csv import CLASS_NAMES, USAGES
@@ -39,7 +39,7 @@ def matches(path: Path) -> bool:
     """Whether `path` is such a csv file, or class folders whose files are named Training_... and so
     on.
     """
-    return _fer2013_csv.matches(path) or any(_usage(file) for file in _files(path))
+    return _fer2013_csv.matches(path) or any(_usage(file) for file, _ in _files(path))
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
@@ -77,13 +77,18 @@ def subsets(
     return duplicates.public_private_subsets(train.images, validation.images, test.images)
 
 
-def _files(path: Path) -> list[Path]:
-    folders = [
-        folder
-        for half in ("train", "test")
-        for folder in _image_files.class_folders(path / half).values()
-    ]
-    return [file for folder in folders for file in _image_files.image_files(folder)]
+def sources(path: Path) -> list[Path]:
+    """Return every file that the splits are read from."""
+    return [file for file, _ in _files(path)] if path.is_dir() else [path]
+
+
+def _files(path: Path) -> list[tuple[Path, Path]]:
+    """Every image file, with its class folder."""
+    if not path.is_dir():
+        return []
+    halves = _tree.split_folders(path).values()
+    folders = [folder for half in halves for folder in _image_files.class_folders(half).values()]
+    return [(file, folder) for folder in folders for file in _image_files.image_files(folder)]
 
 
 def _usage(file: Path) -> str | None:
@@ -91,28 +96,29 @@ def _usage(file: Path) -> str | None:
 
 
 def _load_folders(path: Path, split: str, skip_bad_rows: bool, size: int) -> Samples:
-    files = _files(path)
-    for file in files:
-        if canonical(file.parent.name) not in CLASS_NAMES:
+    found = _files(path)
+    for _, folder in found:
+        if canonical(folder.name) not in CLASS_NAMES:
             raise DataError(
-                f"{file.parent} is no class of FER2013: expected {', '.join(CLASS_NAMES)}; rename or remove it."
+                f"{folder} is no class of FER2013: expected {', '.join(CLASS_NAMES)}; rename or remove it."
             )
-    named, unnamed = (
-        [file for file in files if _usage(file)],
-        [file for file in files if not _usage(file)],
-    )
+    unnamed = [file for file, _ in found if not _usage(file)]
     if unnamed and not skip_bad_rows:
         raise DataError(
             f"{unnamed[0]} does not tell its split: expected a name that begins with {', '.join(USAGES)} and _; "
             "rename it, or leave out all such files with --skip-bad-rows."
         )
-    own = [file for file in named if _usage(file) == split]
+    own = [
+        (file, CLASS_NAMES.index(canonical(folder.name)))
+        for file, folder in found
+        if _usage(file) == split
+    ]
     if not own:
         raise DataError(
             f"{path} has no files of the {split} split: give the complete train and test folders."
         )
-    pictures = _image_files.read(own, (size, size, 1), skip_bad_rows)
-    labels = np.array([CLASS_NAMES.index(canonical(file.parent.name)) for file in own], np.int64)
+    pictures = _image_files.read([file for file, _ in own], (size, size, 1), skip_bad_rows)
+    labels = np.array([label for _, label in own], np.int64)
     # A file of no split is listed once, with train.
     lost = tuple(f"{file} does not tell its split" for file in unnamed) if split == "train" else ()
     return Samples(

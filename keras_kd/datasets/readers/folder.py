@@ -3,8 +3,14 @@ order.
 
 Forms on disk: split folders of class folders, or class folders alone.
 
-    train/cat/1.jpg  validation/cat/2.jpg  test/cat/3.jpg       (`valid` and `val` are the same as `validation`)
-    cat/1.jpg  dog/2.jpg
+    train/cat/1.jpg  validation/cat/2.jpg  test/cat/3.jpg
+    cat/1.jpg  dog/2.jpg  dog/rex/3.jpg
+
+Names of split folders are read in any case: `train` or `training`; `validation`, `valid`, `val` or
+`dev`; `test` or `testing`. Images in deeper folders belong to the class folder that they lie in.
+Folders of two splits are the same class if their names are the same letters (composed or
+decomposed) or mean the same (`happy`, `Happiness`); the train split's name is kept. Folders that
+are numbers get names by a `labels.txt` beside them, one a line in the order of the numbers.
 
 A split without a folder is held out of the training images: 10 % of each class, at least one image,
 the same ones each time. So class folders alone are split 80 / 10 / 10. Images are gray if every
@@ -18,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SIZE, SPLITS, Samples, class_names
+from keras_kd.datasets import SIZE, SPLITS, Samples, _class_folders, _tree
 from keras_kd.datasets.readers import _image_files, _splitting
 from keras_kd.errors import DataError
 
@@ -32,7 +38,9 @@ class _Listing:
 
 def matches(path: Path) -> bool:
     """Whether `path` is a folder with class folders of images."""
-    train = _split_folders(path)["train"]
+    if not path.is_dir():
+        return False
+    train = _tree.split_folders(path)["train"]
     return any(map(_image_files.image_files, _image_files.class_folders(train).values()))
 
 
@@ -40,16 +48,10 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     """Load one split as uint8 (N, size, size, 1 or 3).
 
     Raises:
-        DataError: a class is empty, the splits have different classes, or a file is no image; the
-            message names it.
+        DataError: a class is empty, the splits have different classes, a folder is neither a split
+            nor a class, or a file is no image; the message names it.
     """
-    if path is None:
-        raise DataError(
-            "folder needs a path: give folder:PATH, a folder that holds one folder for each class."
-        )
-    folders = _split_folders(path)
-    names = _class_names(folders["train"], skip_bad_rows)
-    listings = {name: _listing(folder, names, skip_bad_rows) for name, folder in folders.items()}
+    names, listings = _listings(path, skip_bad_rows)
     channels = (
         1
         if _image_files.all_gray(file for listing in listings.values() for file in listing.files)
@@ -63,58 +65,63 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     )
 
 
-def _split_folders(path: Path) -> dict[str, Path]:
-    """Return the folder of each split that has one; without a train folder `path` itself holds the
-    classes.
-    """
-    found: dict[str, Path] = {}
-    for split, options in _splitting.NAMES.items():
-        there = [path / name for name in options if (path / name).is_dir()]
-        if len(there) > 1:
-            raise DataError(
-                f"{path} has the {split} images twice, in {' and '.join(map(str, there))}: keep one of them."
-            )
-        if there:
-            found[split] = there[0]
-    return found if "train" in found else {"train": path}
+def sources(path: Path) -> list[Path]:
+    """Return every image file that the splits are read from."""
+    return [
+        file
+        for listing in _listings(path, skip_bad_rows=True)[1].values()
+        for file in listing.files
+    ]
 
 
-def _class_names(train: Path, skip_bad_rows: bool) -> tuple[str, ...]:
-    folders = _image_files.class_folders(train)
-    # Without skip_bad_rows an empty class keeps its name, and _listing reports it.
-    names = tuple(
-        name
-        for name, folder in folders.items()
-        if _image_files.image_files(folder) or not skip_bad_rows
-    )
-    if wrong := class_names.problem(names):
-        raise DataError(f"In {train} {wrong}: rename the folder.")
-    if len(names) < 2:
+def remarks(path: Path) -> list[str]:
+    """Say what was taken to be what, where the names do not say it alone."""
+    train, *others = _tree.split_folders(path).values()
+    return _class_folders.remarks(train, others)
+
+
+def _listings(
+    path: Path | None, skip_bad_rows: bool
+) -> tuple[tuple[str, ...], dict[str, _Listing]]:
+    """The class names, and what lies on disk of each split that has a folder."""
+    if path is None:
         raise DataError(
-            f"{train} has {len(names)} class folders with images, expected two or more: add classes."
+            "folder needs a path: give folder:PATH, a folder that holds one folder for each class."
         )
-    return names
+    folders = _tree.split_folders(path)
+    if not skip_bad_rows:
+        _class_folders.refuse_unknown(path, folders)
+    classes = _class_folders.of_train(folders["train"], path, skip_bad_rows)
+    names = tuple(classes)
+    return names, {
+        split: _listing(folder, classes, skip_bad_rows) for split, folder in folders.items()
+    }
 
 
-def _listing(split_folder: Path, names: tuple[str, ...], skip_bad_rows: bool) -> _Listing:
+def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: bool) -> _Listing:
     """List a split's files class by class; stop at the first problem, or with `skip_bad_rows` keep
     them all.
     """
-    folders = _image_files.class_folders(split_folder)
-    files = {name: _image_files.image_files(split_folder / name) for name in names}
-    expected = f"expected the classes of the train split: {', '.join(names)}"
+    found, unknown = _class_folders.of_split(split_folder, classes)
+    files = {
+        name: [file for folder in found[name] for file in _image_files.image_files(folder)]
+        for name in classes
+    }
     problems = [
-        f"{split_folder / name} is a class without images" for name in names if not files[name]
+        f"{found[name][0] if found[name] else split_folder / name} is a class without images"
+        for name in classes
+        if not files[name]
     ]
     problems += [
-        f"{folder} is no class, {expected}" for name, folder in folders.items() if name not in names
+        f"{folder} is no class, expected the classes of the train split: {', '.join(classes)}"
+        for folder in unknown
     ]
     if problems and not skip_bad_rows:
         raise DataError(
             f"{problems[0]}; add images, rename or remove the folder, or pass over it with --skip-bad-rows."
         )
-    labels = np.repeat(np.arange(len(names)), [len(files[name]) for name in names])
-    return _Listing([file for name in names for file in files[name]], labels, tuple(problems))
+    labels = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
+    return _Listing([file for name in classes for file in files[name]], labels, tuple(problems))
 
 
 def _with_held_out(listings: dict[str, _Listing], names: tuple[str, ...]) -> dict[str, _Listing]:

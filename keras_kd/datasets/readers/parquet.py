@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_kd._common import files
-from keras_kd._common.checked_files import read_json, read_text
-from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
+from keras_kd._common.checked_files import read_json
+from keras_kd.datasets import SIZE, SPLITS, Samples, _tree, class_names, images
 from keras_kd.datasets.readers import _splitting
 from keras_kd.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow
 
+LABELS = "labels.txt"
 ROWS = 256  # read at a time
 _FORM = {"info": {"features": {"label": {"names": [str]}}}}
 
@@ -63,17 +64,29 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     return Samples(pictures, labels[rows[kept]], names, None, skipped, sizes)
 
 
+def sources(path: Path) -> list[Path]:
+    """Return every file that the splits are read from."""
+    return [*(file for shards in _shards(path).values() for file in shards), path / LABELS]
+
+
 def _shards(path: Path) -> dict[str, list[Path]]:
-    """The files of each split, sorted."""
+    """The files of each split, sorted: `train.parquet`, `train-00000-of-00002.parquet` or
+    `train/any.parquet`.
+    """
     found: dict[str, list[Path]] = {}
     for folder in (path, path / "data"):
-        for split in SPLITS:
-            for name in _splitting.NAMES[split]:
-                files_here = [*folder.glob(f"{name}.parquet"), *folder.glob(f"{name}-*.parquet")]
-                found.setdefault(split, []).extend(
-                    sorted([*files_here, *folder.glob(f"{name}/*.parquet")])
-                )
-    return {split: listed for split, listed in found.items() if listed}
+        if not folder.is_dir():
+            continue
+        listed = _tree.listed(folder)
+        for file in listed.files:
+            found.setdefault(_tree.split_of(file.stem.partition("-")[0]) or "", []).append(file)
+        for child in listed.folders:
+            found.setdefault(_tree.split_of(child.name) or "", []).extend(_tree.listed(child).files)
+    shards = {
+        split: [file for file in found.get(split, ()) if file.suffix == ".parquet"]
+        for split in SPLITS
+    }
+    return {split: listed for split, listed in shards.items() if listed}
 
 
 def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
@@ -114,13 +127,9 @@ def _columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow
 def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     """The names in the metadata, in labels.txt, or the labels themselves, sorted."""
     schema = _opened(shards[0]).schema_arrow
-    listed = path / "labels.txt"
+    listed = path / LABELS
     try:
-        names = (
-            read_text(listed).splitlines()
-            if listed.is_file()
-            else _described(schema.metadata or {})
-        )
+        names = class_names.read(listed) if listed.is_file() else _described(schema.metadata or {})
     except ValueError as error:
         raise DataError(
             f"{listed} can't be read as text ({error}): write one class name a line."

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SIZE, Samples
+from keras_kd.datasets import SIZE, Samples, _tree
 from keras_kd.datasets.readers import _image_files, _splitting, _tables
 from keras_kd.errors import DataError
 
@@ -37,6 +37,7 @@ COUNTS = {
 }
 LIST = "list_patition_label.txt"
 SHARES = {"train": 0.9, "validation": 0.1}
+HALVES = ("train", "test")
 LABELS = ("1", "2", "3", "4", "5", "6", "7")
 
 
@@ -44,9 +45,11 @@ def matches(path: Path) -> bool:
     """Whether `path` is a folder with the official list, or with Kaggle's numbered folders of
     train_... images.
     """
+    if not path.is_dir():
+        return False
+    train = _tree.split_folders(_kaggle_root(path))["train"]
     return _list_file(path) is not None or any(
-        file.name.startswith("train_")
-        for file in _image_files.image_files(_kaggle_root(path) / "train" / "1")
+        file.name.startswith("train_") for file in _image_files.image_files(train / "1")
     )
 
 
@@ -73,6 +76,14 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     return Samples(
         pictures.images, labels[pictures.kept], CLASS_NAMES, None, skipped, pictures.sizes
     )
+
+
+def sources(path: Path) -> list[Path]:
+    """Return every file that the splits are read from."""
+    root = _kaggle_root(path)
+    tables = (_list_file(path), *(_table(root, half) for half in HALVES))
+    images = [file for half in HALVES for file in _entries(path, half, skip_bad_rows=True)[0]]
+    return images + [table for table in tables if table]
 
 
 def _entries(
@@ -134,11 +145,8 @@ def _kaggle_root(path: Path) -> Path:
     return path / "DATASET" if (path / "DATASET").is_dir() else path
 
 
-def _kaggle_rows(root: Path, half: str) -> Iterator[tuple[str, Path, str]]:
-    """Yield (file and line, image, label): the csv's rows where there is one, and the files it does
-    not list.
-    """
-    table = next(
+def _table(root: Path, half: str) -> Path | None:
+    return next(
         (
             file
             for folder in (root, root.parent)
@@ -146,13 +154,20 @@ def _kaggle_rows(root: Path, half: str) -> Iterator[tuple[str, Path, str]]:
         ),
         None,
     )
+
+
+def _kaggle_rows(root: Path, half: str) -> Iterator[tuple[str, Path, str]]:
+    """Yield (file and line, image, label): the csv's rows where there is one, and the files it does
+    not list.
+    """
+    table, folder = _table(root, half), _tree.split_folders(root).get(half, root / half)
     listed = set()
     for line, (name, label) in _tables.rows(table, ("image", "label")) if table else ():
-        image = root / half / label.strip() / name.strip()
+        image = folder / label.strip() / name.strip()
         listed.add(image)
         yield f"{table}, line {line}", image, label.strip()
-    for label, folder in _image_files.class_folders(root / half).items():
-        for image in _image_files.image_files(folder):
+    for label, class_folder in _image_files.class_folders(folder).items():
+        for image in _image_files.image_files(class_folder):
             if table is None:
                 yield str(image), image, label
             elif image not in listed:

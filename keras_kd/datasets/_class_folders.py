@@ -1,0 +1,173 @@
+"""Which folders of a split are which classes; the train split's folders name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from keras_kd.datasets import SPLITS, _numbering, _tree, class_names
+from keras_kd.datasets.readers import _image_files
+from keras_kd.errors import DataError
+
+LABELS = "labels.txt"
+
+
+def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Path]]:
+    """Return the folders of each class by its name, in the order of the class numbers.
+
+    Raises:
+        DataError: there are fewer than two classes, or the folders look like splits.
+    """
+    classes: dict[str, list[Path]] = {}
+    for name, folder in _image_files.class_folders(train).items():
+        # Without skip_bad_rows an empty class keeps its name, and folder._listing reports it.
+        if not skip_bad_rows or _image_files.image_files(folder):
+            classes.setdefault(class_names.plain(name), []).append(folder)
+    _refuse_splits(train, classes)
+    classes = _named(classes, root)
+    if wrong := class_names.problem(tuple(classes)):
+        raise DataError(f"In {train} {wrong}: rename the folder.")
+    if len(classes) < 2:
+        advice = "".join(
+            f", or give {folders[0]} if its folders are the classes" for folders in classes.values()
+        )
+        raise DataError(
+            f"{train} has {len(classes)} class folders with images, expected two or more: add classes{advice}."
+        )
+    return classes
+
+
+def of_split(
+    split_folder: Path, classes: dict[str, list[Path]]
+) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Return the folders of each class in one split, and those that are of none.
+
+    Raises:
+        DataError: two folders of the split mean the same class.
+    """
+    found: dict[str, list[Path]] = {name: [] for name in classes}
+    unknown = []
+    for name, folder in _image_files.class_folders(split_folder).items():
+        match = _matching(name, classes)
+        if match is None:
+            unknown.append(folder)
+        elif found[match] and class_names.plain(found[match][0].name) != class_names.plain(name):
+            raise DataError(
+                f"{found[match][0]} and {folder} both mean the class {match}: keep one of them."
+            )
+        else:
+            found[match].append(folder)
+    return found, unknown
+
+
+def refuse_unknown(path: Path, splits: dict[str, Path]) -> None:
+    """Raise DataError for images beside the train folder that might be a split that has no folder."""
+    missing = [split for split in SPLITS if split not in splits]
+    if path in splits.values() or not missing:
+        return
+    for folder in _image_files.class_folders(path).values():
+        if folder not in splits.values() and _image_files.image_files(folder):
+            what = (
+                "is the name of no split"
+                if _tree.listed(folder).folders
+                else "has no class folders"
+            )
+            raise DataError(
+                f"{folder} holds images but {what}, and {path} has no folder for {' and '.join(missing)}: rename it "
+                f"to {' or '.join(missing)}, sort it into classes, move it away, or pass over it with --skip-bad-rows."
+            )
+
+
+def remarks(train: Path, others: Iterable[Path]) -> list[str]:
+    """Say which folders count as a class of another name, and that classes are numbers or mean the
+    same.
+    """
+    classes = of_train(train, train.parent, skip_bad_rows=True)
+    lines = []
+    for split in others:
+        for name, folders in of_split(split, classes)[0].items():
+            plain = {class_names.plain(folder.name) for folder in classes[name]}
+            lines += [
+                f"{folder} counts as {name}"
+                for folder in folders
+                if class_names.plain(folder.name) not in plain
+            ]
+    means: dict[str, list[str]] = {}
+    for name in classes:
+        means.setdefault(class_names.canonical(name), []).append(name)
+    lines += [
+        f"{' and '.join(same)} are different classes here"
+        for same in means.values()
+        if len(same) > 1
+    ]
+    if all(map(str.isdecimal, classes)):
+        known = _numbering.offered({int(name) for name in classes})
+        known = f"; {known}" if known else ""
+        lines.append(
+            f"the classes are numbers; write their names to {LABELS} beside the folders, one a line{known}"
+        )
+    deeper = [file for folders in classes.values() for file in _deeper(folders)]
+    return lines + (
+        [f"{len(deeper):,} images lie in deeper folders, {deeper[0].parent} for one"]
+        if deeper
+        else []
+    )
+
+
+def _deeper(folders: list[Path]) -> list[Path]:
+    return [
+        file
+        for folder in folders
+        for file in _image_files.image_files(folder)
+        if file.parent != folder
+    ]
+
+
+def _matching(name: str, classes: dict[str, list[Path]]) -> str | None:
+    """The class that a folder's name is or, where only one is, means the same as."""
+    plain = class_names.plain(name)
+    exact = [
+        own
+        for own, folders in classes.items()
+        if plain in (own, class_names.plain(folders[0].name))
+    ]
+    same = [own for own in classes if class_names.canonical(own) == class_names.canonical(plain)]
+    return next(iter(exact), same[0] if len(same) == 1 else None)
+
+
+def _named(classes: dict[str, list[Path]], root: Path) -> dict[str, list[Path]]:
+    """Classes that are numbers by the names in labels.txt, in the order of the numbers; all others
+    as they are.
+    """
+    file = root / LABELS
+    if not file.is_file() or not all(map(str.isdecimal, classes)):
+        return classes
+    try:
+        names = class_names.read(file)
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{file} can't be read as text ({error}): write one class name a line."
+        ) from error
+    numbers = sorted(classes, key=int)
+    if len(set(names)) != len(numbers) or len(names) != len(numbers):
+        raise DataError(
+            f"{file} has {len(names)} lines, {len(set(names))} of them different: expected a name for each of the "
+            f"{len(numbers)} class folders {', '.join(numbers[:12])}."
+        )
+    return {name: classes[number] for name, number in zip(names, numbers, strict=True)}
+
+
+def _refuse_splits(train: Path, classes: dict[str, list[Path]]) -> None:
+    """Raise DataError where the folders themselves, or those of a class, are called like splits."""
+    if classes and all(map(_tree.split_of, classes)):
+        raise DataError(
+            f"{train} has the folders {', '.join(classes)}, which are splits without class folders: sort the images "
+            "of each into a folder for each class."
+        )
+    for folder in (folder for folders in classes.values() for folder in folders):
+        inner = [child for child in _tree.listed(folder).folders if _tree.split_of(child.name)]
+        if any(map(_image_files.image_files, inner)):
+            raise DataError(
+                f"{folder} has the split {inner[0].name} inside: give {folder} if it is a data set, or turn the "
+                f"folders round, {train / inner[0].name / folder.name}."
+            )

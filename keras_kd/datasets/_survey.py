@@ -1,0 +1,67 @@
+"""What lies in a data set's folder and is not read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+
+from keras_kd.datasets import _tree, images
+
+
+def passed_over(root: Path, used: Collection[Path]) -> list[str]:
+    """Return a line for each kind of thing in `root` that is not among the files `used`; most
+    telling ones first.
+    """
+    read = set(used)
+    apart, kinds, results, loops, hidden = Counter[str](), Counter[str](), [], [], 0
+    for folder in _tree.walk(root):
+        if folder.path != root and folder.holds_results:
+            results.append(folder.path)
+            continue
+        loops += folder.loops
+        hidden += folder.hidden
+        for file in folder.files:
+            if file in read:
+                continue
+            suffix = file.suffix.lower()
+            if suffix in images.suffixes():
+                apart[_place(root, file)] += 1
+            else:
+                kinds[suffix] += 1
+    lines = [f"{count:,} images in {place}, in no class or split" for place, count in apart.items()]
+    lines += [f"the folder {folder}, which holds results of a run" for folder in results]
+    lines += [f"{link}, a link to a folder above it" for link in loops]
+    lines += [_line(suffix, count) for suffix, count in kinds.most_common()]
+    return lines + ([f"{hidden:,} hidden or system entries"] if hidden else [])
+
+
+def described(path: Path) -> str:
+    """Say what lies at a path that has none of the known forms, and what to do."""
+    suffix = path.suffix.lower()
+    if path.is_file():
+        if suffix in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"):
+            return "it is an archive: unpack it and give the folder"
+        if suffix in images.suffixes():
+            return "it is one image: give a folder of class folders, or have a model read it with `kerakd predict`"
+        if suffix == ".parquet":
+            return "it is one Parquet file: call it train.parquet and give its folder"
+        return f"it is a file of another kind: give a folder of class folders, or convert the {suffix or 'file'}"
+    top = _tree.listed(path)
+    kinds = Counter(file.suffix.lower() or "no suffix" for file in top.files)
+    files = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4)) or "no files"
+    folders = ", ".join(folder.name for folder in top.folders[:6]) or "no folders"
+    holds = f"it holds {files} and {folders}, but no images in class folders"
+    return f"{holds}: sort images into a folder for each class"
+
+
+def _place(root: Path, file: Path) -> Path:
+    """The folder right below `root` that a file lies in, or `root`."""
+    parts = file.relative_to(root).parts
+    return root / parts[0] if len(parts) > 1 else root
+
+
+def _line(suffix: str, count: int) -> str:
+    kind = f"{suffix} files" if suffix else "files without a suffix"
+    hint = f" ({images.HEIC_HINT})" if suffix in images.HEIC_SUFFIXES else ""
+    return f"{count:,} {kind}{hint}"

@@ -1,0 +1,263 @@
+"""Image files as viewers show them, whatever wrote them; and files that only look like images."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_kd.datasets import images
+from keras_kd.errors import DataError
+
+# What a viewer does to a stored picture, by the number that Exif 2.3 (table 6) gives it.
+TURNED = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a),
+}
+# Blocks, which lossy formats keep, of four colours that no turn leaves in place.
+BLOCKS = np.kron(
+    np.array(
+        [
+            [[200, 30, 30], [30, 200, 30]],
+            [[30, 30, 200], [220, 220, 220]],
+            [[10, 10, 10], [128, 0, 90]],
+        ]
+    ),
+    np.ones((32, 32, 1)),
+).astype(np.uint8)
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("suffix", [".jpg", ".jfif", ".png", ".webp", ".tif", ".avif", ".mpo"])
+def test_images_are_turned_as_exif_says(suffix: str, orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.fromarray(BLOCKS).save(tmp_path / f"a{suffix}", exif=exif)
+    expected = TURNED[orientation](BLOCKS)
+    for found in (
+        images.read(tmp_path / f"a{suffix}"),
+        images.decoded((tmp_path / f"a{suffix}").read_bytes(), "a"),
+    ):
+        assert found.shape == expected.shape
+        assert np.abs(found.astype(int) - expected).mean() < 8
+
+
+def test_damaged_exif_data_leave_the_image_as_it_is(tmp_path: Path) -> None:
+    Image.fromarray(BLOCKS).save(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), BLOCKS)
+
+
+def _png16(path: Path, values: np.ndarray, colour: int) -> Path:
+    """A PNG file of 16 bits, written here because Pillow writes no colours of 16 bits."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    return path
+
+
+def _deep(path: Path, values: np.ndarray) -> Path:
+    if path.name.startswith("colour"):
+        return _png16(path, np.stack([values] * 3, -1), 2)
+    Image.fromarray(values).save(path)
+    return path
+
+
+DEEP = ["gray.png", "gray.tif", "gray.jp2", "gray.pgm", "colour.png"]
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_sixteen_bits_keep_their_upper_eight(name: str, tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+    found = images.read(_deep(tmp_path / name, values))
+    assert found.dtype == np.uint8 and found.shape == (8, 8, 3 if name == "colour.png" else 1)
+    np.testing.assert_array_equal(found[:, :, 0], values // 256)
+
+
+@pytest.mark.parametrize("highest", [255, 1023, 4095, 16383])
+@pytest.mark.parametrize("name", DEEP)
+def test_fewer_bits_in_sixteen_are_refused_instead_of_read_as_black(
+    name: str, highest: int, tmp_path: Path
+) -> None:
+    values = np.linspace(0, highest, 64).reshape(8, 8).astype(np.uint16)
+    with pytest.raises(
+        DataError, match=f"{name} holds 16-bit pixels of which none reaches a quarter .* scale it"
+    ):
+        images.read(_deep(tmp_path / name, values))
+
+
+def test_a_black_image_of_sixteen_bits_is_black(tmp_path: Path) -> None:
+    assert images.read(_deep(tmp_path / "gray.png", np.zeros((8, 8), np.uint16))).max() == 0
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_values_whose_range_is_unknown_are_refused(kind: type, tmp_path: Path) -> None:
+    Image.fromarray(np.linspace(0, 1000, 64).reshape(8, 8).astype(kind)).save(tmp_path / "a.tif")
+    with pytest.raises(
+        DataError, match="a.tif holds .* whose range is unknown: save it in 8 or 16 bits"
+    ):
+        images.read(tmp_path / "a.tif")
+
+
+def _with_hole(mode: str) -> tuple[Image.Image, dict]:
+    """A picture of one gray, 64, whose first row is transparent, and what it is saved with."""
+    alpha = np.full((4, 4), 255, np.uint8)
+    alpha[0] = 0
+    gray = np.full((4, 4), 64, np.uint8)
+    if mode in ("RGBA", "LA"):
+        return Image.merge(
+            mode, [*([Image.fromarray(gray)] * (len(mode) - 1)), Image.fromarray(alpha)]
+        ), {}
+    numbers = Image.fromarray((alpha // 255).astype(np.uint8), "L")
+    if mode == "P":
+        numbers = Image.fromarray((alpha // 255).astype(np.uint8)).convert("P")
+        numbers.putpalette([9, 200, 9, 64, 64, 64])
+        return numbers, {"transparency": 0}
+    return Image.fromarray(np.where(alpha, gray, 7).astype(np.uint8)), {"transparency": 7}
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("RGBA", "png"), ("RGBA", "webp"), ("LA", "png"), ("P", "png"), ("P", "gif"), ("L", "png")],
+)
+def test_transparent_parts_are_white_whatever_colour_hides_there(
+    mode: str, suffix: str, tmp_path: Path
+) -> None:
+    picture, options = _with_hole(mode)
+    picture.save(
+        tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}), **options
+    )
+    found = images.read(tmp_path / f"a.{suffix}")
+    assert found.shape[2] == (1 if mode in ("LA", "L") else 3)
+    assert (found[0] == 255).all() and (found[1:] == 64).all()
+    assert "transparency, shown on white" in images.traits(tmp_path / f"a.{suffix}")
+
+
+def test_cmyk_is_turned_into_rgb(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=100)
+    assert np.abs(images.read(tmp_path / "red.jpg").astype(int) - (255, 0, 0)).max() < 4
+    assert images.traits(tmp_path / "red.jpg") == (
+        "CMYK colours, turned into RGB without a profile",
+    )
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif", "avif"])
+def test_of_several_frames_the_first_is_read_and_that_is_told(suffix: str, tmp_path: Path) -> None:
+    first, second = Image.new("RGB", (16, 16), (200, 0, 0)), Image.new("RGB", (16, 16), (0, 0, 200))
+    first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second])
+    assert np.abs(images.read(tmp_path / f"a.{suffix}").astype(int) - (200, 0, 0)).max() < 12
+    assert images.traits(tmp_path / f"a.{suffix}") == (
+        "several frames or pages, the first is read",
+    )
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pillow_heif") is None, reason="needs the extra heic")
+def test_heic_is_read(tmp_path: Path) -> None:
+    images.formats()  # registers the format with Pillow
+    Image.fromarray(BLOCKS).save(tmp_path / "a.heic", quality=95)
+    assert np.abs(images.read(tmp_path / "a.heic").astype(int) - BLOCKS).mean() < 4
+    assert ".heic" in images.suffixes()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "a PostScript file"),
+        (b"%PDF-1.7\n", "a PDF file"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "a Git LFS pointer: .*git lfs pull",
+        ),
+        (b"\n<!DOCTYPE html><html>404</html>", "HTML"),
+        (b"PK\x03\x04rest", "a zip archive"),
+        (b"P7\nWIDTH 1\n", "none of .*PNG"),
+    ],
+)
+def test_other_files_called_images_are_told_apart(
+    content: bytes, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match=f"a.png can't be read as an image.*{words}"):
+        images.read(tmp_path / "a.png")
+
+
+def test_ghostscript_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    lines = [
+        "%!PS-Adobe-3.0 EPSF-3.0",
+        "%%BoundingBox: 0 0 9 9",
+        "%%EndComments",
+        "showpage",
+        "%%EOF",
+        "",
+    ]
+    (tmp_path / "a.png").write_text("\n".join(lines))
+    with pytest.raises(DataError, match="a PostScript file"):
+        images.read(tmp_path / "a.png")
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket", "folder", "circle"])
+def test_special_files_are_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    with pytest.raises(
+        DataError, match="a.png (is no regular file|can't be read .Too many levels)"
+    ):
+        images.read(path)
+
+
+def test_a_file_beyond_all_images_is_refused_by_its_size(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)  # sparse: takes no room
+    with pytest.raises(DataError, match="a.png is 536,870,913 bytes long, more than 536,870,912"):
+        images.read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "gif", "bmp", "avif", "jp2"])
+def test_a_file_cut_short_is_named_and_no_warning_reaches_the_terminal(
+    suffix: str, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / f"a.{suffix}")
+    content = (tmp_path / f"a.{suffix}").read_bytes()
+    (tmp_path / f"a.{suffix}").write_bytes(content[: len(content) // 2])
+    with (
+        warnings.catch_warnings(record=True) as told,
+        pytest.raises(DataError, match=f"a.{suffix} can't be read as"),
+    ):
+        images.read(tmp_path / f"a.{suffix}")
+    assert told == []
