@@ -115,18 +115,12 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     if (rest or not named) and not path.exists():
         raise DataError(f"No data at {path}: give a file, a folder or one of {', '.join(names())}.")
     if named:
-<<<<<<< aeca3580a02e0a084faa3324b3e2c69095c20c44
         return _reader(name), path if rest else None
-    modules = [_reader(name) for name in names()]
-    matching = [module for module in modules if module.matches(path)]
-=======
-        return _module(name), path if rest else None
->>>>>>> b05baa7806b78cae202ef08e6ee44bf71807f12b
     # Any class folders match `folder`, so a more specific form goes before it.
-    modules = map(_module, sorted(names(), key=lambda name: name == "folder"))
+    modules = map(_reader, sorted(names(), key=lambda name: name == "folder"))
     module = next((module for module in modules if module.matches(path)), None)
     if module is None:
-        holds = _module("_survey").described(path)
+        holds = _reader("_survey").described(path)
         raise DataError(
             f"{path} has none of the known forms ({', '.join(names())}); {holds}. "
             "See `kerakd data inspect --help` for the forms."
@@ -155,12 +149,7 @@ def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     if path is None or not path.is_dir() or not hasattr(module, "sources"):
         return ()
     remarks = module.remarks(path) if hasattr(module, "remarks") else []
-    return (*remarks, *_module("_survey").passed_over(path, module.sources(path)))
-
-
-def _module(name: str) -> ModuleType:
-    # Imported only now: these modules import this one.
-    return importlib.import_module(f"{__name__}.{name}")
+    return (*remarks, *_reader("_survey").passed_over(path, module.sources(path)))
 
 
 @_told_to_the_user()

@@ -87,7 +87,7 @@ def test_every_form_is_recognised_and_keeps_the_contract(tmp_path, form):
     path = form(tmp_path)
     module, found = datasets.find(path)
     name = form.__name__.removesuffix("_folders")
-    assert (module.__name__, found) == (f"keras_kd.datasets.{name}", path)
+    assert (module.__name__, found) == (f"keras_kd.datasets.readers.{name}", path)
     assert datasets.find(f"{name}:{path}") == (module, path)
     for split in datasets.SPLITS:
         samples = datasets.load(path, split)
@@ -101,7 +101,7 @@ def test_every_form_is_recognised_and_keeps_the_contract(tmp_path, form):
 
 @pytest.mark.parametrize("name", datasets.names())
 def test_every_module_says_what_it_reads(name):
-    module = importlib.import_module(f"keras_kd.datasets.{name}")
+    module = importlib.import_module(f"keras_kd.datasets.readers.{name}")
     assert module.__doc__
     assert callable(module.matches)
     assert callable(module.load)

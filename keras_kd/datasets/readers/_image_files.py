@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common import files
-from keras_kd.datasets import _tree, images
+from keras_kd.datasets import images
+from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
 
 

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SIZE, Samples, _tree, duplicates, images
+from keras_kd.datasets import SIZE, Samples, duplicates, images
 from keras_kd.datasets.class_names import canonical
-from keras_kd.datasets.readers import _fer2013_csv, _image_files
+from keras_kd.datasets.readers import _fer2013_csv, _image_files, _tree
 from keras_kd.datasets.readers._fer2013_csv import CLASS_NAMES, USAGES
 from keras_kd.errors import DataError
 

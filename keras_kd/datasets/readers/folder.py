@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SIZE, SPLITS, Samples, _class_folders, _tree
-from keras_kd.datasets.readers import _image_files, _splitting
+from keras_kd.datasets import SIZE, SPLITS, Samples
+from keras_kd.datasets.readers import _class_folders, _image_files, _splitting, _tree
 from keras_kd.errors import DataError
 
 

@@ -24,8 +24,8 @@ import numpy as np
 
 from keras_kd._common import files
 from keras_kd._common.checked_files import read_json
-from keras_kd.datasets import SIZE, SPLITS, Samples, _tree, class_names, images
-from keras_kd.datasets.readers import _splitting
+from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
+from keras_kd.datasets.readers import _splitting, _tree
 from keras_kd.errors import DataError
 
 if TYPE_CHECKING:

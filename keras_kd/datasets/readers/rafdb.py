@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SIZE, Samples, _tree
-from keras_kd.datasets.readers import _image_files, _splitting, _tables
+from keras_kd.datasets import SIZE, Samples
+from keras_kd.datasets.readers import _image_files, _splitting, _tables, _tree
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral")

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from keras_kd.datasets import _tree, images
+from keras_kd.datasets import images
+from keras_kd.datasets.readers import _tree
 
 
 def passed_over(root: Path, used: Collection[Path]) -> list[str]:

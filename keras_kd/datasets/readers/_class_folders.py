@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from keras_kd.datasets import SPLITS, _numbering, _tree, class_names
-from keras_kd.datasets.readers import _image_files
+from keras_kd.datasets import SPLITS, class_names
+from keras_kd.datasets.readers import _image_files, _numbering, _tree
 from keras_kd.errors import DataError
 
 LABELS = "labels.txt"
