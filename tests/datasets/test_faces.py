@@ -55,7 +55,10 @@ def test_a_second_load_gives_the_same_bytes(splits):
 
 
 def test_another_process_draws_the_same_bytes():
-    code = "import sys; from keras_kd.datasets.readers import faces; sys.stdout.buffer.write(faces.generate(150, 5).images)"
+    code = (
+        "import sys; from keras_kd.datasets.readers import faces; "
+        "sys.stdout.buffer.write(faces.generate(150, 5).images)"
+    )
     drawn = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert drawn == faces.generate(150, 5).images.tobytes()
 
