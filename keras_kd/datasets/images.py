@@ -221,7 +221,7 @@ def _bits(image: Image.Image) -> int:
     if image.mode == "I" and image.format == "TIFF":
         return 32
     # Pillow reads 16-bit colours as 8-bit ones; only its decoder's settings tell.
-    return 16 if image.mode in DEEP_MODES or ";16" in str(image.tile) else 8
+    return 16 if image.mode in DEEP_MODES or ";16" in str(getattr(image, "tile", "")) else 8
 
 
 def _on_white(image: Image.Image) -> Image.Image:

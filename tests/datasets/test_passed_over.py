@@ -197,6 +197,7 @@ def test_numbers_are_named_in_their_order_not_in_the_alphabet_s(tmp_path: Path) 
         {"train": "train", "validation": "val", "test": "test"},
         tuple(map(str, range(12))),
     )
+    assert "so output 2 is of 10" in datasets.passed_over(tmp_path)[0]
     (tmp_path / "labels.txt").write_text("".join(f"class {letter}\n" for letter in "abcdefghijkl"))
     samples = datasets.load(tmp_path, "test")
     assert samples.class_names[2] == "class c" and samples.class_names[10] == "class k"

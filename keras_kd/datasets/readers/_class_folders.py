@@ -101,17 +101,28 @@ def remarks(train: Path, others: Iterable[Path]) -> list[str]:
         if len(same) > 1
     ]
     if all(map(str.isdecimal, classes)):
-        known = _numbering.offered({int(name) for name in classes})
-        known = f"; {known}" if known else ""
-        lines.append(
-            f"the classes are numbers; write their names to {LABELS} beside the folders, one a line{known}"
-        )
+        lines.append(_of_numbers(list(classes)))
     deeper = [file for folders in classes.values() for file in _deeper(folders)]
     return lines + (
         [f"{len(deeper):,} images lie in deeper folders, {deeper[0].parent} for one"]
         if deeper
         else []
     )
+
+
+def _of_numbers(names: list[str]) -> str:
+    """What to know of classes that are numbers."""
+    parts = [
+        f"the classes are numbers; write their names to {LABELS} beside the folders, one a line"
+    ]
+    if known := _numbering.offered({int(name) for name in names}):
+        parts.append(known)
+    if names != sorted(names, key=int):
+        first = next(n for n, name in enumerate(names) if name != sorted(names, key=int)[n])
+        parts.append(
+            f"until then they are in the alphabet's order, so output {first} is of {names[first]}"
+        )
+    return "; ".join(parts)
 
 
 def _deeper(folders: list[Path]) -> list[Path]:

@@ -15,7 +15,11 @@ def passed_over(root: Path, used: Collection[Path]) -> list[str]:
     telling ones first.
     """
     read = set(used)
-    apart, kinds, results, loops, hidden = Counter[str](), Counter[str](), [], [], 0
+    apart: Counter[Path] = Counter()
+    kinds: Counter[str] = Counter()
+    results: list[Path] = []
+    loops: list[Path] = []
+    hidden = 0
     for folder in _tree.walk(root):
         if folder.path != root and folder.holds_results:
             results.append(folder.path)
