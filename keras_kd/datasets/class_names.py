@@ -56,6 +56,11 @@ def problem(names: Sequence[str]) -> str | None:
     )
 
 
+def numbered(names: Sequence[str], first: int = 0) -> str:
+    """Return names with their numbers for a message: 0 angry, 1 disgust, ..."""
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names, first))
+
+
 def read(path: Path) -> list[str]:
     """Return the names in a labels.txt, one a line in the order of the class numbers.
 

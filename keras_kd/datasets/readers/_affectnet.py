@@ -10,12 +10,14 @@ import numpy as np
 from PIL import Image
 
 from keras_kd._common.files import mapped_array
-from keras_kd.datasets import Samples
+from keras_kd.datasets import Samples, class_names
 from keras_kd.datasets.images import MAX_PIXELS
 from keras_kd.datasets.readers import _image_files, _splitting, _tables
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
+# Numbers of rows that are not loaded.
+NO_EXPRESSION = ("none", "uncertain", "no face")
 FOLDERS = {"train": ("train_set", "train"), "test": ("val_set", "val", "validation")}
 TABLES = {"train": ("training.csv",), "test": ("validation.csv",)}
 SHARES = {"train": 0.95, "validation": 0.05}
@@ -90,6 +92,18 @@ def load(path: Path | None, split: str, skip_bad_rows: bool, size: int, clean: b
     )
 
 
+def sources(path: Path) -> list[Path]:
+    """Return every file that the splits are read from."""
+    found: list[Path] = []
+    for half in FOLDERS:
+        folder, table = _annotated(path, half), _table(path, half)
+        found += [table] if table else []
+        found += sorted((folder / "annotations").iterdir()) if folder else []
+        if folder or table:
+            found += [row.image for row in _rows(path, half, lambda problem: None)]
+    return found
+
+
 def kept(row: Row) -> bool:
     """EmoNet's cleaning rule: whether valence v and arousal a fit the expression; unknown ones do
     not.
@@ -141,7 +155,6 @@ def _rows(path: Path, half: str, report: Callable[[str], None]) -> Iterator[Row]
             f"or {TABLES[half][0]}."
         )
     for row in _annotated_rows(folder, report) if folder else _table_rows(table, report):
-        # 8 none, 9 uncertain, 10 no face: not of the eight expressions.
         if row.label < len(CLASS_NAMES):
             yield row
 
@@ -199,7 +212,8 @@ def _row(
     image: Path, label: float, valence: float, arousal: float, landmarks: np.ndarray | None
 ) -> Row:
     if label not in range(11):
-        raise ValueError(f"the expression is {label:g}, expected 0 to 10")
+        expected = f"expected 0 to 10 ({class_names.numbered((*CLASS_NAMES, *NO_EXPRESSION))})"
+        raise ValueError(f"the expression is {label:g}, {expected}")
     for name, value in (("valence", valence), ("arousal", arousal)):
         if not (-1 <= value <= 1 or value == INVALID):
             raise ValueError(f"the {name} is {value:g}, expected -1 to 1, or -2 where unknown")

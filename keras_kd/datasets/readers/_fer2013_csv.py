@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common.files import ImageRows
+from keras_kd.datasets.class_names import numbered
 from keras_kd.datasets.readers import _tables
 from keras_kd.errors import DataError
 
@@ -96,7 +97,8 @@ def _label(emotion: str, usage: str) -> int:
     if usage not in USAGES:
         raise ValueError(f"Usage is {usage!r}, expected {', '.join(USAGES)}")
     if emotion.strip() not in map(str, range(len(CLASS_NAMES))):
-        raise ValueError(f"emotion is {emotion!r}, expected 0 to {len(CLASS_NAMES) - 1}")
+        expected = f"expected 0 to {len(CLASS_NAMES) - 1} ({numbered(CLASS_NAMES)})"
+        raise ValueError(f"emotion is {emotion!r}, {expected}")
     return int(emotion)
 
 

@@ -41,3 +41,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         DataError: the data is missing or broken; the message names the file and the row.
     """
     return _affectnet.load(path, split, skip_bad_rows, size, clean=False)
+
+
+def sources(path: Path) -> list[Path]:
+    """Return every file that the splits are read from."""
+    return _affectnet.sources(path)

@@ -71,6 +71,11 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     return Samples(resized, shares, CLASS_NAMES, None, table.skipped + skipped, sizes)
 
 
+def sources(path: Path) -> list[Path]:
+    """Return both files that the splits are read from."""
+    return list(_both_files(path))
+
+
 def training_votes(path: str | Path) -> np.ndarray:
     """Return int64 (N, 10), the votes on FER2013's N Training images in the order of its csv;
     columns as in COLUMNS.

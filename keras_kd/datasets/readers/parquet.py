@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_kd._common import files
 from keras_kd._common.checked_files import read_json
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
-from keras_kd.datasets.readers import _splitting, _tree
+from keras_kd.datasets.readers import _parquet_labels, _splitting, _tree
 from keras_kd.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 LABELS = "labels.txt"
 ROWS = 256  # read at a time
+# The smallest image file has some 30 bytes, and compression gains nothing on such.
+LEAST_BYTES = 16
 _FORM = {"info": {"features": {"label": {"names": [str]}}}}
 
 
@@ -55,13 +57,15 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     shards = _shards(path)
     names = _class_names(shards["train"], path)
     own = shards.get(split, shards["train"])
-    labels = _labels(own, names)
-    rows = np.arange(len(labels))
+    labels, unlabelled = _parquet_labels.numbers(columns(own, "label"), names, skip_bad_rows)
+    rows = np.flatnonzero(labels >= 0)
     if split == "train" or split not in shards:
-        rows = _splitting.held_out(labels, names, shards)[split]
+        rows = rows[_splitting.held_out(labels[rows], names, shards)[split]]
     channels = _channels(shards["train"], skip_bad_rows)
     pictures, sizes, kept, skipped = _read(own, rows, size, channels, skip_bad_rows)
-    return Samples(pictures, labels[rows[kept]], names, None, skipped, sizes)
+    # A row that is of no split is listed once, with the file's own.
+    lost = unlabelled if split == "train" or split in shards else ()
+    return Samples(pictures, labels[rows[kept]], names, None, (*lost, *skipped), sizes)
 
 
 def sources(path: Path) -> list[Path]:
@@ -99,6 +103,12 @@ def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
         opened = pyarrow.parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{file} can't be read as Parquet ({error}): replace it.") from error
+    size, rows = file.stat().st_size, opened.metadata.num_rows
+    if size < LEAST_BYTES * rows:
+        raise DataError(
+            f"{file} declares {rows:,} rows in {size:,} bytes, fewer than {LEAST_BYTES} an image: "
+            "it is damaged, or repeats a few images; replace it."
+        )
     missing = {"image", "label"} - set(opened.schema_arrow.names)
     if missing:
         raise DataError(
@@ -108,7 +118,7 @@ def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
     return opened
 
 
-def _columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.Array]]:
+def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.Array]]:
     """Yield a column piece by piece: the file, the number of the first row in it, and some rows."""
     for file in shards:
         opened, start = _opened(file), 0
@@ -134,22 +144,18 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
         raise DataError(
             f"{listed} can't be read as text ({error}): write one class name a line."
         ) from error
-    if not names and _is_text(schema.field("label").type):
-        names = sorted(
-            {
-                label
-                for _, _, part in _columns(shards, "label")
-                for label in part.unique().to_pylist()
-            }
-            - {None}
-        )
+    labels = columns(shards, "label")
+    if not names and _parquet_labels.is_text(schema.field("label").type):
+        names = _parquet_labels.texts(labels)
     if len(names) < 2:
+        known = _parquet_labels.known_numbers(labels)
         raise DataError(
-            f"{shards[0]} does not name its classes, two or more: write them to {listed}, one a line."
+            f"{shards[0]} does not name its classes, two or more: write them to {listed}, one a "
+            f"line{known}."
         )
     if wrong := class_names.problem(names):
         raise DataError(f"In {path} {wrong}: rename the class.")
-    return tuple(names)
+    return tuple(map(class_names.plain, names))
 
 
 def _described(metadata: dict[bytes, bytes]) -> list[str]:
@@ -160,38 +166,6 @@ def _described(metadata: dict[bytes, bytes]) -> list[str]:
         ]
     except ValueError:
         return []
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow
-
-    return pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
-
-
-def _labels(shards: list[Path], names: tuple[str, ...]) -> np.ndarray:
-    """The class number of every row, int64 (N,)."""
-    import pyarrow
-    import pyarrow.compute
-
-    found = []
-    for file, start, part in _columns(shards, "label"):
-        if _is_text(part.type):
-            numbers = pyarrow.compute.index_in(part, value_set=pyarrow.array(names, part.type))
-        elif pyarrow.types.is_integer(part.type):
-            numbers = part
-        else:
-            raise DataError(
-                f"{file} has labels of type {part.type}: expected whole numbers or names; convert them."
-            )
-        values = numbers.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        wrong = np.flatnonzero((values < 0) | (values >= len(names)))
-        if len(wrong):
-            raise DataError(
-                f"{file}, row {start + wrong[0]}: label is {part[int(wrong[0])]}, expected one of the {len(names)} "
-                f"classes {', '.join(names)}; mend or remove the row."
-            )
-        found.append(values)
-    return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
 def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
@@ -241,7 +215,7 @@ def _contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes
     rows.
     """
     before = 0
-    for file, start, part in _columns(shards, "image"):
+    for file, start, part in columns(shards, "image"):
         first, last = np.searchsorted(rows, (before, before + len(part)))
         for row in rows[first:last] - before:
             value = part[int(row)].as_py()

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SIZE, Samples
+from keras_kd.datasets import SIZE, Samples, class_names
 from keras_kd.datasets.readers import _image_files, _splitting, _tables, _tree
 from keras_kd.errors import DataError
 
@@ -119,7 +119,8 @@ def _entries(
 
 def _class_number(root: Path, file: Path, label: str) -> int:
     if label not in LABELS:
-        raise ValueError(f"the label is {label!r}, expected 1 to {len(LABELS)}")
+        expected = f"expected 1 to {len(LABELS)} ({class_names.numbered(CLASS_NAMES, 1)})"
+        raise ValueError(f"the label is {label!r}, {expected}")
     if not _image_files.inside(root, file).is_file():
         raise ValueError(f"there is no image {file}")
     return LABELS.index(label)

@@ -1,0 +1,111 @@
+"""Labels of a Parquet column: class names or numbers, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_kd.datasets import class_names
+from keras_kd.datasets.readers import _numbering
+from keras_kd.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    # The file, the number of the first row in it, and some rows.
+    Column = Iterator[tuple[Path, int, pyarrow.Array]]
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a column's type is text, dictionaries of pandas' categories among them."""
+    import pyarrow
+
+    types = pyarrow.types
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return types.is_string(kind) or types.is_large_string(kind)
+
+
+def texts(column: Column) -> list[str]:
+    """Return the different labels of a text column, sorted."""
+    found = {label for _, _, part in column for label in part.unique().to_pylist()}
+    return sorted({class_names.plain(label) for label in found - {None}})
+
+
+def known_numbers(column: Column) -> str:
+    """Say which known data sets number their classes as a column does; "" where none does."""
+    found = {label for _, _, part in column for label in part.unique().to_pylist()}
+    known = _numbering.offered({label for label in found if isinstance(label, int)})
+    return f"; {known}" if known else ""
+
+
+def numbers(
+    column: Column, names: Sequence[str], skip_bad_rows: bool
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the class number of every row, int64 (N,), -1 where it has none; and a line for each
+    such row.
+
+    Raises:
+        DataError: the column's type can't be labels; or, without `skip_bad_rows`, a row has no
+            class. The message names the first one.
+    """
+    found: list[np.ndarray] = []
+    bad: list[tuple[str, Any]] = []
+    for file, start, part in column:
+        _check_type(file, part.type)
+        labels = part.to_pylist()
+        found.append(np.array([_number(label, names) for label in labels], np.int64))
+        bad += [
+            (f"{file}, row {start + row}", labels[row]) for row in np.flatnonzero(found[-1] < 0)
+        ]
+    values = np.concatenate(found) if found else np.empty(0, np.int64)
+    problems = tuple(f"{place}: the label is {_shown(label)}" for place, label in bad)
+    if problems and not skip_bad_rows:
+        expected = f"expected one of the {len(names)} classes {class_names.numbered(names)}"
+        advice = _advice([label for _, label in bad], values, len(names))
+        raise DataError(
+            f"{problems[0]}, {expected}; {advice}, or leave out all such rows with --skip-bad-rows."
+        )
+    return values, problems
+
+
+def _check_type(file: Path, kind: Any) -> None:
+    import pyarrow
+
+    types = pyarrow.types
+    if is_text(kind) or types.is_integer(kind) or types.is_floating(kind):
+        return
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        raise DataError(
+            f"{file} has several labels a row ({kind}): one class an image is expected; choose one, "
+            "or make a data set for each."
+        )
+    raise DataError(
+        f"{file} has labels of type {kind}: expected whole numbers or names; convert them."
+    )
+
+
+def _number(label: Any, names: Sequence[str]) -> int:
+    """The class number of one label; -1 where it has none."""
+    if isinstance(label, str):
+        plain = class_names.plain(label)
+        return names.index(plain) if plain in names else -1
+    # pandas turns whole numbers into floats where one is missing.
+    whole = label is not None and label == label and 0 <= label < len(names) and label == int(label)
+    return int(label) if whole else -1
+
+
+def _shown(label: Any) -> str:
+    missing = label is None or label != label
+    return "missing" if missing else repr(label)[:40]
+
+
+def _advice(bad: list[Any], values: np.ndarray, classes: int) -> str:
+    """What to do about labels without a class, by what they look like."""
+    if not (values == 0).any() and set(bad) == {classes}:
+        return "they seem to count from 1, as RAF-DB's do: subtract 1"
+    if set(bad) == {-1}:
+        return "-1 stands for no label, as in test splits that keep theirs secret: remove the rows"
+    return "mend or remove the row"
