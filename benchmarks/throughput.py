@@ -171,6 +171,7 @@ def main() -> None:
         "--torch", action="store_true", help="also race a plain torch loop (needs torch)"
     )
     given = parser.parse_args()
+    keras_kd.tune_allocator()
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (2048, 64, 64, 3), dtype=np.uint8)
     labels = random.integers(0, 7, len(images))

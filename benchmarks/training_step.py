@@ -62,6 +62,7 @@ def measure(options: dict, seconds: float) -> tuple[float, float]:
     from keras_kd.teachers.views import Views
     from keras_kd.training.fitting import Feed
 
+    keras_kd.tune_allocator()
     model = keras_kd.models.build(
         options["model"], 7, (64, 64, 1), (options["dropout"], options["dropout"]), seed=0
     )

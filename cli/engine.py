@@ -8,11 +8,13 @@ import importlib
 import logging
 from types import ModuleType
 
+from keras_kd._common.allocator import tune_allocator
 from keras_kd._common.quiet import native_output_hidden
 
 
 def load(name: str) -> ModuleType:
     """Import `keras_kd.<name>`, and with it Keras and TensorFlow, which takes seconds."""
+    tune_allocator()
     # TensorFlow writes about CUDA and oneDNN to stderr before its own log level takes hold.
     with native_output_hidden():
         import tensorflow as tf

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         teachers,
         training,
     )
+    from keras_kd._common.allocator import tune_allocator
     from keras_kd.config import Config
     from keras_kd.datasets import Samples
     from keras_kd.distiller import Distiller, FeatureMatch
@@ -53,6 +54,7 @@ _HOMES = {
     "compact": "models.surgery.compaction",
     "expand": "models.surgery.compaction",
     "export": "exporters",
+    "tune_allocator": "_common.allocator",
 }
 
 __all__ = [
@@ -80,6 +82,7 @@ __all__ = [
     "sessions",
     "teachers",
     "training",
+    "tune_allocator",
 ]
 
 

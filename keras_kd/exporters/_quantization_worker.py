@@ -26,6 +26,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit i
     default_8bit_quantize_configs as configs,
 )
 
+from keras_kd._common.allocator import tune_allocator
 from keras_kd.datasets.images import fitted
 from keras_kd.exporters import _front_end
 from keras_kd.teachers.views import Views
@@ -41,6 +42,7 @@ _SMALLEST_RANGE = 0.01  # a layer that no image gets through would have none
 
 def main(folder: Path) -> None:
     """Do the whole work of one folder."""
+    tune_allocator()
     sys.stdout = sys.stderr  # what libraries print is not for the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
     options = json.loads((folder / "options.json").read_text())
