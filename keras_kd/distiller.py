@@ -14,6 +14,7 @@ from keras_kd import losses
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.losses import FEATURE_LOSSES, SOFT_LOSSES
 from keras_kd.models import heads
+from keras_kd.models.surgery.keras_internals import all_layers
 
 VALUE_LOSSES = ("mse", "shake-shake")
 PARTS = {"label", "teacher", "features"}  # of y
@@ -461,7 +462,7 @@ def _refuse_distribution() -> None:
 
 def _policy(student: keras.Model) -> str:
     """A Functional model has the global policy whatever its layers have, so ask the layers."""
-    halves = {layer.dtype_policy.name for layer in student._flatten_layers()} & {
+    halves = {layer.dtype_policy.name for layer in all_layers(student)} & {
         "mixed_float16",
         "float16",
     }

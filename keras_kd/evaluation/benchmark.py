@@ -220,13 +220,11 @@ def _runnable(path: Path, converted: Path, input_shape: tuple[int, int, int] | N
 
     from keras_kd import exporters
     from keras_kd.models import keras_file
-    from keras_kd.models.surgery import weights
+    from keras_kd.models.surgery.copies import copied
 
     model, _ = keras_file.load(path)
     if input_shape and None in model.input_shape:
-        fixed = keras.models.clone_model(model, input_tensors=keras.Input(input_shape))
-        weights.put(model.get_weights(), fixed)
-        model = fixed
+        model = copied(model, inputs=keras.Input(input_shape))
     return exporters.export(model, converted, "float32").path
 
 

@@ -119,9 +119,10 @@ def export(
         )
     # TensorFlow takes seconds to import: not before the request is known to make sense.
     from keras_kd.exporters import _comparison, _model, _serving
+    from keras_kd.models.surgery.precision import in_float32
 
     _model.check(model, class_names)
-    reference = _model.in_float32(model)
+    reference = in_float32(model)
     serving = _serving.Serving(_model.compacted(reference), io, app_input, reference)
     images = None if samples is None else _images(samples, serving.input_shape)
     with _written(path, module.SUFFIX) as temporary:

@@ -7,11 +7,9 @@ import numpy as np
 
 from keras_kd.datasets.class_names import problem
 from keras_kd.errors import ExportError
-from keras_kd.models.surgery import weights
 from keras_kd.models.surgery.compaction import compact
-
-# Functional has no public name.
-_GRAPHS = (keras.Sequential, keras.src.models.Functional)
+from keras_kd.models.surgery.copies import copied
+from keras_kd.models.surgery.keras_internals import GRAPHS
 
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
@@ -46,44 +44,11 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
         )
 
 
-def in_float32(model: keras.Model) -> keras.Model:
-    """Return a copy of the model whose layers compute in float32; the model itself where they all
-    do already.
-
-    Mixed precision would become Flex operators, which LiteRT refuses.
-
-    Raises:
-        ExportError: a model with layers of other precision is no Functional or Sequential model.
-    """
-    if all(
-        layer.dtype_policy.name == "float32" for layer in model._flatten_layers(include_self=False)
-    ):
-        return model
-    if not isinstance(model, _GRAPHS):
-        raise ExportError(
-            f"{model.name} mixes precisions and can't be rebuilt: build it with the policy float32."
-        )
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")  # for layers that make others inside
-    try:
-        copy = keras.models.clone_model(model, clone_function=_float32_layer)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    weights.put(model.get_weights(), copy)
-    return copy
-
-
-def _float32_layer(layer: keras.Layer) -> keras.Layer:
-    if isinstance(layer, _GRAPHS):
-        return keras.models.clone_model(layer, clone_function=_float32_layer)
-    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-
-
 def compacted(model: keras.Model) -> keras.Model:
     """Return the model without taps that can't matter, its rescaling as 1x1 convolution; a
     subclassed one as it is.
     """
-    return _with_convolved_rescaling(compact(model)) if isinstance(model, _GRAPHS) else model
+    return _with_convolved_rescaling(compact(model)) if isinstance(model, GRAPHS) else model
 
 
 def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
@@ -91,27 +56,25 @@ def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
     C's.
     """
     rescaled = {
-        layer.name
+        layer
         for layer in model.layers
         if type(layer) is keras.layers.Rescaling
         and len(layer.output.shape) == 4
         and layer.output.shape[3] <= 4
+        and keras.backend.is_float_dtype(layer.input.dtype)
     }
     if not rescaled:
         return model
 
-    def replaced(layer: keras.Layer) -> keras.Layer:
-        if layer.name in rescaled:
-            return keras.layers.Conv2D(layer.output.shape[3], 1, name=layer.name)
-        return type(layer).from_config(layer.get_config())
+    def replaced(layer: keras.Layer) -> keras.Layer | None:
+        if layer in rescaled:
+            return keras.layers.Conv2D(layer.output.shape[3], 1, dtype="float32", name=layer.name)
+        return None
 
-    faster = keras.models.clone_model(model, clone_function=replaced)
-    for layer in model.layers:
-        if layer.name in rescaled:
-            ones = np.ones(layer.output.shape[3])
-            faster.get_layer(layer.name).set_weights(
-                [np.diag(ones * layer.scale)[None, None], ones * layer.offset]
-            )
-        elif layer.weights:
-            weights.put(layer.get_weights(), faster.get_layer(layer.name))
-    return faster
+    def adapted(layer: keras.Layer) -> list[np.ndarray]:
+        if layer not in rescaled:
+            return layer.get_weights()
+        ones = np.ones(layer.output.shape[3])
+        return [np.diag(ones * layer.scale)[None, None], ones * layer.offset]
+
+    return copied(model, replaced, adapted=adapted)

@@ -26,6 +26,7 @@ from keras_kd._common.files import written_whole
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ConfigError, DataError, ExportError
 from keras_kd.exporters import ExportReport, _comparison, _model, _serving
+from keras_kd.models.surgery.precision import in_float32
 from keras_kd.runtimes import litert
 from keras_kd.teachers.views import Views
 
@@ -169,7 +170,7 @@ def export_quantisation_aware(
             f"{model.name} has {len(model.outputs)} outputs, the first of {model.outputs[0].shape[-1]} columns: "
             "the format qat trains one output of classes."
         )
-    reference = _model.in_float32(model)
+    reference = in_float32(model)
     small = _model.compacted(reference)
     shape, classes = tuple(small.inputs[0].shape[1:]), small.outputs[0].shape[-1]
     options = {

@@ -9,14 +9,14 @@ import keras
 import numpy as np
 
 from keras_kd.errors import ModelError
-from keras_kd.models.surgery import weights
+from keras_kd.models.surgery.copies import copied
+from keras_kd.models.surgery.keras_internals import GRAPHS, calls, layer_of, producer, readers
 
 OutputKind: TypeAlias = Literal[
     "logits", "probabilities", "log-probabilities", "sigmoids", "unknown"
 ]
 # How far from 1 the sum of a row of probabilities may be, e.g. in float16.
 SUM_TOLERANCE = 5e-3
-_GRAPHS = (keras.Sequential, keras.src.models.Functional)
 _ROWS = 16
 _OPEN_SIZE = 4  # stands for a size that the model leaves open
 
@@ -72,7 +72,7 @@ def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
         "sigmoids", each number in 0..1 on its own; "unknown" for other activations, subclassed
         models and foreign layers: look at `kind_of_values`.
     """
-    if not isinstance(model, _GRAPHS) or not model.built:
+    if not isinstance(model, GRAPHS) or not model.built:
         return "unknown"
     tensor = _classes(model) if head is None else by_name(model, structure(model))[head]
     try:
@@ -128,9 +128,9 @@ class _Tail:
     def _computed(self, tensor: keras.KerasTensor, scope: dict[int, Any] | None) -> Any:
         if scope and id(tensor) in scope:
             return self.value(*scope[id(tensor)])
-        operation, node_index, tensor_index = tensor._keras_history
-        node = operation._inbound_nodes[node_index]
-        if isinstance(operation, _GRAPHS):
+        operation, node_index, tensor_index = producer(tensor)
+        node = calls(operation)[node_index]
+        if isinstance(operation, GRAPHS):
             return self.value(operation.outputs[tensor_index], self._inside(node, scope))
         if getattr(operation, "weights", []) or isinstance(operation, keras.layers.InputLayer):
             return self._drawn(operation, tensor)
@@ -182,23 +182,19 @@ def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
             output reads them.
     """
     layers = _dense_layers_of_classes(model)
-    copy = keras.models.clone_model(model)
-    weights.put(model.get_weights(), copy)
-    for layer in layers:
-        last = copy.get_layer(layer.name)
-        last.set_weights([weight / divisor for weight in last.get_weights()])
-    return copy
+
+    def divided(layer: keras.Layer) -> list[np.ndarray]:
+        values = layer.get_weights()
+        return [weight / divisor for weight in values] if layer in layers else values
+
+    return copied(model, adapted=divided)
 
 
 def _dense_layers_of_classes(model: keras.Model) -> list[keras.layers.Dense]:
     last = _layer_of_classes(model)
     averaged = isinstance(last, keras.layers.Average)
     # A layer that is averaged with itself, as over mirrored images, is divided once.
-    layers = (
-        list(dict.fromkeys(tensor._keras_history.operation for tensor in last.input))
-        if averaged
-        else [last]
-    )
+    layers = list(dict.fromkeys(layer_of(tensor) for tensor in last.input)) if averaged else [last]
     for layer in layers:
         is_dense = (
             isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
@@ -208,10 +204,10 @@ def _dense_layers_of_classes(model: keras.Model) -> list[keras.layers.Dense]:
                 f"{model.name} ends in {layer.name} ({type(layer).__name__}), not in a dense layer of classes' logits, "
                 "whose weights could be divided: it can't be calibrated."
             )
-        readers = {node.operation for node in layer._outbound_nodes} & _operations(model) - {last}
-        if readers:
+        others = set(readers(layer)) & _operations(model) - {last}
+        if others:
             raise ModelError(
-                f"{model.name} has another layer that reads the logits of {layer.name} ({readers.pop().name}), which "
+                f"{model.name} has another layer that reads the logits of {layer.name} ({others.pop().name}), which "
                 "divided weights would change: it can't be calibrated."
             )
     return layers
@@ -222,7 +218,7 @@ def _operations(model: keras.Model) -> set[Any]:
 
 
 def _layer_of_classes(model: keras.Model) -> Any:
-    return _classes(model)._keras_history.operation
+    return layer_of(_classes(model))
 
 
 def _classes(model: keras.Model) -> keras.KerasTensor:

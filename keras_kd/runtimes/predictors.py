@@ -20,6 +20,7 @@ from keras_kd.errors import ModelError, of_file
 from keras_kd.models import heads, keras_file
 from keras_kd.models.keras_file import Form
 from keras_kd.models.surgery.compaction import compact, expand
+from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
 from keras_kd.models.surgery.precision import in_precision
 from keras_kd.runtimes import saved_model
 from keras_kd.runtimes.litert import LiteRTModel
@@ -156,11 +157,7 @@ class KerasPredictor(_FilePredictor):
             else form
         )
         self.fingerprint = fingerprint([keras_file.weights_fingerprint(model), repr(form)])
-        small = (
-            compact(model)
-            if isinstance(model, (keras.Sequential, keras.src.models.Functional))
-            else model
-        )
+        small = compact(model) if isinstance(model, GRAPHS) else model
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
         self._know(heads.widths(model))
@@ -180,9 +177,7 @@ class KerasPredictor(_FilePredictor):
             return None
         try:
             return of_model(
-                expand(self._model)
-                if isinstance(self._model, keras.src.models.Functional)
-                else self._model
+                expand(self._model) if isinstance(self._model, Functional) else self._model
             )
         except (TypeError, ValueError):
             # Of shapes that a foreign model leaves open; it can be used all the same.

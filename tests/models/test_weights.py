@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_kd.exporters import _model
 from keras_kd.models import heads, keras_file
 from keras_kd.models.keras_file import Form
 from keras_kd.models.surgery import precision
@@ -54,7 +53,7 @@ def test_an_adapted_normalization_is_copied_too(built, copied):
 
 def test_a_mixed_model_is_exported_with_its_normalization():
     model = _adapted("mixed_bfloat16")
-    found = np.asarray(_model.in_float32(model)(IMAGES))
+    found = np.asarray(precision.in_float32(model)(IMAGES))
     np.testing.assert_allclose(found, np.asarray(model(IMAGES)), atol=0.05)
 
 

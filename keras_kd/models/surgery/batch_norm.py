@@ -7,12 +7,13 @@ CPU second.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 from keras import layers
 
-from keras_kd.models.surgery import weights
+from keras_kd.models.surgery.copies import copied
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
@@ -58,21 +59,21 @@ def fused(model: keras.Model) -> keras.Model:
     """
     if keras.backend.backend() != "tensorflow":
         return model
-    return _rebuilt(
-        model, {layer.name: FusedBatchNormalization for layer in model.layers if _fits(layer)}
-    )
+    return _rebuilt(model, FusedBatchNormalization, filter(_fits, model.layers))
 
 
 def unfused(model: keras.Model) -> keras.Model:
     """A copy with plain BatchNormalization layers, as it is saved."""
     norms = (layer for layer in model.layers if isinstance(layer, FusedBatchNormalization))
-    return _rebuilt(model, {layer.name: layers.BatchNormalization for layer in norms})
+    return _rebuilt(model, layers.BatchNormalization, norms)
 
 
-def _rebuilt(model: keras.Model, classes: dict[str, type[layers.Layer]]) -> keras.Model:
-    def rebuilt(layer: layers.Layer) -> layers.Layer:
-        return classes.get(layer.name, layer.__class__).from_config(layer.get_config())
+def _rebuilt(
+    model: keras.Model, made: type[layers.Layer], places: Iterable[layers.Layer]
+) -> keras.Model:
+    chosen = set(places)
 
-    copy = keras.models.clone_model(model, clone_function=rebuilt)
-    weights.put(model.get_weights(), copy)
-    return copy
+    def replaced(layer: layers.Layer) -> layers.Layer | None:
+        return made.from_config(layer.get_config()) if layer in chosen else None
+
+    return copied(model, replaced)

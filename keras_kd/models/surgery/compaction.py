@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_kd.errors import ModelError
-from keras_kd.models.surgery import weights
+from keras_kd.models.surgery.copies import as_functional, copied
+from keras_kd.models.surgery.keras_internals import calls, layer_of, readers
 
 
 @keras.saving.register_keras_serializable("keras_kd")
@@ -91,11 +91,11 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def _input_layer(layer: layers.Layer) -> layers.Layer:
-    return layer.input._keras_history.operation
+    return layer_of(layer.input)
 
 
 def _uses(layer: layers.Layer) -> int:
-    return len(layer._outbound_nodes)
+    return len(readers(layer))
 
 
 def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
@@ -104,7 +104,7 @@ def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
     for layer in model.layers:
         if (
             type(layer) is not layers.Conv2D
-            or len(layer._inbound_nodes) != 1
+            or len(calls(layer)) != 1
             or layer.dilation_rate != (1, 1)
         ):
             continue
@@ -132,11 +132,7 @@ def _padding_of(layer: layers.Conv2D, model: keras.Model) -> layers.ZeroPadding2
     source = _input_layer(layer)
     if not isinstance(source, layers.ZeroPadding2D) or _uses(source) != 1:
         return None
-    return (
-        None
-        if any(output._keras_history.operation is source for output in model.outputs)
-        else source
-    )
+    return None if any(layer_of(output) is source for output in model.outputs) else source
 
 
 def compact(model: keras.Model) -> keras.Model:
@@ -156,25 +152,26 @@ def compact(model: keras.Model) -> keras.Model:
     Raises:
         ModelError: the model is neither Functional nor Sequential, or has no input shape yet.
     """
-    graph = _graph(model, "compacted")
+    graph = as_functional(model)
     plan = _plan(graph)
     if not plan:
         return model
+    places = set(graph.layers)  # layers of nested models may have the same names
     paddings = {
         padding.name: name
         for name in plan
         if (padding := _padding_of(graph.get_layer(name), graph)) is not None
     }
 
-    def replaced(layer: layers.Layer) -> layers.Layer:
-        if layer.name in plan:
+    def replaced(layer: layers.Layer) -> layers.Layer | None:
+        if layer in places and layer.name in plan:
             return _compact_conv(layer, plan[layer.name])
-        if layer.name in paddings:
+        if layer in places and layer.name in paddings:
             zeros = _zeros(plan[paddings[layer.name]])
             return CompactPadding2D(
                 zeros, original=layer.get_config(), name=layer.name, dtype=layer.dtype_policy
             )
-        return layer.__class__.from_config(layer.get_config())
+        return None
 
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
         pads_itself = layer.name in plan and layer.name not in paddings.values()
@@ -188,17 +185,15 @@ def compact(model: keras.Model) -> keras.Model:
             args = (padding(args[0]), *args[1:])
         return layer(*args, **kwargs)
 
-    compacted = keras.models.clone_model(graph, clone_function=replaced, call_function=call)
-    for layer in model.layers:
-        if not layer.weights:
-            continue
+    def adapted(layer: layers.Layer) -> list[np.ndarray]:
         values = layer.get_weights()
-        if layer.name in plan:
+        if layer in places and layer.name in plan:
             values[0] = values[0][
                 tuple(slice(axis.first, axis.first + axis.size) for axis in plan[layer.name])
             ]
-        weights.put(values, compacted.get_layer(layer.name))
-    return compacted
+        return values
+
+    return copied(graph, replaced, call, adapted)
 
 
 def _zeros(axes: tuple[_Axis, _Axis]) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -219,45 +214,29 @@ def expand(model: keras.Model) -> keras.Model:
     Raises:
         ModelError: the model is neither Functional nor Sequential.
     """
-    graph = _graph(model, "expanded")
+    graph = as_functional(model)
     if not any(isinstance(layer, CompactConv2D) for layer in model.layers):
         return model
 
-    def replaced(layer: layers.Layer) -> layers.Layer:
+    def replaced(layer: layers.Layer) -> layers.Layer | None:
         if isinstance(layer, CompactConv2D):
             return layers.Conv2D.from_config(layer.original)
         if isinstance(layer, CompactPadding2D) and layer.original is not None:
             return layers.ZeroPadding2D.from_config(layer.original)
-        return layer.__class__.from_config(layer.get_config())
+        return None
 
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if isinstance(layer, CompactPadding2D) else layer(*args, **kwargs)
 
-    expanded = keras.models.clone_model(graph, clone_function=replaced, call_function=call)
-    for layer in model.layers:
-        if not layer.weights:
-            continue
-        values = layer.get_weights()
-        if isinstance(layer, CompactConv2D):
-            kernel = np.zeros(expanded.get_layer(layer.name).kernel.shape, values[0].dtype)
-            rows, columns = layer.first_tap
-            height, width = layer.kernel_size
-            kernel[rows : rows + height, columns : columns + width] = values[0]
-            values[0] = kernel
-        weights.put(values, expanded.get_layer(layer.name))
-    return expanded
+    return copied(graph, replaced, call, _published_weights)
 
 
-def _graph(model: keras.Model, done: str) -> keras.Model:
-    """The model as a Functional one, which is all that Keras clones with other layers in it."""
-    if isinstance(model, keras.Sequential) and model.built:
-        # Layers of a Sequential may have been called once for each `add`, those of its clone are
-        # called once.
-        clone = keras.models.clone_model(model)
-        weights.put(model.get_weights(), clone)
-        return keras.Model(clone.inputs[0], clone.outputs[0], name=model.name)
-    if not isinstance(model, keras.src.models.Functional):
-        raise ModelError(
-            f"Only Functional models and Sequential ones with an Input can be {done}. Received: {type(model).__name__}."
-        )
-    return model
+def _published_weights(layer: layers.Layer) -> list[np.ndarray]:
+    values = layer.get_weights()
+    if isinstance(layer, CompactConv2D):
+        kernel = np.zeros((*layer.original["kernel_size"], *values[0].shape[2:]), values[0].dtype)
+        rows, columns = layer.first_tap
+        height, width = layer.kernel_size
+        kernel[rows : rows + height, columns : columns + width] = values[0]
+        values[0] = kernel
+    return values

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from keras_kd._common.hardware import cpu_information, gpus
 from keras_kd.errors import ConfigError
-from keras_kd.models.surgery import weights
+from keras_kd.models.surgery.copies import copied, remade
+from keras_kd.models.surgery.keras_internals import GRAPHS, all_layers, layer_of
 
 # Between those of C and B, whose last convolutions are wide enough for bfloat16 to pay.
 SMALL_MODEL = 1_000_000
@@ -53,20 +56,43 @@ def with_policy(model: keras.Model, dtype_policy: str) -> keras.Model:
         ) from error
     outputs = _of_outputs(model)
 
-    def rebuilt(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        return layer.__class__.from_config(
-            {**config, "dtype": "float32" if layer.name in outputs else policy}
-        )
+    def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
+        wanted = "float32" if layer in outputs else policy
+        return remade(layer, lambda config: _with_policy(config, wanted))
 
-    copy = keras.models.clone_model(model, clone_function=rebuilt)
-    weights.put(model.get_weights(), copy)
-    return copy
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)  # for layers that make others inside
+    try:
+        return copied(model, replaced)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def _of_outputs(model: keras.Model) -> set[str]:
-    """The names of the layers that give the outputs, and of those whose average is one."""
-    last = [output._keras_history.operation for output in model.outputs]
+def in_float32(model: keras.Model) -> keras.Model:
+    """Return a copy that computes in float32, nested layers too; the model itself where it does."""
+    policies = {layer.dtype_policy.name for layer in all_layers(model) if layer is not model}
+    # A Functional model has the global policy, whatever its layers have.
+    return model if policies <= {"float32"} else with_policy(model, "float32")
+
+
+def _with_policy(config: Any, policy: str) -> Any:
+    """Return a layer's configuration with one policy for it and for the layers inside of it."""
+    if isinstance(config, list | tuple):
+        return type(config)(_with_policy(value, policy) for value in config)
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        return policy
+    return {name: _with_policy(value, policy) for name, value in config.items()}
+
+
+def _of_outputs(model: keras.Model) -> list[keras.Layer]:
+    """The layers that give the outputs, and those whose average is one."""
+    last = [layer_of(output) for output in model.outputs]
     averages = [layer for layer in last if isinstance(layer, keras.layers.Average)]
-    averaged = [tensor._keras_history.operation for layer in averages for tensor in layer.input]
-    return {layer.name for layer in [*last, *averaged]}
+    nested = [layer for layer in last if isinstance(layer, GRAPHS)]
+    return [
+        *last,
+        *(layer_of(tensor) for layer in averages for tensor in layer.input),
+        *(layer for inner in nested for layer in _of_outputs(inner)),
+    ]

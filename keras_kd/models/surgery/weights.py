@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_kd.models.surgery.keras_internals import all_layers
+
 
 def put(weights: Sequence[np.ndarray], target: keras.Layer) -> None:
     """Set the weights of a layer or model; an adapted `Normalization` in it uses them, which
@@ -17,6 +19,6 @@ def put(weights: Sequence[np.ndarray], target: keras.Layer) -> None:
         target: built.
     """
     target.set_weights(weights)
-    for layer in target._flatten_layers():
+    for layer in all_layers(target):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()

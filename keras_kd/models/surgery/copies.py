@@ -1,0 +1,116 @@
+"""Copies of models with other layers in some places: what every rewriting of a graph is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd.errors import ModelError
+from keras_kd.models.surgery import weights
+from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
+
+Replacement = Callable[[keras.Layer], keras.Layer | None]
+
+
+def copied(
+    model: keras.Model,
+    replaced: Replacement = lambda layer: None,
+    called: Callable[..., Any] | None = None,
+    adapted: Callable[[keras.Layer], Sequence[np.ndarray]] = lambda layer: layer.get_weights(),
+    inputs: Any = None,
+) -> keras.Model:
+    """Return a copy of a model, weights included, with other layers in some places.
+
+    Layers of nested models are copied and replaced alike; a layer that is called twice stays one.
+
+    Args:
+        model: Functional, or Sequential that knows its input.
+        replaced: gives the new layer in place of one of the same inputs and outputs; None for the
+            same layer made anew.
+        called: calls a new layer, in place of `layer(*args, **kwargs)`; for Functional models,
+            layers of nested ones aside.
+        adapted: gives the weights of the new layer from the old one.
+        inputs: symbolic tensors to build the copy upon; those of the model by default.
+
+    Raises:
+        ModelError: a layer can't be made anew from its configuration, or the model is of another
+            class.
+    """
+    if not isinstance(model, GRAPHS):
+        raise ModelError(
+            f"{model.name} is a subclassed model ({type(model).__name__}), whose layers can't be "
+            "copied: build it with the functional interface or as keras.Sequential."
+        )
+    copies: dict[int, tuple[keras.Layer, keras.Layer]] = {}
+
+    def copy(layer: Any) -> Any:
+        if id(layer) not in copies:
+            copies[id(layer)] = layer, made(layer)
+        return copies[id(layer)][1]
+
+    def made(layer: Any) -> Any:
+        if isinstance(layer, GRAPHS):
+            return _cloned(layer, copy, None, None)
+        new = replaced(layer) if isinstance(layer, keras.Layer) else None
+        return remade(layer) if new is None else new
+
+    whole = _cloned(model, copy, called, inputs)
+    for old, new in copies.values():
+        if not isinstance(old, GRAPHS) and getattr(old, "weights", []):
+            weights.put(adapted(old), new)
+    return whole
+
+
+def _cloned(
+    model: keras.Model, copy: Callable[[Any], Any], called: Callable | None, inputs: Any
+) -> keras.Model:
+    clone = keras.models.clone_model(
+        model, input_tensors=inputs, clone_function=copy, call_function=called
+    )
+    if not clone.built and model.built:
+        # A Sequential model of Keras 2 keeps the input's shape in its first layer alone.
+        clone.build(model.input_shape)
+    return clone
+
+
+def remade(layer: Any, changed: Callable[[dict], dict] = lambda config: config) -> Any:
+    """Return a layer or operation made anew from its configuration, or from `changed` of that.
+
+    Raises:
+        ModelError: its class can't; the layer is named.
+    """
+    if isinstance(layer, keras.layers.Lambda):
+        raise ModelError(
+            f"{layer.name} is a Lambda layer, whose function can't be copied or stored safely: "
+            "write it as a layer class, or with keras.ops in the functional interface."
+        )
+    try:
+        return type(layer).from_config(changed(layer.get_config()))
+    except Exception as error:  # A foreign layer's own code may raise anything.
+        raise ModelError(
+            f"{layer.name} is a {type(layer).__name__}, which can't be made anew from its "
+            f"configuration ({type(error).__name__}): give the class a get_config that returns "
+            "all arguments of its __init__."
+        ) from error
+
+
+def as_functional(model: keras.Model) -> keras.Model:
+    """Return a Functional model of the same layers; a Functional model itself.
+
+    Raises:
+        ModelError: the model is subclassed, or Sequential without known input.
+    """
+    if isinstance(model, Functional):
+        return model
+    if isinstance(model, keras.Sequential) and model.built:
+        # Layers of a Sequential may have been called once for each `add`, those of its copy are
+        # called once.
+        copy = copied(model)
+        return keras.Model(copy.inputs[0], copy.outputs[0], name=model.name)
+    raise ModelError(
+        "Only Functional models and Sequential ones with an Input can be rewritten. "
+        f"Received: {type(model).__name__}."
+    )

@@ -1,0 +1,53 @@
+"""The only place that reaches behind Keras' public names, each with the reason.
+
+tests/models/surgery/test_keras_internals.py fails when a Keras release changes one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+# Functional has no public name, and keras.Model says nothing of whether a graph is known.
+Functional: type[keras.Model] = keras.src.models.Functional
+# Models whose layers and their connections can be read.
+GRAPHS = (keras.Sequential, Functional)
+
+
+def producer(tensor: keras.KerasTensor) -> tuple[Any, int, int]:
+    """Return the layer or operation that gives a symbolic tensor, the number of its call, and the
+    tensor's place among the call's outputs.
+    """
+    history = tensor._keras_history
+    return history.operation, history.node_index, history.tensor_index
+
+
+def layer_of(tensor: keras.KerasTensor) -> Any:
+    """Return the layer or operation that gives a symbolic tensor."""
+    return producer(tensor)[0]
+
+
+def calls(layer: Any) -> list[Any]:
+    """Return the calls (Keras' nodes) of a layer or operation, in any model.
+
+    A call has `input_tensors`, `output_tensors` and `arguments`.
+    """
+    return list(layer._inbound_nodes)
+
+
+def readers(layer: Any) -> list[Any]:
+    """Return the layers and operations that take what a layer gives, one for each call."""
+    return [call.operation for call in layer._outbound_nodes]
+
+
+def calls_in_order(model: keras.Model) -> list[Any]:
+    """Return the calls that a Functional model is made of, each after those that it needs."""
+    return [call for depth in sorted(model._nodes_by_depth, reverse=True)
+            for call in model._nodes_by_depth[depth]]  # fmt: skip
+
+
+def all_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
+    """Yield a layer and all layers inside of it, at any depth, whoever made them."""
+    return iter(layer._flatten_layers())

@@ -1,0 +1,108 @@
+"""Copies of models: equal values, other layers where asked, faults by the layer's name."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_kd.errors import ModelError
+from keras_kd.models.surgery.copies import as_functional, copied
+from keras_kd.models.surgery.precision import in_float32
+
+IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype("float32")
+
+
+class Scaled(layers.Layer):
+    """Takes an argument and has no get_config that tells it."""
+
+    def __init__(self, by, **kwargs):
+        super().__init__(**kwargs)
+        self.by = by[0]
+
+    def get_config(self):
+        return super().get_config()
+
+    def call(self, inputs):
+        return inputs * self.by
+
+
+def _shared_and_nested() -> keras.Model:
+    image = keras.Input((8, 8, 3))
+    inner = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3, name="conv")])
+    conv = layers.Conv2D(3, 3, padding="same", name="conv")
+    features = inner(conv(conv(image)) + 1.0)
+    return keras.Model(image, {"b": layers.Dense(2)(layers.Flatten()(features)), "a": features})
+
+
+def _sequential() -> keras.Model:
+    return keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3), layers.Normalization()])
+
+
+@pytest.mark.parametrize("made", [_shared_and_nested, _sequential])
+def test_a_copy_computes_the_same_in_layers_of_its_own(made):
+    model = made()
+    copy = copied(model)
+    expected, found = model(IMAGES), copy(IMAGES)
+    keras.tree.map_structure(np.testing.assert_array_equal, expected, found)
+    assert not {id(weight) for weight in model.weights} & {id(weight) for weight in copy.weights}
+    assert type(copy) is type(model)
+
+
+def test_a_shared_layer_stays_one_and_is_replaced_once():
+    model = _shared_and_nested()
+    outer = model.get_layer("conv")
+    asked = []
+
+    def replaced(layer):
+        asked.append(layer)
+        return layers.Conv2D(3, 1, name="conv") if layer is outer else None
+
+    copy = copied(model, replaced, adapted=lambda layer: (
+        [layer.get_weights()[0][1:2, 1:2], layer.get_weights()[1]]
+        if layer is outer else layer.get_weights()))  # fmt: skip
+    assert asked.count(outer) == 1
+    kernel, bias = (value.astype("float64") for value in outer.get_weights())
+    once = IMAGES @ kernel[1, 1] + bias
+    found = copy.get_layer("conv")(IMAGES)
+    np.testing.assert_allclose(found, once, atol=1e-5)
+
+
+def test_lambda_and_layers_without_configuration_are_refused_by_name():
+    for layer, name in ((layers.Lambda(lambda x: x, name="mine"), "mine"),
+                        (Scaled([2], name="own"), "own")):  # fmt: skip
+        model = keras.Sequential([keras.Input((8, 8, 3)), layer, layers.Conv2D(2, 3)])
+        with pytest.raises(ModelError, match=name) as caught:
+            copied(model)
+        assert "safe_mode" not in str(caught.value)
+
+
+def test_a_subclassed_model_is_refused():
+    class Own(keras.Model):
+        pass
+
+    with pytest.raises(ModelError, match="Own"):
+        copied(Own())
+    with pytest.raises(ModelError, match="Own"):
+        as_functional(Own())
+
+
+def test_float32_reaches_layers_inside_of_wrappers_and_nested_models():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        inner = keras.Sequential([keras.Input((8, 24)), layers.Bidirectional(layers.LSTM(3))])
+        model = keras.Sequential([keras.Input((8, 8, 3)), layers.Reshape((8, 24)), inner])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    copy = in_float32(model)
+    found = {layer.compute_dtype for layer in copy._flatten_layers() if layer.weights}
+    assert found == {"float32"}
+    np.testing.assert_allclose(copy(IMAGES), np.asarray(model(IMAGES), "float32"), atol=0.02)
+
+
+def test_a_float32_model_is_itself_under_any_global_policy():
+    model = _sequential()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assert in_float32(model) is model
+    finally:
+        keras.config.set_dtype_policy("float32")

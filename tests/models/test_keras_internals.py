@@ -1,0 +1,47 @@
+"""What keras_internals reads behind Keras' public names: each fails when a release changes it."""
+
+import keras
+from keras import layers
+
+from keras_kd.models.surgery import keras_internals as internals
+
+
+def _model() -> tuple[keras.Model, layers.Dense, list[keras.KerasTensor]]:
+    first, second, shared = keras.Input((4,)), keras.Input((4,)), layers.Dense(2, name="shared")
+    outputs = [shared(first), shared(second)]
+    return keras.Model([first, second], layers.Add(name="sum")(outputs)), shared, outputs
+
+
+def test_functional_is_the_class_of_models_made_of_tensors():
+    model, *_ = _model()
+    assert type(model) is internals.Functional
+    assert not isinstance(keras.Sequential(), internals.Functional)
+
+
+def test_the_producer_of_a_tensor_is_the_layer_the_call_and_the_place():
+    _, shared, outputs = _model()
+    assert [internals.producer(tensor) for tensor in outputs] == [(shared, 0, 0), (shared, 1, 0)]
+    assert internals.layer_of(outputs[1]) is shared
+
+
+def test_calls_and_readers_of_a_shared_layer():
+    model, shared, outputs = _model()
+    assert [call.output_tensors[0] is output for call, output in
+            zip(internals.calls(shared), outputs, strict=True)] == [True, True]  # fmt: skip
+    assert set(internals.readers(shared)) == {model.get_layer("sum")}
+
+
+def test_calls_come_after_those_that_they_need():
+    model, shared, _ = _model()
+    names = [call.operation.name for call in internals.calls_in_order(model)]
+    assert names[-3:] == ["shared", "shared", "sum"]
+    assert len(names) == 5
+
+
+def test_all_layers_looks_inside_of_nested_models_and_wrappers():
+    model, shared, _ = _model()
+    wrapped = layers.TimeDistributed(layers.Dense(3, name="inner"))
+    outer = keras.Sequential([keras.Input((5, 4)), wrapped, keras.Sequential([layers.Dense(1)])])
+    names = {layer.name for layer in internals.all_layers(outer)}
+    assert "inner" in names
+    assert shared in set(internals.all_layers(model))
