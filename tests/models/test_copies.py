@@ -106,3 +106,14 @@ def test_a_float32_model_is_itself_under_any_global_policy():
         assert in_float32(model) is model
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def test_a_new_layer_may_have_weights_where_the_old_has_none():
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Rescaling(2.0), layers.Flatten()])
+    rescaling = model.layers[0]
+    copy = copied(
+        model,
+        lambda layer: layers.Conv2D(3, 1, use_bias=False) if layer is rescaling else None,
+        adapted=lambda layer: [2 * np.eye(3)[None, None]] if layer is rescaling else [],
+    )
+    np.testing.assert_allclose(copy(IMAGES), model(IMAGES), rtol=1e-6)

@@ -59,7 +59,7 @@ def copied(
 
     whole = _cloned(model, copy, called, inputs)
     for old, new in copies.values():
-        if not isinstance(old, GRAPHS) and getattr(old, "weights", []):
+        if not isinstance(old, GRAPHS) and getattr(new, "weights", []):
             weights.put(adapted(old), new)
     return whole
 
