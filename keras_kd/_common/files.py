@@ -12,7 +12,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,8 @@ import numpy as np
 from keras_kd.errors import OutputError
 
 LARGEST_IN_MEMORY = 2**29
+# Some 40,000 members, which are read in half a second.
+LARGEST_DIRECTORY = 2**21
 LOCK = ".lock"
 _PARTIAL = "-partial-"
 
@@ -258,6 +260,18 @@ def mapped_array(path: str | Path) -> np.ndarray:
         raise ValueError(f"it is no whole .npy file: {error}") from error
 
 
+def _directory_bytes(file: str | Path | IO[bytes]) -> int:
+    """The length of a zip archive's list of members, as its end tells; 0 for what has no such end."""
+    with open(file, "rb") if isinstance(file, (str, Path)) else nullcontext(file) as opened:
+        size = opened.seek(0, os.SEEK_END)
+        # The list's end is 22 bytes and a comment of 64 kB at most.
+        opened.seek(max(0, size - 2**16 - 22))
+        end = opened.read()
+        opened.seek(0)
+    found = end.rfind(b"PK\5\6")
+    return int.from_bytes(end[found + 12 : found + 16], "little") if found >= 0 else 0
+
+
 def plain_archive(file: str | Path | IO[bytes], size: int) -> zipfile.ZipFile:
     """Open a zip archive whose content is no larger than its file, as Keras, NumPy and PyTorch
     write them.
@@ -267,9 +281,11 @@ def plain_archive(file: str | Path | IO[bytes], size: int) -> zipfile.ZipFile:
         size: of it, in bytes.
 
     Raises:
-        ValueError: it is no zip archive, or its content could grow when read: compressed, or
-            declared too large.
+        ValueError: it is no zip archive, has too many members, or its content could grow when
+            read: compressed, or declared too large.
     """
+    if _directory_bytes(file) > LARGEST_DIRECTORY:
+        raise ValueError(f"its list of members is longer than {LARGEST_DIRECTORY:,} bytes")
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:

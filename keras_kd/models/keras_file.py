@@ -38,6 +38,8 @@ _MEMBERS = ("config.json", "metadata.json", "model.weights.h5", ENTRY)
 _MODELS = {"Functional": keras.Model, "Model": keras.Model, "Sequential": keras.Sequential}
 # Numbers that a layer makes of one image: 1 GiB in float32.
 LARGEST_ARRAY = 2**28
+# NASNetLarge has 5,400 arrays and groups.
+MOST_LINKS = 50_000
 _FORM = {
     "class_names": ([str], None),
     "value_range": [float],
@@ -274,10 +276,17 @@ def _require_bounded(file: Path, size: int) -> None:
     links: dict[str, object] = {}
     with h5py.File(file) as content:
         # An exception in there would not get out of the HDF5 library.
-        content.visititems_links(lambda name, link: links.update({name: link}))
+        content.visititems_links(lambda name, link: links.update({name: link}) or _too_many(links))
+        if _too_many(links):
+            raise ValueError(f"it holds more than {MOST_LINKS:,} arrays and groups")
         declared = sum(_bytes(content, name, link) for name, link in links.items())
     if declared > size:
         raise ValueError(f"it declares {declared:,} bytes of weights and holds {size:,}")
+
+
+def _too_many(links: dict[str, object]) -> bool | None:
+    # HDF5 goes on until it is given anything but None.
+    return len(links) > MOST_LINKS or None
 
 
 def _bytes(content: h5py.File, name: str, link: object) -> int:

@@ -57,6 +57,7 @@ class LiteRTModel:
     def __init__(self, path: str | Path, threads: int = 1, trusted: bool = False):
         self.path = Path(path)
         content = tflite_graph.content(path)
+        _require_built_in(path)
         digest = hashlib.sha256(content).digest()
         if not trusted and digest not in _SURVIVED:
             _require_survival(self.path, content)
@@ -143,6 +144,15 @@ class LiteRTModel:
             return list(runner.get_input_details().values()), dict(ordered)
         outputs = self._interpreter.get_output_details()
         return self._interpreter.get_input_details(), {tensor["name"]: tensor for tensor in outputs}
+
+
+def _require_built_in(path: str | Path) -> None:
+    """Raise ModelError for operators that are code of somebody else's, or of TensorFlow (Flex)."""
+    if others := [name for name in operators(path) if name.startswith(("CUSTOM:", "UNKNOWN:"))]:
+        raise ModelError(
+            f"{path} holds operators that LiteRT doesn't build in ({', '.join(sorted(others))}): export "
+            "it again with built-in ops only."
+        )
 
 
 def _require_survival(path: Path, content: bytes) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,60 @@ class OnnxModel:
         return [output[: len(shown)] for output in outputs]
 
 
+def files(path: str | Path) -> list[Path]:
+    """Return all files that an `.onnx` file consists of: itself, and those of its external weights.
+
+    Raises:
+        ModelError: it is damaged, or its weights lie outside of its folder, behind a link or nowhere.
+    """
+    path = Path(path)
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise ModelError(f"{path} needs ONNX: pip install 'keras-kd[onnx]'.") from error
+    try:
+        model = onnx.ModelProto.FromString(path.read_bytes())
+    except DecodeError as error:
+        raise ModelError(
+            f"{path} can't be loaded by ONNX Runtime ({error}): export it again."
+        ) from error
+    external = onnx.TensorProto.EXTERNAL
+    places = {
+        entry.value
+        for tensor in _messages(model, onnx.TensorProto)
+        if tensor.data_location == external
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [path, *(_beside(path, place) for place in sorted(places))]
+
+
+def _messages(message: Any, kind: type) -> Iterator[Any]:
+    """All messages of a kind in a message, however deep, as in the branches of a condition."""
+    left = [message]
+    while left:
+        one = left.pop()
+        if isinstance(one, kind):
+            yield one
+            continue
+        for field, value in one.ListFields():
+            if field.message_type is not None:
+                left += [value] if hasattr(value, "ListFields") else value
+
+
+def _beside(path: Path, place: str) -> Path:
+    """The file of external weights at a place that a file names."""
+    file = path.parent / place
+    inside = not os.path.isabs(place) and ".." not in Path(place).parts
+    if not inside or file.resolve() != path.parent.resolve() / place or not file.is_file():
+        raise ModelError(
+            f"{path} has weights in {place}, which is no file in its folder: export it again, or put "
+            "the file there."
+        )
+    return file
+
+
 def _flat(outputs: list[Any]) -> bool:
     return all(len(output.shape) == 2 and isinstance(output.shape[1], int) for output in outputs)
 
@@ -102,6 +157,7 @@ def _flat(outputs: list[Any]) -> bool:
 def _session(path: str | Path, threads: int) -> Any:
     if not Path(path).is_file():
         raise ModelError(f"No model at {path}: check the path.")
+    files(path)
     try:
         import onnxruntime
     except ImportError as error:

@@ -22,7 +22,7 @@ from keras_kd.models.keras_file import Form
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
 from keras_kd.models.surgery.precision import in_precision
-from keras_kd.runtimes import saved_model
+from keras_kd.runtimes import onnx_runtime, saved_model
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.multiply_accumulates import of_model, of_tflite
 from keras_kd.runtimes.onnx_runtime import OnnxModel
@@ -227,7 +227,8 @@ class OnnxPredictor(_FilePredictor):
         self._model = OnnxModel(path)
         self._know(self._model.output_widths)
         self.form = _as_named(_sized(form, self._model.input_shape), self._model.output_widths)
-        self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
+        parts = (file.read_bytes() for file in onnx_runtime.files(path))
+        self.fingerprint = fingerprint([*parts, repr(self.form)])
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         return self._model.predict_heads(pixels)

@@ -1,7 +1,7 @@
 """TensorFlow's SavedModel folders as Keras models.
 
-Unlike a model file a SavedModel is a program of TensorFlow operations, some of which read and write
-files: use folders from sources that you trust.
+A SavedModel is a program of TensorFlow operations, some of which read and write files: only folders
+are loaded whose operations are known to compute alone, see `_saved_model_operations`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 from keras_kd.errors import ModelError
+from keras_kd.runtimes import _saved_model_operations
 
 SIGNATURE = "serving_default"
 
@@ -23,8 +24,9 @@ def load(path: str | Path) -> keras.Model:
         None, also of the batch.
 
     Raises:
-        ModelError: the folder is no SavedModel, or of another form.
+        ModelError: the folder is no SavedModel, of another form, or does more than compute.
     """
+    _saved_model_operations.require_computing(path)
     try:
         layer = keras.layers.TFSMLayer(str(path), call_endpoint=SIGNATURE)
         (image,) = layer._reloaded_obj.signatures[SIGNATURE].structured_input_signature[1].values()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -178,8 +179,6 @@ def test_settings_for_training_are_not_read(tmp_path: Path) -> None:
 
 
 def test_h5_files_are_held_to_the_same_list(tmp_path: Path) -> None:
-    import h5py
-
     path = tmp_path / "model.h5"
     before = keras.config.max_epochs()
     for place in ("a Lambda beside the graph", "an activation", "an initializer", "a layer"):
@@ -360,3 +359,41 @@ def test_the_layers_of_keras_2_are_read_from_h5_files(tmp_path: Path) -> None:
         ModelError, match=r"model.keras .*written by Keras 2.*: save it as .h5 there"
     ):
         keras_file.load(tmp_path / "model.keras")
+
+
+def _archive(path: Path, *added: tuple[zipfile.ZipInfo | str, bytes]) -> Path:
+    _conv().save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        for member, content in added:
+            archive.writestr(member, content)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_archives_hold_their_members_once_and_no_links(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("assets")
+    link.external_attr = 0o120777 << 16
+    for members, words in (
+        ([(link, b"/etc")], "its member assets is a link"),
+        ([("config.json", b"{}")], "config.json"),
+        ([("assets/vocabulary.txt", b"a")], "assets/vocabulary.txt"),
+    ):
+        with pytest.raises(ModelError, match=f"model.keras is cut short, damaged.*{words}"):
+            keras_file.load(_archive(tmp_path / "model.keras", *members))
+
+
+def test_archives_of_many_members_and_weights_of_many_groups_are_refused_at_once(
+    tmp_path: Path,
+) -> None:
+    path = _archive(tmp_path / "many.keras", *((f"m{number}", b"") for number in range(50_000)))
+    started = time.process_time()
+    with pytest.raises(ModelError, match="its list of members is longer than"):
+        keras_file.load(path)
+    assert time.process_time() - started < 1
+    with h5py.File(tmp_path / "many.h5", "w") as file:
+        for number in range(60_000):
+            file.create_group(f"g{number}")
+    started = time.process_time()
+    with pytest.raises(ModelError, match="more than 50,000 arrays and groups"):
+        keras_file.load(tmp_path / "many.h5")
+    assert time.process_time() - started < 3

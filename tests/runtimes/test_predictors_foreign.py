@@ -154,9 +154,7 @@ def test_saved_model_fingerprint_follows_the_graph(tmp_path):
 
 
 def test_folders_that_hold_no_classifier_are_refused(tmp_path):
-    with pytest.raises(
-        ModelError, match="can't be loaded as a SavedModel of one image in and one array out"
-    ):
+    with pytest.raises(ModelError, match="is no SavedModel: it has no file saved_model.pb"):
         predictors.load(tmp_path)
 
 
