@@ -37,7 +37,7 @@ docs: .venv/installed
 	touch $@
 
 # Exact versions of everything: of what `make test` needs, and of each extra with all that it needs, in agreement.
-EXTRAS = torch sweep onnx sessions ray jax parquet fuzz
+EXTRAS = heic torch sweep onnx sessions ray jax parquet fuzz
 PINNED = build/tools/bin/uv pip compile setup.cfg --constraint locks/constraints.txt --python-version 3.11 --upgrade --quiet --no-header --no-annotate
 
 lock: build/tools
