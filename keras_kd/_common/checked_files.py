@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keras_kd._common.files import refuse_special
+
 # A run's metrics.json takes some 10 kB.
 LARGEST_TEXT = 64 * 2**20
 
@@ -51,10 +53,11 @@ def read_text(path: str | Path) -> str:
     """Read a text file of a reasonable size as UTF-8.
 
     Raises:
-        ValueError: it is larger than LARGEST_TEXT, or no UTF-8.
+        ValueError: it is no regular file, larger than LARGEST_TEXT, or no UTF-8.
         OSError: it can't be read.
     """
     path = Path(path)
+    refuse_special(path)
     if (size := path.stat().st_size) > LARGEST_TEXT:
         raise ValueError(f"it is {size:,} bytes long, more than {LARGEST_TEXT:,}")
     return path.read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import glob
 import hashlib
 import mmap
 import os
+import stat
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -178,6 +179,17 @@ def large_array(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
     with refusals(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
         claim(file, size)
         return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def refuse_special(path: str | Path) -> None:
+    """Check before opening: a pipe would be waited for, a device be read without end.
+
+    Raises:
+        ValueError: it is no regular file.
+        OSError: it is missing, or can't be looked at.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("it is no regular file but a folder, pipe, socket or device")
 
 
 def read_ahead(array: np.ndarray, rows: np.ndarray) -> None:

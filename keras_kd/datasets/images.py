@@ -6,7 +6,6 @@ import contextlib
 import functools
 import importlib.util
 import io
-import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from keras_kd._common.files import large_array
+from keras_kd._common.files import large_array, refuse_special
 from keras_kd.errors import DataError
 
 MAX_PIXELS = 50_000_000
@@ -119,25 +118,18 @@ def suffixes() -> tuple[str, ...]:
 
 
 def _check_file(path: Path) -> None:
-    """Before opening: a pipe would be waited for, a device read without end."""
     try:
-        status = path.stat()
+        refuse_special(path)
+        size = path.stat().st_size
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: check the path.") from error
-    except OSError as error:
-        raise DataError(
-            f"{path} can't be read ({error.strerror}): replace or remove it."
-        ) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(
-            f"{path} is no regular file but a folder, pipe, socket or device: remove it."
-        )
-    if not status.st_size:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path} can't be read ({reason}): replace or remove it.") from error
+    if not size:
         raise DataError(f"{path} can't be read as an image (it is empty): replace or remove it.")
-    if status.st_size > MAX_BYTES:
-        raise DataError(
-            f"{path} is {status.st_size:,} bytes long, more than {MAX_BYTES:,}: scale it down."
-        )
+    if size > MAX_BYTES:
+        raise DataError(f"{path} is {size:,} bytes long, more than {MAX_BYTES:,}: scale it down.")
 
 
 def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:

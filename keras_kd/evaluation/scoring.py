@@ -64,6 +64,8 @@ def evaluate(
     with_subsets = hasattr(module, "subsets") and split == "test"
     wanted = datasets.SPLITS if with_subsets else (split,)
     samples = {part: datasets.load(data, part, skip_bad_rows, side) for part in wanted}
+    if notes := datasets.passed_over(data):
+        terminal.say(f"Notes on the data: {'; '.join(notes)}")
     of_split = samples[split]
     members = [
         _in_order(path, member, of_split.class_names)

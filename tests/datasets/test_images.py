@@ -40,13 +40,24 @@ BLOCKS = np.kron(
     np.ones((32, 32, 1)),
 ).astype(np.uint8)
 
+NO_HEIC = importlib.util.find_spec("pillow_heif") is None
+
 
 @pytest.mark.parametrize("orientation", TURNED)
-@pytest.mark.parametrize("suffix", [".jpg", ".jfif", ".png", ".webp", ".tif", ".avif", ".mpo"])
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        ".jpg", ".jfif", ".png", ".webp", ".tif", ".avif", ".mpo",
+        pytest.param(".heic", marks=pytest.mark.skipif(NO_HEIC, reason="needs the extra heic")),
+    ],
+)  # fmt: skip
 def test_images_are_turned_as_exif_says(suffix: str, orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x112] = orientation
-    Image.fromarray(BLOCKS).save(tmp_path / f"a{suffix}", exif=exif)
+    picture = Image.fromarray(BLOCKS)
+    images.formats()  # registers HEIC with Pillow, which turns by its own boxes instead
+    picture.info["exif"] = exif.tobytes()
+    picture.save(tmp_path / f"a{suffix}", exif=exif.tobytes())
     expected = TURNED[orientation](BLOCKS)
     for found in (
         images.read(tmp_path / f"a{suffix}"),
@@ -174,7 +185,7 @@ def test_of_several_frames_the_first_is_read_and_that_is_told(suffix: str, tmp_p
     )
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pillow_heif") is None, reason="needs the extra heic")
+@pytest.mark.skipif(NO_HEIC, reason="needs the extra heic")
 def test_heic_is_read(tmp_path: Path) -> None:
     images.formats()  # registers the format with Pillow
     Image.fromarray(BLOCKS).save(tmp_path / "a.heic", quality=95)
@@ -235,7 +246,7 @@ def test_special_files_are_refused_at_once(kind: str, tmp_path: Path) -> None:
     else:
         path.symlink_to("/dev/zero" if kind == "device" else path)
     with pytest.raises(
-        DataError, match="a.png (is no regular file|can't be read .Too many levels)"
+        DataError, match="a.png can't be read .(it is no regular file|Too many levels)"
     ):
         images.read(path)
 

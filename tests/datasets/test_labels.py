@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from pathlib import Path
 
@@ -140,3 +141,21 @@ def test_raf_db_s_numbers_are_told_where_a_list_counts_from_0(tmp_path: Path) ->
     numbering = "1 surprise, 2 fear, 3 disgust, 4 happy, 5 sad, 6 anger, 7 neutral"
     with pytest.raises(DataError, match=f"line 1: the label is '0', expected 1 to 7 .{numbering}"):
         datasets.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize("name", ["fer2013:data.csv", "parquet:.", "folder:."])
+def test_pipes_are_refused_at_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for pipe in ("data.csv", "train.parquet", "labels.txt"):
+        os.mkfifo(tmp_path / pipe)
+    for number in range(7):
+        (tmp_path / str(number)).mkdir()
+        for row in range(3):
+            (tmp_path / str(number) / f"{row}.png").write_bytes(_png(row))
+    if name == "folder:.":
+        assert len(datasets.load(name, "test")) == 7  # labels.txt is passed over
+        return
+    with pytest.raises(DataError, match="can't be read.*it is no regular file but a"):
+        datasets.load(name, "train")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from keras_kd._common.files import refuse_special
 from keras_kd.errors import DataError
 
 # An image of FER2013 takes some 10,000 characters.
@@ -63,6 +64,7 @@ def _bounded(file: TextIO) -> Iterator[str]:
 def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
+        refuse_special(path)
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(_bounded(file), skipinitialspace=True)
             for fields in reader:
@@ -80,3 +82,5 @@ def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(
             f"{path}, line {line}: not a csv row ({error}); mend the row, an open quote for one."
         ) from error
+    except ValueError as error:
+        raise DataError(f"{path} can't be read ({error}): give the csv file.") from error

@@ -100,8 +100,9 @@ def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
     except ImportError as error:
         raise DataError("Parquet files need pyarrow: pip install 'keras-kd[parquet]'.") from error
     try:
+        files.refuse_special(file)
         opened = pyarrow.parquet.ParquetFile(file)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{file} can't be read as Parquet ({error}): replace it.") from error
     size, rows = file.stat().st_size, opened.metadata.num_rows
     if size < LEAST_BYTES * rows:
