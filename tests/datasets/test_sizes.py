@@ -62,3 +62,5 @@ def test_a_split_has_the_same_rows_at_every_size(data: Path) -> None:
         assert small.skipped == own.skipped == large.skipped
         np.testing.assert_array_equal(small.sizes, large.sizes)
         assert all(gray % 10 for gray in rows[0])
+        classes = len(small.class_names)
+        assert small.labels.tolist() == [gray % classes for gray in rows[0]]
