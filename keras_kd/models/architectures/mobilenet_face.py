@@ -1,0 +1,78 @@
+"""MobileNet of width 1.0 (Howard et al. 2017, arXiv 1704.04861), as FaceRes has it.
+
+FaceRes learnt to recognise the faces of VGGFace2 (Savchenko, github.com/HSE-asavchenko/HSE_FaceRec_tf).
+`keras_kd.checkpoints.load` reads its weights.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from keras_kd.errors import ModelError
+from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
+
+NAMES = ("mobilenet-face",)
+INPUT_SHAPE = (224, 224, 3)
+# The layer whose output are the features of a face.
+FEATURES = "average"
+
+# Of ImageNet's red, green and blue, as Caffe's networks had it taken out.
+MEAN = (123.68, 116.779, 103.939)
+STEM = 32
+# Filters and stride of each depthwise-separable block.
+BLOCKS = (
+    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
+    *((512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1)),
+)
+
+
+def build(
+    name: str,
+    heads: Heads,
+    input_shape: tuple[int, int, int],
+    dropout: tuple[float, float] | None,
+    seed: int | None,
+) -> keras.Model:
+    """Build the network; see `keras_kd.models.build`. The second dropout stands before the heads;
+    None: 0.
+    """
+    if min(input_shape[:2]) < 32 or input_shape[2] not in (1, 3):
+        raise ModelError(
+            f"{name} takes images of at least 32x32 pixels with 1 or 3 channels. "
+            f"Received: input_shape={input_shape}."
+        )
+    seeds = Seeds(seed)
+    image = keras.Input(input_shape, name="image")
+    x = layers.Rescaling(1.0, [-mean for mean in MEAN], name="normalise")(rgb(image))
+    x = _convolution(x, STEM, 3, 2, "conv1", seeds)
+    for number, (filters, stride) in enumerate(BLOCKS, start=1):
+        x = _depthwise(x, stride, f"conv_dw_{number}", seeds)
+        x = _convolution(x, filters, 1, 1, f"conv_pw_{number}", seeds)
+    x = layers.GlobalAveragePooling2D(name=FEATURES)(x)
+    if dropout is not None and dropout[1]:
+        x = layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
+    return keras.Model(image, outputs(x, heads, "logits", seeds), name=name)
+
+
+def _convolution(
+    x: keras.KerasTensor, filters: int, size: int, stride: int, name: str, seeds: Seeds
+) -> keras.KerasTensor:
+    initial = keras.initializers.HeNormal(seeds())
+    layer = layers.Conv2D(
+        filters, size, stride, "same", use_bias=False, name=name, kernel_initializer=initial
+    )
+    return _activated(layer(x), name)
+
+
+def _depthwise(x: keras.KerasTensor, stride: int, name: str, seeds: Seeds) -> keras.KerasTensor:
+    initial = keras.initializers.HeNormal(seeds())
+    layer = layers.DepthwiseConv2D(
+        3, stride, "same", use_bias=False, name=name, depthwise_initializer=initial
+    )
+    return _activated(layer(x), name)
+
+
+def _activated(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_bn")(x)
+    return layers.ReLU(6.0, name=f"{name}_relu")(x)
