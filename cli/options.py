@@ -78,9 +78,10 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 TRAINING = (
-    "heads", "image_size", "value_loss", "value_weight", "recipe", "batch_size", "learning_rate", "schedule",
-    "patience", "weight_decay", "clip_norm", "ema", "conv_dropout", "dense_dropout", "class_weights", "augment",
-    "views", "soft_labels", "verify_soft_labels", "label_workers", "seed", "devices", "precision",
+    "start_from", "freeze_until", "heads", "image_size", "value_loss", "value_weight", "recipe",
+    "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "clip_norm", "ema",
+    "conv_dropout", "dense_dropout", "class_weights", "label_smoothing", "augment", "views",
+    "soft_labels", "verify_soft_labels", "label_workers", "seed", "devices", "precision",
 )  # fmt: skip
 
 config_file = click.option(

@@ -154,6 +154,14 @@ class Config:
         "Start the student from the weights that Keras offers (mobilenetv2).",
         choices=("imagenet",),
     )
+    start_from: str | None = _option(
+        None,
+        "Fine-tune a .keras file of the same architecture: its body is kept, its head is new unless "
+        "its classes are the data's. Of the teacher with `teach`, of the student with `distill`.",
+    )
+    freeze_until: str | None = _option(
+        None, "With --start-from: the layers up to this one, by name, don't learn."
+    )
     heads: str | None = _option(
         None,
         "A,B: what to learn of the data, its classes and continuous values by name, e.g. expression,valence,arousal; "
@@ -216,6 +224,9 @@ class Config:
         "Weights of classes in the labels' loss: none, or n/(C·n_c).",
         choices=("none", "balanced"),
     )
+    label_smoothing: float = _option(
+        0.0, "Share of each label that is spread over all classes alike.", BELOW_ONE
+    )
     augment: str | None = _option(
         None, "Views of each training image.", choices=("none", "mirror", "crops", "strong")
     )
@@ -249,6 +260,10 @@ class Config:
             name: value for name, value in RECIPES[recipe].items() if getattr(self, name) is None
         }
         return dataclasses.replace(self, **missing, recipe=recipe)
+
+    def of_teacher(self) -> Config:
+        """The same for a teacher that is trained first: what starts the student is not its own."""
+        return dataclasses.replace(self, start_from=None, freeze_until=None)
 
     @property
     def teachers(self) -> list[str]:

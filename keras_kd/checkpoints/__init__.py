@@ -1,6 +1,6 @@
 """Weights from and to PyTorch; one module an architecture or family, found by its name.
 
-A module has
+FaceRes' weights are read from TensorFlow.js' form, see `_faceres`. A module of PyTorch's has
 
     NAMES                        the architectures of the family, as in keras_kd.models; the module's own name first
     MARK                         a key that its state dicts hold and no others
@@ -21,7 +21,7 @@ import numpy as np
 
 from keras_kd._common.files import written_whole
 from keras_kd._common.modules import module_names
-from keras_kd.checkpoints import _files, _layouts
+from keras_kd.checkpoints import _faceres, _files, _layouts
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models.keras_file import Form
 from keras_kd.models.surgery.compaction import expand
@@ -36,7 +36,7 @@ def _modules() -> list[ModuleType]:
 
 def names() -> list[str]:
     """Return the architectures whose published weights can be read, sorted."""
-    return sorted(name for module in _modules() for name in module.NAMES)
+    return sorted([_faceres.NAME, *(name for module in _modules() for name in module.NAMES)])
 
 
 def load(
@@ -46,12 +46,13 @@ def load(
     class_names: tuple[str, ...] | None = None,
     input_shape: tuple[int, int, int] | None = None,
 ) -> tuple[keras.Model, Form]:
-    """Build a Keras model with the weights of a PyTorch file; no code in the file is run.
+    """Build a Keras model with the weights of a published file; no code in the file is run.
 
     Args:
-        path: .pth, .pt (either of PyTorch's forms) or .safetensors: a state dict, bare or under
-            "model_state_dict", "state_dict" or "model", with or without the prefix `module.`, of
-            float16, bfloat16, float32 or float64.
+        path: faceres.json, a TensorFlow.js graph model with its .bin beside it; or PyTorch's .pth,
+            .pt (of either form) or .safetensors: a state dict, bare or under "model_state_dict",
+            "state_dict" or "model", with or without the prefix `module.`, of float16, bfloat16,
+            float32 or float64.
         model: an architecture of names(), which the file must fit; None: recognised from the keys.
             Widths are recognised from the shapes: "resemotenet" also stands for its students.
         num_classes: how many classes the file must have; None: any.
@@ -67,6 +68,8 @@ def load(
         ModelError: the file can't be read, or its keys or shapes are not the architecture's; all
             are named.
     """
+    if Path(path).suffix == ".json":
+        return _of_tensorflow_js(path, model, num_classes, class_names, input_shape)
     tensors = _files.read(path)
     module = _module(model, tensors, path)
     with of_file(path):
@@ -78,6 +81,27 @@ def load(
         )
     names = _class_names(module, _outputs(built), num_classes, class_names, path)
     return built, Form(names, input_shape=tuple(built.input_shape[1:]))
+
+
+def _of_tensorflow_js(
+    path: str | Path,
+    model: str | None,
+    num_classes: int | None,
+    class_names: tuple[str, ...] | None,
+    input_shape: tuple[int, int, int] | None,
+) -> tuple[keras.Model, Form]:
+    """A network that ends in features: a start for other trainings, with no classes of its own."""
+    if model not in (None, _faceres.NAME):
+        raise ModelError(
+            f"Of TensorFlow.js' models only {_faceres.NAME} can be read. Received: model={model!r}."
+        )
+    if num_classes is not None or class_names is not None:
+        raise ModelError(
+            f"{path} has features of faces, no classes: leave them out, and train its head by "
+            "`kerakd teach --start-from`."
+        )
+    built = _faceres.load(path, input_shape)
+    return built, Form(input_shape=tuple(built.input_shape[1:]))
 
 
 def state_dict(model: keras.Model) -> dict[str, np.ndarray]:

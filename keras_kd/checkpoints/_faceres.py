@@ -80,7 +80,9 @@ def _array(step: Step, operation: str, shape: tuple[int, ...] | None) -> np.ndar
     return step.array.astype(np.float32)
 
 
-def _kernel(step: Step, operation: str, layer: layers.Conv2D | layers.DepthwiseConv2D) -> np.ndarray:
+def _kernel(
+    step: Step, operation: str, layer: layers.Conv2D | layers.DepthwiseConv2D
+) -> np.ndarray:
     kernel = _array(step, operation, tuple(layer.kernel.shape))
     strides, layout = (1, *layer.strides, 1), (step.text("padding"), step.text("data_format"))
     if step.strides != strides or layout != ("SAME", "NHWC"):

@@ -103,7 +103,9 @@ def read(path: str | Path) -> Graph:
         arrays: dict[str, np.ndarray] = {}
         for group in described["weightsManifest"]:
             arrays |= _arrays(group["weights"], _content(path.parent, group["paths"]))
-        nodes = [{"input": None, "attr": None, **node} for node in described["modelTopology"]["node"]]
+        nodes = [
+            {"input": None, "attr": None, **node} for node in described["modelTopology"]["node"]
+        ]
     except FileNotFoundError as error:
         raise ModelError(
             f"No file at {error.filename}: give the model's .json with its .bin beside it."

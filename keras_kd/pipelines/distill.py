@@ -110,7 +110,7 @@ def distill(
     _check_names(config)
     with run_folder.held(out, config, resume):
         data = _load_data(config, terminal)
-        taught = teaching.prepare(config, data, terminal)
+        taught = teaching.prepare(config.of_teacher(), data, terminal)
         job = _student_job(config, data, taught.soft_labels, out / run_folder.STATE)
         heads = job.heads
         student, history = train(job, config, data, terminal)
@@ -176,7 +176,15 @@ def _student_job(config: Config, data: Data, store: SoftLabels | None, folder: P
     views = seen(config, data, config.views)
     title = f"student {config.student}"
     return Job(
-        title, config.student, config.epochs, heads, views, folder, taught, config.pretrained
+        title,
+        config.student,
+        config.epochs,
+        heads,
+        views,
+        folder,
+        taught,
+        config.pretrained,
+        config.start_from,
     )
 
 
@@ -223,7 +231,7 @@ class Trials:
         for name in config.teachers:
             if name in models.names() and name not in self._teachers:
                 self._teachers[name] = teaching.trained(
-                    self._config, self._data, name, self._terminal
+                    self._config.of_teacher(), self._data, name, self._terminal
                 ).parent.name
         names = (self._teachers.get(name, name) for name in config.teachers)
         return replace(config, teacher=configuration.SEPARATOR.join(names))
@@ -240,7 +248,9 @@ class Trials:
             config.seed,
         )
         if key not in self._stores:
-            self._stores[key] = teaching.prepare(config, self._data, self._terminal).soft_labels
+            self._stores[key] = teaching.prepare(
+                config.of_teacher(), self._data, self._terminal
+            ).soft_labels
         return self._stores[key]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_kd import models
 from keras_kd._common import hardware
@@ -17,7 +18,9 @@ from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
-from keras_kd.models.surgery import precision
+from keras_kd.errors import of_file
+from keras_kd.models import keras_file
+from keras_kd.models.surgery import fine_tuning, precision
 from keras_kd.models.surgery.batch_norm import fused, unfused
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.teachers.views import Views
@@ -44,6 +47,7 @@ class Job:
     folder: Path
     teacher_logits: Any = None
     pretrained: str | None = None
+    start_from: str | None = None
 
 
 def train(
@@ -66,7 +70,7 @@ def train(
         The model in float32 and as published, and its history.
     """
     train = data.train
-    labels = job.heads.targets(train)
+    labels = _smoothed(job.heads, job.heads.targets(train), config.label_smoothing)
     feed = Feed(train.images, labels, job.views, config.batch_size, config.seed, job.teacher_logits)
     steps = feed.steps * job.epochs
 
@@ -99,7 +103,20 @@ def train(
         history = fitting.fit(
             distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance
         )
-    return expand(precision.with_policy(unfused(distiller.student), "float32")), history
+    student = precision.with_policy(unfused(distiller.student), "float32")
+    student.trainable = True
+    return expand(student), history
+
+
+def _smoothed(heads: Heads, targets: Any, share: float) -> Any:
+    """The classes' labels with `share` of each spread over all classes (Szegedy et al. 2016)."""
+    if not share or not heads.label:
+        return targets
+    labels = targets if heads.single else targets[heads.label]
+    classes = len(heads.class_names)
+    shares = np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels
+    smoothed = (1 - share) * shares + share / classes
+    return smoothed if heads.single else {**targets, heads.label: smoothed}
 
 
 def _distiller(job: Job, config: Config, data: Data) -> Distiller:
@@ -117,6 +134,8 @@ def _distiller(job: Job, config: Config, data: Data) -> Distiller:
         heads.named,
         job.pretrained,
     )
+    if job.start_from:
+        _start(built, job.start_from, config, data)
     alone = job.teacher_logits is None
     balanced = config.class_weights == "balanced" and heads.label
     return Distiller(
@@ -132,3 +151,13 @@ def _distiller(job: Job, config: Config, data: Data) -> Distiller:
         margin=config.margin,
         seed=config.seed,
     )
+
+
+def _start(built: keras.Model, path: str, config: Config, data: Data) -> None:
+    """Give a new model a trained one's weights, and the statistics of the data."""
+    source, form = keras_file.load(path)
+    with of_file(path):
+        fine_tuning.take_over(source, built, with_head=form.class_names == data.class_names)
+    if config.freeze_until:
+        fine_tuning.freeze_until(built, config.freeze_until)
+    fine_tuning.set_statistics(built, data.train.images, config.seed)

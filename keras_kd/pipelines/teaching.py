@@ -172,6 +172,8 @@ def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     what += [getattr(config, name) for name in _TRAINING_OPTIONS]
     # Teachers that were trained before there was an average keep their names.
     what += [config.ema] if config.ema else []
+    what += [config.label_smoothing] if config.label_smoothing else []
+    what += [_content(config.start_from), config.freeze_until] if config.start_from else []
     folder = _folder(f"{name}-{fingerprint([repr(what)])}")
     path = folder / TEACHER_FILE
     with locked(folder, terminal.say):
@@ -181,11 +183,25 @@ def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
             return path
         # Without stored logits more views cost nothing.
         views = seen(config, data, max(config.views, config.teacher_epochs))
-        job = Job(f"teacher {name}", name, config.teacher_epochs, heads, views, folder)
+        job = Job(
+            f"teacher {name}",
+            name,
+            config.teacher_epochs,
+            heads,
+            views,
+            folder,
+            start_from=config.start_from,
+        )
         model, _ = train(job, config, data, terminal)
         keras_file.save(model, path, Form(heads.class_names or None, input_shape=data.image_shape))
         _forget_states(folder)
     return path
+
+
+def _content(path: str) -> str:
+    if not Path(path).is_file():
+        raise ModelError(f"No model at {path} to start from: check the path.")
+    return fingerprint([Path(path).read_bytes()])
 
 
 def _forget_states(folder: Path) -> None:

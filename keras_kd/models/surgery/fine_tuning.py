@@ -1,0 +1,119 @@
+"""A trained network as the start of another training: its body is kept, its head is replaced."""
+
+from __future__ import annotations
+
+import difflib
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_kd.errors import ModelError
+from keras_kd.models.surgery import weights
+
+# Images that the statistics are computed from, and how many of them at a time.
+STATISTICS_IMAGES = 2048
+_BATCH = 32
+
+
+def head_layers(model: keras.Model) -> list[layers.Layer]:
+    """Return the layers that give the outputs: what is replaced for other classes."""
+    return [output._keras_history.operation for output in model.outputs]
+
+
+def take_over(source: keras.Model, target: keras.Model, with_head: bool = False) -> None:
+    """Copy a trained network's weights into a new one of the same architecture, all but the head.
+
+    Args:
+        source: the trained network, of any input size and with any head.
+        target: of the same layers, by name.
+        with_head: copy the head, too.
+
+    Raises:
+        ModelError: layers of the target are missing in the source or have other shapes there.
+    """
+    skipped = () if with_head else head_layers(target)
+    found = {layer.name: layer for layer in source.layers}
+    wanted = [layer for layer in target.layers if layer.weights and layer not in skipped]
+    differing = [
+        layer.name
+        for layer in wanted
+        if layer.name not in found or _shapes(found[layer.name]) != _shapes(layer)
+    ]
+    if differing:
+        raise ModelError(
+            f"{source.name} can't be the start of {target.name}: it lacks or has in other shapes "
+            f"{', '.join(differing[:5])}{' ...' * (len(differing) > 5)}."
+        )
+    for layer in wanted:
+        weights.put(found[layer.name].get_weights(), layer)
+
+
+def _shapes(layer: layers.Layer) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in layer.weights]
+
+
+def freeze_until(model: keras.Model, name: str) -> None:
+    """Freeze the layers from the image to the one called `name`, which is frozen, too.
+
+    Batch normalisation in them computes by its stored statistics in training, too.
+
+    Raises:
+        ModelError: no layer has this name, or none but the head would be left to learn.
+    """
+    names = [layer.name for layer in model.layers]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 3) or names[-3:]
+        raise ModelError(f"{model.name} has no layer {name!r}: did you mean {' or '.join(near)}?")
+    for layer in model.layers[: names.index(name) + 1]:
+        layer.trainable = False
+    if not model.trainable_weights:
+        raise ModelError(f"Frozen until {name}, {model.name} has nothing left to learn.")
+
+
+def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> None:
+    """Give batch normalisation the statistics of these images; the model computes the same as before.
+
+    With other statistics than its images', a network would compute something else from the first
+    step of training on. For each channel, with scale s = γ/√(σ² + ε) and shift t = β - μ·s before,
+    and with mean m and variance v of what arrives: μ = m, σ² = v, γ = s·√(v + ε), β = t + m·s.
+
+    Args:
+        model: Functional; frozen layers are left as they are.
+        images: uint8 (N, H, W, C); STATISTICS_IMAGES of them are drawn.
+        seed: of the draw.
+    """
+    norms = [layer for layer in model.layers if _has_statistics(layer)]
+    if not norms:
+        return
+    count = min(len(images), STATISTICS_IMAGES)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:count])
+    for layer, (mean, variance) in zip(norms, _moments(model, norms, images, rows), strict=True):
+        gamma, beta, old_mean, old_variance = layer.get_weights()
+        scale = gamma / np.sqrt(old_variance + layer.epsilon)
+        shift = beta - old_mean * scale
+        new_gamma = scale * np.sqrt(variance + layer.epsilon)
+        layer.set_weights([new_gamma, shift + mean * scale, mean, variance])
+
+
+def _has_statistics(layer: layers.Layer) -> bool:
+    plain = isinstance(layer, layers.BatchNormalization) and layer.center and layer.scale
+    return plain and layer.trainable and layer.axis in (-1, len(layer.input.shape) - 1)
+
+
+def _moments(
+    model: keras.Model, norms: list[layers.Layer], images: np.ndarray, rows: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Mean and variance of each channel that arrives at each of the layers."""
+    probe = keras.Model(model.input, [layer.input for layer in norms])
+    sums = [np.zeros((2, layer.input.shape[-1])) for layer in norms]
+    counts = np.zeros(len(norms))
+    for start in range(0, len(rows), _BATCH):
+        arriving = keras.tree.flatten(probe(images[rows[start : start + _BATCH]], training=False))
+        for number, maps in enumerate(arriving):
+            values = keras.ops.convert_to_numpy(maps).astype(np.float64)
+            values = values.reshape(-1, values.shape[-1])
+            sums[number] += values.sum(axis=0), (values**2).sum(axis=0)
+            counts[number] += len(values)
+    means = [(of_layer / count) for of_layer, count in zip(sums, counts, strict=True)]
+    return [(mean, np.maximum(square - mean**2, 0)) for mean, square in means]
