@@ -43,10 +43,12 @@ def test_every_default_and_every_recipe_passes_its_own_check():
         # What stays None is left to the data or to files, or follows from another option.
         left = {
             "beta",
+            "freeze_until",
             "heads",
             "image_size",
             "pretrained",
             "soft_labels",
+            "start_from",
             "teacher",
             "teacher_input",
             "teacher_range",
