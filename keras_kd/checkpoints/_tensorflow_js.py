@@ -22,7 +22,11 @@ _FORM = {
     "modelTopology": {"node": [_NODE]},
     "weightsManifest": [{"paths": [str], "weights": [_WEIGHT]}],
 }
-_TYPES = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "int32": np.dtype("<i4")}
+_TYPES: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "int32": np.dtype("<i4"),
+}
 LARGEST_WEIGHTS = 2**30
 
 
@@ -70,7 +74,8 @@ class Graph:
         images = [node["name"] for node in self.nodes if node["op"] == "Placeholder"]
         if len(images) != 1:
             raise ValueError(f"it has {len(images)} inputs instead of one image")
-        steps, name = [], images[0]
+        steps: list[Step] = []
+        name = images[0]
         while not steps or steps[-1].operation != last:
             # A ring would be longer than the graph.
             if len(readers.get(name, ())) != 1 or len(steps) > len(self.nodes):
@@ -145,7 +150,7 @@ def _arrays(weights: list[dict[str, Any]], content: bytes) -> dict[str, np.ndarr
     return arrays
 
 
-def _type(weight: dict[str, Any]) -> np.dtype:
+def _type(weight: dict[str, Any]) -> np.dtype[Any]:
     quantization = weight.get("quantization") or {}
     name = quantization.get("dtype", weight["dtype"])
     if name not in _TYPES or quantization.keys() & {"scale", "min"}:
