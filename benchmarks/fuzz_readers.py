@@ -147,10 +147,17 @@ def _write_affectnet_csv(folder: Path) -> None:
 
 
 def _write_pictures(folder: Path) -> None:
-    for name in ("a.png", "b.jpg", "c.gif", "d.bmp", "e.tiff", "f.webp", "g.ppm"):
+    from keras_kd.datasets import images
+
+    images.formats()  # registers HEIC where it can be read
+    names = ["a.png", "b.jpg", "c.gif", "d.bmp", "e.tiff", "f.webp", "g.ppm", "l.avif", "m.jp2"]
+    for name in (*names, *(["n.heic"] if ".heic" in images.suffixes() else [])):
         _picture().save(folder / name)
+    _picture().convert("RGBA").save(folder / "o.png", save_all=True, append_images=[_picture()])
+    _picture().convert("CMYK").save(folder / "p.tif")
     _picture().convert("P").save(folder / "h.png", interlace=True)
-    _picture().convert("I;16").save(folder / "i.png")
+    deep = np.asarray(_picture().convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(folder / "i.png")
     _picture().save(folder / "j.tif", compression="tiff_lzw")
     exif = Image.Exif()
     exif[0x0112] = 6
