@@ -86,26 +86,75 @@ def _require_classes(name: str, values: Tensor, logits: Tensor) -> None:
     # One column would be spread over all classes without a word.
     if values.shape[-1] not in (None, logits.shape[-1]):
         raise ModelError(
-            f"The {name} are of {values.shape[-1]} classes and the student's logits of {logits.shape[-1]}: "
+            f"The {name} are of {values.shape[-1]} classes and the student's logits of "
+            f"{logits.shape[-1]}: "
             "both need the same classes in the same order."
         )
 
 
-def weighted_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
+def class_weight_each(labels: Tensor, class_weights: Tensor) -> Tensor:
+    """v of each image's label, Σ_c v_c y_c of shares: float32 (N,), what `weights_normalised`
+    divides by.
+
+    Args:
+        labels: as for `cross_entropy_each`.
+        class_weights: float (C,).
+    """
+    weights = ops.cast(ops.convert_to_tensor(class_weights), "float32")
+    if len(labels.shape) == 1 or labels.shape[-1] == 1:
+        labels = ops.one_hot(ops.reshape(labels, (-1,)), weights.shape[-1], dtype="float32")
+    return ops.sum(ops.cast(labels, "float32") * weights, axis=-1)
+
+
+def two_logits(logit: Tensor) -> Tensor:
+    """[0, s] of one logit s, whose softmax is [1 - sigmoid(s), sigmoid(s)]: float32 (N, 2).
+
+    Two classes by one logit are thereby learnt by every loss of classes: the cross-entropy becomes
+    the binary one, and `soft_target_kl` T²·KL of the Bernoulli distributions of sigmoid(z/T) and
+    sigmoid(s/T).
+
+    Args:
+        logit: float (N,) or (N, 1); (N, 2) stays as it is.
+    """
+    logit = ops.cast(logit, "float32")
+    if len(logit.shape) == 2 and logit.shape[-1] == 2:
+        return logit
+    if len(logit.shape) == 2 and logit.shape[-1] != 1:
+        raise ModelError(
+            f"The teacher's logits are of {logit.shape[-1]} classes and the student has one logit "
+            "for two classes: "
+            "expected one or two columns."
+        )
+    logit = ops.reshape(logit, (-1, 1))
+    return ops.concatenate([ops.zeros_like(logit), logit], axis=-1)
+
+
+def weighted_sum(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Σ w v of values, float32 (N,), and weights, float (N,) or None for all 1: float32 scalar."""
+    if weights is not None:
+        values = values * ops.cast(ops.reshape(weights, (-1,)), values.dtype)
+    return ops.sum(values)
+
+
+def weighted_mean(
+    values: Tensor, weights: Tensor | None = None, normalised: bool = False
+) -> Tensor:
     """Σ w v / N, as Keras' `sum_over_batch_size`: a weight of 0 leaves an image out of the sum, not
-    of N; 0 for N = 0.
+    of N.
 
     Args:
         values: float32 (N,).
         weights: float (N,) or None for all 1.
+        normalised: divide by Σ w instead, as PyTorch's weighted means do.
 
     Returns:
-        float32 scalar.
+        float32 scalar; 0 for N = 0.
     """
-    if weights is not None:
-        values = values * ops.cast(ops.reshape(weights, (-1,)), values.dtype)
+    if normalised and weights is not None:
+        total = ops.sum(ops.cast(weights, values.dtype))
+        return weighted_sum(values, weights) / ops.maximum(total, TINY)
     # The mean of no images, a device's share of a short batch, would be NaN.
-    return ops.sum(values) / ops.cast(ops.maximum(ops.size(values), 1), values.dtype)
+    return weighted_sum(values, weights) / ops.cast(ops.maximum(ops.size(values), 1), values.dtype)
 
 
 def hard_label_each(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:

@@ -55,6 +55,11 @@ def structure(model: keras.Model) -> Any:
     return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
 
 
+def has_graph(model: keras.Model) -> bool:
+    """Whether a model tells its inputs and outputs before it runs: Functional, or Sequential and built."""
+    return isinstance(model, GRAPHS) and bool(model.built)
+
+
 def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
     """Tell from the graph what the numbers of an output are.
 
@@ -72,7 +77,7 @@ def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
         "sigmoids", each number in 0..1 on its own; "unknown" for other activations, subclassed
         models and foreign layers: look at `kind_of_values`.
     """
-    if not isinstance(model, GRAPHS) or not model.built:
+    if not has_graph(model):
         return "unknown"
     tensor = _classes(model) if head is None else by_name(model, structure(model))[head]
     try:

@@ -1,0 +1,326 @@
+"""Knowledge distillation as a Keras model that trains its student."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd.distiller import _backend, _batches, _labels, _settings
+from keras_kd.distiller._checked_training import CheckedTraining
+from keras_kd.distiller._features import FeatureMatch, Matching
+from keras_kd.distiller._heads import ClassHead, ValueHead
+from keras_kd.distiller._teacher import Teacher, as_logits
+from keras_kd.errors import ModelError
+from keras_kd.losses import SOFT_LOSSES
+from keras_kd.models import heads
+
+__all__ = ["VALUE_LOSSES", "Distiller", "FeatureMatch"]
+
+VALUE_LOSSES = ("mse", "shake-shake")
+
+
+@keras.saving.register_keras_serializable("keras_kd")
+class Distiller(CheckedTraining):
+    """Trains `student` on α·CE(labels) + β·T²·KL(teacher ‖ student), equation (6) of arXiv
+    2501.18538.
+
+    α weighs the hard labels, as in that paper. The student is trained in place. `save`,
+    `save_weights` and `load_weights`, and with them `keras.callbacks.ModelCheckpoint`, are those of
+    the student alone; `get_config` has the settings and the student's architecture, without the
+    teacher.
+
+    A student with one output has one head; one whose output is a dict has a head under each name. A
+    head of C columns tells C classes by logits. A head of one column named in `binary`, or the only
+    one, tells two classes by one logit, with the binary cross-entropy and T²·KL of the two
+    Bernoulli distributions; Keras' metrics see its sigmoid. Any other head of one column is a
+    continuous value y, learnt by w·(mean (s - y)² + ν·teacher-bounded error), see
+    `losses.teacher_bounded_each`; rows whose y is NaN are left out of its means. The loss is the
+    sum over the heads.
+
+    Batches are `x, y` or `x, y, sample_weight`, where y is either the labels (then the live
+    `teacher` sees each batch once) or `{"label": labels, "teacher": logits}` (then no teacher
+    runs). Labels and logits are arrays, or dicts by head. Labels of classes are integers (N,) or
+    (N, 1), or shares (N, C). A head that the teacher lacks learns from the labels alone.
+    `sample_weight` weighs all terms, `class_weights` the labels' term alone. Regularisers of the
+    student count. `evaluate` computes the plain cross-entropy with the labels (and the squared
+    error of values) and changes no variable; metrics see the labels alone.
+
+    A teacher's probabilities (a softmax at its end, or stored rows in 0..1 that sum to 1) are
+    turned into their logarithms with a warning. A teacher of another image size sees the batch
+    resized, with a warning. The teacher is called with training=False, so augmentation inside it is
+    off, and is left as it is, `trainable` too.
+
+    Args:
+        student: keras.Model, images -> logits (N, C), or a dict of logits and values (N, 1) by
+            name.
+        teacher: keras.Model, the same images -> the same, or None where batches bring the
+            teacher's logits or nothing is learnt from one.
+        temperature: T, above 0.
+        alpha: α, 0..1, weight of the labels.
+        beta: β, 0 or more, weight of the teacher; None for 1 - α.
+        class_weights: one weight a class for the labels' term, (C,) or Keras' dict {class: weight},
+            a dict of such by head, or None. `fit(class_weight=...)` does the same for one fit.
+        soft_loss: what the teacher's logits are learnt by, one of `losses.SOFT_LOSSES`.
+        value_loss: "mse", or "shake-shake" for EmoNet's mixture with both correlations, see
+            `losses.shake_shake`.
+        value_weight: w, 0 or more.
+        bound_weight: ν, 0 or more; Chen et al. 2017 use 0.5.
+        margin: m of the teacher-bounded error, 0 or more.
+        features: feature maps to match; they need the live teacher. The projections are trained
+            beside the student.
+        seed: of shake-shake's draws and the projections.
+        binary: names of the heads of one column that tell two classes; None for the only output, if
+            it has one column; [] for none, so that it is a continuous value.
+        weights_normalised: whether each weighted mean divides by the sum of its weights, as
+            PyTorch's `CrossEntropyLoss(weight=...)` does, instead of by the number of images, as
+            Keras does and as the paper's "batch mean" says.
+        teacher_head: name of the output to learn from, of a teacher with several outputs and a
+            student with one.
+
+    Raises:
+        ConfigError: a value of another type or outside its range, or `keras.distribution` is set
+            where it does nothing, on TensorFlow.
+        ModelError: the student's outputs are unknown or no logits, teacher and student don't fit,
+            or a layer to match is missing.
+    """
+
+    def __init__(
+        self,
+        student: keras.Model,
+        teacher: keras.Model | None = None,
+        temperature: float = 3.0,
+        alpha: float = 0.15,
+        beta: float | None = None,
+        class_weights: Any = None,
+        soft_loss: str = "kl",
+        value_loss: str = "mse",
+        value_weight: float = 1.0,
+        bound_weight: float = 0.5,
+        margin: float = 0.0,
+        features: Sequence[FeatureMatch] = (),
+        seed: int = 0,
+        binary: Collection[str] | None = None,
+        weights_normalised: bool = False,
+        teacher_head: str | None = None,
+    ) -> None:
+        _backend.refuse_distribution()
+        _settings.require_model("student", student)
+        # compile() scales the loss for float16 by the policy of the model that it is called on.
+        super().__init__(name="distiller", dtype=_backend.policy(student), autocast=False)
+        _settings.require_temperature(temperature)
+        _settings.require_share("alpha", alpha)
+        _settings.require_not_negative(**({} if beta is None else {"beta": beta}))
+        _settings.require_not_negative(
+            value_weight=value_weight, bound_weight=bound_weight, margin=margin
+        )
+        _settings.require_one_of("soft_loss", soft_loss, SOFT_LOSSES)
+        _settings.require_one_of("value_loss", value_loss, VALUE_LOSSES)
+        _settings.require_seed(seed)
+        columns = _settings.columns_of_heads(student, binary)
+        if teacher is not None:
+            _settings.require_teacher(student, teacher)
+        self.student, self.teacher, self._columns = student, teacher, columns
+        self.temperature, self.alpha = temperature, alpha
+        self.beta = 1 - alpha if beta is None else beta
+        self.value_weight, self.bound_weight, self.margin = value_weight, bound_weight, margin
+        self.soft_loss_name, self.value_loss_name = soft_loss, value_loss
+        self.binary = None if binary is None else list(binary)
+        self.weights_normalised, self.seed = weights_normalised, seed
+        self.teacher_head = teacher_head
+        self.class_weights = _settings.class_weights(columns, class_weights)
+        self.draws = keras.random.SeedGenerator(seed) if value_loss == "shake-shake" else None
+        self._heads = {name: self._head(name, count) for name, count in columns.items()}
+        self._weigh_classes(self.class_weights)
+        shape = tuple(student.inputs[0].shape[1:]) if len(student.inputs) == 1 else ()
+        self._live = None if teacher is None else Teacher(teacher, columns, shape, teacher_head)
+        self._stored_kinds: dict[str, heads.OutputKind] = {}
+        self.features = tuple(features)
+        self._matching = Matching(features, student, teacher, seed) if features else None
+        self.projections = self._matching.projections if self._matching else []
+        self.hard_loss = keras.metrics.Mean("hard_loss")
+        self.soft_loss = keras.metrics.Mean("soft_loss")
+        self.feature_loss = keras.metrics.Mean("feature_loss")
+        self.faults = _labels.Faults(
+            {name: head.classes for name, head in self._heads.items() if head.classes}
+        )
+        self._reports_parts = True
+        self.built = True
+
+    def _head(self, name: str, columns: int | None) -> ClassHead | ValueHead:
+        if columns is not None:
+            soft_loss = SOFT_LOSSES[self.soft_loss_name]
+            parts = (self.alpha, self.beta, self.temperature, soft_loss, self.weights_normalised)
+            return ClassHead(name, columns, *parts)
+        weights = (self.value_weight, self.bound_weight, self.margin)
+        declared = self.binary is not None
+        return ValueHead(
+            name, self.value_loss_name, *weights, self.draws, declared, self.weights_normalised
+        )
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The student's output; in training with features to match, beside the list of the maps."""
+        if training and self._matching:
+            return self._matching.student(inputs, training=training)
+        outputs = self.student(inputs, training=training)
+        return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+
+    if keras.backend.backend() == "tensorflow":
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            """One step on TensorFlow: the teacher's forward pass stays off the gradient tape."""
+            import tensorflow as tf
+
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+            y = self._targets(x, y)
+            with tf.GradientTape() as tape:
+                outputs = self(x, training=True)
+                loss = self.compute_loss(x, y, outputs, sample_weight, training=True)
+                scaled_loss = self.optimizer.scale_loss(loss)
+            # fit() counts every image alike, also in a last, smaller batch.
+            count = _batches.rows(outputs)
+            self._loss_tracker.update_state(loss * _backend.replicas(), sample_weight=count)
+            weights = self.trainable_weights
+            self.optimizer.apply_gradients(
+                zip(tape.gradient(scaled_loss, weights), weights, strict=True)
+            )
+            return self.compute_metrics(x, y, outputs, sample_weight)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The scalar to minimise, divided by the number of replicas as Keras' own losses are."""
+        self._reports_parts = training
+        if not training:
+            return self._plain_loss(y, y_pred, sample_weight) / _backend.replicas()
+        outputs, maps = y_pred if self._matching else (y_pred, [])
+        targets = self._targets(x, y)
+        labels = self._labels(targets, outputs)
+        weights = _batches.weights(sample_weight, self._heads)
+        total = hard_total = soft_total = ops.convert_to_tensor(0.0)
+        for name, output in _batches.by_head(outputs, self._heads).items():
+            label, teacher = _batches.required(labels, name), targets.teacher.get(name)
+            hard, soft, loss = self._heads[name](label, teacher, output, weights.get(name))
+            hard_total, soft_total, total = hard_total + hard, soft_total + soft, total + loss
+        count = _batches.rows(outputs)
+        self.hard_loss.update_state(hard_total, sample_weight=count)
+        self.soft_loss.update_state(soft_total, sample_weight=count)
+        if self._matching:
+            weight = next(iter(weights.values()), None)
+            matched = self._matching.loss(maps, targets.features, weight, self.weights_normalised)
+            self.feature_loss.update_state(matched, sample_weight=count)
+            total = total + matched
+        for penalty in self.student.losses:
+            total = total + ops.cast(penalty, "float32")
+        return total / _backend.replicas()
+
+    def _plain_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Any:
+        targets = _batches.Targets(_batches.label(y))
+        labels = self._labels(targets, outputs)
+        weights = _batches.weights(sample_weight, self._heads)
+        total = 0.0
+        for name, output in _batches.by_head(outputs, self._heads).items():
+            label = _batches.required(labels, name)
+            total = total + self._heads[name].plain(label, output, weights.get(name))
+        return total
+
+    def _labels(self, targets: _batches.Targets, outputs: Any) -> dict[str, Any]:
+        """The labels by head, looked at now where they are known, and in the graph where not."""
+        self._look_at_labels(targets.label)
+        labels = _batches.by_head(targets.label, self._heads)
+        self.faults.update_state(labels, targets.unchecked, _batches.rows(outputs))
+        return labels
+
+    def _targets(self, x: Any, y: Any) -> _batches.Targets:
+        """Labels with the teacher's logits and features, of the batch or of the live teacher."""
+        if isinstance(y, _batches.Targets):
+            return y
+        stored, label = _batches.teacher(y), _batches.label(y)
+        if self._matching:
+            outputs, features = self._live.with_features(self._matching.teacher, x)
+            targets = _batches.Targets(label, _batches.by_head(outputs, self._heads), features)
+            if stored is None:
+                return targets
+            return replace(self._stored(label, stored), features=features)
+        if stored is not None:
+            return self._stored(label, stored)
+        if not self._learns_from_teacher:
+            return _batches.Targets(label)
+        if self._live is None:
+            raise ModelError(
+                "No teacher to learn from: give Distiller a teacher, or batches whose y is "
+                '{"label": labels, "teacher": logits}, or set beta=0 (and bound_weight=0 where '
+                "there are values)."
+            )
+        return _batches.Targets(label, _batches.by_head(self._live(x), self._heads))
+
+    def _stored(self, label: Any, stored: Any) -> _batches.Targets:
+        given = _batches.by_head(stored, self._heads)
+        kinds = {name: self._stored_kinds.get(name, "unknown") for name in given}
+        logits = {name: as_logits(kinds[name], values) for name, values in given.items()}
+        unchecked = {name: given[name] for name in given if kinds[name] == "unknown"}
+        return _batches.Targets(label, logits, unchecked=unchecked)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Keras' metrics of the labels alone; they see the sigmoid of a binary head's logit."""
+        outputs = y_pred[0] if self._matching and isinstance(y_pred, (tuple, list)) else y_pred
+        given = _batches.by_head(outputs, self._heads).items()
+        shown = {name: self._heads[name].shown_to_metrics(output) for name, output in given}
+        outputs = shown if isinstance(outputs, dict) else shown[""]
+        return super().compute_metrics(x, _batches.label(y), outputs, _batches.label(sample_weight))
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Keras' metrics; the parts of the loss only where they were computed, that is in training.
+
+        Raises:
+            DataError: a label of the batches since the epoch began is outside its classes.
+        """
+        results = super().get_metrics_result()
+        results.pop(self.faults.name, None)
+        self.faults.refuse()
+        if not self._reports_parts or not self._learns_from_teacher:
+            results.pop("soft_loss", None)
+        if not self._reports_parts:
+            results.pop("hard_loss", None)
+        if not self._reports_parts or not self._matching:
+            results.pop("feature_loss", None)
+        return results
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the student's architecture and all settings as JSON, without the teacher."""
+        weights = {name: list(given) for name, given in self.class_weights.items()}
+        return {
+            "student": keras.saving.serialize_keras_object(self.student),
+            "temperature": self.temperature,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "class_weights": weights or None,
+            "soft_loss": self.soft_loss_name,
+            "value_loss": self.value_loss_name,
+            "value_weight": self.value_weight,
+            "bound_weight": self.bound_weight,
+            "margin": self.margin,
+            "features": [match.get_config() for match in self.features],
+            "seed": self.seed,
+            "binary": self.binary,
+            "weights_normalised": self.weights_normalised,
+            "teacher_head": self.teacher_head,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], teacher: keras.Model | None = None) -> Distiller:
+        """Build a Distiller with a new student; features to match need the teacher."""
+        config = dict(config)
+        student = keras.saving.deserialize_keras_object(config.pop("student"))
+        features = [FeatureMatch(**match) for match in config.pop("features")]
+        return cls(student, teacher, features=features if teacher is not None else (), **config)

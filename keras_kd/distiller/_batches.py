@@ -1,0 +1,104 @@
+"""The parts of a batch, labels, teacher's outputs and weights, by the student's heads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd.errors import ModelError
+
+PARTS = {"label", "teacher"}  # of y
+
+
+@dataclass
+class Targets:
+    """What a batch is compared with.
+
+    Attributes:
+        label: labels, an array or a dict by head.
+        teacher: teacher's logits and values by head.
+        features: maps of the live teacher, where some are matched.
+        unchecked: those of the teacher's outputs, by head, that may be no logits.
+    """
+
+    label: Any
+    teacher: dict[str, Any] = field(default_factory=dict)
+    features: Any = None
+    unchecked: dict[str, Any] = field(default_factory=dict)
+
+
+def label(y: Any) -> Any:
+    """Return the labels' part of y.
+
+    Of the sample weights too, which Keras gives the structure of y when it slices arrays.
+    """
+    if isinstance(y, Targets):
+        return y.label
+    # A student may itself have a head "label".
+    return y["label"] if isinstance(y, dict) and "label" in y and set(y) <= PARTS else y
+
+
+def teacher(y: Any) -> Any:
+    """Return the teacher's outputs that y brings, or None."""
+    return y["teacher"] if isinstance(y, dict) and "teacher" in y and set(y) <= PARTS else None
+
+
+def by_head(values: Any, outputs: Any) -> dict[str, Any]:
+    """Return values by head; the one head of a student that doesn't name it goes by "".
+
+    Args:
+        values: what is compared with the outputs, in their structure.
+        outputs: the student's, or its heads by name.
+
+    Raises:
+        ModelError: one is a dict and the other is not.
+    """
+    named = isinstance(outputs, dict) and "" not in outputs
+    if named != isinstance(values, dict):
+        raise ModelError(
+            f"The student gives {_described(outputs if named else None)}, and what it is compared "
+            f"with is {_described(values)}: both need the same heads (teacher_head=NAME chooses "
+            "one of a "
+            "teacher's)."
+        )
+    return dict(values) if named else {"": values}
+
+
+def _described(values: Any) -> str:
+    return f"a dict of {', '.join(map(str, values))}" if isinstance(values, dict) else "one array"
+
+
+def weights(sample_weight: Any, heads: Collection[str]) -> dict[str, Any]:
+    """Return sample weights by head: one array is for all of them."""
+    given = label(sample_weight)
+    if isinstance(given, dict):
+        return given
+    return {} if given is None else dict.fromkeys(heads, given)
+
+
+def required(labels: dict[str, Any], name: str) -> Any:
+    """Return the labels of one head; ModelError where y has none."""
+    if name not in labels:
+        known = ", ".join(labels)
+        raise ModelError(
+            f"The student has a head {name!r} but y has labels for {known} only: add them."
+        )
+    return labels[name]
+
+
+def rows(outputs: Any) -> Any:
+    """Return the number of images in a batch."""
+    return ops.shape(keras.tree.flatten(outputs)[0])[0]
+
+
+def are_data(values: Any) -> bool:
+    """Whether these are arrays or tensors, or a dict of such, and no data set or generator."""
+    if isinstance(values, dict):
+        return all(are_data(value) for value in values.values())
+    return values is not None and (
+        ops.is_tensor(values) or hasattr(values, "__array__") or isinstance(values, list)
+    )

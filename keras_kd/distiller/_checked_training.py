@@ -1,0 +1,207 @@
+"""Keras' entries to training with the checks of what they are given."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+
+from keras_kd.distiller import _batches, _labels, _settings
+from keras_kd.distiller._heads import ClassHead, ValueHead
+from keras_kd.distiller._student_model import StudentModel
+from keras_kd.distiller._teacher import Teacher, require_kind, warn_of_kind
+from keras_kd.errors import ConfigError
+from keras_kd.models import heads
+
+LOOKED_AT_ROWS = 4096  # of a teacher's stored outputs, to tell what they are
+
+
+class CheckedTraining(StudentModel):
+    """`compile`, `fit` and the steps on one batch, which refuse what would train something else
+    than meant.
+
+    Attributes:
+        class_weights: by head, of the labels' term.
+    """
+
+    class_weights: dict[str, tuple[float, ...]]
+    _columns: dict[str, int | None]
+    _heads: dict[str, ClassHead | ValueHead]
+    _live: Teacher | None
+    _stored_kinds: dict[str, heads.OutputKind]
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Configure training, as `keras.Model.compile` does.
+
+        Raises:
+            ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own.
+            ModelError: the student has no weights to train, or shares some with the teacher.
+        """
+        if loss is not None or loss_weights is not None:
+            raise ConfigError(
+                "compile() takes no loss and no loss_weights: the Distiller has its own loss, "
+                "weighed by alpha, beta "
+                f"and value_weight. Received: loss={loss!r}, loss_weights={loss_weights!r}."
+            )
+        _settings.require_trainable(self.student, self.teacher)
+        super().compile(
+            optimizer,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> keras.callbacks.History:
+        """Train, as `keras.Model.fit` does; labels and stored teacher's outputs are checked first.
+
+        Arrays are checked whole before the first step. Of data sets and generators the first batch
+        is checked after its step, and all of an epoch at its end. `class_weight` weighs the labels'
+        term alone, as `class_weights`.
+
+        Raises:
+            DataError: a label that no head can learn, or a teacher's probabilities where logits are
+                expected.
+        """
+        self._look(x, y)
+        if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
+            self._look_at_labels(validation_data[1])
+        first = _FirstBatch()
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(first)
+        else:
+            callbacks = [first, *keras.tree.flatten(callbacks if callbacks is not None else [])]
+        with self._weighing(class_weight):
+            return super().fit(
+                x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data,
+                shuffle, None, sample_weight, initial_epoch, steps_per_epoch, validation_steps,
+                validation_batch_size, validation_freq,
+            )  # fmt: skip
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Take one step, as `keras.Model.train_on_batch` does, with the checks of `fit`."""
+        self._look(x, y)
+        with self._weighing(class_weight):
+            return super().train_on_batch(x, y, sample_weight, None, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Score one batch, as `keras.Model.test_on_batch` does, with the checks of `fit`."""
+        self._look_at_labels(y)
+        return super().test_on_batch(x, y, sample_weight, return_dict)
+
+    @property
+    def _learns_from_teacher(self) -> bool:
+        return any(head.learns_from_teacher for head in self._heads.values())
+
+    @contextlib.contextmanager
+    def _weighing(self, class_weight: Any) -> Iterator[None]:
+        if class_weight is None:
+            yield
+            return
+        if self.class_weights:
+            raise ConfigError(
+                "class_weight is given beside the Distiller's class_weights: give one of the two."
+            )
+        self._weigh_classes(_settings.class_weights(self._columns, class_weight))
+        try:
+            yield
+        finally:
+            self._weigh_classes({})
+
+    def _weigh_classes(self, class_weights: Mapping[str, tuple[float, ...]]) -> None:
+        for name, head in self._heads.items():
+            head.class_weights = class_weights.get(name)
+        # Steps that were traced hold the weights that they were traced with.
+        self.train_function = None
+
+    def _look(self, x: Any, y: Any) -> None:
+        """Check what of a batch, or of a whole set, is at hand as arrays."""
+        self._look_at_labels(y)
+        stored = _batches.teacher(y)
+        if stored is not None:
+            self._look_at_stored(stored)
+        elif self._live is not None and self._learns_from_teacher and not isinstance(x, dict):
+            images = _labels.on_host(x)
+            if images is not None and images.dtype != object and images.ndim:
+                self._live.look(images)
+
+    def _look_at_labels(self, y: Any) -> None:
+        labels = _batches.label(y)
+        if not _batches.are_data(labels):
+            return
+        for name, values in _batches.by_head(labels, self._heads).items():
+            known = _labels.on_host(values)
+            if known is not None and name in self._heads:
+                self._heads[name].require(known)
+
+    def _look_at_stored(self, stored: Any) -> None:
+        if not _batches.are_data(stored):
+            return
+        found = {}
+        for name, values in _batches.by_head(stored, self._heads).items():
+            known, columns = _labels.on_host(values), self._columns.get(name)
+            if known is not None and columns:
+                found[name] = heads.kind_of_values(known[:LOOKED_AT_ROWS])
+                require_kind(found[name], name, columns)
+        if found != self._stored_kinds:
+            self._stored_kinds, self.train_function = found, None
+            for kind in set(found.values()):
+                warn_of_kind(kind, "The teacher whose outputs the batches bring")
+
+
+class _FirstBatch(keras.callbacks.Callback):
+    """Refuses bad labels after the first step already, where they were no arrays to look at before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._looked = False
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if self._looked:
+            return
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()
+        self.model.faults.refuse()
+        self._looked = True

@@ -1,0 +1,124 @@
+"""Feature maps of the student that become like the teacher's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from keras_kd import losses
+from keras_kd.distiller import _settings
+from keras_kd.errors import ConfigError, ModelError
+from keras_kd.losses import FEATURE_LOSSES
+from keras_kd.models import heads
+
+
+@dataclass(frozen=True)
+class FeatureMatch:
+    """A feature map of the student that is to become like one of the teacher's.
+
+    Attributes:
+        student_layer: name of the layer whose output is compared, (N, h, w, c).
+        teacher_layer: the same of the teacher, (N, H, W, C).
+        kind: "hint" (a trained 1x1 convolution projects to C channels) or "attention" (no channels
+            are compared).
+        weight: of this part in the loss, 0 or more.
+    """
+
+    student_layer: str
+    teacher_layer: str
+    kind: str = "hint"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _settings.require_one_of("kind", self.kind, FEATURE_LOSSES)
+        _settings.require_not_negative(weight=self.weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the attributes."""
+        return asdict(self)
+
+
+class Matching:
+    """Models that give the features to match beside their outputs, and the projections.
+
+    Raises:
+        ConfigError: something else than FeatureMatch is given.
+        ModelError: there is no teacher or no such layer, or its output has no height and width.
+    """
+
+    def __init__(
+        self,
+        matches: Sequence[FeatureMatch],
+        student: keras.Model,
+        teacher: keras.Model | None,
+        seed: int,
+    ) -> None:
+        if teacher is None:
+            raise ModelError(
+                "Feature maps are matched with those of a live teacher: give Distiller a teacher."
+            )
+        for match in matches:
+            if not isinstance(match, FeatureMatch):
+                raise ConfigError(
+                    f"features must be keras_kd.FeatureMatch objects. Received: {match!r}."
+                )
+        self.matches = tuple(matches)
+        self.student = _with_features(student, [match.student_layer for match in matches])
+        self.teacher = _with_features(teacher, [match.teacher_layer for match in matches])
+        maps = zip(matches, self.student.output[1], self.teacher.output[1], strict=True)
+        self.projections = [
+            _projection(student_map, teacher_map, seed + number) if match.kind == "hint" else None
+            for number, (match, student_map, teacher_map) in enumerate(maps)
+        ]
+
+    def loss(self, maps: Any, of_teacher: Any, weights: Any, normalised: bool) -> Any:
+        """Return the weighed sum over the matches, each a mean over the images."""
+        total = 0.0
+        for match, projection, student, teacher in zip(
+            self.matches, self.projections, maps, of_teacher, strict=True
+        ):
+            student = student if projection is None else projection(ops.cast(student, "float32"))
+            each = FEATURE_LOSSES[match.kind](teacher, student)
+            total = total + match.weight * losses.weighted_mean(each, weights, normalised)
+        return total
+
+
+def _projection(student: keras.KerasTensor, teacher: keras.KerasTensor, seed: int) -> layers.Layer:
+    initial = keras.initializers.HeUniform(seed)
+    projection = layers.Conv2D(teacher.shape[-1], 1, kernel_initializer=initial, dtype="float32")
+    projection.build(student.shape)
+    return projection
+
+
+def _with_features(model: keras.Model, names: list[str]) -> keras.Model:
+    if not heads.has_graph(model):
+        raise ModelError(
+            f"{model.name} doesn't tell its layers' outputs: build it with keras.Input to match "
+            "features."
+        )
+    outputs = [_output(model, name) for name in names]
+    # A layer's output is a node of this model's graph: the copy shares all weights.
+    return keras.Model(model.inputs, [heads.structure(model), outputs])
+
+
+def _output(model: keras.Model, name: str) -> keras.KerasTensor:
+    known = [layer.name for layer in model.layers]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 3) or known[:8]
+        raise ModelError(
+            f"{model.name} has no layer {name!r} to match; it has, among others, "
+            f"{', '.join(close)}: see its `summary()` for names."
+        )
+    output = model.get_layer(name).output
+    if len(output.shape) != 4:
+        raise ModelError(
+            f"The layer {name!r} of {model.name} gives {output.shape}: features to match have a "
+            "height, a width and "
+            "channels, (N, H, W, C)."
+        )
+    return output

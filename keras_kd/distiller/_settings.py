@@ -1,0 +1,229 @@
+"""Checks of what the Distiller is given: settings, student, and layers that both models use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd.errors import ConfigError, ModelError
+from keras_kd.models import heads
+from keras_kd.models.surgery.keras_internals import all_layers
+
+SIGMOID = "Activation('sigmoid')"
+
+
+def require_number(name: str, value: Any) -> None:
+    """Refuse what is no real number: words, None, arrays, NaN, truth values."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ConfigError(
+            f"{name} must be a number. Received: {name}={value!r} of type {type(value).__name__}."
+        )
+
+
+def require_temperature(temperature: Any) -> None:
+    """Refuse T that is 0, below, infinite, or no number."""
+    require_number("temperature", temperature)
+    if not 0 < temperature < np.inf:
+        raise ConfigError(
+            f"temperature must be above 0 and finite. Received: temperature={temperature}."
+        )
+
+
+def require_share(name: str, value: Any) -> None:
+    """Refuse what lies outside 0..1."""
+    require_number(name, value)
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} must be between 0 and 1. Received: {name}={value}.")
+
+
+def require_not_negative(**values: Any) -> None:
+    """Refuse numbers below 0 or infinite, by their names."""
+    for name, value in values.items():
+        require_number(name, value)
+        if not 0 <= value < np.inf:
+            raise ConfigError(f"{name} must be 0 or more and finite. Received: {name}={value}.")
+
+
+def require_one_of(name: str, value: Any, choices: Collection[str]) -> None:
+    """Refuse what is none of the choices."""
+    if value not in choices:
+        raise ConfigError(
+            f"{name} must be one of {', '.join(choices)}. Received: {name}={value!r}."
+        )
+
+
+def require_seed(seed: Any) -> None:
+    """Refuse a seed that is no whole number."""
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
+        raise ConfigError(f"seed must be a whole number. Received: seed={seed!r}.")
+
+
+def require_model(role: str, model: Any) -> None:
+    """Refuse what is no Keras model, e.g. a path."""
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"The {role} must be a keras.Model. Received: {model!r} of type "
+            f"{type(model).__name__}; a file is read "
+            "by keras.models.load_model, an architecture is built by keras_kd.models.build."
+        )
+
+
+def require_teacher(student: keras.Model, teacher: Any) -> None:
+    """Refuse a teacher that is no model, or the student itself."""
+    require_model("teacher", teacher)
+    if teacher is student:
+        raise ModelError(
+            "Student and teacher are one model: give the teacher as a copy that stays as it is "
+            "(keras.models.clone_model, then set_weights)."
+        )
+
+
+def columns_of_heads(student: keras.Model, binary: Collection[str] | None) -> dict[str, int | None]:
+    """Return the columns of each of the student's heads: C, 1 for two classes by one logit, None
+    for a value.
+
+    Args:
+        student: whose only output goes by "".
+        binary: names of the heads of one column that tell two classes; None for the only output, if
+            it has one.
+
+    Raises:
+        ModelError: the outputs are unknown, several without names, or no logits.
+        ConfigError: `binary` names what is no head of one column.
+    """
+    outputs = _named_outputs(student)
+    widths = {name: output.shape[-1] for name, output in outputs.items()}
+    named = {""} & set(widths) if binary is None else set(binary)
+    # The only output has no name; its layer's or any other stands for it.
+    if binary and set(widths) == {""}:
+        named = {""}
+    wrong = {name for name in named if binary is not None and widths.get(name) != 1}
+    if wrong:
+        ones = [name or "the only output" for name, width in widths.items() if width == 1]
+        raise ConfigError(
+            f"binary must name heads of one column ({', '.join(ones) or 'the student has none'}). "
+            f"Received: binary={list(binary)!r}."
+        )
+    columns = {
+        name: width if width != 1 or name in named else None for name, width in widths.items()
+    }
+    for name in columns:
+        if columns[name]:
+            _require_logits(student, name, columns[name])
+    return columns
+
+
+def _named_outputs(student: keras.Model) -> dict[str, Any]:
+    if not heads.has_graph(student):
+        raise ModelError(
+            f"The student {student.name} doesn't say what it gives before it runs: begin it with "
+            "keras.Input, or wrap "
+            "it as keras.Model(image, student(image)), with image = keras.Input(shape)."
+        )
+    outputs = heads.structure(student)
+    if isinstance(outputs, dict):
+        return outputs
+    if isinstance(outputs, (list, tuple)) and len(student.outputs) > 1:
+        raise ModelError(
+            f"The student {student.name} gives {len(student.outputs)} outputs without names: give "
+            "a dict of them, "
+            "keras.Model(inputs, {'kind': logits, 'size': value})."
+        )
+    return {"": student.outputs[0]}
+
+
+def _require_logits(student: keras.Model, name: str, columns: int) -> None:
+    kind = heads.output_kind(student, name or None)
+    if kind in ("probabilities", "sigmoids"):
+        of = f"output {name!r} of the student" if name else "student"
+        end, layer = ("softmax", "Softmax()") if kind == "probabilities" else ("sigmoid", SIGMOID)
+        raise ModelError(
+            f"The {of} {student.name} ends in a {end} and the Distiller learns logits: end it with "
+            f"Dense({columns}) without activation, and add the {end} after training, "
+            f"keras.Sequential([student, keras.layers.{layer}])."
+        )
+
+
+def class_weights(columns: Mapping[str, int | None], given: Any) -> dict[str, tuple[float, ...]]:
+    """Return class weights by head, checked.
+
+    Args:
+        columns: the student's heads, see `columns_of_heads`.
+        given: weights of the first head of classes, or a dict of such by head; each one weight a
+            class, or Keras' dict of weights by class number, in which a class that is left out
+            weighs 1.
+
+    Raises:
+        ConfigError: not one weight for each class, or a weight below 0.
+    """
+    if given is None:
+        return {}
+    classes = {name: max(count, 2) for name, count in columns.items() if count}
+    by_class = isinstance(given, Mapping) and all(isinstance(key, Integral) for key in given)
+    if isinstance(given, Mapping) and not by_class:
+        by_head = dict(given)
+    else:
+        by_head = dict.fromkeys(list(classes)[:1] or [""], given)
+    return {name: _weights_of(weights, classes.get(name, 0)) for name, weights in by_head.items()}
+
+
+def _weights_of(given: Any, classes: int) -> tuple[float, ...]:
+    if isinstance(given, Mapping):
+        wrong = [
+            key for key in given if not isinstance(key, Integral) or not 0 <= int(key) < classes
+        ]
+        if wrong:
+            raise ConfigError(
+                f"class_weights must be by class number, 0 to {classes - 1}. Received: a weight "
+                f"for {wrong[0]!r}."
+            )
+        given = [given.get(number, 1.0) for number in range(classes)]
+    try:
+        weights = tuple(float(weight) for weight in given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"class_weights must be numbers, one for each class. Received: {given!r}."
+        ) from error
+    if len(weights) != classes:
+        raise ConfigError(
+            f"class_weights must have one value for each of the student's {classes} classes. "
+            f"Received: {len(weights)} values."
+        )
+    for weight in weights:
+        require_not_negative(class_weight=weight)
+    return weights
+
+
+def require_trainable(student: keras.Model, teacher: keras.Model | None) -> None:
+    """Refuse a student that can't be trained, or whose training would change the teacher.
+
+    Raises:
+        ModelError: see above.
+    """
+    quantized = keras.dtype_policies.QuantizedDTypePolicy
+    if any(isinstance(layer.dtype_policy, quantized) for layer in all_layers(student)):
+        raise ModelError(
+            f"The student {student.name} was quantized by model.quantize, and its integer weights "
+            "can't be trained: "
+            "train it first and quantize it then."
+        )
+    trained = {id(variable): variable.path for variable in student.trainable_variables}
+    if not trained:
+        raise ModelError(
+            f"The student {student.name} has no trainable weights: set `trainable` of its layers "
+            "to True."
+        )
+    shared = trained.keys() & {
+        id(variable) for variable in (teacher.variables if teacher is not None else [])
+    }
+    if shared:
+        first = min(trained[number] for number in shared)
+        raise ModelError(
+            f"Student and teacher share weights that are trained ({first}), so the "
+            "teacher would change with the student: freeze the shared layers, or give the "
+            "student layers of its own (keras.models.clone_model, then set_weights)."
+        )

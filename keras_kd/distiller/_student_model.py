@@ -1,0 +1,102 @@
+"""A Keras model around a student: what is trained, saved and named is the student's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_kd.distiller._saving import save_student, save_student_weights
+from keras_kd.errors import ConfigError
+
+
+class StudentModel(keras.Model):
+    """What the Distiller shows of its student.
+
+    Attributes:
+        student: the model that is trained and saved.
+        teacher: a model of which nothing is trained or saved, or None.
+    """
+
+    student: keras.Model
+    teacher: keras.Model | None
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of what `evaluate` gives, in its order; those of `compile`'s metrics once data have
+        been seen.
+        """
+        measured = self._compile_metrics
+        names = list(measured.result()) if measured is not None and measured.built else []
+        ordered = self._flatten_metrics_in_order({name: name for name in ["loss", *names]})
+        return ordered if isinstance(ordered, list) else [ordered]
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """Those of the student and of the projections; none of the teacher's, whatever its layers
+        say.
+        """
+        return self._without_teacher(super().trainable_variables)
+
+    @property
+    def trainable_weights(self) -> list[keras.Variable]:
+        """As `trainable_variables`."""
+        return self._without_teacher(super().trainable_weights)
+
+    @property
+    def non_trainable_variables(self) -> list[keras.Variable]:
+        """All other variables."""
+        trained = {id(variable) for variable in self.trainable_variables}
+        return [variable for variable in self.variables if id(variable) not in trained]
+
+    @property
+    def non_trainable_weights(self) -> list[keras.Variable]:
+        """All other weights."""
+        trained = {id(variable) for variable in self.trainable_weights}
+        return [variable for variable in self.weights if id(variable) not in trained]
+
+    def _without_teacher(self, variables: list[keras.Variable]) -> list[keras.Variable]:
+        of_teacher = {
+            id(variable)
+            for variable in (self.teacher.variables if self.teacher is not None else [])
+        }
+        return [variable for variable in variables if id(variable) not in of_teacher]
+
+    def save(
+        self, filepath: str | Path, overwrite: bool = True, zipped: bool | None = None
+    ) -> None:
+        """Write the student, as its own `save` does; the file is whole or absent.
+
+        `keras.models.load_model` gives the student back. The settings are in `get_config()`, the
+        teacher in its file.
+
+        Raises:
+            ModelError: the student holds what Keras can't save.
+            OutputError: the file can't be written, or exists and `overwrite` is False.
+        """
+        if zipped is False:
+            raise ConfigError("The Distiller writes one file, not a folder: leave zipped out.")
+        save_student(self.student, filepath, overwrite)
+
+    def save_weights(
+        self, filepath: str | Path, overwrite: bool = True, max_shard_size: None = None
+    ) -> None:
+        """Write the student's weights, which `student.load_weights` reads; the file is whole or
+        absent.
+
+        Raises:
+            OutputError: the file can't be written, or exists and `overwrite` is False.
+        """
+        if max_shard_size is not None:
+            raise ConfigError(
+                "The Distiller writes one file of weights: call distiller.student.save_weights for "
+                "shards."
+            )
+        save_student_weights(self.student, filepath, overwrite)
+
+    def load_weights(
+        self, filepath: str | Path, skip_mismatch: bool = False, **kwargs: Any
+    ) -> None:
+        """Read the student's weights."""
+        self.student.load_weights(filepath, skip_mismatch, **kwargs)
