@@ -56,7 +56,9 @@ def structure(model: keras.Model) -> Any:
 
 
 def has_graph(model: keras.Model) -> bool:
-    """Whether a model tells its inputs and outputs before it runs: Functional, or Sequential and built."""
+    """Whether a model tells its inputs and outputs before it runs: Functional, or Sequential and
+    built.
+    """
     return isinstance(model, GRAPHS) and bool(model.built)
 
 
@@ -206,13 +208,15 @@ def _dense_layers_of_classes(model: keras.Model) -> list[keras.layers.Dense]:
         )
         if not is_dense or layer.units == 1:
             raise ModelError(
-                f"{model.name} ends in {layer.name} ({type(layer).__name__}), not in a dense layer of classes' logits, "
+                f"{model.name} ends in {layer.name} ({type(layer).__name__}), not in a dense layer "
+                "of classes' logits, "
                 "whose weights could be divided: it can't be calibrated."
             )
         others = set(readers(layer)) & _operations(model) - {last}
         if others:
             raise ModelError(
-                f"{model.name} has another layer that reads the logits of {layer.name} ({others.pop().name}), which "
+                f"{model.name} has another layer that reads the logits of {layer.name} "
+                f"({others.pop().name}), which "
                 "divided weights would change: it can't be calibrated."
             )
     return layers
