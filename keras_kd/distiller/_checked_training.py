@@ -192,8 +192,7 @@ class CheckedTraining(StudentModel):
 
 
 class _FirstBatch(keras.callbacks.Callback):
-    """Refuses bad labels after the first step already, where they were no arrays to look at before.
-    """
+    """Refuses bad labels after the first step, where they were no arrays to look at before."""
 
     def __init__(self) -> None:
         super().__init__()

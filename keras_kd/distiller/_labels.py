@@ -157,8 +157,7 @@ class Faults(keras.metrics.Metric):
             variable.assign(ops.where(first, value, ops.convert_to_tensor(variable)))
 
     def result(self) -> Any:
-        """Return the row of the first bad label, counted from 1 since the epoch began; 0 for none.
-        """
+        """Return the row of the epoch's first bad label, counted from 1; 0 for none."""
         return self.row
 
     def refuse(self) -> None:

@@ -19,8 +19,7 @@ LOOKED_AT = 32  # images that tell what a teacher without a graph gives
 
 
 def as_logits(kind: OutputKind, outputs: Any) -> Any:
-    """Return logits for outputs of a kind that is known: log p, or log(p / (1 - p)) for a sigmoid.
-    """
+    """Return logits for outputs of a known kind: log p, or log(p / (1 - p)) for a sigmoid."""
     if kind not in ("probabilities", "sigmoids"):
         return outputs
     log = ops.log(ops.maximum(ops.cast(outputs, "float32"), SMALLEST_PROBABILITY))
