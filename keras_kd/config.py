@@ -204,6 +204,12 @@ class Config:
     patience: int | None = _option(
         None, "Stop after so many epochs without a better validation; 0: never.", NOT_NEGATIVE
     )
+    head_rate: float | None = _option(
+        None, "Highest learning rate of the head; --learning-rate if not given.", POSITIVE
+    )
+    body_rate: float | None = _option(
+        None, "Highest learning rate of all but the head; --learning-rate if not given.", POSITIVE
+    )
     weight_decay: float | None = _option(
         None, "L2 penalty's gradient factor, as in PyTorch's SGD.", NOT_NEGATIVE
     )
@@ -252,6 +258,11 @@ class Config:
     def __post_init__(self) -> None:
         for name, spec in fields().items():
             _check(name, spec, getattr(self, name), "")
+        if self.freeze_until and not self.start_from:
+            raise ConfigError(
+                f"freeze_until={self.freeze_until!r} would freeze weights that learnt nothing: give "
+                "start_from, a trained model, too."
+            )
 
     def effective(self) -> Config:
         """The same with the recipe's values in place of None."""
@@ -263,7 +274,8 @@ class Config:
 
     def of_teacher(self) -> Config:
         """The same for a teacher that is trained first: what starts the student is not its own."""
-        return dataclasses.replace(self, start_from=None, freeze_until=None)
+        nothing = dict.fromkeys(("start_from", "freeze_until", "head_rate", "body_rate"))
+        return dataclasses.replace(self, **nothing)
 
     @property
     def teachers(self) -> list[str]:

@@ -43,7 +43,9 @@ def test_every_default_and_every_recipe_passes_its_own_check():
         # What stays None is left to the data or to files, or follows from another option.
         left = {
             "beta",
+            "body_rate",
             "freeze_until",
+            "head_rate",
             "heads",
             "image_size",
             "pretrained",

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_kd import models
 from keras_kd._common import hardware
@@ -97,25 +96,25 @@ def train(
             steps,
             config.clip_norm,
             config.ema,
+            _rate_factors(distiller.student, config),
         )
         distiller.compile(optimizer, metrics=fitting.metrics(job.heads.named))
         callbacks = fitting.callbacks(config.schedule, config.patience)
         history = fitting.fit(
             distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance
         )
-    student = precision.with_policy(unfused(distiller.student), "float32")
-    student.trainable = True
-    return expand(student), history
+    student = expand(precision.with_policy(unfused(distiller.student), "float32"))
+    for layer in student.layers:
+        layer.trainable = True  # Frozen for this training alone.
+    return student, history
 
 
 def _smoothed(heads: Heads, targets: Any, share: float) -> Any:
-    """The classes' labels with `share` of each spread over all classes (Szegedy et al. 2016)."""
+    """The targets with `share` of each class label spread over all classes."""
     if not share or not heads.label:
         return targets
     labels = targets if heads.single else targets[heads.label]
-    classes = len(heads.class_names)
-    shares = np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels
-    smoothed = (1 - share) * shares + share / classes
+    smoothed = fitting.smoothed(labels, len(heads.class_names), share)
     return smoothed if heads.single else {**targets, heads.label: smoothed}
 
 
@@ -151,6 +150,18 @@ def _distiller(job: Job, config: Config, data: Data) -> Distiller:
         margin=config.margin,
         seed=config.seed,
     )
+
+
+def _rate_factors(student: keras.Model, config: Config) -> dict[str, float]:
+    """What the learning rate is multiplied by, by the paths of the variables that have another."""
+    heads = fine_tuning.head_layers(student)
+    factors = {}
+    for layer in student.layers:
+        rate = config.head_rate if layer in heads else config.body_rate
+        if rate is not None:
+            paths = (variable.path for variable in layer.trainable_weights)
+            factors |= dict.fromkeys(paths, rate / config.learning_rate)
+    return factors
 
 
 def _start(built: keras.Model, path: str, config: Config, data: Data) -> None:

@@ -174,6 +174,8 @@ def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     what += [config.ema] if config.ema else []
     what += [config.label_smoothing] if config.label_smoothing else []
     what += [_content(config.start_from), config.freeze_until] if config.start_from else []
+    rates = (config.head_rate, config.body_rate)
+    what += [rates] if any(rates) else []
     folder = _folder(f"{name}-{fingerprint([repr(what)])}")
     path = folder / TEACHER_FILE
     with locked(folder, terminal.say):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from keras_kd.errors import TrainingError
 from keras_kd.models.surgery import weights
 from keras_kd.teachers.views import Views
 from keras_kd.training.concordance import Concordance
+from keras_kd.training.layer_rates import LayerRatesSGD
 
 MOMENTUM = 0.9
 WARM_UP_SHARE = 0.05
@@ -48,6 +49,22 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.divide(len(labels), classes * counts, out=np.zeros(classes), where=counts > 0)
 
 
+def smoothed(labels: np.ndarray, classes: int, share: float) -> np.ndarray:
+    """Label smoothing: y·(1 - share) + share/C, equation 2 of Szegedy et al. 2016
+    (arXiv 1512.00567, section 7).
+
+    Args:
+        labels: int (N,) or shares (N, classes).
+        classes: C.
+        share: in 0..1.
+
+    Returns:
+        float32 (N, classes).
+    """
+    shares = np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels
+    return ((1 - share) * shares + share / classes).astype(np.float32)
+
+
 def optimizer(
     schedule: str,
     rate: float,
@@ -55,6 +72,7 @@ def optimizer(
     steps: int,
     clip_norm: float = 0.0,
     ema: float = 0.0,
+    factors: Mapping[str, float] | None = None,
 ) -> keras.optimizers.Optimizer:
     """SGD with Nesterov momentum 0.9.
 
@@ -67,6 +85,7 @@ def optimizer(
         clip_norm: the largest norm of all gradients together; 0 for any.
         ema: momentum of an exponential moving average of the weights, which `fit` then scores and
             keeps; 0 for none.
+        factors: of the learning rate for some variables, by their path; None for none.
     """
     if schedule == "cosine":
         warm_up = round(WARM_UP_SHARE * steps)
@@ -78,9 +97,10 @@ def optimizer(
     decay = weight_decay / (1 - MOMENTUM) or None
     average = {"use_ema": True, "ema_momentum": ema} if ema else {}
     clip = clip_norm or None
-    return keras.optimizers.SGD(
-        rate, MOMENTUM, nesterov=True, weight_decay=decay, global_clipnorm=clip, **average
-    )
+    common = {"momentum": MOMENTUM, "nesterov": True, "global_clipnorm": clip, **average}
+    if factors:
+        return LayerRatesSGD(rate, factors=factors, decay=decay, **common)
+    return keras.optimizers.SGD(rate, weight_decay=decay, **common)
 
 
 def callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:

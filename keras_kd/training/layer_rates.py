@@ -1,0 +1,40 @@
+"""SGD with other learning rates in some layers, for fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+
+class LayerRatesSGD(keras.optimizers.SGD):
+    """Keras' SGD, whose learning rate and weight decay are multiplied by a factor for some variables.
+
+    Args:
+        factors: by a variable's path; 1 for all others.
+        decay: as Keras' `weight_decay`: each step takes `decay · rate · factor` of a variable away.
+        **options: of keras.optimizers.SGD, all but `weight_decay`.
+    """
+
+    def __init__(
+        self, *args: Any, factors: Mapping[str, float], decay: float | None, **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self.factors, self.decay = dict(factors), decay
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable."""
+        # On TensorFlow it comes as its backend has it, without a path.
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        rate = learning_rate * self.factors.get(path, 1.0)
+        if self.decay:
+            taken = keras.ops.cast(self.decay * rate, variable.dtype)
+            self.assign_sub(variable, variable * taken)
+        super().update_step(gradient, variable, rate)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return all arguments."""
+        config = super().get_config()
+        del config["weight_decay"]
+        return {**config, "factors": self.factors, "decay": self.decay}

@@ -1,0 +1,112 @@
+"""Trainings that start from a trained model, as a user runs them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_kd import models
+from keras_kd.config import Config
+from keras_kd.errors import ConfigError, ModelError
+from keras_kd.models import keras_file
+from keras_kd.models.keras_file import Form
+from keras_kd.pipelines import distill
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint8)
+# So little that nothing changes beyond rounding.
+STILL = {"learning_rate": 1e-12, "weight_decay": 0.0, "conv_dropout": 0.0, "dense_dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stripes")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 16), ("validation", 4), ("test", 4)):
+        for name, axis in (("upright", 1), ("level", 0)):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                wave = 100 * np.sin(np.arange(32) * random.uniform(0.5, 1)) + 120
+                pixels = np.broadcast_to(wave if axis else wave[:, None], (32, 32))
+                image = Image.fromarray(pixels.astype(np.uint8))
+                image.save(folder / split / name / f"{number}.png")
+    return folder
+
+
+def _saved(path, classes, shape=(32, 32, 1)):
+    model = models.build("C", len(classes), shape, seed=1)
+    keras_file.save(model, path, Form(classes, input_shape=shape))
+    return model
+
+
+def _config(data, start, **options):
+    fixed = {"image_size": 32, "batch_size": 8, "precision": "float32", "augment": "none"}
+    return Config(
+        data=str(data), teacher="C", teacher_epochs=1, start_from=str(start), **fixed, **options
+    )
+
+
+def _taught(config, folder, monkeypatch):
+    monkeypatch.setenv("KERAKD_CACHE", str(folder / "cache"))
+    return keras_file.load(distill.teach(config, folder / "out"))
+
+
+def test_a_teacher_of_other_classes_keeps_its_body_up_to_the_frozen_layer(
+    data, tmp_path, monkeypatch
+):
+    source = _saved(tmp_path / "start.keras", ("a", "b", "c"))
+    config = _config(
+        data, tmp_path / "start.keras", freeze_until="pool2", head_rate=0.1, body_rate=0.01
+    )
+    model, form = _taught(config, tmp_path, monkeypatch)
+    assert form.class_names == ("level", "upright") and model.output_shape == (None, 2)
+    same = {
+        name: np.array_equal(source.get_layer(name).kernel, model.get_layer(name).kernel)
+        for name in ("conv1", "conv2", "conv3", "fc1")
+    }
+    assert same == {"conv1": True, "conv2": True, "conv3": False, "fc1": False}
+    # The file can be trained further as a whole.
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_with_the_datas_classes_the_head_is_kept_too(data, tmp_path, monkeypatch):
+    source = _saved(tmp_path / "start.keras", ("level", "upright"))
+    model, _ = _taught(_config(data, tmp_path / "start.keras", **STILL), tmp_path, monkeypatch)
+    expected = np.asarray(source(IMAGES))
+    assert np.ptp(expected) > 0.1
+    # After a step of training each batch has moved the statistics a little.
+    np.testing.assert_allclose(model(IMAGES), expected, atol=0.2 * np.ptp(expected))
+    kernels = [one.get_layer("fc4").kernel for one in (model, source)]
+    np.testing.assert_allclose(*kernels, atol=1e-6)
+
+
+def test_a_student_starts_from_a_file_and_its_teacher_does_not(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    source = _saved(tmp_path / "start.keras", ("a", "b", "c"))
+    config = _config(data, tmp_path / "start.keras", freeze_until="pool2")
+    options = {"student": "C", "epochs": 1, "formats": "float32", "views": 1}
+    distill.distill(
+        Config(
+            **{**{name: getattr(config, name) for name in config.__dataclass_fields__}, **options}
+        ),
+        tmp_path / "run",
+    )
+    student, _ = keras_file.load(tmp_path / "run" / "student.keras")
+    np.testing.assert_array_equal(
+        student.get_layer("conv1").kernel, source.get_layer("conv1").kernel
+    )
+    (teacher,) = (tmp_path / "cache" / "teachers").glob("*/teacher.keras")
+    kernel = keras_file.load(teacher)[0].get_layer("conv1").kernel
+    assert not np.array_equal(kernel, source.get_layer("conv1").kernel)
+
+
+def test_what_can_not_start_is_told(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ModelError, match="No model at .*none.keras to start from"):
+        distill.teach(_config(data, tmp_path / "none.keras"))
+    with pytest.raises(ConfigError, match="freeze_until='pool2' would freeze .* start_from"):
+        Config(freeze_until="pool2")
+    _saved(tmp_path / "start.keras", ("a", "b"))
+    config = _config(data, tmp_path / "start.keras", freeze_until="pol2")
+    with pytest.raises(ModelError, match="C has no layer 'pol2': did you mean pool2"):
+        distill.teach(config)
