@@ -155,7 +155,7 @@ def _distiller(job: Job, config: Config, data: Data) -> Distiller:
 def _rate_factors(student: keras.Model, config: Config) -> dict[str, float]:
     """What the learning rate is multiplied by, by the paths of the variables that have another."""
     heads = fine_tuning.head_layers(student)
-    factors = {}
+    factors: dict[str, float] = {}
     for layer in student.layers:
         rate = config.head_rate if layer in heads else config.body_rate
         if rate is not None:
