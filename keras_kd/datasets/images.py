@@ -160,7 +160,8 @@ def _what_else(source: str | Path | io.BytesIO) -> str:
     """What a file is that is none of the formats, and what to do."""
     start = source.getvalue()[:64] if isinstance(source, io.BytesIO) else _start(source)
     if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
-        return f"an HEIC image; {HEIC_HINT}"
+        readable = "HEIF" in formats()
+        return "a damaged HEIC image; replace it" if readable else f"an HEIC image; {HEIC_HINT}"
     other = next(
         (what for magic, what in _OTHERS.items() if start.lstrip().startswith(magic)), None
     )
