@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import io
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,15 @@ def is_gray(path: str | Path) -> bool | None:
     """Whether a file holds no colours, told by its header; None where that can't be read, which
     `read` reports.
     """
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        return _is_gray(str(path), status.st_mtime_ns, status.st_size)
+    return None
+
+
+# Every split of a data set asks for the files of all.
+@functools.lru_cache(maxsize=2**17)
+def _is_gray(path: str, written: int, size: int) -> bool | None:
     with contextlib.suppress(Exception), _opened(path) as image:  # Pillow raises anything
         return image.mode in GRAY_MODES
     return None
