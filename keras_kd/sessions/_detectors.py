@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +12,7 @@ from keras_kd.errors import ConfigError
 from keras_kd.sessions import DETECTORS, SCORE
 from keras_kd.sessions._blazeface import BlazeFace
 from keras_kd.sessions._cascade import Cascade
-from keras_kd.sessions._faces import Face, crop
+from keras_kd.sessions._faces import Box, Face, turned
 
 
 class Detector(Protocol):
@@ -21,28 +23,67 @@ class Detector(Protocol):
         ...
 
 
-# A hit below SURE counts if the short-range model sees a face there too, with CHECKED or more: of
-# 32 hits on the letters and clouds of a cartoon's title that left none; of faces in 12 photographs,
-# a film and 59 drawings all.
-SURE, CHECKED = 0.75, 0.6
+# A hit below SURE counts if the closer look sees a face there too, with CHECKED or more: of 34 hits
+# on the letters and clouds of a cartoon's title the highest had 0.69; of FER2013's faces 19 in 20
+# have 0.76 or more.
+SURE, CHECKED = 0.75, 0.7
+# The closer look: so many boxes wide, and the lowest score that it tells.
+CLOSER, LOWEST = 2.0, 0.1
 
 
 class _Both:
-    """The full-range model; the short-range one looks again at doubtful hits, and finds faces that
-    fill the image.
-    """
+    """The full-range model; the short-range one finds faces that fill the image."""
 
     def __init__(self, score: float) -> None:
-        self._far, self._near = BlazeFace("full", score), BlazeFace("short")
+        self._far, self._near = BlazeFace("full", score), BlazeFace("short", SURE)
 
     def find(self, image: np.ndarray) -> list[Face]:
-        if not (found := self._far.find(image)):
-            return [face for face in self._near.find(image) if face.score >= SURE]
-        return [face for face in found if face.score >= SURE or self._seen_again(image, face)]
+        return self._far.find(image) or self._near.find(image)
 
-    def _seen_again(self, image: np.ndarray, face: Face) -> bool:
-        closer = self._near.find(crop(image, face.box, 2.0))
-        return bool(closer) and closer[0].score >= CHECKED
+
+class _TwoLooks:
+    """Looks at each hit again by the short-range model, closer and turned upright by its eyes.
+
+    The second look tells place and tilt better: of FER2013's faces turned by 45 degrees the first
+    said 35 (median of 401), the second 43. Doubtful hits that it doesn't see are dropped.
+    """
+
+    def __init__(self, first: Detector) -> None:
+        self._first, self._near = first, BlazeFace("short", LOWEST)
+
+    def find(self, image: np.ndarray) -> list[Face]:
+        seen = [self._again(image, face) for face in self._first.find(image)]
+        return [face for face in seen if face.score >= SURE or (face.second or 0) >= CHECKED]
+
+    def _again(self, image: np.ndarray, face: Face) -> Face:
+        x, y, width, height = face.box
+        size = max(1, round(CLOSER * max(width, height)))
+        left, top = round(x + width / 2 - size / 2), round(y + height / 2 - size / 2)
+        hits = self._near.find(turned(image, left, top, size, face.roll))
+        near = [hit for hit in hits if _distance(hit.box, size) < size / 4]
+        if not near:
+            return replace(face, second=0.0)
+        return _turned_back(near[0], face, left, top, size)
+
+
+def _distance(box: Box, size: int) -> float:
+    """From a box's middle to that of the square that it was found in."""
+    x, y, width, height = box
+    return math.hypot(x + (width - size) / 2, y + (height - size) / 2)
+
+
+def _turned_back(hit: Face, first: Face, left: int, top: int, size: int) -> Face:
+    """A hit in a square that was cut turned, as a face in the image."""
+    along, across = math.cos(math.radians(first.roll)), math.sin(math.radians(first.roll))
+    x, y, width, height = hit.box
+    places = np.array(
+        [[x + width / 2, y + height / 2], *(hit.points if hit.points is not None else [])]
+    )
+    right, down = (places - size / 2).T
+    places = np.column_stack([along * right - across * down, across * right + along * down])
+    middle, *points = places + [left + size / 2, top + size / 2]
+    box = (float(middle[0] - width / 2), float(middle[1] - height / 2), width, height)
+    return Face(box, first.score, np.array(points), hit.score)
 
 
 def load(name: str = "auto", score: float = SCORE) -> Detector:
@@ -50,7 +91,7 @@ def load(name: str = "auto", score: float = SCORE) -> Detector:
 
     Args:
         name: "short" and "full" are BlazeFace's ranges, "auto" both in turn, "cascade"
-            scikit-image's.
+            scikit-image's. BlazeFace's hits are looked at again, closer and upright.
         score: the lowest to report, 0..1; the cascade gives none.
 
     Raises:
@@ -59,6 +100,6 @@ def load(name: str = "auto", score: float = SCORE) -> Detector:
     """
     if name not in DETECTORS:
         raise ConfigError(f"detector must be one of {', '.join(DETECTORS)}. Received: {name!r}.")
-    if name == "auto":
-        return _Both(score)
-    return Cascade() if name == "cascade" else BlazeFace(name, score)
+    if name == "cascade":
+        return Cascade()
+    return _TwoLooks(_Both(score) if name == "auto" else BlazeFace(name, score))

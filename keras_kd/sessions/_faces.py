@@ -1,9 +1,8 @@
-"""A found face: where it is, how to cut it out as training images are cut, and how good the view of
-it is.
-"""
+"""A found face: where it is, how it is tilted, and how to cut it out as training images are cut."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +14,10 @@ from keras_kd.sessions import SIDE
 # medians over 233 of 250 FER2013 faces, pasted at 128 pixels into 256. Drawn faces are cut wider,
 # 1.5, and their centre lies 0.17 above.
 RISE, RISE_PER_SIDE = 0.09, 0.25
-# Faces below are upsampled more than twice for a 48-pixel model.
-SMALLEST_SIDE = 24.0
-# Variance of the Laplacian over that of the pixels, at 64x64: skimage's astronaut, a face of 102
-# pixels, has 0.21, blurred by Gaussians of 1 and 2 pixels 0.083 and 0.023; one in twenty FER2013
-# faces has less than 0.086.
-SHARP = 0.1
-# Nose beside the middle of the eyes by so many halves of their distance: seen from the side.
-TURNED = 1.0
+# Places between pixels are told in steps of 1/256, so that Python and JavaScript agree to the bit.
+STEPS = 256
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -30,76 +25,76 @@ class Face:
     """A face in an image.
 
     Attributes:
-        box: x, y, width, height in pixels, from the brows to the chin.
+        box: x, y, width, height in pixels, from the brows to the chin of an upright face.
         score: of the detector, 0..1.
         points: (6, 2) pixels: right eye, left eye, nose, mouth, right ear, left ear, as the person
             has them; None where the detector finds none.
+        second: score of a closer look, 0..1, 0 where that saw none; None where nobody looked.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     score: float
     points: np.ndarray | None = None
+    second: float | None = None
+
+    @property
+    def roll(self) -> float:
+        """Degrees that the eyes' line is turned, clockwise in the image; 0 without points."""
+        if self.points is None:
+            return 0.0
+        across = self.points[1] - self.points[0]
+        return math.degrees(math.atan2(across[1], across[0]))
 
 
-@dataclass(frozen=True)
-class Quality:
-    """How well a face can be read.
+def square(box: Box, side: float = SIDE, roll: float = 0.0) -> tuple[int, int, int]:
+    """Return left, top and size in whole pixels of the square for a box, `side` boxes wide.
 
-    Attributes:
-        overall: 0..1, the worst of size, sharpness and pose; 1 for a large, sharp face seen from
-            the front.
-        sharpness: variance of the Laplacian over the variance of the pixels, at 64x64.
-        roll: degrees, clockwise in the image; None without points.
-        turn: sideways, nose from the middle of the eyes in halves of their distance; None without
-            points.
+    The square is to be turned by `roll` degrees about its own middle, see `turned`.
     """
-
-    overall: float
-    sharpness: float
-    roll: float | None
-    turn: float | None
-
-
-def square(box: tuple[float, float, float, float], side: float = SIDE) -> tuple[int, int, int]:
-    """Return left, top and size in whole pixels of the square to cut for a box, `side` boxes wide."""
     x, y, width, height = box
     size = max(1, round(side * max(width, height)))
-    rise = RISE + RISE_PER_SIDE * (side - SIDE)
-    return round(x + width / 2 - size / 2), round(y + height / 2 - rise * height - size / 2), size
+    rise = (RISE + RISE_PER_SIDE * (side - SIDE)) * height
+    right, down = math.sin(math.radians(roll)) * rise, math.cos(math.radians(roll)) * rise
+    return round(x + width / 2 + right - size / 2), round(y + height / 2 - down - size / 2), size
 
 
-def crop(
-    image: np.ndarray, box: tuple[float, float, float, float], side: float = SIDE
-) -> np.ndarray:
-    """Cut a face out of uint8 (H, W, 3); beyond the image its border pixels are repeated. uint8 (S,
-    S, 3).
+def crop(image: np.ndarray, box: Box, side: float = SIDE, roll: float = 0.0) -> np.ndarray:
+    """Cut a face out of uint8 (H, W, 3), upright: uint8 (S, S, 3).
+
+    Args:
+        image: beyond it its border pixels are repeated.
+        box: of the face.
+        side: of the square, in boxes.
+        roll: degrees that the face is tilted by, clockwise.
     """
-    left, top, size = square(box, side)
-    rows = np.clip(np.arange(top, top + size), 0, image.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + size), 0, image.shape[1] - 1)
-    return image[rows[:, None], columns]
+    return turned(image, *square(box, side, roll), roll)
 
 
-def quality(face: Face, cut: np.ndarray) -> Quality:
-    """Judge a face by its box, its points and its crop."""
-    gray = images.fitted(cut[None], (64, 64, 1))[0, :, :, 0].astype(np.float32)
-    laplacian = (
-        gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * gray[1:-1, 1:-1]
+def turned(image: np.ndarray, left: int, top: int, size: int, roll: float) -> np.ndarray:
+    """Cut a square that is turned by `roll` degrees about its middle; bilinear, uint8 (S, S, 3)."""
+    if not roll:
+        rows = np.clip(np.arange(top, top + size), 0, image.shape[0] - 1)
+        columns = np.clip(np.arange(left, left + size), 0, image.shape[1] - 1)
+        return image[rows[:, None], columns]
+    along, across = math.cos(math.radians(roll)), math.sin(math.radians(roll))
+    steps = np.arange(size) + 0.5 - size / 2
+    middle = size / 2 - 0.5
+    x = left + middle + along * steps[None] - across * steps[:, None]
+    y = top + middle + across * steps[None] + along * steps[:, None]
+    return _between(image, *(np.floor(place * STEPS + 0.5).astype(np.int32) for place in (x, y)))
+
+
+def _between(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Pixels at places in steps of 1/STEPS, each mixed of the four around it."""
+    (x0, right), (y0, below) = np.divmod(x, STEPS), np.divmod(y, STEPS)
+    right, below = right[..., None], below[..., None]
+    columns = [np.clip(x0 + more, 0, image.shape[1] - 1) for more in (0, 1)]
+    rows = [np.clip(y0 + more, 0, image.shape[0] - 1) for more in (0, 1)]
+    upper, lower = (
+        image[row, columns[0]] * (STEPS - right) + image[row, columns[1]] * right for row in rows
     )
-    sharpness = float(laplacian.var() / max(gray.var(), 1.0))
-    roll, turn = (None, None) if face.points is None else _pose(face.points)
-    parts = [min(face.box[2:]) / (2 * SMALLEST_SIDE), sharpness / SHARP]
-    if turn is not None:
-        parts.append(2 * (1 - abs(turn) / (2 * TURNED)))
-    return Quality(float(np.clip(min(parts), 0, 1)), sharpness, roll, turn)
-
-
-def _pose(points: np.ndarray) -> tuple[float, float]:
-    right, left, nose = points[:3]
-    across = left - right
-    half = max(float(np.hypot(*across)) / 2, 1e-6)
-    turn = float((nose - (right + left) / 2) @ across) / (2 * half * half)
-    return float(np.degrees(np.arctan2(across[1], across[0]))), turn
+    mixed = upper * (STEPS - below) + lower * below
+    return ((mixed + STEPS * STEPS // 2) // (STEPS * STEPS)).astype(np.uint8)
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -114,9 +109,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return common / np.maximum(union, 1e-9)
 
 
-def blurred(
-    image: np.ndarray, boxes: list[tuple[float, float, float, float]], side: float = 1.6
-) -> np.ndarray:
+def blurred(image: np.ndarray, boxes: list[Box], side: float = 1.6) -> np.ndarray:
     """Return the image with each face, widened to `side` boxes, as at most 6x6 coarse tiles: not to
     be undone.
     """

@@ -23,6 +23,19 @@ NOTICE = (
     "felt. Use it to find moments that are worth a look, then look. Never for decisions on a person."
 )
 
+# Of what is 0.5 at most in `_quality.LIMITS`.
+WHY_UNREAD = {
+    "size": "too small",
+    "sharpness": "blurred",
+    "contrast": "too little contrast",
+    "brightness": "too dark",
+    "overexposure": "overexposed",
+    "noise": "too noisy",
+    "second look": "hardly seen as a face",
+    "cover": "eyes or mouth covered",
+    "turn": "turned aside",
+}
+
 
 def document(title: str, body: Sequence[str]) -> str:
     """Return a whole page that may load nothing and run nothing."""
@@ -225,9 +238,10 @@ def _quality(timeline: Timeline) -> str:
     rows = [
         ("time with a face", percent(found["found"])),
         ("time seen well enough (quality 0.5 or more)", percent(found["valid"])),
+        ("found but not read", _unread(timeline)),
         ("median quality, 0 to 1", _known(found["quality"], ".2f")),
         ("median width of the face", _known(found["width"], ".0f", " pixels")),
-        ("median sharpness (0.1 and more is sharp)", _known(found["sharpness"], ".2f")),
+        ("median sharpness (0.06 and more is sharp)", _known(found["sharpness"], ".2f")),
         ("frames turned aside", percent(found["turned"])),
         (
             "faces followed",
@@ -235,6 +249,14 @@ def _quality(timeline: Timeline) -> str:
         ),
     ]
     return table(("", ""), rows)
+
+
+def _unread(timeline: Timeline) -> str:
+    shares = timeline.unread.items()
+    return (
+        ", ".join(f"{WHY_UNREAD.get(limit, limit)} {share:.0%}" for limit, share in shares)
+        or "none"
+    )
 
 
 def _known(value: float, form: str, unit: str = "") -> str:

@@ -13,7 +13,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ import numpy as np
 from keras_kd._common.files import refusals
 from keras_kd.errors import DataError
 from keras_kd.sessions._detectors import Detector
-from keras_kd.sessions._faces import Face, Quality, crop, quality
+from keras_kd.sessions._faces import Face, crop
+from keras_kd.sessions._quality import Quality, quality
 from keras_kd.sessions._reader import Reader
 from keras_kd.sessions._tracking import PERSISTENCE, Track, Tracker, longest_gap
 from keras_kd.sessions._video import Frame, Video
@@ -31,7 +32,7 @@ CHUNK = 16
 # Bytes; a field of csv holds no more.
 LONGEST_LINE = 2**17
 _FIRST = ("frame", "time_s", "face_id", "box", "detection_score", "quality")
-_LAST = ("sharpness", "roll", "turn")
+_LAST = ("sharpness", "roll", "turn", "brightness", "contrast", "noise", "second_look", "limit")
 
 
 @dataclass
@@ -172,8 +173,8 @@ def _found(
     for face in detector.find(frame.pixels):
         # As the csv will say, so that a recording that goes on sees the same boxes.
         x, y, width, height = (round(value, 1) for value in face.box)
-        face = Face((x, y, width, height), face.score, face.points)
-        cut = crop(frame.pixels, face.box, side)
+        face = replace(face, box=(x, y, width, height))
+        cut = crop(frame.pixels, face.box, side, face.roll)
         faces.append((face, cut, quality(face, cut)))
     return frame.number, round(frame.time, 4), faces
 
@@ -200,10 +201,6 @@ def _rows(frame: _Pending, width: int) -> list[list[str]]:
         (seen for seen in frame.seen if seen.track.number), key=lambda seen: seen.track.number
     ):
         box = " ".join(f"{value:.1f}" for value in seen.face.box)
-        pose = [
-            "" if value is None else f"{value:.3f}"
-            for value in (seen.quality.roll, seen.quality.turn)
-        ]
         first = [
             *start,
             str(seen.track.number),
@@ -211,8 +208,21 @@ def _rows(frame: _Pending, width: int) -> list[list[str]]:
             f"{seen.face.score:.4f}",
             f"{seen.quality.overall:.4f}",
         ]
-        rows.append([*first, *seen.cells, f"{seen.quality.sharpness:.4f}", *pose])
+        rows.append([*first, *seen.cells, *_seen_how(seen.quality)])
     return rows or [[*start, *[""] * (width - 2)]]
+
+
+def _seen_how(how: Quality) -> list[str]:
+    numbers = (
+        how.sharpness,
+        how.roll,
+        how.turn,
+        how.brightness,
+        how.contrast,
+        how.noise,
+        how.second,
+    )
+    return [*("" if number is None else f"{number:.3f}" for number in numbers), how.limit]
 
 
 def _resumed(path: Path, header: Sequence[str]) -> Progress:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_kd.sessions import _detectors, _video
+from keras_kd.sessions import _video
+from keras_kd.sessions._blazeface import BlazeFace
 from keras_kd.sessions._faces import blurred
 from keras_kd.sessions._tracking import Box, longest_gap_between
 
@@ -20,7 +21,7 @@ def write(video: str, rows: Path, path: Path) -> None:
     """Write the video without sound, every face coarsened: those of its csv, kept through gaps, and
     any other hit.
     """
-    detectors = [_detectors.load(name, SCORE) for name in ("full", "short")]
+    detectors = [BlazeFace(name, SCORE) for name in ("full", "short")]
     places = _places(rows)
     with _video.Video(video) as source:
 

@@ -11,6 +11,9 @@ import pandas as pd
 from keras_kd.errors import DataError
 from keras_kd.sessions._options import LONGEST
 
+# Columns that hold no numbers.
+TEXTS = ("box", "limit")
+
 
 def read(path: str | Path) -> pd.DataFrame:
     """Read a recording: its times and numbers as float64, all else as float32, boxes as text.
@@ -19,7 +22,7 @@ def read(path: str | Path) -> pd.DataFrame:
         DataError: it is no recording, or holds no frame.
     """
     try:
-        rows = pd.read_csv(path, dtype={"box": str})
+        rows = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str))
         if rows.empty:
             raise DataError(f"{path} holds no frame: the video is empty.")
         if missing := {"frame", "time_s", "face_id", "box", "quality", "sharpness", "turn"} - set(
@@ -30,7 +33,7 @@ def read(path: str | Path) -> pd.DataFrame:
         kinds = {
             name: np.float64 if name in exact else np.float32
             for name in rows.columns
-            if name != "box"
+            if name not in TEXTS
         }
         rows = rows.astype(kinds)
         _require_possible(rows, list(kinds))

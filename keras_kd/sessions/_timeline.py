@@ -18,12 +18,11 @@ from keras_kd.errors import DataError
 from keras_kd.sessions import _baseline, _rows
 from keras_kd.sessions._labels import smoothed, steadied
 from keras_kd.sessions._options import Options, Task
+from keras_kd.sessions._quality import LOWEST_QUALITY
 from keras_kd.sessions._tracking import longest_gap_between
 
 NEGATIVE = {"angry", "disgust", "fear", "sad", "contempt"}
 NO_FACE, UNCERTAIN = "", "uncertain"
-# Views worse than this are left out: half of what reads well.
-LOWEST_QUALITY = 0.5
 # A moment worth a look: negative expressions this much above the baseline, for so many seconds.
 SPIKE, SPIKE_SECONDS = 0.3, 0.5
 
@@ -70,6 +69,7 @@ class Timeline:
         negative_classes: numbers of the classes that count as negative.
         negative: (T,) sum of the negative classes above the baseline's; NaN where unknown.
         quality: means of the quality columns.
+        unread: shares of the time with a face that was not seen well enough, by what it lacked.
         faces: frames by face number.
     """
 
@@ -87,6 +87,7 @@ class Timeline:
     negative_classes: list[int]
     negative: np.ndarray
     quality: dict[str, float]
+    unread: dict[str, float]
     faces: dict[int, int]
     intervals: list[Interval] = field(default_factory=list)
     spikes: list[Spike] = field(default_factory=list)
@@ -160,6 +161,7 @@ def load(path: str | Path, options: Options) -> Timeline:
         if columns
         else np.full(len(times), np.nan, np.float32),
         _quality(one, found, valid, lengths),
+        _unread(one, found & ~valid, lengths),
         faces,
     )
     timeline.intervals = _intervals(timeline)
@@ -239,3 +241,13 @@ def _quality(
         "width": middle(_rows.boxes(one[found])[:, 2]),
         "turned": float((turns.abs() > 0.5).mean()) if len(turns) else float("nan"),
     }
+
+
+def _unread(one: pd.DataFrame, chosen: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
+    """Shares of the whole time by what a view lacked most, the largest first; recordings of old lack it."""
+    if "limit" not in one or not chosen.any():
+        return {}
+    seconds = (
+        pd.Series(lengths[chosen]).groupby(one.loc[chosen, "limit"].fillna("").to_numpy()).sum()
+    )
+    return dict((seconds.sort_values(ascending=False) / lengths.sum()).items())

@@ -160,7 +160,11 @@ def _pixels(found: Facts) -> str:
 def _steps(found: Facts) -> str:
     height, width, _ = found.shape
     steps = [
-        "Find the face, and cut a square as the training images were cut (`kerakd predict --crop`).",
+        "Find the face's box and eyes, and cut it out upright, as the training images were cut: a square of "
+        "1.17 · max(width, height) pixels (`kerakd predict --crop`; 1.5 for drawn faces), turned clockwise by the "
+        "eyes' tilt r = atan2(y of the left eye - y of the right eye, x of the left - x of the right). Its middle is "
+        "the box's, moved by 0.09 · height · (sin r, -cos r). Boxes are MediaPipe's, from the brows to the chin. "
+        "Repeat the border where the square leaves the picture.",
         f"Resize it to {width} wide and {height} high, bilinear with smoothing when it shrinks.",
         "Fill `image` as the table says.",
         "Run the model.",

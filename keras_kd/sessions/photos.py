@@ -16,7 +16,8 @@ from keras_kd.datasets import images
 from keras_kd.errors import DataError
 from keras_kd.sessions import SIDE
 from keras_kd.sessions._detectors import Detector
-from keras_kd.sessions._faces import Face, blurred, crop, quality
+from keras_kd.sessions._faces import Face, blurred, crop
+from keras_kd.sessions._quality import quality
 from keras_kd.sessions._reader import Reader
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -145,7 +146,7 @@ def _read(
     faces = detector.find(image)
     if not faces:
         return []
-    cuts = [crop(image, face.box, side) for face in faces]
+    cuts = [crop(image, face.box, side, face.roll) for face in faces]
     probabilities, values = reader.read(cuts)
     return [
         Reading(
@@ -190,7 +191,8 @@ def annotated(image: np.ndarray, readings: list[Reading]) -> Image.Image:
     thickness = max(2, round(min(image.shape[:2]) / 200))
     font = ImageFont.load_default(size=max(12, round(min(image.shape[:2]) / 30)))
     for reading in readings:
-        x, y, width, height = reading.face.box
+        # As the record tells it, in whole pixels.
+        x, y, width, height = (round(value) for value in reading.face.box)
         draw.rectangle((x, y, x + width, y + height), outline=FRAME, width=thickness)
         chance = max(reading.probabilities.values(), default=None)
         parts = [reading.label] if chance is None else [f"{reading.label} {chance:.0%}"]

@@ -29,6 +29,7 @@ from keras_kd.sessions import (
     _faces,
     _reader,
 )
+from keras_kd.sessions._quality import LIMITS
 
 LITERT_JS = "2.5.3"
 POLICY = (
@@ -123,6 +124,9 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
             "score": SCORE,
             "sure": _detectors.SURE,
             "checked": _detectors.CHECKED,
+            "closer": _detectors.CLOSER,
+            "lowest": _detectors.LOWEST,
+            "readable": LIMITS["second look"][0],
             "same_face": _blazeface.SAME_FACE,
             "variants": variants,
             "geometry": {"side": SIDE, "rise": _faces.RISE, "rise_per_side": _faces.RISE_PER_SIDE},

@@ -76,6 +76,7 @@ def test_every_frame_has_a_row_and_the_face_one_number(whole):
     assert list(rows[0]) == [
         *("frame", "time_s", "face_id", "box", "detection_score", "quality"),
         *("p_r", "p_g", "p_b", "sharpness", "roll", "turn"),
+        *("brightness", "contrast", "noise", "second_look", "limit"),
     ]
     assert [int(row["frame"]) for row in rows] == list(range(FRAMES))
     assert [float(row["time_s"]) for row in rows] == [

@@ -140,6 +140,49 @@ def test_a_video_and_a_camera_make_a_timeline_and_nothing_is_asked_elsewhere(sit
         assert any("Content Security Policy" in entry["message"] for entry in browser.log())
 
 
+@needs_browser
+@needs_litert_js
+def test_a_broken_file_ends_in_a_sentence_and_leaves_nothing_of_the_last(site, pictures, tmp_path):
+    _, _, address = site
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.mp4").write_bytes(b"no film")
+    status = "return document.getElementById('status').textContent"
+    with chromium() as browser:
+        browser.open(address)
+        assert browser.wait(READY)
+        for name, word in (
+            ("broken.png", "can't be read as a picture"),
+            ("broken.mp4", "can't be played"),
+        ):
+            browser.choose("#file", str(pictures[0]))
+            assert browser.wait(READ)
+            assert browser.run("return document.getElementById('download').hidden") is False
+            browser.choose("#file", str(tmp_path / name))
+            assert browser.wait(f'{status}.includes("{word}")')
+            assert browser.run("return document.getElementById('label').textContent") == ""
+            assert browser.run("return document.getElementById('download').hidden") is True
+            browser.run("document.getElementById('results').textContent = ''")
+
+
+@needs_browser
+@needs_litert_js
+def test_a_tilted_face_is_cut_upright_as_in_python(site, tmp_path):
+    model, _, address = site
+    picture = Image.fromarray(scene(drawn.generate(1, 3).images[0])).rotate(
+        -30, fillcolor=(128,) * 3
+    )
+    picture.save(tmp_path / "tilted.png")
+    with chromium() as browser:
+        browser.open(address)
+        assert browser.wait(READY)
+        browser.choose("#file", str(tmp_path / "tilted.png"))
+        ((found,),) = [row["faces"] for row in json.loads(browser.wait(READ))]
+    ((face,),) = _python(model, [str(tmp_path / "tilted.png")]).values()
+    assert found["roll"] == pytest.approx(face.face.roll, abs=0.05) and face.face.roll > 10
+    assert found["second"] == pytest.approx(face.face.second, abs=1e-3)
+    assert found["probabilities"] == pytest.approx(face.probabilities, abs=1e-3)
+
+
 @needs_litert_js
 def test_the_folder_is_whole_and_loads_from_its_own_origin_only(site):
     _, folder, address = site

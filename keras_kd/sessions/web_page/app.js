@@ -100,8 +100,7 @@ class View {
     const context = canvas.getContext("2d");
     context.drawImage(source, 0, 0, image.width, image.height);
     context.lineWidth = Math.max(2, image.width / 200);
-    context.strokeStyle = "#ffc400";
-    for (const face of faces) context.strokeRect(face.x, face.y, face.width, face.height);
+    for (const face of faces) this.mark(context, face);
     const [largest] = [...faces].sort((a, b) => b.width - a.width);
     this.rows.forEach(({ fill, value }, number) => {
       const share = largest ? largest.probabilities[this.names[number]] : 0;
@@ -113,10 +112,42 @@ class View {
     const median = [...this.latencies].sort((a, b) => a - b)[Math.floor(this.latencies.length / 2)];
     element("latency").textContent = `${median.toFixed(1)} ms a picture: faces ${detection.toFixed(1)}, reading ${reading.toFixed(1)}`;
     element("label").textContent = largest ? this.label(largest) : "no face";
+    const others = faces.filter((face) => face !== largest).map((face) => this.label(face));
+    element("others").textContent = others.length ? `Others: ${others.join("; ")}` : "";
     if (time !== undefined) this.timeline(time, largest);
   }
 
-  label({ probabilities, values }) {
+  /** The box and the label, dark on yellow at every size. */
+  mark(context, face) {
+    const { width } = context.canvas;
+    const size = Math.max(12, width / 40);
+    context.strokeStyle = "#ffc400";
+    context.lineWidth = Math.max(2, width / 200);
+    context.strokeRect(face.x, face.y, face.width, face.height);
+    context.font = `${size}px system-ui, sans-serif`;
+    const text = this.label(face);
+    const wide = context.measureText(text).width + size / 2;
+    const [left, top] = [Math.max(0, Math.min(face.x, width - wide)), Math.max(0, face.y - 1.4 * size)];
+    context.fillStyle = "#ffc400";
+    context.fillRect(left, top, wide, 1.4 * size);
+    context.fillStyle = "#000";
+    context.fillText(text, left + size / 4, top + size);
+  }
+
+  /** Forget what the last source showed. */
+  clear() {
+    this.history = [];
+    this.latencies = [];
+    for (const id of ["view", "timeline"]) element(id).hidden = true;
+    for (const id of ["label", "others", "latency"]) element(id).textContent = "";
+    this.rows.forEach(({ fill, value }) => {
+      fill.style.width = "0";
+      value.textContent = "";
+    });
+  }
+
+  label({ probabilities, values, second }) {
+    if (second < this.settings.detector.readable) return "not seen well enough";
     const [name, share] = Object.entries(probabilities).reduce((best, next) => (next[1] > best[1] ? next : best), ["", 0]);
     const said = share < this.settings.confidence && name ? "uncertain" : name;
     return [said, ...Object.entries(values).map(([key, value]) => `${key} ${value.toFixed(2)}`)].join(" · ");
@@ -156,7 +187,9 @@ function pixelsOf(source, width, height) {
 async function readPictures(reader, view, files) {
   const results = [];
   for (const file of files) {
-    const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" }).catch(() => {
+      throw new Error(`${file.name} can't be read as a picture: choose a JPEG, PNG or WebP.`);
+    });
     const image = pixelsOf(bitmap, bitmap.width, bitmap.height);
     const result = await reader.read(image);
     view.show(image, bitmap, result);
@@ -168,8 +201,12 @@ async function readPictures(reader, view, files) {
 /** Read frame after frame until the video ends or another source is chosen. */
 async function readVideo(reader, view, video, chosen) {
   const results = [];
+  let last = -1;
   while (chosen() && !video.ended) {
-    if (video.readyState >= 2 && !video.paused) {
+    if (video.error) throw new Error("The video can't be played any further: it may be damaged.");
+    // A frame that was read already says nothing new.
+    if (video.readyState >= 2 && !video.paused && video.currentTime !== last) {
+      last = video.currentTime;
       const image = pixelsOf(video, video.videoWidth, video.videoHeight);
       const time = video.currentTime;
       const result = await reader.read(image);
@@ -190,14 +227,33 @@ async function main() {
     const reader = await load();
     const view = new View(reader.settings);
     const publish = (results) => {
-      // For tests and for the curious: the same numbers as on the page.
-      element("results").textContent = JSON.stringify(results);
+      const text = JSON.stringify(results);
+      // For tests: the same numbers as on the page.
+      element("results").textContent = text;
+      URL.revokeObjectURL(element("download").href);
+      element("download").href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+      element("download").hidden = false;
       say(`Done: ${results.length}`);
     };
     const play = async (own) => {
-      await video.play();
+      await video.play().catch((error) => {
+        throw error.name === "NotSupportedError" ? new Error("This video can't be played here: save it as H.264 in mp4.") : error;
+      });
       say("Reading");
       publish(await readVideo(reader, view, video, () => own === turn));
+    };
+    /** Run one source to its end, or to a sentence that says why not. */
+    const read = async (own, work) => {
+      view.clear();
+      element("download").hidden = true;
+      say("Reading");
+      try {
+        await work();
+      } catch (error) {
+        if (own !== turn) return;
+        view.clear();
+        say(error.message);
+      }
     };
     const release = () => {
       video.srcObject?.getTracks().forEach((track) => track.stop());
@@ -206,27 +262,31 @@ async function main() {
     element("file").addEventListener("change", async ({ target }) => {
       const own = ++turn;
       const files = [...target.files];
+      // The same file can be chosen again.
+      target.value = "";
+      if (!files.length) return;
       release();
-      if (files[0]?.type.startsWith("video/")) {
+      await read(own, async () => {
+        if (!files[0].type.startsWith("video/")) return publish(await readPictures(reader, view, files));
+        URL.revokeObjectURL(video.src);
         video.src = URL.createObjectURL(files[0]);
         await play(own);
-      } else {
-        say("Reading");
-        publish(await readPictures(reader, view, files));
-      }
+      });
     });
     element("camera").addEventListener("click", async () => {
       const own = ++turn;
       release();
-      try {
+      const refused = ({ name }) => {
+        throw new Error(`The camera can't be used (${name}): allow it, and open this page by https or on localhost.`);
+      };
+      await read(own, async () => {
         const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
-        const stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
+        if (!navigator.mediaDevices) refused({ name: "insecure page" });
+        const stream = await navigator.mediaDevices.getUserMedia({ video: wanted }).catch(refused);
         if (own !== turn) return stream.getTracks().forEach((track) => track.stop());
         video.srcObject = stream;
         await play(own);
-      } catch (error) {
-        say(`The camera can't be used (${error.name}): allow it, and open this page by https or on localhost.`);
-      }
+      });
     });
     element("stop").addEventListener("click", () => {
       turn++;

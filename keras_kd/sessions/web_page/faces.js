@@ -1,14 +1,18 @@
 // BlazeFace in the browser, step by step as keras_kd.sessions._blazeface and _detectors do it.
 import { cut, resize, round } from "./pixels.js";
 
-/** The square to cut for a box, `side` boxes wide; see keras_kd.sessions._faces.square. */
+const radians = (degrees) => (degrees * Math.PI) / 180;
+
+/** The square to cut for a box, `side` boxes wide and turned by `roll`; see keras_kd.sessions._faces.square. */
 export function square(box, side, { side: usual, rise, rise_per_side: more }) {
   const size = Math.max(1, round(side * Math.max(box.width, box.height)));
-  const up = rise + more * (side - usual);
+  const up = (rise + more * (side - usual)) * box.height;
+  const roll = box.roll ?? 0;
   return {
-    left: round(box.x + box.width / 2 - size / 2),
-    top: round(box.y + box.height / 2 - up * box.height - size / 2),
+    left: round(box.x + box.width / 2 + Math.sin(radians(roll)) * up - size / 2),
+    top: round(box.y + box.height / 2 - Math.cos(radians(roll)) * up - size / 2),
     size,
+    roll,
   };
 }
 
@@ -39,7 +43,9 @@ function blended(boxes, sameFace) {
     const total = group.reduce((sum, box) => sum + box.score, 0);
     const mean = (key) => group.reduce((sum, box) => sum + (box[key] * box.score) / total, 0);
     const [centerX, centerY, width, height] = ["centerX", "centerY", "width", "height"].map(mean);
-    faces.push({ x: centerX - width / 2, y: centerY - height / 2, width, height, score: best.score });
+    const [rightX, rightY, leftX, leftY] = ["rightX", "rightY", "leftX", "leftY"].map(mean);
+    const roll = (Math.atan2(leftY - rightY, leftX - rightX) * 180) / Math.PI;
+    faces.push({ x: centerX - width / 2, y: centerY - height / 2, width, height, roll, score: best.score });
     left = left.filter((box) => !group.includes(box));
   }
   return faces;
@@ -72,11 +78,18 @@ class BlazeFace {
     this.anchors.forEach(([x, y], at) => {
       const score = 1 / (1 + Math.exp(-scores[at]));
       if (score < lowest) return;
+      const across = (number) => (places[16 * at + number] + x * size - left) / scale;
+      const down = (number) => (places[16 * at + number] + y * size - top) / scale;
       boxes.push({
-        centerX: (places[16 * at] + x * size - left) / scale,
-        centerY: (places[16 * at + 1] + y * size - top) / scale,
+        centerX: across(0),
+        centerY: down(1),
         width: places[16 * at + 2] / scale,
         height: places[16 * at + 3] / scale,
+        // The person's right eye, then the left.
+        rightX: across(4),
+        rightY: down(5),
+        leftX: across(6),
+        leftY: down(7),
         score,
       });
     });
@@ -85,12 +98,12 @@ class BlazeFace {
       const centerX = face.x + face.width / 2;
       const centerY = face.y + face.height / 2 + drop * face.width;
       const [wide, high] = [face.width * factor, face.height * factor];
-      return { x: centerX - wide / 2, y: centerY - high / 2, width: wide, height: high, score: face.score };
+      return { x: centerX - wide / 2, y: centerY - high / 2, width: wide, height: high, roll: face.roll, score: face.score };
     });
   }
 }
 
-/** The full-range model; the short-range one looks again at doubtful hits, and finds faces that fill the picture. */
+/** Both models, and a closer look at each hit, upright; see keras_kd.sessions._detectors. */
 export class Detector {
   constructor(runFull, runShort, settings) {
     this.settings = settings;
@@ -99,17 +112,31 @@ export class Detector {
   }
 
   async find(picture) {
-    const { score, sure, checked, geometry } = this.settings;
-    const found = await this.far.find(picture, score);
-    if (!found.length) return (await this.near.find(picture, score)).filter((face) => face.score >= sure);
+    const { score, sure, checked } = this.settings;
+    let found = await this.far.find(picture, score);
+    if (!found.length) found = await this.near.find(picture, sure);
     const kept = [];
     for (const face of found) {
-      if (face.score >= sure) kept.push(face);
-      else {
-        const [closer] = await this.near.find(cut(picture, square(face, 2, geometry)), score);
-        if (closer && closer.score >= checked) kept.push(face);
-      }
+      const seen = await this.again(picture, face);
+      if (seen.score >= sure || seen.second >= checked) kept.push(seen);
     }
     return kept;
+  }
+
+  async again(picture, face) {
+    const { closer, lowest } = this.settings;
+    const size = Math.max(1, round(closer * Math.max(face.width, face.height)));
+    const left = round(face.x + face.width / 2 - size / 2);
+    const top = round(face.y + face.height / 2 - size / 2);
+    const hits = await this.near.find(cut(picture, { left, top, size, roll: face.roll }), lowest);
+    const aside = (hit) => [hit.x + (hit.width - size) / 2, hit.y + (hit.height - size) / 2];
+    const hit = hits.find((one) => Math.hypot(...aside(one)) < size / 4);
+    if (!hit) return { ...face, second: 0 };
+    const [right, down] = aside(hit);
+    const [along, across] = [Math.cos(radians(face.roll)), Math.sin(radians(face.roll))];
+    const { width, height } = hit;
+    const x = left + size / 2 + along * right - across * down - width / 2;
+    const y = top + size / 2 + across * right + along * down - height / 2;
+    return { x, y, width, height, roll: face.roll + hit.roll, score: face.score, second: hit.score };
   }
 }

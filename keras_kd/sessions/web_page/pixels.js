@@ -2,6 +2,8 @@
 // A picture is {data, width, height, channels}, rows from the top, one number a channel.
 
 const BITS = 2 ** 22;
+// Places between pixels are told in steps of 1/256.
+const STEPS = 256;
 
 /** Round a half to the even neighbour, as Python does. */
 export function round(value) {
@@ -77,17 +79,35 @@ export function withChannels(source, channels) {
   return { data, width: source.width, height: source.height, channels };
 }
 
-/** Cut a square out; beyond the picture its border pixels are repeated. */
-export function cut(source, { left, top, size }) {
+/** Cut a square out, turned by `roll` degrees about its middle; beyond the picture its border is repeated. */
+export function cut(source, { left, top, size, roll = 0 }) {
+  const [along, across] = [Math.cos((roll * Math.PI) / 180), Math.sin((roll * Math.PI) / 180)];
   const data = new Uint8Array(size * size * 3);
+  const middle = size / 2 - 0.5;
   for (let y = 0, to = 0; y < size; y++) {
-    const row = Math.min(Math.max(top + y, 0), source.height - 1) * source.width;
-    for (let x = 0; x < size; x++) {
-      const from = (row + Math.min(Math.max(left + x, 0), source.width - 1)) * 3;
-      data[to++] = source.data[from];
-      data[to++] = source.data[from + 1];
-      data[to++] = source.data[from + 2];
+    for (let x = 0; x < size; x++, to += 3) {
+      const [right, down] = [x - middle, y - middle];
+      const fromX = roll ? left + middle + along * right - across * down : left + x;
+      const fromY = roll ? top + middle + across * right + along * down : top + y;
+      mix(source, Math.floor(fromX * STEPS + 0.5), Math.floor(fromY * STEPS + 0.5), data, to);
     }
   }
   return { data, width: size, height: size, channels: 3 };
+}
+
+/** One pixel at a place in steps of 1/STEPS, mixed of the four around it. */
+function mix({ data, width, height }, x, y, target, to) {
+  const clipped = (place, length) => Math.min(Math.max(place, 0), length - 1);
+  const [column, row] = [Math.floor(x / STEPS), Math.floor(y / STEPS)];
+  const [right, below] = [x - column * STEPS, y - row * STEPS];
+  const columns = [clipped(column, width), clipped(column + 1, width)];
+  const rows = [clipped(row, height), clipped(row + 1, height)];
+  for (let channel = 0; channel < 3; channel++) {
+    const [upper, lower] = rows.map(
+      (at) =>
+        data[(at * width + columns[0]) * 3 + channel] * (STEPS - right) +
+        data[(at * width + columns[1]) * 3 + channel] * right,
+    );
+    target[to + channel] = Math.floor((upper * (STEPS - below) + lower * below + (STEPS * STEPS) / 2) / (STEPS * STEPS));
+  }
 }
