@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -26,3 +26,11 @@ def fenced(code: str, language: str) -> str:
     longest = max((len(run) for run in re.findall("`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"
+
+
+def ties_note(scores: Mapping[str, Any]) -> str:
+    """Return the sentence of a card about equal highest outputs; `scores` has `ties` and `n`."""
+    return (
+        f"For {scores['ties']:,} of the {scores['n']:,} images several classes share the highest output, as steps of "
+        "int8 make them: the first of these classes counts as the answer."
+    )

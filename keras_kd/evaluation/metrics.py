@@ -11,11 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import (
+    cohen_kappa_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+)
 
 from keras_kd.errors import DataError, ModelError
 
 BINS = 15
+EDGE_DECIMALS = 4  # of a bin, to which a confidence counts as lying on its edge
 _Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
 
 
@@ -41,6 +46,11 @@ def classification(
         recall: {class name: share of its samples answered right, or None where it has none}.
         ece: expected calibration error of the top answer over 15 equal bins (Guo et al. 2017,
             equation 3).
+        ece_bins: number of these bins.
+        ties: number of samples whose highest logit several classes share, as steps of int8 make
+            them; the first of these classes counts as the answer.
+        cohen_kappa: agreement with the labels beyond chance (Cohen 1960); None where all labels and
+            answers are one class.
         nll: mean negative log-likelihood in nats.
         confusion: C lists of C counts, one row a true class, one column an answer.
 
@@ -72,6 +82,9 @@ def classification(
             for k, name in enumerate(class_names)
         },
         "ece": float(np.average(gaps, weights=curve["count"])),
+        "ece_bins": BINS,
+        "ties": int(((logits == logits.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum()),
+        "cohen_kappa": _kappa(hard, predicted),
         "nll": _negative_log_likelihood(logits, labels),
         "confusion": confusion_matrix(hard, predicted, labels=classes).tolist(),
     }
@@ -103,7 +116,10 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dic
     logits, labels = np.asarray(logits), np.asarray(labels)
     right = logits.argmax(axis=1) == _hard_labels(logits, labels)
     confidence = np.exp(_log_softmax(logits).max(axis=1))
-    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    # Steps of int8 lie on edges of bins, from which rounding would move them either way.
+    number = np.clip(
+        np.ceil(np.round(confidence * bins, EDGE_DECIMALS)).astype(int) - 1, 0, bins - 1
+    )
     filled, index, count = np.unique(number, return_inverse=True, return_counts=True)
     return {
         "low": (filled / bins).tolist(),
@@ -140,6 +156,7 @@ class Regression:
         self._mean = np.zeros(2)
         self._deviation = np.zeros((2, 2))
         self._squared_error = 0.0
+        self._low, self._high = np.full(2, np.inf), np.full(2, -np.inf)
         self._equal_signs = 0
 
     def update(self, values: np.ndarray, predictions: np.ndarray) -> None:
@@ -154,6 +171,8 @@ class Regression:
         count = pair.shape[1]
         if not count:
             return
+        self._low = np.minimum(self._low, pair.min(axis=1))
+        self._high = np.maximum(self._high, pair.max(axis=1))
         mean = pair.mean(axis=1)
         centred = pair - mean[:, None]
         step, total = mean - self._mean, self._count + count
@@ -182,8 +201,12 @@ class Regression:
             raise DataError(
                 "There are no values to score: the data set has no rows with continuous targets."
             )
-        (variance, covariance), (_, predicted_variance) = self._deviation / self._count
-        offset = self._mean[0] - self._mean[1]
+        # The deviations of a constant are not 0 but what rounding left of it.
+        varies = self._high > self._low
+        scale = np.outer(varies, varies)
+        deviation = np.where(scale, self._deviation / self._count, 0.0)
+        (variance, covariance), (_, predicted_variance) = deviation
+        offset = (self._mean if varies.any() else self._low) @ np.array([1, -1])
         return {
             "ccc": _ratio(2 * covariance, variance + predicted_variance + offset**2),
             "pcc": _ratio(covariance, math.sqrt(variance) * math.sqrt(predicted_variance)),
@@ -210,6 +233,11 @@ def regression(values: np.ndarray, predictions: np.ndarray) -> dict[str, float |
     scores = Regression()
     scores.update(values[known], predictions[known])
     return {"n": int(known.sum()), **scores.result()}
+
+
+def _kappa(hard: np.ndarray, predicted: np.ndarray) -> float | None:
+    several = len(np.union1d(hard, predicted)) > 1
+    return float(cohen_kappa_score(hard, predicted)) if several else None
 
 
 def _ratio(numerator: float, denominator: float) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from keras_kd._common.files import locked, write_text, written_whole
-from keras_kd._common.markdown import escaped
+from keras_kd._common.markdown import escaped, ties_note
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import DataError
@@ -164,6 +164,8 @@ def _card(
         for name, value in scores["recall"].items()
     ]
     lines += ["| --- | ---: |", *(f"| {escaped(name)} | {value} |" for name, value in recall), ""]
+    if scores.get("ties"):
+        lines += [ties_note(scores), ""]
     lines += [
         "These figures hold for images like those; check it on images of your own before you rely on it."
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_kd._common.markdown import escaped, fenced, table
+from keras_kd._common.markdown import escaped, fenced, table, ties_note
 
 PICTURES = {
     "values.png": "Continuous values of the test images: where the labels and the student put each class",
@@ -199,6 +199,8 @@ def _results(metrics: Mapping[str, Any]) -> str:
             f"Student and teacher agree on {_percent(metrics['test']['agreement'])} % of the test images."
         )
     for exported in (metrics.get("exported") or {}).values():
+        if exported["test"].get("ties"):
+            notes.append(f"`{exported['file']}`: {ties_note(exported['test'])}")
         if "max_logit_difference" in exported:
             notes.append(
                 f"`{exported['file']}` differs from the Keras model by at most "

@@ -182,3 +182,37 @@ def test_regression_without_spread_or_samples() -> None:
         metrics.Regression().result()
     with pytest.raises(ModelError, match="not finite"):
         metrics.Regression().update(np.array([0.0]), np.array([np.nan]))
+
+
+def test_steps_of_int8_do_not_hang_on_the_edges_of_bins() -> None:
+    # 51/255 of 1 is 3/15 exactly: the edge belongs to the bin below, whichever way it was rounded.
+    for nudge in (0.0, 1e-7, -1e-7):
+        sure = np.float32([0.6 + nudge, 0.2, 0.2 - nudge])
+        curve = metrics.reliability(np.log(sure)[None], np.array([0]))
+        assert (curve["low"], curve["high"]) == ([pytest.approx(8 / 15)], [pytest.approx(9 / 15)])
+
+
+def test_equal_highest_outputs_are_counted() -> None:
+    outputs = np.log(np.float32([[0.5, 0.5, 1e-7], [0.5, 0.25, 0.25], [0.25, 0.25, 0.25]]))
+    result = metrics.classification(outputs, np.array([0, 0, 1]), "abc")
+    assert (result["ties"], result["ece_bins"]) == (2, 15)
+
+
+def test_kappa_is_agreement_beyond_chance() -> None:
+    # Observed 3/4; by chance 3/4 * 2/4 + 1/4 * 2/4 = 1/2.
+    logits = np.eye(2)[[0, 0, 1, 1]]
+    assert metrics.classification(logits, np.array([0, 0, 0, 1]), "ab")[
+        "cohen_kappa"
+    ] == pytest.approx(0.5)
+    assert metrics.classification(logits[:2], np.array([0, 0]), "ab")["cohen_kappa"] is None
+
+
+@pytest.mark.parametrize("constant", [0.1, -1 / 3, 0.7])
+def test_a_constant_correlates_with_nothing(constant: float) -> None:
+    values = np.linspace(-1, 1, 999)
+    same = np.full(999, np.float32(constant))
+    for left, right in ((values, same), (same, values)):
+        result = metrics.regression(left, right)
+        assert result["pcc"] is None and result["ccc"] == 0
+    assert metrics.regression(same, same)["ccc"] is None
+    assert metrics.regression(same, np.clip(same + 0.1, -1, 1))["ccc"] == 0
