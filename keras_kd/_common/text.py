@@ -18,6 +18,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number with what it counts: 1 image, 2,000 images."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def csv(table: pd.DataFrame) -> str:
     """Return a table without its index as csv, in which no spreadsheet finds a formula.
 

@@ -26,6 +26,7 @@ from types import ModuleType
 import numpy as np
 
 from keras_kd._common.modules import module_names
+from keras_kd._common.text import printable
 from keras_kd.datasets import readers
 from keras_kd.errors import DataError
 
@@ -149,7 +150,8 @@ def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     if path is None or not path.is_dir() or not hasattr(module, "sources"):
         return ()
     remarks = module.remarks(path) if hasattr(module, "remarks") else []
-    return (*remarks, *_reader("_survey").passed_over(path, module.sources(path)))
+    lines = (*remarks, *_reader("_survey").passed_over(path, module.sources(path)))
+    return tuple(map(printable, lines))
 
 
 @_told_to_the_user()

@@ -97,7 +97,7 @@ def test_images_beside_a_single_folder_are_no_second_class(tmp_path: Path) -> No
     """huggingface/datasets#5153"""
     _images(tmp_path, range(5))
     _images(tmp_path / "data", range(5))
-    with pytest.raises(DataError, match="has 1 class folders with images, expected two or more"):
+    with pytest.raises(DataError, match="has 1 class folder with images, expected two or more"):
         datasets.load(tmp_path, "train")
 
 
@@ -105,7 +105,7 @@ def test_notebooks_checkpoints_are_no_class(tmp_path: Path) -> None:
     """tensorflow/tensorflow#46595, open-mmlab/mmpretrain#507"""
     _images(_two(tmp_path) / ".ipynb_checkpoints", range(5))
     assert datasets.load(tmp_path, "train").class_names == ("cat", "dog")
-    assert datasets.passed_over(tmp_path) == ("1 hidden or system entries",)
+    assert datasets.passed_over(tmp_path) == ("1 hidden or system item",)
 
 
 def test_classes_named_in_the_files_names_are_told(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_splits_with_other_classes_are_named_or_skipped(tmp_path):
 
 def test_one_class_is_too_few(tmp_path):
     write_images(tmp_path / "a", range(10))
-    with pytest.raises(DataError, match="has 1 class folders with images, expected two or more"):
+    with pytest.raises(DataError, match="has 1 class folder with images, expected two or more"):
         datasets.load(tmp_path, "train")
 
 

@@ -36,9 +36,9 @@ def test_what_is_not_read_is_listed_by_kind_and_count(
         f"3 images in {tmp_path}, in no class or split",
         f"{tmp_path / 'dog/again'}, a link to a folder above it",
         "2 .txt files",
-        "1 .psd files",
-        "1 files without a suffix",
-        "4 hidden or system entries",
+        "1 .psd file",
+        "1 file without a suffix",
+        "4 hidden or system items",
     )
     assert datasets.passed_over(tmp_path) == lines
     assert len(datasets.load(tmp_path, "train")) == 16
@@ -163,6 +163,16 @@ def test_a_folder_around_the_data_is_named(tmp_path: Path) -> None:
         datasets.load(tmp_path, "train")
 
 
+def test_names_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    for name in ("cat", "dog", "run\x1b[31m"):
+        write_images(tmp_path / name, 10)
+    (tmp_path / "run\x1b[31m" / "config.toml").touch()
+    (tmp_path / "cat" / "a.\u202etxt").touch()
+    lines = datasets.passed_over(tmp_path)
+    assert len(lines) == 2 and all(line.isprintable() for line in lines)
+    assert r"run\x1b[31m" in lines[0] and r"1 .\u202etxt file" in lines[1]
+
+
 _FOLDERS = ("cat", "dog", "owl", "deeper", ".hidden", "__MACOSX", "run", "also")
 _FILES = ("a.png", "b.JPG", "c.txt", "d.heic.txt", "Thumbs.db", "config.toml", "e")
 _ENTRIES = st.tuples(st.lists(st.sampled_from(_FOLDERS), max_size=4), st.sampled_from(_FILES))
@@ -193,11 +203,11 @@ def test_every_file_is_read_or_told(
                 path in read
                 or path.is_dir()
                 or any(part.startswith((".", "__")) or part == "Thumbs.db" for part in parts)
-                and "hidden or system entries" in told
+                and "hidden or system item" in told
                 or any(f"the folder {folder}, which holds" in told for folder in above)
                 or path.suffix.lower() in (".png", ".jpg")
-                and f"images in {root / parts[0] if len(parts) > 1 else root}, in no class" in told
+                and f" in {root / parts[0] if len(parts) > 1 else root}, in no class" in told
                 or path.suffix not in (".png", ".JPG")
-                and (f"{path.suffix} files" if path.suffix else "files without a suffix") in told
+                and (f"{path.suffix} file" if path.suffix else "without a suffix") in told
             )
             assert known, (path, lines)

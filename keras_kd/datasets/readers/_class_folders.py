@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from keras_kd._common.text import counted
 from keras_kd.datasets import SPLITS, class_names
 from keras_kd.datasets.readers import _image_files, _numbering, _tree
 from keras_kd.errors import DataError
@@ -32,7 +33,8 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
             f", or give {folders[0]} if its folders are the classes" for folders in classes.values()
         )
         raise DataError(
-            f"{train} has {len(classes)} class folders with images, expected two or more: add classes{advice}."
+            f"{train} has {counted(len(classes), 'class folder')} with images, expected two or "
+            f"more: add classes{advice}."
         )
     return classes
 
@@ -103,11 +105,10 @@ def remarks(train: Path, others: Iterable[Path]) -> list[str]:
     if all(map(str.isdecimal, classes)):
         lines.append(_of_numbers(list(classes)))
     deeper = [file for folders in classes.values() for file in _deeper(folders)]
-    return lines + (
-        [f"{len(deeper):,} images lie in deeper folders, {deeper[0].parent} for one"]
-        if deeper
-        else []
-    )
+    if deeper:
+        lie = f"{counted(len(deeper), 'image')} in deeper folders"
+        lines.append(f"{lie}, {deeper[0].parent} for one, count as their class folder's")
+    return lines
 
 
 def _of_numbers(names: list[str]) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
+from keras_kd._common.text import counted
 from keras_kd.datasets import images
 from keras_kd.datasets.readers import _tree
 
@@ -34,11 +35,14 @@ def passed_over(root: Path, used: Collection[Path]) -> list[str]:
                 apart[_place(root, file)] += 1
             else:
                 kinds[suffix] += 1
-    lines = [f"{count:,} images in {place}, in no class or split" for place, count in apart.items()]
+    lines = [
+        f"{counted(count, 'image')} in {place}, in no class or split"
+        for place, count in apart.items()
+    ]
     lines += [f"the folder {folder}, which holds results of a run" for folder in results]
     lines += [f"{link}, a link to a folder above it" for link in loops]
     lines += [_line(suffix, count) for suffix, count in kinds.most_common()]
-    return lines + ([f"{hidden:,} hidden or system entries"] if hidden else [])
+    return lines + ([counted(hidden, "hidden or system item")] if hidden else [])
 
 
 def described(path: Path) -> str:
@@ -67,6 +71,7 @@ def _place(root: Path, file: Path) -> Path:
 
 
 def _line(suffix: str, count: int) -> str:
-    kind = f"{suffix} files" if suffix else "files without a suffix"
-    hint = f" ({images.HEIC_HINT})" if suffix in images.HEIC_SUFFIXES else ""
-    return f"{count:,} {kind}{hint}"
+    kind = (
+        counted(count, f"{suffix} file") if suffix else f"{counted(count, 'file')} without a suffix"
+    )
+    return f"{kind} ({images.HEIC_HINT})" if suffix in images.HEIC_SUFFIXES else kind
