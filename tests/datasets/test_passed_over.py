@@ -59,7 +59,7 @@ def test_results_of_a_run_are_no_class(where: str, tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         write_images(tmp_path / name, 10)
     write_images(tmp_path / where, 5)
-    (tmp_path / where / "config.toml").write_text("student = 'B'\n")
+    (tmp_path / where / "metrics.json").write_text("{}")
     assert datasets.load(tmp_path, "train").class_names == ("cat", "dog")
     assert len(datasets.load(tmp_path, "train")) == 16
     assert datasets.passed_over(tmp_path) == (
@@ -166,7 +166,7 @@ def test_a_folder_around_the_data_is_named(tmp_path: Path) -> None:
 def test_names_cannot_drive_the_terminal(tmp_path: Path) -> None:
     for name in ("cat", "dog", "run\x1b[31m"):
         write_images(tmp_path / name, 10)
-    (tmp_path / "run\x1b[31m" / "config.toml").touch()
+    (tmp_path / "run\x1b[31m" / "metrics.json").touch()
     (tmp_path / "cat" / "a.\u202etxt").touch()
     lines = datasets.passed_over(tmp_path)
     assert len(lines) == 2 and all(line.isprintable() for line in lines)
@@ -175,13 +175,14 @@ def test_names_cannot_drive_the_terminal(tmp_path: Path) -> None:
 
 _FOLDERS = ("cat", "dog", "owl", "deeper", ".hidden", "__MACOSX", "run", "also")
 _FILES = ("a.png", "b.JPG", "c.txt", "d.heic.txt", "Thumbs.db", "config.toml", "e")
+_RUNS = st.tuples(st.just(["runs", "1"]), st.sampled_from(["metrics.json", "a.keras", "a.png"]))
 _ENTRIES = st.tuples(st.lists(st.sampled_from(_FOLDERS), max_size=4), st.sampled_from(_FILES))
 
 
 @pytest.mark.parametrize(
     "base", [("cat", "dog"), ("Train/cat", "train/dog", "val/cat", "test/dog")]
 )
-@given(entries=st.lists(_ENTRIES, min_size=1, max_size=12))
+@given(entries=st.lists(_ENTRIES | _RUNS, min_size=1, max_size=12))
 @settings(max_examples=40, deadline=None)
 def test_every_file_is_read_or_told(
     base: tuple[str, ...], entries: list[tuple[list[str], str]]

@@ -18,7 +18,8 @@ SPLIT_NAMES = {
     "test": ("test", "testing"),
 }
 _SYSTEM = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin")
-_RESULTS = ("config.toml", "metrics.json", "session.json", "sweep.db")
+_RESULTS = ("metrics.json", "session.json", "sweep.db")
+_BEGUN = ["config.toml"]  # all that a run has when it reads its data
 _MODELS = (".keras", ".tflite", ".onnx")
 
 
@@ -44,7 +45,9 @@ class Folder:
     @property
     def holds_results(self) -> bool:
         """Whether it looks like a run's folder or an exported model's; its pictures are not data."""
-        return any(file.name in _RESULTS or file.suffix in _MODELS for file in self.files)
+        names = [file.name for file in self.files]
+        models = any(file.suffix in _MODELS for file in self.files)
+        return models or names == _BEGUN or any(name in _RESULTS for name in names)
 
 
 def listed(path: Path) -> Folder:
