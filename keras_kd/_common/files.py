@@ -6,23 +6,19 @@ from __future__ import annotations
 
 import errno
 import glob
-import hashlib
-import mmap
 import os
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
 import filelock
-import numpy as np
 
 from keras_kd.errors import OutputError
 
-LARGEST_IN_MEMORY = 2**29
 # Some 40,000 members, which are read in half a second.
 LARGEST_DIRECTORY = 2**21
 LOCK = ".lock"
@@ -166,21 +162,6 @@ def claim(file: IO[bytes], size: int) -> None:
         os.posix_fallocate(file.fileno(), 0, size)
 
 
-def large_array(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
-    """Return zeros of `shape`: in memory, or beyond 512 MB in a nameless file that is mapped into
-    memory.
-
-    Raises:
-        OutputError: there is no room where temporary files go.
-    """
-    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    if size <= LARGEST_IN_MEMORY:
-        return np.zeros(shape, dtype)
-    with refusals(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
-        claim(file, size)
-        return np.memmap(file, dtype, "w+", shape=shape)
-
-
 def refuse_special(path: str | Path) -> None:
     """Check before opening: a pipe would be waited for, a device be read without end.
 
@@ -190,86 +171,6 @@ def refuse_special(path: str | Path) -> None:
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError("it is no regular file but a folder, pipe, socket or device")
-
-
-def read_ahead(array: np.ndarray, rows: np.ndarray) -> None:
-    """Have the operating system read some rows of a mapped array side by side, before each is
-    waited for in turn.
-
-    Random rows on a disk came 40 times as fast; of an array in memory nothing is done.
-
-    Args:
-        array: of any shape, mapped or not.
-        rows: int (n,).
-    """
-    mapped = getattr(array, "_mmap", None)
-    if mapped is None or not hasattr(mmap, "MADV_WILLNEED"):
-        return
-    size = array.strides[0]
-    start = array.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
-    for first in (start + size * np.asarray(rows)).tolist():
-        page = first - first % mmap.PAGESIZE
-        mapped.madvise(mmap.MADV_WILLNEED, page, first + size - page)
-
-
-class ImageRows:
-    """Images that come one by one, nobody knows how many: kept in a nameless file, not in memory.
-
-    Args:
-        shape: of each image.
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._shape = shape
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the object
-
-    def append(self, image: np.ndarray) -> None:
-        """Add one image, uint8 of the shape or flat.
-
-        Raises:
-            OutputError: there is no room where temporary files go.
-        """
-        with refusals(tempfile.gettempdir()):
-            self._file.write(image.tobytes())
-
-    def array(self) -> np.ndarray:
-        """All images, uint8 (N, *shape), mapped into memory; at least one must have come."""
-        with refusals(tempfile.gettempdir()):
-            self._file.flush()
-        return np.memmap(self._file, np.uint8, "r+").reshape(-1, *self._shape)
-
-
-def fingerprint(parts: Iterable[np.ndarray | str | bytes]) -> str:
-    """Return 16 hexadecimal digits of SHA-256 over arrays (dtype, shape, bytes) and texts, in
-    order.
-    """
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            digest.update(f"{part.dtype.str}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).data)
-        else:
-            digest.update(part.encode() if isinstance(part, str) else part)
-        digest.update(b"\0")
-    return digest.hexdigest()[:16]
-
-
-def mapped_array(path: str | Path) -> np.ndarray:
-    """Map a .npy file's array into memory, for reading: no file costs more than it holds, and no
-    object is unpickled.
-
-    Raises:
-        ValueError: it is cut short, damaged, or holds Python objects.
-        OSError: it can't be read.
-    """
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except OSError:
-        raise
-    except Exception as error:
-        # NumPy raises what its parser of the header raises: tokenize.TokenError, OverflowError,
-        # SystemError, ...
-        raise ValueError(f"it is no whole .npy file: {error}") from error
 
 
 def _directory_bytes(file: str | Path | IO[bytes]) -> int:

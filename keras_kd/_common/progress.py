@@ -5,26 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
-
-class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task) -> Text:
-        return Text(f"{task.speed:,.0f} {self._unit}/s" if task.speed else "")
-
 
 class Terminal:
     """Lines and progress bars on stderr, so that stdout holds results alone.
@@ -34,6 +14,8 @@ class Terminal:
     """
 
     def __init__(self, quiet: bool = False) -> None:
+        from rich.console import Console  # here and below: `kerakd --help` needs none of it
+
         self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
 
     def say(self, message: str) -> None:
@@ -50,15 +32,8 @@ class Terminal:
 
         Where stderr is no terminal there is no bar: `say` tells what matters.
         """
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(unit),
-            TimeRemainingColumn(),
-        )
-        with Progress(
-            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
-        ) as bars:
-            task = bars.add_task(title, total=images)
-            yield lambda count: bars.advance(task, count)
+        from keras_kd._common.bars import bars
+
+        with bars(self._console, unit) as shown:
+            task = shown.add_task(title, total=images)
+            yield lambda count: shown.advance(task, count)

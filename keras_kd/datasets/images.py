@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from keras_kd._common.files import large_array, refuse_special
+from keras_kd._common.arrays import large_array
+from keras_kd._common.files import refuse_special
 from keras_kd.errors import DataError
 
 MAX_PIXELS = 50_000_000
@@ -238,7 +239,7 @@ def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize uint8 (N, H, W, C) to (N, height, width, C) with Pillow's bilinear filter.
 
     The filter widens when it shrinks (antialiasing), as in torchvision's Resize on PIL images. Many
-    large ones are mapped into memory, see `files.large_array`.
+    large ones are mapped into memory, see `arrays.large_array`.
     """
     if images.shape[1:3] == (height, width):
         return images

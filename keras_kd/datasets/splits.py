@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd import datasets
-from keras_kd._common.files import fingerprint
+from keras_kd._common.arrays import fingerprint
 from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError
 

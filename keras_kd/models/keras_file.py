@@ -25,8 +25,9 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from keras_kd import models
+from keras_kd._common.arrays import fingerprint
 from keras_kd._common.checked_files import read_json
-from keras_kd._common.files import fingerprint, plain_archive, refusals, written_whole
+from keras_kd._common.files import plain_archive, refusals, written_whole
 from keras_kd.datasets import class_names
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, trusted_modules

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._common.files import fingerprint
+from keras_kd._common.arrays import fingerprint
 from keras_kd.errors import ModelError
 
 # In the environment, so that processes started from here trust the same.

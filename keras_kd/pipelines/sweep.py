@@ -21,7 +21,8 @@ import pandas as pd
 
 from keras_kd import config as configuration
 from keras_kd._common import text
-from keras_kd._common.files import fingerprint, locked, write_text
+from keras_kd._common.arrays import fingerprint
+from keras_kd._common.files import locked, write_text
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError, TrainingError

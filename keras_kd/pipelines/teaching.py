@@ -13,7 +13,8 @@ import numpy as np
 
 from keras_kd import config as configuration
 from keras_kd import models
-from keras_kd._common.files import fingerprint, locked
+from keras_kd._common.arrays import fingerprint
+from keras_kd._common.files import locked
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import splits

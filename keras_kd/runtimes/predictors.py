@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from keras_kd._common.arrays import fingerprint
 from keras_kd._common.checked_files import read_text
-from keras_kd._common.files import fingerprint
 from keras_kd.datasets import class_names
 from keras_kd.datasets import images as pixels
 from keras_kd.datasets.class_names import permutation

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common.arrays import fingerprint, mapped_array
 from keras_kd._common.checked_files import read_json, read_text
-from keras_kd._common.files import claim, fingerprint, mapped_array, refusals, write_text
+from keras_kd._common.files import claim, refusals, write_text
 from keras_kd.errors import DataError
 from keras_kd.teachers.views import Views
 

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from keras_kd._common.files import large_array, read_ahead
+from keras_kd._common.arrays import large_array, read_ahead
 from keras_kd.errors import ConfigError, DataError
 from keras_kd.teachers.crops import cropped
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_kd._common import files
-from keras_kd._common.files import ImageRows, read_ahead
+from keras_kd._common import arrays, files
+from keras_kd._common.arrays import ImageRows, read_ahead
 from keras_kd.errors import OutputError
 
 
@@ -69,9 +69,9 @@ def test_the_space_of_a_large_array_is_claimed_at_once(tmp_path, monkeypatch):
         opened.append(os.dup(file.fileno()))
         return file
 
-    monkeypatch.setattr(files, "LARGEST_IN_MEMORY", 2**20)
+    monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", 2**20)
     monkeypatch.setattr(tempfile, "TemporaryFile", seen)
-    assert not files.large_array((2**22,)).any()
+    assert not arrays.large_array((2**22,)).any()
     assert os.fstat(opened[0]).st_blocks * 512 >= 2**22
     os.close(opened[0])
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_kd import datasets
-from keras_kd._common import files
+from keras_kd._common import arrays
 from keras_kd.datasets.readers import _affectnet
 from keras_kd.errors import DataError
 
@@ -196,7 +196,7 @@ def test_large_sets_are_mapped_into_memory(
     annotated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = datasets.load(annotated, "test", size=16)
-    monkeypatch.setattr(files, "LARGEST_IN_MEMORY", 100)
+    monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", 100)
     large = datasets.load(annotated, "test", size=16)
     assert isinstance(large.images, np.memmap)
     np.testing.assert_array_equal(large.images, small.images)

@@ -27,7 +27,8 @@ from keras import layers
 
 from keras_kd import config
 from keras_kd._common import checked_files
-from keras_kd._common.files import mapped_array, plain_archive
+from keras_kd._common.arrays import mapped_array
+from keras_kd._common.files import plain_archive
 from keras_kd.datasets import images
 from keras_kd.errors import ConfigError, DataError, KerasKDError, ModelError, TrainingError
 from keras_kd.models import keras_file

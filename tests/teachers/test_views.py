@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_kd._common import files
+from keras_kd._common import arrays
 from keras_kd.errors import ConfigError, DataError
 from keras_kd.teachers import views as module
 from keras_kd.teachers.views import Views
@@ -92,7 +92,7 @@ def test_memory_mapped_images_are_read_alike(tmp_path):
 def test_the_numbers_of_many_views_are_on_disk_and_the_same(monkeypatch):
     in_memory = _all("crops")
     monkeypatch.setattr(module, "CHUNK", 7)
-    monkeypatch.setattr(files, "LARGEST_IN_MEMORY", 100)
+    monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", 100)
     assert isinstance(Views("crops", 20, 4)._numbers, np.memmap)
     np.testing.assert_array_equal(_all("crops"), in_memory)
     # Of view 1, drawn whole as NumPy draws them.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_kd._common.files import mapped_array
+from keras_kd._common.arrays import mapped_array
 from keras_kd.datasets import Samples, class_names
 from keras_kd.datasets.images import MAX_PIXELS
 from keras_kd.datasets.readers import _image_files, _splitting, _tables

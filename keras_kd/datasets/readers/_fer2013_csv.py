@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd._common.files import ImageRows
+from keras_kd._common.arrays import ImageRows
 from keras_kd.datasets.class_names import numbered
 from keras_kd.datasets.readers import _tables
 from keras_kd.errors import DataError

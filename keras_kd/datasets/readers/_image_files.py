@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd._common import files
+from keras_kd._common import arrays
 from keras_kd.datasets import images
 from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
@@ -80,12 +80,12 @@ def read(
     """Read files, `crop` each (a picture and its row) and fit it to `shape` (height, width,
     channels).
 
-    Many large ones are mapped into memory, see `files.large_array`.
+    Many large ones are mapped into memory, see `arrays.large_array`.
 
     Raises:
         DataError: a file is no image (missing, empty, broken), unless `skip_bad_rows`; or none is.
     """
-    fitted = files.large_array((len(paths), *shape))
+    fitted = arrays.large_array((len(paths), *shape))
     kept = np.zeros(len(paths), bool)
     sizes = np.empty((len(paths), 2), np.int64)
     skipped = []

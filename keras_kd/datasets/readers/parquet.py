@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_kd._common import files
+from keras_kd._common import arrays, files
 from keras_kd._common.checked_files import read_json
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.readers import _parquet_labels, _splitting, _tree
@@ -187,7 +187,7 @@ def _read(
     """Decode the given rows, sorted: images, sizes on disk, which of them were readable, one line
     for each other.
     """
-    fitted = files.large_array((len(rows), size, size, channels))
+    fitted = arrays.large_array((len(rows), size, size, channels))
     sizes, kept, skipped = np.empty((len(rows), 2), np.int64), np.zeros(len(rows), bool), []
     for number, (name, content) in enumerate(_contents(shards, rows)):
         try:
