@@ -71,7 +71,7 @@ def measure(options: dict, seconds: float) -> tuple[float, float]:
     distiller = keras_kd.Distiller(fused(model) if options["fused"] else model)
     distiller.compile(
         keras.optimizers.SGD(0.01, 0.9),
-        ["accuracy"],
+        metrics=["accuracy"],
         jit_compile=options["jit"],
         steps_per_execution=options["steps"],
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+import keras_kd
 from keras_kd import config as configuration
-from keras_kd import datasets
 from keras_kd._common import text
 from keras_kd._common.files import write_text
 
@@ -86,10 +86,10 @@ def command(
     if picture and not data:
         raise click.UsageError("--picture shows accuracy: add --data.")
     stated = _stated(models, inputs, ranges, outputs)
-    bench = engine.load("evaluation.benchmark")
+    bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
 
     @functools.cache
-    def samples(side: int | None) -> datasets.Samples:
+    def samples(side: int | None) -> keras_kd.Samples:
         return datasets.load(data, "test", size=side)
 
     # Data that can't be read are told before minutes of timing.

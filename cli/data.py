@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from keras_kd.datasets import inspection
-
 from . import options, output
 
 
@@ -37,6 +35,8 @@ def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
       folder    class folders, or train/, validation/ and test/ of class folders; images in deeper folders count
       parquet   train-*.parquet, validation-* and test-*, or folders of them, as Hugging Face lays data sets out
     """
+    from keras_kd.datasets import inspection  # brings NumPy, which help does without
+
     report = inspection.inspect(data, bool(skip_bad_rows))
     if as_json:
         output.show_json(report)

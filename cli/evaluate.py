@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
-from keras_kd import datasets
 from keras_kd._common.progress import Terminal
+from keras_kd._common.vocabulary import SPLITS
 
 from . import engine, options, output
 
@@ -25,7 +25,7 @@ COLUMNS = (
 @options.from_config("data", "skip_bad_rows")
 @click.option(
     "--split",
-    type=click.Choice(datasets.SPLITS),
+    type=click.Choice(SPLITS),
     default="test",
     show_default=True,
     help="Images to score.",

@@ -7,10 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from keras_kd._common.text import printable
 
@@ -27,6 +23,11 @@ def show_table(rows: Sequence[Sequence[str]], rule_after: int | None = None) -> 
         rows: the header and the body, of equal length.
         rule_after: number of the row of the body that a line follows.
     """
+    from rich import box  # here: help needs none of it
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD)
     for index, heading in enumerate(rows[0]):
         table.add_column(

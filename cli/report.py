@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from keras_kd._common.progress import Terminal
-from keras_kd.reports import run_records
 
 from . import engine, options, output
 
@@ -44,6 +43,8 @@ def command(
     """
     if not paper and (out or measure):
         raise click.UsageError("--out and --measure belong to --paper.")
+    from keras_kd.reports import run_records  # brings NumPy, which help does without
+
     found = run_records.find(runs)
     if as_json:
         shown = [

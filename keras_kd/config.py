@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import math
 import types
@@ -297,10 +298,15 @@ def fields() -> dict[str, dataclasses.Field]:
 
 def kind(name: str) -> type:
     """The type of an option's value: str, int, float or bool."""
-    hint = typing.get_type_hints(Config)[name]
+    hint = _hints()[name]
     if isinstance(hint, types.UnionType):
         return next(part for part in typing.get_args(hint) if part is not type(None))
     return hint
+
+
+@functools.cache
+def _hints() -> dict[str, Any]:
+    return typing.get_type_hints(Config)
 
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}

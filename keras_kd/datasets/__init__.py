@@ -27,10 +27,10 @@ import numpy as np
 
 from keras_kd._common.modules import module_names
 from keras_kd._common.text import printable
+from keras_kd._common.vocabulary import SPLITS as SPLITS
 from keras_kd.datasets import readers
 from keras_kd.errors import DataError
 
-SPLITS = ("train", "validation", "test")
 SIZE = 64
 DRAWN = "faces"  # the data set that needs no path
 

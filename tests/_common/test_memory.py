@@ -37,7 +37,7 @@ images[:] = np.arange(64, dtype=np.uint8)[:, None]
 labels = np.arange(rows) % 7
 student = keras_kd.compact(keras_kd.models.build("C", 7, (64, 64, 1), seed=0))
 distiller = keras_kd.Distiller(student)
-distiller.compile(keras.optimizers.SGD(0.01, 0.9), fitting.metrics(None))
+distiller.compile(keras.optimizers.SGD(0.01, 0.9), metrics=fitting.metrics(None))
 threading.Thread(target=watch, daemon=True).start()
 views = Views("crops", rows, 2)
 key = soft_labels.Key("t", soft_labels.image_fingerprint(images), views.names, tuple("abcdefg"))
