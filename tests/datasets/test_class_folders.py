@@ -20,6 +20,7 @@ from keras_kd.errors import DataError
         ("TRAIN", "VAL", "TESTING"),
         ("training", "dev", "testing"),
         ("train", "Valid", "TEST"),
+        ("training_set", "val2017", "seg_test"),
     ],
 )
 def test_split_folders_are_known_in_any_case(
@@ -36,6 +37,32 @@ def test_splits_without_train_are_no_classes(tmp_path: Path) -> None:
     write_splits(tmp_path, {"validation": "val", "test": "Test"})
     with pytest.raises(DataError, match="has no train folder beside Test, val: add it"):
         datasets.load(tmp_path, "test")
+
+
+def test_a_folder_within_one_of_its_name_is_the_archive_s(tmp_path: Path) -> None:
+    """Kaggle's Intel scenes: seg_train/seg_train/sea"""
+    write_splits(tmp_path, {"train": "seg_train/seg_train", "test": "seg_test/seg_test"})
+    assert counts(tmp_path, "test") == [4, 4] and counts(tmp_path, "train") == [9, 9]
+
+
+def test_one_split_given_as_the_data_is_told(tmp_path: Path) -> None:
+    write_splits(tmp_path, {"train": "train", "test": "test"})
+    line = f"{tmp_path / 'test'} beside it: give {tmp_path} for all splits"
+    assert line in datasets.passed_over(tmp_path / "train")
+
+
+def test_a_folder_that_only_speaks_of_a_split_gives_way_to_the_split_s(tmp_path: Path) -> None:
+    write_splits(tmp_path, {"train": "train", "validation": "val", "test": "Test"})
+    write_images(tmp_path / "test_results" / "cat", 2)
+    assert counts(tmp_path, "test") == [4, 4]
+    left = f"2 images in {tmp_path / 'test_results'}, in no class or split"
+    assert datasets.passed_over(tmp_path) == (left,)
+
+
+def test_people_named_as_splits_are_no_splits(tmp_path: Path) -> None:
+    for name in ("cat/Val", "cat/anna", "dog/Val", "dog/anna"):
+        write_images(tmp_path / name, 10)
+    assert counts(tmp_path, "train") == [16, 16]
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -57,7 +84,8 @@ def test_splits_inside_of_classes_are_not_mixed(tmp_path: Path) -> None:
     for name in ("cat/train", "cat/test", "dog/train", "dog/test"):
         write_images(tmp_path / name, 5)
     with pytest.raises(
-        DataError, match="cat has the split test inside: .*turn the folders round, .*test/cat"
+        DataError,
+        match="cat has the splits test and train inside: .*turn the folders round, .*test/cat",
     ):
         datasets.load(tmp_path, "train")
 

@@ -30,6 +30,7 @@ def test_what_is_not_read_is_listed_by_kind_and_count(
     (tmp_path / "Thumbs.db").touch()
     (tmp_path / ".DS_Store").touch()
     write_images(tmp_path / "__MACOSX" / "cat", 4)
+    write_images(tmp_path / "cat" / "@eaDir" / "1.png", 2)  # a disk station's small copies
     (tmp_path / "dog" / "._1.png").write_bytes(b"\0\5\26\7")
     (tmp_path / "dog" / "again").symlink_to(tmp_path)
     lines = (
@@ -38,7 +39,7 @@ def test_what_is_not_read_is_listed_by_kind_and_count(
         "2 .txt files",
         "1 .psd file",
         "1 file without a suffix",
-        "4 hidden or system items",
+        "5 hidden or system items",
     )
     assert datasets.passed_over(tmp_path) == lines
     assert len(datasets.load(tmp_path, "train")) == 16
@@ -159,7 +160,9 @@ def test_images_without_class_folders_are_told(tmp_path: Path) -> None:
 
 def test_a_folder_around_the_data_is_named(tmp_path: Path) -> None:
     write_splits(tmp_path / "archive", {"train": "train", "test": "test"})
-    with pytest.raises(DataError, match="archive has the split test inside: give .*archive if it"):
+    with pytest.raises(
+        DataError, match="archive has the splits test and train inside: give .*archive if it"
+    ):
         datasets.load(tmp_path, "train")
 
 

@@ -67,8 +67,9 @@ def refuse_unknown(path: Path, splits: dict[str, Path]) -> None:
     missing = [split for split in SPLITS if split not in splits]
     if path in splits.values() or not missing:
         return
+    known = {folder for split in splits.values() for folder in (split, *split.parents)}
     for folder in _image_files.class_folders(path).values():
-        if folder not in splits.values() and _image_files.image_files(folder):
+        if folder not in known and _image_files.image_files(folder):
             what = (
                 "is the name of no split"
                 if _tree.listed(folder).folders
@@ -177,9 +178,12 @@ def _refuse_splits(train: Path, classes: dict[str, list[Path]]) -> None:
             "of each into a folder for each class."
         )
     for folder in (folder for folders in classes.values() for folder in folders):
-        inner = [child for child in _tree.listed(folder).folders if _tree.split_of(child.name)]
-        if any(map(_image_files.image_files, inner)):
+        inside = [child for child in _tree.listed(folder).folders if _tree.split_of(child.name)]
+        # Two splits at least: a person may be called Val.
+        several = len({_tree.split_of(child.name) for child in inside}) > 1
+        if several and any(map(_image_files.image_files, inside)):
+            names = " and ".join(child.name for child in inside)
             raise DataError(
-                f"{folder} has the split {inner[0].name} inside: give {folder} if it is a data set, or turn the "
-                f"folders round, {train / inner[0].name / folder.name}."
+                f"{folder} has the splits {names} inside: give {folder} if it is a data set, or "
+                f"turn the folders round, {train / inside[0].name / folder.name}."
             )

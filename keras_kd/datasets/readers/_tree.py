@@ -5,6 +5,7 @@ links in circles.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,11 @@ SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
-_SYSTEM = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin")
+# Of Windows, macOS, Linux and Synology's disk stations, which keep small copies of images.
+_SYSTEM = (
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
+    "icon\r", "lost+found", "@eadir", "#recycle",
+)  # fmt: skip
 _RESULTS = ("metrics.json", "session.json", "sweep.db")
 _BEGUN = ["config.toml"]  # all that a run has when it reads its data
 _MODELS = (".keras", ".tflite", ".onnx")
@@ -91,33 +96,53 @@ def split_folders(path: Path) -> dict[str, Path]:
     """Return the folder of each split that has one; without any, `path` itself holds the training
     images.
 
-    A folder without folders in it is no split's: `train` may also be a class beside `car` and
-    `plane`.
+    A split's folder is called as the split (`Train`), or else has its name as a word (`test_set`,
+    `val2017`), and has class folders in it: `train` may also be a class beside `car` and `plane`.
 
     Raises:
         DataError: a split has two folders, or there are splits without train.
     """
+    holding = [folder for folder in listed(path).folders if listed(folder).folders]
     found: dict[str, Path] = {}
-    for folder in listed(path).folders if path.is_dir() else ():
-        split = split_of(folder.name)
-        if split is None or not listed(folder).folders:
-            continue
-        if split in found:
+    for split, names in SPLIT_NAMES.items():
+        exact = [folder for folder in holding if folder.name.casefold() in names]
+        named = exact or [folder for folder in holding if split_of(folder.name) == split]
+        if len(named) > 1:
             raise DataError(
-                f"{path} has the {split} images twice, in {found[split]} and {folder}: keep one of them."
+                f"{path} has the {split} images twice, in {' and '.join(map(str, named))}: keep "
+                "one of them."
             )
-        found[split] = folder
+        if named:
+            found[split] = _innermost(named[0])
     if found and "train" not in found:
+        others = ", ".join(sorted(folder.name for folder in found.values()))
         raise DataError(
-            f"{path} has no train folder beside {', '.join(sorted(folder.name for folder in found.values()))}: "
-            "add it, or give a folder that holds the classes themselves."
+            f"{path} has no train folder beside {others}: add it, or give a folder that holds the "
+            "classes themselves."
         )
-    return {split: found[split] for split in SPLIT_NAMES if split in found} or {"train": path}
+    return found or {"train": path}
+
+
+def other_splits(path: Path) -> list[Path]:
+    """Return the folders of other splits beside `path`, if that is the folder of one by its name."""
+    names = {name: split for split, names in SPLIT_NAMES.items() for name in names}
+    own = names.get(path.name.casefold())
+    beside = listed(path.parent).folders if own else ()
+    return [folder for folder in beside if names.get(folder.name.casefold(), own) != own]
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a folder or file of that name is of."""
-    return next((split for split, names in SPLIT_NAMES.items() if name.casefold() in names), None)
+    """Return the split that a folder's name has as a word; None if it has none, or two."""
+    words = re.findall("[a-z]+", name.casefold())
+    found = [split for split, names in SPLIT_NAMES.items() if set(names) & set(words)]
+    return found[0] if len(found) == 1 else None
+
+
+def _innermost(folder: Path) -> Path:
+    """Past folders that hold one of the same name alone, as archives unpacked into such leave."""
+    while len(inside := listed(folder).folders) == 1 and inside[0].name == folder.name:
+        folder = inside[0]
+    return folder
 
 
 def _hidden(name: str) -> bool:

@@ -6,11 +6,12 @@ Forms on disk: split folders of class folders, or class folders alone.
     train/cat/1.jpg  validation/cat/2.jpg  test/cat/3.jpg
     cat/1.jpg  dog/2.jpg  dog/rex/3.jpg
 
-Names of split folders are read in any case: `train` or `training`; `validation`, `valid`, `val` or
-`dev`; `test` or `testing`. Images in deeper folders belong to the class folder that they lie in.
-Folders of two splits are the same class if their names are the same letters (composed or
-decomposed) or mean the same (`happy`, `Happiness`); the train split's name is kept. Folders that
-are numbers get names by a `labels.txt` beside them, one a line in the order of the numbers.
+A split folder has one of these words in its name, in any case: `train`, `training`; `validation`,
+`valid`, `val`, `dev`; `test`, `testing` (`Train`, `test_set`, `val2017`). Images in deeper folders
+belong to the class folder that they lie in. Folders of two splits are the same class if their names
+are the same letters (composed or decomposed) or mean the same (`happy`, `Happiness`); the train
+split's name is kept. Folders that are numbers get names by a `labels.txt` beside them, one a line
+in the order of the numbers.
 
 A split without a folder is held out of the training images: 10 % of each class, at least one image,
 the same ones each time. So class folders alone are split 80 / 10 / 10. Images are gray if every
@@ -76,8 +77,13 @@ def sources(path: Path) -> list[Path]:
 
 def remarks(path: Path) -> list[str]:
     """Say what was taken to be what, where the names do not say it alone."""
-    train, *others = _tree.split_folders(path).values()
-    return _class_folders.remarks(train, others)
+    train, *rest = _tree.split_folders(path).values()
+    lines = _class_folders.remarks(train, rest)
+    if others := _tree.other_splits(path):
+        lines.append(
+            f"{' and '.join(map(str, others))} beside it: give {path.parent} for all splits"
+        )
+    return lines
 
 
 def _listings(

@@ -24,7 +24,7 @@ import numpy as np
 
 from keras_kd._common import arrays, files
 from keras_kd._common.checked_files import read_json
-from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
+from keras_kd.datasets import SIZE, Samples, class_names, images
 from keras_kd.datasets.readers import _parquet_labels, _splitting, _tree
 from keras_kd.errors import DataError
 
@@ -83,12 +83,12 @@ def _shards(path: Path) -> dict[str, list[Path]]:
             continue
         listed = _tree.listed(folder)
         for file in listed.files:
-            found.setdefault(_tree.split_of(file.stem.partition("-")[0]) or "", []).append(file)
+            found.setdefault(file.stem.partition("-")[0].casefold(), []).append(file)
         for child in listed.folders:
-            found.setdefault(_tree.split_of(child.name) or "", []).extend(_tree.listed(child).files)
+            found.setdefault(child.name.casefold(), []).extend(_tree.listed(child).files)
     shards = {
-        split: [file for file in found.get(split, ()) if file.suffix == ".parquet"]
-        for split in SPLITS
+        split: [file for name in names for file in found.get(name, ()) if file.suffix == ".parquet"]
+        for split, names in _tree.SPLIT_NAMES.items()
     }
     return {split: listed for split, listed in shards.items() if listed}
 
