@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_kd import losses
 from keras_kd._common.checked_files import read_text, read_toml
 from keras_kd.errors import ConfigError
 
-# Of keras_kd.losses and keras_kd.distiller, which import Keras.
-SOFT_LOSSES = ("kl", "hard", "decoupled", "dist", "standardised")
+# Of keras_kd.distiller, which imports Keras.
 VALUE_LOSSES = ("mse", "shake-shake")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
@@ -67,6 +67,13 @@ POSITIVE: Check = (lambda value: value > 0, "above 0")
 NOT_NEGATIVE: Check = (lambda value: value >= 0, "0 or more")
 SHARE: Check = (lambda value: 0 <= value <= 1, "between 0 and 1")
 BELOW_ONE: Check = (lambda value: 0 <= value < 1, "0 or more and below 1")
+
+
+def _is_soft_loss(text: str) -> bool:
+    try:
+        return bool(losses.parsed(text))
+    except ConfigError:
+        return False
 
 
 # Between the values of an option that may be given several times.
@@ -168,7 +175,12 @@ class Config:
         "A,B: what to learn of the data, its classes and continuous values by name, e.g. expression,valence,arousal; "
         "the classes, and what values the teacher gives, if not given.",
     )
-    soft_loss: str = _option("kl", "What the teacher's logits are learnt by.", choices=SOFT_LOSSES)
+    soft_loss: str = _option(
+        "kl",
+        f"What the teacher's logits are learnt by: {', '.join(losses.soft_loss_names())}; with settings of its own "
+        "in parentheses, e.g. decoupled(other_weight=4).",
+        (_is_soft_loss, f"one of {', '.join(losses.soft_loss_names())}, with numbers by name"),
+    )
     value_loss: str = _option(
         "mse",
         "What values are learnt by: mse, or EmoNet's shake-shake with both correlations.",

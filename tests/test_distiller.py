@@ -345,11 +345,11 @@ def test_a_teacher_of_other_classes_is_told_in_one_sentence(classes):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", losses.SOFT_LOSSES)
+@pytest.mark.parametrize("name", losses.soft_loss_names())
 def test_every_soft_loss_is_what_the_step_adds(name):
     student = linear()
     logits = student.predict(IMAGES, verbose=0)
-    expected = float(np.mean(losses.SOFT_LOSSES[name](LABELS, LOGITS, logits, 3.0)))
+    expected = float(np.mean(losses.soft_loss(name)(LABELS, LOGITS, logits, 3.0)))
     logs = compiled(student, soft_loss=name).train_on_batch(
         IMAGES, {"label": LABELS, "teacher": LOGITS}, return_dict=True
     )

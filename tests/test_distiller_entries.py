@@ -578,3 +578,36 @@ def test_features_of_sequential_models_are_matched():
         "maps",
     )
     refusal(lambda: FeatureMatch("maps", "maps", "cosine"), ConfigError, "hint", "cosine")
+
+
+@pytest.mark.parametrize("kind", ["hint", "relational", "similarity"])
+def test_vectors_are_matched_too(kind):
+    student, teacher = convolved(0, 2), convolved(1, 5)
+    names = [model.layers[-2].name for model in (student, teacher)]
+    vectors = [
+        keras.Model(model.input, model.get_layer(name).output).predict(IMAGES, verbose=0)
+        for model, name in zip((student, teacher), names, strict=True)
+    ]
+    distiller = compiled(student, teacher, features=[FeatureMatch(*names, kind)])
+    if kind == "hint":
+        kernel, bias = (np.asarray(weight) for weight in distiller.projections[0].weights)
+        vectors[0] = vectors[0] @ kernel + bias
+    expected = float(np.mean(keras_kd.losses.feature_loss(kind)(vectors[1], vectors[0])))
+    logs = distiller.train_on_batch(IMAGES, LABELS, return_dict=True)
+    assert logs["feature_loss"] == pytest.approx(expected, rel=1e-4)
+    of_maps = FeatureMatch(*names, "attention")
+    refusal(
+        lambda: Distiller(student, teacher, features=[of_maps]), ModelError, "maps (N, H, W, C)"
+    )
+
+
+def test_a_loss_of_ones_own_is_learnt():
+    def squared(labels, teacher, student, temperature):
+        return keras.ops.sum((teacher - student) ** 2, axis=-1)
+
+    logits = linear().predict(IMAGES, verbose=0)
+    distiller = compiled(linear(), soft_loss=squared)
+    logs, _ = first_step(distiller, {"label": LABELS, "teacher": LOGITS})
+    assert logs["soft_loss"] == pytest.approx(((LOGITS - logits) ** 2).sum(-1).mean(), rel=1e-5)
+    refusal(distiller.get_config, ConfigError, "entry point")
+    refusal(lambda: Distiller(linear(), soft_loss="kl(weight=2)"), ConfigError, "settings none")

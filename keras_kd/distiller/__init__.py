@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_kd import losses
 from keras_kd.distiller import _backend, _batches, _labels, _settings
 from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._teacher import Teacher, as_logits
-from keras_kd.errors import ModelError
-from keras_kd.losses import SOFT_LOSSES
+from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
 
 __all__ = ["VALUE_LOSSES", "Distiller", "FeatureMatch"]
@@ -64,7 +64,9 @@ class Distiller(CheckedTraining):
         beta: β, 0 or more, weight of the teacher; None for 1 - α.
         class_weights: one weight a class for the labels' term, (C,) or Keras' dict {class: weight},
             a dict of such by head, or None. `fit(class_weight=...)` does the same for one fit.
-        soft_loss: what the teacher's logits are learnt by, one of `losses.SOFT_LOSSES`.
+        soft_loss: what the teacher's logits are learnt by: one of `losses.soft_loss_names()`, with
+            settings of its own in parentheses, e.g. "decoupled(other_weight=4)"; or a function of
+            labels, teacher's logits, student's logits and T that gives (N,).
         value_loss: "mse", or "shake-shake" for EmoNet's mixture with both correlations, see
             `losses.shake_shake`.
         value_weight: w, 0 or more.
@@ -96,7 +98,7 @@ class Distiller(CheckedTraining):
         alpha: float = 0.15,
         beta: float | None = None,
         class_weights: Any = None,
-        soft_loss: str = "kl",
+        soft_loss: str | Callable[[Any, Any, Any, float], Any] = "kl",
         value_loss: str = "mse",
         value_weight: float = 1.0,
         bound_weight: float = 0.5,
@@ -117,7 +119,6 @@ class Distiller(CheckedTraining):
         _settings.require_not_negative(
             value_weight=value_weight, bound_weight=bound_weight, margin=margin
         )
-        _settings.require_one_of("soft_loss", soft_loss, SOFT_LOSSES)
         _settings.require_one_of("value_loss", value_loss, VALUE_LOSSES)
         _settings.require_seed(seed)
         columns = _settings.columns_of_heads(student, binary)
@@ -152,7 +153,8 @@ class Distiller(CheckedTraining):
 
     def _head(self, name: str, columns: int | None) -> ClassHead | ValueHead:
         if columns is not None:
-            soft_loss = SOFT_LOSSES[self.soft_loss_name]
+            given = self.soft_loss_name
+            soft_loss = losses.soft_loss(given) if isinstance(given, str) else given
             parts = (self.alpha, self.beta, self.temperature, soft_loss, self.weights_normalised)
             return ClassHead(name, columns, *parts)
         weights = (self.value_weight, self.bound_weight, self.margin)
@@ -305,7 +307,7 @@ class Distiller(CheckedTraining):
             "alpha": self.alpha,
             "beta": self.beta,
             "class_weights": weights or None,
-            "soft_loss": self.soft_loss_name,
+            "soft_loss": self._named_soft_loss(),
             "value_loss": self.value_loss_name,
             "value_weight": self.value_weight,
             "bound_weight": self.bound_weight,
@@ -316,6 +318,15 @@ class Distiller(CheckedTraining):
             "weights_normalised": self.weights_normalised,
             "teacher_head": self.teacher_head,
         }
+
+    def _named_soft_loss(self) -> str:
+        if not isinstance(self.soft_loss_name, str):
+            raise ConfigError(
+                "A soft_loss that is a function has no name to be stored: name it by an entry "
+                "point "
+                f"of the group {losses.ENTRY_POINTS}. Received: {self.soft_loss_name!r}."
+            )
+        return self.soft_loss_name
 
     @classmethod
     def from_config(cls, config: dict[str, Any], teacher: keras.Model | None = None) -> Distiller:

@@ -13,19 +13,19 @@ from keras import layers, ops
 from keras_kd import losses
 from keras_kd.distiller import _settings
 from keras_kd.errors import ConfigError, ModelError
-from keras_kd.losses import FEATURE_LOSSES
 from keras_kd.models import heads
 
 
 @dataclass(frozen=True)
 class FeatureMatch:
-    """A feature map of the student that is to become like one of the teacher's.
+    """A feature of the student that is to become like one of the teacher's.
 
     Attributes:
-        student_layer: name of the layer whose output is compared, (N, h, w, c).
-        teacher_layer: the same of the teacher, (N, H, W, C).
-        kind: "hint" (a trained 1x1 convolution projects to C channels) or "attention" (no channels
-            are compared).
+        student_layer: name of the layer whose output is compared, (N, h, w, c) or (N, c).
+        teacher_layer: the same of the teacher, (N, H, W, C) or (N, C).
+        kind: "hint" (a trained 1x1 convolution or dense layer projects to C channels), "attention"
+            (of maps, where the energy lies), "relational" (distances and angles between the images
+            of a batch) or "similarity" (their cosines).
         weight: of this part in the loss, 0 or more.
     """
 
@@ -35,7 +35,7 @@ class FeatureMatch:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _settings.require_one_of("kind", self.kind, FEATURE_LOSSES)
+        _settings.require_one_of("kind", self.kind, losses.feature_loss_names())
         _settings.require_not_negative(weight=self.weight)
 
     def get_config(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Matching:
 
     Raises:
         ConfigError: something else than FeatureMatch is given.
-        ModelError: there is no teacher or no such layer, or its output has no height and width.
+        ModelError: there is no teacher or no such layer, or the layers' outputs don't fit.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class Matching:
         self.matches = tuple(matches)
         self.student = _with_features(student, [match.student_layer for match in matches])
         self.teacher = _with_features(teacher, [match.teacher_layer for match in matches])
-        maps = zip(matches, self.student.output[1], self.teacher.output[1], strict=True)
+        maps = list(zip(matches, self.student.output[1], self.teacher.output[1], strict=True))
+        for match, student_map, teacher_map in maps:
+            _require_shapes(match.kind, student_map, teacher_map)
         self.projections = [
             _projection(student_map, teacher_map, seed + number) if match.kind == "hint" else None
             for number, (match, student_map, teacher_map) in enumerate(maps)
@@ -83,16 +85,29 @@ class Matching:
             self.matches, self.projections, maps, of_teacher, strict=True
         ):
             student = student if projection is None else projection(ops.cast(student, "float32"))
-            each = FEATURE_LOSSES[match.kind](teacher, student)
+            each = losses.feature_loss(match.kind)(teacher, student)
             total = total + match.weight * losses.weighted_mean(each, weights, normalised)
         return total
 
 
 def _projection(student: keras.KerasTensor, teacher: keras.KerasTensor, seed: int) -> layers.Layer:
-    initial = keras.initializers.HeUniform(seed)
-    projection = layers.Conv2D(teacher.shape[-1], 1, kernel_initializer=initial, dtype="float32")
+    channels, initial = teacher.shape[-1], keras.initializers.HeUniform(seed)
+    if len(student.shape) == 4:
+        projection = layers.Conv2D(channels, 1, kernel_initializer=initial, dtype="float32")
+    else:
+        projection = layers.Dense(channels, kernel_initializer=initial, dtype="float32")
     projection.build(student.shape)
     return projection
+
+
+def _require_shapes(kind: str, student: Any, teacher: Any) -> None:
+    ranks = {len(student.shape), len(teacher.shape)}
+    if (kind == "attention" and ranks != {4}) or (kind == "hint" and len(ranks) > 1):
+        raise ModelError(
+            f"Features of shapes {student.shape} (student) and {teacher.shape} (teacher) can't be "
+            f"matched by {kind!r}: expected maps (N, H, W, C) of both"
+            f"{'' if kind == 'attention' else ', or vectors (N, C) of both'}."
+        )
 
 
 def _with_features(model: keras.Model, names: list[str]) -> keras.Model:
@@ -114,11 +129,4 @@ def _output(model: keras.Model, name: str) -> keras.KerasTensor:
             f"{model.name} has no layer {name!r} to match; it has, among others, "
             f"{', '.join(close)}: see its `summary()` for names."
         )
-    output = model.get_layer(name).output
-    if len(output.shape) != 4:
-        raise ModelError(
-            f"The layer {name!r} of {model.name} gives {output.shape}: features to match have a "
-            "height, a width and "
-            "channels, (N, H, W, C)."
-        )
-    return output
+    return model.get_layer(name).output

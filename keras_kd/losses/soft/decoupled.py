@@ -1,0 +1,56 @@
+"""DKD (Zhao et al. 2022)."""
+
+from __future__ import annotations
+
+from keras import ops
+
+from keras_kd.losses._tensors import Tensor, divergence, require_classes
+
+
+def decoupled_kd_each(
+    labels: Tensor,
+    teacher_logits: Tensor,
+    student_logits: Tensor,
+    temperature: float,
+    target_weight: float = 1.0,
+    other_weight: float = 8.0,
+) -> Tensor:
+    """T² (a·KL of (target, any other) + b·KL among the other classes), DKD: float32 (N,).
+
+    Zhao et al. 2022 (arXiv 2203.08679), equation (7), weights of its ResNet32x4 pairs. With a = 1
+    and b the teacher's probability of the other classes it is `soft_target_kl_each`, equation (5).
+
+    Args:
+        labels: as for `cross_entropy_each`; of shares the largest is the target.
+        teacher_logits: float (N, C).
+        student_logits: float (N, C).
+        temperature: above 0.
+        target_weight: a.
+        other_weight: b.
+    """
+    require_classes("teacher's logits", teacher_logits, student_logits)
+    target = _one_hot_targets(labels, student_logits.shape[-1])
+    target_p, other_p = _decoupled(teacher_logits, target, temperature)
+    target_q, other_q = _decoupled(student_logits, target, temperature)
+    of_target, of_others = divergence(target_p, target_q), divergence(other_p, other_q)
+    return temperature**2 * (target_weight * of_target + other_weight * of_others)
+
+
+def _one_hot_targets(labels: Tensor, classes: int) -> Tensor:
+    shares = len(labels.shape) > 1 and labels.shape[-1] > 1
+    return ops.one_hot(
+        ops.argmax(labels, axis=-1) if shares else ops.reshape(labels, (-1,)), classes
+    )
+
+
+def _decoupled(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of (target, any other class), (N, 2), and of the others among themselves,
+    (N, C).
+    """
+    scaled = ops.cast(logits, "float32") / temperature
+    others = ops.where(target > 0, -1e9, scaled)
+    pair = [ops.sum(target * scaled, axis=-1), ops.logsumexp(others, axis=-1)]
+    return ops.log_softmax(ops.stack(pair, axis=-1)), ops.log_softmax(others)
+
+
+loss = decoupled_kd_each

@@ -1,0 +1,54 @@
+"""DIST (Huang et al. 2022)."""
+
+from __future__ import annotations
+
+from keras import ops
+
+from keras_kd.losses._tensors import TINY, Tensor, require_classes
+
+
+def dist_each(
+    teacher_logits: Tensor,
+    student_logits: Tensor,
+    temperature: float,
+    image_weight: float = 1.0,
+    class_weight: float = 1.0,
+) -> Tensor:
+    """T² (a·(1 - correlation over an image's classes) + b·mean over classes (1 - correlation over
+    the batch)): DIST.
+
+    Huang et al. 2022 (arXiv 2205.10536), equations (6) to (10), of softmax(·/T); float32 (N,). The
+    second part is of the batch and equal for each of its images.
+
+    Args:
+        teacher_logits: float (N, C).
+        student_logits: float (N, C).
+        temperature: above 0.
+        image_weight: a.
+        class_weight: b.
+    """
+    require_classes("teacher's logits", teacher_logits, student_logits)
+    p = ops.softmax(ops.cast(teacher_logits, "float32") / temperature)
+    q = ops.softmax(ops.cast(student_logits, "float32") / temperature)
+    of_images = 1 - _correlation(p, q, axis=1)
+    of_classes = ops.mean(1 - _correlation(p, q, axis=0))
+    return temperature**2 * (image_weight * of_images + class_weight * of_classes)
+
+
+def _correlation(left: Tensor, right: Tensor, axis: int) -> Tensor:
+    left = left - ops.mean(left, axis=axis, keepdims=True)
+    right = right - ops.mean(right, axis=axis, keepdims=True)
+    product = (ops.sum(left**2, axis=axis) + TINY) * (ops.sum(right**2, axis=axis) + TINY)
+    return ops.sum(left * right, axis=axis) * ops.rsqrt(product)
+
+
+def loss(
+    labels: Tensor,
+    teacher: Tensor,
+    student: Tensor,
+    temperature: float,
+    image_weight: float = 1.0,
+    class_weight: float = 1.0,
+) -> Tensor:
+    """`dist_each`."""
+    return dist_each(teacher, student, temperature, image_weight, class_weight)

@@ -1,0 +1,42 @@
+"""T²·KL of softened distributions (Hinton et al. 2015)."""
+
+from __future__ import annotations
+
+from keras import ops
+
+from keras_kd.losses._tensors import Tensor, divergence, require_classes
+
+
+def soft_target_kl(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> Tensor:
+    """T² · mean over the batch of KL(softmax(z/T) ‖ softmax(s/T)).
+
+    Hinton et al. 2015 (arXiv 1503.02531), section 2: T² keeps the gradient's size when T changes.
+    Equals torch's `KLDivLoss(reduction="batchmean")` on log-softmax, times T².
+
+    Args:
+        teacher_logits: float (N, C).
+        student_logits: float (N, C).
+        temperature: above 0.
+
+    Returns:
+        float32 scalar, 0 or more.
+
+    Raises:
+        ModelError: teacher and student have different numbers of classes.
+    """
+    return ops.mean(soft_target_kl_each(teacher_logits, student_logits, temperature))
+
+
+def soft_target_kl_each(
+    teacher_logits: Tensor, student_logits: Tensor, temperature: float
+) -> Tensor:
+    """`soft_target_kl` before the mean: float32 (N,)."""
+    require_classes("teacher's logits", teacher_logits, student_logits)
+    log_p = ops.log_softmax(ops.cast(teacher_logits, "float32") / temperature)
+    log_q = ops.log_softmax(ops.cast(student_logits, "float32") / temperature)
+    return temperature**2 * divergence(log_p, log_q)
+
+
+def loss(labels: Tensor, teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
+    """`soft_target_kl_each`."""
+    return soft_target_kl_each(teacher, student, temperature)
