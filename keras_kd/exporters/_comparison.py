@@ -1,59 +1,141 @@
-"""How far a file's outputs are from those of the Keras model."""
+"""How a file's outputs and answers differ from those of the Keras model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from keras_kd.datasets.images import fitted
+from keras_kd.errors import ExportError
 from keras_kd.exporters._serving import Serving, outputs_by_name
 
-COMPARED = 32
+COMPARED = 200
+_STEP = 32
 
 
-def difference(
+@dataclass(frozen=True)
+class Answers:
+    """What file and Keras answer for the same images, which class has the largest output.
+
+    Attributes:
+        images: how many were compared.
+        same: share of the images on which both name the same class, 0..1; of several outputs of
+            classes the smallest share.
+        accuracy: of the file, 0..1; None where no labels are known.
+        keras_accuracy: of the Keras model.
+    """
+
+    images: int
+    same: float
+    accuracy: float | None = None
+    keras_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A file beside its Keras model.
+
+    Attributes:
+        difference: the largest of any output, as a share of the spread (largest - smallest) of
+            Keras' values.
+        answers: None on random pixels, and where no output is of classes.
+    """
+
+    difference: float
+    answers: Answers | None
+
+
+def compare(
     reference: keras.Model,
     serving: Serving,
     images: np.ndarray | None,
+    labels: np.ndarray | None,
     run: Callable[[np.ndarray], dict[str, np.ndarray]],
-) -> float:
-    """Return the largest difference of any output, as a share of the spread (largest - smallest) of
-    Keras' values.
+) -> Comparison:
+    """Compare number, names, shapes and values of a file's outputs with those of Keras.
 
     Args:
         reference: the model to agree with.
         serving: the profile of input and output.
         images: (N, H, W, C) of the file's input shape; COMPARED of them are used. None for random
             pixels.
+        labels: int (N,), the images' classes, or None.
         run: computes the file's outputs by name for images.
+
+    Raises:
+        ExportError: the outputs are of another number, name or shape.
     """
-    compared = _noise(serving.input_shape) if images is None else evenly(images, COMPARED)
-    expected = _expected(reference, serving, compared)
-    found = run(compared)
-    return max(_relative(expected[name], found[name]) for name in serving.output_names)
+    shown = _noise(serving) if images is None else evenly(images, COMPARED)
+    expected, found = _expected(reference, serving, shown), run(serving.as_input(shown))
+    _require_same_form(expected, found)
+    difference = max(_relative(expected[name], found[name]) for name in expected)
+    if images is None:
+        return Comparison(difference, None)
+    return Comparison(
+        difference, _answers(expected, found, None if labels is None else evenly(labels, COMPARED))
+    )
 
 
-def evenly(images: np.ndarray, count: int) -> np.ndarray:
-    """Return at most `count` images, spread evenly over all."""
-    return images[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)]
+def evenly(rows: np.ndarray, count: int) -> np.ndarray:
+    """Return at most `count` rows, spread evenly over all."""
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 
-def _noise(shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (8, *shape), np.uint8)
+def _noise(serving: Serving) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (8, *serving.input_shape), np.uint8)
 
 
 def _expected(
     reference: keras.Model, serving: Serving, images: np.ndarray
 ) -> dict[str, np.ndarray]:
     pixels = fitted(images, tuple(reference.inputs[0].shape[1:])) if serving.app else images
-    outputs = outputs_by_name(reference, pixels.astype(np.float32))
+    pixels = serving.in_range(pixels)
+    parts = [_by_name(reference, serving, pixels[i : i + _STEP])
+             for i in range(0, len(pixels), _STEP)]  # fmt: skip
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _by_name(reference: keras.Model, serving: Serving, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    outputs = outputs_by_name(reference, pixels.astype(reference.inputs[0].dtype))
     outputs = serving.probabilities(outputs) if serving.app else outputs
     return {name: keras.ops.convert_to_numpy(values) for name, values in outputs.items()}
+
+
+def _require_same_form(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
+    wanted = {name: values.shape[1:] for name, values in expected.items()}
+    given = {name: values.shape[1:] for name, values in found.items()}
+    if wanted != given:
+        raise ExportError(
+            f"The file's outputs are {_told(given)}, those of the model {_told(wanted)}: export as "
+            "saved_model, or give the model outputs that differ."
+        )
+
+
+def _told(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
 
 
 def _relative(expected: np.ndarray, found: np.ndarray) -> float:
     # NaN must come out as NaN, which no tolerance admits; an untrained model's spread may be next
     # to nothing.
     return float(np.abs(expected - found).max() / max(np.ptp(expected), 1e-3))
+
+
+def _answers(
+    expected: dict[str, np.ndarray], found: dict[str, np.ndarray], labels: np.ndarray | None
+) -> Answers | None:
+    classes = [
+        name for name, values in expected.items() if values.ndim == 2 and values.shape[1] > 1
+    ]
+    if not classes:
+        return None
+    answers = {name: (expected[name].argmax(1), found[name].argmax(1)) for name in classes}
+    same = min(float(np.mean(ours == theirs)) for ours, theirs in answers.values())
+    count = len(expected[classes[0]])
+    if labels is None or len(classes) > 1:
+        return Answers(count, same)
+    ours, theirs = answers[classes[0]]
+    return Answers(count, same, float(np.mean(theirs == labels)), float(np.mean(ours == labels)))

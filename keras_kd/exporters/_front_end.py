@@ -4,7 +4,7 @@ the last bit.
 Training resizes with Pillow, whose bilinear filter works on integers: weights of 22 bits, first
 along the rows, then along the columns, rounded to a whole pixel value after each. TensorFlow's
 resize rounds nowhere and doesn't widen its filter when it shrinks. So the resize here is Pillow's,
-in int32; that also keeps it out of reach of the converter's quantisation.
+in int32; that also keeps it out of reach of the converter's quantization.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
-"""What a Keras model must be to become a file, and its float32 form."""
+"""What a Keras model must be to become a file, and the form that converts best."""
 
 from __future__ import annotations
+
+import re
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,34 +12,79 @@ from keras_kd.datasets.class_names import problem
 from keras_kd.errors import ExportError
 from keras_kd.models.surgery.compaction import compact
 from keras_kd.models.surgery.copies import copied
-from keras_kd.models.surgery.keras_internals import GRAPHS
+from keras_kd.models.surgery.keras_internals import GRAPHS, all_layers
+
+
+def graph_of(model: keras.Model) -> keras.Model:
+    """Return a model whose inputs and outputs are known: a subclassed one that was called, wrapped;
+    others as they are.
+
+    Raises:
+        ExportError: the subclassed model was never called, or can't be called on a symbolic image.
+    """
+    if isinstance(model, GRAPHS):
+        if not model.inputs:
+            raise ExportError(_never_called(model))
+        return model
+    shape: Any = (model.get_build_config() or {}).get("input_shape") if model.built else None
+    if not (isinstance(shape, list | tuple) and all(isinstance(n, int | None) for n in shape)):
+        raise ExportError(_never_called(model))
+    image = keras.Input(shape[1:])
+    try:
+        return keras.Model(image, model(image), name=model.name)
+    except Exception as error:  # A foreign `call` may raise anything.
+        raise ExportError(
+            f"The subclassed model {model.name} ({type(model).__name__}) can't be traced "
+            f"({type(error).__name__}): write its `call` with layers and keras.ops."
+        ) from error
+
+
+def _never_called(model: keras.Model) -> str:
+    return (
+        f"The input of {model.name} ({type(model).__name__}) is not known: call it once on one "
+        "array of images, or give it a keras.Input, before exporting."
+    )
 
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
-    """Refuse what no format can hold: several inputs, open shapes, NaN weights, labels of another
-    number or in no line.
+    """Refuse what no format can hold: several inputs, open shapes, Lambda layers, NaN weights,
+    labels of another number or in no line.
 
     Raises:
         ExportError: one of these.
     """
-    inputs = model.inputs or []
-    if len(inputs) != 1:
+    if len(model.inputs) != 1:
         raise ExportError(
-            f"{model.name} has {len(inputs)} inputs: only models of one image input can be exported."
+            f"{model.name} has {len(model.inputs)} inputs: only models of one image input can be exported."
         )
-    shape = inputs[0].shape[1:]
+    shape = model.inputs[0].shape[1:]
     if len(shape) != 3 or None in shape:
         raise ExportError(
             f"{model.name} takes inputs of shape {shape}: build it for images of one fixed size, e.g. (64, 64, 3)."
         )
+    for layer in all_layers(model):
+        if isinstance(layer, keras.Model) and not re.match("[A-Za-z0-9.]", layer.name):
+            raise ExportError(
+                f"TensorFlow can't store a model of the name {layer.name!r}: give it a name that "
+                "begins with a letter, e.g. super().__init__(name='mine')."
+            )
+        if isinstance(layer, keras.layers.Lambda):
+            raise ExportError(
+                f"{layer.name} of {model.name} is a Lambda layer, whose function no format can hold "
+                "safely: write it as a layer class, or with keras.ops in the functional interface."
+            )
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise ExportError(
                 f"{weight.path} of {model.name} holds NaN or infinite values: train the model again."
             )
-    outputs = keras.tree.flatten(model.outputs)
+    _check_class_names(model, class_names)
+
+
+def _check_class_names(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     if wrong := problem(class_names or ()):
         raise ExportError(f"{model.name} can't be exported, {wrong}: rename the class.")
+    outputs = keras.tree.flatten(model.outputs)
     if class_names is not None and len(outputs) == 1 and outputs[0].shape[-1] != len(class_names):
         raise ExportError(
             f"{len(class_names)} class names were given for the {outputs[0].shape[-1]} outputs of {model.name}: "
@@ -45,10 +93,8 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
 
 
 def compacted(model: keras.Model) -> keras.Model:
-    """Return the model without taps that can't matter, its rescaling as 1x1 convolution; a
-    subclassed one as it is.
-    """
-    return _with_convolved_rescaling(compact(model)) if isinstance(model, GRAPHS) else model
+    """Return the model without taps that can't matter, its rescaling as 1x1 convolution."""
+    return _with_convolved_rescaling(compact(model))
 
 
 def _with_convolved_rescaling(model: keras.Model) -> keras.Model:

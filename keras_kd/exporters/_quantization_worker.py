@@ -1,4 +1,4 @@
-"""The process behind `quantisation_aware`: a Keras 2 twin, fine-tuned with TensorFlow Model
+"""The process behind `quantization_aware`: a Keras 2 twin, fine-tuned with TensorFlow Model
 Optimization.
 
     python -m keras_kd.exporters._quantization_worker FOLDER
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -25,15 +24,24 @@ import tf_keras
 from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
     default_8bit_quantize_configs as configs,
 )
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+    default_8bit_quantize_registry,
+)
 
+from keras_kd import losses
 from keras_kd._common.allocator import tune_allocator
 from keras_kd.datasets.images import fitted
-from keras_kd.exporters import _front_end
+from keras_kd.exporters._quantization_twin import (
+    built,
+    converted,
+    first_layers,
+    in_range,
+    require_equal,
+)
 from keras_kd.teachers.views import Views
 
 Wrapper = Callable[[tf_keras.Model], tf_keras.Model | None]
 _WEIGHTED = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D, tf_keras.layers.Dense)
-_TWIN_TOLERANCE = 1e-4
 _FEW_WEIGHTS = 500
 _CALIBRATION_IMAGES = 256
 _RANGE_DECAY = 0.999  # of tfmot's MovingAverageQuantizer
@@ -49,10 +57,8 @@ def main(folder: Path) -> None:
     names = ("images", "labels", "teacher", "expected")
     data = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
     tf_keras.utils.set_random_seed(options["seed"])
-    twin = built(options["layers"])
-    with np.load(folder / "weights.npz") as weights:
-        twin.set_weights([weights[name] for name in sorted(weights.files)])
-    check_twin(twin, data["images"], data["expected"])
+    twin = built(options["layers"], folder / "weights.npz")
+    require_equal(twin, data["images"], data["expected"], options)
     kept = first_layers(twin)
     sparse = stage(
         "pruned",
@@ -64,56 +70,16 @@ def main(folder: Path) -> None:
     shared = stage(
         "clustered", sparse, options, data, lambda model: clustered(model, kept, options)
     )
-    quantised = quantise(shared, kept, options)
-    calibrate(quantised, data, options)
-    fit(quantised, data, options, "quantised")
-    (folder / "model.tflite").write_bytes(converted(quantised, options["app_input"]))
+    quantized = quantize(shared, kept, options)
+    calibrate(quantized, data, options)
+    fit(quantized, data, options, "quantized")
+    (folder / "model.tflite").write_bytes(converted(quantized, options))
 
 
 def _end_with_parent() -> None:
     """Wait until nobody holds the other end of stdin any more, however the parent ended."""
     sys.stdin.read()
     os._exit(1)
-
-
-def built(layers: list[dict]) -> tf_keras.Model:
-    """Build the twin from its description; see `quantisation_aware.describe`."""
-    tensors = {}
-    for layer in layers:
-        arguments = layer["arguments"]
-        if layer["kind"] == "InputLayer":
-            tensors[layer["name"]] = inputs = tf_keras.Input(arguments["shape"], name=layer["name"])
-            continue
-        sources = [tensors[name] for name in layer["inputs"]]
-        twin = getattr(tf_keras.layers, layer["kind"])(**arguments, name=layer["name"])
-        tensors[layer["name"]] = twin(sources if len(sources) > 1 else sources[0])
-    return tf_keras.Model(inputs, tensors[layers[-1]["name"]])
-
-
-def check_twin(twin: tf_keras.Model, images: np.ndarray, expected: np.ndarray) -> None:
-    """Stop unless the twin computes what the model does."""
-    shown = fitted(images[: len(expected)], twin.input_shape[1:])
-    found = twin(shown.astype(np.float32), training=False).numpy()
-    difference = np.abs(found - expected).max() / max(np.ptp(expected), 1e-3)
-    if not difference <= _TWIN_TOLERANCE:
-        sys.exit(f"the Keras 2 twin differs by {difference:.2g} of the logits' spread")
-
-
-def first_layers(twin: tf_keras.Model) -> set[str]:
-    """Return the layers that stay float32: those up to the first convolution wider than one pixel,
-    and its norm.
-    """
-    names, convolved = set(), False
-    for layer in twin.layers:
-        if convolved and not isinstance(
-            layer, (tf_keras.layers.BatchNormalization, tf_keras.layers.ReLU)
-        ):
-            break
-        names.add(layer.name)
-        convolved = convolved or (
-            isinstance(layer, tf_keras.layers.Conv2D) and max(layer.kernel_size) > 1
-        )
-    return names
 
 
 def stage(
@@ -183,18 +149,18 @@ def clustered(model: tf_keras.Model, kept: set[str], options: dict) -> tf_keras.
     return tf_keras.models.clone_model(model, clone_function=wrapped)
 
 
-def quantise(model: tf_keras.Model, kept: set[str], options: dict) -> tf_keras.Model:
-    """Put fake quantisation around all layers but the kept ones."""
+def quantize(model: tf_keras.Model, kept: set[str], options: dict) -> tf_keras.Model:
+    """Put fake quantization around all layers but the kept ones."""
+
+    registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+    fused = _fused(model)
 
     def annotated(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if layer.name in kept:
             return layer
-        # The library knows no default for Multiply alone.
-        config = (
-            configs.Default8BitOutputQuantizeConfig()
-            if isinstance(layer, tf_keras.layers.Multiply)
-            else None
-        )
+        config = None if registry.supports(layer) else configs.Default8BitOutputQuantizeConfig()
+        if layer.name in fused:
+            config = None
         return tfmot.quantization.keras.quantize_annotate_layer(layer, config)
 
     with tfmot.quantization.keras.quantize_scope(
@@ -202,6 +168,18 @@ def quantise(model: tf_keras.Model, kept: set[str], options: dict) -> tf_keras.M
     ):
         annotation = tf_keras.models.clone_model(model, clone_function=annotated)
         return tfmot.quantization.keras.quantize_apply(annotation, scheme(options))
+
+
+def _fused(model: tf_keras.Model) -> set[str]:
+    """Return the layers that the library quantizes in one with the layer before, or splits."""
+    layers = tf_keras.layers
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    names = {layer.name for layer in model.layers if isinstance(layer, layers.SeparableConv2D)}
+    for norm in norms:
+        before = norm.inbound_nodes[0].inbound_layers
+        if isinstance(before, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
+            names.add(norm.name)
+    return names
 
 
 def calibrate(model: tf_keras.Model, data: dict, options: dict) -> None:
@@ -257,6 +235,7 @@ class Batches(tf_keras.utils.Sequence):
 
     def __init__(self, data: dict, options: dict, shape: tuple[int, ...], epoch: int) -> None:
         self._data, self._shape, self._epoch = data, shape, epoch
+        self._options = options
         self._size, self._seed = options["batch_size"], options["seed"]
         self._views = Views(**options["views"])
         self._draw()
@@ -273,7 +252,7 @@ class Batches(tf_keras.utils.Sequence):
         rows = self._order[number * self._size : (number + 1) * self._size]
         views = self._chosen[rows]
         pixels = fitted(self._views.show(self._data["images"], rows, views), self._shape)
-        return pixels, np.concatenate(
+        return in_range(pixels, self._options), np.concatenate(
             [self._data["labels"][rows], self._data["teacher"][rows, views]], axis=1
         )
 
@@ -344,7 +323,7 @@ def saving(
     def save(epoch: int, logs: dict | None) -> None:
         part = weights.with_suffix(
             ".part.h5"
-        )  # HDF5: Keras 2 can't reload quantised layers from .keras
+        )  # HDF5: Keras 2 can't reload quantized layers from .keras
         model.save_weights(part)
         os.replace(part, weights)
         epochs.write_text(json.dumps({"epochs": epoch + 1}))
@@ -353,46 +332,20 @@ def saving(
 
 
 def distillation_loss(options: dict) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return alpha·CE + beta·T²·KL of targets that hold the labels' shares, then the teacher's
-    logits.
+    """Return alpha·CE + beta·(the soft loss that the student was trained by), of targets that hold
+    the labels' shares, then the teacher's logits.
     """
-    temperature, alpha, beta = options["temperature"], options["alpha"], options["beta"]
+    alpha, beta, temperature = options["alpha"], options["beta"], options["temperature"]
+    soft_loss = losses.SOFT_LOSSES[options["soft_loss"]]
 
     def loss(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         labels, teacher = tf.split(targets, 2, axis=1)
-        hard = -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=1)
-        log_p, log_q = (
-            tf.nn.log_softmax(teacher / temperature),
-            tf.nn.log_softmax(logits / temperature),
-        )
-        soft = tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=1)
-        return alpha * hard + beta * temperature**2 * soft
+        hard = losses.cross_entropy_each(labels, logits)
+        if not beta:
+            return alpha * hard
+        return alpha * hard + beta * soft_loss(labels, teacher, logits, temperature)
 
     return loss
-
-
-def converted(model: tf_keras.Model, app_input: list[int] | None) -> bytes:
-    """Convert with the ranges learned in training, which need no calibration."""
-    shape = model.input_shape[1:]
-    given = tf.TensorSpec((1, *shape), tf.float32, name="image")
-    if app_input is not None:
-        given = tf.TensorSpec((1, *app_input), tf.uint8, name="image")
-
-    @tf.function(input_signature=[given])
-    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        if app_input is None:
-            return {"logits": model(image, training=False)}
-        return {
-            "probabilities": tf.nn.softmax(model(_front_end.pixels(image, shape), training=False))
-        }
-
-    module = tf.Module()
-    module.model = model
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures={"serving_default": serve})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        return converter.convert()
 
 
 if __name__ == "__main__":

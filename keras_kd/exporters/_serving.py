@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_kd._common.quiet import native_output_hidden
@@ -16,15 +18,17 @@ class Serving:
     """What a file computes for one image.
 
     Args:
-        model: float32, pixels 0..255 in.
-        io: "float", "app" or "int8"; the last is "float" here, quantised by the converter.
+        model: float32 inside, pixels of `value_range` in.
+        io: "float", "app" or "int8"; the last is "float" here, quantized by the converter.
         app_input: (H, W, C) of the image that "app" takes.
         original: the model as it was built, for formats that hold its weights and not its graph;
             None: `model`.
+        value_range: what the model takes for pixels 0 and 255.
+        float_layers: names of layers that int8 leaves in float32.
 
     Attributes:
         input_shape: (H, W, C) that the file takes.
-        input_dtype: tf.uint8 for "app", else tf.float32.
+        input_dtype: tf.uint8 for "app", else the model's own.
         output_names: names of the outputs, in the model's order.
     """
 
@@ -34,13 +38,17 @@ class Serving:
         io: str,
         app_input: tuple[int, int, int],
         original: keras.Model | None = None,
+        value_range: tuple[float, float] = (0.0, 255.0),
+        float_layers: tuple[str, ...] = (),
     ):
         self.model = model
         self.original = model if original is None else original
         self.io = io
+        self.value_range = value_range
+        self.float_layers = float_layers
         self.app = io == "app"
         self.input_shape = tuple(app_input) if self.app else tuple(model.inputs[0].shape[1:])
-        self.input_dtype = tf.uint8 if self.app else tf.float32
+        self.input_dtype = tf.uint8 if self.app else tf.as_dtype(model.inputs[0].dtype)
         names = heads.names(model)
         self.output_names = [self._probabilities(name) for name in names] if self.app else names
 
@@ -48,9 +56,19 @@ class Serving:
         """Compute the outputs by name, for one or more images of `input_shape`."""
         if not self.app:
             return outputs_by_name(self.model, image)
-        return self.probabilities(
-            outputs_by_name(self.model, _front_end.pixels(image, self.model.inputs[0].shape[1:]))
-        )
+        pixels = self.in_range(_front_end.pixels(image, self.model.inputs[0].shape[1:]))
+        pixels = tf.cast(pixels, self.model.inputs[0].dtype)
+        return self.probabilities(outputs_by_name(self.model, pixels))
+
+    def in_range(self, pixels: Any) -> Any:
+        """Turn pixels 0..255 into what the model takes, arrays or tensors."""
+        low, high = self.value_range
+        return pixels if (low, high) == (0, 255) else pixels * ((high - low) / 255) + low
+
+    def as_input(self, images: np.ndarray) -> np.ndarray:
+        """Turn pixels 0..255 into what the file takes."""
+        dtype = self.input_dtype.as_numpy_dtype
+        return images if self.app else self.in_range(images).astype(dtype)
 
     def _probabilities(self, name: str) -> str:
         widths = heads.widths(self.model)

@@ -2,7 +2,7 @@
 `.tflite`.
 
 TensorFlow Model Optimization works on Keras 2 models only and changes the environment when
-imported: so the work is done by `quantisation_worker` in a process of its own, on a twin of the
+imported: so the work is done by `_quantization_worker` in a process of its own, on a twin of the
 model.
 """
 
@@ -25,49 +25,13 @@ import numpy as np
 from keras_kd._common.files import written_whole
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ConfigError, DataError, ExportError
-from keras_kd.exporters import ExportReport, _comparison, _model, _serving
+from keras_kd.exporters import ExportReport, _comparison, _model, _serving, _twin_description
+from keras_kd.losses import SOFT_LOSSES
+from keras_kd.models import heads
 from keras_kd.models.surgery.precision import in_float32
 from keras_kd.runtimes import litert
 from keras_kd.teachers.views import Views
 
-# What a twin of a layer is built from; the names are those of Keras 3 and Keras 2 alike.
-_ARGUMENTS = {
-    "InputLayer": (),
-    "Conv2D": (
-        "filters",
-        "kernel_size",
-        "strides",
-        "padding",
-        "dilation_rate",
-        "groups",
-        "use_bias",
-        "activation",
-    ),
-    "DepthwiseConv2D": (
-        "kernel_size",
-        "strides",
-        "padding",
-        "depth_multiplier",
-        "use_bias",
-        "activation",
-    ),
-    "Dense": ("units", "use_bias", "activation"),
-    "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
-    "ReLU": ("max_value", "negative_slope", "threshold"),
-    "Activation": ("activation",),
-    "Softmax": ("axis",),
-    "MaxPooling2D": ("pool_size", "strides", "padding"),
-    "AveragePooling2D": ("pool_size", "strides", "padding"),
-    "GlobalAveragePooling2D": ("keepdims",),
-    "ZeroPadding2D": ("padding",),
-    "Dropout": ("rate",),
-    "Reshape": ("target_shape",),
-    "Flatten": (),
-    "Add": (),
-    "Multiply": (),
-    "Concatenate": ("axis",),
-    "Rescaling": ("scale", "offset"),
-}
 _COMPARED = 8
 
 
@@ -85,6 +49,7 @@ class FineTuning:
         prune: share of the weights to set to zero, 0..1; None for none.
         cluster: number of different weights per layer to keep, 2 or more; None for all.
         seed: of order, views and dropout.
+        soft_loss: what the teacher's logits are learnt by, one of `losses.SOFT_LOSSES`.
 
     Raises:
         ConfigError: a value out of range.
@@ -99,6 +64,7 @@ class FineTuning:
     prune: float | None = None
     cluster: int | None = None
     seed: int = 0
+    soft_loss: str = "kl"
 
     def __post_init__(self) -> None:
         if self.prune is not None and not 0 < self.prune < 1:
@@ -108,6 +74,11 @@ class FineTuning:
         if self.learning_rate <= 0:
             raise ConfigError(
                 f"learning_rate must be above 0. Received: learning_rate={self.learning_rate}."
+            )
+        if self.soft_loss not in SOFT_LOSSES:
+            raise ConfigError(
+                f"soft_loss must be one of {', '.join(SOFT_LOSSES)}. "
+                f"Received: soft_loss={self.soft_loss!r}."
             )
         if self.epochs < 1:
             raise ConfigError(f"epochs must be 1 or more. Received: epochs={self.epochs}.")
@@ -119,7 +90,7 @@ class FineTuning:
         return {"alpha": self.alpha, "beta": 1 - self.alpha if self.beta is None else self.beta}
 
 
-def export_quantisation_aware(
+def export_quantization_aware(
     model: keras.Model,
     path: str | Path,
     images: np.ndarray,
@@ -130,17 +101,19 @@ def export_quantisation_aware(
     io: str = "float",
     app_input: tuple[int, int, int] = (48, 48, 1),
     checkpoint: str | Path | None = None,
+    value_range: tuple[float, float] = (0.0, 255.0),
     tell: Callable[[str], None] = lambda line: None,
 ) -> ExportReport:
-    """Fine-tune a trained model for int8 on alpha·CE + beta·T²·KL and write it as `.tflite`.
+    """Fine-tune a trained model for int8 on alpha·CE + beta·T²·KL (or another soft loss) and write it as `.tflite`.
 
     Jacob et al. 2018 (arXiv 1712.05877), section 3. The rescaling and the first convolution stay
     float32, as in the format int8. Pruning (Zhu and Gupta 2017, arXiv 1710.01878) and clustering
-    come first, `epochs` each, and are kept while quantising: they make the compressed file smaller,
+    come first, `epochs` each, and are kept while quantizing: they make the compressed file smaller,
     neither the file nor its latency.
 
     Args:
-        model: Functional, one input, one output of logits.
+        model: Functional or Sequential, nested or not; one input, one output of logits or their
+            softmax.
         path: where to write, ending in `.tflite`.
         images: uint8 (N, H, W, C) of the training data, any size.
         labels: int (N,) or float (N, classes) shares.
@@ -152,13 +125,14 @@ def export_quantisation_aware(
         app_input: as for `export`.
         checkpoint: prefix of the files that keep the stages' weights; a run that finds them goes on
             from there.
+        value_range: what the model takes for pixels 0 and 255.
         tell: called with a line after every epoch.
 
     Returns:
         ExportReport, whose max_difference is from the float model before fine-tuning.
 
     Raises:
-        ExportError: a layer has no twin, the twin differs, training or conversion fails.
+        ExportError: a layer or setting has no twin, the twin differs, training or conversion fails.
         DataError: images, labels, logits and views are of different numbers.
     """
     path = Path(path)
@@ -172,16 +146,21 @@ def export_quantisation_aware(
         )
     reference = in_float32(model)
     small = _model.compacted(reference)
+    twin = _twin_description.describe(small)
+    _require_classes(small, twin.softmax)
     shape, classes = tuple(small.inputs[0].shape[1:]), small.outputs[0].shape[-1]
     options = {
         **dataclasses.asdict(fine_tuning),
         **fine_tuning.loss_weights(teacher_logits is not None),
-        "layers": describe(small),
+        "layers": twin.layers,
+        "output": "probabilities" if twin.softmax else "logits",
+        "value_range": list(value_range),
         "views": dataclasses.asdict(views),
         "app_input": list(app_input) if io == "app" else None,
         "checkpoint": None if checkpoint is None else str(Path(checkpoint).absolute()),
     }
-    shown = fitted(images[:_COMPARED], shape).astype(np.float32)
+    serving = _serving.Serving(small, io, app_input, value_range=value_range)
+    shown = serving.in_range(fitted(images[:_COMPARED], shape)).astype(np.float32)
     arrays = {
         "images": images,
         "labels": _shares(labels, classes),
@@ -189,45 +168,29 @@ def export_quantisation_aware(
         "expected": keras.ops.convert_to_numpy(small(shown, training=False)),
     }
     with written_whole(path) as temporary:
-        _work(options, arrays, small.get_weights(), temporary, tell)
-        serving = _serving.Serving(small, io, app_input)
+        _work(options, arrays, twin.weights, temporary, tell)
         compared = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
         run = litert.LiteRTModel(temporary, trusted=True).predict_heads
-        difference = _comparison.difference(reference, serving, compared, run)
+        comparison = _comparison.compare(reference, serving, compared, None, run)
         foreign = litert.custom_or_flex(temporary)
         if foreign:
             raise ExportError(
-                f"The quantised file needs operators that LiteRT lacks: {', '.join(foreign)}."
+                f"The quantized file needs operators that LiteRT lacks: {', '.join(foreign)}."
             )
-    return ExportReport(path, "qat", path.stat().st_size, difference, litert.operators(path))
+    return ExportReport(
+        path, "qat", path.stat().st_size, comparison.difference, litert.operators(path),
+        comparison.answers,
+    )  # fmt: skip
 
 
-def describe(model: keras.Model) -> list[dict]:
-    """Return every layer's name, class, arguments and the names of its inputs, in an order that can
-    be built.
-
-    Raises:
-        ExportError: a layer is of a class without twin.
-    """
-    return [_described(layer, model) for layer in model.layers]
-
-
-def _described(layer: keras.Layer, model: keras.Model) -> dict:
-    kind = next(
-        (base.__name__ for base in type(layer).__mro__ if base.__name__ in _ARGUMENTS), None
-    )
-    config = layer.get_config()
-    if kind is None or not isinstance(config.get("activation", ""), str):
+def _require_classes(model: keras.Model, softmax: bool) -> None:
+    """Refuse outputs that the cross-entropy of logits would misread."""
+    kind = heads.output_kind(model)
+    if kind == "sigmoids" or (kind == "probabilities" and not softmax):
         raise ExportError(
-            f"{layer.name} of {model.name} is a {type(layer).__name__}, which can't be quantised in training: "
-            "use the format int8 or dynamic."
+            f"{model.name} gives {kind}: the format qat trains logits, or a softmax of them that is "
+            "the last layer, so use the format int8 or dynamic."
         )
-    arguments = {"shape": list(layer.batch_shape[1:])} if kind == "InputLayer" else {}
-    arguments |= {name: config[name] for name in _ARGUMENTS[kind] if name in config}
-    sources = [
-        tensor._keras_history.operation.name for tensor in layer._inbound_nodes[0].input_tensors
-    ]
-    return {"name": layer.name, "kind": kind, "arguments": arguments, "inputs": sources}
 
 
 def _check(
@@ -281,7 +244,7 @@ def _shares(labels: np.ndarray, classes: int) -> np.ndarray:
 def _work(
     options: dict,
     arrays: dict[str, np.ndarray],
-    weights: list[np.ndarray],
+    weights: list[list[np.ndarray]],
     path: Path,
     tell: Callable[[str], None],
 ) -> None:
@@ -289,11 +252,21 @@ def _work(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "options.json").write_text(json.dumps(options))
-        numbered: dict[str, Any] = {f"{number:05d}": array for number, array in enumerate(weights)}
+        numbered: dict[str, Any] = {
+            f"{layer}.{number}": array
+            for layer, arrays_of_layer in enumerate(weights)
+            for number, array in enumerate(arrays_of_layer)
+        }
         np.savez(folder / "weights.npz", **numbered)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array if name == "images" else array.astype(np.float32))
-        command = [sys.executable, "-m", "keras_kd.exporters._quantization_worker", str(folder)]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "keras_kd.exporters._quantization_worker",
+            str(folder),
+        ]
         errors = folder / "errors.txt"
         with (
             errors.open("w") as log,
@@ -309,12 +282,16 @@ def _work(
                 raise
         if worker.returncode < 0:
             raise ExportError(
-                f"Quantisation-aware training was ended by {signal.Signals(-worker.returncode).name}, as happens where "
+                f"Quantization-aware training was ended by {signal.Signals(-worker.returncode).name}, as happens where "
                 "memory runs out: close other programs, lower --batch-size, or use the format int8 or dynamic."
             )
         if worker.returncode:
             last = (errors.read_text().strip().splitlines() or ["no message"])[-1]
             raise ExportError(
-                f"Quantisation-aware training failed ({last}): use the format int8 or dynamic."
+                f"Quantization-aware training failed ({last}): use the format int8 or dynamic."
             )
         path.write_bytes((folder / "model.tflite").read_bytes())
+
+
+# The name before the spelling became one.
+export_quantisation_aware = export_quantization_aware

@@ -49,6 +49,7 @@ def tune(
     max_drop: float = MAX_DROP,
     io: str = "float",
     app_input: tuple[int, int, int] = (48, 48, 1),
+    value_range: tuple[float, float] | None = None,
 ) -> tuple[ExportReport, list[Attempt]]:
     """Write the smallest `.tflite` whose accuracy is within `max_drop` of the format float32.
 
@@ -60,6 +61,7 @@ def tune(
         max_drop: the largest loss of accuracy allowed, as a share: 0.01 is one point.
         io: "float" or "app", as for `export`.
         app_input: as for `export`.
+        value_range: as for `export`.
 
     Returns:
         The report of the file written, and what was tried, float32 first.
@@ -76,15 +78,18 @@ def tune(
         for format in FORMATS:
             try:
                 report = export(
-                    model, Path(folder) / f"{format}.tflite", format, train, io, None, app_input
-                )
+                    model, Path(folder) / f"{format}.tflite", format, train, io, None, app_input,
+                    value_range,
+                )  # fmt: skip
             except ExportError as error:
                 if format == FORMATS[0]:
                     raise
                 attempts.append(Attempt(format, None, None, str(error)))
                 continue
             reports.append(report)
-            attempts.append(Attempt(format, report.bytes, accuracy(report.path, validation)))
+            limits = (0.0, 255.0) if io == "app" or value_range is None else value_range
+            share = accuracy(report.path, validation, limits)
+            attempts.append(Attempt(format, report.bytes, share))
         needed = attempts[0].accuracy - max_drop - 1e-9  # a drop of exactly as much is allowed
         good = {
             attempt.format
@@ -99,14 +104,24 @@ def tune(
     return dataclasses.replace(chosen, path=path), attempts
 
 
-def accuracy(path: str | Path, samples: Samples) -> float:
+def accuracy(
+    path: str | Path, samples: Samples, value_range: tuple[float, float] = (0.0, 255.0)
+) -> float:
     """Return the share of samples that a `.tflite` classifier gets right.
+
+    Args:
+        path: the file.
+        samples: images of any size, with labels in the order of the file's outputs.
+        value_range: what the file takes for pixels 0 and 255.
 
     Raises:
         ExportError: the file gives no classes, or several sets of them.
     """
     model = LiteRTModel(path, trusted=True)
-    outputs = model.predict_heads(fitted(samples.images, model.input_shape))
+    pixels, (low, high) = fitted(samples.images, model.input_shape), value_range
+    outputs = model.predict_heads(
+        pixels if (low, high) == (0, 255) else pixels * np.float32((high - low) / 255) + low
+    )
     classes = [values for values in outputs.values() if values.shape[-1] > 1]
     if len(classes) != 1:
         raise ExportError(

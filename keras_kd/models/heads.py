@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import keras
@@ -29,8 +31,23 @@ def names(model: keras.Model) -> list[str]:
     if isinstance(outputs, dict):
         return list(outputs)
     if len(model.outputs) > 1:
-        return list(model.output_names)
+        return _distinct(model.output_names)
     return ["probabilities" if output_kind(model) == "probabilities" else "logits"]
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, with a number after those that were there before: two outputs of one layer
+    have its name.
+    """
+    distinct: list[str] = []
+    for name in names:
+        others = (f"{name}_{number}" for number in itertools.count(1))
+        distinct.append(
+            name
+            if name not in distinct
+            else next(other for other in others if other not in distinct and other not in names)
+        )
+    return distinct
 
 
 def by_name(model: keras.Model, outputs: Any) -> dict[str, Any]:

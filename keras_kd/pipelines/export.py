@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import datasets, exporters
+from keras_kd import config, datasets, exporters
 from keras_kd._common.checked_files import read_text
 from keras_kd._common.files import write_text
 from keras_kd._common.markdown import fenced
@@ -22,7 +22,7 @@ from keras_kd.datasets.readers import faces
 from keras_kd.errors import ConfigError
 from keras_kd.evaluation import calibration, scoring
 from keras_kd.exporters import ExportReport, bundle, tuning
-from keras_kd.exporters.quantization_aware import FineTuning, export_quantisation_aware
+from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.models import heads, keras_file
 from keras_kd.models.keras_file import Form
 from keras_kd.reports import report
@@ -34,6 +34,7 @@ from keras_kd.teachers import soft_labels, views
 # enough.
 QAT, TUNED = "qat", "tuned"
 OPTIONS_FILE = "config.toml"
+_OF_STUDENT = ("temperature", "alpha", "beta", "soft_loss")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Wanted:
         example: image file for the bundle's worked example; None for a drawn face, which may be
             published.
         max_drop: of TUNED, see `tuning.tune`.
+        value_range: what the model takes for pixels 0 and 255; None as its file says, else as
+            `exporters.export` finds.
+        keep_float: layers that the format int8 leaves in float32.
+        min_agreement: see `exporters.export`.
         fine_tuning: of QAT.
         soft_labels: of QAT: the folder of a store made of the same data; None trains on the labels
             alone.
@@ -65,6 +70,9 @@ class Wanted:
     calibrate: bool = False
     example: str | Path | None = None
     max_drop: float = tuning.MAX_DROP
+    value_range: tuple[float, float] | None = None
+    keep_float: tuple[str, ...] = ()
+    min_agreement: float = exporters.MIN_AGREEMENT
     fine_tuning: FineTuning = FineTuning()
     soft_labels: str | Path | None = None
 
@@ -95,8 +103,11 @@ def export(
     """
     terminal = terminal or Terminal(quiet=True)
     _check(wanted)
-    built, form = keras_file.load(model)
     source = Path(model)
+    built, form = keras_file.load(source)
+    told = form.value_range if keras_file.tells(source) else None
+    wanted = dataclasses.replace(wanted, value_range=wanted.value_range or told)
+    form = form.with_given(None, wanted.value_range, None)
     train = _samples(wanted.data, "train", form) if wanted.data else None
     tried: list[tuning.Attempt] = []
     if wanted.as_bundle and form.class_names is None:
@@ -131,13 +142,35 @@ def export(
         "bytes": made.bytes,
         "max_difference": made.max_difference,
     }
+    if made.answers is not None:
+        result["answers"] = dataclasses.asdict(made.answers)
+    if made.worst_layer is not None:
+        result["worst_layer"] = dataclasses.asdict(made.worst_layer)
     if temperature:
         result["temperature"] = temperature
     if tried:
         result["tried"] = [dataclasses.asdict(attempt) for attempt in tried]
     if wanted.data and made.path.suffix == ".tflite":
-        result["test"] = _scores(made.path, wanted.data, form, terminal)
+        result["test"] = _scores(made.path, wanted.data, _of_file(form, wanted), terminal)
     return result
+
+
+def _of_file(form: Form, wanted: Wanted) -> Form:
+    """What the file takes: pixels 0..255 where the range is inside of it."""
+    inside = wanted.as_bundle or wanted.io == "app"
+    return dataclasses.replace(form, value_range=(0.0, 255.0)) if inside else form
+
+
+def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
+    """Return how the format qat trains on: by the losses that the student was trained by, where a
+    run's options lie beside it, and by what the user gives.
+
+    Raises:
+        ConfigError: a value is out of range, or the run's options can't be read.
+    """
+    source = Path(model)
+    run = config.load(source.with_name(OPTIONS_FILE)) if _options_of_the_run(source) else {}
+    return FineTuning(**{name: run[name] for name in _OF_STUDENT if name in run} | dict(given))
 
 
 def _suffix(format: str) -> str:
@@ -152,6 +185,10 @@ def _check(wanted: Wanted) -> None:
     if wanted.data is None and (wanted.as_bundle or wanted.format in (QAT, TUNED)):
         raise ConfigError(
             "--bundle, --tune and --format qat need --data: training images to learn or calibrate on, others to score."
+        )
+    if wanted.keep_float and wanted.format != "int8":
+        raise ConfigError(
+            f"--keep-float belongs to --format int8: leave it out. Received: {wanted.format}."
         )
     if wanted.calibrate and wanted.data is None:
         raise ConfigError("--calibrate needs --data: its validation images give the temperature.")
@@ -196,19 +233,21 @@ def _converted(
     if wanted.format == TUNED:
         validation = _samples(wanted.data, "validation", form)
         made, attempts = tuning.tune(
-            model, path, train, validation, wanted.max_drop, io, wanted.app_input
-        )
+            model, path, train, validation, wanted.max_drop, io, wanted.app_input,
+            wanted.value_range,
+        )  # fmt: skip
         tried += attempts
         return made
     if wanted.format == QAT:
         lesson = _lesson(wanted, train, terminal)
-        return export_quantisation_aware(
+        return export_quantization_aware(
             model, path, train.images, train.labels, *lesson, wanted.fine_tuning, io, wanted.app_input,
-            tell=terminal.say,
+            tell=terminal.say, value_range=wanted.value_range or (0.0, 255.0),
         )  # fmt: skip
     return exporters.export(
-        model, path, wanted.format, train, io, form.class_names, wanted.app_input
-    )
+        model, path, wanted.format, train, io, form.class_names, wanted.app_input,
+        wanted.value_range, wanted.keep_float, wanted.min_agreement,
+    )  # fmt: skip
 
 
 def _lesson(
@@ -274,7 +313,7 @@ def _bundled(
     quiet = Terminal(quiet=True)
     return bundle.write(
         model, folder, form.class_names, example, converted, wanted.app_input, description=description,
-        scores=lambda path: _scores(path, wanted.data, form, quiet), sections=history,
+        scores=lambda path: _scores(path, wanted.data, _of_file(form, wanted), quiet), sections=history,
     )  # fmt: skip
 
 

@@ -104,10 +104,10 @@ class LiteRTModel:
             for name, shape in self.output_shapes.items()
         }
         for row, image in enumerate(images):
-            self._interpreter.set_tensor(self._input["index"], _quantised(image[None], self._input))
+            self._interpreter.set_tensor(self._input["index"], _quantized(image[None], self._input))
             self._interpreter.invoke()
             for name, tensor in self._outputs.items():
-                results[name][row] = _dequantised(
+                results[name][row] = _dequantized(
                     self._interpreter.get_tensor(tensor["index"])[0], tensor
                 )
         return results
@@ -216,7 +216,7 @@ def custom_or_flex(path: str | Path) -> list[str]:
     ]
 
 
-def _quantised(image: np.ndarray, tensor: dict) -> np.ndarray:
+def _quantized(image: np.ndarray, tensor: dict) -> np.ndarray:
     scale, zero_point = tensor["quantization"]
     if scale == 0:
         return image.astype(tensor["dtype"])
@@ -226,7 +226,7 @@ def _quantised(image: np.ndarray, tensor: dict) -> np.ndarray:
     )
 
 
-def _dequantised(values: np.ndarray, tensor: dict) -> np.ndarray:
+def _dequantized(values: np.ndarray, tensor: dict) -> np.ndarray:
     scale, zero_point = tensor["quantization"]
     return values if scale == 0 else (values.astype(np.float32) - zero_point) * np.float32(scale)
 

@@ -37,7 +37,7 @@ class Tensor:
         name: as the converter gave it.
         shape: with the batch axis; empty for a scalar.
         values: raw bytes of a constant, or None.
-        scale: the largest of its quantisation scales; 0 where it is not quantised.
+        scale: the largest of its quantization scales; 0 where it is not quantized.
     """
 
     index: int

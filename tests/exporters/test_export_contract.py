@@ -158,13 +158,13 @@ def test_small_formats_score_within_a_point_of_float32_on_drawn_faces(trained, t
 def test_student_b_is_as_fast_as_promised(tmp_path, monkeypatch):
     """Ratios of medians in turns: what else the machine does meets all files alike."""
     small = exporters.export(_model("B"), tmp_path / "small.tflite", "float32").path
-    quantised = exporters.export(
+    quantized = exporters.export(
         _model("B"), tmp_path / "int8.tflite", "int8", samples=_images()
     ).path
     monkeypatch.setattr("keras_kd.exporters._model.compact", lambda model: model)
     published = exporters.export(_model("B"), tmp_path / "published.tflite", "float32").path
     medians = [
-        one.latency[1][0] for one in benchmark.measure([small, quantised, published], [1], 3.0)
+        one.latency[1][0] for one in benchmark.measure([small, quantized, published], [1], 3.0)
     ]
     assert medians[1] <= 0.4 * medians[0]
     assert medians[0] <= 0.65 * medians[2]

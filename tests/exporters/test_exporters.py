@@ -17,7 +17,7 @@ from sklearn.datasets import load_sample_images
 from keras_kd import exporters
 from keras_kd.datasets import Samples
 from keras_kd.errors import ExportError, OutputError
-from keras_kd.exporters import _front_end
+from keras_kd.exporters import _float_parts, _front_end
 from keras_kd.exporters.formats import int8
 from keras_kd.runtimes import litert, tflite_graph
 
@@ -296,7 +296,7 @@ def test_operators_that_can_not_be_rescaled_are_told_apart(name, scales, output,
         for number, scale in enumerate((*scales, output))
     ]
     operator = tflite_graph.Operator(name, tuple(tensors[:2]), tuple(tensors[2:]), None)
-    assert int8._out_of_range(operator) == refused
+    assert _float_parts.out_of_range(operator) == refused
 
 
 def test_onnx_knows_gelu(tmp_path):
@@ -375,8 +375,8 @@ def test_paths_of_another_kind_are_refused(tmp_path):
         exporters.export(_network(), tmp_path / "model.tflite")
 
 
-def test_doubtful_samples_are_warned_about(tmp_path):
-    with pytest.warns(UserWarning, match=r"lie in 0\.\.1, but the model takes pixels 0\.\.255"):
+def test_samples_of_another_range_are_refused_and_of_one_class_warned_about(tmp_path):
+    with pytest.raises(ExportError, match=r"lie in 0\.\.1, .*said to take 0\.\.255.*value_range"):
         exporters.export(
             _network(), tmp_path / "model.tflite", "float32", samples=_blobs(8) / np.float32(255)
         )

@@ -1,7 +1,8 @@
-"""Quantisation-aware fine-tuning for real, in its own process, on a small network."""
+"""Quantization-aware fine-tuning for real, in its own process, on a small network."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import pytest
 from keras import layers
 
 from keras_kd.errors import ConfigError, DataError, ExportError
-from keras_kd.exporters.quantization_aware import FineTuning, describe, export_quantisation_aware
+from keras_kd.exporters._twin_description import CARRIED, describe
+from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.runtimes import litert, tflite_graph
 from keras_kd.teachers.views import Views
 
@@ -40,16 +42,16 @@ def _weights_of_second_convolution(path):
     return np.frombuffer(weights.values.tobytes(), np.int8).reshape(weights.shape)
 
 
-def test_pruned_clustered_and_quantised_file_keeps_its_zeros(tmp_path):
+def test_pruned_clustered_and_quantized_file_keeps_its_zeros(tmp_path):
     model, images = _network(), _images(96)
     teacher, told = model.predict(images, verbose=0), []
-    report = export_quantisation_aware(
+    report = export_quantization_aware(
         model, tmp_path / "model.tflite", images, teacher.argmax(1), teacher, checkpoint=tmp_path / "kept",
         fine_tuning=FineTuning(epochs=2, batch_size=16, prune=0.5, cluster=6), tell=told.append,
     )  # fmt: skip
     stages = [
         f"{stage}: epoch {epoch}/2"
-        for stage in ("pruned", "clustered", "quantised")
+        for stage in ("pruned", "clustered", "quantized")
         for epoch in (1, 2)
     ]
     assert [line.partition("  loss")[0] for line in told] == stages
@@ -63,7 +65,7 @@ def test_pruned_clustered_and_quantised_file_keeps_its_zeros(tmp_path):
         "model.tflite",
         *(
             f"kept.{stage}.{end}"
-            for stage in ("pruned", "clustered", "quantised")
+            for stage in ("pruned", "clustered", "quantized")
             for end in ("h5", "json")
         ),
     }
@@ -82,7 +84,7 @@ def test_every_image_meets_the_logits_of_the_view_that_is_shown():
         teacher = np.stack([np.stack([rows, 0 * rows], 1), np.stack([rows, 0 * rows + 1], 1)], 1).astype(np.float32)
         data = {"images": images, "labels": np.eye(50, 2, dtype=np.float32), "teacher": teacher}
         views = {"kind": "mirror", "rows": 50, "count": 8, "seed": 0}
-        batches = Batches(data, {"batch_size": 16, "seed": 3, "views": views}, (4, 4, 3), 0)
+        batches = Batches(data, {"batch_size": 16, "seed": 3, "views": views, "value_range": [0, 255]}, (4, 4, 3), 0)
         for _ in range(2):
             shown = [batches[number] for number in range(len(batches))]
             pixels, targets = (np.concatenate(parts) for parts in zip(*shown))
@@ -111,7 +113,7 @@ def test_fine_tuning_on_a_teacher_comes_closer_to_it(tmp_path):
         [weight + random.normal(0, 0.05, weight.shape) for weight in student.get_weights()]
     )
     before = np.abs(student.predict(images, verbose=0) - wanted).mean()
-    report = export_quantisation_aware(
+    report = export_quantization_aware(
         student, tmp_path / "model.tflite", images, wanted.argmax(1), wanted, io="app", app_input=(12, 12, 3),
         fine_tuning=FineTuning(temperature=1.0, alpha=0.0, epochs=30, batch_size=32, learning_rate=3e-3),
     )  # fmt: skip
@@ -123,13 +125,131 @@ def test_fine_tuning_on_a_teacher_comes_closer_to_it(tmp_path):
     assert np.abs(found - shares).mean() < 0.5 * np.abs(start - shares).mean()
 
 
+def _foreign(kind, softmax):
+    """Dilated, grouped, depthwise and separable convolutions, a shared layer, a nested model."""
+    keras.utils.set_random_seed(2)
+    inner = keras.Sequential([keras.Input((12, 12, 8)), layers.DepthwiseConv2D(
+        3, dilation_rate=2, padding="same"), layers.BatchNormalization(), layers.ReLU(6.0)])  # fmt: skip
+    shared = layers.Conv2D(8, 3, padding="same", groups=2, activation="relu", name="shared")
+    image = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3, padding="same", dilation_rate=2)(layers.Rescaling(1 / 255)(image))
+    x = layers.Add()([shared(inner(x)), shared(x)])
+    x = layers.Conv2D(8, 3, dilation_rate=(1, 2))(layers.SeparableConv2D(8, 3)(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    last = {"layer": lambda x: layers.Softmax()(layers.Dense(3)(x)), "dense": layers.Dense(3, "softmax"),
+            "operation": lambda x: keras.ops.softmax(layers.Dense(3)(x))}  # fmt: skip
+    model = keras.Model(image, last[softmax](x) if softmax else layers.Dense(3)(x))
+    if kind == "functional":
+        return model
+    return keras.Sequential([keras.Input((12, 12, 3)), *([model] if kind == "nested" else [
+        layers.Rescaling(1 / 255), layers.Conv2D(8, 3, activation="relu"),
+        layers.GlobalAveragePooling2D(), layers.Dense(3, "softmax" if softmax else None)])])  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "softmax"), [
+    ("functional", None), ("functional", "operation"), ("nested", "layer"), ("sequential", "dense"),
+])  # fmt: skip
+def test_foreign_models_keep_their_settings_and_one_softmax(kind, softmax, tmp_path):
+    model, images = _foreign(kind, softmax), _images(64)
+    expected = model.predict(images, verbose=0)
+    labels = expected.argmax(1)
+    report = export_quantization_aware(
+        model, tmp_path / "m.tflite", images, labels,
+        fine_tuning=FineTuning(epochs=1, batch_size=16, learning_rate=1e-6),
+    )  # fmt: skip
+    file = litert.LiteRTModel(report.path)
+    assert list(file.output_shapes) == ["probabilities" if softmax else "logits"]
+    assert report.max_difference < 0.2
+    np.testing.assert_allclose(file.predict(images), expected, atol=0.2 * np.ptp(expected))
+    # The same through the profile of apps: one softmax, whatever the model ends in.
+    if kind == "functional":
+        shares = expected if softmax else np.asarray(keras.ops.softmax(expected))
+        app = export_quantization_aware(
+            model, tmp_path / "app.tflite", images, labels, io="app", app_input=(12, 12, 3),
+            fine_tuning=FineTuning(epochs=1, batch_size=16, learning_rate=1e-6),
+        )  # fmt: skip
+        np.testing.assert_allclose(litert.LiteRTModel(app.path).predict(images), shares, atol=0.05)
+
+
+def _one(layer, shape=(8, 8, 4)):
+    image = keras.Input(shape)
+    return keras.Model(image, layer(image), name="odd")
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            layers.Conv2D(2, 3, activation="selu", name="mine"),
+            "mine of odd has the activation selu",
+        ),
+        (layers.Conv2D(2, 3, activation=layers.LeakyReLU(), name="mine"), "mine .* LeakyReLU"),
+        (layers.MaxPooling2D(2, data_format="channels_first", name="mine"), "mine .*data_format"),
+        (layers.BatchNormalization(renorm=True, name="mine"), "mine of odd has renorm=True"),
+    ],
+)
+def test_settings_that_can_not_be_carried_are_named(layer, message):
+    with pytest.raises(ExportError, match=message):
+        describe(_one(layer))
+
+
+def test_the_losses_are_those_of_the_student():
+    """In a process of its own, as the worker; the reference is numpy and scipy."""
+    code = """if True:
+        import numpy as np
+        import tensorflow as tf
+        from scipy.special import log_softmax, softmax
+        from keras_kd.exporters._quantization_worker import distillation_loss
+        random = np.random.default_rng(0)
+        labels, teacher, student = np.eye(3)[[0, 2, 1, 1]], *random.normal(size=(2, 4, 3))
+        targets = tf.constant(np.concatenate([labels, teacher], 1), tf.float32)
+        p, q = log_softmax(teacher / 4, 1), log_softmax(student / 4, 1)
+        hard = -(labels * log_softmax(student, 1)).sum(1)
+        soft = {"kl": 16 * (np.exp(p) * (p - q)).sum(1),
+                "hard": -log_softmax(student, 1)[np.arange(4), teacher.argmax(1)]}
+        for name in soft:
+            loss = distillation_loss({"alpha": 0.3, "beta": 0.6, "temperature": 4.0, "soft_loss": name})
+            found = loss(targets, tf.constant(student, tf.float32)).numpy()
+            np.testing.assert_allclose(found, 0.3 * hard + 0.6 * soft[name], rtol=1e-5)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_setting_of_the_table_is_one_of_both_kerases():
+    """Keras 2 in a process of its own; Keras 3's own settings are carried or known."""
+    code = """if True:
+        import inspect, json, sys
+        import tf_keras
+        table = json.loads(sys.argv[1])
+        for kind, names in table.items():
+            taken = set()
+            for base in getattr(tf_keras.layers, kind).__mro__:
+                taken |= set(inspect.signature(base.__init__).parameters)
+            assert set(names) <= taken, (kind, set(names) - taken)
+    """
+    command = [sys.executable, "-c", code, json.dumps(CARRIED)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = {"Conv2D": (2, 3), "Conv2DTranspose": (2, 3), "SeparableConv2D": (2, 3),
+            "DepthwiseConv2D": (3,), "Dense": (2,), "Activation": ("relu",), "Dropout": (0.1,),
+            "SpatialDropout2D": (0.1,), "Reshape": ((4, 8, 8),), "Permute": ((2, 1, 3),),
+            "AveragePooling2D": (2,), "Rescaling": (1.0,)}  # fmt: skip
+    merges = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Concatenate")
+    for kind in set(CARRIED) - {"InputLayer", *merges}:
+        describe(_one(getattr(layers, kind)(*made.get(kind, ()))))
+    for kind in merges:
+        image = keras.Input((8, 8, 4))
+        describe(keras.Model(image, getattr(layers, kind)()([image, layers.ReLU()(image)])))
+
+
 def test_layers_without_twin_are_refused():
     image = keras.Input((8, 8, 3))
     model = keras.Model(
         image, layers.GlobalAveragePooling2D()(layers.GaussianNoise(0.1)(image)), name="odd"
     )
     with pytest.raises(
-        ExportError, match="of odd is a GaussianNoise, which can't be quantised in training"
+        ExportError, match="of odd is a GaussianNoise, which can't be quantized in training"
     ):
         describe(model)
 
@@ -149,7 +269,7 @@ def test_bad_options_are_refused(arguments, message):
 
 def test_int8_input_is_refused(tmp_path):
     with pytest.raises(ExportError, match="offers io='float' or 'app'"):
-        export_quantisation_aware(
+        export_quantization_aware(
             _network(), tmp_path / "m.tflite", _images(4), np.zeros(4, int), io="int8"
         )
 
@@ -157,6 +277,6 @@ def test_int8_input_is_refused(tmp_path):
 def test_data_of_different_numbers_is_refused(tmp_path):
     arguments = (_network(), tmp_path / "m.tflite", _images(4), np.zeros(4, int))
     with pytest.raises(DataError, match="Received: 4 images, 4 labels, 3 logits"):
-        export_quantisation_aware(*arguments, np.zeros((3, 3), np.float32))
+        export_quantization_aware(*arguments, np.zeros((3, 3), np.float32))
     with pytest.raises(DataError, match="of 3 views, but 2 are given"):
-        export_quantisation_aware(*arguments, np.zeros((4, 3, 3), np.float32), Views("mirror", 4))
+        export_quantization_aware(*arguments, np.zeros((4, 3, 3), np.float32), Views("mirror", 4))

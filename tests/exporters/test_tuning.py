@@ -15,7 +15,7 @@ from keras_kd.exporters.formats import float16, int8
 
 @pytest.fixture(scope="module")
 def model():
-    """Brighter than 127.5 or not, through a dense layer large enough to be quantised."""
+    """Brighter than 127.5 or not, through a dense layer large enough to be quantized."""
     image = keras.Input((8, 8, 1))
     x = layers.Dense(64, use_bias=False)(layers.Flatten()(layers.Rescaling(1 / 255, -0.5)(image)))
     model = keras.Model(image, layers.Dense(2, use_bias=False)(x))

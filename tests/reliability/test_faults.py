@@ -375,12 +375,12 @@ def test_sigterm_before_there_is_anything_to_keep(
 
 
 def _worker_of(parent: int) -> int:
-    """Process id of the quantisation worker of a process, as soon as there is one."""
+    """Process id of the quantization worker of a process, as soon as there is one."""
     while True:
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 of = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                if of == parent and b"quantisation_worker" in (path / "cmdline").read_bytes():
+                if of == parent and b"quantization_worker" in (path / "cmdline").read_bytes():
                     return int(path.name)
             except OSError:
                 continue  # it has ended meanwhile
@@ -391,14 +391,14 @@ def fine_tune(path: str) -> None:
     """Train on until somebody ends it."""
     import keras
 
-    from keras_kd.exporters.quantization_aware import FineTuning, export_quantisation_aware
+    from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 
     image = keras.Input((8, 8, 1))
     model = keras.Model(
         image, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(image)))
     )
     images = np.zeros((64, 8, 8, 1), np.uint8)
-    export_quantisation_aware(
+    export_quantization_aware(
         model, path, images, np.arange(64) % 2, fine_tuning=FineTuning(epochs=10**6)
     )
 

@@ -45,7 +45,7 @@ def test_predict_gives_the_sums_of_the_pixels(tmp_path):
     np.testing.assert_array_equal(model.predict(IMAGES), SUMS)
 
 
-def test_quantised_input_and_output_are_scaled(tmp_path):
+def test_quantized_input_and_output_are_scaled(tmp_path):
     def configure(converter):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: (

@@ -6,49 +6,109 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ExportError
+from keras_kd.exporters import _conversion, _conversion_process
+from keras_kd.exporters._conversion import Request
+from keras_kd.exporters._conversion_process import ConversionEnded
+from keras_kd.exporters._layer_errors import Added
 from keras_kd.exporters._serving import Serving
+from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.runtimes import litert
+
+SUFFIX = ".tflite"
+IO: tuple[str, ...] = ("float", "app")
 
 
 def write(
-    serving: Serving, path: Path, convert: Callable[[tf.lite.TFLiteConverter], bytes]
-) -> None:
-    """Convert and write; `convert` sets what makes the format and returns the file's bytes.
+    serving: Serving,
+    path: Path,
+    format: str,
+    images: np.ndarray | None,
+    float_tensors: tuple[str, ...] = (),
+) -> list[Added]:
+    """Convert, write, and return what the operators add to the error, for formats that round.
+
+    Args:
+        serving: what the file computes.
+        path: where to write.
+        format: as of `_conversion.Request`.
+        images: (N, H, W, C) as the file takes them, or None.
+        float_tensors: as of `_conversion.Request`.
 
     Raises:
-        ExportError: the converter refuses, or the file holds operators that plain LiteRT lacks.
+        ExportError: the converter refuses or ends, or the file holds operators that plain LiteRT
+            lacks.
     """
     with tempfile.TemporaryDirectory() as folder:
         # From a SavedModel alone: converting a concrete function gives NaN, a Keras model an open
         # batch size.
-        serving.write_saved_model(folder)
-        try:
-            with native_output_hidden():
-                content = convert(tf.lite.TFLiteConverter.from_saved_model(folder))
-        except Exception as error:  # the converter's own exceptions have no public name
-            lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
-            reason = (
-                f"it lacks {', '.join(lacking)}" if lacking else str(error).strip().splitlines()[0]
-            )
-            raise ExportError(
-                f"{serving.model.name} can't be converted to LiteRT ({reason}): "
-                "replace the layers by ones that LiteRT knows, or export as saved_model."
-            ) from error
-    path.write_bytes(content)
+        graph, samples = Path(folder) / "graph", Path(folder) / "samples.npy"
+        serving.write_saved_model(graph)
+        if images is not None:
+            np.save(samples, images.astype(serving.input_dtype.as_numpy_dtype))
+        request = Request(
+            str(graph), str(Path(folder) / "model.tflite"), format,
+            None if images is None else str(samples), serving.io == "int8", float_tensors,
+        )  # fmt: skip
+        errors = _converted(request, serving)
+        path.write_bytes(Path(request.file).read_bytes())
     foreign = litert.custom_or_flex(path)
     if foreign:
         raise ExportError(
             f"{serving.model.name} needs operators that LiteRT has not built in ({', '.join(sorted(foreign))}): "
             "replace the layers that make them, or export as saved_model."
         )
+    return errors
+
+
+def _converted(request: Request, serving: Serving) -> list[Added]:
+    uncommon = _uncommon(serving.model)
+    try:
+        if request.format == "int8" or uncommon:
+            return _conversion_process.convert(request)
+        with native_output_hidden():
+            _conversion.convert(request)
+            return _conversion.errors(request)
+    except ConversionEnded as ending:
+        raise ExportError(_ended(request.format, serving.model.name, uncommon, ending)) from ending
+    except Exception as error:  # the converter's own exceptions have no public name
+        raise ExportError(
+            f"{serving.model.name} can't be converted to LiteRT ({_reason(str(error))}): "
+            "replace the layers by ones that LiteRT knows, or export as saved_model."
+        ) from error
+
+
+def _uncommon(model: keras.Model) -> list[keras.Layer]:
+    """Return the layers over which TensorFlow's converter is known or likely to end its process."""
+    return [
+        layer
+        for layer in all_layers(model)
+        if isinstance(layer, keras.layers.RNN)
+        or not type(layer).__module__.startswith(("keras.", "keras_kd."))
+    ]
+
+
+def _ended(format: str, name: str, layers: list[keras.Layer], ending: ConversionEnded) -> str:
+    told = f"TensorFlow's converter was ended by {ending} over {name} in the format {format}"
+    others = " or ".join(other for other in ("float16", "dynamic", "float32") if other != format)
+    if not layers:
+        return f"{told}: use the format {others}."
+    last = layers[-1]
+    return (
+        f"{told}, most likely by its layer {last.name} ({type(last).__name__}): "
+        f"use the format {others}, or replace that layer."
+    )
+
+
+def _reason(text: str) -> str:
+    lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
+    return f"it lacks {', '.join(lacking)}" if lacking else text.strip().splitlines()[0]
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:

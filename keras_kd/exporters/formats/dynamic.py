@@ -1,4 +1,4 @@
-"""LiteRT with int8 weights, one scale a channel; activations are quantised as they come. Needs no
+"""LiteRT with int8 weights, one scale a channel; activations are quantized as they come. Needs no
 data.
 """
 
@@ -7,23 +7,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
+from keras_kd.exporters._layer_errors import Added
 from keras_kd.exporters._serving import Serving
 from keras_kd.exporters.formats import _tflite
+from keras_kd.exporters.formats._tflite import IO, SUFFIX, run
 
-SUFFIX = ".tflite"
 TOLERANCE = 0.3
 NEEDS_SAMPLES = False
-IO = ("float", "app")
-run = _tflite.run
+__all__ = ["IO", "NEEDS_SAMPLES", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
-def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
-    """Write the file; `images` are not needed."""
-    _tflite.write(serving, path, _convert)
-
-
-def _convert(converter: tf.lite.TFLiteConverter) -> bytes:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return converter.convert()
+def write(serving: Serving, path: Path, images: np.ndarray | None) -> list[Added]:
+    """Write the file; `images` only compare it."""
+    return _tflite.write(serving, path, "dynamic", images)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd.exporters._layer_errors import Added
 from keras_kd.exporters._serving import Serving
 from keras_kd.exporters.formats import _tflite
+from keras_kd.exporters.formats._tflite import IO, SUFFIX, run
 
-SUFFIX = ".tflite"
 TOLERANCE = 1e-4
 NEEDS_SAMPLES = False
-IO = ("float", "app")
-run = _tflite.run
+__all__ = ["IO", "NEEDS_SAMPLES", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
-def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
+def write(serving: Serving, path: Path, images: np.ndarray | None) -> list[Added]:
     """Write the file; `images` are not needed."""
-    _tflite.write(serving, path, lambda converter: converter.convert())
+    return _tflite.write(serving, path, "float32", images)

@@ -1,7 +1,7 @@
-"""What quantisation costs a student: every format, and fine-tuning with int8's rounding against
+"""What quantization costs a student: every format, and fine-tuning with int8's rounding against
 static int8.
 
-    .venv/bin/python benchmarks/quantisation.py student.keras --data fer2013.csv --soft-labels store
+    .venv/bin/python benchmarks/quantization.py student.keras --data fer2013.csv --soft-labels store
 
 `kerakd distill --soft-labels store …` makes both. Prints each fine-tuning's progress, then the
 table of docs/export.md: sizes, how often a file answers as float32 does, and accuracy in percent.
@@ -72,11 +72,11 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("runs/quantisation"),
+        default=Path("runs/quantization"),
         help="folder of the files and the csv",
     )
     arguments = parser.parse_args()
-    record = arguments.out / "quantisation.csv"
+    record = arguments.out / "quantization.csv"
     rows = pd.read_csv(record).to_dict("records") if record.exists() else []
     validation = datasets.load(arguments.data, "validation")
     for name, wanted in plan(arguments).items():

@@ -1,0 +1,92 @@
+"""TensorFlow's converter: a SavedModel in, a `.tflite` file out; see `_conversion_process` for who
+calls it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_kd.errors import ModelError
+from keras_kd.exporters import _float_parts, _layer_errors
+from keras_kd.runtimes import litert, tflite_graph
+
+QUANTIZED = ("dynamic", "int8")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to convert.
+
+    Attributes:
+        saved_model: folder of a SavedModel with one signature.
+        file: where to write.
+        format: "float32", "float16", "dynamic" or "int8".
+        samples: `.npy` of (N, H, W, C) as the signature takes them, which calibrate and compare;
+            None for none.
+        integer_io: of int8: whether input and output are int8 too.
+        float_tensors: of int8: outputs of operators that stay float32, by the tensors' names.
+    """
+
+    saved_model: str
+    file: str
+    format: str
+    samples: str | None = None
+    integer_io: bool = False
+    float_tensors: tuple[str, ...] = ()
+
+
+def convert(request: Request) -> None:
+    """Write the file.
+
+    Raises:
+        Exception: the converter refuses, with exceptions of its own that have no public name.
+    """
+    Path(request.file).write_bytes(_content(request, request.format))
+
+
+def run_once(request: Request) -> None:
+    """Compute the written file on nothing, which ends this process if it would end another.
+
+    Files that are refused for what is in them are left alone.
+    """
+    if any(map(_float_parts.out_of_range, tflite_graph.read(request.file))):
+        return
+    with contextlib.suppress(ModelError):
+        litert.LiteRTModel(request.file, trusted=True).compute()
+
+
+def errors(request: Request) -> list[_layer_errors.Added]:
+    """Return what the operators of the written file add to the error, the largest first; nothing
+    for formats that don't round, or without samples.
+    """
+    if request.samples is None or request.format not in QUANTIZED:
+        return []
+    exact = _content(request, "float32")
+    return _layer_errors.added(exact, Path(request.file).read_bytes(), _samples(request))
+
+
+def _samples(request: Request) -> np.ndarray:
+    return np.load(str(request.samples), mmap_mode="r")
+
+
+def _content(request: Request, format: str) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(request.saved_model)
+    if format != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if format == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if format != "int8":
+        return converter.convert()
+    samples = _samples(request)
+    converter.representative_dataset = lambda: ([image[None]] for image in samples)
+    if not request.integer_io:
+        return _float_parts.converted(converter, request.float_tensors)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
+    return converter.convert()

@@ -1,0 +1,138 @@
+"""Conversions in a process of their own, which TensorFlow's calibrator and converter can end.
+
+    python -P -m keras_kd.exporters._conversion_process
+
+reads requests from stdin, one line of JSON each, and answers with lines of JSON. TensorFlow takes
+seconds to import, so one process serves all conversions of its parent, until it was idle for a
+while or the parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any
+
+from keras_kd.errors import ExportError
+from keras_kd.exporters._layer_errors import Added
+
+if TYPE_CHECKING:
+    from keras_kd.exporters._conversion import Request
+
+IDLE_SECONDS, LIMIT_SECONDS = 60, 1800
+_lock = threading.Lock()
+_running: subprocess.Popen[str] | None = None
+
+
+class ConversionEnded(ExportError):
+    """The process was ended by a signal or its time; `args[0]` says which, as part of a sentence."""
+
+
+class ConversionRefused(ExportError):
+    """The converter raised an exception; `args[0]` is its text."""
+
+
+def start() -> None:
+    """Start the process ahead of a conversion, so that it imports while the caller goes on."""
+    with _lock:
+        _process()
+
+
+def convert(request: Request) -> list[Added]:
+    """Write the file, run it once, and return what its operators add to the error.
+
+    Raises:
+        ConversionEnded: the process ended over it.
+        ConversionRefused: the converter refuses.
+    """
+    with _lock:
+        process = _process()
+        watch = threading.Timer(LIMIT_SECONDS, process.kill)
+        watch.start()
+        try:
+            return _asked(process, request)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            watch.cancel()
+
+
+def _process() -> subprocess.Popen[str]:
+    global _running
+    if _running is None or _running.poll() is not None:
+        _running = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+    return _running
+
+
+def _asked(process: subprocess.Popen[str], request: Request) -> list[Added]:
+    assert process.stdin and process.stdout
+    with contextlib.suppress(BrokenPipeError):  # then the answer is empty, and the exit code tells
+        process.stdin.write(json.dumps(asdict(request)) + "\n")
+        process.stdin.flush()
+    works = False
+    for line in process.stdout:
+        answer = json.loads(line)
+        if "refused" in answer:
+            raise ConversionRefused(answer["refused"])
+        if "errors" in answer:
+            return [Added(**error) for error in answer["errors"]]
+        works = works or "works" in answer
+    code = process.wait()
+    if works:  # The file is good, only its errors could not be looked into.
+        return []
+    raise ConversionEnded(
+        signal.Signals(-code).name if code < 0 else f"the exit code {code} of its process"
+    )
+
+
+def _serve(requests: IO[str], answers: IO[str]) -> None:
+    """Answer requests until there are no more."""
+    from keras_kd.exporters import _conversion
+
+    def tell(**answer: Any) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    for line in _until_idle(requests):
+        request = _conversion.Request(**json.loads(line))
+        try:
+            _conversion.convert(request)
+        except Exception as error:  # the converter's own exceptions have no public name
+            tell(refused=str(error) or type(error).__name__)
+            continue
+        _conversion.run_once(request)
+        tell(works=True)
+        tell(errors=[asdict(error) for error in _conversion.errors(request)])
+
+
+def _until_idle(requests: IO[str]) -> Iterator[str]:
+    while select.select([requests], [], [], IDLE_SECONDS)[0]:
+        line = requests.readline()
+        if not line:
+            return
+        yield line
+
+
+def main() -> None:
+    """Serve the parent; what libraries print goes nowhere."""
+    answers = os.fdopen(os.dup(1), "w")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and decides
+    _serve(sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Whether a file is right enough to be kept, and what to do where it isn't."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keras_kd.errors import ExportError
+
+if TYPE_CHECKING:
+    from keras_kd.exporters._comparison import Answers, Comparison
+    from keras_kd.exporters._layer_errors import Added
+    from keras_kd.exporters._serving import Serving
+
+# The share of samples on which a file that rounds must name the same class as Keras.
+MIN_AGREEMENT = 0.97
+ROUNDING = ("dynamic", "int8")
+_MANY = 0.25
+_PREPARATION = "the input's preparation"
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """The largest error that rounding adds in one place.
+
+    Attributes:
+        layer: name of the Keras layer; several, joined by " + ", where the file has fused them.
+        operator: e.g. CONV_2D.
+        error: root mean square, as a share of the standard deviation of the operator's output.
+        bad_layers: this layer and those whose operators add at least a quarter of that.
+    """
+
+    layer: str
+    operator: str
+    error: float
+    bad_layers: tuple[str, ...] = ()
+
+
+def worst(errors: Sequence[Added] | None, serving: Serving) -> LayerError | None:
+    """Return the first of the errors with its layer, or None."""
+    from keras_kd.exporters._operator_layers import layers_of
+
+    if not errors:
+        return None
+    found = [layers_of(error.tensor, serving.model) for error in errors]
+    many = [layers for layers, error in zip(found, errors, strict=True)
+            if error.error >= _MANY * errors[0].error]  # fmt: skip
+    return LayerError(
+        " + ".join(sorted(found[0])) or _PREPARATION,
+        errors[0].operator,
+        errors[0].error,
+        tuple(dict.fromkeys(layer for layers in many for layer in sorted(layers))),
+    )
+
+
+def require_right(
+    format: str,
+    tolerance: float,
+    comparison: Comparison,
+    at_worst: LayerError | None,
+    min_agreement: float,
+) -> None:
+    """Raise ExportError for a file whose answers or values are too far from Keras'."""
+    answers = comparison.answers
+    if format in ROUNDING and answers is not None and answers.same < min_agreement:
+        raise ExportError(
+            f"The {format} file names the class that Keras names on {100 * answers.same:.1f} % of "
+            f"{answers.images} samples, less than the {100 * min_agreement:g} % demanded"
+            f"{_accuracies(answers)}: {_advice(format, at_worst)}"
+        )
+    if not comparison.difference <= tolerance:
+        raise ExportError(
+            f"The {format} file differs from Keras by {comparison.difference:.2g} of the outputs' "
+            f"spread, more than the {tolerance:.2g} allowed: {_advice(format, at_worst)}"
+        )
+
+
+def _accuracies(answers: Answers) -> str:
+    if answers.accuracy is None or answers.keras_accuracy is None:
+        return ""
+    return f" (accuracy {100 * answers.accuracy:.1f} %, Keras {100 * answers.keras_accuracy:.1f} %)"
+
+
+def _advice(format: str, at_worst: LayerError | None) -> str:
+    exact = "saved_model" if format == "float32" else "float32"
+    if at_worst is None:
+        return f"use the format {exact}."
+    told = (
+        f"rounding adds most in {at_worst.layer} ({at_worst.operator}, {at_worst.error:.2g} of its "
+        "spread), so "
+    )
+    if format != "int8" or not at_worst.bad_layers:
+        return f"{told}use the format float16."
+    names = ",".join(at_worst.bad_layers)
+    return f"{told}keep it in float32 (--keep-float {names}) or use the format float16."
