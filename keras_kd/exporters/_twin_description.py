@@ -92,7 +92,7 @@ def describe(model: keras.Model) -> Description:
     last = description.layers[-1]
     if last["name"] != output:
         raise ExportError(
-            f"{model.name} gives what {output} computes, and other layers come after it: leave "
+            f"Other layers of {model.name} come after the one that gives its output: leave "
             "them out, or use the format int8 or dynamic."
         )
     if _is_softmax(last):
@@ -140,10 +140,8 @@ def _added(layer: Any, sources: list[str], into: Description, model: keras.Model
         arguments = {"axis": layer.axis}
     else:
         arguments = _arguments(layer, kind, model)
-    taken = {described["name"] for described in into.layers}
-    name, number = layer.name, 1
-    while name in taken:
-        name, number = f"{layer.name}_{number}", number + 1
+    # Unlike any name that Keras 2 makes up for layers that the quantization adds.
+    name = f"twin_{len(into.layers)}_{layer.name}"
     into.layers.append({"name": name, "kind": kind, "arguments": arguments, "inputs": sources})
     into.weights.append(layer.get_weights() if isinstance(layer, keras.Layer) else [])
     return name

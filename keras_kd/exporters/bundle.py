@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from keras_kd.datasets.images import fitted
 from keras_kd.errors import DataError
 from keras_kd.exporters import ExportReport, export
 from keras_kd.exporters._metadata import LABELS_FILE, with_metadata
+from keras_kd.runtimes import tflite_graph
 from keras_kd.runtimes.litert import LiteRTModel
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def export_bundle(
     app_input: tuple[int, int, int] = (48, 48, 1),
     name: str = "",
     description: str = "",
+    value_range: tuple[float, float] | None = None,
 ) -> ExportReport:
     """Export with io="app" and write what an app needs beside it; see `write`.
 
@@ -52,6 +55,7 @@ def export_bundle(
         app_input: (H, W, C) of the pixels that the app will feed.
         name: in the metadata; the model's own name by default.
         description: in the metadata.
+        value_range: as for `export`.
 
     Raises:
         DataError: the example is no uint8 image.
@@ -60,7 +64,7 @@ def export_bundle(
     class_names = tuple(class_names)
 
     def converted(path: Path) -> ExportReport:
-        return export(model, path, format, samples, "app", class_names, app_input)
+        return export(model, path, format, samples, "app", class_names, app_input, value_range)
 
     return write(model, folder, class_names, example, converted, app_input, name, description)
 
@@ -118,7 +122,11 @@ def write(
         with written_whole(folder / "example.png") as file:
             Image.fromarray(pixels[0] if app_input[2] == 3 else pixels[0, :, :, 0]).save(file)
         _write_json(folder / "example.json", _example(outputs, class_names))
-        card = _card(name, description, report, preprocess, class_names, measured)
+        facts = [
+            f"- SHA-256 of `{MODEL_FILE}`: `{hashlib.sha256(content).hexdigest()}`.",
+            f"- Runs right on: {minimum_runtimes(folder / MODEL_FILE)}.",
+        ]
+        card = _card(name, description, report, preprocess, class_names, measured, facts)
         write_text(folder / CARD_FILE, "\n".join([card, *(f"{section}\n" for section in sections)]))
     return report
 
@@ -130,6 +138,7 @@ def _card(
     preprocess: Mapping[str, Any],
     class_names: tuple[str, ...],
     scores: Mapping[str, Any] | None,
+    facts: Sequence[str],
 ) -> str:
     """What one must know before the file goes into an app, in Markdown."""
     given, outputs = preprocess["input"], preprocess["outputs"]
@@ -143,6 +152,8 @@ def _card(
         f"- Classes, in order: {', '.join(map(escaped, class_names))}.",
         f"- Differs from the model it was made of by at most {100 * report.max_difference:.2g} % of the outputs' "
         "spread on the images it was checked on.",
+        *_told_answers(report),
+        *facts,
         f"- Check your app: for `example.png` it must give the probabilities of `example.json`, ± {EXAMPLE_TOLERANCE}.",
     ]
     if scores is None or "recall" not in scores:
@@ -170,6 +181,29 @@ def _card(
         "These figures hold for images like those; check it on images of your own before you rely on it."
     ]
     return "\n".join(lines) + "\n"
+
+
+def _told_answers(report: ExportReport) -> list[str]:
+    answers = report.answers
+    if answers is None:
+        return []
+    return [
+        f"- Names the class that the model it was made of names on {100 * answers.same:.1f} % of "
+        f"{answers.images} of the images that it was calibrated on."
+    ]
+
+
+def minimum_runtimes(path: Path) -> str:
+    """Return the oldest runtimes on which a `.tflite` file is known to be right, as a phrase."""
+    dense = [
+        operator.inputs[1]
+        for operator in tflite_graph.read(path)
+        if operator.name == "FULLY_CONNECTED" and len(operator.inputs) > 1
+    ]
+    if any(weights.scales > 1 for weights in dense):
+        # Older ones take the first channel's scale for all, and give one constant answer.
+        return "LiteRT 1.0 and TensorFlow Lite 2.10 or later"
+    return "LiteRT 1.0 and TensorFlow Lite 2.7 or later"
 
 
 def _preprocess(

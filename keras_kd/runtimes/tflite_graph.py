@@ -38,6 +38,7 @@ class Tensor:
         shape: with the batch axis; empty for a scalar.
         values: raw bytes of a constant, or None.
         scale: the largest of its quantization scales; 0 where it is not quantized.
+        scales: how many it has: 1, or one a channel; 0 where it is not quantized.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Tensor:
     shape: tuple[int, ...]
     values: np.ndarray | None
     scale: float = 0.0
+    scales: int = 0
 
     @property
     def size(self) -> int:
@@ -152,17 +154,14 @@ def _tensor(model: schema.Model, graph: schema.SubGraph, index: int) -> Tensor:
         name,
         tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())),
         values,
-        _scale(tensor),
+        *_scales(tensor),
     )
 
 
-def _scale(tensor: schema.Tensor) -> float:
+def _scales(tensor: schema.Tensor) -> tuple[float, int]:
     quantization = tensor.Quantization()
-    return (
-        float(quantization.ScaleAsNumpy().max())
-        if quantization and quantization.ScaleLength()
-        else 0.0
-    )
+    count = quantization.ScaleLength() if quantization else 0
+    return (float(quantization.ScaleAsNumpy().max()), count) if count else (0.0, 0)
 
 
 def _options(name: str, operator: schema.Operator) -> Any:
