@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,12 @@ from . import engine, options, output, sessions, stopping
     help="Also write redacted.mp4, all faces coarsened. No other frame is stored.",
 )
 @click.option(
+    "--informed",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="When the people filmed were told, for the record; see docs/responsible-use.md.",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on where a recording was stopped; a whole one gets a new timeline.",
@@ -81,6 +88,7 @@ def command(
     smooth: float,
     faces: tuple[int, ...],
     redact: bool,
+    informed: datetime | None,
     resume: bool,
     as_json: bool,
     **asked: Any,
@@ -117,6 +125,7 @@ def command(
             resume,
             redact,
             temperature,
+            _told(informed),
             terminal,
         )
     if as_json:
@@ -139,6 +148,14 @@ def command(
             )
         )
     output.show_table(rows)
+
+
+def _told(informed: datetime | None) -> date | None:
+    if informed and informed.date() > date.today():
+        raise click.UsageError(
+            f"--informed must not lie ahead: people are told before. Received: {informed:%Y-%m-%d}."
+        )
+    return informed.date() if informed else None
 
 
 def _count(number: float | None) -> str:

@@ -61,6 +61,16 @@ class Browser:
     def size(self, width: int, height: int) -> None:
         self._call("POST", "/window/rect", {"width": width, "height": height})
 
+    def show_as(self, media: str, scheme: str, width: int) -> None:
+        """Show pages as on paper ("print") or a screen, light or dark, so many CSS pixels wide."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        scheme_ = {"name": "prefers-color-scheme", "value": scheme}
+        for command, options in (
+            ("Emulation.setDeviceMetricsOverride", size),
+            ("Emulation.setEmulatedMedia", {"media": media, "features": [scheme_]}),
+        ):
+            self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": options})
+
     def wait(self, script: str, seconds: float = 120) -> Any:
         """Run the script until it returns something true."""
         deadline = time.monotonic() + seconds

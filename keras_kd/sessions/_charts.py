@@ -9,20 +9,30 @@ from itertools import groupby
 import numpy as np
 
 from keras_kd.datasets.class_names import canonical
-from keras_kd.sessions._timeline import NO_FACE, UNCERTAIN, Timeline
+from keras_kd.sessions import _patterns
+from keras_kd.sessions._timeline import NO_FACE, UNCERTAIN, Spike, Timeline
 
 COLOURS = {
     "angry": "#c8403a",
-    "disgust": "#7a8f2e",
+    "disgust": "#6f8329",
     "fear": "#7d5ba6",
-    "happy": "#e0a030",
+    "happy": "#b3780f",
     "sad": "#3b6fb5",
-    "surprise": "#2a9d9d",
-    "neutral": "#a9b0b7",
+    "surprise": "#238787",
+    "neutral": "#7f8993",
     "contempt": "#9a6440",
 }
-OTHERS = ("#3b6fb5", "#c8403a", "#2a9d9d", "#e0a030", "#7d5ba6", "#7a8f2e", "#9a6440", "#a9b0b7")
-UNSURE = "#d9dcdf"
+OTHERS = (
+    "#3b6fb5",
+    "#c8403a",
+    "#238787",
+    "#b3780f",
+    "#7d5ba6",
+    "#6f8329",
+    "#9a6440",
+    "#7f8993",
+)
+UNSURE = "#8a8f94"
 WIDTH, LEFT, RIGHT = 1000, 60, 10
 BINS = 400
 
@@ -115,7 +125,8 @@ def expressions(timeline: Timeline) -> str:
     """Tasks above, then the stacked probabilities, the labels, and below the moments worth a look."""
     axis, chosen = _Axis(timeline), colours(timeline.class_names)
     top, bottom = 34, 254
-    parts = axis.ticks(top, 312)
+    fills = {name: _patterns.filled(number) for number, name in enumerate(chosen)}
+    parts = [_patterns.definitions(chosen), *axis.ticks(top, 312)]
     for number, task in enumerate(timeline.options.tasks):
         x, right = axis.at(task.start), axis.at(task.end)
         span = f"{task.name}: {minutes(task.start)} to {minutes(task.end)}"
@@ -134,9 +145,7 @@ def expressions(timeline: Timeline) -> str:
         y = bottom - share * (bottom - top)
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{share:.0%}</text>')
     edges, means = binned(timeline, timeline.chances)
-    parts += _stack(
-        axis, edges, means, [chosen[name] for name in timeline.class_names], top, bottom
-    )
+    parts += _stack(axis, edges, means, [fills[name] for name in timeline.class_names], top, bottom)
     parts.append(f'<text x="{LEFT - 6}" y="277" text-anchor="end">label</text>')
     for interval in timeline.intervals:
         if interval.label != NO_FACE:
@@ -150,14 +159,14 @@ def expressions(timeline: Timeline) -> str:
                     axis.at(interval.end),
                     264,
                     18,
-                    chosen[interval.label],
+                    fills[interval.label],
                     title,
                 )
             )
     parts.append(f'<text x="{LEFT - 6}" y="304" text-anchor="end">look at</text>')
     for spike in timeline.spikes:
         title = f"{spike.label}, {spike.height:+.0%} against the baseline, {minutes(spike.start)}"
-        parts.append(_rect(axis.at(spike.start), axis.at(spike.end), 292, 16, "#c8403a", title))
+        parts.append(_rect(axis.at(spike.start), axis.at(spike.end), 292, 16, "", title, "look"))
     return svg(332, "Probabilities of the expressions over time", parts)
 
 
@@ -181,20 +190,35 @@ def _stack(
 
 
 def lines(
-    timeline: Timeline, columns: Mapping[str, np.ndarray], low: float, high: float, label: str
+    timeline: Timeline,
+    columns: Mapping[str, np.ndarray],
+    low: float,
+    high: float,
+    label: str,
+    limit: float | None = None,
+    marked: Sequence[Spike] = (),
 ) -> str:
-    """Lines over time by name, each (T,); with a rule at 0."""
+    """Lines over time by name, each (T,); with a rule at 0, another at a limit, and marked moments."""
     axis, top, bottom = _Axis(timeline), 10, 150
     parts = axis.ticks(top, bottom)
 
     def at(value: float) -> float:
         return round(bottom - (min(max(value, low), high) - low) / (high - low) * (bottom - top), 1)
 
-    for value in (low, 0, high):
+    for number, spike in enumerate(marked, start=1):
+        left, right = axis.at(spike.start), axis.at(spike.end)
+        parts.append(_rect(left, right, top, bottom - top, "", spike.label, "moment"))
+        middle = f"{(left + right) / 2:.1f}"
+        parts.append(f'<text class="name" x="{middle}" y="{bottom - 4}">{number}</text>')
+    for value in (low, 0, high, *([] if limit is None else [limit])):
+        words = f"{value:+g}" if value else 0
         parts.append(
-            f'<text x="{LEFT - 6}" y="{at(value) + 4:.0f}" text-anchor="end">{f"{value:+g}" if value else 0}</text>'
+            f'<text x="{LEFT - 6}" y="{at(value) + 4:.0f}" text-anchor="end">{words}</text>'
         )
-    parts.append(f'<line class="zero" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at(0)}" y2="{at(0)}"/>')
+    ends = f'x1="{LEFT}" x2="{WIDTH - RIGHT}"'
+    parts.append(f'<line class="zero" {ends} y1="{at(0)}" y2="{at(0)}"/>')
+    if limit is not None:
+        parts.append(f'<line class="limit" {ends} y1="{at(limit)}" y2="{at(limit)}"/>')
     edges, means = binned(timeline, np.column_stack(list(columns.values())))
     for number, name in enumerate(columns):
         for run in _runs(~np.isnan(means).any(axis=1)):

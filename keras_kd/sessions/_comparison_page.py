@@ -8,11 +8,10 @@ import html
 import math
 from collections.abc import Sequence
 
-from keras_kd.sessions import _page
 from keras_kd.sessions._comparison_notes import notes
 from keras_kd.sessions._dots import dots
 from keras_kd.sessions._estimates import Estimate
-from keras_kd.sessions._page import NOTICE, document
+from keras_kd.sessions._html import NOTICE, document, table
 from keras_kd.sessions.comparison import Comparison, Study
 
 
@@ -105,11 +104,14 @@ def _task(groups: Sequence[str], header: Sequence[str], rows: Sequence[Compariso
     """A task's chart, one axis a unit, and its table."""
     shares = [row for row in rows if is_share(row.measure)]
     others = [row for row in rows if not is_share(row.measure)]
-    charts = [(shares, 100)] if shares else []
-    charts += [([row], 1) for row in others]
+    task = rows[0].task
+    charts = [(shares, 100, f"{task}, shares of time")] if shares else []
+    charts += [([row], 1, f"{task}, {named(row.measure)}") for row in others]
     pictures = [
-        dots([(named(row.measure), list(row.means.values())) for row in part], groups, factor)
-        for part, factor in charts
+        dots(
+            [(named(row.measure), list(row.means.values())) for row in part], groups, factor, label
+        )
+        for part, factor, label in charts
     ]
     legend = "".join(
         f"<li>{_mark(number)}{html.escape(group)}</li>" for number, group in enumerate(groups)
@@ -117,7 +119,7 @@ def _task(groups: Sequence[str], header: Sequence[str], rows: Sequence[Compariso
     figure = (
         f'<figure class="print-whole"><ul class="legend">{legend}</ul>{"".join(pictures)}</figure>'
     )
-    return [figure, _page.table(header[1:], [_cells(row) for row in rows])]
+    return [figure, table(header[1:], [_cells(row) for row in rows], f"{task}, numbers")]
 
 
 def _mark(number: int) -> str:

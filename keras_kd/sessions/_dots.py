@@ -9,10 +9,11 @@ import numpy as np
 
 from keras_kd.sessions._charts import WIDTH, svg
 from keras_kd.sessions._estimates import Estimate
+from keras_kd.sessions._html import scrolled
 
 
 def dots(
-    rows: Sequence[tuple[str, Sequence[Estimate]]], groups: Sequence[str], factor: float
+    rows: Sequence[tuple[str, Sequence[Estimate]]], groups: Sequence[str], factor: float, label: str
 ) -> str:
     """Means as marks with their 95 % intervals as lines, one row a measure and a mark a group, on
     one axis.
@@ -21,6 +22,7 @@ def dots(
         rows: a measure's name and its estimates, in the groups' order.
         groups: names, for the marks' titles.
         factor: what values are multiplied by to be shown.
+        label: tells the chart from the page's others.
     """
     known = [
         factor * value
@@ -58,7 +60,7 @@ def dots(
         for place, (group, mean) in enumerate(zip(groups, means, strict=True)):
             y = middle + (place - (len(groups) - 1) / 2) * 13
             parts += _dot(mean, group, place, y, at, factor)
-    return f'<div class="scroll">{svg(bottom + 22, "Means and 95 % intervals", parts)}</div>'
+    return scrolled(svg(bottom + 22, f"{label}: means and 95 % intervals", parts), label)
 
 
 def _dot(

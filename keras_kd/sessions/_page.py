@@ -5,23 +5,15 @@ escaped.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from keras_kd.sessions import _baseline, _charts
+from keras_kd.sessions import _baseline, _charts, _patterns
 from keras_kd.sessions._charts import minutes
+from keras_kd.sessions._html import NOTICE, document, percent, points, scrolled, table
 from keras_kd.sessions._summary import summary
 from keras_kd.sessions._timeline import SPIKE, SPIKE_SECONDS, UNCERTAIN, Timeline
-
-STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-NOTICE = (
-    "A label says what a face showed, as a program trained on other people's judgements sees it: not what a person "
-    "felt. Use it to find moments that are worth a look, then look. Never for decisions on a person."
-)
 
 # Of what is 0.5 at most in `_quality.LIMITS`.
 WHY_UNREAD = {
@@ -37,18 +29,6 @@ WHY_UNREAD = {
 }
 
 
-def document(title: str, body: Sequence[str]) -> str:
-    """Return a whole page that may load nothing and run nothing."""
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
-    )
-
-
 def page(timeline: Timeline, name: str, session: dict[str, Any]) -> str:
     """Return a session's page.
 
@@ -61,6 +41,8 @@ def page(timeline: Timeline, name: str, session: dict[str, Any]) -> str:
     body = [
         f"<h1>{html.escape(name)}</h1>",
         f'<p class="notice">{NOTICE}</p>',
+        _informed(session),
+        _doubts(timeline),
         _tiles(timeline, rows.iloc[0]),
     ]
     body += ["<h2>Expressions over time</h2>", *_expressions(timeline)]
@@ -73,29 +55,14 @@ def page(timeline: Timeline, name: str, session: dict[str, Any]) -> str:
     return document(name, body)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return an HTML table of text."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-    inner = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{inner}</tbody></table></div>'
-
-
-def percent(share: float) -> str:
-    """Return a share as 12 %, or a dash where it is unknown."""
-    return "–" if share != share else f"{100 * share:.0f} %"
-
-
 def _count(number: float) -> str:
     return "–" if number != number else f"{number:.0f}"
 
 
-def points(share: float) -> str:
-    """Return a change of a share in percentage points, or a dash."""
-    if share != share:
-        return "–"
-    # A change that rounds to nothing has no sign.
-    return f"{change:+d}" if (change := round(100 * share)) else "0"
+def _doubts(timeline: Timeline) -> str:
+    return "".join(
+        f'<p class="warning"><b>Baseline.</b> {html.escape(doubt)}</p>' for doubt in timeline.doubts
+    )
 
 
 def _tiles(timeline: Timeline, whole: pd.Series) -> str:
@@ -117,14 +84,14 @@ def _expressions(timeline: Timeline) -> list[str]:
     if not timeline.class_names:
         return ["<p>The model tells no classes.</p>"]
     legend = "".join(
-        f'<li><i style="background:{colour}"></i>{html.escape(name)}</li>'
-        for name, colour in _charts.colours(timeline.class_names).items()
+        f"<li>{_patterns.swatch(number)}{html.escape(name)}</li>"
+        for number, name in enumerate(_charts.colours(timeline.class_names))
     )
     caption = (
         f"Tasks on top; probabilities, averaged over {timeline.options.smooth:g} s; the steadied label; moments worth "
-        "a look. White: no face, or none seen well enough."
+        "a look. Gaps: no face, or none seen well enough."
     )
-    chart = f'<div class="scroll">{_charts.expressions(timeline)}</div>'
+    chart = scrolled(_charts.expressions(timeline), "Expressions over time")
     return [
         f'<figure><ul class="legend">{legend}</ul>{chart}<figcaption>{caption}</figcaption></figure>'
     ]
@@ -135,15 +102,15 @@ def _values(timeline: Timeline) -> list[str]:
     pair = {name: timeline.values[name] for name in names}
     if not pair:
         return []
-    marks = ("var(--mark)", "var(--second)")
     legend = "".join(
-        f'<li><i style="background:{mark}"></i>{name}</li>'
-        for name, mark in zip(pair, marks, strict=False)
+        f'<li><svg class="key wide" viewBox="0 0 28 14" aria-hidden="true">'
+        f'<line class="line{number}" x1="0" x2="28" y1="7" y2="7"/></svg>{name}</li>'
+        for number, name in enumerate(pair)
     )
     chart = _charts.lines(timeline, pair, -1, 1, "Valence and arousal over time")
     found = [f"<h2>{' and '.join(pair).capitalize()}</h2>"]
     found.append(
-        f'<figure><ul class="legend">{legend}</ul><div class="scroll">{chart}</div></figure>'
+        f'<figure><ul class="legend">{legend}</ul>{scrolled(chart, "Values over time")}</figure>'
     )
     if len(pair) == 2:
         found.append(
@@ -168,21 +135,26 @@ def _spikes(timeline: Timeline, count: float) -> list[str]:
         -1,
         1,
         "Negative expressions against the baseline",
+        SPIKE,
+        timeline.spikes,
     )
     rows = [
         (
-            minutes(spike.start),
+            f"{number}: {minutes(spike.start)}",
             f"{spike.end - spike.start:.1f} s",
             points(spike.height),
             spike.label,
             spike.task,
         )
-        for spike in timeline.spikes
+        for number, spike in enumerate(timeline.spikes, start=1)
     ]
-    caption = f"<figcaption>Negative expressions against the baseline. {rule}</figcaption>"
+    caption = (
+        "<figcaption>Negative expressions against the baseline; the dashed line is the limit, moments are shaded and "
+        f"numbered. {rule}</figcaption>"
+    )
     return [
-        f'<figure><div class="scroll">{chart}</div>{caption}</figure>',
-        table(("at", "for", "highest, points", "strongest", "task"), rows),
+        f"<figure>{scrolled(chart, 'Negative expressions over time')}{caption}</figure>",
+        table(("at", "for", "highest, points", "strongest", "task"), rows, "Moments"),
     ]
 
 
@@ -230,7 +202,7 @@ def _tasks(timeline: Timeline, rows: pd.DataFrame) -> list[str]:
         "baseline in points, in brackets its 95 % interval within this session (blocks of 5 s resampled). Moments a "
         "minute of what could be read. –: nothing could be read there.</p>"
     )
-    return [table(header, body), note]
+    return [table(header, body, "Task by task"), note]
 
 
 def _quality(timeline: Timeline) -> str:
@@ -248,7 +220,7 @@ def _quality(timeline: Timeline) -> str:
             ", ".join(f"{n}: {count:,} frames" for n, count in timeline.faces.items()) or "none",
         ),
     ]
-    return table(("", ""), rows)
+    return table(("what", "value"), rows, "How well the face could be seen")
 
 
 def _unread(timeline: Timeline) -> str:
@@ -314,13 +286,32 @@ def _calibration(session: dict[str, Any], confidence: float) -> str:
 
 
 def _making(session: dict[str, Any]) -> str:
-    video = session["video"]
-    recipe = session["recipe"]
+    video, recipe = session["video"], session["recipe"]
+    name = video.get("name") or f"camera {video.get('camera')}"
+    pixels, rate = session.get("pixels"), session.get("frames_a_second")
     rows = [
-        ("recording", video.get("name") or f"camera {video.get('camera')}"),
-        ("model", session["model"]),
+        ("people filmed were informed", session.get("informed") or "not noted (--informed DATE)"),
+        ("recording", name),
+        ("width and height, pixels", " × ".join(map(str, pixels)) if pixels else "–"),
+        ("frames a second of the recording", f"{rate:g}" if rate else "–"),
+        (
+            "frames a second read at most",
+            "all" if recipe["rate"] is None else f"{recipe['rate']:g}",
+        ),
+        ("model", session.get("model_name") or "–"),
+        ("model's fingerprint", session["model"]),
         ("detector", str(recipe["detector"])),
         ("crop, in face boxes", f"{recipe['side']:g}"),
-        ("frames a second at most", "all" if recipe["rate"] is None else f"{recipe['rate']:g}"),
+        ("made on, by keras_kd", f"{session.get('made') or '–'}, {session.get('version') or '–'}"),
     ]
-    return table(("", ""), rows)
+    return table(("what", "value"), rows, "How it was made")
+
+
+def _informed(session: dict[str, Any]) -> str:
+    """Warn where nobody noted that the people filmed were told."""
+    if session.get("informed"):
+        return f'<p class="soft">The people filmed were informed on {html.escape(str(session["informed"]))}.</p>'
+    return (
+        '<p class="warning"><b>No notice recorded.</b> Since 2 August 2026 Article 50(3) of Regulation (EU) 2024/1689 '
+        "asks to inform those exposed, at the latest at first exposure. Once they were: --resume --informed DATE.</p>"
+    )

@@ -50,6 +50,7 @@ class Video:
         name: for people.
         rate: frames a second, as the file says.
         frames: how many there should be; None where nobody knows.
+        pixels: width and height of a frame, as the file says.
         seconds: how long it should be; None where nobody knows.
         reached: the time of the last frame decoded, in seconds.
         damaged: how many damaged parts were passed over.
@@ -65,6 +66,7 @@ class Video:
         self._source = str(source) if camera else Path(source)
         self._open()
         self._require_size(self._stream.codec_context)
+        self.pixels = (self._stream.codec_context.width, self._stream.codec_context.height)
         self.rate = float(self._stream.average_rate or USUAL_RATE)
         self.frames = self._stream.frames or self._estimate()
         self._start = float((self._stream.start_time or 0) * (self._stream.time_base or 0))

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_kd import __version__
 from keras_kd._common import text
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import locked, write_text, written_whole
@@ -67,6 +69,7 @@ def analyze(
     resume: bool = False,
     redact: bool = False,
     temperature: float | None = None,
+    informed: date | None = None,
     terminal: Terminal | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Analyse recordings, each into `out/NAME.csv` and the folder `out/NAME`.
@@ -88,6 +91,7 @@ def analyze(
             timeline.
         redact: also write `redacted.mp4`, faces coarsened beyond recognition.
         temperature: that the reader was calibrated with; None if it wasn't.
+        informed: when the people filmed were told; None where that isn't noted.
         terminal: what to tell the user by; quiet if None.
 
     Returns:
@@ -124,7 +128,8 @@ def analyze(
         # A camera can't go on with what is there: the recording only gets a new timeline.
         again = camera and resume and rows.is_file()
         with nullcontext() if again else _video.Video(video, camera) as source, locked(folder):
-            _claim(folder / "session.json", rows, stated, resume)
+            known = _claim(folder / "session.json", rows, stated, resume)
+            noted = _noted(known, source, reader, informed)
             started = time.perf_counter()
             try:
                 with _pressed(camera) as stop:
@@ -140,7 +145,7 @@ def analyze(
             for doubt in timeline.doubts:
                 terminal.say(f"{name}: {doubt}")
             frames = len(timeline.times) if frames is None else frames
-            _write(folder, timeline, stated | {"options": asdict(own), **calibrated}, name)
+            _write(folder, timeline, stated | noted | {"options": asdict(own), **calibrated}, name)
             if redact:
                 terminal.say(f"{name}: writing redacted.mp4")
                 with written_whole(folder / "redacted.mp4") as path:
@@ -201,8 +206,12 @@ def _described(video: str, camera: bool) -> dict[str, Any]:
     return {"name": path.name, "bytes": path.stat().st_size if path.is_file() else None}
 
 
-def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> None:
-    """Take the place for a recording, or make sure that the one there was made the same way."""
+def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> dict[str, Any]:
+    """Take the place for a recording, or make sure that the one there was made the same way.
+
+    Returns what its record holds.
+    """
+    known: dict[str, Any] = {}
     if rows.exists() or record.exists():
         if not resume:
             raise OutputError(
@@ -217,6 +226,26 @@ def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> No
             )
     else:
         write_text(record, json.dumps(stated, indent=2, ensure_ascii=False) + "\n")
+    return known
+
+
+def _noted(
+    known: dict[str, Any], source: _video.Video | None, reader: Reader, informed: date | None
+) -> dict[str, Any]:
+    """What a page tells of how it was made; what a camera's new timeline can't know stays as it was."""
+    film = (
+        {"frames_a_second": known.get("frames_a_second"), "pixels": known.get("pixels")}
+        if source is None
+        else {"frames_a_second": round(source.rate, 3), "pixels": list(source.pixels)}
+    )
+    told = informed.isoformat() if informed else known.get("informed")
+    when = date.today().isoformat()
+    return {
+        "model_name": reader.name,
+        "version": __version__,
+        "made": when,
+        "informed": told,
+    } | film
 
 
 def _known(record: Path) -> dict[str, Any]:
