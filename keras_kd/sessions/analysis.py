@@ -114,6 +114,10 @@ def analyze(
         )
     if camera and redact:
         raise ConfigError("--redact reads the video again, which a camera can't: record it first.")
+    if camera:
+        terminal.say(
+            "Emotion recognition system: tell those filmed before they are (--informed DATE)."
+        )
     planned = [_checked(replace(options, tasks=_tasks(segments, name))) for name in names]
     calibrated = {"temperature": temperature, "temperature_in_file": reader.temperature_in_file}
     results = {}
