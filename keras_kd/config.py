@@ -164,8 +164,8 @@ class Config:
     )
     start_from: str | None = _option(
         None,
-        "Fine-tune a .keras file of the same architecture: its body is kept, its head is new unless "
-        "its classes are the data's. Of the teacher with `teach`, of the student with `distill`.",
+        "Fine-tune a .keras file: its body is kept, its head is new unless its classes are the "
+        "data's. The teacher's start with `teach`, the student's with `distill`.",
     )
     freeze_until: str | None = _option(
         None, "With --start-from: the layers up to this one, by name, don't learn."

@@ -20,6 +20,7 @@ from keras_kd.checkpoints import _tensorflow_js
 from keras_kd.checkpoints._tensorflow_js import Step
 from keras_kd.errors import ModelError
 from keras_kd.models.architectures import mobilenet_face
+from keras_kd.models.surgery.keras_internals import layer_of
 
 NAME = mobilenet_face.NAMES[0]
 
@@ -55,7 +56,7 @@ def _fill(layer: layers.Layer, steps: Iterator[Step]) -> None:
         # The file takes blue, green, red, the model red, green, blue.
         layer.set_weights([kernel[:, :, ::-1] if kernel.shape[2] == 3 else kernel])
     elif isinstance(layer, layers.BatchNormalization):
-        depthwise = isinstance(layer.input._keras_history.operation, layers.DepthwiseConv2D)
+        depthwise = isinstance(layer_of(layer.input), layers.DepthwiseConv2D)
         ones = np.ones(layer.gamma.shape, np.float32)
         scale = _array(next(steps), "Mul", ones.shape) if depthwise else ones
         shift = _array(next(steps), "Add", ones.shape)

@@ -55,7 +55,8 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     asked.
 
     Args:
-        config: `teacher` must be an architecture's name.
+        config: `teacher` must be an architecture's name; with `start_from` it can be left out, and
+            the file's own layers are trained.
         out: folder for a copy `teacher.keras`; None to leave it in the cache.
         terminal: what to tell the user by; quiet if None.
 
@@ -64,8 +65,8 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     """
     terminal = terminal or Terminal(quiet=True)
     config = config.effective()
-    name = config.teacher or config.default_teacher
-    if name not in models.names():
+    name = config.teacher or _start_name(config) or config.default_teacher
+    if name not in models.names() and (config.teacher or not config.start_from):
         raise ConfigError(
             f"teach trains an architecture: teacher must be one of {', '.join(models.names())}. Received: {name!r}."
         )
@@ -79,6 +80,14 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
         keras_file.save(model, path, form)
     terminal.say(f"Teacher: {path}")
     return path
+
+
+def _start_name(config: Config) -> str | None:
+    """The architecture of the file to start from, or the file's own name where it is a foreign one."""
+    if config.start_from is None:
+        return None
+    own = keras_file.load(config.start_from)[0].name
+    return own if own in models.names() else Path(config.start_from).stem
 
 
 def distill(

@@ -122,19 +122,8 @@ def _distiller(job: Job, config: Config, data: Data) -> Distiller:
     """A new student of the job's architecture in the form that trains fastest, and the loss it
     trains on.
     """
-    heads, dropout = job.heads, (config.conv_dropout, config.dense_dropout)
-    classes = len(heads.class_names)
-    built = models.build(
-        job.architecture,
-        classes,
-        data.image_shape,
-        dropout,
-        config.seed,
-        heads.named,
-        job.pretrained,
-    )
-    if job.start_from:
-        _start(built, job.start_from, config, data)
+    heads, classes = job.heads, len(job.heads.class_names)
+    built = _started(job, config, data) if job.start_from else _new(job, config, data)
     alone = job.teacher_logits is None
     balanced = config.class_weights == "balanced" and heads.label
     return Distiller(
@@ -164,11 +153,34 @@ def _rate_factors(student: keras.Model, config: Config) -> dict[str, float]:
     return factors
 
 
-def _start(built: keras.Model, path: str, config: Config, data: Data) -> None:
-    """Give a new model a trained one's weights, and the statistics of the data."""
-    source, form = keras_file.load(path)
-    with of_file(path):
-        fine_tuning.take_over(source, built, with_head=form.class_names == data.class_names)
+def _new(job: Job, config: Config, data: Data) -> keras.Model:
+    return models.build(
+        job.architecture,
+        len(job.heads.class_names),
+        data.image_shape,
+        (config.conv_dropout, config.dense_dropout),
+        config.seed,
+        job.heads.named,
+        job.pretrained,
+    )
+
+
+def _started(job: Job, config: Config, data: Data) -> keras.Model:
+    """A model with a trained one's weights and the statistics of the data; of a file's own layers
+    where `architecture` is none of the library's.
+    """
+    source, form = keras_file.load(job.start_from)
+    with of_file(job.start_from):
+        if job.architecture in models.names():
+            built = _new(job, config, data)
+            same = form.class_names == data.class_names
+            fine_tuning.take_over(source, built, with_head=same)
+        else:
+            heads = job.heads.named or len(job.heads.class_names)
+            built = fine_tuning.with_new_head(
+                source, heads, data.image_shape, form.value_range, config.seed
+            )
     if config.freeze_until:
         fine_tuning.freeze_until(built, config.freeze_until)
     fine_tuning.set_statistics(built, data.train.images, config.seed)
+    return built

@@ -168,7 +168,8 @@ def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
     """The cached teacher of this data and these options, trained now if there is none; a stopped
     training goes on.
     """
-    heads = splits.chosen(config.heads, data, models.values(name))
+    values = models.values(name) if name in models.names() else ()
+    heads = splits.chosen(config.heads, data, values)
     what = [data.fingerprint, name, config.teacher_epochs, config.precision, heads]
     what += [getattr(config, name) for name in _TRAINING_OPTIONS]
     # Teachers that were trained before there was an average keep their names.

@@ -85,3 +85,43 @@ def test_a_layer_to_freeze_until_must_be_there_and_leave_something():
         fine_tuning.freeze_until(_trained(), "pol2")
     with pytest.raises(ModelError, match="Frozen until fc4, C has nothing left to learn"):
         fine_tuning.freeze_until(_trained(), "fc4")
+
+
+def _foreign(size=32):
+    """A network of Keras' own layers for pixels in -1..1, with probabilities of two classes."""
+    return keras.Sequential(
+        [
+            keras.Input((size, size, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="first"),
+            keras.layers.GlobalAveragePooling2D(name="pooled"),
+            keras.layers.Dense(2),
+            keras.layers.Softmax(),
+        ]
+    )
+
+
+def test_any_networks_body_gets_another_head_and_other_pixels():
+    source = _foreign()
+    model = fine_tuning.with_new_head(source, 5, (24, 24, 1), (-1.0, 1.0), seed=0)
+    assert model.output_shape == (None, 5)
+    gray = IMAGES[:, :24, :24, :1]
+    first, pooled = source.get_layer("first"), source.get_layer("pooled")
+    features = pooled(first(gray.repeat(3, -1) / 127.5 - 1))
+    head = model.get_layer("logits")
+    np.testing.assert_allclose(model(gray), head(features), rtol=0, atol=1e-4)
+
+
+def test_a_network_without_a_head_is_a_body_as_a_whole():
+    image = keras.Input((16, 16, 3))
+    maps = keras.layers.Conv2D(4, 3, name="last")(image)
+    model = fine_tuning.with_new_head(keras.Model(image, maps), 3, (16, 16, 3), seed=0)
+    convolved = keras.Model(model.input, model.get_layer("last").output)(IMAGES[:, :16, :16])
+    expected = model.get_layer("logits")(np.asarray(convolved).mean(axis=(1, 2)))
+    np.testing.assert_allclose(model(IMAGES[:, :16, :16]), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_body_of_one_size_is_told():
+    image = keras.Input((16, 16, 3))
+    flat = keras.layers.Dense(2)(keras.layers.Dense(4)(keras.layers.Flatten()(image)))
+    with pytest.raises(ModelError, match="takes images of 16x16x3 and can't be rebuilt for .*24"):
+        fine_tuning.with_new_head(keras.Model(image, flat), 3, (24, 24, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -98,6 +99,22 @@ def test_a_student_starts_from_a_file_and_its_teacher_does_not(data, tmp_path, m
     (teacher,) = (tmp_path / "cache" / "teachers").glob("*/teacher.keras")
     kernel = keras_file.load(teacher)[0].get_layer("conv1").kernel
     assert not np.array_equal(kernel, source.get_layer("conv1").kernel)
+
+
+def test_a_foreign_file_is_trained_by_its_own_layers(data, tmp_path, monkeypatch):
+    image = keras.Input((32, 32, 3))
+    maps = keras.layers.Conv2D(4, 3, activation="relu", name="first")(image)
+    features = keras.layers.GlobalAveragePooling2D()(maps)
+    foreign = keras.Model(image, keras.layers.Dense(5, activation="softmax")(features))
+    foreign.save(tmp_path / "mine.keras")
+    options = {"image_size": 32, "batch_size": 8, "teacher_epochs": 1, "freeze_until": "first"}
+    config = Config(data=str(data), start_from=str(tmp_path / "mine.keras"), **options)
+    model, form = _taught(config, tmp_path, monkeypatch)
+    assert form.class_names == ("level", "upright") and model.output_shape == (None, 2)
+    assert list((tmp_path / "cache" / "teachers").glob("mine-*/teacher.keras"))
+    np.testing.assert_array_equal(
+        model.get_layer("first").kernel, foreign.get_layer("first").kernel
+    )
 
 
 def test_what_can_not_start_is_told(data, tmp_path, monkeypatch):

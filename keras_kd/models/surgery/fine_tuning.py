@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
 from keras_kd.errors import ModelError
+from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
 from keras_kd.models.surgery import weights
+from keras_kd.models.surgery.copies import as_functional, copied
+from keras_kd.models.surgery.keras_internals import calls, layer_of, producer
 
 # Images that the statistics are computed from, and how many of them at a time.
 STATISTICS_IMAGES = 2048
@@ -18,7 +22,7 @@ _BATCH = 32
 
 def head_layers(model: keras.Model) -> list[layers.Layer]:
     """Return the layers that give the outputs: what is replaced for other classes."""
-    return [output._keras_history.operation for output in model.outputs]
+    return [layer_of(output) for output in model.outputs]
 
 
 def take_over(source: keras.Model, target: keras.Model, with_head: bool = False) -> None:
@@ -47,6 +51,84 @@ def take_over(source: keras.Model, target: keras.Model, with_head: bool = False)
         )
     for layer in wanted:
         weights.put(found[layer.name].get_weights(), layer)
+
+
+def with_new_head(
+    model: keras.Model,
+    heads: Heads,
+    input_shape: tuple[int, int, int],
+    value_range: tuple[float, float] = (0.0, 255.0),
+    seed: int | None = None,
+) -> keras.Model:
+    """Return a copy of any trained network with another head, and with the weights of its body.
+
+    The body ends before the last dense layer (and the activations after it); a network that ends in
+    features is a body as a whole, and maps of features are averaged over height and width.
+
+    Args:
+        model: Functional or Sequential, of one image.
+        heads: as `keras_kd.models.build` takes them.
+        input_shape: of the copy, for pixels in 0..255; gray is repeated for a body of three channels.
+        value_range: what the model expects for pixels 0 and 255.
+        seed: of the head's weights.
+
+    Raises:
+        ModelError: the body can't take such images, or its outputs don't share one body.
+    """
+    graph = as_functional(model)
+    body = keras.Model(graph.inputs[0], _features(graph))
+    image = keras.Input(input_shape, name="image")
+    pixels = _as_trained(image, body.input_shape[-1], value_range)
+
+    def called(layer: layers.Layer, *arguments: Any, **options: Any) -> Any:
+        given = (arguments, options)
+        arguments, options = keras.tree.map_structure(lambda x: pixels if x is image else x, given)
+        return layer(*arguments, **options)
+
+    try:
+        x = copied(body, called=called, inputs=image).outputs[0]
+    except (ValueError, TypeError) as error:
+        wanted = "x".join(map(str, model.input_shape[1:]))
+        raise ModelError(
+            f"{model.name} takes images of {wanted} and can't be rebuilt for {input_shape}: set "
+            "--image-size to its own."
+        ) from error
+    if len(x.shape) == 4:
+        x = layers.GlobalAveragePooling2D(name="features")(x)
+    return keras.Model(image, outputs(x, heads, "logits", Seeds(seed)), name=model.name)
+
+
+def _as_trained(
+    image: keras.KerasTensor, channels: int, value_range: tuple[float, float]
+) -> keras.KerasTensor:
+    """Pixels 0..255 in the channels and the range that a network learnt with."""
+    x = rgb(image) if channels == 3 else image
+    low, high = value_range
+    if (low, high) == (0.0, 255.0):
+        return x
+    return layers.Rescaling((high - low) / 255, low, name="pixels_as_trained")(x)
+
+
+def _features(model: keras.Model) -> keras.KerasTensor:
+    """What the head reads."""
+    found = {id(features): features for features in map(_before_head, model.outputs)}
+    features = next(iter(found.values()))
+    if len(found) > 1 or len(features.shape) not in (2, 4):
+        raise ModelError(f"The heads of {model.name} don't share one body that ends in features.")
+    return features
+
+
+def _before_head(output: keras.KerasTensor) -> keras.KerasTensor:
+    tensor = output
+    while isinstance(layer_of(tensor), (layers.Activation, layers.Softmax)):
+        tensor = _input(tensor)
+    return _input(tensor) if isinstance(layer_of(tensor), layers.Dense) else output
+
+
+def _input(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """What the layer read that gave this tensor."""
+    layer, call, _ = producer(tensor)
+    return calls(layer)[call].input_tensors[0]
 
 
 def _shapes(layer: layers.Layer) -> list[tuple[int, ...]]:
