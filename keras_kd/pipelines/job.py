@@ -69,7 +69,9 @@ def train(
         The model in float32 and as published, and its history.
     """
     train = data.train
-    labels = _smoothed(job.heads, job.heads.targets(train), config.label_smoothing)
+    labels = job.heads.targets(train)
+    if config.label_smoothing:
+        labels = _smoothed(job.heads, labels, config.label_smoothing)
     feed = Feed(train.images, labels, job.views, config.batch_size, config.seed, job.teacher_logits)
     steps = feed.steps * job.epochs
 
@@ -85,7 +87,11 @@ def train(
         )
         after_epoch(row)
 
-    validation = (data.validation.images, job.heads.targets(data.validation))
+    targets = job.heads.targets(data.validation)
+    if config.label_smoothing:
+        # Keras' accuracy takes labels of one form, and training's are shares now.
+        targets = _smoothed(job.heads, targets, 0.0)
+    validation = (data.validation.images, targets)
     bar = terminal.bar(f"Training {job.title}", steps * config.batch_size)
     with bar as advance, hardware.scope(config.devices):
         distiller = _distiller(job, config, data)
@@ -110,8 +116,8 @@ def train(
 
 
 def _smoothed(heads: Heads, targets: Any, share: float) -> Any:
-    """The targets with `share` of each class label spread over all classes."""
-    if not share or not heads.label:
+    """The targets with class labels as shares, `share` of each spread over all classes."""
+    if not heads.label:
         return targets
     labels = targets if heads.single else targets[heads.label]
     smoothed = fitting.smoothed(labels, len(heads.class_names), share)

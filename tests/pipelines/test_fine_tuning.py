@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -115,6 +116,14 @@ def test_a_foreign_file_is_trained_by_its_own_layers(data, tmp_path, monkeypatch
     np.testing.assert_array_equal(
         model.get_layer("first").kernel, foreign.get_layer("first").kernel
     )
+
+
+def test_validation_accuracy_is_the_models_with_smoothed_labels_too(data, tmp_path):
+    options = {"image_size": 32, "batch_size": 8, "epochs": 1, "formats": "float32"}
+    config = Config(data=str(data), student="C", beta=0.0, label_smoothing=0.2, **options)
+    results = distill.distill(config, tmp_path / "run")
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert history["val_accuracy"].iloc[-1] == pytest.approx(results["validation"]["accuracy"])
 
 
 def test_what_can_not_start_is_told(data, tmp_path, monkeypatch):
