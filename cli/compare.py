@@ -8,7 +8,7 @@ from keras_kd._common import text
 from keras_kd._common.files import write_text
 from keras_kd.sessions import LEAST_READABLE
 
-from . import engine, options, output
+from . import engine, options, output, streams
 
 
 @click.command("compare")
@@ -62,4 +62,4 @@ def command(
         *(f"Left out: {line}" for line in study.left_out),
     ]:
         if note:
-            click.echo(f"  {text.printable(note)}")
+            streams.line(f"  {note}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from . import options, output
+from . import options, output, streams
 
 
 @click.group("data")
@@ -48,7 +48,9 @@ def _show(report: dict[str, Any]) -> None:
     splits = report["splits"]
     colour = "gray" if report["channels"] == 1 else "RGB"
     sizes = ", ".join(f"{size} ({count:,})" for size, count in list(report["sizes"].items())[:5])
-    click.echo(f"{report['data']}: {report['data_set']}, {colour}, size on disk {sizes or 'drawn'}")
+    streams.line(
+        f"{report['data']}: {report['data_set']}, {colour}, size on disk {sizes or 'drawn'}"
+    )
     rows = [("class", *splits)]
     rows += [
         (name, *(f"{part['classes'][name]:,}" for part in splits.values()))
@@ -58,17 +60,17 @@ def _show(report: dict[str, Any]) -> None:
         rows.append((title, *(f"{part[title]:,}" for part in splits.values())))
     output.show_table(rows, rule_after=len(report["class_names"]))
     for pair, count in report["copies_across"].items():
-        click.echo(f"Exact copies, {pair}: {count:,}")
+        streams.line(f"Exact copies, {pair}: {count:,}")
     contradictions = report["contradictions"]
     if contradictions["groups"]:
         images, groups = contradictions["images"], contradictions["groups"]
-        click.echo(f"Same pixels, different classes: {images:,} images in {groups:,} groups")
+        streams.line(f"Same pixels, different classes: {images:,} images in {groups:,} groups")
     if report["published"]:
         for line in report["published"]["differences"] or ["The counts equal the published ones."]:
-            click.echo(line)
+            streams.line(line)
     for trait, count in report["traits"].items():
-        click.echo(f"Images with {trait}: {count:,}")
+        streams.line(f"Images with {trait}: {count:,}")
     for line in report["passed_over"]:
-        click.echo(f"note: {line}")
+        streams.line(f"note: {line}")
     for line in report["skipped"]:
-        click.echo(f"skipped: {line}")
+        streams.line(f"skipped: {line}")

@@ -13,7 +13,7 @@ from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
 from keras_kd.reports import report
 
-from . import engine, options, output, stopping
+from . import engine, options, output, stopping, streams
 
 
 @click.command("distill")
@@ -58,7 +58,7 @@ def command(
         output.show_json(metrics)
     else:
         output.show_table(report.summary_rows(metrics))
-        click.echo(f"Model card: {folder / 'README.md'}")
+        streams.line(f"Model card: {folder / 'README.md'}")
 
 
 def _numbered(folder: Path) -> Path:

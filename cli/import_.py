@@ -8,7 +8,7 @@ import click
 
 from keras_kd import config as configuration
 
-from . import engine
+from . import engine, streams
 
 
 @click.command("import")
@@ -47,9 +47,9 @@ def command(
     names = tuple(name.strip() for name in classes.split(",")) if classes else None
     built, form = checkpoints.load(weights, model, class_names=names, input_shape=shape)
     saved.save(built, out, form)
-    click.echo(
+    streams.line(
         f"{out}: {built.name}, {built.count_params():,} weights, input {'x'.join(map(str, form.input_shape))}"
     )
-    click.echo(
+    streams.line(
         f"classes: {', '.join(form.class_names) if form.class_names else 'not named (see --classes)'}"
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -10,10 +12,13 @@ import warnings
 from keyword import iskeyword
 
 import click
+from click.utils import PacifyFlushWrapper
 
-from keras_kd.errors import KerasKDError
+from keras_kd._common import system_errors
+from keras_kd._common.text import printable
+from keras_kd.errors import KerasKDError, OutputError
 
-from . import stopping
+from . import stopping, streams
 
 
 class Commands(click.Group):
@@ -21,7 +26,16 @@ class Commands(click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         package = importlib.import_module(__package__)
-        helpers = {"engine", "main", "options", "output", "sessions", "stopping"}
+        helpers = {
+            "engine",
+            "main",
+            "options",
+            "output",
+            "sessions",
+            "stopping",
+            "start",
+            "streams",
+        }
         modules = {module.name for module in pkgutil.iter_modules(package.__path__)} - helpers
         # import_.py is the command `import`, which is no name for a module.
         return sorted(name.removesuffix("_") for name in modules)
@@ -44,26 +58,49 @@ def main() -> None:
     """Run `kerakd`; exit 0 done, 2 what the user can mend, 1 a fault of ours, 130 Ctrl-C, 143
     SIGTERM.
     """
+    streams.prepare()
     stopping.heed_termination()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    warnings.formatwarning = lambda message, *_, **__: f"kerakd: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"kerakd: {printable(str(message))}\n"
     try:
-        kerakd.main(standalone_mode=False)
+        _run()
     except click.exceptions.Exit as exit:
         sys.exit(exit.exit_code)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        for line in shown.getvalue().splitlines():
+            streams.line(line, err=True)
         sys.exit(2)
     except click.Abort as abort:
         stopping.end(abort.__cause__)
     except KeyboardInterrupt as stop:
         stopping.end(stop)
     except KerasKDError as error:
-        click.echo(f"kerakd: {error}", err=True)
+        streams.line(f"kerakd: {error}", err=True)
         sys.exit(error.exit_code)
     except MemoryError as error:
-        click.echo(
+        streams.line(
             f"kerakd: Out of memory ({error}): use a smaller model or batch, or a larger machine.",
             err=True,
         )
         sys.exit(2)
+
+
+def _run() -> None:
+    try:
+        kerakd.main(standalone_mode=False)
+    except SystemExit:
+        # So click ends where the reader of stdout has gone, as of `| head -1`.
+        if type(sys.stdout) is not PacifyFlushWrapper:
+            raise
+        return
+    except OSError as error:
+        # Of files the library says what it was about; these are the system's own words.
+        if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+            streams.refused(error)
+        elif reason := system_errors.reason(error):
+            raise OutputError(f"Can't use {error.filename or 'a file'}: {reason}.") from error
+        else:
+            raise
+    streams.finish()

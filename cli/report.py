@@ -6,7 +6,7 @@ import click
 
 from keras_kd._common.progress import Terminal
 
-from . import engine, options, output
+from . import engine, options, output, streams
 
 
 @click.command("report")
@@ -58,4 +58,4 @@ def command(
         footprint, tables = engine.load("reports.footprint"), engine.load("reproduction.paper")
         if measure:
             footprint.save(footprint.measure(list(tables.PARAMETERS), terminal=Terminal()), folder)
-        click.echo(f"Tables: {tables.write(found, folder, footprint.load(folder))}", err=as_json)
+        streams.line(f"Tables: {tables.write(found, folder, footprint.load(folder))}", err=as_json)

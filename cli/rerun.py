@@ -8,7 +8,7 @@ import click
 
 from keras_kd._common.progress import Terminal
 
-from . import engine, options, output
+from . import engine, options, output, streams
 
 
 @click.command("rerun")
@@ -38,7 +38,7 @@ def command(folder: str, out: str | None, as_json: bool) -> None:
             (name, _shown(then), _shown(now)) for name, (then, now) in result["differences"].items()
         ]
         output.show_table(rows)
-    click.echo(
+    streams.line(
         "Data, teacher and weights are the same."
         if result["equal"]
         else "It is not the same model."

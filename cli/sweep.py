@@ -10,7 +10,7 @@ import click
 from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
 
-from . import engine, options, output, stopping
+from . import engine, options, output, stopping, streams
 
 
 @click.command("sweep")
@@ -74,6 +74,5 @@ def command(
         return
     output.show_table(sweep.rows(frame, list(dimensions)))
     if sweep.best(frame) is not None:
-        click.echo(
-            f"Picture: {folder / 'sweep.png'}\nTrain the best: kerakd distill --config {folder / 'best.toml'}"
-        )
+        streams.line(f"Picture: {folder / 'sweep.png'}")
+        streams.line(f"Train the best: kerakd distill --config {folder / 'best.toml'}")

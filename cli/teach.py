@@ -9,7 +9,7 @@ import click
 from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
 
-from . import engine, options, stopping
+from . import engine, options, stopping, streams
 
 
 @click.command("teach")
@@ -29,4 +29,4 @@ def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
     """
     config = configuration.merged(config_file, options.given(arguments))
     with stopping.told("To go on, give the same command again."):
-        click.echo(engine.load("pipelines.distill").teach(config, out, Terminal()))
+        streams.line(str(engine.load("pipelines.distill").teach(config, out, Terminal())))

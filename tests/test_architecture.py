@@ -126,3 +126,10 @@ print({"keras", "tensorflow", "numpy", "pandas", "rich", "PIL"} & set(sys.module
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", sorted(_modules()))
+def test_processes_are_started_without_the_working_folders_modules(name: str) -> None:
+    for node in ast.walk(ast.parse(_modules()[name].read_text(encoding="utf-8"))):
+        first = ast.unparse(node.elts[0]) if isinstance(node, ast.List) and node.elts else ""
+        assert first != "sys.executable" or ast.unparse(node.elts[1]) == "'-P'", node.lineno

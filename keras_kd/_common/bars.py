@@ -26,7 +26,7 @@ class _Rate(ProgressColumn):
 def bars(console: Console, unit: str) -> Progress:
     """Bars that go away when they end, with how many `unit` a second; none but on a terminal."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(unit),

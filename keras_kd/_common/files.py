@@ -4,7 +4,6 @@ have written.
 
 from __future__ import annotations
 
-import errno
 import glob
 import os
 import stat
@@ -17,23 +16,13 @@ from typing import IO
 
 import filelock
 
+from keras_kd._common.system_errors import refusals
 from keras_kd.errors import OutputError
 
 # Some 40,000 members, which are read in half a second.
 LARGEST_DIRECTORY = 2**21
 LOCK = ".lock"
 _PARTIAL = "-partial-"
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full: free some space or choose another folder",
-    errno.EDQUOT: "the disk quota is used up: free some space or choose another folder",
-    errno.EACCES: "writing there is not permitted: choose another folder or change its permissions",
-    errno.EROFS: "the file system is read-only: choose another folder",
-    errno.EEXIST: "part of the path is a file, not a folder: choose another path",
-    errno.ENOTDIR: "part of the path is a file, not a folder: choose another path",
-    errno.EISDIR: "a folder is there: choose another path",
-    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
-}
 
 
 @contextmanager
@@ -82,17 +71,6 @@ def _publish(temporary: Path, path: Path) -> None:
 def half_written(path: Path) -> list[Path]:
     """What processes that were killed while they wrote `path` left beside it."""
     return list(path.parent.glob(f".{glob.escape(path.stem)}{_PARTIAL}*{glob.escape(path.suffix)}"))
-
-
-@contextmanager
-def refusals(path: str | Path) -> Iterator[None]:
-    """Say as an OutputError why the operating system refuses to write `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _REASONS:
-            raise
-        raise OutputError(f"Can't write {path}: {_REASONS[error.errno]}.") from error
 
 
 def _umask() -> int:

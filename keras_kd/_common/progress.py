@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from keras_kd._common.text import printable
+
 
 class Terminal:
     """Lines and progress bars on stderr, so that stdout holds results alone.
@@ -19,8 +21,8 @@ class Terminal:
         self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
 
     def say(self, message: str) -> None:
-        """Print one line."""
-        self._console.print(message, markup=False)
+        """Print one line; no name in it can drive the terminal."""
+        self._console.print(printable(message), markup=False)
 
     @contextmanager
     def bar(
@@ -35,5 +37,5 @@ class Terminal:
         from keras_kd._common.bars import bars
 
         with bars(self._console, unit) as shown:
-            task = shown.add_task(title, total=images)
+            task = shown.add_task(printable(title), total=images)
             yield lambda count: shown.advance(task, count)

@@ -185,7 +185,7 @@ def peak_memory(path: str | Path, input_shape: tuple[int, int, int] | None = Non
         "import json, sys; from keras_kd.evaluation.benchmark import print_peak_memory; "
         "print_peak_memory(*json.loads(sys.argv[1]))"
     )
-    command = [sys.executable, "-c", code, json.dumps([str(path), input_shape])]
+    command = [sys.executable, "-P", "-c", code, json.dumps([str(path), input_shape])]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise ModelError(f"{path} can't be run: {done.stderr.strip().splitlines()[-1]}")

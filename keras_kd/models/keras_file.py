@@ -31,6 +31,7 @@ from keras_kd._common.files import plain_archive, refusals, written_whole
 from keras_kd.datasets import class_names
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, trusted_modules
+from keras_kd.models.surgery.keras_internals import Functional
 
 ENTRY = "keras_kd.json"
 OUTPUTS = ("logits", "probabilities")
@@ -186,7 +187,7 @@ def _operations(model: keras.Model) -> Iterator[Any]:
     """All layers and operations, also of models in the model."""
     for operation in model.layers if isinstance(model, keras.Sequential) else model.operations:
         yield operation
-        if isinstance(operation, (keras.Sequential, keras.src.models.Functional)):
+        if isinstance(operation, (keras.Sequential, Functional)):
             yield from _operations(operation)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_kd._common.files import refuse_special
 from keras_kd.errors import ModelError
 
 _NAMES = {
@@ -73,9 +74,11 @@ def content(path: str | Path) -> bytes:
         ModelError: it can't be read or is no `.tflite`.
     """
     try:
+        refuse_special(path)
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} can't be read ({error.strerror}): check the path.") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path} can't be read ({why}): check the path.") from error
     if data[4:8] != b"TFL3":
         raise ModelError(
             f"{path} is no .tflite file (it lacks the mark TFL3): give a file that `kerakd export` wrote."

@@ -10,8 +10,7 @@ from __future__ import annotations
 import html
 import json
 import shutil
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from keras_kd.sessions import (
     _detectors,
     _faces,
     _reader,
+    _server,
 )
 from keras_kd.sessions._quality import LIMITS
 
@@ -164,40 +164,12 @@ def _copy_runtime(packages: Path, folder: Path) -> None:
             )
 
 
-class _Handler(SimpleHTTPRequestHandler):
-    """Files with the policy in a header too, and without a line for each on the terminal."""
+def server(folder: Path, port: int = 8000) -> ThreadingHTTPServer:
+    """Return a server of the page, for this machine alone; port 0 takes a free one.
 
-    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
-        ".wasm": "application/wasm",
-        ".js": "text/javascript",
-    }
-
-    def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", POLICY)
-        self.send_header("Cache-Control", "no-cache")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        super().end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-class _Server(ThreadingHTTPServer):
-    """A page that is closed while it loads is no error worth a traceback."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass
-
-
-def server(folder: Path, port: int = 8000, host: str = "127.0.0.1") -> ThreadingHTTPServer:
-    """Return a server of the folder, for this machine alone; port 0 takes a free one.
+    It gives the files that lie in the folder now, to whoever asks by its own address.
 
     Raises:
         OutputError: the port is taken.
     """
-    try:
-        return _Server((host, port), partial(_Handler, directory=str(folder)))
-    except OSError as error:
-        raise OutputError(
-            f"Port {port} can't be used ({error.strerror}): choose another --port."
-        ) from error
+    return _server.server(folder, POLICY, port)

@@ -1,0 +1,50 @@
+"""What the operating system refuses, in a sentence that says what to do."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from keras_kd.errors import OutputError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full: free some space or choose another folder",
+    errno.EDQUOT: "the disk quota is used up: free some space or choose another folder",
+    errno.EACCES: "writing there is not permitted: choose another folder or change its permissions",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EEXIST: "part of the path is a file, not a folder: choose another path",
+    errno.ENOTDIR: "part of the path is a file, not a folder: choose another path",
+    errno.EISDIR: "a folder is there: choose another path",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+    errno.EPERM: "the system doesn't permit it, as of a file that is locked against changes: choose "
+    "another folder",
+    errno.EFBIG: "it is larger than a file may be there: raise `ulimit -f` or choose another disk",
+    errno.ELOOP: "links lead in a circle: choose another path",
+    errno.EIO: "the disk failed: check it, or choose another one",
+    errno.EMFILE: "too many files are open: raise `ulimit -n`",
+    errno.ENFILE: "too many files are open on this machine: close other programs",
+    errno.EBUSY: "it is in use: close what uses it",
+    errno.ESTALE: "the network disk has lost it: check the connection",
+    errno.ENOLCK: "the file system has no locks: choose another folder",
+    errno.ENXIO: "a pipe or a device is there: choose another path",
+    errno.ENODEV: "a device is there: choose another path",
+    errno.ETIMEDOUT: "the network disk doesn't answer: check the connection",
+}
+
+
+def reason(error: OSError) -> str | None:
+    """Return why the system refused, and what to do; None where it is no refusal of the system's."""
+    return _REASONS.get(error.errno)
+
+
+@contextmanager
+def refusals(path: str | Path) -> Iterator[None]:
+    """Say as an OutputError why the operating system refuses to write `path`."""
+    try:
+        yield
+    except OSError as error:
+        if (why := reason(error)) is None:
+            raise
+        raise OutputError(f"Can't write {path}: {why}.") from error

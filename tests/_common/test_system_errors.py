@@ -1,0 +1,45 @@
+"""What the system refuses is told in one sentence, whatever it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from keras_kd._common.checked_files import read_text
+from keras_kd._common.files import write_text, written_whole
+from keras_kd.errors import OutputError
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        errno.EACCES, errno.EBUSY, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE,
+        errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE,
+    ],
+)  # fmt: skip
+def test_each_refusal_has_a_sentence(number: int, tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"^Can't write .*result.txt: .*: .*\.$"),
+        written_whole(tmp_path / "result.txt"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert not list(tmp_path.iterdir())
+
+
+def test_links_in_a_circle_and_files_for_folders(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(OutputError, match="links lead in a circle|part of the path is a file"):
+        write_text(tmp_path / "circle" / "result.txt", "a")
+    (tmp_path / "file").write_text("a")
+    with pytest.raises(OutputError, match="part of the path is a file"):
+        write_text(tmp_path / "file" / "result.txt", "a")
+
+
+def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ValueError, match="no regular file"):
+            read_text(path)
