@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import signal
 import threading
@@ -15,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd import __version__
 from keras_kd._common import text
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import locked, write_text, written_whole
@@ -246,7 +246,7 @@ def _noted(
     when = date.today().isoformat()
     return {
         "model_name": reader.name,
-        "version": __version__,
+        "version": importlib.metadata.version("keras-kd"),
         "made": when,
         "informed": told,
     } | film
