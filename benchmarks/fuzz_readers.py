@@ -310,6 +310,31 @@ def _write_weights(folder: Path) -> None:
     )
 
 
+def _write_graph(folder: Path) -> None:
+    """A TensorFlow.js graph model of one activation."""
+    steps = (("Placeholder", []), ("Add", ["n0", "w"]), ("Mean", ["n1"]))
+    nodes = [
+        {"name": f"n{number}", "op": op, "input": inputs, "attr": {}}
+        for number, (op, inputs) in enumerate(steps)
+    ]
+    weight = {"name": "w", "shape": [4], "dtype": "float32", "quantization": {"dtype": "float16"}}
+    manifest = [{"paths": ["weights.bin"], "weights": [weight]}]
+    content = {"modelTopology": {"node": nodes}, "weightsManifest": manifest}
+    (folder / "model.json").write_text(json.dumps(content))
+    (folder / "weights.bin").write_bytes(np.ones(4, np.float16).tobytes())
+
+
+def _read_graph_model(folder: Path) -> object:
+    from keras_kd.checkpoints import _tensorflow_js
+    from keras_kd.errors import ModelError
+
+    graph = _tensorflow_js.read(folder / "model.json")
+    try:
+        return graph.chain("Mean")
+    except ValueError as error:  # As the architecture's reader takes it.
+        raise ModelError(str(error)) from error
+
+
 def _read_weights(folder: Path) -> object:
     from keras_kd.checkpoints import _files
     from keras_kd.errors import KerasKDError
@@ -512,6 +537,7 @@ READERS = {
     ".keras": Reader(_write_keras, lambda folder: _predicted(folder, "model.keras"), "*", _KERAS),
     ".h5": Reader(_write_h5, lambda folder: _predicted(folder, "model.h5"), "*", _KERAS),
     ".pth, .safetensors": Reader(_write_weights, _read_weights, "*", (*_PICKLE, *_JSON), True),
+    "TensorFlow.js graph": Reader(_write_graph, _read_graph_model, "*", _JSON, True),
     ".tflite, its graph": Reader(_write_tflite, _read_graph, "*.tflite", (), True),
     ".tflite, run": Reader(_write_tflite, lambda folder: _predicted(folder, "model.tflite"), "*.tflite", share=0.1),
     "labels.txt": Reader(_write_labels, _read_labels, "labels.txt", (b"\n", b"\0", b"\xff", b"\r")),

@@ -124,9 +124,12 @@ def read(path: str | Path) -> Graph:
 
 def _content(folder: Path, names: list[str]) -> bytes:
     """The files' bytes, one after the other."""
-    wrong = [name for name in names if Path(name).name != name or name in ("", "..")]
+    wrong = [name for name in names if Path(name).name != name or name in ("", ".", "..")]
     if wrong:
         raise ValueError(f"it asks for {wrong[0][:80]!r}, which is no file beside it")
+    for name in names:
+        if (folder / name).exists() and not (folder / name).is_file():
+            raise ValueError(f"{name[:80]} is no plain file")
     size = sum((folder / name).stat().st_size for name in names)
     if size > LARGEST_WEIGHTS:
         raise ValueError(f"its weights are {size:,} bytes long, more than {LARGEST_WEIGHTS:,}")
@@ -152,7 +155,7 @@ def _arrays(weights: list[dict[str, Any]], content: bytes) -> dict[str, np.ndarr
 
 def _type(weight: dict[str, Any]) -> np.dtype[Any]:
     quantization = weight.get("quantization") or {}
-    name = quantization.get("dtype", weight["dtype"])
+    name = str(quantization.get("dtype", weight["dtype"]))
     if name not in _TYPES or quantization.keys() & {"scale", "min"}:
-        raise ValueError(f"{weight['name'][:80]} is of type {str(name)[:20]}")
+        raise ValueError(f"{weight['name'][:80]} is of type {name[:20]}")
     return _TYPES[name]

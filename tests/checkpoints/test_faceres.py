@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,8 @@ SPOILT = {
     "huge": (_weight(0, shape=[2**40, 2**20]), "w0 is declared larger than its numbers"),
     "negative": (_weight(0, shape=[-3, 3, 3, 32]), "the shape of w0 makes no sense"),
     "bytes": (_weight(0, quantization={"dtype": "uint8", "scale": 1, "min": 0}), "of type uint8"),
+    "a list": (_weight(0, quantization={"dtype": ["float16"]}), "w0 is of type"),
+    "a folder": (_paths("."), "asks for '.', which is no file beside it"),
     "text": (_weight(0, dtype="string", quantization=None), "w0 is of type string"),
     "less": (_weight(1, shape=[16]), "bytes of its weights belong to no array"),
     "stride": (
@@ -240,6 +243,14 @@ def test_numbers_that_are_not_finite_are_refused(written, tmp_path):
     numbers[:2] = np.frombuffer(np.float16(np.nan).tobytes(), np.uint8)
     (tmp_path / "weights.bin").write_bytes(numbers.tobytes())
     with pytest.raises(ModelError, match="the numbers of a Conv2D are not all finite"):
+        checkpoints.load(path)
+
+
+def test_a_pipe_in_the_weights_place_is_not_waited_for(written, tmp_path):
+    path = _spoilt(written, tmp_path, lambda content: None)
+    (tmp_path / "weights.bin").unlink()
+    os.mkfifo(tmp_path / "weights.bin")
+    with pytest.raises(ModelError, match="weights.bin is no plain file"):
         checkpoints.load(path)
 
 
