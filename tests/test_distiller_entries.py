@@ -611,3 +611,37 @@ def test_a_loss_of_ones_own_is_learnt():
     assert logs["soft_loss"] == pytest.approx(((LOGITS - logits) ** 2).sum(-1).mean(), rel=1e-5)
     refusal(distiller.get_config, ConfigError, "entry point")
     refusal(lambda: Distiller(linear(), soft_loss="kl(weight=2)"), ConfigError, "settings none")
+
+
+def test_several_teachers_teach_their_weighed_mean_of_logits():
+    """At T the geometric mean of their softened distributions, normalised."""
+    teachers = [linear(1), ending(linear(2), layers.Softmax()), linear(3)]
+    logits = [linear(seed).predict(IMAGES, verbose=0).astype(float) for seed in (1, 2, 3)]
+    shares = np.array([1, 2, 5]) / 8
+    product = np.prod(
+        [softmax(z / 3, -1) ** share for z, share in zip(logits, shares, strict=True)], axis=0
+    )
+    p = product / product.sum(-1, keepdims=True)
+    q = softmax(linear().predict(IMAGES, verbose=0) / 3, -1)
+    with pytest.warns(UserWarning, match="gives probabilities p"):
+        distiller = compiled(linear(), teachers, teacher_weights=[1, 2, 5])
+    logs, _ = first_step(distiller, LABELS)
+    assert logs["soft_loss"] == pytest.approx(9 * rel_entr(p, q).sum(-1).mean(), rel=1e-4)
+    assert len(distiller.trainable_variables) == 2
+    equal = first_step(compiled(linear(), [linear(1), linear(1)]), LABELS)[0]["soft_loss"]
+    assert equal == pytest.approx(
+        first_step(compiled(linear(), linear(1)), LABELS)[0]["soft_loss"], rel=1e-5
+    )
+    for weights in ([1], [0, 0], [1, -1]):
+        refusal(
+            lambda w=weights: Distiller(linear(), [linear(1), linear(2)], teacher_weights=w),
+            ConfigError,
+            "teacher_weight",
+        )
+
+
+def test_a_subclassed_teacher_of_probabilities_is_told_in_a_data_set_too():
+    tf = pytest.importorskip("tensorflow", reason="tf.data needs TensorFlow")
+    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)
+    distiller = compiled(linear(), subclassed("softmax"))
+    refusal(lambda: distiller.fit(data, verbose=0), DataError, "are probabilities")

@@ -14,7 +14,7 @@ from keras_kd.distiller import _backend, _batches, _labels, _settings
 from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
-from keras_kd.distiller._teacher import Teacher, as_logits
+from keras_kd.distiller._teacher import Teacher, Teachers, as_logits
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
 
@@ -58,7 +58,8 @@ class Distiller(CheckedTraining):
         student: keras.Model, images -> logits (N, C), or a dict of logits and values (N, 1) by
             name.
         teacher: keras.Model, the same images -> the same, or None where batches bring the
-            teacher's logits or nothing is learnt from one.
+            teacher's logits or nothing is learnt from one. Several teach the weighed mean of their
+            logits; features are matched with the first.
         temperature: T, above 0.
         alpha: α, 0..1, weight of the labels.
         beta: β, 0 or more, weight of the teacher; None for 1 - α.
@@ -82,6 +83,7 @@ class Distiller(CheckedTraining):
             Keras does and as the paper's "batch mean" says.
         teacher_head: name of the output to learn from, of a teacher with several outputs and a
             student with one.
+        teacher_weights: one number, 0 or more, for each of several teachers; None for equal ones.
 
     Raises:
         ConfigError: a value of another type or outside its range, or `keras.distribution` is set
@@ -93,7 +95,7 @@ class Distiller(CheckedTraining):
     def __init__(
         self,
         student: keras.Model,
-        teacher: keras.Model | None = None,
+        teacher: keras.Model | Sequence[keras.Model] | None = None,
         temperature: float = 3.0,
         alpha: float = 0.15,
         beta: float | None = None,
@@ -108,6 +110,7 @@ class Distiller(CheckedTraining):
         binary: Collection[str] | None = None,
         weights_normalised: bool = False,
         teacher_head: str | None = None,
+        teacher_weights: Sequence[float] | None = None,
     ) -> None:
         _backend.refuse_distribution()
         _settings.require_model("student", student)
@@ -122,9 +125,9 @@ class Distiller(CheckedTraining):
         _settings.require_one_of("value_loss", value_loss, VALUE_LOSSES)
         _settings.require_seed(seed)
         columns = _settings.columns_of_heads(student, binary)
-        if teacher is not None:
-            _settings.require_teacher(student, teacher)
-        self.student, self.teacher, self._columns = student, teacher, columns
+        self.student, self._columns = student, columns
+        self.teachers = _settings.teachers(student, teacher)
+        self.teacher = self.teachers[0] if self.teachers else None
         self.temperature, self.alpha = temperature, alpha
         self.beta = 1 - alpha if beta is None else beta
         self.value_weight, self.bound_weight, self.margin = value_weight, bound_weight, margin
@@ -136,11 +139,13 @@ class Distiller(CheckedTraining):
         self.draws = keras.random.SeedGenerator(seed) if value_loss == "shake-shake" else None
         self._heads = {name: self._head(name, count) for name, count in columns.items()}
         self._weigh_classes(self.class_weights)
+        self.teacher_weights = None if teacher_weights is None else list(teacher_weights)
         shape = tuple(student.inputs[0].shape[1:]) if len(student.inputs) == 1 else ()
-        self._live = None if teacher is None else Teacher(teacher, columns, shape, teacher_head)
+        live = [Teacher(one, columns, shape, teacher_head) for one in self.teachers]
+        self._live = Teachers(live, teacher_weights) if live or teacher_weights else None
         self._stored_kinds: dict[str, heads.OutputKind] = {}
         self.features = tuple(features)
-        self._matching = Matching(features, student, teacher, seed) if features else None
+        self._matching = Matching(features, student, self.teacher, seed) if features else None
         self.projections = self._matching.projections if self._matching else []
         self.hard_loss = keras.metrics.Mean("hard_loss")
         self.soft_loss = keras.metrics.Mean("soft_loss")
@@ -248,7 +253,7 @@ class Distiller(CheckedTraining):
         stored, label = _batches.teacher(y), _batches.label(y)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
-            targets = _batches.Targets(label, _batches.by_head(outputs, self._heads), features)
+            targets = _batches.Targets(label, outputs, features)
             if stored is None:
                 return targets
             return replace(self._stored(label, stored), features=features)
@@ -262,7 +267,8 @@ class Distiller(CheckedTraining):
                 '{"label": labels, "teacher": logits}, or set beta=0 (and bound_weight=0 where '
                 "there are values)."
             )
-        return _batches.Targets(label, _batches.by_head(self._live(x), self._heads))
+        outputs = self._live(x)
+        return _batches.Targets(label, outputs, unchecked=self._live.unchecked(outputs))
 
     def _stored(self, label: Any, stored: Any) -> _batches.Targets:
         given = _batches.by_head(stored, self._heads)
@@ -317,6 +323,7 @@ class Distiller(CheckedTraining):
             "binary": self.binary,
             "weights_normalised": self.weights_normalised,
             "teacher_head": self.teacher_head,
+            "teacher_weights": self.teacher_weights,
         }
 
     def _named_soft_loss(self) -> str:
@@ -329,9 +336,11 @@ class Distiller(CheckedTraining):
         return self.soft_loss_name
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], teacher: keras.Model | None = None) -> Distiller:
+    def from_config(cls, config: dict[str, Any], teacher: Any = None) -> Distiller:
         """Build a Distiller with a new student; features to match need the teacher."""
         config = dict(config)
         student = keras.saving.deserialize_keras_object(config.pop("student"))
         features = [FeatureMatch(**match) for match in config.pop("features")]
+        if teacher is None:
+            config["teacher_weights"] = None
         return cls(student, teacher, features=features if teacher is not None else (), **config)

@@ -11,7 +11,7 @@ import keras
 from keras_kd.distiller import _batches, _labels, _settings
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._student_model import StudentModel
-from keras_kd.distiller._teacher import Teacher, require_kind, warn_of_kind
+from keras_kd.distiller._teacher import Teachers, require_kind, warn_of_kind
 from keras_kd.errors import ConfigError
 from keras_kd.models import heads
 
@@ -29,7 +29,7 @@ class CheckedTraining(StudentModel):
     class_weights: dict[str, tuple[float, ...]]
     _columns: dict[str, int | None]
     _heads: dict[str, ClassHead | ValueHead]
-    _live: Teacher | None
+    _live: Teachers | None
     _stored_kinds: dict[str, heads.OutputKind]
 
     def compile(
@@ -56,7 +56,7 @@ class CheckedTraining(StudentModel):
                 "weighed by alpha, beta "
                 f"and value_weight. Received: loss={loss!r}, loss_weights={loss_weights!r}."
             )
-        _settings.require_trainable(self.student, self.teacher)
+        _settings.require_trainable(self.student, self.teachers)
         super().compile(
             optimizer,
             metrics=metrics,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -72,14 +72,17 @@ def require_model(role: str, model: Any) -> None:
         )
 
 
-def require_teacher(student: keras.Model, teacher: Any) -> None:
-    """Refuse a teacher that is no model, or the student itself."""
-    require_model("teacher", teacher)
-    if teacher is student:
-        raise ModelError(
-            "Student and teacher are one model: give the teacher as a copy that stays as it is "
-            "(keras.models.clone_model, then set_weights)."
-        )
+def teachers(student: keras.Model, given: Any) -> list[keras.Model]:
+    """Return the teachers as a list; refuse what is no model, or the student itself."""
+    found = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
+    for teacher in found:
+        require_model("teacher", teacher)
+        if teacher is student:
+            raise ModelError(
+                "Student and teacher are one model: give the teacher as a copy that stays as it is "
+                "(keras.models.clone_model, then set_weights)."
+            )
+    return found
 
 
 def columns_of_heads(student: keras.Model, binary: Collection[str] | None) -> dict[str, int | None]:
@@ -198,8 +201,8 @@ def _weights_of(given: Any, classes: int) -> tuple[float, ...]:
     return weights
 
 
-def require_trainable(student: keras.Model, teacher: keras.Model | None) -> None:
-    """Refuse a student that can't be trained, or whose training would change the teacher.
+def require_trainable(student: keras.Model, teachers: Sequence[keras.Model]) -> None:
+    """Refuse a student that can't be trained, or whose training would change a teacher.
 
     Raises:
         ModelError: see above.
@@ -217,9 +220,8 @@ def require_trainable(student: keras.Model, teacher: keras.Model | None) -> None
             f"The student {student.name} has no trainable weights: set `trainable` of its layers "
             "to True."
         )
-    shared = trained.keys() & {
-        id(variable) for variable in (teacher.variables if teacher is not None else [])
-    }
+    of_teachers = {id(variable) for teacher in teachers for variable in teacher.variables}
+    shared = trained.keys() & of_teachers
     if shared:
         first = min(trained[number] for number in shared)
         raise ModelError(

@@ -16,11 +16,11 @@ class StudentModel(keras.Model):
 
     Attributes:
         student: the model that is trained and saved.
-        teacher: a model of which nothing is trained or saved, or None.
+        teachers: models of which nothing is trained or saved.
     """
 
     student: keras.Model
-    teacher: keras.Model | None
+    teachers: list[keras.Model]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -57,10 +57,7 @@ class StudentModel(keras.Model):
         return [variable for variable in self.weights if id(variable) not in trained]
 
     def _without_teacher(self, variables: list[keras.Variable]) -> list[keras.Variable]:
-        of_teacher = {
-            id(variable)
-            for variable in (self.teacher.variables if self.teacher is not None else [])
-        }
+        of_teacher = {id(one) for teacher in self.teachers for one in teacher.variables}
         return [variable for variable in variables if id(variable) not in of_teacher]
 
     def save(

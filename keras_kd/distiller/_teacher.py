@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_kd.distiller import _batches
-from keras_kd.errors import ModelError
+from keras_kd.distiller import _batches, _images
+from keras_kd.distiller._settings import require_not_negative
+from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
 
@@ -72,10 +75,10 @@ class Teacher:
         head: str | None,
     ) -> None:
         self.model, self.head = model, head
-        self.shape = _input_shape(model)
+        self.shape = _images.input_shape(model)
         self._heads = student_heads
         if self.shape is not None:
-            _require_shape(model, self.shape, shape)
+            _images.require_shape(model, self.shape, shape)
         self.kinds: dict[str, OutputKind] = {}
         if heads.has_graph(model):
             found = self._by_head(self.chosen(heads.structure(model)))
@@ -116,21 +119,18 @@ class Teacher:
                 }
             )
 
-    def __call__(self, images: Any) -> Any:
-        """Return the teacher's logits and values for a batch, in the structure of the student's
-        outputs.
-        """
-        return self.logits(self.chosen(self.model(self.shown(images), training=False)))
+    def __call__(self, images: Any) -> dict[str, Any]:
+        """Return the teacher's logits and values for a batch, by the student's heads."""
+        return self._logits(self.model(self.shown(images), training=False))
 
-    def with_features(self, model: keras.Model, images: Any) -> tuple[Any, Any]:
+    def with_features(self, model: keras.Model, images: Any) -> tuple[dict[str, Any], Any]:
         """Return the same and the maps that `model`, the teacher with more outputs, gives."""
         outputs, maps = model(self.shown(images), training=False)
-        stopped = keras.tree.map_structure(ops.stop_gradient, maps)
-        return self.logits(self.chosen(outputs)), stopped
+        return self._logits(outputs), keras.tree.map_structure(ops.stop_gradient, maps)
 
     def shown(self, images: Any) -> Any:
         """Return images of the size and channels that the teacher takes."""
-        return images if self.shape is None else _resized(images, self.shape)
+        return images if self.shape is None else _images.resized(images, self.shape)
 
     def chosen(self, outputs: Any) -> Any:
         """Return what the student is compared with of all that the teacher gives."""
@@ -147,8 +147,7 @@ class Teacher:
             if several is not None:
                 raise ModelError(
                     f"The teacher {self.model.name} gives several outputs ({', '.join(several)}) "
-                    "and the student one: "
-                    "choose one with teacher_head=NAME."
+                    "and the student one: choose one with teacher_head=NAME."
                 )
             return outputs[0]
         if self.head is None:
@@ -160,72 +159,65 @@ class Teacher:
             )
         return several[self.head]
 
-    def logits(self, outputs: Any) -> Any:
-        """Return the chosen outputs with logarithms in place of probabilities."""
-        outputs = keras.tree.map_structure(ops.stop_gradient, outputs)
-        found = _batches.by_head(outputs, self._heads)
-        logits = {
-            name: as_logits(self.kinds.get(name, "unknown"), output)
-            for name, output in found.items()
-        }
-        return logits if isinstance(outputs, dict) else logits[""]
+    def _logits(self, outputs: Any) -> dict[str, Any]:
+        found = _batches.by_head(self.chosen(outputs), self._heads)
+        kinds = {name: self.kinds.get(name, "unknown") for name in found}
+        return {name: as_logits(kinds[name], ops.stop_gradient(found[name])) for name in found}
 
 
-def _input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
-    """(H, W, C) of a model with one input; None where it doesn't tell, or has several."""
-    inputs = getattr(model, "inputs", None)
-    return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
+class Teachers:
+    """Several teachers as one, by the weighed mean of their logits and values.
 
+    The softmax of mean logits is, at any temperature, the normalised geometric mean of the members'
+    softened distributions (Hinton et al. 2015, section 1, name it beside the arithmetic one).
 
-def _require_shape(
-    model: keras.Model, expected: tuple[int | None, ...], given: tuple[int | None, ...]
-) -> None:
-    if _fits(expected, given):
-        return
-    images = (
-        len(expected) == len(given) == 3 and keras.config.image_data_format() == "channels_last"
-    )
-    if not images or {expected[2], given[2]} - {1, 3, None} and expected[2] != given[2]:
-        raise ModelError(
-            f"The teacher {model.name} takes inputs of shape {expected} and the student of "
-            f"{given}: both see the same "
-            "batch, so build one of them for the other's shape."
-        )
-    warnings.warn(
-        f"The teacher {model.name} takes {_size(expected)} and the student {_size(given)}: batches "
-        "are resized for the "
-        "teacher, which a picture cut at its own size from the original pixels would serve better.",
-        UserWarning,
-        stacklevel=4,
-    )
+    Args:
+        members: at least one.
+        weights: one number a member, 0 or more; None for equal ones.
 
+    Raises:
+        ConfigError: the weights are not one for each member, or all 0.
+    """
 
-def _fits(expected: tuple[int | None, ...], given: tuple[int | None, ...]) -> bool:
-    alike = [
-        left == right or None in (left, right) for left, right in zip(expected, given, strict=False)
-    ]
-    return len(expected) == len(given) and all(alike)
+    def __init__(self, members: Sequence[Teacher], weights: Sequence[float] | None) -> None:
+        self.members = list(members)
+        self.weights = [1.0] * len(self.members) if weights is None else list(weights)
+        for weight in self.weights:
+            require_not_negative(teacher_weight=weight)
+        if len(self.weights) != len(self.members) or not sum(self.weights) > 0:
+            raise ConfigError(
+                f"teacher_weights must be one number for each of the {len(self.members)} teachers, "
+                f"of which one is above 0. Received: teacher_weights={self.weights}."
+            )
 
+    def look(self, images: np.ndarray) -> None:
+        """Find out from some images what teachers whose graphs don't tell give."""
+        for member in self.members:
+            member.look(images)
 
-def _size(shape: tuple[int | None, ...]) -> str:
-    return "x".join("any" if size is None else str(size) for size in shape)
+    def __call__(self, images: Any) -> dict[str, Any]:
+        """Return the mean logits and values by the student's heads; of those that have a head."""
+        return self._mean([member(images) for member in self.members])
 
+    def with_features(self, model: keras.Model, images: Any) -> tuple[dict[str, Any], Any]:
+        """Return the same, and the maps that `model`, the first teacher with more outputs, gives.
+        """
+        first, maps = self.members[0].with_features(model, images)
+        return self._mean([first, *(member(images) for member in self.members[1:])]), maps
 
-def _resized(images: Any, shape: tuple[int | None, ...]) -> Any:
-    if _fits(shape, tuple(images.shape[1:])):
-        return images
-    images = ops.cast(images, "float32")
-    channels = images.shape[-1]
-    if shape[2] == 1 and channels == 3:
-        images = ops.image.rgb_to_grayscale(images, data_format="channels_last")
-    elif shape[2] == 3 and channels == 1:
-        images = ops.repeat(images, 3, axis=-1)
-    size = tuple(
-        ours if ours is not None else theirs
-        for ours, theirs in zip(shape[:2], images.shape[1:3], strict=True)
-    )
-    if size == tuple(images.shape[1:3]):
-        return images
-    return ops.image.resize(
-        images, size, interpolation="bilinear", antialias=True, data_format="channels_last"
-    )
+    def unchecked(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        """Return those of the outputs of which no graph and no images told yet what they are."""
+        told = [member.kinds.get(name) for member in self.members for name in outputs]
+        return outputs if set(told) <= {None, "unknown"} else {}
+
+    def _mean(self, found: list[dict[str, Any]]) -> dict[str, Any]:
+        if len(found) == 1:
+            return found[0]
+        means = {}
+        for name in {name: None for outputs in found for name in outputs}:
+            pairs = zip(self.weights, found, strict=True)
+            given = [(weight, outputs[name]) for weight, outputs in pairs if name in outputs]
+            total = sum(weight for weight, _ in given)
+            parts = [weight / total * ops.cast(values, "float32") for weight, values in given]
+            means[name] = functools.reduce(ops.add, parts)
+        return means

@@ -1,0 +1,72 @@
+"""Images of the student's size as the teacher takes them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_kd.errors import ModelError
+
+
+def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """Return (H, W, C) of a model with one input; None where it doesn't tell, or has several."""
+    inputs = getattr(model, "inputs", None)
+    return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
+
+
+def require_shape(
+    model: keras.Model, expected: tuple[int | None, ...], given: tuple[int | None, ...]
+) -> None:
+    """Refuse a teacher whose inputs can't be made of the student's; warn where they are resized."""
+    if _fits(expected, given):
+        return
+    images = (
+        len(expected) == len(given) == 3 and keras.config.image_data_format() == "channels_last"
+    )
+    if not images or {expected[2], given[2]} - {1, 3, None} and expected[2] != given[2]:
+        raise ModelError(
+            f"The teacher {model.name} takes inputs of shape {expected} and the student of "
+            f"{given}: both see the same batch, so build one of them for the other's shape."
+        )
+    warnings.warn(
+        f"The teacher {model.name} takes {_size(expected)} and the student {_size(given)}: batches "
+        "are resized for the teacher, which a picture cut at its own size from the original pixels "
+        "would serve better.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _fits(expected: tuple[int | None, ...], given: tuple[int | None, ...]) -> bool:
+    alike = [
+        left == right or None in (left, right) for left, right in zip(expected, given, strict=False)
+    ]
+    return len(expected) == len(given) and all(alike)
+
+
+def _size(shape: tuple[int | None, ...]) -> str:
+    return "x".join("any" if size is None else str(size) for size in shape)
+
+
+def resized(images: Any, shape: tuple[int | None, ...]) -> Any:
+    """Return a batch at the height, width and channels of a shape, gray by luma or repeated."""
+    if _fits(shape, tuple(images.shape[1:])):
+        return images
+    images = ops.cast(images, "float32")
+    channels = images.shape[-1]
+    if shape[2] == 1 and channels == 3:
+        images = ops.image.rgb_to_grayscale(images, data_format="channels_last")
+    elif shape[2] == 3 and channels == 1:
+        images = ops.repeat(images, 3, axis=-1)
+    size = tuple(
+        ours if ours is not None else theirs
+        for ours, theirs in zip(shape[:2], images.shape[1:3], strict=True)
+    )
+    if size == tuple(images.shape[1:3]):
+        return images
+    return ops.image.resize(
+        images, size, interpolation="bilinear", antialias=True, data_format="channels_last"
+    )
