@@ -47,6 +47,7 @@ __version__ = "0.1.0"
 # Public name: the module that defines it.
 _HOMES = {
     "Config": "config",
+    "DistillationOrientedSGD": "distiller",
     "Distiller": "distiller",
     "FeatureMatch": "distiller",
     "KerasKDError": "errors",

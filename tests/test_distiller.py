@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 from scipy.special import log_softmax, rel_entr, softmax
 
+import keras_kd
 from keras_kd import losses
 from keras_kd.distiller import Distiller
 from keras_kd.errors import ConfigError, ModelError
@@ -380,3 +381,43 @@ def test_a_student_whose_outputs_are_unknown_is_refused():
             ModelError, match="The student open doesn't say what it gives before it runs: begin"
         ):
             Distiller(student)
+
+
+@pytest.mark.parametrize(
+    "rate", [0.5, keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.5, 0.1])]
+)
+def test_labels_and_teacher_have_momenta_of_their_own(rate):
+    """DOT in NumPy: two velocities, of the labels' and of the teacher's gradient at one point."""
+    student, y = linear(), {"label": LABELS, "teacher": LOGITS}
+    kernel, v, u = student.get_weights()[0].astype(float), 0.0, 0.0
+    optimizer = keras_kd.DistillationOrientedSGD(rate, momentum=0.7, difference=0.2)
+    distiller = compiled(student, optimizer=optimizer)
+    bias, v_bias, u_bias = np.zeros(3), 0.0, 0.0
+    pixels, (p, shares) = IMAGES.reshape(24, 16) / 255, (softmax(LOGITS / 3, -1), np.eye(3)[LABELS])
+    for step in range(3):
+        distiller.train_on_batch(IMAGES, y)
+        logits = pixels @ kernel + bias
+        of_labels = 0.15 * (softmax(logits, -1) - shares) / 24
+        of_teacher = 0.85 * 3 * (softmax(logits / 3, -1) - p) / 24
+        now = 0.5 if rate == 0.5 or step <= 1 else 0.1
+        v, u = 0.5 * v - now * pixels.T @ of_labels, 0.9 * u - now * pixels.T @ of_teacher
+        v_bias, u_bias = (
+            0.5 * v_bias - now * of_labels.sum(0),
+            0.9 * u_bias - now * of_teacher.sum(0),
+        )
+        kernel, bias = kernel + v + u, bias + v_bias + u_bias
+    np.testing.assert_allclose(student.get_weights()[0], kernel, atol=2e-5)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert (again.momentum, again.of_teacher.momentum) == pytest.approx((0.5, 0.9))
+    # Two velocities of two weights, two counts of steps, one learning rate that is no schedule.
+    assert len(optimizer.variables) == 6 + (rate == 0.5)
+
+
+def test_momenta_apart_need_float32():
+    student = deep(policy="mixed_float16")
+    with pytest.raises(
+        ConfigError, match="DistillationOrientedSGD needs the TensorFlow backend and float32"
+    ):
+        compiled(student, deep(1), keras_kd.DistillationOrientedSGD())
+    with pytest.raises(ConfigError, match="momentum=0.95, difference=0.075"):
+        keras_kd.DistillationOrientedSGD(momentum=0.95)

@@ -645,3 +645,11 @@ def test_a_subclassed_teacher_of_probabilities_is_told_in_a_data_set_too():
     data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)
     distiller = compiled(linear(), subclassed("softmax"))
     refusal(lambda: distiller.fit(data, verbose=0), DataError, "are probabilities")
+
+
+def test_its_repr_is_one_line():
+    distiller = Distiller(linear(), linear(1), temperature=2)
+    student, teacher = distiller.student.name, distiller.teacher.name
+    assert repr(distiller) == (
+        f"<Distiller of {student}, taught by {teacher}: temperature=2, alpha=0.15, beta=0.85>"
+    )

@@ -10,15 +10,16 @@ import keras
 from keras import ops
 
 from keras_kd import losses
-from keras_kd.distiller import _backend, _batches, _labels, _settings
+from keras_kd.distiller import _backend, _batches, _labels, _saving, _settings
 from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
+from keras_kd.distiller._momentum import DistillationOrientedSGD
 from keras_kd.distiller._teacher import Teacher, Teachers, as_logits
-from keras_kd.errors import ConfigError, ModelError
+from keras_kd.errors import ModelError
 from keras_kd.models import heads
 
-__all__ = ["VALUE_LOSSES", "Distiller", "FeatureMatch"]
+__all__ = ["VALUE_LOSSES", "DistillationOrientedSGD", "Distiller", "FeatureMatch"]
 
 VALUE_LOSSES = ("mse", "shake-shake")
 
@@ -183,17 +184,25 @@ class Distiller(CheckedTraining):
 
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
             y = self._targets(x, y)
-            with tf.GradientTape() as tape:
+            apart = isinstance(self.optimizer, DistillationOrientedSGD)
+            self._reports_parts = True
+            with tf.GradientTape(persistent=apart) as tape:
                 outputs = self(x, training=True)
-                loss = self.compute_loss(x, y, outputs, sample_weight, training=True)
+                if apart:
+                    parts = self._loss_parts(x, y, outputs, sample_weight)
+                    loss = parts[0] + parts[1]
+                else:
+                    loss = self.compute_loss(x, y, outputs, sample_weight)
                 scaled_loss = self.optimizer.scale_loss(loss)
             # fit() counts every image alike, also in a last, smaller batch.
             count = _batches.rows(outputs)
             self._loss_tracker.update_state(loss * _backend.replicas(), sample_weight=count)
             weights = self.trainable_weights
-            self.optimizer.apply_gradients(
-                zip(tape.gradient(scaled_loss, weights), weights, strict=True)
-            )
+            if apart:
+                gradients = [tape.gradient(part, weights, None, "zero") for part in parts]
+                self.optimizer.apply_parts(*gradients, weights)
+            else:
+                self.optimizer.apply(tape.gradient(scaled_loss, weights), weights)
             return self.compute_metrics(x, y, outputs, sample_weight)
 
     def compute_loss(
@@ -208,15 +217,21 @@ class Distiller(CheckedTraining):
         self._reports_parts = training
         if not training:
             return self._plain_loss(y, y_pred, sample_weight) / _backend.replicas()
+        of_labels, of_teacher = self._loss_parts(x, y, y_pred, sample_weight)
+        return of_labels + of_teacher
+
+    def _loss_parts(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """The labels' and the teacher's part of the loss."""
         outputs, maps = y_pred if self._matching else (y_pred, [])
         targets = self._targets(x, y)
         labels = self._labels(targets, outputs)
         weights = _batches.weights(sample_weight, self._heads)
-        total = hard_total = soft_total = ops.convert_to_tensor(0.0)
+        hard_total = soft_total = of_labels = of_teacher = ops.convert_to_tensor(0.0)
         for name, output in _batches.by_head(outputs, self._heads).items():
             label, teacher = _batches.required(labels, name), targets.teacher.get(name)
-            hard, soft, loss = self._heads[name](label, teacher, output, weights.get(name))
-            hard_total, soft_total, total = hard_total + hard, soft_total + soft, total + loss
+            hard, soft, *parts = self._heads[name](label, teacher, output, weights.get(name))
+            hard_total, soft_total = hard_total + hard, soft_total + soft
+            of_labels, of_teacher = of_labels + parts[0], of_teacher + parts[1]
         count = _batches.rows(outputs)
         self.hard_loss.update_state(hard_total, sample_weight=count)
         self.soft_loss.update_state(soft_total, sample_weight=count)
@@ -224,10 +239,10 @@ class Distiller(CheckedTraining):
             weight = next(iter(weights.values()), None)
             matched = self._matching.loss(maps, targets.features, weight, self.weights_normalised)
             self.feature_loss.update_state(matched, sample_weight=count)
-            total = total + matched
+            of_teacher = of_teacher + matched
         for penalty in self.student.losses:
-            total = total + ops.cast(penalty, "float32")
-        return total / _backend.replicas()
+            of_labels = of_labels + ops.cast(penalty, "float32")
+        return of_labels / _backend.replicas(), of_teacher / _backend.replicas()
 
     def _plain_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Any:
         targets = _batches.Targets(_batches.label(y))
@@ -306,34 +321,7 @@ class Distiller(CheckedTraining):
 
     def get_config(self) -> dict[str, Any]:
         """Return the student's architecture and all settings as JSON, without the teacher."""
-        weights = {name: list(given) for name, given in self.class_weights.items()}
-        return {
-            "student": keras.saving.serialize_keras_object(self.student),
-            "temperature": self.temperature,
-            "alpha": self.alpha,
-            "beta": self.beta,
-            "class_weights": weights or None,
-            "soft_loss": self._named_soft_loss(),
-            "value_loss": self.value_loss_name,
-            "value_weight": self.value_weight,
-            "bound_weight": self.bound_weight,
-            "margin": self.margin,
-            "features": [match.get_config() for match in self.features],
-            "seed": self.seed,
-            "binary": self.binary,
-            "weights_normalised": self.weights_normalised,
-            "teacher_head": self.teacher_head,
-            "teacher_weights": self.teacher_weights,
-        }
-
-    def _named_soft_loss(self) -> str:
-        if not isinstance(self.soft_loss_name, str):
-            raise ConfigError(
-                "A soft_loss that is a function has no name to be stored: name it by an entry "
-                "point "
-                f"of the group {losses.ENTRY_POINTS}. Received: {self.soft_loss_name!r}."
-            )
-        return self.soft_loss_name
+        return _saving.config(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], teacher: Any = None) -> Distiller:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_kd.distiller import _batches, _labels, _settings
+from keras_kd.distiller import _batches, _labels, _momentum, _settings
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._teacher import Teachers, require_kind, warn_of_kind
@@ -66,6 +66,7 @@ class CheckedTraining(StudentModel):
             jit_compile=jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
+        _momentum.require_usable(self.optimizer)
 
     def fit(
         self,

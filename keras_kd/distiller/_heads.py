@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -11,6 +11,9 @@ from keras import ops
 
 from keras_kd import losses
 from keras_kd.distiller import _labels
+
+# Of labels and teacher, then both as they count in the whole loss.
+Parts: TypeAlias = tuple[Any, Any, Any, Any]
 
 
 class ClassHead:
@@ -51,19 +54,17 @@ class ClassHead:
         """Refuse labels that are no classes of this head."""
         _labels.require_classes(labels, self.classes, self.name)
 
-    def __call__(
-        self, labels: Any, teacher: Any, output: Any, weights: Any
-    ) -> tuple[Any, Any, Any]:
-        """Return the loss with the labels, the loss with the teacher, and their weighed sum."""
+    def __call__(self, labels: Any, teacher: Any, output: Any, weights: Any) -> Parts:
+        """Return the loss with the labels and that with the teacher, plain and weighed."""
         logits = self._logits(output)
         hard = self._hard(labels, logits, self.class_weights, weights)
         if not self._beta > 0:
-            return hard, 0.0, self._alpha * hard
+            return hard, 0.0, self._alpha * hard, 0.0
         if teacher is None:
-            return hard, 0.0, hard
+            return hard, 0.0, hard, 0.0
         each = self._soft_loss(labels, self._logits(teacher), logits, self._temperature)
         soft = losses.weighted_mean(each, weights, self._normalised)
-        return hard, soft, self._alpha * hard + self._beta * soft
+        return hard, soft, self._alpha * hard, self._beta * soft
 
     def plain(self, labels: Any, output: Any, weights: Any) -> Any:
         """Return the cross-entropy with the labels alone."""
@@ -131,10 +132,8 @@ class ValueHead:
         """Refuse labels that are no values."""
         _labels.require_values(labels, self.name, self._declared)
 
-    def __call__(
-        self, values: Any, teacher: Any, output: Any, weights: Any
-    ) -> tuple[Any, Any, Any]:
-        """Return the loss with the values, the teacher-bounded loss, and their weighed sum."""
+    def __call__(self, values: Any, teacher: Any, output: Any, weights: Any) -> Parts:
+        """Return the loss with the values and the teacher-bounded one, plain and weighed."""
         values, known, weights = _known(values, weights)
         hard = self._mean(losses.squared_error_each(values, output), known, weights)
         if self._value_loss == "shake-shake":
@@ -146,11 +145,12 @@ class ValueHead:
                 hard, *correlations, keras.random.uniform((3,), seed=self._draws)
             )
         if teacher is None or not self._bound_weight > 0:
-            return hard, 0.0, self._value_weight * hard
+            return hard, 0.0, self._value_weight * hard, 0.0
         soft = self._mean(
             losses.teacher_bounded_each(values, teacher, output, self._margin), known, weights
         )
-        return hard, soft, self._value_weight * (hard + self._bound_weight * soft)
+        weight = self._value_weight
+        return hard, soft, weight * hard, weight * self._bound_weight * soft
 
     def plain(self, values: Any, output: Any, weights: Any) -> Any:
         """Return the squared error."""

@@ -1,13 +1,15 @@
-"""The student's files, whole or absent."""
+"""The student's files, whole or absent, and the Distiller's settings."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from keras_kd import losses
 from keras_kd._common.files import written_whole
-from keras_kd.errors import ModelError, OutputError
+from keras_kd.errors import ConfigError, ModelError, OutputError
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -52,3 +54,39 @@ def _checked(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Pa
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists: choose another name, or overwrite=True.")
     return path
+
+
+def config(distiller: Any) -> dict[str, Any]:
+    """Return the student's architecture and all settings of a Distiller, as JSON can hold them.
+
+    Raises:
+        ConfigError: its soft_loss is a function, which has no name.
+    """
+    weights = {name: list(given) for name, given in distiller.class_weights.items()}
+    return {
+        "student": keras.saving.serialize_keras_object(distiller.student),
+        "temperature": distiller.temperature,
+        "alpha": distiller.alpha,
+        "beta": distiller.beta,
+        "class_weights": weights or None,
+        "soft_loss": _name(distiller.soft_loss_name),
+        "value_loss": distiller.value_loss_name,
+        "value_weight": distiller.value_weight,
+        "bound_weight": distiller.bound_weight,
+        "margin": distiller.margin,
+        "features": [match.get_config() for match in distiller.features],
+        "seed": distiller.seed,
+        "binary": distiller.binary,
+        "weights_normalised": distiller.weights_normalised,
+        "teacher_head": distiller.teacher_head,
+        "teacher_weights": distiller.teacher_weights,
+    }
+
+
+def _name(soft_loss: Any) -> str:
+    if not isinstance(soft_loss, str):
+        raise ConfigError(
+            "A soft_loss that is a function has no name to be stored: name it by an entry point of "
+            f"the group {losses.ENTRY_POINTS}. Received: {soft_loss!r}."
+        )
+    return soft_loss

@@ -17,10 +17,20 @@ class StudentModel(keras.Model):
     Attributes:
         student: the model that is trained and saved.
         teachers: models of which nothing is trained or saved.
+        temperature, alpha, beta: of the loss.
     """
 
     student: keras.Model
     teachers: list[keras.Model]
+    temperature: float
+    alpha: float
+    beta: float
+
+    def __repr__(self) -> str:
+        """Return one line: whom it teaches what."""
+        by = ", ".join(teacher.name for teacher in self.teachers) or "stored outputs or none"
+        settings = f"temperature={self.temperature:g}, alpha={self.alpha:g}, beta={self.beta:g}"
+        return f"<Distiller of {self.student.name}, taught by {by}: {settings}>"
 
     @property
     def metrics_names(self) -> list[str]:

@@ -200,8 +200,7 @@ class Teachers:
         return self._mean([member(images) for member in self.members])
 
     def with_features(self, model: keras.Model, images: Any) -> tuple[dict[str, Any], Any]:
-        """Return the same, and the maps that `model`, the first teacher with more outputs, gives.
-        """
+        """Return the same, and the maps that `model`, the first teacher with more outputs, gives."""
         first, maps = self.members[0].with_features(model, images)
         return self._mean([first, *(member(images) for member in self.members[1:])]), maps
 
