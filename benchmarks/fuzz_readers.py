@@ -200,7 +200,7 @@ def _read_store(folder: Path) -> object:
 def _write_config(folder: Path) -> None:
     from keras_kd import config
 
-    (folder / "config.toml").write_text(config.dump(config.Config().effective(), {"keras": "3"}))
+    (folder / "config.toml").write_text(config.dump(config.completed({}), {"keras": "3"}))
 
 
 def _read_config(folder: Path) -> object:

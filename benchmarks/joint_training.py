@@ -19,7 +19,7 @@ from pathlib import Path
 
 from keras_kd import Config
 from keras_kd._common.progress import Terminal
-from keras_kd.pipelines import distill
+from keras_kd.pipelines import distill, teach
 
 JOINT = "expression,valence,arousal"
 COLUMNS = ("accuracy", "valence", "arousal")
@@ -100,7 +100,7 @@ def main() -> None:
     teaching = Config(
         data="faces", teacher="B", teacher_epochs=16, heads=JOINT, value_weight=given.value_weight
     )
-    teacher = distill.teach(teaching, None, Terminal())
+    teacher = teach.teach(teaching, None, Terminal())
     seeds = [of_seed(seed, given, teacher) for seed in range(given.seeds)]
     taught = {name: [rows[name] for rows, _ in seeds] for name in TITLES}
     print(

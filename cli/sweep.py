@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,12 @@ def command(
       kerakd sweep --student B --epochs 8 --vary temp=1:6 --vary learning-rate=0.01:0.3:log
     """
     config = configuration.merged(config_file, options.given(arguments))
+    shared = dataclasses.asdict(config)
     folder = Path(out) if out else Path("sweeps") / f"{Path(config.data).stem}-{config.student}"
     sweep = engine.load("pipelines.sweep")
     dimensions = sweep.space(texts or sweep.PAPER)
     with stopping.told("To go on, give the same command again."):
-        frame = sweep.sweep(config, dimensions, folder, trials, not no_pruning, Terminal(), storage)
+        frame = sweep.sweep(shared, dimensions, folder, trials, not no_pruning, Terminal(), storage)
     if as_json:
         output.show_json(frame.astype(object).where(frame.notna(), None).to_dict(orient="records"))
         return

@@ -29,4 +29,4 @@ def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
     """
     config = configuration.merged(config_file, options.given(arguments))
     with stopping.told("To go on, give the same command again."):
-        streams.line(str(engine.load("pipelines.distill").teach(config, out, Terminal())))
+        streams.line(str(engine.load("pipelines.teach").teach(config, out, Terminal())))

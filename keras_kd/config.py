@@ -285,11 +285,6 @@ class Config:
         }
         return dataclasses.replace(self, **missing, recipe=recipe)
 
-    def of_teacher(self) -> Config:
-        """The same for a teacher that is trained first: what starts the student is not its own."""
-        nothing = dict.fromkeys(("start_from", "freeze_until", "head_rate", "body_rate"))
-        return dataclasses.replace(self, **nothing)
-
     @property
     def teachers(self) -> list[str]:
         """The names of the teachers, at least one."""
@@ -371,13 +366,14 @@ def merged(path: str | Path | None, given: Mapping[str, Any]) -> Config:
     return Config(**{**values, **given})
 
 
-def dump(config: Config, made_with: Mapping[str, str]) -> str:
-    """TOML text of every effective value, and a table of what made them."""
-    lines = [
-        f"{name} = {_toml(value)}"
-        for name in fields()
-        if (value := getattr(config, name)) is not None
-    ]
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option with its value in effect, by name, of those that are given."""
+    return dataclasses.asdict(Config(**values).effective())
+
+
+def dump(options: Mapping[str, Any], made_with: Mapping[str, str]) -> str:
+    """TOML text of all options that have a value, and a table of what made them."""
+    lines = [f"{name} = {_toml(value)}" for name, value in options.items() if value is not None]
     lines += [
         "",
         "[made_with]",

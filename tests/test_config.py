@@ -96,11 +96,14 @@ def test_every_option_has_help_and_a_known_type():
 
 def test_every_option_comes_back_from_toml(tmp_path):
     options = Config(**{name: _other(name) for name in config.fields()})
-    text = config.dump(options, {"keras": "3.15", 'odd "name"': "a\\b"})
+    text = config.dump(dataclasses.asdict(options), {"keras": "3.15", 'odd "name"': "a\\b"})
     assert tomllib.loads(text)["made_with"] == {"keras": "3.15", 'odd "name"': "a\\b"}
     assert Config(**config.load(_file(tmp_path, text))) == options
     default = Config().effective()
-    assert Config(**config.load(_file(tmp_path, config.dump(default, {})))) == default
+    assert (
+        Config(**config.load(_file(tmp_path, config.dump(dataclasses.asdict(default), {}))))
+        == default
+    )
 
 
 @pytest.mark.parametrize(

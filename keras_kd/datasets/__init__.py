@@ -173,5 +173,12 @@ def load(
     """
     if split not in SPLITS:
         raise DataError(f"Unknown split {split!r}: expected one of {', '.join(SPLITS)}.")
-    module, path = find(path_or_name)
+    return load_found(*find(path_or_name), split, skip_bad_rows, size)
+
+
+@_told_to_the_user()
+def load_found(
+    module: ModuleType, path: Path | None, split: str, skip_bad_rows: bool, size: int | None
+) -> Samples:
+    """As `load`, of what `find` returned."""
     return module.load(path, split, skip_bad_rows, size or module.SIZE)

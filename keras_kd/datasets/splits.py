@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,15 +14,28 @@ from keras_kd._common.arrays import fingerprint
 from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError
 
+# Of a data set: (train, validation, test) -> by name a mask of validation and one of test.
+Subsets = Callable[[Samples, Samples, Samples], Mapping[str, tuple[np.ndarray, np.ndarray]]]
+
 
 @dataclass(frozen=True)
 class Data:
-    """The three splits of a data set and what tells them apart from any other."""
+    """The three splits of a data set and what tells them apart from any other.
+
+    Attributes:
+        name: of the data set's form.
+        train: what training sees.
+        validation: what chooses the epoch.
+        test: what is scored at the end.
+        subsets: named test sets that the field reports, as masks of validation and test; None
+            where there are none.
+    """
 
     name: str
     train: Samples
     validation: Samples
     test: Samples
+    subsets: Subsets | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -60,9 +74,12 @@ class Data:
 
 def load(path_or_name: str, skip_bad_rows: bool = False, size: int | None = None) -> Data:
     """Load all splits of a data set, see `datasets.load`."""
-    module, _ = datasets.find(path_or_name)
-    splits = [datasets.load(path_or_name, split, skip_bad_rows, size) for split in datasets.SPLITS]
-    return Data(module.__name__.rpartition(".")[2], *splits)
+    module, path = datasets.find(path_or_name)
+    train, validation, test = (
+        datasets.load_found(module, path, split, skip_bad_rows, size) for split in datasets.SPLITS
+    )
+    name = module.__name__.rpartition(".")[2]
+    return Data(name, train, validation, test, getattr(module, "subsets", None))
 
 
 @dataclass(frozen=True)
@@ -125,7 +142,7 @@ class Heads:
         }
 
 
-def chosen(asked: str | None, data: Data, of_teacher: tuple[str, ...]) -> Heads:
+def chosen(asked: tuple[str, ...] | None, data: Data, of_teacher: tuple[str, ...]) -> Heads:
     """The heads asked for by name, or the classes and those values that teacher and data have in
     common.
 
@@ -134,14 +151,14 @@ def chosen(asked: str | None, data: Data, of_teacher: tuple[str, ...]) -> Heads:
     """
     available = (data.train.label_name, *data.value_names)
     wanted = (
-        asked.split(",")
+        asked
         if asked
         else [available[0], *(name for name in data.value_names if name in of_teacher)]
     )
     unknown = [name for name in wanted if name not in available]
     if unknown:
         raise ConfigError(
-            f"heads must be of {', '.join(available)}, what {data.name} has. Received: heads={asked!r}."
+            f"heads must be of {', '.join(available)}, what {data.name} has. Received: heads={','.join(wanted)!r}."
         )
     label = available[0] if available[0] in wanted else None
     return Heads(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -13,6 +12,7 @@ import numpy as np
 from keras_kd import datasets, models
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
+from keras_kd.datasets.splits import Data
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import metrics
 from keras_kd.models import keras_file
@@ -37,7 +37,7 @@ def evaluate(
     Args:
         paths: of the files, at least one; several are shown the images in the largest side among
             theirs, from which each resizes.
-        data: as Config.data.
+        data: as the option `data`.
         split: train, validation or test.
         input_shape: height, width, channels; of several files, of those that don't tell. So the
             next two.
@@ -87,7 +87,9 @@ def evaluate(
         )
     if with_subsets and predictor.tells_classes:
         logits = {part: prediction.logits for part, prediction in predictions.items()}
-        results[name] = subsets(module, samples, logits)
+        train, validation, test = (samples[part] for part in datasets.SPLITS)
+        whole = Data(name, train, validation, test, module.subsets)
+        results[name] = subsets(whole, logits)
     return results
 
 
@@ -116,17 +118,17 @@ def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:
     return results
 
 
-def subsets(
-    module: ModuleType, samples: dict[str, Samples], logits: dict[str, np.ndarray]
-) -> dict[str, Any]:
+def subsets(data: Data, logits: dict[str, np.ndarray]) -> dict[str, Any]:
     """Scores on the data set's own test sets, each a choice of validation and test rows."""
-    masks = module.subsets(*(samples[split] for split in datasets.SPLITS))
-    parts = ("validation", "test")
+    masks = data.subsets(data.train, data.validation, data.test)
+    samples = {"validation": data.validation, "test": data.test}
     return {
         name: metrics.classification(
-            np.concatenate([logits[part][mask] for part, mask in zip(parts, chosen, strict=True)]),
             np.concatenate(
-                [samples[part].labels[mask] for part, mask in zip(parts, chosen, strict=True)]
+                [logits[part][mask] for part, mask in zip(samples, chosen, strict=True)]
+            ),
+            np.concatenate(
+                [samples[part].labels[mask] for part, mask in zip(samples, chosen, strict=True)]
             ),
             samples["test"].class_names,
         )

@@ -8,7 +8,6 @@ from typing import Any
 from keras_kd import config as configuration
 from keras_kd._common import hardware
 from keras_kd._common.progress import Terminal
-from keras_kd.config import Config
 from keras_kd.errors import DataError
 from keras_kd.pipelines import distill, run_folder
 from keras_kd.reports import run_records
@@ -32,12 +31,12 @@ def rerun(folder: str | Path, out: str | Path, terminal: Terminal | None = None)
         now] of every version, fingerprint and test score that is not the same.
 
     Raises:
-        KerasKDError: see `run.distill`; also where `folder` holds no finished run.
+        KerasKDError: see `distill`; also where `folder` holds no finished run.
     """
-    if not (Path(folder) / "metrics.json").is_file():
+    if not (Path(folder) / run_folder.METRICS).is_file():
         raise DataError(f"{folder} holds no finished run (metrics.json): give the folder of one.")
     before = run_records.read(Path(folder))
-    config = Config(**configuration.load(Path(folder) / "config.toml"))
+    config = configuration.merged(Path(folder) / run_folder.RECORD, {})
     metrics = distill.distill(config, out, terminal, command=f"kerakd rerun {folder}")
     then = _facts(before.config.get("made_with", {}), before.metrics)
     now = _facts({**run_folder.versions(), "hardware": hardware.describe()}, metrics)

@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,21 @@ import platformdirs
 from keras_kd import config as configuration
 from keras_kd._common import hardware
 from keras_kd._common.files import LOCK, half_written, locked, write_text
-from keras_kd.config import Config
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
 
+# The files of a run's folder.
 STATE = ".state"
 RECORD = "config.toml"
+HISTORY = "history.csv"
+STUDENT = "student.keras"
+LABELS = "labels.txt"
+METRICS = "metrics.json"
+CARD = "README.md"
+
+
+def exported_file(format: str) -> str:
+    """Name of the student's file in a `.tflite` format."""
+    return f"student_{format}.tflite"
 
 
 def cache_folder() -> Path:
@@ -59,7 +69,7 @@ def _commit() -> dict[str, str]:
 
 
 @contextmanager
-def held(out: Path, config: Config, resume: bool) -> Iterator[None]:
+def held(out: Path, options: Mapping[str, Any], resume: bool) -> Iterator[None]:
     """Hold a run's folder: new or empty, or of the same options when resumed; its state goes when
     the run is done.
     """
@@ -71,10 +81,10 @@ def held(out: Path, config: Config, resume: bool) -> Iterator[None]:
             f"There is no run to resume in {out}: leave out --resume, or check --out."
         )
     with locked(out):
-        _refuse_used(out, record, config, resume)
+        _refuse_used(out, record, options, resume)
         if not resume:
             write_text(
-                record, configuration.dump(config, {**versions(), "hardware": hardware.describe()})
+                record, configuration.dump(options, {**versions(), "hardware": hardware.describe()})
             )
         try:
             yield
@@ -85,7 +95,7 @@ def held(out: Path, config: Config, resume: bool) -> Iterator[None]:
                 record.unlink()
             raise
         finally:
-            if (out / "metrics.json").exists():
+            if (out / METRICS).exists():
                 shutil.rmtree(out / STATE, ignore_errors=True)
 
 
@@ -95,18 +105,18 @@ def recorded(out: Path) -> dict[str, Any]:
     return configuration.load(record) if record.exists() else {}
 
 
-def _refuse_used(out: Path, record: Path, config: Config, resume: bool) -> None:
+def _refuse_used(out: Path, record: Path, options: Mapping[str, Any], resume: bool) -> None:
     ours = {out / LOCK, *half_written(record)}
     if not resume and any(path not in ours for path in out.iterdir()):
         raise OutputError(
             f"{out} is already in use: choose another --out, or add --resume to go on with the run there."
         )
-    if resume and Config(**recorded(out)).effective() != config:
+    if resume and configuration.completed(recorded(out)) != options:
         raise ConfigError(
             f"The options differ from those of the run in {out} ({record}): resume it with the same ones."
         )
-    if (out / "metrics.json").exists():
+    if (out / METRICS).exists():
         shutil.rmtree(
             out / STATE, ignore_errors=True
         )  # left by a process that was killed as it finished
-        raise OutputError(f"The run in {out} is complete: see {out / 'README.md'}.")
+        raise OutputError(f"The run in {out} is complete: see {out / CARD}.")

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,10 @@ from keras_kd._common import text
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import locked, write_text
 from keras_kd._common.progress import Terminal
-from keras_kd.config import Config
 from keras_kd.errors import ConfigError, TrainingError
-from keras_kd.pipelines import distill, run_folder, trial_queue
+from keras_kd.pipelines import run_folder, trial_queue
 from keras_kd.pipelines.trial_queue import load_optuna
+from keras_kd.pipelines.trials import Trials
 from keras_kd.reports import pictures
 from keras_kd.training import fitting
 
@@ -75,7 +75,7 @@ def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
         raise ConfigError(f"--vary names {twice} twice: give all its values at once.")
     for name, distribution in distributions.items():
         for value in trial_queue.choices(distribution) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
-            Config(**{name: value})
+            configuration.merged(None, {name: value})
     return distributions
 
 
@@ -116,7 +116,7 @@ def _value(kind: type, text: str) -> Any:
 
 
 def sweep(
-    config: Config,
+    options: Mapping[str, Any],
     dimensions: dict[str, BaseDistribution],
     out: str | Path,
     trials: int | None = None,
@@ -132,7 +132,7 @@ def sweep(
     queue and returns when all are done.
 
     Args:
-        config: what all trials share.
+        options: what all trials share, by name.
         dimensions: see `space`.
         out: folder for sweep.db (Optuna's), trials.csv, best.toml and sweep.png.
         trials: how many in all, those of earlier attempts included; None for every choice, or 20
@@ -157,7 +157,7 @@ def sweep(
     total = min(trials or every, every) if every else trials or TRIALS
     with trial_queue.refusals(out / trial_queue.STUDY):
         with locked(out, terminal.say):
-            study = _study(config, dimensions, out, pruning, storage)
+            study = _study(options, dimensions, out, pruning, storage)
             trial_queue.fill(study, dimensions, total, complete=every is not None)
         students = None
         while (done := len(trial_queue.done(study))) < total:
@@ -166,9 +166,9 @@ def sweep(
                 with locked(out, terminal.say):
                     trial_queue.fill(study, dimensions, total, complete=every is not None)
                 continue
-            students = students or distill.Trials(config, terminal)
+            students = students or Trials(options, terminal)
             terminal.say(f"{done} of {total} trials are done")
-            objective = _Objective(config, dimensions, students, out / run_folder.STATE, terminal)
+            objective = _Objective(options, dimensions, students, out / run_folder.STATE, terminal)
             try:
                 study.optimize(
                     objective, n_trials=1, catch=TrainingError, callbacks=[objective.forget]
@@ -178,24 +178,26 @@ def sweep(
                     "This process stood still for too long: another one has taken over its trial"
                 )
             with locked(out, terminal.say):
-                _write(study, config, dimensions, out)
+                _write(study, options, dimensions, out)
         shutil.rmtree(out / run_folder.STATE, ignore_errors=True)
         with locked(out, terminal.say):
-            return _write(study, config, dimensions, out)
+            return _write(study, options, dimensions, out)
 
 
 def _study(
-    config: Config,
+    options: Mapping[str, Any],
     dimensions: dict[str, BaseDistribution],
     out: Path,
     pruning: bool,
     storage: str | None = None,
 ) -> optuna.Study:
     asked = {
-        "config": asdict(config),
+        "config": dict(options),
         "space": {name: repr(value) for name, value in dimensions.items()},
     }
-    return trial_queue.study(out, asked, config.effective().epochs, pruning, storage)
+    return trial_queue.study(
+        out, asked, configuration.completed(options)["epochs"], pruning, storage
+    )
 
 
 class _TakenOverError(BaseException):
@@ -208,9 +210,9 @@ class _TakenOverError(BaseException):
 class _Objective:
     """Trains one student and returns how good it became."""
 
-    config: Config
+    options: Mapping[str, Any]
     dimensions: dict[str, BaseDistribution]
-    students: distill.Trials
+    students: Trials
     states: Path
     terminal: Terminal
 
@@ -223,7 +225,7 @@ class _Objective:
         # By the trial, so that neither another process nor one started again draws the same
         # numbers.
         trial.study.sampler = load_optuna().samplers.TPESampler(
-            seed=self.config.seed + trial.number
+            seed=self.options.get("seed", 0) + trial.number
         )
         for name, distribution in self.dimensions.items():
             _suggest(trial, name, distribution)
@@ -254,8 +256,8 @@ class _Objective:
             if trial.should_prune():
                 raise load_optuna().TrialPruned
 
-        options = self.students.options(replace(self.config, **trial.params))
-        trial.set_user_attr("teacher", options.teacher)
+        options = self.students.options({**self.options, **trial.params})
+        trial.set_user_attr("teacher", options["teacher"])
         try:
             history = self.students.train(options, folder, after_epoch)
         except TrainingError as error:
@@ -285,7 +287,10 @@ def _said(params: dict[str, Any]) -> str:
 
 
 def _write(
-    study: optuna.Study, config: Config, dimensions: dict[str, BaseDistribution], out: Path
+    study: optuna.Study,
+    options: Mapping[str, Any],
+    dimensions: dict[str, BaseDistribution],
+    out: Path,
 ) -> pd.DataFrame:
     """Write trials.csv, best.toml and the picture of what is done so far; return one row a trial."""
     rows = [
@@ -305,10 +310,9 @@ def _write(
     write_text(out / "trials.csv", text.csv(frame))
     if best(frame) is not None:
         chosen = study.best_trial
-        options = replace(
-            config, **chosen.params | {"teacher": chosen.user_attrs["teacher"]}
-        ).effective()
-        write_text(out / "best.toml", configuration.dump(options, run_folder.versions()))
+        teacher = {"teacher": chosen.user_attrs["teacher"]}
+        best_options = configuration.completed({**options, **chosen.params, **teacher})
+        write_text(out / "best.toml", configuration.dump(best_options, run_folder.versions()))
         names = [name for name in dimensions if name != "seed"] or list(dimensions)
         pictures.sweep_picture(
             out / "sweep.png", frame, names, all(map(trial_queue.choices, dimensions.values()))

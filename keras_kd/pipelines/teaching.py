@@ -4,59 +4,49 @@ view.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_kd import config as configuration
 from keras_kd import models
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import locked
+from keras_kd._common.identity import identity
 from keras_kd._common.progress import Terminal
-from keras_kd.config import Config
 from keras_kd.datasets import splits
 from keras_kd.datasets.readers import ferplus
-from keras_kd.datasets.splits import Data
+from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import Form
 from keras_kd.pipelines import run_folder
-from keras_kd.pipelines.job import Job, seen, train
+from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.teachers import labelling, votes
 from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.soft_labels import SoftLabels
+from keras_kd.teachers.views import Views
+from keras_kd.training import job
+from keras_kd.training.job import Job
 
 TEACHER_FILE = "teacher.keras"
-
-# Everything but the epochs that decides what comes out of training.
-_TRAINING_OPTIONS = (
-    "batch_size", "learning_rate", "schedule", "patience", "weight_decay", "clip_norm", "conv_dropout",
-    "dense_dropout", "class_weights", "augment", "views", "seed",
-    "value_loss", "value_weight",
-)  # fmt: skip
-
-
-# What the user may state of a teacher's file.
-_STATED = ("teacher_input", "teacher_range", "teacher_output", "teacher_classes")
-
-
-def alone(config: Config) -> bool:
-    """Whether the student learns from the labels alone, values included."""
-    return config.beta == 0 or (config.beta is None and config.alpha == 1)
+# A higher number whenever the facts by which a trained teacher is found in the cache change.
+IDENTITY_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Who teaches, and what was said of every view: nobody and nothing, unless given.
+class Teaching:
+    """Who teaches, and their outputs for every view; nobody and nothing, unless given.
 
     Attributes:
         name: of the teacher, for cards.
-        teacher: None where votes or a given store tell all.
+        teacher: None where votes or stored soft labels are all there is.
         soft_labels: of the training images' views.
     """
 
@@ -65,26 +55,20 @@ class Lesson:
     soft_labels: SoftLabels | None = None
 
 
-def needs_model(config: Config) -> bool:
-    """Whether a model must be trained or loaded to teach: neither votes nor a given store have all
-    that is learnt.
-    """
-    has_store = config.soft_labels and (Path(config.soft_labels) / stores.RECORD).exists()
-    told = has_store and config.teacher is None and not config.verify_soft_labels
-    return not (alone(config) or config.votes or told)
-
-
-def prepare(config: Config, data: Data, terminal: Terminal) -> Lesson:
+def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     """The teacher and its outputs for training."""
-    if alone(config):
-        return Lesson()
-    if config.votes:
-        return Lesson("people's votes", soft_labels=_voted(config, data))
-    if not needs_model(config):
-        return Lesson("stored soft labels", soft_labels=soft_labels(config, data, None, terminal))
-    model = teacher(config, data, terminal)
-    name = " + ".join(map(_called, config.teachers)) + " mirrored" * config.teacher_mirror
-    return Lesson(name, model, soft_labels(config, data, model, terminal))
+    teaching = plan.teaching
+    if teaching.kind == "nobody":
+        return Teaching()
+    views = job.views(plan.training, data, teaching.views)
+    if teaching.kind == "votes":
+        return Teaching("people's votes", soft_labels=_voted(teaching.votes, data, views))
+    if teaching.kind == "stored":
+        stored = soft_labels(teaching, data, views, None, terminal)
+        return Teaching("stored soft labels", soft_labels=stored)
+    model = teacher(plan, data, terminal)
+    name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
+    return Teaching(name, model, soft_labels(teaching, data, views, model, terminal))
 
 
 def _called(name: str) -> str:
@@ -93,113 +77,122 @@ def _called(name: str) -> str:
     return path.stem if path.parent.name == "" else f"{path.parent.name}/{path.stem}"
 
 
-def _voted(config: Config, data: Data) -> SoftLabels:
-    """What people's votes say about each training image, the same for all its views."""
-    if config.teacher or config.soft_labels:
-        raise ConfigError(
-            "--votes teach instead of a model: leave out --teacher and --soft-labels, or --votes."
-        )
-    told = votes.logits(
-        ferplus.training_votes(config.votes), data.train.hard_labels, len(data.class_names)
-    )
-    views = seen(config, data, config.views)
+def _voted(path: str, data: Data, views: Views) -> SoftLabels:
+    """People's votes on each training image as logits, the same for all its views."""
+    counted = ferplus.training_votes(path)
+    logits = votes.logits(counted, data.train.hard_labels, len(data.class_names))
     key = stores.Key(
-        f"votes {fingerprint([told])}",
+        f"votes {fingerprint([logits])}",
         stores.image_fingerprint(data.train.images),
         views.names,
         data.class_names,
     )
-    stored = told.astype(np.float16)
+    stored = logits.astype(np.float16)
     every_view = np.broadcast_to(stored[:, None], (len(stored), len(views), stored.shape[1]))
-    return SoftLabels(key, every_view, float(np.abs(stored - told).max()))
+    return SoftLabels(key, every_view, float(np.abs(stored - logits).max()))
 
 
-def teacher(config: Config, data: Data, terminal: Terminal) -> Predictor:
+def teacher(plan: Plan, data: Data, terminal: Terminal) -> Predictor:
     """The teachers as one function of images, with their mean logits, if any, in the data's order
     of classes.
     """
-    given = [name for name in _STATED if getattr(config, name) is not None]
-    if given and not any(_is_file(name) for name in config.teachers):
+    names, stated = plan.teaching.teachers, plan.teaching.stated
+    if stated.names() and not any(_is_file(name) for name in names):
         raise ConfigError(
-            f"{', '.join(given)} is stated of a teacher that is trained here ({', '.join(config.teachers)}), which "
-            "needs no such word: leave it out, or give a model file as teacher."
+            f"{', '.join(stated.names())} is stated of a teacher that is trained here "
+            f"({', '.join(names)}), which needs no such word: leave it out, or give a model file "
+            "as teacher."
         )
-    members = [_one_teacher(name, config, data, terminal) for name in config.teachers]
-    return predictors.averaged(members, config.teacher_mirror)
+    members = [_one_teacher(name, plan, data, terminal) for name in names]
+    return predictors.averaged(members, plan.teaching.mirror)
 
 
 def _is_file(name: str) -> bool:
     return name not in models.names() and not (_folder(name) / TEACHER_FILE).exists()
 
 
-def _one_teacher(name: str, config: Config, data: Data, terminal: Terminal) -> Predictor:
-    cached = _folder(name) / TEACHER_FILE
-    named = name in models.names()
-    path = (
-        trained(config, data, name, terminal)
-        if named
-        else cached
-        if cached.exists()
-        else Path(name)
-    )
-    if named or path == cached or (len(config.teachers) > 1 and keras_file.tells(path)):
-        # What the user states is of the files that don't tell.
-        config = replace(config, **dict.fromkeys(_STATED))
+def _one_teacher(name: str, plan: Plan, data: Data, terminal: Terminal) -> Predictor:
+    if not _is_file(name):
+        named = name in models.names()
+        path = trained(plan, data, name, terminal) if named else _folder(name) / TEACHER_FILE
+        return _loaded(path, StatedOfTeacher(), data, plan.training.precision)
+    path = Path(name)
     if not path.exists():
         raise ModelError(
-            f"No teacher at {name}, nor one of that name in {cached.parents[1]}: check the path, see `kerakd models` "
-            "for architectures, or make it with `kerakd teach`, which prints its name."
+            f"No teacher at {name}, nor one of that name in {_folder(name).parent}: check the path, "
+            "see `kerakd models` for architectures, or make it with `kerakd teach`, which prints "
+            "its name."
         )
+    # Options that describe a file are for the files without metadata of their own.
+    described = len(plan.teaching.teachers) > 1 and keras_file.tells(path)
+    return _loaded(path, StatedOfTeacher() if described else plan.teaching.stated, data)
+
+
+def _loaded(
+    path: Path, stated: StatedOfTeacher, data: Data, precision: str | None = None
+) -> Predictor:
     predictor = predictors.load(
-        path,
-        configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),
-        configuration.numbers("teacher_range", config.teacher_range, ",", 2, float),
-        config.teacher_output,
-        config.precision if named or path == cached else None,
+        path, stated.input_shape, stated.value_range, stated.output, precision
     )
-    stated = config.teacher_classes and tuple(config.teacher_classes.split(","))
     with of_file(path):
-        return predictors.in_order_of(
-            predictor, stated or predictor.form.class_names, data.class_names
-        )
+        names = stated.class_names or predictor.form.class_names
+        return predictors.in_order_of(predictor, names, data.class_names)
 
 
-def trained(config: Config, data: Data, name: str, terminal: Terminal) -> Path:
+def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
     """The cached teacher of this data and these options, trained now if there is none; a stopped
     training goes on.
     """
     values = models.values(name) if name in models.names() else ()
-    heads = splits.chosen(config.heads, data, values)
-    what = [data.fingerprint, name, config.teacher_epochs, config.precision, heads]
-    what += [getattr(config, name) for name in _TRAINING_OPTIONS]
-    # Teachers that were trained before there was an average keep their names.
-    what += [config.ema] if config.ema else []
-    what += [config.label_smoothing] if config.label_smoothing else []
-    what += [_content(config.start_from), config.freeze_until] if config.start_from else []
-    rates = (config.head_rate, config.body_rate)
-    what += [rates] if any(rates) else []
-    folder = _folder(f"{name}-{fingerprint([repr(what)])}")
+    heads = splits.chosen(plan.student.heads, data, values)
+    # Without stored logits more views cost nothing.
+    count = max(plan.teaching.views, plan.teacher.epochs)
+    facts = teacher_facts(name, plan.teacher, heads, count, data.fingerprint)
+    folder = _folder(f"{name}-{identity('teacher', IDENTITY_VERSION, facts)}")
     path = folder / TEACHER_FILE
     with locked(folder, terminal.say):
         if path.exists():
             _forget_states(folder)  # of a process that was killed as it finished
             terminal.say(f"Teacher {name} is in the cache: {path}")
             return path
-        # Without stored logits more views cost nothing.
-        views = seen(config, data, max(config.views, config.teacher_epochs))
-        job = Job(
-            f"teacher {name}",
-            name,
-            config.teacher_epochs,
-            heads,
-            views,
-            folder,
-            start_from=config.start_from,
-        )
-        model, _ = train(job, config, data, terminal)
+        training, epochs = plan.teacher.training, plan.teacher.epochs
+        views = job.views(training, data, count)
+        start = plan.teacher.start
+        task = Job(f"teacher {name}", name, epochs, heads, views, folder, start=start)
+        model, _ = job.train(task, training, data, terminal)
         keras_file.save(model, path, Form(heads.class_names or None, input_shape=data.image_shape))
         _forget_states(folder)
     return path
+
+
+def teacher_facts(
+    architecture: str, teacher: TeacherPlan, heads: Heads, views: int, data: str
+) -> dict[str, Any]:
+    """Everything that decides what a trained teacher is: its name in the cache is made of it.
+
+    Args:
+        architecture: one of `models.names()`.
+        teacher: how it is trained; of the loss the values' part alone, as it has no teacher.
+        heads: what it learns.
+        views: number of views of each image.
+        data: fingerprint of the images and labels.
+
+    Raises:
+        ModelError: there is no file to start from.
+    """
+    settings = dataclasses.asdict(teacher.training)
+    loss, _ = settings.pop("loss"), settings.pop("devices")
+    settings |= {name: loss[name] for name in ("value_loss", "value_weight")}
+    return {
+        "architecture": architecture,
+        "epochs": teacher.epochs,
+        "heads": heads.widths,
+        "class_names": heads.class_names,
+        "views": views,
+        "data": data,
+        "training": settings,
+        "start": teacher.start and [_content(teacher.start.path), teacher.start.freeze_until],
+    }
 
 
 def _content(path: str) -> str:
@@ -218,10 +211,9 @@ def _folder(name: str) -> Path:
 
 
 def soft_labels(
-    config: Config, data: Data, teacher: Predictor | None, terminal: Terminal
+    teaching: TeachingPlan, data: Data, views: Views, teacher: Predictor | None, terminal: Terminal
 ) -> SoftLabels:
     """The teacher's outputs for all views: from the store of the same content, filled now if new."""
-    views = seen(config, data, config.views)
     key = stores.Key(
         teacher.fingerprint if teacher else "",
         stores.image_fingerprint(data.train.images),
@@ -229,37 +221,27 @@ def soft_labels(
         data.class_names if teacher is None or teacher.tells_classes else (),
         teacher.values if teacher else (),
     )
-    folder = (
-        Path(config.soft_labels)
-        if config.soft_labels
-        else run_folder.cache_folder() / "soft_labels" / key.short
-    )
+    folder = teaching.store or run_folder.cache_folder() / "soft_labels" / key.short
     if teacher is None:
-        store = stores.open_store(folder, key)
-    else:
-        with (
-            locked(folder, terminal.say),
-            terminal.bar("Soft labels", len(data.train) * len(views)) as advance,
-        ):
-            start, several = time.monotonic(), config.label_workers > 1
-            compute = (
-                labelling.by_workers(config.label_workers, folder) if several else stores.in_turn
-            )
-            store = stores.fill(
-                folder, key, data.train.images, views, _columns(teacher), advance, compute=compute
-            )
-        terminal.say(
-            f"Soft labels: {len(data.train)} images x {len(views)} views, {time.monotonic() - start:.0f} s: {folder}"
+        return stores.open_store(folder, key)
+    images, outputs = data.train.images, _columns(teacher)
+    with (
+        locked(folder, terminal.say),
+        terminal.bar("Soft labels", len(images) * len(views)) as advance,
+    ):
+        start = time.monotonic()
+        compute = (
+            labelling.by_workers(teaching.workers, folder)
+            if teaching.workers > 1
+            else stores.in_turn
         )
-        if config.verify_soft_labels:
-            stores.verify(
-                store,
-                data.train.images,
-                views,
-                _columns(teacher),
-                config.verify_soft_labels,
-                config.seed,
-            )
+        store = stores.fill(folder, key, images, views, outputs, advance, compute=compute)
+    terminal.say(
+        f"Soft labels: {len(images)} images x {len(views)} views, "
+        f"{time.monotonic() - start:.0f} s: {folder}"
+    )
+    if teaching.verified:
+        stores.verify(store, images, views, outputs, teaching.verified, views.seed)
     return store
 
 

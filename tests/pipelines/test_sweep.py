@@ -146,13 +146,17 @@ def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_ot
 def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(
     data: Path, tmp_path: Path
 ) -> None:
-    from keras_kd import config
     from keras_kd._common.progress import Terminal
     from keras_kd.pipelines import sweep, trial_queue
 
-    options = config.Config(
-        data=str(data), student="C", alpha=1.0, epochs=2, batch_size=8, precision="float32"
-    )
+    options = {
+        "data": str(data),
+        "student": "C",
+        "alpha": 1.0,
+        "epochs": 2,
+        "batch_size": 8,
+        "precision": "float32",
+    }
     dimensions = sweep.space(["learning-rate=0.01,0.02"])
     study = sweep._study(options, dimensions, tmp_path, pruning=False)
     said: list[str] = []
@@ -175,11 +179,10 @@ def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(
 
 
 def test_a_trial_that_was_taken_but_never_begun_is_queued_again(tmp_path: Path) -> None:
-    from keras_kd import config
     from keras_kd.pipelines import sweep, trial_queue
 
     dimensions = sweep.space(["alpha=0.1,0.2"])
-    study = sweep._study(config.Config(), dimensions, tmp_path, pruning=False)
+    study = sweep._study({}, dimensions, tmp_path, pruning=False)
     trial_queue.fill(study, dimensions, 2, complete=True)
     long_ago = datetime.now() - timedelta(hours=1)
     for begun in (long_ago, datetime.now()):
@@ -196,11 +199,10 @@ def test_a_trial_that_was_taken_but_never_begun_is_queued_again(tmp_path: Path) 
 
 
 def test_a_choice_whose_trial_failed_and_was_never_queued_again_is_queued(tmp_path: Path) -> None:
-    from keras_kd import config
     from keras_kd.pipelines import sweep, trial_queue
 
     dimensions = sweep.space(["alpha=0.1,0.2"])
-    study = sweep._study(config.Config(), dimensions, tmp_path, pruning=False)
+    study = sweep._study({}, dimensions, tmp_path, pruning=False)
     trial_queue.fill(study, dimensions, 2, complete=True)
     trial = study.ask(dimensions)
     study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -214,7 +216,6 @@ def test_a_choice_whose_trial_failed_and_was_never_queued_again_is_queued(tmp_pa
 
 
 def test_a_database_that_can_not_be_opened_is_told(tmp_path: Path) -> None:
-    from keras_kd import config
     from keras_kd.pipelines import sweep
 
     for url in (
@@ -225,21 +226,23 @@ def test_a_database_that_can_not_be_opened_is_told(tmp_path: Path) -> None:
         with pytest.raises(
             ConfigError, match="database of the sweep can't be opened .*: check --storage"
         ):
-            sweep.sweep(
-                config.Config(), sweep.space(["alpha=0.1,0.2"]), tmp_path / "out", storage=url
-            )
+            sweep.sweep({}, sweep.space(["alpha=0.1,0.2"]), tmp_path / "out", storage=url)
 
 
 @pytest.mark.slow
 def test_a_sweep_killed_while_a_finished_training_is_forgotten_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from keras_kd import config
     from keras_kd.pipelines import sweep
 
-    options = config.Config(
-        data=str(data), student="C", alpha=1.0, epochs=1, batch_size=8, precision="float32"
-    )
+    options = {
+        "data": str(data),
+        "student": "C",
+        "alpha": 1.0,
+        "epochs": 1,
+        "batch_size": 8,
+        "precision": "float32",
+    }
     dimensions = sweep.space(["learning-rate=0.01,0.02"])
 
     def half_removed(folder: Path, **options: object) -> None:
@@ -257,19 +260,18 @@ def test_a_sweep_killed_while_a_finished_training_is_forgotten_goes_on(
 def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(
     data: Path, tmp_path: Path
 ) -> None:
-    from keras_kd import config
     from keras_kd.pipelines import sweep, trial_queue
 
-    options = config.Config(
-        data=str(data),
-        student="C",
-        alpha=1.0,
-        epochs=3,
-        batch_size=8,
-        precision="float32",
-        augment="none",
-        clip_norm=0.0,
-    )
+    options = {
+        "data": str(data),
+        "student": "C",
+        "alpha": 1.0,
+        "epochs": 3,
+        "batch_size": 8,
+        "precision": "float32",
+        "augment": "none",
+        "clip_norm": 0.0,
+    }
     dimensions = sweep.space(["learning-rate=1e-9:1e30:log"])
     # Four students that were perfect from the start; what doesn't learn falls behind them.
     study = sweep._study(options, dimensions, tmp_path, pruning=True)

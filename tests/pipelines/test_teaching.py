@@ -15,7 +15,7 @@ from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import Form
-from keras_kd.pipelines import distill, teaching
+from keras_kd.pipelines import plan, teaching
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
 DATA = SimpleNamespace(class_names=("a", "b", "c"))
@@ -46,14 +46,12 @@ STATED = {"teacher_classes": "c,b,a", "teacher_range": "0,1"}
 def test_what_is_stated_is_of_the_teachers_that_do_not_tell(models):
     ours, foreign, expected = models
     for teacher, stated in ((ours, {}), (foreign, STATED), (f"{ours};{foreign}", STATED)):
-        found = teaching.teacher(
-            Config(teacher=teacher, **stated), DATA, Terminal(quiet=True)
-        ).logits(PIXELS)
+        planned = plan.resolve(Config(teacher=teacher, **stated))
+        found = teaching.teacher(planned, DATA, Terminal(quiet=True)).logits(PIXELS)
         np.testing.assert_allclose(found, expected, atol=1e-5)
     # Of one teacher the user knows better than its file.
-    found = teaching.teacher(
-        Config(teacher=ours, teacher_classes="c,b,a"), DATA, Terminal(quiet=True)
-    ).logits(PIXELS)
+    planned = plan.resolve(Config(teacher=ours, teacher_classes="c,b,a"))
+    found = teaching.teacher(planned, DATA, Terminal(quiet=True)).logits(PIXELS)
     np.testing.assert_allclose(found, expected[:, ::-1], atol=1e-5)
 
 
@@ -61,17 +59,19 @@ def test_nothing_can_be_stated_of_a_teacher_that_is_trained_here():
     with pytest.raises(
         ConfigError, match=r"teacher_range is stated of a teacher that is trained here \(B\), which"
     ):
-        teaching.teacher(Config(teacher="B", teacher_range="0,1"), DATA, Terminal(quiet=True))
+        planned = plan.resolve(Config(teacher="B", teacher_range="0,1"))
+        teaching.teacher(planned, DATA, Terminal(quiet=True))
 
 
 def test_a_resumed_run_keeps_the_teacher_that_filled_the_store(tmp_path):
     store, out = tmp_path / "store", tmp_path / "out"
-    asked = Config(soft_labels=str(store)).effective()
-    started = distill._with_teacher_named(asked, out, resume=False)
-    assert started.teacher == "B"
+    asked = Config(soft_labels=str(store))
+    started = plan.resolve_run(asked, out, resume=False)
+    assert started.options["teacher"] == "B"
     store.mkdir(), out.mkdir()
     (store / "store.json").write_text("{}")
-    (out / "config.toml").write_text(config.dump(started, {}))
-    assert distill._with_teacher_named(asked, out, resume=True) == started
+    (out / "config.toml").write_text(config.dump(started.options, {}))
+    assert plan.resolve_run(asked, out, resume=True).options == started.options
     # Another run that is given the same store learns from it alone.
-    assert distill._with_teacher_named(asked, tmp_path / "other", resume=False).teacher is None
+    other = plan.resolve_run(asked, tmp_path / "other", resume=False)
+    assert other.options["teacher"] is None and other.teaching.kind == "stored"

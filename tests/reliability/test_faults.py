@@ -292,7 +292,7 @@ def test_what_a_process_left_that_was_killed_as_it_began_or_finished(
     from keras_kd import config
     from keras_kd.pipelines import run_folder
 
-    out, options = tmp_path / "out", config.Config(data="faces").effective()
+    out, options = tmp_path / "out", config.completed({"data": "faces"})
     out.mkdir()
     (out / ".config-partial-0.toml").touch()
     with run_folder.held(out, options, resume=False):

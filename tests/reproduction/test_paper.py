@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def _scores(split: str, missed: int) -> dict[str, Any]:
 def _write(folder: Path, options: dict[str, Any], metrics: dict[str, Any]) -> None:
     folder.mkdir(parents=True)
     made = config.Config(**options).effective()
-    (folder / "config.toml").write_text(config.dump(made, {"commit": "abc1234"}), encoding="utf-8")
+    (folder / "config.toml").write_text(
+        config.dump(dataclasses.asdict(made), {"commit": "abc1234"}), encoding="utf-8"
+    )
     (folder / "metrics.json").write_text(json.dumps(metrics))
 
 

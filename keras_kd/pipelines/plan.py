@@ -1,0 +1,254 @@
+"""What a run does, resolved once from its options: what data, who teaches, what student, what files.
+
+Nothing below the pipelines asks for the options again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from keras_kd import config as configuration
+from keras_kd import exporters, models
+from keras_kd.config import Config
+from keras_kd.errors import ConfigError
+from keras_kd.pipelines import run_folder
+from keras_kd.teachers import soft_labels
+from keras_kd.training.settings import LossSettings, StartingPoint, TrainingSettings
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """Which data set, and how it is read: see `datasets.load`."""
+
+    path: str
+    skip_bad_rows: bool
+    image_size: int | None
+
+
+@dataclass(frozen=True)
+class StatedOfTeacher:
+    """What the user states of a teacher's file; None where the file itself tells.
+
+    Attributes:
+        input_shape: height, width, channels.
+        value_range: what the model expects for pixels 0 and 255.
+        output: "logits" or "probabilities".
+        class_names: of its outputs, in order.
+    """
+
+    input_shape: tuple[int, int, int] | None = None
+    value_range: tuple[float, float] | None = None
+    output: str | None = None
+    class_names: tuple[str, ...] | None = None
+
+    def names(self) -> list[str]:
+        """The options that were given."""
+        given = {
+            "teacher_input": self.input_shape,
+            "teacher_range": self.value_range,
+            "teacher_output": self.output,
+            "teacher_classes": self.class_names,
+        }
+        return [name for name, value in given.items() if value is not None]
+
+
+@dataclass(frozen=True)
+class TeachingPlan:
+    """Who teaches the student.
+
+    Attributes:
+        kind: "nobody" (the labels alone), "votes" (people's, in a file), "stored" (soft labels that
+            are there already), or "models".
+        teachers: files, architectures or names in the cache; used where the kind is "models".
+        mirror: average over each image and its mirror image.
+        stated: what is stated of the teachers' files.
+        votes: FER+'s csv, or None.
+        views: number of stored views.
+        store: folder of a soft-label store, or None for the cache's.
+        verified: how many stored views are recomputed and compared first.
+        workers: processes that compute new soft labels.
+    """
+
+    kind: Literal["nobody", "votes", "stored", "models"]
+    teachers: tuple[str, ...]
+    mirror: bool
+    stated: StatedOfTeacher
+    votes: str | None
+    views: int
+    store: Path | None
+    verified: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class StudentPlan:
+    """What is trained as the student.
+
+    Attributes:
+        architecture: one of `models.names()`.
+        epochs: to train.
+        heads: names of what it learns, or None for what data and teacher have.
+        pretrained: weights to start from, or None.
+        start: a trained model to start from, or None.
+        baseline: also train it without the teacher.
+    """
+
+    architecture: str
+    epochs: int
+    heads: tuple[str, ...] | None
+    pretrained: str | None
+    start: StartingPoint | None
+    baseline: bool
+
+
+@dataclass(frozen=True)
+class TeacherPlan:
+    """How a teacher is trained, where one is trained first.
+
+    Attributes:
+        epochs: to train.
+        training: how.
+        start: a trained model to start from, or None.
+    """
+
+    epochs: int
+    training: TrainingSettings
+    start: StartingPoint | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole run.
+
+    Attributes:
+        data: the data set.
+        teaching: who teaches.
+        teacher: how a teacher is trained, if one is.
+        student: what learns.
+        training: how the student is trained.
+        formats: of the exported files.
+        options: every option with its value in effect, as the run's config.toml has them.
+    """
+
+    data: DatasetPlan
+    teaching: TeachingPlan
+    teacher: TeacherPlan
+    student: StudentPlan
+    training: TrainingSettings
+    formats: tuple[str, ...]
+    options: dict[str, Any]
+
+
+def resolve(config: Config) -> Plan:
+    """Turn options into a plan, the recipe's values in place of those not given.
+
+    Raises:
+        ConfigError: options that contradict each other, or a name that there isn't.
+    """
+    config = config.effective()
+    _check_names(config)
+    loss = _part(config, LossSettings)
+    training = _part(config, TrainingSettings, loss=loss)
+    of_teacher = dataclasses.replace(training, head_rate=None, body_rate=None)
+    return Plan(
+        DatasetPlan(config.data, config.skip_bad_rows, config.image_size),
+        _teaching(config, loss),
+        TeacherPlan(config.teacher_epochs, of_teacher),
+        StudentPlan(
+            config.student,
+            config.epochs,
+            tuple(config.heads.split(",")) if config.heads else None,
+            config.pretrained,
+            _start(config),
+            config.baseline,
+        ),
+        training,
+        tuple(config.formats.split(",")),
+        dataclasses.asdict(config),
+    )
+
+
+def resolve_teacher(config: Config) -> Plan:
+    """As `resolve`, where a teacher is what is trained: what starts the training is the teacher's."""
+    plan = resolve(config)
+    teacher = dataclasses.replace(plan.teacher, training=plan.training, start=plan.student.start)
+    return dataclasses.replace(plan, teacher=teacher)
+
+
+def resolve_run(config: Config, out: Path, resume: bool) -> Plan:
+    """As `resolve`, for the run in `out`, with the teacher named that fills a store given.
+
+    A resumed run would otherwise take the store that it has filled for all that there is.
+    """
+    config = config.effective()
+    if config.soft_labels and not config.teacher:
+        default = config.default_teacher
+        named = resume and run_folder.recorded(out).get("teacher") == default
+        if named or (not resume and resolve(config).teaching.kind == "models"):
+            config = dataclasses.replace(config, teacher=default)
+    return resolve(config)
+
+
+def _part(config: Config, part: type[Part], **given: Any) -> Part:
+    """The fields of `part` that are options of the same name."""
+    names = [field.name for field in dataclasses.fields(part) if field.name not in given]  # type: ignore[arg-type]
+    return part(**{name: getattr(config, name) for name in names}, **given)
+
+
+def _start(config: Config) -> StartingPoint | None:
+    return StartingPoint(config.start_from, config.freeze_until) if config.start_from else None
+
+
+def _check_names(config: Config) -> None:
+    if config.student not in models.names():
+        raise ConfigError(
+            f"student must be one of {', '.join(models.names())}. "
+            f"Received: student={config.student!r}."
+        )
+    for format in config.formats.split(","):
+        if exporters.find(format).SUFFIX != ".tflite":
+            raise ConfigError(
+                f"formats must be .tflite formats. Received: formats={config.formats!r}."
+            )
+
+
+def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
+    if config.votes and (config.teacher or config.soft_labels) and not loss.labels_alone:
+        raise ConfigError(
+            "--votes teach instead of a model: leave out --teacher and --soft-labels, or --votes."
+        )
+    classes = config.teacher_classes
+    stated = StatedOfTeacher(
+        configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),
+        configuration.numbers("teacher_range", config.teacher_range, ",", 2, float),
+        config.teacher_output,
+        tuple(classes.split(",")) if classes else None,
+    )
+    return TeachingPlan(
+        _kind(config, loss),
+        tuple(config.teachers),
+        config.teacher_mirror,
+        stated,
+        config.votes,
+        config.views,
+        Path(config.soft_labels) if config.soft_labels else None,
+        config.verify_soft_labels,
+        config.label_workers,
+    )
+
+
+def _kind(config: Config, loss: LossSettings) -> Literal["nobody", "votes", "stored", "models"]:
+    """Who teaches; a store that is filled teaches alone where no teacher is named or compared."""
+    if loss.labels_alone:
+        return "nobody"
+    if config.votes:
+        return "votes"
+    filled = config.soft_labels and (Path(config.soft_labels) / soft_labels.RECORD).exists()
+    if filled and config.teacher is None and not config.verify_soft_labels:
+        return "stored"
+    return "models"

@@ -1,0 +1,148 @@
+"""What metrics.json says of a run, its exported files, and the model card that is made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from keras_kd import exporters
+from keras_kd._common import hardware
+from keras_kd._common.files import write_text
+from keras_kd.datasets.splits import Data
+from keras_kd.evaluation import metrics, scoring
+from keras_kd.models import keras_file
+from keras_kd.pipelines import run_folder
+from keras_kd.pipelines.plan import Plan
+from keras_kd.pipelines.teaching import Teaching
+from keras_kd.reports import pictures, report
+from keras_kd.runtimes import predictors
+from keras_kd.runtimes.predictors import Prediction, Predictor
+
+
+def of_student(
+    plan: Plan,
+    data: Data,
+    student: keras.Model,
+    predictor: Predictor,
+    history: list[dict[str, float]],
+    taught: Teaching,
+) -> dict[str, Any]:
+    """Size, work and training time of the student, and fingerprints of what made it."""
+    return {
+        "student": plan.student.architecture,
+        "parameters": scoring.trainable_parameters(student),
+        "train_seconds": round(sum(row["seconds"] for row in history), 1),
+        "multiply_accumulates": predictor.multiply_accumulates,
+        "data": {"name": data.name, "counts": data.counts()},
+        "fingerprints": {
+            "data": data.fingerprint,
+            "teacher": taught.soft_labels and taught.soft_labels.key.teacher,
+            "weights": keras_file.weights_fingerprint(student),
+        },
+    }
+
+
+def scores(
+    data: Data, on_test: Prediction, on_validation: Prediction, taught: Teaching
+) -> dict[str, Any]:
+    """Scores of the student's predictions on both splits, and of the teacher."""
+    found: dict[str, Any] = {
+        "teacher": taught.name and {"name": taught.name, "accuracy": None},
+        "test": scoring.scored(on_test, data.test),
+        "validation": scoring.scored(on_validation, data.validation),
+    }
+    if taught.teacher is not None:
+        _add_teacher(found, data, on_test, taught.teacher)
+    if data.subsets:
+        logits = {"validation": on_validation.logits, "test": on_test.logits}
+        found[data.name] = scoring.subsets(data, logits)
+    return found
+
+
+def _add_teacher(
+    found: dict[str, Any], data: Data, on_test: Prediction, teacher: Predictor
+) -> None:
+    teacher_on_test = teacher.predict(data.test.images)
+    if teacher.tells_classes and on_test.logits.shape[1]:
+        agreement = metrics.agreement(on_test.logits, teacher_on_test.logits)
+        found["test"]["agreement"] = agreement
+    found["teacher_test"] = scoring.scored(teacher_on_test, data.test)
+    on_validation = scoring.scored(teacher.predict(data.validation.images), data.validation)
+    found["teacher"] |= {
+        "accuracy": on_validation.get("accuracy"),
+        "multiply_accumulates": teacher.multiply_accumulates,
+    }
+
+
+def exported(
+    student: keras.Model, of_keras: Prediction, out: Path, format: str, data: Data
+) -> dict[str, Any]:
+    """Export, then score the file itself on its runtime and compare it with Keras' outputs on the
+    test images.
+    """
+    path = out / run_folder.exported_file(format)
+    class_names = data.class_names if of_keras.logits.shape[1] else None
+    exporters.export(student, path, format, data.train, class_names=class_names)
+    of_file = predictors.load(path).predict(data.test.images)
+    return {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "max_logit_difference": float(np.abs(of_file.columns() - of_keras.columns()).max()),
+        "test": scoring.scored(of_file, data.test),
+    }
+
+
+def write_report(
+    out: Path,
+    plan: Plan,
+    data: Data,
+    found: dict[str, Any],
+    history: pd.DataFrame,
+    command: str,
+    on_test: Prediction,
+) -> None:
+    """Pictures, model card, and metrics.json last: where it is, the run is complete."""
+    _draw(out, data, found, history, on_test, plan.student.architecture)
+    card = report.model_card(
+        found,
+        config=plan.options,
+        data={"name": data.name, "fingerprint": data.fingerprint, "counts": data.counts()},
+        command=command,
+        versions=run_folder.versions(),
+        hardware=hardware.describe(),
+        input_shape=data.image_shape,
+        pictures=[name for name in report.PICTURES if (out / name).exists()],
+    )
+    write_text(out / run_folder.CARD, card)
+    write_text(out / run_folder.METRICS, json.dumps(found, indent=2) + "\n")
+
+
+def _draw(
+    out: Path,
+    data: Data,
+    found: dict[str, Any],
+    history: pd.DataFrame,
+    on_test: Prediction,
+    student: str,
+) -> None:
+    test, teacher = found["test"], found["teacher"]
+    title = f"{student} on {data.name}, {test['n']} test images"
+    values = {name: data.test.values[name] for name in test.get("values", ())}
+    labels = data.test.hard_labels if "confusion" in test else None
+    if labels is not None:
+        pictures.confusion_picture(
+            out / "confusion.png", test["confusion"], data.class_names, title
+        )
+    costs = report.costs(found)
+    if len(costs) > 1:
+        pictures.cost_picture(out / "cost.png", costs, title)
+    if len(values) == 2:
+        pictures.values_picture(
+            out / "values.png", values, on_test.values, labels, data.class_names, title
+        )
+    pictures.curves_picture(out / "curves.png", history, teacher and teacher["accuracy"])

@@ -1,0 +1,63 @@
+"""Train a teacher, and make its soft labels where asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_kd import models
+from keras_kd._common.progress import Terminal
+from keras_kd.config import Config
+from keras_kd.errors import ConfigError
+from keras_kd.models import keras_file
+from keras_kd.pipelines import plan as planning
+from keras_kd.pipelines import teaching
+from keras_kd.pipelines.distill import load_data
+from keras_kd.pipelines.plan import Plan
+from keras_kd.training import job
+
+
+def teach(config: Config, out: str | Path | None = None, terminal: Terminal | None = None) -> Path:
+    """Train the named teacher on the data, or find it in the cache; make its soft labels where
+    asked.
+
+    Args:
+        config: `teacher` must be an architecture's name; with `start_from` it can be left out, and
+            the file's own layers are trained.
+        out: folder for a copy `teacher.keras`; None to leave it in the cache.
+        terminal: what to tell the user by; quiet if None.
+
+    Returns:
+        Path of the teacher's `.keras` file.
+
+    Raises:
+        KerasKDError: see keras_kd.errors.
+    """
+    terminal = terminal or Terminal(quiet=True)
+    plan = planning.resolve_teacher(config)
+    name = plan.options["teacher"] or _start_name(plan) or plan.teaching.teachers[0]
+    if name not in models.names() and (plan.options["teacher"] or not plan.teacher.start):
+        raise ConfigError(
+            "teach trains an architecture: teacher must be one of "
+            f"{', '.join(models.names())}. Received: {name!r}."
+        )
+    data = load_data(plan.data, terminal)
+    path = teaching.trained(plan, data, name, terminal)
+    if plan.teaching.store:
+        views = job.views(plan.training, data, plan.teaching.views)
+        model = teaching.teacher(plan, data, terminal)
+        teaching.soft_labels(plan.teaching, data, views, model, terminal)
+    if out is not None:
+        model, form = keras_file.load(path)
+        path = Path(out) / teaching.TEACHER_FILE
+        keras_file.save(model, path, form)
+    terminal.say(f"Teacher: {path}")
+    return path
+
+
+def _start_name(plan: Plan) -> str | None:
+    """The architecture of the file to start from, or the file's own name where it is a foreign one."""
+    if plan.teacher.start is None:
+        return None
+    path = plan.teacher.start.path
+    own = keras_file.load(path)[0].name
+    return own if own in models.names() else Path(path).stem

@@ -1,0 +1,76 @@
+"""The students of a sweep: one data set and one teacher for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_kd import config as configuration
+from keras_kd import models
+from keras_kd._common.progress import Terminal
+from keras_kd.pipelines import distill, teaching
+from keras_kd.pipelines import plan as planning
+from keras_kd.pipelines.plan import Plan
+from keras_kd.teachers.soft_labels import SoftLabels
+from keras_kd.training import job
+
+
+class Trials:
+    """Students trained one after the other on the same data: a teacher runs once, and no test image
+    is looked at.
+
+    Args:
+        options: of the data and of a teacher that is trained here, by name.
+        terminal: what to tell the user by.
+    """
+
+    def __init__(self, options: Mapping[str, Any], terminal: Terminal) -> None:
+        self._plan = planning.resolve(configuration.merged(None, options))
+        self._terminal = terminal
+        self._data = distill.load_data(self._plan.data, terminal)
+        self._teachers: dict[str, str] = {}
+        self._stores: dict[tuple, SoftLabels | None] = {}
+
+    def train(
+        self,
+        options: Mapping[str, Any],
+        folder: Path,
+        after_epoch: Callable[[dict[str, float]], None],
+    ) -> list[dict[str, float]]:
+        """Train the student of these options, or go on with what was stopped in `folder`; return
+        its history.
+
+        Args:
+            options: from `options`; those of the data are as above.
+            folder: for the state of the training.
+            after_epoch: called with each epoch's row of the history; what it raises ends the
+                training.
+        """
+        plan = planning.resolve(configuration.merged(None, options))
+        task = distill.student_job(plan, self._data, self._store(plan), folder)
+        return job.train(task, plan.training, self._data, self._terminal, after_epoch)[1]
+
+    def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What `train` and, with the same result, `distill` take: all options, and a teacher by its
+        name in the cache.
+
+        A teacher that is trained here learns by the options that this object was made with.
+        """
+        plan = planning.resolve(configuration.merged(None, options))
+        if plan.teaching.kind != "models":
+            return plan.options
+        for name in plan.teaching.teachers:
+            if name in models.names() and name not in self._teachers:
+                path = teaching.trained(self._plan, self._data, name, self._terminal)
+                self._teachers[name] = path.parent.name
+        names = (self._teachers.get(name, name) for name in plan.teaching.teachers)
+        return plan.options | {"teacher": configuration.SEPARATOR.join(names)}
+
+    def _store(self, plan: Plan) -> SoftLabels | None:
+        if plan.teaching.kind == "nobody":
+            return None
+        key = (plan.teaching, plan.training.augment, plan.training.seed)
+        if key not in self._stores:
+            self._stores[key] = teaching.prepare(plan, self._data, self._terminal).soft_labels
+        return self._stores[key]

@@ -1,0 +1,207 @@
+"""One training: an architecture, the heads that it learns, the views that it sees, and a teacher's
+stored outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_kd import models
+from keras_kd._common import hardware
+from keras_kd._common.progress import Terminal
+from keras_kd.datasets.splits import Data, Heads
+from keras_kd.distiller import Distiller
+from keras_kd.errors import of_file
+from keras_kd.models import keras_file
+from keras_kd.models.surgery import fine_tuning, precision
+from keras_kd.models.surgery.batch_norm import fused, unfused
+from keras_kd.models.surgery.compaction import compact, expand
+from keras_kd.teachers.views import Views
+from keras_kd.training import fitting
+from keras_kd.training.fitting import Feed
+from keras_kd.training.settings import StartingPoint, TrainingSettings
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training within a run: on the labels alone without `teacher_logits`, which are as `Feed`
+    takes them.
+    """
+
+    title: str
+    architecture: str
+    epochs: int
+    heads: Heads
+    views: Views
+    folder: Path
+    teacher_logits: Any = None
+    pretrained: str | None = None
+    start: StartingPoint | None = None
+
+
+def views(settings: TrainingSettings, data: Data, count: int) -> Views:
+    """`count` views of each training image, where the kind of views has a count."""
+    return Views(settings.augment, len(data.train), count, settings.seed)
+
+
+def train(
+    job: Job,
+    settings: TrainingSettings,
+    data: Data,
+    terminal: Terminal,
+    after_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+) -> tuple[keras.Model, list[dict[str, float]]]:
+    """Train an architecture, or go on where it was stopped.
+
+    Args:
+        job: what to train; its folder keeps the state.
+        settings: how.
+        data: all splits; the validation images choose the epoch.
+        terminal: what to tell the user by.
+        after_epoch: called with each epoch's row of the history; what it raises ends the training.
+
+    Returns:
+        The model in float32 and as published, and its history.
+    """
+    labels, validation_labels = _targets(job.heads, data, settings.label_smoothing)
+    feed = Feed(
+        data.train.images, labels, job.views, settings.batch_size, settings.seed, job.teacher_logits
+    )
+
+    def tell(row: dict[str, float]) -> None:
+        terminal.say(_epoch_line(job, row, feed.steps * settings.batch_size))
+        after_epoch(row)
+
+    validation = (data.validation.images, validation_labels)
+    steps = feed.steps * job.epochs
+    bar = terminal.bar(f"Training {job.title}", steps * settings.batch_size)
+    with bar as advance, hardware.scope(settings.devices):
+        distiller = _distiller(job, settings, data)
+        optimizer = _optimizer(settings, steps, distiller.student)
+        distiller.compile(optimizer, metrics=fitting.metrics(job.heads.named))
+        callbacks = fitting.callbacks(settings.schedule, settings.patience)
+        history = fitting.fit(
+            distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance
+        )
+    student = expand(precision.with_policy(unfused(distiller.student), "float32"))
+    for layer in student.layers:
+        layer.trainable = True  # Frozen for this training alone.
+    return student, history
+
+
+def _epoch_line(job: Job, row: dict[str, float], images: int) -> str:
+    scores = "  ".join(
+        f"{name.removeprefix('val_').replace('_', ' ')} {score:.4f}"
+        for name, score in fitting.validation_scores(row).items()
+    )
+    return (
+        f"{job.title}: epoch {row['epoch']}/{job.epochs}  loss {row['loss']:.4f}  "
+        f"validation {scores}  {images / row['seconds']:,.0f} images/s"
+    )
+
+
+def _targets(heads: Heads, data: Data, smoothing: float) -> tuple[Any, Any]:
+    """What is learnt of the training images, and what the validation images are scored by."""
+    train, validation = heads.targets(data.train), heads.targets(data.validation)
+    if not smoothing:
+        return train, validation
+    # Keras' accuracy takes labels of one form, and smoothed ones are shares.
+    return _smoothed(heads, train, smoothing), _smoothed(heads, validation, 0.0)
+
+
+def _smoothed(heads: Heads, targets: Any, share: float) -> Any:
+    """The targets with class labels as shares, `share` of each spread over all classes."""
+    if not heads.label:
+        return targets
+    labels = targets if heads.single else targets[heads.label]
+    smoothed = fitting.smoothed(labels, len(heads.class_names), share)
+    return smoothed if heads.single else {**targets, heads.label: smoothed}
+
+
+def _optimizer(
+    settings: TrainingSettings, steps: int, student: keras.Model
+) -> keras.optimizers.Optimizer:
+    return fitting.optimizer(
+        settings.schedule,
+        settings.learning_rate,
+        settings.weight_decay,
+        steps,
+        settings.clip_norm,
+        settings.ema,
+        _rate_factors(student, settings),
+    )
+
+
+def _distiller(job: Job, settings: TrainingSettings, data: Data) -> Distiller:
+    """A new student of the job's architecture in the form that trains fastest, and the loss it
+    trains on.
+    """
+    loss, heads = settings.loss, job.heads
+    built = _started(job, settings, data) if job.start else _new(job, settings, data)
+    alone = job.teacher_logits is None
+    weights = None
+    if settings.class_weights == "balanced" and heads.label:
+        weights = fitting.balanced_weights(data.train.labels, len(heads.class_names))
+    return Distiller(
+        fused(precision.in_precision(compact(built), settings.precision)),
+        temperature=loss.temperature,
+        alpha=1.0 if alone else loss.alpha,
+        beta=0.0 if alone else loss.beta,
+        class_weights=weights,
+        soft_loss=loss.soft_loss,
+        value_loss=loss.value_loss,
+        value_weight=loss.value_weight,
+        bound_weight=0.0 if alone else loss.bound_weight,
+        margin=loss.margin,
+        seed=settings.seed,
+    )
+
+
+def _rate_factors(student: keras.Model, settings: TrainingSettings) -> dict[str, float]:
+    """What the learning rate is multiplied by, by the paths of the variables that have another."""
+    heads = fine_tuning.head_layers(student)
+    factors: dict[str, float] = {}
+    for layer in student.layers:
+        rate = settings.head_rate if layer in heads else settings.body_rate
+        if rate is not None:
+            paths = (variable.path for variable in layer.trainable_weights)
+            factors |= dict.fromkeys(paths, rate / settings.learning_rate)
+    return factors
+
+
+def _new(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
+    return models.build(
+        job.architecture,
+        len(job.heads.class_names),
+        data.image_shape,
+        (settings.conv_dropout, settings.dense_dropout),
+        settings.seed,
+        job.heads.named,
+        job.pretrained,
+    )
+
+
+def _started(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
+    """A model with a trained one's weights and the statistics of the data; of a file's own layers
+    where `architecture` is none of the library's.
+    """
+    source, form = keras_file.load(job.start.path)
+    with of_file(job.start.path):
+        if job.architecture in models.names():
+            built = _new(job, settings, data)
+            same = form.class_names == data.class_names
+            fine_tuning.take_over(source, built, with_head=same)
+        else:
+            heads = job.heads.named or len(job.heads.class_names)
+            built = fine_tuning.with_new_head(
+                source, heads, data.image_shape, form.value_range, settings.seed
+            )
+    if job.start.freeze_until:
+        fine_tuning.freeze_until(built, job.start.freeze_until)
+    fine_tuning.set_statistics(built, data.train.images, settings.seed)
+    return built

@@ -1,0 +1,93 @@
+"""How a training goes, as plain values: the loss, the optimizer, and how images are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The parts of the loss and their weights, as `Distiller` takes them.
+
+    Attributes:
+        temperature: T, above 0.
+        alpha: weight of the labels, 0..1.
+        beta: weight of the teacher's logits, 0 or more; None for 1 - alpha.
+        soft_loss: what the teacher's logits are learnt by, one of `losses.SOFT_LOSSES`.
+        value_loss: what continuous values are learnt by, "mse" or "shake-shake".
+        value_weight: weight of each value's loss, 0 or more.
+        bound_weight: weight of the teacher-bounded part of it, 0 or more.
+        margin: by which the student must be better for that part to end, 0 or more.
+    """
+
+    temperature: float
+    alpha: float
+    beta: float | None
+    soft_loss: str
+    value_loss: str
+    value_weight: float
+    bound_weight: float
+    margin: float
+
+    @property
+    def labels_alone(self) -> bool:
+        """Whether no teacher has any weight."""
+        return self.beta == 0 or (self.beta is None and self.alpha == 1)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything but the model and its epochs that decides how a training goes.
+
+    Attributes:
+        loss: parts and weights of the loss.
+        batch_size: images a step.
+        learning_rate: the highest one.
+        head_rate: the highest of the head's layers, or None for `learning_rate`.
+        body_rate: the highest of all other layers, or None for `learning_rate`.
+        schedule: "cosine" or "plateau", see `fitting.optimizer`.
+        patience: epochs without a better validation score before an early stop; 0 for none.
+        weight_decay: the L2 penalty's gradient factor.
+        clip_norm: largest norm of all gradients together; 0 for any.
+        ema: momentum of the average of the weights; 0 for none.
+        conv_dropout: rate between convolutions, 0 or more and below 1.
+        dense_dropout: rate between dense layers, 0 or more and below 1.
+        class_weights: "none" or "balanced".
+        label_smoothing: share of each label that is spread over all classes, 0 or more, below 1.
+        augment: the kind of views, see `teachers.views.Views`.
+        seed: of weights, order, dropout and views.
+        devices: to train on.
+        precision: "auto" or a dtype policy.
+    """
+
+    loss: LossSettings
+    batch_size: int
+    learning_rate: float
+    head_rate: float | None
+    body_rate: float | None
+    schedule: str
+    patience: int
+    weight_decay: float
+    clip_norm: float
+    ema: float
+    conv_dropout: float
+    dense_dropout: float
+    class_weights: str
+    label_smoothing: float
+    augment: str
+    seed: int
+    devices: int
+    precision: str
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """A trained model that a training starts from.
+
+    Attributes:
+        path: a `.keras` file of the same architecture.
+        freeze_until: name of the last layer that doesn't learn, or None where all learn.
+    """
+
+    path: str
+    freeze_until: str | None
