@@ -13,7 +13,7 @@ from keras_kd.config import Config
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import Form
-from keras_kd.pipelines import distill
+from keras_kd.pipelines import teach
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint8)
 # So little that nothing changes beyond rounding.
@@ -50,7 +50,7 @@ def _config(data, start, **options):
 
 def _taught(config, folder, monkeypatch):
     monkeypatch.setenv("KERAKD_CACHE", str(folder / "cache"))
-    return keras_file.load(distill.teach(config, folder / "out"))
+    return keras_file.load(teach.teach(config, folder / "out"))
 
 
 def test_a_teacher_of_other_classes_keeps_its_body_up_to_the_frozen_layer(
@@ -129,10 +129,10 @@ def test_validation_accuracy_is_the_models_with_smoothed_labels_too(data, tmp_pa
 def test_what_can_not_start_is_told(data, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ModelError, match="No model at .*none.keras to start from"):
-        distill.teach(_config(data, tmp_path / "none.keras"))
+        teach.teach(_config(data, tmp_path / "none.keras"))
     with pytest.raises(ConfigError, match="freeze_until='pool2' would freeze .* start_from"):
         Config(freeze_until="pool2")
     _saved(tmp_path / "start.keras", ("a", "b"))
     config = _config(data, tmp_path / "start.keras", freeze_until="pol2")
     with pytest.raises(ModelError, match="C has no layer 'pol2': did you mean pool2"):
-        distill.teach(config)
+        teach.teach(config)
