@@ -11,6 +11,7 @@ Writes curves.csv and curves.png. DATA is anything that --data takes. Ten minute
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "covered by a hand": (0, 0.2, 0.35, 0.5),
     "tilt": (0, 15, 30, 45, 60),
 }
-TURNS = (0, 0.25, 0.5, 0.75, 1, 1.5, 3)
+TURNS = (0, 0.15, 0.3, 0.45, 0.6, 0.8, 1, 9)
 Change = Callable[[np.ndarray, float, Face, np.random.Generator], np.ndarray]
 
 
@@ -132,7 +133,6 @@ def measured(
     )
     found = [detector.find(_shown(picture)) for picture in samples.images]
     places = [number for number, faces in enumerate(found) if faces]
-    clean = []
     for change, levels in LEVELS.items():
         for level in levels:
             generator = np.random.default_rng(0)
@@ -154,19 +154,29 @@ def measured(
                 rows.append(number)
             right = reader.read(cuts)[0].argmax(1) == labels[rows]
             kept = np.array([grade.overall >= LOWEST_QUALITY for grade in grades])
-            if change == "tilt" and level == 0:
-                clean = list(zip(right, grades, strict=True))
             yield _row(change, level, right, kept, seen / len(places), grades)
+
+
+def turns(
+    samples: datasets.Samples, reader: _reader.Reader, detector: _detectors.Detector
+) -> Iterator[dict]:
+    """Yield a row a stretch of turn, as the pictures are."""
+    names = [samples.class_names[label] for label in samples.hard_labels]
+    cuts, grades, labels = [], [], []
+    for picture, name in zip(samples.images, names, strict=True):
+        image = _shown(picture)
+        for face in detector.find(image)[:1]:
+            cuts.append(crop(image, face.box, roll=face.roll))
+            grades.append(quality(face, cuts[-1]))
+            labels.append(reader.class_names.index(name))
+    right = reader.read(cuts)[0].argmax(1) == labels
+    aside = np.array([abs(grade.turn or 0) for grade in grades])
+    kept = np.array([grade.overall >= LOWEST_QUALITY for grade in grades])
     for low, high in zip(TURNS[:-1], TURNS[1:], strict=True):
-        chosen = [
-            (ok, grade)
-            for ok, grade in clean
-            if grade.turn is not None and low <= abs(grade.turn) < high
-        ]
-        if chosen:
-            right, grades = (list(part) for part in zip(*chosen, strict=True))
-            kept = np.array([grade.overall >= LOWEST_QUALITY for grade in grades])
-            yield _row("turn", low, np.array(right), kept, 1.0, grades)
+        chosen = np.flatnonzero((aside >= low) & (aside < high))
+        if len(chosen):
+            part = [grades[number] for number in chosen]
+            yield _row("turn", low, right[chosen], kept[chosen], 1.0, part)
 
 
 def _row(
@@ -228,6 +238,11 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
+def _part(samples: datasets.Samples, count: int) -> datasets.Samples:
+    rows = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
+    return replace(samples, images=samples.images[rows], labels=samples.labels[rows])
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(
@@ -236,15 +251,16 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--model", default="exports/B")
     parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--turn-images", type=int, default=1500)
     parser.add_argument("--out", type=Path, default=Path("docs/results/degradation"))
     asked = parser.parse_args()
     samples = datasets.load(asked.data, "test", size=48)
-    rows = np.linspace(0, len(samples) - 1, min(asked.images, len(samples))).astype(int)
-    samples = replace(samples, images=samples.images[rows], labels=samples.labels[rows])
+    few, many = _part(samples, asked.images), _part(samples, asked.turn_images)
     reader, _ = _reader.load(asked.model)
     asked.out.mkdir(parents=True, exist_ok=True)
     table = []
-    for row in measured(samples, reader, _detectors.load()):
+    detector = _detectors.load()
+    for row in itertools.chain(measured(few, reader, detector), turns(many, reader, detector)):
         table.append(row)
         print(*(f"{name} {value}" for name, value in row.items()), sep="  ", flush=True)
     made = pd.DataFrame(table)

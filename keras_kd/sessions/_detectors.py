@@ -29,6 +29,8 @@ class Detector(Protocol):
 SURE, CHECKED = 0.75, 0.7
 # The closer look: so many boxes wide, and the lowest score that it tells.
 CLOSER, LOWEST = 2.0, 0.1
+# Pixels across it, as the short-range model takes them.
+LOOK = 128
 
 
 class _Both:
@@ -59,30 +61,29 @@ class _TwoLooks:
         x, y, width, height = face.box
         size = max(1, round(CLOSER * max(width, height)))
         left, top = round(x + width / 2 - size / 2), round(y + height / 2 - size / 2)
-        hits = self._near.find(turned(image, left, top, size, face.roll))
-        near = [hit for hit in hits if _distance(hit.box, size) < size / 4]
+        hits = self._near.find(turned(image, left, top, size, face.roll, LOOK))
+        near = [hit for hit in hits if _distance(hit.box) < LOOK / 4]
         if not near:
             return replace(face, second=0.0)
-        return _turned_back(near[0], face, left, top, size)
+        return _turned_back(near[0], face, (left + size / 2, top + size / 2), size / LOOK)
 
 
-def _distance(box: Box, size: int) -> float:
-    """From a box's middle to that of the square that it was found in."""
+def _distance(box: Box) -> float:
+    """From a box's middle to that of the look that it was found in."""
     x, y, width, height = box
-    return math.hypot(x + (width - size) / 2, y + (height - size) / 2)
+    return math.hypot(x + (width - LOOK) / 2, y + (height - LOOK) / 2)
 
 
-def _turned_back(hit: Face, first: Face, left: int, top: int, size: int) -> Face:
-    """A hit in a square that was cut turned, as a face in the image."""
+def _turned_back(hit: Face, first: Face, middle: tuple[float, float], scale: float) -> Face:
+    """A hit in a look that was turned about `middle`, as a face in the image."""
     along, across = math.cos(math.radians(first.roll)), math.sin(math.radians(first.roll))
     x, y, width, height = hit.box
-    places = np.array(
-        [[x + width / 2, y + height / 2], *(hit.points if hit.points is not None else [])]
-    )
-    right, down = (places - size / 2).T
+    points = hit.points if hit.points is not None else np.empty((0, 2))
+    right, down = (scale * (np.array([[x + width / 2, y + height / 2], *points]) - LOOK / 2)).T
     places = np.column_stack([along * right - across * down, across * right + along * down])
-    middle, *points = places + [left + size / 2, top + size / 2]
-    box = (float(middle[0] - width / 2), float(middle[1] - height / 2), width, height)
+    (x, y), *points = places + middle
+    width, height = scale * width, scale * height
+    box = (float(x - width / 2), float(y - height / 2), width, height)
     return Face(box, first.score, np.array(points), hit.score)
 
 

@@ -55,12 +55,14 @@ def test_a_turned_square_is_what_pillow_turns():
     smooth = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
     image = np.asarray(Image.fromarray(smooth).resize((140, 120), Image.Resampling.BICUBIC))
     for roll in (-80, -12.5, 30, 45, 120):
-        cut = turned(image, 40, 30, 50, roll)
+        cut = turned(image, 40, 30, 50, roll, 50)
         # Pillow counts against the clock, about a point in pixels.
         whole = Image.fromarray(image).rotate(roll, Image.Resampling.BILINEAR, center=(65, 55))
         expected = np.asarray(whole)[30:80, 40:90].astype(int)
         assert np.abs(cut - expected).max() <= 2
-    np.testing.assert_array_equal(turned(image, 40, 30, 50, 90), np.rot90(image[30:80, 40:90], 1))
+    np.testing.assert_array_equal(
+        turned(image, 40, 30, 50, 90, 50), np.rot90(image[30:80, 40:90], 1)
+    )
 
 
 def test_a_tilted_face_is_cut_upright():
@@ -68,6 +70,14 @@ def test_a_tilted_face_is_cut_upright():
     image = np.full((300, 300, 3), 128, np.uint8)
     image[90:210, 90:210] = face
     box = (110.0, 115.0, 80.0, 80.0)
+    large = crop(
+        np.repeat(np.repeat(image, 5, 0), 5, 1), tuple(5 * side for side in box), roll=1e-9
+    )
+    assert large.shape == (112, 112, 3)
+    same = np.asarray(
+        Image.fromarray(crop(image, box)).resize((112, 112), Image.Resampling.BILINEAR)
+    )
+    assert np.abs(large.astype(int) - same).mean() < 3
     upright = crop(image, box).astype(int)
     for roll in (20, 45, -60):
         tilted = Image.fromarray(image).rotate(

@@ -44,7 +44,7 @@ class Reader {
   async readFace(image, face) {
     const { input, value_range: [low, high], output, side, class_names: names, detector, widths } = this.settings;
     const [height, width, channels] = input.shape;
-    const crop = cut(image, square(face, side, detector.geometry));
+    const crop = cut(image, square(face, side, detector.geometry), detector.pixels);
     const { data } = resize(withChannels(crop, channels), width, height);
     const scaled = input.dtype === "uint8" ? data : Float32Array.from(data, (value) => low + ((high - low) / 255) * value);
     const outputs = await this.run(scaled, [1, height, width, channels]);

@@ -1,5 +1,5 @@
 // BlazeFace in the browser, step by step as keras_kd.sessions._blazeface and _detectors do it.
-import { cut, resize, round } from "./pixels.js";
+import { resize, round, turned } from "./pixels.js";
 
 const radians = (degrees) => (degrees * Math.PI) / 180;
 
@@ -124,17 +124,18 @@ export class Detector {
   }
 
   async again(picture, face) {
-    const { closer, lowest } = this.settings;
+    const { closer, look, lowest } = this.settings;
     const size = Math.max(1, round(closer * Math.max(face.width, face.height)));
     const left = round(face.x + face.width / 2 - size / 2);
     const top = round(face.y + face.height / 2 - size / 2);
-    const hits = await this.near.find(cut(picture, { left, top, size, roll: face.roll }), lowest);
-    const aside = (hit) => [hit.x + (hit.width - size) / 2, hit.y + (hit.height - size) / 2];
-    const hit = hits.find((one) => Math.hypot(...aside(one)) < size / 4);
+    const hits = await this.near.find(turned(picture, left, top, size, face.roll, look), lowest);
+    const aside = (hit) => [hit.x + (hit.width - look) / 2, hit.y + (hit.height - look) / 2];
+    const hit = hits.find((one) => Math.hypot(...aside(one)) < look / 4);
     if (!hit) return { ...face, second: 0 };
-    const [right, down] = aside(hit);
+    const scale = size / look;
+    const [right, down] = aside(hit).map((offset) => scale * offset);
     const [along, across] = [Math.cos(radians(face.roll)), Math.sin(radians(face.roll))];
-    const { width, height } = hit;
+    const [width, height] = [scale * hit.width, scale * hit.height];
     const x = left + size / 2 + along * right - across * down - width / 2;
     const y = top + size / 2 + across * right + along * down - height / 2;
     return { x, y, width, height, roll: face.roll + hit.roll, score: face.score, second: hit.score };

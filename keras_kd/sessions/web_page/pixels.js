@@ -79,25 +79,66 @@ export function withChannels(source, channels) {
   return { data, width: source.width, height: source.height, channels };
 }
 
-/** Cut a square out, turned by `roll` degrees about its middle; beyond the picture its border is repeated. */
-export function cut(source, { left, top, size, roll = 0 }) {
-  const [along, across] = [Math.cos((roll * Math.PI) / 180), Math.sin((roll * Math.PI) / 180)];
+/** Cut a face's square out upright, at most `most` pixels wide where it is tilted; see keras_kd.sessions._faces.crop. */
+export function cut(source, { left, top, size, roll }, most) {
+  if (!roll) return straight(source, left, top, size);
+  const pixels = Math.min(size, most);
+  const factor = Math.max(1, Math.floor(size / most));
+  if (factor === 1) return turned(source, left, top, size, roll, pixels);
+  const [x, y] = [left - Math.floor(size / 2), top - Math.floor(size / 2)];
+  const small = averaged(straight(source, x, y, Math.floor((2 * size) / factor) * factor), factor);
+  return turned(small, (left - x) / factor, (top - y) / factor, size / factor, roll, pixels);
+}
+
+/** A square as it lies; beyond the picture its border is repeated. */
+function straight(source, left, top, size) {
   const data = new Uint8Array(size * size * 3);
-  const middle = size / 2 - 0.5;
   for (let y = 0, to = 0; y < size; y++) {
+    const row = clipped(top + y, source.height) * source.width;
     for (let x = 0; x < size; x++, to += 3) {
-      const [right, down] = [x - middle, y - middle];
-      const fromX = roll ? left + middle + along * right - across * down : left + x;
-      const fromY = roll ? top + middle + across * right + along * down : top + y;
-      mix(source, Math.floor(fromX * STEPS + 0.5), Math.floor(fromY * STEPS + 0.5), data, to);
+      const from = (row + clipped(left + x, source.width)) * 3;
+      data.set(source.data.subarray(from, from + 3), to);
     }
   }
   return { data, width: size, height: size, channels: 3 };
 }
 
+/** Each `factor` by `factor` pixels as one. */
+function averaged(source, factor) {
+  const size = source.width / factor;
+  const sums = new Uint32Array(size * size * 3);
+  for (let y = 0, from = 0; y < source.height; y++) {
+    const row = Math.floor(y / factor) * size;
+    for (let x = 0; x < source.width; x++) {
+      const to = (row + Math.floor(x / factor)) * 3;
+      for (let channel = 0; channel < 3; channel++) sums[to + channel] += source.data[from++];
+    }
+  }
+  const count = factor * factor;
+  const data = Uint8Array.from(sums, (sum) => Math.floor((sum + Math.floor(count / 2)) / count));
+  return { data, width: size, height: size, channels: 3 };
+}
+
+/** Cut a square that is turned by `roll` degrees about its middle, `pixels` wide. */
+export function turned(source, left, top, size, roll, pixels) {
+  const [along, across] = [Math.cos((roll * Math.PI) / 180), Math.sin((roll * Math.PI) / 180)];
+  const data = new Uint8Array(pixels * pixels * 3);
+  const middle = size / 2 - 0.5;
+  const step = (at) => (at + 0.5) * (size / pixels) - size / 2;
+  for (let y = 0, to = 0; y < pixels; y++) {
+    for (let x = 0; x < pixels; x++, to += 3) {
+      const fromX = left + middle + along * step(x) - across * step(y);
+      const fromY = top + middle + across * step(x) + along * step(y);
+      mix(source, Math.floor(fromX * STEPS + 0.5), Math.floor(fromY * STEPS + 0.5), data, to);
+    }
+  }
+  return { data, width: pixels, height: pixels, channels: 3 };
+}
+
+const clipped = (place, length) => Math.min(Math.max(place, 0), length - 1);
+
 /** One pixel at a place in steps of 1/STEPS, mixed of the four around it. */
 function mix({ data, width, height }, x, y, target, to) {
-  const clipped = (place, length) => Math.min(Math.max(place, 0), length - 1);
   const [column, row] = [Math.floor(x / STEPS), Math.floor(y / STEPS)];
   const [right, below] = [x - column * STEPS, y - row * STEPS];
   const columns = [clipped(column, width), clipped(column + 1, width)];
