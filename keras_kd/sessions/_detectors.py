@@ -78,8 +78,8 @@ def _turned_back(hit: Face, first: Face, middle: tuple[float, float], scale: flo
     """A hit in a look that was turned about `middle`, as a face in the image."""
     along, across = math.cos(math.radians(first.roll)), math.sin(math.radians(first.roll))
     x, y, width, height = hit.box
-    points = hit.points if hit.points is not None else np.empty((0, 2))
-    right, down = (scale * (np.array([[x + width / 2, y + height / 2], *points]) - LOOK / 2)).T
+    seen = hit.points if hit.points is not None else np.empty((0, 2))
+    right, down = (scale * (np.array([[x + width / 2, y + height / 2], *seen]) - LOOK / 2)).T
     places = np.column_stack([along * right - across * down, across * right + along * down])
     (x, y), *points = places + middle
     width, height = scale * width, scale * height
