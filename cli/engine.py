@@ -11,9 +11,12 @@ from types import ModuleType
 from keras_kd._common.allocator import tune_allocator
 from keras_kd._common.quiet import native_output_hidden
 
+from . import surroundings
+
 
 def load(name: str) -> ModuleType:
     """Import `keras_kd.<name>`, and with it Keras and TensorFlow, which takes seconds."""
+    surroundings.prepare()
     tune_allocator()
     # TensorFlow writes about CUDA and oneDNN to stderr before its own log level takes hold.
     with native_output_hidden():

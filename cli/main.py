@@ -35,6 +35,7 @@ class Commands(click.Group):
             "stopping",
             "start",
             "streams",
+            "surroundings",
         }
         modules = {module.name for module in pkgutil.iter_modules(package.__path__)} - helpers
         # import_.py is the command `import`, which is no name for a module.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from keras_kd._common.folders import cache_folder
 from keras_kd._common.progress import Terminal
 from keras_kd.sessions import CONFIDENCE, SIDE
 
@@ -51,9 +52,7 @@ def command(
     """
     terminal = Terminal()
     web = engine.load("sessions.web")
-    packages = (
-        Path(litert_js) if litert_js else engine.load("pipelines.run_folder").cache_folder() / "web"
-    )
+    packages = Path(litert_js) if litert_js else cache_folder() / "web"
     if out:
         web.build(model, Path(out), packages, side, confidence)
         terminal.say(

@@ -1,12 +1,15 @@
-"""Folders that are whole or absent."""
+"""Folders that are whole or absent, and the one for what is kept between runs."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import platformdirs
 
 from keras_kd.errors import OutputError
 
@@ -38,3 +41,8 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
         new.rename(path)
     finally:
         shutil.rmtree(temporary)
+
+
+def cache_folder() -> Path:
+    """Where teachers and soft labels are kept: $KERAKD_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))

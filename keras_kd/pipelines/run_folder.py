@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import subprocess
@@ -11,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 from keras_kd import config as configuration
 from keras_kd._common import hardware
@@ -32,11 +29,6 @@ CARD = "README.md"
 def exported_file(format: str) -> str:
     """Name of the student's file in a `.tflite` format."""
     return f"student_{format}.tflite"
-
-
-def cache_folder() -> Path:
-    """Where teachers and soft labels are kept: $KERAKD_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
 
 
 def versions() -> dict[str, str]:

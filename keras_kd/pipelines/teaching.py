@@ -16,6 +16,7 @@ import numpy as np
 from keras_kd import models
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import locked
+from keras_kd._common.folders import cache_folder
 from keras_kd._common.identity import identity
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import splits
@@ -24,7 +25,7 @@ from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import Form
-from keras_kd.pipelines import run_folder
+from keras_kd.pipelines.job import Job
 from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
@@ -207,7 +208,7 @@ def _forget_states(folder: Path) -> None:
 
 
 def _folder(name: str) -> Path:
-    return run_folder.cache_folder() / "teachers" / name
+    return cache_folder() / "teachers" / name
 
 
 def soft_labels(
@@ -221,7 +222,12 @@ def soft_labels(
         data.class_names if teacher is None or teacher.tells_classes else (),
         teacher.values if teacher else (),
     )
-    folder = teaching.store or run_folder.cache_folder() / "soft_labels" / key.short
+    folder = teaching.store or cache_folder() / "soft_labels" / key.short
+    folder = (
+        Path(config.soft_labels)
+        if config.soft_labels
+        else cache_folder() / "soft_labels" / key.short
+    )
     if teacher is None:
         return stores.open_store(folder, key)
     images, outputs = data.train.images, _columns(teacher)
