@@ -119,6 +119,16 @@ def _work(given: argparse.Namespace) -> None:
             )
 
 
+def _asks(name: str) -> bool:
+    """Whether a function looks something up, as Keras' layers do for their own parts."""
+    module, _, short = name.rpartition(".")
+    looks = short in ("deserialize", "get", "serialize")
+    return looks or (
+        module.startswith(("keras.backend", "keras.config"))
+        and not short.startswith(("clear", "disable", "enable", "reset", "set"))
+    )
+
+
 class Watch:
     """Records what code does: audit events that act, and functions of Keras that are called."""
 
@@ -131,7 +141,9 @@ class Watch:
         self._functions = {
             found.__code__: name
             for name, found in REGISTERED_NAMES_TO_OBJS.items()
-            if isinstance(found, types.FunctionType) and name.rpartition(".")[2] not in computing
+            if isinstance(found, types.FunctionType)
+            and name.rpartition(".")[2] not in computing
+            and not _asks(name)
         }
         self.usual: set[str] = set()
         self._seen: list[str] | None = None

@@ -25,7 +25,6 @@ from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import Form
-from keras_kd.pipelines.job import Job
 from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
@@ -223,11 +222,6 @@ def soft_labels(
         teacher.values if teacher else (),
     )
     folder = teaching.store or cache_folder() / "soft_labels" / key.short
-    folder = (
-        Path(config.soft_labels)
-        if config.soft_labels
-        else cache_folder() / "soft_labels" / key.short
-    )
     if teacher is None:
         return stores.open_store(folder, key)
     images, outputs = data.train.images, _columns(teacher)
