@@ -132,15 +132,16 @@ def export(
     if module.NEEDS_SAMPLES:
         _conversion_process.start()
     # TensorFlow takes seconds to import: not before the request is known to make sense.
-    from keras_kd.exporters import _comparison, _model, _samples, _serving
+    from keras_kd.exporters import _comparison, _model, _runtime_form, _samples, _serving
     from keras_kd.models.surgery.precision import in_float32
 
     model = _model.graph_of(model)
     _model.check(model, class_names)
     reference = in_float32(model)
     limits = value_range or _samples.found_range(reference, samples)
+    gray = io == "app" and app_input[2] == 1
     serving = _serving.Serving(
-        _model.compacted(reference), io, app_input, reference, limits, keep_float
+        _runtime_form.runtime_form(reference, gray), io, app_input, reference, limits, keep_float
     )
     shown = None if samples is None else _samples.shown(samples, limits)
     images = None if shown is None else fitted(shown.images, serving.input_shape)

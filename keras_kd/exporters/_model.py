@@ -10,8 +10,6 @@ import numpy as np
 
 from keras_kd.datasets.class_names import problem
 from keras_kd.errors import ExportError
-from keras_kd.models.surgery.compaction import compact
-from keras_kd.models.surgery.copies import copied
 from keras_kd.models.surgery.keras_internals import GRAPHS, all_layers
 
 
@@ -90,37 +88,3 @@ def _check_class_names(model: keras.Model, class_names: tuple[str, ...] | None) 
             f"{len(class_names)} class names were given for the {outputs[0].shape[-1]} outputs of {model.name}: "
             "give one for each, in the order of the outputs."
         )
-
-
-def compacted(model: keras.Model) -> keras.Model:
-    """Return the model without taps that can't matter, its rescaling as 1x1 convolution."""
-    return _with_convolved_rescaling(compact(model))
-
-
-def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
-    """Runtimes convolve faster than they multiply by a vector: 5 % of Student B's time, 19 % of
-    C's.
-    """
-    rescaled = {
-        layer
-        for layer in model.layers
-        if type(layer) is keras.layers.Rescaling
-        and len(layer.output.shape) == 4
-        and layer.output.shape[3] <= 4
-        and keras.backend.is_float_dtype(layer.input.dtype)
-    }
-    if not rescaled:
-        return model
-
-    def replaced(layer: keras.Layer) -> keras.Layer | None:
-        if layer in rescaled:
-            return keras.layers.Conv2D(layer.output.shape[3], 1, dtype="float32", name=layer.name)
-        return None
-
-    def adapted(layer: keras.Layer) -> list[np.ndarray]:
-        if layer not in rescaled:
-            return layer.get_weights()
-        ones = np.ones(layer.output.shape[3])
-        return [np.diag(ones * layer.scale)[None, None], ones * layer.offset]
-
-    return copied(model, replaced, adapted=adapted)

@@ -25,7 +25,14 @@ import numpy as np
 from keras_kd._common.files import written_whole
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ConfigError, DataError, ExportError
-from keras_kd.exporters import ExportReport, _comparison, _model, _serving, _twin_description
+from keras_kd.exporters import (
+    ExportReport,
+    _comparison,
+    _model,
+    _runtime_form,
+    _serving,
+    _twin_description,
+)
 from keras_kd.losses import SOFT_LOSSES
 from keras_kd.models import heads
 from keras_kd.models.surgery.precision import in_float32
@@ -145,7 +152,7 @@ def export_quantization_aware(
             "the format qat trains one output of classes."
         )
     reference = in_float32(model)
-    small = _model.compacted(reference)
+    small = _runtime_form.compacted(reference)
     twin = _twin_description.describe(small)
     _require_classes(small, twin.softmax)
     shape, classes = tuple(small.inputs[0].shape[1:]), small.outputs[0].shape[-1]

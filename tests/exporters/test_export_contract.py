@@ -111,7 +111,7 @@ def test_compacting_changes_no_bit_of_the_float32_file(tmp_path, monkeypatch):
     """
     images = np.random.default_rng(5).integers(0, 256, (8, 64, 64, 3), np.uint8)
     small = exporters.export(_model("C"), tmp_path / "small.tflite", "float32", samples=images)
-    monkeypatch.setattr("keras_kd.exporters._model.compact", lambda model: model)
+    monkeypatch.setattr("keras_kd.exporters._runtime_form.compact", lambda model: model)
     full = exporters.export(_model("C"), tmp_path / "full.tflite", "float32", samples=images)
     assert full.bytes > 2 * small.bytes
     np.testing.assert_array_equal(
@@ -161,7 +161,7 @@ def test_student_b_is_as_fast_as_promised(tmp_path, monkeypatch):
     quantized = exporters.export(
         _model("B"), tmp_path / "int8.tflite", "int8", samples=_images()
     ).path
-    monkeypatch.setattr("keras_kd.exporters._model.compact", lambda model: model)
+    monkeypatch.setattr("keras_kd.exporters._runtime_form.compact", lambda model: model)
     published = exporters.export(_model("B"), tmp_path / "published.tflite", "float32").path
     medians = [
         one.latency[1][0] for one in benchmark.measure([small, quantized, published], [1], 3.0)

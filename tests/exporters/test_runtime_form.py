@@ -1,0 +1,83 @@
+"""Graphs in the form that runtimes compute right and fast: equal values, other operators."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from scipy.special import softmax
+
+from keras_kd import exporters
+from keras_kd.datasets.images import fitted
+from keras_kd.exporters._runtime_form import runtime_form
+from keras_kd.runtimes import litert, tflite_graph
+
+GRAY = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 1), np.uint8)
+
+
+def _first(kind, image):
+    """What comes before the first convolution."""
+    if kind == "one scale":
+        return layers.Rescaling(1 / 127.5, -1.0)(image)
+    if kind == "a scale a channel":
+        return layers.Rescaling([0.01, 0.02, 0.03], [-1.0, -2.0, -0.5])(image)
+    if kind == "padded":
+        return layers.ZeroPadding2D(2)(layers.Rescaling(1 / 255, 0.5)(image))
+    return image
+
+
+def _network(kind, channels):
+    keras.utils.set_random_seed(1)
+    image = keras.Input((16, 16, channels))
+    rgb = layers.Concatenate()([image] * 3) if channels == 1 else image
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(_first(kind, rgb))
+    x = layers.Conv2D(8, 3, strides=4)(x)
+    return keras.Model(image, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["one scale", "a scale a channel", "padded", "raw"])
+def test_three_equal_channels_become_one_without_a_difference(kind, channels):
+    model = _network(kind, channels)
+    single = runtime_form(model, gray=True)
+    assert single.inputs[0].shape[3] == 1
+    kernels = [weight for weight in single.weights if weight.path.endswith("kernel")]
+    assert kernels[0].shape[2] == 1
+    images = GRAY.astype(np.float32)
+    given = images.repeat(3, axis=3) if channels == 3 else images
+    expected = np.asarray(model(given))
+    np.testing.assert_allclose(single(images), expected, atol=1e-5 * np.ptp(expected) + 1e-5)
+
+
+def test_colour_stays_colour():
+    model = _network("one scale", 3)
+    assert runtime_form(model).inputs[0].shape[3] == 3
+    branched = keras.Model(model.inputs[0], [model.outputs[0], model.layers[1].output])
+    assert runtime_form(branched, gray=True).inputs[0].shape[3] == 3
+
+
+def test_a_file_for_gray_pixels_convolves_one_channel(tmp_path):
+    model = _network("one scale", 3)
+    report = exporters.export(model, tmp_path / "m.tflite", "float32", GRAY, io="app",
+                              app_input=(16, 16, 1))  # fmt: skip
+    operators = tflite_graph.read(report.path)
+    convolutions = [operator for operator in operators if operator.name == "CONV_2D"]
+    wide = next(operator for operator in convolutions if operator.inputs[1].shape[1] > 1)
+    assert wide.inputs[1].shape[3] == 1 and "CONCATENATION" not in report.operators
+    expected = softmax(model.predict(fitted(GRAY, (16, 16, 3)), verbose=0), axis=1)
+    found = litert.LiteRTModel(report.path).predict(GRAY)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_sums_of_one_pixel_keep_their_rank(format, tmp_path):
+    """Keras' own becomes BiasAdd of a tensor of rank 1, which is zeros on LiteRT.js' WebGPU."""
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 16)(layers.Rescaling(1 / 255)(image))
+    x = layers.Add()([layers.Conv2D(8, 1, activation="relu")(x), layers.Conv2D(8, 1)(x)])
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.ReLU()(x))))
+    images = np.random.default_rng(2).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    path = exporters.export(model, tmp_path / "m.tflite", format, images, min_agreement=0.8).path
+    sums = [operator for operator in tflite_graph.read(path) if operator.name == "ADD"]
+    assert sums and all(len(tensor.shape) == 4 for one in sums for tensor in one.inputs)
