@@ -336,7 +336,7 @@ def distillation_loss(options: dict) -> Callable[[tf.Tensor, tf.Tensor], tf.Tens
     the labels' shares, then the teacher's logits.
     """
     alpha, beta, temperature = options["alpha"], options["beta"], options["temperature"]
-    soft_loss = losses.SOFT_LOSSES[options["soft_loss"]]
+    soft_loss = losses.soft_loss(options["soft_loss"])
 
     def loss(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         labels, teacher = tf.split(targets, 2, axis=1)

@@ -22,6 +22,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import losses
 from keras_kd._common.files import written_whole
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ConfigError, DataError, ExportError
@@ -33,7 +34,6 @@ from keras_kd.exporters import (
     _serving,
     _twin_description,
 )
-from keras_kd.losses import SOFT_LOSSES
 from keras_kd.models import heads
 from keras_kd.models.surgery.precision import in_float32
 from keras_kd.runtimes import litert
@@ -56,7 +56,7 @@ class FineTuning:
         prune: share of the weights to set to zero, 0..1; None for none.
         cluster: number of different weights per layer to keep, 2 or more; None for all.
         seed: of order, views and dropout.
-        soft_loss: what the teacher's logits are learnt by, one of `losses.SOFT_LOSSES`.
+        soft_loss: what the teacher's logits are learnt by, see `losses.soft_loss`.
 
     Raises:
         ConfigError: a value out of range.
@@ -82,11 +82,7 @@ class FineTuning:
             raise ConfigError(
                 f"learning_rate must be above 0. Received: learning_rate={self.learning_rate}."
             )
-        if self.soft_loss not in SOFT_LOSSES:
-            raise ConfigError(
-                f"soft_loss must be one of {', '.join(SOFT_LOSSES)}. "
-                f"Received: soft_loss={self.soft_loss!r}."
-            )
+        losses.soft_loss(self.soft_loss)
         if self.epochs < 1:
             raise ConfigError(f"epochs must be 1 or more. Received: epochs={self.epochs}.")
 
