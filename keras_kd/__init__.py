@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from keras_kd._common.allocator import tune_allocator
     from keras_kd.config import Config
     from keras_kd.datasets import Samples
-    from keras_kd.distiller import Distiller, FeatureMatch
+    from keras_kd.distiller import DistillationOrientedSGD, Distiller, FeatureMatch
     from keras_kd.errors import KerasKDError
     from keras_kd.exporters import export
     from keras_kd.models.surgery.compaction import compact, expand
@@ -60,6 +60,7 @@ _HOMES = {
 
 __all__ = [
     "Config",
+    "DistillationOrientedSGD",
     "Distiller",
     "FeatureMatch",
     "KerasKDError",

@@ -61,6 +61,13 @@ class Samples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        """One line: how many images of which shape, and what is known of them."""
+        shape = "x".join(map(str, self.images.shape[1:]))
+        classes = f"{len(self.class_names)} classes ({', '.join(self.class_names)})"
+        values = f", values {', '.join(self.values)}" if self.values else ""
+        return f"<Samples: {len(self):,} images {shape}, {classes}{values}>"
+
     @property
     def hard_labels(self) -> np.ndarray:
         """int64 (N,): the labels, or the most voted class where labels are shares of votes."""

@@ -142,7 +142,9 @@ class Distiller(CheckedTraining):
         self._weigh_classes(self.class_weights)
         self.teacher_weights = None if teacher_weights is None else list(teacher_weights)
         shape = tuple(student.inputs[0].shape[1:]) if len(student.inputs) == 1 else ()
-        live = [Teacher(one, columns, shape, teacher_head) for one in self.teachers]
+        live = []
+        for one in self.teachers:
+            live.append(Teacher(one, columns, shape, teacher_head))
         self._live = Teachers(live, teacher_weights) if live or teacher_weights else None
         self._stored_kinds: dict[str, heads.OutputKind] = {}
         self.features = tuple(features)

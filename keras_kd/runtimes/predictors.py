@@ -43,6 +43,12 @@ class Prediction:
     logits: np.ndarray
     values: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """One line: of how many images, and what."""
+        values = f", values {', '.join(self.values)}" if self.values else ""
+        count, classes = self.logits.shape
+        return f"<Prediction: {count:,} images, {classes} logits each{values}>"
+
     def columns(self) -> np.ndarray:
         """float32 (N, classes + values): all side by side."""
         return np.concatenate(

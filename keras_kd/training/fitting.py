@@ -168,6 +168,14 @@ class Feed:
     seed: int
     teacher_logits: np.ndarray | dict[str, np.ndarray] | None = None
 
+    def __repr__(self) -> str:
+        """One line: how many images, views and images a step."""
+        shape = "x".join(map(str, self.images.shape[1:]))
+        return (
+            f"<Feed: {len(self.images):,} images {shape}, {len(self.views)} views of each, "
+            f"{self.batch_size} a step>"
+        )
+
     @property
     def steps(self) -> int:
         """Steps an epoch, at least 1."""
