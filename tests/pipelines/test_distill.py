@@ -194,7 +194,7 @@ def test_a_killed_run_goes_on_to_the_same_end(
 
 JOINT_RUN = """
 import sys
-from keras_kd.datasets import faces
+from keras_kd.datasets.readers import faces
 faces.IMAGES = {"train": 350, "validation": 70, "test": 70}
 sys.argv[0] = "kerakd"
 from keras_kd.cli.main import main
@@ -446,9 +446,10 @@ def test_two_devices_share_each_batch(data: Path, tmp_path: Path) -> None:
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from keras_kd import Config, run
+from keras_kd import Config
+from keras_kd.pipelines.distill import distill
 common = dict(data={str(data)!r}, student="C", alpha=1.0, epochs=4, batch_size=8, augment="none", learning_rate=0.02)
-scores = run.distill(Config(devices=2, precision="float32", formats="float32", **common), {str(tmp_path / "two")!r})
+scores = distill(Config(devices=2, precision="float32", formats="float32", **common), {str(tmp_path / "two")!r})
 print(scores["test"]["accuracy"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

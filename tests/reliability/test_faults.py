@@ -270,7 +270,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_writing(tmp_path: Path) ->
     code = """
 import os, signal, sys
 from pathlib import Path
-from keras_kd import files
+from keras_kd._common import files
 with files.written_whole(Path(sys.argv[1])) as path:
     path.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
