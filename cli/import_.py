@@ -30,15 +30,17 @@ from . import engine, streams
 def command(
     weights: str, model: str | None, out: str, classes: str | None, input_shape: str | None
 ) -> None:
-    """Bring PyTorch weights into a Keras model.
+    """Bring published weights into a Keras model.
 
-    WEIGHTS is a .pth, .pt or .safetensors file; no code in it is run. Class names, input and
+    WEIGHTS is PyTorch's .pth, .pt or .safetensors file, or FaceRes' faceres.json, a TensorFlow.js
+    graph model with its .bin beside it; no code in it is run. Class names, input and
     normalisation travel in the written file, so that it can be a teacher on any data.
 
     \b
     Examples:
       kerakd import fer2013_model.pth --model resemotenet --out teacher.keras
       kerakd distill --teacher teacher.keras --data fer2013.csv
+      kerakd import faceres.json --input 96x96x1 --out faceres.keras
     """
     if Path(out).suffix != ".keras":
         raise click.UsageError(f"--out must end in .keras. Received: {out}.")

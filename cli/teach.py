@@ -24,8 +24,9 @@ def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
     teacher's file.
 
     \b
-    Example:
+    Examples:
       kerakd teach --data fer2013.csv --teacher resemotenet --teacher-epochs 12
+      kerakd teach --data fer2013.csv --start-from faceres.keras --image-size 96
     """
     config = configuration.merged(config_file, options.given(arguments))
     with stopping.told("To go on, give the same command again."):

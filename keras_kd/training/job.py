@@ -192,15 +192,17 @@ def _started(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
     """
     source, form = keras_file.load(job.start.path)
     with of_file(job.start.path):
+        same = form.class_names == data.class_names
         if job.architecture in models.names():
             built = _new(job, settings, data)
-            same = form.class_names == data.class_names
             fine_tuning.take_over(source, built, with_head=same)
         else:
             heads = job.heads.named or len(job.heads.class_names)
             built = fine_tuning.with_new_head(
                 source, heads, data.image_shape, form.value_range, settings.seed
             )
+            if same and job.heads.single:
+                fine_tuning.keep_head(source, built)
     if job.start.freeze_until:
         fine_tuning.freeze_until(built, job.start.freeze_until)
     fine_tuning.set_statistics(built, data.train.images, settings.seed)

@@ -111,6 +111,16 @@ def test_any_networks_body_gets_another_head_and_other_pixels():
     np.testing.assert_allclose(model(gray), head(features), rtol=0, atol=1e-4)
 
 
+def test_a_head_of_the_same_classes_can_be_kept():
+    source = _foreign()
+    model = fine_tuning.with_new_head(source, 2, (32, 32, 3), (-1.0, 1.0))
+    fine_tuning.keep_head(source, model)
+    expected = source(IMAGES / 127.5 - 1)
+    np.testing.assert_allclose(keras.ops.softmax(model(IMAGES)), expected, rtol=0, atol=1e-5)
+    with pytest.raises(ModelError, match="ends in no dense layer of 3 classes"):
+        fine_tuning.keep_head(source, fine_tuning.with_new_head(source, 3, (32, 32, 3)))
+
+
 def test_a_network_without_a_head_is_a_body_as_a_whole():
     image = keras.Input((16, 16, 3))
     maps = keras.layers.Conv2D(4, 3, name="last")(image)

@@ -118,11 +118,30 @@ def _features(model: keras.Model) -> keras.KerasTensor:
     return features
 
 
+def keep_head(source: keras.Model, target: keras.Model) -> None:
+    """Copy the weights of the only head, for the same classes, into a model of `with_new_head`.
+
+    Raises:
+        ModelError: the source has no dense head of this size.
+    """
+    (output,) = as_functional(source).outputs
+    (head,) = head_layers(target)
+    found = layer_of(_logits(output))
+    if not isinstance(found, layers.Dense) or _shapes(found) != _shapes(head):
+        raise ModelError(f"{source.name} ends in no dense layer of {head.units} classes.")
+    head.set_weights(found.get_weights())
+
+
+def _logits(output: keras.KerasTensor) -> keras.KerasTensor:
+    """The output before its activations, if they are layers."""
+    while isinstance(layer_of(output), (layers.Activation, layers.Softmax)):
+        output = _input(output)
+    return output
+
+
 def _before_head(output: keras.KerasTensor) -> keras.KerasTensor:
-    tensor = output
-    while isinstance(layer_of(tensor), (layers.Activation, layers.Softmax)):
-        tensor = _input(tensor)
-    return _input(tensor) if isinstance(layer_of(tensor), layers.Dense) else output
+    logits = _logits(output)
+    return _input(logits) if isinstance(layer_of(logits), layers.Dense) else output
 
 
 def _input(tensor: keras.KerasTensor) -> keras.KerasTensor:
