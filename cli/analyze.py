@@ -35,6 +35,17 @@ from . import engine, options, output, sessions, stopping
     help="Tasks, start_s,end_s,task; or a folder with NAME.csv for each.",
 )
 @click.option(
+    "--events", metavar="FILE.csv", help="Events, time,name; or a folder as for --segments."
+)
+@click.option(
+    "--offset",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Added to the times of segments and events: when a screen recording began in the video.",
+)
+@click.option(
     "--baseline",
     metavar="TIME|TASK|median",
     default="10",
@@ -84,6 +95,8 @@ def command(
     side: float,
     rate: float | None,
     segments: str | None,
+    events: str | None,
+    offset: float,
     baseline: str,
     smooth: float,
     faces: tuple[int, ...],
@@ -126,6 +139,8 @@ def command(
             redact,
             temperature,
             _told(informed),
+            Path(events) if events else None,
+            offset,
             terminal,
         )
     if as_json:

@@ -164,9 +164,20 @@ def expressions(timeline: Timeline) -> str:
                 )
             )
     parts.append(f'<text x="{LEFT - 6}" y="304" text-anchor="end">look at</text>')
-    for spike in timeline.spikes:
+    for number, event in enumerate(timeline.options.events, start=1):
+        x = axis.at(event.time)
+        words = html.escape(f"{event.name}, {minutes(max(event.time, 0))}")
+        parts.append(
+            f'<g><title>{words}</title><line class="event" x1="{x}" x2="{x}" y1="30" y2="310"/>'
+        )
+        parts.append(f'<text class="flag" x="{x + 3}" y="46">{number}</text></g>')
+    for spike in (*timeline.spikes, *timeline.smiles):
         title = f"{spike.label}, {spike.height:+.0%} against the baseline, {minutes(spike.start)}"
-        parts.append(_rect(axis.at(spike.start), axis.at(spike.end), 292, 16, "", title, "look"))
+        parts.append(
+            _rect(
+                axis.at(spike.start), axis.at(spike.end), 292, 16, "", title, f"look {spike.kind}"
+            )
+        )
     return svg(332, "Probabilities of the expressions over time", parts)
 
 

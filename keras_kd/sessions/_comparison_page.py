@@ -14,6 +14,11 @@ from keras_kd.sessions._estimates import Estimate
 from keras_kd.sessions._html import NOTICE, document, table
 from keras_kd.sessions.comparison import Comparison, Study
 
+MOMENTS = {
+    "spikes_per_minute": "negative moments a minute",
+    "smiles_per_minute": "positive moments a minute",
+}
+
 
 def is_share(measure: str) -> bool:
     """Whether a measure is a share of time or of probability, shown in percent."""
@@ -22,7 +27,7 @@ def is_share(measure: str) -> bool:
 
 def named(measure: str) -> str:
     """Return a measure's name for people, with its unit."""
-    name = measure.removeprefix("share_").replace("_", " ")
+    name = MOMENTS.get(measure) or measure.removeprefix("share_").replace("_", " ")
     if measure == "negative":
         return f"{name}, points"
     return f"{name}, %" if is_share(measure) else name
@@ -71,9 +76,7 @@ def folded(study: Study) -> str:
     zero: dict[str, list[str]] = {}
     for row in study.rows:
         if row.always_zero:
-            zero.setdefault(row.task, []).append(
-                row.measure.removeprefix("share_").replace("_", " ")
-            )
+            zero.setdefault(row.task, []).append(named(row.measure).removesuffix(", %"))
     found = "; ".join(f"{task}: {', '.join(measures)}" for task, measures in zero.items())
     return f"0 for everybody, so not shown: {found}." if found else ""
 

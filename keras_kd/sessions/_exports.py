@@ -13,9 +13,14 @@ from keras_kd._common import text
 from keras_kd._common.files import write_text
 from keras_kd.sessions._timeline import NO_FACE, Timeline
 
+# Before subtitles of moments and events.
+MARKS = {"negative": "! ", "positive": "+ ", "event": "* "}
+# Seconds that an event is shown where nothing without a length can be.
+SHOWN = 1.0
+
 
 def write(timeline: Timeline, folder: Path) -> None:
-    """Write `intervals.csv`, `.jsonl`, `.vtt` and `.elan.txt` into the folder."""
+    """Write `intervals.csv`, `.jsonl`, `.vtt` and `.elan.txt`, and BIDS' `events.tsv` with its `.json`."""
     makers: dict[str, Callable[[Timeline], str]] = {
         "csv": _csv,
         "jsonl": _jsonl,
@@ -24,10 +29,12 @@ def write(timeline: Timeline, folder: Path) -> None:
     }
     for suffix, make in makers.items():
         write_text(folder / f"intervals.{suffix}", make(timeline))
+    write_text(folder / "events.tsv", bids(timeline))
+    write_text(folder / "events.json", json.dumps(BIDS_COLUMNS, indent=2) + "\n")
 
 
 def records(timeline: Timeline) -> list[dict]:
-    """Every label interval, task and spike as start_s, end_s, tier (label, task or negative), value
+    """Every label interval, task and spike as start_s, end_s, tier (label, task, event, negative or positive), value
     and probability.
     """
     rows = [
@@ -37,7 +44,11 @@ def records(timeline: Timeline) -> list[dict]:
     ]
     rows += [(task.start, task.end, "task", task.name, None) for task in timeline.options.tasks]
     rows += [
-        (spike.start, spike.end, "negative", spike.label, spike.height) for spike in timeline.spikes
+        (event.time, event.time, "event", event.name, None) for event in timeline.options.events
+    ]
+    rows += [
+        (moment.start, moment.end, moment.kind, moment.label, moment.height)
+        for moment in (*timeline.spikes, *timeline.smiles)
     ]
     names = ("start_s", "end_s", "tier", "value", "strength")
     return [
@@ -69,10 +80,10 @@ def vtt(timeline: Timeline) -> str:
     for record in records(timeline):
         if record["tier"] == "task":
             continue
-        mark = "! " if record["tier"] == "negative" else ""
+        mark = MARKS.get(record["tier"], "")
         chance = _strength(record)
         shown = html.escape(f"{mark}{record['value']}{chance}", quote=False)
-        cues.append(f"{clock(record['start_s'])} --> {clock(record['end_s'])}\n{shown}\n")
+        cues.append(f"{clock(record['start_s'])} --> {clock(_end(record))}\n{shown}\n")
     return "\n".join(cues)
 
 
@@ -82,16 +93,50 @@ def _strength(record: dict) -> str:
     """
     if record["strength"] is None:
         return ""
-    if record["tier"] == "negative":
-        return f", negative expressions {100 * record['strength']:+.0f} points against the baseline"
+    if record["tier"] in MARKS:
+        points = f"{100 * record['strength']:+.0f} points"
+        return f", {record['tier']} expressions {points} against the baseline"
     return f" {record['strength']:.0%}"
+
+
+def _end(record: dict) -> float:
+    return record["end_s"] if record["end_s"] > record["start_s"] else record["start_s"] + SHOWN
+
+
+def bids(timeline: Timeline) -> str:
+    """BIDS events: onset and duration in seconds, trial_type, value and strength, "n/a" where none is."""
+    lines = ["onset\tduration\ttrial_type\tvalue\tstrength"]
+    for record in records(timeline):
+        value = " ".join(record["value"].split())
+        strength = "n/a" if record["strength"] is None else f"{record['strength']:.4f}"
+        onset, duration = record["start_s"], round(record["end_s"] - record["start_s"], 3)
+        lines.append(f"{onset}\t{duration}\t{record['tier']}\t{value}\t{strength}")
+    return "\n".join(lines) + "\n"
+
+
+BIDS_COLUMNS = {
+    "trial_type": {
+        "Description": "What the row tells.",
+        "Levels": {
+            "label": "steadied label of the face",
+            "task": "part of the session",
+            "event": "something that happened",
+            "negative": "moment of negative expressions",
+            "positive": "moment of positive expressions",
+        },
+    },
+    "value": {"Description": "Label, name of the task or event, or the class that rose most."},
+    "strength": {
+        "Description": "Of a label its mean probability; of a moment its height above the baseline."
+    },
+}
 
 
 def elan(timeline: Timeline) -> str:
     """Tab-delimited text that ELAN imports: tier, begin, end, duration, annotation."""
     lines = ["Tier\tBegin Time\tEnd Time\tDuration\tAnnotation"]
     for record in records(timeline):
-        start, end = record["start_s"], record["end_s"]
+        start, end = record["start_s"], _end(record)
         value = " ".join(record["value"].split())
         lines.append(
             f"{record['tier']}\t{clock(start)}\t{clock(end)}\t{clock(end - start)}\t{value}"

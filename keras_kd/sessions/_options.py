@@ -24,6 +24,14 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Event:
+    """Something that happened at a time, in seconds."""
+
+    time: float
+    name: str
+
+
+@dataclass(frozen=True)
 class Options:
     """How a timeline is made.
 
@@ -34,6 +42,7 @@ class Options:
             over the session.
         faces: numbers of the participant's faces; empty: the largest face of each frame.
         tasks: parts of the session.
+        events: what happened in it.
     """
 
     smooth: float = 0.5
@@ -41,38 +50,76 @@ class Options:
     baseline: float | str = 10.0
     faces: tuple[int, ...] = ()
     tasks: tuple[Task, ...] = ()
+    events: tuple[Event, ...] = ()
 
 
-def read_tasks(path: str | Path) -> tuple[Task, ...]:
+def read_tasks(path: str | Path, offset: float = 0.0) -> tuple[Task, ...]:
     """Read a csv with the columns start_s, end_s and task; times as `seconds` reads them.
+
+    Args:
+        path: of the csv.
+        offset: seconds to add, where the times are of a recording that began so much later.
 
     Raises:
         DataError: it has other columns, no time where one belongs, or an end before its start.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise DataError(f"No segments at {path}: check the path.") from error
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} can't be read as csv ({error}).") from error
-    if missing := {"start_s", "end_s", "task"} - set(table.columns):
-        raise DataError(
-            f"{path} lacks {', '.join(sorted(missing))}: its columns must be start_s,end_s,task."
-        )
     tasks = []
-    for row, line in enumerate(table.itertuples(), start=2):
-        try:
-            task = Task(seconds(line.start_s), seconds(line.end_s), line.task.strip())
-        except ValueError as error:
+    for row, line in _lines(path, "segments", ("start_s", "end_s", "task")):
+        start, end = _time(path, row, line["start_s"]), _time(path, row, line["end_s"])
+        name = line["task"].strip()
+        if not (start < end and name):
             raise DataError(
-                f"{path} has no time in line {row}: start_s and end_s are seconds, mm:ss or hh:mm:ss."
-            ) from error
-        if not (0 <= task.start < task.end and task.name):
+                f"{path}, line {row}: expected start_s < end_s and a name. Received: {start:g}, {end:g}, {name!r}."
+            )
+        # What lies before the video begins isn't in it.
+        task = Task(max(start + offset, 0.0), end + offset, name)
+        if task.end <= 0:
             raise DataError(
-                f"{path}, line {row}: expected 0 <= start_s < end_s and a name. Received: {task}."
+                f"{path}, line {row}: with --offset {offset:g} the task ends before the video begins."
             )
         tasks.append(task)
     return tuple(tasks)
+
+
+def read_events(path: str | Path, offset: float = 0.0) -> tuple[Event, ...]:
+    """Read a csv with the columns time and name; times as `seconds` reads them, `offset` is added.
+
+    Raises:
+        DataError: it has other columns, no time where one belongs, or an event without a name.
+    """
+    events = []
+    for row, line in _lines(path, "events", ("time", "name")):
+        event = Event(_time(path, row, line["time"]) + offset, line["name"].strip())
+        if not event.name:
+            raise DataError(f"{path}, line {row}: an event needs a name.")
+        events.append(event)
+    return tuple(sorted(events, key=lambda event: event.time))
+
+
+def _lines(
+    path: str | Path, what: str, columns: tuple[str, ...]
+) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a csv with their numbers, as text."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise DataError(f"No {what} at {path}: check the path.") from error
+    except (ValueError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path} can't be read as csv ({error}).") from error
+    if missing := set(columns) - set(table.columns):
+        raise DataError(
+            f"{path} lacks {', '.join(sorted(missing))}: its columns must be {','.join(columns)}."
+        )
+    return list(enumerate(table.to_dict("records"), start=2))
+
+
+def _time(path: str | Path, row: int, text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise DataError(
+            f"{path} has no time in line {row}: times are seconds, mm:ss or hh:mm:ss. Received: {text!r:.40}."
+        ) from error
 
 
 def seconds(text: str) -> float:

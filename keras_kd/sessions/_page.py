@@ -5,15 +5,17 @@ escaped.
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from keras_kd.sessions import _baseline, _charts, _patterns
 from keras_kd.sessions._charts import minutes
 from keras_kd.sessions._html import NOTICE, document, percent, points, scrolled, table
 from keras_kd.sessions._summary import summary
-from keras_kd.sessions._timeline import SPIKE, SPIKE_SECONDS, UNCERTAIN, Timeline
+from keras_kd.sessions._timeline import SPIKE, SPIKE_SECONDS, UNCERTAIN, Spike, Timeline
 
 # Of what is 0.5 at most in `_quality.LIMITS`.
 WHY_UNREAD = {
@@ -47,7 +49,8 @@ def page(timeline: Timeline, name: str, session: dict[str, Any]) -> str:
     ]
     body += ["<h2>Expressions over time</h2>", *_expressions(timeline)]
     body += _values(timeline)
-    body += ["<h2>Moments worth a look</h2>", *_spikes(timeline, rows.iloc[0]["spikes"])]
+    body += ["<h2>Moments worth a look</h2>", *_moments(timeline, rows.iloc[0]["spikes"])]
+    body += _events(timeline)
     body += ["<h2>Task by task</h2>", *_tasks(timeline, rows)]
     body += ["<h2>How well the face could be seen</h2>", _quality(timeline)]
     body += ["<h2>How sure to be</h2>", _certainty(timeline, session)]
@@ -71,7 +74,8 @@ def _tiles(timeline: Timeline, whole: pd.Series) -> str:
         (percent(whole["found"]), "of the time a face was found"),
         (percent(whole["valid"]), "seen well enough to read"),
         (percent(whole["uncertain"]), "of that uncertain"),
-        (_count(whole["spikes"]), "moments worth a look"),
+        (_count(whole["spikes"]), "negative moments"),
+        (_count(whole["smiles"]), "positive moments"),
     ]
     return (
         '<ul class="tiles">'
@@ -102,16 +106,9 @@ def _values(timeline: Timeline) -> list[str]:
     pair = {name: timeline.values[name] for name in names}
     if not pair:
         return []
-    legend = "".join(
-        f'<li><svg class="key wide" viewBox="0 0 28 14" aria-hidden="true">'
-        f'<line class="line{number}" x1="0" x2="28" y1="7" y2="7"/></svg>{name}</li>'
-        for number, name in enumerate(pair)
-    )
     chart = _charts.lines(timeline, pair, -1, 1, "Valence and arousal over time")
     found = [f"<h2>{' and '.join(pair).capitalize()}</h2>"]
-    found.append(
-        f'<figure><ul class="legend">{legend}</ul>{scrolled(chart, "Values over time")}</figure>'
-    )
+    found.append(f"<figure>{_lines_legend(pair)}{scrolled(chart, 'Values over time')}</figure>")
     if len(pair) == 2:
         found.append(
             f'<figure class="small">{_charts.circumplex(timeline)}'
@@ -120,42 +117,57 @@ def _values(timeline: Timeline) -> list[str]:
     return found
 
 
-def _spikes(timeline: Timeline, count: float) -> list[str]:
+def _moments(timeline: Timeline, count: float) -> list[str]:
     rule = (
-        f"Negative expressions (anger, disgust, fear, sadness, contempt) at least {100 * SPIKE:.0f} points above the "
-        f"baseline for {SPIKE_SECONDS:g} s or longer."
+        f"Expressions at least {100 * SPIKE:.0f} points above the baseline for {SPIKE_SECONDS:g} s or longer: negative "
+        "ones (anger, disgust, fear, sadness, contempt together), and happy ones."
     )
-    if count != count:
+    if count != count and not timeline.smiles:
         return [f'<p>Unknown: {_blind(timeline)}. <span class="soft">{rule}</span></p>']
-    if not timeline.spikes:
+    moments = sorted((*timeline.spikes, *timeline.smiles), key=lambda moment: moment.start)
+    if not moments:
         return [f'<p>None. <span class="soft">{rule}</span></p>']
-    chart = _charts.lines(
-        timeline,
-        {"negative": timeline.negative},
-        -1,
-        1,
-        "Negative expressions against the baseline",
-        SPIKE,
-        timeline.spikes,
-    )
-    rows = [
-        (
-            f"{number}: {minutes(spike.start)}",
-            f"{spike.end - spike.start:.1f} s",
-            points(spike.height),
-            spike.label,
-            spike.task,
-        )
-        for number, spike in enumerate(timeline.spikes, start=1)
-    ]
-    caption = (
-        "<figcaption>Negative expressions against the baseline; the dashed line is the limit, moments are shaded and "
-        f"numbered. {rule}</figcaption>"
-    )
+    rises = {"negative": timeline.negative, "positive": timeline.positive}
+    rises = {kind: rise for kind, rise in rises.items() if not np.isnan(rise).all()}
+    chart = _charts.lines(timeline, rises, -1, 1, "Rises against the baseline", SPIKE, moments)
+    rows = [_moment(number, moment) for number, moment in enumerate(moments, start=1)]
+    caption = f"<figcaption>The dashed line is the limit; moments are shaded and numbered. {rule}</figcaption>"
     return [
-        f"<figure>{scrolled(chart, 'Negative expressions over time')}{caption}</figure>",
-        table(("at", "for", "highest, points", "strongest", "task"), rows, "Moments"),
+        f"<figure>{_lines_legend(rises)}{scrolled(chart, 'Rises against the baseline')}{caption}</figure>",
+        table(
+            ("number", "kind", "at", "for", "peak", "highest, points", "strongest", "task"),
+            rows,
+            "Moments",
+        ),
     ]
+
+
+def _moment(number: int, moment: Spike) -> tuple[str, ...]:
+    length, height = f"{moment.end - moment.start:.1f} s", points(moment.height)
+    times = minutes(moment.start), length, minutes(moment.peak)
+    return (str(number), moment.kind, *times, height, moment.label, moment.task)
+
+
+def _lines_legend(names: Iterable[str]) -> str:
+    lines = "".join(
+        f'<li><svg class="key wide" viewBox="0 0 28 14" aria-hidden="true">'
+        f'<line class="line{number}" x1="0" x2="28" y1="7" y2="7"/></svg>{html.escape(name)}</li>'
+        for number, name in enumerate(names)
+    )
+    return f'<ul class="legend">{lines}</ul>'
+
+
+def _events(timeline: Timeline) -> list[str]:
+    """What happened, and what the face showed then."""
+    if not timeline.options.events:
+        return []
+    rows = []
+    for event in timeline.options.events:
+        label = next(
+            (one.label for one in timeline.intervals if one.start <= event.time < one.end), ""
+        )
+        rows.append((minutes(max(event.time, 0)), event.name, label or "no face read"))
+    return ["<h2>Events</h2>", table(("at", "event", "label then"), rows, "Events")]
 
 
 def _blind(timeline: Timeline) -> str:
@@ -175,7 +187,16 @@ def _tasks(timeline: Timeline, rows: pd.DataFrame) -> list[str]:
     labels = [*timeline.class_names, UNCERTAIN]
     keys = [*(f"share_{name}" for name in timeline.class_names), "uncertain"]
     values = list(timeline.values)
-    header = ["task", "length", "readable", *labels, *values, "negative", "moments", "a minute"]
+    header = [
+        "task",
+        "length",
+        "readable",
+        *labels,
+        *values,
+        "negative",
+        "negative moments",
+        "a minute",
+    ]
     body = []
     for _, row in rows.iterrows():
         interval = (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from keras_kd.sessions._timeline import Task, Timeline
+from keras_kd.sessions._timeline import Spike, Task, Timeline
 
 
 def summary(timeline: Timeline) -> pd.DataFrame:
@@ -14,8 +16,9 @@ def summary(timeline: Timeline) -> pd.DataFrame:
     Columns: task, start_s, end_s, seconds, found, valid (shares of the time), share_<class> and
         uncertain (shares of
     the time with a label), p_<class> (means), <value> (means), negative (mean above the baseline)
-    with its 95 % interval negative_low and negative_high, spikes, and spikes_per_minute of the time
-    that could be read. What could not be seen is unknown, NaN, and not 0.
+    with its 95 % interval negative_low and negative_high, spikes and smiles (negative and positive
+    moments) and spikes_per_minute and smiles_per_minute of the time that could be read. What could
+    not be seen is unknown, NaN, and not 0.
     """
     whole = Task(float(timeline.times[0]), timeline.duration, "whole session")
     return pd.DataFrame([_summed(timeline, task) for task in (whole, *timeline.options.tasks)])
@@ -29,12 +32,6 @@ def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
     def share(chosen: np.ndarray, of: float) -> float:
         return float(weights[chosen].sum() / of) if of else float("nan")
 
-    known = float(weights[~np.isnan(timeline.negative[rows])].sum())
-    spikes = (
-        sum(task.start <= spike.start < task.end for spike in timeline.spikes)
-        if known
-        else float("nan")
-    )
     low, high = block_interval(timeline.times[rows], timeline.negative[rows])
     return {
         "task": task.name,
@@ -56,9 +53,18 @@ def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
         "negative": _average(timeline.negative[rows], weights),
         "negative_low": low,
         "negative_high": high,
-        "spikes": spikes,
-        "spikes_per_minute": spikes / (known / 60) if known else float("nan"),
+        **_counted(timeline, task, "spikes", timeline.spikes, timeline.negative),
+        **_counted(timeline, task, "smiles", timeline.smiles, timeline.positive),
     }
+
+
+def _counted(
+    timeline: Timeline, task: Task, name: str, moments: Sequence[Spike], rise: np.ndarray
+) -> dict[str, float]:
+    """How many moments begin in a task, and how many a minute of what is known of it; NaN where nothing is."""
+    known = timeline.lengths[timeline.within(task) & ~np.isnan(rise)].sum() / 60
+    count = sum(task.start <= moment.start < task.end for moment in moments) if known else np.nan
+    return {name: float(count), f"{name}_per_minute": float(count / known) if known else np.nan}
 
 
 def _average(values: np.ndarray, weights: np.ndarray) -> float:

@@ -22,6 +22,7 @@ from keras_kd.sessions._quality import LOWEST_QUALITY
 from keras_kd.sessions._tracking import longest_gap_between
 
 NEGATIVE = {"angry", "disgust", "fear", "sad", "contempt"}
+POSITIVE = {"happy"}
 NO_FACE, UNCERTAIN = "", "uncertain"
 # A moment worth a look: negative expressions this much above the baseline, for so many seconds.
 SPIKE, SPIKE_SECONDS = 0.3, 0.5
@@ -41,8 +42,16 @@ class Interval:
 
 @dataclass(frozen=True)
 class Spike:
-    """A moment worth a look; `height` is the most that negative expressions lie above the baseline,
-    0..1.
+    """A moment worth a look.
+
+    Attributes:
+        start: in seconds.
+        end: in seconds.
+        height: the most that expressions of its kind lie above the baseline, 0..1.
+        label: of the class that rose most at the peak.
+        task: in which it begins.
+        peak: when it is highest, in seconds.
+        kind: "negative" or "positive".
     """
 
     start: float
@@ -50,6 +59,8 @@ class Spike:
     height: float
     label: str
     task: str
+    peak: float
+    kind: str
 
 
 @dataclass
@@ -66,8 +77,12 @@ class Timeline:
         labels: class number; -1 uncertain, -2 no face.
         baseline: (C,) probabilities at rest; NaN without a valid frame there.
         doubts: why the baseline may not show a face at rest.
+        spikes: negative moments worth a look.
+        smiles: positive ones.
         negative_classes: numbers of the classes that count as negative.
         negative: (T,) sum of the negative classes above the baseline's; NaN where unknown.
+        positive_classes: numbers of the classes that count as positive.
+        positive: (T,) the same of these.
         quality: means of the quality columns.
         unread: shares of the time with a face that was not seen well enough, by what it lacked.
         faces: frames by face number.
@@ -86,11 +101,14 @@ class Timeline:
     doubts: list[str]
     negative_classes: list[int]
     negative: np.ndarray
+    positive_classes: list[int]
+    positive: np.ndarray
     quality: dict[str, float]
     unread: dict[str, float]
     faces: dict[int, int]
     intervals: list[Interval] = field(default_factory=list)
     spikes: list[Spike] = field(default_factory=list)
+    smiles: list[Spike] = field(default_factory=list)
 
     @property
     def duration(self) -> float:
@@ -139,7 +157,10 @@ def load(path: str | Path, options: Options) -> Timeline:
     readable = (
         float(lengths[valid & rest].sum() / lengths[rest].sum()) if rest.any() else float("nan")
     )
-    columns = [number for number, name in enumerate(class_names) if canonical(name) in NEGATIVE]
+    bad, good = (
+        [number for number, name in enumerate(class_names) if canonical(name) in names]
+        for names in (NEGATIVE, POSITIVE)
+    )
     labels = steadied(times, chances, options.confidence)
     timeline = Timeline(
         class_names,
@@ -156,16 +177,17 @@ def load(path: str | Path, options: Options) -> Timeline:
         labels,
         baseline,
         _baseline.doubts(options, class_names, baseline, readable) if class_names else [],
-        columns,
-        (chances - baseline)[:, columns].sum(axis=1)
-        if columns
-        else np.full(len(times), np.nan, np.float32),
+        bad,
+        _risen(chances, baseline, bad),
+        good,
+        _risen(chances, baseline, good),
         _quality(one, found, valid, lengths),
         _unread(one, found & ~valid, lengths),
         faces,
     )
     timeline.intervals = _intervals(timeline)
-    timeline.spikes = _spikes(timeline)
+    timeline.spikes = _moments(timeline, "negative", timeline.negative, bad)
+    timeline.smiles = _moments(timeline, "positive", timeline.positive, good)
     return timeline
 
 
@@ -206,22 +228,26 @@ def _intervals(timeline: Timeline) -> list[Interval]:
     return found
 
 
-def _spikes(timeline: Timeline) -> list[Spike]:
-    if not (columns := timeline.negative_classes):
-        return []
-    high = np.nan_to_num(timeline.negative, nan=-1) >= SPIKE
+def _risen(chances: np.ndarray, baseline: np.ndarray, columns: list[int]) -> np.ndarray:
+    """Sum of some classes above the baseline's, (T,); NaN where it is unknown."""
+    if not columns:
+        return np.full(len(chances), np.nan, np.float32)
+    return (chances - baseline)[:, columns].sum(axis=1)
+
+
+def _moments(timeline: Timeline, kind: str, rise: np.ndarray, columns: list[int]) -> list[Spike]:
+    high = np.nan_to_num(rise, nan=-1) >= SPIKE
     found = []
     for first, behind, end in _stretches(high, timeline):
         start = float(timeline.times[first])
         if not high[first] or end - start < SPIKE_SECONDS:
             continue
-        peak = first + int(timeline.negative[first:behind].argmax())
-        strongest = max(
-            columns, key=lambda column: timeline.chances[peak, column] - timeline.baseline[column]
-        )
+        peak = first + int(rise[first:behind].argmax())
+        gains = timeline.chances[peak] - timeline.baseline
+        label = timeline.class_names[max(columns, key=lambda column: gains[column])]
         tasks = [task.name for task in timeline.options.tasks if task.start <= start < task.end]
-        height = float(timeline.negative[peak])
-        found.append(Spike(start, end, height, timeline.class_names[strongest], ", ".join(tasks)))
+        height, when = float(rise[peak]), float(timeline.times[peak])
+        found.append(Spike(start, end, height, label, ", ".join(tasks), when, kind))
     return found
 
 

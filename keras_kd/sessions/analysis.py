@@ -32,7 +32,7 @@ from keras_kd.sessions import (
     _video,
 )
 from keras_kd.sessions._detectors import Detector
-from keras_kd.sessions._options import Options, Task, read_tasks
+from keras_kd.sessions._options import LONGEST, Options, read_events, read_tasks
 from keras_kd.sessions._reader import Reader
 from keras_kd.sessions._summary import summary
 from keras_kd.sessions._timeline import Timeline
@@ -70,6 +70,8 @@ def analyze(
     redact: bool = False,
     temperature: float | None = None,
     informed: date | None = None,
+    events: Path | None = None,
+    offset: float = 0.0,
     terminal: Terminal | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Analyse recordings, each into `out/NAME.csv` and the folder `out/NAME`.
@@ -92,6 +94,9 @@ def analyze(
         redact: also write `redacted.mp4`, faces coarsened beyond recognition.
         temperature: that the reader was calibrated with; None if it wasn't.
         informed: when the people filmed were told; None where that isn't noted.
+        events: csv of time and name, or a folder with NAME.csv for each video.
+        offset: seconds to add to the times of segments and events, which may be a screen
+            recording's.
         terminal: what to tell the user by; quiet if None.
 
     Returns:
@@ -112,13 +117,24 @@ def analyze(
         raise ConfigError(
             "Two videos have the same name: give them different ones, as theirs name the results."
         )
+    if not abs(offset) < LONGEST:
+        raise ConfigError(f"--offset must be a number of seconds. Received: {offset}.")
     if camera and redact:
         raise ConfigError("--redact reads the video again, which a camera can't: record it first.")
     if camera:
         terminal.say(
             "Emotion recognition system: tell those filmed before they are (--informed DATE)."
         )
-    planned = [_checked(replace(options, tasks=_tasks(segments, name))) for name in names]
+    planned = [
+        _checked(
+            replace(
+                options,
+                tasks=read_tasks(_own(segments, name), offset) if segments else (),
+                events=read_events(_own(events, name), offset) if events else (),
+            )
+        )
+        for name in names
+    ]
     calibrated = {"temperature": temperature, "temperature_in_file": reader.temperature_in_file}
     results = {}
     for video, name, own in zip(videos, names, planned, strict=True):
@@ -196,10 +212,9 @@ def _checked(options: Options) -> Options:
     return options
 
 
-def _tasks(segments: Path | None, name: str) -> tuple[Task, ...]:
-    if segments is None:
-        return ()
-    return read_tasks(segments / f"{name}.csv" if segments.is_dir() else segments)
+def _own(path: Path, name: str) -> Path:
+    """A session's file where a folder holds one for each."""
+    return path / f"{name}.csv" if path.is_dir() else path
 
 
 def _described(video: str, camera: bool) -> dict[str, Any]:

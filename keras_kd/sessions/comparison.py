@@ -102,7 +102,8 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
     Returns:
         One row a recording and task: group (its folder's name, as long as tells it from others),
         participant, task, readable (share of the task's time, 0..1) and the measures:
-        share_<class>, uncertain, <value>, negative, and spikes_per_minute of readable time.
+        share_<class>, uncertain, <value>, negative, and spikes_per_minute and
+        smiles_per_minute of readable time.
 
     Raises:
         DataError: a file is no recording, two have the same name and group, or different models
@@ -119,7 +120,14 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
         timeline = _timeline.load(file, options)
         summed = summary(timeline).rename(columns={"valid": "readable"})
         shares = [f"share_{name}" for name in timeline.class_names]
-        measures = [*shares, "uncertain", *timeline.values, "negative", "spikes_per_minute"]
+        measures = [
+            *shares,
+            "uncertain",
+            *timeline.values,
+            "negative",
+            "spikes_per_minute",
+            "smiles_per_minute",
+        ]
         kept = summed[["task", "readable", *measures]]
         rows.append(kept.assign(group=groups[path.parent], participant=path.stem))
     if len(models) > 1:

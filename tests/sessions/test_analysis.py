@@ -90,8 +90,8 @@ def test_the_page_holds_everything_and_runs_and_loads_nothing(timeline):
         "pay",
     ):
         assert word in words
-    # Timeline, lines of values, circumplex, negative; swatches of four labels and two values.
-    assert page.tags.count("svg") == 4 + 6
+    # Timeline, values, circumplex, moments; swatches of four labels, two values and two rises.
+    assert page.tags.count("svg") == 4 + 8
     for part in text.split("<svg")[1:]:
         xml.etree.ElementTree.fromstring("<svg" + part.split("</svg>")[0] + "</svg>")
 
@@ -143,7 +143,10 @@ def test_a_calibrated_bundle_says_so_itself():
 def test_intervals_in_all_forms_say_the_same(timeline, tmp_path):
     _exports.write(timeline, tmp_path / "out")
     files = {path.name: path.read_text("utf-8") for path in (tmp_path / "out").iterdir()}
-    assert set(files) == {f"intervals.{suffix}" for suffix in ("csv", "jsonl", "vtt", "elan.txt")}
+    assert set(files) == {
+        *(f"intervals.{suffix}" for suffix in ("csv", "jsonl", "vtt", "elan.txt")),
+        *("events.tsv", "events.json"),
+    }
     records = [json.loads(line) for line in files["intervals.jsonl"].splitlines()]
     rows = list(csv.DictReader(files["intervals.csv"].splitlines()))
     assert [row["value"] for row in rows] == [record["value"] for record in records]
@@ -164,6 +167,21 @@ def test_intervals_in_all_forms_say_the_same(timeline, tmp_path):
         and len(lines) == 1 + len(records)
     )
     assert ["task", "00:00:20.000", "00:00:40.000", "00:00:20.000", "pay"] in lines
+
+
+def test_events_follow_bids(timeline):
+    """BIDS 1.10, "Task events": onset and duration first, in seconds; n/a where nothing is known."""
+    header, *lines = (line.split("\t") for line in _exports.bids(timeline).splitlines())
+    assert header[:3] == ["onset", "duration", "trial_type"]
+    assert all(len(line) == 5 and float(line[0]) >= 0 and float(line[1]) >= 0 for line in lines)
+    kinds = {line[2] for line in lines}
+    assert (
+        kinds
+        == {"label", "task", "negative", "positive"}
+        <= set(_exports.BIDS_COLUMNS["trial_type"]["Levels"])
+    )
+    assert {line[4] for line in lines if line[2] == "task"} == {"n/a"}
+    assert [float(line[0]) for line in lines] == sorted(float(line[0]) for line in lines)
 
 
 def test_subtitles_are_webvtt(timeline):
@@ -212,6 +230,7 @@ def test_a_session_is_a_csv_and_a_folder(session):
     assert {path.name for path in (root / "A" / "p1").iterdir()} == {
         *("session.json", "tasks.csv", "report.html", "redacted.mp4"),
         *(f"intervals.{suffix}" for suffix in ("csv", "jsonl", "vtt", "elan.txt")),
+        *("events.tsv", "events.json"),
     }
     tasks = list(csv.DictReader((root / "A" / "p1" / "tasks.csv").open()))
     assert [task["task"] for task in tasks] == ["whole session", "rest", "find"]
@@ -219,6 +238,27 @@ def test_a_session_is_a_csv_and_a_folder(session):
     assert all(float(task["found"]) == 1 for task in tasks)
     stored = json.loads((root / "A" / "p1" / "session.json").read_text())
     assert stored["video"]["name"] == "p1.mp4" and str(root) not in json.dumps(stored)
+
+
+@needs_extra
+def test_events_are_on_the_page_and_in_the_exports(session, tmp_path):
+    root, arguments = session
+    (tmp_path / "events.csv").write_text("time,name\n0:01,<b>opened</b>\n2,paid\n")
+    assert (
+        called(*arguments, "--resume", "--events", str(tmp_path / "events.csv"), "--offset", "0.5")
+        == 0
+    )
+    page = (root / "A" / "p1" / "report.html").read_text("utf-8")
+    assert "&lt;b&gt;opened&lt;/b&gt;" in page and 'class="event"' in page
+    lines = (root / "A" / "p1" / "intervals.jsonl").read_text("utf-8").splitlines()
+    events = [one for one in map(json.loads, lines) if one["tier"] == "event"]
+    assert [(one["start_s"], one["value"]) for one in events] == [
+        (1.5, "<b>opened</b>"),
+        (2.5, "paid"),
+    ]
+    assert "00:00:01.500 --> 00:00:02.500\n* &lt;b&gt;opened" in (
+        root / "A" / "p1" / "intervals.vtt"
+    ).read_text("utf-8")
 
 
 @needs_extra

@@ -255,3 +255,45 @@ def test_the_median_of_the_session_can_be_the_baseline(tmp_path):
     timeline = _timeline.load(write(tmp_path / "a.csv", chances), Options(0.0, baseline="median"))
     assert timeline.baseline == pytest.approx([0.1, 0.1, 0.8])
     assert [(spike.start, round(spike.height, 4)) for spike in timeline.spikes] == [(0, 0.7)]
+
+
+def test_positive_moments_and_peaks_are_told_as_negative_ones(tmp_path):
+    chances = [
+        *mostly("neutral", 20),
+        *mostly("happy", 5),
+        *mostly("neutral", 5),
+        *mostly("angry", 3),
+    ]
+    chances[230] = [0.0, 0.95, 0.05]
+    timeline = _timeline.load(write(tmp_path / "a.csv", chances), Options(0.0))
+    ((smile,), (frown,)) = timeline.smiles, timeline.spikes
+    assert (smile.kind, smile.label, frown.kind, frown.label) == (
+        "positive",
+        "happy",
+        "negative",
+        "angry",
+    )
+    assert (smile.start, smile.peak, smile.end) == pytest.approx((20, 23, 25))
+    assert smile.height == pytest.approx(0.85) and frown.height == pytest.approx(0.7)
+    whole = summary(timeline).iloc[0]
+    assert whole["smiles"] == 1 and whole["smiles_per_minute"] == pytest.approx(60 / 33)
+
+
+def test_events_are_read_in_order_and_times_shifted(tmp_path):
+    (tmp_path / "e.csv").write_text("name,time\nclick,1:30\nerror,00:00:02.5\n")
+    assert _options.read_events(tmp_path / "e.csv", 10) == (
+        _options.Event(12.5, "error"),
+        _options.Event(100.0, "click"),
+    )
+    (tmp_path / "t.csv").write_text("start_s,end_s,task\n0,20,a\n20,40,b\n")
+    assert _options.read_tasks(tmp_path / "t.csv", -5) == (Task(0, 15, "a"), Task(15, 35, "b"))
+    with pytest.raises(DataError, match="before the video begins"):
+        _options.read_tasks(tmp_path / "t.csv", -20)
+    for text, word in (
+        ("time,name\nx,a\n", "no time in line 2"),
+        ("time,name\n1, \n", "needs a name"),
+        ("t,name\n", "lacks time"),
+    ):
+        (tmp_path / "e.csv").write_text(text)
+        with pytest.raises(DataError, match=word):
+            _options.read_events(tmp_path / "e.csv")
