@@ -1,6 +1,6 @@
 """How accuracy falls as FER2013's test images get darker, blurred, covered, smaller, and whether quality sees it.
 
-    python benchmarks/degradation.py DATA [--model exports/B] [--images 300] [--turn-images 1500] [--out docs/results/degradation]
+    python benchmarks/degradation.py DATA [--model exports/B] [--images 300] [--turn-images 1500] [--out FOLDER]
 
 Each image is hung at 128 pixels on a gray wall of 320, the face found once, and the picture changed. Accuracy counts
 all of these faces; `kept` is the share whose quality is high enough to be read, `accuracy_kept` that of those. `turn`
