@@ -277,6 +277,7 @@ def test_labels_that_no_class_has_are_refused_before_training(labels, facts):
         lambda: distiller.fit(IMAGES, {"label": labels, "teacher": LOGITS}, verbose=0),
         lambda: distiller.fit(IMAGES, LABELS, validation_data=(IMAGES, labels), verbose=0),
         lambda: distiller.train_on_batch(IMAGES, labels),
+        lambda: distiller.evaluate(IMAGES, labels, verbose=0),
         lambda: distiller.test_on_batch(IMAGES, labels),
         lambda: distiller.compute_loss(IMAGES, labels, LOGITS),
     ):
@@ -653,3 +654,18 @@ def test_its_repr_is_one_line():
     assert repr(distiller) == (
         f"<Distiller of {student}, taught by {teacher}: temperature=2, alpha=0.15, beta=0.85>"
     )
+
+
+def test_a_data_set_that_can_be_indexed_is_not_read_whole():
+    class Batches(keras.utils.PyDataset):
+        asked = 0
+
+        def __len__(self):
+            return 1000
+
+        def __getitem__(self, index):
+            type(self).asked += 1
+            return IMAGES[:8], LABELS[:8]
+
+    compiled(linear(), subclassed()).fit(Batches(), steps_per_epoch=2, verbose=0)
+    assert Batches.asked < 50

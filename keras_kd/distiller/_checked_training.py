@@ -112,6 +112,24 @@ class CheckedTraining(StudentModel):
                 validation_batch_size, validation_freq,
             )  # fmt: skip
 
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Score, as `keras.Model.evaluate` does, with the checks of `fit`."""
+        self._look_at_labels(y)
+        return super().evaluate(
+            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
+        )
+
     def train_on_batch(
         self,
         x: Any,
@@ -164,8 +182,9 @@ class CheckedTraining(StudentModel):
         if stored is not None:
             self._look_at_stored(stored)
         elif self._live is not None and self._learns_from_teacher and not isinstance(x, dict):
-            images = _labels.on_host(x)
-            if images is not None and images.dtype != object and images.ndim:
+            # A data set that can be indexed would be read whole if it were taken for an array.
+            images = _labels.on_host(x) if _batches.are_data(x) else None
+            if images is not None and images.dtype != object:
                 self._live.look(images)
 
     def _look_at_labels(self, y: Any) -> None:
