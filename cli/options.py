@@ -80,8 +80,8 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
 TRAINING = (
     "start_from", "freeze_until", "heads", "image_size", "value_loss", "value_weight", "recipe",
     "batch_size", "learning_rate", "head_rate", "body_rate", "schedule", "patience", "weight_decay", "clip_norm", "ema",
-    "conv_dropout", "dense_dropout", "class_weights", "label_smoothing", "augment", "views",
-    "soft_labels", "verify_soft_labels", "label_workers", "seed", "devices", "precision",
+    "conv_dropout", "dense_dropout", "class_weights", "weights_normalised", "label_smoothing", "augment",
+    "views", "soft_labels", "verify_soft_labels", "label_workers", "seed", "devices", "precision",
 )  # fmt: skip
 
 config_file = click.option(

@@ -243,6 +243,10 @@ class Config:
         "Weights of classes in the labels' loss: none, or n/(C·n_c).",
         choices=("none", "balanced"),
     )
+    weights_normalised: bool = _option(
+        False,
+        "Divide the labels' loss by the sum of its class weights, as PyTorch does, instead of by the images.",
+    )
     label_smoothing: float = _option(
         0.0, "Share of each label that is spread over all classes alike.", BELOW_ONE
     )

@@ -153,6 +153,7 @@ def _distiller(job: Job, settings: TrainingSettings, data: Data) -> Distiller:
         alpha=1.0 if alone else loss.alpha,
         beta=0.0 if alone else loss.beta,
         class_weights=weights,
+        weights_normalised=settings.weights_normalised,
         soft_loss=loss.soft_loss,
         value_loss=loss.value_loss,
         value_weight=loss.value_weight,

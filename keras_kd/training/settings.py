@@ -53,6 +53,7 @@ class TrainingSettings:
         conv_dropout: rate between convolutions, 0 or more and below 1.
         dense_dropout: rate between dense layers, 0 or more and below 1.
         class_weights: "none" or "balanced".
+        weights_normalised: whether weighted means divide by the sum of their weights.
         label_smoothing: share of each label that is spread over all classes, 0 or more, below 1.
         augment: the kind of views, see `teachers.views.Views`.
         seed: of weights, order, dropout and views.
@@ -73,6 +74,7 @@ class TrainingSettings:
     conv_dropout: float
     dense_dropout: float
     class_weights: str
+    weights_normalised: bool
     label_smoothing: float
     augment: str
     seed: int
