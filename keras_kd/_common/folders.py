@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -46,3 +47,20 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
 def cache_folder() -> Path:
     """Where teachers and soft labels are kept: $KERAKD_CACHE, or the user's cache folder."""
     return Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
+
+
+def files_below(folder: str | Path) -> list[Path]:
+    """Return the paths of all files in a folder, sorted, however deep it is.
+
+    Links to folders are not followed; folders that can't be opened are passed over.
+    """
+    found, left = [], [os.fspath(folder)]
+    while left:
+        # Python's own walks call themselves for each level, and end at a thousand.
+        with contextlib.suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                else:
+                    found.append(Path(entry.path))
+    return sorted(found)

@@ -81,6 +81,13 @@ def build(
         ModelError: unknown name, a shape that the architecture can't take, a value out of its
             range, or weights that Keras doesn't offer or that can't be downloaded.
     """
+    import keras
+
+    if keras.config.image_data_format() != "channels_last":
+        raise ModelError(
+            "Keras is set to channels first, and all models here take channels last: call "
+            "keras.config.set_image_data_format('channels_last'), or change keras.json."
+        )
     if name not in _modules():
         raise ModelError(f"Unknown model {name!r}: expected one of {', '.join(names())}.")
     module = _modules()[name]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd._common.checked_files import read_json, read_text, read_toml
+from keras_kd._common.folders import files_below
 from keras_kd.datasets.readers import fer2013, rafdb
 from keras_kd.errors import DataError
 
@@ -90,7 +91,7 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
     """
     records = []
     for path in map(Path, paths):
-        files = sorted(path.rglob("metrics.json"))
+        files = [file for file in files_below(path) if file.name == "metrics.json"]
         if not files:
             raise DataError(
                 f"There is no finished run (metrics.json) in {path}: check the path, or wait for its end."

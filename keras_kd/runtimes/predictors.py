@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.checked_files import read_text
+from keras_kd._common.folders import files_below
 from keras_kd.datasets import class_names
 from keras_kd.datasets import images as pixels
 from keras_kd.datasets.class_names import permutation
@@ -245,7 +246,7 @@ def _saved_model(path: Path, form: Form) -> KerasPredictor:
     form = _as_named(_sized(form, tuple(model.input_shape[1:])), heads.names(model))
     predictor = KerasPredictor(model, form, batch_size=model.input_shape[0] or BATCH_SIZE)
     # The folder's graph counts besides its weights.
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = [file for file in files_below(path) if file.is_file()]
     predictor.fingerprint = fingerprint([*(file.read_bytes() for file in files), repr(form)])
     return predictor
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
+from keras_kd._common.folders import files_below
 from keras_kd.errors import OutputError
 
 TYPES = {".wasm": "application/wasm", ".js": "text/javascript", ".html": "text/html; charset=utf-8"}
@@ -116,7 +117,7 @@ def server(folder: Path, policy: str, port: int) -> ThreadingHTTPServer:
     """
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
+        for path in files_below(folder)
         if path.is_file() and not path.is_symlink()
     }
     try:

@@ -10,6 +10,7 @@ import pytest
 
 from keras_kd._common.checked_files import read_text
 from keras_kd._common.files import write_text, written_whole
+from keras_kd._common.folders import files_below
 from keras_kd.errors import OutputError
 
 
@@ -43,3 +44,24 @@ def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(ValueError, match="no regular file"):
             read_text(path)
+
+
+def test_folders_of_any_depth_are_looked_through(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    os.chdir(tmp_path)
+    try:
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("metrics.json").write_text("{}")
+        os.fchdir(here)
+        assert [file.name for file in files_below(tmp_path)] == ["metrics.json"]
+    finally:
+        for _ in range(1500):
+            os.chdir("d")
+        Path("metrics.json").unlink()
+        for _ in range(1500):
+            os.chdir("..")
+            os.rmdir("d")
+        os.chdir(Path(__file__).parents[2])
+        os.close(here)
