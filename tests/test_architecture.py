@@ -4,6 +4,7 @@ place.
 
 import ast
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +134,14 @@ def test_processes_are_started_without_the_working_folders_modules(name: str) ->
     for node in ast.walk(ast.parse(_modules()[name].read_text(encoding="utf-8"))):
         first = ast.unparse(node.elts[0]) if isinstance(node, ast.List) and node.elts else ""
         assert first != "sys.executable" or ast.unparse(node.elts[1]) == "'-P'", node.lineno
+
+
+def test_keras_internals_stand_in_two_modules():
+    """What Keras may change without a word: see models/surgery/keras_internals.py."""
+    inside = re.compile(
+        r"keras\.src\b(?!\.layers\.)|_(flatten_layers|keras_history|(in|out)bound_nodes|nodes_by_depth)\b"
+    )
+    # _keras_classes tells Keras' own classes from others, _keras_2 names modules of Keras 2.
+    allowed = {"models.surgery.keras_internals", "models._keras_classes", "models._keras_2"}
+    found = {name for name, path in MODULES.items() if inside.search(path.read_text("utf-8"))}
+    assert found == allowed

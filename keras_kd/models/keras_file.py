@@ -14,7 +14,6 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
 
 from keras_kd import models
 from keras_kd._common.arrays import fingerprint
@@ -31,7 +29,7 @@ from keras_kd._common.files import plain_archive, refusals, written_whole
 from keras_kd.datasets import class_names
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, trusted_modules
-from keras_kd.models.surgery.keras_internals import Functional
+from keras_kd.models.surgery.keras_internals import Functional, calls, no_memory_for_weights
 
 ENTRY = "keras_kd.json"
 OUTPUTS = ("logits", "probabilities")
@@ -137,7 +135,7 @@ def _read(path: Path, folder: Path) -> tuple[keras.Model, Form]:
         config = keras_config.read(content)
         # First without memory for the weights: a file of a few bytes can declare layers of any
         # size, but not fill them.
-        with _no_memory_for_weights():
+        with no_memory_for_weights():
             _require_held(_built(config, weights), path.stat().st_size)
         return _built(config, weights), form
     except OutputError:
@@ -174,7 +172,7 @@ def _require_held(model: keras.Model, size: int) -> None:
             f"its layers have {declared:,} bytes of weights, and the file holds {size:,}"
         )
     for operation in _operations(model):
-        for node in operation._inbound_nodes:
+        for node in calls(operation):
             for tensor in node.output_tensors:
                 if math.prod(length or 1 for length in tensor.shape[1:]) > LARGEST_ARRAY:
                     raise ValueError(
@@ -189,20 +187,6 @@ def _operations(model: keras.Model) -> Iterator[Any]:
         yield operation
         if isinstance(operation, (keras.Sequential, Functional)):
             yield from _operations(operation)
-
-
-@contextmanager
-def _no_memory_for_weights() -> Iterator[None]:
-    """Let models made in here keep their weights' shapes alone; what is assigned to them is checked
-    and let go.
-    """
-    waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        # Or Keras would give them memory at the end of its next such scope.
-        global_state.set_global_attribute("uninitialized_variables", waiting)
 
 
 def _reason(error: Exception) -> str:

@@ -45,3 +45,13 @@ def test_all_layers_looks_inside_of_nested_models_and_wrappers():
     names = {layer.name for layer in internals.all_layers(outer)}
     assert "inner" in names
     assert shared in set(internals.all_layers(model))
+
+
+def test_weights_without_memory_leave_none_behind():
+    waiting = len(internals.global_state.get_global_attribute("uninitialized_variables", []))
+    with internals.no_memory_for_weights():
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(10**6)])
+        assert model.weights[0].shape == (4, 10**6)
+        assert model.weights[0]._value is None
+    left = internals.global_state.get_global_attribute("uninitialized_variables", [])
+    assert len(left) == waiting

@@ -6,9 +6,11 @@ tests/models/surgery/test_keras_internals.py fails when a Keras release changes 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state
 
 # Functional has no public name, and keras.Model says nothing of whether a graph is known.
 Functional: type[keras.Model] = keras.src.models.Functional
@@ -51,3 +53,17 @@ def calls_in_order(model: keras.Model) -> list[Any]:
 def all_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
     """Yield a layer and all layers inside of it, at any depth, whoever made them."""
     return iter(layer._flatten_layers())
+
+
+@contextmanager
+def no_memory_for_weights() -> Iterator[None]:
+    """Let models made in here keep their weights' shapes alone; what is assigned to them is checked
+    and let go.
+    """
+    waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Or Keras would give them memory at the end of its next such scope.
+        global_state.set_global_attribute("uninitialized_variables", waiting)
