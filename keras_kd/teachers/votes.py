@@ -8,8 +8,6 @@ then teach as a model would, without seeing an image: kerakd distill --votes.
 from __future__ import annotations
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from keras_kd.errors import DataError
 
@@ -34,6 +32,10 @@ def logits(votes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
         DataError: not as many votes as labels, a class too rare to be learnt, or votes that tell
             nothing of the labels.
     """
+    # Here, as it takes a third of a second and few runs need it.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
     if len(votes) != len(labels):
         raise DataError(
             f"There are votes on {len(votes)} training images and labels of {len(labels)}: give both files complete."
