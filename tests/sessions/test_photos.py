@@ -57,7 +57,8 @@ def test_probabilities_are_those_of_the_crop(model, folder, capsys):
     from keras_kd.sessions import _detectors
 
     image = np.asarray(Image.open(folder / "a.png"))
-    cut = crop(image, _detectors.load().find(image)[0].box)
+    (face,) = _detectors.load().find(image)
+    cut = crop(image, face.box, roll=face.roll)
     small = np.asarray(Image.fromarray(cut).resize((16, 16), Image.Resampling.BILINEAR), np.float64)
     expected = softmax(small.mean(axis=(0, 1)) / 25.5)
     np.testing.assert_allclose(
