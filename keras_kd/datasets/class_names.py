@@ -71,13 +71,16 @@ def read(path: Path) -> list[str]:
         ValueError: it is no text, or too large.
         OSError: it can't be read.
     """
-    lines = [
-        plain(line) for line in read_text(path).removeprefix("\ufeff").splitlines() if line.strip()
-    ]
-    numbered = [line.partition(" ") for line in lines]
+    return parsed(read_text(path).removeprefix("\ufeff").splitlines())
+
+
+def parsed(lines: Sequence[str]) -> list[str]:
+    """Return the names in the lines of a labels.txt, see `read`."""
+    named = [plain(line) for line in lines if line.strip()]
+    numbered = [line.partition(" ") for line in named]
     if all(number == str(row) and name for row, (number, _, name) in enumerate(numbered)):
         return [name.strip() for _, _, name in numbered]
-    return lines
+    return named
 
 
 def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndarray:

@@ -14,7 +14,7 @@ from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ModelError, of_file
-from keras_kd.evaluation import metrics
+from keras_kd.evaluation import class_order, metrics
 from keras_kd.models import keras_file
 from keras_kd.models.surgery.compaction import compact
 from keras_kd.runtimes import multiply_accumulates, predictors
@@ -67,6 +67,10 @@ def evaluate(
     if notes := datasets.passed_over(data):
         terminal.say(f"Notes on the data: {'; '.join(notes)}")
     of_split = samples[split]
+    named = [member.form.class_names is not None for member in members]
+    for path, known, member in zip(paths, named, members, strict=True):
+        if member.tells_classes and not known:
+            terminal.say(f"{path} names no classes: taken to be in the data's order")
     members = [
         _in_order(path, member, of_split.class_names)
         for path, member in zip(paths, members, strict=True)
@@ -79,6 +83,10 @@ def evaluate(
         with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
             predictions[part] = predictor.predict(samples[part].images)
             advance(len(samples[part]))
+    if not several and members[0].tells_classes and not named[0]:
+        class_order.require_plausible(
+            predictions[split].logits, of_split.hard_labels, of_split.class_names
+        )
     results = {split: scored(predictions[split], of_split)}
     if len(results[split]) == 1:
         raise ModelError(

@@ -57,7 +57,7 @@ def scores(
         "validation": scoring.scored(on_validation, data.validation),
     }
     if taught.teacher is not None:
-        _add_teacher(found, data, on_test, taught.teacher)
+        _add_teacher(found, taught.data, on_test, taught.teacher)
     if data.subsets:
         logits = {"validation": on_validation.logits, "test": on_test.logits}
         found[data.name] = scoring.subsets(data, logits)

@@ -23,6 +23,7 @@ from keras_kd.datasets import splits
 from keras_kd.datasets.readers import ferplus
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
+from keras_kd.evaluation import class_order
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import Form
 from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
@@ -38,6 +39,8 @@ from keras_kd.training.job import Job
 TEACHER_FILE = "teacher.keras"
 # A higher number whenever the facts by which a trained teacher is found in the cache change.
 IDENTITY_VERSION = 2
+# Training images that a teacher without class names is checked on.
+CHECKED = 500
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,13 @@ class Teaching:
         name: of the teacher, for cards.
         teacher: None where votes or stored soft labels are all there is.
         soft_labels: of the training images' views.
+        data: the data set at the size that the teacher takes.
     """
 
     name: str | None = None
     teacher: Predictor | None = None
     soft_labels: SoftLabels | None = None
+    data: Data | None = None
 
 
 def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
@@ -68,7 +73,20 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         return Teaching("stored soft labels", soft_labels=stored)
     model = teacher(plan, data, terminal)
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
-    return Teaching(name, model, soft_labels(teaching, data, views, model, terminal))
+    shown = seen_by(model, plan, data)
+    stored = soft_labels(teaching, data, views, model, terminal, shown)
+    return Teaching(name, model, stored, shown)
+
+
+def seen_by(model: Predictor, plan: Plan, data: Data) -> Data:
+    """The data set at the teacher's own size, cut from the original pixels.
+
+    Of several teachers it is the largest size, from which each resizes.
+    """
+    side = model.form.side
+    if side is None or side == data.image_shape[0] == data.image_shape[1]:
+        return data
+    return splits.load(plan.data.path, plan.data.skip_bad_rows, side)
 
 
 def _called(name: str) -> str:
@@ -136,7 +154,17 @@ def _loaded(
     )
     with of_file(path):
         names = stated.class_names or predictor.form.class_names
+        if names is None and predictor.tells_classes:
+            _check_order(predictor, data)
         return predictors.in_order_of(predictor, names, data.class_names)
+
+
+def _check_order(predictor: Predictor, data: Data) -> None:
+    """Compare answers with labels where the data's order of classes is taken for the model's."""
+    rows = np.linspace(0, len(data.train) - 1, min(CHECKED, len(data.train))).astype(int)
+    some = data.train[rows]
+    logits = predictor.logits(some.images)
+    class_order.require_plausible(logits, some.hard_labels, data.class_names)
 
 
 def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
@@ -211,11 +239,28 @@ def _folder(name: str) -> Path:
 
 
 def soft_labels(
-    teaching: TeachingPlan, data: Data, views: Views, teacher: Predictor | None, terminal: Terminal
+    teaching: TeachingPlan,
+    data: Data,
+    views: Views,
+    teacher: Predictor | None,
+    terminal: Terminal,
+    shown: Data | None = None,
 ) -> SoftLabels:
-    """The teacher's outputs for all views: from the store of the same content, filled now if new."""
+    """The teacher's outputs for all views: from the store of the same content, filled now if new.
+
+    Args:
+        teaching: where the store is, and how it is filled and verified.
+        data: what the student learns of.
+        views: of the training images.
+        teacher: None where the store is there already.
+        terminal: what to tell the user by.
+        shown: the same images at the teacher's size; None where that is `data`'s.
+    """
+    images = (shown or data).train.images
+    resized = images.shape[1:3] != data.image_shape[:2]
+    told = teacher.fingerprint if teacher else ""
     key = stores.Key(
-        teacher.fingerprint if teacher else "",
+        f"{told} at {images.shape[1]} pixels" if resized else told,
         stores.image_fingerprint(data.train.images),
         views.names,
         data.class_names if teacher is None or teacher.tells_classes else (),
@@ -224,7 +269,7 @@ def soft_labels(
     folder = teaching.store or cache_folder() / "soft_labels" / key.short
     if teacher is None:
         return stores.open_store(folder, key)
-    images, outputs = data.train.images, _columns(teacher)
+    outputs = _columns(teacher)
     with (
         locked(folder, terminal.say),
         terminal.bar("Soft labels", len(images) * len(views)) as advance,

@@ -49,6 +49,7 @@ class LiteRTModel:
         input_dtype: numpy dtype of the input tensor: float32, uint8 or int8.
         output_shapes: the shape of each output without the batch axis, by its name, in the order of
             the file's outputs.
+        output_indices: the number of each output's tensor in the graph, by its name.
 
     Raises:
         ModelError: the file is missing, damaged, no `.tflite`, or of another form than above.
@@ -87,6 +88,7 @@ class LiteRTModel:
         self.output_shapes = {
             name: tuple(map(int, tensor["shape"][1:])) for name, tensor in self._outputs.items()
         }
+        self.output_indices = {name: int(tensor["index"]) for name, tensor in self._outputs.items()}
 
     def predict_heads(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Return every output by its name as float32 (N, ...) for images (N, H, W, C) with pixels

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,23 +13,25 @@ import keras
 import numpy as np
 
 from keras_kd._common.arrays import fingerprint
-from keras_kd._common.checked_files import read_text
 from keras_kd._common.folders import files_below
-from keras_kd.datasets import class_names
+from keras_kd._common.identity import identity
 from keras_kd.datasets import images as pixels
 from keras_kd.datasets.class_names import permutation
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models import heads, keras_file
+from keras_kd.models.heads import OutputKind, kind_of_values
 from keras_kd.models.keras_file import Form
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
 from keras_kd.models.surgery.precision import in_precision
-from keras_kd.runtimes import onnx_runtime, saved_model
+from keras_kd.runtimes import labels, onnx_runtime, saved_model, tflite_graph
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.multiply_accumulates import of_model, of_tflite
 from keras_kd.runtimes.onnx_runtime import OnnxModel
 
 SMALLEST_PROBABILITY = 1e-7
+# A higher number whenever the facts of a form that a fingerprint is made of change.
+FORM_VERSION = 1
 BATCH_SIZE = 128  # ResEmoteNet on two cores: 1.3 times the rate of 256, whose maps leave the cache
 
 
@@ -62,15 +65,18 @@ class Predictor(Protocol):
 
     Attributes:
         form: what the model takes and gives.
-        fingerprint: of its weights and form.
         values: names of its continuous outputs, sorted.
         tells_classes: whether it has classes.
     """
 
     form: Form
-    fingerprint: str
     values: tuple[str, ...]
     tells_classes: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its weights and form."""
+        ...
 
     @property
     def multiply_accumulates(self) -> int | None:
@@ -92,10 +98,11 @@ class _FilePredictor:
     """
 
     form: Form
-    fingerprint: str
     values: tuple[str, ...]
     tells_classes: bool
     source: tuple[Any, ...]  # the arguments of `load`
+    content: list[bytes | str]  # what the file holds, for the fingerprint
+    graph_kind: OutputKind  # of the classes
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load, self.source
@@ -104,6 +111,45 @@ class _FilePredictor:
     def multiply_accumulates(self) -> int | None:
         """Of the published shape for one image; None where that isn't known."""
         return None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the file's content and of what it takes and gives."""
+        return fingerprint([*self.content, identity("model", FORM_VERSION, asdict(self.form))])
+
+    def settle_output(self, stated: str | None, path: Path) -> None:
+        """Decide what the classes' numbers are: the user's statement, then the graph, then the
+        outputs for some images.
+
+        Raises:
+            ModelError: they are independent sigmoids, or it can't be told.
+        """
+        if not self.tells_classes:
+            return
+        kind = self.graph_kind
+        if kind == "unknown" and not keras_file.tells(path):
+            kind = kind_of_values(self._classes_of_noise())
+        if stated is not None:
+            if kind == "probabilities" and stated == "logits":
+                warnings.warn(
+                    f"{path} gives probabilities, but is stated to give logits: the statement is "
+                    "followed, so softmax is taken of them.",
+                    stacklevel=3,
+                )
+            return
+        if kind == "sigmoids":
+            raise ModelError(
+                "The model gives a number in 0..1 for each class on its own, as independent "
+                "sigmoids do, where one class an image is expected: end it in softmax, or say "
+                "what it gives by --output."
+            )
+        if kind == "probabilities":
+            self.form = replace(self.form, output="probabilities")
+
+    def _classes_of_noise(self) -> np.ndarray:
+        noise = np.random.default_rng(0).integers(0, 256, (4, *self.form.input_shape), np.uint8)
+        outputs = self._outputs(_shown(noise, self.form))
+        return next(output for name, output in outputs.items() if name not in self.values)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the model's outputs by name, each (N, columns), for images as it takes them."""
@@ -158,12 +204,11 @@ class KerasPredictor(_FilePredictor):
     ) -> None:
         _require_known(form)
         _require_fit(model, form)
-        self.form = form = (
-            replace(form, output="probabilities")
-            if heads.output_kind(model) == "probabilities"
-            else form
-        )
-        self.fingerprint = fingerprint([keras_file.weights_fingerprint(model), repr(form)])
+        self.graph_kind = heads.output_kind(model)
+        if self.graph_kind == "probabilities":
+            form = replace(form, output="probabilities")
+        self.form = form
+        self.content = [keras_file.weights_fingerprint(model)]
         small = compact(model) if isinstance(model, GRAPHS) else model
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
@@ -208,10 +253,18 @@ class LiteRTPredictor(_FilePredictor):
     def __init__(self, path: str | Path, form: Form) -> None:
         self._model = LiteRTModel(path)
         shapes = self._model.output_shapes
-        self._know({name: shape[-1] for name, shape in shapes.items()})
-        self.form = replace(_as_named(form, shapes), input_shape=self._model.input_shape)
+        widths = {name: shape[-1] for name, shape in shapes.items()}
+        self._know(widths)
+        self.form = replace(form, input_shape=self._model.input_shape)
         self._path = path
-        self.fingerprint = fingerprint([Path(path).read_bytes(), repr(self.form)])
+        self.content = [Path(path).read_bytes()]
+        classes = [name for name in widths if name not in self.values]
+        indices = self._model.output_indices
+        self.graph_kind = (
+            tflite_graph.output_kind(path, indices[classes[0]]) if classes else "unknown"
+        )
+        if self.graph_kind == "probabilities":
+            self.form = replace(self.form, output="probabilities")
 
     @property
     def multiply_accumulates(self) -> int:
@@ -219,7 +272,9 @@ class LiteRTPredictor(_FilePredictor):
         return of_tflite(self._path)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        return self._model.predict_heads(pixels)
+        outputs = self._model.predict_heads(pixels)
+        # Some converters leave axes of one before the classes.
+        return {name: output.reshape(len(output), -1) for name, output in outputs.items()}
 
 
 class OnnxPredictor(_FilePredictor):
@@ -233,9 +288,9 @@ class OnnxPredictor(_FilePredictor):
     def __init__(self, path: str | Path, form: Form) -> None:
         self._model = OnnxModel(path)
         self._know(self._model.output_widths)
-        self.form = _as_named(_sized(form, self._model.input_shape), self._model.output_widths)
-        parts = (file.read_bytes() for file in onnx_runtime.files(path))
-        self.fingerprint = fingerprint([*parts, repr(self.form)])
+        self.form = _sized(form, self._model.input_shape)
+        self.content = [file.read_bytes() for file in onnx_runtime.files(path)]
+        self.graph_kind = "unknown"
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         return self._model.predict_heads(pixels)
@@ -243,11 +298,12 @@ class OnnxPredictor(_FilePredictor):
 
 def _saved_model(path: Path, form: Form) -> KerasPredictor:
     model = saved_model.load(path)
-    form = _as_named(_sized(form, tuple(model.input_shape[1:])), heads.names(model))
+    form = _sized(form, tuple(model.input_shape[1:]))
     predictor = KerasPredictor(model, form, batch_size=model.input_shape[0] or BATCH_SIZE)
+    predictor.graph_kind = "unknown"  # Keras sees one layer around the whole graph.
     # The folder's graph counts besides its weights.
     files = [file for file in files_below(path) if file.is_file()]
-    predictor.fingerprint = fingerprint([*(file.read_bytes() for file in files), repr(form)])
+    predictor.content = [file.read_bytes() for file in files]
     return predictor
 
 
@@ -261,13 +317,13 @@ def load(
     """Load a `.keras`, `.h5`, `.tflite` or `.onnx` classifier, or a SavedModel folder.
 
     Args:
-        path: the file or folder. A `labels.txt` beside a `.tflite`, `.onnx` or folder names its
-            classes.
+        path: the file or folder. A `labels.txt` beside it, or inside a `.tflite`, names its
+            classes where the file itself doesn't.
         input_shape: height, width, channels, where the file doesn't fix them.
         value_range: what the model expects for pixels 0 and 255, where the file doesn't say; 0, 255
             otherwise.
-        output: "logits" or "probabilities", where neither the file nor a softmax at its end says;
-            "logits" otherwise.
+        output: "logits" or "probabilities"; None to tell by the graph's end or, where that doesn't
+            tell, by the outputs for some images.
         precision: to compute in; Keras models only.
 
     Raises:
@@ -276,6 +332,7 @@ def load(
     path = Path(path)
     with of_file(path):
         predictor = _loaded(path, input_shape, value_range, output, precision)
+        predictor.settle_output(output, path)
     predictor.source = (path.resolve(), input_shape, value_range, output, precision)
     return predictor
 
@@ -289,14 +346,16 @@ def _loaded(
 ) -> _FilePredictor:
     if path.suffix == ".tflite":
         return LiteRTPredictor(
-            path, Form(_labels_beside(path)).with_given(None, value_range, output)
+            path, Form(labels.of_model(path)).with_given(None, value_range, output)
         )
-    stated = Form(_labels_beside(path)).with_given(input_shape, value_range, output)
+    stated = Form(labels.of_model(path)).with_given(input_shape, value_range, output)
     if path.suffix == ".onnx":
         return OnnxPredictor(path, stated)
     if path.is_dir():
         return _saved_model(path, stated)
     model, form = keras_file.load(path)
+    if form.class_names is None:
+        form = replace(form, class_names=stated.class_names)
     return KerasPredictor(model, form.with_given(input_shape, value_range, output), precision)
 
 
@@ -376,11 +435,9 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
 class _Averaged:
     def __init__(self, members: Sequence[Predictor], mirror: bool) -> None:
         self._members, self._mirror = members, mirror
-        self.form, self.values, self.tells_classes = (
-            members[0].form,
-            members[0].values,
-            members[0].tells_classes,
-        )
+        # Images of the largest side, from which each member resizes.
+        self.form = max((member.form for member in members), key=lambda form: form.side or 0)
+        self.values, self.tells_classes = members[0].values, members[0].tells_classes
         self.fingerprint = fingerprint(
             [*(member.fingerprint for member in members), "mirror" if mirror else ""]
         )
@@ -403,21 +460,6 @@ class _Averaged:
         return self.predict(images).logits
 
 
-def _labels_beside(path: Path) -> tuple[str, ...] | None:
-    labels = path.with_name("labels.txt")
-    if not labels.is_file():
-        return None
-    try:
-        names = tuple(read_text(labels).splitlines())
-        if wrong := class_names.problem(names):
-            raise ValueError(wrong)
-    except (ValueError, OSError) as error:
-        raise ModelError(
-            f"{labels} can't be read as one class name a line ({error}): mend it."
-        ) from error
-    return names
-
-
 def _require_fit(model: keras.Model, form: Form) -> None:
     _require_shape(tuple(model.input_shape[1:]), form)
 
@@ -429,12 +471,6 @@ def _sized(form: Form, own: tuple[int | None, ...]) -> Form:
     _require_known(form)
     _require_shape(own, form)
     return form
-
-
-def _as_named(form: Form, outputs: Iterable[str]) -> Form:
-    """Files of the profile "app" say by their output's name that softmax is inside."""
-    softmax = any(name.endswith("probabilities") for name in outputs)
-    return replace(form, output="probabilities") if softmax else form
 
 
 def _require_known(form: Form) -> None:

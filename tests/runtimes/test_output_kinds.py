@@ -1,0 +1,98 @@
+"""One model in every form of file: what its numbers are, and which classes they are of."""
+
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_kd import export
+from keras_kd.errors import ModelError
+from keras_kd.runtimes import predictors
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype=np.uint8)
+
+
+def _model(*end: layers.Layer) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    stack = [layers.Rescaling(1 / 64), layers.Flatten(), layers.Dense(4), *end]
+    return keras.Sequential([keras.Input((6, 6, 3)), *stack])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A softmax network as every form, and the probabilities that Keras gives."""
+    folder, model = tmp_path_factory.mktemp("forms"), _model(layers.Softmax())
+    paths = {name: folder / f"model{name}" for name in (".keras", ".h5", ".tflite")}
+    model.save(paths[".keras"])
+    model.save(paths[".h5"])
+    export(model, paths[".tflite"], format="float32")
+    paths["saved"] = folder / "saved"
+    model.export(paths["saved"], verbose=False)
+    return paths
+
+
+@pytest.mark.parametrize("form", [".keras", ".h5", ".tflite", "saved"])
+def test_softmax_is_seen_in_every_form(form: str, files: dict[str, Path]) -> None:
+    expected = np.log(keras.ops.convert_to_numpy(_model(layers.Softmax())(PIXELS)))
+    found = predictors.load(files[form])
+    assert found.form.output == "probabilities"
+    np.testing.assert_allclose(found.logits(PIXELS), expected, atol=1e-4)
+
+
+def test_logits_stay_logits(tmp_path: Path) -> None:
+    model = _model()
+    export(model, tmp_path / "model.tflite", format="float32")
+    expected = keras.ops.convert_to_numpy(model(PIXELS))
+    found = predictors.load(tmp_path / "model.tflite")
+    assert found.form.output == "logits"
+    np.testing.assert_allclose(found.logits(PIXELS), expected, atol=1e-4)
+
+
+def test_independent_sigmoids_are_refused_unless_stated(tmp_path: Path) -> None:
+    _model(layers.Activation("sigmoid")).save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match="independent sigmoids.*--output"):
+        predictors.load(tmp_path / "model.keras")
+    assert predictors.load(tmp_path / "model.keras", output="probabilities")
+
+
+def test_a_statement_that_contradicts_the_graph_is_followed_and_told(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.tflite"
+    copy.write_bytes(files[".tflite"].read_bytes())
+    with pytest.warns(UserWarning, match="gives probabilities, but is stated to give logits"):
+        predictors.load(copy, output="logits")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\nb\nc\nd\n",
+        "\ufeffa\r\nb\r\nc\r\nd\r\n\r\n",
+        "0 a\n1 b\n2 c\n3 d\n",
+    ],
+)
+@pytest.mark.parametrize("form", [".keras", ".h5", ".tflite"])
+def test_labels_beside_any_file_name_its_classes(
+    form: str, text: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / f"model{form}"
+    path.write_bytes(files[form].read_bytes())
+    (tmp_path / "labels.txt").write_text(text, encoding="utf-8", newline="")
+    assert predictors.load(path).form.class_names == ("a", "b", "c", "d")
+
+
+def test_labels_inside_a_tflite_name_its_classes_and_may_not_contradict_those_beside(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(files[".tflite"].read_bytes())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.txt", "d\nc\nb\na\n")
+    assert predictors.load(path).form.class_names == ("d", "c", "b", "a")
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
+    with pytest.raises(ModelError, match="d, c, b, a.*a, b, c, d.*remove the wrong"):
+        predictors.load(path)
