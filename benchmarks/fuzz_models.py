@@ -124,7 +124,7 @@ def _asks(name: str) -> bool:
     module, _, short = name.rpartition(".")
     looks = short in ("deserialize", "get", "serialize")
     return looks or (
-        module.startswith(("keras.backend", "keras.config"))
+        module.startswith(("keras.backend", "keras.config", "keras.tree"))
         and not short.startswith(("clear", "disable", "enable", "reset", "set"))
     )
 

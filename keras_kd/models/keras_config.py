@@ -35,6 +35,10 @@ _KNOWN = "layer, activation, initializer, regularizer, constraint or operation t
 _WORDS = {"Input", "deserialize", "serialize"}
 
 
+class WrittenByKeras2(Exception):
+    """A `.keras` file of Keras 2, which Keras 3 can't read."""
+
+
 def read(content: str | bytes) -> dict[str, Any]:
     """Parse and check the configuration of a model.
 
@@ -48,6 +52,7 @@ def read(content: str | bytes) -> dict[str, Any]:
     Raises:
         Refused: it names what no file may, has a layer that no output needs, or is too large.
         ValueError: it is no JSON of a model.
+        WrittenByKeras2: it is the configuration of a `.keras` file of Keras 2.
     """
     if len(content) > LARGEST:
         raise Refused(f"its configuration is {len(content):,} bytes long, more than {LARGEST:,}")
@@ -58,9 +63,7 @@ def read(content: str | bytes) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
         raise ValueError("its configuration is no object of a Keras model")
     if str(config.get("module")).startswith(_keras_2.MODULES):
-        raise Refused(
-            "it was written by Keras 2, whose .keras files Keras 3 can't read: save it as .h5 there"
-        )
+        raise WrittenByKeras2
     return _Walk().value(config, "", "it", 0)
 
 

@@ -140,6 +140,10 @@ def _read(path: Path, folder: Path) -> tuple[keras.Model, Form]:
         return _built(config, weights), form
     except OutputError:
         raise
+    except keras_config.WrittenByKeras2 as error:
+        raise ModelError(
+            f"{path} can't be loaded, since it was written by Keras 2: save it as .h5 there."
+        ) from error
     except Exception as error:
         # Keras raises what its layers raise: no narrower type covers a damaged file.
         raise ModelError(
