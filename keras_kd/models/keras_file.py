@@ -23,6 +23,7 @@ import keras
 import numpy as np
 
 from keras_kd import models
+from keras_kd._common import system_errors
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import plain_archive, refusals, written_whole
@@ -226,9 +227,11 @@ def _checked(path: Path, folder: Path) -> tuple[Form, str | bytes, Path]:
             weights = Path(archive.extract("model.weights.h5", folder))
             _require_bounded(weights, size)
             return _stored_form(archive, path), archive.read("config.json"), weights
-    except (ModelError, OSError):
+    except ModelError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and system_errors.reason(error):
+            raise  # of the folder for temporary files
         # Of a damaged archive and the HDF5 file in it, which raise errors of many types.
         raise ModelError(
             f"{path} is cut short, damaged, or no model file ({error}): copy it again."

@@ -397,3 +397,13 @@ def test_archives_of_many_members_and_weights_of_many_groups_are_refused_at_once
     with pytest.raises(ModelError, match="more than 50,000 arrays and groups"):
         keras_file.load(tmp_path / "many.h5")
     assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
+def test_h5_files_that_are_cut_short_are_told(share: float, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    _conv().save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ModelError, match="model.h5 is cut short, damaged"):
+        keras_file.load(path)
