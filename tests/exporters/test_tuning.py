@@ -48,7 +48,9 @@ def test_the_smallest_good_file_is_written(model, tmp_path):
 
 def test_a_file_that_loses_too_much_is_passed_over(model, tmp_path, monkeypatch):
     accuracies = {"float32": 0.9, "float16": 0.9, "dynamic": 0.8, "int8": 0.895}
-    monkeypatch.setattr(tuning, "accuracy", lambda path, samples, value_range: accuracies[path.stem])
+    monkeypatch.setattr(
+        tuning, "accuracy", lambda path, samples, value_range: accuracies[path.stem]
+    )
     report, _ = tuning.tune(
         model, tmp_path / "model.tflite", _samples(1), _samples(2), max_drop=0.001
     )
