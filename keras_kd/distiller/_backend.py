@@ -8,17 +8,18 @@ from keras_kd.errors import ConfigError
 from keras_kd.models.surgery.keras_internals import all_layers
 
 
-def is_known(variable: keras.Variable) -> bool:
-    """Whether a variable's number can be read now, and no step is being traced."""
+def number(variable: keras.Variable) -> float | None:
+    """Return a variable's number; None while a step is being traced and none can be read."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.executing_eagerly()
+        # Of several replicas the sum.
+        return float(variable + 0.0) if tf.executing_eagerly() else None
     if keras.backend.backend() == "jax":
         import jax
 
-        return not isinstance(variable.value, jax.core.Tracer)
-    return True
+        return None if isinstance(variable.value, jax.core.Tracer) else float(variable.value)
+    return float(variable.value)
 
 
 def refuse_distribution() -> None:

@@ -166,11 +166,9 @@ class Faults(keras.metrics.Metric):
         Raises:
             DataError: a label is outside its classes, or the teacher's outputs are probabilities.
         """
-        if not _backend.is_known(self.row):
-            return
         parts = (self.row, self.label, self.head, self.probabilities)
         # On several replicas this adds up theirs: that something was found is all that is known.
-        row, label, head, soft = (float(part + 0.0) for part in parts)
+        row, label, head, soft = (_backend.number(part) for part in parts)
         if row and self._replicas > 1:
             raise DataError("A label in the batches is outside the classes of its head." + COUNTING)
         if row:
