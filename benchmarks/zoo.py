@@ -57,7 +57,8 @@ def taken(animal: Animal, images: np.ndarray, model: keras.Model) -> np.ndarray:
     """Return pixels as the model takes them."""
     low, high = animal.value_range or (0.0, 255.0)
     floats = images * np.float32((high - low) / 255) + np.float32(low)
-    return images if (model.inputs and model.inputs[0].dtype == "uint8") else floats
+    inputs = getattr(model, "inputs", None)  # A subclassed model has none.
+    return images if inputs and inputs[0].dtype == "uint8" else floats
 
 
 def trained(animal: Animal) -> keras.Model:
@@ -82,7 +83,7 @@ def trained(animal: Animal) -> keras.Model:
 
 
 def _ends_in_softmax(model: keras.Model) -> bool:
-    return bool(model.inputs) and heads.output_kind(model) == "probabilities"
+    return heads.output_kind(model) == "probabilities"
 
 
 def shares(outputs: object, probabilities: bool) -> np.ndarray:
