@@ -87,7 +87,11 @@ def exported(
     """
     path = out / run_folder.exported_file(format)
     class_names = data.class_names if of_keras.logits.shape[1] else None
-    exporters.export(student, path, format, data.train, class_names=class_names)
+    # A run ends with its files: how they answer is scored and told, by the test images.
+    exporters.export(
+        student, path, format, data.train, class_names=class_names, value_range=(0, 255),
+        min_agreement=0,
+    )  # fmt: skip
     of_file = predictors.load(path).predict(data.test.images)
     return {
         "file": path.name,

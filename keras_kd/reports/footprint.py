@@ -55,7 +55,8 @@ def measure(
             ]
             keras_file.save(model, paths[0], Form(input_shape=model.input_shape[1:]))
             for path, form in zip(paths[1:], FORMATS, strict=True):
-                exporters.export(model, path, form, samples)
+                # Untrained: its answers are next to nothing, its speed is a trained one's.
+                exporters.export(model, path, form, samples, value_range=(0, 255), min_agreement=0)
             measurements = benchmark.measure(paths, (1,), seconds, convert=False)
         for form, one in zip(("Keras", *FORMATS), measurements, strict=True):
             median, high = one.latency[1]
