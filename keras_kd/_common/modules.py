@@ -1,12 +1,29 @@
-"""Modules that are found by their names, so that adding one is adding its file."""
+"""Modules that are found by their names, so that adding one is adding its file.
+
+Other packages add modules by entry points, see docs/architecture.md.
+"""
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
+from importlib.metadata import entry_points
 from types import ModuleType
 
 
-def module_names(package: ModuleType) -> list[str]:
-    """Return the names of a package's public modules, sorted."""
-    found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name for name in found if not name.startswith("_"))
+def module_names(package: ModuleType, group: str | None = None) -> list[str]:
+    """Return the names of a package's public modules, and of those that other packages add to the
+    entry-point group, sorted.
+    """
+    found = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    added = {point.name for point in entry_points(group=group)} if group else set()
+    return sorted({name for name in found if not name.startswith("_")} | added)
+
+
+def module(package: ModuleType, name: str, group: str | None = None) -> ModuleType:
+    """Import a module by one of `module_names`; a package's own goes before one that is added."""
+    own = any(found.name == name for found in pkgutil.iter_modules(package.__path__))
+    added = [point for point in entry_points(group=group) if point.name == name] if group else []
+    if own or not added:
+        return importlib.import_module(f"{package.__name__}.{name}")
+    return added[0].load()

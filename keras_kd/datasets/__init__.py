@@ -16,7 +16,6 @@ A data set's module has
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,12 +24,14 @@ from types import ModuleType
 
 import numpy as np
 
+from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd._common.text import printable
 from keras_kd._common.vocabulary import SPLITS as SPLITS
 from keras_kd.datasets import readers
 from keras_kd.errors import DataError
 
+ENTRY_POINTS = "keras_kd.datasets"  # of other packages, each a module as above
 SIZE = 64
 DRAWN = "faces"  # the data set that needs no path
 
@@ -83,11 +84,11 @@ class Samples:
 
 def names() -> list[str]:
     """Return the names of all data sets, sorted."""
-    return module_names(readers)
+    return module_names(readers, ENTRY_POINTS)
 
 
 def _reader(name: str) -> ModuleType:
-    return importlib.import_module(f"{readers.__name__}.{name}")
+    return named_module(readers, name, ENTRY_POINTS)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ A format's module has
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import numpy as np
 
 from keras_kd._common.files import written_whole
 from keras_kd._common.folders import folder_written_whole
+from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import keras
 
     from keras_kd.exporters._comparison import Answers
+
+ENTRY_POINTS = "keras_kd.formats"  # of other packages, each a module as above
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class ExportReport:
 
 def names() -> list[str]:
     """Return the names of all formats, sorted."""
-    return module_names(formats)
+    return module_names(formats, ENTRY_POINTS)
 
 
 def find(format: str) -> ModuleType:
@@ -80,7 +82,7 @@ def find(format: str) -> ModuleType:
             f"Unknown format {format!r}: expected one of {', '.join(names())}; or qat, which needs training data "
             "(`kerakd export --format qat`, keras_kd.exporters.quantization_aware)."
         )
-    return importlib.import_module(f"{formats.__name__}.{format}")
+    return named_module(formats, format, ENTRY_POINTS)
 
 
 def export(

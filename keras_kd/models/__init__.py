@@ -13,11 +13,11 @@ An architecture's module has
 from __future__ import annotations
 
 import functools
-import importlib
 from numbers import Integral
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd.errors import ModelError
 from keras_kd.models import architectures
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from keras_kd.models.architectures._parts import Heads
 
 
+ENTRY_POINTS = "keras_kd.models"  # of other packages, each a module as above
+
+
 @functools.cache
 def _modules() -> dict[str, ModuleType]:
-    found = module_names(architectures)
-    modules = (importlib.import_module(f"{architectures.__name__}.{name}") for name in found)
+    found = module_names(architectures, ENTRY_POINTS)
+    modules = (named_module(architectures, name, ENTRY_POINTS) for name in found)
     return {name: module for module in modules for name in module.NAMES}
 
 

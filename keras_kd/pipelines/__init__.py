@@ -1,0 +1,1 @@
+"""Whole programs: teach, distill, export, sweep, rerun. Options become a plan of plain objects here."""

@@ -23,6 +23,9 @@ from keras_kd.reports import pictures, report
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Prediction, Predictor
 
+# What every model that is trained here takes for pixels 0 and 255.
+PIXEL_RANGE = (0.0, 255.0)
+
 
 def of_student(
     plan: Plan,
@@ -89,7 +92,7 @@ def exported(
     class_names = data.class_names if of_keras.logits.shape[1] else None
     # A run ends with its files: how they answer is scored and told, by the test images.
     exporters.export(
-        student, path, format, data.train, class_names=class_names, value_range=(0, 255),
+        student, path, format, data.train, class_names=class_names, value_range=PIXEL_RANGE,
         min_agreement=0,
     )  # fmt: skip
     of_file = predictors.load(path).predict(data.test.images)

@@ -1,0 +1,1 @@
+"""The two papers' published figures, and their tables beside ours."""

@@ -1,0 +1,1 @@
+"""Any model file as one function of images: Keras, LiteRT, ONNX, SavedModel."""

@@ -1,0 +1,1 @@
+"""One training: batches, optimizer, state that is resumed, settings."""

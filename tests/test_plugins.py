@@ -1,0 +1,110 @@
+"""The recipes of docs/architecture.md: one module adds a student, a data set, a loss or a format.
+
+They are added by another package here, whose modules are what the recipes ask for and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
+MODULES = {
+    "student": """
+import keras
+NAMES = ("tiny",)
+INPUT_SHAPE = (8, 8, 3)
+
+def build(name, heads, input_shape, dropout, seed):
+    image = keras.Input(input_shape, name="image")
+    return keras.Model(image, keras.layers.Dense(heads)(keras.layers.Flatten()(image)), name=name)
+""",
+    "stripes": """
+import numpy as np
+from keras_kd.datasets import Samples
+SIZE = 8
+
+def matches(path):
+    return False
+
+def load(path, split, skip_bad_rows, size):
+    labels = np.arange(40) % 2
+    images = np.zeros((40, size, size, 1), np.uint8)
+    images[labels == 1, :, ::2] = 255
+    return Samples(images, labels, ("flat", "striped"))
+""",
+    "loss": """
+from keras import ops
+
+def loss(labels, teacher, student, temperature):
+    return ops.mean((teacher - student) ** 2, axis=-1)
+""",
+    "weights": """
+import numpy as np
+SUFFIX, TOLERANCE, NEEDS_SAMPLES, IO = ".npz", 1.0, False, ("float",)
+
+def write(serving, path, images):
+    np.savez(path, *serving.model.get_weights())
+    return []
+
+def run(path, images):
+    raise NotImplementedError
+""",
+}
+ENTRY_POINTS = """
+[keras_kd.models]
+student = added.student
+[keras_kd.datasets]
+stripes = added.stripes
+[keras_kd.losses]
+distance = added.loss:loss
+[keras_kd.formats]
+weights = added.weights
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """That of a process which finds a package with one of each kind."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "added").mkdir()
+    for name, source in {"__init__": "", **MODULES}.items():
+        (folder / "added" / f"{name}.py").write_text(source)
+    metadata = folder / "added-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: added\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    return {**os.environ, "PYTHONPATH": str(folder), "KERAKD_CACHE": str(folder / "cache")}
+
+
+def _run(environment: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [*KERAKD, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_is_added_is_found_by_the_command_line(environment: dict[str, str]) -> None:
+    names = [
+        "import keras_kd.models, keras_kd.datasets, keras_kd.exporters, keras_kd.losses",
+        "print(*keras_kd.models.names(), *keras_kd.datasets.names())",
+        "print(*keras_kd.exporters.names(), *keras_kd.losses.soft_loss_names())",
+    ]
+    command = [sys.executable, "-c", "; ".join(names)]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert {"tiny", "stripes", "weights", "distance"} <= set(shown.stdout.split())
+    assert "distance" in _run(environment, "distill", "--help")
+
+
+def test_what_is_added_is_trained_and_scored(environment: dict[str, str], tmp_path: Path) -> None:
+    options = "--data stripes --student tiny --teacher tiny --soft-loss distance --epochs 2"
+    more = "--teacher-epochs 2 --batch-size 8 --augment none --formats float32 --json"
+    out = str(tmp_path / "run")
+    results = _run(environment, "distill", *options.split(), *more.split(), "--out", out)
+    assert json.loads(results)["test"]["n"] == 40
