@@ -154,7 +154,11 @@ def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     Raises:
         DataError: there is no such data set, or a folder can't be read.
     """
-    module, path = find(path_or_name)
+    return passed_over_found(*find(path_or_name))
+
+
+def passed_over_found(module: ModuleType, path: Path | None) -> tuple[str, ...]:
+    """As `passed_over`, of what `find` returned."""
     if path is None or not path.is_dir() or not hasattr(module, "sources"):
         return ()
     remarks = module.remarks(path) if hasattr(module, "remarks") else []

@@ -27,6 +27,7 @@ class Data:
         train: what training sees.
         validation: what chooses the epoch.
         test: what is scored at the end.
+        passed_over: a line for each kind of thing that was not read, or read by a guess.
         subsets: named test sets that the field reports, as masks of validation and test; None
             where there are none.
     """
@@ -36,6 +37,7 @@ class Data:
     validation: Samples
     test: Samples
     subsets: Subsets | None = None
+    passed_over: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -79,7 +81,8 @@ def load(path_or_name: str, skip_bad_rows: bool = False, size: int | None = None
         datasets.load_found(module, path, split, skip_bad_rows, size) for split in datasets.SPLITS
     )
     name = module.__name__.rpartition(".")[2]
-    return Data(name, train, validation, test, getattr(module, "subsets", None))
+    notes = datasets.passed_over_found(module, path)
+    return Data(name, train, validation, test, getattr(module, "subsets", None), notes)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import pandas as pd
 
-from keras_kd import datasets
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
@@ -81,8 +80,8 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     for line in dict.fromkeys(line for samples in parts.values() for line in samples.skipped):
         terminal.say(f"skipped: {line}")
-    if passed_over := datasets.passed_over(plan.path):
-        terminal.say(f"Notes on the data: {'; '.join(passed_over)}")
+    if data.passed_over:
+        terminal.say(f"Notes on the data: {'; '.join(data.passed_over)}")
     sizes = ", ".join(f"{len(samples)} {name}" for name, samples in parts.items())
     values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
     terminal.say(f"Data {data.name}: {sizes} images of {len(data.class_names)} classes{values}")
