@@ -1,11 +1,14 @@
-"""How accuracy falls as FER2013's test images get darker, blurred, covered, smaller, and whether quality sees it.
+"""How accuracy falls as FER2013's test images get darker, blurred, covered, smaller, and whether
+quality sees it.
 
-    python benchmarks/degradation.py DATA [--model exports/B] [--images 300] [--turn-images 1500] [--out FOLDER]
+    python benchmarks/degradation.py DATA [--model exports/B] [--images 300] [--turn-images 1500]
+    [--out FOLDER]
 
-Each image is hung at 128 pixels on a gray wall of 320, the face found once, and the picture changed. Accuracy counts
-all of these faces; `kept` is the share whose quality is high enough to be read, `accuracy_kept` that of those. `turn`
-and `tilt` are the pictures' own: faces by how far the nose lies aside, and pictures turned by so many degrees.
-Writes curves.csv and curves.png. DATA is anything that --data takes. Ten minutes on two cores.
+Each image is hung at 128 pixels on a gray wall of 320, the face found once, and the picture
+changed. Accuracy counts all of these faces; `kept` is the share whose quality is high enough to be
+read, `accuracy_kept` that of those. `turn` and `tilt` are the pictures' own: faces by how far the
+nose lies aside, and pictures turned by so many degrees. Writes curves.csv and curves.png. DATA is
+anything that --data takes. Ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -147,7 +150,8 @@ def measured(
                     if not near:
                         continue
                     face = near[0]
-                # A face that is not found any more is judged where it was, as if the closer look saw none.
+                # A face that is not found any more is judged where it was, as if the closer look
+                # saw none.
                 face = replace(face, second=near[0].second if near else 0.0)
                 cuts.append(crop(image, face.box, roll=face.roll))
                 grades.append(quality(face, cuts[-1]))

@@ -2,13 +2,13 @@
 
     .venv/bin/python benchmarks/fuzz_models.py --cases 5000 --seed 0 --out docs/results/fuzz
 
-Every case changes one to three places of the configuration of a small `.keras` or `.h5` file: classes
-and functions of Keras and Python by every name that they go by, sizes, paths, parts moved, repeated
-and taken away. A worker loads the file as every command does; Python's audit hooks and a profiler
-tell whether anything was started, written outside of the folder for temporary files, or connected,
-and whether a function of Keras was called that loading an unchanged file doesn't call. A worker that
-dies or takes more than 60 s is a finding too, and another goes on behind that case. Writes models.csv
-into --out; exits with 1 if there are findings.
+Every case changes one to three places of the configuration of a small `.keras` or `.h5` file:
+classes and functions of Keras and Python by every name that they go by, sizes, paths, parts moved,
+repeated and taken away. A worker loads the file as every command does; Python's audit hooks and a
+profiler tell whether anything was started, written outside of the folder for temporary files, or
+connected, and whether a function of Keras was called that loading an unchanged file doesn't call. A
+worker that dies or takes more than 60 s is a finding too, and another goes on behind that case.
+Writes models.csv into --out; exits with 1 if there are findings.
 """
 
 from __future__ import annotations

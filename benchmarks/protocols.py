@@ -1,6 +1,7 @@
 """Accuracy of models on FER2013 by protocol: single view, with the mirror image, ten crops.
 
-    python benchmarks/protocols.py data/fer2013.csv runs/teacher-face/teacher.keras... [--split test]
+    python benchmarks/protocols.py data/fer2013.csv runs/teacher-face/teacher.keras... [--split
+    test]
 
 The logits of a protocol's views are averaged. Ten crops are those of 90 % of the side in the four
 corners and the middle, resized to the model's input, and their mirror images. With several models

@@ -1,6 +1,8 @@
-"""Accuracy of models on FER2013's PrivateTest as it is, and on the same images spoilt in one way each.
+"""Accuracy of models on FER2013's PrivateTest as it is, and on the same images spoilt in one way
+each.
 
-    python benchmarks/robustness.py data/fer2013.csv exports/*/model.tflite [--out docs/results/robustness]
+    python benchmarks/robustness.py data/fer2013.csv exports/*/model.tflite [--out
+    docs/results/robustness]
 
 Images are spoilt at their own 48 pixels, before a model's own size is made of them. Writes
 OUT.csv, one row a model, and OUT.png; prints the same as Markdown. Two minutes a model.

@@ -49,8 +49,8 @@ def command(
 ) -> None:
     """Score a model, or the average of several, on a data set.
 
-    MODEL is a .keras, .h5, .onnx or .tflite file, or the folder of a SavedModel. Several are averaged
-    as teachers are.
+    MODEL is a .keras, .h5, .onnx or .tflite file, or the folder of a SavedModel. Several are
+    averaged as teachers are.
 
     \b
     Examples:

@@ -62,7 +62,8 @@ class Graph:
     arrays: dict[str, np.ndarray]
 
     def chain(self, last: str) -> list[Step]:
-        """Return the operations from the image to the first one named `last`, each fed by the one before.
+        """Return the operations from the image to the first one named `last`, each fed by the one
+        before.
 
         Raises:
             ValueError: the graph has not one image, or forks or ends before `last`.

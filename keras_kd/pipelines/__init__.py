@@ -1,1 +1,3 @@
-"""Whole programs: teach, distill, export, sweep, rerun. Options become a plan of plain objects here."""
+"""Whole programs: teach, distill, export, sweep, rerun. Options become a plan of plain objects
+here.
+"""

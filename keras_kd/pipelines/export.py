@@ -43,8 +43,8 @@ class Wanted:
 
     Attributes:
         format: one of `exporters.names()`, QAT or TUNED.
-        data: as the option `data`; its training images set int8's ranges, its test images score the file.
-            None for neither.
+        data: as the option `data`; its training images set int8's ranges, its test images score the
+            file. None for neither.
         io: "float", "app" or "int8", see `exporters.export`.
         app_input: height, width, channels of the image that io="app" and bundles take.
         as_bundle: write a folder for apps, see `bundle.write`; needs data.

@@ -1,4 +1,5 @@
-"""What a run does, resolved once from its options: what data, who teaches, what student, what files.
+"""What a run does, resolved once from its options: what data, who teaches, what student, what
+files.
 
 Nothing below the pipelines asks for the options again.
 """

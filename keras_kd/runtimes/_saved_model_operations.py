@@ -110,7 +110,8 @@ def _called(node: Any) -> Iterator[str]:
 
 
 def _of_graph(graph: Any) -> list[Any]:
-    """The nodes beside the functions of TensorFlow 2, less the two that save and restore a training.
+    """The nodes beside the functions of TensorFlow 2, less the two that save and restore a
+    training.
 
     TensorFlow 2 runs none of them when it loads the folder: it restores variables by itself.
     """

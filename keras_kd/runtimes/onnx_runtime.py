@@ -100,7 +100,8 @@ def files(path: str | Path) -> list[Path]:
     """Return all files that an `.onnx` file consists of: itself, and those of its external weights.
 
     Raises:
-        ModelError: it is damaged, or its weights lie outside of its folder, behind a link or nowhere.
+        ModelError: it is damaged, or its weights lie outside of its folder, behind a link or
+            nowhere.
     """
     path = Path(path)
     try:

@@ -20,7 +20,9 @@ SHOWN = 1.0
 
 
 def write(timeline: Timeline, folder: Path) -> None:
-    """Write `intervals.csv`, `.jsonl`, `.vtt` and `.elan.txt`, and BIDS' `events.tsv` with its `.json`."""
+    """Write `intervals.csv`, `.jsonl`, `.vtt` and `.elan.txt`, and BIDS' `events.tsv` with its
+    `.json`.
+    """
     makers: dict[str, Callable[[Timeline], str]] = {
         "csv": _csv,
         "jsonl": _jsonl,
@@ -34,8 +36,8 @@ def write(timeline: Timeline, folder: Path) -> None:
 
 
 def records(timeline: Timeline) -> list[dict]:
-    """Every label interval, task and spike as start_s, end_s, tier (label, task, event, negative or positive), value
-    and probability.
+    """Every label interval, task and spike as start_s, end_s, tier (label, task, event, negative or
+    positive), value and probability.
     """
     rows = [
         (interval.start, interval.end, "label", interval.label, interval.chance)
@@ -104,7 +106,9 @@ def _end(record: dict) -> float:
 
 
 def bids(timeline: Timeline) -> str:
-    """BIDS events: onset and duration in seconds, trial_type, value and strength, "n/a" where none is."""
+    """BIDS events: onset and duration in seconds, trial_type, value and strength, "n/a" where none
+    is.
+    """
     lines = ["onset\tduration\ttrial_type\tvalue\tstrength"]
     for record in records(timeline):
         value = " ".join(record["value"].split())

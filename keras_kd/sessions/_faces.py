@@ -61,7 +61,8 @@ def square(box: Box, side: float = SIDE, roll: float = 0.0) -> tuple[int, int, i
 
 
 def crop(image: np.ndarray, box: Box, side: float = SIDE, roll: float = 0.0) -> np.ndarray:
-    """Cut a face out of uint8 (H, W, 3), upright: uint8 (S, S, 3), S at most PIXELS where it is tilted.
+    """Cut a face out of uint8 (H, W, 3), upright: uint8 (S, S, 3), S at most PIXELS where it is
+    tilted.
 
     Args:
         image: beyond it its border pixels are repeated.
@@ -92,7 +93,9 @@ def _straight(image: np.ndarray, left: int, top: int, width: int, height: int) -
 def turned(
     image: np.ndarray, left: float, top: float, size: float, roll: float, pixels: int
 ) -> np.ndarray:
-    """Cut a square that is turned by `roll` degrees about its middle: uint8 (pixels, pixels, 3), bilinear."""
+    """Cut a square that is turned by `roll` degrees about its middle: uint8 (pixels, pixels, 3),
+    bilinear.
+    """
     along, across = math.cos(math.radians(roll)), math.sin(math.radians(roll))
     steps = (np.arange(pixels) + 0.5) * (size / pixels) - size / 2
     middle = size / 2 - 0.5

@@ -1,4 +1,6 @@
-"""What all pages are made of: one file each that opens offline, without a script; words from outside are escaped."""
+"""What all pages are made of: one file each that opens offline, without a script; words from
+outside are escaped.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def document(title: str, body: Sequence[str]) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], label: str) -> str:
-    """Return an HTML table of text; its first column names the rows, `label` tells it from the page's others."""
+    """Return an HTML table of text; its first column names the rows, `label` tells it from the
+    page's others.
+    """
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
     inner = "".join(f"<tr>{_line(row)}</tr>" for row in rows)
     return scrolled(f"<table><thead><tr>{head}</tr></thead><tbody>{inner}</tbody></table>", label)
@@ -40,7 +44,9 @@ def _line(row: Sequence[str]) -> str:
 
 
 def scrolled(inner: str, label: str) -> str:
-    """Return a part that scrolls sideways where it is too wide, by keyboard too, and shows that it does."""
+    """Return a part that scrolls sideways where it is too wide, by keyboard too, and shows that it
+    does.
+    """
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(label)}">{inner}</div>'
 
 

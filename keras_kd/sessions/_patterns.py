@@ -25,7 +25,9 @@ def filled(number: int) -> str:
 
 
 def definitions(colours: Mapping[str, str]) -> str:
-    """Return the patterns of all classes by name, once a page; neutral, the most frequent, stays plain."""
+    """Return the patterns of all classes by name, once a page; neutral, the most frequent, stays
+    plain.
+    """
     made = []
     for number, (name, colour) in enumerate(colours.items()):
         marks = f'<path class="hatch" d="{_TILES[number % len(_TILES)]}"/>'

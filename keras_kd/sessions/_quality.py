@@ -109,10 +109,11 @@ def _noise(gray: np.ndarray) -> float:
 
 
 def _detail(gray: np.ndarray) -> float:
-    """The least that eyes and mouth change downwards, as a share of the whole crop: what is covered by a hand lacks it.
+    """The least that eyes and mouth change downwards, as a share of the whole crop: what is covered
+    by a hand lacks it.
 
-    Of 138 of FER2013's faces 98 % have 0.62 or more; with a hand over the mouth or one eye, drawn smooth or with
-    fingers, 90 % have less than 0.5.
+    Of 138 of FER2013's faces 98 % have 0.62 or more; with a hand over the mouth or one eye, drawn
+    smooth or with fingers, 90 % have less than 0.5.
     """
     changes = np.abs(gray[:-2, 1:-1] - 2 * gray[1:-1, 1:-1] + gray[2:, 1:-1])
     return float(min(changes[place].mean() for place in PLACES) / max(changes.mean(), 1e-6))

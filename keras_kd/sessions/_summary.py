@@ -61,7 +61,9 @@ def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
 def _counted(
     timeline: Timeline, task: Task, name: str, moments: Sequence[Spike], rise: np.ndarray
 ) -> dict[str, float]:
-    """How many moments begin in a task, and how many a minute of what is known of it; NaN where nothing is."""
+    """How many moments begin in a task, and how many a minute of what is known of it; NaN where
+    nothing is.
+    """
     known = timeline.lengths[timeline.within(task) & ~np.isnan(rise)].sum() / 60
     count = sum(task.start <= moment.start < task.end for moment in moments) if known else np.nan
     return {name: float(count), f"{name}_per_minute": float(count / known) if known else np.nan}

@@ -270,7 +270,9 @@ def _quality(
 
 
 def _unread(one: pd.DataFrame, chosen: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
-    """Shares of the whole time by what a view lacked most, the largest first; recordings of old lack it."""
+    """Shares of the whole time by what a view lacked most, the largest first; recordings of old
+    lack it.
+    """
     if "limit" not in one or not chosen.any():
         return {}
     seconds = (

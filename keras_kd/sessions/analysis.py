@@ -251,7 +251,9 @@ def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> di
 def _noted(
     known: dict[str, Any], source: _video.Video | None, reader: Reader, informed: date | None
 ) -> dict[str, Any]:
-    """What a page tells of how it was made; what a camera's new timeline can't know stays as it was."""
+    """What a page tells of how it was made; what a camera's new timeline can't know stays as it
+    was.
+    """
     film = (
         {"frames_a_second": known.get("frames_a_second"), "pixels": known.get("pixels")}
         if source is None

@@ -9,7 +9,8 @@ import keras
 
 
 class LayerRatesSGD(keras.optimizers.SGD):
-    """Keras' SGD, whose learning rate and weight decay are multiplied by a factor for some variables.
+    """Keras' SGD, whose learning rate and weight decay are multiplied by a factor for some
+    variables.
 
     Args:
         factors: by a variable's path; 1 for all others.

@@ -1,4 +1,6 @@
-"""Pages as people use them: axe finds nothing, nothing is cut on a phone or on paper, in light and dark."""
+"""Pages as people use them: axe finds nothing, nothing is cut on a phone or on paper, in light and
+dark.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """MobileNet of width 1.0 (Howard et al. 2017, arXiv 1704.04861), as FaceRes has it.
 
-FaceRes learnt to recognise the faces of VGGFace2 (Savchenko, github.com/HSE-asavchenko/HSE_FaceRec_tf).
-`keras_kd.checkpoints.load` reads its weights.
+FaceRes learnt to recognise the faces of VGGFace2 (Savchenko,
+github.com/HSE-asavchenko/HSE_FaceRec_tf). `keras_kd.checkpoints.load` reads its weights.
 """
 
 from __future__ import annotations

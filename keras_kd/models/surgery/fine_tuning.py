@@ -68,7 +68,8 @@ def with_new_head(
     Args:
         model: Functional or Sequential, of one image.
         heads: as `keras_kd.models.build` takes them.
-        input_shape: of the copy, for pixels in 0..255; gray is repeated for a body of three channels.
+        input_shape: of the copy, for pixels in 0..255; gray is repeated for a body of three
+            channels.
         value_range: what the model expects for pixels 0 and 255.
         seed: of the head's weights.
 
@@ -173,7 +174,8 @@ def freeze_until(model: keras.Model, name: str) -> None:
 
 
 def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> None:
-    """Give batch normalisation the statistics of these images; the model computes the same as before.
+    """Give batch normalisation the statistics of these images; the model computes the same as
+    before.
 
     With other statistics than its images', a network would compute something else from the first
     step of training on. For each channel, with scale s = γ/√(σ² + ε) and shift t = β - μ·s before,
