@@ -135,16 +135,35 @@ LABELLING = [
 STUDENT = ["--student", "C", "--teacher", "../given/teacher.keras", "--augment", "mirror"]
 LESSONS = {
     "teach": Lesson(
-        ["teach", *DATA, "--teacher", "C", "--teacher-epochs", "4", "--augment", "mirror", "--out", "out"],
+        [
+            "teach",
+            *DATA,
+            "--teacher",
+            "C",
+            "--teacher-epochs",
+            "4",
+            "--augment",
+            "mirror",
+            "--out",
+            "out",
+        ],
         ("data",),
         epochs_kept,
-        {"data": "cache", "training": "cache/teachers/*/state.npz", "publishing": "cache/teachers/*/teacher.keras"},
+        {
+            "data": "cache",
+            "training": "cache/teachers/*/state.npz",
+            "publishing": "cache/teachers/*/teacher.keras",
+        },
     ),
     "soft labels": Lesson(
         [*LABELLING, "--soft-labels", "store"],
         ("data", "teacher.keras"),
         views_kept,
-        {"labelling": "store", "further chunks": "store/progress.json", "publishing": "store/logits.npy"},
+        {
+            "labelling": "store",
+            "further chunks": "store/progress.json",
+            "publishing": "store/logits.npy",
+        },
         copied=("cache",),
     ),
     "distil": Lesson(
@@ -161,13 +180,38 @@ LESSONS = {
         "out/config.toml",
     ),
     "sweep": Lesson(
-        ["sweep", *DATA, *STUDENT, "--epochs", "2", "--vary", "temp=1,3", "--no-pruning", "--out", "out"],
+        [
+            "sweep",
+            *DATA,
+            *STUDENT,
+            "--epochs",
+            "2",
+            "--vary",
+            "temp=1,3",
+            "--no-pruning",
+            "--out",
+            "out",
+        ],
         ("data", "teacher.keras"),
         trials_kept,
-        {"data": "out/sweep.db", "first trial": "out/.state/*/state.npz", "later trials": "out/trials.csv"},
+        {
+            "data": "out/sweep.db",
+            "first trial": "out/.state/*/state.npz",
+            "later trials": "out/trials.csv",
+        },
     ),
     "export": Lesson(
-        ["export", "../given/teacher.keras", "--format", "int8", "--data", "../given/data", "--bundle", "--out", "out"],
+        [
+            "export",
+            "../given/teacher.keras",
+            "--format",
+            "int8",
+            "--data",
+            "../given/data",
+            "--bundle",
+            "--out",
+            "out",
+        ],
         ("data", "teacher.keras"),
         files_kept,
         {"publishing": "out/model.tflite"},
@@ -176,11 +220,15 @@ LESSONS = {
         ["analyze", "../given/film.mp4", "--crop", "1.5", "--out", "out"],
         ("film.mp4",),
         frames_kept,
-        {"first frames": "out/film/session.json", "frames": "out/film.csv", "report": "out/film/tasks.csv"},
+        {
+            "first frames": "out/film/session.json",
+            "frames": "out/film.csv",
+            "report": "out/film/tasks.csv",
+        },
         "out/film/session.json",
         redone=1,
     ),
-}  # fmt: skip
+}
 
 
 def draw_data(given: Path) -> None:
@@ -517,7 +565,8 @@ def differences(folder: Path, unbroken: Unbroken) -> list[str]:
 def table(folder: Path) -> str:
     """The counts of a folder of results, in Markdown."""
     lines = [
-        "| command | killed | in phase | while writing | files damaged | rows lost | finished | other results |"
+        "| command | killed | in phase | while writing | files damaged | rows lost | finished |"
+        " other results |"
     ]
     lines += ["| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |"]
     for name, lesson in LESSONS.items():
@@ -569,7 +618,10 @@ def run() -> None:
     (
         engine.load("pipelines.trial_queue").HEARTBEAT_SECONDS,
         engine.load("pipelines.trial_queue").SILENT_SECONDS,
-    ) = 1, 6
+    ) = (
+        1,
+        6,
+    )
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only.split(","):
         make(given.work / "given", LESSONS[name].needs)

@@ -34,9 +34,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SECONDS = 60
 ACTING = (
-    "socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "ctypes.dlopen",
-    "os.kill", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.chmod",
-)  # fmt: skip
+    "socket.",
+    "subprocess.",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "ctypes.dlopen",
+    "os.kill",
+    "os.remove",
+    "os.rename",
+    "os.mkdir",
+    "os.rmdir",
+    "os.symlink",
+    "os.link",
+    "os.chmod",
+)
 VALUES = (None, True, -1, 0, 2**31, 2**70, 1e308, "", "a", "/etc/passwd", "os.system", "..", [], {},
           [[]] * 50, "deserialize", "__lambda__", "file:///etc/passwd")  # fmt: skip
 
@@ -270,15 +283,33 @@ def _named(random: Random) -> Any:
         {"class_name": short, "config": {}, "module": module, "registered_name": None},
         {"class_name": short, "config": {"name": "a"}},
         {"class_name": "Dense", "config": {}, "module": "keras.layers", "registered_name": name},
-        {"class_name": "__typespec__", "spec_name": short, "module": module, "config": [],
-         "registered_name": None},
-        {"class_name": "Lambda", "module": "keras.layers", "registered_name": None, "name": "l",
-         "inbound_nodes": [], "config": {"name": "l", "function": {
-             "class_name": "function", "config": short, "module": module, "registered_name": short}}},
+        {
+            "class_name": "__typespec__",
+            "spec_name": short,
+            "module": module,
+            "config": [],
+            "registered_name": None,
+        },
+        {
+            "class_name": "Lambda",
+            "module": "keras.layers",
+            "registered_name": None,
+            "name": "l",
+            "inbound_nodes": [],
+            "config": {
+                "name": "l",
+                "function": {
+                    "class_name": "function",
+                    "config": short,
+                    "module": module,
+                    "registered_name": short,
+                },
+            },
+        },
         {"class_name": short, "config": {}, "__passive_serialization__": True},
         short,
         name,
-    )  # fmt: skip
+    )
     return random.choice(ways)
 
 

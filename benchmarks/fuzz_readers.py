@@ -220,10 +220,16 @@ def _write_run(folder: Path) -> None:
         "confusion": counts,
     }
     metrics = {
-        "student": "B", "parameters": 1000, "test": scores, "validation": scores, "baseline_test": scores,
-        "teacher": {"name": "A"}, "train_seconds": 60.5, "fingerprints": {"data": "00"},
+        "student": "B",
+        "parameters": 1000,
+        "test": scores,
+        "validation": scores,
+        "baseline_test": scores,
+        "teacher": {"name": "A"},
+        "train_seconds": 60.5,
+        "fingerprints": {"data": "00"},
         "exported": {"int8": {"test": scores, "file": "student_int8.tflite", "bytes": 10}},
-    }  # fmt: skip
+    }
     (folder / "metrics.json").write_text(json.dumps(metrics))
 
 
@@ -523,30 +529,50 @@ _KERAS = (
 )
 
 READERS = {
-    "fer2013.csv": Reader(_write_fer2013, _read_fer2013, "fer2013.csv", (*_CSV, b"Training", b"256"), True),
+    "fer2013.csv": Reader(
+        _write_fer2013, _read_fer2013, "fer2013.csv", (*_CSV, b"Training", b"256"), True
+    ),
     "FER+ votes, csv": Reader(_write_ferplus, _read_ferplus, "fer2013new.csv", _CSV, True),
-    "RAF-DB list": Reader(_write_rafdb, _read_rafdb, "*.txt", (b"../../x.jpg 1", b"/etc/passwd", b"\0", b"8"), True),
-    "AffectNet npy": Reader(_write_affectnet, _read_affectnet, "val_set/annotations/*.npy", _NPY, True),
-    "AffectNet csv": Reader(_write_affectnet_csv, _read_affectnet, "*.csv", (*_CSV, b"../../x.jpg"), True),
+    "RAF-DB list": Reader(
+        _write_rafdb, _read_rafdb, "*.txt", (b"../../x.jpg 1", b"/etc/passwd", b"\0", b"8"), True
+    ),
+    "AffectNet npy": Reader(
+        _write_affectnet, _read_affectnet, "val_set/annotations/*.npy", _NPY, True
+    ),
+    "AffectNet csv": Reader(
+        _write_affectnet_csv, _read_affectnet, "*.csv", (*_CSV, b"../../x.jpg"), True
+    ),
     "Parquet": Reader(_write_parquet, _read_parquet, "*.parquet", (b"PAR1",), needs="pyarrow"),
     "images": Reader(_write_pictures, _read_pictures, "*"),
-    "soft labels: store.json, logits.npy": Reader(_write_store, _read_store, "*", (*_JSON, *_NPY), True),
+    "soft labels: store.json, logits.npy": Reader(
+        _write_store, _read_store, "*", (*_JSON, *_NPY), True
+    ),
     "config.toml": Reader(_write_config, _read_config, "*", _TOML, True),
-    "run folder: metrics.json, config.toml": Reader(_write_run, _read_run, "*", (*_JSON, *_TOML), True),
+    "run folder: metrics.json, config.toml": Reader(
+        _write_run, _read_run, "*", (*_JSON, *_TOML), True
+    ),
     "footprint.json": Reader(_write_footprint, _read_footprint, "*", _JSON, True),
     ".keras": Reader(_write_keras, lambda folder: _predicted(folder, "model.keras"), "*", _KERAS),
     ".h5": Reader(_write_h5, lambda folder: _predicted(folder, "model.h5"), "*", _KERAS),
     ".pth, .safetensors": Reader(_write_weights, _read_weights, "*", (*_PICKLE, *_JSON), True),
     "TensorFlow.js graph": Reader(_write_graph, _read_graph_model, "*", _JSON, True),
     ".tflite, its graph": Reader(_write_tflite, _read_graph, "*.tflite", (), True),
-    ".tflite, run": Reader(_write_tflite, lambda folder: _predicted(folder, "model.tflite"), "*.tflite", share=0.1),
+    ".tflite, run": Reader(
+        _write_tflite, lambda folder: _predicted(folder, "model.tflite"), "*.tflite", share=0.1
+    ),
     "labels.txt": Reader(_write_labels, _read_labels, "labels.txt", (b"\n", b"\0", b"\xff", b"\r")),
     ".onnx": Reader(
         _write_onnx, lambda folder: _predicted(folder, "model.onnx"), "*.onnx", needs="tf2onnx"
     ),
-    "SavedModel": Reader(_write_saved_model, lambda folder: _predicted(folder, "model"), "model/**/*"),
+    "SavedModel": Reader(
+        _write_saved_model, lambda folder: _predicted(folder, "model"), "model/**/*"
+    ),
     "segments, csv": Reader(_write_segments, _read_segments, "*", _CSV, True),
-    "recording: csv, session.json": Reader(_write_recording, _read_recording, "**/*.*", (*_CSV, *_JSON)),
-    "recording that was stopped": Reader(_write_recording, _read_stopped_recording, "*.csv", _CSV, True),
+    "recording: csv, session.json": Reader(
+        _write_recording, _read_recording, "**/*.*", (*_CSV, *_JSON)
+    ),
+    "recording that was stopped": Reader(
+        _write_recording, _read_stopped_recording, "*.csv", _CSV, True
+    ),
     "video": Reader(_write_video, _read_video, "*", needs="av"),
-}  # fmt: skip
+}

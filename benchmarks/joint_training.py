@@ -104,7 +104,8 @@ def main() -> None:
     seeds = [of_seed(seed, given, teacher) for seed in range(given.seeds)]
     taught = {name: [rows[name] for rows, _ in seeds] for name in TITLES}
     print(
-        f"| student {given.student}, {given.seeds} seeds | accuracy % | valence CCC x100 | arousal CCC x100 |"
+        f"| student {given.student}, {given.seeds} seeds | accuracy % | valence CCC x100 | arousal"
+        " CCC x100 |"
     )
     print("| --- | ---: | ---: | ---: |")
     print(line("teacher B, joint (one)", [seeds[0][1].pop("teacher")]))

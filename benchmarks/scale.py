@@ -115,8 +115,8 @@ def _read(given: argparse.Namespace, folder: Path) -> None:
         )
         _row(
             f"reading {name}: {found['rows']:,} images to 64x64",
-            f"{found['rows'] / found['processor']:,.0f} images a processor second ({found['seconds']:.0f} s in all), "
-            f"{found['memory']:.0f} MB",
+            f"{found['rows'] / found['processor']:,.0f} images a processor second"
+            f" ({found['seconds']:.0f} s in all), {found['memory']:.0f} MB",
         )
 
 
@@ -188,7 +188,10 @@ def _rate(images: np.ndarray, seconds: float = 10.0) -> str:
             rows = order[number : number + BATCH]
             views.show(images, rows, rows % 2)
             number += len(rows)
-    return f"{number / found['seconds']:,.0f} images a second, {number / found['processor']:,.0f} a processor second"
+    return (
+        f"{number / found['seconds']:,.0f} images a second, {number / found['processor']:,.0f} a"
+        " processor second"
+    )
 
 
 def _views(given: argparse.Namespace, folder: Path) -> None:
@@ -217,7 +220,8 @@ def _ray(given: argparse.Namespace, folder: Path) -> None:
         soft_labels.fill(store, key, images, views, teacher, _noting(times), compute=compute)
         each = (times[-1] - times[2]) / (len(times) - 3)
         _row(
-            f"filling a store of {len(images):,} x 2 views, {name}, with a teacher that does nothing",
+            f"filling a store of {len(images):,} x 2 views, {name}, with a teacher that does"
+            " nothing",
             f"first chunk after {times[2] - times[0]:.1f} s, then {1000 * each:,.0f} ms a chunk of "
             f"{soft_labels.CHUNK:,} views",
         )

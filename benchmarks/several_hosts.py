@@ -49,7 +49,8 @@ def main() -> None:
     devices = len(keras.distribution.list_devices())
     if given.batch_size % devices:
         raise SystemExit(
-            f"--batch-size must be a multiple of {devices}, the devices. Received: {given.batch_size}."
+            f"--batch-size must be a multiple of {devices}, the devices. Received:"
+            f" {given.batch_size}."
         )
 
     data = splits.load(given.data, size=given.image_size)

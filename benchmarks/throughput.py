@@ -177,12 +177,14 @@ def main() -> None:
     labels = random.integers(0, 7, len(images))
     teacher = keras_kd.models.build("resemotenet", seed=0)
     print(
-        f"{hardware.describe()}; batch {BATCH}, float32, {given.rounds} rounds of {given.steps} steps\n"
+        f"{hardware.describe()}; batch {BATCH}, float32, {given.rounds} rounds of {given.steps}"
+        " steps\n"
     )
     rate, ratio = teacher_pass(teacher, images, given.rounds)
     once = 2 * FER2013_IMAGES / rate
     lines = [
-        "| student | contender | images/s | keras_kd ahead by | 80 epochs of FER2013, once included |"
+        "| student | contender | images/s | keras_kd ahead by | 80 epochs of FER2013, once"
+        " included |"
     ]
     lines.append("| --- | --- | ---: | ---: | ---: |")
     for name in given.students:
@@ -208,13 +210,15 @@ def main() -> None:
         lines.append(f"| {name} | | | | ahead of {KERAS} from epoch {int(once / epoch) + 1} on |")
     print("\n".join(lines))
     print(
-        f"\nTeacher's pass over two views: {rate:,.0f} images/s, {ratio:.2f} times `predict` of the published shape;"
+        f"\nTeacher's pass over two views: {rate:,.0f} images/s, {ratio:.2f} times `predict` of the"
+        " published shape;"
     )
     print(f"FER2013's 28,709 images take {once:,.0f} s, once.")
     for kind in ("mirror", "crops"):
         for colour, shown in (("RGB", images), ("gray", images[..., :1])):
             print(
-                f"Input path alone, {colour}, views {kind}: {feed_rate(shown, labels, kind):,.0f} images/s."
+                f"Input path alone, {colour}, views {kind}: {feed_rate(shown, labels, kind):,.0f}"
+                " images/s."
             )
 
 

@@ -106,7 +106,8 @@ def main() -> None:
         print(json.dumps(measure(json.loads(given.only), given.seconds)))
         return
     print(
-        "| Student C, batch 128, float32, unless said otherwise | images / CPU second | images / s |"
+        "| Student C, batch 128, float32, unless said otherwise | images / CPU second | images"
+        " / s |"
     )
     print("| --- | ---: | ---: |")
     for title, changes, environment in VARIANTS:

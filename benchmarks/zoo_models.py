@@ -14,9 +14,23 @@ from keras import layers
 
 CLASSES = 5
 ACTIVATIONS = (
-    "relu", "relu6", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign", "tanh", "sigmoid",
-    "hard_sigmoid", "hard_silu", "leaky_relu", "celu", "exponential",
-)  # fmt: skip
+    "relu",
+    "relu6",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "mish",
+    "softplus",
+    "softsign",
+    "tanh",
+    "sigmoid",
+    "hard_sigmoid",
+    "hard_silu",
+    "leaky_relu",
+    "celu",
+    "exponential",
+)
 
 
 @dataclass(frozen=True)
@@ -148,11 +162,18 @@ ZOO: dict[str, Animal] = {
     "GRU": Animal(lambda: _rows(layers.GRU(16))),
     "bidirectional": Animal(lambda: _rows(layers.Bidirectional(layers.LSTM(8)))),
     "SimpleRNN": Animal(lambda: _rows(layers.SimpleRNN(16))),
-    "1-D": Animal(lambda: _net(layers.Reshape((32, 96)), layers.Conv1D(16, 3, activation="relu"),
-                               layers.GlobalMaxPooling1D())),
+    "1-D": Animal(
+        lambda: _net(
+            layers.Reshape((32, 96)),
+            layers.Conv1D(16, 3, activation="relu"),
+            layers.GlobalMaxPooling1D(),
+        )
+    ),
     "transposed": Animal(lambda: _net(_conv(), layers.Conv2DTranspose(8, 3, strides=2), _POOL())),
     "separable": Animal(lambda: _net(layers.SeparableConv2D(16, 3, activation="relu"), _POOL())),
-    "depthwise": Animal(lambda: _net(_conv(), layers.DepthwiseConv2D(3, activation="relu"), _POOL())),
+    "depthwise": Animal(
+        lambda: _net(_conv(), layers.DepthwiseConv2D(3, activation="relu"), _POOL())
+    ),
     "dilated": Animal(lambda: _net(_conv(strides=1, dilation_rate=2), _conv(), _POOL())),
     "grouped": Animal(lambda: _net(_conv(), _conv(groups=4), _POOL())),
     "shared": Animal(lambda: _functional(_shared)),
@@ -166,8 +187,12 @@ ZOO: dict[str, Animal] = {
     "28 pixels, gray": Animal(lambda: _plain(side=28, channels=1), 28, 1),
     "mixed_float16": Animal(_plain, policy="mixed_float16"),
     "mixed_bfloat16": Animal(_plain, policy="mixed_bfloat16"),
-    **{f"activation {name}": Animal(functools.partial(
-        lambda name: _net(_conv(name), _conv(name), _POOL()), name)) for name in ACTIVATIONS},
+    **{
+        f"activation {name}": Animal(
+            functools.partial(lambda name: _net(_conv(name), _conv(name), _POOL()), name)
+        )
+        for name in ACTIVATIONS
+    },
     "MobileNet": Animal(_of_keras("MobileNet"), value_range=(-1.0, 1.0)),
     "MobileNetV2": Animal(_of_keras("MobileNetV2"), value_range=(-1.0, 1.0)),
     "MobileNetV3Small": Animal(_of_keras("MobileNetV3Small")),
@@ -180,4 +205,4 @@ ZOO: dict[str, Animal] = {
     "NASNetMobile": Animal(_of_keras("NASNetMobile"), value_range=(-1.0, 1.0)),
     "ConvNeXtTiny": Animal(_of_keras("ConvNeXtTiny")),
     "MobileNetV2, 224": Animal(_of_keras("MobileNetV2", 224), 224, value_range=(-1.0, 1.0)),
-}  # fmt: skip
+}

@@ -18,11 +18,29 @@ from . import engine, options, output, stopping, streams
 
 @click.command("distill")
 @options.from_config(
-    "data", "student", "teacher", "teacher_mirror", "votes", "temperature", "alpha", "beta", "pretrained", "soft_loss",
-    "bound_weight", "margin", "epochs", "teacher_epochs", "baseline", "teacher_input", "teacher_range",
-    "teacher_output", "teacher_classes", "formats", "skip_bad_rows",
+    "data",
+    "student",
+    "teacher",
+    "teacher_mirror",
+    "votes",
+    "temperature",
+    "alpha",
+    "beta",
+    "pretrained",
+    "soft_loss",
+    "bound_weight",
+    "margin",
+    "epochs",
+    "teacher_epochs",
+    "baseline",
+    "teacher_input",
+    "teacher_range",
+    "teacher_output",
+    "teacher_classes",
+    "formats",
+    "skip_bad_rows",
     *options.TRAINING,
-)  # fmt: skip
+)
 @options.config_file
 @click.option(
     "--out", metavar="DIR", help="Folder for the run; runs/DATA-STUDENT, numbered, if not given."

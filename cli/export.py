@@ -56,7 +56,10 @@ _OF_CONFIG = (
     type=click.Choice(["float", "app", "int8"]),
     default="float",
     show_default=True,
-    help="float: pixels 0..255 as float32 in, logits out; app: uint8 pixels in, probabilities out; int8: both int8.",
+    help=(
+        "float: pixels 0..255 as float32 in, logits out; app: uint8 pixels in, probabilities out;"
+        " int8: both int8."
+    ),
 )
 @click.option(
     "--app-input",
@@ -69,7 +72,9 @@ _OF_CONFIG = (
     "--range",
     "value_range",
     metavar="LOW,HIGH",
-    help="What MODEL takes for pixels 0 and 255, e.g. 0,1.  [default: as its file says; else 0,255]",
+    help=(
+        "What MODEL takes for pixels 0 and 255, e.g. 0,1.  [default: as its file says; else 0,255]"
+    ),
 )
 @click.option(
     "--keep-float",
@@ -80,7 +85,10 @@ _OF_CONFIG = (
     "--min-agreement",
     type=float,
     metavar="SHARE",
-    help="Samples on which a dynamic or int8 file must name the same class as Keras.  [default: 0.97]",
+    help=(
+        "Samples on which a dynamic or int8 file must name the same class as Keras.  [default:"
+        " 0.97]"
+    ),
 )
 @click.option(
     "--bundle",

@@ -50,8 +50,10 @@ def command(
     built, form = checkpoints.load(weights, model, class_names=names, input_shape=shape)
     saved.save(built, out, form)
     streams.line(
-        f"{out}: {built.name}, {built.count_params():,} weights, input {'x'.join(map(str, form.input_shape))}"
+        f"{out}: {built.name}, {built.count_params():,} weights, input"
+        f" {'x'.join(map(str, form.input_shape))}"
     )
     streams.line(
-        f"classes: {', '.join(form.class_names) if form.class_names else 'not named (see --classes)'}"
+        "classes:"
+        f" {', '.join(form.class_names) if form.class_names else 'not named (see --classes)'}"
     )

@@ -78,11 +78,36 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 TRAINING = (
-    "start_from", "freeze_until", "heads", "image_size", "value_loss", "value_weight", "recipe",
-    "batch_size", "learning_rate", "head_rate", "body_rate", "schedule", "patience", "weight_decay", "clip_norm", "ema",
-    "conv_dropout", "dense_dropout", "class_weights", "weights_normalised", "label_smoothing", "augment",
-    "views", "soft_labels", "verify_soft_labels", "label_workers", "seed", "devices", "precision",
-)  # fmt: skip
+    "start_from",
+    "freeze_until",
+    "heads",
+    "image_size",
+    "value_loss",
+    "value_weight",
+    "recipe",
+    "batch_size",
+    "learning_rate",
+    "head_rate",
+    "body_rate",
+    "schedule",
+    "patience",
+    "weight_decay",
+    "clip_norm",
+    "ema",
+    "conv_dropout",
+    "dense_dropout",
+    "class_weights",
+    "weights_normalised",
+    "label_smoothing",
+    "augment",
+    "views",
+    "soft_labels",
+    "verify_soft_labels",
+    "label_workers",
+    "seed",
+    "devices",
+    "precision",
+)
 
 config_file = click.option(
     "--config", "config_file", metavar="FILE.toml", help="Options from a file; a flag beats it."
@@ -98,10 +123,14 @@ def _trust(context: click.Context, parameter: click.Parameter, names: tuple[str,
 
 
 trust_module = click.option(
-    "--trust-module", multiple=True, callback=_trust, expose_value=False, metavar="MODULE",
+    "--trust-module",
+    multiple=True,
+    callback=_trust,
+    expose_value=False,
+    metavar="MODULE",
     help="A module, or a .py file, with layers of your own that model files may name. Its code is run: name only one "
     "that you would run yourself. May be given several times.",
-)  # fmt: skip
+)
 
 
 def model_form(command: Callable) -> Callable:

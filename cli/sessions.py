@@ -23,7 +23,8 @@ def model_options(command: Callable) -> Callable:
             0.5,
             4,
             SIDE,
-            "Width of what the model sees, in face boxes: 1.17 as FER2013 is cut, 1.5 for drawn faces.",
+            "Width of what the model sees, in face boxes: 1.17 as FER2013 is cut, 1.5 for drawn"
+            " faces.",
         ),
         _number("--score", 0, 1, SCORE, "Lowest score of a face."),
         click.option(
@@ -31,7 +32,10 @@ def model_options(command: Callable) -> Callable:
             type=click.Choice(DETECTORS),
             default="auto",
             show_default=True,
-            help="What finds faces: BlazeFace for short (2 m) or full range (5 m), or both; or an LBP cascade.",
+            help=(
+                "What finds faces: BlazeFace for short (2 m) or full range (5 m), or both; or an"
+                " LBP cascade."
+            ),
         ),
         _number("--confidence", 0, 1, CONFIDENCE, "Below this probability a label is `uncertain`."),
         click.option(

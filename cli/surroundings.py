@@ -25,8 +25,8 @@ def prepare() -> None:
     backend = os.environ.get("KERAS_BACKEND")
     if backend and (backend not in BACKENDS or importlib.util.find_spec(backend) is None):
         raise ConfigError(
-            f"KERAS_BACKEND is {backend!r}, expected one of {', '.join(BACKENDS)} that is installed: "
-            "unset it for TensorFlow."
+            f"KERAS_BACKEND is {backend!r}, expected one of {', '.join(BACKENDS)} that is"
+            " installed: unset it for TensorFlow."
         )
     _require_addresses()
     os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))
@@ -40,6 +40,6 @@ def _require_addresses() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < ADDRESSES:
         raise ConfigError(
-            f"`ulimit -v` is {limit // 1024:,} kB, and TensorFlow needs {ADDRESSES // 1024:,} kB to "
-            "start: raise or lift it."
+            f"`ulimit -v` is {limit // 1024:,} kB, and TensorFlow needs {ADDRESSES // 1024:,} kB to"
+            " start: raise or lift it."
         )

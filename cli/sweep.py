@@ -16,10 +16,13 @@ from . import engine, options, output, stopping, streams
 
 @click.command("sweep")
 @click.option(
-    "--vary", "texts", multiple=True, metavar="KEY=VALUES",
+    "--vary",
+    "texts",
+    multiple=True,
+    metavar="KEY=VALUES",
     help="What to vary, any number of times: KEY=A,B,C to choose from, KEY=LOW:HIGH or KEY=LOW:HIGH:log for a range.  "
     "[default: the paper's temp=1,2,3,4,5 and alpha=0.1,0.15,0.2]",
-)  # fmt: skip
+)
 @click.option(
     "--trials",
     type=click.IntRange(1),
@@ -28,16 +31,26 @@ from . import engine, options, output, stopping, streams
 )
 @click.option("--no-pruning", is_flag=True, help="Train every student to its end, however poor.")
 @options.from_config(
-    "data", "student", "teacher", "teacher_mirror", "votes", "temperature", "alpha", "beta", "epochs", "teacher_epochs",
+    "data",
+    "student",
+    "teacher",
+    "teacher_mirror",
+    "votes",
+    "temperature",
+    "alpha",
+    "beta",
+    "epochs",
+    "teacher_epochs",
     "skip_bad_rows",
     *options.TRAINING,
-)  # fmt: skip
+)
 @options.config_file
 @click.option(
-    "--storage", metavar="URL",
+    "--storage",
+    metavar="URL",
     help="Database for processes on several hosts, as Optuna takes it, e.g. postgresql://USER@HOST/NAME; sweep.db in "
     "--out if not given.",
-)  # fmt: skip
+)
 @click.option("--out", metavar="DIR", help="Folder of the sweep; sweeps/DATA-STUDENT if not given.")
 @options.trust_module
 @options.as_json

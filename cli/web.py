@@ -22,10 +22,23 @@ from . import engine
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one."
 )
-@click.option("--crop", "side", type=click.FloatRange(0.5, 4), default=SIDE, show_default=True, metavar="NUMBER",
-              help="Width of what the model sees, in face boxes.")  # fmt: skip
-@click.option("--confidence", type=click.FloatRange(0, 1), default=CONFIDENCE, show_default=True, metavar="NUMBER",
-              help="Below this probability a label is `uncertain`.")  # fmt: skip
+@click.option(
+    "--crop",
+    "side",
+    type=click.FloatRange(0.5, 4),
+    default=SIDE,
+    show_default=True,
+    metavar="NUMBER",
+    help="Width of what the model sees, in face boxes.",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1),
+    default=CONFIDENCE,
+    show_default=True,
+    metavar="NUMBER",
+    help="Below this probability a label is `uncertain`.",
+)
 @click.option(
     "--litert-js",
     metavar="DIR",

@@ -124,9 +124,9 @@ class Config:
     student: str = _option("B", "Student's architecture, see `kerakd models`.")
     teacher: str | None = _option(
         None,
-        "Teacher: a model file, or an architecture to train first on the same data (kept in the cache); "
-        "several are averaged; if not given, resemotenet (B with the recipe quick), or none where --soft-labels has "
-        "the logits.",
+        "Teacher: a model file, or an architecture to train first on the same data (kept in the"
+        " cache); several are averaged; if not given, resemotenet (B with the recipe quick), or"
+        " none where --soft-labels has the logits.",
         several=True,
     )
     teacher_mirror: bool = _option(
@@ -146,7 +146,8 @@ class Config:
     )
     votes: str | None = _option(
         None,
-        "FER+'s csv of people's votes on FER2013's images: the votes teach the classes, instead of a model.",
+        "FER+'s csv of people's votes on FER2013's images: the votes teach the classes, instead of"
+        " a model.",
     )
     temperature: float = _option(
         3.0, "T: softens teacher and student alike.", POSITIVE, flag="temp"
@@ -172,13 +173,14 @@ class Config:
     )
     heads: str | None = _option(
         None,
-        "A,B: what to learn of the data, its classes and continuous values by name, e.g. expression,valence,arousal; "
-        "the classes, and what values the teacher gives, if not given.",
+        "A,B: what to learn of the data, its classes and continuous values by name, e.g."
+        " expression,valence,arousal; the classes, and what values the teacher gives, if not"
+        " given.",
     )
     soft_loss: str = _option(
         "kl",
-        f"What the teacher's logits are learnt by: {', '.join(losses.soft_loss_names())}; with settings of its own "
-        "in parentheses, e.g. decoupled(other_weight=4).",
+        f"What the teacher's logits are learnt by: {', '.join(losses.soft_loss_names())}; with"
+        " settings of its own in parentheses, e.g. decoupled(other_weight=4).",
         (_is_soft_loss, f"one of {', '.join(losses.soft_loss_names())}, with numbers by name"),
     )
     value_loss: str = _option(
@@ -198,7 +200,8 @@ class Config:
     )
     recipe: str | None = _option(
         None,
-        "Defaults of training: paper, best, or quick (minutes on two cores); quick for drawn faces, best otherwise.",
+        "Defaults of training: paper, best, or quick (minutes on two cores); quick for drawn faces,"
+        " best otherwise.",
         choices=RECIPES,
     )
     epochs: int | None = _option(None, "Epochs of the student.", POSITIVE)
@@ -228,7 +231,8 @@ class Config:
     )
     clip_norm: float | None = _option(
         None,
-        "Largest norm of all gradients together; 0: any. T² makes the first steps' gradients large.",
+        "Largest norm of all gradients together; 0: any. T² makes the first steps' gradients"
+        " large.",
         NOT_NEGATIVE,
     )
     ema: float | None = _option(
@@ -245,7 +249,8 @@ class Config:
     )
     weights_normalised: bool = _option(
         False,
-        "Divide the labels' loss by the sum of its class weights, as PyTorch does, instead of by the images.",
+        "Divide the labels' loss by the sum of its class weights, as PyTorch does, instead of by"
+        " the images.",
     )
     label_smoothing: float = _option(
         0.0, "Share of each label that is spread over all classes alike.", BELOW_ONE
@@ -263,7 +268,8 @@ class Config:
     )
     label_workers: int = _option(
         1,
-        "Processes that compute new soft labels, by Ray (extra ray); on the cluster of RAY_ADDRESS if that is set.",
+        "Processes that compute new soft labels, by Ray (extra ray); on the cluster of RAY_ADDRESS"
+        " if that is set.",
         POSITIVE,
     )
     seed: int = _option(0, "Of weights, order, dropout and views.", NOT_NEGATIVE)
@@ -277,8 +283,8 @@ class Config:
             _check(name, spec, getattr(self, name), "")
         if self.freeze_until and not self.start_from:
             raise ConfigError(
-                f"freeze_until={self.freeze_until!r} would freeze weights that learnt nothing: give "
-                "start_from, a trained model, too."
+                f"freeze_until={self.freeze_until!r} would freeze weights that learnt nothing: give"
+                " start_from, a trained model, too."
             )
 
     def effective(self) -> Config:

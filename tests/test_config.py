@@ -157,13 +157,23 @@ def test_files_that_are_none_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "below", "above"),
     [
-        ("temperature", 0, None), ("alpha", -0.01, 1.01), ("beta", -0.01, None), ("epochs", 0, None),
-        ("teacher_epochs", 0, None), ("batch_size", 0, None), ("learning_rate", 0, None), ("patience", -1, None),
-        ("weight_decay", -1e-9, None), ("conv_dropout", -0.01, 1.0), ("dense_dropout", -0.01, 1.0),
-        ("ema", -0.01, 1.0), ("views", 0, None),
-        ("verify_soft_labels", -1, None), ("seed", -1, None),
+        ("temperature", 0, None),
+        ("alpha", -0.01, 1.01),
+        ("beta", -0.01, None),
+        ("epochs", 0, None),
+        ("teacher_epochs", 0, None),
+        ("batch_size", 0, None),
+        ("learning_rate", 0, None),
+        ("patience", -1, None),
+        ("weight_decay", -1e-9, None),
+        ("conv_dropout", -0.01, 1.0),
+        ("dense_dropout", -0.01, 1.0),
+        ("ema", -0.01, 1.0),
+        ("views", 0, None),
+        ("verify_soft_labels", -1, None),
+        ("seed", -1, None),
     ],
-)  # fmt: skip
+)
 def test_numbers_out_of_range_are_refused(name, below, above):
     for value in (below, above):
         if value is not None:

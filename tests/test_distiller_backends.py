@@ -85,9 +85,15 @@ def two_epochs():
     student = linear(regulariser=keras.regularizers.L2(0.01))
     distiller = compiled(student, linear(1), metrics=["accuracy"])
     history = distiller.fit(
-        IMAGES, LABELS, sample_weight=WEIGHTS, batch_size=8, epochs=2, shuffle=False, validation_data=(IMAGES, LABELS),
+        IMAGES,
+        LABELS,
+        sample_weight=WEIGHTS,
+        batch_size=8,
+        epochs=2,
+        shuffle=False,
+        validation_data=(IMAGES, LABELS),
         verbose=0,
-    ).history  # fmt: skip
+    ).history
     return {
         "replicas": tf.distribute.get_strategy().num_replicas_in_sync,
         "history": history,

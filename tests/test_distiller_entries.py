@@ -543,9 +543,17 @@ def test_a_student_that_can_not_be_saved_leaves_no_file(tmp_path):
 
 def test_settings_survive_get_config():
     distiller = Distiller(
-        convolved(0, 2), convolved(1, 5), temperature=2.0, alpha=0.3, beta=1.5, class_weights={1: 2.0},
-        soft_loss="dist", features=[FeatureMatch("maps", "maps", "attention", 3.0)], seed=4, weights_normalised=True,
-    )  # fmt: skip
+        convolved(0, 2),
+        convolved(1, 5),
+        temperature=2.0,
+        alpha=0.3,
+        beta=1.5,
+        class_weights={1: 2.0},
+        soft_loss="dist",
+        features=[FeatureMatch("maps", "maps", "attention", 3.0)],
+        seed=4,
+        weights_normalised=True,
+    )
     config = distiller.get_config()
     again = Distiller.from_config(config, teacher=convolved(1, 5))
     assert again.get_config() == config | {"student": again.get_config()["student"]}
@@ -651,8 +659,9 @@ def test_a_subclassed_teacher_of_probabilities_is_told_in_a_data_set_too():
 def test_its_repr_is_one_line():
     distiller = Distiller(linear(), linear(1), temperature=2)
     student, teacher = distiller.student.name, distiller.teacher.name
-    assert repr(distiller) == (
-        f"<Distiller of {student}, taught by {teacher}: temperature=2, alpha=0.15, beta=0.85>"
+    assert (
+        repr(distiller)
+        == f"<Distiller of {student}, taught by {teacher}: temperature=2, alpha=0.15, beta=0.85>"
     )
 
 

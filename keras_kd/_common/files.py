@@ -64,7 +64,8 @@ def _publish(temporary: Path, path: Path) -> None:
         os.replace(temporary, path)
     except FileNotFoundError as error:
         raise OutputError(
-            f"Can't write {path}: another process wrote it at the same time; choose another name for one of the two."
+            f"Can't write {path}: another process wrote it at the same time; choose another name"
+            " for one of the two."
         ) from error
 
 

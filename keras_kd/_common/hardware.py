@@ -49,7 +49,8 @@ def scope(devices: int) -> AbstractContextManager:
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if len(found) < devices:
         raise ConfigError(
-            f"devices must be at most {len(found)}, the number found here. Received: devices={devices}."
+            f"devices must be at most {len(found)}, the number found here. Received:"
+            f" devices={devices}."
         )
     return tf.distribute.MirroredStrategy([device.name for device in found[:devices]]).scope()
 

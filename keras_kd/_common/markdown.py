@@ -31,6 +31,6 @@ def fenced(code: str, language: str) -> str:
 def ties_note(scores: Mapping[str, Any]) -> str:
     """Return the sentence of a card about equal highest outputs; `scores` has `ties` and `n`."""
     return (
-        f"For {scores['ties']:,} of the {scores['n']:,} images several classes share the highest output, as steps of "
-        "int8 make them: the first of these classes counts as the answer."
+        f"For {scores['ties']:,} of the {scores['n']:,} images several classes share the highest"
+        " output, as steps of int8 make them: the first of these classes counts as the answer."
     )

@@ -18,8 +18,10 @@ _REASONS = {
     errno.ENOTDIR: "part of the path is a file, not a folder: choose another path",
     errno.EISDIR: "a folder is there: choose another path",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
-    errno.EPERM: "the system doesn't permit it, as of a file that is locked against changes: choose "
-    "another folder",
+    errno.EPERM: (
+        "the system doesn't permit it, as of a file that is locked against changes: choose "
+        "another folder"
+    ),
     errno.EFBIG: "it is larger than a file may be there: raise `ulimit -f` or choose another disk",
     errno.ELOOP: "links lead in a circle: choose another path",
     errno.EIO: "the disk failed: check it, or choose another one",

@@ -77,7 +77,8 @@ def load(
     _layouts.fill(module.slots(built), tensors, path)
     if model not in (None, built.name, module.NAMES[0]):
         raise ModelError(
-            f"{path} holds weights of {built.name}, not of {model}: leave the model out, or give its own."
+            f"{path} holds weights of {built.name}, not of {model}: leave the model out, or give"
+            " its own."
         )
     names = _class_names(module, _outputs(built), num_classes, class_names, path)
     return built, Form(names, input_shape=tuple(built.input_shape[1:]))
@@ -135,7 +136,8 @@ def save(model: keras.Model, path: str | Path) -> None:
     suffix = Path(path).suffix
     if suffix not in SUFFIXES:
         raise ModelError(
-            f"PyTorch weights are written to paths ending in {', '.join(SUFFIXES)}. Received: {path}."
+            f"PyTorch weights are written to paths ending in {', '.join(SUFFIXES)}. Received:"
+            f" {path}."
         )
     tensors = state_dict(model)
     write = _files.write_safetensors if suffix == ".safetensors" else _files.write_torch
@@ -149,14 +151,16 @@ def _module(model: str | None, tensors: dict[str, np.ndarray], path: str | Path)
         found = [module for module in modules if model in module.NAMES]
         if not found:
             raise ModelError(
-                f"No published weights are known for {model!r}: expected one of {', '.join(names())}."
+                f"No published weights are known for {model!r}: expected one of"
+                f" {', '.join(names())}."
             )
         return found[0]
     found = [module for module in modules if module.MARK in tensors]
     if not found:
         keys = ", ".join(key[:80] for key in list(tensors)[:3])
         raise ModelError(
-            f"{path} holds weights of no known architecture ({keys}, ...): expected {', '.join(names())}."
+            f"{path} holds weights of no known architecture ({keys}, ...): expected"
+            f" {', '.join(names())}."
         )
     return found[0]
 
@@ -181,6 +185,7 @@ def _class_names(
         return module.CLASS_NAMES.get(outputs)
     if len(given) != outputs:
         raise ModelError(
-            f"{path} is made for {outputs} classes. Received {len(given)} names: {', '.join(given)}."
+            f"{path} is made for {outputs} classes. Received {len(given)} names:"
+            f" {', '.join(given)}."
         )
     return tuple(given)

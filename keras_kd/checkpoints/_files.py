@@ -52,9 +52,19 @@ SAFETENSORS = {
 # The first pickle of PyTorch's older files holds this number.
 _OLDER_MARK = 0x1950A86A20F9469CFC6C
 _DAMAGE = (
-    ValueError, LookupError, TypeError, OverflowError, RuntimeError, NotImplementedError, EOFError, OSError,
-    AttributeError, MemoryError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    AttributeError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -181,7 +191,8 @@ def _arrays(
             flat = np.frombuffer(content(tensor.storage), _type(tensor.storage))
             if len(flat) != tensor.storage.count:
                 raise ValueError(
-                    f"storage {tensor.storage.key} holds {len(flat)} of {tensor.storage.count} numbers"
+                    f"storage {tensor.storage.key} holds {len(flat)} of {tensor.storage.count}"
+                    " numbers"
                 )
             numbers[tensor.storage] = flat
     return {key: _view(tensor, numbers[tensor.storage], key) for key, tensor in tensors.items()}
@@ -268,6 +279,7 @@ def write_torch(tensors: dict[str, np.ndarray], path: str | Path) -> None:
         import torch
     except ImportError as error:
         raise ModelError(
-            "Writing .pth needs PyTorch: pip install 'keras-kd[torch]', or choose .safetensors, which needs nothing."
+            "Writing .pth needs PyTorch: pip install 'keras-kd[torch]', or choose .safetensors,"
+            " which needs nothing."
         ) from error
     torch.save({key: torch.from_numpy(np.array(array)) for key, array in tensors.items()}, path)

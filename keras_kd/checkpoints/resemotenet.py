@@ -40,7 +40,8 @@ def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
     """
     if isinstance(model.output, dict):
         raise ModelError(
-            f"The heads {', '.join(model.output)} have no PyTorch form: only one output of logits has."
+            f"The heads {', '.join(model.output)} have no PyTorch form: only one output of logits"
+            " has."
         )
     for layer in model.layers:
         yield from _layouts.of_layer(layer, _published(layer.name))

@@ -100,7 +100,8 @@ def _told_to_the_user() -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"{error.filename} can't be read ({error.strerror}): check the path and its permissions."
+            f"{error.filename} can't be read ({error.strerror}): check the path and its"
+            " permissions."
         ) from error
 
 
@@ -115,8 +116,8 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     text = str(path_or_name)
     if path_or_name == DRAWN and Path(text).exists():
         raise DataError(
-            f"{text} may be the drawn faces or what lies here by that name: write ./{text} for that, "
-            "or start in another folder for the drawn ones."
+            f"{text} may be the drawn faces or what lies here by that name: write ./{text} for"
+            " that, or start in another folder for the drawn ones."
         )
     name, _, rest = text.partition(":")
     named = name in names() and not Path(text).exists()

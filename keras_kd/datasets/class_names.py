@@ -99,9 +99,9 @@ def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.
     extra = [name for name in source if name not in target]
     if missing or extra:
         raise ModelError(
-            f"The model and the data have different classes: the model lacks {_listed(missing)} and "
-            f"has {_listed(extra)} besides; use a model trained on {', '.join(target)}, or data with "
-            f"{', '.join(source)}."
+            f"The model and the data have different classes: the model lacks {_listed(missing)} and"
+            f" has {_listed(extra)} besides; use a model trained on {', '.join(target)}, or data"
+            f" with {', '.join(source)}."
         )
     return np.array([source.index(name) for name in target], np.int64)
 
@@ -111,7 +111,8 @@ def _unique(names: Sequence[str]) -> list[str]:
     repeated = sorted({name for name in unified if unified.count(name) > 1})
     if repeated:
         raise ModelError(
-            f"{', '.join(repeated)} stands more than once in the classes {', '.join(names)}: name each once."
+            f"{', '.join(repeated)} stands more than once in the classes {', '.join(names)}: name"
+            " each once."
         )
     return unified
 

@@ -25,9 +25,28 @@ MAX_BYTES = 2**29
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "HEIF")
 HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 SUFFIXES = (
-    ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".mpo", ".pbm",
-    ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
+    ".apng",
+    ".avif",
+    ".bmp",
+    ".dib",
+    ".gif",
+    ".j2k",
+    ".jfif",
+    ".jp2",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".jpx",
+    ".mpo",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 HEIC_HINT = "pip install 'keras-kd[heic]' reads HEIC"
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
 GRAY_MODES = ("1", "L", "LA", *DEEP_MODES)
@@ -95,8 +114,9 @@ def traits(path: str | Path) -> tuple[str, ...]:
     """
     with contextlib.suppress(Exception), _opened(path) as image:
         found = {
-            "several frames or pages, the first is read": getattr(image, "n_frames", 1) > 1
-            and image.format != "MPO",
+            "several frames or pages, the first is read": (
+                getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+            ),
             "transparency, shown on white": image.has_transparency_data,
             "16 bits, the upper 8 are read": _bits(image) == 16,
             "CMYK colours, turned into RGB without a profile": image.mode == "CMYK",
@@ -152,8 +172,8 @@ def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
         ):
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(
-                    f"{name} is declared {image.width}x{image.height}, more than {MAX_PIXELS} pixels: "
-                    "scale it down or leave it out."
+                    f"{name} is declared {image.width}x{image.height}, more than {MAX_PIXELS}"
+                    " pixels: scale it down or leave it out."
                 )
             pixels = _upright(image, name)
     except DataError:
@@ -162,7 +182,8 @@ def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
         raise DataError(f"{name} can't be read as an image: it is {_what_else(source)}.") from error
     except Exception as error:  # Pillow's decoders raise whatever comes up
         raise DataError(
-            f"{name} can't be read as an image ({error or type(error).__name__}): replace or remove it."
+            f"{name} can't be read as an image ({error or type(error).__name__}): replace or"
+            " remove it."
         ) from error
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
@@ -215,8 +236,9 @@ def _refuse_dark(image: Image.Image, name: str) -> None:
     # can't tell.
     if peak < DARKEST_PEAK and (peak or not gray):
         raise DataError(
-            f"{name} holds 16-bit pixels of which none reaches a quarter of the range, as cameras of 10 to 14 bits "
-            "write them; in 8 bits they would lose their contrast: scale it to the full range."
+            f"{name} holds 16-bit pixels of which none reaches a quarter of the range, as cameras"
+            " of 10 to 14 bits write them; in 8 bits they would lose their contrast: scale it to"
+            " the full range."
         )
 
 

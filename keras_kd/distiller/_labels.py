@@ -70,8 +70,8 @@ def _require_numbers(labels: np.ndarray, classes: int, of: str) -> None:
         return
     row = int(bad.argmax())
     raise DataError(
-        f"The label{of} in row {row} is {labels[row]:g}: expected class numbers 0 to {classes - 1}, "
-        f"and {int(bad.sum())} of {len(labels)} labels are none.{_hint(labels, classes)}"
+        f"The label{of} in row {row} is {labels[row]:g}: expected class numbers 0 to {classes - 1},"
+        f" and {int(bad.sum())} of {len(labels)} labels are none.{_hint(labels, classes)}"
     )
 
 

@@ -94,8 +94,8 @@ class Teacher:
         found = _batches.by_head(outputs, self._heads)
         if not set(found) & set(self._heads):
             raise ModelError(
-                f"The teacher {self.model.name} has none of the student's heads ({', '.join(self._heads)}), "
-                f"only {', '.join(found)}: name its outputs alike."
+                f"The teacher {self.model.name} has none of the student's heads"
+                f" ({', '.join(self._heads)}), only {', '.join(found)}: name its outputs alike."
             )
         return {name: output for name, output in found.items() if self._heads.get(name)}
 

@@ -40,8 +40,9 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     all_right = (scores.argmax(axis=1) == labels).all()
     if all_right or not 1.01 * LOWEST < found < 0.99 * HIGHEST:
         raise DataError(
-            f"No temperature from {LOWEST} to {HIGHEST:g} fits the {len(labels):,} images: of these answers all, or no "
-            "more than by chance, are right; calibrate on more and other images."
+            f"No temperature from {LOWEST} to {HIGHEST:g} fits the {len(labels):,} images: of these"
+            " answers all, or no more than by chance, are right; calibrate on more and other"
+            " images."
         )
     return found
 
@@ -49,8 +50,8 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def statement(temperature: float, images: int) -> str:
     """Return the sentence by which an exported file says that it is calibrated; `stated` reads it."""
     return (
-        f"Calibrated: the logits are divided by {temperature:.3f}, the temperature that fits {images:,} validation "
-        "images best."
+        f"Calibrated: the logits are divided by {temperature:.3f}, the temperature that fits"
+        f" {images:,} validation images best."
     )
 
 

@@ -63,7 +63,8 @@ def classification(
     classes = np.arange(logits.shape[1])
     if len(class_names) != len(classes):
         raise DataError(
-            f"The model answers {len(classes)} classes but the data names {len(class_names)} of them."
+            f"The model answers {len(classes)} classes but the data names {len(class_names)} of"
+            " them."
         )
     predicted = logits.argmax(axis=1)
     scores = precision_recall_fscore_support(hard, predicted, labels=classes, zero_division=0)
@@ -94,7 +95,7 @@ def agreement(student_logits: np.ndarray, teacher_logits: np.ndarray) -> float:
     """Return the share of rows, 0..1, in which two float (N, C) arrays have the same largest logit."""
     if student_logits.shape != teacher_logits.shape or not len(student_logits):
         raise DataError(
-            f"Agreement needs logits of equal shape and at least one row: "
+            "Agreement needs logits of equal shape and at least one row: "
             f"received {student_logits.shape} and {teacher_logits.shape}."
         )
     return float((student_logits.argmax(axis=1) == teacher_logits.argmax(axis=1)).mean())
@@ -260,17 +261,19 @@ def _hard_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return int (N,) class numbers, after checking that logits and labels belong together."""
     if logits.ndim != 2 or not len(logits) or labels.shape not in (logits.shape[:1], logits.shape):
         raise DataError(
-            f"Expected logits (samples, classes) with at least one sample and a label for each: "
+            "Expected logits (samples, classes) with at least one sample and a label for each: "
             f"received logits {logits.shape} and labels {labels.shape}."
         )
     if not np.isfinite(logits).all():
         row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
         raise ModelError(
-            f"The model's answer to image {row} holds NaN or infinity: the model is broken, train it anew."
+            f"The model's answer to image {row} holds NaN or infinity: the model is broken, train"
+            " it anew."
         )
     hard = labels if labels.ndim == 1 else labels.argmax(axis=1)
     if hard.min() < 0 or hard.max() >= logits.shape[1]:
         raise DataError(
-            f"Labels must lie in 0..{logits.shape[1] - 1}, one for each logit: received {hard.min()} to {hard.max()}."
+            f"Labels must lie in 0..{logits.shape[1] - 1}, one for each logit: received"
+            f" {hard.min()} to {hard.max()}."
         )
     return hard

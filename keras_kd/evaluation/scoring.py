@@ -90,8 +90,9 @@ def evaluate(
     results = {split: scored(predictions[split], of_split)}
     if len(results[split]) == 1:
         raise ModelError(
-            f"{' + '.join(map(str, paths))} tells {', '.join(predictor.values)}, of which {data} has no labels: "
-            "there is nothing to score; use data with labels for what the model tells."
+            f"{' + '.join(map(str, paths))} tells {', '.join(predictor.values)}, of which {data}"
+            " has no labels: there is nothing to score; use data with labels for what the model"
+            " tells."
         )
     if with_subsets and predictor.tells_classes:
         logits = {part: prediction.logits for part, prediction in predictions.items()}

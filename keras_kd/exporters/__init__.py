@@ -79,8 +79,8 @@ def find(format: str) -> ModuleType:
     """
     if format not in names():
         raise ExportError(
-            f"Unknown format {format!r}: expected one of {', '.join(names())}; or qat, which needs training data "
-            "(`kerakd export --format qat`, keras_kd.exporters.quantization_aware)."
+            f"Unknown format {format!r}: expected one of {', '.join(names())}; or qat, which needs"
+            " training data (`kerakd export --format qat`, keras_kd.exporters.quantization_aware)."
         )
     return named_module(formats, format, ENTRY_POINTS)
 
@@ -198,7 +198,8 @@ def _check_request(
         raise OutputError(f"{path} is a folder: choose the path of a file.")
     if io not in module.IO:
         raise ExportError(
-            f"The format {format} offers io={' or '.join(map(repr, module.IO))}. Received: io={io!r}."
+            f"The format {format} offers io={' or '.join(map(repr, module.IO))}. Received:"
+            f" io={io!r}."
         )
     if samples is None and module.NEEDS_SAMPLES:
         raise ExportError(

@@ -53,12 +53,14 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     """
     if len(model.inputs) != 1:
         raise ExportError(
-            f"{model.name} has {len(model.inputs)} inputs: only models of one image input can be exported."
+            f"{model.name} has {len(model.inputs)} inputs: only models of one image input can be"
+            " exported."
         )
     shape = model.inputs[0].shape[1:]
     if len(shape) != 3 or None in shape:
         raise ExportError(
-            f"{model.name} takes inputs of shape {shape}: build it for images of one fixed size, e.g. (64, 64, 3)."
+            f"{model.name} takes inputs of shape {shape}: build it for images of one fixed size,"
+            " e.g. (64, 64, 3)."
         )
     for layer in all_layers(model):
         if isinstance(layer, keras.Model) and not re.match("[A-Za-z0-9.]", layer.name):
@@ -68,13 +70,15 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
             )
         if isinstance(layer, keras.layers.Lambda):
             raise ExportError(
-                f"{layer.name} of {model.name} is a Lambda layer, whose function no format can hold "
-                "safely: write it as a layer class, or with keras.ops in the functional interface."
+                f"{layer.name} of {model.name} is a Lambda layer, whose function no format can hold"
+                " safely: write it as a layer class, or with keras.ops in the functional"
+                " interface."
             )
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise ExportError(
-                f"{weight.path} of {model.name} holds NaN or infinite values: train the model again."
+                f"{weight.path} of {model.name} holds NaN or infinite values: train the model"
+                " again."
             )
     _check_class_names(model, class_names)
 
@@ -85,6 +89,6 @@ def _check_class_names(model: keras.Model, class_names: tuple[str, ...] | None) 
     outputs = keras.tree.flatten(model.outputs)
     if class_names is not None and len(outputs) == 1 and outputs[0].shape[-1] != len(class_names):
         raise ExportError(
-            f"{len(class_names)} class names were given for the {outputs[0].shape[-1]} outputs of {model.name}: "
-            "give one for each, in the order of the outputs."
+            f"{len(class_names)} class names were given for the {outputs[0].shape[-1]} outputs of"
+            f" {model.name}: give one for each, in the order of the outputs."
         )

@@ -100,7 +100,8 @@ def stage(
     ]
     if zeros and max(zeros) < options["prune"] - 0.01:
         sys.exit(
-            f"only {max(zeros):.0%} of the weights were pruned: train for more epochs or with smaller batches"
+            f"only {max(zeros):.0%} of the weights were pruned: train for more epochs or with"
+            " smaller batches"
         )
     return stripped
 
@@ -307,7 +308,10 @@ def telling(name: str, options: dict, images: int) -> Callable[[int, dict | None
 
     def tell(epoch: int, logs: dict | None) -> None:
         rate, start[0] = images / (time.monotonic() - start[0]), time.monotonic()
-        line = f"{name}: epoch {epoch + 1}/{options['epochs']}  loss {logs['loss']:.4f}  {rate:,.0f} images/s"
+        line = (
+            f"{name}: epoch {epoch + 1}/{options['epochs']}  loss {logs['loss']:.4f}  {rate:,.0f}"
+            " images/s"
+        )
         print(line, file=sys.__stdout__, flush=True)
 
     return tell

@@ -92,11 +92,11 @@ def found_range(model: keras.Model, samples: Samples | np.ndarray | None) -> Ran
         if scores[limits].suits_better_than(usual):
             low, high = limits
             raise ExportError(
-                f"{model.name} seems to take pixels of {low:g}..{high:g}, not of 0..255: it is right "
-                f"on {100 * scores[limits].accuracy:.0f} and {100 * usual.accuracy:.0f} % of the "
-                f"samples, with a cross-entropy of {scores[limits].cross_entropy:.2g} and "
-                f"{usual.cross_entropy:.2g}: state what it takes, --range {low:g},{high:g} or "
-                f"--range 0,255 (value_range=({low:g}, {high:g}) or (0, 255))."
+                f"{model.name} seems to take pixels of {low:g}..{high:g}, not of 0..255: it is"
+                f" right on {100 * scores[limits].accuracy:.0f} and {100 * usual.accuracy:.0f} % of"
+                f" the samples, with a cross-entropy of {scores[limits].cross_entropy:.2g} and"
+                f" {usual.cross_entropy:.2g}: state what it takes, --range {low:g},{high:g} or"
+                f" --range 0,255 (value_range=({low:g}, {high:g}) or (0, 255))."
             )
     if any(scores[limits].suits_as_well_as(usual) for limits in _OTHERS):
         warnings.warn(

@@ -152,8 +152,8 @@ def _kind(layer: Any, model: keras.Model) -> str:
     own = type(layer).__module__.startswith(("keras.", "keras_kd."))
     if not kinds or not own:
         raise ExportError(
-            f"{layer.name} of {model.name} is a {type(layer).__name__}, which can't be quantized in training: "
-            "use the format int8 or dynamic."
+            f"{layer.name} of {model.name} is a {type(layer).__name__}, which can't be quantized in"
+            " training: use the format int8 or dynamic."
         )
     return kinds[0]
 
@@ -166,14 +166,15 @@ def _arguments(layer: keras.Layer, kind: str, model: keras.Model) -> dict[str, A
             continue
         if name not in _ONLY or value != _ONLY[name]:
             raise ExportError(
-                f"{layer.name} of {model.name} has {name}={value!r}, which its twin for quantization-aware training "
-                "can't have: use the format int8 or dynamic."
+                f"{layer.name} of {model.name} has {name}={value!r}, which its twin for"
+                " quantization-aware training can't have: use the format int8 or dynamic."
             )
     activation = config.get("activation", "linear")
     if activation not in ACTIVATIONS:
         raise ExportError(
-            f"{layer.name} of {model.name} has the activation {_named(activation)}, which can't be quantized in "
-            f"training (only {', '.join(ACTIVATIONS)}): use the format int8 or dynamic."
+            f"{layer.name} of {model.name} has the activation {_named(activation)}, which can't be"
+            f" quantized in training (only {', '.join(ACTIVATIONS)}): use the format int8 or"
+            " dynamic."
         )
     return {name: config[name] for name in CARRIED[kind] if name in config}
 

@@ -145,16 +145,29 @@ def _card(
     shape = "x".join(map(str, given["shape"][1:]))
     lines = [f"# {escaped(name)}", "", *([escaped(description), ""] if description else [])]
     lines += [
-        f"- `{MODEL_FILE}`: format {report.format}, {report.bytes / 1e6:.2f} MB, runs on LiteRT and TensorFlow Lite.",
-        f"- In: `image`, {given['dtype']} pixels 0..255, {shape} ({given['color']}). Inside the file: "
-        f"{', '.join(preprocess['inside_the_file'])}.",
-        f"- Out: {', '.join(f'`{output}` ({values[-1]} values)' for output, values in outputs.items())}.",
+        (
+            f"- `{MODEL_FILE}`: format {report.format}, {report.bytes / 1e6:.2f} MB, runs on LiteRT"
+            " and TensorFlow Lite."
+        ),
+        (
+            f"- In: `image`, {given['dtype']} pixels 0..255, {shape} ({given['color']}). Inside the"
+            f" file: {', '.join(preprocess['inside_the_file'])}."
+        ),
+        (
+            "- Out:"
+            f" {', '.join(f'`{output}` ({values[-1]} values)' for output, values in outputs.items())}."
+        ),
         f"- Classes, in order: {', '.join(map(escaped, class_names))}.",
-        f"- Differs from the model it was made of by at most {100 * report.max_difference:.2g} % of the outputs' "
-        "spread on the images it was checked on.",
+        (
+            f"- Differs from the model it was made of by at most {100 * report.max_difference:.2g}"
+            " % of the outputs' spread on the images it was checked on."
+        ),
         *_told_answers(report),
         *facts,
-        f"- Check your app: for `example.png` it must give the probabilities of `example.json`, ± {EXAMPLE_TOLERANCE}.",
+        (
+            "- Check your app: for `example.png` it must give the probabilities of `example.json`,"
+            f" ± {EXAMPLE_TOLERANCE}."
+        ),
     ]
     if scores is None or "recall" not in scores:
         return "\n".join([*lines, "", "Its classes were not scored on test images."]) + "\n"
@@ -178,7 +191,8 @@ def _card(
     if scores.get("ties"):
         lines += [ties_note(scores), ""]
     lines += [
-        "These figures hold for images like those; check it on images of your own before you rely on it."
+        "These figures hold for images like those; check it on images of your own before you rely"
+        " on it."
     ]
     return "\n".join(lines) + "\n"
 

@@ -145,8 +145,8 @@ def export_quantization_aware(
     _model.check(model, None)
     if len(model.outputs) > 1 or model.outputs[0].shape[-1] == 1:
         raise ExportError(
-            f"{model.name} has {len(model.outputs)} outputs, the first of {model.outputs[0].shape[-1]} columns: "
-            "the format qat trains one output of classes."
+            f"{model.name} has {len(model.outputs)} outputs, the first of"
+            f" {model.outputs[0].shape[-1]} columns: the format qat trains one output of classes."
         )
     reference = in_float32(model)
     small = _runtime_form.compacted(reference)
@@ -192,8 +192,8 @@ def _require_classes(model: keras.Model, softmax: bool) -> None:
     kind = heads.output_kind(model)
     if kind == "sigmoids" or (kind == "probabilities" and not softmax):
         raise ExportError(
-            f"{model.name} gives {kind}: the format qat trains logits, or a softmax of them that is "
-            "the last layer, so use the format int8 or dynamic."
+            f"{model.name} gives {kind}: the format qat trains logits, or a softmax of them that is"
+            " the last layer, so use the format int8 or dynamic."
         )
 
 
@@ -219,7 +219,7 @@ def _check(
         views.rows,
     } != {count} or not count:
         raise DataError(
-            f"Images, labels, the teacher's logits and views must be of one number, above 0. "
+            "Images, labels, the teacher's logits and views must be of one number, above 0. "
             f"Received: {count} images, {len(labels)} labels, {logits}, views of {views.rows}."
         )
     if (
@@ -228,7 +228,8 @@ def _check(
         and teacher_logits.shape[1] != len(views)
     ):
         raise DataError(
-            f"The teacher's logits are of {teacher_logits.shape[1]} views, but {len(views)} are given."
+            f"The teacher's logits are of {teacher_logits.shape[1]} views, but {len(views)} are"
+            " given."
         )
 
 
@@ -286,8 +287,9 @@ def _work(
                 raise
         if worker.returncode < 0:
             raise ExportError(
-                f"Quantization-aware training was ended by {signal.Signals(-worker.returncode).name}, as happens where "
-                "memory runs out: close other programs, lower --batch-size, or use the format int8 or dynamic."
+                "Quantization-aware training was ended by"
+                f" {signal.Signals(-worker.returncode).name}, as happens where memory runs out:"
+                " close other programs, lower --batch-size, or use the format int8 or dynamic."
             )
         if worker.returncode:
             last = (errors.read_text().strip().splitlines() or ["no message"])[-1]

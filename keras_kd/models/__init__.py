@@ -98,7 +98,8 @@ def build(
     shape = tuple(input_shape or module.INPUT_SHAPE)
     if len(shape) != 3 or not all(isinstance(size, Integral) and size > 0 for size in shape):
         raise ModelError(
-            f"input_shape must be height, width and channels, all known. Received: input_shape={shape}."
+            "input_shape must be height, width and channels, all known. Received:"
+            f" input_shape={shape}."
         )
     if dropout is not None and not all(0 <= rate < 1 for rate in dropout):
         raise ModelError(
@@ -107,7 +108,8 @@ def build(
     if pretrained is not None and pretrained not in getattr(module, "PRETRAINED", ()):
         offering = ", ".join(other for other in names() if hasattr(_modules()[other], "PRETRAINED"))
         raise ModelError(
-            f"Keras offers no weights {pretrained!r} of {name}: choose one of {offering}, or leave out --pretrained."
+            f"Keras offers no weights {pretrained!r} of {name}: choose one of {offering}, or leave"
+            " out --pretrained."
         )
     model = module.build(name, outputs, shape, dropout, seed)
     if pretrained is not None:
@@ -122,6 +124,7 @@ def _checked(heads: Heads) -> Heads:
         return heads
     if not heads or any(classes is not None and classes < 2 for classes in heads.values()):
         raise ModelError(
-            f"heads must name outputs of 2 or more classes, or None for a value. Received: heads={heads}."
+            "heads must name outputs of 2 or more classes, or None for a value. Received:"
+            f" heads={heads}."
         )
     return dict(heads)

@@ -18,9 +18,20 @@ from keras.src.ops.operation import Operation
 
 # Parameters that take code. A class of Keras that has one is left out.
 _CODE = {
-    "body", "body_fun", "branches", "call_fn", "cond", "f", "false_fn", "fn", "fun", "func", "function", "init_fn",
+    "body",
+    "body_fun",
+    "branches",
+    "call_fn",
+    "cond",
+    "f",
+    "false_fn",
+    "fn",
+    "fun",
+    "func",
+    "function",
+    "init_fn",
     "true_fn",
-}  # fmt: skip
+}
 # Classes that only others derive from, and those for training on a data set of texts.
 _ABSTRACT = {
     "Constraint",

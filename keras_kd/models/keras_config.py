@@ -29,7 +29,10 @@ _FROM_FILES = ("idf_weights", "vocabulary")
 _REPEATS = {"chain_depth", "num_chains", "num_ops", "power_iterations"}
 _SIZED = {f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)}
 _DTYPES = {"bool", "bfloat16", "complex64", "string"} | _SIZED
-_KNOWN = "layer, activation, initializer, regularizer, constraint or operation that is known to compute alone"
+_KNOWN = (
+    "layer, activation, initializer, regularizer, constraint or operation that is known to compute"
+    " alone"
+)
 # Reading a configuration without modules, Keras takes these words for functions of its own wherever
 # they stand.
 _WORDS = {"Input", "deserialize", "serialize"}

@@ -148,8 +148,8 @@ def _read(path: Path, folder: Path) -> tuple[keras.Model, Form]:
     except Exception as error:
         # Keras raises what its layers raise: no narrower type covers a damaged file.
         raise ModelError(
-            f"{path} can't be loaded as a Keras model ({_reason(error)}): give a whole file of Keras' own layers, or "
-            "name the module of your own with --trust-module."
+            f"{path} can't be loaded as a Keras model ({_reason(error)}): give a whole file of"
+            " Keras' own layers, or name the module of your own with --trust-module."
         ) from error
 
 
@@ -181,8 +181,8 @@ def _require_held(model: keras.Model, size: int) -> None:
             for tensor in node.output_tensors:
                 if math.prod(length or 1 for length in tensor.shape[1:]) > LARGEST_ARRAY:
                     raise ValueError(
-                        f"its layer {operation.name} makes {tensor.shape[1:]} numbers of one image, more than "
-                        f"{LARGEST_ARRAY:,}"
+                        f"its layer {operation.name} makes {tensor.shape[1:]} numbers of one image,"
+                        f" more than {LARGEST_ARRAY:,}"
                     )
 
 

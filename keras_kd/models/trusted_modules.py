@@ -56,8 +56,8 @@ def _imported(module: str) -> ModuleType:
     except Exception as error:
         # A module raises what its code raises.
         raise ModelError(
-            f"The trusted module {module} can't be imported ({type(error).__name__}: {error}): give the name of an "
-            "installed module, or the path of a .py file."
+            f"The trusted module {module} can't be imported ({type(error).__name__}: {error}): give"
+            " the name of an installed module, or the path of a .py file."
         ) from error
 
 

@@ -101,9 +101,16 @@ def student_job(plan: Plan, data: Data, store: SoftLabels | None, folder: Path) 
     views = job.views(plan.training, data, plan.teaching.views)
     name = plan.student.architecture
     return Job(
-        f"student {name}", name, plan.student.epochs, heads, views, folder, logits,
-        plan.student.pretrained, plan.student.start,
-    )  # fmt: skip
+        f"student {name}",
+        name,
+        plan.student.epochs,
+        heads,
+        views,
+        folder,
+        logits,
+        plan.student.pretrained,
+        plan.student.start,
+    )
 
 
 def _without_teacher(task: Job) -> Job:

@@ -184,7 +184,8 @@ def _check(wanted: Wanted) -> None:
         )
     if wanted.data is None and (wanted.as_bundle or wanted.format in (QAT, TUNED)):
         raise ConfigError(
-            "--bundle, --tune and --format qat need --data: training images to learn or calibrate on, others to score."
+            "--bundle, --tune and --format qat need --data: training images to learn or calibrate"
+            " on, others to score."
         )
     if wanted.keep_float and wanted.format != "int8":
         raise ConfigError(
@@ -241,13 +242,29 @@ def _converted(
     if wanted.format == QAT:
         lesson = _lesson(wanted, train, terminal)
         return export_quantization_aware(
-            model, path, train.images, train.labels, *lesson, wanted.fine_tuning, io, wanted.app_input,
-            tell=terminal.say, value_range=wanted.value_range or (0.0, 255.0),
-        )  # fmt: skip
+            model,
+            path,
+            train.images,
+            train.labels,
+            *lesson,
+            wanted.fine_tuning,
+            io,
+            wanted.app_input,
+            tell=terminal.say,
+            value_range=wanted.value_range or (0.0, 255.0),
+        )
     return exporters.export(
-        model, path, wanted.format, train, io, form.class_names, wanted.app_input,
-        wanted.value_range, wanted.keep_float, wanted.min_agreement,
-    )  # fmt: skip
+        model,
+        path,
+        wanted.format,
+        train,
+        io,
+        form.class_names,
+        wanted.app_input,
+        wanted.value_range,
+        wanted.keep_float,
+        wanted.min_agreement,
+    )
 
 
 def _lesson(
@@ -312,9 +329,16 @@ def _bundled(
     example = images.read(wanted.example) if wanted.example else faces.load(None, "test").images[0]
     quiet = Terminal(quiet=True)
     return bundle.write(
-        model, folder, form.class_names, example, converted, wanted.app_input, description=description,
-        scores=lambda path: _scores(path, wanted.data, _of_file(form, wanted), quiet), sections=history,
-    )  # fmt: skip
+        model,
+        folder,
+        form.class_names,
+        example,
+        converted,
+        wanted.app_input,
+        description=description,
+        scores=lambda path: _scores(path, wanted.data, _of_file(form, wanted), quiet),
+        sections=history,
+    )
 
 
 def _scores(path: Path, data: str, form: Form, terminal: Terminal) -> dict[str, Any]:

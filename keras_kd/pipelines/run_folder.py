@@ -101,11 +101,13 @@ def _refuse_used(out: Path, record: Path, options: Mapping[str, Any], resume: bo
     ours = {out / LOCK, *half_written(record)}
     if not resume and any(path not in ours for path in out.iterdir()):
         raise OutputError(
-            f"{out} is already in use: choose another --out, or add --resume to go on with the run there."
+            f"{out} is already in use: choose another --out, or add --resume to go on with the run"
+            " there."
         )
     if resume and configuration.completed(recorded(out)) != options:
         raise ConfigError(
-            f"The options differ from those of the run in {out} ({record}): resume it with the same ones."
+            f"The options differ from those of the run in {out} ({record}): resume it with the same"
+            " ones."
         )
     if (out / METRICS).exists():
         shutil.rmtree(

@@ -90,7 +90,8 @@ def _dimension(text: str) -> tuple[str, BaseDistribution]:
     name = flags.get(key, key).replace("-", "_")
     if name not in configuration.fields() or name in FIXED:
         raise ConfigError(
-            f"A sweep can't vary {key!r}: give an option of the student's training, as temperature=1,2."
+            f"A sweep can't vary {key!r}: give an option of the student's training, as"
+            " temperature=1,2."
         )
     kind = configuration.kind(name)
     try:
@@ -105,7 +106,8 @@ def _dimension(text: str) -> tuple[str, BaseDistribution]:
         return name, made(kind(low), kind(high), log=bool(log))
     except (ValueError, KeyError) as error:
         raise ConfigError(
-            f"--vary takes KEY=A,B,C or, for numbers, KEY=LOW:HIGH or KEY=LOW:HIGH:log. Received: {text!r}."
+            "--vary takes KEY=A,B,C or, for numbers, KEY=LOW:HIGH or KEY=LOW:HIGH:log. Received:"
+            f" {text!r}."
         ) from error
 
 

@@ -137,9 +137,9 @@ def _one_teacher(name: str, plan: Plan, data: Data, terminal: Terminal) -> Predi
     path = Path(name)
     if not path.exists():
         raise ModelError(
-            f"No teacher at {name}, nor one of that name in {_folder(name).parent}: check the path, "
-            "see `kerakd models` for architectures, or make it with `kerakd teach`, which prints "
-            "its name."
+            f"No teacher at {name}, nor one of that name in {_folder(name).parent}: check the path,"
+            " see `kerakd models` for architectures, or make it with `kerakd teach`, which prints"
+            " its name."
         )
     # Options that describe a file are for the files without metadata of their own.
     described = len(plan.teaching.teachers) > 1 and keras_file.tells(path)

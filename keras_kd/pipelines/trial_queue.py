@@ -111,8 +111,8 @@ def _database(url: str | None, file: Path) -> optuna.storages.RDBStorage:
             raise
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"The database of the sweep can't be opened ({reason}): check --storage, expected a URL such as "
-            "postgresql://USER@HOST/NAME, and that the driver it names is installed."
+            f"The database of the sweep can't be opened ({reason}): check --storage, expected a URL"
+            " such as postgresql://USER@HOST/NAME, and that the driver it names is installed."
         ) from error
 
 
@@ -130,8 +130,8 @@ def refusals(file: Path) -> Iterator[None]:
         # Optuna wraps what SQLAlchemy wraps.
         refused = error if isinstance(error, DatabaseError) else error.__cause__
         raise OutputError(
-            f"Can't write {file} ({getattr(refused, 'orig', refused)}): free some space or choose another --out, and "
-            "give the command again."
+            f"Can't write {file} ({getattr(refused, 'orig', refused)}): free some space or choose"
+            " another --out, and give the command again."
         ) from error
 
 

@@ -60,8 +60,10 @@ def measure(
             measurements = benchmark.measure(paths, (1,), seconds, convert=False)
         for form, one in zip(("Keras", *FORMATS), measurements, strict=True):
             median, high = one.latency[1]
-            results.append({"model": name, "form": form, "bytes": one.bytes, "peak_memory": one.peak_memory}
-                           | {"median_ms": median, "p95_ms": high, "hardware": hardware.describe()})  # fmt: skip
+            results.append(
+                {"model": name, "form": form, "bytes": one.bytes, "peak_memory": one.peak_memory}
+                | {"median_ms": median, "p95_ms": high, "hardware": hardware.describe()}
+            )
     return results
 
 

@@ -8,8 +8,12 @@ from typing import Any
 from keras_kd._common.markdown import escaped, fenced, table, ties_note
 
 PICTURES = {
-    "values.png": "Continuous values of the test images: where the labels and the student put each class",
-    "confusion.png": "Confusion matrix on the test images: a row is a true class, a column an answer",
+    "values.png": (
+        "Continuous values of the test images: where the labels and the student put each class"
+    ),
+    "confusion.png": (
+        "Confusion matrix on the test images: a row is a true class, a column an answer"
+    ),
     "cost.png": "Accuracy on the test images against the arithmetic for one image",
     "curves.png": "Accuracy and loss after each epoch",
     "reliability.png": "Confidence against accuracy: on the diagonal a probability is what it says",
@@ -26,11 +30,19 @@ _FER2013_SETS = {
 }
 
 _DATA_LIMITS = {
-    "faces": "The images are drawn. The scores show that training and export work; they say nothing about real faces.",
-    "folder": "The classes are those of a folder of images. What follows holds if they are people's expressions.",
-    "fer2013": "FER2013's labels are noisy: they equal the majority of FER+'s ten votes for 62.6 % of the images. "
-    "288 of its 3,589 PrivateTest images are exact copies of training images. "
-    "It has no clear licence to redistribute its images.",
+    "faces": (
+        "The images are drawn. The scores show that training and export work; they say nothing"
+        " about real faces."
+    ),
+    "folder": (
+        "The classes are those of a folder of images. What follows holds if they are people's"
+        " expressions."
+    ),
+    "fer2013": (
+        "FER2013's labels are noisy: they equal the majority of FER+'s ten votes for 62.6 % of the"
+        " images. 288 of its 3,589 PrivateTest images are exact copies of training images. It has"
+        " no clear licence to redistribute its images."
+    ),
 }
 
 _LIMITS = """\
@@ -135,7 +147,10 @@ def model_card(
         pictures: the names in PICTURES that lie beside the card.
     """
     sections = [
-        "---\nlibrary_name: keras\npipeline_tag: image-classification\ntags: [knowledge-distillation, litert]\n---",
+        (
+            "---\nlibrary_name: keras\npipeline_tag: image-classification\ntags:"
+            " [knowledge-distillation, litert]\n---"
+        ),
         _opening(metrics, data, input_shape),
         "## Results",
         _results(metrics),
@@ -174,9 +189,9 @@ def _opening(
         else ""
     )
     return (
-        f"# Student {name}, {by}\n\n"
-        f"A model of {'RGB' if channels == 3 else 'gray'} images, {height}×{width} pixels, that tells {told}, with "
-        f"{metrics['parameters']:,} parameters, {by} on {escaped(data['name'])}.{right}"
+        f"# Student {name}, {by}\n\nA model of {'RGB' if channels == 3 else 'gray'} images,"
+        f" {height}×{width} pixels, that tells {told}, with {metrics['parameters']:,} parameters,"
+        f" {by} on {escaped(data['name'])}.{right}"
     )
 
 
@@ -186,17 +201,24 @@ def _results(metrics: Mapping[str, Any]) -> str:
     if "accuracy" in metrics["test"]:
         low, high = metrics["test"]["accuracy_interval"]
         notes += [
-            f"{metrics['test']['n']:,} test images; 95 % interval of the student's accuracy: "
-            f"{_percent(low)} to {_percent(high)} %.",
-            "Balanced accuracy is the mean recall of the classes; ECE the expected calibration error (15 bins).",
+            (
+                f"{metrics['test']['n']:,} test images; 95 % interval of the student's accuracy: "
+                f"{_percent(low)} to {_percent(high)} %."
+            ),
+            (
+                "Balanced accuracy is the mean recall of the classes; ECE the expected calibration"
+                " error (15 bins)."
+            ),
         ]
     if metrics.get("baseline_test"):
         notes.append(
-            "“No teacher” is the same student on the same data with the same budget, learning the labels alone."
+            "“No teacher” is the same student on the same data with the same budget, learning the"
+            " labels alone."
         )
     if "agreement" in metrics["test"]:
         notes.append(
-            f"Student and teacher agree on {_percent(metrics['test']['agreement'])} % of the test images."
+            f"Student and teacher agree on {_percent(metrics['test']['agreement'])} % of the test"
+            " images."
         )
     for exported in (metrics.get("exported") or {}).values():
         if exported["test"].get("ties"):
@@ -243,8 +265,8 @@ def _values(metrics: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     note = (
-        "CCC is Lin's concordance and PCC Pearson's correlation over all test images, RMSE the root of the mean "
-        "squared error, SAGR the share of equal signs."
+        "CCC is Lin's concordance and PCC Pearson's correlation over all test images, RMSE the root"
+        " of the mean squared error, SAGR the share of equal signs."
     )
     header = ("value", "test images", "CCC", "PCC", "RMSE", "SAGR %")
     return ["### Continuous values", table(header, rows), note]
@@ -275,8 +297,8 @@ def _usage(metrics: Mapping[str, Any], input_shape: tuple[int, int, int]) -> lis
     file = next(iter(metrics["exported"].values()))["file"]
     classes, values = "accuracy" in metrics["test"], tuple(metrics["test"].get("values", ()))
     text = (
-        "Give it pixels from 0 to 255, cropped to the subject as the training images are; normalisation is inside the "
-        "model. "
+        "Give it pixels from 0 to 255, cropped to the subject as the training images are;"
+        " normalisation is inside the model. "
         + (
             "It returns logits, in the order of `labels.txt`; their softmax gives probabilities. "
             if classes

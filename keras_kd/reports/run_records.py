@@ -94,7 +94,8 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
         files = [file for file in files_below(path) if file.name == "metrics.json"]
         if not files:
             raise DataError(
-                f"There is no finished run (metrics.json) in {path}: check the path, or wait for its end."
+                f"There is no finished run (metrics.json) in {path}: check the path, or wait for"
+                " its end."
             )
         records += [read(file.parent) for file in files]
     return list({record.folder.resolve(): record for record in records}.values())
@@ -139,9 +140,24 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     not run is "–".
     """
     table: list[tuple[str, ...]] = [
-        ("run", "student", "teacher", "recipe", "T", "alpha", "epochs", "seed", "validation %", "test %",
-         "no teacher %", "gain", "int8 %", "ECE %", "minutes"),
-    ]  # fmt: skip
+        (
+            "run",
+            "student",
+            "teacher",
+            "recipe",
+            "T",
+            "alpha",
+            "epochs",
+            "seed",
+            "validation %",
+            "test %",
+            "no teacher %",
+            "gain",
+            "int8 %",
+            "ECE %",
+            "minutes",
+        ),
+    ]
     for record in records:
         metrics, config = record.metrics, record.config
         test, alone = _accuracy(metrics, "test"), _accuracy(metrics, "baseline_test")

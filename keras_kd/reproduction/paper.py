@@ -119,7 +119,10 @@ def write(
         "## Confusion matrices",
         "\n\n".join(f"![{title}]({name})" for name, title in drawn) or NOT_RUN.capitalize() + ".",
         "## Runs",
-        "“test” is PrivateTest for FER2013. “gain” is what the teacher adds to the same student with the same budget.",
+        (
+            "“test” is PrivateTest for FER2013. “gain” is what the teacher adds to the same student"
+            " with the same budget."
+        ),
         _runs(records, out),
     ]
     write_text(out / "README.md", "\n\n".join(sections) + "\n")

@@ -57,37 +57,65 @@ OWN_VI = {"A": (76.33, 85.00), "B": (70.20, 82.45)}
 # What to know beside each table: where the paper contradicts itself, and what our columns are.
 NOTES = {
     "II": (
-        "The last column counts what is left when the taps that never meet data are cut; no output changes.",
+        (
+            "The last column counts what is left when the taps that never meet data are cut; no"
+            " output changes."
+        ),
         "In the paper the column of residual blocks lists the widths of their inputs.",
     ),
     "III": (
-        "“published” are the data sets' own counts. The paper's test columns hold the right numbers beside the wrong "
-        "classes: they are permuted.",
+        (
+            "“published” are the data sets' own counts. The paper's test columns hold the right"
+            " numbers beside the wrong classes: they are permuted."
+        ),
         "RAF-DB has no validation images: a tenth of its training images is held out here.",
     ),
     "IV": (
-        "E1 to E6 are runs with the recipe `paper`; the paper trains 80 epochs and teaches by ResEmoteNet, columns "
-        "tell ours. “best” are the runs of a student, with any recipe, that the validation images chose.",
-        "int8, no teacher and gain are on PrivateTest (RAF-DB: test). “gain” is what the teacher adds to the same "
-        "student with the same budget.",
-        "76.42 and 76.17 are a share of neither number of images. For A on FER2013 the paper has 76.33 in its "
-        "abstract, text and Table VI, 76.42 here and in Table V; for RAF-DB 84.21 (A) and 81.41 (B) in its "
-        "text, 85.00 and 82.45 here.",
-        "Its equation (6) lost its α: here the loss is α·CE + (1−α)·T²·KL, so that α weighs the true labels.",
+        (
+            "E1 to E6 are runs with the recipe `paper`; the paper trains 80 epochs and teaches by"
+            " ResEmoteNet, columns tell ours. “best” are the runs of a student, with any recipe,"
+            " that the validation images chose."
+        ),
+        (
+            "int8, no teacher and gain are on PrivateTest (RAF-DB: test). “gain” is what the"
+            " teacher adds to the same student with the same budget."
+        ),
+        (
+            "76.42 and 76.17 are a share of neither number of images. For A on FER2013 the paper"
+            " has 76.33 in its abstract, text and Table VI, 76.42 here and in Table V; for RAF-DB"
+            " 84.21 (A) and 81.41 (B) in its text, 85.00 and 82.45 here."
+        ),
+        (
+            "Its equation (6) lost its α: here the loss is α·CE + (1−α)·T²·KL, so that α weighs the"
+            " true labels."
+        ),
         "Several of its losses are ten times too small beside the others: they are not compared.",
-        "Users of the published teacher measure 71.57 for it on PrivateTest, and 58 to 66 when they train it again.",
+        (
+            "Users of the published teacher measure 71.57 for it on PrivateTest, and 58 to 66 when"
+            " they train it again."
+        ),
     ),
     "V": (
-        "Ours is for one image at a time: Keras as a compiled function on all cores, exported files on LiteRT with one "
-        "thread.",
-        "Memory is what loading and running a model adds to a process that has its runtime loaded. The weights are "
-        "untrained, which changes neither size nor time.",
-        "The paper's pairs are FER2013 / RAF-DB; it says nothing of its batch. It calls smaller memory “increased”.",
+        (
+            "Ours is for one image at a time: Keras as a compiled function on all cores, exported"
+            " files on LiteRT with one thread."
+        ),
+        (
+            "Memory is what loading and running a model adds to a process that has its runtime"
+            " loaded. The weights are untrained, which changes neither size nor time."
+        ),
+        (
+            "The paper's pairs are FER2013 / RAF-DB; it says nothing of its batch. It calls smaller"
+            " memory “increased”."
+        ),
         "Its sizes here are MiB (306.09), those in Table I MB (320.95), of one file.",
     ),
     "VI": (
         "Ours are the “best” runs of Table IV; FER2013 on both test sets.",
-        "The paper calls A the best on FER2013, while its table holds an ensemble (76.82) above it.",
+        (
+            "The paper calls A the best on FER2013, while its table holds an ensemble (76.82)"
+            " above it."
+        ),
     ),
 }
 

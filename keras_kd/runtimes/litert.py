@@ -69,7 +69,8 @@ class LiteRTModel:
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(
-                f"{path} can't be loaded by LiteRT ({_first_line(error)}): export it again with built-in ops only."
+                f"{path} can't be loaded by LiteRT ({_first_line(error)}): export it again with"
+                " built-in ops only."
             ) from error
         inputs, self._outputs = self._tensors()
         if (
@@ -79,7 +80,8 @@ class LiteRTModel:
         ):
             shapes = [tuple(int(size) for size in tensor["shape_signature"]) for tensor in inputs]
             raise ModelError(
-                f"{path} takes inputs of shapes {shapes}: expected one image of fixed shape (1, H, W, C)."
+                f"{path} takes inputs of shapes {shapes}: expected one image of fixed shape (1, H,"
+                " W, C)."
             )
         self._input = inputs[0]
         _, height, width, channels = (int(size) for size in self._input["shape"])
@@ -99,7 +101,8 @@ class LiteRTModel:
         """
         if images.shape[1:] != self.input_shape:
             raise ModelError(
-                f"{self.path} takes images of shape {self.input_shape}, received {images.shape[1:]}: resize them first."
+                f"{self.path} takes images of shape {self.input_shape}, received"
+                f" {images.shape[1:]}: resize them first."
             )
         results = {
             name: np.empty((len(images), *shape), np.float32)
@@ -123,7 +126,8 @@ class LiteRTModel:
         """
         if len(self.output_shapes) != 1:
             raise ModelError(
-                f"{self.path} has several outputs ({', '.join(self.output_shapes)}): use predict_heads."
+                f"{self.path} has several outputs ({', '.join(self.output_shapes)}): use"
+                " predict_heads."
             )
         return next(iter(self.predict_heads(images).values()))
 
@@ -152,8 +156,8 @@ def _require_built_in(path: str | Path) -> None:
     """Raise ModelError for operators that are code of somebody else's, or of TensorFlow (Flex)."""
     if others := [name for name in operators(path) if name.startswith(("CUSTOM:", "UNKNOWN:"))]:
         raise ModelError(
-            f"{path} holds operators that LiteRT doesn't build in ({', '.join(sorted(others))}): export "
-            "it again with built-in ops only."
+            f"{path} holds operators that LiteRT doesn't build in ({', '.join(sorted(others))}):"
+            " export it again with built-in ops only."
         )
 
 
@@ -172,8 +176,8 @@ def _require_survival(path: Path, content: bytes) -> None:
             ) from error
     if tried.returncode:
         raise ModelError(
-            f"{path} makes LiteRT fail on one image ({_ending(tried.returncode, tried.stderr)}): it is damaged or made "
-            "to do harm, so export it again."
+            f"{path} makes LiteRT fail on one image ({_ending(tried.returncode, tried.stderr)}): it"
+            " is damaged or made to do harm, so export it again."
         )
 
 

@@ -44,8 +44,9 @@ class OnnxModel:
         ):
             taken = " and ".join(f"{image.type} of shape {image.shape}" for image in inputs)
             raise ModelError(
-                f"{path} takes {taken} and gives arrays of shapes {[output.shape for output in outputs]}: "
-                "expected one image of floats or bytes in, and (N, columns) out."
+                f"{path} takes {taken} and gives arrays of shapes"
+                f" {[output.shape for output in outputs]}: expected one image of floats or bytes"
+                " in, and (N, columns) out."
             )
         self.output_widths = {output.name: output.shape[1] for output in outputs}
         self._name, self._type = inputs[0].name, _TYPES[inputs[0].type]
@@ -77,7 +78,8 @@ class OnnxModel:
         shape = input_shape or self.input_shape
         if None in shape:
             raise ModelError(
-                f"{self.path} takes images of any size: say which one, as (height, width, channels)."
+                f"{self.path} takes images of any size: say which one, as (height, width,"
+                " channels)."
             )
         ordered = (shape[2], *shape[:2]) if self._channels_first else shape
         feed = {self._name: np.zeros((self._batch or 1, *ordered), self._type)}
@@ -145,8 +147,8 @@ def _beside(path: Path, place: str) -> Path:
     inside = not os.path.isabs(place) and ".." not in Path(place).parts
     if not inside or file.resolve() != path.parent.resolve() / place or not file.is_file():
         raise ModelError(
-            f"{path} has weights in {place}, which is no file in its folder: export it again, or put "
-            "the file there."
+            f"{path} has weights in {place}, which is no file in its folder: export it again, or"
+            " put the file there."
         )
     return file
 

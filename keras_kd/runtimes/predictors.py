@@ -426,8 +426,8 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
     ]
     if len(set(told)) > 1:
         raise ModelError(
-            "Models can be averaged only where all tell the classes or none, and the same values. Received models of "
-            f"{'; '.join(', '.join(names) for names in told)}."
+            "Models can be averaged only where all tell the classes or none, and the same values."
+            f" Received models of {'; '.join(', '.join(names) for names in told)}."
         )
     return _Averaged(members, mirror) if mirror or len(members) > 1 else first
 
@@ -481,8 +481,8 @@ def _require_known(form: Form) -> None:
         )
     if min(form.input_shape) < 1 or math.prod(form.input_shape[:2]) > pixels.MAX_PIXELS:
         raise ModelError(
-            f"The model takes images of shape {form.input_shape}: expected height and width of 1 or more, and "
-            f"{pixels.MAX_PIXELS:,} pixels at most."
+            f"The model takes images of shape {form.input_shape}: expected height and width of 1 or"
+            f" more, and {pixels.MAX_PIXELS:,} pixels at most."
         )
     if form.output not in keras_file.OUTPUTS:
         raise ModelError(

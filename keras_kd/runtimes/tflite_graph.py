@@ -82,7 +82,8 @@ def content(path: str | Path) -> bytes:
         raise ModelError(f"{path} can't be read ({why}): check the path.") from error
     if data[4:8] != b"TFL3":
         raise ModelError(
-            f"{path} is no .tflite file (it lacks the mark TFL3): give a file that `kerakd export` wrote."
+            f"{path} is no .tflite file (it lacks the mark TFL3): give a file that `kerakd export`"
+            " wrote."
         )
     return data
 

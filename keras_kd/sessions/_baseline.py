@@ -31,7 +31,8 @@ def at_rest(times: np.ndarray, options: Options) -> np.ndarray:
     if not spans:
         names = ", ".join(task.name for task in options.tasks) or "none"
         raise DataError(
-            f"There is no task {options.baseline!r} for the baseline, and that is no time: the segments hold {names}."
+            f"There is no task {options.baseline!r} for the baseline, and that is no time: the"
+            f" segments hold {names}."
         )
     return np.any([(times >= task.start) & (times < task.end) for task in spans], axis=0)
 
@@ -69,7 +70,8 @@ def doubts(
     )
     if not len(baseline) or np.isnan(baseline[0]):
         return [
-            f"There was no readable face in the baseline ({when}): changes against it are unknown; {remedy}."
+            f"There was no readable face in the baseline ({when}): changes against it are unknown;"
+            f" {remedy}."
         ]
     found = []
     if readable < LEAST_READABLE:
@@ -79,7 +81,8 @@ def doubts(
     if "neutral" in names and names[top] != "neutral":
         neutral = baseline[names.index("neutral")]
         found.append(
-            f"In the baseline ({when}) the face showed mostly {class_names[top]} ({baseline[top]:.0%}; neutral "
-            f"{neutral:.0%}): changes against it may be none; {remedy}."
+            f"In the baseline ({when}) the face showed mostly {class_names[top]}"
+            f" ({baseline[top]:.0%}; neutral {neutral:.0%}): changes against it may be none;"
+            f" {remedy}."
         )
     return found

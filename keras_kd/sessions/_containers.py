@@ -67,7 +67,8 @@ def _opened(source: str, name: str, form: str | None, options: dict[str, str]) -
     except (av.error.FFmpegError, OSError, UnicodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(
-            f"{name} can't be opened as a video ({reason}): check it, copy it again, or save it as H.264 in mp4."
+            f"{name} can't be opened as a video ({reason}): check it, copy it again, or save it as"
+            " H.264 in mp4."
         ) from error
 
 

@@ -50,12 +50,14 @@ def dots(
             f'<line class="{kind}" x1="{at(value)}" x2="{at(value)}" y1="4" y2="{bottom}"/>'
         )
         parts.append(
-            f'<text x="{at(value)}" y="{bottom + 15}" text-anchor="middle">{round(value, 6) + 0:g}</text>'
+            f'<text x="{at(value)}" y="{bottom + 15}"'
+            f' text-anchor="middle">{round(value, 6) + 0:g}</text>'
         )
     for number, (name, means) in enumerate(rows):
         middle = 8 + each * (number + 0.5)
         parts.append(
-            f'<text class="row" x="{left - 12}" y="{middle + 4}" text-anchor="end">{html.escape(name)}</text>'
+            f'<text class="row" x="{left - 12}" y="{middle + 4}"'
+            f' text-anchor="end">{html.escape(name)}</text>'
         )
         for place, (group, mean) in enumerate(zip(groups, means, strict=True)):
             y = middle + (place - (len(groups) - 1) / 2) * 13

@@ -11,9 +11,9 @@ from pathlib import Path
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 NOTICE = (
-    "Made by an emotion recognition system (EU AI Act, Article 3(39)). "
-    "A label says what a face showed, as a program trained on other people's judgements sees it: not what a person "
-    "felt. Use it to find moments that are worth a look, then look. Never for decisions on a person."
+    "Made by an emotion recognition system (EU AI Act, Article 3(39)). A label says what a face"
+    " showed, as a program trained on other people's judgements sees it: not what a person felt."
+    " Use it to find moments that are worth a look, then look. Never for decisions on a person."
 )
 
 
@@ -47,7 +47,10 @@ def scrolled(inner: str, label: str) -> str:
     """Return a part that scrolls sideways where it is too wide, by keyboard too, and shows that it
     does.
     """
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(label)}">{inner}</div>'
+    return (
+        '<div class="scroll" tabindex="0" role="region"'
+        f' aria-label="{html.escape(label)}">{inner}</div>'
+    )
 
 
 def percent(share: float) -> str:

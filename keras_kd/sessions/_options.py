@@ -69,13 +69,15 @@ def read_tasks(path: str | Path, offset: float = 0.0) -> tuple[Task, ...]:
         name = line["task"].strip()
         if not (start < end and name):
             raise DataError(
-                f"{path}, line {row}: expected start_s < end_s and a name. Received: {start:g}, {end:g}, {name!r}."
+                f"{path}, line {row}: expected start_s < end_s and a name. Received: {start:g},"
+                f" {end:g}, {name!r}."
             )
         # What lies before the video begins isn't in it.
         task = Task(max(start + offset, 0.0), end + offset, name)
         if task.end <= 0:
             raise DataError(
-                f"{path}, line {row}: with --offset {offset:g} the task ends before the video begins."
+                f"{path}, line {row}: with --offset {offset:g} the task ends before the video"
+                " begins."
             )
         tasks.append(task)
     return tuple(tasks)
@@ -118,7 +120,8 @@ def _time(path: str | Path, row: int, text: str) -> float:
         return seconds(text)
     except ValueError as error:
         raise DataError(
-            f"{path} has no time in line {row}: times are seconds, mm:ss or hh:mm:ss. Received: {text!r:.40}."
+            f"{path} has no time in line {row}: times are seconds, mm:ss or hh:mm:ss. Received:"
+            f" {text!r:.40}."
         ) from error
 
 

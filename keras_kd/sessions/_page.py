@@ -92,12 +92,13 @@ def _expressions(timeline: Timeline) -> list[str]:
         for number, name in enumerate(_charts.colours(timeline.class_names))
     )
     caption = (
-        f"Tasks on top; probabilities, averaged over {timeline.options.smooth:g} s; the steadied label; moments worth "
-        "a look. Gaps: no face, or none seen well enough."
+        f"Tasks on top; probabilities, averaged over {timeline.options.smooth:g} s; the steadied"
+        " label; moments worth a look. Gaps: no face, or none seen well enough."
     )
     chart = scrolled(_charts.expressions(timeline), "Expressions over time")
     return [
-        f'<figure><ul class="legend">{legend}</ul>{chart}<figcaption>{caption}</figcaption></figure>'
+        "<figure><ul"
+        f' class="legend">{legend}</ul>{chart}<figcaption>{caption}</figcaption></figure>'
     ]
 
 
@@ -119,8 +120,9 @@ def _values(timeline: Timeline) -> list[str]:
 
 def _moments(timeline: Timeline, count: float) -> list[str]:
     rule = (
-        f"Expressions at least {100 * SPIKE:.0f} points above the baseline for {SPIKE_SECONDS:g} s or longer: negative "
-        "ones (anger, disgust, fear, sadness, contempt together), and happy ones."
+        f"Expressions at least {100 * SPIKE:.0f} points above the baseline for {SPIKE_SECONDS:g} s"
+        " or longer: negative ones (anger, disgust, fear, sadness, contempt together), and happy"
+        " ones."
     )
     if count != count and not timeline.smiles:
         return [f'<p>Unknown: {_blind(timeline)}. <span class="soft">{rule}</span></p>']
@@ -131,9 +133,14 @@ def _moments(timeline: Timeline, count: float) -> list[str]:
     rises = {kind: rise for kind, rise in rises.items() if not np.isnan(rise).all()}
     chart = _charts.lines(timeline, rises, -1, 1, "Rises against the baseline", SPIKE, moments)
     rows = [_moment(number, moment) for number, moment in enumerate(moments, start=1)]
-    caption = f"<figcaption>The dashed line is the limit; moments are shaded and numbered. {rule}</figcaption>"
+    caption = (
+        "<figcaption>The dashed line is the limit; moments are shaded and numbered."
+        f" {rule}</figcaption>"
+    )
     return [
-        f"<figure>{_lines_legend(rises)}{scrolled(chart, 'Rises against the baseline')}{caption}</figure>",
+        (
+            f"<figure>{_lines_legend(rises)}{scrolled(chart, 'Rises against the baseline')}{caption}</figure>"
+        ),
         table(
             ("number", "kind", "at", "for", "peak", "highest, points", "strongest", "task"),
             rows,
@@ -150,7 +157,7 @@ def _moment(number: int, moment: Spike) -> tuple[str, ...]:
 
 def _lines_legend(names: Iterable[str]) -> str:
     lines = "".join(
-        f'<li><svg class="key wide" viewBox="0 0 28 14" aria-hidden="true">'
+        '<li><svg class="key wide" viewBox="0 0 28 14" aria-hidden="true">'
         f'<line class="line{number}" x1="0" x2="28" y1="7" y2="7"/></svg>{html.escape(name)}</li>'
         for number, name in enumerate(names)
     )
@@ -213,15 +220,18 @@ def _tasks(timeline: Timeline, rows: pd.DataFrame) -> list[str]:
                 *("–" if row[name] != row[name] else f"{row[name]:+.2f}" for name in values),
                 points(row["negative"]) + interval,
                 _count(row["spikes"]),
-                "–"
-                if row["spikes_per_minute"] != row["spikes_per_minute"]
-                else f"{row['spikes_per_minute']:.2f}",
+                (
+                    "–"
+                    if row["spikes_per_minute"] != row["spikes_per_minute"]
+                    else f"{row['spikes_per_minute']:.2f}"
+                ),
             )
         )
     note = (
-        '<p class="soft">Labels: percent of the time that has one. Negative: mean of negative expressions above the '
-        "baseline in points, in brackets its 95 % interval within this session (blocks of 5 s resampled). Moments a "
-        "minute of what could be read. –: nothing could be read there.</p>"
+        '<p class="soft">Labels: percent of the time that has one. Negative: mean of negative'
+        " expressions above the baseline in points, in brackets its 95 % interval within this"
+        " session (blocks of 5 s resampled). Moments a minute of what could be read. –: nothing"
+        " could be read there.</p>"
     )
     return [table(header, body, "Task by task"), note]
 
@@ -269,7 +279,8 @@ def _certainty(timeline: Timeline, session: dict[str, Any]) -> str:
         )
         when = html.escape(_baseline.described(options))
         lines.append(
-            f"Baseline, {when}: {shown}. If the person was not at rest then, changes are off by as much."
+            f"Baseline, {when}: {shown}. If the person was not at rest then, changes are off by as"
+            " much."
         )
     if timeline.quality["valid"] < 0.7:
         lines.append(
@@ -280,7 +291,8 @@ def _certainty(timeline: Timeline, session: dict[str, Any]) -> str:
             "Several faces were followed: of each frame the largest counts (--face names others)."
         )
     lines.append(
-        "The model's errors differ with person, light and camera; its card says what it was tested on."
+        "The model's errors differ with person, light and camera; its card says what it was"
+        " tested on."
     )
     return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
 
@@ -292,8 +304,9 @@ def _calibration(session: dict[str, Any], confidence: float) -> str:
     here, in_file = session.get("temperature"), session.get("temperature_in_file")
     if not here and not in_file:
         return (
-            "Probabilities are as the model gives them; neither its file nor this analysis (--calibrate) says that "
-            "they were calibrated: often they are surer than they should be."
+            "Probabilities are as the model gives them; neither its file nor this analysis"
+            " (--calibrate) says that they were calibrated: often they are surer than they"
+            " should be."
         )
     how = (
         f"here, temperature {here:.2f}"
@@ -301,8 +314,8 @@ def _calibration(session: dict[str, Any], confidence: float) -> str:
         else f"when the model was exported, temperature {in_file:.2f}"
     )
     return (
-        f"Probabilities are calibrated ({how}): on data like the calibration's, {confidence:.0%} means right "
-        f"{confidence:.0%} of the time. Your recording is other data."
+        f"Probabilities are calibrated ({how}): on data like the calibration's, {confidence:.0%}"
+        f" means right {confidence:.0%} of the time. Your recording is other data."
     )
 
 
@@ -331,8 +344,12 @@ def _making(session: dict[str, Any]) -> str:
 def _informed(session: dict[str, Any]) -> str:
     """Warn where nobody noted that the people filmed were told."""
     if session.get("informed"):
-        return f'<p class="soft">The people filmed were informed on {html.escape(str(session["informed"]))}.</p>'
+        return (
+            '<p class="soft">The people filmed were informed on'
+            f" {html.escape(str(session['informed']))}.</p>"
+        )
     return (
-        '<p class="warning"><b>No notice recorded.</b> Since 2 August 2026 Article 50(3) of Regulation (EU) 2024/1689 '
-        "asks to inform those exposed, at the latest at first exposure. Once they were: --resume --informed DATE.</p>"
+        '<p class="warning"><b>No notice recorded.</b> Since 2 August 2026 Article 50(3) of'
+        " Regulation (EU) 2024/1689 asks to inform those exposed, at the latest at first exposure."
+        " Once they were: --resume --informed DATE.</p>"
     )

@@ -31,9 +31,13 @@ def definitions(colours: Mapping[str, str]) -> str:
     made = []
     for number, (name, colour) in enumerate(colours.items()):
         marks = f'<path class="hatch" d="{_TILES[number % len(_TILES)]}"/>'
-        tile = f'<rect width="8" height="8" fill="{colour}"/>{"" if canonical(name) == "neutral" else marks}'
+        tile = (
+            '<rect width="8" height="8"'
+            f' fill="{colour}"/>{"" if canonical(name) == "neutral" else marks}'
+        )
         made.append(
-            f'<pattern id="class{number}" width="8" height="8" patternUnits="userSpaceOnUse">{tile}</pattern>'
+            f'<pattern id="class{number}" width="8" height="8"'
+            f' patternUnits="userSpaceOnUse">{tile}</pattern>'
         )
     return f"<defs>{''.join(made)}</defs>"
 

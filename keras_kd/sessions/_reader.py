@@ -52,8 +52,8 @@ class Reader:
         self.value_names = predictor.values
         if len(self.class_names) != classes:
             raise ModelError(
-                f"The model gives {classes} probabilities, but {len(self.class_names)} class names lie beside it: "
-                "put the right labels.txt there."
+                f"The model gives {classes} probabilities, but {len(self.class_names)} class names"
+                " lie beside it: put the right labels.txt there."
             )
         self.fingerprint = f"{predictor.fingerprint}-{temperature:g}"
 
@@ -115,6 +115,7 @@ def file(model: str | Path | None) -> Path:
     bundled = path / BUNDLE_FILE
     if model is None and not bundled.is_file():
         raise ModelError(
-            "Name a model: a bundle's folder, a .tflite or a .keras file; a checkout ships exports/B."
+            "Name a model: a bundle's folder, a .tflite or a .keras file; a checkout ships"
+            " exports/B."
         )
     return bundled if bundled.is_file() else path

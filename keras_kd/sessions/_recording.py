@@ -247,7 +247,8 @@ def _resumed(path: Path, header: Sequence[str]) -> Progress:
                 raise ValueError(f"a row is longer than {LONGEST_LINE} bytes")
         except (ValueError, IndexError, csv.Error) as error:
             raise DataError(
-                f"{path} can't be gone on with, as its row {line[:80]!r} is damaged: choose another --out."
+                f"{path} can't be gone on with, as its row {line[:80]!r} is damaged: choose another"
+                " --out."
             ) from error
     with path.open("r+b") as file:
         file.truncate(begin)

@@ -54,8 +54,8 @@ def _require_possible(rows: pd.DataFrame, numbers: list[str]) -> None:
     order = np.argsort(frames, kind="stable")
     if (back := np.flatnonzero((np.diff(times[order]) <= 0) & (np.diff(frames[order]) > 0))).size:
         raise ValueError(
-            f"its times go back at frame {frames[order[back[0] + 1]]:.0f}; `kerakd analyze` counts the times of joined "
-            "recordings on, analyse the video anew"
+            f"its times go back at frame {frames[order[back[0] + 1]]:.0f}; `kerakd analyze` counts"
+            " the times of joined recordings on, analyse the video anew"
         )
     found = rows[rows["face_id"].notna()]
     needed = [name for name in numbers if name.startswith("p_") or name == "quality"]

@@ -164,8 +164,8 @@ class Video:
     def _require_size(self, size: Any) -> None:
         if size.width * size.height > MAX_PIXELS:
             raise DataError(
-                f"{self.name} is declared {size.width}x{size.height}, more than {MAX_PIXELS} pixels a frame: "
-                "scale it down."
+                f"{self.name} is declared {size.width}x{size.height}, more than {MAX_PIXELS} pixels"
+                " a frame: scale it down."
             )
 
     def _seconds(self) -> float | None:

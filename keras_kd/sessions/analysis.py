@@ -111,7 +111,8 @@ def analyze(
     names = [f"camera-{video}" if camera else Path(video).stem for video in videos]
     if bad := [name for name in names if name != Path(name).name or name in (".", "..")]:
         raise ConfigError(
-            f"{bad[0]!r} can't name a folder in {out}: rename the video, as its name names the results."
+            f"{bad[0]!r} can't name a folder in {out}: rename the video, as its name names the"
+            " results."
         )
     if len(set(names)) < len(names):
         raise ConfigError(
@@ -234,14 +235,15 @@ def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> di
     if rows.exists() or record.exists():
         if not resume:
             raise OutputError(
-                f"{rows} is already there: choose another --out, or add --resume to go on with the recording."
+                f"{rows} is already there: choose another --out, or add --resume to go on with the"
+                " recording."
             )
         known = _known(record) if record.is_file() else {}
         different = [key for key, value in stated.items() if known.get(key) != value]
         if different:
             raise ConfigError(
-                f"The {' and the '.join(different)} differ from those of {rows}: resume it with the same, "
-                "or choose another --out."
+                f"The {' and the '.join(different)} differ from those of {rows}: resume it with the"
+                " same, or choose another --out."
             )
     else:
         write_text(record, json.dumps(stated, indent=2, ensure_ascii=False) + "\n")
@@ -294,7 +296,8 @@ def _recorded(
     if source.joins:
         places = ", ".join(f"{second:.1f} s" for second in source.joins[:5])
         terminal.say(
-            f"{source.name}: its times start again at {places}: taken as recordings joined end to end."
+            f"{source.name}: its times start again at {places}: taken as recordings joined end to"
+            " end."
         )
     if source.damaged:
         terminal.say(f"{source.name}: passed over {source.damaged} damaged parts.")
@@ -304,8 +307,8 @@ def _recorded(
         and source.seconds - source.reached > SHORT + 1.5 / source.rate
     ):
         terminal.say(
-            f"{source.name} ends at {source.reached:.1f} s of the {source.seconds:.1f} s that it declares: it may be "
-            "cut short or damaged."
+            f"{source.name} ends at {source.reached:.1f} s of the {source.seconds:.1f} s that it"
+            " declares: it may be cut short or damaged."
         )
     return frames
 

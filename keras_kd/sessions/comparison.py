@@ -132,8 +132,8 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
         rows.append(kept.assign(group=groups[path.parent], participant=path.stem))
     if len(models) > 1:
         raise DataError(
-            f"{' and '.join(map(str, list(models.values())[:2]))} were analysed by different models: analyse all "
-            "recordings with the same one."
+            f"{' and '.join(map(str, list(models.values())[:2]))} were analysed by different"
+            " models: analyse all recordings with the same one."
         )
     if not rows:
         raise DataError(
@@ -143,8 +143,8 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
     if (again := everything.duplicated(["group", "participant", "task"])).any():
         row = everything[again].iloc[0]
         raise DataError(
-            f"{row['participant']} in {row['group']} has the task {row['task']!r} twice, or stands twice among the "
-            "files: give each recording once and its tasks different names."
+            f"{row['participant']} in {row['group']} has the task {row['task']!r} twice, or stands"
+            " twice among the files: give each recording once and its tasks different names."
         )
     return everything
 
@@ -169,7 +169,8 @@ def _session(file: Path) -> tuple[Options, str | None]:
         session = read_json(read_text(record), {"options": _OPTIONS, "model": (str, None)})
     except (ValueError, OSError) as error:
         raise DataError(
-            f"{record} can't be read ({error}): run `kerakd analyze --resume` on that recording again."
+            f"{record} can't be read ({error}): run `kerakd analyze --resume` on that recording"
+            " again."
         ) from error
     stored = session["options"]
     tasks = tuple(Task(task["start"], task["end"], task["name"]) for task in stored["tasks"])
@@ -203,8 +204,8 @@ def compare(
     same = set.intersection(*names) if len(groups) == 2 else set()
     if paired and not same:
         raise DataError(
-            f"No participant is in both {groups[0]} and {groups[1]}: paired recordings have the same name in both "
-            "folders."
+            f"No participant is in both {groups[0]} and {groups[1]}: paired recordings have the"
+            " same name in both folders."
         )
     left_out = [
         _reason(row, least) for row in rows.to_dict("records") if not row["readable"] >= least

@@ -112,13 +112,18 @@ def guide(found: Facts) -> str:
         "## Python",
         fenced(python(found), "python"),
         "## Android, Kotlin",
-        '`implementation("com.google.ai.edge.litert:litert:2.1.0")`; the file goes to `app/src/main/assets/`. '
-        "Interpreter, which runs on every device:",
+        (
+            '`implementation("com.google.ai.edge.litert:litert:2.1.0")`; the file goes to'
+            " `app/src/main/assets/`. Interpreter, which runs on every device:"
+        ),
         fenced(_kotlin(found), "kotlin"),
         "CompiledModel, for the GPU and NPU where there is one:",
         fenced(_compiled(found), "kotlin"),
         "## iOS, Swift",
-        "CocoaPods: `pod 'TensorFlowLiteSwift'`, which reads the same files; the file goes to the app's bundle.",
+        (
+            "CocoaPods: `pod 'TensorFlowLiteSwift'`, which reads the same files; the file goes to"
+            " the app's bundle."
+        ),
         fenced(_swift(found), "swift"),
         "## Flutter",
         "`tflite_flutter` in `pubspec.yaml`, the file under `assets:`.",
@@ -126,8 +131,11 @@ def guide(found: Facts) -> str:
         "## C",
         "Link LiteRT's (TensorFlow Lite's) C library.",
         fenced(_c(found), "c"),
-        "The code for Python is run by this project's tests. The others follow the libraries' documentation and were "
-        "not compiled here: let the worked input be your app's first test.",
+        (
+            "The code for Python is run by this project's tests. The others follow the libraries'"
+            " documentation and were not compiled here: let the worked input be your app's first"
+            " test."
+        ),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -145,7 +153,10 @@ def _tensors(found: Facts) -> str:
         ["| | name | type | shape | what |", "| --- | --- | --- | --- | --- |", *rows]
     )
     operators = ", ".join(map(escaped, found.operators))
-    return f"{table}\n\nClasses, in order: {labels or 'none'}.\n\n{found.bytes:,} bytes; operators: {operators}."
+    return (
+        f"{table}\n\nClasses, in order: {labels or 'none'}.\n\n{found.bytes:,} bytes; operators:"
+        f" {operators}."
+    )
 
 
 def _pixels(found: Facts) -> str:
@@ -160,11 +171,14 @@ def _pixels(found: Facts) -> str:
 def _steps(found: Facts) -> str:
     height, width, _ = found.shape
     steps = [
-        "Find the face's box and eyes, and cut it out upright, as the training images were cut: a square of "
-        "1.17 · max(width, height) pixels (`kerakd predict --crop`; 1.5 for drawn faces), turned clockwise by the "
-        "eyes' tilt r = atan2(y of the left eye - y of the right eye, x of the left - x of the right). Its middle is "
-        "the box's, moved by 0.09 · height · (sin r, -cos r). Boxes are MediaPipe's, from the brows to the chin. "
-        "Repeat the border where the square leaves the picture.",
+        (
+            "Find the face's box and eyes, and cut it out upright, as the training images were cut:"
+            " a square of 1.17 · max(width, height) pixels (`kerakd predict --crop`; 1.5 for drawn"
+            " faces), turned clockwise by the eyes' tilt r = atan2(y of the left eye - y of the"
+            " right eye, x of the left - x of the right). Its middle is the box's, moved by 0.09 ·"
+            " height · (sin r, -cos r). Boxes are MediaPipe's, from the brows to the chin. Repeat"
+            " the border where the square leaves the picture."
+        ),
         f"Resize it to {width} wide and {height} high, bilinear with smoothing when it shrinks.",
         "Fill `image` as the table says.",
         "Run the model.",
@@ -186,8 +200,9 @@ def _worked(found: Facts) -> str:
     first = ", ".join(str(value) for value in worked_input(found.shape).ravel()[:8])
     scaled = "" if found.value_range == (0, 255) else " (scaled as the table says)"
     return (
-        f"Byte i of the image is `(i * 37 + i / 64 * 11) % 256`, whole-number division; it begins {first}{scaled}. "
-        f"Expected within {TOLERANCE:g} of the largest value:\n\n{fenced(expected, 'json')}"
+        "Byte i of the image is `(i * 37 + i / 64 * 11) % 256`, whole-number division; it begins"
+        f" {first}{scaled}. Expected within {TOLERANCE:g} of the largest"
+        f" value:\n\n{fenced(expected, 'json')}"
     )
 
 
@@ -318,9 +333,9 @@ const labels = [{_strings(found.class_names)}];"""
 def _c(found: Facts) -> str:
     kind = "float" if found.dtype == "float32" else "uint8_t"
     read = "\n".join(
-        f"float {_word(name)}[{count}];\n"
-        f"TfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter, {number}), {_word(name)}, "
-        f"sizeof {_word(name)});"
+        "float"
+        f" {_word(name)}[{count}];\nTfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter,"
+        f" {number}), {_word(name)}, sizeof {_word(name)});"
         for number, (name, count) in enumerate(found.outputs.items())
     )
     return f"""\

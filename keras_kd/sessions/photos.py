@@ -83,7 +83,8 @@ def expand(patterns: Iterable[str]) -> list[Path]:
             fitting = [file for file in fitting if file.suffix.lower() in SUFFIXES]
         if not fitting:
             raise DataError(
-                f"No picture at {pattern}: give files, folders or globs of {', '.join(sorted(SUFFIXES))}."
+                f"No picture at {pattern}: give files, folders or globs of"
+                f" {', '.join(sorted(SUFFIXES))}."
             )
         found += fitting
     return list(dict.fromkeys(found))
@@ -123,7 +124,8 @@ def predict(
     if pictures is not None and len(set(names)) < len(names):
         name = next(name for name in names if names.count(name) > 1)
         raise DataError(
-            f"Several pictures would be annotated as {pictures / name}: give each folder's on its own."
+            f"Several pictures would be annotated as {pictures / name}: give each folder's on its"
+            " own."
         )
     for file, name in zip(files, names, strict=True):
         image = images.with_channels(images.read(file)[None], 3)[0]

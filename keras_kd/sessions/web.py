@@ -33,8 +33,9 @@ from keras_kd.sessions._quality import LIMITS
 
 LITERT_JS = "2.5.3"
 POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src"
+    " 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action"
+    " 'none'"
 )
 _SOURCES = Path(__file__).with_name("web_page")
 _CORE = "node_modules/@litertjs/core"
@@ -72,9 +73,11 @@ def build(
             text = source.read_text(encoding="utf-8")
             title = html.escape(f"Expressions: {settings['name']}")
             (made / source.name).write_text(
-                text.replace("@POLICY@", POLICY).replace("@TITLE@", title)
-                if source.suffix == ".html"
-                else text,
+                (
+                    text.replace("@POLICY@", POLICY).replace("@TITLE@", title)
+                    if source.suffix == ".html"
+                    else text
+                ),
                 encoding="utf-8",
             )
         shutil.copyfile(path, made / "model.tflite")
@@ -97,7 +100,8 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
     model = LiteRTModel(path)
     if model.input_dtype.name not in ("float32", "uint8"):
         raise ModelError(
-            f"{path} takes {model.input_dtype}: export it with --io float or --io app for the browser."
+            f"{path} takes {model.input_dtype}: export it with --io float or --io app for the"
+            " browser."
         )
     reader, _ = _reader.load(path)
     form = predictors.load(path).form

@@ -126,7 +126,8 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
         ) from missing
     except (ValueError, OSError) as damaged:
         raise DataError(
-            f"The soft labels in {folder} are damaged ({damaged}): delete the folder and make them again."
+            f"The soft labels in {folder} are damaged ({damaged}): delete the folder and make them"
+            " again."
         ) from damaged
     if logits.dtype != np.float16 or logits.shape[1:] != (len(key.views), key.columns):
         raise DataError(
@@ -356,7 +357,8 @@ def verify(
     )
     if not difference <= tolerance:
         raise DataError(
-            f"The soft labels differ from the teacher by {difference:.3g} of their spread on {len(positions)} random "
-            f"views, more than {tolerance:g}: delete the store and make it again."
+            f"The soft labels differ from the teacher by {difference:.3g} of their spread on"
+            f" {len(positions)} random views, more than {tolerance:g}: delete the store and make it"
+            " again."
         )
     return difference

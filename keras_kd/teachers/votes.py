@@ -38,12 +38,14 @@ def logits(votes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
 
     if len(votes) != len(labels):
         raise DataError(
-            f"There are votes on {len(votes)} training images and labels of {len(labels)}: give both files complete."
+            f"There are votes on {len(votes)} training images and labels of {len(labels)}: give"
+            " both files complete."
         )
     counts = np.bincount(labels, minlength=classes)
     if counts.min() < FOLDS:
         raise DataError(
-            f"A class has {counts.min()} training images, votes need {FOLDS} or more: give the whole data."
+            f"A class has {counts.min()} training images, votes need {FOLDS} or more: give the"
+            " whole data."
         )
     shares = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
     trees = HistGradientBoostingClassifier(learning_rate=0.05, early_stopping=False, random_state=0)
@@ -52,7 +54,7 @@ def logits(votes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     accuracy, commonest = np.mean(told.argmax(axis=1) == labels), counts.max() / len(labels)
     if accuracy < commonest + SMALLEST_GAIN:
         raise DataError(
-            f"The votes tell {accuracy:.0%} of the labels, the commonest class alone {commonest:.0%}: they belong to "
-            "other images, or are in another order than these."
+            f"The votes tell {accuracy:.0%} of the labels, the commonest class alone"
+            f" {commonest:.0%}: they belong to other images, or are in another order than these."
         )
     return np.log(np.maximum(told, 1e-6)).astype(np.float32)

@@ -259,7 +259,8 @@ class _State(keras.callbacks.Callback):
         variables = self._variables()
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise TrainingError(
-                f"{self.path} is the state of another model or optimizer: start again without --resume."
+                f"{self.path} is the state of another model or optimizer: start again without"
+                " --resume."
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
@@ -342,8 +343,8 @@ class _Epochs(keras.callbacks.Callback):
         self.advance(self.batch_size)
         if logs and not np.isfinite(float(logs["loss"])):
             raise TrainingError(
-                f"The loss became {float(logs['loss'])} in epoch {self.state.epoch + 1}: lower --learning-rate, "
-                "or train in float32 (--precision float32)."
+                f"The loss became {float(logs['loss'])} in epoch {self.state.epoch + 1}: lower"
+                " --learning-rate, or train in float32 (--precision float32)."
             )
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:

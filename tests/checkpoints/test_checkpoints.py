@@ -101,11 +101,18 @@ def test_feature_maps_are_the_same_block_by_block(tmp_path):
         (lambda t: {key: value.double() for key, value in t.items()}, 1e-4),
         (lambda t: {key: value.half() for key, value in t.items()}, 1e-2),
         (lambda t: {key: value.bfloat16() for key, value in t.items()}, 1e-1),
-        (lambda t: {key: torch.nn.Parameter(value, value.is_floating_point()).T.T if value.ndim == 2 else value
-                    for key, value in t.items()}, 1e-4),
+        (
+            lambda t: {
+                key: torch.nn.Parameter(value, value.is_floating_point()).T.T
+                if value.ndim == 2
+                else value
+                for key, value in t.items()
+            },
+            1e-4,
+        ),
     ],
     ids=["model_state_dict", "module prefix", "float64", "float16", "bfloat16", "views"],
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("ignore:The use of `x.T`")
 def test_forms_of_files(wrapped, tolerance, tmp_path):
     network, images = _network(), _images()

@@ -181,10 +181,9 @@ TOO_LARGE = {
     "no end": b"\x80\x02}",
     "a tensor as key": b"\x80\x02}" + _tensor() + _text("x") + b"s.",
     "a tuple as key": b"\x80\x02})" + _tensor() + b"s.",
-    "a key that takes an age to hash": b"\x80\x02})q\x00"
-    + b"h\x00h\x00\x86q\x00" * 60
-    + _tensor()
-    + b"s.",
+    "a key that takes an age to hash": (
+        b"\x80\x02})q\x00" + b"h\x00h\x00\x86q\x00" * 60 + _tensor() + b"s."
+    ),
     "a list": b"\x80\x02].",
     "empty": b"\x80\x02}.",
     "itself": b"\x80\x02}q\x01" + _text("model") + b"h\x01s" + b".",
@@ -359,9 +358,19 @@ def test_random_pickles_never_do_more_than_fail(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(8)
     pieces = [bytes([code]) for code in b"()]}tsuaeRQb.0N\x85\x86\x87\x88\x89\x94\x93\x81"] + [
-        b"cos\nsystem\n", b"h\x00", b"q\x00", b"K\x01", GLOBAL_OF_TENSORS, b"ccollections\nOrderedDict\n",
-        _text("touch ran"), _text("storage"), _text("0"), _number(6), _storage(), _tensor(),
-    ]  # fmt: skip
+        b"cos\nsystem\n",
+        b"h\x00",
+        b"q\x00",
+        b"K\x01",
+        GLOBAL_OF_TENSORS,
+        b"ccollections\nOrderedDict\n",
+        _text("touch ran"),
+        _text("storage"),
+        _text("0"),
+        _number(6),
+        _storage(),
+        _tensor(),
+    ]
     path = tmp_path / "weights.pth"
     for _ in range(800):
         chosen = random.integers(0, len(pieces), random.integers(1, 30))

@@ -121,7 +121,10 @@ def test_images_in_deeper_folders_belong_to_their_class(tmp_path: Path) -> None:
     assert values == each + [100 + value for value in each]
     assert all((samples.images[:, 0, 0, 0] // 100 == samples.labels).all() for samples in loaded)
     assert datasets.passed_over(tmp_path) == (
-        f"16 images in deeper folders, {tmp_path / 'cat/anna/2024'} for one, count as their class folder's",
+        (
+            f"16 images in deeper folders, {tmp_path / 'cat/anna/2024'} for one, count as their"
+            " class folder's"
+        ),
     )
 
 

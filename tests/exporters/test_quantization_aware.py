@@ -46,9 +46,15 @@ def test_pruned_clustered_and_quantized_file_keeps_its_zeros(tmp_path):
     model, images = _network(), _images(96)
     teacher, told = model.predict(images, verbose=0), []
     report = export_quantization_aware(
-        model, tmp_path / "model.tflite", images, teacher.argmax(1), teacher, checkpoint=tmp_path / "kept",
-        fine_tuning=FineTuning(epochs=2, batch_size=16, prune=0.5, cluster=6), tell=told.append,
-    )  # fmt: skip
+        model,
+        tmp_path / "model.tflite",
+        images,
+        teacher.argmax(1),
+        teacher,
+        checkpoint=tmp_path / "kept",
+        fine_tuning=FineTuning(epochs=2, batch_size=16, prune=0.5, cluster=6),
+        tell=told.append,
+    )
     stages = [
         f"{stage}: epoch {epoch}/2"
         for stage in ("pruned", "clustered", "quantized")
@@ -114,9 +120,17 @@ def test_fine_tuning_on_a_teacher_comes_closer_to_it(tmp_path):
     )
     before = np.abs(student.predict(images, verbose=0) - wanted).mean()
     report = export_quantization_aware(
-        student, tmp_path / "model.tflite", images, wanted.argmax(1), wanted, io="app", app_input=(12, 12, 3),
-        fine_tuning=FineTuning(temperature=1.0, alpha=0.0, epochs=30, batch_size=32, learning_rate=3e-3),
-    )  # fmt: skip
+        student,
+        tmp_path / "model.tflite",
+        images,
+        wanted.argmax(1),
+        wanted,
+        io="app",
+        app_input=(12, 12, 3),
+        fine_tuning=FineTuning(
+            temperature=1.0, alpha=0.0, epochs=30, batch_size=32, learning_rate=3e-3
+        ),
+    )
     found = litert.LiteRTModel(report.path).predict(images)
     shares = np.exp(wanted) / np.exp(wanted).sum(axis=1, keepdims=True)
     logits = student.predict(images, verbose=0)
@@ -128,22 +142,43 @@ def test_fine_tuning_on_a_teacher_comes_closer_to_it(tmp_path):
 def _foreign(kind, softmax):
     """Dilated, grouped, depthwise and separable convolutions, a shared layer, a nested model."""
     keras.utils.set_random_seed(2)
-    inner = keras.Sequential([keras.Input((12, 12, 8)), layers.DepthwiseConv2D(
-        3, dilation_rate=2, padding="same"), layers.BatchNormalization(), layers.ReLU(6.0)])  # fmt: skip
+    inner = keras.Sequential(
+        [
+            keras.Input((12, 12, 8)),
+            layers.DepthwiseConv2D(3, dilation_rate=2, padding="same"),
+            layers.BatchNormalization(),
+            layers.ReLU(6.0),
+        ]
+    )
     shared = layers.Conv2D(8, 3, padding="same", groups=2, activation="relu", name="shared")
     image = keras.Input((12, 12, 3))
     x = layers.Conv2D(8, 3, padding="same", dilation_rate=2)(layers.Rescaling(1 / 255)(image))
     x = layers.Add()([shared(inner(x)), shared(x)])
     x = layers.Conv2D(8, 3, dilation_rate=(1, 2))(layers.SeparableConv2D(8, 3)(x))
     x = layers.GlobalAveragePooling2D()(x)
-    last = {"layer": lambda x: layers.Softmax()(layers.Dense(3)(x)), "dense": layers.Dense(3, "softmax"),
-            "operation": lambda x: keras.ops.softmax(layers.Dense(3)(x))}  # fmt: skip
+    last = {
+        "layer": lambda x: layers.Softmax()(layers.Dense(3)(x)),
+        "dense": layers.Dense(3, "softmax"),
+        "operation": lambda x: keras.ops.softmax(layers.Dense(3)(x)),
+    }
     model = keras.Model(image, last[softmax](x) if softmax else layers.Dense(3)(x))
     if kind == "functional":
         return model
-    return keras.Sequential([keras.Input((12, 12, 3)), *([model] if kind == "nested" else [
-        layers.Rescaling(1 / 255), layers.Conv2D(8, 3, activation="relu"),
-        layers.GlobalAveragePooling2D(), layers.Dense(3, "softmax" if softmax else None)])])  # fmt: skip
+    return keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            *(
+                [model]
+                if kind == "nested"
+                else [
+                    layers.Rescaling(1 / 255),
+                    layers.Conv2D(8, 3, activation="relu"),
+                    layers.GlobalAveragePooling2D(),
+                    layers.Dense(3, "softmax" if softmax else None),
+                ]
+            ),
+        ]
+    )
 
 
 @pytest.mark.parametrize(("kind", "softmax"), [

@@ -57,33 +57,51 @@ def _rewritten(model: keras.Model, path: Path, change: Callable[[dict[str, Any]]
 
 BODIES: dict[str, Callable[[Any], Any]] = {
     "activations": lambda x: layers.Activation(keras.activations.gelu)(
-        layers.Conv2D(2, 3, activation=layers.LeakyReLU(0.2))(layers.Dense(2, activation=ops.sin)(x))
+        layers.Conv2D(2, 3, activation=layers.LeakyReLU(0.2))(
+            layers.Dense(2, activation=ops.sin)(x)
+        )
     ),
     "initializers": lambda x: layers.Conv2D(
-        2, 3, kernel_initializer=keras.initializers.HeNormal(keras.random.SeedGenerator(1)), kernel_regularizer="l2",
-        kernel_constraint=keras.constraints.MaxNorm(2.0), bias_initializer=keras.initializers.Constant(0.1),
+        2,
+        3,
+        kernel_initializer=keras.initializers.HeNormal(keras.random.SeedGenerator(1)),
+        kernel_regularizer="l2",
+        kernel_constraint=keras.constraints.MaxNorm(2.0),
+        bias_initializer=keras.initializers.Constant(0.1),
     )(x),
-    "operations": lambda x: ops.concatenate([x / 127.5 - 1, x[:, ::-1, :, :2] * np.array([0.5, 2], "float32")], -1),
-    "recurrent": lambda x: layers.Reshape((4, 2, 4))(
-        layers.Bidirectional(layers.LSTM(2, return_sequences=True), backward_layer=layers.GRU(
-            2, go_backwards=True, return_sequences=True))(
-            layers.RNN([layers.LSTMCell(3), layers.GRUCell(4)], return_sequences=True)(
-                layers.TimeDistributed(layers.Dense(2))(layers.Reshape((8, 384))(x))))
+    "operations": lambda x: ops.concatenate(
+        [x / 127.5 - 1, x[:, ::-1, :, :2] * np.array([0.5, 2], "float32")], -1
     ),
-    "nested": lambda x: keras.Sequential([layers.Rescaling(1 / 255), _conv(), layers.Reshape((1, 1, 3))])(x),
+    "recurrent": lambda x: layers.Reshape((4, 2, 4))(
+        layers.Bidirectional(
+            layers.LSTM(2, return_sequences=True),
+            backward_layer=layers.GRU(2, go_backwards=True, return_sequences=True),
+        )(
+            layers.RNN([layers.LSTMCell(3), layers.GRUCell(4)], return_sequences=True)(
+                layers.TimeDistributed(layers.Dense(2))(layers.Reshape((8, 384))(x))
+            )
+        )
+    ),
+    "nested": lambda x: keras.Sequential(
+        [layers.Rescaling(1 / 255), _conv(), layers.Reshape((1, 1, 3))]
+    )(x),
     "preprocessing": lambda x: layers.RandomRotation(0.1)(
         layers.Pipeline([layers.RandomFlip(), layers.Resizing(24, 24)])(
-            layers.Normalization(mean=[1.0, 2, 3], variance=[1.0, 2, 3])(x))
+            layers.Normalization(mean=[1.0, 2, 3], variance=[1.0, 2, 3])(x)
+        )
     ),
     "policies": lambda x: layers.Conv2D(2, 3, dtype="mixed_bfloat16")(
         layers.Conv2D(2, 3, dtype=keras.dtype_policies.DTypePolicy("mixed_float16"))(x)
     ),
-    "wrapped": lambda x: layers.SpectralNormalization(layers.Conv2D(2, 3))(layers.GroupNormalization(3)(x)),
-    "attention": lambda x: layers.Reshape((4, 2, 3))(
-        layers.MultiHeadAttention(2, 2)(*2 * [layers.Resizing(4, 2)(x) if False else layers.Reshape((8, 384))(x)])[
-            :, :, :3]
+    "wrapped": lambda x: layers.SpectralNormalization(layers.Conv2D(2, 3))(
+        layers.GroupNormalization(3)(x)
     ),
-}  # fmt: skip
+    "attention": lambda x: layers.Reshape((4, 2, 3))(
+        layers.MultiHeadAttention(2, 2)(
+            *2 * [layers.Resizing(4, 2)(x) if False else layers.Reshape((8, 384))(x)]
+        )[:, :, :3]
+    ),
+}
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -119,29 +137,45 @@ def _conv_config(config: dict[str, Any]) -> dict[str, Any]:
 
 PLACES: dict[str, Callable[[dict[str, Any]], None]] = {
     "a Lambda beside the graph": lambda config: _append(
-        config, class_name="Lambda", own={"name": "extra", "function": CANARY, "arguments": {}},
+        config,
+        class_name="Lambda",
+        own={"name": "extra", "function": CANARY, "arguments": {}},
         inbound_nodes=[{"args": [], "kwargs": {"inputs": 1}}],
     ),
     "a Lambda in the graph": lambda config: _conv_config(config).update(
         class_name="Lambda", config={"name": "conv", "function": CANARY}
     ),
     "an activation": lambda config: _conv_config(config)["config"].update(activation=CANARY),
-    "an initializer": lambda config: _conv_config(config)["config"].update(kernel_initializer=CANARY),
+    "an initializer": lambda config: _conv_config(config)["config"].update(
+        kernel_initializer=CANARY
+    ),
     "a layer": lambda config: _conv_config(config).update(CANARY),
-    "an argument of a call": lambda config: _conv_config(config)["inbound_nodes"][0]["kwargs"].update(a=CANARY),
-    "how a layer is built": lambda config: _conv_config(config).update(build_config={"input_shape": CANARY}),
-    "a class by its registered name": lambda config: _conv_config(config).update(registered_name="set_max_epochs"),
+    "an argument of a call": lambda config: _conv_config(config)["inbound_nodes"][0][
+        "kwargs"
+    ].update(a=CANARY),
+    "how a layer is built": lambda config: _conv_config(config).update(
+        build_config={"input_shape": CANARY}
+    ),
+    "a class by its registered name": lambda config: _conv_config(config).update(
+        registered_name="set_max_epochs"
+    ),
     "a type": lambda config: _conv_config(config)["config"].update(
-        dtype={"class_name": "__typespec__", "module": "keras.config", "spec_name": "set_max_epochs",
-               "registered_name": None, "config": [1]}
+        dtype={
+            "class_name": "__typespec__",
+            "module": "keras.config",
+            "spec_name": "set_max_epochs",
+            "registered_name": None,
+            "config": [1],
+        }
     ),
     "a lambda": lambda config: _conv_config(config)["config"].update(
         activation={"class_name": "__lambda__", "config": {"value": ["4wAAAA==", None, None]}}
     ),
     "a SavedModel": lambda config: _conv_config(config).update(
-        class_name="TFSMLayer", config={"name": "conv", "filepath": "elsewhere", "call_endpoint": "serve"}
+        class_name="TFSMLayer",
+        config={"name": "conv", "filepath": "elsewhere", "call_endpoint": "serve"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -283,13 +317,27 @@ def _many_layers() -> str:
     [
         (_many_layers, "more than 10,000 layers"),
         (lambda: '{"config": {"a": ' + "[" * 50_000 + "]" * 50_000 + "}}", "nested too deeply"),
-        (lambda: '{"class_name": "Model", "config": {"a": ' + "[" * 300 + "]" * 300 + "}}", "more than 200 levels"),
-        (lambda: json.dumps({"class_name": "Model", "config": {"a": [0] * 1_000_001}}), "1,000,000 values"),
+        (
+            lambda: '{"class_name": "Model", "config": {"a": ' + "[" * 300 + "]" * 300 + "}}",
+            "more than 200 levels",
+        ),
+        (
+            lambda: json.dumps({"class_name": "Model", "config": {"a": [0] * 1_000_001}}),
+            "1,000,000 values",
+        ),
         (lambda: " " * (keras_config.LARGEST + 1), "bytes long"),
-        (lambda: BASE.replace('"filters": 2', '"filters": 1000000000000'), "'conv' .* as its filters"),
-        (lambda: BASE.replace('"float32"', '"U2000000000"').replace("__keras_tensor__", "__numpy__"), "no numbers"),
+        (
+            lambda: BASE.replace('"filters": 2', '"filters": 1000000000000'),
+            "'conv' .* as its filters",
+        ),
+        (
+            lambda: BASE.replace('"float32"', '"U2000000000"').replace(
+                "__keras_tensor__", "__numpy__"
+            ),
+            "no numbers",
+        ),
     ],
-)  # fmt: skip
+)
 def test_configurations_of_any_size_are_refused_within_seconds(
     make: Callable[[], str], words: str
 ) -> None:
@@ -321,7 +369,8 @@ def test_own_layers_are_read_where_their_module_is_trusted(
     monkeypatch.setenv(trusted_modules.VARIABLE, "")
     source = tmp_path / "numpy.py"  # a name that must not hide another module
     source.write_text(
-        "import keras\nclass Twice(keras.layers.Layer):\n    def call(self, x):\n        return 2 * x\n"
+        "import keras\nclass Twice(keras.layers.Layer):\n    def call(self, x):\n        return 2"
+        " * x\n"
     )
     space: dict[str, Any] = {"__name__": "mine"}
     exec(source.read_text(), space)

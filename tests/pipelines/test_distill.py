@@ -27,9 +27,18 @@ TRAINING = [
     "float32",
 ]
 RUN_FILES = {
-    "README.md", "config.toml", "confusion.png", "cost.png", "curves.png", "history.csv", "labels.txt", "metrics.json",
-    "student.keras", "student_float32.tflite", "student_int8.tflite",
-}  # fmt: skip
+    "README.md",
+    "config.toml",
+    "confusion.png",
+    "cost.png",
+    "curves.png",
+    "history.csv",
+    "labels.txt",
+    "metrics.json",
+    "student.keras",
+    "student_float32.tflite",
+    "student_int8.tflite",
+}
 
 
 def _shape(kind: int, random: np.random.Generator) -> np.ndarray:

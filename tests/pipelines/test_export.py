@@ -168,9 +168,19 @@ def test_calibrated_files_give_the_same_answers_with_honest_probabilities(
             Image.fromarray(pixels.astype(np.uint8)).save(data / name / f"{number:03}.png")
     out = tmp_path / "bundle"
     result = _exported(
-        capsys, student, "--format", "float32", "--data", data, "--calibrate", "--bundle", "--app-input", "64x64x1",
-        "--out", out,
-    )  # fmt: skip
+        capsys,
+        student,
+        "--format",
+        "float32",
+        "--data",
+        data,
+        "--calibrate",
+        "--bundle",
+        "--app-input",
+        "64x64x1",
+        "--out",
+        out,
+    )
 
     model, _ = keras_file.load(student)
     validation = datasets.load(data, "validation")
@@ -201,10 +211,23 @@ def test_a_bundle_of_a_run_says_how_it_was_trained(student, data, tmp_path):
     (run / "metrics.json").write_text("{}")
     out = tmp_path / "bundle"
     done = subprocess.run(
-        [sys.executable, "-c", "from keras_kd.cli.main import main; main()", "export", run / "student.keras",
-         "--format", "dynamic", "--data", data, "--bundle", "--out", out],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "from keras_kd.cli.main import main; main()",
+            "export",
+            run / "student.keras",
+            "--format",
+            "dynamic",
+            "--data",
+            data,
+            "--bundle",
+            "--out",
+            out,
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     card = (out / "README.md").read_text()
     assert (out / "config.toml").read_bytes() == (run / "config.toml").read_bytes()

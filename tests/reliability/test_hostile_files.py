@@ -90,21 +90,29 @@ def _function(module: str, name: str) -> dict[str, Any]:
         lambda mark: _layer("subprocess", "Popen", args=["touch", mark]),
         lambda mark: _layer("builtins", "exec", source=f"open({mark!r}, 'w')"),
         lambda mark: _layer(
-            "keras.layers", "Lambda", name="l", function=_function("os", "system"),
+            "keras.layers",
+            "Lambda",
+            name="l",
+            function=_function("os", "system"),
             arguments={"command": f"touch {mark}"},
         ),
         lambda mark: _layer(
-            "keras.layers", "Lambda", name="l", function=_function("keras.utils", "get_file"),
+            "keras.layers",
+            "Lambda",
+            name="l",
+            function=_function("keras.utils", "get_file"),
             arguments={"origin": f"file://{mark}"},
         ),
         lambda mark: _layer("keras.config", "enable_unsafe_deserialization"),
         lambda mark: _function("keras.config", "enable_unsafe_deserialization"),
         lambda mark: _layer("keras.layers", "TFSMLayer", name="t", filepath=mark),
         lambda mark: _layer("keras.layers", "StringLookup", name="s", vocabulary="/etc/passwd"),
-        lambda mark: _layer("keras.layers", "Activation", name="a", activation=_function("builtins", "eval")),
+        lambda mark: _layer(
+            "keras.layers", "Activation", name="a", activation=_function("builtins", "eval")
+        ),
         lambda mark: _layer("keras.layers", "Activation", name="a", activation="os.system"),
     ],
-)  # fmt: skip
+)
 def test_no_code_is_run_from_a_models_configuration(
     change: Any, members: dict[str, bytes], tmp_path: Path
 ) -> None:

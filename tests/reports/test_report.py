@@ -173,7 +173,10 @@ def test_the_card_says_how_it_was_made_and_what_it_is_for() -> None:
         "at most 1.2e-05 in any output",
         "in 1 h 2 min on 2 cores with keras 3.15.1",
         "temperature 3.0, alpha 0.15, epochs 30, seed 0",
-        '<pre><code class="language-sh">kerakd distill --student B --data fer2013.csv\n</code></pre>',
+        (
+            '<pre><code class="language-sh">kerakd distill --student B --data'
+            " fer2013.csv\n</code></pre>"
+        ),
         "0123456789abcdef",
         '<img src="confusion.png"',
         '<img src="curves.png"',

@@ -92,9 +92,10 @@ def test_a_saved_model_that_does_more_than_compute_is_refused(
 
 def test_the_operations_that_reach_outside_are_not_on_the_list() -> None:
     outside = (
-        "Abort DebugIdentity EagerPyFunc HashTableV2 ImmutableConst InitializeTableFromTextFileV2 "
-        "LoadAndRemapMatrix MatchingFiles MergeV2Checkpoints PrintV2 PyFunc PyFuncStateless ReadFile "
-        "RemoteCall RestoreV2 SaveV2 TextLineDataset WholeFileReaderV2 WriteFile XlaCallModule"
+        "Abort DebugIdentity EagerPyFunc HashTableV2 ImmutableConst InitializeTableFromTextFileV2"
+        " LoadAndRemapMatrix MatchingFiles MergeV2Checkpoints PrintV2 PyFunc PyFuncStateless"
+        " ReadFile RemoteCall RestoreV2 SaveV2 TextLineDataset WholeFileReaderV2 WriteFile"
+        " XlaCallModule"
     )
     assert not _saved_model_operations.computing() & set(outside.split())
 

@@ -114,8 +114,9 @@ def test_half_an_hour_in_bounded_memory_faster_than_it_plays(tmp_path):
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = used.ru_utime + used.ru_stime
     sys.stdout.write(
-        f"\n{MINUTES:g} min of 640x480 at {RATE} frames/s: {wall:.0f} s, {spent:.0f} s of processor time; resident "
-        f"{first[2]:.0f} MB at minute 1, at most {growth:+.1f} MB later, {peak:.0f} MB with the page\n"
+        f"\n{MINUTES:g} min of 640x480 at {RATE} frames/s: {wall:.0f} s, {spent:.0f} s of processor"
+        f" time; resident {first[2]:.0f} MB at minute 1, at most {growth:+.1f} MB later, {peak:.0f}"
+        " MB with the page\n"
     )
     assert growth < 50 and peak - first[2] < 250
     assert wall < 60 * MINUTES

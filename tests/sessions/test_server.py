@@ -68,8 +68,15 @@ def test_what_is_planted_later_is_not_given(served: tuple[int, Path]) -> None:
     assert _asked(port, "/new.txt")[0] == 404
 
 
-@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Host": "evil.example:80"},
-                                     {"Origin": "http://evil.example"}, {"Origin": "null"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:80"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ],
+)
 def test_other_names_for_this_machine_are_refused(
     headers: dict[str, str], served: tuple[int, Path]
 ) -> None:

@@ -83,7 +83,8 @@ def test_the_page_gives_pythons_probabilities(site, pictures):
         shown = json.loads(browser.wait(READ))
         latency = browser.run("return document.getElementById('latency').textContent")
         bars = browser.run(
-            "return [...document.querySelectorAll('#bars span:first-child')].map(e => e.textContent)"
+            "return [...document.querySelectorAll('#bars span:first-child')].map(e =>"
+            " e.textContent)"
         )
         log = browser.log()
     expected = _python(model, pictures)

@@ -81,9 +81,22 @@ def faces(tmp_path):
 
 def test_a_student_learns_from_votes(faces, capsys):
     arguments = [
-        "distill", "--data", faces / "fer2013.csv", "--votes", faces / "fer2013new.csv", "--student", "C",
-        "--epochs", 1, "--image-size", 16, "--formats", "float32", "--out", faces / "run",
-    ]  # fmt: skip
+        "distill",
+        "--data",
+        faces / "fer2013.csv",
+        "--votes",
+        faces / "fer2013new.csv",
+        "--student",
+        "C",
+        "--epochs",
+        1,
+        "--image-size",
+        16,
+        "--formats",
+        "float32",
+        "--out",
+        faces / "run",
+    ]
     assert called(*map(str, arguments)) == 0
     metrics = json.loads((faces / "run" / "metrics.json").read_text())
     assert metrics["teacher"]["name"] == "people's votes" and metrics["fingerprints"][

@@ -179,9 +179,10 @@ class Face:
         chin, jaw = columns(self.people, "chin", "jaw")
         chin = chin + 0.16 * self.action[26] - 0.04 * self.action[17]
         below = np.clip(CIRCLE_Y, 0, None)
-        return CIRCLE_X * (1 + jaw * (0.05 - below**2)), np.where(
-            CIRCLE_Y > 0, chin, 1.3
-        ) * CIRCLE_Y
+        return (
+            CIRCLE_X * (1 + jaw * (0.05 - below**2)),
+            np.where(CIRCLE_Y > 0, chin, 1.3) * CIRCLE_Y,
+        )
 
     def add_head(self) -> None:
         """Add what lies behind the features: long hair, shoulders, neck, ears and the face itself."""

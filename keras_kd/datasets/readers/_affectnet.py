@@ -51,7 +51,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool, size: int, clean: b
     """Load one split as uint8 (N, size, size, 3); see `keras_kd.datasets.readers.affectnet`."""
     if path is None:
         raise DataError(
-            "affectnet needs a path: give affectnet:PATH, the folder that holds train_set or training.csv."
+            "affectnet needs a path: give affectnet:PATH, the folder that holds train_set or"
+            " training.csv."
         )
     half = "test" if split == "test" else "train"
     problems: list[str] = []
@@ -60,7 +61,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool, size: int, clean: b
     ]
     if not rows:
         raise DataError(
-            f"{path} has no {half} images with one of the eight expressions: give the complete data set."
+            f"{path} has no {half} images with one of the eight expressions: give the complete data"
+            " set."
         )
     labels = np.array([row.label for row in rows], np.int64)
     if half == "train":
@@ -120,9 +122,14 @@ def kept(row: Row) -> bool:
     if name == "neutral":
         return intensity < 0.2
     fits = {
-        "happy": v > 0, "sad": v < 0, "surprise": a > 0, "fear": a >= 0 >= v, "disgust": v < 0, "anger": a > 0,
+        "happy": v > 0,
+        "sad": v < 0,
+        "surprise": a > 0,
+        "fear": a >= 0 >= v,
+        "disgust": v < 0,
+        "anger": a > 0,
         "contempt": v < 0,
-    }  # fmt: skip
+    }
     return fits[name] and intensity > (0.3 if name == "disgust" else 0.2)
 
 
@@ -151,8 +158,8 @@ def _rows(path: Path, half: str, report: Callable[[str], None]) -> Iterator[Row]
     folder, table = _annotated(path, half), _table(path, half)
     if folder is None and table is None:
         raise DataError(
-            f"{path} has no {half} split: expected {' or '.join(FOLDERS[half])} with images and annotations, "
-            f"or {TABLES[half][0]}."
+            f"{path} has no {half} split: expected {' or '.join(FOLDERS[half])} with images and"
+            f" annotations, or {TABLES[half][0]}."
         )
     for row in _annotated_rows(folder, report) if folder else _table_rows(table, report):
         if row.label < len(CLASS_NAMES):
@@ -227,7 +234,8 @@ def _row(
         max(map(abs, box)) <= FARTHEST and (box[2] - box[0]) ** 2 <= MAX_PIXELS
     ):
         raise ValueError(
-            f"the landmarks' square is {tuple(map(round, box))}, larger or farther off than any face"
+            f"the landmarks' square is {tuple(map(round, box))}, larger or farther off than any"
+            " face"
         )
     return Row(image, int(label), valence, arousal, box)
 

@@ -76,8 +76,9 @@ def refuse_unknown(path: Path, splits: dict[str, Path]) -> None:
                 else "has no class folders"
             )
             raise DataError(
-                f"{folder} holds images but {what}, and {path} has no folder for {' and '.join(missing)}: rename it "
-                f"to {' or '.join(missing)}, sort it into classes, move it away, or pass over it with --skip-bad-rows."
+                f"{folder} holds images but {what}, and {path} has no folder for"
+                f" {' and '.join(missing)}: rename it to {' or '.join(missing)}, sort it into"
+                " classes, move it away, or pass over it with --skip-bad-rows."
             )
 
 
@@ -164,8 +165,8 @@ def _named(classes: dict[str, list[Path]], root: Path) -> dict[str, list[Path]]:
     numbers = sorted(classes, key=int)
     if len(set(names)) != len(numbers) or len(names) != len(numbers):
         raise DataError(
-            f"{file} has {len(names)} lines, {len(set(names))} of them different: expected a name for each of the "
-            f"{len(numbers)} class folders {', '.join(numbers[:12])}."
+            f"{file} has {len(names)} lines, {len(set(names))} of them different: expected a name"
+            f" for each of the {len(numbers)} class folders {', '.join(numbers[:12])}."
         )
     return {name: classes[number] for name, number in zip(names, numbers, strict=True)}
 
@@ -174,8 +175,8 @@ def _refuse_splits(train: Path, classes: dict[str, list[Path]]) -> None:
     """Raise DataError where the folders themselves, or those of a class, are called like splits."""
     if classes and all(map(_tree.split_of, classes)):
         raise DataError(
-            f"{train} has the folders {', '.join(classes)}, which are splits without class folders: sort the images "
-            "of each into a folder for each class."
+            f"{train} has the folders {', '.join(classes)}, which are splits without class folders:"
+            " sort the images of each into a folder for each class."
         )
     for folder in (folder for folders in classes.values() for folder in folders):
         inside = [child for child in _tree.listed(folder).folders if _tree.split_of(child.name)]

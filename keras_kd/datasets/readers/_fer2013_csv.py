@@ -78,15 +78,16 @@ def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
             except ValueError as error:
                 if not skip_bad_rows:
                     raise DataError(
-                        f"{path}, line {line}: {error}; mend or remove the row, or leave out all such rows "
-                        "with --skip-bad-rows."
+                        f"{path}, line {line}: {error}; mend or remove the row, or leave out all"
+                        " such rows with --skip-bad-rows."
                     ) from error
                 if row_split == split:
                     skipped.append(f"{path}, line {line}: {error}")
     if not rows:
         usage = next(usage for usage, name in USAGES.items() if name == split)
         raise DataError(
-            f"{path} has no usable rows with Usage {usage}, the {split} split: give the complete file."
+            f"{path} has no usable rows with Usage {usage}, the {split} split: give the complete"
+            " file."
         )
     return Table(
         pictures.array(), np.array(labels, np.int64), np.array(rows), tuple(usages), tuple(skipped)

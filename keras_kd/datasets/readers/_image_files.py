@@ -103,7 +103,8 @@ def read(
         kept[row] = True
     if not kept.any():
         raise DataError(
-            f"None of the {len(paths)} images can be read; the first problem: {''.join(skipped[:1])}"
+            f"None of the {len(paths)} images can be read; the first problem:"
+            f" {''.join(skipped[:1])}"
         )
     return Pictures(fitted[: int(kept.sum())], kept, sizes[kept], tuple(skipped))
 

@@ -79,8 +79,8 @@ def _check_type(file: Path, kind: Any) -> None:
         return
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         raise DataError(
-            f"{file} has several labels a row ({kind}): one class an image is expected; choose one, "
-            "or make a data set for each."
+            f"{file} has several labels a row ({kind}): one class an image is expected; choose one,"
+            " or make a data set for each."
         )
     raise DataError(
         f"{file} has labels of type {kind}: expected whole numbers or names; convert them."

@@ -49,8 +49,9 @@ def stratified(
         rows = np.flatnonzero(labels == label)
         if len(rows) < len(shares):
             raise DataError(
-                f"Class {class_name} has {len(rows)} images, too few to split into {', '.join(shares)}: "
-                f"expected at least {len(shares)}; add images or remove the class."
+                f"Class {class_name} has {len(rows)} images, too few to split into"
+                f" {', '.join(shares)}: expected at least {len(shares)}; add images or remove the"
+                " class."
             )
         rows = np.random.default_rng((seed, label)).permutation(rows)
         for name in others:

@@ -52,10 +52,16 @@ def described(path: Path) -> str:
         if suffix in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"):
             return "it is an archive: unpack it and give the folder"
         if suffix in images.suffixes():
-            return "it is one image: give a folder of class folders, or have a model read it with `kerakd predict`"
+            return (
+                "it is one image: give a folder of class folders, or have a model read it with"
+                " `kerakd predict`"
+            )
         if suffix == ".parquet":
             return "it is one Parquet file: call it train.parquet and give its folder"
-        return f"it is a file of another kind: give a folder of class folders, or convert the {suffix or 'file'}"
+        return (
+            "it is a file of another kind: give a folder of class folders, or convert the"
+            f" {suffix or 'file'}"
+        )
     top = _tree.listed(path)
     kinds = Counter(file.suffix.lower() or "no suffix" for file in top.files)
     files = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4)) or "no files"

@@ -40,8 +40,9 @@ def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
     missing = [column for column in columns if column.lower() not in names]
     if missing:
         raise DataError(
-            f"{path} has no column {', '.join(missing)}: expected {', '.join(columns)} in its first line, "
-            f"received {', '.join(names) or 'nothing'}; name the columns so or choose another file."
+            f"{path} has no column {', '.join(missing)}: expected {', '.join(columns)} in its first"
+            f" line, received {', '.join(names) or 'nothing'}; name the columns so or choose"
+            " another file."
         )
     places = [names.index(column.lower()) for column in columns]
     for line, fields in lines:

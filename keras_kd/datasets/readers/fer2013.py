@@ -50,7 +50,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     """
     if path is None:
         raise DataError(
-            "fer2013 needs a path: give fer2013:PATH, the csv file or the folder that holds train and test."
+            "fer2013 needs a path: give fer2013:PATH, the csv file or the folder that holds train"
+            " and test."
         )
     if path.is_dir():
         return _load_folders(path, split, skip_bad_rows, size)
@@ -100,13 +101,15 @@ def _load_folders(path: Path, split: str, skip_bad_rows: bool, size: int) -> Sam
     for _, folder in found:
         if canonical(folder.name) not in CLASS_NAMES:
             raise DataError(
-                f"{folder} is no class of FER2013: expected {', '.join(CLASS_NAMES)}; rename or remove it."
+                f"{folder} is no class of FER2013: expected {', '.join(CLASS_NAMES)}; rename or"
+                " remove it."
             )
     unnamed = [file for file, _ in found if not _usage(file)]
     if unnamed and not skip_bad_rows:
         raise DataError(
-            f"{unnamed[0]} does not tell its split: expected a name that begins with {', '.join(USAGES)} and _; "
-            "rename it, or leave out all such files with --skip-bad-rows."
+            f"{unnamed[0]} does not tell its split: expected a name that begins with"
+            f" {', '.join(USAGES)} and _; rename it, or leave out all such files with"
+            " --skip-bad-rows."
         )
     own = [
         (file, CLASS_NAMES.index(canonical(folder.name)))

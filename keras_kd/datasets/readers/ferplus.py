@@ -54,7 +54,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     _check_joined(votes_file, lines, usages, pixels_file, table.usages)
     if problems and not skip_bad_rows:
         raise DataError(
-            f"{min(problems.items())[1]}; mend the row, or leave out all such rows with --skip-bad-rows."
+            f"{min(problems.items())[1]}; mend the row, or leave out all such rows with"
+            " --skip-bad-rows."
         )
     skipped = tuple(problems[row] for row in table.rows if row in problems)
     emotions = votes[table.rows, : len(CLASS_NAMES)]
@@ -63,7 +64,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     ) & emotions.any(axis=1)
     if not kept.any():
         raise DataError(
-            f"{votes_file} has no votes for an emotion in the {split} split: give the complete file."
+            f"{votes_file} has no votes for an emotion in the {split} split: give the complete"
+            " file."
         )
     shares = (emotions[kept] / emotions[kept].sum(axis=1, keepdims=True)).astype(np.float32)
     sizes = np.full((len(shares), 2), _fer2013_csv.SIDE)
@@ -117,7 +119,8 @@ def _votes_files(path: Path) -> list[Path]:
 def _both_files(path: Path | None) -> tuple[Path, Path]:
     if path is None:
         raise DataError(
-            "ferplus needs a path: give ferplus:PATH, a folder that holds fer2013.csv and the votes' csv."
+            "ferplus needs a path: give ferplus:PATH, a folder that holds fer2013.csv and the"
+            " votes' csv."
         )
     folder = path if path.is_dir() else path.parent
     votes = _votes_files(path)
@@ -160,7 +163,10 @@ def _check_joined(
     pixels_file: Path,
     expected: tuple[str, ...],
 ) -> None:
-    advice = "the rows are joined by their order, so give both files complete and in their original order."
+    advice = (
+        "the rows are joined by their order, so give both files complete and in their original"
+        " order."
+    )
     if len(usages) != len(expected):
         raise DataError(
             f"{votes_file} has {len(usages)} rows and {pixels_file} has {len(expected)}: {advice}"
@@ -168,5 +174,6 @@ def _check_joined(
     for line, usage, other in zip(lines, usages, expected, strict=True):
         if usage != other:
             raise DataError(
-                f"{votes_file}, line {line}: Usage is {usage}, in {pixels_file} it is {other}: {advice}"
+                f"{votes_file}, line {line}: Usage is {usage}, in {pixels_file} it is {other}:"
+                f" {advice}"
             )

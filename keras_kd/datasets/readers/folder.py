@@ -124,7 +124,8 @@ def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: 
     ]
     if problems and not skip_bad_rows:
         raise DataError(
-            f"{problems[0]}; add images, rename or remove the folder, or pass over it with --skip-bad-rows."
+            f"{problems[0]}; add images, rename or remove the folder, or pass over it with"
+            " --skip-bad-rows."
         )
     labels = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
     return _Listing([file for name in classes for file in files[name]], labels, tuple(problems))

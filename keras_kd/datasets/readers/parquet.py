@@ -52,7 +52,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     """
     if path is None or not matches(path):
         raise DataError(
-            "parquet needs a path: give parquet:PATH, a folder with train-….parquet or train/….parquet."
+            "parquet needs a path: give parquet:PATH, a folder with train-….parquet or"
+            " train/….parquet."
         )
     shards = _shards(path)
     names = _class_names(shards["train"], path)
@@ -113,8 +114,8 @@ def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
     missing = {"image", "label"} - set(opened.schema_arrow.names)
     if missing:
         raise DataError(
-            f"{file} has no column {' and no column '.join(sorted(missing))}: expected image and label, received "
-            f"{', '.join(opened.schema_arrow.names)}; rename the columns."
+            f"{file} has no column {' and no column '.join(sorted(missing))}: expected image and"
+            f" label, received {', '.join(opened.schema_arrow.names)}; rename the columns."
         )
     return opened
 
@@ -194,7 +195,8 @@ def _read(
             picture = images.decoded(content or b"", name)
             if picture.shape[2] > channels:
                 raise DataError(
-                    f"{name} is in colour but the first training image is gray: convert one or remove the row."
+                    f"{name} is in colour but the first training image is gray: convert one or"
+                    " remove the row."
                 )
         except DataError as error:
             if not skip_bad_rows:
@@ -223,8 +225,8 @@ def _contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes
             content = value.get("bytes") if isinstance(value, dict) else value
             if isinstance(content, str) or (isinstance(value, dict) and "bytes" not in value):
                 raise DataError(
-                    f"{file} has images as {part.type}: expected the content of image files, alone or as the field "
-                    "bytes of a struct; write their content, not their paths."
+                    f"{file} has images as {part.type}: expected the content of image files, alone"
+                    " or as the field bytes of a struct; write their content, not their paths."
                 )
             yield f"{file}, row {start + row}", content
         before += len(part)

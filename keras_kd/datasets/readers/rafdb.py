@@ -62,7 +62,8 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     """
     if path is None:
         raise DataError(
-            "rafdb needs a path: give rafdb:PATH, the folder that holds list_patition_label.txt or DATASET."
+            "rafdb needs a path: give rafdb:PATH, the folder that holds list_patition_label.txt or"
+            " DATASET."
         )
     half = "test" if split == "test" else "train"
     files, labels, problems = _entries(path, half, skip_bad_rows)
@@ -106,13 +107,15 @@ def _entries(
         except ValueError as error:
             if not skip_bad_rows:
                 raise DataError(
-                    f"{where}: {error}; mend or remove the row, or leave out all such rows with --skip-bad-rows."
+                    f"{where}: {error}; mend or remove the row, or leave out all such rows with"
+                    " --skip-bad-rows."
                 ) from error
             problems.append(f"{where}: {error}")
     for number, name in enumerate(CLASS_NAMES):
         if number not in labels:
             raise DataError(
-                f"{path} has no {half} images of class {number + 1}, {name}: give the complete data set."
+                f"{path} has no {half} images of class {number + 1}, {name}: give the complete data"
+                " set."
             )
     return files, np.array(labels, np.int64), problems
 

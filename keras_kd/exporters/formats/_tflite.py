@@ -61,8 +61,9 @@ def write(
     foreign = litert.custom_or_flex(path)
     if foreign:
         raise ExportError(
-            f"{serving.model.name} needs operators that LiteRT has not built in ({', '.join(sorted(foreign))}): "
-            "replace the layers that make them, or export as saved_model."
+            f"{serving.model.name} needs operators that LiteRT has not built in"
+            f" ({', '.join(sorted(foreign))}): replace the layers that make them, or export as"
+            " saved_model."
         )
     return errors
 

@@ -49,6 +49,6 @@ def _check(path: Path, name: str) -> None:
     bad = [operator for operator in tflite_graph.read(path) if out_of_range(operator)]
     if bad:
         raise ExportError(
-            f"{name} has activations of too different sizes for int8 ({bad[0].name} {bad[0].outputs[0].name}): "
-            "train it further, or use the format dynamic."
+            f"{name} has activations of too different sizes for int8 ({bad[0].name}"
+            f" {bad[0].outputs[0].name}): train it further, or use the format dynamic."
         )

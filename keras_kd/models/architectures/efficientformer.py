@@ -147,8 +147,8 @@ def build(
     height, width, channels = input_shape
     if height % 32 or width % 32 or min(height, width) < 32 or channels not in (1, 3):
         raise ModelError(
-            f"{name} takes images whose height and width are multiples of 32, with 1 or 3 channels. "
-            f"Received: input_shape={input_shape}."
+            f"{name} takes images whose height and width are multiples of 32, with 1 or 3 channels."
+            f" Received: input_shape={input_shape}."
         )
     seeds = Seeds(seed)
     widths = WIDTHS[name]

@@ -46,8 +46,8 @@ def build(
     """Build EmoNet; see `keras_kd.models.build`. It has no dropouts. Heatmaps: see `with_heatmaps`."""
     if input_shape[:2] != INPUT_SHAPE[:2] or input_shape[2] not in (1, 3):
         raise ModelError(
-            f"{name} takes images of 256x256 pixels with 1 or 3 channels. Received: input_shape={input_shape}; "
-            "`--image-size 256` loads data so."
+            f"{name} takes images of 256x256 pixels with 1 or 3 channels. Received:"
+            f" input_shape={input_shape}; `--image-size 256` loads data so."
         )
     seeds = Seeds(seed)
     image = keras.Input(input_shape, name="image")

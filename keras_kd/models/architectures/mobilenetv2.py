@@ -25,7 +25,8 @@ def build(
     """
     if min(input_shape[:2]) < 32 or input_shape[2] not in (1, 3):
         raise ModelError(
-            f"{name} takes images of at least 32x32 pixels with 1 or 3 channels. Received: input_shape={input_shape}."
+            f"{name} takes images of at least 32x32 pixels with 1 or 3 channels. Received:"
+            f" input_shape={input_shape}."
         )
     seeds = Seeds(seed)
     image = keras.Input(input_shape, name="image")
@@ -55,8 +56,9 @@ def load_pretrained(model: keras.Model) -> None:
     except Exception as error:
         # Keras raises a bare Exception where the network fails.
         raise ModelError(
-            f"The weights imagenet of mobilenetv2 can't be had ({str(error).splitlines()[0]}): connect to the network "
-            "once, put the file where Keras keeps its models, or leave out --pretrained."
+            f"The weights imagenet of mobilenetv2 can't be had ({str(error).splitlines()[0]}):"
+            " connect to the network once, put the file where Keras keeps its models, or leave out"
+            " --pretrained."
         ) from error
     # Keras numbers some of the names, but not the order.
     weighted = (layer for layer in model.layers if layer.weights)

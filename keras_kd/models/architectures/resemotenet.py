@@ -42,7 +42,8 @@ def build(
     height, width, channels = input_shape
     if min(height, width) < 8 or channels not in (1, 3):
         raise ModelError(
-            f"{name} takes images of at least 8x8 pixels with 1 or 3 channels. Received: input_shape={input_shape}."
+            f"{name} takes images of at least 8x8 pixels with 1 or 3 channels. Received:"
+            f" input_shape={input_shape}."
         )
     divisor = DIVISORS[name]
     conv_dropout, dense_dropout = PAPER_DROPOUT if dropout is None else dropout
