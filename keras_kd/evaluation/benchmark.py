@@ -24,7 +24,7 @@ import pandas as pd
 
 from keras_kd.datasets import Samples
 from keras_kd.errors import ModelError, of_file
-from keras_kd.evaluation import metrics
+from keras_kd.evaluation import class_order, metrics
 from keras_kd.runtimes import multiply_accumulates
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.onnx_runtime import OnnxModel
@@ -331,7 +331,7 @@ def _score(
         predictor = predictors.load(path, *given)
     test = samples(predictor.form.side)
     with of_file(path):
-        predictor = predictors.in_order_of(predictor, predictor.form.class_names, test.class_names)
+        predictor = class_order.in_order_of_data(predictor, test)
     if predictor.tells_classes:
         scores = metrics.classification(
             predictor.logits(test.images), test.labels, test.class_names

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from keras_kd.datasets import Samples
 from keras_kd.errors import ModelError
+from keras_kd.runtimes import predictors
+from keras_kd.runtimes.predictors import Predictor
 
 # Images a class that a check needs, and how much more often another order must be right to be
 # believed; chance alone gives a tenth at most with so many images.
 IMAGES_A_CLASS = 10
+CHECKED = 500
 GAIN = 0.2
 
 
@@ -40,3 +44,20 @@ def require_plausible(logits: np.ndarray, labels: np.ndarray, class_names: Seque
             f"of the images, in the order {order} on {100 * best:.1f} %; write its classes, one a "
             "line, into a labels.txt beside it."
         )
+
+
+def in_order_of_data(
+    predictor: Predictor, samples: Samples, stated: tuple[str, ...] | None = None
+) -> Predictor:
+    """Return a model with its classes in the data's order, which is assumed, and checked on up to
+    500 of the images, where neither the user nor the file names them.
+
+    Raises:
+        ModelError: see `require_plausible` and `predictors.reordered`.
+    """
+    names = stated or predictor.form.class_names
+    if names is None and predictor.tells_classes:
+        rows = np.linspace(0, len(samples) - 1, min(CHECKED, len(samples))).astype(int)
+        some = samples[rows]
+        require_plausible(predictor.logits(some.images), some.hard_labels, samples.class_names)
+    return predictors.in_order_of(predictor, names, samples.class_names)

@@ -20,7 +20,7 @@ from keras_kd.datasets import Samples, images
 from keras_kd.datasets.class_names import permutation
 from keras_kd.datasets.readers import faces
 from keras_kd.errors import ConfigError
-from keras_kd.evaluation import calibration, scoring
+from keras_kd.evaluation import calibration, class_order, scoring
 from keras_kd.exporters import ExportReport, bundle, tuning
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.models import heads, keras_file
@@ -346,5 +346,5 @@ def _scores(path: Path, data: str, form: Form, terminal: Terminal) -> dict[str, 
     file: Predictor = predictors.LiteRTPredictor(path, form)
     test = datasets.load(data, "test", size=file.form.side)
     terminal.say(f"Scoring {path} on {len(test)} images")
-    file = predictors.in_order_of(file, form.class_names, test.class_names)
+    file = class_order.in_order_of_data(file, test, form.class_names)
     return scoring.scored(file.predict(test.images), test)

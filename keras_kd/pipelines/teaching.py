@@ -39,8 +39,6 @@ from keras_kd.training.job import Job
 TEACHER_FILE = "teacher.keras"
 # A higher number whenever the facts by which a trained teacher is found in the cache change.
 IDENTITY_VERSION = 2
-# Training images that a teacher without class names is checked on.
-CHECKED = 500
 
 
 @dataclass(frozen=True)
@@ -153,18 +151,7 @@ def _loaded(
         path, stated.input_shape, stated.value_range, stated.output, precision
     )
     with of_file(path):
-        names = stated.class_names or predictor.form.class_names
-        if names is None and predictor.tells_classes:
-            _check_order(predictor, data)
-        return predictors.in_order_of(predictor, names, data.class_names)
-
-
-def _check_order(predictor: Predictor, data: Data) -> None:
-    """Compare answers with labels where the data's order of classes is taken for the model's."""
-    rows = np.linspace(0, len(data.train) - 1, min(CHECKED, len(data.train))).astype(int)
-    some = data.train[rows]
-    logits = predictor.logits(some.images)
-    class_order.require_plausible(logits, some.hard_labels, data.class_names)
+        return class_order.in_order_of_data(predictor, data.train, stated.class_names)
 
 
 def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:

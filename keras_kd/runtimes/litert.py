@@ -84,11 +84,18 @@ class LiteRTModel:
                 " W, C)."
             )
         self._input = inputs[0]
-        _, height, width, channels = (int(size) for size in self._input["shape"])
+        batch, *sizes = (int(size) for size in self._input["shape"])
+        if batch != 1:
+            raise ModelError(
+                f"{path} takes {batch} images at a time: export it again for one image."
+            )
+        self._channels_first = sizes[0] in (1, 3) and sizes[2] not in (1, 3)
+        height, width, channels = [*sizes[1:], sizes[0]] if self._channels_first else sizes
         self.input_shape = height, width, channels
         self.input_dtype = np.dtype(self._input["dtype"])
         self.output_shapes = {
-            name: tuple(map(int, tensor["shape"][1:])) for name, tensor in self._outputs.items()
+            name: tuple(map(int, tensor["shape"][_batch_axes(tensor) :]))
+            for name, tensor in self._outputs.items()
         }
         self.output_indices = {name: int(tensor["index"]) for name, tensor in self._outputs.items()}
 
@@ -109,11 +116,13 @@ class LiteRTModel:
             for name, shape in self.output_shapes.items()
         }
         for row, image in enumerate(images):
-            self._interpreter.set_tensor(self._input["index"], _quantized(image[None], self._input))
+            shown = image.transpose(2, 0, 1) if self._channels_first else image
+            self._interpreter.set_tensor(self._input["index"], _quantized(shown[None], self._input))
             self._interpreter.invoke()
             for name, tensor in self._outputs.items():
+                values = self._interpreter.get_tensor(tensor["index"])
                 results[name][row] = _dequantized(
-                    self._interpreter.get_tensor(tensor["index"])[0], tensor
+                    values[0] if _batch_axes(tensor) else values, tensor
                 )
         return results
 
@@ -150,6 +159,11 @@ class LiteRTModel:
             return list(runner.get_input_details().values()), dict(ordered)
         outputs = self._interpreter.get_output_details()
         return self._interpreter.get_input_details(), {tensor["name"]: tensor for tensor in outputs}
+
+
+def _batch_axes(tensor: dict) -> int:
+    """Return 1, or 0 for the output of a file whose converter left the axis of images out."""
+    return int(len(tensor["shape"]) > 1)
 
 
 def _require_built_in(path: str | Path) -> None:

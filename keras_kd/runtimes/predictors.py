@@ -253,7 +253,7 @@ class LiteRTPredictor(_FilePredictor):
     def __init__(self, path: str | Path, form: Form) -> None:
         self._model = LiteRTModel(path)
         shapes = self._model.output_shapes
-        widths = {name: shape[-1] for name, shape in shapes.items()}
+        widths = {name: math.prod(shape) for name, shape in shapes.items()}
         self._know(widths)
         self.form = replace(form, input_shape=self._model.input_shape)
         self._path = path

@@ -12,13 +12,17 @@ from keras import layers
 from keras_kd import config
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
+from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import Form
 from keras_kd.pipelines import plan, teaching
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
-DATA = SimpleNamespace(class_names=("a", "b", "c"))
+NAMES = ("a", "b", "c")
+DATA = SimpleNamespace(
+    class_names=NAMES, train=Samples(PIXELS, np.array([0, 1, 2, 0, 1]), NAMES)
+)
 
 
 @pytest.fixture(scope="module")

@@ -96,3 +96,38 @@ def test_labels_inside_a_tflite_name_its_classes_and_may_not_contradict_those_be
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
     with pytest.raises(ModelError, match="d, c, b, a.*a, b, c, d.*remove the wrong"):
         predictors.load(path)
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """One linear network as files of unusual layouts, and its weights."""
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("layouts")
+    weights = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    functions = {
+        "channels_first": ((1, 3, 6, 7), lambda a: tf.reduce_mean(a, [2, 3]) @ weights),
+        "no_batch_axis": (
+            (1, 6, 7, 3),
+            lambda a: tf.reshape(tf.reduce_mean(a, [1, 2]) @ weights, [4]),
+        ),
+        "two_at_a_time": ((2, 6, 7, 3), lambda a: tf.reduce_mean(a, [1, 2]) @ weights),
+    }
+    for name, (shape, function) in functions.items():
+        concrete = tf.function(function).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+        (folder / f"{name}.tflite").write_bytes(converter.convert())
+    return folder, weights
+
+
+@pytest.mark.parametrize("name", ["channels_first", "no_batch_axis"])
+def test_layouts_of_other_converters_are_run(name: str, layouts: tuple[Path, np.ndarray]) -> None:
+    folder, weights = layouts
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 6, 7, 3), np.uint8)
+    found = predictors.load(folder / f"{name}.tflite").logits(pixels)
+    np.testing.assert_allclose(found, pixels.mean((1, 2)) @ weights, rtol=1e-4)
+
+
+def test_a_batch_of_two_is_named(layouts: tuple[Path, np.ndarray]) -> None:
+    with pytest.raises(ModelError, match="takes 2 images at a time"):
+        predictors.load(layouts[0] / "two_at_a_time.tflite")

@@ -1,0 +1,36 @@
+"""The examples and the README's Python run as they stand."""
+
+import re
+import runpy
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_kd
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "shapes")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.syspath_prepend(str(path.parent))
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    runpy.run_path(str(path))
+    assert capsys.readouterr().out
+
+
+def test_the_readmes_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    small = keras_kd.datasets.load("faces", "train")[slice(0, 64)]
+    monkeypatch.setattr(keras_kd.datasets, "load", lambda name, split: small)
+    keras_kd.models.build("C", 7, (64, 64, 3), seed=0).save(tmp_path / "teacher.keras")
+    code = "\n".join(blocks).replace("epochs=10", "epochs=1").replace('"int8"', '"float32"')
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert isinstance(names["student"], keras.Model) and (tmp_path / "student.tflite").exists()
