@@ -2,16 +2,24 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow browser media face-weights docs lock audit clean
+.PHONY: demo check test slow browser media face-weights docs lock audit clean
 
 demo: .venv/installed
 	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
 
+# Style, types, the rules of the house and the losses: under 90 seconds.
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q $(addprefix tests/, test_architecture.py test_config.py test_docs.py test_losses.py test_walk.py)
+
+# Two processes side by side, a file's tests in one.
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 20 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
