@@ -20,9 +20,7 @@ from keras_kd.pipelines import plan, teaching
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
 NAMES = ("a", "b", "c")
-DATA = SimpleNamespace(
-    class_names=NAMES, train=Samples(PIXELS, np.array([0, 1, 2, 0, 1]), NAMES)
-)
+DATA = SimpleNamespace(class_names=NAMES, train=Samples(PIXELS, np.array([0, 1, 2, 0, 1]), NAMES))
 
 
 @pytest.fixture(scope="module")
