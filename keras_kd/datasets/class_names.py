@@ -64,7 +64,7 @@ def numbered(names: Sequence[str], first: int = 0) -> str:
 def read(path: Path) -> list[str]:
     """Return the names in a labels.txt, one a line in the order of the class numbers.
 
-    A byte-order mark, empty lines and Windows' line ends are passed over, as are numbers before all
+    A byte-order mark, empty lines at the end and Windows' line ends are passed over, as are numbers before all
     names that count from 0, as Teachable Machine writes them (`0 happy`).
 
     Raises:
@@ -76,7 +76,9 @@ def read(path: Path) -> list[str]:
 
 def parsed(lines: Sequence[str]) -> list[str]:
     """Return the names in the lines of a labels.txt, see `read`."""
-    named = [plain(line) for line in lines if line.strip()]
+    named = [plain(line) for line in lines]
+    while named and not named[-1]:
+        named.pop()
     numbered = [line.partition(" ") for line in named]
     if all(number == str(row) and name for row, (number, _, name) in enumerate(numbered)):
         return [name.strip() for _, _, name in numbered]

@@ -65,7 +65,7 @@ def test_names_that_mean_the_same_elsewhere_are_told_apart_where_both_sides_do()
         "happy\nvery sad\n",
         "\ufeffhappy\r\nvery sad\r\n\r\n",
         "0 happy\n1 very sad\n",
-        " happy \n\nvery sad",
+        " happy \nvery sad",
     ],
 )
 def test_labels_files_of_other_programs(content, tmp_path):

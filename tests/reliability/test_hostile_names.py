@@ -216,7 +216,7 @@ def test_nor_of_a_bundles_card() -> None:
         "outputs": {"probabilities": [1, 3]},
     }
     plain, hostile = (
-        _rendered(bundle._card(names[0], names[1], made, preprocess, names, _scores(names)))
+        _rendered(bundle._card(names[0], names[1], made, preprocess, names, _scores(names), ()))
         for names in (PLAIN, NAMES)
     )
     assert hostile.elements == plain.elements
