@@ -606,9 +606,10 @@ def run() -> None:
     given = parser.parse_args()
     os.environ.update(FIXED)
     for module in (
-        "run",
-        "sweep",
-        "conversion",
+        "pipelines.distill",
+        "pipelines.teach",
+        "pipelines.sweep",
+        "pipelines.export",
         "sessions.analysis",
         "sessions._reader",
         "sessions._detectors",

@@ -34,20 +34,42 @@ def test_without_a_wish_it_is_the_classes_and_the_teachers_values() -> None:
 
 
 def test_a_wish_counts_in_the_datas_order() -> None:
-    joint = splits.chosen("arousal,expression,valence", DATA, ())
+    joint = splits.chosen(
+        (
+            "arousal",
+            "expression",
+            "valence",
+        ),
+        DATA,
+        (),
+    )
     assert joint == Heads("expression", NAMES, ("valence", "arousal"))
     assert joint.widths == {"expression": 3, "valence": None, "arousal": None} and not joint.single
-    alone = splits.chosen("valence", DATA, ("arousal",))
+    alone = splits.chosen(("valence",), DATA, ("arousal",))
     assert alone == Heads(None, (), ("valence",)) and alone.widths == {"valence": None}
     with pytest.raises(
         ConfigError, match="heads must be of expression, valence, arousal, what drawn has"
     ):
-        splits.chosen("expression,gaze", DATA, ())
+        splits.chosen(
+            (
+                "expression",
+                "gaze",
+            ),
+            DATA,
+            (),
+        )
 
 
 def test_targets_have_the_form_that_the_distiller_takes() -> None:
     assert splits.chosen(None, DATA, ()).targets(DATA.test).tolist() == [0, 1, 2]
-    joint = splits.chosen("expression,valence", DATA, ()).targets(DATA.test)
+    joint = splits.chosen(
+        (
+            "expression",
+            "valence",
+        ),
+        DATA,
+        (),
+    ).targets(DATA.test)
     assert (
         joint["expression"].tolist() == [0, 1, 2]
         and joint["valence"].tolist() == [0.5] * 3

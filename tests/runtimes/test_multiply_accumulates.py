@@ -63,7 +63,7 @@ def test_einsum_counts_each_combination_once():
     ],
 )
 def test_live_taps(size, kernel, stride, padding, share, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_kd.exporters._model.compact", lambda model: model)
+    monkeypatch.setattr("keras_kd.exporters._runtime_form.compact", lambda model: model)
     image = keras.Input((size, size, 2))
     x = layers.ZeroPadding2D(1)(image) if padding == "zeros" else image
     x = layers.Conv2D(
