@@ -21,6 +21,7 @@ from keras_kd.models.keras_file import Form
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import results, run_folder, teaching
 from keras_kd.pipelines.plan import DatasetPlan, Plan
+from keras_kd.pipelines.teaching import Teaching
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.teachers.soft_labels import SoftLabels
 from keras_kd.training import job
@@ -54,6 +55,7 @@ def distill(
     with run_folder.held(out, plan.options, resume):
         data = load_data(plan.data, terminal)
         taught = teaching.prepare(plan, data, terminal)
+        run_folder.require_beginning(out, _beginning(data, taught))
         task = student_job(plan, data, taught.soft_labels, out / run_folder.STATE)
         student, history = job.train(task, plan.training, data, terminal)
         form = _saved(student, task, data, out)
@@ -72,6 +74,15 @@ def distill(
         }
         results.write_report(out, plan, data, found, frame, command, on_test)
     return found
+
+
+def _beginning(data: Data, taught: Teaching) -> dict[str, str]:
+    """What a run that is resumed must find as it was."""
+    key = taught.soft_labels and taught.soft_labels.key
+    return {
+        "images, labels or order of classes": data.fingerprint,
+        "teacher or its soft labels": key.short if key else "",
+    }
 
 
 def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import shutil
 import subprocess
@@ -13,11 +14,13 @@ from typing import Any
 
 from keras_kd import config as configuration
 from keras_kd._common import hardware
+from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import LOCK, half_written, locked, write_text
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
 
 # The files of a run's folder.
 STATE = ".state"
+BEGINNING = "began-with.json"  # in it
 RECORD = "config.toml"
 HISTORY = "history.csv"
 STUDENT = "student.keras"
@@ -83,12 +86,41 @@ def held(out: Path, options: Mapping[str, Any], resume: bool) -> Iterator[None]:
         except KerasKDError:
             # Nothing to resume yet: leave nothing behind that would stand in the way of the next
             # try.
-            if not resume and not (out / STATE).exists():
+            if not resume and not any((out / STATE).rglob("*.npz")):
+                shutil.rmtree(out / STATE, ignore_errors=True)
                 record.unlink()
             raise
         finally:
             if (out / METRICS).exists():
                 shutil.rmtree(out / STATE, ignore_errors=True)
+
+
+def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
+    """Note what a run begins with; of one that is resumed, check that it still is that.
+
+    Args:
+        out: the run's folder.
+        facts: fingerprints by what they are of, e.g. of the data and the soft labels.
+
+    Raises:
+        ConfigError: something is not what the run began with; the message names it.
+    """
+    path = out / STATE / BEGINNING
+    try:
+        before = read_json(read_text(path), dict.fromkeys(facts, str))
+    except FileNotFoundError:
+        write_text(path, json.dumps(dict(facts)) + "\n")
+        return
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is damaged ({error}): start again with another --out."
+        ) from error
+    changed = [name for name, fact in facts.items() if before[name] != fact]
+    if changed:
+        raise ConfigError(
+            f"The {' and the '.join(changed)} are not those that the run in {out} began with: give "
+            "the same ones, or start a new run with another --out."
+        )
 
 
 def recorded(out: Path) -> dict[str, Any]:
