@@ -22,6 +22,7 @@ _SAME = {
     "neutral": ("neutrality",),
 }
 LONGEST = 200
+LABELS_FILE = "labels.txt"  # one name a line, beside images or a model
 _CANONICAL = {other: name for name, others in _SAME.items() for other in others}
 
 

@@ -25,6 +25,7 @@ from keras_kd.exporters import ExportReport, bundle, tuning
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.models import heads, keras_file
 from keras_kd.models.keras_file import Form
+from keras_kd.pipelines import run_folder
 from keras_kd.reports import report
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
@@ -33,7 +34,6 @@ from keras_kd.teachers import soft_labels, views
 # Ways to a file besides exporters.names(): fine-tuned for int8, and the smallest that is accurate
 # enough.
 QAT, TUNED = "qat", "tuned"
-OPTIONS_FILE = "config.toml"
 _OF_STUDENT = ("temperature", "alpha", "beta", "soft_loss")
 
 
@@ -131,7 +131,7 @@ def export(
             _history(source, wanted.data, command),
         )
         if options := _options_of_the_run(source):
-            write_text(folder / OPTIONS_FILE, options)
+            write_text(folder / run_folder.RECORD, options)
     else:
         made = converted(
             out or source.with_name(f"{source.stem}_{wanted.format}{_suffix(wanted.format)}")
@@ -169,7 +169,7 @@ def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
         ConfigError: a value is out of range, or the run's options can't be read.
     """
     source = Path(model)
-    run = config.load(source.with_name(OPTIONS_FILE)) if _options_of_the_run(source) else {}
+    run = config.load(source.with_name(run_folder.RECORD)) if _options_of_the_run(source) else {}
     return FineTuning(**{name: run[name] for name in _OF_STUDENT if name in run} | dict(given))
 
 
@@ -289,7 +289,9 @@ def _history(source: Path, data: str, command: str) -> list[str]:
     """The end of a bundle's card: what the model is for, and the commands that made it."""
     module, _ = datasets.find(data)
     of_run = (
-        [f"kerakd distill --config {OPTIONS_FILE} --out run"] if _options_of_the_run(source) else []
+        [f"kerakd distill --config {run_folder.RECORD} --out run"]
+        if _options_of_the_run(source)
+        else []
     )
     made = fenced("\n".join([*of_run, command]), "sh")
     sections = [
@@ -299,14 +301,14 @@ def _history(source: Path, data: str, command: str) -> list[str]:
     ]
     if of_run:
         sections.append(
-            f"`{OPTIONS_FILE}` has all options of the training, and the versions that it ran with."
+            f"`{run_folder.RECORD}` has all options of the training, and the versions that it ran with."
         )
     return sections
 
 
 def _options_of_the_run(source: Path) -> str | None:
     """The options' file beside a model that a run made."""
-    options, scores = source.with_name(OPTIONS_FILE), source.with_name("metrics.json")
+    options, scores = source.with_name(run_folder.RECORD), source.with_name(run_folder.METRICS)
     if not (options.is_file() and scores.is_file()):
         return None
     try:

@@ -16,6 +16,7 @@ from keras_kd import config as configuration
 from keras_kd._common import hardware
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import LOCK, half_written, locked, write_text
+from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
 
 # The files of a run's folder.
@@ -24,7 +25,7 @@ BEGINNING = "began-with.json"  # in it
 RECORD = "config.toml"
 HISTORY = "history.csv"
 STUDENT = "student.keras"
-LABELS = "labels.txt"
+LABELS = LABELS_FILE
 METRICS = "metrics.json"
 CARD = "README.md"
 

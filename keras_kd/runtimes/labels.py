@@ -6,9 +6,9 @@ import zipfile
 from pathlib import Path
 
 from keras_kd.datasets import class_names
+from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.errors import ModelError
 
-LABELS_FILE = "labels.txt"
 # Of a list of names; a zip member may declare any size.
 LARGEST = 2**20
 
