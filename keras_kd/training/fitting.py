@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -276,9 +277,20 @@ class _State(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch = epoch
         if self.step and self._metrics:
-            for variable, array in zip(self.model.metrics_variables, self._metrics, strict=True):
-                variable.assign(array)
+            self._restore_metrics(self.model.metrics_variables, self._metrics)
         self._metrics = None
+
+    def _restore_metrics(self, variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
+        """Go on with an interrupted epoch's means; an older version may have had other metrics."""
+        if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+            warnings.warn(
+                f"{self.path} was written with other metrics: the interrupted epoch's loss and"
+                " accuracy count from here on; the weights go on as they were.",
+                stacklevel=2,
+            )
+            return
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step = self.first_step + batch + 1
