@@ -31,7 +31,8 @@ from keras_kd.models import keras_file
 from keras_kd.teachers import soft_labels
 from keras_kd.teachers.soft_labels import Key, image_fingerprint
 from keras_kd.teachers.views import named
-from keras_kd.training import fitting
+from keras_kd.training import optimizers, scores
+from keras_kd.training.batches import TrainingBatches
 
 
 def main() -> None:
@@ -54,18 +55,18 @@ def main() -> None:
         )
 
     data = splits.load(given.data, size=given.image_size)
-    feed = _feed(data, given)
+    batches = _batches(data, given)
     student = compact(
         models.build(given.student, len(data.class_names), data.image_shape, seed=given.seed)
     )
     distiller = Distiller(student, temperature=given.temp, alpha=given.alpha)
-    optimizer = fitting.optimizer(
-        "cosine", given.learning_rate, 1e-4, feed.steps * given.epochs, clip_norm=1.0
+    optimizer = optimizers.sgd(
+        "cosine", given.learning_rate, 1e-4, batches.steps * given.epochs, clip_norm=1.0
     )
-    distiller.compile(optimizer, metrics=fitting.metrics(None))
+    distiller.compile(optimizer, metrics=scores.metrics(None))
     distiller.fit(
-        _part(feed.batches(0, 0), hosts, host),
-        steps_per_epoch=feed.steps,
+        _part(batches.from_step(0, 0), hosts, host),
+        steps_per_epoch=batches.steps,
         epochs=given.epochs,
         shuffle=False,
         verbose=2 if host == 0 else 0,
@@ -78,7 +79,7 @@ def main() -> None:
         )
 
 
-def _feed(data: splits.Data, given: argparse.Namespace) -> fitting.Feed:
+def _batches(data: splits.Data, given: argparse.Namespace) -> TrainingBatches:
     """Batches of the data with the stored logits that belong to it."""
     train = data.train
     names = soft_labels.open_store(given.soft_labels).key.views
@@ -86,7 +87,7 @@ def _feed(data: splits.Data, given: argparse.Namespace) -> fitting.Feed:
         given.soft_labels, Key("", image_fingerprint(train.images), names, data.class_names)
     )
     logits = store.logits[..., : len(data.class_names)]
-    return fitting.Feed(
+    return TrainingBatches(
         train.images, train.labels, named(names, len(train)), given.batch_size, given.seed, logits
     )
 

@@ -28,7 +28,7 @@ from keras_kd.models.keras_file import Form
 from keras_kd.models.surgery.batch_norm import fused
 from keras_kd.runtimes import predictors
 from keras_kd.teachers.views import Views
-from keras_kd.training.fitting import Feed
+from keras_kd.training.batches import TrainingBatches
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 BATCH = 128
@@ -45,9 +45,9 @@ def ours(name: str, images: np.ndarray, labels: np.ndarray) -> Contender:
     distiller = keras_kd.Distiller(student)
     distiller.compile(keras.optimizers.SGD(0.01, 0.9), metrics=["accuracy"])
     logits = np.random.default_rng(0).normal(size=(len(images), 2, 7)).astype(np.float16)
-    feed = Feed(images, labels, Views("mirror", len(images)), BATCH, 0, logits)
+    batches = TrainingBatches(images, labels, Views("mirror", len(images)), BATCH, 0, logits)
     return lambda steps: distiller.fit(
-        feed.batches(0, 0), steps_per_epoch=steps, verbose=0, shuffle=False
+        batches.from_step(0, 0), steps_per_epoch=steps, verbose=0, shuffle=False
     )
 
 
@@ -150,8 +150,7 @@ def teacher_pass(teacher: keras.Model, images: np.ndarray, rounds: int) -> tuple
 
 def feed_rate(images: np.ndarray, labels: np.ndarray, kind: str) -> float:
     """Images a second that the input path gives when nothing eats them."""
-    feed = Feed(images, labels, Views(kind, len(images)), BATCH, 0)
-    batches = feed.batches(0, 0)
+    batches = TrainingBatches(images, labels, Views(kind, len(images)), BATCH, 0).from_step(0, 0)
     next(batches)
     start = time.perf_counter()
     for _ in range(50):

@@ -60,7 +60,7 @@ def measure(options: dict, seconds: float) -> tuple[float, float]:
     from keras_kd.models.surgery import precision
     from keras_kd.models.surgery.batch_norm import fused
     from keras_kd.teachers.views import Views
-    from keras_kd.training.fitting import Feed
+    from keras_kd.training.batches import TrainingBatches
 
     keras_kd.tune_allocator()
     model = keras_kd.models.build(
@@ -78,12 +78,12 @@ def measure(options: dict, seconds: float) -> tuple[float, float]:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (1024, 64, 64, 1), dtype=np.uint8)
     logits = random.normal(size=(1024, 2, 7)).astype(np.float16)
-    feed = Feed(
+    batches = TrainingBatches(
         images, random.integers(0, 7, 1024), Views("mirror", 1024), options["batch"], 0, logits
     )
 
     def train(steps: int) -> None:
-        distiller.fit(feed.batches(0, 0), steps_per_epoch=steps, verbose=0, shuffle=False)
+        distiller.fit(batches.from_step(0, 0), steps_per_epoch=steps, verbose=0, shuffle=False)
 
     steps = max(8, 1024 // options["batch"] // 8 * 8)
     train(8)

@@ -7,7 +7,7 @@ import numpy as np
 from keras_kd import Samples
 from keras_kd.runtimes.predictors import Prediction
 from keras_kd.teachers.views import Views
-from keras_kd.training.fitting import Feed
+from keras_kd.training.batches import TrainingBatches
 
 IMAGES, LABELS = np.zeros((1200, 4, 4, 1), np.uint8), np.arange(1200) % 2
 
@@ -20,5 +20,5 @@ def test_what_holds_arrays_is_shown_in_one_line():
     assert repr(Prediction(np.zeros((5, 2), np.float32), values)) == (
         "<Prediction: 5 images, 2 logits each, values arousal>"
     )
-    feed = Feed(IMAGES, LABELS, Views("mirror", 1200, 1, 0), 16, 0)
-    assert repr(feed) == "<Feed: 1,200 images 4x4x1, 2 views of each, 16 a step>"
+    batches = TrainingBatches(IMAGES, LABELS, Views("mirror", 1200, 1, 0), 16, 0)
+    assert repr(batches) == "<TrainingBatches: 1,200 images 4x4x1, 2 views of each, 16 a step>"

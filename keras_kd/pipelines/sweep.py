@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from keras_kd import config as configuration
@@ -29,7 +28,7 @@ from keras_kd.pipelines import run_folder, trial_queue
 from keras_kd.pipelines.trial_queue import load_optuna
 from keras_kd.pipelines.trials import Trials
 from keras_kd.reports import pictures
-from keras_kd.training import fitting
+from keras_kd.training import scores
 
 if TYPE_CHECKING:
     import optuna
@@ -254,7 +253,7 @@ class _Objective:
 
     def _train(self, trial: optuna.Trial, folder: Path) -> float:
         def after_epoch(row: dict[str, float]) -> None:
-            trial.report(_score(row), int(row["epoch"]))
+            trial.report(scores.mean_score(row), int(row["epoch"]))
             if trial.should_prune():
                 raise load_optuna().TrialPruned
 
@@ -266,7 +265,7 @@ class _Objective:
             trial.set_user_attr("error", str(error))
             raise
         trial.set_user_attr("epochs", len(history))
-        return max(map(_score, history))
+        return max(map(scores.mean_score, history))
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
@@ -277,11 +276,6 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
     whole = isinstance(distribution, load_optuna().distributions.IntDistribution)
     suggest = trial.suggest_int if whole else trial.suggest_float
     suggest(name, distribution.low, distribution.high, log=distribution.log)  # type: ignore[attr-defined]
-
-
-def _score(row: dict[str, float]) -> float:
-    """What decides which epoch is the best, see `training.fit`."""
-    return float(np.mean(list(fitting.validation_scores(row).values())))
 
 
 def _said(params: dict[str, Any]) -> str:

@@ -22,15 +22,15 @@ from keras_kd.models.surgery import fine_tuning, precision
 from keras_kd.models.surgery.batch_norm import fused, unfused
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.teachers.views import Views
-from keras_kd.training import fitting
-from keras_kd.training.fitting import Feed
+from keras_kd.training import fitting, optimizers, scores, targets
+from keras_kd.training.batches import TrainingBatches
 from keras_kd.training.settings import StartingPoint, TrainingSettings
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training within a run: on the labels alone without `teacher_logits`, which are as `Feed`
-    takes them.
+    """One training within a run: on the labels alone without `teacher_logits`, which are as
+    `TrainingBatches` takes them.
     """
 
     title: str
@@ -68,25 +68,25 @@ def train(
     Returns:
         The model in float32 and as published, and its history.
     """
-    labels, validation_labels = _targets(job.heads, data, settings.label_smoothing)
-    feed = Feed(
+    labels, validation_labels = targets.of(job.heads, data, settings.label_smoothing)
+    batches = TrainingBatches(
         data.train.images, labels, job.views, settings.batch_size, settings.seed, job.teacher_logits
     )
 
     def tell(row: dict[str, float]) -> None:
-        terminal.say(_epoch_line(job, row, feed.steps * settings.batch_size))
+        terminal.say(_epoch_line(job, row, batches.steps * settings.batch_size))
         after_epoch(row)
 
     validation = (data.validation.images, validation_labels)
-    steps = feed.steps * job.epochs
+    steps = batches.steps * job.epochs
     bar = terminal.bar(f"Training {job.title}", steps * settings.batch_size)
     with bar as advance, hardware.scope(settings.devices):
         distiller = _distiller(job, settings, data)
         optimizer = _optimizer(settings, steps, distiller.student)
-        distiller.compile(optimizer, metrics=fitting.metrics(job.heads.named))
-        callbacks = fitting.callbacks(settings.schedule, settings.patience)
+        distiller.compile(optimizer, metrics=scores.metrics(job.heads.named))
+        callbacks = optimizers.schedule_callbacks(settings.schedule, settings.patience)
         history = fitting.fit(
-            distiller, feed, validation, job.epochs, job.folder, callbacks, tell, advance
+            distiller, batches, validation, job.epochs, job.folder, callbacks, tell, advance
         )
     student = expand(precision.with_policy(unfused(distiller.student), "float32"))
     for layer in student.layers:
@@ -95,38 +95,20 @@ def train(
 
 
 def _epoch_line(job: Job, row: dict[str, float], images: int) -> str:
-    scores = "  ".join(
+    shown = "  ".join(
         f"{name.removeprefix('val_').replace('_', ' ')} {score:.4f}"
-        for name, score in fitting.validation_scores(row).items()
+        for name, score in scores.validation_scores(row).items()
     )
     return (
         f"{job.title}: epoch {row['epoch']}/{job.epochs}  loss {row['loss']:.4f}  "
-        f"validation {scores}  {images / row['seconds']:,.0f} images/s"
+        f"validation {shown}  {images / row['seconds']:,.0f} images/s"
     )
-
-
-def _targets(heads: Heads, data: Data, smoothing: float) -> tuple[Any, Any]:
-    """What is learnt of the training images, and what the validation images are scored by."""
-    train, validation = heads.targets(data.train), heads.targets(data.validation)
-    if not smoothing:
-        return train, validation
-    # Keras' accuracy takes labels of one form, and smoothed ones are shares.
-    return _smoothed(heads, train, smoothing), _smoothed(heads, validation, 0.0)
-
-
-def _smoothed(heads: Heads, targets: Any, share: float) -> Any:
-    """The targets with class labels as shares, `share` of each spread over all classes."""
-    if not heads.label:
-        return targets
-    labels = targets if heads.single else targets[heads.label]
-    smoothed = fitting.smoothed(labels, len(heads.class_names), share)
-    return smoothed if heads.single else {**targets, heads.label: smoothed}
 
 
 def _optimizer(
     settings: TrainingSettings, steps: int, student: keras.Model
 ) -> keras.optimizers.Optimizer:
-    return fitting.optimizer(
+    return optimizers.sgd(
         settings.schedule,
         settings.learning_rate,
         settings.weight_decay,
@@ -146,7 +128,7 @@ def _distiller(job: Job, settings: TrainingSettings, data: Data) -> Distiller:
     alone = job.teacher_logits is None
     weights = None
     if settings.class_weights == "balanced" and heads.label:
-        weights = fitting.balanced_weights(data.train.labels, len(heads.class_names))
+        weights = targets.balanced_weights(data.train.labels, len(heads.class_names))
     return Distiller(
         fused(precision.in_precision(compact(built), settings.precision)),
         temperature=loss.temperature,

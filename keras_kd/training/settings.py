@@ -45,7 +45,7 @@ class TrainingSettings:
         learning_rate: the highest one.
         head_rate: the highest of the head's layers, or None for `learning_rate`.
         body_rate: the highest of all other layers, or None for `learning_rate`.
-        schedule: "cosine" or "plateau", see `fitting.optimizer`.
+        schedule: "cosine" or "plateau", see `optimizers.sgd`.
         patience: epochs without a better validation score before an early stop; 0 for none.
         weight_decay: the L2 penalty's gradient factor.
         clip_norm: largest norm of all gradients together; 0 for any.

@@ -17,7 +17,8 @@ from pathlib import Path
 import keras, numpy as np
 import keras_kd
 from keras_kd.teachers import soft_labels
-from keras_kd.training import fitting
+from keras_kd.training import scores
+from keras_kd.training.batches import TrainingBatches
 from keras_kd.teachers.views import Views
 
 rows, folder = int(sys.argv[1]), Path(sys.argv[2])
@@ -37,15 +38,15 @@ images[:] = np.arange(64, dtype=np.uint8)[:, None]
 labels = np.arange(rows) % 7
 student = keras_kd.compact(keras_kd.models.build("C", 7, (64, 64, 1), seed=0))
 distiller = keras_kd.Distiller(student)
-distiller.compile(keras.optimizers.SGD(0.01, 0.9), metrics=fitting.metrics(None))
+distiller.compile(keras.optimizers.SGD(0.01, 0.9), metrics=scores.metrics(None))
 threading.Thread(target=watch, daemon=True).start()
 views = Views("crops", rows, 2)
 key = soft_labels.Key("t", soft_labels.image_fingerprint(images), views.names, tuple("abcdefg"))
 def teacher(pixels):
     return np.repeat(pixels[:, 0, 0].astype(np.float32), 7, axis=1)
 store = soft_labels.fill(folder / "store", key, images, views, teacher)
-feed = fitting.Feed(images, labels, views, 64, 0, store.logits)
-distiller.fit(feed.batches(0, 0), steps_per_epoch=10, verbose=0, shuffle=False)
+batches = TrainingBatches(images, labels, views, 64, 0, store.logits)
+distiller.fit(batches.from_step(0, 0), steps_per_epoch=10, verbose=0, shuffle=False)
 done.set()
 print(json.dumps(peak[0]))
 """

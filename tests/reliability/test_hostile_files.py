@@ -36,7 +36,7 @@ from keras_kd.models import keras_file
 from keras_kd.models.keras_file import Form
 from keras_kd.runtimes import litert, multiply_accumulates, predictors
 from keras_kd.teachers import soft_labels
-from keras_kd.training import fitting
+from keras_kd.training.state import TrainingState
 
 SHIPPED = Path(__file__).parents[2] / "exports" / "C" / "model.tflite"
 WEIGHTS = "model.weights.h5"
@@ -364,7 +364,7 @@ def test_a_states_archive_cannot_grow(tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
     np.savez_compressed(path, state=np.array("{}"), variable0=np.zeros(2**24, np.uint8))
     assert path.stat().st_size < 100_000
-    state = fitting._State(path, [], 1)
+    state = TrainingState(path, [], 1)
     with pytest.raises(TrainingError, match="is damaged .it is compressed"):
         state.load(None)
 

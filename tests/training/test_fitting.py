@@ -17,8 +17,9 @@ from keras import layers
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
 from keras_kd.teachers.views import Views
-from keras_kd.training import fitting
-from keras_kd.training.fitting import Feed, fit
+from keras_kd.training import optimizers, state, targets
+from keras_kd.training.batches import TrainingBatches
+from keras_kd.training.fitting import fit
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (44, 8, 8, 1), dtype=np.uint8)
@@ -28,7 +29,7 @@ VALIDATION = (IMAGES[::-1, :, ::-1], LABELS[::-1])
 STEPS = 5
 
 
-def _feed(**changes):
+def _batches(**changes):
     options = {
         "images": IMAGES,
         "labels": LABELS,
@@ -36,7 +37,7 @@ def _feed(**changes):
         "batch_size": 8,
         "seed": 3,
     }
-    return Feed(**{**options, "teacher_logits": LOGITS, **changes})
+    return TrainingBatches(**{**options, "teacher_logits": LOGITS, **changes})
 
 
 def _distiller(schedule="cosine", epochs=4, policy="float32", units=3, alpha=0.15, ema=0.0):
@@ -53,22 +54,17 @@ def _distiller(schedule="cosine", epochs=4, policy="float32", units=3, alpha=0.1
     )(x)
     distiller = Distiller(keras.Model(image, logits), alpha=alpha)
     distiller.compile(
-        fitting.optimizer(schedule, 0.1, 1e-3, STEPS * epochs, ema=ema), metrics=["accuracy"]
+        optimizers.sgd(schedule, 0.1, 1e-3, STEPS * epochs, ema=ema), metrics=["accuracy"]
     )
     return distiller
 
 
-# --- the feed ---
+# --- the batches ---
 
 
 def test_every_epoch_shows_every_image_once_in_an_order_of_its_own():
-    feed = _feed(
-        images=np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1),
-        labels=np.arange(40),
-        batch_size=8,
-    )
-    feed = Feed(feed.images, feed.labels, Views("none", 40), 8, 3)
-    batches = feed.batches(0, 0)
+    images, labels = np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1), np.arange(40)
+    batches = TrainingBatches(images, labels, Views("none", 40), 8, 3).from_step(0, 0)
     epochs = [[next(batches) for _ in range(5)] for _ in range(3)]
     orders = [np.concatenate([y for _, y in epoch]) for epoch in epochs]
     for order, epoch in zip(orders, epochs, strict=True):
@@ -78,14 +74,14 @@ def test_every_epoch_shows_every_image_once_in_an_order_of_its_own():
 
 
 def test_a_feed_goes_on_from_any_step():
-    whole = _feed().batches(0, 0)
+    whole = _batches().from_step(0, 0)
     expected = [next(whole) for _ in range(3 * STEPS)]
     for epoch, step in ((0, 3), (1, 0), (2, 4)):
-        images, y = next(_feed().batches(epoch, step))
+        images, y = next(_batches().from_step(epoch, step))
         wanted = expected[epoch * STEPS + step]
         np.testing.assert_array_equal(images, wanted[0])
         np.testing.assert_array_equal(y["teacher"], wanted[1]["teacher"])
-    other = next(_feed(seed=4).batches(0, 0))
+    other = next(_batches(seed=4).from_step(0, 0))
     assert not np.array_equal(other[0], expected[0][0])
 
 
@@ -99,7 +95,7 @@ def test_logits_are_those_of_the_very_pixels():
         .astype(np.float16)
     )
     batches, views = (
-        _feed(images=images, labels=np.arange(44), teacher_logits=logits).batches(0, 0),
+        _batches(images=images, labels=np.arange(44), teacher_logits=logits).from_step(0, 0),
         [],
     )
     for _ in range(2 * STEPS):
@@ -113,9 +109,11 @@ def test_logits_are_those_of_the_very_pixels():
 
 
 def test_a_feed_of_few_images_has_one_step():
-    feed = _feed(images=IMAGES[:3], labels=LABELS[:3], views=Views("none", 3), teacher_logits=None)
-    assert feed.steps == 1 and _feed().steps == STEPS
-    pixels, labels = next(feed.batches(0, 0))
+    batches = _batches(
+        images=IMAGES[:3], labels=LABELS[:3], views=Views("none", 3), teacher_logits=None
+    )
+    assert batches.steps == 1 and _batches().steps == STEPS
+    pixels, labels = next(batches.from_step(0, 0))
     assert len(pixels) == 3 and sorted(labels) == sorted(LABELS[:3])
 
 
@@ -123,17 +121,17 @@ def test_a_feed_of_few_images_has_one_step():
 
 
 def test_balanced_weights_are_n_over_c_times_n_c():
-    weights = fitting.balanced_weights(np.array([0, 0, 0, 1, 1, 3]), 4)
+    weights = targets.balanced_weights(np.array([0, 0, 0, 1, 1, 3]), 4)
     np.testing.assert_allclose(weights, [6 / 12, 6 / 8, 0, 6 / 4])
     shares = np.array([[0.5, 0.5], [1, 0], [1, 0], [0.5, 0.5]])
-    np.testing.assert_allclose(fitting.balanced_weights(shares, 2), [4 / 6, 4 / 2])
+    np.testing.assert_allclose(targets.balanced_weights(shares, 2), [4 / 6, 4 / 2])
 
 
 def test_cosine_warms_up_then_falls_to_zero():
-    rate = fitting.optimizer("cosine", 0.4, 0, 200)._learning_rate
+    rate = optimizers.sgd("cosine", 0.4, 0, 200)._learning_rate
     found = [float(rate(step)) for step in (0, 5, 10, 105, 200)]
     assert found == pytest.approx([0, 0.2, 0.4, 0.2, 0], abs=1e-6)
-    short = fitting.optimizer("cosine", 0.4, 0, 4)._learning_rate
+    short = optimizers.sgd("cosine", 0.4, 0, 4)._learning_rate
     assert [float(short(step)) for step in range(5)] == pytest.approx(
         [0.2 * (1 + np.cos(np.pi * step / 4)) for step in range(5)], abs=1e-6
     )
@@ -154,7 +152,7 @@ def test_sgd_ends_where_pytorchs_does():
     Keras outside.
     """
     for decay, steps, tolerance in ((0.0, 7, 1e-6), (1e-2, 300, 2e-2)):
-        optimizer = fitting.optimizer("plateau", 0.05, decay, steps)
+        optimizer = optimizers.sgd("plateau", 0.05, decay, steps)
         variable = keras.Variable([1.0, -2.0])
         gradients = [np.array([0.3, -0.1]) * np.cos(step) for step in range(steps)]
         for gradient in gradients:
@@ -165,7 +163,7 @@ def test_sgd_ends_where_pytorchs_does():
 
 def test_clipping_bounds_the_gradients_together():
     variables = [keras.Variable([0.0]), keras.Variable([0.0])]
-    optimizer = fitting.optimizer("plateau", 0.5, 0, 10, clip_norm=1.0)
+    optimizer = optimizers.sgd("plateau", 0.5, 0, 10, clip_norm=1.0)
     optimizer.apply([keras.ops.convert_to_tensor([value]) for value in (3.0, 4.0)], variables)
     # (3, 4) has the norm 5; the first step of Nesterov is 1 + 0.9 times the gradient.
     assert [float(variable[0]) for variable in variables] == pytest.approx(
@@ -174,7 +172,7 @@ def test_clipping_bounds_the_gradients_together():
 
 
 def test_callbacks_follow_the_recipe():
-    plateau, stop = fitting.callbacks("plateau", 15)
+    plateau, stop = optimizers.schedule_callbacks("plateau", 15)
     assert (plateau.monitor, plateau.factor, plateau.patience, plateau.mode) == (
         "val_score",
         0.1,
@@ -182,7 +180,7 @@ def test_callbacks_follow_the_recipe():
         "max",
     )
     assert (stop.monitor, stop.patience, stop.mode) == ("val_score", 15, "max")
-    assert fitting.callbacks("cosine", 0) == []
+    assert optimizers.schedule_callbacks("cosine", 0) == []
 
 
 # --- stop and go on ---
@@ -211,14 +209,14 @@ def _trained(folder, epochs=4, stops=(), callbacks=list, **options):
         with pytest.raises(Stop):
             fit(
                 _distiller(**options),
-                _feed(),
+                _batches(),
                 VALIDATION,
                 epochs,
                 folder,
                 [*callbacks(), _StopAfter(steps)],
             )
     distiller = _distiller(**options)
-    history = fit(distiller, _feed(), VALIDATION, epochs, folder, callbacks())
+    history = fit(distiller, _batches(), VALIDATION, epochs, folder, callbacks())
     return [
         {k: v for k, v in row.items() if k != "seconds"} for row in history
     ], distiller.student.get_weights()
@@ -231,7 +229,7 @@ def _assert_same(one, other):
 
 @pytest.fixture
 def every_step_saved(monkeypatch):
-    monkeypatch.setattr(fitting, "SAVE_SECONDS", -1)
+    monkeypatch.setattr(state, "SAVE_SECONDS", -1)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +248,7 @@ def test_a_training_stopped_within_epochs_ends_bit_equal(options, tmp_path, ever
 def test_two_epochs_and_two_more_are_four(tmp_path):
     unbroken = _trained(tmp_path / "one")
     half = _distiller()
-    assert len(fit(half, _feed(), VALIDATION, 2, tmp_path / "other")) == 2
+    assert len(fit(half, _batches(), VALIDATION, 2, tmp_path / "other")) == 2
     _assert_same(unbroken, _trained(tmp_path / "other"))
 
 
@@ -285,7 +283,7 @@ def test_the_best_epochs_weights_remain(tmp_path):
             (logs["val_accuracy"], distiller.student.get_weights())
         )
     )
-    history = fit(distiller, _feed(), VALIDATION, 6, tmp_path, [remember])
+    history = fit(distiller, _batches(), VALIDATION, 6, tmp_path, [remember])
     scores = [row["val_accuracy"] for row in history]
     best = scores.index(max(scores))
     assert scores == [score for score, _ in seen] and best < 5
@@ -308,7 +306,7 @@ def test_averaged_weights_are_scored_and_kept(tmp_path):
         )
 
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=average)
-    history = fit(distiller, _feed(), VALIDATION, 1, tmp_path, [watch])
+    history = fit(distiller, _batches(), VALIDATION, 1, tmp_path, [watch])
     for weight, expected in zip(distiller.student.trainable_weights, averages, strict=True):
         np.testing.assert_allclose(np.asarray(weight), expected, atol=1e-6)
     predicted = distiller.student.predict(VALIDATION[0], verbose=0).argmax(1)
@@ -319,7 +317,7 @@ def test_history_and_progress_tell_everything(tmp_path):
     rows, images = [], []
     distiller = _distiller("plateau")
     history = fit(
-        distiller, _feed(), VALIDATION, 2, tmp_path, report=rows.append, advance=images.append
+        distiller, _batches(), VALIDATION, 2, tmp_path, report=rows.append, advance=images.append
     )
     assert rows == history and sum(images) == 2 * STEPS * 8
     expected = {
@@ -343,7 +341,7 @@ def test_nan_stops_with_one_sentence(tmp_path):
     with pytest.raises(TrainingError) as caught:
         fit(
             _distiller(),
-            _feed(teacher_logits=np.full_like(LOGITS, np.nan)),
+            _batches(teacher_logits=np.full_like(LOGITS, np.nan)),
             VALIDATION,
             2,
             tmp_path,
@@ -354,11 +352,11 @@ def test_nan_stops_with_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("other", [{"units": 4}, {"schedule": "plateau"}])
 def test_the_state_of_another_training_is_refused(other, tmp_path):
-    fit(_distiller(), _feed(), VALIDATION, 1, tmp_path)
+    fit(_distiller(), _batches(), VALIDATION, 1, tmp_path)
     with pytest.raises(
         TrainingError, match="state.npz is the state of another model or optimizer: start again"
     ):
-        fit(_distiller(**other), _feed(), VALIDATION, 2, tmp_path)
+        fit(_distiller(**other), _batches(), VALIDATION, 2, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no archive"])
@@ -367,17 +365,17 @@ def test_a_damaged_state_is_refused(content, tmp_path):
     with pytest.raises(
         TrainingError, match="state.npz is damaged .*: start again without --resume"
     ):
-        fit(_distiller(), _feed(), VALIDATION, 1, tmp_path)
+        fit(_distiller(), _batches(), VALIDATION, 1, tmp_path)
 
 
 KILLED = """
 import sys
 from pathlib import Path
 import test_fitting as t
-t.fitting.SAVE_SECONDS = -1
+t.state.SAVE_SECONDS = -1
 step = t.keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: print("step", flush=True))
 print("start", flush=True)
-t.fit(t._distiller(), t._feed(), t.VALIDATION, 4, Path(sys.argv[1]), [step])
+t.fit(t._distiller(), t._batches(), t.VALIDATION, 4, Path(sys.argv[1]), [step])
 print("end", flush=True)
 """
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd.training import fitting
+from keras_kd.training import targets
 from keras_kd.training.layer_rates import LayerRatesSGD
 
 GRADIENTS = [np.array([1.0, -2.0], "float32"), np.array([0.5, 3.0], "float32")]
@@ -52,4 +52,4 @@ def test_without_factors_it_is_keras_own():
 @pytest.mark.parametrize("labels", [np.array([2, 0]), np.array([[0, 0, 1.0], [1.0, 0, 0]])])
 def test_smoothed_labels(labels):
     expected = [[0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]
-    np.testing.assert_allclose(fitting.smoothed(labels, 3, 0.3), expected, rtol=1e-6)
+    np.testing.assert_allclose(targets.smoothed(labels, 3, 0.3), expected, rtol=1e-6)

@@ -1,0 +1,147 @@
+"""The state of a training in one file, from which it goes on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd._common.checked_files import read_json
+from keras_kd._common.files import plain_archive, written_whole
+from keras_kd.distiller import Distiller
+from keras_kd.errors import TrainingError
+
+SAVE_SECONDS = 60.0
+_COUNTS = dict.fromkeys(("epoch", "step", "variables", "metrics"), int)
+_STATE = {**_COUNTS, "history": [dict], "finished": bool, "callbacks": [dict]}
+# What Keras' callbacks remember between epochs, by attribute.
+REMEMBERED = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")
+
+
+@dataclass
+class TrainingState(keras.callbacks.Callback):
+    """Saves all that decides how training goes on, in one file that is replaced whole; restores it.
+
+    Must come last among the callbacks: it then restores the others after they reset themselves.
+    """
+
+    path: Path
+    others: list[keras.callbacks.Callback]
+    steps: int
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: float = -np.inf
+    first_step: int = 0
+    finished: bool = False  # A callback ended the training before its last epoch.
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._remembered: list[dict[str, float]] = []
+        self._metrics: list[np.ndarray] | None = None
+        self._saved = time.monotonic()
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def load(self, distiller: Distiller) -> None:
+        """Take up the state in the file, if there is one."""
+        if not self.path.exists():
+            return
+        try:
+            # Refuses what is compressed, which could grow without bound.
+            plain_archive(self.path, self.path.stat().st_size).close()
+            with np.load(self.path, allow_pickle=False) as stored:
+                state = read_json(str(stored["state"]), _STATE)
+                arrays = [stored[f"variable{index}"] for index in range(state["variables"])]
+                self._metrics = [stored[f"metric{index}"] for index in range(state["metrics"])]
+                self.best = float(state["best"])
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            EOFError,
+            MemoryError,
+            OSError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise TrainingError(
+                f"{self.path} is damaged ({error}): start again without --resume."
+            ) from error
+        self.set_model(distiller)
+        variables = self._variables()
+        if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+            raise TrainingError(
+                f"{self.path} is the state of another model or optimizer: start again without"
+                " --resume."
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.finished = state["finished"]
+        self._remembered = state["callbacks"]
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        for callback, remembered in zip(self.others, self._remembered, strict=False):
+            for name in remembered.keys() & set(REMEMBERED):
+                setattr(callback, name, remembered[name])
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch = epoch
+        if self.step and self._metrics:
+            self._restore_metrics(self.model.metrics_variables, self._metrics)
+        self._metrics = None
+
+    def _restore_metrics(self, variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
+        """Go on with an interrupted epoch's means; an older version may have had other metrics."""
+        if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+            warnings.warn(
+                f"{self.path} was written with other metrics: the interrupted epoch's loss and"
+                " accuracy count from here on; the weights go on as they were.",
+                stacklevel=2,
+            )
+            return
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.step = self.first_step + batch + 1
+        # The epoch's last step is saved with its scores, in on_epoch_end.
+        if self.step < self.steps and time.monotonic() - self._saved > SAVE_SECONDS:
+            self.save()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch, self.step, self.first_step = epoch + 1, 0, 0
+        self.finished = self.model.stop_training
+        self.save()
+
+    def save(self) -> None:
+        """Replace the file by the present state."""
+        self._remembered = [
+            {name: getattr(c, name) for name in REMEMBERED if hasattr(c, name)} for c in self.others
+        ]
+        variables, metrics = self._variables(), self.model.metrics_variables
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": self.history,
+            "best": self.best,
+            "finished": self.finished,
+            "callbacks": self._remembered,
+            "variables": len(variables),
+            "metrics": len(metrics),
+        }
+        arrays: dict[str, Any] = {
+            f"variable{index}": np.asarray(variable) for index, variable in enumerate(variables)
+        }
+        arrays |= {f"metric{index}": np.asarray(variable) for index, variable in enumerate(metrics)}
+        with written_whole(self.path) as temporary:
+            np.savez(temporary, state=np.array(json.dumps(state, default=float)), **arrays)
+        self._saved = time.monotonic()

@@ -1,0 +1,67 @@
+"""What is learnt of the labels: smoothed shares, and weights that balance the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_kd.datasets.splits import Data, Heads
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """n/(C·n_c) for each class, whose mean over the images is 1; assumed, as arXiv 2501.18538 gives
+    no formula.
+
+    Args:
+        labels: int (N,) or shares (N, classes); a class without images gets the weight 0.
+        classes: C.
+
+    Returns:
+        float64 (classes,).
+    """
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    return np.divide(len(labels), classes * counts, out=np.zeros(classes), where=counts > 0)
+
+
+def smoothed(labels: np.ndarray, classes: int, share: float) -> np.ndarray:
+    """Label smoothing: y·(1 - share) + share/C, equation 2 of Szegedy et al. 2016
+    (arXiv 1512.00567, section 7).
+
+    Args:
+        labels: int (N,) or shares (N, classes).
+        classes: C.
+        share: in 0..1.
+
+    Returns:
+        float32 (N, classes).
+    """
+    shares = np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels
+    return ((1 - share) * shares + share / classes).astype(np.float32)
+
+
+def of(heads: Heads, data: Data, smoothing: float) -> tuple[Any, Any]:
+    """What is learnt of the training images, and what the validation images are scored by.
+
+    Args:
+        heads: what the student learns.
+        data: its training and validation images.
+        smoothing: share of each label that is spread over all classes, 0 or more and below 1.
+
+    Returns:
+        Both as `Heads.targets` gives them; class labels are shares where they are smoothed.
+    """
+    train, validation = heads.targets(data.train), heads.targets(data.validation)
+    if not smoothing:
+        return train, validation
+    # Keras' accuracy takes labels of one form, and smoothed ones are shares.
+    return _smoothed(heads, train, smoothing), _smoothed(heads, validation, 0.0)
+
+
+def _smoothed(heads: Heads, targets: Any, share: float) -> Any:
+    """The targets with class labels as shares, `share` of each spread over all classes."""
+    if not heads.label:
+        return targets
+    labels = targets if heads.single else targets[heads.label]
+    shares = smoothed(labels, len(heads.class_names), share)
+    return shares if heads.single else {**targets, heads.label: shares}
