@@ -1,0 +1,114 @@
+"""Predictors made of others: classes in another order, several models as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from keras_kd._common.arrays import fingerprint
+from keras_kd.datasets.class_names import permutation
+from keras_kd.errors import ModelError
+from keras_kd.runtimes.prediction import Prediction, Predictor
+
+
+def reordered(predictor: Predictor, source: tuple[str, ...], target: tuple[str, ...]) -> Predictor:
+    """The same classifier with its logits in another order of classes.
+
+    Args:
+        predictor: gives one logit for each of `source`.
+        source: class names of its outputs.
+        target: the same classes in the wanted order; "angry" and "anger" are one, see
+            keras_kd.datasets.class_names.
+
+    Raises:
+        ModelError: the classes aren't the same set.
+    """
+    return _Reordered(predictor, permutation(source, target), target)
+
+
+def in_order_of(
+    predictor: Predictor, source: tuple[str, ...] | None, target: tuple[str, ...]
+) -> Predictor:
+    """`reordered` from `source`, taken for `target` where None; a model without classes as it is."""
+    if predictor.tells_classes:
+        return reordered(predictor, source or target, target)
+    return predictor
+
+
+class _Reordered:
+    def __init__(self, predictor: Predictor, order: np.ndarray, names: tuple[str, ...]) -> None:
+        self._predictor, self._order = predictor, order
+        self.form = replace(predictor.form, class_names=names)
+        self.fingerprint = fingerprint([predictor.fingerprint, order])
+        self.values, self.tells_classes = predictor.values, True
+
+    @property
+    def multiply_accumulates(self) -> int | None:
+        return self._predictor.multiply_accumulates
+
+    def predict(self, images: np.ndarray) -> Prediction:
+        found = self._predictor.predict(images)
+        if found.logits.shape[1] != len(self._order):
+            raise ModelError(
+                f"The model gives {found.logits.shape[1]} outputs for {len(self._order)} classes "
+                f"({', '.join(self.form.class_names)}): use data or class names that fit."
+            )
+        return replace(found, logits=found.logits[:, self._order])
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        return self.predict(images).logits
+
+
+def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
+    """Several models as one, by the mean of their logits and values.
+
+    A softmax of mean logits is, at any temperature, the normalised geometric mean of the members'
+    probabilities.
+
+    Args:
+        members: at least one; their classes in one order, their values the same.
+        mirror: also average over each image and its mirror image.
+
+    Raises:
+        ModelError: the members tell different things.
+    """
+    first = members[0]
+    told = [
+        ("classes", *member.values) if member.tells_classes else member.values for member in members
+    ]
+    if len(set(told)) > 1:
+        raise ModelError(
+            "Models can be averaged only where all tell the classes or none, and the same values."
+            f" Received models of {'; '.join(', '.join(names) for names in told)}."
+        )
+    return _Averaged(members, mirror) if mirror or len(members) > 1 else first
+
+
+class _Averaged:
+    def __init__(self, members: Sequence[Predictor], mirror: bool) -> None:
+        self._members, self._mirror = members, mirror
+        # Images of the largest side, from which each member resizes.
+        self.form = max((member.form for member in members), key=lambda form: form.side or 0)
+        self.values, self.tells_classes = members[0].values, members[0].tells_classes
+        self.fingerprint = fingerprint(
+            [*(member.fingerprint for member in members), "mirror" if mirror else ""]
+        )
+
+    @property
+    def multiply_accumulates(self) -> int | None:
+        counts = [member.multiply_accumulates for member in self._members]
+        return None if None in counts else sum(counts) * (2 if self._mirror else 1)
+
+    def predict(self, images: np.ndarray) -> Prediction:
+        shown = [images, images[:, :, ::-1]] if self._mirror else [images]
+        found = [member.predict(pixels) for member in self._members for pixels in shown]
+        logits = np.mean([one.logits for one in found], axis=0)
+        values = {
+            name: np.mean([one.values[name] for one in found], axis=0) for name in self.values
+        }
+        return Prediction(logits, values)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        return self.predict(images).logits
