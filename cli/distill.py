@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -26,7 +27,6 @@ from . import engine, options, output, stopping, streams
     "temperature",
     "alpha",
     "beta",
-    "pretrained",
     "soft_loss",
     "bound_weight",
     "margin",
@@ -64,11 +64,10 @@ def command(
     if resume and config_file is None and out is not None and Path(out, "config.toml").exists():
         config_file = str(Path(out, "config.toml"))
     config = configuration.merged(config_file, options.given(arguments))
-    folder = (
-        Path(out) if out else _numbered(Path("runs") / f"{Path(config.data).stem}-{config.student}")
-    )
+    folder = Path(out) if out else _numbered(Path("runs") / options.run_name(config))
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
-    with stopping.told(f"To go on: kerakd distill --resume --out {shlex.quote(str(folder))}"):
+    again = f"--out {shlex.quote(str(folder))}{options.trusting(dataclasses.asdict(config))}"
+    with stopping.told(f"To go on: kerakd distill --resume {again}"):
         metrics = engine.load("pipelines.distill").distill(
             config, folder, Terminal(), resume, command_line
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -79,6 +81,8 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
 
 TRAINING = (
     "start_from",
+    "keep_weights",
+    "pretrained",
     "freeze_until",
     "heads",
     "image_size",
@@ -115,6 +119,12 @@ config_file = click.option(
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else."
 )
+
+
+def trusting(values: dict[str, Any]) -> str:
+    """What must be typed, too, to run the code again that these options name."""
+    modules = dict.fromkeys(config.code_of(values).values())
+    return "".join(f" --trust-module {shlex.quote(module)}" for module in modules)
 
 
 def _trust(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
@@ -157,3 +167,9 @@ def model_form(command: Callable) -> Callable:
     ):
         command = option(command)
     return command
+
+
+def run_name(options: config.Config) -> str:
+    """What a folder for these data and this student is called."""
+    student = engine.load("models.sources").called(options.student)
+    return f"{Path(options.data).stem}-{student}"

@@ -79,7 +79,7 @@ def command(
     """
     config = configuration.merged(config_file, options.given(arguments))
     shared = dataclasses.asdict(config)
-    folder = Path(out) if out else Path("sweeps") / f"{Path(config.data).stem}-{config.student}"
+    folder = Path(out) if out else Path("sweeps") / options.run_name(config)
     sweep = engine.load("pipelines.sweep")
     dimensions = sweep.space(texts or sweep.PAPER)
     with stopping.told("To go on, give the same command again."):
@@ -90,4 +90,5 @@ def command(
     output.show_table(sweep.rows(frame, list(dimensions)))
     if sweep.best(frame) is not None:
         streams.line(f"Picture: {folder / 'sweep.png'}")
-        streams.line(f"Train the best: kerakd distill --config {folder / 'best.toml'}")
+        trust = options.trusting(shared)
+        streams.line(f"Train the best: kerakd distill --config {folder / 'best.toml'}{trust}")

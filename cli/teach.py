@@ -15,6 +15,7 @@ from . import engine, options, stopping, streams
 @click.command("teach")
 @options.from_config("data", "teacher", "teacher_epochs", "skip_bad_rows", *options.TRAINING)
 @options.config_file
+@options.trust_module
 @click.option("--out", metavar="DIR", help="Also write teacher.keras to this folder.")
 def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
     """Train a teacher and keep it where `kerakd distill` finds it.

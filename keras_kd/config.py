@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd import losses
+from keras_kd._common import trust
 from keras_kd._common.checked_files import read_text, read_toml
 from keras_kd.errors import ConfigError
 
@@ -87,6 +88,7 @@ def _option(
     choices: Collection[str] = (),
     flag: str | None = None,
     several: bool = False,
+    runs_code: bool = False,
 ) -> Any:
     if choices:
         check = (lambda value: value in choices, f"one of {', '.join(choices)}")
@@ -96,6 +98,7 @@ def _option(
         "choices": tuple(choices),
         "flag": flag,
         "several": several,
+        "runs_code": runs_code,
     }
     return field(default=default, metadata=spec)
 
@@ -121,13 +124,25 @@ class Config:
     skip_bad_rows: bool = _option(
         False, "Leave out unreadable rows and list them, instead of stopping."
     )
-    student: str = _option("B", "Student's architecture, see `kerakd models`.")
+    student: str = _option(
+        "B",
+        "Student: an architecture of `kerakd models`; keras:NAME of keras.applications; a .keras"
+        " file, whose layers get new weights and a new head; or package.module:function or"
+        " file.py:function that returns a Keras model, whose code is run because you name it.",
+        runs_code=True,
+    )
     teacher: str | None = _option(
         None,
-        "Teacher: a model file, or an architecture to train first on the same data (kept in the"
-        " cache); several are averaged; if not given, resemotenet (B with the recipe quick), or"
-        " none where --soft-labels has the logits.",
+        "Teacher: a model file that teaches as it is, or what --student takes, to train first on"
+        " the same data (kept in the cache); several are averaged; if not given, resemotenet (B"
+        " with the recipe quick), or none where --soft-labels has the logits.",
         several=True,
+        runs_code=True,
+    )
+    keep_weights: bool = _option(
+        False,
+        "Start with what the .keras file learnt that is trained, the student's or, with `teach`,"
+        " the teacher's; its head is new unless its classes are the data's.",
     )
     teacher_mirror: bool = _option(
         False, "Average the teacher's answers over each image and its mirror image."
@@ -160,7 +175,8 @@ class Config:
     )
     pretrained: str | None = _option(
         None,
-        "Start the student from the weights that Keras offers (mobilenetv2).",
+        "Start from the weights that Keras offers (mobilenetv2, keras:NAME): the teacher with"
+        " `teach`, the student with `distill`.",
         choices=("imagenet",),
     )
     start_from: str | None = _option(
@@ -281,10 +297,10 @@ class Config:
     def __post_init__(self) -> None:
         for name, spec in fields().items():
             _check(name, spec, getattr(self, name), "")
-        if self.freeze_until and not self.start_from:
+        if self.freeze_until and not (self.start_from or self.keep_weights):
             raise ConfigError(
                 f"freeze_until={self.freeze_until!r} would freeze weights that learnt nothing: give"
-                " start_from, a trained model, too."
+                " start_from, a trained model, or keep_weights, too."
             )
 
     def effective(self) -> Config:
@@ -371,9 +387,35 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def merged(path: str | Path | None, given: Mapping[str, Any]) -> Config:
-    """The options of a TOML file, if any, overridden by those given on the command line."""
+    """The options of a TOML file, if any, overridden by those given on the command line.
+
+    Raises:
+        ConfigError: as `load`; or the file names code that the user neither names nor trusts.
+    """
     values = load(path) if path is not None else {}
+    _require_trust(path, {name: text for name, text in values.items() if name not in given})
     return Config(**{**values, **given})
+
+
+def code_of(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the modules whose code runs with these options, by what names them."""
+    parts = (
+        part
+        for name, value in options.items()
+        if value and fields()[name].metadata["runs_code"]
+        for part in value.split(SEPARATOR)
+    )
+    return {part: named[0] for part in parts if (named := trust.code(part))}
+
+
+def _require_trust(path: str | Path | None, values: Mapping[str, Any]) -> None:
+    """A file may come from anyone, so that it names code is not enough to run it."""
+    for source, module in code_of(values).items():
+        if not trust.is_trusted(module):
+            raise ConfigError(
+                f"{path} names code to run, {source!r}: give --trust-module {module}, or the option"
+                " itself, if you would run that code yourself."
+            )
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,11 @@ class Heads:
         """The widths of a model with named outputs, or None for the one output without a name."""
         return None if self.single else self.widths
 
+    @property
+    def asked(self) -> int | dict[str, int | None]:
+        """What a model is asked for: the number of classes, or the widths by name."""
+        return len(self.class_names) if self.single else self.widths
+
     def shared(self, class_names: tuple[str, ...], values: tuple[str, ...]) -> bool:
         """Whether a teacher of these outputs teaches any head."""
         return bool(self.label and class_names) or any(name in values for name in self.values)

@@ -12,14 +12,12 @@ from typing import Any
 
 import keras
 
+from keras_kd._common import trust as trusting
 from keras_kd._common.arrays import fingerprint
 from keras_kd.errors import ModelError
 
-# In the environment, so that processes started from here trust the same.
-VARIABLE = "KERAKD_TRUSTED_MODULES"
 
-
-def trust(module: str) -> None:
+def trust(module: str) -> ModuleType:
     """Let model files name the layers and functions of a module, here and in processes started from
     here.
 
@@ -28,17 +26,16 @@ def trust(module: str) -> None:
     Args:
         module: its name, or the path of a .py file.
 
+    Returns:
+        The module.
+
     Raises:
         ModelError: it can't be imported.
     """
-    _imported(module)
-    # Where a process started from here looks for a file, whatever its folder.
-    named = os.path.abspath(module) if module.endswith(".py") else module
-    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*_trusted(), named]))
-
-
-def _trusted() -> list[str]:
-    return [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    imported = _imported(module)
+    names = dict.fromkeys([*trusting.trusted(), trusting.named(module)])
+    os.environ[trusting.VARIABLE] = os.pathsep.join(names)
+    return imported
 
 
 def _imported(module: str) -> ModuleType:
@@ -68,7 +65,7 @@ def own_objects() -> dict[str, Any]:
     Those are what keras_kd registers, and what the trusted modules register or define as Keras
     classes.
     """
-    modules = [_imported(name) for name in _trusted()]
+    modules = [_imported(name) for name in trusting.trusted()]
     rooms = ("keras_kd", *(module.__name__ for module in modules))
     registered = keras.saving.get_custom_objects().items()
     found = {name: thing for name, thing in registered if _lies_in(thing, rooms)}

@@ -16,7 +16,7 @@ from keras_kd.datasets import splits
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError
 from keras_kd.evaluation import scoring
-from keras_kd.models import keras_file
+from keras_kd.models import keras_file, sources
 from keras_kd.models.keras_file import Form
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import results, run_folder, teaching
@@ -55,8 +55,8 @@ def distill(
     with run_folder.held(out, plan.options, resume):
         data = load_data(plan.data, terminal)
         taught = teaching.prepare(plan, data, terminal)
-        run_folder.require_beginning(out, _beginning(data, taught))
         task = student_job(plan, data, taught.soft_labels, out / run_folder.STATE)
+        run_folder.require_beginning(out, _beginning(task, data, taught))
         student, history = job.train(task, plan.training, data, terminal)
         form = _saved(student, task, data, out)
         frame = pd.DataFrame(history)
@@ -76,12 +76,14 @@ def distill(
     return found
 
 
-def _beginning(data: Data, taught: Teaching) -> dict[str, str]:
+def _beginning(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
     """What a run that is resumed must find as it was."""
     key = taught.soft_labels and taught.soft_labels.key
+    content = sources.content(task.architecture, task.heads.asked, data.image_shape)
     return {
         "images, labels or order of classes": data.fingerprint,
         "teacher or its soft labels": key.short if key else "",
+        **({"student's layers": content} if content else {}),
     }
 
 
@@ -112,7 +114,7 @@ def student_job(plan: Plan, data: Data, store: SoftLabels | None, folder: Path) 
     views = job.views(plan.training, data, plan.teaching.views)
     name = plan.student.architecture
     return Job(
-        f"student {name}",
+        f"student {sources.called(name)}",
         name,
         plan.student.epochs,
         heads,
@@ -127,7 +129,7 @@ def student_job(plan: Plan, data: Data, store: SoftLabels | None, folder: Path) 
 def _without_teacher(task: Job) -> Job:
     return replace(
         task,
-        title=f"baseline {task.architecture}",
+        title=task.title.replace("student", "baseline", 1),
         folder=task.folder / "baseline",
         teacher_logits=None,
     )

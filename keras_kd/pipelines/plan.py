@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from keras_kd import config as configuration
-from keras_kd import exporters, models
+from keras_kd import exporters
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
+from keras_kd.models import sources
 from keras_kd.pipelines import run_folder
 from keras_kd.teachers import soft_labels
 from keras_kd.training.settings import LossSettings, StartingPoint, TrainingSettings
@@ -91,7 +92,7 @@ class StudentPlan:
     """What is trained as the student.
 
     Attributes:
-        architecture: one of `models.names()`.
+        architecture: what is built, see `models.sources`.
         epochs: to train.
         heads: names of what it learns, or None for what data and teacher have.
         pretrained: weights to start from, or None.
@@ -115,11 +116,13 @@ class TeacherPlan:
         epochs: to train.
         training: how.
         start: a trained model to start from, or None.
+        pretrained: weights that Keras offers to start from, or None.
     """
 
     epochs: int
     training: TrainingSettings
     start: StartingPoint | None = None
+    pretrained: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,12 @@ class Plan:
     options: dict[str, Any]
 
 
-def resolve(config: Config) -> Plan:
+def resolve(config: Config, learner: Literal["student", "teacher"] = "student") -> Plan:
     """Turn options into a plan, the recipe's values in place of those not given.
+
+    Args:
+        config: all options.
+        learner: whose weights `keep_weights` keeps.
 
     Raises:
         ConfigError: options that contradict each other, or a name that there isn't.
@@ -165,7 +172,7 @@ def resolve(config: Config) -> Plan:
             config.epochs,
             tuple(config.heads.split(",")) if config.heads else None,
             config.pretrained,
-            _start(config),
+            _start(config, learner),
             config.baseline,
         ),
         training,
@@ -176,8 +183,13 @@ def resolve(config: Config) -> Plan:
 
 def resolve_teacher(config: Config) -> Plan:
     """As `resolve`, where a teacher is what is trained: what starts the training is the teacher's."""
-    plan = resolve(config)
-    teacher = dataclasses.replace(plan.teacher, training=plan.training, start=plan.student.start)
+    plan = resolve(config, learner="teacher")
+    teacher = dataclasses.replace(
+        plan.teacher,
+        training=plan.training,
+        start=plan.student.start,
+        pretrained=plan.student.pretrained,
+    )
     return dataclasses.replace(plan, teacher=teacher)
 
 
@@ -201,16 +213,22 @@ def _part(config: Config, part: type[Part], **given: Any) -> Part:
     return part(**{name: getattr(config, name) for name in names}, **given)
 
 
-def _start(config: Config) -> StartingPoint | None:
-    return StartingPoint(config.start_from, config.freeze_until) if config.start_from else None
+def _start(config: Config, option: str) -> StartingPoint | None:
+    """What starts the training of the option's model: a file of its own, or what its file learnt."""
+    source = getattr(config, option)
+    if not config.keep_weights:
+        path = config.start_from
+        return StartingPoint(path, config.freeze_until) if path else None
+    if config.start_from or source is None or not sources.is_file(source):
+        raise ConfigError(
+            f"keep_weights keeps what a model file learnt: give {option}, a .keras file, and no"
+            f" start_from. Received: {option}={source!r}, start_from={config.start_from!r}."
+        )
+    return StartingPoint(source, config.freeze_until)
 
 
 def _check_names(config: Config) -> None:
-    if config.student not in models.names():
-        raise ConfigError(
-            f"student must be one of {', '.join(models.names())}. "
-            f"Received: student={config.student!r}."
-        )
+    sources.require_known("student", config.student)
     for format in config.formats.split(","):
         if exporters.find(format).SUFFIX != ".tflite":
             raise ConfigError(

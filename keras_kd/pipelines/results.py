@@ -15,7 +15,7 @@ from keras_kd._common import hardware
 from keras_kd._common.files import write_text
 from keras_kd.datasets.splits import Data
 from keras_kd.evaluation import metrics, scoring
-from keras_kd.models import keras_file
+from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import run_folder
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.teaching import Teaching
@@ -37,7 +37,7 @@ def of_student(
 ) -> dict[str, Any]:
     """Size, work and training time of the student, and fingerprints of what made it."""
     return {
-        "student": plan.student.architecture,
+        "student": sources.called(plan.student.architecture),
         "parameters": scoring.trainable_parameters(student),
         "train_seconds": round(sum(row["seconds"] for row in history), 1),
         "multiply_accumulates": predictor.multiply_accumulates,
@@ -114,7 +114,7 @@ def write_report(
     on_test: Prediction,
 ) -> None:
     """Pictures, model card, and metrics.json last: where it is, the run is complete."""
-    _draw(out, data, found, history, on_test, plan.student.architecture)
+    _draw(out, data, found, history, on_test, found["student"])
     card = report.model_card(
         found,
         config=plan.options,

@@ -94,7 +94,7 @@ def _dimension(text: str) -> tuple[str, BaseDistribution]:
         )
     kind = configuration.kind(name)
     try:
-        if ":" not in values:
+        if ":" not in values or kind is str:  # A text may have one itself, as net.py:build.
             return name, distributions.CategoricalDistribution(
                 [_value(kind, part) for part in values.split(",")]
             )

@@ -7,8 +7,7 @@ from pathlib import Path
 from keras_kd import models
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
-from keras_kd.errors import ConfigError
-from keras_kd.models import keras_file
+from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import teaching
 from keras_kd.pipelines.distill import load_data
@@ -21,8 +20,8 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     asked.
 
     Args:
-        config: `teacher` must be an architecture's name; with `start_from` it can be left out, and
-            the file's own layers are trained.
+        config: `teacher` must be a source of `models.sources`; with `start_from` it can be left
+            out, and the file's own layers are trained.
         out: folder for a copy `teacher.keras`; None to leave it in the cache.
         terminal: what to tell the user by; quiet if None.
 
@@ -35,11 +34,8 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     terminal = terminal or Terminal(quiet=True)
     plan = planning.resolve_teacher(config)
     name = plan.options["teacher"] or _start_name(plan) or plan.teaching.teachers[0]
-    if name not in models.names() and (plan.options["teacher"] or not plan.teacher.start):
-        raise ConfigError(
-            "teach trains an architecture: teacher must be one of "
-            f"{', '.join(models.names())}. Received: {name!r}."
-        )
+    if plan.options["teacher"] or not plan.teacher.start:
+        sources.require_known("teacher", name)
     data = load_data(plan.data, terminal)
     path = teaching.trained(plan, data, name, terminal)
     if plan.teaching.store:

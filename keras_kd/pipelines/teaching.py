@@ -24,7 +24,7 @@ from keras_kd.datasets.readers import ferplus
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.evaluation import class_order
-from keras_kd.models import keras_file
+from keras_kd.models import keras_file, sources
 from keras_kd.models.keras_file import Form
 from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
 from keras_kd.runtimes import predictors
@@ -89,6 +89,8 @@ def seen_by(model: Predictor, plan: Plan, data: Data) -> Data:
 
 def _called(name: str) -> str:
     """A teacher in a card: a file with its folder, as all runs name theirs alike."""
+    if sources.is_trainable(name):
+        return sources.called(name)
     path = Path(name)
     return path.stem if path.parent.name == "" else f"{path.parent.name}/{path.stem}"
 
@@ -124,13 +126,13 @@ def teacher(plan: Plan, data: Data, terminal: Terminal) -> Predictor:
 
 
 def _is_file(name: str) -> bool:
-    return name not in models.names() and not (_folder(name) / TEACHER_FILE).exists()
+    return not sources.is_trainable(name) and not (_folder(name) / TEACHER_FILE).exists()
 
 
 def _one_teacher(name: str, plan: Plan, data: Data, terminal: Terminal) -> Predictor:
     if not _is_file(name):
-        named = name in models.names()
-        path = trained(plan, data, name, terminal) if named else _folder(name) / TEACHER_FILE
+        is_new = sources.is_trainable(name)
+        path = trained(plan, data, name, terminal) if is_new else _folder(name) / TEACHER_FILE
         return _loaded(path, StatedOfTeacher(), data, plan.training.precision)
     path = Path(name)
     if not path.exists():
@@ -162,18 +164,20 @@ def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
     heads = splits.chosen(plan.student.heads, data, values)
     # Without stored logits more views cost nothing.
     count = max(plan.teaching.views, plan.teacher.epochs)
-    facts = teacher_facts(name, plan.teacher, heads, count, data.fingerprint)
-    folder = _folder(f"{name}-{identity('teacher', IDENTITY_VERSION, facts)}")
+    called = sources.called(name)
+    facts = teacher_facts(called, plan.teacher, heads, count, data.fingerprint)
+    facts |= _content_of(name, plan, heads, data)
+    folder = _folder(f"{called}-{identity('teacher', IDENTITY_VERSION, facts)}")
     path = folder / TEACHER_FILE
     with locked(folder, terminal.say):
         if path.exists():
             _forget_states(folder)  # of a process that was killed as it finished
-            terminal.say(f"Teacher {name} is in the cache: {path}")
+            terminal.say(f"Teacher {called} is in the cache: {path}")
             return path
         training, epochs = plan.teacher.training, plan.teacher.epochs
         views = job.views(training, data, count)
-        start = plan.teacher.start
-        task = Job(f"teacher {name}", name, epochs, heads, views, folder, start=start)
+        start, pretrained = plan.teacher.start, plan.teacher.pretrained
+        task = Job(f"teacher {called}", name, epochs, heads, views, folder, None, pretrained, start)
         model, _ = job.train(task, training, data, terminal)
         keras_file.save(model, path, Form(heads.class_names or None, input_shape=data.image_shape))
         _forget_states(folder)
@@ -186,7 +190,7 @@ def teacher_facts(
     """Everything that decides what a trained teacher is: its name in the cache is made of it.
 
     Args:
-        architecture: one of `models.names()`.
+        architecture: its name, see `models.sources.called`.
         teacher: how it is trained; of the loss the values' part alone, as it has no teacher.
         heads: what it learns.
         views: number of views of each image.
@@ -208,6 +212,14 @@ def teacher_facts(
         "training": settings,
         "start": teacher.start and [_content(teacher.start.path), teacher.start.freeze_until],
     }
+
+
+def _content_of(name: str, plan: Plan, heads: Heads, data: Data) -> dict[str, str]:
+    """What a teacher is beside its name: nothing more of an architecture that is shipped."""
+    facts = {"pretrained": plan.teacher.pretrained}
+    if sources.is_trainable(name) or sources.is_file(name):
+        facts["content"] = sources.content(name, heads.asked, data.image_shape)
+    return {fact: value for fact, value in facts.items() if value}
 
 
 def _content(path: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd import config as configuration
-from keras_kd import models
 from keras_kd._common.progress import Terminal
+from keras_kd.models import sources
 from keras_kd.pipelines import distill, teaching
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.plan import Plan
@@ -61,7 +61,7 @@ class Trials:
         if plan.teaching.kind != "models":
             return plan.options
         for name in plan.teaching.teachers:
-            if name in models.names() and name not in self._teachers:
+            if sources.is_trainable(name) and name not in self._teachers:
                 path = teaching.trained(self._plan, self._data, name, self._terminal)
                 self._teachers[name] = path.parent.name
         names = (self._teachers.get(name, name) for name in plan.teaching.teachers)

@@ -11,13 +11,12 @@ from typing import Any
 
 import keras
 
-from keras_kd import models
 from keras_kd._common import hardware
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
 from keras_kd.errors import of_file
-from keras_kd.models import keras_file
+from keras_kd.models import keras_file, sources
 from keras_kd.models.surgery import fine_tuning, precision
 from keras_kd.models.surgery.batch_norm import fused, unfused
 from keras_kd.models.surgery.compaction import compact, expand
@@ -30,7 +29,7 @@ from keras_kd.training.settings import StartingPoint, TrainingSettings
 @dataclass(frozen=True)
 class Job:
     """One training within a run: on the labels alone without `teacher_logits`, which are as
-    `TrainingBatches` takes them.
+    `TrainingBatches` takes them. `architecture` is a source of `models.sources`.
     """
 
     title: str
@@ -158,7 +157,7 @@ def _rate_factors(student: keras.Model, settings: TrainingSettings) -> dict[str,
 
 
 def _new(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
-    return models.build(
+    return sources.build(
         job.architecture,
         len(job.heads.class_names),
         data.image_shape,
@@ -171,18 +170,17 @@ def _new(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
 
 def _started(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
     """A model with a trained one's weights and the statistics of the data; of a file's own layers
-    where `architecture` is none of the library's.
+    where `architecture` is none that is built anew.
     """
     source, form = keras_file.load(job.start.path)
     with of_file(job.start.path):
         same = form.class_names == data.class_names
-        if job.architecture in models.names():
+        if sources.is_trainable(job.architecture):
             built = _new(job, settings, data)
             fine_tuning.take_over(source, built, with_head=same)
         else:
-            heads = job.heads.named or len(job.heads.class_names)
             built = fine_tuning.with_new_head(
-                source, heads, data.image_shape, form.value_range, settings.seed
+                source, job.heads.asked, data.image_shape, form.value_range, settings.seed
             )
             if same and job.heads.single:
                 fine_tuning.keep_head(source, built)

@@ -87,7 +87,7 @@ class StartingPoint:
     """A trained model that a training starts from.
 
     Attributes:
-        path: a `.keras` file of the same architecture.
+        path: a `.keras` file.
         freeze_until: name of the last layer that doesn't learn, or None where all learn.
     """
 

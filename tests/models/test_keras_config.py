@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from keras import layers, ops
 from keras.src.api_export import REGISTERED_NAMES_TO_OBJS
 
+from keras_kd._common import trust
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_config, keras_file, trusted_modules
 
@@ -366,7 +367,7 @@ def test_weights_and_arrays_larger_than_the_file_are_refused(tmp_path: Path) -> 
 def test_own_layers_are_read_where_their_module_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(trusted_modules.VARIABLE, "")
+    monkeypatch.setenv(trust.VARIABLE, "")
     source = tmp_path / "numpy.py"  # a name that must not hide another module
     source.write_text(
         "import keras\nclass Twice(keras.layers.Layer):\n    def call(self, x):\n        return 2"

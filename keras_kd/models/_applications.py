@@ -1,0 +1,89 @@
+"""Networks of keras.applications as models of this library: pixels 0..255 in, logits out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_kd.errors import ModelError
+from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
+
+
+def names() -> list[str]:
+    """Return the names of all networks."""
+    return [name for name in dir(keras.applications) if name[0].isupper()]
+
+
+def build(
+    name: str,
+    heads: Heads,
+    input_shape: tuple[int, int, int],
+    dropout: tuple[float, float] | None,
+    seed: int | None,
+    pretrained: str | None,
+) -> keras.Model:
+    """Build a network of `names()`; for the arguments see `keras_kd.models.build`.
+
+    The second dropout stands before the heads; None: 0. What the network's `preprocess_input` does
+    to pixels is done inside.
+
+    Raises:
+        ModelError: it can't be built for such images, or its weights can't be had.
+    """
+    if input_shape[2] not in (1, 3):
+        raise ModelError(f"{name} takes images of 1 or 3 channels. Received: {input_shape}.")
+    make = getattr(keras.applications, name)
+    scale, offset, is_bgr = _pixels(sys.modules[make.__module__].preprocess_input)
+    image = keras.Input(input_shape, name="image")
+    x = rgb(image)
+    if np.any(scale != 1) or np.any(offset != 0):
+        x = layers.Rescaling(scale.tolist(), offset.tolist(), name="normalise")(x)
+    try:
+        trunk = make(include_top=False, weights=pretrained, input_tensor=x, pooling="avg")
+    except Exception as error:
+        # Keras raises a bare Exception where the network fails, layers what they raise.
+        raise ModelError(_refusal(name, input_shape, pretrained, error)) from error
+    if pretrained and is_bgr:
+        _turn_channels(trunk)
+    seeds = Seeds(seed)
+    x = trunk.output
+    if dropout is not None and dropout[1]:
+        x = layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
+    return keras.Model(image, outputs(x, heads, "logits", seeds), name=name)
+
+
+def _pixels(preprocess: Callable) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Scale and offset of each channel, red first, of what a network does to pixels, and whether it
+    reads blue first.
+    """
+    black, red, white = (
+        preprocess(np.array(pixel, np.float32).reshape(1, 1, 1, 3)).ravel()
+        for pixel in ([0, 0, 0], [255, 0, 0], [255, 255, 255])
+    )
+    is_bgr = bool(red[0] == black[0])
+    scale, offset = (white - black) / 255, black
+    return (scale[::-1], offset[::-1], True) if is_bgr else (scale, offset, False)
+
+
+def _turn_channels(trunk: keras.Model) -> None:
+    """Let the first convolution read red first, so that nothing is turned in every image."""
+    first = next(layer for layer in trunk.layers if isinstance(layer, layers.Conv2D))
+    kernel, *rest = first.get_weights()
+    first.set_weights([kernel[:, :, ::-1], *rest])
+
+
+def _refusal(
+    name: str, input_shape: tuple[int, int, int], pretrained: str | None, error: Exception
+) -> str:
+    reason = str(error).splitlines()[0].rstrip(".")
+    if pretrained and "URL" in reason:
+        return (
+            f"The weights {pretrained} of {name} can't be had ({reason}): connect to the network"
+            " once, put the file where Keras keeps its models, or leave out --pretrained."
+        )
+    size = "x".join(map(str, input_shape))
+    return f"{name} can't be built for images of {size} ({reason}): try a larger --image-size."

@@ -1,0 +1,252 @@
+"""Where a model to train comes from: an architecture by name, keras.applications, a model file, or
+a function of the user's own.
+
+    B                                          one of `models.names()`
+    keras:MobileNetV3Small                     of keras.applications
+    net.keras                                  the file's layers, with new weights and a new head
+    package.module:function, net.py:function   gives a Keras model; its code is run
+
+Such a function may take any of `num_classes`, `input_shape`, `heads` and `seed`, as `models.build`
+does. Its model takes pixels in 0..255 and ends in logits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import json
+import random
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_kd import models
+from keras_kd._common import trust
+from keras_kd._common.arrays import fingerprint
+from keras_kd.errors import ModelError, of_file
+from keras_kd.models import _applications, keras_file, trusted_modules
+from keras_kd.models import heads as model_heads
+from keras_kd.models.architectures._parts import Heads
+from keras_kd.models.surgery import fine_tuning
+from keras_kd.models.surgery.copies import copied
+from keras_kd.models.surgery.keras_internals import all_layers
+
+APPLICATIONS = "keras:"
+SUFFIXES = (".keras", ".h5")
+
+
+def is_file(source: str) -> bool:
+    """Whether a source names a model file."""
+    return Path(source).suffix in SUFFIXES
+
+
+def is_trainable(source: str) -> bool:
+    """Whether a source is built and trained when it is named: all but files, and names that are
+    unknown.
+    """
+    named = source in models.names() or source.removeprefix(APPLICATIONS) in _applications.names()
+    return named or trust.code(source) is not None
+
+
+def called(source: str) -> str:
+    """Return a source's name in titles, cards and names of files."""
+    if code := trust.code(source):
+        module, function = code
+        return f"{Path(module).stem if module.endswith('.py') else module}.{function}"
+    return Path(source).stem if is_file(source) else source.removeprefix(APPLICATIONS)
+
+
+def require_known(option: str, source: str) -> None:
+    """Check what can be checked of a source before the data are loaded.
+
+    Raises:
+        ModelError: it is none; the message says what there is.
+    """
+    if is_trainable(source) or (is_file(source) and Path(source).is_file()):
+        return
+    if is_file(source):
+        raise ModelError(f"No model at {option}={source!r}: check the path.")
+    applications = [APPLICATIONS + name for name in _applications.names()]
+    near = difflib.get_close_matches(source, [*models.names(), *applications], 3)
+    hint = f"did you mean {' or '.join(near)}? It" if near else "it"
+    raise ModelError(
+        f"No architecture is called {option}={source!r}: {hint} can be one of"
+        f" {', '.join(models.names())}, keras:NAME of keras.applications, a .keras file,"
+        " package.module:function or file.py:function."
+    )
+
+
+def build(
+    source: str,
+    num_classes: int,
+    input_shape: tuple[int, int, int],
+    dropout: tuple[float, float] | None = None,
+    seed: int | None = None,
+    heads: dict[str, int | None] | None = None,
+    pretrained: str | None = None,
+) -> keras.Model:
+    """Build a model, as `models.build` does, of any source.
+
+    Raises:
+        ModelError: there is no such source, or what it gives can't be trained on these images and
+            classes; the message says why.
+    """
+    if source in models.names():
+        return models.build(source, num_classes, input_shape, dropout, seed, heads, pretrained)
+    require_known("source", source)
+    wanted = heads or num_classes
+    with _seeded(seed):
+        if source.startswith(APPLICATIONS):
+            name = source.removeprefix(APPLICATIONS)
+            return _applications.build(name, wanted, input_shape, dropout, seed, pretrained)
+        if pretrained:
+            raise ModelError(
+                f"Keras offers no weights {pretrained!r} of {source}: leave out --pretrained."
+            )
+        if is_file(source):
+            return _of_file(source, wanted, input_shape, seed)
+        return _of_function(source, wanted, input_shape, seed)
+
+
+def content(source: str, heads: Heads, input_shape: tuple[int, int, int]) -> str | None:
+    """Return what a source holds as one text, the same as long as it is the same: part of the name
+    of what is trained from it. None where its name says all.
+    """
+    if is_file(source):
+        return fingerprint([Path(source).read_bytes()])
+    if trust.code(source) is None:
+        return None
+    written = inspect.getsourcefile(_function(source))
+    # Keras numbers layers that have no name by how many there were before.
+    model = _of_function(source, heads, input_shape, None)
+    structure = model.to_json()
+    for number, layer in enumerate(all_layers(model)):
+        structure = structure.replace(json.dumps(layer.name), f'"#{number}"')
+    return fingerprint([Path(written).read_bytes() if written else b"", structure])
+
+
+@contextlib.contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Draw the seeds that Keras gives its initializers and dropouts from this one."""
+    before = random.getstate()
+    if seed is not None:
+        random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+def _of_file(
+    path: str, heads: Heads, input_shape: tuple[int, int, int], seed: int | None
+) -> keras.Model:
+    """A file's layers with new weights and a new head."""
+    model, form = keras_file.load(path)
+    with of_file(path):
+        whole = fine_tuning.with_new_head(model, heads, input_shape, form.value_range, seed)
+    return keras.models.clone_model(whole)
+
+
+def _function(source: str) -> Callable:
+    module, name = trust.code(source)
+    found = getattr(trusted_modules.trust(module), name, None)
+    if not callable(found):
+        raise ModelError(f"{module} has no function {name!r}: check --student and --teacher.")
+    return found
+
+
+def _of_function(
+    source: str, heads: Heads, input_shape: tuple[int, int, int], seed: int | None
+) -> keras.Model:
+    function = _function(source)
+    count = heads if isinstance(heads, int) else max(size or 1 for size in heads.values())
+    named = heads if isinstance(heads, dict) else None
+    offered = {"num_classes": count, "input_shape": input_shape, "heads": named, "seed": seed}
+    parameters = inspect.signature(function).parameters.values()
+    unknown = [
+        one.name
+        for one in parameters
+        if one.name not in offered
+        and one.default is one.empty
+        and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if unknown:
+        raise ModelError(
+            f"{source} asks for {', '.join(unknown)}: such a function may ask for"
+            f" {', '.join(offered)}; give anything else a default."
+        )
+    arguments = {one.name: offered[one.name] for one in parameters if one.name in offered}
+    try:
+        model = function(**arguments)
+    except Exception as error:  # The user's code raises anything.
+        line = traceback.extract_tb(error.__traceback__)[-1].lineno
+        raise ModelError(
+            f"{source} raised {type(error).__name__} ({error}) in line {line}: mend the function."
+        ) from error
+    return _checked(source, model, heads, input_shape)
+
+
+def _checked(
+    source: str, model: Any, heads: Heads, input_shape: tuple[int, int, int]
+) -> keras.Model:
+    """The model, for images of this size."""
+    if not isinstance(model, keras.Model) or not model_heads.has_graph(model):
+        kind = "subclassed model" if isinstance(model, keras.Model) else type(model).__name__
+        raise ModelError(
+            f"{source} returned a {kind}: return a keras.Model of inputs and outputs, or a"
+            " keras.Sequential that begins with keras.Input."
+        )
+    if problem := _problem(model, heads, input_shape):
+        raise ModelError(f"{source} returned a model that {problem}.")
+    if None in model.input_shape[1:]:
+        return copied(model, inputs=keras.Input(input_shape, name="image"))
+    return model
+
+
+def _problem(model: keras.Model, heads: Heads, input_shape: tuple[int, int, int]) -> str | None:
+    """Why a model can't be trained on such images, and what to do; None if it can."""
+    if len(model.inputs) != 1:
+        return f"has {len(model.inputs)} inputs: give it one, the image"
+    taken = tuple(model.inputs[0].shape[1:])
+    fits = len(taken) == 3 and all(
+        one in (None, other) for one, other in zip(taken, input_shape, strict=True)
+    )
+    if not fits:
+        return (
+            f"takes {_shape(taken)}, and the images are {_shape(input_shape)}: let the function"
+            " take input_shape, or set --image-size"
+        )
+    if hidden := [one.name for one in all_layers(model) if isinstance(one, keras.layers.Lambda)]:
+        return (
+            f"has the Lambda layer {hidden[0]}, whose function no file can hold: write it as a"
+            " layer class, or with keras.ops"
+        )
+    found = model_heads.widths(model)
+    single = isinstance(heads, int)
+    wanted = {next(iter(found)): heads} if single else {n: size or 1 for n, size in heads.items()}
+    if found != wanted:
+        asked = f"{heads} logits" if single else f"{wanted} by name"
+        given = ", ".join(f"{name}: {width}" for name, width in found.items())
+        return (
+            f"gives {given}, and the data ask for {asked}: let the function take"
+            f" {'num_classes' if single else 'heads'}"
+        )
+    return _problem_of_numbers(model)
+
+
+def _problem_of_numbers(model: keras.Model) -> str | None:
+    kind = model_heads.output_kind(model)
+    if kind in ("probabilities", "sigmoids"):
+        return (
+            f"ends in {kind}, and the losses take logits: leave the softmax or sigmoid out of its"
+            " last layer"
+        )
+    return None if model.trainable_weights else "has nothing that learns: leave layers trainable"
+
+
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return "x".join("any" if size is None else str(size) for size in shape)

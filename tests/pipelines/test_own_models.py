@@ -1,0 +1,173 @@
+"""Students and teachers that are no shipped architecture, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from command_line import called
+from keras import layers
+from PIL import Image
+
+from keras_kd.config import Config
+from keras_kd.errors import ConfigError
+from keras_kd.models import keras_file
+from keras_kd.pipelines import distill, sweep, teach
+
+OWN = """
+import keras
+from keras import layers
+
+@keras.saving.register_keras_serializable("own_net")
+class Half(layers.Layer):
+    def call(self, x):
+        return x / 255
+
+def net(num_classes, input_shape):
+    image = keras.Input(input_shape)
+    x = layers.Conv2D(4, 3, strides=2, activation="relu")(Half()(image))
+    x = layers.GlobalAveragePooling2D()(layers.BatchNormalization()(x))
+    return keras.Model(image, layers.Dense(num_classes)(x))
+"""
+TRAINING = {"batch_size": 8, "augment": "none", "precision": "float32", "image_size": 32}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stripes")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 16), ("validation", 4), ("test", 4)):
+        for name, axis in (("upright", 1), ("level", 0)):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                wave = 100 * np.sin(np.arange(32) * random.uniform(0.5, 1)) + 120
+                pixels = np.broadcast_to(wave if axis else wave[:, None], (32, 32))
+                image = Image.fromarray(pixels.astype(np.uint8))
+                image.save(folder / split / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAKD_TRUSTED_MODULES", "")
+    (tmp_path / "own.py").write_text(OWN)
+    return f"{tmp_path / 'own.py'}:net"
+
+
+def test_an_own_student_learns_from_an_application_and_is_exported(data, own, tmp_path, capsys):
+    code = called(
+        *f"distill --data {data} --student {own} --teacher keras:MobileNetV3Small".split(),
+        *[
+            "--image-size",
+            "32",
+            "--batch-size",
+            "8",
+            "--augment",
+            "none",
+            "--epochs",
+            "2",
+            "--teacher-epochs",
+            "1",
+        ],
+        *f"--precision float32 --formats float32,int8 --json --out {tmp_path / 'run'}".split(),
+    )
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    found = json.loads(shown.out)
+    assert found["student"] == "own.net" and found["teacher"]["name"] == "MobileNetV3Small"
+    assert set(found["exported"]) == {"float32", "int8"}
+    assert found["exported"]["float32"]["max_logit_difference"] < 1e-3
+    assert "# Student own.net, distilled from MobileNetV3Small" in (
+        tmp_path / "run" / "README.md"
+    ).read_text("utf-8")
+    assert [path.parent.name[:17] for path in (tmp_path / "cache").glob("*/*/teacher.keras")] == [
+        "MobileNetV3Small-"
+    ]
+
+
+def test_code_that_a_run_folder_names_runs_only_when_it_is_trusted(data, own, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + OWN)
+    config = f'student = "{own}"\ndata = "{data}"\nbeta = 0.0\nbatch_size = 8\nimage_size = 32\n'
+    (tmp_path / "run" / "config.toml").write_text(config + "epochs = 1\nformats = 'float32'\n")
+    arguments = ["distill", "--resume", "--out", str(tmp_path / "run")]
+    assert called(*arguments) == 2
+    assert "names code to run" in (told := capsys.readouterr().err) and "--trust-module" in told
+    assert not (tmp_path / "ran").exists()
+    assert called(*arguments, "--trust-module", own.rpartition(":")[0]) == 0
+    assert (tmp_path / "ran").exists()
+
+
+def test_an_own_student_that_was_stopped_goes_on_to_the_same_end(data, own, tmp_path):
+    config = Config(data=str(data), student=own, beta=0.0, epochs=3, formats="float32", **TRAINING)
+
+    class Stop(Exception):
+        pass
+
+    class Terminal(distill.Terminal):
+        def say(self, text: str) -> None:
+            if "epoch 2/3" in text:
+                raise Stop
+
+    whole = distill.distill(config, tmp_path / "whole")
+    with pytest.raises(Stop):
+        distill.distill(config, tmp_path / "run", Terminal(quiet=True))
+    resumed = distill.distill(config, tmp_path / "run", resume=True)
+    assert resumed["fingerprints"]["weights"] == whole["fingerprints"]["weights"]
+
+
+def test_changed_code_is_another_student_and_another_teacher(data, own, tmp_path):
+    config = Config(data=str(data), teacher=own, teacher_epochs=1, **TRAINING)
+    first = teach.teach(config)
+    assert teach.teach(config) == first
+    source = tmp_path / "own.py"
+    source.write_text(OWN + "# changed\n")
+    assert teach.teach(config) != first
+    config = Config(data=str(data), student=own, beta=0.0, epochs=1, **TRAINING)
+
+    class Terminal(distill.Terminal):
+        def say(self, text: str) -> None:
+            if "epoch 1/1" in text:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill.distill(config, tmp_path / "run", Terminal(quiet=True))
+    source.write_text(OWN + "# changed again\n")
+    with pytest.raises(ConfigError, match="student's layers are not those"):
+        distill.distill(config, tmp_path / "run", resume=True)
+
+
+def test_a_files_weights_are_new_unless_they_are_kept(data, tmp_path):
+    image = keras.Input((32, 32, 1))
+    maps = layers.Conv2D(4, 3, strides=2, activation="relu", name="first")(image)
+    features = layers.GlobalAveragePooling2D()(maps)
+    file = keras.Model(image, layers.Dense(5, activation="softmax")(features))
+    file.save(tmp_path / "mine.keras")
+    options = {"student": str(tmp_path / "mine.keras"), "beta": 0.0, "epochs": 1}
+    config = Config(
+        data=str(data), formats="float32", learning_rate=1e-12, weight_decay=0.0, **options,
+        **TRAINING
+    )  # fmt: skip
+    for kept in (False, True):
+        out = tmp_path / f"run-{kept}"
+        found = distill.distill(Config(**{**vars(config), "keep_weights": kept}), out)
+        assert found["student"] == "mine"
+        student = keras_file.load(out / "student.keras")[0]
+        assert student.output_shape == (None, 2)
+        same = np.allclose(
+            student.get_layer("first").kernel, file.get_layer("first").kernel, atol=1e-6
+        )
+        assert same == kept
+    with pytest.raises(ConfigError, match="keep_weights .* give student, a .keras file"):
+        distill.distill(Config(student="C", keep_weights=True), tmp_path / "none")
+
+
+def test_a_sweep_takes_own_students(data, own, tmp_path):
+    shared = {**vars(Config(data=str(data), beta=0.0, epochs=1, **TRAINING))}
+    space = sweep.space([f"student={own}"])
+    frame = sweep.sweep(shared, space, tmp_path / "sweep")
+    assert list(frame["student"]) == [own]
+    assert set(frame["state"]) == {"complete"}
