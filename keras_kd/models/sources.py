@@ -226,15 +226,14 @@ def _problem(model: keras.Model, heads: Heads, input_shape: tuple[int, int, int]
             " layer class, or with keras.ops"
         )
     found = model_heads.widths(model)
-    single = isinstance(heads, int)
-    wanted = {next(iter(found)): heads} if single else {n: size or 1 for n, size in heads.items()}
+    if isinstance(heads, int):
+        wanted, asked, parameter = {next(iter(found)): heads}, f"{heads} logits", "num_classes"
+    else:
+        wanted = {name: size or 1 for name, size in heads.items()}
+        asked, parameter = f"{wanted} by name", "heads"
     if found != wanted:
-        asked = f"{heads} logits" if single else f"{wanted} by name"
         given = ", ".join(f"{name}: {width}" for name, width in found.items())
-        return (
-            f"gives {given}, and the data ask for {asked}: let the function take"
-            f" {'num_classes' if single else 'heads'}"
-        )
+        return f"gives {given}, and the data ask for {asked}: let the function take {parameter}"
     return _problem_of_numbers(model)
 
 
