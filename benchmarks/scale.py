@@ -32,7 +32,7 @@ from PIL import Image
 
 from keras_kd import datasets
 from keras_kd.datasets.readers._fer2013_csv import CLASS_NAMES, read
-from keras_kd.teachers import labelling, soft_labels
+from keras_kd.teachers import labelling, soft_label_pass, soft_labels
 from keras_kd.teachers.soft_labels import Key
 from keras_kd.teachers.views import Views
 
@@ -216,14 +216,14 @@ def _ray(given: argparse.Namespace, folder: Path) -> None:
 
     for name, workers in (("in one process", 0), ("2 Ray actors", 2)):
         store, times = folder / str(workers), [time.monotonic()]
-        compute = labelling.by_workers(workers, store) if workers else soft_labels.in_turn
-        soft_labels.fill(store, key, images, views, teacher, _noting(times), compute=compute)
+        compute = labelling.by_workers(workers, store) if workers else soft_label_pass.in_turn
+        soft_label_pass.fill(store, key, images, views, teacher, _noting(times), compute=compute)
         each = (times[-1] - times[2]) / (len(times) - 3)
         _row(
             f"filling a store of {len(images):,} x 2 views, {name}, with a teacher that does"
             " nothing",
             f"first chunk after {times[2] - times[0]:.1f} s, then {1000 * each:,.0f} ms a chunk of "
-            f"{soft_labels.CHUNK:,} views",
+            f"{soft_label_pass.CHUNK:,} views",
         )
 
 

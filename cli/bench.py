@@ -146,7 +146,7 @@ def _parsed(key: str, flag: str, text: str) -> Any:
 
 
 def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
-    from keras_kd.reports import pictures
+    from keras_kd.reports.comparison_pictures import tradeoff_picture
 
     scored = [one for one in measurements if one.accuracy is not None]
     if not scored:
@@ -156,7 +156,7 @@ def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
     accuracies = [(one.accuracy, *one.accuracy_interval) for one in scored]
     milliseconds = [one.latency[min(one.latency)][0] for one in scored]
     megabytes = [one.bytes / 1e6 for one in scored]
-    pictures.tradeoff_picture(
+    tradeoff_picture(
         path, [_label(one.name) for one in scored], accuracies, milliseconds, megabytes, title
     )
 

@@ -12,7 +12,7 @@ import click
 
 from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
-from keras_kd.reports import report
+from keras_kd.reports.summary import summary_rows
 
 from . import engine, options, output, stopping, streams
 
@@ -74,7 +74,7 @@ def command(
     if as_json:
         output.show_json(metrics)
     else:
-        output.show_table(report.summary_rows(metrics))
+        output.show_table(summary_rows(metrics))
         streams.line(f"Model card: {folder / 'README.md'}")
 
 

@@ -22,7 +22,7 @@ def command(model: str | None, out: str | None) -> None:
     Example:
       kerakd guide exports/mine --out embedding.md
     """
-    guide = engine.load("sessions.guide")
+    guide = engine.load("exporters.guide")
     text = guide.guide(guide.facts(model))
     if out:
         write_text(out, text)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
-LABELS_FILE = "labels.txt"
+from keras_kd.datasets.class_names import LABELS_FILE
 
 _TENSOR_AXIS_LABELS = 2
 _FEATURE, _IMAGE = 1, 2

@@ -16,19 +16,39 @@ from PIL import Image
 from keras_kd._common.files import locked, write_text, written_whole
 from keras_kd._common.markdown import escaped, ties_note
 from keras_kd.datasets import Samples
+from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.images import fitted
-from keras_kd.errors import DataError
+from keras_kd.errors import DataError, ModelError
 from keras_kd.exporters import ExportReport, export
-from keras_kd.exporters._metadata import LABELS_FILE, with_metadata
+from keras_kd.exporters._metadata import with_metadata
 from keras_kd.runtimes import tflite_graph
 from keras_kd.runtimes.litert import LiteRTModel
 
 if TYPE_CHECKING:
     import keras
 
-MODEL_FILE, CARD_FILE = "model.tflite", "README.md"
+MODEL_FILE, CARD_FILE, PREPROCESSING_FILE = "model.tflite", "README.md", "preprocess.json"
+EXAMPLE_IMAGE, EXAMPLE_FILE = "example.png", "example.json"
+SHIPPED = Path(__file__).parents[2] / "exports" / "B"  # in a checkout
 # Kernels of other processors round otherwise; int8 probabilities come in steps of 1/256.
 EXAMPLE_TOLERANCE = 0.02
+
+
+def model_file(model: str | Path | None) -> Path:
+    """Return the model's file: that of a bundle's folder, or the path itself; None for the shipped
+    model.
+
+    Raises:
+        ModelError: None, and there is no shipped model.
+    """
+    path = SHIPPED if model is None else Path(model)
+    bundled = path / MODEL_FILE
+    if model is None and not bundled.is_file():
+        raise ModelError(
+            "Name a model: a bundle's folder, a .tflite or a .keras file; a checkout ships"
+            " exports/B."
+        )
+    return bundled if bundled.is_file() else path
 
 
 def export_bundle(
@@ -118,10 +138,10 @@ def write(
         with written_whole(folder / MODEL_FILE) as file:
             file.write_bytes(content)
         write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
-        _write_json(folder / "preprocess.json", preprocess)
-        with written_whole(folder / "example.png") as file:
+        _write_json(folder / PREPROCESSING_FILE, preprocess)
+        with written_whole(folder / EXAMPLE_IMAGE) as file:
             Image.fromarray(pixels[0] if app_input[2] == 3 else pixels[0, :, :, 0]).save(file)
-        _write_json(folder / "example.json", _example(outputs, class_names))
+        _write_json(folder / EXAMPLE_FILE, _example(outputs, class_names))
         facts = [
             f"- SHA-256 of `{MODEL_FILE}`: `{hashlib.sha256(content).hexdigest()}`.",
             f"- Runs right on: {minimum_runtimes(folder / MODEL_FILE)}.",

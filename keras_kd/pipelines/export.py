@@ -26,7 +26,7 @@ from keras_kd.exporters.quantization_aware import FineTuning, export_quantizatio
 from keras_kd.models import heads, keras_file
 from keras_kd.models.keras_file import Form
 from keras_kd.pipelines import run_folder
-from keras_kd.reports import report
+from keras_kd.reports import usage
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.teachers import soft_labels, views
@@ -295,7 +295,7 @@ def _history(source: Path, data: str, command: str) -> list[str]:
     )
     made = fenced("\n".join([*of_run, command]), "sh")
     sections = [
-        *report.use_and_limits(module.__name__.rpartition(".")[2]),
+        *usage.use_and_limits(module.__name__.rpartition(".")[2]),
         "## How it was made",
         made,
     ]

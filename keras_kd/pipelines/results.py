@@ -19,7 +19,7 @@ from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import run_folder
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.teaching import Teaching
-from keras_kd.reports import pictures, report
+from keras_kd.reports import comparison_pictures, model_card, pictures, summary
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Prediction, Predictor
 
@@ -115,7 +115,7 @@ def write_report(
 ) -> None:
     """Pictures, model card, and metrics.json last: where it is, the run is complete."""
     _draw(out, data, found, history, on_test, found["student"])
-    card = report.model_card(
+    card = model_card.model_card(
         found,
         config=plan.options,
         data={"name": data.name, "fingerprint": data.fingerprint, "counts": data.counts()},
@@ -123,7 +123,7 @@ def write_report(
         versions=run_folder.versions(),
         hardware=hardware.describe(),
         input_shape=data.image_shape,
-        pictures=[name for name in report.PICTURES if (out / name).exists()],
+        pictures=[name for name in model_card.PICTURES if (out / name).exists()],
     )
     write_text(out / run_folder.CARD, card)
     write_text(out / run_folder.METRICS, json.dumps(found, indent=2) + "\n")
@@ -145,9 +145,11 @@ def _draw(
         pictures.confusion_picture(
             out / "confusion.png", test["confusion"], data.class_names, title
         )
-    costs = report.costs(found)
+        points = metrics.reliability(on_test.logits, labels)
+        pictures.reliability_picture(out / "reliability.png", points, title)
+    costs = summary.costs(found)
     if len(costs) > 1:
-        pictures.cost_picture(out / "cost.png", costs, title)
+        comparison_pictures.cost_picture(out / "cost.png", costs, title)
     if len(values) == 2:
         pictures.values_picture(
             out / "values.png", values, on_test.values, labels, data.class_names, title

@@ -27,7 +27,7 @@ from keras_kd.errors import ConfigError, TrainingError
 from keras_kd.pipelines import run_folder, trial_queue
 from keras_kd.pipelines.trial_queue import load_optuna
 from keras_kd.pipelines.trials import Trials
-from keras_kd.reports import pictures
+from keras_kd.reports.sweep_picture import sweep_picture
 from keras_kd.training import scores
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def _write(
         best_options = configuration.completed({**options, **chosen.params, **teacher})
         write_text(out / "best.toml", configuration.dump(best_options, run_folder.versions()))
         names = [name for name in dimensions if name != "seed"] or list(dimensions)
-        pictures.sweep_picture(
+        sweep_picture(
             out / "sweep.png", frame, names, all(map(trial_queue.choices, dimensions.values()))
         )
     return frame

@@ -29,7 +29,7 @@ from keras_kd.models.keras_file import Form
 from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
-from keras_kd.teachers import labelling, votes
+from keras_kd.teachers import labelling, soft_label_pass, votes
 from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.soft_labels import SoftLabels
 from keras_kd.teachers.views import Views
@@ -277,9 +277,9 @@ def soft_labels(
         compute = (
             labelling.by_workers(teaching.workers, folder)
             if teaching.workers > 1
-            else stores.in_turn
+            else soft_label_pass.in_turn
         )
-        store = stores.fill(folder, key, images, views, outputs, advance, compute=compute)
+        store = soft_label_pass.fill(folder, key, images, views, outputs, advance, compute=compute)
     terminal.say(
         f"Soft labels: {len(images)} images x {len(views)} views, "
         f"{time.monotonic() - start:.0f} s: {folder}"

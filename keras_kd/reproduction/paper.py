@@ -7,7 +7,6 @@ Table I, other models' sizes, has nothing of ours to compare; its parameters are
 from __future__ import annotations
 
 import os
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,16 @@ from keras_kd._common.files import write_text
 from keras_kd._common.markdown import escaped, table
 from keras_kd.reports import pictures
 from keras_kd.reports.run_records import DATA_SETS, Record, images_by_class, rows
+from keras_kd.reproduction._cells import NOT_RUN, count, label, mean, notes, printed_value
+from keras_kd.reproduction.matched_runs import ROWS, accuracies, of_row
 from keras_kd.reproduction.published import (
-    NOTES,
     OWN_VI,
     PARAMETERS,
-    TABLE_IV,
     TABLE_V,
     TABLE_VI,
-    TEMPERATURE,
     Row,
-    fits,
 )
-
-NOT_RUN = "not run"
+from keras_kd.reproduction.table_iv import table_iv
 
 _INTRODUCTION = """\
 # The paper's tables
@@ -40,55 +36,6 @@ The values that Mini-ResEmoteNet printed (arXiv [2501.18538](https://arxiv.org/a
 FER2013 has two test sets of 3,589 images. Most of the paper's figures can be a share of both together (7,178) and none
 can be one of one set, so “both” is what to compare with. PublicTest also chose the epoch: PrivateTest is the figure to
 believe. 288 of PrivateTest's images are exact copies of training images."""
-
-
-ROWS = (
-    *TABLE_IV,
-    *(Row(data, f"best {student}", student) for data in DATA_SETS for student in ("A", "B", "C")),
-)
-
-
-def of_row(records: Sequence[Record], row: Row) -> list[Record]:
-    """The runs of a row of Table IV, one a seed.
-
-    E1 to E6 are the longest runs of the student with that T and alpha and the recipe `paper`. The
-    teacher has none of its own: it was scored in those of its students. “best” is the run of a
-    student that the validation images choose, and those that differ from it in the seed alone.
-    """
-    records = [record for record in records if record.data_set == row.data_set]
-    if row.name == "teacher":
-        return [record for record in records if _taught_by(record, row.student)][:1]
-    records = [record for record in records if record.student == row.student]
-    if row.alpha is None:
-        best = max(
-            records, key=lambda record: record.metrics["validation"]["accuracy"], default=None
-        )
-        return _one_a_seed(
-            [record for record in records if best and _but_seed(record) == _but_seed(best)]
-        )
-    wanted = {"recipe": "paper", "temperature": TEMPERATURE, "alpha": row.alpha, "beta": None}
-    records = [
-        one
-        for one in records
-        if all(one.config.get(name) == value for name, value in wanted.items())
-    ]
-    longest = max((record.epochs or 0 for record in records), default=0)
-    return _one_a_seed([record for record in records if (record.epochs or 0) == longest])
-
-
-def _one_a_seed(records: Sequence[Record]) -> list[Record]:
-    """Without runs that were made again: of each seed the first."""
-    return list({record.config.get("seed"): record for record in reversed(records)}.values())[::-1]
-
-
-def _taught_by(record: Record, teacher: str) -> bool:
-    return "teacher_test" in record.metrics and (record.teacher or "").startswith(teacher)
-
-
-def _but_seed(record: Record) -> dict[str, Any]:
-    return {
-        name: value for name, value in record.config.items() if name not in ("seed", "made_with")
-    }
 
 
 def write(
@@ -139,9 +86,9 @@ def table_ii() -> str:
         model = models.build(name)
         ours, live = (scoring.trainable_parameters(form) for form in (model, compact(model)))
         same = "equal" if ours == printed else f"{ours - printed:+,}"
-        lines.append((_label(name), f"{printed:,}", f"{ours:,}", same, f"{live:,}"))
+        lines.append((label(name), f"{printed:,}", f"{ours:,}", same, f"{live:,}"))
     header = ("model", "paper", "ours", "difference", "live at 64×64")
-    return "\n\n".join(("## Table II: trainable parameters", table(header, lines), _notes("II")))
+    return "\n\n".join(("## Table II: trainable parameters", table(header, lines), notes("II")))
 
 
 def table_iii(records: Sequence[Record]) -> str:
@@ -150,7 +97,7 @@ def table_iii(records: Sequence[Record]) -> str:
     for name, module in DATA_SETS.items():
         record = next((record for record in records if record.data_set == name), None)
         parts += [f"### {name}", _counts(module.CLASS_NAMES, module.COUNTS, record)]
-    parts.append(_notes("III"))
+    parts.append(notes("III"))
     return "\n\n".join(parts)
 
 
@@ -195,89 +142,6 @@ def _seen(record: Record | None) -> dict[str, dict[str, int]]:
     } | recorded
 
 
-def table_iv(records: Sequence[Record]) -> str:
-    """Accuracy of every row: the paper's, and that of the runs with its student, T, alpha and
-    regimen.
-    """
-    parts = ["## Table IV: accuracy %, T 3"]
-    for name in DATA_SETS:
-        header = ["row", "model", "α", "paper"]
-        header += (
-            ["can be k/3,589", "k/7,178", "ours, both", "PrivateTest"]
-            if name == "FER2013"
-            else ["ours"]
-        )
-        header += ["validation", "int8", "no teacher", "gain", "taught by", "epochs", "seeds"]
-        lines = [_line(row, of_row(records, row)) for row in ROWS if row.data_set == name]
-        parts += [f"### {name}", table(header, lines)]
-    parts.append(_notes("IV"))
-    return "\n\n".join(parts)
-
-
-def _line(row: Row, chosen: Sequence[Record]) -> tuple[str, ...]:
-    on_fer2013 = row.data_set == "FER2013"
-    line = [
-        row.name,
-        _label(row.student),
-        *(_printed(value) for value in (row.alpha, row.accuracy)),
-    ]
-    if on_fer2013:
-        line += ["–" if row.accuracy is None else _yes(fits(row.accuracy, n)) for n in (3589, 7178)]
-    figures = [_of_teacher(one) if row.name == "teacher" else _figures(one) for one in chosen]
-    columns = ("both", "test") if on_fer2013 else ("test",)
-    line += [
-        _mean([figure.get(name) for figure in figures])
-        for name in (*columns, "validation", *_OF_STUDENT)
-    ]
-    if row.name == "teacher":
-        line[-len(_OF_STUDENT) :] = ["–"] * len(_OF_STUDENT)
-        return (*line, "–", "–", "–")
-    teachers = ", ".join(dict.fromkeys(record.teacher or "nobody" for record in chosen))
-    return (
-        *line,
-        escaped(teachers) or "–",
-        str(chosen[0].epochs) if chosen else "–",
-        str(len(chosen)),
-    )
-
-
-_OF_STUDENT = ("int8", "alone", "gain")
-
-
-def _figures(record: Record) -> dict[str, float]:
-    """The accuracies of a run as shares; what was not run is left out."""
-    metrics = record.metrics
-    parts = {
-        "both": (metrics.get("fer2013") or {}).get("both"),
-        "test": metrics["test"],
-        "validation": metrics["validation"],
-        "int8": ((metrics.get("exported") or {}).get("int8") or {}).get("test"),
-        "alone": metrics.get("baseline_test"),
-    }
-    figures = {name: part["accuracy"] for name, part in parts.items() if part}
-    if "alone" in figures:
-        figures["gain"] = figures["test"] - figures["alone"]
-    return figures
-
-
-def _of_teacher(record: Record) -> dict[str, float]:
-    test, validation = (
-        record.metrics["teacher_test"]["accuracy"],
-        record.metrics["teacher"]["accuracy"],
-    )
-    # FER2013's two test sets have as many images each.
-    return {"both": (test + validation) / 2, "test": test, "validation": validation}
-
-
-def _mean(shares: Sequence[float | None]) -> str:
-    """Mean and standard deviation in percent."""
-    known = [100 * share for share in shares if share is not None]
-    if not known:
-        return NOT_RUN
-    deviation = f" ± {statistics.stdev(known):.2f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.2f}{deviation}"
-
-
 def table_v(measured: Sequence[dict[str, Any]] | None) -> str:
     """Size, memory and time of one image: the paper's on a GPU, ours as each form on this machine's
     processor.
@@ -292,13 +156,11 @@ def table_v(measured: Sequence[dict[str, Any]] | None) -> str:
             memory, time = (
                 " / ".join(f"{on[data][column]:,}" for data in DATA_SETS) for column in (0, 1)
             )
-            lines.append(
-                (_label(name), "paper: PyTorch, P100 GPU", f"{size:.2f}", memory, time, "")
-            )
+            lines.append((label(name), "paper: PyTorch, P100 GPU", f"{size:.2f}", memory, time, ""))
         for figure in by_model.get(name, []):
-            lines.append((_label(name), *_footprint(figure)))
+            lines.append((label(name), *_footprint(figure)))
         if name not in by_model:
-            lines.append((_label(name), "ours", *[NOT_RUN] * 4))
+            lines.append((label(name), "ours", *[NOT_RUN] * 4))
     header = ("model", "form", "size MB", "memory MB", "time ms", "time, 95th percentile")
     hardware = (
         f"Ours: measured on {measured[0]['hardware']}." if measured else "Ours: not measured."
@@ -308,7 +170,7 @@ def table_v(measured: Sequence[dict[str, Any]] | None) -> str:
             "## Table V: size, peak memory, inference time",
             hardware,
             table(header, lines),
-            _notes("V"),
+            notes("V"),
         )
     )
 
@@ -324,16 +186,21 @@ def table_vi(records: Sequence[Record]) -> str:
     chose.
     """
     lines = [
-        (name, _count(parameters), *(_printed(value) for value in on), "", "")
+        (name, count(parameters), *(printed_value(value) for value in on), "", "")
         for name, (parameters, *on) in TABLE_VI.items()
     ]
     for name, printed in OWN_VI.items():
         ours = (
-            _mean([_compared(one) for one in of_row(records, Row(data, "best", name))])
+            mean([_compared(one) for one in of_row(records, Row(data, "best", name))])
             for data in DATA_SETS
         )
         lines.append(
-            (_label(name), _count(PARAMETERS[name]), *(_printed(value) for value in printed), *ours)
+            (
+                label(name),
+                count(PARAMETERS[name]),
+                *(printed_value(value) for value in printed),
+                *ours,
+            )
         )
     header = (
         "model",
@@ -343,32 +210,12 @@ def table_vi(records: Sequence[Record]) -> str:
         "FER2013, ours",
         "RAF-DB, ours",
     )
-    return "\n\n".join(("## Table VI: beside other models", table(header, lines), _notes("VI")))
+    return "\n\n".join(("## Table VI: beside other models", table(header, lines), notes("VI")))
 
 
 def _compared(record: Record) -> float:
-    figures = _figures(record)
+    figures = accuracies(record)
     return figures.get("both", figures["test"])
-
-
-def _count(parameters: int | None) -> str:
-    return "–" if parameters is None else f"{parameters:,}"
-
-
-def _printed(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _yes(true: bool) -> str:
-    return "yes" if true else "no"
-
-
-def _notes(number: str) -> str:
-    return "\n".join(f"- {line}" for line in NOTES[number])
-
-
-def _label(model: str) -> str:
-    return "teacher, ResEmoteNet" if model == "resemotenet" else f"student {model}"
 
 
 def _draw(records: Sequence[Record], out: Path) -> list[tuple[str, str]]:
@@ -378,9 +225,7 @@ def _draw(records: Sequence[Record], out: Path) -> list[tuple[str, str]]:
         for record in of_row(records, row)[:1]:
             part, images = _matrix(record, row)
             model = (
-                _label(row.student)
-                if row.name == "teacher"
-                else f"{row.name}, {_label(row.student)}"
+                label(row.student) if row.name == "teacher" else f"{row.name}, {label(row.student)}"
             )
             title = f"{model} on {row.data_set}, {images}"
             file = f"confusion-{row.data_set}-{row.name}.png".lower().replace(" ", "-")

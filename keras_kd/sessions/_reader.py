@@ -11,12 +11,11 @@ from keras_kd import datasets
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ModelError
 from keras_kd.evaluation import calibration
+from keras_kd.exporters import bundle
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
 
-SHIPPED = Path(__file__).parents[2] / "exports" / "B"
 DEFAULT = "B"
-BUNDLE_FILE = "model.tflite"
 
 
 class Reader:
@@ -93,29 +92,12 @@ def load(
     Raises:
         ModelError: no such model, or its classes aren't the data's.
     """
-    path = file(model)
+    path = bundle.model_file(model)
     predictor = predictors.load(path, input_shape, value_range, output)
-    known = path.parent.name if path.name == BUNDLE_FILE else path.name
+    known = path.parent.name if path.name == bundle.MODEL_FILE else path.name
     in_file = calibration.stated(path.read_bytes()) if path.suffix == ".tflite" else None
     if calibrate is None:
         return Reader(predictor, name=known, temperature_in_file=in_file), None
     samples = datasets.load(calibrate, "validation", size=predictor.form.side)
     temperature = calibration.fitted_temperature(predictor, samples)
     return Reader(predictor, temperature, known, in_file), temperature
-
-
-def file(model: str | Path | None) -> Path:
-    """Return the model's file: that of a bundle's folder, or the path itself; None for the shipped
-    model.
-
-    Raises:
-        ModelError: None, and there is no shipped model.
-    """
-    path = SHIPPED if model is None else Path(model)
-    bundled = path / BUNDLE_FILE
-    if model is None and not bundled.is_file():
-        raise ModelError(
-            "Name a model: a bundle's folder, a .tflite or a .keras file; a checkout ships"
-            " exports/B."
-        )
-    return bundled if bundled.is_file() else path

@@ -16,6 +16,7 @@ from typing import Any
 
 from keras_kd._common.folders import folder_written_whole
 from keras_kd.errors import ModelError, OutputError
+from keras_kd.exporters import bundle
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.sessions import (
@@ -64,7 +65,7 @@ def build(
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise OutputError(f"{folder} is already in use: choose another --out.")
-    path = _reader.file(model)
+    path = bundle.model_file(model)
     settings = _settings(path, side, confidence)
     _check(packages)
     with folder_written_whole(folder, "index.html") as made:
@@ -80,7 +81,7 @@ def build(
                 ),
                 encoding="utf-8",
             )
-        shutil.copyfile(path, made / "model.tflite")
+        shutil.copyfile(path, made / bundle.MODEL_FILE)
         for name in _blazeface.VARIANTS:
             shutil.copyfile(_blazeface.path(name), made / f"detector_{name}.tflite")
         (made / "model.json").write_text(
@@ -115,7 +116,7 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
         for name, variant in _blazeface.VARIANTS.items()
     }
     return {
-        "name": path.parent.name if path.name == _reader.BUNDLE_FILE else path.stem,
+        "name": path.parent.name if path.name == bundle.MODEL_FILE else path.stem,
         "input": {"shape": model.input_shape, "dtype": model.input_dtype.name},
         "widths": {name: shape[-1] for name, shape in model.output_shapes.items()},
         "output": form.output,

@@ -20,7 +20,7 @@ import numpy as np
 
 from keras_kd._common.files import written_whole
 from keras_kd.errors import ConfigError
-from keras_kd.teachers.soft_labels import Compute, shown
+from keras_kd.teachers.soft_label_pass import Compute, shown
 from keras_kd.teachers.views import Views
 
 # Ray Data's own tasks need room beside the actors, or it waits for ever.
@@ -28,7 +28,7 @@ SPARE = 2
 
 
 def by_workers(workers: int, folder: Path) -> Compute:
-    """What `soft_labels.fill` takes as `compute`, done by so many actors.
+    """What `soft_label_pass.fill` takes as `compute`, done by so many actors.
 
     Args:
         workers: actors, each with one GPU where the cluster has some, else one CPU.

@@ -14,8 +14,7 @@ remembers which chunks are done, so a killed pass goes on where it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,12 +22,9 @@ import numpy as np
 
 from keras_kd._common.arrays import fingerprint, mapped_array
 from keras_kd._common.checked_files import read_json, read_text
-from keras_kd._common.files import claim, refusals, write_text
 from keras_kd.errors import DataError
 from keras_kd.teachers.views import Views
 
-LARGEST_FLOAT16 = 65504.0
-CHUNK = 2048
 SPREAD_OF = 1000  # images
 RECORD = "store.json"
 _KEY = {
@@ -39,11 +35,6 @@ _KEY = {
     "values": ([str], None),
 }
 _FORM = {"key": _KEY, "rounding_error": float}
-
-# What `in_turn` takes and yields.
-Compute = Callable[
-    [np.ndarray, Views, Callable[[np.ndarray], np.ndarray], Sequence[range]], Iterator[np.ndarray]
-]
 
 
 @dataclass(frozen=True)
@@ -164,165 +155,6 @@ def _short(value: str | tuple[str, ...]) -> str:
     return (
         f"{len(value)} from {value[0]!r} to {value[-1]!r}" if len(value) > 3 else ", ".join(value)
     )
-
-
-def in_turn(
-    images: np.ndarray,
-    views: Views,
-    teacher: Callable[[np.ndarray], np.ndarray],
-    chunks: Sequence[range],
-) -> Iterator[np.ndarray]:
-    """Compute the teacher's outputs in this process.
-
-    Args:
-        images: uint8 (N, H, W, C), may be memory-mapped.
-        views: of the images.
-        teacher: uint8 (n, H, W, C) -> float32 (n, columns).
-        chunks: of 0..N·views, where view v of row r is at r·views + v; at least one.
-
-    Yields:
-        float32 (n, columns) for each chunk, in their order.
-    """
-    # One thread draws the next chunk's pixels while the teacher computes this one's logits.
-    with ThreadPoolExecutor(1) as pool:
-        drawn = pool.submit(shown, images, views, chunks[0])
-        for following in [*chunks[1:], None]:
-            pixels = drawn.result()
-            if following is not None:
-                drawn = pool.submit(shown, images, views, following)
-            yield teacher(pixels)
-
-
-def shown(images: np.ndarray, views: Views, chunk: range) -> np.ndarray:
-    """The pixels of a chunk as `in_turn` numbers them, uint8 (n, H, W, C)."""
-    positions = np.array(chunk)
-    return views.show(images, positions // len(views), positions % len(views))
-
-
-def fill(
-    folder: str | Path,
-    key: Key,
-    images: np.ndarray,
-    views: Views,
-    teacher: Callable[[np.ndarray], np.ndarray],
-    advance: Callable[[int], None] = lambda count: None,
-    chunk: int = CHUNK,
-    compute: Compute = in_turn,
-) -> SoftLabels:
-    """Compute and store the teacher's outputs for every view of every image; goes on where a killed
-    pass stopped.
-
-    Args:
-        folder: of the store; a finished store of the same key is opened as it is.
-        key: what the logits belong to.
-        images: uint8 (N, H, W, C), may be memory-mapped.
-        views: the views to store.
-        teacher: uint8 (n, H, W, C) -> float32 (n, columns), the logits in the order of
-            `key.class_names`, then the values in that of `key.values`.
-        advance: called with the number of views done, for a progress bar.
-        chunk: views computed and remembered at a time.
-        compute: where it is done: as `in_turn`, or by several processes, see
-            `keras_kd.teachers.labelling`.
-
-    Raises:
-        OutputError: there is no room, or the folder can't be written.
-        DataError: the folder holds something else, or the teacher gave a logit that isn't finite or
-            fits no float16.
-    """
-    folder = Path(folder)
-    whole, partial, progress = (
-        folder / "logits.npy",
-        folder / "logits.npy.partial",
-        folder / "progress.json",
-    )
-    if (folder / RECORD).exists():
-        advance(len(images) * len(views))
-        progress.unlink(missing_ok=True)  # left by a process that was killed as it finished
-        return open_store(folder, key)
-    with refusals(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    shape = (len(images), len(views), key.columns)
-    if whole.exists() and not partial.exists():
-        whole.replace(partial)  # renamed by a process that was killed before it wrote the record
-    state = _progress(progress, key, chunk)
-    logits = _reopened(partial, shape) if state["done"] else None
-    if logits is None:
-        logits, state = _created(partial, shape), {**state, "done": 0, "rounding_error": 0.0}
-    advance(state["done"])
-    flat = logits.reshape(-1, shape[2])
-    missing = [
-        range(start, min(start + chunk, len(flat)))
-        for start in range(state["done"], len(flat), chunk)
-    ]
-    outputs = compute(images, views, teacher, missing) if missing else ()
-    for positions, exact in zip(missing, outputs, strict=True):
-        part = flat[positions.start : positions.stop]
-        part[:] = _checked(exact, *part.shape)
-        error = float(np.abs(part.astype(np.float32) - exact).max())
-        logits.flush()
-        state = {
-            **state,
-            "done": positions.stop,
-            "rounding_error": max(state["rounding_error"], error),
-        }
-        write_text(progress, json.dumps(state))
-        advance(len(positions))
-    partial.replace(whole)
-    write_text(
-        folder / RECORD,
-        json.dumps({"key": asdict(key), "rounding_error": state["rounding_error"]}, indent=2)
-        + "\n",
-    )
-    progress.unlink()
-    return open_store(folder, key)
-
-
-def _reopened(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
-    """The array that a killed pass left, mapped into memory; None where it is gone or cut short."""
-    try:
-        # Opened to be written at once, a file that was cut short would be filled up with zeros.
-        mapped_array(path)
-        logits = np.lib.format.open_memmap(path, "r+")
-    except (FileNotFoundError, ValueError):
-        return None
-    return logits if logits.shape == shape else None
-
-
-def _created(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    with refusals(path):
-        logits = np.lib.format.open_memmap(path, "w+", np.float16, shape)
-        try:
-            with path.open("r+b") as file:
-                claim(file, path.stat().st_size)
-        except OSError:
-            path.unlink()
-            raise
-    return logits
-
-
-def _progress(path: Path, key: Key, chunk: int) -> dict:
-    """What is done of this key's pass; nothing where another key's or chunk's pass lies there."""
-    fresh = {"key": key.short, "chunk": chunk, "done": 0, "rounding_error": 0.0}
-    try:
-        state = read_json(
-            read_text(path), {"key": str, "chunk": int, "done": int, "rounding_error": float}
-        )
-    except (FileNotFoundError, ValueError):
-        return fresh
-    return state if (state["key"], state["chunk"]) == (key.short, chunk) else fresh
-
-
-def _checked(logits: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    if logits.shape != (rows, columns):
-        raise DataError(
-            f"The teacher gave logits of shape {logits.shape}: expected {(rows, columns)}."
-        )
-    if not np.isfinite(logits).all() or np.abs(logits).max() > LARGEST_FLOAT16:
-        raise DataError(
-            f"The teacher gave logits that are not finite or beyond {LARGEST_FLOAT16:g}: "
-            "check its weights and --teacher-range."
-        )
-    return logits
 
 
 def verify(

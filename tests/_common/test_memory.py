@@ -16,7 +16,7 @@ import json, sys, threading, time
 from pathlib import Path
 import keras, numpy as np
 import keras_kd
-from keras_kd.teachers import soft_labels
+from keras_kd.teachers import soft_label_pass, soft_labels
 from keras_kd.training import scores
 from keras_kd.training.batches import TrainingBatches
 from keras_kd.teachers.views import Views
@@ -44,7 +44,7 @@ views = Views("crops", rows, 2)
 key = soft_labels.Key("t", soft_labels.image_fingerprint(images), views.names, tuple("abcdefg"))
 def teacher(pixels):
     return np.repeat(pixels[:, 0, 0].astype(np.float32), 7, axis=1)
-store = soft_labels.fill(folder / "store", key, images, views, teacher)
+store = soft_label_pass.fill(folder / "store", key, images, views, teacher)
 batches = TrainingBatches(images, labels, views, 64, 0, store.logits)
 distiller.fit(batches.from_step(0, 0), steps_per_epoch=10, verbose=0, shuffle=False)
 done.set()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_kd.datasets._faces import cartoon, drawing
+from keras_kd.datasets._faces import cartoon, drawing, geometry, traits
 
-UNITS = list(cartoon.UNITS)
+UNITS = list(traits.UNITS)
 PARTED = {16: 25}  # the lower lip's depressor shows the teeth where lips are parted
 
 
@@ -27,7 +27,7 @@ def drawn(units: list[dict[int, float]]) -> np.ndarray:
     scenes = middling(drawing.SCENE, len(units))
     scenes["noise"] = 0
     return cartoon.draw(
-        middling(cartoon.PERSON, len(units)), table, scenes, np.random.default_rng(0)
+        middling(traits.PERSON, len(units)), table, scenes, np.random.default_rng(0)
     ).astype(int)
 
 
@@ -66,7 +66,7 @@ def test_only_the_jaw_moves_the_chin():
 def face(**units: float) -> cartoon.Face:
     """A middling face with intensities given as unit12=1.0."""
     table = np.array([[units.get(f"unit{unit}", 0.0) for unit in UNITS]])
-    return cartoon.Face(middling(cartoon.PERSON, 1), table, middling(drawing.SCENE, 1))
+    return cartoon.Face(middling(traits.PERSON, 1), table, middling(drawing.SCENE, 1))
 
 
 def lines(**units: float) -> dict[str, np.ndarray]:
@@ -106,7 +106,8 @@ def test_the_brows_follow_their_muscles():
 
 def test_the_lids_follow_their_muscles():
     def opening(**units: float) -> float:
-        upper, lower = face(**units).lids(1, drawing.STEPS)
+        shown = face(**units)
+        upper, lower = geometry.lids(shown.people, shown.action, 1, drawing.STEPS)
         return (lower - upper).max()
 
     assert (
@@ -121,7 +122,7 @@ def test_the_lids_follow_their_muscles():
 def test_faces_do_not_depend_on_their_neighbours():
     generator = np.random.default_rng(0)
     people, scenes = (
-        drawing.sample(generator, 140, traits) for traits in (cartoon.PERSON, drawing.SCENE)
+        drawing.sample(generator, 140, traits) for traits in (traits.PERSON, drawing.SCENE)
     )
     scenes["noise"] = 0
     units = generator.uniform(0, 1, (140, len(UNITS)))
@@ -132,7 +133,7 @@ def test_faces_do_not_depend_on_their_neighbours():
 
 def test_no_faces_are_an_empty_array():
     none = cartoon.draw(
-        middling(cartoon.PERSON, 0),
+        middling(traits.PERSON, 0),
         np.empty((0, 18)),
         middling(drawing.SCENE, 0),
         np.random.default_rng(0),

@@ -14,10 +14,10 @@ from sklearn.linear_model import LogisticRegression
 
 from keras_kd import datasets
 from keras_kd.datasets import SPLITS, Samples
-from keras_kd.datasets._faces import cartoon
+from keras_kd.datasets._faces import traits
 from keras_kd.datasets.readers import faces
 
-UNITS = list(cartoon.UNITS)
+UNITS = list(traits.UNITS)
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_every_image_meets_the_logits_of_the_view_that_is_shown():
     """
     code = """if True:
         import numpy as np
-        from keras_kd.exporters._quantization_worker import Batches
+        from keras_kd.exporters._quantization_training import Batches
         rows = np.arange(50)
         images = np.zeros((50, 4, 4, 1), np.uint8)
         images[:, 0, 0, 0] = rows + 1
@@ -234,7 +234,7 @@ def test_the_losses_are_those_of_the_student():
         import numpy as np
         import tensorflow as tf
         from scipy.special import log_softmax, softmax
-        from keras_kd.exporters._quantization_worker import distillation_loss
+        from keras_kd.exporters._quantization_training import distillation_loss
         random = np.random.default_rng(0)
         labels, teacher, student = np.eye(3)[[0, 2, 1, 1]], *random.normal(size=(2, 4, 3))
         targets = tf.constant(np.concatenate([labels, teacher], 1), tf.float32)

@@ -32,6 +32,7 @@ RUN_FILES = {
     "confusion.png",
     "cost.png",
     "curves.png",
+    "reliability.png",
     "history.csv",
     "labels.txt",
     "metrics.json",

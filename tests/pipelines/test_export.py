@@ -20,7 +20,7 @@ from keras_kd import datasets
 from keras_kd.errors import ModelError
 from keras_kd.models import heads, keras_file
 from keras_kd.runtimes import predictors
-from keras_kd.teachers import soft_labels
+from keras_kd.teachers import soft_label_pass, soft_labels
 from keras_kd.teachers.views import Views
 
 # The folders' order is alphabetical: bright, dark.
@@ -73,7 +73,7 @@ def store(data, tmp_path_factory):
         return np.concatenate([brightness, -brightness], axis=1) * 8
 
     folder = tmp_path_factory.mktemp("store")
-    soft_labels.fill(folder, key, train.images, views, teacher)
+    soft_label_pass.fill(folder, key, train.images, views, teacher)
     return folder
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from keras_kd import datasets, models
-from keras_kd.teachers import soft_labels
+from keras_kd.teachers import soft_label_pass
 from keras_kd.teachers.soft_labels import Key, image_fingerprint
 from keras_kd.teachers.views import Views
 
@@ -38,7 +38,7 @@ def _store(data: Path, folder: Path) -> Path:
     train = datasets.load(data, "train", size=16)
     views = Views("mirror", len(train))
     key = Key("corners", image_fingerprint(train.images), views.names, train.class_names)
-    soft_labels.fill(
+    soft_label_pass.fill(
         folder,
         key,
         train.images,

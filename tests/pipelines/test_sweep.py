@@ -18,7 +18,7 @@ from command_line import called
 from PIL import Image
 
 from keras_kd.errors import ConfigError
-from keras_kd.reports import pictures
+from keras_kd.reports import sweep_picture
 
 optuna = pytest.importorskip("optuna", reason="needs the extra sweep")
 KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
@@ -347,9 +347,9 @@ def test_the_best_value_stands_out_in_the_picture(choices: bool, tmp_path: Path)
             "validation": [0.5, 0.6, None, 0.9],
         }
     ).assign(state=["complete", "pruned", "fail", "complete"])
-    pictures.sweep_picture(tmp_path / "s.png", trials, ["temperature", "alpha"], choices)
+    sweep_picture.sweep_picture(tmp_path / "s.png", trials, ["temperature", "alpha"], choices)
     pixels = np.asarray(Image.open(tmp_path / "s.png").convert("RGB")).astype(int)
-    colour = (8, 48, 107) if choices else tuple(bytes.fromhex(pictures.ORANGE[1:]))
+    colour = (8, 48, 107) if choices else tuple(bytes.fromhex(sweep_picture.ORANGE[1:]))
     rows, columns = np.nonzero((np.abs(pixels - colour) <= 4).all(axis=2))
     # Right and above in a grid; two points, one a panel, above all others.
     assert len(rows) > 50

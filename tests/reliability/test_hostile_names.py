@@ -29,7 +29,7 @@ from keras_kd._common import text
 from keras_kd._common.markdown import escaped
 from keras_kd.errors import ConfigError, DataError, ExportError, KerasKDError, ModelError
 from keras_kd.exporters import ExportReport, bundle
-from keras_kd.reports import report
+from keras_kd.reports import model_card
 from keras_kd.sessions import (
     _comparison_page,
     _exports,
@@ -191,7 +191,7 @@ def test_no_markup_of_a_model_card_comes_from_a_name() -> None:
         }
         data = {"name": names[0], "fingerprint": "00", "counts": {"test": dict.fromkeys(names, 1)}}
         cards.append(
-            report.model_card(
+            model_card.model_card(
                 metrics,
                 config={"recipe": names[1]},
                 data=data,

@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from keras_kd.errors import OutputError
-from keras_kd.reports import pictures
+from keras_kd.reports import comparison_pictures, pictures
 
 DARKEST_BLUE = (8, 48, 107)  # the top of ColorBrewer's sequential "Blues"
 EXPRESSIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
@@ -140,7 +140,7 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> Non
 
 def test_matplotlib_is_imported_only_to_draw() -> None:
     code = (
-        "import sys, keras_kd.reports.pictures, keras_kd.reports.report; sys.exit('matplotlib' in"
+        "import sys, keras_kd.reports.pictures, keras_kd.reports.model_card; sys.exit('matplotlib' in"
         " sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -148,10 +148,10 @@ def test_matplotlib_is_imported_only_to_draw() -> None:
 
 def test_costs_lie_to_the_right_and_accuracies_above(tmp_path: Path) -> None:
     costs = {"teacher": (337e6, 0.716), "student": (22.4e6, 0.69)}
-    pictures.cost_picture(tmp_path / "cost.png", costs, "title")
+    comparison_pictures.cost_picture(tmp_path / "cost.png", costs, "title")
     pixels = _pixels(tmp_path / "cost.png")
     middles = []
-    for colour in pictures.COLOURS[:2]:
+    for colour in comparison_pictures.COLOURS[:2]:
         rows, columns = np.nonzero(_near(pixels, _hex(colour)))
         inside = rows < 0.7 * len(pixels)  # the legend lies below
         middles.append((rows[inside].mean(), columns[inside].mean()))
@@ -166,7 +166,7 @@ def test_the_plane_shows_labels_left_and_the_student_right(tmp_path: Path) -> No
         tmp_path / "v.png", values, predictions, np.array([0, 0, 1]), ["a", "b"], "title"
     )
     pixels = _pixels(tmp_path / "v.png")
-    rows, columns = np.nonzero(_near(pixels, _hex(pictures.COLOURS[0])))
+    rows, columns = np.nonzero(_near(pixels, _hex(comparison_pictures.COLOURS[0])))
     left = columns < 0.5 * pixels.shape[1]
     right = ~left & (columns < 0.88 * pixels.shape[1])  # the legend lies at the edge
     assert rows[left].mean() < 0.35 * len(pixels) and columns[left].mean() > 0.3 * pixels.shape[1]
@@ -174,17 +174,17 @@ def test_the_plane_shows_labels_left_and_the_student_right(tmp_path: Path) -> No
         rows[right].mean() > 0.65 * len(pixels) and columns[right].mean() < 0.65 * pixels.shape[1]
     )
     # The image without a value is nowhere, its class has no mean.
-    assert not _near(pixels, _hex(pictures.COLOURS[1])).any()
+    assert not _near(pixels, _hex(comparison_pictures.COLOURS[1])).any()
 
 
 def test_tradeoff_puts_the_slower_model_right_and_the_better_one_above(tmp_path: Path) -> None:
     accuracies, path = [(0.9, 0.85, 0.95), (0.6, 0.5, 0.7)], tmp_path / "t.png"
-    pictures.tradeoff_picture(
+    comparison_pictures.tradeoff_picture(
         path, ["quick", "$slow$"], accuracies, [1.0, 4.0], [0.6, 2.4], "title"
     )
     pixels = _pixels(path)
     half = pixels[:, : pixels.shape[1] // 2]
     (quick_rows, quick_columns), (slow_rows, slow_columns) = (
-        np.nonzero(_near(half, _hex(colour))) for colour in pictures.COLOURS[:2]
+        np.nonzero(_near(half, _hex(colour))) for colour in comparison_pictures.COLOURS[:2]
     )
     assert quick_rows.mean() < slow_rows.mean() and quick_columns.mean() < slow_columns.mean() - 100

@@ -13,7 +13,7 @@ import pytest
 from command_line import called
 from PIL import Image
 
-from keras_kd.teachers import labelling, soft_labels
+from keras_kd.teachers import labelling, soft_label_pass, soft_labels
 from keras_kd.teachers.soft_labels import Key, image_fingerprint
 from keras_kd.teachers.views import Views
 
@@ -61,10 +61,12 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def test_a_killed_actor_loses_nothing(tmp_path: Path) -> None:
     here, spread, notes = tmp_path / "here", tmp_path / "spread", _notes(tmp_path / "notes")
-    soft_labels.fill(here, KEY, IMAGES, VIEWS, _Teacher(_notes(tmp_path / "other"), False), chunk=9)
+    soft_label_pass.fill(
+        here, KEY, IMAGES, VIEWS, _Teacher(_notes(tmp_path / "other"), False), chunk=9
+    )
     done: list[int] = []
     compute = labelling.by_workers(2, spread)
-    store = soft_labels.fill(
+    store = soft_label_pass.fill(
         spread, KEY, IMAGES, VIEWS, _Teacher(notes, True), done.append, chunk=9, compute=compute
     )
     # To the byte, and nothing else is left; all rows once.
@@ -82,16 +84,16 @@ def test_a_killed_actor_loses_nothing(tmp_path: Path) -> None:
 def test_a_stopped_pass_goes_on_with_workers(tmp_path: Path) -> None:
     here, spread, notes = tmp_path / "here", tmp_path / "spread", _notes(tmp_path / "notes")
     teacher = _Teacher(notes, False)
-    soft_labels.fill(here, KEY, IMAGES, VIEWS, teacher, chunk=9)
+    soft_label_pass.fill(here, KEY, IMAGES, VIEWS, teacher, chunk=9)
 
     def stop(views: int) -> None:
         if views:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        soft_labels.fill(spread, KEY, IMAGES, VIEWS, teacher, stop, chunk=9)
+        soft_label_pass.fill(spread, KEY, IMAGES, VIEWS, teacher, stop, chunk=9)
     before = len(list(notes.iterdir()))
-    soft_labels.fill(
+    soft_label_pass.fill(
         spread, KEY, IMAGES, VIEWS, teacher, chunk=9, compute=labelling.by_workers(2, spread)
     )
     assert _files(spread) == _files(here)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from keras_kd.errors import DataError, OutputError
-from keras_kd.teachers import soft_labels
-from keras_kd.teachers.soft_labels import Key, fill, image_fingerprint, open_store, verify
+from keras_kd.teachers import soft_label_pass, soft_labels
+from keras_kd.teachers.soft_label_pass import fill
+from keras_kd.teachers.soft_labels import Key, image_fingerprint, open_store, verify
 from keras_kd.teachers.views import Views
 
 CLASSES = ("angry", "happy", "sad")
@@ -112,7 +113,7 @@ def test_a_killed_pass_goes_on_where_it_was(calls, tmp_path):
 def test_a_pass_killed_before_its_record_is_written_is_not_made_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(
-            soft_labels.json, "dumps", _Interrupting(json.dumps, '"rounding_error"', after=10)
+            soft_label_pass.json, "dumps", _Interrupting(json.dumps, '"rounding_error"', after=10)
         )
         _fill(tmp_path / "store")
     assert (tmp_path / "store" / "logits.npy").exists() and not (
@@ -287,7 +288,7 @@ def test_stores_of_before_values_were_known_still_open(tmp_path):
     images = np.zeros((4, 8, 8, 1), np.uint8)
     views = Views("none", 4)
     key = soft_labels.Key("t", soft_labels.image_fingerprint(images), views.names, ("a", "b"))
-    soft_labels.fill(
+    soft_label_pass.fill(
         folder, key, images, views, lambda pixels: np.ones((len(pixels), 2), np.float32)
     )
     record = json.loads((folder / "store.json").read_text())
@@ -311,7 +312,7 @@ def test_values_are_verified_by_their_own_spread(tmp_path):
         x = pixels[:, 0, 0, 0].astype(np.float32)
         return np.stack([x, -x, x / 40 + off], axis=1)
 
-    store = soft_labels.fill(tmp_path / "store", key, images, views, teacher)
+    store = soft_label_pass.fill(tmp_path / "store", key, images, views, teacher)
     assert soft_labels.verify(store, images, views, teacher, 40) < 0.01
     with pytest.raises(DataError, match="differ from the teacher by"):
         soft_labels.verify(store, images, views, lambda pixels: teacher(pixels, 0.1), 40)
@@ -326,5 +327,5 @@ def test_one_value_alone_is_verified_by_the_spread_of_all(tmp_path):
     def teacher(pixels):
         return np.cos(pixels[:, 0, 0, :1].astype(np.float32))
 
-    store = soft_labels.fill(tmp_path / "store", key, images, views, teacher)
+    store = soft_label_pass.fill(tmp_path / "store", key, images, views, teacher)
     assert soft_labels.verify(store, images, views, teacher, 1) < 0.01

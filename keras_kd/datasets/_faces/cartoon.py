@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_kd.datasets._faces import geometry
 from keras_kd.datasets._faces.drawing import (
     CIRCLE_X,
     CIRCLE_Y,
@@ -23,88 +24,23 @@ from keras_kd.datasets._faces.drawing import (
     mixed,
     palette,
 )
-
-# The columns of `units`, by their number in the Facial Action Coding System.
-UNITS = {
-    1: "inner brow raiser",
-    2: "outer brow raiser",
-    4: "brow lowerer",
-    5: "upper lid raiser",
-    6: "cheek raiser",
-    7: "lid tightener",
-    9: "nose wrinkler",
-    10: "upper lip raiser",
-    12: "lip corner puller",
-    15: "lip corner depressor",
-    16: "lower lip depressor",
-    17: "chin raiser",
-    20: "lip stretcher",
-    23: "lip tightener",
-    24: "lip pressor",
-    25: "lips part",
-    26: "jaw drop",
-    43: "eyes closed",
-}
-
-# Lowest and highest value of each trait: lengths in half face widths, colours 0..255, 0..1 for a
-# choice.
-PERSON = {
-    "width": (0.88, 1.06),
-    "chin": (1.18, 1.36),
-    "jaw": (0.0, 0.3),
-    "eye_size": (0.88, 1.14),
-    "eye_gap": (0.40, 0.47),
-    "eye_y": (-0.16, -0.06),
-    "eye_tilt": (-0.03, 0.05),
-    "gaze": (-0.05, 0.05),
-    "brow_y": (-0.47, -0.40),
-    "brow_thickness": (0.08, 0.14),
-    "brow_arch": (0.02, 0.08),
-    "nose_length": (0.28, 0.38),
-    "nose_width": (0.11, 0.19),
-    "mouth_y": (0.68, 0.76),
-    "mouth_width": (0.36, 0.46),
-    "lip": (0.05, 0.11),
-    "skin": (0.0, 1.0),
-    "warmth": (-8.0, 8.0),
-    "hair": (0.0, 1.0),
-    "hair_style": (0.0, 1.0),
-    "hairline": (-1.02, -0.78),
-    "parting": (-0.6, 0.6),
-    "iris": (0.0, 1.0),
-    "make_up": (0.0, 1.0),
-    "glasses": (0.0, 1.0),
-    "beard": (0.0, 1.0),
-    "moustache": (0.0, 1.0),
-    "freckles": (0.0, 1.0),
-    "clothes_red": (20.0, 230.0),
-    "clothes_green": (20.0, 230.0),
-    "clothes_blue": (20.0, 230.0),
-}
-# Shares of the people who have them; hair styles are intervals of `hair_style`, above FRINGE all
-# others.
-GLASSES, BEARD, MOUSTACHE, FRECKLES, BALL = 0.18, 0.15, 0.12, 0.12, 0.05
-BALD, LONG, CURLY, FRINGE = 0.08, 0.36, 0.54, 0.76
-
-SKIN = (
-    (255, 224, 200),
-    (241, 194, 160),
-    (224, 172, 130),
-    (198, 134, 90),
-    (150, 100, 66),
-    (104, 68, 48),
+from keras_kd.datasets._faces.traits import (
+    BALD,
+    BALL,
+    BEARD,
+    CURLY,
+    FRAME,
+    FRECKLES,
+    FRINGE,
+    GLASSES,
+    HAIR,
+    IRIS,
+    LONG,
+    MOUSTACHE,
+    SKIN,
+    UNITS,
 )
-HAIR = (
-    (28, 22, 22),
-    (60, 38, 26),
-    (110, 70, 40),
-    (170, 80, 40),
-    (214, 176, 110),
-    (150, 150, 155),
-    (225, 225, 225),
-)
-IRIS = ((60, 36, 20), (96, 64, 32), (70, 110, 60), (70, 120, 160), (110, 130, 140))
-FRAME = ((20, 20, 20), (90, 50, 30), (150, 40, 40), (170, 170, 170))
+
 ALONG = np.linspace(0.0, 1.0, 9)
 CHUNK = 128
 
@@ -144,7 +80,7 @@ class Face:
         self.sheet = Sheet(scenes, people["width"])
         self.skin = palette(SKIN, people["skin"]) + people["warmth"][:, None] * [1, 0, -1]
         self.hair = palette(HAIR, people["hair"])
-        self.mouth = self.mouth_lines()
+        self.mouth = geometry.mouth_lines(people, self.action)
         self.add_background()
         self.add_head()
         self.add_folds()
@@ -172,18 +108,6 @@ class Face:
         x = np.concatenate([edge * half + slant * 12, right, right, edge * half - slant * 12], 1)
         self.sheet.wall(x, [[-half, -half, half, half]], mixed(colour, colour[:, ::-1], 0.6))
 
-    def outline(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the contour of the face (N, 24): from the left over the skull, then back under the
-        chin.
-        """
-        chin, jaw = columns(self.people, "chin", "jaw")
-        chin = chin + 0.16 * self.action[26] - 0.04 * self.action[17]
-        below = np.clip(CIRCLE_Y, 0, None)
-        return (
-            CIRCLE_X * (1 + jaw * (0.05 - below**2)),
-            np.where(CIRCLE_Y > 0, chin, 1.3) * CIRCLE_Y,
-        )
-
     def add_head(self) -> None:
         """Add what lies behind the features: long hair, shoulders, neck, ears and the face itself."""
         sheet, people, skin = self.sheet, self.people, self.skin
@@ -202,7 +126,7 @@ class Face:
         for side in (-1, 1):
             ear = mixed(skin, (150, 60, 50), 0.2)
             sheet.polygon(side + 0.14 * CIRCLE_X, 0.1 + 0.25 * CIRCLE_Y, ear, depth=-0.1)
-        sheet.polygon(*self.outline(), skin)
+        sheet.polygon(*geometry.outline(self.people, self.action), skin)
 
     def add_folds(self) -> None:
         """Add what moving muscles press into the skin of forehead, nose and cheeks."""
@@ -238,7 +162,9 @@ class Face:
                     mixed(self.skin, (120, 60, 30), 0.5),
                     people["freckles"] < FRECKLES,
                 )
-        chin_x, chin_y = (edge[:, len(STEPS) - 1 :] for edge in self.outline())
+        chin_x, chin_y = (
+            edge[:, len(STEPS) - 1 :] for edge in geometry.outline(self.people, self.action)
+        )
         colour = mixed(self.hair, self.skin, 0.3)
         self.sheet.band(
             chin_x, np.minimum(0.6 * chin_y + 0.3, chin_y), chin_y, colour, people["beard"] < BEARD
@@ -252,38 +178,6 @@ class Face:
             people["moustache"] < MOUSTACHE,
             depth=0.05,
         )
-
-    def mouth_lines(self) -> dict[str, np.ndarray]:
-        """Return five curves (N, 13) of the mouth: x, and the heights top and upper, lower and
-        bottom of the lips.
-        """
-        height, width, lip = columns(self.people, "mouth_y", "mouth_width", "lip")
-        raised, smile, frown, below, chin, stretch, tight, press, parted, jaw = (
-            self.action[unit] for unit in (10, 12, 15, 16, 17, 20, 23, 24, 25, 26)
-        )
-        wide = (
-            1 + 0.35 * smile + 0.35 * stretch - 0.25 * tight - 0.1 * press - 0.2 * jaw * (1 - smile)
-        )
-        corner = -0.18 * smile + 0.22 * frown + 0.08 * stretch - 0.04 * raised
-        middle = 0.06 * smile - 0.08 * chin * frown - 0.04 * chin + 0.04 * jaw
-        line = height + middle + (corner - middle) * STEPS**2
-        parted = np.maximum(parted, jaw)
-        # Stretched lips open as a box, others as an ellipse.
-        gape = ROUND + stretch * (1 - STEPS**8 - ROUND)
-        upper = line - (0.05 + 0.1 * raised) * parted * gape
-        lower = line + (0.07 * parted + 0.28 * jaw + 0.08 * below + 0.05 * smile * parted) * gape
-        thin = np.clip(1 - 0.5 * tight - 0.7 * press - 0.3 * smile - 0.3 * stretch, 0.15, 1)
-        bow = 1 - 0.25 * np.clip(1 - np.abs(STEPS) / 0.3, 0, 1)
-        peaks = 0.14 * raised * (1 - STEPS**8) * (1 - 0.3 * np.clip(1 - np.abs(STEPS) / 0.4, 0, 1))
-        top = upper - lip * thin * 0.8 * ROUND * bow - peaks
-        bottom = lower + lip * thin * (1 + 0.6 * chin) * ROUND
-        return {
-            "x": STEPS * width * wide,
-            "top": top,
-            "upper": upper,
-            "lower": lower,
-            "bottom": bottom,
-        }
 
     def add_mouth(self) -> None:
         """Add lips, between them teeth and tongue, and the chin's dimple."""
@@ -332,33 +226,18 @@ class Face:
             x, y = width * (which + 0.25 * CIRCLE_X), tip + 0.05 + 0.03 * CIRCLE_Y
             sheet.polygon(x, y, self.skin * 0.4, depth=0.2)
 
-    def lids(self, side: int, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the heights (N, P) of both lids of an eye, at positions -1..1 across it."""
-        size, height, tilt = columns(self.people, "eye_size", "eye_y", "eye_tilt")
-        inner, outer, brow, raised, cheek, tight, nose, closed = (
-            self.action[unit] for unit in (1, 2, 4, 5, 6, 7, 9, 43)
-        )
-        arch, outward = np.sqrt(1 - at**2), side * at
-        line = height - tilt * outward
-        slope = 0.45 * brow * (1 - inner) - 0.45 * inner * (1 - outer)
-        upper = 0.16 + 0.12 * raised - 0.04 * tight - 0.04 * cheek - 0.05 * nose
-        lower = 0.12 + 0.03 * raised - 0.05 * tight - 0.08 * cheek - 0.06 * nose
-        bottom = line + lower * size * (1 - 0.7 * closed) * arch
-        top = np.minimum(line - upper * size * arch * (1 + slope * outward), bottom)
-        return top + closed * (bottom - top), bottom
-
     def add_eye(self, side: int) -> None:
         """Add white, iris, pupil, lids and the pouch below of the left (-1) or right (1) eye."""
         sheet, people, action = self.sheet, self.people, self.action
         size, gap, height, gaze = columns(people, "eye_size", "eye_gap", "eye_y", "gaze")
         radius = 0.28 * size
         x = side * gap + radius * STEPS
-        upper, lower = self.lids(side, STEPS)
+        upper, lower = geometry.lids(people, action, side, STEPS)
         sheet.band(x, upper, lower, (248, 246, 242))
         iris = palette(IRIS, people["iris"])
         for part, ink in ((0.145, iris), (0.075, iris * 0.15)):
             across = gaze + part * size * STEPS
-            above, below = self.lids(side, across / radius)
+            above, below = geometry.lids(people, action, side, across / radius)
             edge = part * size * ROUND
             top, bottom = (np.clip(height - 0.02 + edge * sign, above, below) for sign in (-1, 1))
             sheet.band(side * gap + across, top, bottom, ink)

@@ -10,8 +10,6 @@ from keras_kd.datasets import SPLITS, class_names
 from keras_kd.datasets.readers import _image_files, _numbering, _tree
 from keras_kd.errors import DataError
 
-LABELS = "labels.txt"
-
 
 def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Path]]:
     """Return the folders of each class by its name, in the order of the class numbers.
@@ -116,7 +114,7 @@ def remarks(train: Path, others: Iterable[Path]) -> list[str]:
 def _of_numbers(names: list[str]) -> str:
     """What to know of classes that are numbers."""
     parts = [
-        f"the classes are numbers; write their names to {LABELS} beside the folders, one a line"
+        f"the classes are numbers; write their names to {class_names.LABELS_FILE} beside the folders, one a line"
     ]
     if known := _numbering.offered({int(name) for name in names}):
         parts.append(known)
@@ -153,7 +151,7 @@ def _named(classes: dict[str, list[Path]], root: Path) -> dict[str, list[Path]]:
     """Classes that are numbers by the names in labels.txt, in the order of the numbers; all others
     as they are.
     """
-    file = root / LABELS
+    file = root / class_names.LABELS_FILE
     if not file.is_file() or not all(map(str.isdecimal, classes)):
         return classes
     try:

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.datasets import SIZE, Samples, images
-from keras_kd.datasets._faces import cartoon, drawing
+from keras_kd.datasets._faces import cartoon, drawing, traits
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 IMAGES = {"train": 2800, "validation": 700, "test": 700}
@@ -84,7 +84,7 @@ def generate(count: int, seed: int) -> Samples:
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.arange(count) % len(CLASS_NAMES))
     units = expressions(labels, generator)
-    people = drawing.sample(generator, count, cartoon.PERSON)
+    people = drawing.sample(generator, count, traits.PERSON)
     scenes = drawing.sample(generator, count, drawing.SCENE)
     drawn = cartoon.draw(people, units, scenes, generator)
     return Samples(drawn, labels, CLASS_NAMES, affect(units), label_name="expression")
@@ -96,7 +96,7 @@ def film(units: np.ndarray, seed: int) -> np.ndarray:
     """
     generator = np.random.default_rng(seed)
     person, scene = (
-        drawing.sample(generator, 1, traits) for traits in (cartoon.PERSON, drawing.SCENE)
+        drawing.sample(generator, 1, traits) for traits in (traits.PERSON, drawing.SCENE)
     )
     return cartoon.draw(person.repeat(len(units)), units, scene.repeat(len(units)), generator)
 
@@ -106,7 +106,7 @@ def expressions(labels: np.ndarray, generator: np.random.Generator) -> np.ndarra
     and variants.
     """
     intensity = generator.uniform(LOWEST_INTENSITY, 1, (len(labels), 1))
-    jitter = generator.uniform(0.75, 1.1, (len(labels), len(cartoon.UNITS)))
+    jitter = generator.uniform(0.75, 1.1, (len(labels), len(traits.UNITS)))
     chance = np.stack([chances(name) for name in CLASS_NAMES])[labels]
     active = generator.random(chance.shape) < chance
     twitch = generator.uniform(0, TWITCH, chance.shape)
@@ -117,12 +117,12 @@ def prototype(class_name: str) -> np.ndarray:
     """Return the action units (18,) of an expression at full intensity: 1 where one takes part, 0
     elsewhere.
     """
-    return np.array([float(unit in PROTOTYPES[class_name]) for unit in cartoon.UNITS])
+    return np.array([float(unit in PROTOTYPES[class_name]) for unit in traits.UNITS])
 
 
 def chances(class_name: str) -> np.ndarray:
     """Return the chance (18,) of each action unit to take part in an expression."""
-    variants = [VARIANTS[class_name].get(unit, 0.0) for unit in cartoon.UNITS]
+    variants = [VARIANTS[class_name].get(unit, 0.0) for unit in traits.UNITS]
     return np.maximum(prototype(class_name), variants)
 
 

@@ -31,7 +31,6 @@ from keras_kd.errors import DataError
 if TYPE_CHECKING:
     import pyarrow
 
-LABELS = "labels.txt"
 ROWS = 256  # read at a time
 # The smallest image file has some 30 bytes, and compression gains nothing on such.
 LEAST_BYTES = 16
@@ -71,7 +70,10 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 
 def sources(path: Path) -> list[Path]:
     """Return every file that the splits are read from."""
-    return [*(file for shards in _shards(path).values() for file in shards), path / LABELS]
+    return [
+        *(file for shards in _shards(path).values() for file in shards),
+        path / class_names.LABELS_FILE,
+    ]
 
 
 def _shards(path: Path) -> dict[str, list[Path]]:
@@ -139,7 +141,7 @@ def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.
 def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     """The names in the metadata, in labels.txt, or the labels themselves, sorted."""
     schema = _opened(shards[0]).schema_arrow
-    listed = path / LABELS
+    listed = path / class_names.LABELS_FILE
     try:
         names = class_names.read(listed) if listed.is_file() else _described(schema.metadata or {})
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a run says of itself: the model card and the closing table, from plain dictionaries."""
+"""The model card of a run, from plain dictionaries."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_kd._common.markdown import escaped, fenced, table, ties_note
+from keras_kd.reports.summary import SCORE_TITLES, class_scores, correlation, percent, summary_rows
+from keras_kd.reports.usage import usage_snippet, use_and_limits
 
 PICTURES = {
     "values.png": (
@@ -18,109 +20,13 @@ PICTURES = {
     "curves.png": "Accuracy and loss after each epoch",
     "reliability.png": "Confidence against accuracy: on the diagonal a probability is what it says",
 }
-
-_TITLES = ("accuracy %", "balanced %", "macro-F1 %", "ECE %")
 _SETTINGS = ("temperature", "alpha", "beta", "epochs", "batch_size", "recipe", "precision", "seed")
-
 _FER2013_SETS = {
     "public": "PublicTest (used to choose the epoch)",
     "private": "PrivateTest",
     "both": "both together (what the paper's figures divide by)",
     "private_without_copies": "PrivateTest without copies of training images",
 }
-
-_DATA_LIMITS = {
-    "faces": (
-        "The images are drawn. The scores show that training and export work; they say nothing"
-        " about real faces."
-    ),
-    "folder": (
-        "The classes are those of a folder of images. What follows holds if they are people's"
-        " expressions."
-    ),
-    "fer2013": (
-        "FER2013's labels are noisy: they equal the majority of FER+'s ten votes for 62.6 % of the"
-        " images. 288 of its 3,589 PrivateTest images are exact copies of training images. It has"
-        " no clear licence to redistribute its images."
-    ),
-}
-
-_LIMITS = """\
-Made for usability tests with people who were told and agreed: to find the moments of a recording that are worth a look.
-
-- A label is what others saw in a face, not what a person felt. Expressions differ with person, culture and situation.
-- Not for decisions on people: hiring, grading, credit, insurance, policing, diagnosis.
-- The EU AI Act (Regulation 2024/1689) forbids to infer emotions at work and in education other than for medical or
-  safety reasons (Article 5(1)(f)), and asks to inform the people who are exposed (Article 50(3)).
-- Accuracy by age, gender or skin tone was not measured. Check it on people like yours before you rely on it."""
-
-
-def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Return the results as rows of text, a header first: teacher, student, the student untaught,
-    exported files.
-
-    Shares are in percent, sizes in megabytes (10^6 bytes), CCC is the concordance of a continuous
-    value, -1 to 1. A part that `metrics` lacks has no row, scores that the student lacks have no
-    column.
-    """
-    test = metrics["test"]
-    names = list(test.get("values", ()))
-    titles = _TITLES if "accuracy" in test else ()
-
-    def scores_of(part: Mapping[str, Any]) -> tuple[str, ...]:
-        values = part.get("values", {})
-        concordances = (_number(values[name]["ccc"]) if name in values else "" for name in names)
-        return (*(_class_scores(part) if titles else ()), *concordances)
-
-    header = ("model", *titles, *(f"{escaped(name)} CCC" for name in names), "parameters", "MB")
-    rows: list[tuple[str, ...]] = [header]
-    parameters = f"{metrics['parameters']:,}"
-    student = f"student {metrics['student']}"
-    teacher = metrics.get("teacher")
-    if teacher and metrics.get("teacher_test"):
-        size = f"{teacher['parameters']:,}" if teacher.get("parameters") else ""
-        rows.append((f"teacher {teacher['name']}", *scores_of(metrics["teacher_test"]), size, ""))
-    rows.append(
-        (
-            f"{student}, distilled" if teacher else student,
-            *scores_of(metrics["test"]),
-            parameters,
-            "",
-        )
-    )
-    if metrics.get("baseline_test"):
-        rows.append(
-            (f"{student}, no teacher", *scores_of(metrics["baseline_test"]), parameters, "")
-        )
-    for exported in (metrics.get("exported") or {}).values():
-        rows.append(
-            (
-                exported["file"],
-                *scores_of(exported["test"]),
-                parameters,
-                f"{exported['bytes'] / 1e6:.2f}",
-            )
-        )
-    return rows
-
-
-def costs(metrics: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
-    """Return multiply-accumulates and test accuracy of teacher and student, taught and not, as far
-    as known.
-    """
-    of_teacher = (metrics.get("teacher") or {}).get("multiply_accumulates")
-    of_student = metrics.get("multiply_accumulates")
-    distilled = ", distilled" if metrics.get("teacher") else ""
-    parts = {
-        f"teacher {(metrics.get('teacher') or {}).get('name')}": (of_teacher, "teacher_test"),
-        f"student {metrics['student']}{distilled}": (of_student, "test"),
-        f"student {metrics['student']}, no teacher": (of_student, "baseline_test"),
-    }
-    return {
-        name: (cost, metrics[key]["accuracy"])
-        for name, (cost, key) in parts.items()
-        if cost and "accuracy" in (metrics.get(key) or {})
-    }
 
 
 def model_card(
@@ -168,11 +74,6 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _class_scores(part: Mapping[str, Any]) -> tuple[str, ...]:
-    keys = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
-    return tuple(_percent(part[key]) if key in part else "" for key in keys)
-
-
 def _opening(
     metrics: Mapping[str, Any], data: Mapping[str, Any], input_shape: tuple[int, int, int]
 ) -> str:
@@ -184,7 +85,7 @@ def _opening(
     classes = [f"{len(test['recall'])} classes"] if "recall" in test else []
     told = " and ".join([*classes, *map(escaped, test.get("values", ()))])
     right = (
-        f" It answers {_percent(test['accuracy'])} % of the {test['n']:,} test images right."
+        f" It answers {percent(test['accuracy'])} % of the {test['n']:,} test images right."
         if classes
         else ""
     )
@@ -203,7 +104,7 @@ def _results(metrics: Mapping[str, Any]) -> str:
         notes += [
             (
                 f"{metrics['test']['n']:,} test images; 95 % interval of the student's accuracy: "
-                f"{_percent(low)} to {_percent(high)} %."
+                f"{percent(low)} to {percent(high)} %."
             ),
             (
                 "Balanced accuracy is the mean recall of the classes; ECE the expected calibration"
@@ -217,7 +118,7 @@ def _results(metrics: Mapping[str, Any]) -> str:
         )
     if "agreement" in metrics["test"]:
         notes.append(
-            f"Student and teacher agree on {_percent(metrics['test']['agreement'])} % of the test"
+            f"Student and teacher agree on {percent(metrics['test']['agreement'])} % of the test"
             " images."
         )
     for exported in (metrics.get("exported") or {}).values():
@@ -238,13 +139,13 @@ def _results(metrics: Mapping[str, Any]) -> str:
 def _subsets(metrics: Mapping[str, Any]) -> list[str]:
     parts = metrics.get("fer2013") or {}
     rows = [
-        (label, f"{parts[key]['n']:,}", *_class_scores(parts[key]))
+        (label, f"{parts[key]['n']:,}", *class_scores(parts[key]))
         for key, label in _FER2013_SETS.items()
         if key in parts
     ]
     if not rows:
         return []
-    header = ("the student on", "images", *_TITLES)
+    header = ("the student on", "images", *SCORE_TITLES)
     return ["### FER2013's test sets", table(header, rows)]
 
 
@@ -256,8 +157,8 @@ def _values(metrics: Mapping[str, Any]) -> list[str]:
         (
             f"{escaped(name)}, {label}",
             f"{scores['n']:,}",
-            *(_number(scores[key]) for key in ("ccc", "pcc", "rmse")),
-            _percent(scores["sagr"]),
+            *(correlation(scores[key]) for key in ("ccc", "pcc", "rmse")),
+            percent(scores["sagr"]),
         )
         for label, key in _PARTS.items()
         for name, scores in (metrics.get(key) or {}).get("values", {}).items()
@@ -282,7 +183,7 @@ def _recalls(metrics: Mapping[str, Any]) -> list[str]:
     }
     counts = [sum(row) for row in metrics["test"]["confusion"]]
     rows = [
-        (escaped(name), f"{n:,}", *(_percent(recall[name]) for recall in columns.values()))
+        (escaped(name), f"{n:,}", *(percent(recall[name]) for recall in columns.values()))
         for name, n in zip(metrics["test"]["recall"], counts, strict=True)
     ]
     return [
@@ -307,49 +208,6 @@ def _usage(metrics: Mapping[str, Any], input_shape: tuple[int, int, int]) -> lis
         + "`pip install ai-edge-litert pillow`, then:"
     )
     return ["## Use", text, fenced(usage_snippet(file, input_shape, classes, values), "python")]
-
-
-def usage_snippet(
-    file: str, input_shape: tuple[int, int, int], classes: bool = True, values: Sequence[str] = ()
-) -> str:
-    """Return Python code that runs a .tflite model of `input_shape` on `image.png` with LiteRT
-    alone.
-
-    Args:
-        file: its name.
-        input_shape: (height, width, channels).
-        classes: whether it tells classes.
-        values: names of the continuous values that it tells.
-    """
-    height, width, channels = input_shape
-    told = """\
-names = open("labels.txt", encoding="utf-8").read().splitlines()
-logits = next(output[0] for output in outputs.values() if output.shape[1] == len(names))
-probabilities = np.exp(logits - logits.max())
-probabilities /= probabilities.sum()
-print(names[probabilities.argmax()], f"{probabilities.max():.0%}")
-"""
-    code = f"""\
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
-
-image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}), Image.BILINEAR)
-model = Interpreter("{file}")
-pixels = np.asarray(image, model.get_input_details()[0]["dtype"]).reshape(1, {height}, {width}, {channels})
-outputs = model.get_signature_runner()(image=pixels)
-{told if classes else ""}"""
-    return (
-        code + "\n".join(f"print({name!r}, outputs[{name!r}].item())" for name in values)
-    ).rstrip("\n")
-
-
-def use_and_limits(data_name: str) -> list[str]:
-    """Return a card's section on what a model of a data set, e.g. "fer2013", is for, and what it
-    isn't.
-    """
-    of_data = [_DATA_LIMITS[data_name]] if data_name in _DATA_LIMITS else []
-    return ["## Intended use and limits", *of_data, _LIMITS]
 
 
 def _data(data: Mapping[str, Any]) -> str:
@@ -383,14 +241,6 @@ def _making(
             "Alpha weighs the labels, beta (1 − alpha unless given) the teacher's softened answers."
         )
     return fenced(command, "sh") + "\n\n" + "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
-
-
-def _percent(share: float | None) -> str:
-    return "no images" if share is None else f"{100 * share:.2f}"
 
 
 def _duration(seconds: float) -> str:

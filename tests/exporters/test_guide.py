@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from command_line import called
 from drawn_film import colour_model
 
-from keras_kd.sessions import guide
+from keras_kd.exporters import _guide_code, guide
 
 
 @pytest.fixture(scope="module", params=["plain", "values", "app"])
@@ -63,7 +63,7 @@ def test_the_guide_names_the_files_real_tensors(model, capsys):
 
 def test_the_guides_python_runs_and_can_fail(model, tmp_path):
     found = guide.facts(model)
-    code = guide.python(found)
+    code = _guide_code.python(found)
     wrong = code.replace(
         json.dumps(found.example), json.dumps({name: [9.0] for name in found.example})
     )

@@ -15,7 +15,7 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from keras_kd.reports import report
+from keras_kd.reports import model_card, summary
 
 
 def _part(accuracy: float, recall: tuple = (0.9, None)) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _card(metrics: dict[str, Any], **changes: Any) -> str:
         "hardware": "2 cores",
         "input_shape": (64, 64, 3),
     }
-    return report.model_card(metrics, **{**facts, **changes})
+    return model_card.model_card(metrics, **{**facts, **changes})
 
 
 def _html(card: str) -> str:
@@ -91,7 +91,7 @@ def test_results_table() -> None:
         ["student B, no teacher", "60.00", "50.00", "40.00", "5.25", "5,022,215", ""],
         ["student_float32.tflite", "64.99", "54.99", "44.99", "5.25", "5,022,215", "20.12"],
     ]
-    assert [list(row) for row in report.summary_rows(METRICS)] == results
+    assert [list(row) for row in summary.summary_rows(METRICS)] == results
 
 
 def _values(ccc: float) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def test_values_alone_need_no_classes() -> None:
         ["student C", "0.700", "undefined", "10", ""],
     ]
     assert "Recall" not in card and "interval" not in card and "None" not in card
-    assert report.costs(alone) == {}
+    assert summary.costs(alone) == {}
 
 
 def test_costs_of_what_is_known() -> None:
@@ -133,12 +133,12 @@ def test_costs_of_what_is_known() -> None:
         "teacher": {"name": "A", "multiply_accumulates": 86_000_000},
         "multiply_accumulates": 22_400_000,
     }
-    assert report.costs(known) == {
+    assert summary.costs(known) == {
         "teacher A": (86_000_000, 0.7),
         "student B, distilled": (22_400_000, 0.65),
         "student B, no teacher": (22_400_000, 0.6),
     }
-    assert report.costs(METRICS) == {}
+    assert summary.costs(METRICS) == {}
 
 
 def test_named_test_sets_recalls_and_counts() -> None:
@@ -197,7 +197,7 @@ def test_what_a_run_lacks_is_left_out() -> None:
         assert "## Use\n" not in card
         assert "![" not in card
         assert "trained without a teacher" in card
-    assert [row[0] for row in report.summary_rows(bare)] == ["model", "student B"]
+    assert [row[0] for row in summary.summary_rows(bare)] == ["model", "student B"]
 
 
 def test_limits_fit_the_data() -> None:

@@ -1,0 +1,176 @@
+"""How to embed an exported file in an app: Markdown made from the file's real tensors, with one
+worked input.
+
+The worked input is a formula, so that an app's test needs no picture: byte i of the image is (i ·
+37 + i // 64 · 11) mod 256. What the file gives for it is computed here on LiteRT, when the guide is
+made.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd._common.markdown import escaped, fenced
+from keras_kd.errors import ModelError
+from keras_kd.exporters import _guide_code as code
+from keras_kd.exporters._guide_code import TOLERANCE, Facts
+from keras_kd.exporters.bundle import model_file
+from keras_kd.runtimes import litert, predictors
+from keras_kd.runtimes.litert import LiteRTModel
+
+DTYPES = ("float32", "uint8")
+
+
+def worked_input(shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the worked input, uint8 (H, W, C)."""
+    index = np.arange(int(np.prod(shape)))
+    return ((index * 37 + index // 64 * 11) % 256).astype(np.uint8).reshape(shape)
+
+
+def facts(model: str | Path) -> Facts:
+    """Read a `.tflite` file or a bundle's folder.
+
+    Raises:
+        ModelError: it is no such file, or takes neither bytes nor floats.
+    """
+    path = model_file(model)
+    if path.suffix != ".tflite":
+        raise ModelError(f"Apps embed .tflite files: `kerakd export {path} --bundle` makes one.")
+    runtime, predictor = LiteRTModel(path), predictors.load(path)
+    dtype = runtime.input_dtype.name
+    if dtype not in DTYPES:
+        raise ModelError(
+            f"{path} takes {dtype}: the guide covers files exported with --io float or --io app."
+        )
+    low, high = predictor.form.value_range
+    pixels = worked_input(runtime.input_shape)
+    shown = pixels if dtype == "uint8" else low + (high - low) / 255 * pixels.astype(np.float32)
+    outputs = runtime.predict_heads(shown[None])
+    numbered = (
+        f"class_{number}" for number in range(predictor.predict(pixels[None]).logits.shape[1])
+    )
+    return Facts(
+        path.name,
+        runtime.input_shape,
+        dtype,
+        (low, high),
+        {name: int(np.prod(shape)) for name, shape in runtime.output_shapes.items()},
+        predictor.form.output,
+        predictor.form.class_names or tuple(numbered),
+        tuple(sorted(litert.operators(path))),
+        path.stat().st_size,
+        {
+            name: [round(float(value), 5) for value in values[0].ravel()]
+            for name, values in outputs.items()
+        },
+    )
+
+
+def guide(found: Facts) -> str:
+    """Return the guide, Markdown."""
+    sections = [
+        f"# Embedding {escaped(found.name)}",
+        "Made by `kerakd guide` from the file: make it anew when the file changes.",
+        "## What goes in and comes out",
+        _tensors(found),
+        _steps(found),
+        "## One worked input",
+        _worked(found),
+        "## Python",
+        fenced(code.python(found), "python"),
+        "## Android, Kotlin",
+        (
+            '`implementation("com.google.ai.edge.litert:litert:2.1.0")`; the file goes to'
+            " `app/src/main/assets/`. Interpreter, which runs on every device:"
+        ),
+        fenced(code.kotlin(found), "kotlin"),
+        "CompiledModel, for the GPU and NPU where there is one:",
+        fenced(code.kotlin_compiled(found), "kotlin"),
+        "## iOS, Swift",
+        (
+            "CocoaPods: `pod 'TensorFlowLiteSwift'`, which reads the same files; the file goes to"
+            " the app's bundle."
+        ),
+        fenced(code.swift(found), "swift"),
+        "## Flutter",
+        "`tflite_flutter` in `pubspec.yaml`, the file under `assets:`.",
+        fenced(code.dart(found), "dart"),
+        "## C",
+        "Link LiteRT's (TensorFlow Lite's) C library.",
+        fenced(code.c(found), "c"),
+        (
+            "The code for Python is run by this project's tests. The others follow the libraries'"
+            " documentation and were not compiled here: let the worked input be your app's first"
+            " test."
+        ),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _tensors(found: Facts) -> str:
+    height, width, channels = found.shape
+    rows = [
+        f"| in | `image` | {found.dtype} | 1 × {height} × {width} × {channels} | {_pixels(found)} |"
+    ]
+    for name, count in found.outputs.items():
+        meaning = f"{found.output} of the classes below" if count > 1 else "one value"
+        rows.append(f"| out | {escaped(name)} | float32 | 1 × {count} | {meaning} |")
+    labels = ", ".join(f"{number} {escaped(name)}" for number, name in enumerate(found.class_names))
+    table = "\n".join(
+        ["| | name | type | shape | what |", "| --- | --- | --- | --- | --- |", *rows]
+    )
+    operators = ", ".join(map(escaped, found.operators))
+    return (
+        f"{table}\n\nClasses, in order: {labels or 'none'}.\n\n{found.bytes:,} bytes; operators:"
+        f" {operators}."
+    )
+
+
+def _pixels(found: Facts) -> str:
+    low, high = found.value_range
+    colour = "RGB" if found.shape[2] == 3 else "gray, (19595 R + 38470 G + 7471 B + 32768) >> 16"
+    levels = (
+        "0 to 255" if (low, high) == (0, 255) else f"{low:g} + pixel · {(high - low) / 255:.6g}"
+    )
+    return f"{colour}; {levels}; rows from the top, pixels from the left, then channels"
+
+
+def _steps(found: Facts) -> str:
+    height, width, _ = found.shape
+    steps = [
+        (
+            "Find the face's box and eyes, and cut it out upright, as the training images were cut:"
+            " a square of 1.17 · max(width, height) pixels (`kerakd predict --crop`; 1.5 for drawn"
+            " faces), turned clockwise by the eyes' tilt r = atan2(y of the left eye - y of the"
+            " right eye, x of the left - x of the right). Its middle is the box's, moved by 0.09 ·"
+            " height · (sin r, -cos r). Boxes are MediaPipe's, from the brows to the chin. Repeat"
+            " the border where the square leaves the picture."
+        ),
+        f"Resize it to {width} wide and {height} high, bilinear with smoothing when it shrinks.",
+        "Fill `image` as the table says.",
+        "Run the model.",
+    ]
+    if found.class_names:
+        softmax = (
+            "Probabilities are exp(z - max z), divided by their sum."
+            if found.output == "logits"
+            else ("The classes' output holds probabilities.")
+        )
+        steps.append(
+            f"{softmax} The likeliest class is the label; below some 50 % say that it is uncertain."
+        )
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
+
+
+def _worked(found: Facts) -> str:
+    expected = json.dumps(found.example)
+    first = ", ".join(str(value) for value in worked_input(found.shape).ravel()[:8])
+    scaled = "" if found.value_range == (0, 255) else " (scaled as the table says)"
+    return (
+        "Byte i of the image is `(i * 37 + i / 64 * 11) % 256`, whole-number division; it begins"
+        f" {first}{scaled}. Expected within {TOLERANCE:g} of the largest"
+        f" value:\n\n{fenced(expected, 'json')}"
+    )

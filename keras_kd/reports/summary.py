@@ -1,0 +1,96 @@
+"""A run's results as a table: teacher, student, the student without a teacher, exported files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras_kd._common.markdown import escaped
+
+SCORE_TITLES = ("accuracy %", "balanced %", "macro-F1 %", "ECE %")
+
+
+def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the results as rows of text, a header first: teacher, student, the student untaught,
+    exported files.
+
+    Shares are in percent, sizes in megabytes (10^6 bytes), CCC is the concordance of a continuous
+    value, -1 to 1. A part that `metrics` lacks has no row, scores that the student lacks have no
+    column.
+    """
+    test = metrics["test"]
+    names = list(test.get("values", ()))
+    titles = SCORE_TITLES if "accuracy" in test else ()
+
+    def scores_of(part: Mapping[str, Any]) -> tuple[str, ...]:
+        values = part.get("values", {})
+        concordances = (
+            correlation(values[name]["ccc"]) if name in values else "" for name in names
+        )
+        return (*(class_scores(part) if titles else ()), *concordances)
+
+    header = ("model", *titles, *(f"{escaped(name)} CCC" for name in names), "parameters", "MB")
+    rows: list[tuple[str, ...]] = [header]
+    parameters = f"{metrics['parameters']:,}"
+    student = f"student {metrics['student']}"
+    teacher = metrics.get("teacher")
+    if teacher and metrics.get("teacher_test"):
+        size = f"{teacher['parameters']:,}" if teacher.get("parameters") else ""
+        rows.append((f"teacher {teacher['name']}", *scores_of(metrics["teacher_test"]), size, ""))
+    rows.append(
+        (
+            f"{student}, distilled" if teacher else student,
+            *scores_of(metrics["test"]),
+            parameters,
+            "",
+        )
+    )
+    if metrics.get("baseline_test"):
+        rows.append(
+            (f"{student}, no teacher", *scores_of(metrics["baseline_test"]), parameters, "")
+        )
+    for exported in (metrics.get("exported") or {}).values():
+        rows.append(
+            (
+                exported["file"],
+                *scores_of(exported["test"]),
+                parameters,
+                f"{exported['bytes'] / 1e6:.2f}",
+            )
+        )
+    return rows
+
+
+def costs(metrics: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
+    """Return multiply-accumulates and test accuracy of teacher and student, taught and not, as far
+    as known.
+    """
+    of_teacher = (metrics.get("teacher") or {}).get("multiply_accumulates")
+    of_student = metrics.get("multiply_accumulates")
+    distilled = ", distilled" if metrics.get("teacher") else ""
+    parts = {
+        f"teacher {(metrics.get('teacher') or {}).get('name')}": (of_teacher, "teacher_test"),
+        f"student {metrics['student']}{distilled}": (of_student, "test"),
+        f"student {metrics['student']}, no teacher": (of_student, "baseline_test"),
+    }
+    return {
+        name: (cost, metrics[key]["accuracy"])
+        for name, (cost, key) in parts.items()
+        if cost and "accuracy" in (metrics.get(key) or {})
+    }
+
+
+def class_scores(part: Mapping[str, Any]) -> tuple[str, ...]:
+    """Scores of classes as text, in the order of SCORE_TITLES; empty where there is none."""
+    keys = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
+    return tuple(percent(part[key]) if key in part else "" for key in keys)
+
+
+def correlation(value: float | None) -> str:
+    """Format a score of -1..1, or None where it is undefined."""
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def percent(share: float | None) -> str:
+    """Format a share, 0..1, in percent; None where there are no images."""
+    return "no images" if share is None else f"{100 * share:.2f}"

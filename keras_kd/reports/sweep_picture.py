@@ -1,0 +1,96 @@
+"""A picture of what a sweep found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_kd.reports._drawing import BLUE, GRAY, ORANGE, drawn
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def sweep_picture(
+    path: str | Path, trials: pd.DataFrame, names: Sequence[str], choices: bool
+) -> None:
+    """Draw what a sweep found: a grid of two options' choices, else the score over each option.
+
+    Args:
+        path: where the picture goes; a picture there is replaced.
+        trials: one row a trial, as `sweep.sweep` returns them.
+        names: the columns of the options that were varied.
+        choices: whether each option had few values to choose from.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    scored = trials[trials["validation"].notna()].assign(
+        percent=lambda rows: 100 * rows["validation"].astype(float)
+    )
+    if choices and len(names) == 2:
+        _draw_grid(path, scored, names)
+    else:
+        _draw_panels(path, scored, names)
+
+
+def _draw_grid(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -> None:
+    """Mean score of each pair of values; a star marks where a student was stopped early."""
+    means = scored.pivot_table(values="percent", index=names[1], columns=names[0], aggfunc="mean")
+    stopped = scored.assign(stopped=scored["state"] == "pruned")
+    stopped = stopped.pivot_table(values="stopped", index=names[1], columns=names[0], aggfunc="max")
+    cells = means.to_numpy()
+    ended = ~stopped.to_numpy(dtype=bool, na_value=True)
+    best = np.max(cells, where=ended & ~np.isnan(cells), initial=-np.inf)
+    with drawn(path, 2.5 + 0.9 * cells.shape[1], 1.8 + 0.6 * cells.shape[0]) as figure:
+        axes = figure.subplots()
+        shown = axes.imshow(cells, cmap="Blues", aspect="auto", origin="lower")
+        middle = (np.nanmin(cells) + np.nanmax(cells)) / 2
+        for row, column in np.argwhere(~np.isnan(cells)).tolist():
+            text = f"{cells[row, column]:.2f}{' *' if stopped.iloc[row, column] else ''}"
+            colour, weight = "white" if cells[row, column] > middle else "black", "normal"
+            if cells[row, column] == best:
+                weight = "bold"
+            axes.text(column, row, text, ha="center", va="center", color=colour, weight=weight)
+        axes.set_xticks(
+            range(cells.shape[1]), [str(value) for value in means.columns], parse_math=False
+        )
+        axes.set_yticks(
+            range(cells.shape[0]), [str(value) for value in means.index], parse_math=False
+        )
+        axes.tick_params(length=0)
+        starred = "\n* stopped early" if (scored["state"] == "pruned").any() else ""
+        axes.set(xlabel=f"{names[0]}{starred}", ylabel=names[1], title="validation score, %")
+        figure.colorbar(shown)
+
+
+def _draw_panels(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -> None:
+    with drawn(path, 1.2 + 3.2 * len(names), 3.6) as figure:
+        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            values = scored[name]
+            if values.dtype.kind not in "if":
+                values = values.astype(str)
+            elif values.min() > 0 and values.max() > 20 * values.min():
+                axes.set_xscale("log")
+            early = scored["state"] == "pruned"
+            best = scored["percent"] == scored["percent"][~early].max()
+            for rows, label, style in (
+                (~early & ~best, "trained to the end", {"color": BLUE}),
+                (early & ~best, "stopped early", {"color": GRAY, "mfc": "none"}),
+                (best, "best", {"color": ORANGE}),
+            ):
+                axes.plot(
+                    values[rows],
+                    scored["percent"][rows],
+                    "o",
+                    label=label if rows.any() else None,
+                    **style,
+                )
+            axes.set_xlabel(name)
+            axes.grid(alpha=0.3)
+        panels[0].set_ylabel("validation score, %")
+        panels[-1].legend(frameon=False)

@@ -1,0 +1,72 @@
+"""What a card says of a model's use: code that runs it, what it is for, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_DATA_LIMITS = {
+    "faces": (
+        "The images are drawn. The scores show that training and export work; they say nothing"
+        " about real faces."
+    ),
+    "folder": (
+        "The classes are those of a folder of images. What follows holds if they are people's"
+        " expressions."
+    ),
+    "fer2013": (
+        "FER2013's labels are noisy: they equal the majority of FER+'s ten votes for 62.6 % of the"
+        " images. 288 of its 3,589 PrivateTest images are exact copies of training images. It has"
+        " no clear licence to redistribute its images."
+    ),
+}
+_LIMITS = """\
+Made for usability tests with people who were told and agreed: to find the moments of a recording that are worth a look.
+
+- A label is what others saw in a face, not what a person felt. Expressions differ with person, culture and situation.
+- Not for decisions on people: hiring, grading, credit, insurance, policing, diagnosis.
+- The EU AI Act (Regulation 2024/1689) forbids to infer emotions at work and in education other than for medical or
+  safety reasons (Article 5(1)(f)), and asks to inform the people who are exposed (Article 50(3)).
+- Accuracy by age, gender or skin tone was not measured. Check it on people like yours before you rely on it."""
+
+
+def usage_snippet(
+    file: str, input_shape: tuple[int, int, int], classes: bool = True, values: Sequence[str] = ()
+) -> str:
+    """Return Python code that runs a .tflite model of `input_shape` on `image.png` with LiteRT
+    alone.
+
+    Args:
+        file: its name.
+        input_shape: (height, width, channels).
+        classes: whether it tells classes.
+        values: names of the continuous values that it tells.
+    """
+    height, width, channels = input_shape
+    told = """\
+names = open("labels.txt", encoding="utf-8").read().splitlines()
+logits = next(output[0] for output in outputs.values() if output.shape[1] == len(names))
+probabilities = np.exp(logits - logits.max())
+probabilities /= probabilities.sum()
+print(names[probabilities.argmax()], f"{probabilities.max():.0%}")
+"""
+    code = f"""\
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}), Image.BILINEAR)
+model = Interpreter("{file}")
+pixels = np.asarray(image, model.get_input_details()[0]["dtype"]).reshape(1, {height}, {width}, {channels})
+outputs = model.get_signature_runner()(image=pixels)
+{told if classes else ""}"""
+    return (
+        code + "\n".join(f"print({name!r}, outputs[{name!r}].item())" for name in values)
+    ).rstrip("\n")
+
+
+def use_and_limits(data_name: str) -> list[str]:
+    """Return a card's section on what a model of a data set, e.g. "fer2013", is for, and what it
+    isn't.
+    """
+    of_data = [_DATA_LIMITS[data_name]] if data_name in _DATA_LIMITS else []
+    return ["## Intended use and limits", *of_data, _LIMITS]

@@ -1,0 +1,86 @@
+"""Which finished runs belong to a row of the paper's tables, and their accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_kd.reports.run_records import DATA_SETS, Record
+from keras_kd.reproduction.published import (
+    TABLE_IV,
+    TEMPERATURE,
+    Row,
+)
+
+ROWS = (
+    *TABLE_IV,
+    *(Row(data, f"best {student}", student) for data in DATA_SETS for student in ("A", "B", "C")),
+)
+
+
+def of_row(records: Sequence[Record], row: Row) -> list[Record]:
+    """The runs of a row of Table IV, one a seed.
+
+    E1 to E6 are the longest runs of the student with that T and alpha and the recipe `paper`. The
+    teacher has none of its own: it was scored in those of its students. “best” is the run of a
+    student that the validation images choose, and those that differ from it in the seed alone.
+    """
+    records = [record for record in records if record.data_set == row.data_set]
+    if row.name == "teacher":
+        return [record for record in records if _taught_by(record, row.student)][:1]
+    records = [record for record in records if record.student == row.student]
+    if row.alpha is None:
+        best = max(
+            records, key=lambda record: record.metrics["validation"]["accuracy"], default=None
+        )
+        return _one_a_seed(
+            [record for record in records if best and _but_seed(record) == _but_seed(best)]
+        )
+    wanted = {"recipe": "paper", "temperature": TEMPERATURE, "alpha": row.alpha, "beta": None}
+    records = [
+        one
+        for one in records
+        if all(one.config.get(name) == value for name, value in wanted.items())
+    ]
+    longest = max((record.epochs or 0 for record in records), default=0)
+    return _one_a_seed([record for record in records if (record.epochs or 0) == longest])
+
+
+def _one_a_seed(records: Sequence[Record]) -> list[Record]:
+    """Without runs that were made again: of each seed the first."""
+    return list({record.config.get("seed"): record for record in reversed(records)}.values())[::-1]
+
+
+def _taught_by(record: Record, teacher: str) -> bool:
+    return "teacher_test" in record.metrics and (record.teacher or "").startswith(teacher)
+
+
+def _but_seed(record: Record) -> dict[str, Any]:
+    return {
+        name: value for name, value in record.config.items() if name not in ("seed", "made_with")
+    }
+
+
+def accuracies(record: Record) -> dict[str, float]:
+    """The accuracies of a run as shares; what was not run is left out."""
+    metrics = record.metrics
+    parts = {
+        "both": (metrics.get("fer2013") or {}).get("both"),
+        "test": metrics["test"],
+        "validation": metrics["validation"],
+        "int8": ((metrics.get("exported") or {}).get("int8") or {}).get("test"),
+        "alone": metrics.get("baseline_test"),
+    }
+    figures = {name: part["accuracy"] for name, part in parts.items() if part}
+    if "alone" in figures:
+        figures["gain"] = figures["test"] - figures["alone"]
+    return figures
+
+
+def accuracies_of_teacher(record: Record) -> dict[str, float]:
+    test, validation = (
+        record.metrics["teacher_test"]["accuracy"],
+        record.metrics["teacher"]["accuracy"],
+    )
+    # FER2013's two test sets have as many images each.
+    return {"both": (test + validation) / 2, "test": test, "validation": validation}

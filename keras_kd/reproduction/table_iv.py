@@ -1,0 +1,65 @@
+"""Table IV: the accuracy of every row of the paper beside that of the runs that match it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keras_kd._common.markdown import escaped, table
+from keras_kd.reports.run_records import DATA_SETS, Record
+from keras_kd.reproduction._cells import label, mean, notes, printed_value, yes
+from keras_kd.reproduction.matched_runs import ROWS, accuracies, accuracies_of_teacher, of_row
+from keras_kd.reproduction.published import (
+    Row,
+    fits,
+)
+
+
+def table_iv(records: Sequence[Record]) -> str:
+    """Accuracy of every row: the paper's, and that of the runs with its student, T, alpha and
+    regimen.
+    """
+    parts = ["## Table IV: accuracy %, T 3"]
+    for name in DATA_SETS:
+        header = ["row", "model", "α", "paper"]
+        header += (
+            ["can be k/3,589", "k/7,178", "ours, both", "PrivateTest"]
+            if name == "FER2013"
+            else ["ours"]
+        )
+        header += ["validation", "int8", "no teacher", "gain", "taught by", "epochs", "seeds"]
+        lines = [_line(row, of_row(records, row)) for row in ROWS if row.data_set == name]
+        parts += [f"### {name}", table(header, lines)]
+    parts.append(notes("IV"))
+    return "\n\n".join(parts)
+
+
+def _line(row: Row, chosen: Sequence[Record]) -> tuple[str, ...]:
+    on_fer2013 = row.data_set == "FER2013"
+    line = [
+        row.name,
+        label(row.student),
+        *(printed_value(value) for value in (row.alpha, row.accuracy)),
+    ]
+    if on_fer2013:
+        line += ["–" if row.accuracy is None else yes(fits(row.accuracy, n)) for n in (3589, 7178)]
+    figures = [
+        accuracies_of_teacher(one) if row.name == "teacher" else accuracies(one) for one in chosen
+    ]
+    columns = ("both", "test") if on_fer2013 else ("test",)
+    line += [
+        mean([figure.get(name) for figure in figures])
+        for name in (*columns, "validation", *_OF_STUDENT)
+    ]
+    if row.name == "teacher":
+        line[-len(_OF_STUDENT) :] = ["–"] * len(_OF_STUDENT)
+        return (*line, "–", "–", "–")
+    teachers = ", ".join(dict.fromkeys(record.teacher or "nobody" for record in chosen))
+    return (
+        *line,
+        escaped(teachers) or "–",
+        str(chosen[0].epochs) if chosen else "–",
+        str(len(chosen)),
+    )
+
+
+_OF_STUDENT = ("int8", "alone", "gain")
