@@ -22,9 +22,10 @@ import pandas as pd
 from keras_kd import datasets
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
+from keras_kd.exporters.quantization_aware import FineTuning
 from keras_kd.models import keras_file
 from keras_kd.pipelines import export
-from keras_kd.pipelines.export import FineTuning, Wanted
+from keras_kd.pipelines.export_settings import QAT, ExportSettings
 from keras_kd.runtimes import predictors
 
 FORMATS = ("float32", "float16", "dynamic", "int8")
@@ -35,18 +36,18 @@ SMALLER = {
 }
 
 
-def plan(arguments: argparse.Namespace) -> dict[str, Wanted]:
+def plan(arguments: argparse.Namespace) -> dict[str, ExportSettings]:
     """All files by name, float32 first."""
-    wanted = {format: Wanted(format, arguments.data) for format in FORMATS}
+    settings = {format: ExportSettings(format, arguments.data) for format in FORMATS}
     ways = {f"qat seed {seed}": {"seed": seed} for seed in range(arguments.seeds)}
     if arguments.smaller:
         ways |= {f"qat {name}": how for name, how in SMALLER.items()}
     for name, how in ways.items():
         fine_tuning = FineTuning(epochs=arguments.epochs, **how)
-        wanted[name] = Wanted(
-            export.QAT, arguments.data, fine_tuning=fine_tuning, soft_labels=arguments.soft_labels
+        settings[name] = ExportSettings(
+            QAT, arguments.data, fine_tuning=fine_tuning, soft_labels=arguments.soft_labels
         )
-    return wanted
+    return settings
 
 
 def answers(path: Path, student: str, samples: Samples) -> np.ndarray:
@@ -79,11 +80,11 @@ def main() -> None:
     record = arguments.out / "quantization.csv"
     rows = pd.read_csv(record).to_dict("records") if record.exists() else []
     validation = datasets.load(arguments.data, "validation")
-    for name, wanted in plan(arguments).items():
+    for name, settings in plan(arguments).items():
         if name in [row["file"] for row in rows]:
             continue
         path = arguments.out / f"{name.replace(' ', '_')}.tflite"
-        result = export.export(arguments.student, wanted, path, Terminal())
+        result = export.export(arguments.student, settings, path, Terminal())
         given = answers(path, arguments.student, validation)
         as_float = answers(arguments.out / "float32.tflite", arguments.student, validation)
         row = {

@@ -169,22 +169,26 @@ def command(
     shape = configuration.numbers("app-input", app_input, "x", 3, int)
     limits = configuration.numbers("range", value_range, ",", 2, float)
     configuration.merged(None, options.given(given))  # checks the values
-    conversion = engine.load("pipelines.export")
+    conversion, choices = (
+        engine.load(f"pipelines.{name}") for name in ("export", "export_settings")
+    )
     how: dict[str, Any] = {
-        "format": conversion.TUNED if tune else format,
+        "format": choices.TUNED if tune else format,
         "max_drop": max_drop,
         "min_agreement": min_agreement,
         "value_range": limits,
     }
     how = {name: value for name, value in how.items() if value is not None}
     soft_labels = given.pop("soft_labels", None)
-    wanted = conversion.Wanted(
+    settings = choices.ExportSettings(
         **how, keep_float=_names(keep_float),
         data=data, io=io, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
-        soft_labels=soft_labels, fine_tuning=conversion.fine_tuning(model, given),
+        soft_labels=soft_labels, fine_tuning=choices.fine_tuning(model, given),
     )  # fmt: skip
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
-    result = conversion.export(model, wanted, Path(out) if out else None, Terminal(), command_line)
+    result = conversion.export(
+        model, settings, Path(out) if out else None, Terminal(), command_line
+    )
     if as_json:
         output.show_json(result)
     else:

@@ -1,0 +1,113 @@
+"""What an export is to write: the format, its settings, and what of them goes together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_kd import config, exporters
+from keras_kd._common.checked_files import read_text
+from keras_kd.errors import ConfigError
+from keras_kd.exporters import tuning
+from keras_kd.exporters.quantization_aware import FineTuning
+from keras_kd.pipelines import run_folder
+
+# Ways to a file besides exporters.names(): fine-tuned for int8, and the smallest that is accurate
+# enough.
+QAT, TUNED = "qat", "tuned"
+_OF_STUDENT = ("temperature", "alpha", "beta", "soft_loss")
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What `export` is to write.
+
+    Attributes:
+        format: one of `exporters.names()`, QAT or TUNED.
+        data: as the option `data`; its training images set int8's ranges, its test images score the
+            file. None for neither.
+        io: "float", "app" or "int8", see `exporters.export`.
+        app_input: height, width, channels of the image that io="app" and bundles take.
+        as_bundle: write a folder for apps, see `bundle.write`; needs data.
+        calibrate: divide the logits by the temperature that fits the data's validation images;
+            needs data. No answer changes but by rounding. Not with QAT, which trains on.
+        example: image file for the bundle's worked example; None for a drawn face, which may be
+            published.
+        max_drop: of TUNED, see `tuning.tune`.
+        value_range: what the model takes for pixels 0 and 255; None as its file says, else as
+            `exporters.export` finds.
+        keep_float: layers that the format int8 leaves in float32.
+        min_agreement: see `exporters.export`.
+        fine_tuning: of QAT.
+        soft_labels: of QAT: the folder of a store made of the same data; None trains on the labels
+            alone.
+    """
+
+    format: str = "dynamic"
+    data: str | None = None
+    io: str = "float"
+    app_input: tuple[int, int, int] = (48, 48, 1)
+    as_bundle: bool = False
+    calibrate: bool = False
+    example: str | Path | None = None
+    max_drop: float = tuning.MAX_DROP
+    value_range: tuple[float, float] | None = None
+    keep_float: tuple[str, ...] = ()
+    min_agreement: float = exporters.MIN_AGREEMENT
+    fine_tuning: FineTuning = FineTuning()
+    soft_labels: str | Path | None = None
+
+
+def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
+    """Return how the format qat trains on: by the losses that the student was trained by, where a
+    run's options lie beside it, and by what the user gives.
+
+    Raises:
+        ConfigError: a value is out of range, or the run's options can't be read.
+    """
+    source = Path(model)
+    run = config.load(source.with_name(run_folder.RECORD)) if options_of_the_run(source) else {}
+    return FineTuning(**{name: run[name] for name in _OF_STUDENT if name in run} | dict(given))
+
+
+def suffix(format: str) -> str:
+    return ".tflite" if format in (QAT, TUNED) else exporters.find(format).SUFFIX
+
+
+def require_consistent(settings: ExportSettings) -> None:
+    if settings.as_bundle and suffix(settings.format) != ".tflite":
+        raise ConfigError(
+            f"A bundle holds a .tflite file: choose another format. Received: {settings.format}."
+        )
+    if settings.data is None and (settings.as_bundle or settings.format in (QAT, TUNED)):
+        raise ConfigError(
+            "--bundle, --tune and --format qat need --data: training images to learn or calibrate"
+            " on, others to score."
+        )
+    if settings.keep_float and settings.format != "int8":
+        raise ConfigError(
+            f"--keep-float belongs to --format int8: leave it out. Received: {settings.format}."
+        )
+    if settings.calibrate and settings.data is None:
+        raise ConfigError("--calibrate needs --data: its validation images give the temperature.")
+    if settings.calibrate and settings.format == QAT:
+        raise ConfigError(
+            "--calibrate doesn't go with --format qat, which trains on: choose another format."
+        )
+    if settings.soft_labels is not None and settings.format != QAT:
+        raise ConfigError("Soft labels belong to --format qat: the other formats don't train.")
+
+
+def options_of_the_run(source: Path) -> str | None:
+    """The options' file beside a model that a run made."""
+    options, scores = source.with_name(run_folder.RECORD), source.with_name(run_folder.METRICS)
+    if not (options.is_file() and scores.is_file()):
+        return None
+    try:
+        return read_text(options)
+    except (ValueError, OSError) as error:
+        raise ConfigError(
+            f"{options} can't be read ({error}): mend it, or export from another folder."
+        ) from error
