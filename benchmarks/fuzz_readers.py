@@ -276,7 +276,7 @@ def _write_keras(folder: Path) -> None:
     keras_file.save(
         _small_model(),
         folder / "model.keras",
-        keras_file.Form(("a", "b"), input_shape=(SIDE, SIDE, 1)),
+        keras_file.ModelSpec(("a", "b"), input_shape=(SIDE, SIDE, 1)),
     )
 
 

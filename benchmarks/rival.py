@@ -69,7 +69,7 @@ def unpacked(wheel: Path, folder: Path) -> tuple[Path, Path]:
         old.write_bytes(archive.read(KERAS))
     model, _ = keras_file.load(old)
     keras_file.save(
-        model, new, keras_file.Form(fer2013.CLASS_NAMES, (-1, 1), "probabilities", (64, 64, 1))
+        model, new, keras_file.ModelSpec(fer2013.CLASS_NAMES, (-1, 1), "probabilities", (64, 64, 1))
     )
     return lite, new
 

@@ -75,7 +75,9 @@ def main() -> None:
     published = expand(student)
     if host == 0:
         keras_file.save(
-            published, given.out, keras_file.Form(data.class_names, input_shape=data.image_shape)
+            published,
+            given.out,
+            keras_file.ModelSpec(data.class_names, input_shape=data.image_shape),
         )
 
 

@@ -23,7 +23,7 @@ from keras_kd._common.files import written_whole
 from keras_kd._common.modules import module_names
 from keras_kd.checkpoints import _faceres, _files, _layouts
 from keras_kd.errors import ModelError, of_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.models.surgery.compaction import expand
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -45,7 +45,7 @@ def load(
     num_classes: int | None = None,
     class_names: tuple[str, ...] | None = None,
     input_shape: tuple[int, int, int] | None = None,
-) -> tuple[keras.Model, Form]:
+) -> tuple[keras.Model, ModelSpec]:
     """Build a Keras model with the weights of a published file; no code in the file is run.
 
     Args:
@@ -81,7 +81,7 @@ def load(
             " its own."
         )
     names = _class_names(module, _outputs(built), num_classes, class_names, path)
-    return built, Form(names, input_shape=tuple(built.input_shape[1:]))
+    return built, ModelSpec(names, input_shape=tuple(built.input_shape[1:]))
 
 
 def _of_tensorflow_js(
@@ -90,7 +90,7 @@ def _of_tensorflow_js(
     num_classes: int | None,
     class_names: tuple[str, ...] | None,
     input_shape: tuple[int, int, int] | None,
-) -> tuple[keras.Model, Form]:
+) -> tuple[keras.Model, ModelSpec]:
     """A network that ends in features: a start for other trainings, with no classes of its own."""
     if model not in (None, _faceres.NAME):
         raise ModelError(
@@ -102,7 +102,7 @@ def _of_tensorflow_js(
             "`kerakd teach --start-from`."
         )
     built = _faceres.load(path, input_shape)
-    return built, Form(input_shape=tuple(built.input_shape[1:]))
+    return built, ModelSpec(input_shape=tuple(built.input_shape[1:]))
 
 
 def state_dict(model: keras.Model) -> dict[str, np.ndarray]:

@@ -50,7 +50,7 @@ _FORM = {
 
 
 @dataclass(frozen=True)
-class Form:
+class ModelSpec:
     """What a model takes and gives.
 
     Attributes:
@@ -79,7 +79,7 @@ class Form:
         input_shape: tuple[int, int, int] | None,
         value_range: tuple[float, float] | None,
         output: str | None,
-    ) -> Form:
+    ) -> ModelSpec:
         """The same with what the user states about the model in place of what its file says."""
         return replace(
             self,
@@ -89,7 +89,7 @@ class Form:
         )
 
 
-def save(model: keras.Model, path: str | Path, form: Form) -> None:
+def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
     """Write `model` to `path` (.keras) with its form; whole or not at all."""
     with written_whole(path) as temporary:
         model.save(temporary)
@@ -106,7 +106,7 @@ def tells(path: str | Path) -> bool:
         return False
 
 
-def load(path: str | Path) -> tuple[keras.Model, Form]:
+def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
     """Load a `.keras` or `.h5` file; code stored in the file is never run (Keras' safe mode).
 
     Raises:
@@ -129,7 +129,7 @@ def load(path: str | Path) -> tuple[keras.Model, Form]:
     return model, form if form.input_shape else replace(form, input_shape=_input_shape(model))
 
 
-def _read(path: Path, folder: Path) -> tuple[keras.Model, Form]:
+def _read(path: Path, folder: Path) -> tuple[keras.Model, ModelSpec]:
     """Check a file and build its model; `folder` is for what must be unpacked."""
     form, content, weights = _checked(path, folder)
     try:
@@ -207,7 +207,7 @@ def _input_shape(model: keras.Model) -> tuple[int, int, int] | None:
     return shape if len(shape) == 3 and None not in shape else None
 
 
-def _checked(path: Path, folder: Path) -> tuple[Form, str | bytes, Path]:
+def _checked(path: Path, folder: Path) -> tuple[ModelSpec, str | bytes, Path]:
     """Check that a file can't make Keras take more memory than it holds.
 
     Returns:
@@ -220,7 +220,7 @@ def _checked(path: Path, folder: Path) -> tuple[Form, str | bytes, Path]:
     size = path.stat().st_size
     try:
         if path.suffix != ".keras":
-            return Form(), _h5_configuration(path, size), path
+            return ModelSpec(), _h5_configuration(path, size), path
         with plain_archive(path, size) as archive:
             _require_members(archive)
             # Not read in place: each step back in an archive reads it from its beginning.
@@ -296,9 +296,9 @@ def _bytes(content: h5py.File, name: str, link: object) -> int:
     return (found.size or 0) * found.dtype.itemsize
 
 
-def _stored_form(archive: zipfile.ZipFile, path: Path) -> Form:
+def _stored_form(archive: zipfile.ZipFile, path: Path) -> ModelSpec:
     if ENTRY not in archive.namelist():
-        return Form()
+        return ModelSpec()
     try:
         stored = read_json(archive.read(ENTRY), _FORM)
         names, shape, limits = stored["class_names"], stored["input_shape"], stored["value_range"]
@@ -310,7 +310,9 @@ def _stored_form(archive: zipfile.ZipFile, path: Path) -> Form:
         raise ModelError(
             f"{path} holds a damaged {ENTRY} ({error}): write the model again with keras_kd."
         ) from error
-    return Form(names and tuple(names), tuple(limits), stored["output"], shape and tuple(shape))
+    return ModelSpec(
+        names and tuple(names), tuple(limits), stored["output"], shape and tuple(shape)
+    )
 
 
 def weights_fingerprint(model: keras.Model) -> str:

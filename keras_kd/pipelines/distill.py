@@ -17,7 +17,7 @@ from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError
 from keras_kd.evaluation import scoring
 from keras_kd.models import keras_file, sources
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import results, run_folder, teaching
 from keras_kd.pipelines.plan import DatasetPlan, Plan
@@ -135,9 +135,9 @@ def _without_teacher(task: Job) -> Job:
     )
 
 
-def _saved(student: keras.Model, task: Job, data: Data, out: Path) -> Form:
+def _saved(student: keras.Model, task: Job, data: Data, out: Path) -> ModelSpec:
     """Write the student and its class names; return what it takes and gives."""
-    form = Form(task.heads.class_names or None, input_shape=data.image_shape)
+    form = ModelSpec(task.heads.class_names or None, input_shape=data.image_shape)
     keras_file.save(student, out / run_folder.STUDENT, form)
     if task.heads.label:
         lines = "".join(f"{name}\n" for name in task.heads.class_names)

@@ -22,7 +22,7 @@ from keras_kd.evaluation import calibration, class_order, scoring
 from keras_kd.exporters import ExportReport, bundle, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware
 from keras_kd.models import heads, keras_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.pipelines import run_folder
 from keras_kd.pipelines.export_settings import (
     QAT,
@@ -116,13 +116,13 @@ def export(
     return result
 
 
-def _of_file(form: Form, settings: ExportSettings) -> Form:
+def _of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
     """What the file takes: pixels 0..255 where the range is inside of it."""
     inside = settings.as_bundle or settings.io == "app"
     return dataclasses.replace(form, value_range=(0.0, 255.0)) if inside else form
 
 
-def _samples(data: str, split: str, form: Form) -> Samples:
+def _samples(data: str, split: str, form: ModelSpec) -> Samples:
     """A split with its labels in the model's order of classes."""
     samples = datasets.load(data, split, size=form.side)
     if form.class_names is None:
@@ -134,7 +134,7 @@ def _samples(data: str, split: str, form: Form) -> Samples:
     return dataclasses.replace(samples, labels=labels, class_names=form.class_names)
 
 
-def _calibrated(model: keras.Model, form: Form, data: str) -> tuple[keras.Model, float, str]:
+def _calibrated(model: keras.Model, form: ModelSpec, data: str) -> tuple[keras.Model, float, str]:
     """The model with honest probabilities, its temperature, and a sentence for its card."""
     validation = datasets.load(data, "validation", size=form.side)
     temperature = calibration.fitted_temperature(predictors.KerasPredictor(model, form), validation)
@@ -144,7 +144,7 @@ def _calibrated(model: keras.Model, form: Form, data: str) -> tuple[keras.Model,
 
 def _converted(
     model: keras.Model,
-    form: Form,
+    form: ModelSpec,
     path: Path,
     settings: ExportSettings,
     train: Samples | None,
@@ -230,7 +230,7 @@ def _history(source: Path, data: str, command: str) -> list[str]:
 
 def _bundled(
     model: keras.Model,
-    form: Form,
+    form: ModelSpec,
     folder: Path,
     settings: ExportSettings,
     converted: Callable[[Path], ExportReport],
@@ -254,7 +254,7 @@ def _bundled(
     )
 
 
-def _scores(path: Path, data: str, form: Form, terminal: Terminal) -> dict[str, Any]:
+def _scores(path: Path, data: str, form: ModelSpec, terminal: Terminal) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
     file: Predictor = predictors.LiteRTPredictor(path, form)
     test = datasets.load(data, "test", size=file.form.side)

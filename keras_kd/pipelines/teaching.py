@@ -25,7 +25,7 @@ from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.evaluation import class_order
 from keras_kd.models import keras_file, sources
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
@@ -179,7 +179,9 @@ def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
         start, pretrained = plan.teacher.start, plan.teacher.pretrained
         task = Job(f"teacher {called}", name, epochs, heads, views, folder, None, pretrained, start)
         model, _ = job.train(task, training, data, terminal)
-        keras_file.save(model, path, Form(heads.class_names or None, input_shape=data.image_shape))
+        keras_file.save(
+            model, path, ModelSpec(heads.class_names or None, input_shape=data.image_shape)
+        )
         _forget_states(folder)
     return path
 

@@ -17,7 +17,7 @@ from keras_kd.datasets.readers import faces
 from keras_kd.errors import DataError
 from keras_kd.evaluation import benchmark
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 
 FORMATS = ("float32", "float16", "dynamic", "int8")
 FILE = "footprint.json"
@@ -53,7 +53,7 @@ def measure(
                 Path(folder) / "model.keras",
                 *(Path(folder) / f"{form}.tflite" for form in FORMATS),
             ]
-            keras_file.save(model, paths[0], Form(input_shape=model.input_shape[1:]))
+            keras_file.save(model, paths[0], ModelSpec(input_shape=model.input_shape[1:]))
             for path, form in zip(paths[1:], FORMATS, strict=True):
                 # Untrained: its answers are next to nothing, its speed is a trained one's.
                 exporters.export(model, path, form, samples, value_range=(0, 255), min_agreement=0)

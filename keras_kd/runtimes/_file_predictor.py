@@ -17,7 +17,7 @@ from keras_kd.datasets import images as pixels
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.heads import OutputKind, kind_of_values
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.runtimes.prediction import Prediction
 
 SMALLEST_PROBABILITY = 1e-7
@@ -30,7 +30,7 @@ class FilePredictor:
     as their file.
     """
 
-    form: Form
+    form: ModelSpec
     values: tuple[str, ...]
     tells_classes: bool
     source: tuple[Callable[..., Any], tuple[Any, ...]]  # what loads it again, and its arguments
@@ -117,7 +117,7 @@ class FilePredictor:
         return self.predict(images).logits
 
 
-def sized(form: Form, own: tuple[int | None, ...]) -> Form:
+def sized(form: ModelSpec, own: tuple[int | None, ...]) -> ModelSpec:
     """The form with the input that the file fixes itself, where nothing else was stated."""
     if form.input_shape is None and None not in own and len(own) == 3:
         form = replace(form, input_shape=own)
@@ -126,11 +126,11 @@ def sized(form: Form, own: tuple[int | None, ...]) -> Form:
     return form
 
 
-def require_known(form: Form) -> None:
+def require_known(form: ModelSpec) -> None:
     if form.input_shape is None:
         raise ModelError(
             "The model takes images of any size: say which one, "
-            "as --teacher-input HEIGHTxWIDTHxCHANNELS or Form(input_shape=...)."
+            "as --teacher-input HEIGHTxWIDTHxCHANNELS or ModelSpec(input_shape=...)."
         )
     if min(form.input_shape) < 1 or math.prod(form.input_shape[:2]) > pixels.MAX_PIXELS:
         raise ModelError(
@@ -143,7 +143,7 @@ def require_known(form: Form) -> None:
         )
 
 
-def require_shape(own: tuple[int | None, ...], form: Form) -> None:
+def require_shape(own: tuple[int | None, ...], form: ModelSpec) -> None:
     if len(own) != 3 or any(
         size not in (None, given) for size, given in zip(own, form.input_shape, strict=True)
     ):
@@ -153,7 +153,7 @@ def require_shape(own: tuple[int | None, ...], form: Form) -> None:
         )
 
 
-def shown(images: np.ndarray, form: Form) -> np.ndarray:
+def shown(images: np.ndarray, form: ModelSpec) -> np.ndarray:
     """The images in the size, colour and value range that the model takes."""
     fitted = pixels.fitted(images, form.input_shape)
     low, high = form.value_range

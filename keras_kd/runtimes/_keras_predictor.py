@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_kd._common.folders import files_below
 from keras_kd.models import heads, keras_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
 from keras_kd.models.surgery.precision import in_precision
@@ -35,7 +35,7 @@ class KerasPredictor(FilePredictor):
     def __init__(
         self,
         model: keras.Model,
-        form: Form,
+        form: ModelSpec,
         precision: str | None = None,
         batch_size: int = BATCH_SIZE,
     ) -> None:
@@ -79,7 +79,7 @@ class KerasPredictor(FilePredictor):
         }
 
 
-def of_saved_model(path: Path, form: Form) -> KerasPredictor:
+def of_saved_model(path: Path, form: ModelSpec) -> KerasPredictor:
     """A SavedModel folder as a predictor."""
     model = saved_model.load(path)
     form = sized(form, tuple(model.input_shape[1:]))

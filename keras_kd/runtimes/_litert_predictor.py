@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.runtimes import tflite_graph
 from keras_kd.runtimes._file_predictor import FilePredictor
 from keras_kd.runtimes.litert import LiteRTModel
@@ -23,7 +23,7 @@ class LiteRTPredictor(FilePredictor):
         form: what it takes and gives; `input_shape` is the file's own.
     """
 
-    def __init__(self, path: str | Path, form: Form) -> None:
+    def __init__(self, path: str | Path, form: ModelSpec) -> None:
         self._model = LiteRTModel(path)
         shapes = self._model.output_shapes
         widths = {name: math.prod(shape) for name, shape in shapes.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.runtimes import onnx_runtime
 from keras_kd.runtimes._file_predictor import FilePredictor, sized
 from keras_kd.runtimes.onnx_runtime import OnnxModel
@@ -20,7 +20,7 @@ class OnnxPredictor(FilePredictor):
         form: what it takes and gives; `input_shape` is needed where the file leaves sizes open.
     """
 
-    def __init__(self, path: str | Path, form: Form) -> None:
+    def __init__(self, path: str | Path, form: ModelSpec) -> None:
         self._model = OnnxModel(path)
         self._know(self._model.output_widths)
         self.form = sized(form, self._model.input_shape)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Predictor(Protocol):
         tells_classes: whether it has classes.
     """
 
-    form: Form
+    form: ModelSpec
     values: tuple[str, ...]
     tells_classes: bool
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keras_kd.errors import of_file
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.runtimes import labels
 from keras_kd.runtimes._combined import averaged, in_order_of, reordered
 from keras_kd.runtimes._file_predictor import FilePredictor
@@ -68,9 +68,9 @@ def _loaded(
 ) -> FilePredictor:
     if path.suffix == ".tflite":
         return LiteRTPredictor(
-            path, Form(labels.of_model(path)).with_given(None, value_range, output)
+            path, ModelSpec(labels.of_model(path)).with_given(None, value_range, output)
         )
-    stated = Form(labels.of_model(path)).with_given(input_shape, value_range, output)
+    stated = ModelSpec(labels.of_model(path)).with_given(input_shape, value_range, output)
     if path.suffix == ".onnx":
         return OnnxPredictor(path, stated)
     if path.is_dir():

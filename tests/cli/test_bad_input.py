@@ -155,7 +155,7 @@ def test_a_teacher_with_other_classes(
     keras_file.save(
         models.build("C", 2, (64, 64, 1)),
         teacher,
-        keras_file.Form(("cat", "horse"), input_shape=(64, 64, 1)),
+        keras_file.ModelSpec(("cat", "horse"), input_shape=(64, 64, 1)),
     )
     message = _refused(
         capsys, tmp_path / "out", "--data", str(folder), *QUICK, "--teacher", str(teacher)

@@ -23,7 +23,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     path = tmp_path_factory.mktemp("model") / "student.keras"
     model = models.build("C", 2, (64, 64, 1), seed=1)
-    keras_file.save(model, path, keras_file.Form(CLASS_NAMES, input_shape=(64, 64, 1)))
+    keras_file.save(model, path, keras_file.ModelSpec(CLASS_NAMES, input_shape=(64, 64, 1)))
     return path
 
 
@@ -193,7 +193,7 @@ def test_evaluate_averages_models_and_mirror_images(
 
     other = models.build("C", 2, (64, 64, 1), seed=2)
     path = tmp_path / "other.keras"
-    keras_file.save(other, path, keras_file.Form(CLASS_NAMES[::-1], input_shape=(64, 64, 1)))
+    keras_file.save(other, path, keras_file.ModelSpec(CLASS_NAMES[::-1], input_shape=(64, 64, 1)))
     arguments = ["--data", str(data), "--split", "train", "--mirror", "--json"]
     assert called("evaluate", str(student), str(path), *arguments) == 0
     found = json.loads(capsys.readouterr().out)["train"]
@@ -215,8 +215,8 @@ def test_of_several_models_the_one_that_does_not_fit_is_named(
     from keras_kd.models import keras_file
 
     for name, side, form in (
-        ("foreign", 8, keras_file.Form(("cat", "dog"), input_shape=(8, 8, 1))),
-        ("any-size", None, keras_file.Form()),
+        ("foreign", 8, keras_file.ModelSpec(("cat", "dog"), input_shape=(8, 8, 1))),
+        ("any-size", None, keras_file.ModelSpec()),
     ):
         image = keras.Input((side, side, 1))
         logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(image))
@@ -234,14 +234,14 @@ def test_models_of_values_alone_are_exported_and_measured_without_accuracies(
     import keras
 
     from keras_kd.models import keras_file
-    from keras_kd.models.keras_file import Form
+    from keras_kd.models.keras_file import ModelSpec
 
     image = keras.Input((8, 8, 3))
     x = keras.layers.GlobalAveragePooling2D()(image)
     model = keras.Model(
         image, {name: keras.layers.Dense(1, name=name)(x) for name in ("arousal", "valence")}
     )
-    keras_file.save(model, tmp_path / "values.keras", Form(None, input_shape=(8, 8, 3)))
+    keras_file.save(model, tmp_path / "values.keras", ModelSpec(None, input_shape=(8, 8, 3)))
     file = tmp_path / "values.tflite"
     arguments = ["--data", "faces", "--format", "float32", "--out", str(file)]
     assert called("export", str(tmp_path / "values.keras"), *arguments) == 0

@@ -15,11 +15,11 @@ from keras import layers
 from keras_kd import models
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.models.surgery.compaction import compact
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
-FORM = Form(("böse", "froh", "müde"), (-1.0, 1.0), "probabilities", (8, 8, 1))
+FORM = ModelSpec(("böse", "froh", "müde"), (-1.0, 1.0), "probabilities", (8, 8, 1))
 
 
 def _model(seed=0, shape=(8, 8, 1)):
@@ -59,17 +59,19 @@ def test_model_and_form_come_back(tmp_path):
 
 def test_compact_models_come_back_without_being_asked(tmp_path):
     model = compact(models.build("C", input_shape=(16, 16, 1), seed=1))
-    keras_file.save(model, tmp_path / "model.keras", Form())
+    keras_file.save(model, tmp_path / "model.keras", ModelSpec())
     loaded, form = keras_file.load(tmp_path / "model.keras")
     assert loaded.count_params() == model.count_params() and form.input_shape == (16, 16, 1)
 
 
-@pytest.mark.parametrize("content", [None, json.dumps({**vars(Form()), "value_range": [0, 255]})])
+@pytest.mark.parametrize(
+    "content", [None, json.dumps({**vars(ModelSpec()), "value_range": [0, 255]})]
+)
 def test_foreign_files_have_the_usual_form_and_their_own_input(content, tmp_path):
     path = tmp_path / "model.keras"
     keras_file.save(_model(), path, FORM)
     _rewritten(path, content)
-    assert keras_file.load(path)[1] == Form(None, (0, 255), "logits", (8, 8, 1))
+    assert keras_file.load(path)[1] == ModelSpec(None, (0, 255), "logits", (8, 8, 1))
 
 
 def test_an_open_input_size_stays_open(tmp_path):
@@ -79,7 +81,7 @@ def test_an_open_input_size_stays_open(tmp_path):
 
 def test_what_is_given_beats_the_file():
     assert FORM.with_given(None, None, None) == FORM
-    assert FORM.with_given((4, 4, 3), (0.0, 1.0), "logits") == Form(
+    assert FORM.with_given((4, 4, 3), (0.0, 1.0), "logits") == ModelSpec(
         FORM.class_names, (0.0, 1.0), "logits", (4, 4, 3)
     )
 
@@ -159,7 +161,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     keras_file.save(_model(), path, FORM)
     before = path.read_bytes()
     with pytest.raises(TypeError):
-        keras_file.save(_model(1), path, Form(class_names={"not": "json", object(): 1}))
+        keras_file.save(_model(1), path, ModelSpec(class_names={"not": "json", object(): 1}))
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.keras"]
     with pytest.raises(OutputError, match="part of the path is a file"):
         keras_file.save(_model(), path / "model.keras", FORM)

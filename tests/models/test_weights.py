@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_kd.models import heads, keras_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.models.surgery import precision
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.runtimes import predictors
@@ -64,5 +64,5 @@ def test_a_foreign_file_answers_as_keras_does(tmp_path):
     found = predictors.load(tmp_path / "foreign.keras").logits(pixels)
     np.testing.assert_allclose(found, np.asarray(model(pixels.astype(np.float32))), atol=1e-4)
     assert not keras_file.tells(tmp_path / "foreign.keras")
-    keras_file.save(model, tmp_path / "ours.keras", Form(("a", "b", "c")))
+    keras_file.save(model, tmp_path / "ours.keras", ModelSpec(("a", "b", "c")))
     assert keras_file.tells(tmp_path / "ours.keras")

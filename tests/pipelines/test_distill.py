@@ -320,7 +320,7 @@ def test_emonet_teaches_the_second_papers_students(
     keras_file.save(
         teacher,
         tmp_path / "emonet.keras",
-        keras_file.Form(faces.CLASS_NAMES, input_shape=(256, 256, 3)),
+        keras_file.ModelSpec(faces.CLASS_NAMES, input_shape=(256, 256, 3)),
     )
     code = JOINT_RUN.replace("350", "21").replace("70", "14")
     options = [

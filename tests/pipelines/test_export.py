@@ -55,7 +55,7 @@ def student(tmp_path_factory):
         )
     model.get_layer("last").set_weights([np.tile([-0.4, 0.4], (24, 1)), np.zeros(2)])
     path = tmp_path_factory.mktemp("model") / "student.keras"
-    keras_file.save(model, path, keras_file.Form(CLASSES, input_shape=(64, 64, 1)))
+    keras_file.save(model, path, keras_file.ModelSpec(CLASSES, input_shape=(64, 64, 1)))
     return path
 
 
@@ -296,7 +296,7 @@ def test_what_has_no_temperature_is_refused(student, data, tmp_path, names, unit
     model, path = keras_file.load(student)[0], tmp_path / "model.keras"
     if units != 2:
         model = keras.Model(model.input, layers.Dense(units, name="other")(model.layers[-2].output))
-    keras_file.save(model, path, keras_file.Form(names, input_shape=(64, 64, 1)))
+    keras_file.save(model, path, keras_file.ModelSpec(names, input_shape=(64, 64, 1)))
     assert (
         called("export", str(path), "--format", "float32", "--data", str(data), "--calibrate") == 2
     )

@@ -12,7 +12,7 @@ from keras_kd import models
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.pipelines import distill, teach
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint8)
@@ -37,7 +37,7 @@ def data(tmp_path_factory):
 
 def _saved(path, classes, shape=(32, 32, 1)):
     model = models.build("C", len(classes), shape, seed=1)
-    keras_file.save(model, path, Form(classes, input_shape=shape))
+    keras_file.save(model, path, ModelSpec(classes, input_shape=shape))
     return model
 
 

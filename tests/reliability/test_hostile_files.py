@@ -33,7 +33,7 @@ from keras_kd._common.files import plain_archive
 from keras_kd.datasets import images
 from keras_kd.errors import ConfigError, DataError, KerasKDError, ModelError, TrainingError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.runtimes import litert, multiply_accumulates, predictors
 from keras_kd.teachers import soft_labels
 from keras_kd.training.state import TrainingState
@@ -51,7 +51,7 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         image, layers.Dense(2, name="logits")(layers.GlobalAveragePooling2D(name="mean")(image))
     )
     path = tmp_path_factory.mktemp("model") / "model.keras"
-    keras_file.save(model, path, Form(("a", "b"), input_shape=(8, 8, 1)))
+    keras_file.save(model, path, ModelSpec(("a", "b"), input_shape=(8, 8, 1)))
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 

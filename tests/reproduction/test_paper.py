@@ -302,7 +302,7 @@ def test_keras_itself_is_timed_beside_its_files(tmp_path: Path) -> None:
     from keras_kd.models import keras_file
 
     model = models.build("C", 7, (64, 64, 1), seed=0)
-    keras_file.save(model, tmp_path / "c.keras", keras_file.Form(input_shape=(64, 64, 1)))
+    keras_file.save(model, tmp_path / "c.keras", keras_file.ModelSpec(input_shape=(64, 64, 1)))
     exporters.export(model, tmp_path / "c.tflite", "float32")
     keras, file = benchmark.measure(
         [tmp_path / "c.keras", tmp_path / "c.tflite"], (1,), 0.2, convert=False

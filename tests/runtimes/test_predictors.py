@@ -15,7 +15,7 @@ from keras_kd import exporters, models
 from keras_kd.datasets import images
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import Form
+from keras_kd.models.keras_file import ModelSpec
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import KerasPredictor
 
@@ -56,14 +56,14 @@ def test_a_foreign_model_of_another_size_colour_range_and_output_gives_its_logit
     expected = _by_hand(model, gray.astype(float) / 127.5 - 1)
     # A softmax forgets a constant for each image.
     np.testing.assert_allclose(_centred(predictor.logits(PIXELS)), _centred(expected), atol=1e-4)
-    assert predictor.form == Form(None, (-1.0, 1.0), "probabilities", (48, 48, 1))
+    assert predictor.form == ModelSpec(None, (-1.0, 1.0), "probabilities", (48, 48, 1))
     # Told nothing, it would be taken for another model.
     assert np.abs(_centred(predictors.load(path).logits(PIXELS)) - _centred(expected)).max() > 0.1
 
 
 def test_the_files_own_form_is_used(tmp_path):
     model, path = _network((64, 64, 3)), tmp_path / "own.keras"
-    keras_file.save(model, path, Form(NAMES, (0.0, 1.0), "logits", (64, 64, 3)))
+    keras_file.save(model, path, ModelSpec(NAMES, (0.0, 1.0), "logits", (64, 64, 3)))
     predictor = predictors.load(path)
     np.testing.assert_allclose(predictor.logits(PIXELS), _by_hand(model, PIXELS / 255), atol=1e-5)
     assert predictor.form.class_names == NAMES
@@ -79,7 +79,7 @@ def test_models_are_compacted_and_stay_equal(kind):
     ]
     model = keras.Sequential([*stack, layers.Flatten()])
     model = keras.Model(model.inputs[0], model.outputs[0]) if kind == "functional" else model
-    predictor = KerasPredictor(model, Form(input_shape=(2, 2, 3)))
+    predictor = KerasPredictor(model, ModelSpec(input_shape=(2, 2, 3)))
     assert predictor._model.count_params() < model.count_params()
     pixels = PIXELS[:, :2, :2]
     np.testing.assert_allclose(
@@ -94,20 +94,20 @@ def test_zero_probabilities_become_finite_logits():
     )
     pixels = np.zeros((1, 8, 8, 1), np.uint8)
     pixels[0, :4, :4] = 255
-    logits = KerasPredictor(model, Form(output="probabilities", input_shape=(8, 8, 1))).logits(
+    logits = KerasPredictor(model, ModelSpec(output="probabilities", input_shape=(8, 8, 1))).logits(
         pixels
     )
     assert logits[0] == pytest.approx([0, *[np.log(1e-7)] * 3], rel=1e-5)
 
 
 def test_batches_do_not_matter():
-    model, form = models.build("C", 3, (16, 16, 3), seed=1), Form(input_shape=(16, 16, 3))
+    model, form = models.build("C", 3, (16, 16, 3), seed=1), ModelSpec(input_shape=(16, 16, 3))
     one, five = (KerasPredictor(model, form, batch_size=size).logits(PIXELS) for size in (1, 5))
     np.testing.assert_allclose(one, five, atol=1e-5)
 
 
 def test_bfloat16_computes_nearly_the_same():
-    model, form = models.build("C", 3, (16, 16, 3), seed=1), Form(input_shape=(16, 16, 3))
+    model, form = models.build("C", 3, (16, 16, 3), seed=1), ModelSpec(input_shape=(16, 16, 3))
     exact, rough = (
         KerasPredictor(model, form, policy).logits(PIXELS) for policy in (None, "mixed_bfloat16")
     )
@@ -117,16 +117,16 @@ def test_bfloat16_computes_nearly_the_same():
 def test_fingerprints_tell_weights_and_form():
     shape = {"input_shape": (48, 48, 1)}
     found = {
-        KerasPredictor(_network(seed=seed), Form(**shape, **form)).fingerprint
+        KerasPredictor(_network(seed=seed), ModelSpec(**shape, **form)).fingerprint
         for seed in (1, 2)
         for form in ({}, {"value_range": (-1.0, 1.0)}, {"output": "probabilities"})
     }
     assert len(found) == 6
-    assert KerasPredictor(_network(), Form(**shape)).fingerprint in found
+    assert KerasPredictor(_network(), ModelSpec(**shape)).fingerprint in found
 
 
 def test_logits_are_put_into_the_datas_order():
-    predictor = KerasPredictor(_network(), Form(NAMES, input_shape=(48, 48, 1)))
+    predictor = KerasPredictor(_network(), ModelSpec(NAMES, input_shape=(48, 48, 1)))
     changed = predictors.reordered(predictor, NAMES, ("sad", "Anger", "happiness"))
     np.testing.assert_array_equal(changed.logits(PIXELS), predictor.logits(PIXELS)[:, [2, 0, 1]])
     assert changed.form.class_names == ("sad", "Anger", "happiness")
@@ -136,7 +136,7 @@ def test_logits_are_put_into_the_datas_order():
 
 
 def test_teachers_and_mirror_images_are_averaged():
-    form = Form(NAMES, (0.0, 255.0), "logits", (48, 48, 1))
+    form = ModelSpec(NAMES, (0.0, 255.0), "logits", (48, 48, 1))
     nets = [_network(seed=1), _network(seed=2)]
     members = [KerasPredictor(net, form) for net in nets]
     gray = images.resize(images.with_channels(PIXELS, 1), 48, 48).astype(float)
@@ -154,7 +154,7 @@ def test_teachers_and_mirror_images_are_averaged():
 
 
 def test_teachers_that_tell_different_things_are_not_averaged():
-    form = Form(input_shape=(64, 64, 1))
+    form = ModelSpec(input_shape=(64, 64, 1))
     whole = models.build("C", 3, (64, 64, 1), heads={"expression": 3, "valence": None})
     members = [KerasPredictor(whole, form), KerasPredictor(models.build("C", 3, (64, 64, 1)), form)]
     with pytest.raises(ModelError, match="averaged only where"):
@@ -162,7 +162,7 @@ def test_teachers_that_tell_different_things_are_not_averaged():
 
 
 def test_other_classes_are_refused_by_name():
-    predictor = KerasPredictor(_network(), Form(input_shape=(48, 48, 1)))
+    predictor = KerasPredictor(_network(), ModelSpec(input_shape=(48, 48, 1)))
     with pytest.raises(ModelError, match="lacks neutral and has happy besides"):
         predictors.reordered(predictor, NAMES, ("sad", "angry", "neutral"))
     four = (*NAMES, "fear")
@@ -175,8 +175,8 @@ def test_other_classes_are_refused_by_name():
 def test_a_size_must_be_known():
     model = keras.Sequential([keras.Input((None, None, 3)), layers.GlobalAveragePooling2D()])
     with pytest.raises(ModelError, match="images of any size: say which one, as --teacher-input"):
-        KerasPredictor(model, Form())
-    assert KerasPredictor(model, Form(input_shape=(8, 8, 3))).logits(PIXELS).shape == (5, 3)
+        KerasPredictor(model, ModelSpec())
+    assert KerasPredictor(model, ModelSpec(input_shape=(8, 8, 3))).logits(PIXELS).shape == (5, 3)
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 1), (48, 48, 3)])
@@ -184,26 +184,26 @@ def test_a_size_that_the_model_does_not_take_is_refused(shape):
     with pytest.raises(
         ModelError, match=r"takes inputs of shape \(48, 48, 1\), not images of shape"
     ):
-        KerasPredictor(_network(), Form(input_shape=shape))
+        KerasPredictor(_network(), ModelSpec(input_shape=shape))
 
 
 def test_models_that_take_no_image_or_tell_two_sets_of_classes_are_refused():
     flat = keras.Sequential([keras.Input((64,)), layers.Dense(3)])
     with pytest.raises(ModelError, match=r"takes inputs of shape \(64,\)"):
-        KerasPredictor(flat, Form(input_shape=(8, 8, 1)))
+        KerasPredictor(flat, ModelSpec(input_shape=(8, 8, 1)))
     image = keras.Input((8, 8, 1))
     two = keras.Model(image, {name: layers.Flatten(name=name)(image) for name in ("who", "what")})
     with pytest.raises(
         ModelError, match=r"has 2 outputs of classes \(who, what\): expected one at most"
     ):
-        KerasPredictor(two, Form(input_shape=(8, 8, 1)))
+        KerasPredictor(two, ModelSpec(input_shape=(8, 8, 1)))
 
 
 def test_an_unknown_output_is_refused():
     with pytest.raises(
         ModelError, match="output must be one of logits, probabilities. Received: 'votes'."
     ):
-        KerasPredictor(_network(), Form(output="votes", input_shape=(48, 48, 1)))
+        KerasPredictor(_network(), ModelSpec(output="votes", input_shape=(48, 48, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def test_tflite_files_take_the_same_forms(value_range, tflite):
     (path.parent / "labels.txt").unlink(missing_ok=True)
     predictor = predictors.load(path, value_range=value_range)
     keras_predictor = KerasPredictor(
-        model, Form(value_range=value_range or (0, 255), input_shape=(48, 48, 1))
+        model, ModelSpec(value_range=value_range or (0, 255), input_shape=(48, 48, 1))
     )
     expected = keras_predictor.logits(PIXELS)
     np.testing.assert_allclose(
@@ -240,7 +240,9 @@ def test_labels_beside_a_tflite_file_are_its_classes(text, tflite):
 @pytest.mark.parametrize("precision", [None, "mixed_bfloat16"])
 def test_arithmetic_is_that_of_the_published_shape(precision):
     """6.04 M at 64x64 for student C, though the predictor computes without dead taps."""
-    predictor = KerasPredictor(models.build("C", seed=0), Form(input_shape=(64, 64, 3)), precision)
+    predictor = KerasPredictor(
+        models.build("C", seed=0), ModelSpec(input_shape=(64, 64, 3)), precision
+    )
     assert predictor.multiply_accumulates / 1e6 == pytest.approx(6.04, abs=0.01)
     assert (
         predictors.reordered(predictor, tuple("abcdefg"), tuple("gfedcba")).multiply_accumulates
@@ -276,7 +278,7 @@ def test_a_softmax_at_the_end_is_seen(how):
         model = keras.Sequential([keras.Input((64, 64, 3)), _network((64, 64, 3), softmax=True)])
     else:
         model = keras.Model(logits.input, last[how](logits.output))
-    predictor = KerasPredictor(model, Form(None, (0.0, 1.0), input_shape=(64, 64, 3)))
+    predictor = KerasPredictor(model, ModelSpec(None, (0.0, 1.0), input_shape=(64, 64, 3)))
     assert predictor.form.output == "probabilities"
     np.testing.assert_allclose(
         _centred(predictor.logits(PIXELS)), _centred(_by_hand(logits, PIXELS / 255)), atol=1e-4
