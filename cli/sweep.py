@@ -36,6 +36,8 @@ from . import engine, options, output, stopping, streams
     "teacher",
     "teacher_mirror",
     "votes",
+    "unlabeled",
+    "unlabeled_share",
     "temperature",
     "alpha",
     "beta",

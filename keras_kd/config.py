@@ -159,6 +159,16 @@ class Config:
     teacher_classes: str | None = _option(
         None, "A,B,C: class names of a teacher file's outputs, in order."
     )
+    unlabeled: str | None = _option(
+        None,
+        "Folder of pictures without labels, at any depth: the teacher labels them, and the student"
+        " learns from them beside the labelled ones; those that equal or nearly equal validation"
+        " or test pictures are left out. May be given several times.",
+        several=True,
+    )
+    unlabeled_share: float = _option(
+        0.5, "Share of each batch that is --unlabeled.", (lambda value: 0 < value < 1, "in 0..1")
+    )
     votes: str | None = _option(
         None,
         "FER+'s csv of people's votes on FER2013's images: the votes teach the classes, instead of"

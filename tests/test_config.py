@@ -57,6 +57,7 @@ def test_every_default_and_every_recipe_passes_its_own_check():
             "teacher_range",
             "teacher_output",
             "teacher_classes",
+            "unlabeled",
             "votes",
         }
         assert {name for name in config.fields() if getattr(effective, name) is None} == left

@@ -23,7 +23,6 @@ from keras_kd.pipelines import results, run_folder, teaching
 from keras_kd.pipelines.plan import DatasetPlan, Plan
 from keras_kd.pipelines.teaching import Teaching
 from keras_kd.runtimes.predictors import KerasPredictor
-from keras_kd.teachers.soft_labels import SoftLabels
 from keras_kd.training import job
 from keras_kd.training.job import Job
 
@@ -55,9 +54,9 @@ def distill(
     with run_folder.held(out, plan.options, resume):
         data = load_data(plan.data, terminal)
         taught = teaching.prepare(plan, data, terminal)
-        task = student_job(plan, data, taught.soft_labels, out / run_folder.STATE)
+        task = student_job(plan, data, taught, out / run_folder.STATE)
         run_folder.require_beginning(out, _beginning(task, data, taught))
-        student, history = job.train(task, plan.training, data, terminal)
+        student, history = job.train(task, plan.training, taught.learnt or data, terminal)
         form = _saved(student, task, data, out)
         frame = pd.DataFrame(history)
         write_text(out / run_folder.HISTORY, frame.to_csv(index=False))
@@ -101,8 +100,9 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
     return data
 
 
-def student_job(plan: Plan, data: Data, store: SoftLabels | None, folder: Path) -> Job:
+def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
     """The training of the student, with the teacher's stored outputs for the heads that it learns."""
+    store = taught.soft_labels
     heads = splits.chosen(plan.student.heads, data, store.key.values if store else ())
     if store and not heads.shared(store.key.class_names, store.key.values):
         outputs = ", ".join([*store.key.class_names, *store.key.values])
@@ -111,7 +111,7 @@ def student_job(plan: Plan, data: Data, store: SoftLabels | None, folder: Path) 
             f"({', '.join(heads.widths)}): choose other --heads or another teacher."
         )
     logits = store and heads.teacher(store.logits, store.key.class_names, store.key.values)
-    views = job.views(plan.training, data, plan.teaching.views)
+    views = job.views(plan.training, taught.learnt or data, plan.teaching.views)
     name = plan.student.architecture
     return Job(
         f"student {sources.called(name)}",
@@ -123,6 +123,8 @@ def student_job(plan: Plan, data: Data, store: SoftLabels | None, folder: Path) 
         logits,
         plan.student.pretrained,
         plan.student.start,
+        taught.unlabeled,
+        plan.teaching.unlabeled_share,
     )
 
 
@@ -132,6 +134,7 @@ def _without_teacher(task: Job) -> Job:
         title=task.title.replace("student", "baseline", 1),
         folder=task.folder / "baseline",
         teacher_logits=None,
+        unlabeled=0,
     )
 
 

@@ -74,6 +74,8 @@ class TeachingPlan:
         store: folder of a soft-label store, or None for the cache's.
         verified: how many stored views are recomputed and compared first.
         workers: processes that compute new soft labels.
+        unlabeled: folders of pictures that the teacher labels.
+        unlabeled_share: of each batch, above 0 and below 1.
     """
 
     kind: Literal["nobody", "votes", "stored", "models"]
@@ -85,6 +87,8 @@ class TeachingPlan:
     store: Path | None
     verified: int
     workers: int
+    unlabeled: tuple[str, ...]
+    unlabeled_share: float
 
 
 @dataclass(frozen=True)
@@ -241,6 +245,12 @@ def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
         raise ConfigError(
             "--votes teach instead of a model: leave out --teacher and --soft-labels, or --votes."
         )
+    if config.unlabeled and (config.votes or loss.labels_alone):
+        raise ConfigError(
+            "unlabeled pictures need a model that teaches: leave out unlabeled, or votes and the"
+            f" weights without a teacher. Received: alpha={config.alpha}, beta={config.beta},"
+            f" votes={config.votes!r}."
+        )
     classes = config.teacher_classes
     stated = StatedOfTeacher(
         configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),
@@ -258,6 +268,8 @@ def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
         Path(config.soft_labels) if config.soft_labels else None,
         config.verify_soft_labels,
         config.label_workers,
+        tuple(config.unlabeled.split(configuration.SEPARATOR)) if config.unlabeled else (),
+        config.unlabeled_share,
     )
 
 

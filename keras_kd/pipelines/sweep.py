@@ -53,6 +53,7 @@ FIXED = {
     "teacher_output",
     "teacher_classes",
     "precision",
+    "unlabeled",
 }
 
 

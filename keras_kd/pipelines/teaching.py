@@ -20,12 +20,14 @@ from keras_kd._common.folders import cache_folder
 from keras_kd._common.identity import identity
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import splits
+from keras_kd.datasets import unlabeled as unlabeled_pictures
 from keras_kd.datasets.readers import ferplus
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.evaluation import class_order
 from keras_kd.models import keras_file, sources
 from keras_kd.models.keras_file import ModelSpec
+from keras_kd.pipelines import unlabeled
 from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
@@ -50,12 +52,17 @@ class Teaching:
         teacher: None where votes or stored soft labels are all there is.
         soft_labels: of the training images' views.
         data: the data set at the size that the teacher takes.
+        learnt: what the student learns of where that is more than the data set: unlabelled
+            pictures, too, the last of its training images.
+        unlabeled: how many those are.
     """
 
     name: str | None = None
     teacher: Predictor | None = None
     soft_labels: SoftLabels | None = None
     data: Data | None = None
+    learnt: Data | None = None
+    unlabeled: int = 0
 
 
 def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
@@ -63,17 +70,27 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     teaching = plan.teaching
     if teaching.kind == "nobody":
         return Teaching()
-    views = job.views(plan.training, data, teaching.views)
+    pictures = unlabeled.load(plan, data, terminal)
+    learnt = data if pictures is None else unlabeled.beside(data, pictures.images)
+    count = len(learnt.train) - len(data.train)
+    views = job.views(plan.training, learnt, teaching.views)
     if teaching.kind == "votes":
         return Teaching("people's votes", soft_labels=_voted(teaching.votes, data, views))
     if teaching.kind == "stored":
-        stored = soft_labels(teaching, data, views, None, terminal)
-        return Teaching("stored soft labels", soft_labels=stored)
+        stored = soft_labels(teaching, learnt, views, None, terminal)
+        learnt = unlabeled.labelled(learnt, stored, count) if count else data
+        return Teaching("stored soft labels", None, stored, None, learnt, count)
     model = teacher(plan, data, terminal)
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
     shown = seen_by(model, plan, data)
-    stored = soft_labels(teaching, data, views, model, terminal, shown)
-    return Teaching(name, model, stored, shown)
+    if pictures is None or shown is data:
+        larger = learnt if shown is data else shown
+    else:
+        again = unlabeled_pictures.reloaded(pictures, shown.image_shape)
+        larger = unlabeled.beside(shown, again)
+    stored = soft_labels(teaching, learnt, views, model, terminal, larger)
+    learnt = unlabeled.labelled(learnt, stored, count) if count else data
+    return Teaching(name, model, stored, shown, learnt, count)
 
 
 def seen_by(model: Predictor, plan: Plan, data: Data) -> Data:

@@ -12,7 +12,7 @@ from keras_kd.models import sources
 from keras_kd.pipelines import distill, teaching
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.plan import Plan
-from keras_kd.teachers.soft_labels import SoftLabels
+from keras_kd.pipelines.teaching import Teaching
 from keras_kd.training import job
 
 
@@ -30,7 +30,7 @@ class Trials:
         self._terminal = terminal
         self._data = distill.load_data(self._plan.data, terminal)
         self._teachers: dict[str, str] = {}
-        self._stores: dict[tuple, SoftLabels | None] = {}
+        self._teachings: dict[tuple, Teaching] = {}
 
     def train(
         self,
@@ -48,8 +48,10 @@ class Trials:
                 training.
         """
         plan = planning.resolve(configuration.merged(None, options))
-        task = distill.student_job(plan, self._data, self._store(plan), folder)
-        return job.train(task, plan.training, self._data, self._terminal, after_epoch)[1]
+        taught = self._taught(plan)
+        task = distill.student_job(plan, self._data, taught, folder)
+        learnt = taught.learnt or self._data
+        return job.train(task, plan.training, learnt, self._terminal, after_epoch)[1]
 
     def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """What `train` and, with the same result, `distill` take: all options, and a teacher by its
@@ -67,10 +69,10 @@ class Trials:
         names = (self._teachers.get(name, name) for name in plan.teaching.teachers)
         return plan.options | {"teacher": configuration.SEPARATOR.join(names)}
 
-    def _store(self, plan: Plan) -> SoftLabels | None:
+    def _taught(self, plan: Plan) -> Teaching:
         if plan.teaching.kind == "nobody":
-            return None
+            return Teaching()
         key = (plan.teaching, plan.training.augment, plan.training.seed)
-        if key not in self._stores:
-            self._stores[key] = teaching.prepare(plan, self._data, self._terminal).soft_labels
-        return self._stores[key]
+        if key not in self._teachings:
+            self._teachings[key] = teaching.prepare(plan, self._data, self._terminal)
+        return self._teachings[key]

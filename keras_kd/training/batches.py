@@ -25,6 +25,8 @@ class TrainingBatches:
         seed: of the order and the choice of views.
         teacher_logits: float16 (N, views, classes), or a dict of such by head, or None without a
             teacher.
+        unlabeled: how many of the last images are without labels of people.
+        unlabeled_share: share of each batch that is of those.
     """
 
     images: np.ndarray
@@ -33,6 +35,8 @@ class TrainingBatches:
     batch_size: int
     seed: int
     teacher_logits: np.ndarray | dict[str, np.ndarray] | None = None
+    unlabeled: int = 0
+    unlabeled_share: float = 0.0
 
     def __repr__(self) -> str:
         """One line: how many images, views and images a step."""
@@ -45,7 +49,17 @@ class TrainingBatches:
     @property
     def steps(self) -> int:
         """Steps an epoch, at least 1."""
-        return max(1, len(self.images) // self.batch_size)
+        return max(1, self._labelled // (self.batch_size - self._unlabeled_a_step))
+
+    @property
+    def _labelled(self) -> int:
+        return len(self.images) - self.unlabeled
+
+    @property
+    def _unlabeled_a_step(self) -> int:
+        """At least one image of a batch is labelled."""
+        wanted = round(self.unlabeled_share * self.batch_size) if self.unlabeled else 0
+        return min(wanted, self.batch_size - 1)
 
     def from_step(self, epoch: int, step: int) -> Iterator[tuple[np.ndarray, Any]]:
         """Yield `(pixels, y)` without end, from the given step of the given epoch on; y as
@@ -53,12 +67,26 @@ class TrainingBatches:
         """
         while True:
             random = np.random.default_rng((self.seed, epoch))
-            order = random.permutation(len(self.images))
+            order = random.permutation(self._labelled)
             views = random.integers(len(self.views), size=len(self.images))
+            others, count = self._others(random), self._unlabeled_a_step
+            labelled = self.batch_size - count
             for number in range(step, self.steps):
-                rows = order[number * self.batch_size : (number + 1) * self.batch_size]
+                rows = np.concatenate(
+                    [
+                        order[number * labelled : (number + 1) * labelled],
+                        others[number * count : (number + 1) * count],
+                    ]
+                )
                 yield self._batch(rows, views[rows])
             epoch, step = epoch + 1, 0
+
+    def _others(self, random: np.random.Generator) -> np.ndarray:
+        """Rows of images without labels for an epoch, each as often as the others."""
+        wanted = self.steps * self._unlabeled_a_step
+        rounds = -(-wanted // self.unlabeled) if wanted else 0
+        drawn = [self._labelled + random.permutation(self.unlabeled) for _ in range(rounds)]
+        return np.concatenate([np.zeros(0, int), *drawn])[:wanted]
 
     def _batch(self, rows: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, Any]:
         pixels = self.views.show(self.images, rows, views)

@@ -29,7 +29,8 @@ from keras_kd.training.settings import StartingPoint, TrainingSettings
 @dataclass(frozen=True)
 class Job:
     """One training within a run: on the labels alone without `teacher_logits`, which are as
-    `TrainingBatches` takes them. `architecture` is a source of `models.sources`.
+    `TrainingBatches` takes them, as `unlabeled` and its share. `architecture` is a source of
+    `models.sources`.
     """
 
     title: str
@@ -41,6 +42,8 @@ class Job:
     teacher_logits: Any = None
     pretrained: str | None = None
     start: StartingPoint | None = None
+    unlabeled: int = 0
+    unlabeled_share: float = 0.0
 
 
 def views(settings: TrainingSettings, data: Data, count: int) -> Views:
@@ -69,7 +72,14 @@ def train(
     """
     labels, validation_labels = targets.of(job.heads, data, settings.label_smoothing)
     batches = TrainingBatches(
-        data.train.images, labels, job.views, settings.batch_size, settings.seed, job.teacher_logits
+        data.train.images,
+        labels,
+        job.views,
+        settings.batch_size,
+        settings.seed,
+        job.teacher_logits,
+        job.unlabeled,
+        job.unlabeled_share,
     )
 
     def tell(row: dict[str, float]) -> None:

@@ -49,12 +49,13 @@ def of(heads: Heads, data: Data, smoothing: float) -> tuple[Any, Any]:
         smoothing: share of each label that is spread over all classes, 0 or more and below 1.
 
     Returns:
-        Both as `Heads.targets` gives them; class labels are shares where they are smoothed.
+        Both as `Heads.targets` gives them; class labels are shares where they are
+        smoothed, or where the training images' are.
     """
     train, validation = heads.targets(data.train), heads.targets(data.validation)
-    if not smoothing:
-        return train, validation
     # Keras' accuracy takes labels of one form, and smoothed ones are shares.
+    if not smoothing and data.train.labels.ndim == data.validation.labels.ndim:
+        return train, validation
     return _smoothed(heads, train, smoothing), _smoothed(heads, validation, 0.0)
 
 

@@ -1,0 +1,117 @@
+"""Pictures without labels, for a teacher to label: any image files in folders, less those that are
+scored.
+
+A picture that equals a validation or test picture, or is nearly one (another size, compression or
+brightness), would carry what is scored into training, so it is left out. Near is told by imagehash's
+perceptual hash of 16x16 coefficients: NEAR of its 256 bits or fewer differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_kd._common.arrays import large_array
+from keras_kd.datasets import duplicates
+from keras_kd.datasets.readers import _image_files
+from keras_kd.errors import DataError
+
+HASH_SIDE = 16
+NEAR = 24
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Unlabeled:
+    """Pictures without labels.
+
+    Attributes:
+        images: uint8 (N, H, W, C).
+        files: where each was read, in order.
+        equal: how many were left out because a scored picture has the same pixels.
+        near: how many because one is nearly the same.
+        skipped: one line for every unreadable file.
+    """
+
+    images: np.ndarray
+    files: tuple[Path, ...]
+    equal: int = 0
+    near: int = 0
+    skipped: tuple[str, ...] = ()
+
+
+def load(
+    folders: Sequence[str | Path],
+    shape: tuple[int, int, int],
+    scored: Sequence[np.ndarray],
+    skip_bad_rows: bool = False,
+) -> Unlabeled:
+    """Read all pictures in some folders, at any depth, that are none of the scored ones.
+
+    Args:
+        folders: that hold them.
+        shape: height, width, channels to fit them to.
+        scored: uint8 (M, H, W, C) validation and test pictures.
+        skip_bad_rows: leave out unreadable files.
+
+    Raises:
+        DataError: a folder is missing or holds no picture, a file is none, or all are scored ones.
+    """
+    listed = [file for folder in folders for file in _files(Path(folder))]
+    found = _image_files.read(list(dict.fromkeys(listed)), shape, skip_bad_rows)
+    files = [file for file, kept in zip(dict.fromkeys(listed), found.kept, strict=True) if kept]
+    against = np.concatenate(list(scored))
+    equal = duplicates.copies(found.images, against)
+    near = near_copies(found.images, against) & ~equal
+    kept = np.flatnonzero(~(equal | near))
+    if not len(kept):
+        raise DataError(
+            f"All {len(files)} pictures in {', '.join(map(str, folders))} are validation or test"
+            " pictures, or nearly: give --unlabeled others."
+        )
+    images = large_array((len(kept), *shape))
+    images[:] = found.images[kept]
+    kept_files = tuple(files[row] for row in kept)
+    return Unlabeled(images, kept_files, int(equal.sum()), int(near.sum()), found.skipped)
+
+
+def reloaded(pictures: Unlabeled, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the same pictures at another size, read from their files."""
+    return _image_files.read(pictures.files, shape).images
+
+
+def _files(folder: Path) -> list[Path]:
+    files = _image_files.image_files(folder)
+    if not files:
+        raise DataError(f"No pictures in {folder}: give --unlabeled a folder of image files.")
+    return files
+
+
+def near_copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return bool (N,): which of uint8 (N, H, W, C) look almost like one of uint8 (M, H, W, C)."""
+    if not len(others):
+        return np.zeros(len(images), bool)
+    hashes, known = _hashes(images), _hashes(others)
+    nearest = [
+        _distances(hashes[start : start + _CHUNK], known).min(axis=1)
+        for start in range(0, len(hashes), _CHUNK)
+    ]
+    return np.concatenate(nearest) <= NEAR
+
+
+def _distances(bits: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How many bits differ, of 0/1 (N, B) and (M, B): float32 (N, M)."""
+    return bits.sum(axis=1)[:, None] + others.sum(axis=1) - 2 * bits @ others.T
+
+
+def _hashes(images: np.ndarray) -> np.ndarray:
+    """float32 0/1 (N, 256)."""
+    import imagehash
+
+    squeezed = images[..., 0] if images.shape[-1] == 1 else images
+    hashes = (imagehash.phash(Image.fromarray(picture), HASH_SIDE) for picture in squeezed)
+    return np.array([one.hash.ravel() for one in hashes], np.float32)
