@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo check test slow browser media face-weights docs lock audit clean
+.PHONY: demo check test slow browser media face-weights docs docs-site lock audit clean
 
 demo: .venv/installed
 	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
@@ -46,6 +46,10 @@ face-weights:
 
 docs: .venv/installed
 	$(BIN)/python docs/reference.py
+
+# The API reference of the docstrings, in build/site.
+docs-site: .venv/installed
+	$(BIN)/python docs/site.py
 
 .venv/installed: requirements.lock setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
