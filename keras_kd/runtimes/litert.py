@@ -69,8 +69,8 @@ class LiteRTModel:
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(
-                f"{path} can't be loaded by LiteRT ({_first_line(error)}): export it again with"
-                " built-in ops only."
+                f"{path} can't be loaded by LiteRT ({_first_line(error)}): it is damaged or holds"
+                " what LiteRT doesn't build in, so export it again with built-in ops only."
             ) from error
         inputs, self._outputs = self._tensors()
         if (

@@ -287,8 +287,12 @@ def test_a_tflite_file_that_ends_its_interpreters_process_does_not_end_ours(tmp_
         convolution.inputs = np.array([convolution.inputs[0], -1, convolution.inputs[2]], np.int32)
 
     path = _spoilt_graph(tmp_path / "model.tflite", no_filter)
+    # Which comes first, a signal or LiteRT's own check, hangs on the processor.
+    reason = (
+        r"model.tflite (makes LiteRT fail on one image|can't be loaded by LiteRT) \(.+\): it is"
+    )
     for reader in (litert.LiteRTModel, predictors.load):
-        with pytest.raises(ModelError, match=r"model.tflite makes LiteRT fail on one image \("):
+        with pytest.raises(ModelError, match=reason):
             reader(path)
     # Unchanged it is read.
     assert predictors.load(_spoilt_graph(path, lambda graph, convolution: None)).form.input_shape
