@@ -7,30 +7,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 from keras import layers
 
 CLASSES = 5
+# All of Keras but softmax and its logarithm, which end models below.
 ACTIVATIONS = (
-    "relu",
-    "relu6",
-    "elu",
-    "selu",
-    "gelu",
-    "silu",
-    "mish",
-    "softplus",
-    "softsign",
-    "tanh",
-    "sigmoid",
-    "hard_sigmoid",
-    "hard_silu",
-    "leaky_relu",
-    "celu",
-    "exponential",
-)
+    "linear", "relu", "relu6", "elu", "selu", "gelu", "silu", "mish", "softplus",
+    "softsign", "tanh", "sigmoid", "hard_sigmoid", "hard_silu", "leaky_relu", "celu",
+    "exponential", "squareplus", "sparse_plus", "log_sigmoid", "soft_shrink", "hard_shrink",
+    "tanh_shrink", "threshold", "hard_tanh", "sparse_sigmoid", "glu",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +32,7 @@ class Animal:
         channels: 1 or 3.
         value_range: what it takes for pixels 0 and 255; None: it normalises itself, pixels 0..255.
         policy: the dtype policy that it is built under.
+        not_run: why doors are left out, by their names.
     """
 
     build: Callable[[], keras.Model]
@@ -50,6 +40,7 @@ class Animal:
     channels: int = 3
     value_range: tuple[float, float] | None = None
     policy: str = "float32"
+    not_run: dict[str, str] = field(default_factory=dict)
 
 
 def _net(*middle, side=32, channels=3, end=None, scale=True, dtype="float32"):
@@ -109,6 +100,11 @@ def _two_heads(x):
     return {"classes": layers.Dense(CLASSES)(x), "value": layers.Dense(1)(x)}
 
 
+def _two_outputs(x):
+    x = layers.GlobalAveragePooling2D()(_conv()(x))
+    return [layers.Dense(CLASSES)(x), layers.Dense(CLASSES)(x)]
+
+
 def _rows(kind):
     return _net(layers.Reshape((32, 96)), kind)
 
@@ -137,6 +133,19 @@ def _nested():
     image = keras.Input((32, 32, 3))
     x = layers.GlobalAveragePooling2D()(inner(layers.Rescaling(1 / 255)(image)))
     return keras.Model(image, layers.Dense(CLASSES)(x))
+
+
+def _standardised():
+    return _net(
+        layers.Normalization(mean=[120.0, 90.0, 80.0], variance=[3000.0, 2500.0, 2000.0]),
+        _conv(), _conv(), _POOL(), scale=False,
+    )  # fmt: skip
+
+
+def _activated(*names):
+    # A layer of its own has the name of the activation; glu halves the channels.
+    pairs = [(_conv(None), layers.Activation(name, name=name)) for name in names]
+    return _net(*[layer for pair in pairs for layer in pair], _POOL())
 
 
 def _augmented():
@@ -181,6 +190,10 @@ ZOO: dict[str, Animal] = {
     "softmax": Animal(lambda: _plain("softmax")),
     "log-softmax": Animal(lambda: _plain("log_softmax")),
     "two heads, a dict": Animal(lambda: _functional(_two_heads)),
+    "two outputs": Animal(lambda: _functional(_two_outputs)),
+    "one column": Animal(lambda: keras.Sequential([*_plain().layers[:-1], layers.Dense(1)])),
+    "sigmoids": Animal(lambda: _plain("sigmoid")),
+    "standardised": Animal(_standardised),
     "uint8 input": Animal(lambda: _plain(dtype="uint8")),
     "0..1": Animal(lambda: _plain(scale=False), value_range=(0.0, 1.0)),
     "-1..1": Animal(lambda: _plain(scale=False), value_range=(-1.0, 1.0)),
@@ -188,10 +201,8 @@ ZOO: dict[str, Animal] = {
     "mixed_float16": Animal(_plain, policy="mixed_float16"),
     "mixed_bfloat16": Animal(_plain, policy="mixed_bfloat16"),
     **{
-        f"activation {name}": Animal(
-            functools.partial(lambda name: _net(_conv(name), _conv(name), _POOL()), name)
-        )
-        for name in ACTIVATIONS
+        ", ".join(names): Animal(functools.partial(_activated, *names))
+        for names in zip(*[iter(ACTIVATIONS)] * 3, strict=True)
     },
     "MobileNet": Animal(_of_keras("MobileNet"), value_range=(-1.0, 1.0)),
     "MobileNetV2": Animal(_of_keras("MobileNetV2"), value_range=(-1.0, 1.0)),

@@ -77,13 +77,17 @@ class Serving:
         return "probabilities" if len(widths) == 1 else f"{name}_probabilities"
 
     def probabilities(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Turn logits into probabilities; outputs of one value, e.g. valence, stay as they are."""
-        results = list(outputs.values())
-        if heads.output_kind(self.model) != "probabilities":
-            results = [
-                tf.nn.softmax(values) if values.shape[-1] > 1 else values for values in results
-            ]
+        """Turn logits into probabilities; probabilities, independent sigmoids, and outputs of one
+        value, e.g. valence, stay as they are.
+        """
+        results = [self._shares(name, values) for name, values in outputs.items()]
         return dict(zip(self.output_names, results, strict=True))
+
+    def _shares(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        head = name if len(self.output_names) > 1 else None
+        kind = heads.output_kind(self.model, head)
+        logits = values.shape[-1] > 1 and kind not in ("probabilities", "sigmoids")
+        return tf.nn.softmax(values) if logits else values
 
     def specification(self, batch: int | None = 1) -> tf.TensorSpec:
         """The input `image` for `batch` images; None: any number."""

@@ -52,6 +52,8 @@ CARRIED: dict[str, tuple[str, ...]] = {
     "Concatenate": ("axis",),
     "Rescaling": ("scale", "offset"),
 }
+# Of keras.ops, those that the layers of these names do too, to two tensors or, of softmax, to one.
+_OPERATIONS = {"Add": 2, "Subtract": 2, "Multiply": 2, "Maximum": 2, "Softmax": 1}
 # Settings that change nothing in a trained model on one device, and those of this value alone.
 _WITHOUT_EFFECT = frozenset(
     ("name", "trainable", "dtype", "seed", "noise_shape", "original", "first_tap")
@@ -133,13 +135,13 @@ def _described(model: keras.Model, into: Description, outer: dict[int, str]) -> 
 
 
 def _added(layer: Any, sources: list[str], into: Description, model: keras.Model) -> str:
-    kind, arguments = _kind(layer, model), {}
+    kind, arguments = _kind(layer, len(sources), model), {}
     if kind == "InputLayer":
         arguments = {"shape": list(layer.batch_shape[1:])}
-    elif kind == "Softmax" and not isinstance(layer, keras.Layer):
-        arguments = {"axis": layer.axis}
-    else:
+    elif isinstance(layer, keras.Layer):
         arguments = _arguments(layer, kind, model)
+    elif kind == "Softmax":
+        arguments = {"axis": layer.axis}
     # Unlike any name that Keras 2 makes up for layers that the quantization adds.
     name = f"twin_{len(into.layers)}_{layer.name}"
     into.layers.append({"name": name, "kind": kind, "arguments": arguments, "inputs": sources})
@@ -147,15 +149,23 @@ def _added(layer: Any, sources: list[str], into: Description, model: keras.Model
     return name
 
 
-def _kind(layer: Any, model: keras.Model) -> str:
+def _kind(layer: Any, inputs: int, model: keras.Model) -> str:
     kinds = [base.__name__ for base in type(layer).__mro__ if base.__name__ in CARRIED]
-    own = type(layer).__module__.startswith(("keras.", "keras_kd."))
-    if not kinds or not own:
+    known = bool(kinds) and type(layer).__module__.startswith(("keras.", "keras_kd."))
+    if not isinstance(layer, keras.Layer):
+        # Other operations mean something else than the layers of their names, or hold constants.
+        known = known and _OPERATIONS.get(kinds[0]) == inputs
+    if not known:
         raise ExportError(
-            f"{layer.name} of {model.name} is a {type(layer).__name__}, which can't be quantized in"
+            f"{layer.name} of {model.name} is {_described(layer)}, which can't be quantized in"
             " training: use the format int8 or dynamic."
         )
     return kinds[0]
+
+
+def _described(layer: Any) -> str:
+    kind = type(layer).__name__
+    return f"a {kind}" if isinstance(layer, keras.Layer) else f"the operation {kind} of keras.ops"
 
 
 def _arguments(layer: keras.Layer, kind: str, model: keras.Model) -> dict[str, Any]:

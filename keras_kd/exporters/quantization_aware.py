@@ -142,6 +142,7 @@ def export_quantization_aware(
     path = Path(path)
     views = views or Views("none", len(images))
     _check(path, len(images), labels, teacher_logits, views, io)
+    model = _model.graph_of(model)
     _model.check(model, None)
     if len(model.outputs) > 1 or model.outputs[0].shape[-1] == 1:
         raise ExportError(

@@ -17,10 +17,10 @@ SIGNATURE = "serving_default"
 
 
 def load(path: str | Path) -> keras.Model:
-    """Load a folder whose signature `serving_default` takes one image and gives one array.
+    """Load a folder whose signature `serving_default` takes one image.
 
     Returns:
-        a model around Keras' TFSMLayer, its output by name; sizes that the folder leaves open are
+        a model around Keras' TFSMLayer, its outputs by name; sizes that the folder leaves open are
         None, also of the batch.
 
     Raises:
@@ -32,12 +32,11 @@ def load(path: str | Path) -> keras.Model:
         (image,) = layer._reloaded_obj.signatures[SIGNATURE].structured_input_signature[1].values()
         inputs = keras.Input(batch_shape=tuple(image.shape), dtype=image.dtype.name, name="image")
         outputs = layer(inputs)
-        (_,) = outputs.values()
     except Exception as error:
         # TensorFlow raises what its operations raise: no narrower type covers a folder that is no
         # classifier.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{path} can't be loaded as a SavedModel of one image in and one array out: {reason}"
+            f"{path} can't be loaded as a SavedModel of one image in: {reason}"
         ) from error
     return keras.Model(inputs, outputs)
