@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from keras_kd._common.progress import Terminal
+
 from . import engine, options, output
 
 
@@ -15,7 +17,9 @@ def command(as_json: bool) -> None:
     MACs are multiply-accumulates for one image, parameters the trainable ones. "compact" are the
     parameters without dead taps, which files for apps leave out; the sizes are of these.
     """
-    rows = engine.load("evaluation.scoring").model_table()
+    scoring, models = engine.load("evaluation.scoring"), engine.load("models")
+    with Terminal().bar("Counting", len(models.names()), "models") as advance:
+        rows = scoring.model_table(advance)
     if as_json:
         output.show_json(rows)
         return

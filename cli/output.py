@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +23,9 @@ def show_json(result: Any) -> None:
 def show_table(rows: Sequence[Sequence[str]], rule_after: int | None = None) -> None:
     """Print rows of text, a header first, on stdout; all columns but the first are aligned right.
 
+    A window that is too narrow gets a record for each row. A table is never cut: what it says
+    matters more than how it looks.
+
     Args:
         rows: the header and the body, of equal length.
         rule_after: number of the row of the body that a line follows.
@@ -28,6 +35,10 @@ def show_table(rows: Sequence[Sequence[str]], rule_after: int | None = None) -> 
     from rich.table import Table
     from rich.text import Text
 
+    width = _width(rows)
+    if width > _window():
+        _show_records(rows)
+        return
     table = Table(box=box.SIMPLE_HEAD)
     for index, heading in enumerate(rows[0]):
         table.add_column(
@@ -35,9 +46,29 @@ def show_table(rows: Sequence[Sequence[str]], rule_after: int | None = None) -> 
         )
     for number, row in enumerate(rows[1:], start=1):
         table.add_row(*(Text(printable(cell)) for cell in row), end_section=number == rule_after)
-    # A table is never cut to the window: what it says matters more than how it wraps.
-    width = (
-        sum(max(len(printable(row[column])) for row in rows) + 3 for column in range(len(rows[0])))
-        + 2
-    )
     Console(highlight=False, width=max(width, 20)).print(table)
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """Return the columns that a table takes with its margins."""
+    longest = (max(len(printable(row[n])) for row in rows) for n in range(len(rows[0])))
+    return sum(length + 3 for length in longest) + 2
+
+
+def _window() -> float:
+    """Return the columns of the window that stdout is, or that COLUMNS says; else any number."""
+    told = os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if told else math.inf
+
+
+def _show_records(rows: Sequence[Sequence[str]]) -> None:
+    """Print each row as lines of a heading and a value, since broken lines of a table can't be
+    read.
+    """
+    headings = [printable(heading) for heading in rows[0]]
+    longest = max(map(len, headings))
+    for row in rows[1:]:
+        click.echo("\n" + printable(row[0]))
+        for heading, cell in zip(headings[1:], row[1:], strict=True):
+            if cell:
+                click.echo(f"  {heading:<{longest}}  {printable(cell)}")

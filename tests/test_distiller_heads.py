@@ -171,11 +171,15 @@ def convolved(seed, channels, count=False):
     image = keras.Input((4, 4, 1))
     x = layers.Rescaling(1 / 255)(image)
     x = Count(name="count")(x) if count else x
-    kernel = keras.initializers.HeUniform(seed)
-    x = layers.Conv2D(channels, 3, padding="same", kernel_initializer=kernel, name="maps")(x)
-    return keras.Model(
-        image, layers.Dense(3, kernel_initializer=kernel)(layers.GlobalAveragePooling2D()(x))
-    )
+    x = layers.Conv2D(channels, 3, padding="same", name="maps")(x)
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    drawn = np.random.default_rng(seed)  # the same on every backend, unlike Keras' initializers
+    for variable in model.trainable_variables:
+        if len(variable.shape) > 1:
+            variable.assign(
+                drawn.normal(0, (2 / np.prod(variable.shape[:-1])) ** 0.5, variable.shape)
+            )
+    return model
 
 
 @pytest.mark.parametrize("kind", ["hint", "attention"])

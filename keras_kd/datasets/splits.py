@@ -28,6 +28,7 @@ class Data:
         validation: what chooses the epoch.
         test: what is scored at the end.
         passed_over: a line for each kind of thing that was not read, or read by a guess.
+        folder: the name of a folder that is no known data set; "" for others.
         subsets: named test sets that the field reports, as masks of validation and test; None
             where there are none.
     """
@@ -38,6 +39,12 @@ class Data:
     test: Samples
     subsets: Subsets | None = None
     passed_over: tuple[str, ...] = ()
+    folder: str = ""
+
+    @property
+    def called(self) -> str:
+        """The data set's name for people: that of its folder where the form has no own."""
+        return self.folder or self.name
 
     @cached_property
     def fingerprint(self) -> str:
@@ -82,7 +89,9 @@ def load(path_or_name: str, skip_bad_rows: bool = False, size: int | None = None
     )
     name = module.__name__.rpartition(".")[2]
     notes = datasets.passed_over_found(module, path)
-    return Data(name, train, validation, test, getattr(module, "subsets", None), notes)
+    folder = path.resolve().name if name == "folder" and path else ""
+    subsets = getattr(module, "subsets", None)
+    return Data(name, train, validation, test, subsets, notes, folder)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Measurement:
 
     Attributes:
         name: the file's name, or its path where another file has the same name.
-        bytes: on disk.
+        bytes: on disk; of a `.keras` file without the state of the optimizer that trained it.
         gzip_bytes: compressed, as an app store or web server sends it.
         parameters: weights and biases of convolutions and matrix products; None for ONNX.
         multiply_accumulates: for one image; None for ONNX.
@@ -236,7 +236,7 @@ def _names(paths: Sequence[str | Path]) -> list[str]:
 
 def _static(path: Path, file: Path, name: str) -> Measurement:
     try:
-        content = path.read_bytes()
+        content = _without_optimizer(path) if path.suffix == ".keras" else path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} can't be read ({error.strerror}): check the path.") from error
     known = file.suffix == ".tflite"
@@ -248,6 +248,16 @@ def _static(path: Path, file: Path, name: str) -> Measurement:
         multiply_accumulates=multiply_accumulates.of_tflite(file) if known else None,
         live_taps=multiply_accumulates.live_taps(file) if known else None,
     )
+
+
+def _without_optimizer(path: Path) -> bytes:
+    """Return a `.keras` file as it is written without the state of its optimizer."""
+    from keras_kd.models import keras_file
+
+    model, form = keras_file.load(path)
+    with tempfile.TemporaryDirectory() as folder:
+        keras_file.save(model, Path(folder) / path.name, form)
+        return (Path(folder) / path.name).read_bytes()
 
 
 def _latencies(

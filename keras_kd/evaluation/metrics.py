@@ -21,6 +21,7 @@ from keras_kd.errors import DataError, ModelError
 
 BINS = 15
 EDGE_DECIMALS = 4  # of a bin, to which a confidence counts as lying on its edge
+INTERVAL = "Wilson, 95 %"
 _Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
 
 
@@ -40,6 +41,7 @@ def classification(
         n: number of samples.
         accuracy, accuracy_interval: share of right answers and its 95 % interval [low, high]
         (Wilson 1927).
+        accuracy_interval_method: "Wilson, 95 %".
         balanced_accuracy: mean recall of the classes that occur in the labels (unweighted average
             recall, UAR).
         macro_f1: mean F1 of the classes that occur in the labels; 0 for one that is never answered.
@@ -76,6 +78,7 @@ def classification(
         "n": len(hard),
         "accuracy": right / len(hard),
         "accuracy_interval": wilson_interval(right, len(hard)),
+        "accuracy_interval_method": INTERVAL,
         "balanced_accuracy": float(recall[present].mean()),
         "macro_f1": float(f1[present].mean()),
         "recall": {

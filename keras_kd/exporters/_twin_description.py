@@ -157,13 +157,13 @@ def _kind(layer: Any, inputs: int, model: keras.Model) -> str:
         known = known and _OPERATIONS.get(kinds[0]) == inputs
     if not known:
         raise ExportError(
-            f"{layer.name} of {model.name} is {_described(layer)}, which can't be quantized in"
+            f"{layer.name} of {model.name} is {_spelled(layer)}, which can't be quantized in"
             " training: use the format int8 or dynamic."
         )
     return kinds[0]
 
 
-def _described(layer: Any) -> str:
+def _spelled(layer: Any) -> str:
     kind = type(layer).__name__
     return f"a {kind}" if isinstance(layer, keras.Layer) else f"the operation {kind} of keras.ops"
 

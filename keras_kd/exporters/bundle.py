@@ -123,6 +123,9 @@ def write(
         raise DataError(
             f"The example must be uint8 (H, W, 1 or 3). Received: {example.dtype} {example.shape}."
         )
+    from keras_kd.exporters import _model
+
+    model = _model.graph_of(model)
     folder, name = Path(folder), name or model.name
     pixels = fitted(example[None], tuple(app_input))
     with locked(folder):
@@ -243,6 +246,9 @@ def minimum_runtimes(path: Path) -> str:
 def _preprocess(
     model: keras.Model, app_input: tuple[int, int, int], outputs: dict[str, np.ndarray]
 ) -> dict:
+    from keras_kd.models import heads
+
+    last = "sigmoids" if heads.output_kind(model) == "sigmoids" else "softmax"
     return {
         "input": {
             "name": "image",
@@ -252,14 +258,14 @@ def _preprocess(
             "color": "gray" if app_input[2] == 1 else "RGB",
             "order": "rows from the top, pixels from the left, then channels",
         },
-        "inside_the_file": _inside(tuple(app_input), tuple(model.inputs[0].shape[1:])),
+        "inside_the_file": [*_inside(tuple(app_input), tuple(model.inputs[0].shape[1:])), last],
         "outputs": {name: [1, *values.shape[1:]] for name, values in outputs.items()},
         "labels": LABELS_FILE,
     }
 
 
 def _inside(given: tuple[int, ...], taken: tuple[int, ...]) -> list[str]:
-    """What the file itself does to an image of the shape `given`, for a model of images of the
+    """What the file itself does first to an image of the shape `given`, for a model of images of the
     shape `taken`.
     """
     resized = (
@@ -268,7 +274,7 @@ def _inside(given: tuple[int, ...], taken: tuple[int, ...]) -> list[str]:
         else [f"resize to {taken[0]}x{taken[1]}, bilinear, exactly as Pillow"]
     )
     coloured = [] if given[2] == taken[2] else ["gray to RGB" if given[2] == 1 else "RGB to gray"]
-    return [*resized, *coloured, "normalisation", "softmax"]
+    return [*resized, *coloured, "normalisation"]
 
 
 def _example(outputs: dict[str, np.ndarray], class_names: tuple[str, ...]) -> dict:

@@ -96,7 +96,7 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
         terminal.say(f"Notes on the data: {'; '.join(data.passed_over)}")
     sizes = ", ".join(f"{len(samples)} {name}" for name, samples in parts.items())
     values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
-    terminal.say(f"Data {data.name}: {sizes} images of {len(data.class_names)} classes{values}")
+    terminal.say(f"Data {data.called}: {sizes} images of {len(data.class_names)} classes{values}")
     return data
 
 

@@ -75,10 +75,18 @@ def export(
         raise ConfigError(f"A bundle needs a model that names its classes, which {source} doesn't.")
     temperature, description = None, ""
     if settings.calibrate:
+        terminal.say(f"Finding the temperature of {source} on {settings.data}")
         built, temperature, description = _calibrated(built, form, settings.data)
 
     def converted(path: Path) -> ExportReport:
+        terminal.say(f"Converting {source} to {settings.format} and comparing the file with Keras")
         return _converted(built, form, path, settings, train, tried, terminal)
+
+    scored: dict[str, Any] = {}
+
+    def scores(path: Path) -> dict[str, Any]:
+        scored.update(_scores(path, settings.data, _of_file(form, settings), terminal))
+        return scored
 
     if settings.as_bundle:
         folder = out or source.with_suffix("")
@@ -90,6 +98,7 @@ def export(
             converted,
             description,
             _history(source, settings.data, command),
+            scores,
         )
         if options := options_of_the_run(source):
             write_text(folder / run_folder.RECORD, options)
@@ -112,7 +121,7 @@ def export(
     if tried:
         result["tried"] = [dataclasses.asdict(attempt) for attempt in tried]
     if settings.data and made.path.suffix == ".tflite":
-        result["test"] = _scores(made.path, settings.data, _of_file(form, settings), terminal)
+        result["test"] = scored or scores(made.path)
     return result
 
 
@@ -236,11 +245,11 @@ def _bundled(
     converted: Callable[[Path], ExportReport],
     description: str,
     history: list[str],
+    scores: Callable[[Path], dict[str, Any]],
 ) -> ExportReport:
     example = (
         images.read(settings.example) if settings.example else faces.load(None, "test").images[0]
     )
-    quiet = Terminal(quiet=True)
     return bundle.write(
         model,
         folder,
@@ -249,7 +258,7 @@ def _bundled(
         converted,
         settings.app_input,
         description=description,
-        scores=lambda path: _scores(path, settings.data, _of_file(form, settings), quiet),
+        scores=scores,
         sections=history,
     )
 
@@ -258,6 +267,6 @@ def _scores(path: Path, data: str, form: ModelSpec, terminal: Terminal) -> dict[
     """Score the file on the test images, in the data's order of classes."""
     file: Predictor = predictors.LiteRTPredictor(path, form)
     test = datasets.load(data, "test", size=file.form.side)
-    terminal.say(f"Scoring {path} on {len(test)} images")
+    terminal.say(f"Scoring {path.name} on {len(test)} images")
     file = class_order.in_order_of_data(file, test, form.class_names)
     return scoring.scored(file.predict(test.images), test)

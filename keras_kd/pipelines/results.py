@@ -41,7 +41,7 @@ def of_student(
         "parameters": scoring.trainable_parameters(student),
         "train_seconds": round(sum(row["seconds"] for row in history), 1),
         "multiply_accumulates": predictor.multiply_accumulates,
-        "data": {"name": data.name, "counts": data.counts()},
+        "data": {"name": data.name, "called": data.called, "counts": data.counts()},
         "fingerprints": {
             "data": data.fingerprint,
             "teacher": taught.soft_labels and taught.soft_labels.key.teacher,
@@ -118,7 +118,7 @@ def write_report(
     card = model_card.model_card(
         found,
         config=plan.options,
-        data={"name": data.name, "fingerprint": data.fingerprint, "counts": data.counts()},
+        data={**found["data"], "fingerprint": data.fingerprint},
         command=command,
         versions=run_folder.versions(),
         hardware=hardware.describe(),
@@ -138,7 +138,7 @@ def _draw(
     student: str,
 ) -> None:
     test, teacher = found["test"], found["teacher"]
-    title = f"{student} on {data.name}, {test['n']} test images"
+    title = f"{student} on {data.called}, {test['n']} test images"
     values = {name: data.test.values[name] for name in test.get("values", ())}
     labels = data.test.hard_labels if "confusion" in test else None
     if labels is not None:

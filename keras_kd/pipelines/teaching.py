@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_kd import models
@@ -29,7 +30,7 @@ from keras_kd.models import keras_file, sources
 from keras_kd.models.keras_file import ModelSpec
 from keras_kd.pipelines import unlabeled
 from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
-from keras_kd.runtimes import predictors
+from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.teachers import labelling, soft_label_pass, votes
 from keras_kd.teachers import soft_labels as stores
@@ -82,6 +83,7 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         return Teaching("stored soft labels", None, stored, None, learnt, count)
     model = teacher(plan, data, terminal)
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
+    _remark_on_work(model, plan, data, terminal)
     shown = seen_by(model, plan, data)
     if pictures is None or shown is data:
         larger = learnt if shown is data else shown
@@ -91,6 +93,21 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     stored = soft_labels(teaching, learnt, views, model, terminal, larger)
     learnt = unlabeled.labelled(learnt, stored, count) if count else data
     return Teaching(name, model, stored, shown, learnt, count)
+
+
+def _remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Terminal) -> None:
+    """Say where the student computes more than its teacher, which is rarely meant."""
+    of_teacher = teacher.multiply_accumulates
+    if of_teacher is None or keras.backend.backend() != "tensorflow":
+        return
+    student = models.build(plan.student.architecture, input_shape=data.image_shape)
+    of_student = multiply_accumulates.of_model(student)
+    if of_student > of_teacher:
+        terminal.say(
+            f"Note: the student {plan.student.architecture} computes more than its teacher, "
+            f"{of_student / 1e6:,.1f} against {of_teacher / 1e6:,.1f} million multiply-accumulates "
+            "an image: see `kerakd models` for smaller ones."
+        )
 
 
 def seen_by(model: Predictor, plan: Plan, data: Data) -> Data:

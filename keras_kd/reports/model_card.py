@@ -45,7 +45,8 @@ def model_card(
     Args:
         metrics: the content of metrics.json; what it lacks is left out of the card.
         config: option names and values of the run.
-        data: `name`, `fingerprint` and `counts`, {split: {class: number of images}}.
+        data: `name` of its form, `called` if people call it otherwise, `fingerprint` and `counts`,
+            {split: {class: number of images}}.
         command: what to type to get this model again.
         versions: package names and versions.
         hardware: what the model was trained on, in words.
@@ -92,7 +93,7 @@ def _opening(
     return (
         f"# Student {name}, {by}\n\nA model of {'RGB' if channels == 3 else 'gray'} images,"
         f" {height}×{width} pixels, that tells {told}, with {metrics['parameters']:,} parameters,"
-        f" {by} on {escaped(data['name'])}.{right}"
+        f" {by} on {escaped(data.get('called', data['name']))}.{right}"
     )
 
 
@@ -218,7 +219,7 @@ def _data(data: Mapping[str, Any]) -> str:
         for name in classes
     ]
     rows.append(("all", *(f"{sum(split.values()):,}" for split in counts.values())))
-    text = f"Data set {escaped(data['name'])}, fingerprint `{data['fingerprint']}`."
+    text = f"Data set {escaped(data.get('called', data['name']))}, fingerprint `{data['fingerprint']}`."
     return text + "\n\n" + table(("class", *counts), rows)
 
 

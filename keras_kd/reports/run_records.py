@@ -33,7 +33,10 @@ _METRICS = {
     **dict.fromkeys(("baseline_test", "teacher_test"), (_SCORES, None)),
     "exported": ({str: {"test": _SCORES}}, None),
     "fer2013": ({str: _SCORES}, None),
-    "data": ({"counts": ({str: {str: int}}, None)}, None),
+    "data": (
+        {"name": (str, None), "called": (str, None), "counts": ({str: {str: int}}, None)},
+        None,
+    ),
     "fingerprints": ({str: str}, None),
 }
 
@@ -137,11 +140,14 @@ def _require_whole(metrics: dict[str, Any]) -> None:
 
 def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     """Return runs side by side as rows of text, a header first; shares in percent, a part that was
-    not run is "–".
+    not run is "–". Runs on different data name them.
     """
+    data = _names_of_data(records)
+    several = len(set(data)) > 1
     table: list[tuple[str, ...]] = [
         (
             "run",
+            *(("data",) if several else ()),
             "student",
             "teacher",
             "recipe",
@@ -158,7 +164,7 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
             "minutes",
         ),
     ]
-    for record in records:
+    for record, name in zip(records, data, strict=True):
         metrics, config = record.metrics, record.config
         test, alone = _accuracy(metrics, "test"), _accuracy(metrics, "baseline_test")
         int8 = _accuracy(metrics.get("exported") or {}, "int8", "test")
@@ -167,6 +173,7 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
         table.append(
             (
                 record.folder.name,
+                *((name,) if several else ()),
                 record.student,
                 record.teacher or "–",
                 *map(str, settings),
@@ -180,6 +187,22 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
             )
         )
     return table
+
+
+def _names_of_data(records: Sequence[Record]) -> list[str]:
+    """Return what each run's data are called, with the start of their fingerprint where others of
+    that name differ.
+    """
+    called, prints = [], []
+    for record in records:
+        data = record.metrics.get("data") or {}
+        called.append(data.get("called") or data.get("name") or record.data_set or "–")
+        prints.append((record.metrics.get("fingerprints") or {}).get("data") or "")
+    pairs = list(zip(called, prints, strict=True))
+    alike = {name: {given for other, given in pairs if other == name} for name in called}
+    return [
+        f"{name} {given[:6]}".strip() if len(alike[name]) > 1 else name for name, given in pairs
+    ]
 
 
 def _accuracy(part: dict[str, Any], *names: str) -> float | None:

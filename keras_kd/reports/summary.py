@@ -36,7 +36,7 @@ def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     teacher = metrics.get("teacher")
     if teacher and metrics.get("teacher_test"):
         size = f"{teacher['parameters']:,}" if teacher.get("parameters") else ""
-        rows.append((f"teacher {teacher['name']}", *scores_of(metrics["teacher_test"]), size, ""))
+        rows.append((_as_teacher(teacher["name"]), *scores_of(metrics["teacher_test"]), size, ""))
     rows.append(
         (
             f"{student}, distilled" if teacher else student,
@@ -61,6 +61,11 @@ def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
+def _as_teacher(name: str | None) -> str:
+    """Its name with the word before it, unless the name begins with that: teacher.keras."""
+    return name if name and name.startswith("teacher") else f"teacher {name}"
+
+
 def costs(metrics: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
     """Return multiply-accumulates and test accuracy of teacher and student, taught and not, as far
     as known.
@@ -69,7 +74,7 @@ def costs(metrics: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
     of_student = metrics.get("multiply_accumulates")
     distilled = ", distilled" if metrics.get("teacher") else ""
     parts = {
-        f"teacher {(metrics.get('teacher') or {}).get('name')}": (of_teacher, "teacher_test"),
+        _as_teacher((metrics.get("teacher") or {}).get("name")): (of_teacher, "teacher_test"),
         f"student {metrics['student']}{distilled}": (of_student, "test"),
         f"student {metrics['student']}, no teacher": (of_student, "baseline_test"),
     }
