@@ -83,7 +83,7 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         return Teaching("stored soft labels", None, stored, None, learnt, count)
     model = teacher(plan, data, terminal)
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
-    _remark_on_work(model, plan, data, terminal)
+    remark_on_work(model, plan, data, terminal)
     shown = seen_by(model, plan, data)
     if pictures is None or shown is data:
         larger = learnt if shown is data else shown
@@ -95,7 +95,7 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     return Teaching(name, model, stored, shown, learnt, count)
 
 
-def _remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Terminal) -> None:
+def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Terminal) -> None:
     """Say where the student computes more than its teacher, which is rarely meant."""
     of_teacher = teacher.multiply_accumulates
     if of_teacher is None or keras.backend.backend() != "tensorflow":

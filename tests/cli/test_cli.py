@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import called
+from keras_kd.cli import output
 from PIL import Image
 
 CLASS_NAMES = ("circle", "square")
@@ -248,3 +249,20 @@ def test_models_of_values_alone_are_exported_and_measured_without_accuracies(
     picture = ["--data", "faces", "--picture", str(tmp_path / "x.png"), "--seconds", "0.02"]
     assert file.exists() and called("bench", str(file), *picture) == 2
     assert "none of the models tells classes: leave it out." in capsys.readouterr().err
+
+
+def test_a_table_wider_than_the_window_becomes_records(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("model", "accuracy %", "note"), ("teacher", "91.25", "n" * 60), ("C", "88.10", "")]
+    monkeypatch.setenv("COLUMNS", "100")
+    output.show_table(rows)
+    wide = capsys.readouterr().out
+    assert "accuracy %" in wide.splitlines()[1] and "91.25" in wide.splitlines()[3]
+    monkeypatch.setenv("COLUMNS", "80")
+    output.show_table(rows)
+    narrow = capsys.readouterr().out
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert narrow.split() == [
+        "teacher", "accuracy", "%", "91.25", "note", "n" * 60, "C", "accuracy", "%", "88.10",
+    ]  # fmt: skip

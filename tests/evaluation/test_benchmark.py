@@ -56,6 +56,19 @@ def test_sizes_and_counts(files, measured):
     assert tiny.live_taps == large.live_taps == 1.0
 
 
+def test_the_state_of_an_optimizer_is_not_the_size_of_a_model(tmp_path):
+    image = keras.Input((8, 8, 1))
+    model = keras.Model(image, layers.Dense(2)(layers.Dense(500)(layers.Flatten()(image))))
+    model.save(tmp_path / "plain.keras")
+    model.compile("adam", "mse")
+    model.train_on_batch(np.ones((2, 8, 8, 1)), np.ones((2, 2)))
+    model.save(tmp_path / "trained.keras")
+    files = tmp_path / "plain.keras", tmp_path / "trained.keras"
+    assert files[1].stat().st_size > 2 * files[0].stat().st_size
+    plain, trained = benchmark.measure(files, (1,), 0.02)
+    assert trained.bytes == pytest.approx(plain.bytes, rel=0.01)
+
+
 def test_more_work_takes_longer_and_more_memory(measured):
     tiny, large, _ = measured
     for threads in benchmark.THREADS:

@@ -196,6 +196,7 @@ def test_equal_highest_outputs_are_counted() -> None:
     outputs = np.log(np.float32([[0.5, 0.5, 1e-7], [0.5, 0.25, 0.25], [0.25, 0.25, 0.25]]))
     result = metrics.classification(outputs, np.array([0, 0, 1]), "abc")
     assert (result["ties"], result["ece_bins"]) == (2, 15)
+    assert result["accuracy_interval_method"] == "Wilson, 95 %"
 
 
 def test_kappa_is_agreement_beyond_chance() -> None:

@@ -17,7 +17,8 @@ from sklearn.datasets import load_digits
 from keras_kd import exporters
 from keras_kd.datasets import Samples
 from keras_kd.errors import ExportError
-from keras_kd.exporters import _conversion_process
+from keras_kd.exporters import _conversion_process, bundle
+from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
 
 SHAPE = (16, 16, 3)
@@ -291,3 +292,46 @@ def test_the_command_line_asks_for_the_range_and_reports_answers(digits, tmp_pat
     result = json.loads(capsys.readouterr().out)
     assert result["answers"]["same"] >= 0.97 and result["worst_layer"]["layer"]
     assert result["test"]["accuracy"] >= 0.8
+
+
+def test_independent_sigmoids_stay_what_they_are_in_a_file_for_apps(tmp_path):
+    image = keras.Input(SHAPE)
+    outputs = layers.Dense(3, "sigmoid")(
+        layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(image))
+    )
+    model = keras.Model(image, outputs)
+    bundle.export_bundle(model, tmp_path, ("a", "b", "c"), None, _images(1)[0], "float32", SHAPE)
+    (found,) = exporters.find("float32").run(tmp_path / "model.tflite", _images(5)).values()
+    expected = model.predict(_images(5), verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not np.allclose(found.sum(axis=1), 1, atol=0.05)
+    said = json.loads((tmp_path / "preprocess.json").read_text())["inside_the_file"]
+    assert said == ["normalisation", "sigmoids"]
+
+
+def test_a_subclassed_model_is_bundled(tmp_path):
+    class Small(keras.Model):
+        def __init__(self):
+            super().__init__(name="small")
+            self.classes = layers.Dense(2)
+
+        def call(self, image):
+            return self.classes(keras.ops.mean(image, axis=(1, 2)) / 255)
+
+    model = Small()
+    expected = keras.ops.softmax(model(_images(3).astype(np.float32)))
+    bundle.export_bundle(model, tmp_path, ("a", "b"), None, _images(1)[0], "float32", SHAPE)
+    (found,) = exporters.find("float32").run(tmp_path / "model.tflite", _images(3)).values()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_saved_model_of_several_outputs_is_read_back(tmp_path):
+    image = keras.Input(SHAPE)
+    pooled = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(image))
+    outputs = {"kind": layers.Dense(3)(pooled), "size": layers.Dense(1)(pooled)}
+    model = keras.Model(image, outputs)
+    exporters.export(model, tmp_path / "folder", "saved_model")
+    found = predictors.load(tmp_path / "folder").predict(_images(4))
+    expected = model.predict(_images(4), verbose=0)
+    np.testing.assert_allclose(found.logits, expected["kind"], atol=1e-5)
+    np.testing.assert_allclose(found.values["size"], expected["size"][:, 0], atol=1e-5)

@@ -315,3 +315,28 @@ def test_data_of_different_numbers_is_refused(tmp_path):
         export_quantization_aware(*arguments, np.zeros((3, 3), np.float32))
     with pytest.raises(DataError, match="of 3 views, but 2 are given"):
         export_quantization_aware(*arguments, np.zeros((4, 3, 3), np.float32), Views("mirror", 4))
+
+
+def test_operations_are_carried_where_they_mean_what_the_layer_of_their_name_does():
+    image = keras.Input((8, 8, 3))
+    assert describe(keras.Model(image, image + layers.ReLU()(image))).layers[-1]["kind"] == "Add"
+    average = keras.ops.average(image, axis=1)
+    for made, name in ((image + 1.0, "Add"), (image * 0.5, "Multiply"), (average, "Average")):
+        with pytest.raises(ExportError, match=f"is the operation {name} of keras.ops, which can't"):
+            describe(keras.Model(image, made))
+
+
+class Foreign(keras.Model):
+    def __init__(self):
+        super().__init__(name="foreign")
+        self.classes = layers.Dense(3)
+
+    def call(self, image):
+        return self.classes(layers.GlobalAveragePooling2D()(image))
+
+
+def test_a_subclassed_model_has_no_twin(tmp_path):
+    model, images = Foreign(), np.zeros((4, 8, 8, 3), np.uint8)
+    model(images.astype(np.float32))
+    with pytest.raises(ExportError, match="is a Foreign, which can't be quantized in training"):
+        export_quantization_aware(model, tmp_path / "m.tflite", images, np.zeros(4, int))

@@ -77,3 +77,13 @@ def test_a_resumed_run_keeps_the_teacher_that_filled_the_store(tmp_path):
     # Another run that is given the same store learns from it alone.
     other = plan.resolve_run(asked, tmp_path / "other", resume=False)
     assert other.options["teacher"] is None and other.teaching.kind == "stored"
+
+
+@pytest.mark.parametrize("student", ["C", "A"])  # of 6 and of 86 million
+def test_a_student_that_computes_more_than_its_teacher_is_told(models, capsys, student):
+    terminal, planned = Terminal(), plan.resolve(Config(student=student, teacher=models[0]))
+    data = SimpleNamespace(image_shape=(64, 64, 3))
+    teacher = SimpleNamespace(multiply_accumulates=7_000_000)
+    teaching.remark_on_work(teacher, planned, data, terminal)
+    told = capsys.readouterr().err
+    assert told.startswith("Note: the student A computes more") == (student == "A")

@@ -139,6 +139,10 @@ def test_costs_of_what_is_known() -> None:
         "student B, no teacher": (22_400_000, 0.6),
     }
     assert summary.costs(METRICS) == {}
+    of_file = {"name": "teacher", "multiply_accumulates": 86_000_000}
+    assert "teacher" in summary.costs({**known, "teacher": of_file})  # of a file teacher.keras
+    rows = summary.summary_rows({**METRICS, "teacher": of_file})
+    assert rows[1][0] == "teacher"
 
 
 def test_named_test_sets_recalls_and_counts() -> None:

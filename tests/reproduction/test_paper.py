@@ -318,3 +318,21 @@ def test_a_run_made_again_is_no_other_seed(tmp_path: Path) -> None:
     text = paper.table_iv(run_records.find([tmp_path]))
     assert _row(text, "E4")[-1] == _row(text, "best B")[-1] == "2"
     assert _row(text, "E4")[7] == "89.50 ± 0.71"
+
+
+def test_runs_on_different_data_name_them(tmp_path: Path) -> None:
+    """By the folder's name, and by the data's fingerprint where two of one name differ."""
+    prints = {"a": "aaaa1111", "b": "bbbb2222", "c": "cccc3333"}
+    for run, name in {"a": "faces", "b": "faces", "c": "digits"}.items():
+        _run(tmp_path / run, 359, student="B")
+        path = tmp_path / run / "metrics.json"
+        of_data = {"name": "folder", "called": name, "counts": {}}
+        found = json.loads(path.read_text())
+        more = {"data": of_data, "fingerprints": {"data": prints[run]}}
+        path.write_text(json.dumps(found | more))
+    header, *rows = run_records.rows(run_records.find([tmp_path]))
+    shown = {row[0]: row[1] for row in rows}
+    assert header[1] == "data"
+    assert shown == {"a": "faces aaaa11", "b": "faces bbbb22", "c": "digits"}
+    header, *_ = run_records.rows(run_records.find([tmp_path / "a"]))
+    assert header[1] == "student"

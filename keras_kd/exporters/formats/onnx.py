@@ -26,11 +26,18 @@ OPSET = 18
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
     """Write the file; `images` are not needed."""
     tf2onnx = _needed("tf2onnx")
-    importlib.import_module("tf2onnx.handler").tf_op("Erfc")(_Erfc)
-    with native_output_hidden():
-        proto, _ = tf2onnx.convert.from_function(
-            tf.function(serving), input_signature=[serving.specification()], opset=OPSET
-        )
+    for operation, handler in _MISSING.items():
+        importlib.import_module("tf2onnx.handler").tf_op(operation)(handler)
+    try:
+        with native_output_hidden():
+            proto, _ = tf2onnx.convert.from_function(
+                tf.function(serving), input_signature=[serving.specification()], opset=OPSET
+            )
+    except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
+        raise ExportError(
+            f"tf2onnx can't convert {serving.model.name} ({_first_line(error)}): use the format "
+            "float32 or saved_model."
+        ) from error
     path.write_bytes(proto.SerializeToString())
 
 
@@ -55,9 +62,36 @@ class _Erfc:
         )
 
 
+class _Expm1:
+    """TensorFlow's elu of another slope computes with expm1, which ONNX lacks: exp(x) - 1."""
+
+    @classmethod
+    def version_9(cls, graph: Any, node: Any, **_: Any) -> None:
+        dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
+        outputs = list(node.output)
+        graph.remove_node(node.name)
+        power = graph.make_node("Exp", node.input, shapes=[shape], dtypes=[dtype])
+        one = graph.make_const(f"{node.name}_one", np.ones((), np.float32))
+        inputs = [power.output[0], one.output[0]]
+        graph.make_node(
+            "Sub", inputs, name=node.name, outputs=outputs, shapes=[shape], dtypes=[dtype]
+        )
+
+
+# TensorFlow's operations that tf2onnx passes on though ONNX has none of their names.
+_MISSING = {"Erfc": _Erfc, "Expm1": _Expm1}
+
+
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
     """Compute the file's outputs by name with ONNX Runtime, float32 (N, ...)."""
-    session = _needed("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    runtime = _needed("onnxruntime")
+    try:
+        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no public type in common
+        raise ExportError(
+            f"ONNX Runtime can't load the converted file ({_first_line(error)}): use the format "
+            "float32 or saved_model."
+        ) from error
     image = session.get_inputs()[0]
     as_input = images.astype(np.uint8 if image.type == "tensor(uint8)" else np.float32)
     rows = [session.run(None, {image.name: row[None]}) for row in as_input]
@@ -75,3 +109,7 @@ def _needed(package: str) -> ModuleType:
         raise ExportError(
             f"The format onnx needs {package}: pip install 'keras-kd[onnx]'."
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
