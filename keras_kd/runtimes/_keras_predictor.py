@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_kd._common.folders import files_below
+from keras_kd.errors import ModelError
 from keras_kd.models import heads, keras_file
 from keras_kd.models.keras_file import ModelSpec
 from keras_kd.models.surgery.compaction import compact, expand
@@ -88,4 +89,18 @@ def of_saved_model(path: Path, form: ModelSpec) -> KerasPredictor:
     # The folder's graph counts besides its weights.
     files = [file for file in files_below(path) if file.is_file()]
     predictor.content = [file.read_bytes() for file in files]
+    _require_steady(predictor)
     return predictor
+
+
+def _require_steady(predictor: KerasPredictor) -> None:
+    """Refuse a folder whose answers to the same images differ, which its graph alone can't tell."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, *predictor.form.input_shape), np.uint8)
+    first, second = predictor.predict(noise).columns(), predictor.predict(noise).columns()
+    spread = max(float(np.ptp(first)), 1e-3)
+    if np.abs(first - second).max() > 1e-3 * spread:
+        raise ModelError(
+            "The SavedModel gives other answers to the same images each time, as augmentation does "
+            "that was left on: write the folder by `kerakd export MODEL.keras --format saved_model`,"
+            " or call the model with training=False in what is exported."
+        )

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 
 from keras_kd import exporters
 from keras_kd.datasets import Samples
-from keras_kd.errors import ExportError
+from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _conversion_process, bundle
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
@@ -335,3 +335,15 @@ def test_a_saved_model_of_several_outputs_is_read_back(tmp_path):
     expected = model.predict(_images(4), verbose=0)
     np.testing.assert_allclose(found.logits, expected["kind"], atol=1e-5)
     np.testing.assert_allclose(found.values["size"], expected["size"][:, 0], atol=1e-5)
+
+
+def test_a_saved_model_whose_augmentation_was_left_on_is_refused(tmp_path):
+    model = keras.Sequential(
+        [keras.Input(SHAPE), layers.RandomFlip(), layers.Flatten(), layers.Dense(3)]
+    )
+    model.export(tmp_path / "of_keras", verbose=False)  # calls augmentation with training=True
+    with pytest.raises(ModelError, match="other answers to the same images each time"):
+        predictors.load(tmp_path / "of_keras")
+    exporters.export(model, tmp_path / "ours", "saved_model")
+    found = predictors.load(tmp_path / "ours").logits(_images(3))
+    np.testing.assert_allclose(found, model.predict(_images(3), verbose=0), rtol=1e-4, atol=1e-3)
