@@ -108,6 +108,7 @@ def table(lines: Sequence[dict]) -> str:
     notes: list[str] = []
     by_door = {(line["model"], line["door"]): line for line in lines}
     rows = ["| model | " + " | ".join(DOORS) + " |", "| --- |" + " ---: |" * len(DOORS)]
+    rows.append("| at most | " + " | ".join(_short(BOUNDS[door]) for door in DOORS) + " |")
     recorded = {line["model"] for line in lines}
     for name in [name for name in ZOO if name in recorded]:
         told = [_told(by_door.get((name, door)), notes) for door in DOORS]

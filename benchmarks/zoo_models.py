@@ -13,13 +13,20 @@ import keras
 from keras import layers
 
 CLASSES = 5
-# All of Keras but softmax and its logarithm, which end models below.
+# All of Keras by name but softmax and its logarithm, which end models below, and threshold, which
+# takes numbers.
 ACTIVATIONS = (
     "linear", "relu", "relu6", "elu", "selu", "gelu", "silu", "mish", "softplus",
     "softsign", "tanh", "sigmoid", "hard_sigmoid", "hard_silu", "leaky_relu", "celu",
     "exponential", "squareplus", "sparse_plus", "log_sigmoid", "soft_shrink", "hard_shrink",
-    "tanh_shrink", "threshold", "hard_tanh", "sparse_sigmoid", "glu",
+    "tanh_shrink", "sparsemax", "hard_tanh", "sparse_sigmoid", "glu",
 )  # fmt: skip
+
+
+_MINUTES = "it takes minutes for a large network."
+_OF_LARGE = dict.fromkeys(
+    ("store", "live", "student", "float16", "bundle", "qat", "bench", "saved", "keras"), _MINUTES
+)
 
 
 @dataclass(frozen=True)
@@ -204,16 +211,23 @@ ZOO: dict[str, Animal] = {
         ", ".join(names): Animal(functools.partial(_activated, *names))
         for names in zip(*[iter(ACTIVATIONS)] * 3, strict=True)
     },
-    "MobileNet": Animal(_of_keras("MobileNet"), value_range=(-1.0, 1.0)),
-    "MobileNetV2": Animal(_of_keras("MobileNetV2"), value_range=(-1.0, 1.0)),
-    "MobileNetV3Small": Animal(_of_keras("MobileNetV3Small")),
-    "EfficientNetB0": Animal(_of_keras("EfficientNetB0")),
-    "EfficientNetV2B0": Animal(_of_keras("EfficientNetV2B0")),
-    "DenseNet121": Animal(_of_keras("DenseNet121"), value_range=(-1.0, 1.0)),
-    "ResNet50V2": Animal(_of_keras("ResNet50V2"), value_range=(-1.0, 1.0)),
-    "InceptionV3, 75": Animal(_of_keras("InceptionV3", 75), 75, value_range=(-1.0, 1.0)),
-    "Xception, 71": Animal(_of_keras("Xception", 71), 71, value_range=(-1.0, 1.0)),
-    "NASNetMobile": Animal(_of_keras("NASNetMobile"), value_range=(-1.0, 1.0)),
-    "ConvNeXtTiny": Animal(_of_keras("ConvNeXtTiny")),
-    "MobileNetV2, 224": Animal(_of_keras("MobileNetV2", 224), 224, value_range=(-1.0, 1.0)),
+    **{
+        name if side == 32 else f"{name}, {side}": Animal(
+            _of_keras(name, side), side, value_range=value_range, not_run=_OF_LARGE
+        )
+        for name, side, value_range in (
+            ("MobileNet", 32, (-1.0, 1.0)),
+            ("MobileNetV2", 32, (-1.0, 1.0)),
+            ("MobileNetV3Small", 32, None),
+            ("EfficientNetB0", 32, None),
+            ("EfficientNetV2B0", 32, None),
+            ("DenseNet121", 32, (-1.0, 1.0)),
+            ("ResNet50V2", 32, (-1.0, 1.0)),
+            ("InceptionV3", 75, (-1.0, 1.0)),
+            ("Xception", 71, (-1.0, 1.0)),
+            ("NASNetMobile", 32, (-1.0, 1.0)),
+            ("ConvNeXtTiny", 32, None),
+            ("MobileNetV2", 224, (-1.0, 1.0)),
+        )
+    },
 }

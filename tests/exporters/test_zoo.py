@@ -50,7 +50,7 @@ def test_refusals_and_faults_are_told_apart_in_the_table(tmp_path):
     zoo.write(record, {"model": "LSTM", "door": "onnx", "not run": "minutes"})
     zoo.write(record, {"model": "LSTM", "door": "float32", "difference": 2e-7})
     made = zoo.table(zoo.read(record))
-    row = made.splitlines()[2]
+    row = made.splitlines()[3]
     assert "| (1) |" in row and "| (2) |" in row and "2e-7" in row and "ended" not in row
     assert made.splitlines()[-2:] == ["1. a sentence", "2. Not run: minutes"]
     page = zoo.written_into_page(made, f"before\n{zoo.BEGIN}\nold\n{zoo.END}\nafter\n")
