@@ -24,7 +24,7 @@ from keras_kd.exporters.bundle import export_bundle
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.models import heads
 from keras_kd.runtimes import predictors
-from keras_kd.teachers import soft_labels
+from keras_kd.teachers import soft_label_pass, soft_labels
 from keras_kd.teachers.views import Views
 
 # The largest figure allowed. It is the largest difference of any probability or value, but for
@@ -187,7 +187,7 @@ class Keeper:
         images = self._test.images
         names = CLASS_NAMES if predictor.tells_classes else ()
         key = soft_labels.Key("zoo", "stripes", ("image",), names, predictor.values)
-        store = soft_labels.fill(
+        store = soft_label_pass.fill(
             self._folder / "store", key, images, Views("none", len(images)),
             lambda pixels: predictor.predict(pixels).columns(),
         ).logits[:, 0].astype(np.float64)  # fmt: skip
