@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
+from keras_kd._common import run_files
 from keras_kd._common.progress import Terminal
 from keras_kd.reports.summary import summary_rows
 
@@ -63,8 +64,8 @@ def command(
     """
     if resume and out is None:
         raise click.UsageError("--resume needs --out, the folder of the run to go on with.")
-    if resume and config_file is None and out is not None and Path(out, "config.toml").exists():
-        config_file = str(Path(out, "config.toml"))
+    if resume and config_file is None and out is not None and Path(out, run_files.OPTIONS).exists():
+        config_file = str(Path(out, run_files.OPTIONS))
     config = configuration.merged(config_file, options.given(arguments))
     folder = Path(out) if out else _numbered(Path("runs") / options.run_name(config))
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
@@ -77,7 +78,7 @@ def command(
         output.show_json(metrics)
     else:
         output.show_table(summary_rows(metrics))
-        streams.line(f"Model card: {folder / 'README.md'}")
+        streams.line(f"Model card: {folder / run_files.CARD}")
 
 
 def _numbered(folder: Path) -> Path:

@@ -175,9 +175,9 @@ class Config:
         " a model.",
     )
     temperature: float = _option(
-        3.0, "T: softens teacher and student alike.", POSITIVE, flag="temp"
+        losses.TEMPERATURE, "T: softens teacher and student alike.", POSITIVE, flag="temp"
     )
-    alpha: float = _option(0.15, "α: weight of the true labels.", SHARE)
+    alpha: float = _option(losses.ALPHA, "α: weight of the true labels.", SHARE)
     beta: float | None = _option(
         None,
         "β: weight of the teacher's soft labels; 1-α if not given; 0: no teacher at all.",

@@ -62,7 +62,7 @@ student = added.student
 [keras_kd.datasets]
 stripes = added.stripes
 [keras_kd.losses]
-distance = added.loss:loss
+distance = added.loss
 [keras_kd.formats]
 weights = added.weights
 """

@@ -22,8 +22,15 @@ def module_names(package: ModuleType, group: str | None = None) -> list[str]:
 
 def module(package: ModuleType, name: str, group: str | None = None) -> ModuleType:
     """Import a module by one of `module_names`; a package's own goes before one that is added."""
+    name = _spelled(name)
     own = any(found.name == name for found in pkgutil.iter_modules(package.__path__))
-    added = [point for point in entry_points(group=group) if point.name == name] if group else []
+    points = entry_points(group=group) if group else ()
+    added = [point for point in points if _spelled(point.name) == name]
     if own or not added:
         return importlib.import_module(f"{package.__name__}.{name}")
     return added[0].load()
+
+
+def _spelled(name: str) -> str:
+    """The name as Python's modules have it: users write hyphens."""
+    return name.replace("-", "_")

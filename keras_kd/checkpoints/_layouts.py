@@ -4,7 +4,7 @@ either side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +116,30 @@ def classes(tensors: dict[str, np.ndarray], key: str, default: int, others: int 
     if not 2 <= count <= MOST_CLASSES:
         raise ModelError(f"{key} is made for {count} classes: expected 2 to {MOST_CLASSES:,}.")
     return count
+
+
+def name_by_width(
+    tensors: dict[str, np.ndarray], key: str, names: Mapping[int, str], default: int
+) -> str:
+    """Name of the model whose first layer is as wide as an array says.
+
+    Raises:
+        ModelError: no model in `names` has that width.
+    """
+    width = rows(tensors, key, default)
+    if width not in names:
+        known = ", ".join(f"{width} ({name})" for width, name in names.items())
+        raise ModelError(f"{key} has {width} outputs: expected one of {known}.")
+    return names[width]
+
+
+def require_one_head(model: keras.Model) -> None:
+    """Raise ModelError for a model of several heads, which no published code knows."""
+    if isinstance(model.output, dict):
+        raise ModelError(
+            f"The heads {', '.join(model.output)} have no PyTorch form: only one output of logits"
+            " has."
+        )
 
 
 def fill(

@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_kd import models
 from keras_kd.checkpoints import _layouts
-from keras_kd.errors import ModelError
 from keras_kd.models.architectures.efficientformer import Attention, LayerScale
 
 NAMES = ("efficientformer-l1", "efficientformer-l3")
@@ -25,12 +24,9 @@ def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | No
     Raises:
         ModelError: the widths are none of the known ones.
     """
-    width = _layouts.rows(tensors, "patch_embed.3.weight", 48)
-    if width not in _NAME_OF_WIDTH:
-        known = ", ".join(f"{width} ({name})" for width, name in _NAME_OF_WIDTH.items())
-        raise ModelError(f"patch_embed.3.weight has {width} outputs: expected one of {known}.")
+    name = _layouts.name_by_width(tensors, "patch_embed.3.weight", _NAME_OF_WIDTH, 48)
     classes = _layouts.classes(tensors, "head.weight", 1000)
-    return models.build(_NAME_OF_WIDTH[width], classes, input_shape)
+    return models.build(name, classes, input_shape)
 
 
 def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
@@ -39,11 +35,7 @@ def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
     Raises:
         ModelError: a model of several heads, which no published code knows.
     """
-    if isinstance(model.output, dict):
-        raise ModelError(
-            f"The heads {', '.join(model.output)} have no PyTorch form: only one output of logits"
-            " has."
-        )
+    _layouts.require_one_head(model)
     for layer in model.layers:
         if isinstance(layer, LayerScale):
             yield _layouts.Slot(layer.name, layer.scale)

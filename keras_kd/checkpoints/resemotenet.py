@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_kd import models
 from keras_kd.checkpoints import _layouts
-from keras_kd.errors import ModelError
 
 NAMES = ("resemotenet", "A", "B", "C")
 MARK = "res_block1.shortcut.0.weight"
@@ -24,12 +23,9 @@ def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | No
     Raises:
         ModelError: the widths are none of the known ones.
     """
-    width = _layouts.rows(tensors, "conv1.weight", 64)
-    if width not in _NAME_OF_WIDTH:
-        known = ", ".join(f"{width} ({name})" for width, name in _NAME_OF_WIDTH.items())
-        raise ModelError(f"conv1.weight has {width} outputs: expected one of {known}.")
+    name = _layouts.name_by_width(tensors, "conv1.weight", _NAME_OF_WIDTH, 64)
     classes = _layouts.classes(tensors, "fc4.weight", 7)
-    return models.build(_NAME_OF_WIDTH[width], classes, input_shape)
+    return models.build(name, classes, input_shape)
 
 
 def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
@@ -38,11 +34,7 @@ def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
     Raises:
         ModelError: a model of several heads, which no published code knows.
     """
-    if isinstance(model.output, dict):
-        raise ModelError(
-            f"The heads {', '.join(model.output)} have no PyTorch form: only one output of logits"
-            " has."
-        )
+    _layouts.require_one_head(model)
     for layer in model.layers:
         yield from _layouts.of_layer(layer, _published(layer.name))
 

@@ -62,8 +62,8 @@ class FineTuning:
         ConfigError: a value out of range.
     """
 
-    temperature: float = 3.0
-    alpha: float = 0.15
+    temperature: float = losses.TEMPERATURE
+    alpha: float = losses.ALPHA
     beta: float | None = None
     epochs: int = 5
     batch_size: int = 128

@@ -14,20 +14,21 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
+from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd.errors import ConfigError
 from keras_kd.losses import features, soft
 
-ENTRY_POINTS = "keras_kd.losses"  # of other packages, each a function as a module of `soft` has
+ENTRY_POINTS = "keras_kd.losses"  # of other packages, each a module as those of `soft`
+TEMPERATURE, ALPHA = 3.0, 0.15  # the defaults of T and of the labels' weight
 
 
 def soft_loss_names() -> list[str]:
     """Return the names of the losses of a teacher's logits, those of other packages included."""
-    return sorted({*_names(soft), *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return _names(soft, ENTRY_POINTS)
 
 
 def feature_loss_names() -> list[str]:
@@ -70,11 +71,7 @@ def soft_loss(text: str) -> Callable[[Any, Any, Any, float], Any]:
         ConfigError: no such loss, or it has no such setting.
     """
     name, settings = parsed(text)
-    if name in _names(soft):
-        loss = _module(soft, name).loss
-    else:
-        (point,) = [point for point in entry_points(group=ENTRY_POINTS) if point.name == name]
-        loss = point.load()
+    loss = named_module(soft, name, ENTRY_POINTS).loss
     known = list(inspect.signature(loss).parameters)[4:]
     wrong = [setting for setting in settings if setting not in known]
     if wrong:
@@ -87,15 +84,11 @@ def soft_loss(text: str) -> Callable[[Any, Any, Any, float], Any]:
 
 def feature_loss(name: str) -> Callable[[Any, Any], Any]:
     """Return the loss of a name, of teacher's and student's features: float32 (N,)."""
-    return _module(features, name).loss
+    return named_module(features, name).loss
 
 
-def _names(package: ModuleType) -> list[str]:
-    return [name.replace("_", "-") for name in module_names(package)]
-
-
-def _module(package: ModuleType, name: str) -> ModuleType:
-    return importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
+def _names(package: ModuleType, group: str | None = None) -> list[str]:
+    return [name.replace("_", "-") for name in module_names(package, group)]
 
 
 def _modules() -> Iterator[ModuleType]:
@@ -103,7 +96,7 @@ def _modules() -> Iterator[ModuleType]:
         yield importlib.import_module(f"{__name__}.{name}")
     for package in (soft, features):
         for name in module_names(package):
-            yield _module(package, name)
+            yield named_module(package, name)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,10 +9,12 @@ from typing import Any
 import keras
 import pandas as pd
 
+from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import splits
+from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError
 from keras_kd.evaluation import scoring
@@ -54,12 +56,12 @@ def distill(
     with run_folder.held(out, plan.options, resume):
         data = load_data(plan.data, terminal)
         taught = teaching.prepare(plan, data, terminal)
-        task = student_job(plan, data, taught, out / run_folder.STATE)
+        task = student_job(plan, data, taught, out / run_files.STATE)
         run_folder.require_beginning(out, _beginning(task, data, taught))
         student, history = job.train(task, plan.training, taught.learnt or data, terminal)
         form = _saved(student, task, data, out)
         frame = pd.DataFrame(history)
-        write_text(out / run_folder.HISTORY, frame.to_csv(index=False))
+        write_text(out / run_files.HISTORY, frame.to_csv(index=False))
         predictor = KerasPredictor(student, form)
         on_test = predictor.predict(data.test.images)
         found = results.of_student(plan, data, student, predictor, history, taught)
@@ -141,8 +143,8 @@ def _without_teacher(task: Job) -> Job:
 def _saved(student: keras.Model, task: Job, data: Data, out: Path) -> ModelSpec:
     """Write the student and its class names; return what it takes and gives."""
     form = ModelSpec(task.heads.class_names or None, input_shape=data.image_shape)
-    keras_file.save(student, out / run_folder.STUDENT, form)
+    keras_file.save(student, out / run_files.STUDENT, form)
     if task.heads.label:
         lines = "".join(f"{name}\n" for name in task.heads.class_names)
-        write_text(out / run_folder.LABELS, lines)
+        write_text(out / LABELS_FILE, lines)
     return form

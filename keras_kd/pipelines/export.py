@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_kd import datasets, exporters
+from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.markdown import fenced
 from keras_kd._common.progress import Terminal
@@ -23,7 +24,6 @@ from keras_kd.exporters import ExportReport, bundle, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware
 from keras_kd.models import heads, keras_file
 from keras_kd.models.keras_file import ModelSpec
-from keras_kd.pipelines import run_folder
 from keras_kd.pipelines.export_settings import (
     QAT,
     TUNED,
@@ -101,7 +101,7 @@ def export(
             scores,
         )
         if options := options_of_the_run(source):
-            write_text(folder / run_folder.RECORD, options)
+            write_text(folder / run_files.OPTIONS, options)
     else:
         made = converted(
             out or source.with_name(f"{source.stem}_{settings.format}{suffix(settings.format)}")
@@ -220,7 +220,7 @@ def _history(source: Path, data: str, command: str) -> list[str]:
     """The end of a bundle's card: what the model is for, and the commands that made it."""
     module, _ = datasets.find(data)
     of_run = (
-        [f"kerakd distill --config {run_folder.RECORD} --out run"]
+        [f"kerakd distill --config {run_files.OPTIONS} --out run"]
         if options_of_the_run(source)
         else []
     )
@@ -232,7 +232,7 @@ def _history(source: Path, data: str, command: str) -> list[str]:
     ]
     if of_run:
         sections.append(
-            f"`{run_folder.RECORD}` has all options of the training, and the versions that it ran with."
+            f"`{run_files.OPTIONS}` has all options of the training, and the versions that it ran with."
         )
     return sections
 

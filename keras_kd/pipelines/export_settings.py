@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd import config, exporters
+from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_text
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import tuning
 from keras_kd.exporters.quantization_aware import FineTuning
-from keras_kd.pipelines import run_folder
 
 # Ways to a file besides exporters.names(): fine-tuned for int8, and the smallest that is accurate
 # enough.
@@ -68,7 +68,7 @@ def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
         ConfigError: a value is out of range, or the run's options can't be read.
     """
     source = Path(model)
-    run = config.load(source.with_name(run_folder.RECORD)) if options_of_the_run(source) else {}
+    run = config.load(source.with_name(run_files.OPTIONS)) if options_of_the_run(source) else {}
     return FineTuning(**{name: run[name] for name in _OF_STUDENT if name in run} | dict(given))
 
 
@@ -102,7 +102,7 @@ def require_consistent(settings: ExportSettings) -> None:
 
 def options_of_the_run(source: Path) -> str | None:
     """The options' file beside a model that a run made."""
-    options, scores = source.with_name(run_folder.RECORD), source.with_name(run_folder.METRICS)
+    options, scores = source.with_name(run_files.OPTIONS), source.with_name(run_files.METRICS)
     if not (options.is_file() and scores.is_file()):
         return None
     try:

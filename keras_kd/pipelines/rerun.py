@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd import config as configuration
-from keras_kd._common import hardware
+from keras_kd._common import hardware, run_files
 from keras_kd._common.progress import Terminal
 from keras_kd.errors import DataError
 from keras_kd.pipelines import distill, run_folder
@@ -33,10 +33,12 @@ def rerun(folder: str | Path, out: str | Path, terminal: Terminal | None = None)
     Raises:
         KerasKDError: see `distill`; also where `folder` holds no finished run.
     """
-    if not (Path(folder) / run_folder.METRICS).is_file():
-        raise DataError(f"{folder} holds no finished run (metrics.json): give the folder of one.")
+    if not (Path(folder) / run_files.METRICS).is_file():
+        raise DataError(
+            f"{folder} holds no finished run ({run_files.METRICS}): give the folder of one."
+        )
     before = run_records.read(Path(folder))
-    config = configuration.merged(Path(folder) / run_folder.RECORD, {})
+    config = configuration.merged(Path(folder) / run_files.OPTIONS, {})
     metrics = distill.distill(config, out, terminal, command=f"kerakd rerun {folder}")
     then = _facts(before.config.get("made_with", {}), before.metrics)
     now = _facts({**run_folder.versions(), "hardware": hardware.describe()}, metrics)

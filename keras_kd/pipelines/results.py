@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_kd import exporters
-from keras_kd._common import hardware
+from keras_kd._common import hardware, run_files
 from keras_kd._common.files import write_text
 from keras_kd.datasets.splits import Data
 from keras_kd.evaluation import metrics, scoring
@@ -88,7 +88,7 @@ def exported(
     """Export, then score the file itself on its runtime and compare it with Keras' outputs on the
     test images.
     """
-    path = out / run_folder.exported_file(format)
+    path = out / run_files.exported_file(format)
     class_names = data.class_names if of_keras.logits.shape[1] else None
     # A run ends with its files: how they answer is scored and told, by the test images.
     exporters.export(
@@ -125,8 +125,8 @@ def write_report(
         input_shape=data.image_shape,
         pictures=[name for name in model_card.PICTURES if (out / name).exists()],
     )
-    write_text(out / run_folder.CARD, card)
-    write_text(out / run_folder.METRICS, json.dumps(found, indent=2) + "\n")
+    write_text(out / run_files.CARD, card)
+    write_text(out / run_files.METRICS, json.dumps(found, indent=2) + "\n")
 
 
 def _draw(

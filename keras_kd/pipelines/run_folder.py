@@ -13,26 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd import config as configuration
-from keras_kd._common import hardware
+from keras_kd._common import hardware, run_files
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import LOCK, half_written, locked, write_text
-from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
-
-# The files of a run's folder.
-STATE = ".state"
-BEGINNING = "began-with.json"  # in it
-RECORD = "config.toml"
-HISTORY = "history.csv"
-STUDENT = "student.keras"
-LABELS = LABELS_FILE
-METRICS = "metrics.json"
-CARD = "README.md"
-
-
-def exported_file(format: str) -> str:
-    """Name of the student's file in a `.tflite` format."""
-    return f"student_{format}.tflite"
 
 
 def versions() -> dict[str, str]:
@@ -69,7 +53,7 @@ def held(out: Path, options: Mapping[str, Any], resume: bool) -> Iterator[None]:
     """Hold a run's folder: new or empty, or of the same options when resumed; its state goes when
     the run is done.
     """
-    record = out / RECORD
+    record = out / run_files.OPTIONS
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is already in use, by a file: choose another --out.")
     if resume and not record.exists():
@@ -87,13 +71,13 @@ def held(out: Path, options: Mapping[str, Any], resume: bool) -> Iterator[None]:
         except KerasKDError:
             # Nothing to resume yet: leave nothing behind that would stand in the way of the next
             # try.
-            if not resume and not any((out / STATE).rglob("*.npz")):
-                shutil.rmtree(out / STATE, ignore_errors=True)
+            if not resume and not any((out / run_files.STATE).rglob("*.npz")):
+                shutil.rmtree(out / run_files.STATE, ignore_errors=True)
                 record.unlink()
             raise
         finally:
-            if (out / METRICS).exists():
-                shutil.rmtree(out / STATE, ignore_errors=True)
+            if (out / run_files.METRICS).exists():
+                shutil.rmtree(out / run_files.STATE, ignore_errors=True)
 
 
 def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
@@ -106,7 +90,7 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
     Raises:
         ConfigError: something is not what the run began with; the message names it.
     """
-    path = out / STATE / BEGINNING
+    path = out / run_files.STATE / run_files.BEGINNING
     try:
         before = read_json(read_text(path), dict.fromkeys(facts, str))
     except FileNotFoundError:
@@ -126,7 +110,7 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
 
 def recorded(out: Path) -> dict[str, Any]:
     """The options of the run in `out`; none where there is no run."""
-    record = out / RECORD
+    record = out / run_files.OPTIONS
     return configuration.load(record) if record.exists() else {}
 
 
@@ -142,8 +126,8 @@ def _refuse_used(out: Path, record: Path, options: Mapping[str, Any], resume: bo
             f"The options differ from those of the run in {out} ({record}): resume it with the same"
             " ones."
         )
-    if (out / METRICS).exists():
+    if (out / run_files.METRICS).exists():
         shutil.rmtree(
-            out / STATE, ignore_errors=True
+            out / run_files.STATE, ignore_errors=True
         )  # left by a process that was killed as it finished
-        raise OutputError(f"The run in {out} is complete: see {out / CARD}.")
+        raise OutputError(f"The run in {out} is complete: see {out / run_files.CARD}.")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from keras_kd import config as configuration
-from keras_kd._common import text
+from keras_kd._common import run_files, text
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import locked, write_text
 from keras_kd._common.progress import Terminal
@@ -170,7 +170,7 @@ def sweep(
                 continue
             students = students or Trials(options, terminal)
             terminal.say(f"{done} of {total} trials are done")
-            objective = _Objective(options, dimensions, students, out / run_folder.STATE, terminal)
+            objective = _Objective(options, dimensions, students, out / run_files.STATE, terminal)
             try:
                 study.optimize(
                     objective, n_trials=1, catch=TrainingError, callbacks=[objective.forget]
@@ -181,7 +181,7 @@ def sweep(
                 )
             with locked(out, terminal.say):
                 _write(study, options, dimensions, out)
-        shutil.rmtree(out / run_folder.STATE, ignore_errors=True)
+        shutil.rmtree(out / run_files.STATE, ignore_errors=True)
         with locked(out, terminal.say):
             return _write(study, options, dimensions, out)
 

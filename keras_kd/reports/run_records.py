@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_json, read_text, read_toml
 from keras_kd._common.folders import files_below
 from keras_kd.datasets.readers import fer2013, rafdb
@@ -37,7 +38,7 @@ _METRICS = {
         {"name": (str, None), "called": (str, None), "counts": ({str: {str: int}}, None)},
         None,
     ),
-    "fingerprints": ({str: str}, None),
+    "fingerprints": ({str: (str, None)}, None),
 }
 
 
@@ -94,10 +95,10 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
     """
     records = []
     for path in map(Path, paths):
-        files = [file for file in files_below(path) if file.name == "metrics.json"]
+        files = [file for file in files_below(path) if file.name == run_files.METRICS]
         if not files:
             raise DataError(
-                f"There is no finished run (metrics.json) in {path}: check the path, or wait for"
+                f"There is no finished run ({run_files.METRICS}) in {path}: check the path, or wait for"
                 " its end."
             )
         records += [read(file.parent) for file in files]
@@ -111,8 +112,8 @@ def read(folder: Path) -> Record:
         DataError: its files can't be read.
     """
     try:
-        metrics = read_json(read_text(folder / "metrics.json"), _METRICS)
-        record = folder / "config.toml"
+        metrics = read_json(read_text(folder / run_files.METRICS), _METRICS)
+        record = folder / run_files.OPTIONS
         config = read_toml(read_text(record), _CONFIG) if record.exists() else {}
         _require_whole(metrics)
     except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from keras_kd._common import run_files
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines import run_folder
 
@@ -21,6 +22,6 @@ def test_a_resumed_run_must_find_what_it_began_with(tmp_path: Path) -> None:
 
 def test_a_damaged_beginning_is_told(tmp_path: Path) -> None:
     run_folder.require_beginning(tmp_path, FACTS)
-    (tmp_path / ".state" / run_folder.BEGINNING).write_text("{")
+    (tmp_path / ".state" / run_files.BEGINNING).write_text("{")
     with pytest.raises(ConfigError, match="began-with.json is damaged"):
         run_folder.require_beginning(tmp_path, FACTS)

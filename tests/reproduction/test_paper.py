@@ -89,6 +89,15 @@ def _row(text: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+def test_a_run_without_a_teacher_is_read(tmp_path: Path) -> None:
+    scores = {"test": _scores("test", 9), "validation": _scores("validation", 9)}
+    made = {"student": "B", "parameters": 1, "teacher": None, **scores}
+    made["fingerprints"] = {"data": "d", "teacher": None, "weights": "w"}
+    _write(tmp_path / "run", {"data": "fer2013.csv"}, made)
+    (record,) = run_records.find([tmp_path])
+    assert record.teacher is None and record.data_set == "FER2013"
+
+
 def test_what_the_paper_printed_is_what_can_be_a_share_of_its_images() -> None:
     for accuracy in (76.33, 68.75, 70.20, 69.56, 58.58):
         assert fits(accuracy, 7178) and not fits(accuracy, 3589)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_kd._common import run_files
 from keras_kd.errors import DataError
 
 # What a split may be called on disk, in any case.
@@ -23,8 +24,8 @@ _SYSTEM = (
     "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
     "icon\r", "lost+found", "@eadir", "#recycle",
 )  # fmt: skip
-_RESULTS = ("metrics.json", "session.json", "sweep.db")
-_BEGUN = ["config.toml"]  # all that a run has when it reads its data
+_RESULTS = (run_files.METRICS, "session.json", "sweep.db")
+_BEGUN = [run_files.OPTIONS]  # all that a run has when it reads its data
 _MODELS = (".keras", ".tflite", ".onnx")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from keras_kd.errors import ModelError
+
 # Of torchvision's ImageNet models.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -24,6 +26,15 @@ class Seeds:
         if self.seed is not None:
             self.seed += 1
         return self.seed
+
+
+def require_size(name: str, input_shape: tuple[int, int, int], smallest: int) -> None:
+    """Raise ModelError for images with a side below `smallest`, or neither gray nor RGB."""
+    if min(input_shape[:2]) < smallest or input_shape[2] not in (1, 3):
+        raise ModelError(
+            f"{name} takes images of at least {smallest}x{smallest} pixels with 1 or 3 channels."
+            f" Received: input_shape={input_shape}."
+        )
 
 
 def rgb(image: keras.KerasTensor) -> keras.KerasTensor:
@@ -81,6 +92,15 @@ def dense(
     """A dense layer, initialised from the next seed."""
     initial = keras.initializers.GlorotUniform(seeds())
     return layers.Dense(units, activation, bias, initial, dtype=dtype, name=name)(x)
+
+
+def head_dropout(
+    x: keras.KerasTensor, dropout: tuple[float, float] | None, seeds: Seeds
+) -> keras.KerasTensor:
+    """A dropout of the second rate before the heads; none where that is 0 or None."""
+    if dropout is None or not dropout[1]:
+        return x
+    return layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
 
 
 def outputs(

@@ -19,6 +19,7 @@ from keras_kd.models.architectures._parts import (
     Seeds,
     conv,
     dense,
+    head_dropout,
     imagenet_normalised,
     norm,
     outputs,
@@ -168,8 +169,7 @@ def build(
         )
     x = layers.LayerNormalization(epsilon=EPSILON, name="norm")(x)
     x = layers.GlobalAveragePooling1D(name="average")(x)
-    if dropout is not None and dropout[1]:
-        x = layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
+    x = head_dropout(x, dropout, seeds)
     return keras.Model(image, _averaged_heads(x, heads, seeds), name=name)
 
 

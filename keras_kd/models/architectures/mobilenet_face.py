@@ -9,8 +9,14 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from keras_kd.errors import ModelError
-from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
+from keras_kd.models.architectures._parts import (
+    Heads,
+    Seeds,
+    head_dropout,
+    outputs,
+    require_size,
+    rgb,
+)
 
 NAMES = ("mobilenet-face",)
 INPUT_SHAPE = (224, 224, 3)
@@ -37,11 +43,7 @@ def build(
     """Build the network; see `keras_kd.models.build`. The second dropout stands before the heads;
     None: 0.
     """
-    if min(input_shape[:2]) < 32 or input_shape[2] not in (1, 3):
-        raise ModelError(
-            f"{name} takes images of at least 32x32 pixels with 1 or 3 channels. "
-            f"Received: input_shape={input_shape}."
-        )
+    require_size(name, input_shape, 32)
     seeds = Seeds(seed)
     image = keras.Input(input_shape, name="image")
     x = layers.Rescaling(1.0, [-mean for mean in MEAN], name="normalise")(rgb(image))
@@ -50,8 +52,7 @@ def build(
         x = _depthwise(x, stride, f"conv_dw_{number}", seeds)
         x = _convolution(x, filters, 1, 1, f"conv_pw_{number}", seeds)
     x = layers.GlobalAveragePooling2D(name=FEATURES)(x)
-    if dropout is not None and dropout[1]:
-        x = layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
+    x = head_dropout(x, dropout, seeds)
     return keras.Model(image, outputs(x, heads, "logits", seeds), name=name)
 
 

@@ -6,7 +6,14 @@ import keras
 from keras import layers
 
 from keras_kd.errors import ModelError
-from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
+from keras_kd.models.architectures._parts import (
+    Heads,
+    Seeds,
+    head_dropout,
+    outputs,
+    require_size,
+    rgb,
+)
 
 NAMES = ("mobilenetv2",)
 PRETRAINED = ("imagenet",)
@@ -23,11 +30,7 @@ def build(
     """Build MobileNetV2; see `keras_kd.models.build`. The second dropout stands before the heads;
     None: 0.
     """
-    if min(input_shape[:2]) < 32 or input_shape[2] not in (1, 3):
-        raise ModelError(
-            f"{name} takes images of at least 32x32 pixels with 1 or 3 channels. Received:"
-            f" input_shape={input_shape}."
-        )
+    require_size(name, input_shape, 32)
     seeds = Seeds(seed)
     image = keras.Input(input_shape, name="image")
     scaled = layers.Rescaling(1 / 127.5, -1.0, name="normalise")(rgb(image))
@@ -37,8 +40,7 @@ def build(
     if seed is not None:
         _initialise(trunk, seeds)
     x = trunk.output
-    if dropout is not None and dropout[1]:
-        x = layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
+    x = head_dropout(x, dropout, seeds)
     return keras.Model(image, outputs(x, heads, "logits", seeds), name=name)
 
 

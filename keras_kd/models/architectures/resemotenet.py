@@ -10,7 +10,6 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from keras_kd.errors import ModelError
 from keras_kd.models.architectures._parts import (
     Heads,
     Seeds,
@@ -19,6 +18,7 @@ from keras_kd.models.architectures._parts import (
     imagenet_normalised,
     norm,
     outputs,
+    require_size,
 )
 
 DIVISORS = {"resemotenet": 1, "A": 2, "B": 4, "C": 8}
@@ -40,11 +40,7 @@ def build(
 ) -> keras.Model:
     """Build the teacher or one of its students; see `keras_kd.models.build`."""
     height, width, channels = input_shape
-    if min(height, width) < 8 or channels not in (1, 3):
-        raise ModelError(
-            f"{name} takes images of at least 8x8 pixels with 1 or 3 channels. Received:"
-            f" input_shape={input_shape}."
-        )
+    require_size(name, input_shape, 8)
     divisor = DIVISORS[name]
     conv_dropout, dense_dropout = PAPER_DROPOUT if dropout is None else dropout
     seeds = Seeds(seed)

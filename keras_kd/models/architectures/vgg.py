@@ -12,7 +12,6 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from keras_kd.errors import ModelError
 from keras_kd.models.architectures._parts import (
     Heads,
     Seeds,
@@ -20,6 +19,7 @@ from keras_kd.models.architectures._parts import (
     imagenet_normalised,
     norm,
     outputs,
+    require_size,
 )
 
 # Weight layers, as VGGs are counted: seven convolutions and one dense.
@@ -40,11 +40,7 @@ def build(
 ) -> keras.Model:
     """Build one of the two; see `keras_kd.models.build`."""
     height, width, channels = input_shape
-    if min(height, width) < 16 or channels not in (1, 3):
-        raise ModelError(
-            f"{name} takes images of at least 16x16 pixels with 1 or 3 channels. Received:"
-            f" input_shape={input_shape}."
-        )
+    require_size(name, input_shape, 16)
     conv_dropout, dense_dropout = DEFAULT_DROPOUT if dropout is None else dropout
     seeds = Seeds(seed)
 

@@ -1,0 +1,16 @@
+"""Names of the files in a run's folder, which also tell that a folder is one."""
+
+from __future__ import annotations
+
+OPTIONS = "config.toml"
+HISTORY = "history.csv"
+STUDENT = "student.keras"
+METRICS = "metrics.json"  # written last: where it is, the run is complete
+CARD = "README.md"
+STATE = ".state"
+BEGINNING = "began-with.json"  # in the state: what the run began with
+
+
+def exported_file(format: str) -> str:
+    """Name of the student's file in a `.tflite` format."""
+    return f"student_{format}.tflite"
