@@ -124,7 +124,7 @@ def command(
     analysis = engine.load("sessions.analysis")
     recipe = analysis.Recipe(side, rate, f"{asked['detector']} {asked['score']:g}")
     reader, detector, temperature = sessions.load(asked, terminal)
-    with stopping.told("To go on, give the same command with --resume."):
+    with stopping.with_advice("To go on, give the same command with --resume."):
         results = analysis.analyze(
             videos or (camera,),
             Path(out),
@@ -138,7 +138,7 @@ def command(
             resume,
             redact,
             temperature,
-            _told(informed),
+            _date_informed(informed),
             Path(events) if events else None,
             offset,
             terminal,
@@ -165,7 +165,7 @@ def command(
     output.show_table(rows)
 
 
-def _told(informed: datetime | None) -> date | None:
+def _date_informed(informed: datetime | None) -> date | None:
     if informed and informed.date() > date.today():
         raise click.UsageError(
             f"--informed must not lie ahead: people are told before. Received: {informed:%Y-%m-%d}."

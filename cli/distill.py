@@ -70,7 +70,7 @@ def command(
     folder = Path(out) if out else _numbered(Path("runs") / options.run_name(config))
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
     again = f"--out {shlex.quote(str(folder))}{options.trusting(dataclasses.asdict(config))}"
-    with stopping.told(f"To go on: kerakd distill --resume {again}"):
+    with stopping.with_advice(f"To go on: kerakd distill --resume {again}"):
         metrics = engine.load("pipelines.distill").distill(
             config, folder, Terminal(), resume, command_line
         )

@@ -28,7 +28,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 @contextmanager
-def told(how: str) -> Iterator[None]:
+def with_advice(how: str) -> Iterator[None]:
     """Tell the user of a block that is stopped how to go on, and end the program."""
     try:
         yield

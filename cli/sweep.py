@@ -84,7 +84,7 @@ def command(
     folder = Path(out) if out else Path("sweeps") / options.run_name(config)
     sweep = engine.load("pipelines.sweep")
     dimensions = sweep.space(texts or sweep.PAPER)
-    with stopping.told("To go on, give the same command again."):
+    with stopping.with_advice("To go on, give the same command again."):
         frame = sweep.sweep(shared, dimensions, folder, trials, not no_pruning, Terminal(), storage)
     if as_json:
         output.show_json(frame.astype(object).where(frame.notna(), None).to_dict(orient="records"))

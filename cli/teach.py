@@ -30,5 +30,5 @@ def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
       kerakd teach --data fer2013.csv --start-from faceres.keras --image-size 96
     """
     config = configuration.merged(config_file, options.given(arguments))
-    with stopping.told("To go on, give the same command again."):
+    with stopping.with_advice("To go on, give the same command again."):
         streams.line(str(engine.load("pipelines.teach").teach(config, out, Terminal())))

@@ -136,6 +136,28 @@ def test_processes_are_started_without_the_working_folders_modules(name: str) ->
         assert first != "sys.executable" or ast.unparse(node.elts[1]) == "'-P'", node.lineno
 
 
+def test_names_are_the_fields_words() -> None:
+    """No riddles: what is a student `told`, a `lesson`, a `Feed`?"""
+    riddles = {"told", "tells", "seen", "wanted", "lesson", "feed"}
+    named = {name: name.rpartition(".")[2] for name in MODULES}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                named[f"{module}.{node.name}"] = node.name
+    words = {where: set(re.findall("[A-Z]?[a-z]+", name)) for where, name in named.items()}
+    assert not {
+        where for where, found in words.items() if riddles & {word.lower() for word in found}
+    }
+
+
+def test_no_module_is_long() -> None:
+    """Each is one thing: 350 lines at most."""
+    long = {
+        name for name, path in MODULES.items() if len(path.read_text("utf-8").splitlines()) > 350
+    }
+    assert not long
+
+
 def test_keras_internals_stand_in_two_modules():
     """What Keras may change without a word: see models/surgery/keras_internals.py."""
     inside = re.compile(

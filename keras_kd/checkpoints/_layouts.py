@@ -151,21 +151,21 @@ def fill(
         ModelError: keys are missing or left over, or shapes or types are wrong; all are named.
     """
     slots = list(slots)
-    wanted = _by_key(slots)
-    known = wanted.keys() | {slot.key for slot in slots}
+    expected = _by_key(slots)
+    known = expected.keys() | {slot.key for slot in slots}
     problems = [
-        ("lacks {}", [key for key in wanted if key not in tensors]),
+        ("lacks {}", [key for key in expected if key not in tensors]),
         ("holds {} besides", [key for key in tensors if key not in known]),
-        ("has other shapes than needed: {}", list(_wrong_shapes(wanted, tensors))),
+        ("has other shapes than needed: {}", list(_wrong_shapes(expected, tensors))),
         (
             "has no floating-point numbers in {}",
-            [k for k in wanted if k in tensors and not _floating(tensors[k])],
+            [k for k in expected if k in tensors and not _floating(tensors[k])],
         ),
     ]
     found = [text.format(", ".join(keys)) for text, keys in problems if keys]
     if found:
         raise ModelError(f"{path} {'; it '.join(found)}: give the architecture's own weights.")
-    for key, sharing in wanted.items():
+    for key, sharing in expected.items():
         ends = np.cumsum([slot.shape[0] for slot in sharing])[:-1]
         for slot, array in zip(sharing, np.split(tensors[key], ends), strict=True):
             slot.assign(array)
@@ -189,8 +189,8 @@ def _by_key(slots: list[Slot | Constant]) -> dict[str, list[Slot]]:
     return grouped
 
 
-def _wrong_shapes(wanted: dict[str, list[Slot]], tensors: dict[str, np.ndarray]) -> Iterator[str]:
-    for key, sharing in wanted.items():
+def _wrong_shapes(expected: dict[str, list[Slot]], tensors: dict[str, np.ndarray]) -> Iterator[str]:
+    for key, sharing in expected.items():
         shape = (sum(slot.shape[0] for slot in sharing), *sharing[0].shape[1:])
         if key in tensors and tensors[key].shape != shape:
             yield f"{key} {tensors[key].shape} instead of {shape}"

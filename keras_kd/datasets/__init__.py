@@ -92,7 +92,7 @@ def _reader(name: str) -> ModuleType:
 
 
 @contextmanager
-def _told_to_the_user() -> Iterator[None]:
+def _warnings_shown() -> Iterator[None]:
     """Turn what the operating system refuses (a folder without permission, a path too long) into a
     DataError.
     """
@@ -105,7 +105,7 @@ def _told_to_the_user() -> Iterator[None]:
         ) from error
 
 
-@_told_to_the_user()
+@_warnings_shown()
 def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     """Return the module of a data set and the path to read: `faces`, `fer2013:PATH`, or a PATH that
     is recognised.
@@ -138,7 +138,7 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     return module, path
 
 
-@_told_to_the_user()
+@_warnings_shown()
 def sources(path_or_name: str | Path) -> list[Path]:
     """Return the files that the splits of a data set are read from; none where its form does not
     tell.
@@ -147,7 +147,7 @@ def sources(path_or_name: str | Path) -> list[Path]:
     return module.sources(path) if path is not None and hasattr(module, "sources") else []
 
 
-@_told_to_the_user()
+@_warnings_shown()
 def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     """Return a line for each kind of thing in a data set's folder that `load` does not read, or
     reads by a guess.
@@ -167,7 +167,7 @@ def passed_over_found(module: ModuleType, path: Path | None) -> tuple[str, ...]:
     return tuple(map(printable, lines))
 
 
-@_told_to_the_user()
+@_warnings_shown()
 def load(
     path_or_name: str | Path, split: str, skip_bad_rows: bool = False, size: int | None = None
 ) -> Samples:
@@ -189,7 +189,7 @@ def load(
     return load_found(*find(path_or_name), split, skip_bad_rows, size)
 
 
-@_told_to_the_user()
+@_warnings_shown()
 def load_found(
     module: ModuleType, path: Path | None, split: str, skip_bad_rows: bool, size: int | None
 ) -> Samples:

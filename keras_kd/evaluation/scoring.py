@@ -55,7 +55,7 @@ def evaluate(
     stated = (input_shape, value_range, output)
     several = len(paths) > 1
     members = [
-        predictors.load(path, *(() if several and keras_file.tells(path) else stated))
+        predictors.load(path, *(() if several and keras_file.has_spec(path) else stated))
         for path in paths
     ]
     side = max((member.form.side for member in members if member.form.side), default=None)

@@ -109,12 +109,12 @@ def _require_same_form(expected: dict[str, np.ndarray], found: dict[str, np.ndar
     given = {name: values.shape[1:] for name, values in found.items()}
     if wanted != given:
         raise ExportError(
-            f"The file's outputs are {_told(given)}, those of the model {_told(wanted)}: export as "
+            f"The file's outputs are {_described(given)}, those of the model {_described(wanted)}: export as "
             "saved_model, or give the model outputs that differ."
         )
 
 
-def _told(shapes: dict[str, tuple[int, ...]]) -> str:
+def _described(shapes: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
 
 

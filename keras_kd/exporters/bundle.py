@@ -185,7 +185,7 @@ def _card(
             f"- Differs from the model it was made of by at most {100 * report.max_difference:.2g}"
             " % of the outputs' spread on the images it was checked on."
         ),
-        *_told_answers(report),
+        *_answers_lines(report),
         *facts,
         (
             "- Check your app: for `example.png` it must give the probabilities of `example.json`,"
@@ -220,7 +220,7 @@ def _card(
     return "\n".join(lines) + "\n"
 
 
-def _told_answers(report: ExportReport) -> list[str]:
+def _answers_lines(report: ExportReport) -> list[str]:
     answers = report.answers
     if answers is None:
         return []

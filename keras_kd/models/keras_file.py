@@ -97,8 +97,10 @@ def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
             archive.writestr(ENTRY, json.dumps(asdict(form)))
 
 
-def tells(path: str | Path) -> bool:
-    """Whether a file was written by `save`, so that nothing about it needs to be stated."""
+def has_spec(path: str | Path) -> bool:
+    """Whether a file holds the specification that `save` writes, so that nothing about it needs to be
+    stated.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return ENTRY in archive.namelist()

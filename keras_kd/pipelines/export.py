@@ -66,7 +66,7 @@ def export(
     require_consistent(settings)
     source = Path(model)
     built, form = keras_file.load(source)
-    in_file = form.value_range if keras_file.tells(source) else None
+    in_file = form.value_range if keras_file.has_spec(source) else None
     settings = dataclasses.replace(settings, value_range=settings.value_range or in_file)
     form = form.with_given(None, settings.value_range, None)
     train = _samples(settings.data, "train", form) if settings.data else None

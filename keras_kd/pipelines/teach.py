@@ -41,7 +41,7 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     if plan.teaching.store:
         views = job.views(plan.training, data, plan.teaching.views)
         model = teaching.teacher(plan, data, terminal)
-        shown = teaching.seen_by(model, plan, data)
+        shown = teaching.at_teachers_size(model, plan, data)
         teaching.soft_labels(plan.teaching, data, views, model, terminal, shown)
     if out is not None:
         model, form = keras_file.load(path)

@@ -84,7 +84,7 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     model = teacher(plan, data, terminal)
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
     remark_on_work(model, plan, data, terminal)
-    shown = seen_by(model, plan, data)
+    shown = at_teachers_size(model, plan, data)
     if pictures is None or shown is data:
         larger = learnt if shown is data else shown
     else:
@@ -110,7 +110,7 @@ def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Termina
         )
 
 
-def seen_by(model: Predictor, plan: Plan, data: Data) -> Data:
+def at_teachers_size(model: Predictor, plan: Plan, data: Data) -> Data:
     """The data set at the teacher's own size, cut from the original pixels.
 
     Of several teachers it is the largest size, from which each resizes.
@@ -176,7 +176,7 @@ def _one_teacher(name: str, plan: Plan, data: Data, terminal: Terminal) -> Predi
             " its name."
         )
     # Options that describe a file are for the files without metadata of their own.
-    described = len(plan.teaching.teachers) > 1 and keras_file.tells(path)
+    described = len(plan.teaching.teachers) > 1 and keras_file.has_spec(path)
     return _loaded(path, StatedOfTeacher() if described else plan.teaching.stated, data)
 
 

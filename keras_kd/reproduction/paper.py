@@ -104,7 +104,7 @@ def table_iii(records: Sequence[Record]) -> str:
 def _counts(
     names: Sequence[str], published: dict[str, tuple[int, ...]], record: Record | None
 ) -> str:
-    seen = _seen(record)
+    seen = _images_of_run(record)
     lines = []
     for number, name in enumerate((*names, "all")):
         line = [name]
@@ -124,7 +124,7 @@ def _counts(
     return table(header, lines)
 
 
-def _seen(record: Record | None) -> dict[str, dict[str, int]]:
+def _images_of_run(record: Record | None) -> dict[str, dict[str, int]]:
     """Images per split and class in a run: what it recorded, else the sums of its confusion
     matrices.
     """

@@ -60,7 +60,7 @@ class FilePredictor:
         if not self.tells_classes:
             return
         kind = self.graph_kind
-        if kind == "unknown" and not keras_file.tells(path):
+        if kind == "unknown" and not keras_file.has_spec(path):
             kind = kind_of_values(self._classes_of_noise())
         if stated is not None:
             if kind == "probabilities" and stated == "logits":

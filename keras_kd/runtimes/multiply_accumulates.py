@@ -77,7 +77,7 @@ def of_tflite(path: str | Path) -> int:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     operators = tflite_graph.read(path)
-    with tflite_graph.damage_told(path):
+    with tflite_graph.damage_reported(path):
         return sum(_of_operator(operator) for operator in operators)
 
 
@@ -102,7 +102,7 @@ def parameters(path: str | Path) -> int:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     operators = tflite_graph.read(path)
-    with tflite_graph.damage_told(path):
+    with tflite_graph.damage_reported(path):
         return _parameters(operators)
 
 
@@ -135,7 +135,7 @@ def live_taps(path: str | Path) -> float:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     operators = tflite_graph.read(path)
-    with tflite_graph.damage_told(path):
+    with tflite_graph.damage_reported(path):
         return _live_taps(operators)
 
 

@@ -95,7 +95,7 @@ def read(path: str | Path) -> list[Operator]:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     data = content(path)
-    with damage_told(path):
+    with damage_reported(path):
         model = schema.Model.GetRootAs(data, 0)
         graphs = (model.Subgraphs(i) for i in range(model.SubgraphsLength()))
         places = (
@@ -112,7 +112,7 @@ def read(path: str | Path) -> list[Operator]:
 
 
 @contextmanager
-def damage_told(path: str | Path) -> Iterator[None]:
+def damage_reported(path: str | Path) -> Iterator[None]:
     """Raise ModelError for what a file's contradictions make the code in here raise."""
     try:
         yield

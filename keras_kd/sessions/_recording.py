@@ -36,7 +36,7 @@ _LAST = ("sharpness", "roll", "turn", "brightness", "contrast", "noise", "second
 
 
 @dataclass
-class _Seen:
+class _FaceInFrame:
     """One face in one frame."""
 
     track: Track
@@ -51,7 +51,7 @@ class _Pending:
 
     frame: int
     time: float
-    seen: list[_Seen]
+    seen: list[_FaceInFrame]
 
 
 @dataclass
@@ -160,7 +160,7 @@ def _followed(
         for number, time, faces in chunk:
             tracks = tracker.update(time, [face.box for face, _, _ in faces])
             seen = [
-                _Seen(track, face, how, next(cells))
+                _FaceInFrame(track, face, how, next(cells))
                 for track, (face, _, how) in zip(tracks, faces, strict=True)
             ]
             yield _Pending(number, time, seen)
@@ -208,11 +208,11 @@ def _rows(frame: _Pending, width: int) -> list[list[str]]:
             f"{seen.face.score:.4f}",
             f"{seen.quality.overall:.4f}",
         ]
-        rows.append([*first, *seen.cells, *_seen_how(seen.quality)])
+        rows.append([*first, *seen.cells, *_quality_cells(seen.quality)])
     return rows or [[*start, *[""] * (width - 2)]]
 
 
-def _seen_how(how: Quality) -> list[str]:
+def _quality_cells(how: Quality) -> list[str]:
     numbers = (
         how.sharpness,
         how.roll,

@@ -63,6 +63,6 @@ def test_a_foreign_file_answers_as_keras_does(tmp_path):
     pixels = IMAGES.astype(np.uint8)
     found = predictors.load(tmp_path / "foreign.keras").logits(pixels)
     np.testing.assert_allclose(found, np.asarray(model(pixels.astype(np.float32))), atol=1e-4)
-    assert not keras_file.tells(tmp_path / "foreign.keras")
+    assert not keras_file.has_spec(tmp_path / "foreign.keras")
     keras_file.save(model, tmp_path / "ours.keras", ModelSpec(("a", "b", "c")))
-    assert keras_file.tells(tmp_path / "ours.keras")
+    assert keras_file.has_spec(tmp_path / "ours.keras")

@@ -1,0 +1,81 @@
+"""How an option is declared: its default, help and check."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import Field, field
+from typing import Any
+
+from keras_kd import losses
+from keras_kd.errors import ConfigError
+
+Check = tuple[Callable[[Any], bool], str]
+POSITIVE: Check = (lambda value: value > 0, "above 0")
+NOT_NEGATIVE: Check = (lambda value: value >= 0, "0 or more")
+SHARE: Check = (lambda value: 0 <= value <= 1, "between 0 and 1")
+BELOW_ONE: Check = (lambda value: 0 <= value < 1, "0 or more and below 1")
+
+
+def _is_soft_loss(text: str) -> bool:
+    try:
+        return bool(losses.parsed(text))
+    except ConfigError:
+        return False
+
+
+SOFT_LOSS: Check = (
+    _is_soft_loss,
+    f"one of {', '.join(losses.soft_loss_names())}, with numbers by name",
+)
+
+
+def option(
+    default: Any,
+    help: str,
+    check: Check | None = None,
+    choices: Collection[str] = (),
+    flag: str | None = None,
+    several: bool = False,
+    runs_code: bool = False,
+) -> Any:
+    """A field of `Config`.
+
+    Args:
+        default: where it is None, None is allowed.
+        help: for the command line.
+        check: what a value must be; of `choices` that it is one of them.
+        choices: the values that there are; empty for any.
+        flag: on the command line, where it is not the name.
+        several: whether it may be given several times.
+        runs_code: whether a value can name code that is run.
+    """
+    if choices:
+        check = (lambda value: value in choices, f"one of {', '.join(choices)}")
+    spec = {
+        "help": help,
+        "check": check,
+        "choices": tuple(choices),
+        "flag": flag,
+        "several": several,
+        "runs_code": runs_code,
+    }
+    return field(default=default, metadata=spec)
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def require(name: str, spec: Field, kind: type, value: Any, where: str = "") -> None:
+    """Raise ConfigError where an option's value is of another type or out of its range."""
+    if value is None and spec.default is None:
+        return
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{name}{where} must be {_KINDS[kind]}. Received: {name}={value!r}.")
+    # Of whole numbers too large for a float, too.
+    if kind is float and not abs(value) < math.inf:
+        raise ConfigError(f"{name}{where} must be a finite number. Received: {name}={value!r}.")
+    check = spec.metadata["check"]
+    if check and not check[0](value):
+        raise ConfigError(f"{name}{where} must be {check[1]}. Received: {name}={value!r}.")

@@ -1,0 +1,48 @@
+"""Options as text: TOML that is written, numbers that are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from keras_kd.errors import ConfigError
+
+
+def dump(options: Mapping[str, Any], made_with: Mapping[str, str]) -> str:
+    """TOML text of all options that have a value, and a table of what made them."""
+    lines = [f"{name} = {_toml(value)}" for name, value in options.items() if value is not None]
+    lines += [
+        "",
+        "[made_with]",
+        *(f"{_toml(name)} = {_toml(value)}" for name, value in made_with.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        # All of JSON's escapes are TOML's; DEL alone must be escaped in TOML only.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
+
+
+def numbers(name: str, text: str | None, separator: str, count: int, number: type) -> tuple | None:
+    """Parse `count` numbers, e.g. 64x64x1 or -1,1; None stays None.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if text is None:
+        return None
+    try:
+        parsed = tuple(number(part) for part in text.split(separator))
+    except ValueError:
+        parsed = ()
+    if len(parsed) != count:
+        raise ConfigError(
+            f"{name} must be {count} numbers separated by {separator!r}. Received: {name}={text!r}."
+        )
+    return parsed
