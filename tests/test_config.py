@@ -224,13 +224,6 @@ def test_options_cannot_be_changed_afterwards():
         Config().alpha = 3
 
 
-def test_names_of_value_losses_are_those_of_the_distiller():
-    """config can't import them: they need Keras."""
-    from keras_kd import distiller
-
-    assert distiller.VALUE_LOSSES == config.VALUE_LOSSES
-
-
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,14 +1,18 @@
 """How far an option and a data set travel: what docs/architecture.md promises, counted."""
 
 import ast
+import io
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from keras_kd import datasets
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
+from keras_kd.datasets import images, splits
+from keras_kd.datasets.readers import _fer2013_csv, _tables
 from keras_kd.pipelines import plan
 from keras_kd.pipelines.distill import load_data
 
@@ -52,3 +56,38 @@ def test_a_run_looks_the_data_sets_form_up_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(datasets, "find", lambda path: looked_up.append(path) or find(path))
     load_data(plan.resolve(Config(image_size=8)).data, Terminal(quiet=True))
     assert len(looked_up) == 1
+
+
+def _fer2013(folder: Path) -> Path:
+    usages = [usage for usage in _fer2013_csv.USAGES for _ in range(14)]
+    pixels = " ".join(["7"] * 48 * 48)
+    rows = [f"{number % 7},{pixels},{usage}" for number, usage in enumerate(usages)]
+    (folder / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
+    return folder / "fer2013.csv"
+
+
+def test_a_run_reads_a_csv_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path, read = _fer2013(tmp_path), []
+    rows = _tables.rows
+    monkeypatch.setattr(_tables, "rows", lambda file, names: read.append(file) or rows(file, names))
+    config = Config(data=str(path), image_size=8)
+    data = load_data(plan.resolve(config).data, Terminal(quiet=True))
+    assert read == [path] and [len(data.train), len(data.validation), len(data.test)] == [14] * 3
+
+
+def test_a_run_reads_the_images_of_a_parquet_file_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="reads Parquet files")
+    parquet_files = pytest.importorskip("pyarrow.parquet")
+    png = io.BytesIO()
+    Image.new("L", (8, 8), 7).save(png, "PNG")
+    labels = pyarrow.array(["cat", "dog"] * 20)
+    table = pyarrow.table({"image": [png.getvalue()] * 40, "label": labels})
+    parquet_files.write_table(table, tmp_path / "train.parquet")
+    decoded, decode = [], images.decoded
+    monkeypatch.setattr(images, "decoded", lambda *of: decoded.append(of) or decode(*of))
+    data = splits.load(str(tmp_path), size=8)
+    assert sum(map(len, (data.train, data.validation, data.test))) == 40
+    # Once each, and the first for the number of channels.
+    assert len(decoded) == 41

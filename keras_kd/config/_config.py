@@ -24,8 +24,6 @@ from keras_kd.config._text import numbers as numbers
 from keras_kd.config.recipes import RECIPES
 from keras_kd.errors import ConfigError
 
-# Of keras_kd.distiller, which imports Keras.
-VALUE_LOSSES = ("mse", "shake-shake")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # Between the values of an option that may be given several times.
 SEPARATOR = ";"
@@ -140,7 +138,7 @@ class Config:
     value_loss: str = option(
         "mse",
         "What values are learnt by: mse, or EmoNet's shake-shake with both correlations.",
-        choices=VALUE_LOSSES,
+        choices=losses.VALUE_LOSSES,
     )
     value_weight: float = option(1.0, "Weight of each value's loss.", NOT_NEGATIVE)
     bound_weight: float = option(

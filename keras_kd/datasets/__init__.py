@@ -6,6 +6,8 @@ A data set's module has
     matches(path) -> bool                       whether the file or folder looks like this data set
     SIZE                                        height and width of the images, where none is asked for
     load(path, split, skip_bad_rows, size) -> Samples
+    load_splits(path, splits, skip_bad_rows, size) (optional)
+                                                {split: Samples}, where one file holds several
     sources(path) (optional)                    the files that `load` reads
     remarks(path) (optional)                    sentences on what was taken to be what
     COUNTS (optional)                           published images per split and class, checked by `inspect`;
@@ -16,7 +18,7 @@ A data set's module has
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,12 +188,19 @@ def load(
     """
     if split not in SPLITS:
         raise DataError(f"Unknown split {split!r}: expected one of {', '.join(SPLITS)}.")
-    return load_found(*find(path_or_name), split, skip_bad_rows, size)
+    return load_found(*find(path_or_name), (split,), skip_bad_rows, size)[split]
 
 
 @_warnings_shown()
 def load_found(
-    module: ModuleType, path: Path | None, split: str, skip_bad_rows: bool, size: int | None
-) -> Samples:
-    """As `load`, of what `find` returned."""
-    return module.load(path, split, skip_bad_rows, size or module.SIZE)
+    module: ModuleType,
+    path: Path | None,
+    splits: Sequence[str],
+    skip_bad_rows: bool,
+    size: int | None,
+) -> dict[str, Samples]:
+    """Load some splits of what `find` returned, each of its files once; see `load`."""
+    size = size or module.SIZE
+    if hasattr(module, "load_splits"):
+        return module.load_splits(path, splits, skip_bad_rows, size)
+    return {split: module.load(path, split, skip_bad_rows, size) for split in splits}

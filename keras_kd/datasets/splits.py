@@ -84,9 +84,8 @@ class Data:
 def load(path_or_name: str, skip_bad_rows: bool = False, size: int | None = None) -> Data:
     """Load all splits of a data set, see `datasets.load`."""
     module, path = datasets.find(path_or_name)
-    train, validation, test = (
-        datasets.load_found(module, path, split, skip_bad_rows, size) for split in datasets.SPLITS
-    )
+    found = datasets.load_found(module, path, datasets.SPLITS, skip_bad_rows, size)
+    train, validation, test = (found[split] for split in datasets.SPLITS)
     name = module.__name__.rpartition(".")[2]
     notes = datasets.passed_over_found(module, path)
     folder = path.resolve().name if name == "folder" and path else ""

@@ -19,9 +19,7 @@ from keras_kd.distiller._teacher import Teacher, Teachers, as_logits
 from keras_kd.errors import ModelError
 from keras_kd.models import heads
 
-__all__ = ["VALUE_LOSSES", "DistillationOrientedSGD", "Distiller", "FeatureMatch"]
-
-VALUE_LOSSES = ("mse", "shake-shake")
+__all__ = ["DistillationOrientedSGD", "Distiller", "FeatureMatch"]
 
 
 @keras.saving.register_keras_serializable("keras_kd")
@@ -123,7 +121,7 @@ class Distiller(CheckedTraining):
         _settings.require_not_negative(
             value_weight=value_weight, bound_weight=bound_weight, margin=margin
         )
-        _settings.require_one_of("value_loss", value_loss, VALUE_LOSSES)
+        _settings.require_one_of("value_loss", value_loss, losses.VALUE_LOSSES)
         _settings.require_seed(seed)
         columns = _settings.columns_of_heads(student, binary)
         self.student, self._columns = student, columns

@@ -23,6 +23,7 @@ from keras_kd.errors import ConfigError
 from keras_kd.losses import features, soft
 
 ENTRY_POINTS = "keras_kd.losses"  # of other packages, each a module as those of `soft`
+VALUE_LOSSES = ("mse", "shake-shake")  # what continuous values can be learnt by
 TEMPERATURE, ALPHA = 3.0, 0.15  # the defaults of T and of the labels' weight
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,53 +46,66 @@ class Table:
     skipped: tuple[str, ...]
 
 
+@dataclass
+class _Part:
+    """What was read of one split so far."""
+
+    images: ImageRows
+    labels: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def table(self, usages: tuple[str, ...]) -> Table:
+        labels, rows = np.array(self.labels, np.int64), np.array(self.rows, np.int64)
+        return Table(self.images.array(), labels, rows, usages, tuple(self.skipped))
+
+
 def matches(path: Path) -> bool:
     """Whether `path` is a csv file other than FER+ votes; `read` says which columns are missing."""
     return path.is_file() and path.suffix.lower() == ".csv" and "nf" not in _tables.header(path)
 
 
-def read(path: str | Path, split: str, skip_bad_rows: bool = False) -> Table:
-    """Read one split ("train", "validation" or "test").
+def read(path: str | Path, splits: Sequence[str], skip_bad_rows: bool = False) -> dict[str, Table]:
+    """Read some of the splits "train", "validation" and "test" in one pass over the file.
 
-    Usage and emotion of every row are checked, the pixels of the split's own rows only: reading
-    text as numbers is what costs time. With `skip_bad_rows` a bad row is listed by its own split,
-    and by "train" where its Usage does not tell one.
+    Usage and emotion of every row are checked, the pixels of these splits' rows only: reading text
+    as numbers is what costs time. With `skip_bad_rows` a bad row is listed by its own split, and by
+    "train" where its Usage does not tell one.
 
     Raises:
-        DataError: the file can't be read, a row is bad (the message names file and line), or the
+        DataError: the file can't be read, a row is bad (the message names file and line), or a
             split is empty.
     """
-    pictures = ImageRows((SIDE, SIDE, 1))
-    labels, rows, usages, skipped = [], [], [], []
+    parts = {split: _Part(ImageRows((SIDE, SIDE, 1))) for split in splits}
+    usages = []
     with warnings.catch_warnings():
         # Older numpy only warns where text is no number.
         warnings.simplefilter("error", DeprecationWarning)
         for row, (line, (emotion, text, usage)) in enumerate(_tables.rows(path, COLUMNS)):
             usages.append(usage.strip())
-            row_split = USAGES.get(usages[-1], "train")
+            part = parts.get(USAGES.get(usages[-1], "train"))
             try:
                 label = _label(emotion, usages[-1])
-                if row_split == split:
-                    pictures.append(_pixels(text))
-                    labels.append(label)
-                    rows.append(row)
+                if part is not None:
+                    part.images.append(_pixels(text))
+                    part.labels.append(label)
+                    part.rows.append(row)
             except ValueError as error:
                 if not skip_bad_rows:
                     raise DataError(
                         f"{path}, line {line}: {error}; mend or remove the row, or leave out all"
                         " such rows with --skip-bad-rows."
                     ) from error
-                if row_split == split:
-                    skipped.append(f"{path}, line {line}: {error}")
-    if not rows:
-        usage = next(usage for usage, name in USAGES.items() if name == split)
-        raise DataError(
-            f"{path} has no usable rows with Usage {usage}, the {split} split: give the complete"
-            " file."
-        )
-    return Table(
-        pictures.array(), np.array(labels, np.int64), np.array(rows), tuple(usages), tuple(skipped)
-    )
+                if part is not None:
+                    part.skipped.append(f"{path}, line {line}: {error}")
+    for split, part in parts.items():
+        if not part.rows:
+            usage = next(usage for usage, name in USAGES.items() if name == split)
+            raise DataError(
+                f"{path} has no usable rows with Usage {usage}, the {split} split: give the"
+                " complete file."
+            )
+    return {split: part.table(tuple(usages)) for split, part in parts.items()}
 
 
 def _label(emotion: str, usage: str) -> int:

@@ -18,6 +18,7 @@ neutral before sad).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,23 +49,28 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     Raises:
         DataError: the data is missing or broken; the message names the file and the row.
     """
+    return load_splits(path, (split,), skip_bad_rows, size)[split]
+
+
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+) -> dict[str, Samples]:
+    """Load some splits in one pass over the csv; as `load`."""
     if path is None:
         raise DataError(
             "fer2013 needs a path: give fer2013:PATH, the csv file or the folder that holds train"
             " and test."
         )
     if path.is_dir():
-        return _load_folders(path, split, skip_bad_rows, size)
-    table = _fer2013_csv.read(path, split, skip_bad_rows)
+        return {split: _load_folders(path, split, skip_bad_rows, size) for split in splits}
+    tables = _fer2013_csv.read(path, splits, skip_bad_rows)
+    return {split: _samples(table, size) for split, table in tables.items()}
+
+
+def _samples(table: _fer2013_csv.Table, size: int) -> Samples:
     sizes = np.full((len(table.labels), 2), _fer2013_csv.SIDE)
-    return Samples(
-        images.resize(table.images, size, size),
-        table.labels,
-        CLASS_NAMES,
-        None,
-        table.skipped,
-        sizes,
-    )
+    resized = images.resize(table.images, size, size)
+    return Samples(resized, table.labels, CLASS_NAMES, None, table.skipped, sizes)
 
 
 def subsets(

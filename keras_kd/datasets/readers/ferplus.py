@@ -15,6 +15,7 @@ without a vote for an emotion: on them the eight shares would say what the voter
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,26 +49,45 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     Raises:
         DataError: a file is missing or broken, or the two files do not belong together.
     """
+    return load_splits(path, (split,), skip_bad_rows, size)[split]
+
+
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+) -> dict[str, Samples]:
+    """Load some splits in one pass over both files; as `load`."""
     votes_file, pixels_file = _both_files(path)
     lines, usages, votes, problems = _read_votes(votes_file)
-    table = _fer2013_csv.read(pixels_file, split, skip_bad_rows)
-    _check_joined(votes_file, lines, usages, pixels_file, table.usages)
+    tables = _fer2013_csv.read(pixels_file, splits, skip_bad_rows)
+    _check_joined(votes_file, lines, usages, pixels_file, tables[splits[0]].usages)
     if problems and not skip_bad_rows:
         raise DataError(
             f"{min(problems.items())[1]}; mend the row, or leave out all such rows with"
             " --skip-bad-rows."
         )
+    for split, table in tables.items():
+        if not _have_votes(votes[table.rows]).any():
+            raise DataError(
+                f"{votes_file} has no votes for an emotion in the {split} split: give the complete"
+                " file."
+            )
+    return {split: _samples(table, votes, problems, size) for split, table in tables.items()}
+
+
+def _have_votes(votes: np.ndarray) -> np.ndarray:
+    """Whether any emotion got votes, and none of the other answers more than every emotion."""
+    emotions, others = votes[:, : len(CLASS_NAMES)], votes[:, len(CLASS_NAMES) :]
+    return (emotions.max(axis=1) >= others.max(axis=1)) & emotions.any(axis=1)
+
+
+def _samples(
+    table: _fer2013_csv.Table, votes: np.ndarray, problems: dict[int, str], size: int
+) -> Samples:
+    """The images of a split that got votes for an emotion, with their shares."""
     skipped = tuple(problems[row] for row in table.rows if row in problems)
-    emotions = votes[table.rows, : len(CLASS_NAMES)]
-    kept = (
-        emotions.max(axis=1) >= votes[table.rows, len(CLASS_NAMES) :].max(axis=1)
-    ) & emotions.any(axis=1)
-    if not kept.any():
-        raise DataError(
-            f"{votes_file} has no votes for an emotion in the {split} split: give the complete"
-            " file."
-        )
-    shares = (emotions[kept] / emotions[kept].sum(axis=1, keepdims=True)).astype(np.float32)
+    kept = _have_votes(votes[table.rows])
+    emotions = votes[table.rows, : len(CLASS_NAMES)][kept]
+    shares = (emotions / emotions.sum(axis=1, keepdims=True)).astype(np.float32)
     sizes = np.full((len(shares), 2), _fer2013_csv.SIDE)
     resized = images.resize(table.images[kept], size, size)
     return Samples(resized, shares, CLASS_NAMES, None, table.skipped + skipped, sizes)

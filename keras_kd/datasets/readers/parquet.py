@@ -16,7 +16,7 @@ Images are gray if the first one is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,13 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         DataError: the data is missing or broken; the message names the file and the row, counted
             from 0.
     """
+    return load_splits(path, (split,), skip_bad_rows, size)[split]
+
+
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+) -> dict[str, Samples]:
+    """Load some splits, those that are cut from the training files in one pass; as `load`."""
     if path is None or not matches(path):
         raise DataError(
             "parquet needs a path: give parquet:PATH, a folder with train-….parquet or"
@@ -56,16 +63,28 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         )
     shards = _shards(path)
     names = _class_names(shards["train"], path)
-    own = shards.get(split, shards["train"])
-    labels, unlabelled = _parquet_labels.numbers(columns(own, "label"), names, skip_bad_rows)
-    rows = np.flatnonzero(labels >= 0)
-    if split == "train" or split not in shards:
-        rows = rows[_splitting.held_out(labels[rows], names, shards)[split]]
-    channels = _channels(shards["train"], skip_bad_rows)
-    pictures, sizes, kept, skipped = _read(own, rows, size, channels, skip_bad_rows)
-    # A row that is of no split is listed once, with the file's own.
-    lost = unlabelled if split == "train" or split in shards else ()
-    return Samples(pictures, labels[rows[kept]], names, None, (*lost, *skipped), sizes)
+    shape = (size, size, _channels(shards["train"], skip_bad_rows))
+    found: dict[str, Samples] = {}
+    for owner in dict.fromkeys(split if split in shards else "train" for split in splits):
+        cut = [
+            split
+            for split in splits
+            if split == owner or (owner == "train" and split not in shards)
+        ]
+        labels, unlabelled = _parquet_labels.numbers(
+            columns(shards[owner], "label"), names, skip_bad_rows
+        )
+        rows = np.flatnonzero(labels >= 0)
+        parts = {owner: rows}
+        if owner == "train":
+            held_out = _splitting.held_out(labels[rows], names, shards)
+            parts = {split: rows[held_out[split]] for split in cut}
+        # A row that is of no split is listed once, with the file's own.
+        lost = {owner: unlabelled}
+        for split, part in _read(shards[owner], parts, shape, skip_bad_rows).items():
+            skipped = (*lost.get(split, ()), *part.skipped)
+            found[split] = Samples(part.images, labels[part.rows], names, None, skipped, part.sizes)
+    return {split: found[split] for split in splits}
 
 
 def sources(path: Path) -> list[Path]:
@@ -184,35 +203,67 @@ def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
     return 1
 
 
+class _Part:
+    """Images of some rows, as they are read."""
+
+    def __init__(self, rows: np.ndarray, shape: tuple[int, int, int]) -> None:
+        self._rows, self._images = rows, arrays.large_array((len(rows), *shape))
+        self._kept: list[tuple[int, tuple[int, int]]] = []
+        self.skipped: list[str] = []
+
+    def add(self, row: int, picture: np.ndarray) -> None:
+        shape = self._images.shape[1:]
+        self._images[len(self._kept)] = images.fitted(picture[None], shape)[0]
+        self._kept.append((row, picture.shape[:2]))
+
+    def require_images(self) -> None:
+        if len(self._rows) and not self._kept:
+            raise DataError(
+                f"None of the {len(self._rows)} images can be read; the first problem:"
+                f" {''.join(self.skipped[:1])}"
+            )
+
+    @property
+    def images(self) -> np.ndarray:
+        return self._images[: len(self._kept)]
+
+    @property
+    def rows(self) -> np.ndarray:
+        return np.array([row for row, _ in self._kept], np.int64)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return np.array([size for _, size in self._kept], np.int64).reshape(-1, 2)
+
+
 def _read(
-    shards: list[Path], rows: np.ndarray, size: int, channels: int, skip_bad_rows: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Decode the given rows, sorted: images, sizes on disk, which of them were readable, one line
-    for each other.
-    """
-    fitted = arrays.large_array((len(rows), size, size, channels))
-    sizes, kept, skipped = np.empty((len(rows), 2), np.int64), np.zeros(len(rows), bool), []
-    for number, (name, content) in enumerate(_contents(shards, rows)):
+    shards: list[Path],
+    rows: dict[str, np.ndarray],
+    shape: tuple[int, int, int],
+    skip_bad_rows: bool,
+) -> dict[str, _Part]:
+    """Decode the given rows, sorted, of each split in one pass over the files."""
+    parts = {split: _Part(own, shape) for split, own in rows.items()}
+    splits = {row: split for split, own in rows.items() for row in own.tolist()}
+    ordered = sorted(splits)
+    contents = _contents(shards, np.array(ordered, np.int64))
+    for row, (name, content) in zip(ordered, contents, strict=True):
+        part = parts[splits[row]]
         try:
             picture = images.decoded(content or b"", name)
-            if picture.shape[2] > channels:
+            if picture.shape[2] > shape[2]:
                 raise DataError(
                     f"{name} is in colour but the first training image is gray: convert one or"
                     " remove the row."
                 )
+            part.add(row, picture)
         except DataError as error:
             if not skip_bad_rows:
                 raise
-            skipped.append(str(error))
-            continue
-        # Rows move up to where unreadable ones would have been.
-        fitted[number - len(skipped)] = images.fitted(picture[None], fitted.shape[1:])[0]
-        sizes[number], kept[number] = picture.shape[:2], True
-    if len(rows) and not kept.any():
-        raise DataError(
-            f"None of the {len(rows)} images can be read; the first problem: {''.join(skipped[:1])}"
-        )
-    return fitted[: int(kept.sum())], sizes[kept], kept, tuple(skipped)
+            part.skipped.append(str(error))
+    for part in parts.values():
+        part.require_images()
+    return parts
 
 
 def _contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes | None]]:
