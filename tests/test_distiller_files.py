@@ -1,0 +1,244 @@
+"""A Distiller's settings, files, features and losses of one's own."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from scipy.special import rel_entr, softmax
+from test_distiller import IMAGES, LABELS, LOGITS, compiled, linear
+from test_distiller_entries import ending, first_step, refusal, subclassed
+from test_distiller_heads import convolved
+
+import keras_kd
+from keras_kd.distiller import Distiller, FeatureMatch
+from keras_kd.errors import ConfigError, DataError, ModelError, OutputError
+
+
+@pytest.mark.parametrize(
+    ("options", "fact"),
+    [
+        ({"temperature": "3"}, "temperature must be a number"),
+        ({"alpha": True}, "alpha must be a number"),
+        ({"beta": [1]}, "beta must be a number"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"features": ["conv"]}, "keras_kd.FeatureMatch objects"),
+    ],
+)
+def test_settings_of_another_type_are_refused(options, fact):
+    refusal(lambda: Distiller(convolved(0, 2), convolved(1, 2), **options), ConfigError, fact)
+
+
+@pytest.mark.parametrize(
+    "options", [{"loss": "mse"}, {"loss": "nonsense"}, {"loss_weights": [1.0]}]
+)
+def test_compile_takes_no_loss(options):
+    refusal(
+        lambda: Distiller(linear()).compile("sgd", **options),
+        ConfigError,
+        "no loss",
+        next(iter(options)),
+    )
+
+
+def test_names_of_metrics_are_those_that_evaluate_gives():
+    for metrics in (
+        ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2")],
+        None,
+    ):
+        distiller = compiled(linear(), linear(1), metrics=metrics)
+        distiller.fit(IMAGES, LABELS, verbose=0)
+        values = distiller.evaluate(IMAGES, LABELS, verbose=0)
+        named = distiller.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)
+        assert [named[name] for name in distiller.metrics_names] == pytest.approx(
+            np.ravel(values).tolist()
+        )
+        assert set(named) == set(distiller.metrics_names)
+
+
+def test_the_best_epochs_file_is_the_student(tmp_path):
+    path, weights = tmp_path / "best.keras", tmp_path / "best.weights.h5"
+    student = linear()
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(path, monitor="val_loss", save_best_only=True),
+        keras.callbacks.ModelCheckpoint(
+            weights, monitor="val_loss", save_best_only=True, save_weights_only=True
+        ),
+        keras.callbacks.EarlyStopping(monitor="val_loss", patience=1, restore_best_weights=True),
+    ]
+    distiller = compiled(student, linear(1), keras.optimizers.SGD(0.01))
+    distiller.fit(
+        IMAGES, LABELS, epochs=3, validation_data=(IMAGES, LABELS), callbacks=callbacks, verbose=0
+    )
+    logits = student.predict(IMAGES, verbose=0)
+    again = linear(5)
+    again.load_weights(weights)
+    for found in (keras.models.load_model(path), again):
+        np.testing.assert_allclose(found.predict(IMAGES, verbose=0), logits, atol=1e-6)
+    other = Distiller(linear(7))
+    other.load_weights(weights)
+    np.testing.assert_array_equal(other.student.get_weights()[0], student.get_weights()[0])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["best.keras", "best.weights.h5"]
+    refusal(lambda: distiller.save(path, overwrite=False), OutputError, "exists")
+    refusal(lambda: distiller.save(tmp_path / "best"), OutputError, ".keras")
+
+
+def test_a_student_that_can_not_be_saved_leaves_no_file(tmp_path):
+    class Own(layers.Layer):
+        def __init__(self, what):
+            super().__init__()
+            self.what = what
+
+        def call(self, x):
+            return x
+
+    student = keras.Sequential(
+        [keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3), Own(object())]
+    )
+    refusal(
+        lambda: Distiller(student).save(tmp_path / "best.keras"),
+        ModelError,
+        "can't be saved",
+        "save_weights",
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_survive_get_config():
+    distiller = Distiller(
+        convolved(0, 2),
+        convolved(1, 5),
+        temperature=2.0,
+        alpha=0.3,
+        beta=1.5,
+        class_weights={1: 2.0},
+        soft_loss="dist",
+        features=[FeatureMatch("maps", "maps", "attention", 3.0)],
+        seed=4,
+        weights_normalised=True,
+    )
+    config = distiller.get_config()
+    again = Distiller.from_config(config, teacher=convolved(1, 5))
+    assert again.get_config() == config | {"student": again.get_config()["student"]}
+    assert again.student.count_params() == distiller.student.count_params()
+    restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(distiller))
+    assert (restored.temperature, restored.beta, restored.teacher) == (2.0, 1.5, None)
+
+
+def test_features_of_sequential_models_are_matched():
+    def net(seed, channels):
+        keras.utils.set_random_seed(seed)
+        parts = [
+            layers.Conv2D(channels, 3, name="maps"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+        return keras.Sequential([keras.Input((4, 4, 1)), *parts])
+
+    distiller = compiled(
+        net(0, 2),
+        net(1, 5),
+        keras.optimizers.SGD(1e-6),
+        features=[keras_kd.FeatureMatch("maps", "maps")],
+    )
+    logs = distiller.fit(IMAGES, LABELS, epochs=2, verbose=0).history
+    assert logs["feature_loss"][1] < logs["feature_loss"][0]
+    refusal(
+        lambda: Distiller(net(0, 2), net(1, 5), features=[FeatureMatch("map", "maps")]),
+        ModelError,
+        "'map'",
+        "maps",
+    )
+    refusal(lambda: FeatureMatch("maps", "maps", "cosine"), ConfigError, "hint", "cosine")
+
+
+@pytest.mark.parametrize("kind", ["hint", "relational", "similarity"])
+def test_vectors_are_matched_too(kind):
+    student, teacher = convolved(0, 2), convolved(1, 5)
+    names = [model.layers[-2].name for model in (student, teacher)]
+    vectors = [
+        keras.Model(model.input, model.get_layer(name).output).predict(IMAGES, verbose=0)
+        for model, name in zip((student, teacher), names, strict=True)
+    ]
+    distiller = compiled(student, teacher, features=[FeatureMatch(*names, kind)])
+    if kind == "hint":
+        kernel, bias = (np.asarray(weight) for weight in distiller.projections[0].weights)
+        vectors[0] = vectors[0] @ kernel + bias
+    expected = float(np.mean(keras_kd.losses.feature_loss(kind)(vectors[1], vectors[0])))
+    logs = distiller.train_on_batch(IMAGES, LABELS, return_dict=True)
+    assert logs["feature_loss"] == pytest.approx(expected, rel=1e-4)
+    of_maps = FeatureMatch(*names, "attention")
+    refusal(
+        lambda: Distiller(student, teacher, features=[of_maps]), ModelError, "maps (N, H, W, C)"
+    )
+
+
+def test_a_loss_of_ones_own_is_learnt():
+    def squared(labels, teacher, student, temperature):
+        return keras.ops.sum((teacher - student) ** 2, axis=-1)
+
+    logits = linear().predict(IMAGES, verbose=0)
+    distiller = compiled(linear(), soft_loss=squared)
+    logs, _ = first_step(distiller, {"label": LABELS, "teacher": LOGITS})
+    assert logs["soft_loss"] == pytest.approx(((LOGITS - logits) ** 2).sum(-1).mean(), rel=1e-5)
+    refusal(distiller.get_config, ConfigError, "entry point")
+    refusal(lambda: Distiller(linear(), soft_loss="kl(weight=2)"), ConfigError, "settings none")
+
+
+def test_several_teachers_teach_their_weighed_mean_of_logits():
+    """At T the geometric mean of their softened distributions, normalised."""
+    teachers = [linear(1), ending(linear(2), layers.Softmax()), linear(3)]
+    logits = [linear(seed).predict(IMAGES, verbose=0).astype(float) for seed in (1, 2, 3)]
+    shares = np.array([1, 2, 5]) / 8
+    product = np.prod(
+        [softmax(z / 3, -1) ** share for z, share in zip(logits, shares, strict=True)], axis=0
+    )
+    p = product / product.sum(-1, keepdims=True)
+    q = softmax(linear().predict(IMAGES, verbose=0) / 3, -1)
+    with pytest.warns(UserWarning, match="gives probabilities p"):
+        distiller = compiled(linear(), teachers, teacher_weights=[1, 2, 5])
+    logs, _ = first_step(distiller, LABELS)
+    assert logs["soft_loss"] == pytest.approx(9 * rel_entr(p, q).sum(-1).mean(), rel=1e-4)
+    assert len(distiller.trainable_variables) == 2
+    equal = first_step(compiled(linear(), [linear(1), linear(1)]), LABELS)[0]["soft_loss"]
+    assert equal == pytest.approx(
+        first_step(compiled(linear(), linear(1)), LABELS)[0]["soft_loss"], rel=1e-5
+    )
+    for weights in ([1], [0, 0], [1, -1]):
+        refusal(
+            lambda w=weights: Distiller(linear(), [linear(1), linear(2)], teacher_weights=w),
+            ConfigError,
+            "teacher_weight",
+        )
+
+
+def test_a_subclassed_teacher_of_probabilities_is_told_in_a_data_set_too():
+    tf = pytest.importorskip("tensorflow", reason="tf.data needs TensorFlow")
+    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)
+    distiller = compiled(linear(), subclassed("softmax"))
+    refusal(lambda: distiller.fit(data, verbose=0), DataError, "are probabilities")
+
+
+def test_its_repr_is_one_line():
+    distiller = Distiller(linear(), linear(1), temperature=2)
+    student, teacher = distiller.student.name, distiller.teacher.name
+    assert (
+        repr(distiller)
+        == f"<Distiller of {student}, taught by {teacher}: temperature=2, alpha=0.15, beta=0.85>"
+    )
+
+
+def test_a_data_set_that_can_be_indexed_is_not_read_whole():
+    class Batches(keras.utils.PyDataset):
+        asked = 0
+
+        def __len__(self):
+            return 1000
+
+        def __getitem__(self, index):
+            type(self).asked += 1
+            return IMAGES[:8], LABELS[:8]
+
+    compiled(linear(), subclassed()).fit(Batches(), steps_per_epoch=2, verbose=0)
+    assert Batches.asked < 50

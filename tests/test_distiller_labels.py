@@ -1,0 +1,204 @@
+"""Labels, weights and binary logits that a Distiller takes, or refuses in one sentence."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from scipy.special import expit, log_softmax, rel_entr, softmax
+from test_distiller import IMAGES, LABELS, LOGITS, RATE, WEIGHTS, compiled, expected_step, linear
+from test_distiller_entries import ending, first_step, refusal
+from test_distiller_heads import VALUES, joint
+
+from keras_kd.distiller import Distiller
+from keras_kd.errors import ConfigError, DataError
+
+
+# --- labels ---
+@pytest.mark.parametrize(
+    ("labels", "facts"),
+    [
+        (LABELS + 1, (f"row {LABELS.argmax()} is 3", "0 to 2", "RAF-DB")),
+        (np.where(np.arange(24) == 5, -1, LABELS), ("row 5 is -1", "without a label")),
+        (np.where(np.arange(24) == 7, np.nan, LABELS), ("row 7 is nan",)),
+        (np.where(np.arange(24) == 7, 0.5, LABELS), ("row 7 is 0.5",)),
+        (np.ones((24, 3)), ("row 0 are [1, 1, 1]", "sum to 1", "multi-label", "binary=")),
+        (np.array(["happy", "sad"])[LABELS % 2], ("words", "row 0", "numpy.unique")),
+        (np.array(["happy", "sad"], object)[LABELS % 2], ("words", "0 to 2")),
+    ],
+)  # fmt: skip
+def test_labels_that_no_class_has_are_refused_before_training(labels, facts):
+    distiller = compiled(linear(), beta=0.0, alpha=1.0)
+    before = distiller.student.get_weights()[0].copy()
+    for call in (
+        lambda: distiller.fit(IMAGES, labels, verbose=0),
+        lambda: distiller.fit(IMAGES, {"label": labels, "teacher": LOGITS}, verbose=0),
+        lambda: distiller.fit(IMAGES, LABELS, validation_data=(IMAGES, labels), verbose=0),
+        lambda: distiller.train_on_batch(IMAGES, labels),
+        lambda: distiller.evaluate(IMAGES, labels, verbose=0),
+        lambda: distiller.test_on_batch(IMAGES, labels),
+        lambda: distiller.compute_loss(IMAGES, labels, LOGITS),
+    ):
+        refusal(call, DataError, *facts)
+    np.testing.assert_array_equal(distiller.student.get_weights()[0], before)
+
+
+@pytest.mark.parametrize(("row", "bad", "jit_compile"), [(3, 3, True), (13, -1, False)])
+def test_labels_of_a_generator_are_refused_by_the_row(row, bad, jit_compile):
+    labels = np.where(np.arange(24) == row, bad, LABELS).astype("int32")
+
+    def batches():
+        while True:
+            for start in range(0, 24, 8):
+                yield IMAGES[start : start + 8], labels[start : start + 8]
+
+    distiller = compiled(linear(), linear(1), jit_compile=jit_compile)
+    # A step that isn't compiled, on other backends, counts the rows of its batch.
+    of = f"in row {row} of the batches" if keras.backend.backend() == "tensorflow" else "in row"
+    facts = (of, f"is {bad}", "0 to 2")
+    refusal(lambda: distiller.fit(batches(), steps_per_epoch=3, verbose=0), DataError, *facts)
+    refusal(lambda: distiller.evaluate(batches(), steps=3, verbose=0), DataError, *facts)
+    good = compiled(linear(), linear(1), jit_compile=jit_compile)
+    history = good.fit(IMAGES, LABELS, validation_data=(IMAGES, LABELS), verbose=0).history
+    assert "faults" not in history
+
+
+# --- weights ---
+@pytest.mark.parametrize(
+    "given", [np.array([0.5, 1.0, 3.0]), {0: 0.5, 2: 3.0}, {"": {0: 0.5, 2: 3.0}}]
+)
+def test_class_weights_are_taken_as_keras_gives_them(given):
+    kernel = linear().get_weights()[0]
+    _, _, after = expected_step(kernel, LOGITS, 3.0, 0.15, 0.85, (0.5, 1.0, 3.0))
+    _, found = first_step(
+        compiled(linear(), class_weights=given), {"label": LABELS, "teacher": LOGITS}
+    )
+    np.testing.assert_allclose(found, after, atol=1e-6)
+
+
+def test_class_weight_of_fit_weighs_the_labels_term_of_that_fit():
+    y = {"label": LABELS, "teacher": LOGITS}
+    weighed = expected_step(linear().get_weights()[0], LOGITS, 3.0, 0.15, 0.85, (0.5, 1.0, 3.0))
+    plain = expected_step(linear().get_weights()[0], LOGITS, 3.0, 0.15, 0.85)
+    distiller = compiled(linear(), optimizer=keras.optimizers.SGD(0.0))
+    for _ in range(2):
+        logs = distiller.fit(
+            IMAGES, y, batch_size=24, class_weight={0: 0.5, 2: 3.0}, verbose=0
+        ).history
+        assert logs["hard_loss"][0] == pytest.approx(weighed[0], rel=1e-5)
+        assert logs["soft_loss"][0] == pytest.approx(weighed[1], rel=1e-5)
+        logs = distiller.fit(IMAGES, y, batch_size=24, verbose=0).history
+        assert logs["hard_loss"][0] == pytest.approx(plain[0], rel=1e-5)
+    twice = compiled(linear(), class_weights=[1, 2, 3])
+    refusal(
+        lambda: twice.fit(IMAGES, y, class_weight={0: 1.0}, verbose=0),
+        ConfigError,
+        "class_weights",
+        "one of the two",
+    )
+    refusal(lambda: Distiller(linear(), class_weights={7: 1.0}), ConfigError, "0 to 2", "7")
+    refusal(lambda: Distiller(linear(), class_weights=2.0), ConfigError, "one for each class")
+    refusal(lambda: Distiller(linear(), class_weights=[1, -1, 1]), ConfigError, "0 or more")
+
+
+def test_normalised_weights_divide_by_their_sum_as_pytorch_does():
+    student, weights = linear(), np.array([0.5, 1.0, 3.0])
+    logits = student.predict(IMAGES, verbose=0)
+    distiller = compiled(student, class_weights=weights, weights_normalised=True)
+    logs = distiller.train_on_batch(
+        IMAGES, {"label": LABELS, "teacher": LOGITS}, WEIGHTS, return_dict=True
+    )
+    each = -log_softmax(logits.astype(float), -1)[np.arange(24), LABELS]
+    both = weights[LABELS] * WEIGHTS
+    assert logs["hard_loss"] == pytest.approx((both * each).sum() / both.sum(), rel=1e-5)
+    soft = 9 * rel_entr(softmax(LOGITS / 3, -1), softmax(logits / 3, -1)).sum(-1)
+    assert logs["soft_loss"] == pytest.approx((WEIGHTS * soft).sum() / WEIGHTS.sum(), rel=1e-5)
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    expected = torch.nn.functional.cross_entropy(
+        torch.tensor(logits), torch.tensor(LABELS), torch.tensor(weights).float()
+    )
+    found = compiled(linear(), class_weights=weights, weights_normalised=True)
+    logs = found.train_on_batch(IMAGES, {"label": LABELS, "teacher": LOGITS}, return_dict=True)
+    assert logs["hard_loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
+# --- two classes by one logit ---
+@pytest.mark.parametrize("stored", [(24, 1), (24,), (24, 2)])
+def test_a_step_of_one_logit_has_its_closed_form(stored):
+    """BCE, and T² KL of two Bernoulli distributions, whose gradients are sigmoid(s) - y and T (q -
+    p).
+    """
+    student, labels, temperature = linear(classes=1), LABELS % 2, 4.0
+    kernel = student.get_weights()[0].astype(float)
+    pixels = IMAGES.reshape(24, 16) / 255
+    logits, teacher = (pixels @ kernel)[:, 0], LOGITS[:, 0].astype(float)
+    p, q = expit(teacher / temperature), expit(logits / temperature)
+    hard = np.logaddexp(0, logits) - labels * logits
+    soft = temperature**2 * (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
+    given = (
+        np.stack([LOGITS[:, 1], LOGITS[:, 1] + LOGITS[:, 0]], -1)
+        if stored == (24, 2)
+        else LOGITS[:, 0].reshape(stored)
+    )
+    distiller = compiled(student, temperature=temperature, metrics=["accuracy"])
+    logs, after = first_step(distiller, {"label": labels, "teacher": given})
+    assert logs["hard_loss"] == pytest.approx(hard.mean(), rel=1e-5)
+    assert logs["soft_loss"] == pytest.approx(soft.mean(), rel=1e-4)
+    slope = (0.15 * (expit(logits) - labels) + 0.85 * temperature * (q - p)) / 24
+    np.testing.assert_allclose(after, kernel - RATE * pixels.T @ slope[:, None], atol=1e-6)
+    scores = distiller.evaluate(IMAGES, labels, verbose=0, return_dict=True)
+    found = student.predict(IMAGES, verbose=0)[:, 0].astype(float)
+    assert scores["accuracy"] == pytest.approx(((found > 0) == labels).mean())
+    assert scores["loss"] == pytest.approx(
+        (np.logaddexp(0, found) - labels * found).mean(), rel=1e-5
+    )
+    refusal(lambda: distiller.fit(IMAGES, LABELS, verbose=0), DataError, "0 to 1", "is 2")
+
+
+def test_a_sigmoid_teacher_teaches_one_logit_and_weights_of_two_classes_count():
+    labels = LABELS % 2
+    with pytest.warns(UserWarning, match="gives sigmoids p, not logits"):
+        taught = compiled(linear(classes=1), ending(linear(1, 1), layers.Activation("sigmoid")))
+    expected = first_step(compiled(linear(classes=1), linear(1, 1)), labels)
+    found = first_step(taught, labels)
+    assert found[0]["soft_loss"] == pytest.approx(expected[0]["soft_loss"], rel=1e-4)
+    logits = linear(classes=1).predict(IMAGES, verbose=0)[:, 0].astype(float)
+    weighed = compiled(linear(classes=1), beta=0.0, class_weights={1: 3.0}).train_on_batch(
+        IMAGES, labels, return_dict=True
+    )
+    each = np.where(labels, 3, 1) * (np.logaddexp(0, logits) - labels * logits)
+    assert weighed["hard_loss"] == pytest.approx(each.mean(), rel=1e-5)
+
+
+def test_one_column_is_never_taken_for_a_value_in_silence():
+    y = {"kind": LABELS, "size": (VALUES > 0).astype("float32")}
+    refusal(
+        lambda: compiled(joint(), joint(1)).fit(IMAGES, y, verbose=0),
+        DataError,
+        "all 0 or 1",
+        "binary=['size']",
+    )
+    as_classes = compiled(joint(), joint(1), binary=["size"])
+    as_values = compiled(joint(), joint(1), binary=[])
+    outputs = joint().predict(IMAGES, verbose=0)
+    values = outputs["size"][:, 0].astype(float)
+    entropy = -log_softmax(outputs["kind"].astype(float), -1)[np.arange(24), LABELS].mean()
+    losses = [
+        one.evaluate(IMAGES, y, verbose=0, return_dict=True)["loss"]
+        for one in (as_classes, as_values)
+    ]
+    assert losses[0] == pytest.approx(
+        entropy + (np.logaddexp(0, values) - y["size"] * values).mean(), rel=1e-5
+    )
+    assert losses[1] == pytest.approx(entropy + ((values - y["size"]) ** 2).mean(), rel=1e-5)
+    one = compiled(linear(classes=1), linear(1, 1), binary=[])
+    logs = one.train_on_batch(IMAGES, VALUES, return_dict=True)
+    predicted = linear(classes=1).predict(IMAGES, verbose=0)[:, 0].astype(float)
+    assert logs["hard_loss"] == pytest.approx(((predicted - VALUES) ** 2).mean(), rel=1e-5)
+    refusal(
+        lambda: Distiller(joint(), binary=["kind"]),
+        ConfigError,
+        "heads of one column (size)",
+        "'kind'",
+    )
