@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import huber, log_softmax, rel_entr, softmax
 from scipy.stats import zscore
-from test_losses import STUDENT, TEACHER, _gradient, _reference
+from test_losses import STUDENT, TEACHER, gradient, reference
 
 from keras_kd import losses
 from keras_kd.errors import ConfigError
@@ -29,7 +29,7 @@ def test_decoupled_kd_with_the_teachers_own_weight_is_kl(shares):
     found = losses.decoupled_kd_each(
         given, TEACHER, STUDENT, 3.0, 1.0, 1 - p[np.arange(4), labels].astype(np.float32)
     )
-    np.testing.assert_allclose(found, _reference(TEACHER, STUDENT, 3.0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, reference(TEACHER, STUDENT, 3.0), rtol=1e-4, atol=1e-5)
 
 
 def test_decoupled_kd_weighs_its_two_parts():
@@ -68,7 +68,7 @@ def test_dist_equals_numpys_correlations():
 def test_standardised_logits_have_mean_0_and_deviation_1():
     scaled = [zscore(logits.astype(float), axis=-1) for logits in (TEACHER, STUDENT)]
     found = losses.standardised_kl_each(TEACHER, STUDENT, 2.0)
-    np.testing.assert_allclose(found, _reference(*scaled, 2.0), rtol=1e-4)
+    np.testing.assert_allclose(found, reference(*scaled, 2.0), rtol=1e-4)
     np.testing.assert_allclose(
         losses.standardised_kl_each(7 * TEACHER + 3, STUDENT, 2.0), found, rtol=1e-3
     )
@@ -81,7 +81,7 @@ def test_every_soft_loss_stays_finite(name):
     for teacher in (extreme[::-1], extreme):
         value = losses.soft_loss(name)(labels, teacher, extreme, 3.0)
         assert np.isfinite(value).all() and value.shape == (3,)
-        gradient = _gradient(
+        gradient = gradient(
             lambda s, t=teacher: losses.weighted_mean(losses.soft_loss(name)(labels, t, s, 3.0)),
             extreme,
         )
@@ -144,7 +144,7 @@ def test_every_feature_loss_is_zero_for_equals_with_a_finite_gradient(name):
     maps[1] = maps[0]
     np.testing.assert_allclose(losses.feature_loss(name)(maps, maps), 0, atol=1e-6)
     for start in (maps, np.zeros_like(maps)):
-        gradient = _gradient(
+        gradient = gradient(
             lambda s: losses.weighted_mean(losses.feature_loss(name)(maps, s)), start
         )
         assert np.isfinite(gradient).all()
