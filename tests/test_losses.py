@@ -27,7 +27,7 @@ def reference(teacher, student, temperature):
     return temperature**2 * rel_entr(p, q).sum(-1)
 
 
-def gradient(loss, at):
+def gradient_of(loss, at):
     tf = pytest.importorskip("tensorflow", reason="gradients are taken with TensorFlow")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("gradients are taken with TensorFlow")
@@ -110,7 +110,7 @@ def test_extreme_logits_give_finite_losses_and_gradients(dtype):
     for temperature in (1.0, 4.0):
         value = losses.soft_target_kl_each(extreme[::-1], extreme, temperature)
         assert np.isfinite(value).all() and np.asarray(value).dtype == np.float32
-        gradient = gradient(
+        gradient = gradient_of(
             lambda s, t=temperature: losses.soft_target_kl(extreme[::-1], s, t), extreme
         )
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
@@ -118,7 +118,7 @@ def test_extreme_logits_give_finite_losses_and_gradients(dtype):
     assert np.asarray(losses.cross_entropy_each(labels, extreme)) == pytest.approx(
         [1000, 1000 + math.log(2), 500.69], 1e-4
     )
-    gradient = gradient(
+    gradient = gradient_of(
         lambda s: losses.weighted_mean(losses.cross_entropy_each(labels, s)), extreme
     )
     assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
@@ -131,13 +131,13 @@ def test_gradient_has_its_closed_form(temperature):
         softmax(TEACHER.astype(float) / temperature, -1),
         softmax(STUDENT.astype(float) / temperature, -1),
     )
-    found = gradient(lambda s: losses.soft_target_kl(TEACHER, s, temperature), STUDENT)
+    found = gradient_of(lambda s: losses.soft_target_kl(TEACHER, s, temperature), STUDENT)
     np.testing.assert_allclose(found, temperature * (q - p) / len(p), atol=1e-6)
 
 
 def test_gradient_keeps_its_size_at_high_temperature():
     """Hinton et al., section 2.1: with T squared it tends to (s - t) / (N C), both logits centred."""
-    found = gradient(lambda s: losses.soft_target_kl(TEACHER, s, 500.0), STUDENT)
+    found = gradient_of(lambda s: losses.soft_target_kl(TEACHER, s, 500.0), STUDENT)
     centred = (STUDENT - STUDENT.mean(1, keepdims=True)) - (
         TEACHER - TEACHER.mean(1, keepdims=True)
     )
@@ -216,12 +216,12 @@ def test_teacher_bounded_error_counts_where_the_student_is_not_better():
 
 
 def test_gradient_of_the_teacher_bounded_error_is_that_of_the_error_or_none():
-    found = gradient(
+    found = gradient_of(
         lambda s: losses.weighted_mean(losses.teacher_bounded_each(VALUES, OF_TEACHER, s, 0.001)),
         OF_STUDENT,
     )
     assert found == pytest.approx([2 * 0.1 / 3, 0, 2 * -0.2 / 3], abs=1e-6)
-    of_teacher = gradient(
+    of_teacher = gradient_of(
         lambda t: losses.weighted_mean(losses.teacher_bounded_each(VALUES, t, OF_STUDENT, 0.001)),
         OF_TEACHER,
     )
@@ -250,7 +250,7 @@ def test_correlations_of_constants_are_zero_with_a_finite_gradient():
     for loss in (losses.pearson, losses.concordance):
         assert float(loss(VALUES[[0, 1, 2, 0, 1]], constant)) == pytest.approx(0, abs=1e-5)
         assert np.isfinite(
-            gradient(lambda s, of=loss: of(VALUES[[0, 1, 2, 0, 1]], s), constant)
+            gradient_of(lambda s, of=loss: of(VALUES[[0, 1, 2, 0, 1]], s), constant)
         ).all()
 
 

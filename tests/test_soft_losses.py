@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import huber, log_softmax, rel_entr, softmax
 from scipy.stats import zscore
-from test_losses import STUDENT, TEACHER, gradient, reference
+from test_losses import STUDENT, TEACHER, gradient_of, reference
 
 from keras_kd import losses
 from keras_kd.errors import ConfigError
@@ -81,7 +81,7 @@ def test_every_soft_loss_stays_finite(name):
     for teacher in (extreme[::-1], extreme):
         value = losses.soft_loss(name)(labels, teacher, extreme, 3.0)
         assert np.isfinite(value).all() and value.shape == (3,)
-        gradient = gradient(
+        gradient = gradient_of(
             lambda s, t=teacher: losses.weighted_mean(losses.soft_loss(name)(labels, t, s, 3.0)),
             extreme,
         )
@@ -144,7 +144,7 @@ def test_every_feature_loss_is_zero_for_equals_with_a_finite_gradient(name):
     maps[1] = maps[0]
     np.testing.assert_allclose(losses.feature_loss(name)(maps, maps), 0, atol=1e-6)
     for start in (maps, np.zeros_like(maps)):
-        gradient = gradient(
+        gradient = gradient_of(
             lambda s: losses.weighted_mean(losses.feature_loss(name)(maps, s)), start
         )
         assert np.isfinite(gradient).all()
