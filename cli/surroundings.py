@@ -8,7 +8,8 @@ import os
 from keras_kd._common.folders import cache_folder
 from keras_kd.errors import ConfigError
 
-BACKENDS = ("tensorflow", "jax", "torch")
+# Beside TensorFlow, which commands need, PyTorch can end the process.
+BACKENDS = ("tensorflow", "jax")
 # Of addresses, not of memory: `evaluate` worked with 3.5 million kB and was aborted with 3 million.
 ADDRESSES = 3_500_000 * 1024
 

@@ -22,7 +22,7 @@ from keras_kd.errors import OutputError
 # Some 40,000 members, which are read in half a second.
 LARGEST_DIRECTORY = 2**21
 LOCK = ".lock"
-_PARTIAL = "-partial-"
+PARTIAL = "-partial-"
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             for left in half_written(path):
                 left.unlink(missing_ok=True)
             handle, name = tempfile.mkstemp(
-                prefix=f".{path.stem}{_PARTIAL}", suffix=path.suffix, dir=path.parent
+                prefix=f".{path.stem}{PARTIAL}", suffix=path.suffix, dir=path.parent
             )
             os.close(handle)
             temporary = Path(name)
@@ -63,15 +63,20 @@ def _publish(temporary: Path, path: Path) -> None:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except FileNotFoundError as error:
-        raise OutputError(
-            f"Can't write {path}: another process wrote it at the same time; choose another name"
-            " for one of the two."
-        ) from error
+        raise written_meanwhile(path) from error
+
+
+def written_meanwhile(path: Path) -> OutputError:
+    """The error of a process whose temporary file or folder another one has removed."""
+    return OutputError(
+        f"Can't write {path}: another process wrote it at the same time; choose another name for"
+        " one of the two."
+    )
 
 
 def half_written(path: Path) -> list[Path]:
     """What processes that were killed while they wrote `path` left beside it."""
-    return list(path.parent.glob(f".{glob.escape(path.stem)}{_PARTIAL}*{glob.escape(path.suffix)}"))
+    return list(path.parent.glob(f".{glob.escape(path.stem)}{PARTIAL}*{glob.escape(path.suffix)}"))
 
 
 def _umask() -> int:

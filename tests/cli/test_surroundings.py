@@ -19,10 +19,11 @@ def _told(line: str, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stderr.strip()
 
 
-def test_a_backend_that_is_not_installed_is_named(tmp_path: Path) -> None:
-    code, told = _told(f"{KERAKD} evaluate a.keras", KERAS_BACKEND="nonsense")
+@pytest.mark.parametrize("backend", ["nonsense", "torch"])
+def test_a_backend_that_commands_cannot_use_is_named(backend: str) -> None:
+    code, told = _told(f"{KERAKD} evaluate a.keras", KERAS_BACKEND=backend)
     assert code == 2 and "\n" not in told
-    assert "KERAS_BACKEND is 'nonsense', expected one of tensorflow, jax, torch" in told
+    assert f"KERAS_BACKEND is {backend!r}, expected one of tensorflow, jax that" in told
 
 
 @pytest.mark.parametrize("limit", [1_500_000, 2_000_000, 3_000_000])
@@ -44,4 +45,23 @@ def test_the_users_keras_json_is_neither_read_nor_written(
     environment = {"HOME": str(home), "KERAKD_CACHE": str(cache)}
     code, told = _told(f"{KERAKD} evaluate none.keras", **environment)
     assert code == 2 and told.startswith("kerakd: No model at none.keras")
+    assert (file.read_text() if file.exists() else None) == content
+
+
+@pytest.mark.parametrize("content", ['{"floatx": "float32", "epsilon": 1e-06}', None])
+def test_the_library_changes_no_keras_json(content: str | None, tmp_path: Path) -> None:
+    """Keras itself writes one at its first import, where there is none and KERAS_HOME isn't set."""
+    file = tmp_path / ".keras" / "keras.json"
+    if content:
+        file.parent.mkdir()
+        file.write_text(content)
+    code = "import keras_kd; import keras_kd.errors, keras_kd.config" + "; keras_kd.models" * bool(
+        content
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={name: value for name, value in os.environ.items() if name != "KERAS_HOME"}
+        | {"HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0
     assert (file.read_text() if file.exists() else None) == content

@@ -100,6 +100,19 @@ def _declared(group: h5py.Group, folder: Path) -> None:
     group.create_dataset("1", (10**6, 10**6), "f4", chunks=(1000, 1000))
 
 
+def _pickled(group: h5py.Group, folder: Path) -> None:
+    group.create_dataset("1", (2,), h5py.vlen_dtype(np.uint8))
+
+
+def _fail_open(members: Members, folder: Path) -> Members:
+    """A Lambda in a model in the model, where Keras' safe mode was not handed on."""
+    configuration = json.loads(members["config.json"])
+    inner = json.loads(_stored_code(members, folder)["config.json"])
+    layer = next(one for one in configuration["config"]["layers"] if one["name"] == "mean")
+    layer.update(inner, config=inner["config"] | {"name": "mean"})
+    return members | {"config.json": json.dumps(configuration).encode()}
+
+
 def _member(name: str) -> Callable[[Members, Path], Members]:
     return lambda members, folder: members | {name: b"a"}
 
@@ -126,6 +139,9 @@ CASES: dict[str, tuple[Callable[[Members, Path], Members], str]] = {
     "keras#22900": (_weights(_linked), "is a link"),
     "keras#22976": (_weights(_virtual), "the numbers of .* lie in another file"),
     "keras#23016": (_member("model.weights.npz"), "it holds model.weights.npz"),
+    "GHSA-hqp4-2352-xf5r": (_member("assets/../../outside.txt"), "it holds assets/../../outside"),
+    "keras#23165": (_fail_open, "'mean'.*__lambda__"),
+    "keras#23034": (_weights(_pickled), "can't be loaded"),
     "a setting of the process": (_lambda("keras.config.set_max_epochs"), "'mean'.*set_max_epochs"),
     "a public function outside of safe mode's list": (
         _lambda("keras.datasets.mnist.load_data"), "'mean'.*load_data"
@@ -133,13 +149,17 @@ CASES: dict[str, tuple[Callable[[Members, Path], Members], str]] = {
 }  # fmt: skip
 
 
+def _archived(path: Path, members: Members) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return path
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_published_weakness_is_closed(name: str, members: Members, tmp_path: Path) -> None:
     change, words = CASES[name]
-    path = tmp_path / "model.keras"
-    with zipfile.ZipFile(path, "w") as archive:
-        for member, content in change(members, tmp_path).items():
-            archive.writestr(member, content)
+    path = _archived(tmp_path / "model.keras", change(members, tmp_path))
     before = keras.config.max_epochs(), sorted(tmp_path.rglob("*"))
     with pytest.raises(ModelError, match=words):
         keras_file.load(path)
@@ -163,3 +183,12 @@ def test_compressed_archives_are_refused(members: Members, tmp_path: Path) -> No
             archive.writestr(member, content)
     with pytest.raises(ModelError, match="it is compressed, which such files never are"):
         keras_file.load(tmp_path / "model.keras")
+
+
+def test_a_registered_class_does_not_stand_in_for_keras_own(
+    members: Members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """keras#22466: what a program registered takes the place of a class of Keras by its name."""
+    monkeypatch.setitem(keras.saving.get_custom_objects(), "Dense", object)
+    with pytest.raises(ModelError, match="'logits'.*names the class keras.layers.Dense"):
+        keras_file.load(_archived(tmp_path / "model.keras", members))

@@ -1,0 +1,40 @@
+"""Ending work that takes too long, in whichever thread it runs."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class _Over(BaseException):
+    """No `Exception`, so that nothing within the work takes it for a fault of its own."""
+
+
+@contextmanager
+def limited(seconds: float, error: Exception) -> Iterator[None]:
+    """Raise `error` where a block takes longer than `seconds`.
+
+    Python code ends between two of its steps, native code when it returns to Python.
+    """
+    thread, lock = ctypes.c_ulong(threading.get_ident()), threading.Lock()
+    done = threading.Event()
+
+    def end() -> None:
+        with lock:
+            if not done.is_set():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_Over))
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    try:
+        timer.start()
+        try:
+            yield
+        finally:
+            with lock:
+                done.set()
+            timer.cancel()
+    except _Over:
+        raise error from None
