@@ -129,6 +129,15 @@ print({"keras", "tensorflow", "numpy", "pandas", "rich", "PIL"} & set(sys.module
     assert shown.stdout.strip() == "set()"
 
 
+def test_trying_a_tflite_file_does_not_wait_for_tensorflow() -> None:
+    code = """
+import sys, keras_kd.runtimes.litert
+print({"keras", "tensorflow"} & set(sys.modules))
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "set()"
+
+
 @pytest.mark.parametrize("name", sorted(_modules()))
 def test_processes_are_started_without_the_working_folders_modules(name: str) -> None:
     for node in ast.walk(ast.parse(_modules()[name].read_text(encoding="utf-8"))):

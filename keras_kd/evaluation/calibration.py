@@ -14,6 +14,7 @@ from scipy.special import log_softmax, softmax
 
 from keras_kd.datasets import Samples
 from keras_kd.errors import DataError, ModelError
+from keras_kd.evaluation.metrics import require_finite
 from keras_kd.runtimes.predictors import Predictor, reordered
 
 LOWEST, HIGHEST = 0.05, 20.0
@@ -27,8 +28,10 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: int (N,) class numbers.
 
     Raises:
+        ModelError: a logit is NaN or infinite.
         DataError: none between 0.05 and 20 is better than those: all answers are right, say.
     """
+    require_finite(logits)
     scores, rows = np.asarray(logits, np.float64), np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:

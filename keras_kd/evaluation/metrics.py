@@ -260,6 +260,20 @@ def _negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(-(labels * log_probabilities).sum(axis=1).mean())
 
 
+def require_finite(logits: np.ndarray) -> None:
+    """Check a model's logits, float (N, C).
+
+    Raises:
+        ModelError: one is NaN or infinite; names the image.
+    """
+    if not np.isfinite(logits).all():
+        row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
+        raise ModelError(
+            f"The model's answer to image {row} holds NaN or infinity: the model is broken, train"
+            " it anew."
+        )
+
+
 def _hard_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return int (N,) class numbers, after checking that logits and labels belong together."""
     if logits.ndim != 2 or not len(logits) or labels.shape not in (logits.shape[:1], logits.shape):
@@ -267,12 +281,7 @@ def _hard_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
             "Expected logits (samples, classes) with at least one sample and a label for each: "
             f"received logits {logits.shape} and labels {labels.shape}."
         )
-    if not np.isfinite(logits).all():
-        row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
-        raise ModelError(
-            f"The model's answer to image {row} holds NaN or infinity: the model is broken, train"
-            " it anew."
-        )
+    require_finite(logits)
     hard = labels if labels.ndim == 1 else labels.argmax(axis=1)
     if hard.min() < 0 or hard.max() >= logits.shape[1]:
         raise DataError(

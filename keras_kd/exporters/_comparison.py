@@ -66,7 +66,7 @@ def compare(
         run: computes the file's outputs by name for images.
 
     Raises:
-        ExportError: the outputs are of another number, name or shape.
+        ExportError: the outputs are of another number, name or shape, or the model's hold NaN.
     """
     shown = _noise(serving) if images is None else evenly(images, COMPARED)
     expected, found = _expected(reference, serving, shown), run(serving.as_input(shown))
@@ -95,7 +95,13 @@ def _expected(
     pixels = serving.in_range(pixels)
     parts = [_by_name(reference, serving, pixels[i : i + _STEP])
              for i in range(0, len(pixels), _STEP)]  # fmt: skip
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if broken := [name for name, values in outputs.items() if not np.isfinite(values).all()]:
+        raise ExportError(
+            f"The model's output {broken[0]} holds NaN or infinity for one of {len(images)}"
+            " images: train it anew."
+        )
+    return outputs
 
 
 def _by_name(reference: keras.Model, serving: Serving, pixels: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd._common.files import refuse_special
 from keras_kd.errors import ModelError
-from keras_kd.models.heads import OutputKind
+
+if (
+    TYPE_CHECKING
+):  # its room imports Keras, which trying a file in another process must not wait for
+    from keras_kd.models.heads import OutputKind
 
 _NAMES = {
     number: name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +203,19 @@ def test_paths_instead_of_images_are_told(tmp_path, images):
         DataError, match="train.parquet has images as .*: expected the content of image files"
     ):
         datasets.load(tmp_path, "train", skip_bad_rows=True)
+
+
+def test_rows_that_a_small_file_declares_are_refused_at_once(tmp_path):
+    rows = 1_000_000
+    image = pyarrow.array([{"bytes": _png(_pixels(1)[0]), "path": None}])
+    table = pyarrow.table({
+        "image": image.take(pyarrow.array(np.zeros(rows, np.int32))),
+        "label": np.zeros(rows, np.int64),
+    })  # fmt: skip
+    path = tmp_path / "train.parquet"
+    parquet.write_table(table, path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    started = time.process_time()
+    with pytest.raises(DataError, match="declares 1,000,000 rows in .* bytes, fewer than 16"):
+        datasets.load(f"parquet:{tmp_path}", "train")
+    assert time.process_time() - started < 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_kd.errors import DataError
+from keras_kd.errors import DataError, ModelError
 from keras_kd.evaluation import calibration, metrics
 
 
@@ -42,3 +42,10 @@ def test_answers_that_are_all_right_or_all_by_chance_give_no_temperature() -> No
 
 def test_probabilities_divide_the_logits() -> None:
     np.testing.assert_allclose(calibration.probabilities(np.log([[1.0, 9.0]]), 2.0), [[0.25, 0.75]])
+
+
+def test_logits_that_are_no_numbers_are_named_as_such() -> None:
+    logits = np.zeros((5, 3))
+    logits[2, 1] = np.nan
+    with pytest.raises(ModelError, match="answer to image 2 holds NaN or infinity"):
+        calibration.temperature(logits, np.arange(5) % 3)

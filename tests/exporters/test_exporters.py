@@ -343,6 +343,14 @@ def test_int8_needs_samples(tmp_path):
 
 
 @keras.saving.register_keras_serializable("test")
+def test_nan_outputs_are_named_as_such(tmp_path):
+    trunk = _network()
+    model = keras.Model(trunk.input, keras.ops.log(trunk.output - 1e6))
+    with pytest.raises(ExportError, match="The model's output .* holds NaN or infinity for one of"):
+        exporters.export(model, tmp_path / "model.tflite")
+    assert not list(tmp_path.iterdir())
+
+
 class _Determinant(layers.Layer):
     """A layer that LiteRT has no kernel for."""
 
