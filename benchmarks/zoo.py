@@ -13,6 +13,7 @@ and another child goes on after it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -44,10 +45,14 @@ def judged(keeper: Keeper, door: str) -> dict:
     except KerasKDError as error:
         return {"refused": keeper.told(error)}
     except Exception as error:  # whatever is no sentence of ours is what is looked for here
-        return {"fault": f"{type(error).__name__}: {str(error)[:300]}"}
+        return _fault(error)
     if difference <= BOUNDS[door]:
         return {"difference": difference}
     return {"fault": f"differs by {difference:.2g}"}
+
+
+def _fault(error: Exception) -> dict:
+    return {"fault": f"{type(error).__name__}: {str(error)[:300]}"}
 
 
 def missing(names: Sequence[str], doors: Sequence[str], record: Path) -> dict[str, list[str]]:
@@ -61,7 +66,12 @@ def work(names: Sequence[str], doors: Sequence[str], record: Path) -> None:
     """Put the models through the doors that the record lacks, in this process."""
     for name, these in missing(names, doors, record).items():
         write(record, {"model": name, "door": these[0], "fault": STARTED})
-        with zoo_doors.kept(ZOO[name]) as keeper:
+        with contextlib.ExitStack() as stack:
+            try:
+                keeper = stack.enter_context(zoo_doors.kept(ZOO[name]))
+            except Exception as error:  # of a model that is no model
+                write(record, *({"model": name, "door": door, **_fault(error)} for door in these))
+                continue
             for door in these:
                 write(record, {"model": name, "door": door, "fault": STARTED})
                 signal.alarm(LIMIT_SECONDS)

@@ -13,13 +13,13 @@ import keras
 from keras import layers
 
 CLASSES = 5
-# All of Keras by name but softmax and its logarithm, which end models below, and threshold, which
-# takes numbers.
+# All of Keras by name but softmax, which ends a model below, threshold, which takes numbers, and glu,
+# which changes the shape.
 ACTIVATIONS = (
     "linear", "relu", "relu6", "elu", "selu", "gelu", "silu", "mish", "softplus",
     "softsign", "tanh", "sigmoid", "hard_sigmoid", "hard_silu", "leaky_relu", "celu",
     "exponential", "squareplus", "sparse_plus", "log_sigmoid", "soft_shrink", "hard_shrink",
-    "tanh_shrink", "sparsemax", "hard_tanh", "sparse_sigmoid", "glu",
+    "tanh_shrink", "sparsemax", "hard_tanh", "sparse_sigmoid", "log_softmax",
 )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def _standardised():
 
 
 def _activated(*names):
-    # A layer of its own has the name of the activation; glu halves the channels.
+    # A layer of its own has the name of the activation.
     pairs = [(_conv(None), layers.Activation(name, name=name)) for name in names]
     return _net(*[layer for pair in pairs for layer in pair], _POOL())
 

@@ -5,6 +5,7 @@ calls it in a process of its own.
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,11 +54,23 @@ def run_once(request: Request) -> None:
     """Compute the written file on nothing, which ends this process if it would end another.
 
     Files that are refused for what is in them are left alone.
+
+    Raises:
+        RuntimeError: LiteRT refuses to compute an operator, which is named with its output.
     """
-    if any(map(_float_parts.out_of_range, tflite_graph.read(request.file))):
+    operators = tflite_graph.read(request.file)
+    if any(map(_float_parts.out_of_range, operators)):
         return
-    with contextlib.suppress(ModelError):
-        litert.LiteRTModel(request.file, trusted=True).compute()
+    try:
+        with contextlib.suppress(ModelError):
+            litert.LiteRTModel(request.file, trusted=True).compute()
+    except RuntimeError as error:
+        place = re.search(r"Node number (\d+)", str(error))
+        number = int(place[1]) if place else len(operators)
+        if number >= len(operators):
+            raise
+        stopped = operators[number]
+        raise RuntimeError(f"{stopped.name} of {stopped.outputs[0].name} fails") from error
 
 
 def errors(request: Request) -> list[_layer_errors.Added]:

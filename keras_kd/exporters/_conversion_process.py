@@ -109,10 +109,10 @@ def _serve(requests: IO[str], answers: IO[str]) -> None:
         request = _conversion.Request(**json.loads(line))
         try:
             _conversion.convert(request)
+            _conversion.run_once(request)
         except Exception as error:  # the converter's own exceptions have no public name
             tell(refused=str(error) or type(error).__name__)
             continue
-        _conversion.run_once(request)
         tell(works=True)
         tell(errors=[asdict(error) for error in _conversion.errors(request)])
 

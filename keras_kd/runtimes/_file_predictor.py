@@ -80,8 +80,10 @@ class FilePredictor:
             self.form = replace(self.form, output="probabilities")
 
     def _classes_of_noise(self) -> np.ndarray:
-        noise = np.random.default_rng(0).integers(0, 256, (4, *self.form.input_shape), np.uint8)
-        outputs = self._outputs(shown(noise, self.form))
+        # From black to bright, or logits of images that are too much alike may all lie in 0..1.
+        noise = np.random.default_rng(0).random((8, *self.form.input_shape))
+        noise *= np.linspace(0, 255, 8)[:, None, None, None]
+        outputs = self._outputs(shown(noise.astype(np.uint8), self.form))
         return next(output for name, output in outputs.items() if name not in self.values)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
