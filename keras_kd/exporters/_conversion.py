@@ -58,13 +58,13 @@ def run_once(request: Request) -> None:
     Raises:
         RuntimeError: LiteRT refuses to compute an operator, which is named with its output.
     """
-    operators = tflite_graph.read(request.file)
-    if any(map(_float_parts.out_of_range, operators)):
+    if any(map(_float_parts.out_of_range, tflite_graph.read(request.file))):
         return
     try:
         with contextlib.suppress(ModelError):
             litert.LiteRTModel(request.file, trusted=True).compute()
     except RuntimeError as error:
+        operators = tflite_graph.read(request.file, main_alone=True)
         place = re.search(r"Node number (\d+)", str(error))
         number = int(place[1]) if place else len(operators)
         if number >= len(operators):

@@ -92,8 +92,13 @@ def content(path: str | Path) -> bytes:
     return data
 
 
-def read(path: str | Path) -> list[Operator]:
+def read(path: str | Path, main_alone: bool = False) -> list[Operator]:
     """Return the operators of all subgraphs, in the order they run.
+
+    Args:
+        path: of the file.
+        main_alone: leave out the bodies of loops and branches, whose tensors have indices of their
+            own.
 
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
@@ -101,7 +106,8 @@ def read(path: str | Path) -> list[Operator]:
     data = content(path)
     with damage_reported(path):
         model = schema.Model.GetRootAs(data, 0)
-        graphs = (model.Subgraphs(i) for i in range(model.SubgraphsLength()))
+        count = min(model.SubgraphsLength(), 1) if main_alone else model.SubgraphsLength()
+        graphs = (model.Subgraphs(i) for i in range(count))
         places = (
             (graph, graph.Operators(i)) for graph in graphs for i in range(graph.OperatorsLength())
         )
@@ -203,7 +209,8 @@ def output_kind(path: str | Path, output: int) -> OutputKind:
     Returns:
         As `models.heads.output_kind`; "unknown" where the last operator doesn't tell.
     """
-    makers = {tensor.index: operator for operator in read(path) for tensor in operator.outputs}
+    operators = read(path, main_alone=True)
+    makers = {tensor.index: operator for operator in operators for tensor in operator.outputs}
     for _ in range(len(makers)):
         maker = makers.get(output)
         if maker is None or maker.name not in _FORM_ALONE or not maker.inputs:

@@ -349,3 +349,14 @@ def test_a_saved_model_whose_augmentation_was_left_on_is_refused(tmp_path):
     exporters.export(model, tmp_path / "ours", "saved_model")
     found = predictors.load(tmp_path / "ours").logits(_images(3))
     np.testing.assert_allclose(found, model.predict(_images(3), verbose=0), rtol=1e-4, atol=1e-3)
+
+
+def test_int8_that_litert_can_not_compute_names_the_operator(tmp_path):
+    """Of a black image the divisor is next to 0, which int8 rounds to 0."""
+    image = keras.Input(SHAPE)
+    maps = layers.Conv2D(4, 3)(layers.Conv2D(4, 3)(image))
+    ratio = keras.ops.divide(maps, layers.ReLU()(maps) + 1e-3)
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(ratio)))
+    with pytest.raises(ExportError, match=r"DIV of .*truediv fails"):
+        exporters.export(model, tmp_path / "m.tflite", "int8", _images(20))
+    assert not list(tmp_path.iterdir())

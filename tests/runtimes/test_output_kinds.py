@@ -131,3 +131,14 @@ def test_layouts_of_other_converters_are_run(name: str, layouts: tuple[Path, np.
 def test_a_batch_of_two_is_named(layouts: tuple[Path, np.ndarray]) -> None:
     with pytest.raises(ModelError, match="takes 2 images at a time"):
         predictors.load(layouts[0] / "two_at_a_time.tflite")
+
+
+def test_a_loop_inside_does_not_tell_what_the_outputs_are(tmp_path: Path) -> None:
+    """The loop's tensors have indices of their own, of which one is that of the output."""
+    image = keras.Input((6, 6, 3))
+    rows = layers.Reshape((6, 18))(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Dense(5, bias_initializer="ones")(layers.LSTM(16)(rows)))
+    export(model, tmp_path / "model.tflite", format="float16")
+    found = predictors.load(tmp_path / "model.tflite")
+    assert found.form.output == "logits"
+    np.testing.assert_allclose(found.logits(PIXELS), model.predict(PIXELS, verbose=0), atol=0.02)
