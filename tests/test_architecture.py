@@ -176,3 +176,17 @@ def test_keras_internals_stand_in_two_modules():
     allowed = {"models.surgery.keras_internals", "models._keras_classes", "models._keras_2"}
     found = {name for name, path in MODULES.items() if inside.search(path.read_text("utf-8"))}
     assert found == allowed
+
+
+def test_other_private_names_of_libraries_stand_in_one_module_each():
+    """The tests of these modules run them for real, and fail when a release changes the name."""
+    places = {
+        r"\bstudy\._storage\b": {"pipelines.sweep"},  # Optuna's heartbeat before its own thread's
+        r"\b_reloaded_obj\b": {"runtimes.saved_model"},  # a SavedModel's signatures in Keras
+        r"\b_get_variable_index\b": {"training.layer_rates"},  # a variable's place in an optimizer
+    }
+    for name, expected in places.items():
+        found = {
+            module for module, path in MODULES.items() if re.search(name, path.read_text("utf-8"))
+        }
+        assert found == expected, name

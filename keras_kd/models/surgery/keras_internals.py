@@ -1,6 +1,6 @@
 """The only place that reaches behind Keras' public names, each with the reason.
 
-tests/models/surgery/test_keras_internals.py fails when a Keras release changes one of them.
+tests/models/test_keras_internals.py fails when a Keras release changes one of them.
 """
 
 from __future__ import annotations
