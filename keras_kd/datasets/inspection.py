@@ -67,8 +67,9 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
         DataError: the data is missing or, without `skip_bad_rows`, broken; the message names file
             and row.
     """
-    module, _ = datasets.find(path_or_name)
-    splits = {name: _examined(datasets.load(path_or_name, name, skip_bad_rows)) for name in SPLITS}
+    module, path = datasets.find(path_or_name)
+    found = datasets.load_found(module, path, SPLITS, skip_bad_rows, None)
+    splits = {name: _examined(samples) for name, samples in found.items()}
     first = splits["train"]
     return {
         "data": str(path_or_name),
@@ -86,7 +87,7 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
                 trait for file in datasets.sources(path_or_name) for trait in images.traits(file)
             )
         ),
-        "passed_over": list(datasets.passed_over(path_or_name)),
+        "passed_over": list(datasets.passed_over_found(module, path)),
         "skipped": [line for split in splits.values() for line in split.skipped],
     }
 

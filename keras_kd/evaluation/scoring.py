@@ -59,12 +59,12 @@ def evaluate(
         for path in paths
     ]
     side = max((member.form.side for member in members if member.form.side), default=None)
-    module, _ = datasets.find(data)
+    module, where = datasets.find(data)
     name = module.__name__.rpartition(".")[2]
     with_subsets = hasattr(module, "subsets") and split == "test"
-    wanted = datasets.SPLITS if with_subsets else (split,)
-    samples = {part: datasets.load(data, part, skip_bad_rows, side) for part in wanted}
-    if notes := datasets.passed_over(data):
+    parts = datasets.SPLITS if with_subsets else (split,)
+    samples = datasets.load_found(module, where, parts, skip_bad_rows, side)
+    if notes := datasets.passed_over_found(module, where):
         terminal.say(f"Notes on the data: {'; '.join(notes)}")
     of_split = samples[split]
     named = [member.form.class_names is not None for member in members]
@@ -77,7 +77,7 @@ def evaluate(
     ]
     predictor = predictors.averaged(members, mirror)
     predictions = {}
-    for part in wanted:
+    for part in parts:
         if part == "train" and with_subsets:
             continue
         with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
