@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +47,33 @@ def matches(path: Path) -> bool:
     return _annotated(path, "train") is not None or _table(path, "train") is not None
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool, size: int, clean: bool) -> Samples:
-    """Load one split as uint8 (N, size, size, 3); see `keras_kd.datasets.readers.affectnet`."""
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int, clean: bool
+) -> dict[str, Samples]:
+    """Load some splits as uint8 (N, size, size, 3), each table of labels once; see
+    `keras_kd.datasets.readers.affectnet`.
+    """
     if path is None:
         raise DataError(
             "affectnet needs a path: give affectnet:PATH, the folder that holds train_set or"
             " training.csv."
         )
-    half = "test" if split == "test" else "train"
+    found: dict[str, Samples] = {}
+    for half in ("train", "test"):
+        own = [split for split in splits if (split == "test") == (half == "test")]
+        if not own:
+            continue
+        problems, rows_of = _rows_of_splits(path, half, skip_bad_rows, clean)
+        for split in own:
+            lost = tuple(problems if split == half else ())
+            found[split] = _samples(rows_of[split], size, skip_bad_rows, lost)
+    return {split: found[split] for split in splits}
+
+
+def _rows_of_splits(
+    path: Path, half: str, skip_bad_rows: bool, clean: bool
+) -> tuple[list[str], dict[str, list[Row]]]:
+    """The problems of a published half, and the rows of the splits that are cut from it."""
     problems: list[str] = []
     rows = [
         row for row in _rows(path, half, _report(problems, skip_bad_rows)) if not clean or kept(row)
@@ -64,10 +83,17 @@ def load(path: Path | None, split: str, skip_bad_rows: bool, size: int, clean: b
             f"{path} has no {half} images with one of the eight expressions: give the complete data"
             " set."
         )
+    if half == "test":
+        return problems, {half: rows}
     labels = np.array([row.label for row in rows], np.int64)
-    if half == "train":
-        chosen = _splitting.stratified(labels, CLASS_NAMES, SHARES)[split]
-        rows, labels = [rows[number] for number in chosen], labels[chosen]
+    chosen = _splitting.stratified(labels, CLASS_NAMES, SHARES)
+    return problems, {
+        split: [rows[number] for number in numbers] for split, numbers in chosen.items()
+    }
+
+
+def _samples(rows: list[Row], size: int, skip_bad_rows: bool, lost: tuple[str, ...]) -> Samples:
+    labels = np.array([row.label for row in rows], np.int64)
     paths, boxes = [row.image for row in rows], [row.box for row in rows]
     pictures = _image_files.read(
         paths,
@@ -82,13 +108,12 @@ def load(path: Path | None, split: str, skip_bad_rows: bool, size: int, clean: b
     for column in values.values():
         column[column <= INVALID] = np.nan
     values = {name: column[pictures.kept] for name, column in values.items()}
-    lost = tuple(problems if split == half else ()) + pictures.skipped
     return Samples(
         pictures.images,
         labels[pictures.kept],
         CLASS_NAMES,
         values,
-        lost,
+        lost + pictures.skipped,
         pictures.sizes,
         "expression",
     )

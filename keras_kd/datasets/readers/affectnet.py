@@ -17,6 +17,7 @@ training images of each class are held out as validation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_kd.datasets import Samples
@@ -40,7 +41,14 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
     Raises:
         DataError: the data is missing or broken; the message names the file and the row.
     """
-    return _affectnet.load(path, split, skip_bad_rows, size, clean=False)
+    return load_splits(path, (split,), skip_bad_rows, size)[split]
+
+
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+) -> dict[str, Samples]:
+    """Load some splits, each table of labels once; as `load`."""
+    return _affectnet.load_splits(path, splits, skip_bad_rows, size, clean=False)
 
 
 def sources(path: Path) -> list[Path]:

@@ -8,6 +8,7 @@ all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_kd.datasets import Samples
@@ -24,4 +25,11 @@ def matches(path: Path) -> bool:
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
     """Load the rows of one split that fit the rule, see `_affectnet.kept`, as `affectnet` does."""
-    return _affectnet.load(path, split, skip_bad_rows, size, clean=True)
+    return load_splits(path, (split,), skip_bad_rows, size)[split]
+
+
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+) -> dict[str, Samples]:
+    """Load some splits, each table of labels once; as `load`."""
+    return _affectnet.load_splits(path, splits, skip_bad_rows, size, clean=True)

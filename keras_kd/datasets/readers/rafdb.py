@@ -20,7 +20,7 @@ are held out as validation, so that the test split stays unseen until the end.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,20 +60,41 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         DataError: the list or an image is missing or broken; the message names the file and the
             line.
     """
+    return load_splits(path, (split,), skip_bad_rows, size)[split]
+
+
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+) -> dict[str, Samples]:
+    """Load some splits, each half's list once; as `load`."""
     if path is None:
         raise DataError(
             "rafdb needs a path: give rafdb:PATH, the folder that holds list_patition_label.txt or"
             " DATASET."
         )
-    half = "test" if split == "test" else "train"
-    files, labels, problems = _entries(path, half, skip_bad_rows)
-    if half == "train":
-        rows = _splitting.stratified(labels, CLASS_NAMES, SHARES)[split]
-        files, labels = [files[row] for row in rows], labels[rows]
+    found: dict[str, Samples] = {}
+    for half in HALVES:
+        own = [split for split in splits if (split == "test") == (half == "test")]
+        if not own:
+            continue
+        files, labels, problems = _entries(path, half, skip_bad_rows)
+        rows = {half: np.arange(len(files))}
+        if half == "train":
+            rows = _splitting.stratified(labels, CLASS_NAMES, SHARES)
+        for split in own:
+            chosen = [files[row] for row in rows[split]]
+            # A row that can't be read is listed once: with the train split, not with what is held
+            # out of it.
+            lost = tuple(problems) if split == half else ()
+            found[split] = _samples(chosen, labels[rows[split]], size, skip_bad_rows, lost)
+    return {split: found[split] for split in splits}
+
+
+def _samples(
+    files: list[Path], labels: np.ndarray, size: int, skip_bad_rows: bool, lost: tuple[str, ...]
+) -> Samples:
     pictures = _image_files.read(files, (size, size, 3), skip_bad_rows)
-    # A row that can't be read is listed once: with the train split, not with what is held out of
-    # it.
-    skipped = (tuple(problems) if split == half else ()) + pictures.skipped
+    skipped = lost + pictures.skipped
     return Samples(
         pictures.images, labels[pictures.kept], CLASS_NAMES, None, skipped, pictures.sizes
     )
