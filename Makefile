@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo check test slow browser media face-weights docs docs-site lock audit clean
+.PHONY: hashed demo check test slow browser media face-weights docs docs-site lock audit clean
 
 demo: .venv/installed
 	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
@@ -57,6 +57,13 @@ docs-site: .venv/installed
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
+# The same versions, and no file but those whose SHA-256 the lock names.
+hashed:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r locks/hashes.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch .venv/installed
+
 # Exact versions of everything: of what `make test` needs, and of each extra with all that it needs, in agreement.
 EXTRAS = heic torch sweep onnx sessions ray jax parquet fuzz
 PINNED = build/tools/bin/uv pip compile setup.cfg --constraint locks/constraints.txt --python-version 3.11 --upgrade --quiet --no-header --no-annotate
@@ -64,6 +71,7 @@ PINNED = build/tools/bin/uv pip compile setup.cfg --constraint locks/constraints
 lock: build/tools
 	$(PINNED) --extra dev --extra sessions --output-file requirements.lock
 	for extra in $(EXTRAS); do $(PINNED) --extra $$extra --constraint requirements.lock --output-file locks/$$extra.lock || exit; done
+	build/tools/bin/uv pip compile requirements.lock --no-deps --generate-hashes --python-version 3.11 --quiet --no-header --no-annotate --output-file locks/hashes.txt
 	build/tools/bin/cyclonedx-py requirements --output-reproducible --output-file sbom.json requirements.lock
 
 # Known vulnerabilities of the pinned versions, as https://osv.dev lists them.

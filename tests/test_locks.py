@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,15 @@ def test_the_bill_of_materials_lists_what_is_tested():
     assert {part["purl"] for part in components} == {
         f"pkg:pypi/{name}@{version}" for name, version in TESTED.items()
     }
+
+
+def test_the_hashes_are_of_what_is_tested():
+    """`make hashed` installs nothing else: pip checks each file against them."""
+    lines = (ROOT / "locks" / "hashes.txt").read_text().replace("\\\n", "").splitlines()
+    pins = {}
+    for line in lines:
+        pinned, *hashes = line.split()
+        name, _, version = pinned.partition("==")
+        pins[canonicalize_name(name)] = version
+        assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes)
+    assert pins == TESTED, "run make lock"

@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,8 +56,19 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """Where teachers and soft labels are kept: $KERAKD_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
+    """Where teachers and soft labels are kept: $KERAKD_CACHE, or the user's cache folder.
+
+    Raises:
+        OutputError: every user of the machine can write there, so that what lies in it may be
+            anyone's.
+    """
+    folder = Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
+    if os.name == "posix" and folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH:
+        raise OutputError(
+            f"Every user can write to the cache folder {folder}: chmod o-w {folder}, or set"
+            " KERAKD_CACHE to a folder of your own."
+        )
+    return folder
 
 
 def files_below(folder: str | Path) -> list[Path]:

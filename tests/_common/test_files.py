@@ -112,3 +112,11 @@ def test_of_two_writers_of_a_folder_one_wins_and_the_other_says_so(tmp_path):
             (other / "index.html").write_text("second")
         (one / "model.json").write_text("{}")
     assert (path / "index.html").read_text() == "second" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_cache_that_every_user_can_write_to_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path))
+    assert folders.cache_folder() == tmp_path
+    tmp_path.chmod(0o1777)
+    with pytest.raises(OutputError, match=f"can write to the cache folder {tmp_path}: chmod o-w"):
+        folders.cache_folder()
