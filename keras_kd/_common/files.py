@@ -51,19 +51,20 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             temporary = Path(name)
             yield temporary
             _publish(temporary, path)
+    except FileNotFoundError as error:
+        if temporary is None or temporary.exists():
+            raise
+        raise written_meanwhile(path) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    try:
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    except FileNotFoundError as error:
-        raise written_meanwhile(path) from error
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.chmod(0o666 & ~_umask())
+    os.replace(temporary, path)
 
 
 def written_meanwhile(path: Path) -> OutputError:

@@ -96,7 +96,8 @@ def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
     """Write `model` to `path` (.keras) with its form; whole or not at all."""
     with written_whole(path) as temporary:
         model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
+        # Of a file that is gone, "a" alone would begin another one, without the model.
+        with temporary.open("r+b") as file, zipfile.ZipFile(file, "a") as archive:
             archive.writestr(ENTRY, json.dumps(asdict(form)))
 
 

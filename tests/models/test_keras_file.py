@@ -176,3 +176,19 @@ def test_fingerprints_tell_weights_and_their_order():
     )
     same.layers[-1].bias.assign([0, 0, 1e-7])
     assert keras_file.weights_fingerprint(model) != keras_file.weights_fingerprint(same)
+
+
+def test_of_two_writers_of_a_model_one_wins_whole(tmp_path):
+    """Found by two imports at the same moment: the loser published an archive without a model."""
+    path, form = tmp_path / "model.keras", keras_file.ModelSpec(("a", "b"))
+    image = keras.Input((4, 4, 1))
+    outputs = keras.layers.Dense(2)(keras.layers.Flatten()(image))
+
+    class Disturbed(keras.Model):
+        def save(self, filepath):
+            super().save(filepath)
+            keras_file.save(keras.Model(image, outputs), path, form)
+
+    with pytest.raises(OutputError, match="another process wrote it at the same time"):
+        keras_file.save(Disturbed(image, outputs), path, form)
+    assert keras_file.load(path)[0].count_params() == 34 and list(tmp_path.iterdir()) == [path]
