@@ -37,8 +37,7 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
         with refusals(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             prefix = f".{path.name}{PARTIAL}"
-            for left in path.parent.glob(f"{glob.escape(prefix)}*"):
-                shutil.rmtree(left, ignore_errors=True)
+            _remove_left(path.parent, prefix)
             temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
             new, old = temporary / "new", temporary / "old"
             new.mkdir()
@@ -53,6 +52,15 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_left(folder: Path, prefix: str) -> None:
+    """Remove what other processes left; renamed first, so that one still at work sees it at once."""
+    for left in list(folder.glob(f"{glob.escape(prefix)}*")):
+        gone = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+        with contextlib.suppress(OSError):
+            left.rename(gone / "left")
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def cache_folder() -> Path:
