@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers
 
 from keras_kd.errors import ModelError
-from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
+from keras_kd.models.architectures._parts import Heads, Seeds, head_dropout, outputs, rgb
 
 
 def names() -> list[str]:
@@ -50,9 +50,7 @@ def build(
     if pretrained and is_bgr:
         _turn_channels(trunk)
     seeds = Seeds(seed)
-    x = trunk.output
-    if dropout is not None and dropout[1]:
-        x = layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
+    x = head_dropout(trunk.output, dropout, seeds)
     return keras.Model(image, outputs(x, heads, "logits", seeds), name=name)
 
 
