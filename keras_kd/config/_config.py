@@ -74,16 +74,33 @@ class Config:
         False, "Average the teacher's answers over each image and its mirror image."
     )
     teacher_input: str | None = option(
-        None, "HEIGHTxWIDTHxCHANNELS that a teacher file takes, if it doesn't tell."
+        None,
+        "HEIGHTxWIDTHxCHANNELS that a teacher file takes, if it doesn't tell; FILE=HxWxC for one of"
+        " several, as with the next ones.",
+        several=True,
     )
     teacher_range: str | None = option(
-        None, "LOW,HIGH that a teacher file expects for pixels 0 and 255."
+        None, "LOW,HIGH that a teacher file expects for pixels 0 and 255.", several=True
+    )
+    teacher_mean: str | None = option(
+        None,
+        "Mean of each channel that a teacher file subtracts from its range, in its own order.",
+        several=True,
+    )
+    teacher_std: str | None = option(
+        None, "Standard deviation of each channel that a teacher file divides by.", several=True
+    )
+    teacher_channel_order: str | None = option(
+        None, "rgb or bgr: a teacher file's channels.", several=True
     )
     teacher_output: str | None = option(
-        None, "What a teacher file gives.", choices=("logits", "probabilities")
+        None, "What a teacher file gives: logits or probabilities.", several=True
     )
     teacher_classes: str | None = option(
-        None, "A,B,C: class names of a teacher file's outputs, in order."
+        None, "A,B,C: class names of a teacher file's outputs, in order.", several=True
+    )
+    teacher_head: str | None = option(
+        None, "The output of classes to learn from, of a teacher file with several.", several=True
     )
     unlabeled: str | None = option(
         None,

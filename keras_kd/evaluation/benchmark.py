@@ -28,6 +28,7 @@ from keras_kd.evaluation import class_order, metrics
 from keras_kd.runtimes import multiply_accumulates
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.onnx_runtime import OnnxModel
+from keras_kd.runtimes.stated import NOTHING, Stated
 
 THREADS = (1, 2)
 _WARM_UP = 5
@@ -66,21 +67,6 @@ class Measurement:
     ece: float | None = None
 
 
-@dataclass(frozen=True)
-class Stated:
-    """What a foreign model's file doesn't tell; see `predictors.load`.
-
-    Attributes:
-        input_shape: (H, W, C).
-        value_range: what it expects for pixels 0 and 255.
-        output: "logits" or "probabilities".
-    """
-
-    input_shape: tuple[int, int, int] | None = None
-    value_range: tuple[float, float] | None = None
-    output: str | None = None
-
-
 def measure(
     paths: Sequence[str | Path],
     threads: Sequence[int] = THREADS,
@@ -108,7 +94,7 @@ def measure(
         ExportError: a `.keras` file can't be converted.
     """
     known = {Path(path): form for path, form in (stated or {}).items()}
-    forms = [known.get(Path(path), Stated()) for path in paths]
+    forms = [known.get(Path(path), NOTHING) for path in paths]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runnable = [Path(path) for path in paths]
@@ -333,12 +319,13 @@ def _score(
     from keras_kd.models import keras_file
     from keras_kd.runtimes import predictors
 
-    given = stated.input_shape, stated.value_range, stated.output
     predictor: predictors.Predictor
     if path != file:
-        predictor = predictors.LiteRTPredictor(file, keras_file.load(path)[1].with_given(*given))
+        form = keras_file.load(path)[1]
+        form = form.with_given(stated.input_shape, stated.pixels, stated.output, stated.class_names)
+        predictor = predictors.LiteRTPredictor(file, form, stated.head)
     else:
-        predictor = predictors.load(path, *given)
+        predictor = predictors.load(path, stated)
     test = samples(predictor.form.side)
     with of_file(path):
         predictor = class_order.in_order_of_data(predictor, test)

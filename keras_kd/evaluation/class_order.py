@@ -1,16 +1,20 @@
-"""Whether a model's classes are in the order of the data's, where its file doesn't name them."""
+"""Whether a model's classes and pixels are what they are taken to be, where its file doesn't tell."""
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from keras_kd.datasets import Samples
+from keras_kd.datasets.class_names import permutation
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import predictors
-from keras_kd.runtimes.predictors import Predictor
+from keras_kd.runtimes import pixel_check, predictors
+from keras_kd.runtimes.predictors import FilePredictor, Predictor
 
 # Images a class that a check needs, and how much more often another order must be right to be
 # believed; chance alone gives a tenth at most with so many images.
@@ -19,13 +23,19 @@ CHECKED = 500
 GAIN = 0.2
 
 
-def require_plausible(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> None:
+def require_plausible(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    other_pixels: PixelValues | None = None,
+) -> None:
     """Check an assumed order of classes against labels.
 
     Args:
         logits: float (N, C) of a model that names no classes.
         labels: int (N,) numbers of `class_names`.
         class_names: of the data, in the order that the model's outputs are taken to have.
+        other_pixels: which would explain the answers, too.
 
     Raises:
         ModelError: in another order, which the message names, the model is right far more often.
@@ -39,25 +49,71 @@ def require_plausible(logits: np.ndarray, labels: np.ndarray, class_names: Seque
     assumed, best = np.trace(answers) / len(labels), answers[outputs, meant].sum() / len(labels)
     if best - assumed > GAIN:
         order = ", ".join(class_names[label] for label in meant)
+        instead = f"; or state its pixels, {other_pixels}, which would do as well" * bool(
+            other_pixels
+        )
         raise ModelError(
             f"The model names no classes: in the data's order it is right on {100 * assumed:.1f} % "
-            f"of the images, in the order {order} on {100 * best:.1f} %; write its classes, one a "
-            "line, into a labels.txt beside it."
+            f"of the images, in the order {order} on {100 * best:.1f} %; name its classes by "
+            f"--classes, or one a line in a labels.txt beside it{instead}."
         )
 
 
 def in_order_of_data(
     predictor: Predictor, samples: Samples, stated: tuple[str, ...] | None = None
 ) -> Predictor:
-    """Return a model with its classes in the data's order, which is assumed, and checked on up to
-    500 of the images, where neither the user nor the file names them.
+    """Return a model with its classes in the data's order.
+
+    What neither the user nor the file says is taken to be usual, and checked on up to 500 of the
+    images: pixels 0..255, and the data's order of classes.
 
     Raises:
-        ModelError: see `require_plausible` and `predictors.reordered`.
+        ModelError: see `require_plausible` and `predictors.reordered`; or other pixels suit the
+            model far better.
     """
     names = stated or predictor.form.class_names
-    if names is None and predictor.tells_classes:
-        rows = np.linspace(0, len(samples) - 1, min(CHECKED, len(samples))).astype(int)
-        some = samples[rows]
-        require_plausible(predictor.logits(some.images), some.hard_labels, samples.class_names)
+    if predictor.tells_classes and len(samples):
+        other = None
+        if predictor.form.pixels is None and isinstance(predictor, FilePredictor):
+            other = _require_right_pixels(predictor, samples, names)
+        if names is None:
+            some = _spread(samples, CHECKED)
+            logits = predictor.logits(some.images)
+            require_plausible(logits, some.hard_labels, samples.class_names, other)
     return predictors.in_order_of(predictor, names, samples.class_names)
+
+
+def _require_right_pixels(
+    predictor: FilePredictor, samples: Samples, names: tuple[str, ...] | None
+) -> PixelValues | None:
+    """Compare the model's answers for the usual kinds of pixels; a doubt is told by a warning.
+
+    Returns:
+        What pixels would suit the model if its unnamed classes are in the data's order; None where
+        0..255 do.
+    """
+    if predictor.takes_whole_numbers:
+        return None
+    some = _spread(samples, pixel_check.TRIED)
+    order = np.arange(len(samples.class_names))
+    if names is not None:
+        order = permutation(names, samples.class_names)
+
+    @functools.cache
+    def logits(pixels: PixelValues) -> np.ndarray:
+        found = predictor.with_pixels(pixels).logits(some.images)
+        return found[:, order] if found.shape[1] == len(order) else found
+
+    channels, labels = predictor.form.input_shape[2], some.hard_labels
+    found = pixel_check.scores(logits, labels, channels, names is not None)
+    if found and (problem := pixel_check.complaint("The model", found)):
+        raise ModelError(problem)
+    if found and (doubt := pixel_check.doubt("The model", found)):
+        warnings.warn(doubt, stacklevel=4)
+    ordered = pixel_check.better(pixel_check.scores(logits, labels, channels))
+    return None if ordered is None else ordered.pixels
+
+
+def _spread(samples: Samples, count: int) -> Samples:
+    """At most so many of the samples, spread evenly."""
+    return samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]

@@ -15,19 +15,17 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import class_order, metrics
-from keras_kd.models import keras_file
 from keras_kd.models.surgery.compaction import compact
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Prediction, Predictor
+from keras_kd.runtimes.stated import NOTHING, Stated
 
 
 def evaluate(
     paths: Sequence[str | Path],
     data: str,
     split: str = "test",
-    input_shape: tuple[int, int, int] | None = None,
-    value_range: tuple[float, float] | None = None,
-    output: str | None = None,
+    stated: Sequence[Stated] | None = None,
     skip_bad_rows: bool = False,
     mirror: bool = False,
     terminal: Terminal | None = None,
@@ -39,10 +37,7 @@ def evaluate(
             theirs, from which each resizes.
         data: as the option `data`.
         split: train, validation or test.
-        input_shape: height, width, channels; of several files, of those that don't tell. So the
-            next two.
-        value_range: what they expect for pixels 0 and 255.
-        output: logits or probabilities.
+        stated: what the user says of each file; None for nothing.
         skip_bad_rows: leave unreadable rows out.
         mirror: average the answers over each image and its mirror image.
         terminal: what to tell the user by; quiet if None.
@@ -52,11 +47,9 @@ def evaluate(
         sets of their own (FER2013) those too.
     """
     terminal = terminal or Terminal(quiet=True)
-    stated = (input_shape, value_range, output)
-    several = len(paths) > 1
-    members = [
-        predictors.load(path, *(() if several and keras_file.has_spec(path) else stated))
-        for path in paths
+    members: list[Predictor] = [
+        predictors.load(path, of_file)
+        for path, of_file in zip(paths, stated or [NOTHING] * len(paths), strict=True)
     ]
     side = max((member.form.side for member in members if member.form.side), default=None)
     module, where = datasets.find(data)
@@ -67,12 +60,8 @@ def evaluate(
     if notes := datasets.passed_over_found(module, where):
         terminal.say(f"Notes on the data: {'; '.join(notes)}")
     of_split = samples[split]
-    named = [member.form.class_names is not None for member in members]
-    for path, known, member in zip(paths, named, members, strict=True):
-        if member.tells_classes and not known:
-            terminal.say(f"{path} names no classes: taken to be in the data's order")
     members = [
-        _in_order(path, member, of_split.class_names)
+        _as_of_data(path, member, of_split, terminal)
         for path, member in zip(paths, members, strict=True)
     ]
     predictor = predictors.averaged(members, mirror)
@@ -83,10 +72,6 @@ def evaluate(
         with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
             predictions[part] = predictor.predict(samples[part].images)
             advance(len(samples[part]))
-    if not several and members[0].tells_classes and not named[0]:
-        class_order.require_plausible(
-            predictions[split].logits, of_split.hard_labels, of_split.class_names
-        )
     results = {split: scored(predictions[split], of_split)}
     if len(results[split]) == 1:
         raise ModelError(
@@ -102,9 +87,14 @@ def evaluate(
     return results
 
 
-def _in_order(path: str | Path, predictor: Predictor, names: tuple[str, ...]) -> Predictor:
+def _as_of_data(
+    path: str | Path, predictor: Predictor, samples: Samples, terminal: Terminal
+) -> Predictor:
+    """The model with its classes in the data's order; what is assumed of it is told."""
+    if predictor.tells_classes and predictor.form.class_names is None:
+        terminal.say(f"{path} names no classes: taken to be in the data's order")
     with of_file(path):
-        return predictors.in_order_of(predictor, predictor.form.class_names, names)
+        return class_order.in_order_of_data(predictor, samples)
 
 
 def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:

@@ -29,10 +29,11 @@ from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
+from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError, OutputError
 from keras_kd.exporters import _conversion_process, _judgement, formats
 from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
-from keras_kd.runtimes import litert
+from keras_kd.runtimes import described, litert
 
 if TYPE_CHECKING:
     import keras
@@ -93,7 +94,7 @@ def export(
     io: str = "float",
     class_names: tuple[str, ...] | None = None,
     app_input: tuple[int, int, int] = (48, 48, 1),
-    value_range: tuple[float, float] | None = None,
+    value_range: PixelStatement | None = None,
     keep_float: tuple[str, ...] = (),
     min_agreement: float = MIN_AGREEMENT,
 ) -> ExportReport:
@@ -110,15 +111,16 @@ def export(
         path: where to write.
         format: one of names().
         samples: images of the training data, uint8 (N, H, W, C) or Samples, of any size, or float32
-            in `value_range`: they calibrate the formats that need it, and are what file and Keras
+            as the model takes them: they calibrate the formats that need it, and are what file and Keras
             are compared on (random pixels without them).
         io: "float": what the model takes in, logits out. "app": uint8 pixels of shape `app_input`
-            in, probabilities out; resize, gray to RGB, `value_range` and softmax are in the file.
+            in, probabilities out; resize, gray to RGB, pixel values and softmax are in the file.
             "int8": both quantized.
         class_names: the labels; checked against the output.
         app_input: (H, W, C) of the image that io="app" takes; C is 1 (gray) or 3 (RGB).
-        value_range: what the model takes for pixels 0 and 255. None: 0, 255, which is checked by
-            the samples' labels where they have any.
+        value_range: what the model takes for pixels 0 and 255, or a PixelValues with mean, std and
+            channel order. None: 0, 255, which is checked by the samples' labels where they have
+            any.
         keep_float: names of layers that the format int8 leaves in float32.
         min_agreement: the share of samples on which a file that rounds must name the same class as
             Keras, 0..1.
@@ -140,12 +142,17 @@ def export(
     model = _model.graph_of(model)
     _model.check(model, class_names)
     reference = in_float32(model)
-    limits = value_range or _samples.found_range(reference, samples)
+    known = (
+        _samples.found_pixels(reference, samples)
+        if value_range is None
+        else pixel_values(value_range)
+    )
+    pixels = known or PixelValues()
     gray = io == "app" and app_input[2] == 1
     serving = _serving.Serving(
-        _runtime_form.runtime_form(reference, gray), io, app_input, reference, limits, keep_float
+        _runtime_form.runtime_form(reference, gray), io, app_input, reference, pixels, keep_float
     )
-    shown = None if samples is None else _samples.shown(samples, limits)
+    shown = None if samples is None else _samples.shown(samples, pixels)
     images = None if shown is None else fitted(shown.images, serving.input_shape)
     with _written(path, module.SUFFIX) as temporary:
         errors = module.write(
@@ -157,6 +164,7 @@ def export(
         )  # fmt: skip
         worst = _judgement.worst(errors, serving)
         _judgement.require_right(format, module.TOLERANCE, comparison, worst, min_agreement)
+        described.describe(temporary, serving.form(known, class_names), module.SUFFIX)
     operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
     return ExportReport(
         path, format, _size(path), comparison.difference, operators, comparison.answers, worst

@@ -7,14 +7,13 @@ MediaPipe. Their own writers don't install beside current protobuf.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd.datasets.class_names import LABELS_FILE
+from keras_kd.runtimes import described
 
 _TENSOR_AXIS_LABELS = 2
 _FEATURE, _IMAGE = 1, 2
@@ -32,18 +31,15 @@ def with_metadata(content: bytes, name: str, description: str, class_names: Sequ
         class_names: the labels, one for each value of the outputs that have as many.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    labelled = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
+    texts = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
+    if form := described.entry(content):
+        texts[described.ENTRY] = form
     model.buffers.append(schema.BufferT(data=_metadata(model, name, description, len(class_names))))
     entry = schema.MetadataT(name="TFLITE_METADATA", buffer=len(model.buffers) - 1)
     model.metadata = [*(model.metadata or []), entry]
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), b"TFL3")
-    file = io.BytesIO(builder.Output())
-    with zipfile.ZipFile(file, "a") as archive:
-        for path, text in labelled.items():
-            # A fixed date: equal models give equal files.
-            archive.writestr(zipfile.ZipInfo(path, date_time=(1980, 1, 1, 0, 0, 0)), text)
-    return file.getvalue()
+    return described.with_entries(bytes(builder.Output()), texts)
 
 
 def _metadata(model: schema.ModelT, name: str, description: str, labels: int) -> bytearray:

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from keras_kd.datasets.images import fitted
+from keras_kd.datasets.pixel_values import from_facts
 from keras_kd.exporters import _front_end
 
 _TOLERANCE = 1e-4
@@ -45,8 +46,7 @@ def built(layers: list[dict], weights: Path) -> tf_keras.Model:
 
 def in_range(pixels: np.ndarray, options: dict) -> np.ndarray:
     """Turn pixels 0..255 into what the model takes, float32; tensors too."""
-    low, high = options["value_range"]
-    return pixels * np.float32((high - low) / 255) + np.float32(low)
+    return from_facts(options["pixels"]).of(pixels)
 
 
 def require_equal(

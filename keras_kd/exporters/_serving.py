@@ -10,20 +10,22 @@ import numpy as np
 import tensorflow as tf
 
 from keras_kd._common.quiet import native_output_hidden
+from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.exporters import _front_end
 from keras_kd.models import heads
+from keras_kd.models.form import ModelSpec
 
 
 class Serving:
     """What a file computes for one image.
 
     Args:
-        model: float32 inside, pixels of `value_range` in.
+        model: float32 inside, `pixels` in.
         io: "float", "app" or "int8"; the last is "float" here, quantized by the converter.
         app_input: (H, W, C) of the image that "app" takes.
         original: the model as it was built, for formats that hold its weights and not its graph;
             None: `model`.
-        value_range: what the model takes for pixels 0 and 255.
+        pixels: what the model takes for pixels 0..255.
         float_layers: names of layers that int8 leaves in float32.
 
     Attributes:
@@ -38,13 +40,13 @@ class Serving:
         io: str,
         app_input: tuple[int, int, int],
         original: keras.Model | None = None,
-        value_range: tuple[float, float] = (0.0, 255.0),
+        pixels: PixelValues = USUAL,
         float_layers: tuple[str, ...] = (),
     ):
         self.model = model
         self.original = model if original is None else original
         self.io = io
-        self.value_range = value_range
+        self.pixels = pixels
         self.float_layers = float_layers
         self.app = io == "app"
         self.input_shape = tuple(app_input) if self.app else tuple(model.inputs[0].shape[1:])
@@ -62,8 +64,20 @@ class Serving:
 
     def in_range(self, pixels: Any) -> Any:
         """Turn pixels 0..255 into what the model takes, arrays or tensors."""
-        low, high = self.value_range
-        return pixels if (low, high) == (0, 255) else pixels * ((high - low) / 255) + low
+        return self.pixels.of(pixels)
+
+    def form(self, known: PixelValues | None, class_names: tuple[str, ...] | None) -> ModelSpec:
+        """What the file takes and gives, for its own description.
+
+        Args:
+            known: what the model takes for pixels 0..255; None where nobody says.
+            class_names: the labels, or None.
+        """
+        names = self.output_names
+        output = "probabilities" if any("probabilities" in name for name in names) else "logits"
+        height, width, channels = self.input_shape
+        pixels = USUAL if self.app else known
+        return ModelSpec(class_names, pixels, output, (height, width, channels))
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
         """Turn pixels 0..255 into what the file takes."""

@@ -18,6 +18,7 @@ from keras_kd._common.markdown import escaped, ties_note
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.images import fitted
+from keras_kd.datasets.pixel_values import PixelStatement
 from keras_kd.errors import DataError, ModelError
 from keras_kd.exporters import ExportReport, export
 from keras_kd.exporters._metadata import with_metadata
@@ -61,7 +62,7 @@ def export_bundle(
     app_input: tuple[int, int, int] = (48, 48, 1),
     name: str = "",
     description: str = "",
-    value_range: tuple[float, float] | None = None,
+    value_range: PixelStatement | None = None,
 ) -> ExportReport:
     """Export with io="app" and write what an app needs beside it; see `write`.
 

@@ -18,7 +18,7 @@ from keras_kd.errors import ModelError
 from keras_kd.exporters import _guide_code as code
 from keras_kd.exporters._guide_code import TOLERANCE, Facts
 from keras_kd.exporters.bundle import model_file
-from keras_kd.runtimes import litert, predictors
+from keras_kd.runtimes import described, litert, predictors
 from keras_kd.runtimes.litert import LiteRTModel
 
 DTYPES = ("float32", "uint8")
@@ -45,7 +45,7 @@ def facts(model: str | Path) -> Facts:
         raise ModelError(
             f"{path} takes {dtype}: the guide covers files exported with --io float or --io app."
         )
-    low, high = predictor.form.value_range
+    low, high = described.range_of(path, predictor.form)
     pixels = worked_input(runtime.input_shape)
     shown = pixels if dtype == "uint8" else low + (high - low) / 255 * pixels.astype(np.float32)
     outputs = runtime.predict_heads(shown[None])

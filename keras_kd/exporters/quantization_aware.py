@@ -25,6 +25,7 @@ import numpy as np
 from keras_kd import losses
 from keras_kd._common.files import written_whole
 from keras_kd.datasets.images import fitted
+from keras_kd.datasets.pixel_values import PixelStatement, pixel_values
 from keras_kd.errors import ConfigError, DataError, ExportError
 from keras_kd.exporters import (
     ExportReport,
@@ -36,7 +37,7 @@ from keras_kd.exporters import (
 )
 from keras_kd.models import heads
 from keras_kd.models.surgery.precision import in_float32
-from keras_kd.runtimes import litert
+from keras_kd.runtimes import described, litert
 from keras_kd.teachers.views import Views
 
 _COMPARED = 8
@@ -104,7 +105,7 @@ def export_quantization_aware(
     io: str = "float",
     app_input: tuple[int, int, int] = (48, 48, 1),
     checkpoint: str | Path | None = None,
-    value_range: tuple[float, float] = (0.0, 255.0),
+    value_range: PixelStatement = (0.0, 255.0),
     tell: Callable[[str], None] = lambda line: None,
 ) -> ExportReport:
     """Fine-tune a trained model for int8 on alpha·CE + beta·T²·KL (or another soft loss) and write
@@ -129,7 +130,7 @@ def export_quantization_aware(
         app_input: as for `export`.
         checkpoint: prefix of the files that keep the stages' weights; a run that finds them goes on
             from there.
-        value_range: what the model takes for pixels 0 and 255.
+        value_range: what the model takes for pixels 0 and 255, or a PixelValues.
         tell: called with a line after every epoch.
 
     Returns:
@@ -139,7 +140,7 @@ def export_quantization_aware(
         ExportError: a layer or setting has no twin, the twin differs, training or conversion fails.
         DataError: images, labels, logits and views are of different numbers.
     """
-    path = Path(path)
+    path, taken = Path(path), pixel_values(value_range)
     views = views or Views("none", len(images))
     _check(path, len(images), labels, teacher_logits, views, io)
     model = _model.graph_of(model)
@@ -159,12 +160,12 @@ def export_quantization_aware(
         **fine_tuning.loss_weights(teacher_logits is not None),
         "layers": twin.layers,
         "output": "probabilities" if twin.softmax else "logits",
-        "value_range": list(value_range),
+        "pixels": taken.facts(),
         "views": dataclasses.asdict(views),
         "app_input": list(app_input) if io == "app" else None,
         "checkpoint": None if checkpoint is None else str(Path(checkpoint).absolute()),
     }
-    serving = _serving.Serving(small, io, app_input, value_range=value_range)
+    serving = _serving.Serving(small, io, app_input, pixels=taken)
     shown = serving.in_range(fitted(images[:_COMPARED], shape)).astype(np.float32)
     arrays = {
         "images": images,
@@ -182,6 +183,7 @@ def export_quantization_aware(
             raise ExportError(
                 f"The quantized file needs operators that LiteRT lacks: {', '.join(foreign)}."
             )
+        described.describe(temporary, serving.form(taken, None), ".tflite")
     return ExportReport(
         path, "qat", path.stat().st_size, comparison.difference, litert.operators(path),
         comparison.answers,

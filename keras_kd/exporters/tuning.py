@@ -13,6 +13,7 @@ import numpy as np
 from keras_kd._common.files import written_whole
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
+from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError
 from keras_kd.exporters import ExportReport, export
 from keras_kd.runtimes.litert import LiteRTModel
@@ -49,7 +50,7 @@ def tune(
     max_drop: float = MAX_DROP,
     io: str = "float",
     app_input: tuple[int, int, int] = (48, 48, 1),
-    value_range: tuple[float, float] | None = None,
+    value_range: PixelStatement | None = None,
 ) -> tuple[ExportReport, list[Attempt]]:
     """Write the smallest `.tflite` whose accuracy is within `max_drop` of the format float32.
 
@@ -87,8 +88,10 @@ def tune(
                 attempts.append(Attempt(format, None, None, str(error)))
                 continue
             reports.append(report)
-            limits = (0.0, 255.0) if io == "app" or value_range is None else value_range
-            share = accuracy(report.path, validation, limits)
+            plain = io == "app" or value_range is None
+            share = accuracy(
+                report.path, validation, PixelValues().value_range if plain else value_range
+            )
             attempts.append(Attempt(format, report.bytes, share))
         needed = attempts[0].accuracy - max_drop - 1e-9  # a drop of exactly as much is allowed
         good = {
@@ -105,23 +108,21 @@ def tune(
 
 
 def accuracy(
-    path: str | Path, samples: Samples, value_range: tuple[float, float] = (0.0, 255.0)
+    path: str | Path, samples: Samples, value_range: PixelStatement = (0.0, 255.0)
 ) -> float:
     """Return the share of samples that a `.tflite` classifier gets right.
 
     Args:
         path: the file.
         samples: images of any size, with labels in the order of the file's outputs.
-        value_range: what the file takes for pixels 0 and 255.
+        value_range: what the file takes for pixels 0 and 255, or a PixelValues.
 
     Raises:
         ExportError: the file gives no classes, or several sets of them.
     """
     model = LiteRTModel(path, trusted=True)
-    pixels, (low, high) = fitted(samples.images, model.input_shape), value_range
-    outputs = model.predict_heads(
-        pixels if (low, high) == (0, 255) else pixels * np.float32((high - low) / 255) + low
-    )
+    pixels = pixel_values(value_range).of(fitted(samples.images, model.input_shape))
+    outputs = model.predict_heads(pixels)
     classes = [values for values in outputs.values() if values.shape[-1] > 1]
     if len(classes) != 1:
         raise ExportError(

@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,13 @@ import numpy as np
 from keras_kd import models
 from keras_kd._common import system_errors
 from keras_kd._common.arrays import fingerprint
-from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import plain_archive, refusals, written_whole
 from keras_kd._common.time_limit import limited
-from keras_kd.datasets import class_names
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, trusted_modules
+from keras_kd.models.form import ENTRY, ModelSpec, read_form
 from keras_kd.models.surgery.keras_internals import Functional, calls, no_memory_for_weights
 
-ENTRY = "keras_kd.json"
-OUTPUTS = ("logits", "probabilities")
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5", ENTRY)
 # What the top of an `.h5` file can be.
 _MODELS = {"Functional": keras.Model, "Model": keras.Model, "Sequential": keras.Sequential}
@@ -44,52 +41,6 @@ LARGEST_ARRAY = 2**28
 LONGEST = 300
 # NASNetLarge has 5,400 arrays and groups.
 MOST_LINKS = 50_000
-_FORM = {
-    "class_names": ([str], None),
-    "value_range": [float],
-    "output": str,
-    "input_shape": ([int], None),
-}
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What a model takes and gives.
-
-    Attributes:
-        class_names: one name an output, or None where the file doesn't tell.
-        value_range: what the model expects for pixels 0 and 255.
-        output: "logits" or "probabilities".
-        input_shape: height, width, channels.
-    """
-
-    class_names: tuple[str, ...] | None = None
-    value_range: tuple[float, float] = (0.0, 255.0)
-    output: str = "logits"
-    input_shape: tuple[int, int, int] | None = None
-
-    @property
-    def side(self) -> int | None:
-        """The size to load images in, so that they are resized once: of square inputs their side;
-        None for others.
-        """
-        if self.input_shape is None or self.input_shape[0] != self.input_shape[1]:
-            return None
-        return self.input_shape[0]
-
-    def with_given(
-        self,
-        input_shape: tuple[int, int, int] | None,
-        value_range: tuple[float, float] | None,
-        output: str | None,
-    ) -> ModelSpec:
-        """The same with what the user states about the model in place of what its file says."""
-        return replace(
-            self,
-            input_shape=input_shape or self.input_shape,
-            value_range=value_range or self.value_range,
-            output=output or self.output,
-        )
 
 
 def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
@@ -98,7 +49,7 @@ def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
         model.save(temporary)
         # Of a file that is gone, "a" alone would begin another one, without the model.
         with temporary.open("r+b") as file, zipfile.ZipFile(file, "a") as archive:
-            archive.writestr(ENTRY, json.dumps(asdict(form)))
+            archive.writestr(ENTRY, json.dumps(form.facts()))
 
 
 def has_spec(path: str | Path) -> bool:
@@ -311,19 +262,11 @@ def _stored_form(archive: zipfile.ZipFile, path: Path) -> ModelSpec:
     if ENTRY not in archive.namelist():
         return ModelSpec()
     try:
-        stored = read_json(archive.read(ENTRY), _FORM)
-        names, shape, limits = stored["class_names"], stored["input_shape"], stored["value_range"]
-        if wrong := class_names.problem(names or ()):
-            raise ValueError(wrong)
-        if len(limits) != 2 or (shape is not None and (len(shape) != 3 or min(shape) < 1)):
-            raise ValueError(f"'value_range' is {limits} and 'input_shape' {shape}")
+        return read_form(archive.read(ENTRY))
     except (ValueError, zipfile.BadZipFile) as error:
         raise ModelError(
             f"{path} holds a damaged {ENTRY} ({error}): write the model again with keras_kd."
         ) from error
-    return ModelSpec(
-        names and tuple(names), tuple(limits), stored["output"], shape and tuple(shape)
-    )
 
 
 def weights_fingerprint(model: keras.Model) -> str:

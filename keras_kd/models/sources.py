@@ -147,7 +147,7 @@ def _of_file(
     """A file's layers with new weights and a new head."""
     model, form = keras_file.load(path)
     with of_file(path):
-        whole = fine_tuning.with_new_head(model, heads, input_shape, form.value_range, seed)
+        whole = fine_tuning.with_new_head(model, heads, input_shape, form.taken, seed)
     return keras.models.clone_model(whole)
 
 

@@ -19,7 +19,7 @@ from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError
 from keras_kd.evaluation import scoring
 from keras_kd.models import keras_file, sources
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import results, run_folder, teaching
 from keras_kd.pipelines.plan import DatasetPlan, Plan

@@ -17,13 +17,14 @@ from keras_kd._common.markdown import fenced
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples, images
 from keras_kd.datasets.class_names import permutation
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.readers import faces
 from keras_kd.errors import ConfigError
 from keras_kd.evaluation import calibration, class_order, scoring
 from keras_kd.exporters import ExportReport, bundle, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware
 from keras_kd.models import heads, keras_file
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines.export_settings import (
     QAT,
     TUNED,
@@ -33,7 +34,7 @@ from keras_kd.pipelines.export_settings import (
     suffix,
 )
 from keras_kd.reports import usage
-from keras_kd.runtimes import predictors
+from keras_kd.runtimes import labels, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.teachers import soft_labels, views
 
@@ -66,9 +67,7 @@ def export(
     require_consistent(settings)
     source = Path(model)
     built, form = keras_file.load(source)
-    in_file = form.value_range if keras_file.has_spec(source) else None
-    settings = dataclasses.replace(settings, value_range=settings.value_range or in_file)
-    form = form.with_given(None, settings.value_range, None)
+    form = predictors.given(_with_labels(form, source), settings.stated)
     train = _samples(settings.data, "train", form) if settings.data else None
     tried: list[tuning.Attempt] = []
     if settings.as_bundle and form.class_names is None:
@@ -125,10 +124,17 @@ def export(
     return result
 
 
+def _with_labels(form: ModelSpec, source: Path) -> ModelSpec:
+    """The form with the class names beside the file, where it has none itself."""
+    if form.class_names is not None:
+        return form
+    return dataclasses.replace(form, class_names=labels.of_model(source))
+
+
 def _of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
     """What the file takes: pixels 0..255 where the range is inside of it."""
     inside = settings.as_bundle or settings.io == "app"
-    return dataclasses.replace(form, value_range=(0.0, 255.0)) if inside else form
+    return dataclasses.replace(form, pixels=PixelValues()) if inside else form
 
 
 def _samples(data: str, split: str, form: ModelSpec) -> Samples:
@@ -165,7 +171,7 @@ def _converted(
         validation = _samples(settings.data, "validation", form)
         made, attempts = tuning.tune(
             model, path, train, validation, settings.max_drop, io, settings.app_input,
-            settings.value_range,
+            form.pixels,
         )  # fmt: skip
         tried += attempts
         return made
@@ -182,7 +188,7 @@ def _converted(
             io,
             settings.app_input,
             tell=terminal.say,
-            value_range=settings.value_range or (0.0, 255.0),
+            value_range=form.taken,
         )
     return exporters.export(
         model,
@@ -192,7 +198,7 @@ def _converted(
         io,
         form.class_names,
         settings.app_input,
-        settings.value_range,
+        form.pixels,
         settings.keep_float,
         settings.min_agreement,
     )

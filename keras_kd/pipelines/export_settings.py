@@ -13,6 +13,7 @@ from keras_kd._common.checked_files import read_text
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import tuning
 from keras_kd.exporters.quantization_aware import FineTuning
+from keras_kd.runtimes.stated import NOTHING, Stated
 
 # Ways to a file besides exporters.names(): fine-tuned for int8, and the smallest that is accurate
 # enough.
@@ -36,8 +37,8 @@ class ExportSettings:
         example: image file for the bundle's worked example; None for a drawn face, which may be
             published.
         max_drop: of TUNED, see `tuning.tune`.
-        value_range: what the model takes for pixels 0 and 255; None as its file says, else as
-            `exporters.export` finds.
+        stated: what the user says of the model: its pixels, else as its file says, else as
+            `exporters.export` finds; its class names.
         keep_float: layers that the format int8 leaves in float32.
         min_agreement: see `exporters.export`.
         fine_tuning: of QAT.
@@ -53,7 +54,7 @@ class ExportSettings:
     calibrate: bool = False
     example: str | Path | None = None
     max_drop: float = tuning.MAX_DROP
-    value_range: tuple[float, float] | None = None
+    stated: Stated = NOTHING
     keep_float: tuple[str, ...] = ()
     min_agreement: float = exporters.MIN_AGREEMENT
     fine_tuning: FineTuning = FineTuning()

@@ -16,7 +16,8 @@ from keras_kd import exporters
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.models import sources
-from keras_kd.pipelines import run_folder
+from keras_kd.pipelines import run_folder, statements
+from keras_kd.pipelines.statements import Statements
 from keras_kd.teachers import soft_labels
 from keras_kd.training.settings import LossSettings, StartingPoint, TrainingSettings
 
@@ -30,33 +31,6 @@ class DatasetPlan:
     path: str
     skip_bad_rows: bool
     image_size: int | None
-
-
-@dataclass(frozen=True)
-class StatedOfTeacher:
-    """What the user states of a teacher's file; None where the file itself tells.
-
-    Attributes:
-        input_shape: height, width, channels.
-        value_range: what the model expects for pixels 0 and 255.
-        output: "logits" or "probabilities".
-        class_names: of its outputs, in order.
-    """
-
-    input_shape: tuple[int, int, int] | None = None
-    value_range: tuple[float, float] | None = None
-    output: str | None = None
-    class_names: tuple[str, ...] | None = None
-
-    def names(self) -> list[str]:
-        """The options that were given."""
-        given = {
-            "teacher_input": self.input_shape,
-            "teacher_range": self.value_range,
-            "teacher_output": self.output,
-            "teacher_classes": self.class_names,
-        }
-        return [name for name, value in given.items() if value is not None]
 
 
 @dataclass(frozen=True)
@@ -81,7 +55,7 @@ class TeachingPlan:
     kind: Literal["nobody", "votes", "stored", "models"]
     teachers: tuple[str, ...]
     mirror: bool
-    stated: StatedOfTeacher
+    stated: Statements
     votes: str | None
     views: int
     store: Path | None
@@ -251,13 +225,9 @@ def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
             f" weights without a teacher. Received: alpha={config.alpha}, beta={config.beta},"
             f" votes={config.votes!r}."
         )
-    classes = config.teacher_classes
-    stated = StatedOfTeacher(
-        configuration.numbers("teacher_input", config.teacher_input, "x", 3, int),
-        configuration.numbers("teacher_range", config.teacher_range, ",", 2, float),
-        config.teacher_output,
-        tuple(classes.split(",")) if classes else None,
-    )
+    given = {name: getattr(config, f"teacher_{name}") for name in statements.OPTIONS}
+    texts = {name: text.split(configuration.SEPARATOR) for name, text in given.items() if text}
+    stated = statements.parse(config.teachers, texts, "teacher_")
     return TeachingPlan(
         _kind(config, loss),
         tuple(config.teachers),

@@ -27,11 +27,12 @@ from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.evaluation import class_order
 from keras_kd.models import keras_file, sources
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import unlabeled
-from keras_kd.pipelines.plan import Plan, StatedOfTeacher, TeacherPlan, TeachingPlan
+from keras_kd.pipelines.plan import Plan, TeacherPlan, TeachingPlan
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Predictor
+from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.teachers import labelling, soft_label_pass, votes
 from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.soft_labels import SoftLabels
@@ -167,7 +168,7 @@ def _one_teacher(name: str, plan: Plan, data: Data, terminal: Terminal) -> Predi
     if not _is_file(name):
         is_new = sources.is_trainable(name)
         path = trained(plan, data, name, terminal) if is_new else _folder(name) / TEACHER_FILE
-        return _loaded(path, StatedOfTeacher(), data, plan.training.precision)
+        return _loaded(path, NOTHING, data, plan.training.precision)
     path = Path(name)
     if not path.exists():
         raise ModelError(
@@ -175,19 +176,13 @@ def _one_teacher(name: str, plan: Plan, data: Data, terminal: Terminal) -> Predi
             " see `kerakd models` for architectures, or make it with `kerakd teach`, which prints"
             " its name."
         )
-    # Options that describe a file are for the files without metadata of their own.
-    described = len(plan.teaching.teachers) > 1 and keras_file.has_spec(path)
-    return _loaded(path, StatedOfTeacher() if described else plan.teaching.stated, data)
+    return _loaded(path, plan.teaching.stated.of(name), data)
 
 
-def _loaded(
-    path: Path, stated: StatedOfTeacher, data: Data, precision: str | None = None
-) -> Predictor:
-    predictor = predictors.load(
-        path, stated.input_shape, stated.value_range, stated.output, precision
-    )
+def _loaded(path: Path, stated: Stated, data: Data, precision: str | None = None) -> Predictor:
+    predictor = predictors.load(path, stated, precision)
     with of_file(path):
-        return class_order.in_order_of_data(predictor, data.train, stated.class_names)
+        return class_order.in_order_of_data(predictor, data.train)
 
 
 def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:

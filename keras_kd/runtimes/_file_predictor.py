@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,17 @@ import numpy as np
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.identity import identity
 from keras_kd.datasets import images as pixels
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
-from keras_kd.models import keras_file
+from keras_kd.models.form import OUTPUTS, ModelSpec
 from keras_kd.models.heads import OutputKind, kind_of_values
-from keras_kd.models.keras_file import ModelSpec
 from keras_kd.runtimes.prediction import Prediction
 
 SMALLEST_PROBABILITY = 1e-7
 # A higher number whenever the facts of a form that a fingerprint is made of change.
 FORM_VERSION = 1
+# How far sums of probabilities may be from 1: in half precision, and rounded to 256 steps a class.
+_SLACK, _ROUNDING = 0.02, 1 / 400
 
 
 class FilePredictor:
@@ -36,6 +38,9 @@ class FilePredictor:
     source: tuple[Callable[..., Any], tuple[Any, ...]]  # what loads it again, and its arguments
     content: list[bytes | str]  # what the file holds, for the fingerprint
     graph_kind: OutputKind  # of the classes
+    head: str | None  # the output of classes
+    takes_whole_numbers = False  # pixels 0..255 as they are, whatever is stated
+    _output_stated = False  # whether the user says what it gives
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.source
@@ -48,71 +53,119 @@ class FilePredictor:
     @property
     def fingerprint(self) -> str:
         """Of the file's content and of what it takes and gives."""
-        return fingerprint([*self.content, identity("model", FORM_VERSION, asdict(self.form))])
+        return fingerprint([*self.content, identity("model", FORM_VERSION, self.form.facts())])
 
-    def settle_output(self, stated: str | None, path: Path) -> None:
+    def settle_output(self, stated: str | None, told: bool) -> None:
         """Decide what the classes' numbers are: the user's statement, then the graph, then the
         outputs for some images.
 
+        Args:
+            stated: by the user, or None.
+            told: whether the file itself says it.
+
         Raises:
-            ModelError: they are independent sigmoids, or it can't be told.
+            ModelError: they are independent sigmoids.
         """
         if not self.tells_classes:
             return
         kind = self.graph_kind
-        if kind == "unknown" and not keras_file.has_spec(path):
+        if kind == "unknown" and not told:
             kind = kind_of_values(self._classes_of_noise())
-        if stated is not None:
-            if kind == "probabilities" and stated == "logits":
-                warnings.warn(
-                    f"{path} gives probabilities, but is stated to give logits: the statement is "
-                    "followed, so softmax is taken of them.",
-                    stacklevel=3,
-                )
-            return
-        if kind == "sigmoids":
+        if kind == "sigmoids" and stated is None:
             raise ModelError(
                 "The model gives a number in 0..1 for each class on its own, as independent "
                 "sigmoids do, where one class an image is expected: end it in softmax, or say "
                 "what it gives by --output."
             )
-        if kind == "probabilities":
-            self.form = replace(self.form, output="probabilities")
+        if kind == "probabilities" and stated == "logits":
+            warnings.warn(
+                "The model gives probabilities, but is stated to give logits: the statement is "
+                "followed, so softmax is taken of them.",
+                stacklevel=4,
+            )
+        self._output_stated = stated is not None
+        self._set_output(kind, stated)
+
+    def _set_output(self, kind: OutputKind, stated: str | None = None) -> None:
+        found = "probabilities" if kind == "probabilities" else self.form.output
+        self.form = replace(self.form, output=stated or found)
 
     def _classes_of_noise(self) -> np.ndarray:
         # From black to bright, or logits of images that are too much alike may all lie in 0..1.
         noise = np.random.default_rng(0).random((8, *self.form.input_shape))
         noise *= np.linspace(0, 255, 8)[:, None, None, None]
-        outputs = self._outputs(shown(noise.astype(np.uint8), self.form))
-        return next(output for name, output in outputs.items() if name not in self.values)
+        return self._classes(self._outputs(shown(noise.astype(np.uint8), self.form)))
+
+    def _classes(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
+        return next(output for name, output in outputs.items() if name == self.head)
+
+    def with_pixels(self, pixels: PixelValues) -> FilePredictor:
+        """The same model, shown pixels of another statement."""
+        other = copy.copy(self)
+        other.form = replace(self.form, pixels=pixels)
+        return other
+
+    def _require_expected_values(self, outputs: np.ndarray) -> None:
+        """Check on the outputs for images what the model was taken to give."""
+        tolerance = _SLACK + outputs.shape[-1] * _ROUNDING
+        sums, low, high = outputs.sum(axis=-1), outputs.min(initial=1), outputs.max(initial=0)
+        within = low >= -tolerance and high <= 1 + tolerance
+        are = bool(within and (np.abs(sums - 1) < tolerance).all())
+        wanted = self.form.output == "probabilities"
+        # One image may have logits that look like probabilities.
+        if are == wanted or len(outputs) < 2 or not np.isfinite(outputs).all():
+            return
+        told = "probabilities" if wanted else "logits"
+        problem = (
+            f"The model is taken to give {told}, but its outputs for these images "
+            f"{'are rows in 0..1 that sum to 1' if are else 'are no rows in 0..1 that sum to 1'}"
+        )
+        if not self._output_stated:
+            raise ModelError(f"{problem}: say what it gives by --output.")
+        warnings.warn(f"{problem}: the statement is followed.", stacklevel=4)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the model's outputs by name, each (N, columns), for images as it takes them."""
         raise NotImplementedError
 
-    def _know(self, widths: dict[str, int]) -> None:
-        """Tell classes and values apart by the outputs' widths; ModelError for several sets of
-        classes.
+    def _know(self, widths: dict[str, int], head: str | None = None) -> None:
+        """Tell classes and values apart by the outputs' widths.
+
+        Raises:
+            ModelError: there are several sets of classes and none is chosen, or not the one chosen.
         """
         classes = [name for name, width in widths.items() if width != 1]
-        if len(classes) > 1:
+        if head is not None and head not in classes:
+            raise ModelError(
+                f"The model has no output {head!r} of classes: choose one of "
+                f"{', '.join(classes) or 'none, it gives values alone'}."
+            )
+        if head is None and len(classes) > 1:
             raise ModelError(
                 f"The model has {len(classes)} outputs of classes ({', '.join(classes)}): "
-                "expected one at most, and values (N, 1)."
+                "expected one at most, and values (N, 1); choose one by --head."
             )
+        self.head = head or next(iter(classes), None)
         self.tells_classes = bool(classes)
         self.values = tuple(sorted(name for name, width in widths.items() if width == 1))
+        names = self.form.class_names
+        if names is not None and self.head and len(names) != widths[self.head]:
+            raise ModelError(
+                f"The model gives {widths[self.head]} classes, but {len(names)} are named "
+                f"({', '.join(names)}): mend --classes or its labels.txt."
+            )
 
     def predict(self, images: np.ndarray) -> Prediction:
         """uint8 (N, H, W, C) -> float32 logits and values; probabilities p become log p, which has
         the same softmax.
         """
         outputs = self._outputs(shown(images, self.form))
-        values = {name: outputs.pop(name)[:, 0].astype(np.float32) for name in self.values}
-        if not outputs:
+        values = {name: outputs[name][:, 0].astype(np.float32) for name in self.values}
+        if not self.tells_classes:
             return Prediction(np.empty((len(images), 0), np.float32), values)
-        (classes,) = outputs.values()
-        return Prediction(as_logits(classes.astype(np.float32), self.form.output), values)
+        classes = self._classes(outputs).astype(np.float32)
+        self._require_expected_values(classes)
+        return Prediction(as_logits(classes, self.form.output), values)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """uint8 (N, H, W, C) -> float32 (N, classes)."""
@@ -139,10 +192,8 @@ def require_known(form: ModelSpec) -> None:
             f"The model takes images of shape {form.input_shape}: expected height and width of 1 or"
             f" more, and {pixels.MAX_PIXELS:,} pixels at most."
         )
-    if form.output not in keras_file.OUTPUTS:
-        raise ModelError(
-            f"output must be one of {', '.join(keras_file.OUTPUTS)}. Received: {form.output!r}."
-        )
+    if form.output not in OUTPUTS:
+        raise ModelError(f"output must be one of {', '.join(OUTPUTS)}. Received: {form.output!r}.")
 
 
 def require_shape(own: tuple[int | None, ...], form: ModelSpec) -> None:
@@ -156,12 +207,17 @@ def require_shape(own: tuple[int | None, ...], form: ModelSpec) -> None:
 
 
 def shown(images: np.ndarray, form: ModelSpec) -> np.ndarray:
-    """The images in the size, colour and value range that the model takes."""
-    fitted = pixels.fitted(images, form.input_shape)
-    low, high = form.value_range
-    if (low, high) == (0, 255):
-        return fitted
-    return (low + (high - low) / 255 * fitted.astype(np.float32)).astype(np.float32)
+    """The images in the size, colour and pixel values that the model takes."""
+    return form.taken.of(pixels.fitted(images, form.input_shape))
+
+
+def require_whole_pixels(form: ModelSpec) -> None:
+    """Raise ModelError where a model of whole numbers is said to take others than 0..255."""
+    if not replace(form.taken, channel_order="rgb").plain:
+        raise ModelError(
+            f"The model takes whole numbers, and is said to take {form.taken}: such a model takes "
+            "pixels of 0..255, so leave the statement out."
+        )
 
 
 def as_logits(outputs: np.ndarray, output: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,12 +10,18 @@ import numpy as np
 from keras_kd._common.folders import files_below
 from keras_kd.errors import ModelError
 from keras_kd.models import heads, keras_file
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
 from keras_kd.models.surgery.precision import in_precision
 from keras_kd.runtimes import saved_model
-from keras_kd.runtimes._file_predictor import FilePredictor, require_known, require_shape, sized
+from keras_kd.runtimes._file_predictor import (
+    FilePredictor,
+    require_known,
+    require_shape,
+    require_whole_pixels,
+    sized,
+)
 from keras_kd.runtimes.multiply_accumulates import of_model
 
 BATCH_SIZE = 128  # ResEmoteNet on two cores: 1.3 times the rate of 256, whose maps leave the cache
@@ -31,6 +36,7 @@ class KerasPredictor(FilePredictor):
         form: what it takes and gives; `input_shape` must be known.
         precision: a dtype policy to compute in, or "auto"; None for the model's own.
         batch_size: images a step.
+        head: the output of classes, of several.
     """
 
     def __init__(
@@ -39,18 +45,21 @@ class KerasPredictor(FilePredictor):
         form: ModelSpec,
         precision: str | None = None,
         batch_size: int = BATCH_SIZE,
+        head: str | None = None,
     ) -> None:
         require_known(form)
         require_shape(tuple(model.input_shape[1:]), form)
-        self.graph_kind = heads.output_kind(model)
-        if self.graph_kind == "probabilities":
-            form = replace(form, output="probabilities")
+        if not keras.backend.is_float_dtype(model.inputs[0].dtype):
+            require_whole_pixels(form)
+            self.takes_whole_numbers = True
         self.form = form
+        self._know(heads.widths(model), head)
+        self.graph_kind = heads.output_kind(model, self.head) if self.head else "unknown"
+        self._set_output(self.graph_kind)
         self.content = [keras_file.weights_fingerprint(model)]
         small = compact(model) if isinstance(model, GRAPHS) else model
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
-        self._know(heads.widths(model))
 
     @property
     def multiply_accumulates(self) -> int | None:
@@ -80,12 +89,15 @@ class KerasPredictor(FilePredictor):
         }
 
 
-def of_saved_model(path: Path, form: ModelSpec) -> KerasPredictor:
+def of_saved_model(path: Path, form: ModelSpec, head: str | None = None) -> KerasPredictor:
     """A SavedModel folder as a predictor."""
     model = saved_model.load(path)
     form = sized(form, tuple(model.input_shape[1:]))
-    predictor = KerasPredictor(model, form, batch_size=model.input_shape[0] or BATCH_SIZE)
-    predictor.graph_kind = "unknown"  # Keras sees one layer around the whole graph.
+    batch_size = model.input_shape[0] or BATCH_SIZE
+    predictor = KerasPredictor(model, form, batch_size=batch_size, head=head)
+    # Keras sees one layer around the whole graph.
+    predictor.graph_kind = saved_model.output_kind(model, predictor.head)
+    predictor._set_output(predictor.graph_kind)
     # The folder's graph counts besides its weights.
     files = [file for file in files_below(path) if file.is_file()]
     predictor.content = [file.read_bytes() for file in files]

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.datasets.pixel_values import PixelValues
+from keras_kd.models.form import ModelSpec
 from keras_kd.runtimes import tflite_graph
-from keras_kd.runtimes._file_predictor import FilePredictor
+from keras_kd.runtimes._file_predictor import FilePredictor, require_whole_pixels
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.multiply_accumulates import of_tflite
+
+# Calibrated ranges end a step or two beside the numbers that they are made of.
+_SCALE_SLACK = 0.02
 
 
 class LiteRTPredictor(FilePredictor):
@@ -20,24 +24,28 @@ class LiteRTPredictor(FilePredictor):
 
     Args:
         path: the file.
-        form: what it takes and gives; `input_shape` is the file's own.
+        form: what it takes and gives; `input_shape` is the file's own, and the scale of a
+            quantized input tells the pixels where nothing else does.
+        head: the output of classes, of several.
     """
 
-    def __init__(self, path: str | Path, form: ModelSpec) -> None:
+    def __init__(self, path: str | Path, form: ModelSpec, head: str | None = None) -> None:
         self._model = LiteRTModel(path)
         shapes = self._model.output_shapes
         widths = {name: math.prod(shape) for name, shape in shapes.items()}
-        self._know(widths)
-        self.form = replace(form, input_shape=self._model.input_shape)
+        pixels = form.pixels or pixels_of_scale(self._model.input_limits)
+        self.form = replace(form, input_shape=self._model.input_shape, pixels=pixels)
+        if self._model.input_dtype.kind != "f" and self._model.input_limits is None:
+            require_whole_pixels(self.form)
+            self.takes_whole_numbers = True
+        self._know(widths, head)
         self._path = path
         self.content = [Path(path).read_bytes()]
-        classes = [name for name in widths if name not in self.values]
         indices = self._model.output_indices
         self.graph_kind = (
-            tflite_graph.output_kind(path, indices[classes[0]]) if classes else "unknown"
+            tflite_graph.output_kind(path, indices[self.head]) if self.head else "unknown"
         )
-        if self.graph_kind == "probabilities":
-            self.form = replace(self.form, output="probabilities")
+        self._set_output(self.graph_kind)
 
     @property
     def multiply_accumulates(self) -> int:
@@ -48,3 +56,16 @@ class LiteRTPredictor(FilePredictor):
         outputs = self._model.predict_heads(pixels)
         # Some converters leave axes of one before the classes.
         return {name: output.reshape(len(output), -1) for name, output in outputs.items()}
+
+
+def pixels_of_scale(limits: tuple[float, float] | None) -> PixelValues | None:
+    """Return the usual range that a quantized input spans, which its scale and zero point tell.
+
+    Args:
+        limits: the numbers that the smallest and the largest integer stand for.
+    """
+    for usual in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)):
+        slack = _SCALE_SLACK * (usual[1] - usual[0])
+        if limits and all(abs(a - b) <= slack for a, b in zip(limits, usual, strict=True)):
+            return PixelValues(usual)
+    return None

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.models.keras_file import ModelSpec
-from keras_kd.runtimes import onnx_runtime
-from keras_kd.runtimes._file_predictor import FilePredictor, sized
+from keras_kd.models.form import ModelSpec
+from keras_kd.runtimes import onnx_graph, onnx_runtime
+from keras_kd.runtimes._file_predictor import FilePredictor, require_whole_pixels, sized
 from keras_kd.runtimes.onnx_runtime import OnnxModel
 
 
@@ -18,14 +18,19 @@ class OnnxPredictor(FilePredictor):
     Args:
         path: the file.
         form: what it takes and gives; `input_shape` is needed where the file leaves sizes open.
+        head: the output of classes, of several.
     """
 
-    def __init__(self, path: str | Path, form: ModelSpec) -> None:
+    def __init__(self, path: str | Path, form: ModelSpec, head: str | None = None) -> None:
         self._model = OnnxModel(path)
-        self._know(self._model.output_widths)
         self.form = sized(form, self._model.input_shape)
+        if self._model.takes_bytes:
+            require_whole_pixels(self.form)
+            self.takes_whole_numbers = True
+        self._know(self._model.output_widths, head)
         self.content = [file.read_bytes() for file in onnx_runtime.files(path)]
-        self.graph_kind = "unknown"
+        self.graph_kind = onnx_graph.output_kind(path, self.head) if self.head else "unknown"
+        self._set_output(self.graph_kind)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         return self._model.predict_heads(pixels)

@@ -47,6 +47,8 @@ class LiteRTModel:
     Attributes:
         input_shape: (H, W, C).
         input_dtype: numpy dtype of the input tensor: float32, uint8 or int8.
+        input_limits: of a quantized input, the numbers that its smallest and largest integer stand
+            for; None for others.
         output_shapes: the shape of each output without the batch axis, by its name, in the order of
             the file's outputs.
         output_indices: the number of each output's tensor in the graph, by its name.
@@ -94,6 +96,12 @@ class LiteRTModel:
         height, width, channels = [*sizes[1:], sizes[0]] if self._channels_first else sizes
         self.input_shape = height, width, channels
         self.input_dtype = np.dtype(self._input["dtype"])
+        self.input_limits = _limits(self._input)
+        if self.input_dtype == np.int8 and self.input_limits is None:
+            raise ModelError(
+                f"{path} takes int8 without a scale, so that no number is known to stand for a "
+                "pixel: export it again with one."
+            )
         self.output_shapes = {
             name: tuple(map(int, tensor["shape"][_batch_axes(tensor) :]))
             for name, tensor in self._outputs.items()
@@ -235,6 +243,14 @@ def custom_or_flex(path: str | Path) -> list[str]:
         for name in operators(path)
         if name.startswith(("CUSTOM:", "UNKNOWN:")) or name in _VARIABLE_OPERATORS
     ]
+
+
+def _limits(tensor: dict) -> tuple[float, float] | None:
+    scale, zero_point = tensor["quantization"]
+    if scale == 0 or np.dtype(tensor["dtype"]).kind == "f":
+        return None
+    limits = np.iinfo(tensor["dtype"])
+    return (float(limits.min - zero_point) * scale, float(limits.max - zero_point) * scale)
 
 
 def _quantized(image: np.ndarray, tensor: dict) -> np.ndarray:

@@ -26,6 +26,7 @@ class OnnxModel:
     Attributes:
         input_shape: (H, W, C); None for a size that the file leaves open.
         output_widths: number of columns of each output by its name.
+        takes_bytes: whether its input is uint8.
 
     Raises:
         ModelError: the file is missing, damaged or of another form, or ONNX Runtime is not
@@ -50,6 +51,7 @@ class OnnxModel:
             )
         self.output_widths = {output.name: output.shape[1] for output in outputs}
         self._name, self._type = inputs[0].name, _TYPES[inputs[0].type]
+        self.takes_bytes = self._type is np.uint8
         # An open size is a name or None.
         batch, *sizes = (size if isinstance(size, int) else None for size in inputs[0].shape)
         self._batch = batch

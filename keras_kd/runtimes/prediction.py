@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 
 
 @dataclass(frozen=True)

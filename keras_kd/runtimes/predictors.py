@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from keras_kd.errors import of_file
+from keras_kd.datasets.class_names import LABELS_FILE
+from keras_kd.errors import ModelError, of_file
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import ModelSpec
-from keras_kd.runtimes import labels
+from keras_kd.models.form import ModelSpec
+from keras_kd.runtimes import described, labels
 from keras_kd.runtimes._combined import averaged, in_order_of, reordered
 from keras_kd.runtimes._file_predictor import FilePredictor
 from keras_kd.runtimes._keras_predictor import KerasPredictor, of_saved_model
 from keras_kd.runtimes._litert_predictor import LiteRTPredictor
 from keras_kd.runtimes._onnx_predictor import OnnxPredictor
 from keras_kd.runtimes.prediction import Prediction, Predictor
+from keras_kd.runtimes.stated import NOTHING, Stated
 
 __all__ = [
+    "FilePredictor",
     "KerasPredictor",
     "LiteRTPredictor",
     "OnnxPredictor",
     "Prediction",
     "Predictor",
+    "Stated",
     "averaged",
+    "given",
     "in_order_of",
     "load",
     "reordered",
 ]
 
 
-def load(
-    path: str | Path,
-    input_shape: tuple[int, int, int] | None = None,
-    value_range: tuple[float, float] | None = None,
-    output: str | None = None,
-    precision: str | None = None,
-) -> Predictor:
+def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = None) -> FilePredictor:
     """Load a `.keras`, `.h5`, `.tflite` or `.onnx` classifier, or a SavedModel folder.
 
     Args:
         path: the file or folder. A `labels.txt` beside it, or inside a `.tflite`, names its
             classes where the file itself doesn't.
-        input_shape: height, width, channels, where the file doesn't fix them.
-        value_range: what the model expects for pixels 0 and 255, where the file doesn't say; 0, 255
-            otherwise.
-        output: "logits" or "probabilities"; None to tell by the graph's end or, where that doesn't
-            tell, by the outputs for some images.
+        stated: what the user says of it, which beats what the file says; a contradiction is told
+            by a warning.
         precision: to compute in; Keras models only.
 
     Raises:
@@ -53,29 +50,52 @@ def load(
     """
     path = Path(path)
     with of_file(path):
-        predictor = _loaded(path, input_shape, value_range, output, precision)
-        predictor.settle_output(output, path)
-    predictor.source = load, (path.resolve(), input_shape, value_range, output, precision)
+        own = _own_form(path)
+        predictor = _loaded(path, own, stated, precision)
+        predictor.settle_output(stated.output, keras_file.has_spec(path))
+    predictor.source = load, (path.resolve(), stated, precision)
     return predictor
 
 
-def _loaded(
-    path: Path,
-    input_shape: tuple[int, int, int] | None,
-    value_range: tuple[float, float] | None,
-    output: str | None,
-    precision: str | None,
-) -> FilePredictor:
-    if path.suffix == ".tflite":
-        return LiteRTPredictor(
-            path, ModelSpec(labels.of_model(path)).with_given(None, value_range, output)
+def _own_form(path: Path) -> ModelSpec:
+    """What the file, and a `labels.txt` beside it, tell."""
+    form, named = described.of_model(path) or ModelSpec(), labels.of_model(path)
+    if named and form.class_names and named != form.class_names:
+        raise ModelError(
+            f"It was written with the class names {', '.join(form.class_names)}, and its labels "
+            f"are {', '.join(named)}: remove the wrong {LABELS_FILE}, or name them by --classes."
         )
-    stated = ModelSpec(labels.of_model(path)).with_given(input_shape, value_range, output)
+    return form.with_given(class_names=named)
+
+
+def _loaded(path: Path, own: ModelSpec, stated: Stated, precision: str | None) -> FilePredictor:
+    if path.suffix == ".tflite":
+        return LiteRTPredictor(path, given(own, replace(stated, input_shape=None)), stated.head)
     if path.suffix == ".onnx":
-        return OnnxPredictor(path, stated)
+        return OnnxPredictor(path, given(own, stated), stated.head)
     if path.is_dir():
-        return of_saved_model(path, stated)
+        return of_saved_model(path, given(own, stated), stated.head)
     model, form = keras_file.load(path)
     if form.class_names is None:
-        form = replace(form, class_names=stated.class_names)
-    return KerasPredictor(model, form.with_given(input_shape, value_range, output), precision)
+        form = replace(form, class_names=own.class_names)
+    return KerasPredictor(model, given(form, stated), precision, head=stated.head)
+
+
+def given(own: ModelSpec, stated: Stated) -> ModelSpec:
+    """The file's form with what is stated in its place; what differs is told."""
+    pairs = {
+        "pixels": (own.pixels, stated.pixels),
+        "classes": (own.class_names, stated.class_names),
+    }
+    for what, (told, said) in pairs.items():
+        if told is not None and said is not None and told != said:
+            warnings.warn(
+                f"The file tells the {what} {_shown(told)}, but {_shown(said)} is stated: the "
+                "statement is followed.",
+                stacklevel=5,
+            )
+    return own.with_given(stated.input_shape, stated.pixels, stated.output, stated.class_names)
+
+
+def _shown(told: object) -> str:
+    return ", ".join(told) if isinstance(told, tuple) else str(told)

@@ -11,7 +11,8 @@ from pathlib import Path
 import keras
 
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import _saved_model_operations
+from keras_kd.models.heads import OutputKind
+from keras_kd.runtimes import _saved_model_graph, _saved_model_operations
 
 SIGNATURE = "serving_default"
 
@@ -40,3 +41,11 @@ def load(path: str | Path) -> keras.Model:
             f"{path} can't be loaded as a SavedModel of one image in: {reason}"
         ) from error
     return keras.Model(inputs, outputs)
+
+
+def output_kind(model: keras.Model, head: str | None) -> OutputKind:
+    """Tell from the graph what the numbers of an output of classes are; "unknown" without one."""
+    if head is None:
+        return "unknown"
+    signature = model.layers[-1]._reloaded_obj.signatures[SIGNATURE]
+    return _saved_model_graph.output_kind(signature, head)

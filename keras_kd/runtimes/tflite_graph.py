@@ -16,6 +16,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd._common.files import refuse_special
 from keras_kd.errors import ModelError
+from keras_kd.runtimes import _graph_tail
+from keras_kd.runtimes._graph_tail import Step
 
 if (
     TYPE_CHECKING
@@ -187,33 +189,21 @@ def _options(name: str, operator: schema.Operator) -> Any:
     return options
 
 
-# Operators that leave the numbers as they are, but for their form.
-_FORM_ALONE = {"DEQUANTIZE", "QUANTIZE", "RESHAPE", "CAST", "SQUEEZE", "EXPAND_DIMS"}
-_KINDS: dict[str, OutputKind] = {
-    "SOFTMAX": "probabilities",
-    "LOG_SOFTMAX": "log-probabilities",
-    "LOGISTIC": "sigmoids",
-    "FULLY_CONNECTED": "logits",
-    "CONV_2D": "logits",
-    "BATCH_MATMUL": "logits",
-}
-
-
 def output_kind(path: str | Path, output: int) -> OutputKind:
-    """Tell from the graph what an output's numbers are, by the operator that computes them.
+    """Tell from the graph what an output's numbers are, by the operators that compute them.
 
     Args:
         path: of the file.
         output: the tensor's index.
 
     Returns:
-        As `models.heads.output_kind`; "unknown" where the last operator doesn't tell.
+        As `models.heads.output_kind`; "unknown" where the last operators don't tell.
     """
-    operators = read(path, main_alone=True)
-    makers = {tensor.index: operator for operator in operators for tensor in operator.outputs}
-    for _ in range(len(makers)):
-        maker = makers.get(output)
-        if maker is None or maker.name not in _FORM_ALONE or not maker.inputs:
-            break
-        output = maker.inputs[0].index
-    return _KINDS.get(maker.name, "unknown") if maker else "unknown"
+    makers = {
+        tensor.index: Step(
+            operator.name, tuple(one.index for one in operator.inputs if one.values is None)
+        )
+        for operator in read(path, main_alone=True)
+        for tensor in operator.outputs
+    }
+    return _graph_tail.output_kind(output, makers.get)

@@ -9,11 +9,12 @@ import numpy as np
 
 from keras_kd import datasets
 from keras_kd.datasets.images import fitted
-from keras_kd.errors import ModelError
-from keras_kd.evaluation import calibration
+from keras_kd.errors import ModelError, of_file
+from keras_kd.evaluation import calibration, class_order
 from keras_kd.exporters import bundle
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Predictor
+from keras_kd.runtimes.stated import NOTHING, Stated
 
 DEFAULT = "B"
 
@@ -71,9 +72,7 @@ class Reader:
 def load(
     model: str | Path | None,
     calibrate: str | None = None,
-    input_shape: tuple[int, int, int] | None = None,
-    value_range: tuple[float, float] | None = None,
-    output: str | None = None,
+    stated: Stated = NOTHING,
 ) -> tuple[Reader, float | None]:
     """Load a model file or bundle folder.
 
@@ -82,9 +81,7 @@ def load(
             shipped model.
         calibrate: data set on whose validation images the probabilities are calibrated; None: they
             stay as they are.
-        input_shape: as for `predictors.load`, as are the next two.
-        value_range: for pixels 0 and 255.
-        output: logits or probabilities.
+        stated: what the user says of the model.
 
     Returns:
         The reader and its temperature; None where it was not calibrated here.
@@ -93,11 +90,13 @@ def load(
         ModelError: no such model, or its classes aren't the data's.
     """
     path = bundle.model_file(model)
-    predictor = predictors.load(path, input_shape, value_range, output)
+    predictor = predictors.load(path, stated)
     known = path.parent.name if path.name == bundle.MODEL_FILE else path.name
     in_file = calibration.stated(path.read_bytes()) if path.suffix == ".tflite" else None
     if calibrate is None:
         return Reader(predictor, name=known, temperature_in_file=in_file), None
     samples = datasets.load(calibrate, "validation", size=predictor.form.side)
+    with of_file(path):
+        class_order.in_order_of_data(predictor, samples)
     temperature = calibration.fitted_temperature(predictor, samples)
     return Reader(predictor, temperature, known, in_file), temperature

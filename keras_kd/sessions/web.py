@@ -17,7 +17,7 @@ from typing import Any
 from keras_kd._common.folders import folder_written_whole
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.exporters import bundle
-from keras_kd.runtimes import predictors
+from keras_kd.runtimes import described, predictors
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.sessions import (
     CONFIDENCE,
@@ -120,7 +120,7 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
         "input": {"shape": model.input_shape, "dtype": model.input_dtype.name},
         "widths": {name: shape[-1] for name, shape in model.output_shapes.items()},
         "output": form.output,
-        "value_range": form.value_range,
+        "value_range": described.range_of(path, form),
         "class_names": reader.class_names,
         "colours": _charts.colours(reader.class_names),
         "side": side,

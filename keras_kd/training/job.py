@@ -190,7 +190,7 @@ def _started(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
             fine_tuning.take_over(source, built, with_head=same)
         else:
             built = fine_tuning.with_new_head(
-                source, job.heads.asked, data.image_shape, form.value_range, settings.seed
+                source, job.heads.asked, data.image_shape, form.taken, settings.seed
             )
             if same and job.heads.single:
                 fine_tuning.keep_head(source, built)

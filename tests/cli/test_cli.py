@@ -235,7 +235,7 @@ def test_models_of_values_alone_are_exported_and_measured_without_accuracies(
     import keras
 
     from keras_kd.models import keras_file
-    from keras_kd.models.keras_file import ModelSpec
+    from keras_kd.models.form import ModelSpec
 
     image = keras.Input((8, 8, 3))
     x = keras.layers.GlobalAveragePooling2D()(image)

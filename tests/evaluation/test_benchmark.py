@@ -11,8 +11,10 @@ from keras import layers
 
 from keras_kd import exporters
 from keras_kd.datasets import Samples
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.evaluation import benchmark
+from keras_kd.runtimes.stated import Stated
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def test_foreign_files_are_scored_by_what_is_stated(bright, suffix):
         pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
     path = folder / f"rival.{suffix}"
     exporters.export(model, path, "onnx" if suffix == "onnx" else "float32")
-    form = benchmark.Stated(value_range=(-1.0, 1.0), output="probabilities")
+    form = Stated(pixels=PixelValues((-1.0, 1.0)), output="probabilities")
     (one,) = benchmark.measure([path], [1], 0.02, _levels, {path: form})
     assert one.accuracy == 1.0 and one.accuracy_interval[0] < 1
     # Probabilities of 1/(1 + exp(-18 x)) for brightness x in -1..1.
@@ -161,7 +163,7 @@ def test_foreign_keras_files_are_scored(bright, tmp_path):
     reordered = keras.Model(model.input, layers.Dense(2, use_bias=False)(model.output))
     reordered.layers[-1].set_weights([np.array([[0.0, 9.0], [9.0, 0.0]])])
     reordered.save(tmp_path / "rival.keras")
-    stated = {tmp_path / "rival.keras": benchmark.Stated(value_range=(-1.0, 1.0))}
+    stated = {tmp_path / "rival.keras": Stated(pixels=PixelValues((-1.0, 1.0)))}
     (one,) = benchmark.measure([tmp_path / "rival.keras"], [1], 0.02, _levels, stated)
     assert one.accuracy == 1.0
 
@@ -180,7 +182,7 @@ def test_a_keras_file_of_open_size_is_built_for_the_size_stated(tmp_path):
         image, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image)))
     )
     model.save(tmp_path / "open.keras")
-    stated = {tmp_path / "open.keras": benchmark.Stated(input_shape=(16, 16, 3))}
+    stated = {tmp_path / "open.keras": Stated(input_shape=(16, 16, 3))}
     (one,) = benchmark.measure([tmp_path / "open.keras"], [1], 0.02, stated=stated)
     # 14 x 14 places of 3 x 3 x 3 x 4, and the dense layer.
     assert one.multiply_accumulates == 14 * 14 * 108 + 8

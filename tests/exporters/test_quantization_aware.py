@@ -90,7 +90,9 @@ def test_every_image_meets_the_logits_of_the_view_that_is_shown():
         teacher = np.stack([np.stack([rows, 0 * rows], 1), np.stack([rows, 0 * rows + 1], 1)], 1).astype(np.float32)
         data = {"images": images, "labels": np.eye(50, 2, dtype=np.float32), "teacher": teacher}
         views = {"kind": "mirror", "rows": 50, "count": 8, "seed": 0}
-        batches = Batches(data, {"batch_size": 16, "seed": 3, "views": views, "value_range": [0, 255]}, (4, 4, 3), 0)
+        options = {"batch_size": 16, "seed": 3, "views": views}
+        options["pixels"] = {"value_range": [0, 255]}
+        batches = Batches(data, options, (4, 4, 3), 0)
         for _ in range(2):
             shown = [batches[number] for number in range(len(batches))]
             pixels, targets = (np.concatenate(parts) for parts in zip(*shown))

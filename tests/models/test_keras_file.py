@@ -13,13 +13,14 @@ import pytest
 from keras import layers
 
 from keras_kd import models
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.compaction import compact
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
-FORM = ModelSpec(("böse", "froh", "müde"), (-1.0, 1.0), "probabilities", (8, 8, 1))
+FORM = ModelSpec(("böse", "froh", "müde"), PixelValues((-1.0, 1.0)), "probabilities", (8, 8, 1))
 
 
 def _model(seed=0, shape=(8, 8, 1)):
@@ -64,14 +65,14 @@ def test_compact_models_come_back_without_being_asked(tmp_path):
     assert loaded.count_params() == model.count_params() and form.input_shape == (16, 16, 1)
 
 
-@pytest.mark.parametrize(
-    "content", [None, json.dumps({**vars(ModelSpec()), "value_range": [0, 255]})]
-)
+@pytest.mark.parametrize("content", [None, json.dumps(ModelSpec().facts())])
 def test_foreign_files_have_the_usual_form_and_their_own_input(content, tmp_path):
     path = tmp_path / "model.keras"
     keras_file.save(_model(), path, FORM)
     _rewritten(path, content)
-    assert keras_file.load(path)[1] == ModelSpec(None, (0, 255), "logits", (8, 8, 1))
+    assert keras_file.load(path)[1] == ModelSpec(
+        None, content and PixelValues(), "logits", (8, 8, 1)
+    )
 
 
 def test_an_open_input_size_stays_open(tmp_path):
@@ -81,8 +82,8 @@ def test_an_open_input_size_stays_open(tmp_path):
 
 def test_what_is_given_beats_the_file():
     assert FORM.with_given(None, None, None) == FORM
-    assert FORM.with_given((4, 4, 3), (0.0, 1.0), "logits") == ModelSpec(
-        FORM.class_names, (0.0, 1.0), "logits", (4, 4, 3)
+    assert FORM.with_given((4, 4, 3), PixelValues((0.0, 1.0)), "logits") == ModelSpec(
+        FORM.class_names, PixelValues((0.0, 1.0)), "logits", (4, 4, 3)
     )
 
 

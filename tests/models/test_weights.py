@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_kd.models import heads, keras_file
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery import precision
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.runtimes import predictors

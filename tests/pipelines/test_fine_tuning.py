@@ -12,7 +12,7 @@ from keras_kd import models
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import distill, teach
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint8)

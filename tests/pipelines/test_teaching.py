@@ -13,9 +13,10 @@ from keras_kd import config
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import Samples
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ConfigError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import plan, teaching
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
@@ -34,7 +35,9 @@ def models(tmp_path_factory):
     dense = layers.Dense(3)
     ours = keras.Model(image, dense(layers.Flatten()(image)))
     keras_file.save(
-        ours, folder / "ours.keras", ModelSpec(DATA.class_names, (0.0, 1.0), input_shape=(4, 4, 1))
+        ours,
+        folder / "ours.keras",
+        ModelSpec(DATA.class_names, PixelValues((0.0, 1.0)), input_shape=(4, 4, 1)),
     )
     foreign = keras.models.clone_model(ours)
     foreign.set_weights([weight[..., ::-1] for weight in ours.get_weights()])

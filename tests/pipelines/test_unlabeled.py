@@ -13,7 +13,7 @@ from keras_kd import models
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import distill, plan, teaching
 
 

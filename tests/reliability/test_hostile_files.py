@@ -33,7 +33,7 @@ from keras_kd._common.files import plain_archive
 from keras_kd.datasets import images
 from keras_kd.errors import ConfigError, DataError, KerasKDError, ModelError, TrainingError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.runtimes import litert, multiply_accumulates, predictors
 from keras_kd.teachers import soft_labels
 from keras_kd.training.state import TrainingState

@@ -11,6 +11,7 @@ from keras import layers
 from keras_kd import export
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import predictors
+from keras_kd.runtimes.stated import Stated
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype=np.uint8)
 
@@ -55,7 +56,7 @@ def test_independent_sigmoids_are_refused_unless_stated(tmp_path: Path) -> None:
     _model(layers.Activation("sigmoid")).save(tmp_path / "model.keras")
     with pytest.raises(ModelError, match="independent sigmoids.*--output"):
         predictors.load(tmp_path / "model.keras")
-    assert predictors.load(tmp_path / "model.keras", output="probabilities")
+    assert predictors.load(tmp_path / "model.keras", Stated(output="probabilities"))
 
 
 def test_a_statement_that_contradicts_the_graph_is_followed_and_told(
@@ -64,7 +65,7 @@ def test_a_statement_that_contradicts_the_graph_is_followed_and_told(
     copy = tmp_path / "copy.tflite"
     copy.write_bytes(files[".tflite"].read_bytes())
     with pytest.warns(UserWarning, match="gives probabilities, but is stated to give logits"):
-        predictors.load(copy, output="logits")
+        predictors.load(copy, Stated(output="logits"))
 
 
 @pytest.mark.parametrize(

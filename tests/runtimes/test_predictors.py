@@ -13,11 +13,13 @@ from keras import layers
 
 from keras_kd import exporters, models
 from keras_kd.datasets import images
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file
-from keras_kd.models.keras_file import ModelSpec
+from keras_kd.models.form import ModelSpec
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import KerasPredictor
+from keras_kd.runtimes.stated import Stated
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
 NAMES = ("angry", "happy", "sad")
@@ -51,19 +53,21 @@ def _centred(logits):
 def test_a_foreign_model_of_another_size_colour_range_and_output_gives_its_logits(tmp_path):
     model, path = _network(softmax=True), tmp_path / "foreign.keras"
     model.save(path)
-    predictor = predictors.load(path, value_range=(-1.0, 1.0), output="probabilities")
+    predictor = predictors.load(
+        path, Stated(pixels=PixelValues((-1.0, 1.0)), output="probabilities")
+    )
     gray = images.resize(images.with_channels(PIXELS, 1), 48, 48)
     expected = _by_hand(model, gray.astype(float) / 127.5 - 1)
     # A softmax forgets a constant for each image.
     np.testing.assert_allclose(_centred(predictor.logits(PIXELS)), _centred(expected), atol=1e-4)
-    assert predictor.form == ModelSpec(None, (-1.0, 1.0), "probabilities", (48, 48, 1))
+    assert predictor.form == ModelSpec(None, PixelValues((-1.0, 1.0)), "probabilities", (48, 48, 1))
     # Told nothing, it would be taken for another model.
     assert np.abs(_centred(predictors.load(path).logits(PIXELS)) - _centred(expected)).max() > 0.1
 
 
 def test_the_files_own_form_is_used(tmp_path):
     model, path = _network((64, 64, 3)), tmp_path / "own.keras"
-    keras_file.save(model, path, ModelSpec(NAMES, (0.0, 1.0), "logits", (64, 64, 3)))
+    keras_file.save(model, path, ModelSpec(NAMES, PixelValues((0.0, 1.0)), "logits", (64, 64, 3)))
     predictor = predictors.load(path)
     np.testing.assert_allclose(predictor.logits(PIXELS), _by_hand(model, PIXELS / 255), atol=1e-5)
     assert predictor.form.class_names == NAMES
@@ -119,7 +123,7 @@ def test_fingerprints_tell_weights_and_form():
     found = {
         KerasPredictor(_network(seed=seed), ModelSpec(**shape, **form)).fingerprint
         for seed in (1, 2)
-        for form in ({}, {"value_range": (-1.0, 1.0)}, {"output": "probabilities"})
+        for form in ({}, {"pixels": PixelValues((-1.0, 1.0))}, {"output": "probabilities"})
     }
     assert len(found) == 6
     assert KerasPredictor(_network(), ModelSpec(**shape)).fingerprint in found
@@ -136,7 +140,7 @@ def test_logits_are_put_into_the_datas_order():
 
 
 def test_teachers_and_mirror_images_are_averaged():
-    form = ModelSpec(NAMES, (0.0, 255.0), "logits", (48, 48, 1))
+    form = ModelSpec(NAMES, PixelValues(), "logits", (48, 48, 1))
     nets = [_network(seed=1), _network(seed=2)]
     members = [KerasPredictor(net, form) for net in nets]
     gray = images.resize(images.with_channels(PIXELS, 1), 48, 48).astype(float)
@@ -218,9 +222,9 @@ def tflite(tmp_path_factory):
 def test_tflite_files_take_the_same_forms(value_range, tflite):
     model, path = tflite
     (path.parent / "labels.txt").unlink(missing_ok=True)
-    predictor = predictors.load(path, value_range=value_range)
+    predictor = predictors.load(path, Stated(pixels=value_range and PixelValues(value_range)))
     keras_predictor = KerasPredictor(
-        model, ModelSpec(value_range=value_range or (0, 255), input_shape=(48, 48, 1))
+        model, ModelSpec(pixels=value_range and PixelValues(value_range), input_shape=(48, 48, 1))
     )
     expected = keras_predictor.logits(PIXELS)
     np.testing.assert_allclose(
@@ -253,7 +257,7 @@ def test_arithmetic_is_that_of_the_published_shape(precision):
 
 def test_a_predictor_is_pickled_as_the_file_that_it_came_from(tmp_path):
     _network().save(tmp_path / "model.keras")
-    loaded = predictors.load(tmp_path / "model.keras", value_range=(0, 1))
+    loaded = predictors.load(tmp_path / "model.keras", Stated(pixels=PixelValues((0, 1))))
     turned = predictors.averaged([predictors.reordered(loaded, NAMES, NAMES[::-1])], mirror=True)
     # In another process the model is there once, in the file.
     content = pickle.dumps(turned)
@@ -278,7 +282,9 @@ def test_a_softmax_at_the_end_is_seen(how):
         model = keras.Sequential([keras.Input((64, 64, 3)), _network((64, 64, 3), softmax=True)])
     else:
         model = keras.Model(logits.input, last[how](logits.output))
-    predictor = KerasPredictor(model, ModelSpec(None, (0.0, 1.0), input_shape=(64, 64, 3)))
+    predictor = KerasPredictor(
+        model, ModelSpec(None, PixelValues((0.0, 1.0)), input_shape=(64, 64, 3))
+    )
     assert predictor.form.output == "probabilities"
     np.testing.assert_allclose(
         _centred(predictor.logits(PIXELS)), _centred(_by_hand(logits, PIXELS / 255)), atol=1e-4

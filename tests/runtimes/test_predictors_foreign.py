@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 
 from keras_kd import exporters
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import predictors
+from keras_kd.runtimes.stated import Stated
 
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 4)).astype(np.float32)
 BIAS = np.array([0.5, -1, 0, 2], np.float32)
@@ -71,7 +73,7 @@ def test_onnx_files_of_every_layout(shape, channels_last, kind, tmp_path):
     path = _onnx(tmp_path / "teacher.onnx", shape, channels_last, kind)
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
     given = (8, 10, 3) if "H" in shape else None
-    predictor = predictors.load(path, input_shape=given)
+    predictor = predictors.load(path, Stated(input_shape=given))
     assert predictor.form.input_shape == (8, 10, 3) and predictor.form.class_names == (
         "a",
         "b",
@@ -84,12 +86,12 @@ def test_onnx_files_of_every_layout(shape, channels_last, kind, tmp_path):
 
 def test_onnx_value_range_and_probabilities(tmp_path):
     path = _onnx(tmp_path / "teacher.onnx", ("N", 8, 10, 3), True)
-    predictor = predictors.load(path, value_range=(-1, 1))
+    predictor = predictors.load(path, Stated(pixels=PixelValues((-1, 1))))
     np.testing.assert_allclose(
         predictor.logits(IMAGES), _logits(IMAGES / 127.5 - 1), rtol=1e-4, atol=1e-4
     )
     assert predictor.fingerprint != predictors.load(path).fingerprint
-    positive = predictors.load(path, output="probabilities").logits(IMAGES)
+    positive = predictors.load(path, Stated(output="probabilities")).logits(IMAGES)
     np.testing.assert_allclose(positive, np.log(np.maximum(_logits(IMAGES), 1e-7)), rtol=1e-4)
 
 
@@ -100,7 +102,9 @@ def test_onnx_files_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(
         ModelError, match=r"takes inputs of shape \(8, 10, 3\), not images of shape \(9, 9, 3\)"
     ):
-        predictors.load(_onnx(tmp_path / "a.onnx", (1, 8, 10, 3), True), input_shape=(9, 9, 3))
+        predictors.load(
+            _onnx(tmp_path / "a.onnx", (1, 8, 10, 3), True), Stated(input_shape=(9, 9, 3))
+        )
     with pytest.raises(ModelError, match="has 2 outputs of classes"):
         predictors.load(_onnx(tmp_path / "b.onnx", (1, 8, 10, 3), True, outputs=2))
     with pytest.raises(ModelError, match=r"takes tensor\(double\) of shape"):
@@ -139,7 +143,9 @@ def test_saved_model_folders(shape, dtype, tmp_path):
     tf.saved_model.save(
         module, str(tmp_path / "folder"), signatures={"serving_default": module.serve}
     )
-    predictor = predictors.load(tmp_path / "folder", input_shape=None if shape[1] else (8, 10, 3))
+    predictor = predictors.load(
+        tmp_path / "folder", Stated(input_shape=None if shape[1] else (8, 10, 3))
+    )
     assert predictor.form.input_shape == (8, 10, 3)
     np.testing.assert_allclose(predictor.logits(IMAGES), _logits(IMAGES), rtol=1e-4, atol=1e-3)
 
@@ -174,7 +180,7 @@ def test_keras_2_files(tmp_path):
     model.save(tmp_path / "teacher.h5")
     shown = IMAGES.astype(np.float32) / 255
     found = predictors.load(
-        tmp_path / "teacher.h5", value_range=(0, 1), output="probabilities"
+        tmp_path / "teacher.h5", Stated(pixels=PixelValues((0, 1)), output="probabilities")
     ).logits(IMAGES)
     np.testing.assert_allclose(np.exp(found), model(shown).numpy(), rtol=1e-4, atol=1e-6)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
+from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
 from keras_kd.models.surgery import weights
@@ -57,7 +59,7 @@ def with_new_head(
     model: keras.Model,
     heads: Heads,
     input_shape: tuple[int, int, int],
-    value_range: tuple[float, float] = (0.0, 255.0),
+    pixels: PixelValues = USUAL,
     seed: int | None = None,
 ) -> keras.Model:
     """Return a copy of any trained network with another head, and with the weights of its body.
@@ -70,7 +72,7 @@ def with_new_head(
         heads: as `keras_kd.models.build` takes them.
         input_shape: of the copy, for pixels in 0..255; gray is repeated for a body of three
             channels.
-        value_range: what the model expects for pixels 0 and 255.
+        pixels: what the model takes for pixels 0..255.
         seed: of the head's weights.
 
     Raises:
@@ -79,11 +81,11 @@ def with_new_head(
     graph = as_functional(model)
     body = keras.Model(graph.inputs[0], _features(graph))
     image = keras.Input(input_shape, name="image")
-    pixels = _as_trained(image, body.input_shape[-1], value_range)
+    shown = _as_trained(image, body.input_shape[-1], pixels)
 
     def called(layer: layers.Layer, *arguments: Any, **options: Any) -> Any:
         given = (arguments, options)
-        arguments, options = keras.tree.map_structure(lambda x: pixels if x is image else x, given)
+        arguments, options = keras.tree.map_structure(lambda x: shown if x is image else x, given)
         return layer(*arguments, **options)
 
     try:
@@ -99,15 +101,17 @@ def with_new_head(
     return keras.Model(image, outputs(x, heads, "logits", Seeds(seed)), name=model.name)
 
 
-def _as_trained(
-    image: keras.KerasTensor, channels: int, value_range: tuple[float, float]
-) -> keras.KerasTensor:
+def _as_trained(image: keras.KerasTensor, channels: int, pixels: PixelValues) -> keras.KerasTensor:
     """Pixels 0..255 in the channels and the range that a network learnt with."""
     x = rgb(image) if channels == 3 else image
-    low, high = value_range
-    if (low, high) == (0.0, 255.0):
+    if pixels.plain:
         return x
-    return layers.Rescaling((high - low) / 255, low, name="pixels_as_trained")(x)
+    if channels == 3 and pixels.channel_order == "bgr":
+        x = keras.ops.flip(x, axis=-1)
+    if replace(pixels, channel_order="rgb").plain:
+        return x
+    scale, offset = (values.tolist() for values in pixels.line(channels))
+    return layers.Rescaling(scale, offset, name="pixels_as_trained")(x)
 
 
 def _features(model: keras.Model) -> keras.KerasTensor:

@@ -1,0 +1,180 @@
+"""What a model takes for the pixels of an image: one statement for all commands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_kd.errors import ConfigError
+
+CHANNEL_ORDERS = ("rgb", "bgr")
+PIXELS, UNIT = (0.0, 255.0), (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class PixelValues:
+    """The numbers that a model takes for pixels 0..255: (range(pixel) - mean) / std.
+
+    Keras' mode "tf" is the range -1, 1; torchvision and timm use the range 0, 1 with mean and std;
+    Caffe uses 0, 255 with a mean and the channel order "bgr".
+
+    Attributes:
+        value_range: what pixels 0 and 255 become first.
+        mean: subtracted then, in units of the range; empty for nothing, else one number or one a
+            channel, in the model's order of channels.
+        std: divided by then, likewise; each above 0.
+        channel_order: "rgb" or "bgr"; of gray images it means nothing.
+
+    Raises:
+        ConfigError: a number or word of another kind.
+    """
+
+    value_range: tuple[float, float] = PIXELS
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    channel_order: str = "rgb"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value_range", tuple(map(float, self.value_range)))
+        for name in ("mean", "std"):
+            numbers = tuple(map(float, getattr(self, name)))
+            object.__setattr__(self, name, numbers)
+            if len(numbers) not in (0, 1, 3) or not all(map(math.isfinite, numbers)):
+                raise ConfigError(
+                    f"{name} must be one number, or three, one a channel. Received: {numbers}."
+                )
+        low, high = self.value_range
+        if not (math.isfinite(low) and math.isfinite(high)) or low == high:
+            raise ConfigError(f"range must be two different numbers. Received: {low:g},{high:g}.")
+        if any(deviation <= 0 for deviation in self.std):
+            raise ConfigError(f"std must be above 0. Received: {self.std}.")
+        if self.channel_order not in CHANNEL_ORDERS:
+            raise ConfigError(
+                f"channel_order must be rgb or bgr. Received: {self.channel_order!r}."
+            )
+
+    @property
+    def plain(self) -> bool:
+        """Whether a model takes the pixels as they are."""
+        return self.range_alone and self.value_range == PIXELS
+
+    @property
+    def range_alone(self) -> bool:
+        """Whether the range says it all."""
+        return not self.mean and not self.std and self.channel_order == "rgb"
+
+    def of(self, pixels: Any) -> Any:
+        """Return what the model takes for pixels 0..255 (..., C): arrays, TensorFlow's and Keras'
+        tensors; plain pixels stay as they are, others become float32.
+        """
+        if self.plain:
+            return pixels
+        if isinstance(pixels, np.ndarray):
+            pixels = pixels.astype(np.float32)
+        channels = int(pixels.shape[-1])
+        if channels == 3 and self.channel_order == "bgr":
+            pixels = _reversed(pixels)
+        scale, offset = self.line(channels)
+        return pixels * scale + offset
+
+    def pixels(self, values: np.ndarray) -> np.ndarray:
+        """Return the pixels 0..255, float32 and not rounded, for which a model takes `values`."""
+        scale, offset = self.line(values.shape[-1])
+        pixels = (values - offset) / scale
+        swapped = values.shape[-1] == 3 and self.channel_order == "bgr"
+        return pixels[..., ::-1] if swapped else pixels
+
+    def line(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return scale and offset of each channel, float32 (C,), in the model's order.
+
+        Raises:
+            ConfigError: mean or std are of another number of channels.
+        """
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) not in (0, 1, channels):
+                raise ConfigError(
+                    f"{name} has {len(numbers)} numbers, and the model takes {channels} channels."
+                )
+        low, high = self.value_range
+        mean, std = np.array(self.mean or 0.0), np.array(self.std or 1.0)
+        scale = np.broadcast_to((high - low) / 255 / std, channels)
+        offset = np.broadcast_to((low - mean) / std, channels)
+        return scale.astype(np.float32), offset.astype(np.float32)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the statement as JSON has it: the range, and of the others what is not usual."""
+        others = {"mean": list(self.mean), "std": list(self.std)}
+        told: dict[str, Any] = {name: numbers for name, numbers in others.items() if numbers}
+        if self.channel_order != "rgb":
+            told["channel_order"] = self.channel_order
+        return {"value_range": list(self.value_range), **told}
+
+    def __str__(self) -> str:
+        """As the options state it."""
+        parts = [f"--range {_listed(self.value_range)}"]
+        parts += [f"--mean {_listed(self.mean)}"] if self.mean else []
+        parts += [f"--std {_listed(self.std)}"] if self.std else []
+        parts += ["--channel-order bgr"] if self.channel_order == "bgr" else []
+        return " ".join(parts)
+
+
+USUAL = PixelValues()
+# A pair of numbers states the range alone.
+PixelStatement = PixelValues | tuple[float, float]
+
+
+def pixel_values(statement: PixelStatement) -> PixelValues:
+    """Return a statement as PixelValues."""
+    return statement if isinstance(statement, PixelValues) else PixelValues(statement)
+
+
+def from_parts(
+    value_range: tuple[float, float] | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    channel_order: str | None = None,
+) -> PixelValues | None:
+    """Return what a user states piece by piece; None where nothing is stated.
+
+    Without a range, mean and std tell it: they are of pixels 0..1 if none of them is above 1, as
+    torchvision's are, else of pixels 0..255, as Caffe's.
+    """
+    if value_range is None and mean is None and std is None and channel_order is None:
+        return None
+    numbers = (*(mean or ()), *(std or ()))
+    found = UNIT if numbers and max(numbers) <= 1 else PIXELS
+    return PixelValues(value_range or found, mean or (), std or (), channel_order or "rgb")
+
+
+def from_facts(facts: Mapping[str, Any]) -> PixelValues:
+    """Return the statement of `PixelValues.facts`, read from a file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return PixelValues(
+            tuple(facts["value_range"]),
+            tuple(facts.get("mean") or ()),
+            tuple(facts.get("std") or ()),
+            facts.get("channel_order") or "rgb",
+        )
+    except (ConfigError, TypeError, KeyError) as error:
+        raise ValueError(f"its pixel values are damaged: {error}") from error
+
+
+def _reversed(pixels: Any) -> Any:
+    """The channels the other way round, of an array or a tensor."""
+    if isinstance(pixels, np.ndarray):
+        return pixels[..., ::-1]
+    import keras
+
+    return keras.ops.flip(pixels, axis=-1)
+
+
+def _listed(numbers: tuple[float, ...]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)

@@ -1,0 +1,94 @@
+"""What a model takes and gives, as it travels with the model's file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from keras_kd._common.checked_files import read_json
+from keras_kd.datasets import class_names, pixel_values
+from keras_kd.datasets.pixel_values import PixelValues
+
+ENTRY = "keras_kd.json"  # beside the model, in its file
+OUTPUTS = ("logits", "probabilities")
+_FORM = {
+    "class_names": ([str], None),
+    "value_range": [float],
+    "mean": ([float], None),
+    "std": ([float], None),
+    "channel_order": (str, None),
+    "output": str,
+    "input_shape": ([int], None),
+}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model takes and gives.
+
+    Attributes:
+        class_names: one name an output, or None where the file doesn't tell.
+        pixels: what the model takes for pixels 0..255; None where nobody says, taken to be 0..255.
+        output: "logits" or "probabilities".
+        input_shape: height, width, channels.
+    """
+
+    class_names: tuple[str, ...] | None = None
+    pixels: PixelValues | None = None
+    output: str = "logits"
+    input_shape: tuple[int, int, int] | None = None
+
+    @property
+    def taken(self) -> PixelValues:
+        """What the model takes, or is taken to take, for pixels 0..255."""
+        return self.pixels or PixelValues()
+
+    def facts(self) -> dict[str, Any]:
+        """Return the form as JSON has it."""
+        return {
+            "class_names": self.class_names and list(self.class_names),
+            **self.taken.facts(),
+            "output": self.output,
+            "input_shape": self.input_shape and list(self.input_shape),
+        }
+
+    @property
+    def side(self) -> int | None:
+        """The size to load images in, so that they are resized once: of square inputs their side;
+        None for others.
+        """
+        if self.input_shape is None or self.input_shape[0] != self.input_shape[1]:
+            return None
+        return self.input_shape[0]
+
+    def with_given(
+        self,
+        input_shape: tuple[int, int, int] | None = None,
+        pixels: PixelValues | None = None,
+        output: str | None = None,
+        class_names: tuple[str, ...] | None = None,
+    ) -> ModelSpec:
+        """The same with what the user states about the model in place of what its file says."""
+        return replace(
+            self,
+            input_shape=input_shape or self.input_shape,
+            pixels=pixels or self.pixels,
+            output=output or self.output,
+            class_names=class_names or self.class_names,
+        )
+
+
+def read_form(text: str | bytes) -> ModelSpec:
+    """Return the form that `ModelSpec.facts` tells as JSON.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    stored = read_json(text, _FORM)
+    names, shape, limits = stored["class_names"], stored["input_shape"], stored["value_range"]
+    if wrong := class_names.problem(names or ()):
+        raise ValueError(wrong)
+    if len(limits) != 2 or (shape is not None and (len(shape) != 3 or min(shape) < 1)):
+        raise ValueError(f"'value_range' is {limits} and 'input_shape' {shape}")
+    pixels = pixel_values.from_facts(stored)
+    return ModelSpec(names and tuple(names), pixels, stored["output"], shape and tuple(shape))

@@ -1,0 +1,107 @@
+"""What a user states of model files on the command line or in a configuration file, as text.
+
+A statement is for every file that doesn't tell, `--range 0,1`, or for one of several,
+`--range b.keras=0,1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_kd.config import numbers
+from keras_kd.datasets import pixel_values
+from keras_kd.errors import ConfigError
+from keras_kd.models.form import OUTPUTS
+from keras_kd.runtimes import described
+from keras_kd.runtimes.stated import Stated
+
+OPTIONS = ("input", "range", "mean", "std", "channel_order", "output", "classes", "head")
+
+
+@dataclass(frozen=True)
+class Statements:
+    """Parsed statements about some models.
+
+    Attributes:
+        models: their files, as they were given.
+        for_all: text by option, for those that don't tell.
+        for_one: text by option, for each model by its file.
+        prefix: of the options' names, e.g. "teacher_".
+    """
+
+    models: tuple[str, ...]
+    for_all: Mapping[str, str]
+    for_one: Mapping[str, Mapping[str, str]]
+    prefix: str = ""
+
+    def names(self) -> list[str]:
+        """The options that were given."""
+        given = {*self.for_all, *(option for texts in self.for_one.values() for option in texts)}
+        return [f"{self.prefix}{option}" for option in OPTIONS if option in given]
+
+    def of(self, model: str | Path) -> Stated:
+        """What is stated of one of the models."""
+        described_alone = len(self.models) > 1 and described.tells(model)
+        shared = {} if described_alone else self.for_all
+        return _parsed({**shared, **self.for_one.get(str(model), {})}, self.prefix)
+
+
+def parse(
+    models: Sequence[str], given: Mapping[str, Sequence[str] | None], prefix: str = ""
+) -> Statements:
+    """Return the statements in the texts of the options.
+
+    Args:
+        models: the files that they may be about.
+        given: by name of OPTIONS, TEXT or MODEL=TEXT each.
+        prefix: of the options' names, e.g. "teacher_".
+
+    Raises:
+        ConfigError: a text can't be understood, or names no model.
+    """
+    for_all: dict[str, str] = {}
+    for_one: dict[str, dict[str, str]] = {}
+    for option in OPTIONS:
+        for entry in given.get(option) or ():
+            model, _, text = entry.rpartition("=")
+            if model and model not in models:
+                raise ConfigError(
+                    f"{prefix}{option} {entry}: {model} is none of the models "
+                    f"({', '.join(models)}); write MODEL=… with one of them."
+                )
+            (for_one.setdefault(model, {}) if model else for_all)[option] = text
+    found = Statements(tuple(models), for_all, for_one, prefix)
+    for texts in ({}, *for_one.values()):
+        _parsed({**for_all, **texts}, prefix)
+    return found
+
+
+def _parsed(texts: Mapping[str, str], prefix: str) -> Stated:
+    output, classes = texts.get("output"), texts.get("classes")
+    if output not in (None, *OUTPUTS):
+        raise ConfigError(f"{prefix}output must be logits or probabilities. Received: {output}.")
+    names = tuple(name.strip() for name in classes.split(",")) if classes is not None else None
+    if names is not None and (len(names) < 2 or not all(names) or len(set(names)) < len(names)):
+        raise ConfigError(
+            f"{prefix}classes must be two names or more, separated by commas, each once. Received:"
+            f" {classes}."
+        )
+    return Stated(
+        numbers(f"{prefix}input", texts.get("input"), "x", 3, int),
+        pixel_values.from_parts(
+            numbers(f"{prefix}range", texts.get("range"), ",", 2, float),
+            _of_channels(f"{prefix}mean", texts.get("mean")),
+            _of_channels(f"{prefix}std", texts.get("std")),
+            texts.get("channel_order"),
+        ),
+        output,
+        names,
+        texts.get("head"),
+    )
+
+
+def _of_channels(name: str, text: str | None) -> tuple[float, ...] | None:
+    """One number, or one a channel."""
+    return None if text is None else numbers(name, text, ",", 1 + text.count(","), float)

@@ -1,0 +1,129 @@
+"""What a file that was written here says of itself: its form, as JSON in or beside the model.
+
+It lies as `keras_kd.json` in the archive that is a `.keras` file, in the one appended to a `.tflite`,
+in the folder of a SavedModel, and in the metadata of an `.onnx`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+from keras_kd._common.checked_files import read_text
+from keras_kd._common.files import refuse_special
+from keras_kd.errors import ModelError
+from keras_kd.models import keras_file
+from keras_kd.models.form import ENTRY, ModelSpec, read_form
+
+LARGEST = 2**20  # of a description; a zip member may declare any size
+
+
+def tells(path: str | Path) -> bool:
+    """Whether a file was written here with its form, so that nothing needs to be stated."""
+    path = Path(path)
+    return keras_file.has_spec(path) or of_model(path) is not None
+
+
+def of_model(path: Path) -> ModelSpec | None:
+    """Return the form that a `.tflite`, `.onnx` or SavedModel tells; None where it doesn't.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    try:
+        text = _text(path)
+        return None if text is None else read_form(text)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} holds a damaged {ENTRY} ({error}): export it again.") from error
+
+
+def describe(path: Path, form: ModelSpec, suffix: str) -> None:
+    """Write a form into a file that was just exported; other forms of files stay as they are.
+
+    Args:
+        path: of the file, under any name.
+        form: what it takes and gives; without pixels nothing is written, as half a description
+            would be taken for a whole one.
+        suffix: that its name will have.
+    """
+    if form.pixels is None:
+        return
+    text = json.dumps(form.facts(), ensure_ascii=False)
+    if suffix == ".tflite":
+        path.write_bytes(with_entries(path.read_bytes(), {ENTRY: text}))
+    elif path.is_dir():
+        (path / ENTRY).write_text(text, encoding="utf-8")
+    elif suffix == ".onnx":
+        import onnx
+
+        model = onnx.load(path)
+        onnx.helper.set_model_props(model, {ENTRY: text})
+        onnx.save(model, path)
+
+
+def with_entries(content: bytes, texts: dict[str, str]) -> bytes:
+    """Return a `.tflite` file's bytes with texts in the zip archive that ends it."""
+    file = io.BytesIO(content)
+    with zipfile.ZipFile(file, "a") as archive:
+        for name, text in texts.items():
+            # A fixed date: equal models give equal files.
+            archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), text)
+    return file.getvalue()
+
+
+def entry(content: bytes) -> str | None:
+    """Return the description in a `.tflite` file's bytes, or None.
+
+    Raises:
+        ValueError, zipfile.BadZipFile: it is damaged.
+    """
+    file = io.BytesIO(content)
+    if not zipfile.is_zipfile(file):
+        return None
+    with zipfile.ZipFile(file) as archive:
+        if ENTRY not in archive.namelist():
+            return None
+        if archive.getinfo(ENTRY).file_size > LARGEST:
+            raise ValueError(f"it declares {archive.getinfo(ENTRY).file_size:,} bytes")
+        return archive.read(ENTRY).decode()
+
+
+def _text(path: Path) -> str | None:
+    if path.is_dir():
+        return read_text(path / ENTRY) if (path / ENTRY).is_file() else None
+    if not path.is_file():
+        return None
+    if path.suffix == ".tflite":
+        refuse_special(path)
+        return entry(path.read_bytes())
+    return _of_onnx(path) if path.suffix == ".onnx" else None
+
+
+def _of_onnx(path: Path) -> str | None:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        return None  # The runtime says what to install.
+    try:
+        model = onnx.ModelProto.FromString(path.read_bytes())
+    except DecodeError:
+        return None  # The runtime says what is damaged.
+    found = (one.value for one in model.metadata_props if one.key == ENTRY)
+    return next(found, None)
+
+
+def range_of(path: Path, form: ModelSpec) -> tuple[float, float]:
+    """Return what a file takes for pixels 0 and 255.
+
+    Raises:
+        ModelError: it takes a mean, a deviation or another order of channels besides.
+    """
+    if not form.taken.range_alone:
+        raise ModelError(
+            f"{path} takes {form.taken}: export the model with --io app or --bundle, which puts "
+            "the mean, the deviation and the order of channels inside of the file."
+        )
+    return form.taken.value_range

@@ -1,0 +1,148 @@
+"""What pixels a model was made for, found by comparing its answers with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.special import log_softmax
+
+from keras_kd.datasets.pixel_values import USUAL, PixelValues
+
+_RANGES = (PixelValues((0.0, 1.0)), PixelValues((-1.0, 1.0)))
+# The mean and deviation of ImageNet, as torchvision and timm have them, and those of MNIST.
+_TORCHVISION = PixelValues((0.0, 1.0), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_CAFFE = PixelValues((0.0, 255.0), (103.939, 116.779, 123.68), (), "bgr")
+_SWAPPED = tuple(
+    PixelValues(limits, channel_order="bgr") for limits in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
+)
+_MNIST = PixelValues((0.0, 1.0), (0.1307,), (0.3081,))
+TRIED, _FEWEST, _FAR_BETTER, _ABOUT = 100, 10, 0.2, 0.05
+
+
+@dataclass(frozen=True)
+class Score:
+    """How right a model is with pixels of one statement.
+
+    Attributes:
+        pixels: the statement.
+        accuracy: 0..1.
+        cross_entropy: in nats.
+        chance: the share of the most frequent class.
+    """
+
+    pixels: PixelValues
+    accuracy: float
+    cross_entropy: float
+    chance: float
+
+    def suits_better_than(self, other: Score) -> bool:
+        """Whether these pixels are plainly the right ones: more right answers, or as many and,
+        since pixels that are too large make logits that are, far more honest ones.
+        """
+        if self.accuracy > other.accuracy + _FAR_BETTER:
+            return True
+        gain = other.cross_entropy - self.cross_entropy
+        return self.suits_as_well_as(other) and gain > max(_ABOUT, self.cross_entropy)
+
+    def suits_as_well_as(self, other: Score) -> bool:
+        """Whether the model has learnt something that it knows of these pixels too."""
+        return self.has_learnt and self.accuracy >= other.accuracy - _ABOUT
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether it is far better than chance."""
+        return self.accuracy > self.chance + _FAR_BETTER
+
+
+def candidates(channels: int) -> tuple[PixelValues, ...]:
+    """What models take for pixels, the usual 0..255 first."""
+    others = (_TORCHVISION, _CAFFE, *_SWAPPED) if channels == 3 else (_MNIST,)
+    return (USUAL, *_RANGES, *others)
+
+
+def scores(
+    logits: Callable[[PixelValues], np.ndarray],
+    labels: np.ndarray,
+    channels: int,
+    ordered: bool = True,
+) -> list[Score]:
+    """Return how right a model is with each of `candidates`; empty where that can't be told.
+
+    Args:
+        logits: float (N, C) for the labelled images, with pixels of a statement.
+        labels: int (N,).
+        channels: of the model's input.
+        ordered: whether the outputs are in the labels' order; else the order that fits best counts.
+    """
+    if len(labels) < _FEWEST:
+        return []
+    usual = logits(USUAL)
+    if usual.ndim != 2 or labels.max() >= usual.shape[1]:
+        return []
+    found = [_score(USUAL, usual, labels, ordered)]
+    for pixels in candidates(channels)[1:]:
+        found.append(_score(pixels, logits(pixels), labels, ordered))
+    return found
+
+
+def _score(pixels: PixelValues, outputs: np.ndarray, labels: np.ndarray, ordered: bool) -> Score:
+    values = np.nan_to_num(outputs.astype(np.float64), posinf=1e30, neginf=-1e30)
+    classes = values.shape[1]
+    if not ordered:
+        answers = np.zeros((classes, classes))
+        np.add.at(answers, (values.argmax(axis=1), labels), 1)
+        meant = linear_sum_assignment(-answers)[1]
+        values = values[:, np.argsort(meant)]
+    likelihood = log_softmax(values, axis=1)[np.arange(len(labels)), labels]
+    chance = np.bincount(labels).max() / len(labels)
+    accuracy = float(np.mean(values.argmax(1) == labels))
+    return Score(pixels, accuracy, float(-likelihood.mean()), chance)
+
+
+def better(found: Sequence[Score]) -> Score | None:
+    """Return the best of the pixels that suit a model far better than 0..255, or None."""
+    fitting = [score for score in found[1:] if score.suits_better_than(found[0])]
+    return max(fitting, key=lambda score: (score.accuracy, -score.cross_entropy), default=None)
+
+
+def complaint(name: str, found: Sequence[Score]) -> str | None:
+    """Return the sentence for a model that other pixels than 0..255 suit far better, or None."""
+    usual, best = found[0], better(found)
+    if best is None:
+        return None
+    return (
+        f"{name} seems to take pixels of {named(best.pixels)}, not of 0..255: it is"
+        f" right on {100 * best.accuracy:.0f} and {100 * usual.accuracy:.0f} % of the images,"
+        f" with a cross-entropy of {best.cross_entropy:.2g} and {usual.cross_entropy:.2g}: state"
+        f" what it takes, {best.pixels} or {USUAL} (in Python a PixelValues)."
+    )
+
+
+def doubt(name: str, found: Sequence[Score]) -> str | None:
+    """Return a warning for a model at chance, or one that other pixels suit as well; or None."""
+    usual, *others = found
+    if not any(score.accuracy > score.chance + _ABOUT for score in found):
+        return (
+            f"{name} is no better than chance on these images, whatever of the usual pixels it is"
+            f" shown ({', '.join(named(score.pixels) for score in found)}): state what it takes"
+            " (--range, --mean, --std, --channel-order), and its classes (--classes)."
+        )
+    best = max(others, key=lambda score: score.accuracy)
+    if best.accuracy > usual.accuracy + _ABOUT and best.has_learnt:
+        return (
+            f"{name} is taken to want pixels of 0..255, though it is right more often"
+            f" ({100 * best.accuracy:.0f} instead of {100 * usual.accuracy:.0f} %) on pixels of"
+            f" {named(best.pixels)}: state what it takes, {best.pixels} or {USUAL}."
+        )
+    return None
+
+
+def named(pixels: PixelValues) -> str:
+    """Return a statement in words."""
+    low, high = pixels.value_range
+    if pixels.range_alone:
+        return f"{low:g}..{high:g}"
+    return str(pixels)
