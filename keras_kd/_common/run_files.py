@@ -9,6 +9,7 @@ METRICS = "metrics.json"  # written last: where it is, the run is complete
 CARD = "README.md"
 STATE = ".state"
 BEGINNING = "began-with.json"  # in the state: what the run began with
+ORIGINAL = "original.json"  # in it: the learning rate and clipping that the run began with
 
 
 def exported_file(format: str) -> str:

@@ -182,7 +182,17 @@ def resolve_run(config: Config, out: Path, resume: bool) -> Plan:
         named = resume and run_folder.recorded(out).get("teacher") == default
         if named or (not resume and resolve(config).teaching.kind == "models"):
             config = dataclasses.replace(config, teacher=default)
-    return resolve(config)
+    plan = resolve(config)
+    if not resume or not run_folder.recorded(out):
+        return plan
+    # A teacher that was trained first is the one of the options that the run began with.
+    began = run_folder.original(out)
+    training = dataclasses.replace(
+        plan.teacher.training,
+        learning_rate=began["learning_rate"],
+        clip_norm=began["clip_norm"],
+    )
+    return dataclasses.replace(plan, teacher=dataclasses.replace(plan.teacher, training=training))
 
 
 def _part(config: Config, part: type[Part], **given: Any) -> Part:

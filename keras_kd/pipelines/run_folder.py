@@ -18,6 +18,9 @@ from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import LOCK, half_written, locked, write_text
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
 
+# What a resumed run may change, after its loss became NaN: a lower rate, any clipping.
+STEADYING = ("learning_rate", "clip_norm")
+
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide a run's numbers, and the commit where this
@@ -62,7 +65,7 @@ def held(out: Path, options: Mapping[str, Any], resume: bool) -> Iterator[None]:
         )
     with locked(out):
         _refuse_used(out, record, options, resume)
-        if not resume:
+        if not resume or _steadied(out, options):
             write_text(
                 record, configuration.dump(options, {**versions(), "hardware": hardware.describe()})
             )
@@ -114,6 +117,29 @@ def recorded(out: Path) -> dict[str, Any]:
     return configuration.load(record) if record.exists() else {}
 
 
+def original(out: Path) -> dict[str, float]:
+    """The options of STEADYING that a run began with: its teacher was trained with them."""
+    path = out / run_files.STATE / run_files.ORIGINAL
+    try:
+        return read_json(read_text(path), dict.fromkeys(STEADYING, float))
+    except FileNotFoundError:
+        completed = configuration.completed(recorded(out))
+        return {name: completed[name] for name in STEADYING}
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is damaged ({error}): start again with another --out."
+        ) from error
+
+
+def _steadied(out: Path, options: Mapping[str, Any]) -> bool:
+    """Whether a resumed run has other options of STEADYING; what it began with is noted."""
+    before = configuration.completed(recorded(out))
+    if all(before[name] == options[name] for name in STEADYING):
+        return False
+    write_text(out / run_files.STATE / run_files.ORIGINAL, json.dumps(original(out)) + "\n")
+    return True
+
+
 def _refuse_used(out: Path, record: Path, options: Mapping[str, Any], resume: bool) -> None:
     ours = {out / LOCK, *half_written(record)}
     if not resume and any(path not in ours for path in out.iterdir()):
@@ -121,13 +147,22 @@ def _refuse_used(out: Path, record: Path, options: Mapping[str, Any], resume: bo
             f"{out} is already in use: choose another --out, or add --resume to go on with the run"
             " there."
         )
-    if resume and configuration.completed(recorded(out)) != options:
-        raise ConfigError(
-            f"The options differ from those of the run in {out} ({record}): resume it with the same"
-            " ones."
-        )
+    if resume:
+        _refuse_other(out, record, options)
     if (out / run_files.METRICS).exists():
         shutil.rmtree(
             out / run_files.STATE, ignore_errors=True
         )  # left by a process that was killed as it finished
         raise OutputError(f"The run in {out} is complete: see {out / run_files.CARD}.")
+
+
+def _refuse_other(out: Path, record: Path, options: Mapping[str, Any]) -> None:
+    """Refuse to resume a run with other options than a lower learning rate or other clipping."""
+    before = configuration.completed(recorded(out))
+    other = [name for name in options if name not in STEADYING and before[name] != options[name]]
+    if other or options["learning_rate"] > before["learning_rate"]:
+        raise ConfigError(
+            f"The options differ from those of the run in {out} ({record}), in"
+            f" {', '.join(other) or 'a higher learning_rate'}: resume it with the same ones; only"
+            " learning_rate may be lower and clip_norm another."
+        )

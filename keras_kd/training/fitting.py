@@ -45,15 +45,21 @@ class _Epochs(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.advance(self.batch_size)
         if logs and not np.isfinite(float(logs["loss"])):
-            raise TrainingError(
-                f"The loss became {float(logs['loss'])} in epoch {self.state.epoch + 1}: lower"
-                " --learning-rate, or train in float32 (--precision float32)."
-            )
+            self._stop("loss", float(logs["loss"]))
+
+    def _stop(self, what: str, value: float) -> None:
+        raise TrainingError(
+            f"The {what} became {value} in epoch {self.state.epoch + 1}: lower --learning-rate (the"
+            " command's --resume takes a lower one, and another --clip-norm, and goes on from"
+            " the last good state), or train anew in float32 (--precision float32)."
+        )
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._start = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if logs and not np.isfinite(float(logs.get("val_loss", 0.0))):
+            self._stop("validation loss", float(logs["val_loss"]))
         seconds = time.monotonic() - self._start
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
@@ -129,6 +135,9 @@ def fit(
     state = TrainingState(folder / "state.npz", others, batches.steps)
     distiller.optimizer.build(distiller.trainable_variables)
     state.load(distiller)
+    if not state.path.exists():
+        state.set_model(distiller)
+        state.save()  # Even a first epoch that fails can be resumed with other settings.
     advance((state.epoch * batches.steps + state.step) * batches.batch_size)
     averages = _averages(distiller)
     epochs_end = _Epochs(state, folder / "best.npz", report, advance, batches.batch_size, averages)

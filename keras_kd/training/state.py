@@ -51,6 +51,14 @@ class TrainingState(keras.callbacks.Callback):
     def _variables(self) -> list[keras.Variable]:
         return [*self.model.variables, *self.model.optimizer.variables]
 
+    def _rate(self) -> float | None:
+        """The optimizer's learning rate; None where a schedule computes it."""
+        optimizer = self.model.optimizer
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        if isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+            return None
+        return float(keras.ops.convert_to_numpy(inner.learning_rate))
+
     def load(self, distiller: Distiller) -> None:
         """Take up the state in the file, if there is one."""
         if not self.path.exists():
@@ -76,6 +84,7 @@ class TrainingState(keras.callbacks.Callback):
                 f"{self.path} is damaged ({error}): start again without --resume."
             ) from error
         self.set_model(distiller)
+        asked = self._rate()
         variables = self._variables()
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise TrainingError(
@@ -84,6 +93,9 @@ class TrainingState(keras.callbacks.Callback):
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
+        if asked is not None:
+            # A plateau's rate is part of the state; a resumed run may have asked for a lower one.
+            distiller.optimizer.learning_rate = min(asked, self._rate() or asked)
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.finished = state["finished"]
         self._remembered = state["callbacks"]

@@ -91,7 +91,7 @@ def test_compiled_model_gives_the_same(bundle):
 def test_labels_can_be_unzipped_from_the_model(bundle):
     _, folder, _ = bundle
     with zipfile.ZipFile(folder / "model.tflite") as archive:
-        assert archive.namelist() == ["labels.txt"]
+        assert archive.namelist() == ["labels.txt", "keras_kd.json"]
         assert archive.read("labels.txt").decode() == "fröhlich\nsad\nneutral\n"
 
 
