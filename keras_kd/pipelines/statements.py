@@ -43,7 +43,7 @@ class Statements:
 
     def of(self, model: str | Path) -> Stated:
         """What is stated of one of the models."""
-        described_alone = len(self.models) > 1 and described.tells(model)
+        described_alone = len(self.models) > 1 and described.has_spec(model)
         shared = {} if described_alone else self.for_all
         return _parsed({**shared, **self.for_one.get(str(model), {})}, self.prefix)
 

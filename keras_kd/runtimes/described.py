@@ -20,7 +20,7 @@ from keras_kd.models.form import ENTRY, ModelSpec, read_form
 LARGEST = 2**20  # of a description; a zip member may declare any size
 
 
-def tells(path: str | Path) -> bool:
+def has_spec(path: str | Path) -> bool:
     """Whether a file was written here with its form, so that nothing needs to be stated."""
     path = Path(path)
     return keras_file.has_spec(path) or of_model(path) is not None
