@@ -148,7 +148,8 @@ def fill(
     """Set the variables from a state dict that holds exactly what they need.
 
     Raises:
-        ModelError: keys are missing or left over, or shapes or types are wrong; all are named.
+        ModelError: keys are missing or left over, shapes or types are wrong, or weights are not
+            finite; all are named.
     """
     slots = list(slots)
     expected = _by_key(slots)
@@ -160,6 +161,10 @@ def fill(
         (
             "has no floating-point numbers in {}",
             [k for k in expected if k in tensors and not _floating(tensors[k])],
+        ),
+        (
+            "has NaN, infinity or numbers beyond float32 in {}",
+            [k for k in expected if k in tensors and not _finite(tensors[k])],
         ),
     ]
     found = [text.format(", ".join(keys)) for text, keys in problems if keys]
@@ -198,3 +203,11 @@ def _wrong_shapes(expected: dict[str, list[Slot]], tensors: dict[str, np.ndarray
 
 def _floating(array: np.ndarray) -> bool:
     return np.issubdtype(array.dtype, np.floating) or array.dtype.name == "bfloat16"
+
+
+def _finite(array: np.ndarray) -> bool:
+    """Whether all numbers are finite in float32; what holds no floating-point numbers is told apart."""
+    if not _floating(array):
+        return True
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(array.astype(np.float32)).all())

@@ -18,15 +18,18 @@ _NAME_OF_WIDTH = {48: "efficientformer-l1", 64: "efficientformer-l3"}
 
 
 def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | None) -> keras.Model:
-    """Build the size that the arrays tell; tables of biases that were learnt at 224x224 fit no
-    other images.
+    """Build the size that the arrays tell, with the head alone where they hold no distillation head
+    (`distillation=False`); tables of biases that were learnt at 224x224 fit no other images.
 
     Raises:
         ModelError: the widths are none of the known ones.
     """
     name = _layouts.name_by_width(tensors, "patch_embed.3.weight", _NAME_OF_WIDTH, 48)
     classes = _layouts.classes(tensors, "head.weight", 1000)
-    return models.build(name, classes, input_shape)
+    model = models.build(name, classes, input_shape)
+    if any(key.startswith("dist_head.") for key in tensors):
+        return model
+    return keras.Model(model.inputs, model.get_layer("head").output, name=name)
 
 
 def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:

@@ -11,9 +11,11 @@ import struct
 import tracemalloc
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
+from keras_kd import checkpoints, models
 from keras_kd.checkpoints import _files, _pickles
 from keras_kd.errors import ModelError
 
@@ -377,3 +379,31 @@ def test_random_pickles_never_do_more_than_fail(tmp_path, monkeypatch):
         _zipped(path, b"\x80\x02}" + b"".join(pieces[index] for index in chosen) + b".")
         _outcome(path)
     assert [file.name for file in tmp_path.iterdir()] == ["weights.pth"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_weights_that_are_not_finite_are_named(value, tmp_path):
+    tensors = {key: array.astype(np.float64) for key, array in _weights("C").items()}
+    tensors["fc4.weight"][0, 0] = value
+    _files.write_safetensors(tensors, tmp_path / "c.safetensors")
+    with pytest.raises(ModelError, match=r"NaN, infinity or numbers .* in fc4\.weight: give"):
+        checkpoints.load(tmp_path / "c.safetensors")
+
+
+def test_an_efficientformer_without_its_distillation_head_has_one_head(tmp_path):
+    keras.utils.set_random_seed(4)
+    both = models.build("efficientformer-l1", 3, (32, 32, 3))
+    path = tmp_path / "one.safetensors"
+    tensors = checkpoints.state_dict(both)
+    alone = {key: array for key, array in tensors.items() if not key.startswith("dist_head.")}
+    _files.write_safetensors(alone, path)
+    found, _ = checkpoints.load(path, input_shape=(32, 32, 3))
+    image = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    head = keras.Model(both.inputs, both.get_layer("head").output)
+    np.testing.assert_allclose(found(image), head(image), atol=1e-5)
+    assert set(checkpoints.state_dict(found)) == set(alone)
+
+
+def _weights(name):
+    keras.utils.set_random_seed(4)
+    return checkpoints.state_dict(models.build(name))
