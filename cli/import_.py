@@ -27,8 +27,18 @@ from . import engine, streams
 @click.option(
     "--input", "input_shape", metavar="HxWxC", help="Image that it takes.  [default: the published]"
 )
+@click.option(
+    "--check",
+    metavar="FILE.npz",
+    help="What the original program gave: the arrays inputs (pixels 0..255) and outputs.",
+)
 def command(
-    weights: str, model: str | None, out: str, classes: str | None, input_shape: str | None
+    weights: str,
+    model: str | None,
+    out: str,
+    classes: str | None,
+    input_shape: str | None,
+    check: str | None,
 ) -> None:
     """Bring published weights into a Keras model.
 
@@ -48,6 +58,7 @@ def command(
     checkpoints, saved = engine.load("checkpoints"), engine.load("models.keras_file")
     names = tuple(name.strip() for name in classes.split(",")) if classes else None
     built, form = checkpoints.load(weights, model, class_names=names, input_shape=shape)
+    difference = checkpoints.compare(built, check) if check else None
     saved.save(built, out, form)
     streams.line(
         f"{out}: {built.name}, {built.count_params():,} weights, input"
@@ -57,3 +68,5 @@ def command(
         "classes:"
         f" {', '.join(form.class_names) if form.class_names else 'not named (see --classes)'}"
     )
+    if difference is not None:
+        streams.line(f"differs from {check} by {difference:.1g} of the outputs' spread")

@@ -22,6 +22,7 @@ import numpy as np
 from keras_kd._common.files import written_whole
 from keras_kd._common.modules import module_names
 from keras_kd.checkpoints import _faceres, _files, _layouts
+from keras_kd.checkpoints._comparison import compare as compare
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.compaction import expand

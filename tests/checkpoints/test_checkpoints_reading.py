@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import struct
 import tracemalloc
 import zipfile
@@ -14,6 +15,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from command_line import called
 
 from keras_kd import checkpoints, models
 from keras_kd.checkpoints import _files, _pickles
@@ -402,6 +404,25 @@ def test_an_efficientformer_without_its_distillation_head_has_one_head(tmp_path)
     head = keras.Model(both.inputs, both.get_layer("head").output)
     np.testing.assert_allclose(found(image), head(image), atol=1e-5)
     assert set(checkpoints.state_dict(found)) == set(alone)
+
+
+def test_an_imported_model_is_compared_with_what_the_original_gave(tmp_path, capsys):
+    weights, check, out = (tmp_path / name for name in ("c.safetensors", "c.npz", "c.keras"))
+    _files.write_safetensors(_weights("C"), weights)
+    inputs = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    outputs = checkpoints.load(weights)[0].predict(inputs, verbose=0)
+    given = ["import", str(weights), "--out", str(out), "--check", str(check)]
+    np.savez(check, inputs=inputs, outputs=outputs)
+    assert called(*given) == 0 and "differs from" in capsys.readouterr().out
+    out.unlink()
+    for arrays, message in (
+        ({"inputs": inputs, "outputs": outputs[:, ::-1]}, "differs by .* more than 0.001"),
+        ({"inputs": inputs[:, :32], "outputs": outputs}, "expected .N, 64, 64, 3. and"),
+        ({"inputs": inputs}, "give an .npz of the arrays inputs and outputs"),
+    ):
+        np.savez(check, **arrays)
+        assert called(*given) == 2
+        assert re.search(message, capsys.readouterr().err) and not out.exists()
 
 
 def _weights(name):
