@@ -21,6 +21,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import sqlite3
 import sys
@@ -39,6 +40,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import drawn_film
+from fault_lessons import LABELLING, LESSONS, Lesson
 from keras_kd.cli import engine, main
 
 from keras_kd.datasets.readers import faces
@@ -50,185 +52,15 @@ FIXED = {
     "OMP_NUM_THREADS": "1",
     "KERAKD_CACHE": "cache",
 }
-DATA = ["--data", "../given/data", "--batch-size", "16", "--precision", "float32"]
 IMAGES = {"train": 140, "validation": 35, "test": 35}
 FILM_SECONDS, FILM_RATE = 20, 10
 POLL_SECONDS = 0.02
-ALL = 2**31
+# What a command says whose work is done already.
+NOTHING_LEFT = ("is complete", "is already in use")
+LITERT_JS = "2.5.3"
 # Clocks and what holds them, and the number of a trial, which is tried anew under another one.
 VOLATILE_KEYS = {"seconds", "train_seconds", "number"}
 VOLATILE_FILES = {"README.md", "sweep.db"}
-
-
-def epochs_kept(folder: Path) -> int:
-    """Epochs in the state of a training; all where the model is there."""
-    states = list(folder.rglob("state.npz"))
-    if not states:
-        return ALL if any(folder.rglob("*.keras")) else 0
-    with np.load(states[0]) as stored:
-        return json.loads(str(stored["state"]))["epoch"]
-
-
-def views_kept(folder: Path) -> int:
-    """Views that a store, whole or in the making, holds."""
-    if (folder / "store" / "store.json").exists():
-        return ALL
-    progress = folder / "store" / "progress.json"
-    return json.loads(progress.read_text())["done"] if progress.exists() else 0
-
-
-def trials_kept(folder: Path) -> int:
-    """Trials in a sweep's table."""
-    table = folder / "out" / "trials.csv"
-    return len(pd.read_csv(table)) if table.exists() else 0
-
-
-def frames_kept(folder: Path) -> int:
-    """Frames in a recording's csv."""
-    rows = folder / "out" / "film.csv"
-    lines = rows.read_bytes().split(b"\n")[1:-1] if rows.exists() else []
-    return len({line.split(b",")[0] for line in lines})
-
-
-def files_kept(folder: Path) -> int:
-    """Files of a bundle."""
-    return sum(not path.name.startswith(".") for path in folder.glob("out/*"))
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A command and what is known about it.
-
-    Attributes:
-        arguments: of `kerakd`, run in the lesson's folder; `../given` holds what it starts from.
-        needs: what lies in `../given`.
-        kept: how much of the work a folder holds; must never fall by more than `redone`.
-        phases: what must lie in the folder for the work to have got that far, in order.
-        record: what lies there once --resume is needed to go on; none where the same command goes
-            on.
-        copied: what of `../given` lies in the folder from the beginning.
-        redone: what is done again, as it may be half done: the rows of a recording's last frame.
-    """
-
-    arguments: list[str]
-    needs: tuple[str, ...]
-    kept: Callable[[Path], int]
-    phases: dict[str, str]
-    record: str | None = None
-    copied: tuple[str, ...] = ()
-    redone: int = 0
-
-
-# The labelling starts when its teacher is there already.
-LABELLING = [
-    "teach",
-    *DATA,
-    "--teacher",
-    "C",
-    "--teacher-epochs",
-    "3",
-    "--augment",
-    "crops",
-    "--views",
-    "60",
-]
-STUDENT = ["--student", "C", "--teacher", "../given/teacher.keras", "--augment", "mirror"]
-LESSONS = {
-    "teach": Lesson(
-        [
-            "teach",
-            *DATA,
-            "--teacher",
-            "C",
-            "--teacher-epochs",
-            "4",
-            "--augment",
-            "mirror",
-            "--out",
-            "out",
-        ],
-        ("data",),
-        epochs_kept,
-        {
-            "data": "cache",
-            "training": "cache/teachers/*/state.npz",
-            "publishing": "cache/teachers/*/teacher.keras",
-        },
-    ),
-    "soft labels": Lesson(
-        [*LABELLING, "--soft-labels", "store"],
-        ("data", "teacher.keras"),
-        views_kept,
-        {
-            "labelling": "store",
-            "further chunks": "store/progress.json",
-            "publishing": "store/logits.npy",
-        },
-        copied=("cache",),
-    ),
-    "distil": Lesson(
-        ["distill", *DATA, *STUDENT, "--epochs", "3", "--formats", "float32", "--out", "out"],
-        ("data", "teacher.keras"),
-        epochs_kept,
-        {
-            "data": "out/config.toml",
-            "soft labels": "cache/soft_labels",
-            "training": "out/.state/state.npz",
-            "export": "out/student.keras",
-            "report": "out/confusion.png",
-        },
-        "out/config.toml",
-    ),
-    "sweep": Lesson(
-        [
-            "sweep",
-            *DATA,
-            *STUDENT,
-            "--epochs",
-            "2",
-            "--vary",
-            "temp=1,3",
-            "--no-pruning",
-            "--out",
-            "out",
-        ],
-        ("data", "teacher.keras"),
-        trials_kept,
-        {
-            "data": "out/sweep.db",
-            "first trial": "out/.state/*/state.npz",
-            "later trials": "out/trials.csv",
-        },
-    ),
-    "export": Lesson(
-        [
-            "export",
-            "../given/teacher.keras",
-            "--format",
-            "int8",
-            "--data",
-            "../given/data",
-            "--bundle",
-            "--out",
-            "out",
-        ],
-        ("data", "teacher.keras"),
-        files_kept,
-        {"publishing": "out/model.tflite"},
-    ),
-    "analyze": Lesson(
-        ["analyze", "../given/film.mp4", "--crop", "1.5", "--out", "out"],
-        ("film.mp4",),
-        frames_kept,
-        {
-            "first frames": "out/film/session.json",
-            "frames": "out/film.csv",
-            "report": "out/film/tasks.csv",
-        },
-        "out/film/session.json",
-        redone=1,
-    ),
-}
 
 
 def draw_data(given: Path) -> None:
@@ -254,7 +86,39 @@ def train_teacher(given: Path) -> None:
     ended(given, started(given, [*LABELLING, "--out", "."]))
 
 
-MAKERS = {"data": draw_data, "teacher.keras": train_teacher, "film.mp4": draw_film}
+def export_weights(given: Path) -> None:
+    """Write the teacher's weights in PyTorch's form."""
+    export = ["export", "teacher.keras", "--format", "safetensors", "--out", "weights.safetensors"]
+    ended(given, started(given, export))
+
+
+def export_bundle(given: Path) -> None:
+    """Bundle the teacher."""
+    export = ["export", "teacher.keras", "--format", "float32", "--bundle", "--out", "bundle"]
+    ended(given, started(given, [*export, "--data", "data"]))
+
+
+def make_packages(given: Path) -> None:
+    """Files under the names and of the sizes of LiteRT.js', which no page of a lesson loads."""
+    modules = given / "packages" / "node_modules" / "@litertjs"
+    core = modules / "core"
+    for folder in (core / "dist", core / "wasm", modules / "wasm-utils" / "dist"):
+        folder.mkdir(parents=True)
+        (folder / "index.js").write_text("export {};\n")
+    (core / "package.json").write_text(json.dumps({"version": LITERT_JS}))
+    for name in ("litert_wasm_internal", "litert_wasm_compat_internal"):
+        (core / "wasm" / f"{name}.js").write_text("\n" * 100_000)
+        (core / "wasm" / f"{name}.wasm").write_bytes(bytes(9_000_000))
+
+
+MAKERS = {
+    "data": draw_data,
+    "teacher.keras": train_teacher,
+    "film.mp4": draw_film,
+    "weights.safetensors": export_weights,
+    "bundle": export_bundle,
+    "packages": make_packages,
+}
 
 
 def make(given: Path, names: tuple[str, ...]) -> None:
@@ -275,22 +139,22 @@ def fresh(work: Path, name: str, lesson: Lesson) -> Path:
     return folder
 
 
-def started(folder: Path, arguments: list[str]) -> Process:
-    """Start `kerakd` in a folder.
+def started(folder: Path, arguments: list[str], errors: Path | None = None) -> Process:
+    """Start `kerakd` in a folder; its messages go to `errors`, or where `errors_of` says.
 
     It is forked from this process, which has imported TensorFlow, so that kills meet work and not
     seconds of imports.
     """
     process = multiprocessing.get_context("fork").Process(
-        target=run_kerakd, args=(folder, arguments)
+        target=run_kerakd, args=(folder, arguments, errors or errors_of(folder))
     )
     process.start()
     return process
 
 
-def run_kerakd(folder: Path, arguments: list[str]) -> None:
+def run_kerakd(folder: Path, arguments: list[str], errors: Path) -> None:
     """Be `kerakd`."""
-    for stream, path in ((1, os.devnull), (2, errors_of(folder))):
+    for stream, path in ((1, os.devnull), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     os.chdir(folder)
     # Forked processes would all draw the same numbers where nobody has set a seed.
@@ -309,7 +173,7 @@ def ended(folder: Path, process: Process) -> None:
     """Wait for a process that must end well, or say that there was nothing left to do."""
     process.join()
     errors = errors_of(folder).read_text()
-    if process.exitcode and "is complete" not in errors:
+    if process.exitcode and not any(words in errors for words in NOTHING_LEFT):
         sys.exit(f"kerakd in {folder} ended with {process.exitcode}: {errors[-2000:]}")
 
 
@@ -414,7 +278,9 @@ def weights(path: Path) -> bytes:
                 arrays.append(item[()].tobytes()) if isinstance(item, h5py.Dataset) else None
             )
         )
-        return archive.read("config.json") + b"".join(arrays)
+        # What Keras numbers shared objects by are addresses in memory.
+        config = re.sub(rb'"shared_object_id": \d+', b"", archive.read("config.json"))
+        return config + b"".join(arrays)
 
 
 def without_clocks(value: object) -> object:
@@ -427,7 +293,11 @@ def damaged(folder: Path) -> list[str]:
     """Files under their final names that are not whole; SQLite's journal is what makes its database
     whole again.
     """
-    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    paths = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and "-partial-" not in str(path)
+    ]
     paths = [path for path in paths if path.suffix != ".db-journal"]
     return [f"{path.relative_to(folder)}: {fault}" for path in paths if (fault := fault_of(path))]
 
@@ -552,7 +422,8 @@ def one_lesson(
 
 def half_written(folder: Path) -> list[Path]:
     """What a killed process was writing: files that have not got their final names."""
-    return [path for path in folder.rglob(".*") if path.is_file() and path.name != ".lock"]
+    hidden = [path for path in folder.rglob(".*") if path.name != ".lock"]
+    return [path for path in hidden if path.is_file() or "-partial-" in path.name]
 
 
 def differences(folder: Path, unbroken: Unbroken) -> list[str]:
@@ -594,18 +465,12 @@ def table(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def run() -> None:
-    """Kill, compare, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--only", default=",".join(LESSONS))
-    parser.add_argument("--work", type=Path, default=Path("runs/faults"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
-    given = parser.parse_args()
+def prepare(work: Path) -> None:
+    """Import what the commands need, so that processes forked from here have it."""
     os.environ.update(FIXED)
+    os.environ.setdefault("KERAS_HOME", str(work.absolute() / "keras"))
     for module in (
+        "checkpoints",
         "pipelines.distill",
         "pipelines.teach",
         "pipelines.sweep",
@@ -613,6 +478,7 @@ def run() -> None:
         "sessions.analysis",
         "sessions._reader",
         "sessions._detectors",
+        "sessions.web",
     ):
         engine.load(module)
     # A killed process is taken for dead after seconds, not after a minute.
@@ -623,6 +489,19 @@ def run() -> None:
         1,
         6,
     )
+
+
+def run() -> None:
+    """Kill, compare, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--only", default=",".join(LESSONS))
+    parser.add_argument("--work", type=Path, default=Path("runs/faults"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
+    given = parser.parse_args()
+    prepare(given.work)
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only.split(","):
         make(given.work / "given", LESSONS[name].needs)

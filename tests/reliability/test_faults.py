@@ -4,6 +4,7 @@ neighbour, kill -9.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -438,14 +439,13 @@ def test_a_worker_ends_with_its_parent(number: signal.Signals, tmp_path: Path) -
     assert not worker.exists() and not list(tmp_path.iterdir()) * (number == signal.SIGTERM)
 
 
-def test_the_documentation_shows_the_committed_counts() -> None:
-    spec = importlib.util.spec_from_file_location("faults", ROOT / "benchmarks" / "faults.py")
-    assert spec and spec.loader
-    faults = importlib.util.module_from_spec(spec)
-    sys.modules["faults"] = faults  # where dataclasses look for their module
-    spec.loader.exec_module(faults)
+def test_the_documentation_shows_the_committed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    faults, fault_signals = map(importlib.import_module, ("faults", "fault_signals"))
     shown = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    assert faults.table(ROOT / "docs" / "results" / "faults") in shown
+    results = ROOT / "docs" / "results" / "faults"
+    assert faults.table(results) in shown
+    assert fault_signals.table(results / "signals.csv") in shown
 
 
 def _killed_lessons(tmp_path: Path, kills: int, only: str) -> pd.DataFrame:
@@ -486,5 +486,15 @@ def test_killed_commands_go_on_to_the_same_end(film: Path, given: Path, tmp_path
 @pytest.mark.slow
 def test_each_long_command_is_killed_50_times(tmp_path: Path) -> None:
     """Takes hours on two busy cores."""
-    commands = "analyze,teach,soft labels,export,sweep,distil"
-    _assert_nothing_is_lost(_killed_lessons(tmp_path, 50, commands), 300)
+    commands = "analyze,teach,soft labels,export,sweep,distil,import,web"
+    _assert_nothing_is_lost(_killed_lessons(tmp_path, 50, commands), 400)
+
+
+@pytest.mark.slow
+def test_stopped_and_doubled_commands_say_so_and_go_on(tmp_path: Path) -> None:
+    """Ctrl-C once and twice, SIGTERM, and two in one folder; an hour on two busy cores."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "fault_signals.py")]
+    done = subprocess.run(
+        [*command, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
+    )
+    assert done.returncode == 0

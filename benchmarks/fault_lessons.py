@@ -1,0 +1,197 @@
+"""The commands that benchmarks/faults.py and fault_signals.py stop, and what is known about each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+DATA = ["--data", "../given/data", "--batch-size", "16", "--precision", "float32"]
+ALL = 2**31
+
+
+def epochs_kept(folder: Path) -> int:
+    """Epochs in the state of a training; all where the model is there."""
+    states = list(folder.rglob("state.npz"))
+    if not states:
+        return ALL if any(folder.rglob("*.keras")) else 0
+    with np.load(states[0]) as stored:
+        return json.loads(str(stored["state"]))["epoch"]
+
+
+def views_kept(folder: Path) -> int:
+    """Views that a store, whole or in the making, holds."""
+    if (folder / "store" / "store.json").exists():
+        return ALL
+    progress = folder / "store" / "progress.json"
+    return json.loads(progress.read_text())["done"] if progress.exists() else 0
+
+
+def trials_kept(folder: Path) -> int:
+    """Trials in a sweep's table."""
+    table = folder / "out" / "trials.csv"
+    return len(pd.read_csv(table)) if table.exists() else 0
+
+
+def frames_kept(folder: Path) -> int:
+    """Frames in a recording's csv."""
+    rows = folder / "out" / "film.csv"
+    lines = rows.read_bytes().split(b"\n")[1:-1] if rows.exists() else []
+    return len({line.split(b",")[0] for line in lines})
+
+
+def files_kept(folder: Path) -> int:
+    """Files of a bundle."""
+    return sum(not path.name.startswith(".") for path in folder.glob("out/*"))
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A command and what is known about it.
+
+    Attributes:
+        arguments: of `kerakd`, run in the lesson's folder; `../given` holds what it starts from.
+        needs: what lies in `../given`.
+        kept: how much of the work a folder holds; must never fall by more than `redone`.
+        phases: what must lie in the folder for the work to have got that far, in order.
+        record: what lies there once --resume is needed to go on; none where the same command goes
+            on.
+        copied: what of `../given` lies in the folder from the beginning.
+        redone: what is done again, as it may be half done: the rows of a recording's last frame.
+    """
+
+    arguments: list[str]
+    needs: tuple[str, ...]
+    kept: Callable[[Path], int]
+    phases: dict[str, str]
+    record: str | None = None
+    copied: tuple[str, ...] = ()
+    redone: int = 0
+
+
+# The labelling starts when its teacher is there already.
+LABELLING = [
+    "teach",
+    *DATA,
+    "--teacher",
+    "C",
+    "--teacher-epochs",
+    "3",
+    "--augment",
+    "crops",
+    "--views",
+    "60",
+]
+STUDENT = ["--student", "C", "--teacher", "../given/teacher.keras", "--augment", "mirror"]
+LESSONS = {
+    "teach": Lesson(
+        [
+            "teach",
+            *DATA,
+            "--teacher",
+            "C",
+            "--teacher-epochs",
+            "4",
+            "--augment",
+            "mirror",
+            "--out",
+            "out",
+        ],
+        ("data",),
+        epochs_kept,
+        {
+            "data": "cache",
+            "training": "cache/teachers/*/state.npz",
+            "publishing": "cache/teachers/*/teacher.keras",
+        },
+    ),
+    "soft labels": Lesson(
+        [*LABELLING, "--soft-labels", "store"],
+        ("data", "teacher.keras"),
+        views_kept,
+        {
+            "labelling": "store",
+            "further chunks": "store/progress.json",
+            "publishing": "store/logits.npy",
+        },
+        copied=("cache",),
+    ),
+    "distil": Lesson(
+        ["distill", *DATA, *STUDENT, "--epochs", "3", "--formats", "float32", "--out", "out"],
+        ("data", "teacher.keras"),
+        epochs_kept,
+        {
+            "data": "out/config.toml",
+            "soft labels": "cache/soft_labels",
+            "training": "out/.state/state.npz",
+            "export": "out/student.keras",
+            "report": "out/confusion.png",
+        },
+        "out/config.toml",
+    ),
+    "sweep": Lesson(
+        [
+            "sweep",
+            *DATA,
+            *STUDENT,
+            "--epochs",
+            "2",
+            "--vary",
+            "temp=1,3",
+            "--no-pruning",
+            "--out",
+            "out",
+        ],
+        ("data", "teacher.keras"),
+        trials_kept,
+        {
+            "data": "out/sweep.db",
+            "first trial": "out/.state/*/state.npz",
+            "later trials": "out/trials.csv",
+        },
+    ),
+    "export": Lesson(
+        [
+            "export",
+            "../given/teacher.keras",
+            "--format",
+            "int8",
+            "--data",
+            "../given/data",
+            "--bundle",
+            "--out",
+            "out",
+        ],
+        ("data", "teacher.keras"),
+        files_kept,
+        {"publishing": "out/model.tflite"},
+    ),
+    "analyze": Lesson(
+        ["analyze", "../given/film.mp4", "--crop", "1.5", "--out", "out"],
+        ("film.mp4",),
+        frames_kept,
+        {
+            "first frames": "out/film/session.json",
+            "frames": "out/film.csv",
+            "report": "out/film/tasks.csv",
+        },
+        "out/film/session.json",
+        redone=1,
+    ),
+    "import": Lesson(
+        ["import", "../given/weights.safetensors", "--out", "out/teacher.keras"],
+        ("data", "teacher.keras", "weights.safetensors"),
+        files_kept,
+        {"publishing": "out/teacher.keras"},
+    ),
+    "web": Lesson(
+        ["web", "../given/bundle", "--litert-js", "../given/packages", "--out", "out"],
+        ("data", "teacher.keras", "bundle", "packages"),
+        files_kept,
+        {"copying": ".out-partial-*/new/index.html", "publishing": "out/index.html"},
+    ),
+}

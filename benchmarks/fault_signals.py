@@ -1,0 +1,140 @@
+"""Stop commands by Ctrl-C, Ctrl-C twice and SIGTERM, and run two at the same moment in one place.
+
+    .venv/bin/python benchmarks/fault_signals.py [--stops 5] [--pairs 10] [--only import,web]
+
+Each command is a lesson of benchmarks/faults.py. A stop comes after a random share of the
+processor time of an unbroken run, the second Ctrl-C within 0.3 s of the first. Then the command is
+given again, with --resume where it has it, and what it leaves must be what an unbroken run leaves.
+Of two at the same moment each must do its work or refuse it in one sentence. A process that doesn't
+answer within 60 s is deaf. Writes OUT/signals.csv, one row a trial, and prints the table of
+docs/reliability.md; stopped, it goes on. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from multiprocessing.context import ForkProcess as Process
+from pathlib import Path
+
+import faults
+import numpy as np
+import pandas as pd
+from fault_lessons import LESSONS
+
+COMMANDS = ("import", "teach", "sweep", "analyze", "web")
+STOPS = {
+    "Ctrl-C": (signal.SIGINT,),
+    "Ctrl-C twice": (signal.SIGINT, signal.SIGINT),
+    "SIGTERM": (signal.SIGTERM,),
+}
+PAIR = "two at the same moment"
+ANSWER_SECONDS, SECOND_WITHIN = 60, 0.3
+
+
+def stopped(name: str, kind: str, work: Path, random: np.random.Generator) -> dict[str, object]:
+    """Stop a lesson by a kind of signals, go on, and tell what happened."""
+    lesson, unbroken = LESSONS[name], faults.undisturbed(work, name)
+    folder = faults.fresh(work, f"{name}, stopped", lesson)
+    process = faults.started(folder, lesson.arguments)
+    moment = random.uniform(0.02, 0.95) * unbroken.seconds
+    while process.is_alive() and faults.busy_seconds(process) < moment:
+        time.sleep(faults.POLL_SECONDS)
+    for number in STOPS[kind]:
+        if process.is_alive() and process.pid:
+            os.kill(process.pid, number)
+        time.sleep(random.uniform(0, SECOND_WITHIN))
+    process.join(ANSWER_SECONDS)
+    found = result([process], [faults.errors_of(folder)], folder, {130, 143})
+    resume = ["--resume"] if lesson.record and (folder / lesson.record).exists() else []
+    faults.ended(folder, faults.started(folder, [*lesson.arguments, *resume]))
+    return found | {"different": "; ".join(faults.differences(folder, unbroken))}
+
+
+def together(name: str, work: Path) -> dict[str, object]:
+    """Start a lesson twice at the same moment in one folder, and tell what happened."""
+    lesson, unbroken = LESSONS[name], faults.undisturbed(work, name)
+    folder = faults.fresh(work, f"{name}, together", lesson)
+    errors = [folder.with_name(f"{folder.name}.{number}.stderr") for number in (1, 2)]
+    pair = [faults.started(folder, lesson.arguments, path) for path in errors]
+    for process in pair:
+        process.join()
+    found = result(pair, errors, folder, {2})
+    if not any(process.exitcode == 0 for process in pair):
+        found["faults"] = f"{found['faults']}; neither did its work".strip("; ")
+    return found | {"different": "; ".join(faults.differences(folder, unbroken))}
+
+
+def result(
+    processes: list[Process], errors: list[Path], folder: Path, codes: set[int]
+) -> dict[str, object]:
+    """Exit codes and last lines of processes, and what they should not have done."""
+    wrong, said = faults.damaged(folder), []
+    for process, path in zip(processes, errors, strict=True):
+        if process.is_alive():
+            process.kill()
+            process.join()
+            wrong.append("deaf")
+        text = path.read_text(errors="replace")
+        said.append(next(iter(text.strip().splitlines()[-1:]), "") if process.exitcode else "")
+        if process.exitcode not in {0, *codes}:
+            wrong.append(f"exit {process.exitcode}")
+        if "Traceback" in text:
+            wrong.append("a traceback")
+    exits = " ".join(str(process.exitcode) for process in processes)
+    return {"exit": exits, "said": " | ".join(said)[:300], "faults": "; ".join(wrong)}
+
+
+def table(path: Path) -> str:
+    """The counts of signals.csv, in Markdown."""
+    rows = pd.read_csv(path, keep_default_na=False, dtype=str)
+    lines = ["| command | what | times | exit codes | faults | other results |"]
+    lines += ["| --- | --- | ---: | --- | ---: | ---: |"]
+    for (command, kind), group in rows.groupby(["command", "kind"], sort=False):
+        codes = group["exit"].value_counts().sort_index()
+        exits = ", ".join(f"{code}: {count}" for code, count in codes.items())
+        wrong, different = ((group[column] != "").sum() for column in ("faults", "different"))
+        lines.append(f"| {command} | {kind} | {len(group)} | {exits} | {wrong} | {different} |")
+    return "\n".join(lines)
+
+
+def run() -> None:
+    """Stop, go on, compare, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stops", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--only", default=",".join(COMMANDS))
+    parser.add_argument("--work", type=Path, default=Path("runs/faults"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
+    given = parser.parse_args()
+    faults.prepare(given.work)
+    # In the background of a script it would be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    given.out.mkdir(parents=True, exist_ok=True)
+    path = given.out / "signals.csv"
+    rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.exists() else []
+    for name in given.only.split(","):
+        faults.make(given.work / "given", LESSONS[name].needs)
+        for kind in (*STOPS, PAIR):
+            done = sum((row["command"], row["kind"]) == (name, kind) for row in rows)
+            for _ in range(done, given.pairs if kind == PAIR else given.stops):
+                random = np.random.default_rng(len(rows))
+                found = (
+                    together(name, given.work)
+                    if kind == PAIR
+                    else stopped(name, kind, given.work, random)
+                )
+                rows.append({"command": name, "kind": kind, **found})
+                pd.DataFrame(rows).to_csv(path, index=False)
+                print(rows[-1], flush=True)
+    print(table(path))
+    sys.exit(any(row["faults"] or row["different"] for row in rows))
+
+
+if __name__ == "__main__":
+    run()
