@@ -196,7 +196,7 @@ def _rate(images: np.ndarray, seconds: float = 10.0) -> str:
 
 def _views(given: argparse.Namespace, folder: Path) -> None:
     rows = 1_000_000
-    views, before = Views("crops", rows, 8), _own_memory()
+    views, before = Views("crops,mirror,jitter", rows, 8), _own_memory()
     with _measured() as found:
         views.show(np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, int), np.zeros(1, int))
     _row(

@@ -213,7 +213,7 @@ def main() -> None:
         " published shape;"
     )
     print(f"FER2013's 28,709 images take {once:,.0f} s, once.")
-    for kind in ("mirror", "crops"):
+    for kind in ("mirror", "crops,mirror,jitter"):
         for colour, shown in (("RGB", images), ("gray", images[..., :1])):
             print(
                 f"Input path alone, {colour}, views {kind}: {feed_rate(shown, labels, kind):,.0f}"

@@ -106,6 +106,7 @@ TRAINING = (
     "label_smoothing",
     "augment",
     "views",
+    "live_teacher",
     "soft_labels",
     "verify_soft_labels",
     "label_workers",

@@ -3,3 +3,10 @@
 from __future__ import annotations
 
 SPLITS = ("train", "validation", "test")
+
+# What `--augment` is composed of: changes of one image, and mixtures of two of a batch.
+CHANGES = ("crops", "mirror", "jitter", "turn", "erase", "strong")
+MIXTURES = ("mixup", "cutmix")
+# As mirror where the classes are expressions of faces; elsewhere a mirror image may be of another
+# class, as of digits, letters and arrows.
+FACE_MIRROR = "face-mirror"

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_kd import losses
+from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES
 from keras_kd.config._options import (
+    AUGMENTATION,
     BELOW_ONE,
     NOT_NEGATIVE,
     POSITIVE,
@@ -223,9 +225,20 @@ class Config:
         0.0, "Share of each label that is spread over all classes alike.", BELOW_ONE
     )
     augment: str | None = option(
-        None, "Views of each training image.", choices=("none", "mirror", "crops", "strong")
+        None,
+        f"How training images are shown, words joined by commas: none, {', '.join(CHANGES)} (all but"
+        f" mirror), {FACE_MIRROR} (mirror where the classes are expressions of faces, nothing"
+        f" elsewhere), {', '.join(MIXTURES)} (need --live-teacher where a model teaches).",
+        AUGMENTATION,
     )
-    views: int = option(8, "Number of stored views when --augment is crops or strong.", POSITIVE)
+    views: int = option(
+        8, "Number of stored views of each image, where --augment is not none or mirror.", POSITIVE
+    )
+    live_teacher: bool = option(
+        False,
+        "Run the teacher on each batch, on the pixels that the student sees, instead of storing its"
+        " answers; for those with a GPU.",
+    )
     formats: str = option("float32,int8", "A,B: formats of exported files, see `kerakd export`.")
     soft_labels: str | None = option(
         None, "Folder of a soft-label store to use or make, instead of the cache's."

@@ -8,6 +8,7 @@ from dataclasses import Field, field
 from typing import Any
 
 from keras_kd import losses
+from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES
 from keras_kd.errors import ConfigError
 
 Check = tuple[Callable[[Any], bool], str]
@@ -27,6 +28,20 @@ def _is_soft_loss(text: str) -> bool:
 SOFT_LOSS: Check = (
     _is_soft_loss,
     f"one of {', '.join(losses.soft_loss_names())}, with numbers by name",
+)
+
+
+AUGMENTATIONS = (*CHANGES, FACE_MIRROR, *MIXTURES)
+
+
+def _is_augmentation(text: str) -> bool:
+    words = [word.strip() for word in text.split(",")]
+    return text == "none" or (set(words) <= set(AUGMENTATIONS) and len(set(words)) == len(words))
+
+
+AUGMENTATION: Check = (
+    _is_augmentation,
+    f"none, or of {', '.join(AUGMENTATIONS)}, each once, joined by commas",
 )
 
 

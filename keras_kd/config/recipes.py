@@ -20,7 +20,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "conv_dropout": 0.2,
         "dense_dropout": 0.5,
         "class_weights": "balanced",
-        "augment": "mirror",
+        "augment": "face-mirror",
     },
     "best": {
         "epochs": 30,
@@ -35,8 +35,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "conv_dropout": 0.05,
         "dense_dropout": 0.1,
         "class_weights": "none",
-        "augment": "crops",
+        "augment": "crops,face-mirror,jitter",
     },
 }
 # What drawn faces need, in minutes.
-RECIPES["quick"] = RECIPES["best"] | {"epochs": 9, "batch_size": 64, "augment": "mirror"}
+RECIPES["quick"] = RECIPES["best"] | {"epochs": 9, "batch_size": 64, "augment": "face-mirror"}

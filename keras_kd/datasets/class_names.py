@@ -41,6 +41,11 @@ def canonical(name: str) -> str:
     return _CANONICAL.get(lowered, lowered)
 
 
+def are_expressions(names: Sequence[str]) -> bool:
+    """Whether all classes are expressions of faces, by their names."""
+    return bool(names) and all(canonical(name) in _SAME for name in names)
+
+
 def problem(names: Sequence[str]) -> str | None:
     """Say what is wrong with names that a file gives to classes; None where all are 1 to LONGEST
     printable characters.

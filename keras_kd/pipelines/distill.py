@@ -79,11 +79,10 @@ def distill(
 
 def _beginning(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
     """What a run that is resumed must find as it was."""
-    key = taught.soft_labels and taught.soft_labels.key
     content = sources.content(task.architecture, task.heads.asked, data.image_shape)
     return {
         "images, labels or order of classes": data.fingerprint,
-        "teacher or its soft labels": key.short if key else "",
+        "teacher or its soft labels": taught.fingerprint,
         **({"student's layers": content} if content else {}),
     }
 
@@ -104,16 +103,17 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
 
 def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
     """The training of the student, with the teacher's stored outputs for the heads that it learns."""
-    store = taught.soft_labels
-    heads = splits.chosen(plan.student.heads, data, store.key.values if store else ())
-    if store and not heads.shared(store.key.class_names, store.key.values):
-        outputs = ", ".join([*store.key.class_names, *store.key.values])
+    class_names, values = taught.outputs
+    heads = splits.chosen(plan.student.heads, data, values)
+    if taught.name and not heads.shared(class_names, values):
+        outputs = ", ".join([*class_names, *values])
         raise ConfigError(
             f"The teacher has the outputs {outputs}, none of which the student is to learn "
             f"({', '.join(heads.widths)}): choose other --heads or another teacher."
         )
-    logits = store and heads.teacher(store.logits, store.key.class_names, store.key.values)
-    views = job.views(plan.training, taught.learnt or data, plan.teaching.views)
+    # Where no answers are stored, more views cost nothing.
+    count = max(plan.teaching.views, plan.student.epochs * taught.is_live)
+    views = job.views(plan.training, taught.learnt or data, count)
     name = plan.student.architecture
     return Job(
         f"student {sources.called(name)}",
@@ -122,7 +122,7 @@ def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
         heads,
         views,
         folder,
-        logits,
+        taught.logits(heads),
         plan.student.pretrained,
         plan.student.start,
         taught.unlabeled,

@@ -18,7 +18,7 @@ from keras_kd.errors import ConfigError
 from keras_kd.models import sources
 from keras_kd.pipelines import run_folder, statements
 from keras_kd.pipelines.statements import Statements
-from keras_kd.teachers import soft_labels
+from keras_kd.teachers import augmentation, soft_labels
 from keras_kd.training.settings import LossSettings, StartingPoint, TrainingSettings
 
 Part = TypeVar("Part")
@@ -50,6 +50,7 @@ class TeachingPlan:
         workers: processes that compute new soft labels.
         unlabeled: folders of pictures that the teacher labels.
         unlabeled_share: of each batch, above 0 and below 1.
+        live: run the teacher on each batch instead of storing its outputs.
     """
 
     kind: Literal["nobody", "votes", "stored", "models"]
@@ -63,6 +64,7 @@ class TeachingPlan:
     workers: int
     unlabeled: tuple[str, ...]
     unlabeled_share: float
+    live: bool
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
             f" weights without a teacher. Received: alpha={config.alpha}, beta={config.beta},"
             f" votes={config.votes!r}."
         )
+    _check_live(config, loss)
     given = {name: getattr(config, f"teacher_{name}") for name in statements.OPTIONS}
     texts = {name: text.split(configuration.SEPARATOR) for name, text in given.items() if text}
     stated = statements.parse(config.teachers, texts, "teacher_")
@@ -250,7 +253,29 @@ def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
         config.label_workers,
         tuple(config.unlabeled.split(configuration.SEPARATOR)) if config.unlabeled else (),
         config.unlabeled_share,
+        config.live_teacher,
     )
+
+
+def _check_live(config: Config, loss: LossSettings) -> None:
+    """Stored outputs are of exact views; what is mixed anew in each batch was never seen."""
+    mixed = augmentation.mixtures(config.augment)
+    if mixed and not config.live_teacher and not loss.labels_alone:
+        raise ConfigError(
+            f"augment={config.augment!r} mixes images anew in each batch, and a teacher's stored"
+            f" answers are of exact views: add --live-teacher, or leave out {' and '.join(mixed)}."
+        )
+    given = {
+        "votes": config.votes,
+        "soft_labels": config.soft_labels,
+        "unlabeled": config.unlabeled,
+    }
+    stored = [name for name, value in given.items() if value]
+    if config.live_teacher and (stored or loss.labels_alone):
+        raise ConfigError(
+            "live_teacher runs a model on each batch and stores nothing: leave it out, or"
+            f" {' and '.join(stored) or 'the weights without a teacher'}."
+        )
 
 
 def _kind(config: Config, loss: LossSettings) -> Literal["nobody", "votes", "stored", "models"]:

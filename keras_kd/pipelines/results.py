@@ -44,10 +44,16 @@ def of_student(
         "data": {"name": data.name, "called": data.called, "counts": data.counts()},
         "fingerprints": {
             "data": data.fingerprint,
-            "teacher": taught.soft_labels and taught.soft_labels.key.teacher,
+            "teacher": _teacher_fingerprint(taught),
             "weights": keras_file.weights_fingerprint(student),
         },
     }
+
+
+def _teacher_fingerprint(taught: Teaching) -> str | None:
+    if taught.is_live:
+        return taught.teacher.fingerprint
+    return taught.soft_labels.key.teacher if taught.soft_labels else None
 
 
 def scores(

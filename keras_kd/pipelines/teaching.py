@@ -33,7 +33,7 @@ from keras_kd.pipelines.plan import Plan, TeacherPlan, TeachingPlan
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
-from keras_kd.teachers import labelling, soft_label_pass, votes
+from keras_kd.teachers import augmentation, labelling, soft_label_pass, votes
 from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.soft_labels import SoftLabels
 from keras_kd.teachers.views import Views
@@ -43,6 +43,8 @@ from keras_kd.training.job import Job
 TEACHER_FILE = "teacher.keras"
 # A higher number whenever the facts by which a trained teacher is found in the cache change.
 IDENTITY_VERSION = 2
+# How augmentations were called when cached teachers got their names.
+_NAMED_BEFORE = {"crops,mirror,jitter": "crops", "mirror,strong": "strong"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,34 @@ class Teaching:
     learnt: Data | None = None
     unlabeled: int = 0
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the teacher runs on each batch."""
+        return self.teacher is not None and self.soft_labels is None
+
+    @property
+    def outputs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The classes and the values that are taught, by name."""
+        if self.is_live:
+            classes = self.data.class_names if self.teacher.tells_classes else ()
+            return classes, tuple(self.teacher.values)
+        key = self.soft_labels and self.soft_labels.key
+        return (key.class_names, key.values) if key else ((), ())
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the teacher and what it answers; "" where nobody teaches."""
+        if self.is_live:
+            return f"live {self.teacher.fingerprint}"
+        return self.soft_labels.key.short if self.soft_labels else ""
+
+    def logits(self, heads: Heads) -> Any:
+        """What `TrainingBatches` takes as the teacher's outputs for these heads."""
+        if not self.is_live:
+            return self.soft_labels and heads.teacher(self.soft_labels.logits, *self.outputs)
+        predict, outputs = _columns(self.teacher), self.outputs
+        return lambda pixels: heads.teacher(predict(pixels), *outputs)
+
 
 def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     """The teacher and its outputs for training."""
@@ -86,6 +116,8 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
     remark_on_work(model, plan, data, terminal)
     shown = at_teachers_size(model, plan, data)
+    if teaching.live:
+        return Teaching(name, model, None, shown)
     if pictures is None or shown is data:
         larger = learnt if shown is data else shown
     else:
@@ -194,7 +226,10 @@ def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
     # Without stored logits more views cost nothing.
     count = max(plan.teaching.views, plan.teacher.epochs)
     called = sources.called(name)
-    facts = teacher_facts(called, plan.teacher, heads, count, data.fingerprint)
+    words = ",".join(augmentation.words(plan.teacher.training.augment, data.class_names))
+    training = dataclasses.replace(plan.teacher.training, augment=words or "none")
+    of_teacher = dataclasses.replace(plan.teacher, training=training)
+    facts = teacher_facts(called, of_teacher, heads, count, data.fingerprint)
     facts |= _content_of(name, plan, heads, data)
     folder = _folder(f"{called}-{identity('teacher', IDENTITY_VERSION, facts)}")
     path = folder / TEACHER_FILE
@@ -203,7 +238,7 @@ def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
             _forget_states(folder)  # of a process that was killed as it finished
             terminal.say(f"Teacher {called} is in the cache: {path}")
             return path
-        training, epochs = plan.teacher.training, plan.teacher.epochs
+        epochs = plan.teacher.epochs
         views = job.views(training, data, count)
         start, pretrained = plan.teacher.start, plan.teacher.pretrained
         task = Job(f"teacher {called}", name, epochs, heads, views, folder, None, pretrained, start)
@@ -233,6 +268,7 @@ def teacher_facts(
     settings = dataclasses.asdict(teacher.training)
     loss, _ = settings.pop("loss"), settings.pop("devices")
     settings |= {name: loss[name] for name in ("value_loss", "value_weight")}
+    settings["augment"] = _NAMED_BEFORE.get(settings["augment"], settings["augment"])
     return {
         "architecture": architecture,
         "epochs": teacher.epochs,

@@ -7,8 +7,9 @@ drawn.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,10 +17,9 @@ import numpy as np
 from PIL import Image
 
 from keras_kd._common.arrays import large_array, read_ahead
+from keras_kd._common.vocabulary import CHANGES as WORDS
 from keras_kd.errors import ConfigError, DataError
 from keras_kd.teachers.crops import cropped
-
-KINDS = ("none", "mirror", "crops", "strong")
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,57 @@ class Changes:
     """How far seeded views differ from their image.
 
     Args:
-        side: the smallest crop, as a share of the image's side.
+        side: the smallest crop, as a share of the image's side; 1 for none.
         jitter: largest change of contrast and of brightness, as a share.
         turn: largest angle in degrees.
         erased: share of the views in which a square is blotted out.
-        numbers: random numbers that a view takes.
+        mirrored: whether half of the views are mirrored.
     """
 
     side: float
     jitter: float
     turn: float = 0.0
     erased: float = 0.0
-    numbers: int = 6
+    mirrored: bool = False
+
+    @property
+    def numbers(self) -> int:
+        """How many random numbers a view takes."""
+        return 11 if self.turn or self.erased else 6
 
     def __str__(self) -> str:
-        more = f", turn {self.turn:g}, erased {self.erased:g}" if self.turn else ""
-        return f"side {self.side}-1, mirror .5, jitter {self.jitter}{more}"
+        parts = {
+            f"side {self.side}-1": self.side < 1,
+            "mirror .5": self.mirrored,
+            f"jitter {self.jitter}": self.jitter,
+            f"turn {self.turn:g}": self.turn,
+            f"erased {self.erased:g}": self.erased,
+        }
+        return ", ".join(name for name, is_there in parts.items() if is_there)
 
 
 # The values tried first on FER2013: `crops` for tens of epochs, `strong` for a teacher that trains
 # longer.
 CHANGES = {
     "crops": Changes(0.82, 0.15),
-    "strong": Changes(0.75, 0.25, turn=12.0, erased=0.5, numbers=11),
+    "strong": Changes(0.75, 0.25, turn=12.0, erased=0.5),
 }
+
+
+def _changes_of(words: Collection[str]) -> Changes:
+    """What these words change together; `strong` is all but the mirror."""
+    is_strong = "strong" in words
+    weak, strong = CHANGES["crops"], CHANGES["strong"]
+    amounts = strong if is_strong else weak
+    return Changes(
+        amounts.side if is_strong or "crops" in words else 1.0,
+        amounts.jitter if is_strong or "jitter" in words else 0.0,
+        strong.turn if is_strong or "turn" in words else 0.0,
+        strong.erased if is_strong or "erase" in words else 0.0,
+        "mirror" in words,
+    )
+
+
 # Rows whose random numbers are drawn at a time.
 CHUNK = 2**16
 # Side of the square that is blotted out, as a share of the image's.
@@ -63,12 +90,12 @@ class Views:
 
     Args:
         kind: "none" (the image itself), "mirror" (identity and mirror image, all that the papers
-            use), "crops" (`count` seeded crops of 82 to 100 % of the side, half of them mirrored,
-            with contrast and brightness changed by up to 15 %) or "strong" (crops of 75 to 100 %,
-            turned by up to 12 degrees, contrast and brightness changed by up to 25 %, and in half
-            of them a square blotted out).
+            use), or words joined by commas, of which `count` seeded views are made: "crops" (82 to
+            100 % of the side), "mirror" (half of them), "jitter" (contrast and brightness by up to
+            15 %), "turn" (up to 12 degrees), "erase" (in half of them a square is blotted out),
+            "strong" (all but mirror, with crops of 75 to 100 % and jitter of up to 25 %).
         rows: number of images.
-        count: number of views of kind "crops" or "strong"; ignored otherwise.
+        count: number of views; ignored for "none" and for "mirror" alone.
         seed: of the crops.
 
     Raises:
@@ -81,9 +108,9 @@ class Views:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        if self.kind != "none" and not set(self._words) <= set(WORDS):
             raise ConfigError(
-                f"kind must be one of {', '.join(KINDS)}. Received: kind={self.kind!r}."
+                f"kind must be none or of {', '.join(WORDS)}. Received: kind={self.kind!r}."
             )
         if self.count < 1:
             raise ConfigError(f"count must be 1 or more. Received: count={self.count}.")
@@ -95,8 +122,16 @@ class Views:
             return ("identity",)
         if self.kind == "mirror":
             return ("identity", "mirror")
-        recipe = f"{CHANGES[self.kind]}, seed {self.seed}"
+        recipe = f"{self._changes}, seed {self.seed}"
         return tuple(f"crop {number}: {recipe}" for number in range(self.count))
+
+    @property
+    def _words(self) -> list[str]:
+        return self.kind.split(",")
+
+    @property
+    def _changes(self) -> Changes:
+        return _changes_of(self._words)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,7 +143,7 @@ class Views:
         Of side, top, left, mirror, contrast, brightness; of the angle; of whether, how large, and
         where from the top and from the left a square is blotted out.
         """
-        numbers = large_array((self.count, self.rows, CHANGES[self.kind].numbers), np.float32)
+        numbers = large_array((self.count, self.rows, self._changes.numbers), np.float32)
         for view, of_view in enumerate(numbers):
             random = np.random.default_rng((self.seed, view))
             for start in range(0, self.rows, CHUNK):
@@ -132,8 +167,8 @@ class Views:
         if self.kind == "mirror":
             mirrored = np.flatnonzero(views)
             shown[mirrored] = shown[mirrored, :, ::-1]
-        elif self.kind in CHANGES:
-            shown = _changed(shown, self._numbers[views, rows], CHANGES[self.kind])
+        elif self.kind != "none":
+            shown = _changed(shown, self._numbers[views, rows], self._changes)
         return shown
 
 
@@ -144,7 +179,7 @@ def named(names: Sequence[str], rows: int) -> Views:
         DataError: no views have them: those of another version, say.
     """
     seed = names[0].rpartition("seed ")[2] if names else ""
-    for kind in KINDS if names else ():
+    for kind in _kinds() if names else ():
         views = Views(kind, rows, len(names), int(seed) if seed.isdecimal() else 0)
         if views.names == tuple(names):
             return views
@@ -153,17 +188,26 @@ def named(names: Sequence[str], rows: int) -> Views:
     )
 
 
+def _kinds() -> Iterator[str]:
+    """Every kind of views."""
+    yield "none"
+    for count in range(1, len(WORDS) + 1):
+        yield from map(",".join, itertools.combinations(WORDS, count))
+
+
 def _changed(shown: np.ndarray, numbers: np.ndarray, changes: Changes) -> np.ndarray:
     """Crop, turn, mirror, jitter and blot uint8 (n, H, W, C) by uniform numbers (n, 6 or 11)."""
     side = changes.side + (1 - changes.side) * numbers[:, 0]
     if changes.turn:
         angles = np.radians(changes.turn) * (2 * numbers[:, 6] - 1)
         _turn(shown, side, numbers[:, 1], numbers[:, 2], angles)
-    else:
+    elif changes.side < 1:
         shown = cropped(shown, side, numbers[:, 1], numbers[:, 2])
-    mirrored = np.flatnonzero(numbers[:, 3] < 0.5)
-    shown[mirrored] = shown[mirrored, :, ::-1]
-    _jitter(shown, 1 + changes.jitter * (2 * numbers[:, 4:6] - 1))
+    if changes.mirrored:
+        mirrored = np.flatnonzero(numbers[:, 3] < 0.5)
+        shown[mirrored] = shown[mirrored, :, ::-1]
+    if changes.jitter:
+        _jitter(shown, 1 + changes.jitter * (2 * numbers[:, 4:6] - 1))
     if changes.erased:
         erased = np.flatnonzero(numbers[:, 7] < changes.erased)
         for row, mean in zip(erased, _means(shown[erased]), strict=True):

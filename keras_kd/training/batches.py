@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd.teachers import augmentation
 from keras_kd.teachers.views import Views
 
 
@@ -23,10 +24,12 @@ class TrainingBatches:
         views: how images are shown; every epoch shows one view of each, drawn at random.
         batch_size: images a step; a remainder smaller than that sits the epoch out.
         seed: of the order and the choice of views.
-        teacher_logits: float16 (N, views, classes), or a dict of such by head, or None without a
-            teacher.
+        teacher_logits: float16 (N, views, classes), or a dict of such by head; a function of the
+            batch's pixels that gives both without rows and views; or None without a teacher.
         unlabeled: how many of the last images are without labels of people.
         unlabeled_share: share of each batch that is of those.
+        mixtures: "mixup", "cutmix" or both, one of which each batch is mixed by; labels are then
+            shares of classes.
     """
 
     images: np.ndarray
@@ -34,9 +37,10 @@ class TrainingBatches:
     views: Views
     batch_size: int
     seed: int
-    teacher_logits: np.ndarray | dict[str, np.ndarray] | None = None
+    teacher_logits: Any = None
     unlabeled: int = 0
     unlabeled_share: float = 0.0
+    mixtures: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """One line: how many images, views and images a step."""
@@ -78,7 +82,7 @@ class TrainingBatches:
                         others[number * count : (number + 1) * count],
                     ]
                 )
-                yield self._batch(rows, views[rows])
+                yield self._batch(rows, views[rows], (self.seed, epoch, number))
             epoch, step = epoch + 1, 0
 
     def _others(self, random: np.random.Generator) -> np.ndarray:
@@ -88,11 +92,20 @@ class TrainingBatches:
         drawn = [self._labelled + random.permutation(self.unlabeled) for _ in range(rounds)]
         return np.concatenate([np.zeros(0, int), *drawn])[:wanted]
 
-    def _batch(self, rows: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, Any]:
+    def _batch(
+        self, rows: np.ndarray, views: np.ndarray, seed: tuple[int, int, int]
+    ) -> tuple[np.ndarray, Any]:
         pixels = self.views.show(self.images, rows, views)
         labels = keras.tree.map_structure(lambda column: column[rows], self.labels)
+        if self.mixtures:
+            random = np.random.default_rng((*seed, 1))
+            mixture = augmentation.drawn(self.mixtures, len(rows), pixels.shape[1:3], random)
+            pixels = mixture.of_images(pixels)
+            labels = keras.tree.map_structure(mixture.of_labels, labels)
         if self.teacher_logits is None:
             return pixels, labels
+        if callable(self.teacher_logits):
+            return pixels, {"label": labels, "teacher": self.teacher_logits(pixels)}
         logits = keras.tree.map_structure(
             lambda column: column[rows, views].astype(np.float32), self.teacher_logits
         )

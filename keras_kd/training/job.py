@@ -20,6 +20,7 @@ from keras_kd.models import keras_file, sources
 from keras_kd.models.surgery import fine_tuning, precision
 from keras_kd.models.surgery.batch_norm import fused, unfused
 from keras_kd.models.surgery.compaction import compact, expand
+from keras_kd.teachers import augmentation
 from keras_kd.teachers.views import Views
 from keras_kd.training import fitting, optimizers, scores, targets
 from keras_kd.training.batches import TrainingBatches
@@ -48,7 +49,8 @@ class Job:
 
 def views(settings: TrainingSettings, data: Data, count: int) -> Views:
     """`count` views of each training image, where the kind of views has a count."""
-    return Views(settings.augment, len(data.train), count, settings.seed)
+    kind = augmentation.kind(settings.augment, data.class_names)
+    return Views(kind, len(data.train), count, settings.seed)
 
 
 def train(
@@ -70,7 +72,10 @@ def train(
     Returns:
         The model in float32 and as published, and its history.
     """
-    labels, validation_labels = targets.of(job.heads, data, settings.label_smoothing)
+    mixtures = augmentation.mixtures(settings.augment)
+    labels, validation_labels = targets.of(
+        job.heads, data, settings.label_smoothing, as_shares=bool(mixtures)
+    )
     batches = TrainingBatches(
         data.train.images,
         labels,
@@ -80,6 +85,7 @@ def train(
         job.teacher_logits,
         job.unlabeled,
         job.unlabeled_share,
+        mixtures,
     )
 
     def tell(row: dict[str, float]) -> None:

@@ -55,7 +55,7 @@ class TrainingSettings:
         class_weights: "none" or "balanced".
         weights_normalised: whether weighted means divide by the sum of their weights.
         label_smoothing: share of each label that is spread over all classes, 0 or more, below 1.
-        augment: the kind of views, see `teachers.views.Views`.
+        augment: how images are shown, see `teachers.augmentation`.
         seed: of weights, order, dropout and views.
         devices: to train on.
         precision: "auto" or a dtype policy.

@@ -40,13 +40,14 @@ def smoothed(labels: np.ndarray, classes: int, share: float) -> np.ndarray:
     return ((1 - share) * shares + share / classes).astype(np.float32)
 
 
-def of(heads: Heads, data: Data, smoothing: float) -> tuple[Any, Any]:
+def of(heads: Heads, data: Data, smoothing: float, as_shares: bool = False) -> tuple[Any, Any]:
     """What is learnt of the training images, and what the validation images are scored by.
 
     Args:
         heads: what the student learns.
         data: its training and validation images.
         smoothing: share of each label that is spread over all classes, 0 or more and below 1.
+        as_shares: give class labels as shares in any case.
 
     Returns:
         Both as `Heads.targets` gives them; class labels are shares where they are
@@ -54,7 +55,8 @@ def of(heads: Heads, data: Data, smoothing: float) -> tuple[Any, Any]:
     """
     train, validation = heads.targets(data.train), heads.targets(data.validation)
     # Keras' accuracy takes labels of one form, and smoothed ones are shares.
-    if not smoothing and data.train.labels.ndim == data.validation.labels.ndim:
+    as_shares = as_shares or bool(smoothing)
+    if not as_shares and data.train.labels.ndim == data.validation.labels.ndim:
         return train, validation
     return _smoothed(heads, train, smoothing), _smoothed(heads, validation, 0.0)
 

@@ -21,7 +21,7 @@ from keras_kd.teachers.views import Views
 MISSING = importlib.util.find_spec("ray") is None
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(MISSING, reason="needs the extra ray")]
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
-VIEWS = Views("crops", 50, count=4)
+VIEWS = Views("crops,mirror,jitter", 50, count=4)
 KEY = Key("columns", image_fingerprint(IMAGES), VIEWS.names, ("a", "b", "c"))
 
 

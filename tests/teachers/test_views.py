@@ -27,10 +27,10 @@ def _all(kind, images=IMAGES, count=4, seed=0):
 def test_names_say_what_the_views_are():
     assert Views("none", 5).names == ("identity",) and len(Views("mirror", 5)) == 2
     assert Views("mirror", 5).names == ("identity", "mirror")
-    names = Views("crops", 5, 3, seed=7).names
+    names = Views("crops,mirror,jitter", 5, 3, seed=7).names
     assert len(set(names)) == 3 and all("seed 7" in name and "0.82" in name for name in names)
-    assert not set(names) & set(Views("crops", 5, 3, seed=8).names)
-    assert Views("crops", 5, 2, seed=7).names == names[:2]
+    assert not set(names) & set(Views("crops,mirror,jitter", 5, 3, seed=8).names)
+    assert Views("crops,mirror,jitter", 5, 2, seed=7).names == names[:2]
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_names_say_what_the_views_are():
     [
         Views("none", 5),
         Views("mirror", 5),
-        Views("crops", 5, 3, seed=7),
-        Views("strong", 5, 3, seed=7),
+        Views("crops,mirror,jitter", 5, 3, seed=7),
+        Views("strong,mirror", 5, 3, seed=7),
     ],
 )
 def test_views_are_found_by_their_names(views):
@@ -62,7 +62,9 @@ def test_identity_and_mirror_are_exact():
     np.testing.assert_array_equal(_all("mirror")[:, 1], IMAGES[:, :, ::-1])
 
 
-@pytest.mark.parametrize("kind", ["none", "mirror", "crops", "strong"])
+@pytest.mark.parametrize(
+    "kind", ["none", "mirror", "crops,mirror,jitter", "strong,mirror", "jitter", "erase,crops"]
+)
 def test_a_view_is_the_same_in_any_batch_and_the_source_stays(kind):
     source = IMAGES.copy()
     together, views = _all(kind), Views(kind, 20, 4)
@@ -76,37 +78,37 @@ def test_a_view_is_the_same_in_any_batch_and_the_source_stays(kind):
 
 
 def test_views_of_a_row_depend_on_the_seed_but_not_on_the_number_of_images():
-    np.testing.assert_array_equal(_all("crops"), _all("crops"))
-    assert not np.array_equal(_all("crops"), _all("crops", seed=1))
-    fewer = Views("crops", 5, 4).show(IMAGES, ROWS[:5], np.full(5, 2))
-    np.testing.assert_array_equal(fewer, _all("crops")[:5, 2])
+    np.testing.assert_array_equal(_all("crops,mirror,jitter"), _all("crops,mirror,jitter"))
+    assert not np.array_equal(_all("crops,mirror,jitter"), _all("crops,mirror,jitter", seed=1))
+    fewer = Views("crops,mirror,jitter", 5, 4).show(IMAGES, ROWS[:5], np.full(5, 2))
+    np.testing.assert_array_equal(fewer, _all("crops,mirror,jitter")[:5, 2])
 
 
 def test_memory_mapped_images_are_read_alike(tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    np.testing.assert_array_equal(_all("crops", mapped), _all("crops"))
+    np.testing.assert_array_equal(_all("crops,mirror,jitter", mapped), _all("crops,mirror,jitter"))
     np.testing.assert_array_equal(_all("mirror", mapped), _all("mirror"))
 
 
 def test_the_numbers_of_many_views_are_on_disk_and_the_same(monkeypatch):
-    in_memory = _all("crops")
+    in_memory = _all("crops,mirror,jitter")
     monkeypatch.setattr(module, "CHUNK", 7)
     monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", 100)
-    assert isinstance(Views("crops", 20, 4)._numbers, np.memmap)
-    np.testing.assert_array_equal(_all("crops"), in_memory)
+    assert isinstance(Views("crops,mirror,jitter", 20, 4)._numbers, np.memmap)
+    np.testing.assert_array_equal(_all("crops,mirror,jitter"), in_memory)
     # Of view 1, drawn whole as NumPy draws them.
     np.testing.assert_array_equal(
-        Views("crops", 20, 4)._numbers[1],
+        Views("crops,mirror,jitter", 20, 4)._numbers[1],
         np.random.default_rng((0, 1)).random((20, 6)).astype(np.float32),
     )
 
 
 def test_gray_images_keep_their_one_channel():
-    gray = _all("crops", IMAGES[..., :1])
+    gray = _all("crops,mirror,jitter", IMAGES[..., :1])
     assert gray.shape == (20, 4, 12, 16, 1)
     # The crop is the same for every channel of a gray image in colour.
-    colour = _all("crops", IMAGES[..., :1].repeat(3, -1))
+    colour = _all("crops,mirror,jitter", IMAGES[..., :1].repeat(3, -1))
     np.testing.assert_array_equal(colour, gray.repeat(3, -1))
 
 
@@ -125,7 +127,7 @@ def _boxes(count=2000):
         [np.tile(ramp, (100, 1)), np.tile(ramp[:, None], (1, 100)), np.zeros((100, 100))], -1
     )
     image = np.round(pixels).astype(np.uint8)[None]
-    views = Views("crops", 1, count)
+    views = Views("crops,mirror,jitter", 1, count)
     shown = views.show(image, np.zeros(count, int), np.arange(count)).astype(float) / 200 * 99 + 0.5
     mirrored = shown[:, 50, 0, 0] > shown[:, 50, -1, 0]
     shown[mirrored] = shown[mirrored, :, ::-1]
@@ -150,7 +152,7 @@ def test_crops_are_as_large_as_they_say_within_the_image_and_half_are_mirrored(n
 
 
 def test_a_crop_is_pillows(no_jitter):
-    side, top, left, mirror = Views("crops", 20, 4)._numbers[2, 3][:4]
+    side, top, left, mirror = Views("crops,mirror,jitter", 20, 4)._numbers[2, 3][:4]
     side = 0.82 + 0.18 * side
     y, x = top * (1 - side) * 12, left * (1 - side) * 16
     box = (x, y, x + side * 16, y + side * 12)
@@ -158,7 +160,7 @@ def test_a_crop_is_pillows(no_jitter):
         Image.fromarray(IMAGES[3]).resize((16, 12), Image.Resampling.BILINEAR, box=box)
     )
     expected = expected[:, ::-1] if mirror < 0.5 else expected
-    assert np.abs(_all("crops")[3, 2].astype(int) - expected).max() <= 1
+    assert np.abs(_all("crops,mirror,jitter")[3, 2].astype(int) - expected).max() <= 1
 
 
 def test_jitter_changes_brightness_and_contrast_by_up_to_15_percent():
@@ -170,10 +172,12 @@ def test_jitter_changes_brightness_and_contrast_by_up_to_15_percent():
         .reshape(1, 16, 16, 1)
     )
     zeros, numbers = np.zeros(1500, int), np.arange(1500)
-    brightness = Views("crops", 1, 1500).show(flat, zeros, numbers).mean((1, 2, 3)) / 100
+    brightness = (
+        Views("crops,mirror,jitter", 1, 1500).show(flat, zeros, numbers).mean((1, 2, 3)) / 100
+    )
     assert 0.845 <= brightness.min() < 0.87 and 1.13 < brightness.max() <= 1.155
     assert brightness.mean() == pytest.approx(1, abs=0.01)
-    shown = Views("crops", 1, 1500).show(edge, zeros, numbers).astype(float)
+    shown = Views("crops,mirror,jitter", 1, 1500).show(edge, zeros, numbers).astype(float)
     contrast = (shown.max((1, 2, 3)) - shown.min((1, 2, 3))) / 40 / brightness
     assert 0.82 <= contrast.min() < 0.88 and 1.12 < contrast.max() <= 1.18
     assert abs(np.corrcoef(contrast, brightness)[0, 1]) < 0.1
@@ -181,13 +185,16 @@ def test_jitter_changes_brightness_and_contrast_by_up_to_15_percent():
 
 def test_jitter_clips_at_black_and_white():
     ends = np.array([0, 255], np.uint8)[None, None, :, None].repeat(4, 1)
-    shown = Views("crops", 1, 50).show(ends, np.zeros(50, int), np.arange(50)).astype(int)
+    shown = (
+        Views("crops,mirror,jitter", 1, 50).show(ends, np.zeros(50, int), np.arange(50)).astype(int)
+    )
     # An overflow would turn white into black.
     assert np.abs(shown[:, :, 1] - shown[:, :, 0]).min() > 150
 
 
 @pytest.mark.parametrize(
-    ("kind", "count", "message"), [("rotate", 8, "kind='rotate'"), ("crops", 0, "count=0")]
+    ("kind", "count", "message"),
+    [("rotate", 8, "kind='rotate'"), ("crops,mirror,jitter", 0, "count=0")],
 )
 def test_unknown_views_are_refused(kind, count, message):
     with pytest.raises(ConfigError, match=message):
@@ -202,7 +209,7 @@ def test_a_strong_view_is_turned_about_the_middle_of_its_crop(no_jitter, monkeyp
     # crop's side.
     ramp = np.tile(np.arange(100, dtype=np.uint8) * 2, (100, 1))
     image = np.stack([ramp, ramp.T, np.zeros_like(ramp)], -1)[None]
-    views = Views("strong", 1, 400)
+    views = Views("strong,mirror", 1, 400)
     shown = views.show(image, np.zeros(400, int), np.arange(400)).astype(float)[:, 40:60, 40:60] / 2
     across, down = (
         (shown[:, :, -1] - shown[:, :, 0]).mean(1) / 19,
@@ -219,7 +226,7 @@ def test_a_strong_view_is_turned_about_the_middle_of_its_crop(no_jitter, monkeyp
 
 def test_half_of_the_strong_views_have_a_square_of_their_mean(no_jitter):
     noise = np.random.default_rng(1).integers(0, 256, (1, 40, 40, 1), dtype=np.uint8)
-    shown = Views("strong", 1, 400).show(noise, np.zeros(400, int), np.arange(400))[..., 0]
+    shown = Views("strong,mirror", 1, 400).show(noise, np.zeros(400, int), np.arange(400))[..., 0]
     # The mean is no rare value by itself, but never in a whole square of 6 by 6 pixels.
     windows = np.lib.stride_tricks.sliding_window_view(shown, (6, 6), axis=(1, 2))
     flat = np.ptp(windows, axis=(3, 4)) == 0
@@ -235,5 +242,5 @@ def test_half_of_the_strong_views_have_a_square_of_their_mean(no_jitter):
 
 def test_what_lies_beyond_a_turned_image_is_its_mean(no_jitter):
     white = np.full((1, 40, 40, 1), 200, np.uint8)
-    shown = Views("strong", 1, 50).show(white, np.zeros(50, int), np.arange(50)).astype(int)
+    shown = Views("strong,mirror", 1, 50).show(white, np.zeros(50, int), np.arange(50)).astype(int)
     assert np.abs(shown - 200).max() <= 1

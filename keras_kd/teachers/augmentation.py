@@ -1,0 +1,83 @@
+"""What `--augment` says: which changes of an image are its views, and which images are mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES
+from keras_kd.datasets import class_names
+
+# mixup's α, as Zhang et al. 2018 (arXiv 1710.09412) train on ImageNet; CutMix draws evenly
+# (Yun et al. 2019, arXiv 1905.04899, section 3.1).
+MIXUP_ALPHA = 0.2
+
+
+def words(augment: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the words of `--augment` in one order, face-mirror resolved by the classes' names."""
+    given = [word.strip() for word in augment.split(",")]
+    if FACE_MIRROR in given and class_names.are_expressions(names):
+        given.append("mirror")
+    return tuple(word for word in (*CHANGES, *MIXTURES) if word in given)
+
+
+def kind(augment: str, names: Sequence[str]) -> str:
+    """Return what `Views` takes as its kind."""
+    return ",".join(word for word in words(augment, names) if word in CHANGES) or "none"
+
+
+def mixtures(augment: str) -> tuple[str, ...]:
+    """Return which of mixup and cutmix are asked for."""
+    return tuple(word for word in words(augment, ()) if word in MIXTURES)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How the images of one batch are mixed, each with the one at its place in another order.
+
+    Attributes:
+        order: int (n,), the other image of each.
+        share: of the image itself in the pixels, 0..1; the rest is the other's.
+        box: top, bottom, left and right of the part that is the other's (CutMix), or None where
+            every pixel is mixed (mixup).
+    """
+
+    order: np.ndarray
+    share: float
+    box: tuple[int, int, int, int] | None = None
+
+    def of_images(self, images: np.ndarray) -> np.ndarray:
+        """Mix uint8 (n, H, W, C)."""
+        if self.box is None:
+            mixed = self.share * images + (1 - self.share) * images[self.order].astype(np.float32)
+            return np.round(mixed).astype(np.uint8)
+        top, bottom, left, right = self.box
+        mixed = images.copy()
+        mixed[:, top:bottom, left:right] = images[self.order, top:bottom, left:right]
+        return mixed
+
+    def of_labels(self, labels: np.ndarray) -> np.ndarray:
+        """Mix shares of classes (n, C) or values (n,)."""
+        mixed = self.share * labels + (1 - self.share) * labels[self.order]
+        return mixed.astype(np.float32)
+
+
+def drawn(
+    kinds: Sequence[str], count: int, size: tuple[int, int], random: np.random.Generator
+) -> Mixture:
+    """Draw a mixture of `count` images of a height and width: one of `kinds`, its share, and the
+    box of CutMix.
+    """
+    chosen, order = kinds[int(random.integers(len(kinds)))], random.permutation(count)
+    height, width = size
+    if chosen == "mixup":
+        return Mixture(order, float(random.beta(MIXUP_ALPHA, MIXUP_ALPHA)))
+    side = np.sqrt(1 - random.random())
+    y, x = random.integers(height), random.integers(width)
+    down, across = round(side * height / 2), round(side * width / 2)
+    top, bottom = max(0, y - down), min(height, y + down)
+    left, right = max(0, x - across), min(width, x + across)
+    share = 1 - (bottom - top) * (right - left) / (height * width)
+    return Mixture(order, float(share), (int(top), int(bottom), int(left), int(right)))
