@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import io
@@ -18,7 +19,7 @@ from keras_kd._common import system_errors
 from keras_kd._common.text import printable
 from keras_kd.errors import KerasKDError, OutputError
 
-from . import stopping, streams
+from . import completion, stopping, streams
 
 
 class Commands(click.Group):
@@ -27,6 +28,7 @@ class Commands(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
         package = importlib.import_module(__package__)
         helpers = {
+            "completion",
             "engine",
             "main",
             "options",
@@ -44,7 +46,21 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(context):
             return None
-        return importlib.import_module(f".{name}{'_' * iskeyword(name)}", __package__).command
+        module = importlib.import_module(f".{name}{'_' * iskeyword(name)}", __package__)
+        return completion.prepare(module.command)
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one was meant."""
+        name = click.utils.make_str(arguments[0])
+        known = self.list_commands(context)
+        near = difflib.get_close_matches(name, known, 3)
+        if near and name not in known:
+            raise click.UsageError(
+                f"No such command {name!r}. Did you mean {' or '.join(map(repr, near))}?", context
+            )
+        return super().resolve_command(context, arguments)
 
 
 @click.group(

@@ -1,0 +1,64 @@
+"""What makes typing easier: `python -m`, words that are nearly right, and the shell's completion."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from command_line import called
+from keras_kd.cli import completion
+
+from keras_kd import exporters, models
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_kd", "--version"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "version" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["distil"], "No such command 'distil'. Did you mean 'distill'"),
+        (["evalute", "x"], "'evaluate'"),
+        (["distill", "--studnet", "B"], "Did you mean '--student'"),
+        (["quux"], "No such command 'quux'"),
+    ],
+)
+def test_what_was_meant_is_said(typed, meant, capsys) -> None:
+    assert called(*typed) == 2
+    assert meant in capsys.readouterr().err
+
+
+def test_names_are_read_from_the_source_as_they_are() -> None:
+    assert set(completion.architectures()) == set(models.names())
+    assert completion.formats() == sorted(exporters.names())
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("kerakd dist", "plain,distill"),
+        ("kerakd distill --stu", "plain,--student"),
+        ("kerakd distill --student reseM".lower(), "plain,resemotenet"),
+        ("kerakd distill --formats float32,in", "plain,float32,int8"),
+        ("kerakd distill --schedule co", "plain,cosine"),
+        ("kerakd evaluate run", "file,run"),
+    ],
+)
+def test_the_shell_completes_commands_options_names_and_files(words, completed) -> None:
+    environment = {
+        **os.environ,
+        "_KERAKD_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    code = "from keras_kd.cli.main import kerakd; kerakd(prog_name='kerakd')"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert completed in shown.stdout.splitlines()
