@@ -40,7 +40,7 @@ def _names(path: Path) -> list[str]:
     }
     names = values["NAMES"]
     if isinstance(names, ast.Call):
-        names = values[names.args[0].id]
+        names = values[ast.unparse(names.args[0])]
     return list(ast.literal_eval(names))
 
 

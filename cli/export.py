@@ -64,9 +64,7 @@ _OF_CONFIG = (
 @click.option(
     "--app-input",
     metavar="HxWxC",
-    default="48x48x1",
-    show_default=True,
-    help="Image of --io app and bundles.",
+    help="Image of --io app and bundles.  [default: the model's own]",
 )
 @click.option(
     "--keep-float",
@@ -91,7 +89,10 @@ _OF_CONFIG = (
     "--calibrate", is_flag=True, help="Temperature scaling on --data's validation images."
 )
 @click.option(
-    "--example", metavar="IMAGE", help="Of the bundle's worked example; a drawn face if not given."
+    "--example",
+    metavar="IMAGE",
+    help="Of the bundle's worked example.  [default: a drawn face where the classes are"
+    " expressions, else --data's first test image]",
 )
 @click.option(
     "--prune",
@@ -120,7 +121,7 @@ def command(
     out: str | None,
     data: str | None,
     io: str,
-    app_input: str,
+    app_input: str | None,
     keep_float: str | None,
     min_agreement: float | None,
     bundle: bool,

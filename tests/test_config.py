@@ -220,7 +220,7 @@ def test_a_flag_takes_back_what_the_file_switches_on(typed, baseline, tmp_path):
 def test_several_teachers_stand_in_one_option():
     assert Config(teacher="A;b.keras").teachers == ["A", "b.keras"]
     assert Config().effective().teachers == ["B"]
-    assert Config(data="fer2013.csv").effective().teachers == ["resemotenet"]
+    assert Config(data="fer2013.csv").effective().teachers == ["vgg8"]
 
 
 def test_options_cannot_be_changed_afterwards():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ class Data:
     """The three splits of a data set and what tells them apart from any other.
 
     Attributes:
-        name: of the data set's form.
+        name: of the data set: that of its folder or file where its form has none.
         train: what training sees.
         validation: what chooses the epoch.
         test: what is scored at the end.
@@ -86,11 +88,18 @@ def load(path_or_name: str, skip_bad_rows: bool = False, size: int | None = None
     module, path = datasets.find(path_or_name)
     found = datasets.load_found(module, path, datasets.SPLITS, skip_bad_rows, size)
     train, validation, test = (found[split] for split in datasets.SPLITS)
-    name = module.__name__.rpartition(".")[2]
+    form, folder = form_and_folder(module, path)
     notes = datasets.passed_over_found(module, path)
-    folder = path.resolve().name if name == "folder" and path else ""
     subsets = getattr(module, "subsets", None)
-    return Data(name, train, validation, test, subsets, notes, folder)
+    return Data(form, train, validation, test, subsets, notes, folder)
+
+
+def form_and_folder(module: ModuleType, path: Path | None) -> tuple[str, str]:
+    """Return the name of a data set's form, and of the folder that it is called by or "", of what
+    `datasets.find` returned.
+    """
+    form = module.__name__.rpartition(".")[2]
+    return form, path.resolve().name if form == "folder" and path else ""
 
 
 @dataclass(frozen=True)

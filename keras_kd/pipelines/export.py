@@ -15,8 +15,8 @@ from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.markdown import fenced
 from keras_kd._common.progress import Terminal
-from keras_kd.datasets import Samples, images
-from keras_kd.datasets.class_names import permutation
+from keras_kd.datasets import Samples, images, splits
+from keras_kd.datasets.class_names import are_expressions, permutation
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.readers import faces
 from keras_kd.errors import ConfigError
@@ -68,10 +68,14 @@ def export(
     source = Path(model)
     built, form = keras_file.load(source)
     form = predictors.given(_with_labels(form, source), settings.stated)
+    form = _with_datas_classes(form, source, settings, built, terminal)
+    settings = dataclasses.replace(settings, app_input=_app_input(settings, form))
     train = _samples(settings.data, "train", form) if settings.data else None
     tried: list[tuning.Attempt] = []
     if settings.as_bundle and form.class_names is None:
-        raise ConfigError(f"A bundle needs a model that names its classes, which {source} doesn't.")
+        raise ConfigError(
+            f"A bundle needs the names of its classes, which {source} doesn't tell: give --classes."
+        )
     temperature, description = None, ""
     if settings.calibrate:
         terminal.say(f"Finding the temperature of {source} on {settings.data}")
@@ -96,7 +100,7 @@ def export(
             settings,
             converted,
             description,
-            _history(source, settings.data, command),
+            _history(source, form, settings.data, command),
             scores,
         )
         if options := options_of_the_run(source):
@@ -129,6 +133,34 @@ def _with_labels(form: ModelSpec, source: Path) -> ModelSpec:
     if form.class_names is not None:
         return form
     return dataclasses.replace(form, class_names=labels.of_model(source))
+
+
+def _with_datas_classes(
+    form: ModelSpec, source: Path, settings: ExportSettings, model: keras.Model, terminal: Terminal
+) -> ModelSpec:
+    """The form of a bundle, with the classes of its data where neither file nor user names them."""
+    if form.class_names is not None or not (settings.as_bundle and settings.data):
+        return form
+    names = datasets.load(settings.data, "test", size=form.side).class_names
+    widths = heads.widths(model).values()
+    if len(names) not in widths:
+        raise ConfigError(
+            f"{source} names no classes and gives {', '.join(map(str, widths))} numbers, and the"
+            f" data have {len(names)} classes: give --classes one name for each number."
+        )
+    terminal.say(
+        f"{source} names no classes; its outputs are taken to be, in this order: "
+        f"{', '.join(names)} (--classes says otherwise)."
+    )
+    return dataclasses.replace(form, class_names=tuple(names))
+
+
+def _app_input(settings: ExportSettings, form: ModelSpec) -> tuple[int, int, int]:
+    """The image that an app gives: the model's own where none is stated and it is one."""
+    own = form.input_shape
+    if settings.app_input or own is None or own[2] not in (1, 3):
+        return settings.app_input or (48, 48, 1)
+    return own
 
 
 def _of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
@@ -222,9 +254,9 @@ def _soft_labels(
     return store.logits[..., : len(order)][..., order], views.named(key.views, len(train))
 
 
-def _history(source: Path, data: str, command: str) -> list[str]:
+def _history(source: Path, form: ModelSpec, data: str, command: str) -> list[str]:
     """The end of a bundle's card: what the model is for, and the commands that made it."""
-    module, _ = datasets.find(data)
+    name, folder = splits.form_and_folder(*datasets.find(data))
     of_run = (
         [f"kerakd distill --config {run_files.OPTIONS} --out run"]
         if options_of_the_run(source)
@@ -232,7 +264,7 @@ def _history(source: Path, data: str, command: str) -> list[str]:
     )
     made = fenced("\n".join([*of_run, command]), "sh")
     sections = [
-        *usage.use_and_limits(module.__name__.rpartition(".")[2]),
+        *usage.use_and_limits(folder or name, form.class_names),
         "## How it was made",
         made,
     ]
@@ -253,9 +285,12 @@ def _bundled(
     history: list[str],
     scores: Callable[[Path], dict[str, Any]],
 ) -> ExportReport:
-    example = (
-        images.read(settings.example) if settings.example else faces.load(None, "test").images[0]
-    )
+    if settings.example:
+        example = images.read(settings.example)
+    elif are_expressions(form.class_names):
+        example = faces.load(None, "test").images[0]
+    else:
+        example = datasets.load(settings.data, "test").images[0]
     return bundle.write(
         model,
         folder,

@@ -30,12 +30,13 @@ class ExportSettings:
         data: as the option `data`; its training images set int8's ranges, its test images score the
             file. None for neither.
         io: "float", "app" or "int8", see `exporters.export`.
-        app_input: height, width, channels of the image that io="app" and bundles take.
+        app_input: height, width, channels of the image that io="app" and bundles take; None for
+            the model's own.
         as_bundle: write a folder for apps, see `bundle.write`; needs data.
         calibrate: divide the logits by the temperature that fits the data's validation images;
             needs data. No answer changes but by rounding. Not with QAT, which trains on.
-        example: image file for the bundle's worked example; None for a drawn face, which may be
-            published.
+        example: image file for the bundle's worked example; None for a drawn face where the
+            classes are expressions, else for the data's first test image.
         max_drop: of TUNED, see `tuning.tune`.
         stated: what the user says of the model: its pixels, else as its file says, else as
             `exporters.export` finds; its class names.
@@ -49,7 +50,7 @@ class ExportSettings:
     format: str = "dynamic"
     data: str | None = None
     io: str = "float"
-    app_input: tuple[int, int, int] = (48, 48, 1)
+    app_input: tuple[int, int, int] | None = None
     as_bundle: bool = False
     calibrate: bool = False
     example: str | Path | None = None

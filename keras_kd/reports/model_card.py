@@ -66,13 +66,17 @@ def model_card(
         *_values(metrics),
         *(f"![{PICTURES[name]}]({name})" for name in pictures),
         *_usage(metrics, input_shape),
-        *use_and_limits(data["name"]),
+        *use_and_limits(data.get("called", data["name"]), _class_names(data)),
         "## Data",
         _data(data),
         "## How it was made",
         _making(metrics, config, command, versions, hardware),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _class_names(data: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(name for split in data["counts"].values() for name in split))
 
 
 def _opening(
@@ -212,8 +216,7 @@ def _usage(metrics: Mapping[str, Any], input_shape: tuple[int, int, int]) -> lis
 
 
 def _data(data: Mapping[str, Any]) -> str:
-    counts = data["counts"]
-    classes = list(dict.fromkeys(name for split in counts.values() for name in split))
+    counts, classes = data["counts"], _class_names(data)
     rows = [
         (escaped(name), *(f"{split.get(name, 0):,}" for split in counts.values()))
         for name in classes

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keras_kd._common.markdown import escaped
+from keras_kd.datasets import class_names
+
 _DATA_LIMITS = {
     "faces": (
         "The images are drawn. The scores show that training and export work; they say nothing"
         " about real faces."
-    ),
-    "folder": (
-        "The classes are those of a folder of images. What follows holds if they are people's"
-        " expressions."
     ),
     "fer2013": (
         "FER2013's labels are noisy: they equal the majority of FER+'s ten votes for 62.6 % of the"
@@ -27,6 +26,14 @@ Made for usability tests with people who were told and agreed: to find the momen
 - The EU AI Act (Regulation 2024/1689) forbids to infer emotions at work and in education other than for medical or
   safety reasons (Article 5(1)(f)), and asks to inform the people who are exposed (Article 50(3)).
 - Accuracy by age, gender or skin tone was not measured. Check it on people like yours before you rely on it."""
+
+_OTHER_LIMITS = """\
+Made to tell {classes} in pictures like those of {data}.
+
+- It names one of these classes for any picture, also for one that shows none of them.
+- The scores hold for pictures like the test images: the same cameras, light, backgrounds and cut.
+  Check it on pictures of your own before you rely on it.
+- If the pictures show people, check it for each group of them, and which laws apply; neither was done here."""
 
 
 def usage_snippet(
@@ -64,9 +71,16 @@ outputs = model.get_signature_runner()(image=pixels)
     ).rstrip("\n")
 
 
-def use_and_limits(data_name: str) -> list[str]:
-    """Return a card's section on what a model of a data set, e.g. "fer2013", is for, and what it
-    isn't.
+def use_and_limits(data_name: str, names: Sequence[str]) -> list[str]:
+    """Return a card's section on what a model is for, and what it isn't.
+
+    Args:
+        data_name: of its data set, e.g. "fer2013".
+        names: of its classes; what they are decides what is said of people and the law.
     """
+    title = "## Intended use and limits"
+    if not class_names.are_expressions(names):
+        told = ", ".join(map(escaped, names))
+        return [title, _OTHER_LIMITS.format(classes=told, data=escaped(data_name))]
     of_data = [_DATA_LIMITS[data_name]] if data_name in _DATA_LIMITS else []
-    return ["## Intended use and limits", *of_data, _LIMITS]
+    return [title, *of_data, _LIMITS]
