@@ -91,6 +91,7 @@ TRAINING = (
     "value_weight",
     "recipe",
     "batch_size",
+    "optimizer",
     "learning_rate",
     "head_rate",
     "body_rate",
@@ -113,6 +114,8 @@ TRAINING = (
     "seed",
     "devices",
     "precision",
+    "callback",
+    "log",
 )
 
 config_file = click.option(

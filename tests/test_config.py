@@ -25,7 +25,8 @@ def _other(name):
     fits = (spec.metadata["check"] or (lambda value: True,))[0]
     return next(
         value
-        for value in spec.metadata["choices"] or (*CANDIDATES, "dist(class_weight=2)")
+        for value in spec.metadata["choices"]
+        or (*CANDIDATES, "dist(class_weight=2)", "crops,mixup", "tensorboard:logs")
         if type(value) is config.kind(name) and value != spec.default and fits(value)
     )
 
@@ -45,10 +46,12 @@ def test_every_default_and_every_recipe_passes_its_own_check():
         left = {
             "beta",
             "body_rate",
+            "callback",
             "freeze_until",
             "head_rate",
             "heads",
             "image_size",
+            "log",
             "pretrained",
             "soft_labels",
             "start_from",

@@ -23,10 +23,11 @@ from keras_kd.config._options import (
 )
 from keras_kd.config._text import dump as dump
 from keras_kd.config._text import numbers as numbers
-from keras_kd.config.recipes import RECIPES
+from keras_kd.config.recipes import ADAMW, RECIPES
 from keras_kd.errors import ConfigError
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+TENSORBOARD = "tensorboard:"
 # Between the values of an option that may be given several times.
 SEPARATOR = ";"
 
@@ -178,9 +179,12 @@ class Config:
     epochs: int | None = option(None, "Epochs of the student.", POSITIVE)
     teacher_epochs: int | None = option(None, "Epochs of a teacher that is trained here.", POSITIVE)
     batch_size: int | None = option(None, "Images a step.", POSITIVE)
-    learning_rate: float | None = option(
-        None, "Highest learning rate (SGD, Nesterov momentum 0.9).", POSITIVE
+    optimizer: str = option(
+        "sgd",
+        "sgd with Nesterov momentum 0.9, or adamw, whose rate is 0.001 and decay 0.01 if not given.",
+        choices=("sgd", "adamw"),
     )
+    learning_rate: float | None = option(None, "Highest learning rate.", POSITIVE)
     schedule: str | None = option(
         None,
         "cosine: warm-up, then down to 0; plateau: x0.1 when validation stagnates.",
@@ -239,6 +243,19 @@ class Config:
         "Run the teacher on each batch, on the pixels that the student sees, instead of storing its"
         " answers; for those with a GPU.",
     )
+    callback: str | None = option(
+        None,
+        "Keras callback beside the library's own: NAME or NAME(setting=value) of keras.callbacks, or"
+        " package.module:function or file.py:function, whose code is run because you name it. May"
+        " be given several times.",
+        several=True,
+        runs_code=True,
+    )
+    log: str | None = option(
+        None,
+        "tensorboard:DIR writes each epoch's scores as TensorBoard reads them.",
+        (lambda text: text.startswith(TENSORBOARD) and text != TENSORBOARD, "tensorboard:DIR"),
+    )
     formats: str = option("float32,int8", "A,B: formats of exported files, see `kerakd export`.")
     soft_labels: str | None = option(
         None, "Folder of a soft-label store to use or make, instead of the cache's."
@@ -270,9 +287,8 @@ class Config:
     def effective(self) -> Config:
         """The same with the recipe's values in place of None."""
         recipe = self.recipe or ("quick" if self.data == "faces" else "best")
-        missing = {
-            name: value for name, value in RECIPES[recipe].items() if getattr(self, name) is None
-        }
+        defaults = RECIPES[recipe] | (ADAMW if self.optimizer == "adamw" else {})
+        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **missing, recipe=recipe)
 
     @property

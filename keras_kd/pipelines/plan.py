@@ -141,7 +141,9 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     config = config.effective()
     _check_names(config)
     loss = _part(config, LossSettings)
-    training = _part(config, TrainingSettings, loss=loss)
+    callbacks = tuple(config.callback.split(configuration.SEPARATOR)) if config.callback else ()
+    log = config.log.removeprefix(configuration.TENSORBOARD) if config.log else None
+    training = _part(config, TrainingSettings, loss=loss, callbacks=callbacks, log=log)
     of_teacher = dataclasses.replace(training, head_rate=None, body_rate=None)
     return Plan(
         DatasetPlan(config.data, config.skip_bad_rows, config.image_size),

@@ -54,6 +54,8 @@ FIXED = {
     "teacher_classes",
     "precision",
     "unlabeled",
+    "callback",
+    "log",
 }
 
 

@@ -268,6 +268,12 @@ def teacher_facts(
     settings = dataclasses.asdict(teacher.training)
     loss, _ = settings.pop("loss"), settings.pop("devices")
     settings |= {name: loss[name] for name in ("value_loss", "value_weight")}
+    # What changes no weight, and what did not exist when cached teachers got their names.
+    del settings["log"]
+    if settings["optimizer"] == "sgd":
+        del settings["optimizer"]
+    if not settings["callbacks"]:
+        del settings["callbacks"]
     settings["augment"] = _NAMED_BEFORE.get(settings["augment"], settings["augment"])
     return {
         "architecture": architecture,

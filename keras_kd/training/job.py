@@ -22,7 +22,7 @@ from keras_kd.models.surgery.batch_norm import fused, unfused
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.teachers import augmentation
 from keras_kd.teachers.views import Views
-from keras_kd.training import fitting, optimizers, scores, targets
+from keras_kd.training import callbacks, fitting, logs, optimizers, scores, targets
 from keras_kd.training.batches import TrainingBatches
 from keras_kd.training.settings import StartingPoint, TrainingSettings
 
@@ -88,8 +88,11 @@ def train(
         mixtures,
     )
 
+    log = logs.logger(settings.log, job.title)
+
     def tell(row: dict[str, float]) -> None:
         terminal.say(_epoch_line(job, row, batches.steps * settings.batch_size))
+        log(row)
         after_epoch(row)
 
     validation = (data.validation.images, validation_labels)
@@ -99,9 +102,10 @@ def train(
         distiller = _distiller(job, settings, data)
         optimizer = _optimizer(settings, steps, distiller.student)
         distiller.compile(optimizer, metrics=scores.metrics(job.heads.named))
-        callbacks = optimizers.schedule_callbacks(settings.schedule, settings.patience)
+        chosen = optimizers.schedule_callbacks(settings.schedule, settings.patience)
+        chosen += [callbacks.made(source) for source in settings.callbacks]
         history = fitting.fit(
-            distiller, batches, validation, job.epochs, job.folder, callbacks, tell, advance
+            distiller, batches, validation, job.epochs, job.folder, chosen, tell, advance
         )
     student = expand(precision.with_policy(unfused(distiller.student), "float32"))
     for layer in student.layers:
@@ -123,7 +127,7 @@ def _epoch_line(job: Job, row: dict[str, float], images: int) -> str:
 def _optimizer(
     settings: TrainingSettings, steps: int, student: keras.Model
 ) -> keras.optimizers.Optimizer:
-    return optimizers.sgd(
+    return optimizers.OPTIMIZERS[settings.optimizer](
         settings.schedule,
         settings.learning_rate,
         settings.weight_decay,

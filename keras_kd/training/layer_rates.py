@@ -1,4 +1,4 @@
-"""SGD with other learning rates in some layers, for fine-tuning."""
+"""Optimizers with other learning rates in some layers, for fine-tuning."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import keras
 
 
-class LayerRatesSGD(keras.optimizers.SGD):
-    """Keras' SGD, whose learning rate and weight decay are multiplied by a factor for some
+class _LayerRates(keras.optimizers.Optimizer):
+    """A Keras optimizer whose learning rate and weight decay are multiplied by a factor for some
     variables.
 
     Args:
         factors: by a variable's path; 1 for all others.
         decay: as Keras' `weight_decay`: each step takes `decay · rate · factor` of a variable away.
-        **options: of keras.optimizers.SGD, all but `weight_decay`.
+        **options: of the optimizer, all but `weight_decay`.
     """
 
     def __init__(
@@ -39,3 +39,11 @@ class LayerRatesSGD(keras.optimizers.SGD):
         config = super().get_config()
         del config["weight_decay"]
         return {**config, "factors": self.factors, "decay": self.decay}
+
+
+class LayerRatesSGD(_LayerRates, keras.optimizers.SGD):
+    """Keras' SGD with a factor for some variables."""
+
+
+class LayerRatesAdam(_LayerRates, keras.optimizers.Adam):
+    """Keras' Adam with a factor for some variables; with `decay` it is AdamW."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 
-from keras_kd.training.layer_rates import LayerRatesSGD
+from keras_kd.training.layer_rates import LayerRatesAdam, LayerRatesSGD
 from keras_kd.training.scores import SCORE
 
 MOMENTUM = 0.9
@@ -37,20 +38,50 @@ def sgd(
             keeps; 0 for none.
         factors: of the learning rate for some variables, by their path; None for none.
     """
-    if schedule == "cosine":
-        warm_up = round(WARM_UP_SHARE * steps)
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, steps - warm_up, warmup_target=rate, warmup_steps=warm_up
-        )
+    rate = _scheduled(schedule, rate, steps)
     # Keras decays outside the momentum, PyTorch inside it, where it acts 1/(1 - momentum) times as
     # much.
     decay = weight_decay / (1 - MOMENTUM) or None
-    average = {"use_ema": True, "ema_momentum": ema} if ema else {}
-    clip = clip_norm or None
-    common = {"momentum": MOMENTUM, "nesterov": True, "global_clipnorm": clip, **average}
+    common = {"momentum": MOMENTUM, "nesterov": True, **_common(clip_norm, ema)}
     if factors:
         return LayerRatesSGD(rate, factors=factors, decay=decay, **common)
     return keras.optimizers.SGD(rate, weight_decay=decay, **common)
+
+
+def adamw(
+    schedule: str,
+    rate: float,
+    weight_decay: float,
+    steps: int,
+    clip_norm: float = 0.0,
+    ema: float = 0.0,
+    factors: Mapping[str, float] | None = None,
+) -> keras.optimizers.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), whose weight decay is its own: each
+    step takes rate · weight_decay of a weight away. For the arguments see `sgd`.
+    """
+    rate, common = _scheduled(schedule, rate, steps), _common(clip_norm, ema)
+    if factors:
+        return LayerRatesAdam(rate, factors=factors, decay=weight_decay or None, **common)
+    return keras.optimizers.AdamW(rate, weight_decay=weight_decay, **common)
+
+
+def _scheduled(schedule: str, rate: float, steps: int) -> Any:
+    if schedule != "cosine":
+        return rate
+    warm_up = round(WARM_UP_SHARE * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warm_up, warmup_target=rate, warmup_steps=warm_up
+    )
+
+
+def _common(clip_norm: float, ema: float) -> dict[str, Any]:
+    average = {"use_ema": True, "ema_momentum": ema} if ema else {}
+    return {"global_clipnorm": clip_norm or None, **average}
+
+
+# By the names that the option `optimizer` takes.
+OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
 
 
 def schedule_callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:

@@ -41,6 +41,9 @@ class TrainingSettings:
 
     Attributes:
         loss: parts and weights of the loss.
+        callbacks: Keras callbacks beside the library's own, see `callbacks.made`.
+        log: folder for TensorBoard's event files, or None.
+        optimizer: "sgd" or "adamw".
         batch_size: images a step.
         learning_rate: the highest one.
         head_rate: the highest of the head's layers, or None for `learning_rate`.
@@ -62,6 +65,9 @@ class TrainingSettings:
     """
 
     loss: LossSettings
+    callbacks: tuple[str, ...]
+    log: str | None
+    optimizer: str
     batch_size: int
     learning_rate: float
     head_rate: float | None
