@@ -27,7 +27,7 @@ FLOORS = [
     {"sessions", "reports"},
     {"reproduction"},
     {"pipelines"},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 
 
