@@ -10,7 +10,8 @@ from typing import Any
 
 from keras_kd._common import trust
 from keras_kd._common.checked_files import read_text, read_toml
-from keras_kd.config._config import SEPARATOR, TENSORBOARD, Config, fields, kind
+from keras_kd.config._config import SEPARATOR, Config, fields, kind
+from keras_kd.config._config import TENSORBOARD as TENSORBOARD
 from keras_kd.config._options import require
 from keras_kd.config._text import dump as dump
 from keras_kd.config._text import numbers as numbers

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import unlabeled
 from keras_kd.pipelines.plan import Plan, TeacherPlan, TeachingPlan
+from keras_kd.pipelines.taught import Teaching, columns
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
@@ -45,56 +44,6 @@ TEACHER_FILE = "teacher.keras"
 IDENTITY_VERSION = 2
 # How augmentations were called when cached teachers got their names.
 _NAMED_BEFORE = {"crops,mirror,jitter": "crops", "mirror,strong": "strong"}
-
-
-@dataclass(frozen=True)
-class Teaching:
-    """Who teaches, and their outputs for every view; nobody and nothing, unless given.
-
-    Attributes:
-        name: of the teacher, for cards.
-        teacher: None where votes or stored soft labels are all there is.
-        soft_labels: of the training images' views.
-        data: the data set at the size that the teacher takes.
-        learnt: what the student learns of where that is more than the data set: unlabelled
-            pictures, too, the last of its training images.
-        unlabeled: how many those are.
-    """
-
-    name: str | None = None
-    teacher: Predictor | None = None
-    soft_labels: SoftLabels | None = None
-    data: Data | None = None
-    learnt: Data | None = None
-    unlabeled: int = 0
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the teacher runs on each batch."""
-        return self.teacher is not None and self.soft_labels is None
-
-    @property
-    def outputs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The classes and the values that are taught, by name."""
-        if self.is_live:
-            classes = self.data.class_names if self.teacher.tells_classes else ()
-            return classes, tuple(self.teacher.values)
-        key = self.soft_labels and self.soft_labels.key
-        return (key.class_names, key.values) if key else ((), ())
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the teacher and what it answers; "" where nobody teaches."""
-        if self.is_live:
-            return f"live {self.teacher.fingerprint}"
-        return self.soft_labels.key.short if self.soft_labels else ""
-
-    def logits(self, heads: Heads) -> Any:
-        """What `TrainingBatches` takes as the teacher's outputs for these heads."""
-        if not self.is_live:
-            return self.soft_labels and heads.teacher(self.soft_labels.logits, *self.outputs)
-        predict, outputs = _columns(self.teacher), self.outputs
-        return lambda pixels: heads.teacher(predict(pixels), *outputs)
 
 
 def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
@@ -341,7 +290,7 @@ def soft_labels(
     folder = teaching.store or cache_folder() / "soft_labels" / key.short
     if teacher is None:
         return stores.open_store(folder, key)
-    outputs = _columns(teacher)
+    outputs = columns(teacher)
     with (
         locked(folder, terminal.say),
         terminal.bar("Soft labels", len(images) * len(views)) as advance,
@@ -360,7 +309,3 @@ def soft_labels(
     if teaching.verified:
         stores.verify(store, images, views, outputs, teaching.verified, views.seed)
     return store
-
-
-def _columns(teacher: Predictor) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda images: teacher.predict(images).columns()
