@@ -39,7 +39,7 @@ def test_the_pages_commands_lead_to_an_app(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KERAKD_TRUSTED_MODULES", "")
     _draw(tmp_path / "photos", 20)
     (tmp_path / "net.py").write_text(_blocks("python")[0])
-    for line in "\n".join(_blocks("sh")).splitlines():
+    for line in "".join(_blocks("sh")).splitlines():
         program, *arguments = shlex.split(line)
         assert program == "kerakd"
         assert called(*arguments) == 0, (line, capsys.readouterr().err)
