@@ -82,11 +82,13 @@ def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Termina
     of_teacher = teacher.multiply_accumulates
     if of_teacher is None or keras.backend.backend() != "tensorflow":
         return
-    student = models.build(plan.student.architecture, input_shape=data.image_shape)
+    name = plan.student.architecture
+    heads = splits.chosen(plan.student.heads, data, tuple(teacher.values))
+    student = sources.build(name, len(heads.class_names), data.image_shape, heads=heads.named)
     of_student = multiply_accumulates.of_model(student)
     if of_student > of_teacher:
         terminal.say(
-            f"Note: the student {plan.student.architecture} computes more than its teacher, "
+            f"Note: the student {sources.called(name)} computes more than its teacher, "
             f"{of_student / 1e6:,.1f} against {of_teacher / 1e6:,.1f} million multiply-accumulates "
             "an image: see `kerakd models` for smaller ones."
         )
