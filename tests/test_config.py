@@ -222,7 +222,7 @@ def test_a_flag_takes_back_what_the_file_switches_on(typed, baseline, tmp_path):
 
 def test_several_teachers_stand_in_one_option():
     assert Config(teacher="A;b.keras").teachers == ["A", "b.keras"]
-    assert Config().effective().teachers == ["B"]
+    assert Config().effective().teachers == ["vgg8-half"]
     assert Config(data="fer2013.csv").effective().teachers == ["vgg8"]
 
 
