@@ -65,12 +65,12 @@ def _of_one_pixel(layer: keras.layers.Add) -> bool:
 
 def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
     """Runtimes convolve faster than they multiply by a vector: 5 % of Student B's time, 19 % of
-    C's.
+    C's. Of a normalisation by channel, tf2onnx would leave the constants open.
     """
     rescaled = {
         layer
         for layer in model.layers
-        if type(layer) is keras.layers.Rescaling
+        if _rescales(layer)
         and len(layer.output.shape) == 4
         and layer.output.shape[3] <= 4
         and keras.backend.is_float_dtype(layer.input.dtype)
@@ -86,10 +86,29 @@ def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
     def adapted(layer: keras.Layer) -> list[np.ndarray]:
         if layer not in rescaled:
             return layer.get_weights()
-        ones = np.ones(layer.output.shape[3])
-        return [np.diag(ones * layer.scale)[None, None], ones * layer.offset]
+        scale, offset = _scale_and_offset(layer)
+        return [np.diag(scale)[None, None], offset]
 
     return copied(model, replaced, adapted=adapted)
+
+
+def _rescales(layer: keras.Layer) -> bool:
+    """Whether it multiplies each channel by a number and adds another."""
+    if type(layer) is keras.layers.Normalization:
+        return tuple(layer.axis) in ((-1,), (3,)) and not layer.invert
+    return type(layer) is keras.layers.Rescaling
+
+
+def _scale_and_offset(layer: keras.Layer) -> tuple[np.ndarray, np.ndarray]:
+    ones = np.ones(layer.output.shape[3])
+    if isinstance(layer, keras.layers.Rescaling):
+        return ones * layer.scale, ones * layer.offset
+    mean, variance = (
+        keras.ops.convert_to_numpy(values).astype(np.float64).reshape(-1)
+        for values in (layer.mean, layer.variance)
+    )
+    scale = ones / np.maximum(np.sqrt(variance), keras.backend.epsilon())
+    return scale, -mean * scale
 
 
 def _single_channel(model: keras.Model, gray: bool) -> keras.Model:

@@ -81,3 +81,26 @@ def test_sums_of_one_pixel_keep_their_rank(format, tmp_path):
     path = exporters.export(model, tmp_path / "m.tflite", format, images, min_agreement=0.8).path
     sums = [operator for operator in tflite_graph.read(path) if operator.name == "ADD"]
     assert sums and all(len(tensor.shape) == 4 for one in sums for tensor in one.inputs)
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+def test_a_normalisation_by_channel_becomes_a_convolution(adapted):
+    images = np.random.default_rng(0).uniform(0, 255, (6, 8, 8, 3)).astype(np.float32)
+    norm = layers.Normalization(mean=[120.0, 90.0, 80.0], variance=[3000.0, 2500.0, 2000.0])
+    if adapted:
+        norm = layers.Normalization()
+        norm.adapt(images)
+    model = keras.Sequential([keras.Input((8, 8, 3)), norm, layers.Conv2D(4, 3)])
+    form = runtime_form(model)
+    assert [type(layer).__name__ for layer in form.layers][-2:] == ["Conv2D", "Conv2D"]
+    np.testing.assert_allclose(form(images), model(images), atol=1e-5)
+
+
+def test_other_normalisations_stay():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Normalization(axis=1, mean=np.zeros(8), variance=np.ones(8)),
+        ]
+    )
+    assert any(isinstance(layer, layers.Normalization) for layer in runtime_form(model).layers)

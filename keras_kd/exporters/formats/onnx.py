@@ -92,7 +92,12 @@ def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
             f"ONNX Runtime can't load the converted file ({_first_line(error)}): use the format "
             "float32 or saved_model."
         ) from error
-    image = session.get_inputs()[0]
+    image, *open_ones = session.get_inputs()
+    if open_ones:
+        raise ExportError(
+            f"tf2onnx left constants open ({', '.join(one.name for one in open_ones)}): replace the"
+            " layer of that name, or use the format float32 or saved_model."
+        )
     as_input = images.astype(np.uint8 if image.type == "tensor(uint8)" else np.float32)
     rows = [session.run(None, {image.name: row[None]}) for row in as_input]
     names = [output.name for output in session.get_outputs()]
