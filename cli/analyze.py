@@ -16,26 +16,36 @@ from . import engine, options, output, sessions, stopping
 @click.command("analyze")
 @click.argument("videos", metavar="VIDEO...", nargs=-1)
 @click.option(
-    "--camera", metavar="N", help="Instead of videos: a camera's number, until Ctrl-C or --seconds."
+    "--camera",
+    metavar="N",
+    help="Number of a camera to record instead of videos, until Ctrl-C or --seconds.",
 )
-@click.option("--seconds", type=click.FloatRange(min=0.1), metavar="NUMBER", help="Stop there.")
 @click.option(
-    "--out", metavar="DIR", default="sessions", show_default=True, help="Where the results go."
+    "--seconds",
+    type=click.FloatRange(min=0.1),
+    metavar="NUMBER",
+    help="Stop the recording after this many seconds.",
+)
+@click.option(
+    "--out", metavar="DIR", default="sessions", show_default=True, help="Folder for the results."
 )
 @sessions.model_options
 @click.option(
     "--rate",
     type=click.FloatRange(min=0.01),
     metavar="NUMBER",
-    help="At most so many frames a second.",
+    help="Largest number of frames to analyse for each second of video.",
 )
 @click.option(
     "--segments",
     metavar="FILE.csv",
-    help="Tasks, start_s,end_s,task; or a folder with NAME.csv for each.",
+    help="Tasks of the session, with the columns start_s,end_s,task; or a folder with "
+    "NAME.csv for each video.",
 )
 @click.option(
-    "--events", metavar="FILE.csv", help="Events, time,name; or a folder as for --segments."
+    "--events",
+    metavar="FILE.csv",
+    help="Events of the session, with the columns time,name; or a folder as for --segments.",
 )
 @click.option(
     "--offset",
@@ -43,14 +53,16 @@ from . import engine, options, output, sessions, stopping
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="Added to the times of segments and events: when a screen recording began in the video.",
+    help="Seconds to add to the times of segments and events, e.g. the time in the video "
+    "at which a screen recording began.",
 )
 @click.option(
     "--baseline",
     metavar="TIME|TASK|median",
     default="10",
     show_default=True,
-    help="When the face is at rest.",
+    help="When the face is at rest: the first seconds of the video, a task by its name, "
+    "or the median of the whole session.",
 )
 @click.option(
     "--smooth",
@@ -58,7 +70,7 @@ from . import engine, options, output, sessions, stopping
     default=0.5,
     show_default=True,
     metavar="SECONDS",
-    help="Averaging window.",
+    help="Length of the averaging window.",
 )
 @click.option(
     "--face",
@@ -66,23 +78,24 @@ from . import engine, options, output, sessions, stopping
     type=int,
     multiple=True,
     metavar="N",
-    help="The participant's face; else the largest.",
+    help="Number of the participant's face; if not given, the largest face is taken.",
 )
 @click.option(
     "--redact",
     is_flag=True,
-    help="Also write redacted.mp4, all faces coarsened. No other frame is stored.",
+    help="Also write redacted.mp4, in which all faces are coarsened. No other frame is stored.",
 )
 @click.option(
     "--informed",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="YYYY-MM-DD",
-    help="When the people filmed were told, for the record; see docs/responsible-use.md.",
+    help="Date on which the people filmed were informed, which the record keeps; see "
+    "docs/responsible-use.md.",
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on where a recording was stopped; a whole one gets a new timeline.",
+    help="Continue a recording that was stopped. A complete recording gets a new timeline.",
 )
 @options.trust_module
 @options.as_json
@@ -108,10 +121,10 @@ def command(
 ) -> None:
     """Analyse the video of a usability session, task by task.
 
-    Writes DIR/NAME.csv, one row a face and frame, and the folder DIR/NAME: report.html, tasks.csv,
-    and intervals as csv, JSON lines, WebVTT and text for ELAN. Needs the extra sessions. Nothing
-    leaves this machine; no frame is stored. Ask those who are filmed first, see
-    docs/responsible-use.md.
+    The command writes DIR/NAME.csv with one row for each face and frame, and the folder DIR/NAME
+    with report.html, tasks.csv, and intervals as csv, JSON lines, WebVTT and text for ELAN. It
+    needs the extra sessions. Nothing leaves this machine, and no frame is stored. Ask the people
+    who are filmed first; see docs/responsible-use.md.
 
     \b
     Examples:
@@ -168,7 +181,8 @@ def command(
 def _date_informed(informed: datetime | None) -> date | None:
     if informed and informed.date() > date.today():
         raise click.UsageError(
-            f"--informed must not lie ahead: people are told before. Received: {informed:%Y-%m-%d}."
+            "--informed must not be in the future: people are informed before they are filmed."
+            f" Received: {informed:%Y-%m-%d}."
         )
     return informed.date() if informed else None
 

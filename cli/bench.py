@@ -25,7 +25,7 @@ from . import engine, options, output
     default=5.0,
     show_default=True,
     metavar="NUMBER",
-    help="To time each file.",
+    help="Seconds of timing for each file.",
 )
 @click.option("--csv", "csv_path", metavar="FILE", help="Also write all figures as csv.")
 @click.option(
@@ -47,10 +47,11 @@ def command(
 ) -> None:
     """Compare models' time, size and score, as an app would run them.
 
-    MODEL is a .tflite, .onnx or .keras file. Shown are ratios to the first, then the figures.
-    Latencies are measured in turns over all models, so that what else the machine does meets all
-    alike. Models from elsewhere may stand beside: a labels.txt in their folder names their classes
-    in order, and --input to --head say what else their files don't tell, MODEL=… for one of several.
+    MODEL is a .tflite, .onnx or .keras file. The table shows ratios to the first model, then the
+    figures. The models are timed in turns, so that other load on the machine affects all of them
+    equally. Models of other projects can be compared, too: a labels.txt in their folder lists
+    their class names in order. The options --input to --head describe models whose files have no
+    metadata; MODEL=VALUE sets one of several models.
 
     \b
     Examples:
@@ -67,7 +68,7 @@ def command(
     def samples(side: int | None) -> keras_kd.Samples:
         return datasets.load(data, "test", size=side)
 
-    # Data that can't be read are told before minutes of timing.
+    # Data that can't be read stop the command before minutes of timing.
     count = len(samples(None)) if data else 0
     measurements = bench.measure(
         models, seconds=seconds, samples=samples if data else None,
@@ -97,7 +98,7 @@ def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
     scored = [one for one in measurements if one.accuracy is not None]
     if not scored:
         raise click.UsageError(
-            "--picture shows accuracies, and none of the models tells classes: leave it out."
+            "--picture shows accuracies, but none of the models has classes: leave it out."
         )
     accuracies = [(one.accuracy, *one.accuracy_interval) for one in scored]
     milliseconds = [one.latency[min(one.latency)][0] for one in scored]
@@ -108,7 +109,7 @@ def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
 
 
 def _label(model: str) -> str:
-    """Where it lies names a bundle, whose file is model.tflite."""
+    """A bundle is named after its folder, because every bundle's file is called model.tflite."""
     path = Path(model)
     return path.parent.name if path.stem == "model" else path.name
 

@@ -13,9 +13,13 @@ from . import engine, options, output, streams
 
 @click.command("compare")
 @click.argument("recordings", metavar="CSV...", nargs=-1, required=True)
-@click.option("--out", metavar="FILE.html", help="Also write a page.")
+@click.option("--out", metavar="FILE.html", help="Also write the comparison as a page.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Also write all numbers as csv.")
-@click.option("--paired", is_flag=True, help="The same names in both folders are the same people.")
+@click.option(
+    "--paired",
+    is_flag=True,
+    help="The design is paired: equal names in both folders are the same person.",
+)
 @click.option(
     "--least-readable",
     "least",
@@ -23,7 +27,8 @@ from . import engine, options, output, streams
     default=LEAST_READABLE,
     show_default=True,
     metavar="SHARE",
-    help="Of a task's time that must be readable for a participant to count in it.",
+    help="Share of a task's time in which the face must be readable for a participant to "
+    "be counted.",
 )
 @options.as_json
 def command(
@@ -34,10 +39,11 @@ def command(
     least: float,
     as_json: bool,
 ) -> None:
-    """Sum up participants' sessions, or compare two groups of them.
+    """Summarise participants' sessions, or compare two groups of them.
 
-    It tells means, intervals, effect sizes and tests, corrected for their number. CSV is a file
-    that `kerakd analyze` wrote; their folders name the groups. Tasks of the same name are compared.
+    The table shows means, intervals, effect sizes and tests, which are corrected for their number.
+    CSV is a file that `kerakd analyze` wrote. The groups are named after the folders of their
+    files. Tasks with the same name are compared.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ from . import options, output, streams
 
 @click.group("data")
 def command() -> None:
-    """Look at data sets."""
+    """Inspect data sets."""
 
 
 @command.command("inspect")
@@ -19,19 +19,19 @@ def command() -> None:
 @options.from_config("skip_bad_rows")
 @options.as_json
 def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
-    """Count a data set's images and find what is wrong with them.
+    """Count a data set's images and report faults in them.
 
-    That is blanks, copies, contradictions, bad rows, and what is passed over.
+    Faults are blank images, copies, contradicting labels, bad rows and files that are not read.
 
     \b
     DATA is a file or folder whose form is recognised, NAME:PATH, or a NAME that needs no path:
-      faces     drawn faces; no path
+      faces     drawn faces; needs no path
       fer2013   Kaggle's fer2013.csv, or its train/ and test/ class folders
       ferplus   a folder with fer2013.csv and the FER+ votes (fer2013new.csv)
       rafdb     list_patition_label.txt with aligned images, or Kaggle's DATASET/{train,test}/1..7
-      affectnet train_set/ and val_set/ with annotations, or training.csv and validation.csv;
-      affectnet_clean without
-                contradictory rows
+      affectnet train_set/ and val_set/ with annotations, or training.csv and validation.csv
+      affectnet_clean
+                the same without contradictory rows
       folder    class folders, or train/, validation/ and test/ of class folders; images in deeper folders count
       parquet   train-*.parquet, validation-* and test-*, or folders of them, as Hugging Face lays data sets out
     """

@@ -46,9 +46,11 @@ from . import engine, options, output, stopping, streams
 )
 @options.config_file
 @click.option(
-    "--out", metavar="DIR", help="Folder for the run; runs/DATA-STUDENT, numbered, if not given."
+    "--out",
+    metavar="DIR",
+    help="Folder for the run. If not given, it is runs/DATA-STUDENT, with a number if that exists.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run that was stopped in --out.")
+@click.option("--resume", is_flag=True, help="Continue the run that was stopped in --out.")
 @options.trust_module
 @options.as_json
 def command(

@@ -28,10 +28,10 @@ COLUMNS = (
     type=click.Choice(SPLITS),
     default="test",
     show_default=True,
-    help="Images to score.",
+    help="Split whose images are scored.",
 )
 @click.option(
-    "--mirror", is_flag=True, help="Average the answers over each image and its mirror image."
+    "--mirror", is_flag=True, help="Average the outputs over each image and its mirror image."
 )
 @options.model_form
 @options.trust_module
@@ -47,8 +47,9 @@ def command(
 ) -> None:
     """Score a model, or the average of several, on a data set.
 
-    MODEL is a .keras, .h5, .onnx or .tflite file, or the folder of a SavedModel. Several are
-    averaged as teachers are; then an option as `--range b.keras=0,1` is for one of them.
+    MODEL is a .keras, .h5, .onnx or .tflite file, or the folder of a SavedModel. The outputs of
+    several models are averaged, as those of several teachers are. An option such as
+    `--range b.keras=0,1` then applies to one of them.
 
     \b
     Examples:

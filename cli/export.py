@@ -31,25 +31,33 @@ _OF_CONFIG = (
 
 @click.command("export")
 @click.argument("model", metavar="MODEL")
-@click.option("--format", "format", metavar="NAME", help="One of those above.  [default: dynamic]")
+@click.option(
+    "--format",
+    "format",
+    metavar="NAME",
+    help="Format of the file, one of those above.  [default: dynamic]",
+)
 @click.option(
     "--tune",
     is_flag=True,
-    help="Write the smallest of float32, float16, dynamic, int8 within --max-drop.",
+    help="Write the smallest file of float32, float16, dynamic and int8 that stays "
+    "within --max-drop.",
 )
 @click.option(
     "--max-drop",
     type=float,
     metavar="SHARE",
-    help="Loss of validation accuracy allowed to --tune.  [default: 0.01]",
+    help="Largest loss of validation accuracy that --tune accepts.  [default: 0.01]",
 )
 @click.option(
-    "--out", metavar="PATH", help="Where to write; beside MODEL and named after it if not given."
+    "--out",
+    metavar="PATH",
+    help="Path of the file. If not given, it is written beside MODEL and named after it.",
 )
 @click.option(
     "--data",
     metavar="DATA",
-    help="Data set: training images set int8's ranges, test images score the file.",
+    help="Data set: its training images set int8's ranges, its test images score the file.",
 )
 @click.option(
     "--io",
@@ -57,57 +65,62 @@ _OF_CONFIG = (
     default="float",
     show_default=True,
     help=(
-        "float: pixels 0..255 as float32 in, logits out; app: uint8 pixels in, probabilities out;"
-        " int8: both int8."
+        "Types of input and output. float: pixels 0..255 as float32 in, logits out. "
+        "app: uint8 pixels in, probabilities out. int8: both are int8."
     ),
 )
 @click.option(
     "--app-input",
     metavar="HxWxC",
-    help="Image of --io app and bundles.  [default: the model's own]",
+    help="Size of the input image for --io app and bundles.  [default: the model's own]",
 )
 @click.option(
     "--keep-float",
     metavar="LAYER,...",
-    help="int8: layers that stay in float32.",
+    help="int8: names of layers that stay in float32.",
 )
 @click.option(
     "--min-agreement",
     type=float,
     metavar="SHARE",
     help=(
-        "Samples on which a dynamic or int8 file must name the same class as Keras.  [default:"
-        " 0.97]"
+        "Share of samples on which a dynamic or int8 file must predict the same class "
+        "as Keras.  [default: 0.97]"
     ),
 )
 @click.option(
     "--bundle",
     is_flag=True,
-    help="Write a folder for apps: model.tflite, labels, card, worked example.",
+    help="Write a folder for apps with model.tflite, labels, model card and worked example.",
 )
 @click.option(
-    "--calibrate", is_flag=True, help="Temperature scaling on --data's validation images."
+    "--calibrate",
+    is_flag=True,
+    help="Calibrate the probabilities by temperature scaling on --data's validation images.",
 )
 @click.option(
     "--example",
     metavar="IMAGE",
-    help="Of the bundle's worked example.  [default: a drawn face where the classes are"
-    " expressions, else --data's first test image]",
+    help="Image for the bundle's worked example.  [default: a drawn face if the classes "
+    "are expressions, else --data's first test image]",
 )
 @click.option(
     "--prune",
     type=float,
     metavar="SHARE",
-    help="qat: set this share of the weights to zero, e.g. 0.75.",
+    help="qat: share of the weights to set to zero, e.g. 0.75.",
 )
 @click.option(
     "--cluster",
     type=int,
     metavar="N",
-    help="qat: leave each layer so many different weights, e.g. 16.",
+    help="qat: number of different weights to leave in each layer, e.g. 16.",
 )
 @click.option(
-    "--learning-rate", type=float, metavar="NUMBER", help="qat: Adam's first.  [default: 0.0001]"
+    "--learning-rate",
+    type=float,
+    metavar="NUMBER",
+    help="qat: Adam's initial learning rate.  [default: 0.0001]",
 )
 @options.pixel_form
 @options.from_config(*_OF_CONFIG)
@@ -133,22 +146,24 @@ def command(
 ) -> None:
     """Convert a Keras model for an app, check the file and score it.
 
-    MODEL is a .keras or .h5 file; what is written is compared with Keras on its own runtime.
+    MODEL is a .keras or .h5 file. The outputs of the written file on its own runtime are compared
+    with those of Keras.
 
     \b
     Formats:
-      float32      .tflite, exact
+      float32      .tflite, the same arithmetic as Keras
       float16      .tflite, half the size
       dynamic      .tflite, int8 weights; needs no data
       int8         .tflite, int8 weights and activations; needs --data
-      qat          as int8, after training on with int8's rounding; needs --data, and better --soft-labels
+      qat          as int8, after fine-tuning with int8's rounding; needs --data, better with
+                   --soft-labels, too
       saved_model  TensorFlow's folder
       onnx         needs the extra onnx
       pytorch      a state dict with the published keys; needs the extra torch
-      safetensors  the same without torch
+      safetensors  the same as a safetensors file; needs no torch
 
-    The options from --prune to --seed say how qat trains; --soft-labels names the store that the
-    student learnt from.
+    The options from --prune to --seed control the fine-tuning of qat. --soft-labels is the store
+    that the student learnt from.
 
     \b
     Examples:
@@ -201,13 +216,16 @@ def _refuse_strays(
     if max_drop is not None and not tune:
         raise click.UsageError("--max-drop belongs to --tune: add it, or leave --max-drop out.")
     if fine_tuning and format != "qat":
-        raise click.UsageError(f"{_flags(fine_tuning)}: only with --format qat, which trains.")
+        raise click.UsageError(
+            f"{_flags(fine_tuning)}: these need --format qat, the only format that trains."
+        )
     of_teacher = [
         name for name in ("temperature", "alpha", "beta", "soft_loss") if name in fine_tuning
     ]
     if of_teacher and "soft_labels" not in fine_tuning:
         raise click.UsageError(
-            f"{_flags(of_teacher)}: only with --soft-labels, the teacher's part of the loss."
+            f"{_flags(of_teacher)}: these set the loss on soft labels: add --soft-labels, or leave"
+            " them out."
         )
 
 

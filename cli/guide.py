@@ -11,12 +11,15 @@ from . import engine
 
 @click.command("guide")
 @click.argument("model", metavar="[MODEL]", required=False)
-@click.option("--out", metavar="FILE.md", help="Write it there instead of printing it.")
+@click.option(
+    "--out", metavar="FILE.md", help="File to write the guide to, instead of printing it."
+)
 def command(model: str | None, out: str | None) -> None:
-    """Say how to embed a model in an app.
+    """Print how to embed a model in an app.
 
-    MODEL is a bundle's folder or a .tflite file; the code is for Android, iOS, Flutter, C and
-    Python. Made from the file's own tensors, with one worked input and what the file gives for it.
+    MODEL is a bundle's folder or a .tflite file. The guide has code for Android, iOS, Flutter, C
+    and Python. It is made from the file's own tensors and contains one worked input with its
+    outputs.
 
     \b
     Example:

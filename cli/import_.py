@@ -16,21 +16,28 @@ from . import engine, streams
 @click.option(
     "--model",
     metavar="NAME",
-    help="Architecture; recognised from the file's keys and shapes if not given.",
+    help="Architecture of the model. If not given, it is recognised from the file's keys "
+    "and shapes.",
 )
-@click.option("--out", metavar="FILE.keras", required=True, help="Where to write the Keras model.")
+@click.option(
+    "--out", metavar="FILE.keras", required=True, help="File to write the Keras model to."
+)
 @click.option(
     "--classes",
     metavar="A,B,C",
-    help="Class names in the order of the outputs.  [default: the published]",
+    help="Class names in the order of the outputs.  [default: the published names]",
 )
 @click.option(
-    "--input", "input_shape", metavar="HxWxC", help="Image that it takes.  [default: the published]"
+    "--input",
+    "input_shape",
+    metavar="HxWxC",
+    help="Size of the image that the model takes.  [default: the published size]",
 )
 @click.option(
     "--check",
     metavar="FILE.npz",
-    help="What the original program gave: the arrays inputs (pixels 0..255) and outputs.",
+    help="Arrays `inputs` (pixels 0..255) and `outputs` of the original program, to "
+    "compare the model with.",
 )
 def command(
     weights: str,
@@ -40,11 +47,11 @@ def command(
     input_shape: str | None,
     check: str | None,
 ) -> None:
-    """Bring published weights into a Keras model.
+    """Convert published weights into a Keras model.
 
     WEIGHTS is PyTorch's .pth, .pt or .safetensors file, or FaceRes' faceres.json, a TensorFlow.js
-    graph model with its .bin beside it; no code in it is run. Class names, input and
-    normalisation travel in the written file, so that it can be a teacher on any data.
+    graph model with its .bin beside it. No code in the file is run. The written file stores class
+    names, input size and normalisation, so that it can be a teacher on any data.
 
     \b
     Examples:

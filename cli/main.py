@@ -113,7 +113,7 @@ def _run() -> None:
             raise
         return
     except OSError as error:
-        # Of files the library says what it was about; these are the system's own words.
+        # The library's own errors name their file; these are errors of the operating system.
         if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             streams.refused(error)
         elif reason := system_errors.reason(error):

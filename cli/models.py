@@ -12,10 +12,11 @@ from . import engine, options, output
 @click.command("models")
 @options.as_json
 def command(as_json: bool) -> None:
-    """List all architectures with their size and work.
+    """List all architectures with their size and operations.
 
-    MACs are multiply-accumulates for one image, parameters the trainable ones. "compact" are the
-    parameters without dead taps, which files for apps leave out; the sizes are of these.
+    MACs are multiply-accumulates for one image. Parameters are the trainable ones. Compact
+    parameters leave out the dead taps of convolutions, as files for apps do; the sizes in MB are
+    those of the compact model.
     """
     scoring, models = engine.load("evaluation.scoring"), engine.load("models")
     with Terminal().bar("Counting", len(models.names()), "models") as advance:

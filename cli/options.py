@@ -16,9 +16,7 @@ from . import engine
 
 
 def from_config(*names: str) -> Callable:
-    """Add the named options of Config to a command; what the user doesn't give stays out of its
-    arguments.
-    """
+    """Add the named options of Config to a command; an option that is not given is None."""
 
     def decorate(command: Callable) -> Callable:
         for name in reversed(names):
@@ -66,13 +64,13 @@ def _joined(
 
 
 def flag(name: str) -> str:
-    """What is typed for an option, e.g. --temp."""
+    """Return an option's name on the command line, e.g. --temp."""
     spec = config.fields().get(name)
     return "--" + ((spec and spec.metadata["flag"]) or name).replace("_", "-")
 
 
 def given(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Those of the arguments that are Config's and that the user gave."""
+    """Return the arguments that are options of Config and that the user gave, by name."""
     return {
         name: value
         for name, value in arguments.items()
@@ -119,7 +117,10 @@ TRAINING = (
 )
 
 config_file = click.option(
-    "--config", "config_file", metavar="FILE.toml", help="Options from a file; a flag beats it."
+    "--config",
+    "config_file",
+    metavar="FILE.toml",
+    help="TOML file of options. Options on the command line override it.",
 )
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else."
@@ -127,7 +128,7 @@ as_json = click.option(
 
 
 def trusting(values: dict[str, Any]) -> str:
-    """What must be typed, too, to run the code again that these options name."""
+    """Return the --trust-module options that a command needs to run these options' code again."""
     modules = dict.fromkeys(config.code_of(values).values())
     return "".join(f" --trust-module {shlex.quote(module)}" for module in modules)
 
@@ -143,33 +144,37 @@ trust_module = click.option(
     callback=_trust,
     expose_value=False,
     metavar="MODULE",
-    help="A module, or a .py file, with layers of your own that model files may name. Its code is run: name only one "
-    "that you would run yourself. May be given several times.",
+    help="Module or .py file with custom layers that a model file uses. Its code is run: "
+    "name only one that you would run yourself. May be given several times.",
 )
 
 
 # Option and help of each statement about a model file, by its name in pipelines.statements.
 _STATEMENTS = {
-    "input": ("HxWxC", "Height, width and channels that it takes."),
-    "range": ("LOW,HIGH", "What it takes for pixels 0 and 255, before mean and std."),
-    "mean": ("A,B,C", "Subtracted from each channel, in its own order of channels."),
-    "std": ("A,B,C", "Each channel is divided by it."),
-    "channel_order": ("rgb|bgr", "Of its channels."),
-    "output": ("KIND", "What it gives: logits or probabilities."),
-    "classes": ("A,B,C", "Names of its classes, in the order of its outputs."),
-    "head": ("NAME", "Its output of classes to use, of several."),
+    "input": ("HxWxC", "Height, width and channels of the image that the model expects."),
+    "range": (
+        "LOW,HIGH",
+        "Values that the model expects for pixels 0 and 255, before mean and std.",
+    ),
+    "mean": ("A,B,C", "Mean to subtract from each channel, in the model's channel order."),
+    "std": ("A,B,C", "Standard deviation to divide each channel by."),
+    "channel_order": ("rgb|bgr", "Order of the model's channels."),
+    "output": ("KIND", "Kind of the model's outputs: logits or probabilities."),
+    "classes": ("A,B,C", "Class names, in the order of the model's outputs."),
+    "head": ("NAME", "Name of the class output to use, if the model has several."),
 }
 
 
 def model_form(command: Callable) -> Callable:
-    """Options that say what a model file takes and gives, where it doesn't tell; the command gets
-    their texts as `stated`, by name.
+    """Add the options that describe a model file without metadata.
+
+    The command gets their texts as `stated`, a dictionary by name.
     """
     return _stating(command, tuple(_STATEMENTS))
 
 
 def pixel_form(command: Callable) -> Callable:
-    """As `model_form`, of a model that is converted: its pixels and its classes."""
+    """As `model_form`, for a model that is converted: only its pixels and its classes."""
     return _stating(command, ("range", "mean", "std", "channel_order", "classes"))
 
 
@@ -188,6 +193,6 @@ def _stating(command: Callable, names: Sequence[str]) -> Callable:
 
 
 def run_name(options: config.Config) -> str:
-    """What a folder for these data and this student is called."""
+    """Return the name of a folder for these data and this student, e.g. faces-B."""
     student = engine.load("models.sources").called(options.student)
     return f"{Path(options.data).stem}-{student}"

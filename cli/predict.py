@@ -17,12 +17,14 @@ from . import engine, options, output, sessions
 @click.command("predict")
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
 @sessions.model_options
-@click.option("--csv", "csv_path", metavar="FILE", help="Also write everything as csv.")
+@click.option("--csv", "csv_path", metavar="FILE", help="Also write all results as csv.")
 @click.option(
-    "--annotate", metavar="FOLDER", help="Write copies of the pictures with boxes and labels."
+    "--annotate", metavar="FOLDER", help="Folder for copies of the pictures with boxes and labels."
 )
 @click.option(
-    "--redact", is_flag=True, help="Coarsen the faces in these copies beyond recognition."
+    "--redact",
+    is_flag=True,
+    help="Coarsen the faces in the pictures of --annotate beyond recognition.",
 )
 @options.trust_module
 @options.as_json
@@ -36,9 +38,10 @@ def command(
     side: float,
     **asked: Any,
 ) -> None:
-    """Find the faces in images and say what they show.
+    """Find the faces in images and predict their classes and values.
 
-    IMAGES are files, folders or globs. Needs the extra sessions. Nothing leaves this machine.
+    IMAGES are files, folders or globs. The command needs the extra sessions. Nothing leaves this
+    machine.
 
     \b
     Examples:

@@ -14,7 +14,7 @@ from . import engine, options, output, streams
 @click.option(
     "--paper",
     is_flag=True,
-    help="Write the Mini-ResEmoteNet paper's tables beside these runs' figures.",
+    help="Write the tables of the Mini-ResEmoteNet paper beside the figures of these runs.",
 )
 @click.option(
     "--out",
@@ -24,17 +24,18 @@ from . import engine, options, output, streams
 @click.option(
     "--measure",
     is_flag=True,
-    help="First measure size, memory and time of each model (Table V; minutes).",
+    help="First measure size, memory and time of each model for Table V, which takes minutes.",
 )
 @options.as_json
 def command(
     runs: tuple[str, ...], paper: bool, out: str | None, measure: bool, as_json: bool
 ) -> None:
-    """Put finished runs side by side, and write the paper's tables.
+    """Compare finished runs in one table, and write the paper's tables.
 
-    RUN is a run folder or a folder of them; the weights need not be there. With --paper, Tables II
-    to VI and the confusion matrices of arXiv 2501.18538 are written: the paper's value, ours, and
-    where the paper contradicts itself. What --measure finds is kept in DIR for later reports.
+    RUN is a run folder or a folder of run folders; their weights are not needed. With --paper, the
+    command writes Tables II to VI and the confusion matrices of arXiv 2501.18538: the paper's
+    value, our value, and the places where the paper contradicts itself. The results of --measure
+    are kept in DIR for later reports.
 
     \b
     Examples:

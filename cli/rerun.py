@@ -13,14 +13,14 @@ from . import engine, options, output, streams
 
 @click.command("rerun")
 @click.argument("folder", metavar="RUN")
-@click.option("--out", metavar="DIR", help="Folder for the new run; RUN-again, if not given.")
+@click.option("--out", metavar="DIR", help="Folder for the new run; RUN-again if not given.")
 @options.trust_module
 @options.as_json
 def command(folder: str, out: str | None, as_json: bool) -> None:
-    """Repeat a finished run and list what came out otherwise.
+    """Repeat a finished run and list the differences.
 
-    Versions, data, teacher, weights and the scores on the test images are compared. A teacher that
-    is in the cache is not trained again.
+    The command compares versions, data, teacher, weights and the scores on the test images. A
+    teacher that is in the cache is not trained again.
 
     \b
     Example:

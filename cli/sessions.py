@@ -22,30 +22,36 @@ def model_options(command: Callable) -> Callable:
             0.5,
             4,
             SIDE,
-            "Width of what the model sees, in face boxes: 1.17 as FER2013 is cut, 1.5 for drawn"
-            " faces.",
+            "Width of the crop that the model sees, in widths of the face box: 1.17 as "
+            "FER2013 is cut, 1.5 for drawn faces.",
         ),
-        _number("--score", 0, 1, SCORE, "Lowest score of a face."),
+        _number("--score", 0, 1, SCORE, "Lowest score at which the detector reports a face."),
         click.option(
             "--detector",
             type=click.Choice(DETECTORS),
             default="auto",
             show_default=True,
             help=(
-                "What finds faces: BlazeFace for short (2 m) or full range (5 m), or both; or an"
-                " LBP cascade."
+                "Face detector: BlazeFace for short (2 m) or full range (5 m), auto for both, "
+                "or an LBP cascade."
             ),
         ),
-        _number("--confidence", 0, 1, CONFIDENCE, "Below this probability a label is `uncertain`."),
+        _number(
+            "--confidence",
+            0,
+            1,
+            CONFIDENCE,
+            "Smallest probability of a label; faces below it are labelled `uncertain`.",
+        ),
         click.option(
             "--calibrate",
             metavar="DATA",
-            help="Calibrate the probabilities on a data set's validation.",
+            help="Calibrate the probabilities on a data set's validation images.",
         ),
         click.option(
             "--model",
             metavar="MODEL",
-            help="Bundle folder, .tflite or .keras file; else the shipped model.",
+            help="Bundle folder, or .tflite or .keras file; if not given, the shipped model.",
         ),
     ):
         command = option(command)

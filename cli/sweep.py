@@ -20,16 +20,22 @@ from . import engine, options, output, stopping, streams
     "texts",
     multiple=True,
     metavar="KEY=VALUES",
-    help="What to vary, any number of times: KEY=A,B,C to choose from, KEY=LOW:HIGH or KEY=LOW:HIGH:log for a range.  "
-    "[default: the paper's temp=1,2,3,4,5 and alpha=0.1,0.15,0.2]",
+    help="Option to vary: KEY=A,B,C to choose from, KEY=LOW:HIGH or KEY=LOW:HIGH:log for "
+    "a range. May be given several times.  [default: the paper's temp=1,2,3,4,5 and "
+    "alpha=0.1,0.15,0.2]",
 )
 @click.option(
     "--trials",
     type=click.IntRange(1),
     metavar="N",
-    help="Students in all; if not given every choice, or 20.",
+    help="Number of students to train. If not given, it is every combination of choices, "
+    "or 20 with a range.",
 )
-@click.option("--no-pruning", is_flag=True, help="Train every student to its end, however poor.")
+@click.option(
+    "--no-pruning",
+    is_flag=True,
+    help="Train every student to its last epoch, even if it scores poorly.",
+)
 @options.from_config(
     "data",
     "student",
@@ -50,10 +56,12 @@ from . import engine, options, output, stopping, streams
 @click.option(
     "--storage",
     metavar="URL",
-    help="Database for processes on several hosts, as Optuna takes it, e.g. postgresql://USER@HOST/NAME; sweep.db in "
-    "--out if not given.",
+    help="URL of a database for processes on several hosts, as Optuna takes it, e.g. "
+    "postgresql://USER@HOST/NAME. If not given, it is sweep.db in --out.",
 )
-@click.option("--out", metavar="DIR", help="Folder of the sweep; sweeps/DATA-STUDENT if not given.")
+@click.option(
+    "--out", metavar="DIR", help="Folder for the sweep; sweeps/DATA-STUDENT if not given."
+)
 @options.trust_module
 @options.as_json
 def command(
@@ -68,11 +76,11 @@ def command(
 ) -> None:
     """Train many students and show which options are best.
 
-    What is best is told by the validation images. Choices are all tried; with a range Optuna looks
-    for the best. All students share the teacher and its soft labels. A sweep that was stopped goes
-    on when the same command is given again. Given several times at once, the processes share the
-    trials; one that dies leaves its trial to the others. Test images are never looked at: train the
-    best with `kerakd distill --config DIR/best.toml`.
+    The validation images decide which student is best; test images are not used. All combinations
+    of choices are tried; with a range, Optuna searches for the best value. All students share the
+    teacher and its soft labels. The same command continues a sweep that was stopped. Several
+    processes that run the same command share the trials, and the trial of a process that dies is
+    run by another. Train the best student with `kerakd distill --config DIR/best.toml`.
 
     \b
     Examples:

@@ -20,9 +20,9 @@ from . import engine, options, stopping, streams
 def command(config_file: str | None, out: str | None, **arguments: Any) -> None:
     """Train a teacher and keep it where `kerakd distill` finds it.
 
-    A teacher that was trained before, on the same data with the same options, is not trained again;
-    a training that was stopped goes on when the command is given again. Prints the path of the
-    teacher's file.
+    A teacher that was already trained on the same data with the same options is not trained again.
+    The same command continues a training that was stopped. The path of the teacher's file is
+    printed.
 
     \b
     Examples:

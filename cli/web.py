@@ -17,10 +17,16 @@ from . import engine
 @click.command("web")
 @click.argument("model", metavar="[MODEL]", required=False)
 @click.option(
-    "--out", metavar="DIR", help="Write the page there for any web server, instead of serving it."
+    "--out",
+    metavar="DIR",
+    help="Folder to write the page to, for any web server, instead of serving it here.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port of the server; 0 takes a free one.",
 )
 @click.option(
     "--crop",
@@ -29,7 +35,7 @@ from . import engine
     default=SIDE,
     show_default=True,
     metavar="NUMBER",
-    help="Width of what the model sees, in face boxes.",
+    help="Width of the crop that the model sees, in widths of the face box.",
 )
 @click.option(
     "--confidence",
@@ -37,12 +43,12 @@ from . import engine
     default=CONFIDENCE,
     show_default=True,
     metavar="NUMBER",
-    help="Below this probability a label is `uncertain`.",
+    help="Smallest probability of a label; faces below it are labelled `uncertain`.",
 )
 @click.option(
     "--litert-js",
     metavar="DIR",
-    help="Where npm installed LiteRT.js; the cache's folder if not given.",
+    help="Folder in which npm installed LiteRT.js; if not given, the cache's folder.",
 )
 def command(
     model: str | None,
@@ -52,11 +58,12 @@ def command(
     confidence: float,
     litert_js: str | None,
 ) -> None:
-    """Run a model on a page in the browser.
+    """Serve a page that runs a model in the browser.
 
-    MODEL is a bundle's folder or a .tflite file. Camera, pictures or a video in, bars out. The page
-    computes on the device that shows it and asks for nothing outside its own origin. Needs the
-    extra sessions, and LiteRT.js once: the message says how.
+    MODEL is a bundle's folder or a .tflite file. The page reads the camera, pictures or a video
+    and shows the outputs as bars. It computes on the device that shows it and loads nothing from
+    outside its own origin. The command needs the extra sessions, and LiteRT.js, which is installed
+    once; a message says how.
 
     \b
     Examples:

@@ -22,9 +22,15 @@ from keras_kd.errors import ConfigError
 def load(path: str | Path) -> dict[str, Any]:
     """Read the options in a TOML file.
 
+    Args:
+        path: the TOML file, e.g. the config.toml of a run folder.
+
+    Returns:
+        The values by option name.
+
     Raises:
-        ConfigError: no such file, no TOML, an unknown key (named, with the nearest known one) or a
-            bad value.
+        ConfigError: the file does not exist or is not TOML, or it has an unknown key or a bad
+            value. The message names the key and the nearest known one.
     """
     try:
         values = read_toml(read_text(path))
@@ -32,7 +38,7 @@ def load(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"No configuration file at {path}: check the path.") from error
     except (ValueError, OSError) as error:
         raise ConfigError(f"{path} can't be read as TOML: {error}.") from error
-    # config.toml of a run folder also tells where it came from.
+    # A run folder's config.toml has this table of versions, which are not options.
     values.pop("made_with", None)
     known = fields()
     for name, value in values.items():
@@ -46,7 +52,14 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def merged(path: str | Path | None, given: Mapping[str, Any]) -> Config:
-    """The options of a TOML file, if any, overridden by those given on the command line.
+    """Combine the options of a TOML file with those of the command line, which take precedence.
+
+    Args:
+        path: the TOML file; None for none.
+        given: values by option name, as the user gave them.
+
+    Returns:
+        The options, checked; the recipe's values are not filled in yet.
 
     Raises:
         ConfigError: as `load`; or the file names code that the user neither names nor trusts.
@@ -57,7 +70,14 @@ def merged(path: str | Path | None, given: Mapping[str, Any]) -> Config:
 
 
 def code_of(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the modules whose code runs with these options, by what names them."""
+    """Return the modules whose code these options run.
+
+    Args:
+        options: values by option name.
+
+    Returns:
+        The module's name by the part of the option that names it.
+    """
     parts = (
         part
         for name, value in options.items()
@@ -68,15 +88,22 @@ def code_of(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _require_trust(path: str | Path | None, values: Mapping[str, Any]) -> None:
-    """A file may come from anyone, so that it names code is not enough to run it."""
+    """Refuse code that only a file names: a file may come from anyone."""
     for source, module in code_of(values).items():
         if not trust.is_trusted(module):
             raise ConfigError(
-                f"{path} names code to run, {source!r}: give --trust-module {module}, or the option"
-                " itself, if you would run that code yourself."
+                f"{path} names code to run, {source!r}: if you trust that code, give --trust-module"
+                f" {module}, or give the option itself on the command line."
             )
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option with its value in effect, by name, of those that are given."""
+    """Return every option's effective value.
+
+    Args:
+        values: the options that are given, by name.
+
+    Returns:
+        All options by name, with defaults and the recipe's values filled in.
+    """
     return dataclasses.asdict(Config(**values).effective())

@@ -34,21 +34,25 @@ SEPARATOR = ";"
 
 @dataclass(frozen=True)
 class Config:
-    """All options of a run. None means: as the recipe has it, or as the data or the file tells.
+    """All options of a run.
+
+    The help of each field is the text of the command line. None means that the recipe, the data or
+    the model file supplies the value.
 
     Raises:
-        ConfigError: a value of the wrong type or out of its range; the message names the option and
-            what is allowed.
+        ConfigError: a value has the wrong type or is out of its range. The message names the
+            option and the values that are allowed.
     """
 
     data: str = option(
         "faces",
-        "Data set: a file or folder whose form is recognised, NAME:PATH, or `faces` (drawn).",
+        "Data set: a file or folder whose form is recognised, NAME:PATH, or `faces`, "
+        "which are drawn.",
     )
     image_size: int | None = option(
         None,
-        "Height and width of the images in pixels; if not given, 48 with the recipe quick, or else the"
-        " data set's own, mostly 64.",
+        "Height and width of the images in pixels. If not given, it is 48 with the "
+        "recipe quick, and else the data set's own size, mostly 64.",
         POSITIVE,
     )
     skip_bad_rows: bool = option(
@@ -56,237 +60,273 @@ class Config:
     )
     student: str = option(
         "B",
-        "Student: an architecture of `kerakd models`; keras:NAME of keras.applications; a .keras"
-        " file, whose layers get new weights and a new head; or package.module:function or"
-        " file.py:function that returns a Keras model, whose code is run because you name it.",
+        "Student model: an architecture of `kerakd models`; keras:NAME of "
+        "keras.applications; a .keras file, whose layers get new weights and a new "
+        "head; or package.module:function or file.py:function, which returns a Keras "
+        "model. The code of such a function is run.",
         runs_code=True,
     )
     teacher: str | None = option(
         None,
-        "Teacher: a model file that teaches as it is, or what --student takes, to train first on"
-        " the same data (kept in the cache); several are averaged; if not given, vgg8"
-        " (vgg8-half with the recipe quick), or none where --soft-labels has the logits.",
+        "Teacher model: a model file, which teaches as it is, or any value of "
+        "--student, which is first trained on the same data and kept in the cache. "
+        "Several teachers are averaged. If not given, the teacher is vgg8, or vgg8-half with "
+        "the recipe quick; there is none if --soft-labels has the logits.",
         several=True,
         runs_code=True,
     )
     keep_weights: bool = option(
         False,
-        "Start with what the .keras file learnt that is trained, the student's or, with `teach`,"
-        " the teacher's; its head is new unless its classes are the data's.",
+        "Keep the weights of the .keras file that is trained: the student's, or the "
+        "teacher's with `teach`. Its head is new unless its classes are the data's.",
     )
     teacher_mirror: bool = option(
-        False, "Average the teacher's answers over each image and its mirror image."
+        False, "Average the teacher's outputs over each image and its mirror image."
     )
     teacher_input: str | None = option(
         None,
-        "HEIGHTxWIDTHxCHANNELS that a teacher file takes, if it doesn't tell; FILE=HxWxC for one of"
-        " several, as with the next ones.",
+        "HEIGHTxWIDTHxCHANNELS of the image that a teacher file expects, if the file "
+        "has no metadata. FILE=HxWxC sets it for one of several files; the same holds "
+        "for the next options.",
         several=True,
     )
     teacher_range: str | None = option(
-        None, "LOW,HIGH that a teacher file expects for pixels 0 and 255.", several=True
+        None, "LOW,HIGH: the values that a teacher file expects for pixels 0 and 255.", several=True
     )
     teacher_mean: str | None = option(
         None,
-        "Mean of each channel that a teacher file subtracts from its range, in its own order.",
+        "Mean of each channel, which a teacher file expects to be subtracted after the "
+        "range is applied, in the file's channel order.",
         several=True,
     )
     teacher_std: str | None = option(
-        None, "Standard deviation of each channel that a teacher file divides by.", several=True
+        None,
+        "Standard deviation of each channel, by which a teacher file expects pixels to be divided.",
+        several=True,
     )
     teacher_channel_order: str | None = option(
-        None, "rgb or bgr: a teacher file's channels.", several=True
+        None, "Order of a teacher file's channels: rgb or bgr.", several=True
     )
     teacher_output: str | None = option(
-        None, "What a teacher file gives: logits or probabilities.", several=True
+        None, "Kind of a teacher file's outputs: logits or probabilities.", several=True
     )
     teacher_classes: str | None = option(
-        None, "A,B,C: class names of a teacher file's outputs, in order.", several=True
+        None, "A,B,C: class names of a teacher file, in the order of its outputs.", several=True
     )
     teacher_head: str | None = option(
-        None, "The output of classes to learn from, of a teacher file with several.", several=True
+        None, "Name of the class output to learn from, if a teacher file has several.", several=True
     )
     unlabeled: str | None = option(
         None,
-        "Folder of pictures without labels, at any depth: the teacher labels them, and the student"
-        " learns from them beside the labelled ones; those that equal or nearly equal validation"
-        " or test pictures are left out. May be given several times.",
+        "Folder of images without labels, at any depth. The teacher labels them, and "
+        "the student learns from them and from the labelled images. Copies and near "
+        "copies of validation and test images are left out. May be given several times.",
         several=True,
     )
     unlabeled_share: float = option(
-        0.5, "Share of each batch that is --unlabeled.", (lambda value: 0 < value < 1, "in 0..1")
+        0.5,
+        "Share of each batch that is taken from --unlabeled.",
+        (lambda value: 0 < value < 1, "in 0..1"),
     )
     votes: str | None = option(
         None,
-        "FER+'s csv of people's votes on FER2013's images: the votes teach the classes, instead of"
-        " a model.",
+        "FER+'s csv of people's votes on FER2013's images. The votes are the soft "
+        "labels, instead of a model's outputs.",
     )
     temperature: float = option(
-        losses.TEMPERATURE, "T: softens teacher and student alike.", POSITIVE, flag="temp"
+        losses.TEMPERATURE,
+        "T: temperature, by which the logits of teacher and student are divided.",
+        POSITIVE,
+        flag="temp",
     )
-    alpha: float = option(losses.ALPHA, "α: weight of the true labels.", SHARE)
+    alpha: float = option(losses.ALPHA, "α: weight of the loss on the true labels.", SHARE)
     beta: float | None = option(
         None,
-        "β: weight of the teacher's soft labels; 1-α if not given; 0: no teacher at all.",
+        "β: weight of the loss on the teacher's soft labels. If not given, it is 1-α. "
+        "With 0, there is no teacher.",
         NOT_NEGATIVE,
     )
     pretrained: str | None = option(
         None,
-        "Start from the weights that Keras offers (mobilenetv2, keras:NAME): the teacher with"
-        " `teach`, the student with `distill`.",
+        "Start from the weights that Keras offers for mobilenetv2 and keras:NAME: the "
+        "student with `distill`, the teacher with `teach`.",
         choices=("imagenet",),
     )
     start_from: str | None = option(
         None,
-        "Fine-tune a .keras file: its body is kept, its head is new unless its classes are the "
-        "data's. The teacher's start with `teach`, the student's with `distill`.",
+        "Fine-tune a .keras file: the student with `distill`, the teacher with `teach`. "
+        "Its body is kept; its head is new unless its classes are the data's.",
     )
     freeze_until: str | None = option(
-        None, "With --start-from: the layers up to this one, by name, don't learn."
+        None, "With --start-from or --keep-weights: freeze all layers up to the one with this name."
     )
     heads: str | None = option(
         None,
-        "A,B: what to learn of the data, its classes and continuous values by name, e.g."
-        " expression,valence,arousal; the classes, and what values the teacher gives, if not"
-        " given.",
+        "A,B: names of the heads to train, the data's classes and continuous values, "
+        "e.g. expression,valence,arousal. If not given, these are the classes and the "
+        "values that the teacher has.",
     )
     soft_loss: str = option(
         "kl",
-        f"What the teacher's logits are learnt by: {', '.join(losses.soft_loss_names())}; with"
-        " settings of its own in parentheses, e.g. decoupled(other_weight=4).",
+        f"Loss on the teacher's logits: {', '.join(losses.soft_loss_names())}. Its own settings"
+        " follow in parentheses, e.g. decoupled(other_weight=4).",
         SOFT_LOSS,
     )
     value_loss: str = option(
         "mse",
-        "What values are learnt by: mse, or EmoNet's shake-shake with both correlations.",
+        "Loss of the continuous values: mse, or EmoNet's shake-shake, which adds two correlations.",
         choices=losses.VALUE_LOSSES,
     )
-    value_weight: float = option(1.0, "Weight of each value's loss.", NOT_NEGATIVE)
+    value_weight: float = option(1.0, "Weight of the loss of each continuous value.", NOT_NEGATIVE)
     bound_weight: float = option(
         0.5, "ν: weight of the teacher-bounded part of each value's loss.", NOT_NEGATIVE
     )
     margin: float = option(
-        0.0, "m: the part that is bounded counts until the student is better by it.", NOT_NEGATIVE
+        0.0,
+        "m: the teacher-bounded part is 0 once the student's error is smaller than the "
+        "teacher's by this margin.",
+        NOT_NEGATIVE,
     )
     baseline: bool = option(
-        False, "Also train the same student without the teacher, same budget, for comparison."
+        False,
+        "Also train the same student without a teacher, with the same budget, for comparison.",
     )
     recipe: str | None = option(
         None,
-        "Defaults of training: paper, best, or quick (minutes on two cores); quick for drawn faces,"
-        " best otherwise.",
+        "Set of defaults for training: paper, best, or quick, which takes minutes on "
+        "two cores. If not given, it is quick for drawn faces and best for other data.",
         choices=RECIPES,
     )
-    epochs: int | None = option(None, "Epochs of the student.", POSITIVE)
-    teacher_epochs: int | None = option(None, "Epochs of a teacher that is trained here.", POSITIVE)
-    batch_size: int | None = option(None, "Images a step.", POSITIVE)
+    epochs: int | None = option(None, "Number of epochs for the student.", POSITIVE)
+    teacher_epochs: int | None = option(
+        None, "Number of epochs for a teacher that is trained here.", POSITIVE
+    )
+    batch_size: int | None = option(None, "Number of images in a batch.", POSITIVE)
     optimizer: str = option(
         "sgd",
-        "sgd with Nesterov momentum 0.9, or adamw, whose rate is 0.001 and decay 0.01 if not given.",
+        "Optimizer: sgd with Nesterov momentum 0.9, or adamw, whose defaults are "
+        "learning rate 0.001 and weight decay 0.01.",
         choices=("sgd", "adamw"),
     )
-    learning_rate: float | None = option(None, "Highest learning rate.", POSITIVE)
+    learning_rate: float | None = option(None, "Peak learning rate.", POSITIVE)
     schedule: str | None = option(
         None,
-        "cosine: warm-up, then down to 0; plateau: x0.1 when validation stagnates.",
+        "Learning rate schedule. cosine: warm-up, then cosine decay to 0. plateau: "
+        "multiplied by 0.1 when the validation score stagnates.",
         choices=("cosine", "plateau"),
     )
     patience: int | None = option(
-        None, "Stop after so many epochs without a better validation; 0: never.", NOT_NEGATIVE
+        None,
+        "Stop after this many epochs without a better validation score; 0 never stops early.",
+        NOT_NEGATIVE,
     )
     head_rate: float | None = option(
-        None, "Highest learning rate of the head; --learning-rate if not given.", POSITIVE
+        None, "Peak learning rate of the head; --learning-rate if not given.", POSITIVE
     )
     body_rate: float | None = option(
-        None, "Highest learning rate of all but the head; --learning-rate if not given.", POSITIVE
+        None,
+        "Peak learning rate of all layers but the head; --learning-rate if not given.",
+        POSITIVE,
     )
     weight_decay: float | None = option(
-        None, "L2 penalty's gradient factor, as in PyTorch's SGD.", NOT_NEGATIVE
+        None, "Weight decay, added to the gradient as in PyTorch's SGD.", NOT_NEGATIVE
     )
     clip_norm: float | None = option(
         None,
-        "Largest norm of all gradients together; 0: any. T² makes the first steps' gradients"
-        " large.",
+        "Largest global norm of the gradients; 0 turns clipping off. The factor T² "
+        "makes the gradients of the first steps large.",
         NOT_NEGATIVE,
     )
     ema: float | None = option(
         None,
-        "Momentum of an exponential moving average of the weights, kept in their place; 0: none.",
+        "Momentum of an exponential moving average of the weights, which replaces the "
+        "weights at the end; 0 turns it off.",
         BELOW_ONE,
     )
-    conv_dropout: float | None = option(None, "Dropout between convolutions.", BELOW_ONE)
-    dense_dropout: float | None = option(None, "Dropout between dense layers.", BELOW_ONE)
+    conv_dropout: float | None = option(None, "Dropout rate between convolutions.", BELOW_ONE)
+    dense_dropout: float | None = option(None, "Dropout rate between dense layers.", BELOW_ONE)
     class_weights: str | None = option(
         None,
-        "Weights of classes in the labels' loss: none, or n/(C·n_c).",
+        "Class weights in the loss on the labels: none, or balanced, which is n/(C·n_c) "
+        "for class c.",
         choices=("none", "balanced"),
     )
     weights_normalised: bool = option(
         False,
-        "Divide the labels' loss by the sum of its class weights, as PyTorch does, instead of by"
-        " the images.",
+        "Divide the loss on the labels by the sum of the class weights, as PyTorch "
+        "does, instead of by the number of images.",
     )
     label_smoothing: float = option(
-        0.0, "Share of each label that is spread over all classes alike.", BELOW_ONE
+        0.0, "Share of each label that is spread evenly over all classes.", BELOW_ONE
     )
     augment: str | None = option(
         None,
-        f"How training images are shown, words joined by commas: none, {', '.join(CHANGES)} (all but"
-        f" mirror), {FACE_MIRROR} (mirror where the classes are expressions of faces, nothing"
-        f" elsewhere), {', '.join(MIXTURES)} (need --live-teacher where a model teaches).",
+        f"Augmentations, joined by commas: none; {', '.join(CHANGES)} (strong is all of these but"
+        f" mirror); {FACE_MIRROR} (mirror if the classes are expressions of faces, else none);"
+        f" {', '.join(MIXTURES)} (these need --live-teacher if a model teaches).",
         AUGMENTATION,
     )
     views: int = option(
-        8, "Number of stored views of each image, where --augment is not none or mirror.", POSITIVE
+        8,
+        "Number of augmented views to store of each image, unless --augment is none or mirror.",
+        POSITIVE,
     )
     live_teacher: bool = option(
         False,
-        "Run the teacher on each batch, on the pixels that the student sees, instead of storing its"
-        " answers; for those with a GPU.",
+        "Run the teacher on each batch, on the same pixels as the student, instead of "
+        "storing its outputs. This needs a GPU to be fast.",
     )
     callback: str | None = option(
         None,
-        "Keras callback beside the library's own: NAME or NAME(setting=value) of keras.callbacks, or"
-        " package.module:function or file.py:function, whose code is run because you name it. May"
-        " be given several times.",
+        "Keras callback to add to the library's own: NAME or NAME(setting=value) of "
+        "keras.callbacks, or package.module:function or file.py:function. The code of "
+        "such a function is run. May be given several times.",
         several=True,
         runs_code=True,
     )
     log: str | None = option(
         None,
-        "tensorboard:DIR writes each epoch's scores as TensorBoard reads them.",
+        "Folder for logs: tensorboard:DIR writes each epoch's metrics for TensorBoard.",
         (lambda text: text.startswith(TENSORBOARD) and text != TENSORBOARD, "tensorboard:DIR"),
     )
-    formats: str = option("float32,int8", "A,B: formats of exported files, see `kerakd export`.")
+    formats: str = option(
+        "float32,int8", "A,B: formats of the exported files; `kerakd export --help` lists them."
+    )
     soft_labels: str | None = option(
-        None, "Folder of a soft-label store to use or make, instead of the cache's."
+        None, "Folder of the soft-label store to use or create, instead of the one in the cache."
     )
     verify_soft_labels: int = option(
-        0, "Recompute so many random soft labels first and compare.", NOT_NEGATIVE
+        0,
+        "Number of randomly chosen soft labels to recompute and compare before training.",
+        NOT_NEGATIVE,
     )
     label_workers: int = option(
         1,
-        "Processes that compute new soft labels, by Ray (extra ray); on the cluster of RAY_ADDRESS"
-        " if that is set.",
+        "Number of processes that compute new soft labels, run by Ray (extra ray). If "
+        "RAY_ADDRESS is set, they run on that cluster.",
         POSITIVE,
     )
-    seed: int = option(0, "Of weights, order, dropout and views.", NOT_NEGATIVE)
+    seed: int = option(0, "Seed of weights, data order, dropout and augmentation.", NOT_NEGATIVE)
     devices: int = option(
-        1, "GPUs to train on, each with its share of every batch (tf.distribute).", POSITIVE
+        1,
+        "Number of GPUs to train on. Each takes its share of every batch (tf.distribute).",
+        POSITIVE,
     )
-    precision: str = option("auto", "Arithmetic: auto picks by the hardware.", choices=PRECISIONS)
+    precision: str = option(
+        "auto", "Arithmetic of training; auto chooses by the hardware.", choices=PRECISIONS
+    )
 
     def __post_init__(self) -> None:
         for name, spec in fields().items():
             require(name, spec, kind(name), getattr(self, name))
         if self.freeze_until and not (self.start_from or self.keep_weights):
             raise ConfigError(
-                f"freeze_until={self.freeze_until!r} would freeze weights that learnt nothing: give"
-                " start_from, a trained model, or keep_weights, too."
+                f"freeze_until={self.freeze_until!r} would freeze weights that were never trained:"
+                " also give start_from with a trained model, or keep_weights."
             )
 
     def effective(self) -> Config:
-        """The same with the recipe's values in place of None."""
+        """Return a copy with the recipe's values in place of None."""
         recipe = self.recipe or ("quick" if self.data == "faces" else "best")
         defaults = RECIPES[recipe] | (ADAMW if self.optimizer == "adamw" else {})
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
@@ -294,7 +334,7 @@ class Config:
 
     @property
     def teachers(self) -> list[str]:
-        """The names of the teachers, at least one."""
+        """The sources of the teachers, as --teacher takes them; at least one."""
         return (self.teacher or self.default_teacher).split(SEPARATOR)
 
     @property
@@ -306,12 +346,12 @@ class Config:
 
 
 def fields() -> dict[str, dataclasses.Field]:
-    """All options by name."""
+    """Return the dataclass field of every option, by name."""
     return {spec.name: spec for spec in dataclasses.fields(Config)}
 
 
 def kind(name: str) -> type:
-    """The type of an option's value: str, int, float or bool."""
+    """Return the type of an option's value: str, int, float or bool."""
     hint = _hints()[name]
     if isinstance(hint, types.UnionType):
         return next(part for part in typing.get_args(hint) if part is not type(None))

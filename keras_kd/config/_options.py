@@ -54,16 +54,19 @@ def option(
     several: bool = False,
     runs_code: bool = False,
 ) -> Any:
-    """A field of `Config`.
+    """Declare a field of `Config`.
 
     Args:
-        default: where it is None, None is allowed.
-        help: for the command line.
-        check: what a value must be; of `choices` that it is one of them.
-        choices: the values that there are; empty for any.
-        flag: on the command line, where it is not the name.
-        several: whether it may be given several times.
+        default: the default; if it is None, None is also an allowed value.
+        help: the help text for the command line.
+        check: a predicate of the value and its description; `choices` brings its own.
+        choices: the allowed values; empty allows any.
+        flag: the name on the command line, if it differs from the field's.
+        several: whether the option may be given several times.
         runs_code: whether a value can name code that is run.
+
+    Returns:
+        A dataclass field with these facts as its metadata.
     """
     if choices:
         check = (lambda value: value in choices, f"one of {', '.join(choices)}")
@@ -82,13 +85,17 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def require(name: str, spec: Field, kind: type, value: Any, where: str = "") -> None:
-    """Raise ConfigError where an option's value is of another type or out of its range."""
+    """Check the type and range of an option's value.
+
+    Raises:
+        ConfigError: the value has another type or is out of its range.
+    """
     if value is None and spec.default is None:
         return
     fits = isinstance(value, (int, float) if kind is float else kind)
     if not fits or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{name}{where} must be {_KINDS[kind]}. Received: {name}={value!r}.")
-    # Of whole numbers too large for a float, too.
+    # Whole numbers that are too large for a float are refused here, too.
     if kind is float and not abs(value) < math.inf:
         raise ConfigError(f"{name}{where} must be a finite number. Received: {name}={value!r}.")
     check = spec.metadata["check"]

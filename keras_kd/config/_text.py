@@ -10,7 +10,15 @@ from keras_kd.errors import ConfigError
 
 
 def dump(options: Mapping[str, Any], made_with: Mapping[str, str]) -> str:
-    """TOML text of all options that have a value, and a table of what made them."""
+    """Return options as the TOML text of a run's config.toml.
+
+    Args:
+        options: values by option name; those that are None are left out.
+        made_with: versions, fingerprints and the command, for the table `made_with`.
+
+    Returns:
+        The TOML text, which `load` reads back.
+    """
     lines = [f"{name} = {_toml(value)}" for name, value in options.items() if value is not None]
     lines += [
         "",
@@ -30,10 +38,20 @@ def _toml(value: Any) -> str:
 
 
 def numbers(name: str, text: str | None, separator: str, count: int, number: type) -> tuple | None:
-    """Parse `count` numbers, e.g. 64x64x1 or -1,1; None stays None.
+    """Parse several numbers in one text, e.g. 64x64x1 or -1,1.
+
+    Args:
+        name: the option's name, for the message.
+        text: the text, or None.
+        separator: what separates the numbers.
+        count: how many numbers are expected.
+        number: their type, int or float.
+
+    Returns:
+        The numbers; None if the text is None.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the text is not `count` numbers.
     """
     if text is None:
         return None

@@ -132,8 +132,8 @@ def test_export_refuses_what_it_can_not_do(
         (["--tune", "--format", "int8"], "leave out --format"),
         (["--tune"], "--data"),
         (["--max-drop", "0.1"], "belongs to --tune"),
-        (["--prune", "0.5", "--temp", "4"], "--prune, --temp: only with --format qat"),
-        (["--format", "qat", "--alpha", "0.5"], "--alpha: only with --soft-labels"),
+        (["--prune", "0.5", "--temp", "4"], "--prune, --temp: these need --format qat"),
+        (["--format", "qat", "--alpha", "0.5"], "--alpha: these set the loss on soft labels"),
         (["--format", "qat"], "--data"),
         (["--format", "qat", "--epochs", "0"], "epochs must be above 0"),
         (["--format", "qat", "--prune", "2"], "prune must be between 0 and 1"),
@@ -248,7 +248,7 @@ def test_models_of_values_alone_are_exported_and_measured_without_accuracies(
     assert called("export", str(tmp_path / "values.keras"), *arguments) == 0
     picture = ["--data", "faces", "--picture", str(tmp_path / "x.png"), "--seconds", "0.02"]
     assert file.exists() and called("bench", str(file), *picture) == 2
-    assert "none of the models tells classes: leave it out." in capsys.readouterr().err
+    assert "none of the models has classes: leave it out." in capsys.readouterr().err
 
 
 def test_a_table_wider_than_the_window_becomes_records(

@@ -278,7 +278,7 @@ def test_when_people_were_informed_is_kept_and_its_lack_is_told(session, capsys)
     assert "No notice recorded" not in page.read_text("utf-8")
     assert "emotion recognition system" in page.read_text("utf-8")
     assert called(*arguments, "--resume", "--informed", "2999-01-01") == 2
-    assert "must not lie ahead" in capsys.readouterr().err
+    assert "must not be in the future" in capsys.readouterr().err
 
 
 @needs_extra
