@@ -50,7 +50,6 @@ def test_every_default_and_every_recipe_passes_its_own_check():
             "freeze_until",
             "head_rate",
             "heads",
-            "image_size",
             "log",
             "pretrained",
             "soft_labels",
@@ -67,6 +66,8 @@ def test_every_default_and_every_recipe_passes_its_own_check():
             "unlabeled",
             "votes",
         }
+        if recipe != "quick":
+            left.add("image_size")
         assert {name for name in config.fields() if getattr(effective, name) is None} == left
 
 

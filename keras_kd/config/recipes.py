@@ -8,6 +8,7 @@ from typing import Any
 # "best": what gave more on FER2013, see docs/results.
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {
+        "image_size": None,
         "epochs": 80,
         "teacher_epochs": 80,
         "batch_size": 16,
@@ -23,6 +24,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "augment": "face-mirror",
     },
     "best": {
+        "image_size": None,
         "epochs": 30,
         "teacher_epochs": 12,
         "batch_size": 128,
