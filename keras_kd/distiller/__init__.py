@@ -27,68 +27,69 @@ class Distiller(CheckedTraining):
     """Trains `student` on α·CE(labels) + β·T²·KL(teacher ‖ student), equation (6) of arXiv
     2501.18538.
 
-    α weighs the hard labels, as in that paper. The student is trained in place. `save`,
-    `save_weights` and `load_weights`, and with them `keras.callbacks.ModelCheckpoint`, are those of
-    the student alone; `get_config` has the settings and the student's architecture, without the
+    As in that paper, α is the weight of the hard labels. The student is trained in place. `save`,
+    `save_weights` and `load_weights`, and thereby `keras.callbacks.ModelCheckpoint`, save and load
+    the student alone. `get_config` has the settings and the student's architecture, without the
     teacher.
 
-    A student with one output has one head; one whose output is a dict has a head under each name. A
-    head of C columns tells C classes by logits. A head of one column named in `binary`, or the only
-    one, tells two classes by one logit, with the binary cross-entropy and T²·KL of the two
-    Bernoulli distributions; Keras' metrics see its sigmoid. Any other head of one column is a
-    continuous value y, learnt by w·(mean (s - y)² + ν·teacher-bounded error), see
-    `losses.teacher_bounded_each`; rows whose y is NaN are left out of its means. The loss is the
-    sum over the heads.
+    A student with one output has one head; a student whose output is a dict has a head under each
+    name. A head of C columns gives logits of C classes. A head of one column is binary if it is
+    named in `binary` or is the only output: its one logit tells two classes apart. Its losses are
+    the binary cross-entropy and T²·KL of the two Bernoulli distributions, and Keras' metrics see
+    its sigmoid. Any other head of one column is a continuous value y with the loss w·(mean (s - y)²
+    + ν·teacher-bounded error), see `losses.teacher_bounded_each`. Rows whose y is NaN are left out
+    of its means. The loss is the sum over the heads.
 
-    Batches are `x, y` or `x, y, sample_weight`, where y is either the labels (then the live
-    `teacher` sees each batch once) or `{"label": labels, "teacher": logits}` (then no teacher
-    runs). Labels and logits are arrays, or dicts by head. Labels of classes are integers (N,) or
-    (N, 1), or shares (N, C). A head that the teacher lacks learns from the labels alone.
-    `sample_weight` weighs all terms, `class_weights` the labels' term alone. Regularisers of the
-    student count. `evaluate` computes the plain cross-entropy with the labels (and the squared
-    error of values) and changes no variable; metrics see the labels alone.
+    Batches are `x, y` or `x, y, sample_weight`. Either y is the labels, and the live `teacher` is
+    run once on each batch; or y is `{"label": labels, "teacher": logits}`, and no teacher is run.
+    Labels and logits are arrays, or dicts by head. Labels of classes are integers (N,) or (N, 1),
+    or shares (N, C). A head that the teacher lacks learns from the labels alone. `sample_weight`
+    applies to all terms, `class_weights` to the labels' term alone. Regularisers of the student are
+    added. `evaluate` computes the plain cross-entropy with the labels (and the squared error of
+    values) and changes no variable. Metrics see the labels alone.
 
     A teacher's probabilities (a softmax at its end, or stored rows in 0..1 that sum to 1) are
-    turned into their logarithms with a warning. A teacher of another image size sees the batch
-    resized, with a warning. The teacher is called with training=False, so augmentation inside it is
-    off, and is left as it is, `trainable` too.
+    replaced by their logarithms, with a warning. If the teacher expects another image size, it gets
+    the batch resized, with a warning. The teacher is called with training=False, so that
+    augmentation inside it is off. It is not changed, nor is its `trainable`.
 
     Args:
-        student: keras.Model, images -> logits (N, C), or a dict of logits and values (N, 1) by
-            name.
-        teacher: keras.Model, the same images -> the same, or None where batches bring the
-            teacher's logits or nothing is learnt from one. Several teach the weighed mean of their
+        student: keras.Model that maps images to logits (N, C), or to a dict of logits and values
+            (N, 1) by name.
+        teacher: keras.Model with the same inputs and outputs. None if batches bring the teacher's
+            logits or there is no teacher. A sequence of models teaches the weighted mean of their
             logits; features are matched with the first.
         temperature: T, above 0.
-        alpha: α, 0..1, weight of the labels.
+        alpha: α in 0..1, weight of the labels.
         beta: β, 0 or more, weight of the teacher; None for 1 - α.
-        class_weights: one weight a class for the labels' term, (C,) or Keras' dict {class: weight},
-            a dict of such by head, or None. `fit(class_weight=...)` does the same for one fit.
-        soft_loss: what the teacher's logits are learnt by: one of `losses.soft_loss_names()`, with
-            settings of its own in parentheses, e.g. "decoupled(other_weight=4)"; or a function of
-            labels, teacher's logits, student's logits and T that gives (N,).
-        value_loss: "mse", or "shake-shake" for EmoNet's mixture with both correlations, see
+        class_weights: one weight for each class in the labels' term, (C,) or Keras' dict {class:
+            weight}; a dict of these by head; or None. `fit(class_weight=...)` does the same for one
+            fit.
+        soft_loss: loss on the teacher's logits: one of `losses.soft_loss_names()`, with its
+            settings in parentheses, e.g. "decoupled(other_weight=4)"; or a function of labels,
+            teacher's logits, student's logits and T that returns (N,).
+        value_loss: "mse", or "shake-shake" for EmoNet's mixture with two correlations, see
             `losses.shake_shake`.
         value_weight: w, 0 or more.
         bound_weight: ν, 0 or more; Chen et al. 2017 use 0.5.
         margin: m of the teacher-bounded error, 0 or more.
-        features: feature maps to match; they need the live teacher. The projections are trained
-            beside the student.
-        seed: of shake-shake's draws and the projections.
-        binary: names of the heads of one column that tell two classes; None for the only output, if
-            it has one column; [] for none, so that it is a continuous value.
-        weights_normalised: whether each weighted mean divides by the sum of its weights, as
-            PyTorch's `CrossEntropyLoss(weight=...)` does, instead of by the number of images, as
-            Keras does and as the paper's "batch mean" says.
-        teacher_head: name of the output to learn from, of a teacher with several outputs and a
-            student with one.
-        teacher_weights: one number, 0 or more, for each of several teachers; None for equal ones.
+        features: feature maps to match, which needs a live teacher. Their projections are trained
+            with the student.
+        seed: seed of shake-shake's draws and of the projections.
+        binary: names of the heads of one column that tell two classes apart. None means the only
+            output, if it has one column. [] means none, so that it is a continuous value.
+        weights_normalised: whether weighted means are divided by the sum of the weights, as in
+            PyTorch's `CrossEntropyLoss(weight=...)`, instead of by the number of images, as in
+            Keras and the paper's "batch mean".
+        teacher_head: name of the teacher's output to learn from, if the teacher has several outputs
+            and the student one.
+        teacher_weights: a number, 0 or more, for each of several teachers; None for equal weights.
 
     Raises:
-        ConfigError: a value of another type or outside its range, or `keras.distribution` is set
-            where it does nothing, on TensorFlow.
-        ModelError: the student's outputs are unknown or no logits, teacher and student don't fit,
-            or a layer to match is missing.
+        ConfigError: a value has another type or is out of its range; or `keras.distribution` is set
+            on TensorFlow, where it has no effect.
+        ModelError: the student's outputs are unknown or no logits, teacher and student do not fit
+            together, or a layer to match is missing.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class Distiller(CheckedTraining):
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The student's output; in training with features to match, beside the list of the maps."""
+        """Return the student's output; in training with features to match, also the list of maps."""
         if training and self._matching:
             return self._matching.student(inputs, training=training)
         outputs = self.student(inputs, training=training)
@@ -179,7 +180,9 @@ class Distiller(CheckedTraining):
     if keras.backend.backend() == "tensorflow":
 
         def train_step(self, data: Any) -> dict[str, Any]:
-            """One step on TensorFlow: the teacher's forward pass stays off the gradient tape."""
+            """Run one training step on TensorFlow; the teacher's forward pass is not recorded for
+            gradients.
+            """
             import tensorflow as tf
 
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -213,7 +216,7 @@ class Distiller(CheckedTraining):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The scalar to minimise, divided by the number of replicas as Keras' own losses are."""
+        """Return the scalar to minimise, divided by the number of replicas as in Keras' own losses."""
         self._reports_parts = training
         if not training:
             return self._plain_loss(y, y_pred, sample_weight) / _backend.replicas()
@@ -295,7 +298,9 @@ class Distiller(CheckedTraining):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """Keras' metrics of the labels alone; they see the sigmoid of a binary head's logit."""
+        """Return Keras' metrics on the labels alone; for a binary head they see the sigmoid of its
+        logit.
+        """
         outputs = y_pred[0] if self._matching and isinstance(y_pred, (tuple, list)) else y_pred
         given = _batches.by_head(outputs, self._heads).items()
         shown = {name: self._heads[name].shown_to_metrics(output) for name, output in given}
@@ -303,10 +308,11 @@ class Distiller(CheckedTraining):
         return super().compute_metrics(x, _batches.label(y), outputs, _batches.label(sample_weight))
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Keras' metrics; the parts of the loss only where they were computed, that is in training.
+        """Return Keras' metrics, and in training the parts of the loss.
 
         Raises:
-            DataError: a label of the batches since the epoch began is outside its classes.
+            DataError: a label in the batches since the epoch began is not one of its head's
+                classes.
         """
         results = super().get_metrics_result()
         results.pop(self.faults.name, None)
@@ -320,12 +326,12 @@ class Distiller(CheckedTraining):
         return results
 
     def get_config(self) -> dict[str, Any]:
-        """Return the student's architecture and all settings as JSON, without the teacher."""
+        """Return all settings and the student's architecture as JSON values, without the teacher."""
         return _saving.config(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], teacher: Any = None) -> Distiller:
-        """Build a Distiller with a new student; features to match need the teacher."""
+        """Build a Distiller with a new student; features are matched only if a teacher is given."""
         config = dict(config)
         student = keras.saving.deserialize_keras_object(config.pop("student"))
         features = [FeatureMatch(**match) for match in config.pop("features")]

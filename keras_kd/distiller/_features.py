@@ -1,4 +1,4 @@
-"""Feature maps of the student that become like the teacher's."""
+"""Feature maps of the student that are matched with the teacher's."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from keras_kd.models import heads
 
 @dataclass(frozen=True)
 class FeatureMatch:
-    """A feature of the student that is to become like one of the teacher's.
+    """A feature of the student that is trained to match one of the teacher's.
 
     Attributes:
-        student_layer: name of the layer whose output is compared, (N, h, w, c) or (N, c).
-        teacher_layer: the same of the teacher, (N, H, W, C) or (N, C).
+        student_layer: name of the student's layer whose output is compared, (N, h, w, c) or (N, c).
+        teacher_layer: name of the teacher's layer, (N, H, W, C) or (N, C).
         kind: "hint" (a trained 1x1 convolution or dense layer projects to C channels), "attention"
-            (of maps, where the energy lies), "relational" (distances and angles between the images
-            of a batch) or "similarity" (their cosines).
-        weight: of this part in the loss, 0 or more.
+            (where a map's energy lies), "relational" (distances and angles between the images of a
+            batch) or "similarity" (cosines between them).
+        weight: weight in the loss, 0 or more.
+
+    Raises:
+        ConfigError: there is no such kind, or the weight is below 0.
     """
 
     student_layer: str
@@ -39,16 +42,16 @@ class FeatureMatch:
         _settings.require_not_negative(weight=self.weight)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the attributes."""
+        """Return the attributes by name."""
         return asdict(self)
 
 
 class Matching:
-    """Models that give the features to match beside their outputs, and the projections.
+    """Models that return the features to match with their outputs, and the projections.
 
     Raises:
-        ConfigError: something else than FeatureMatch is given.
-        ModelError: there is no teacher or no such layer, or the layers' outputs don't fit.
+        ConfigError: one of the matches is not a FeatureMatch.
+        ModelError: there is no teacher or no such layer, or the layers' outputs do not fit.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Matching:
         ]
 
     def loss(self, maps: Any, of_teacher: Any, weights: Any, normalised: bool) -> Any:
-        """Return the weighed sum over the matches, each a mean over the images."""
+        """Return the weighted sum over the matches of their means over the images."""
         total = 0.0
         for match, projection, student, teacher in zip(
             self.matches, self.projections, maps, of_teacher, strict=True

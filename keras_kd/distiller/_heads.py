@@ -1,4 +1,4 @@
-"""What one head of the student learns: its loss from labels and teacher."""
+"""The loss of one head of the student, on labels and on the teacher's outputs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Parts: TypeAlias = tuple[Any, Any, Any, Any]
 
 
 class ClassHead:
-    """A head of C classes by C logits, or of two classes by one logit.
+    """A head of C classes with C logits, or of two classes with one logit.
 
     Args:
-        name: for messages, "" for the only head.
+        name: the head's name for messages, "" for the only head.
         columns: C, or 1 for one logit.
-        alpha: weight of the labels.
-        beta: weight of the teacher.
-        temperature: T.
-        soft_loss: of labels, teacher's logits, student's logits and T: (N,).
-        normalised: whether means divide by the sum of their weights instead of the number of
+        alpha: weight of the labels' loss.
+        beta: weight of the teacher's loss.
+        temperature: T, above 0.
+        soft_loss: a function of labels, teacher's logits, student's logits and T that returns (N,).
+        normalised: whether means are divided by the sum of their weights instead of the number of
             images.
     """
 
@@ -47,11 +47,11 @@ class ClassHead:
 
     @property
     def learns_from_teacher(self) -> bool:
-        """Whether anything is learnt from a teacher."""
+        """Whether the teacher's loss has a weight above 0."""
         return self._beta > 0
 
     def require(self, labels: np.ndarray) -> None:
-        """Refuse labels that are no classes of this head."""
+        """Raise DataError for labels that are not classes of this head."""
         _labels.require_classes(labels, self.classes, self.name)
 
     def __call__(self, labels: Any, teacher: Any, output: Any, weights: Any) -> Parts:
@@ -67,13 +67,11 @@ class ClassHead:
         return hard, soft, self._alpha * hard, self._beta * soft
 
     def plain(self, labels: Any, output: Any, weights: Any) -> Any:
-        """Return the cross-entropy with the labels alone."""
+        """Return the cross-entropy with the labels, without weights of classes."""
         return self._hard(labels, self._logits(output), None, weights)
 
     def shown_to_metrics(self, output: Any) -> Any:
-        """Return what Keras' metrics compare with the labels; of one logit, as they expect, the
-        probability.
-        """
+        """Return the output that Keras' metrics expect: for one logit, its probability."""
         return ops.sigmoid(ops.cast(output, "float32")) if self.binary else output
 
     def _logits(self, output: Any) -> Any:
@@ -93,16 +91,16 @@ class ClassHead:
 
 
 class ValueHead:
-    """A head of one continuous value; rows whose value is NaN leave every mean.
+    """A head of one continuous value; rows whose value is NaN are left out of every mean.
 
     Args:
-        name: for messages.
+        name: the head's name for messages.
         value_loss: "mse" or "shake-shake".
-        value_weight: of this head.
-        bound_weight: of the teacher-bounded error.
-        margin: of it.
-        draws: of shake-shake.
-        declared: whether the user said that the head is no binary one.
+        value_weight: weight of this head's loss.
+        bound_weight: weight of the teacher-bounded error.
+        margin: margin of the teacher-bounded error.
+        draws: random numbers for shake-shake.
+        declared: whether the user said which heads are binary.
         normalised: as for `ClassHead`.
     """
 
@@ -125,11 +123,11 @@ class ValueHead:
 
     @property
     def learns_from_teacher(self) -> bool:
-        """Whether anything is learnt from a teacher."""
+        """Whether the teacher-bounded error has a weight above 0."""
         return self._bound_weight * self._value_weight > 0
 
     def require(self, labels: np.ndarray) -> None:
-        """Refuse labels that are no values."""
+        """Raise DataError for labels that are not values."""
         _labels.require_values(labels, self.name, self._declared)
 
     def __call__(self, values: Any, teacher: Any, output: Any, weights: Any) -> Parts:
@@ -153,12 +151,12 @@ class ValueHead:
         return hard, soft, weight * hard, weight * self._bound_weight * soft
 
     def plain(self, values: Any, output: Any, weights: Any) -> Any:
-        """Return the squared error."""
+        """Return the mean squared error."""
         values, known, weights = _known(values, weights)
         return self._mean(losses.squared_error_each(values, output), known, weights)
 
     def shown_to_metrics(self, output: Any) -> Any:
-        """Return what Keras' metrics compare with the values."""
+        """Return the output that Keras' metrics compare with the values."""
         return output
 
     def _mean(self, each: Any, known: Any, weights: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Images of the student's size as the teacher takes them."""
+"""Images of the student's size, converted to the size that the teacher expects."""
 
 from __future__ import annotations
 

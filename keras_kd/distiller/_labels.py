@@ -1,6 +1,4 @@
-"""Labels that no head can learn are found before training where they are arrays, and in the step
-where not.
-"""
+"""Checks of labels: before training if they are arrays, and in the training step otherwise."""
 
 from __future__ import annotations
 
@@ -18,8 +16,8 @@ SHARES_TOLERANCE = 1e-2  # of a sum of 1, for shares that were kept in float16
 
 
 def on_host(values: Any) -> np.ndarray | None:
-    """Return values that are known now as an array; None for tensors that are computed later, or on
-    a device.
+    """Return values as an array if they are known now; None for tensors on a device or computed
+    later.
     """
     if values is None or isinstance(values, keras.KerasTensor):
         return None
@@ -98,11 +96,10 @@ def _require_shares(labels: np.ndarray, of: str) -> None:
 
 
 def require_values(values: np.ndarray, head: str, declared: bool) -> None:
-    """Refuse a continuous head's labels that are words, infinite, or plainly two classes that
-    nobody declared.
+    """Check the labels of a continuous head.
 
     Raises:
-        DataError: see above.
+        DataError: a label is a word or infinite, or all are 0 or 1 and nobody declared the head.
     """
     of = f" of head {head!r}" if head else ""
     numbers = _numbers(values, 2, of).reshape(-1)
@@ -118,8 +115,8 @@ def require_values(values: np.ndarray, head: str, declared: bool) -> None:
 
 
 class Faults(keras.metrics.Metric):
-    """Remembers the first bad label, and soft labels that are probabilities, of batches that are
-    seen in the graph.
+    """Records the first bad label, and soft labels that are probabilities, in batches seen in the
+    graph.
     """
 
     def __init__(self, heads: dict[str, int]) -> None:
@@ -129,11 +126,11 @@ class Faults(keras.metrics.Metric):
             setattr(self, part, self.add_weight(shape=(), initializer="zeros", name=part))
 
     def update_state(self, labels: dict[str, Any], unknown: dict[str, Any], count: Any) -> None:
-        """Look at one batch.
+        """Check one batch.
 
         Args:
-            labels: by head of classes, as for `require_classes`.
-            unknown: a teacher's outputs that logits are expected of, by head.
+            labels: labels by head of classes, as for `require_classes`.
+            unknown: a teacher's outputs by head, of which logits are expected.
             count: number of images.
         """
         for number, (name, classes) in enumerate(self._heads.items()):
@@ -161,7 +158,7 @@ class Faults(keras.metrics.Metric):
         return self.row
 
     def refuse(self) -> None:
-        """Raise for what was found, where no step is being traced.
+        """Raise for a recorded fault; to be called outside of traced code.
 
         Raises:
             DataError: a label is outside its classes, or the teacher's outputs are probabilities.

@@ -13,26 +13,27 @@ from keras_kd.errors import ConfigError
 
 @keras.saving.register_keras_serializable("keras_kd")
 class DistillationOrientedSGD(keras.optimizers.SGD):
-    """SGD that remembers the teacher's gradients longer than those of the labels, DOT.
+    """SGD with a larger momentum for the teacher's gradients than for those of the labels (DOT).
 
-    Zhao et al. 2023 (DOT: A Distillation-Oriented Trainer, ICCV): with g the gradient of the
-    labels' terms and of regularisers, h that of the teacher's terms,
+    Zhao et al. 2023 (DOT: A Distillation-Oriented Trainer, ICCV): g is the gradient of the labels'
+    terms and of regularisers, h that of the teacher's terms, and
 
         v = (momentum - difference)·v + g      u = (momentum + difference)·u + h
         weights = weights - learning_rate·(v + u)
 
-    as Keras' SGD has it, whose momentum holds the learning rate of each step. The Distiller on
-    TensorFlow takes both gradients apart, which costs a second backward pass; without a teacher, or
-    in `keras.Model.fit`, it is SGD with momentum - difference.
+    Here v and u contain the learning rate of each step, as the momentum of Keras' SGD does. The
+    Distiller computes both gradients on TensorFlow, which costs a second backward pass. Without a
+    teacher, or in `keras.Model.fit`, this is SGD with momentum - difference.
 
     Args:
-        learning_rate: a number or a schedule.
-        momentum: 0 or more, and below 1 - difference.
-        difference: 0..momentum; the paper takes 0.075 on CIFAR-100 and 0.09 on ImageNet.
-        weight_decay: as for `keras.optimizers.SGD`; it counts once a step.
+        learning_rate: a number above 0, or a schedule.
+        momentum: 0 or more; momentum + difference must be below 1.
+        difference: 0..momentum; the paper uses 0.075 on CIFAR-100 and 0.09 on ImageNet.
+        weight_decay: as for `keras.optimizers.SGD`; it is applied once a step.
+        name: the optimizer's name.
 
     Raises:
-        ConfigError: a momentum that isn't in 0..1 after the difference.
+        ConfigError: momentum - difference is below 0, or momentum + difference is not below 1.
     """
 
     def __init__(
@@ -54,23 +55,23 @@ class DistillationOrientedSGD(keras.optimizers.SGD):
         self.of_teacher = keras.optimizers.SGD(lambda: self.learning_rate, momentum + difference)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Make both momenta of each variable."""
+        """Create both momenta of each variable."""
         super().build(variables)
         self.of_teacher.build(variables)
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Both momenta, the learning rate and the counts of steps."""
+        """The optimizer's variables: both momenta, the learning rate and the step counts."""
         return [*super().variables, *self.of_teacher.variables]
 
     def apply_parts(self, of_labels: Any, of_teacher: Any, weights: Any) -> None:
-        """Take one step by both gradients."""
+        """Take one step with both gradients."""
         # First, so that a schedule is asked for both at the same step.
         self.of_teacher.apply(of_teacher, weights)
         self.apply(of_labels, weights)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
+        """Return the arguments by name."""
         config = super().get_config()
         return {
             "learning_rate": config["learning_rate"],
@@ -82,10 +83,13 @@ class DistillationOrientedSGD(keras.optimizers.SGD):
 
 
 def require_usable(optimizer: keras.optimizers.Optimizer) -> None:
-    """Refuse a `DistillationOrientedSGD` where its two gradients can't be taken apart: ConfigError.
+    """Check that a `DistillationOrientedSGD` can get its two gradients.
 
     Args:
         optimizer: as `compile` keeps it, in a LossScaleOptimizer for float16.
+
+    Raises:
+        ConfigError: the backend is not TensorFlow, or the precision is float16.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if not isinstance(inner, DistillationOrientedSGD):

@@ -1,10 +1,10 @@
-"""Losses as pure functions of `keras.ops`: float32 inside, one value per image or one scalar out.
+"""Losses as pure functions of `keras.ops`, computed in float32: one value per image, or one scalar.
 
-Notation: z teacher's, s student's logits, (N, C); T the temperature; w one weight per image.
-`labels` has those with the labels, `values` those of continuous values, `relations` those between
-images, `soft` what a teacher's logits are learnt by, `features` what its features are. All
-functions can be had from here, e.g. `losses.soft_target_kl`, and Keras is imported when the first
-is used.
+Notation: z are the teacher's logits and s the student's, both (N, C); T is the temperature; w is
+one weight per image. `labels` has the losses on labels, `values` those on continuous values and
+`relations` those between images. `soft` has the losses on a teacher's logits and `features` those
+on its feature maps. All functions can be imported from here, e.g. `losses.soft_target_kl`. Keras is
+imported when the first function is used.
 """
 
 from __future__ import annotations
@@ -28,20 +28,26 @@ TEMPERATURE, ALPHA = 3.0, 0.15  # the defaults of T and of the labels' weight
 
 
 def soft_loss_names() -> list[str]:
-    """Return the names of the losses of a teacher's logits, those of other packages included."""
+    """Return the names of the losses on a teacher's logits, including those of other packages."""
     return _names(soft, ENTRY_POINTS)
 
 
 def feature_loss_names() -> list[str]:
-    """Return the names of the losses of features."""
+    """Return the names of the losses on a teacher's features."""
     return _names(features)
 
 
 def parsed(text: str) -> tuple[str, dict[str, float]]:
-    """Return name and settings of a loss as text, e.g. "decoupled(other_weight=4)".
+    """Split the text of a soft loss into its name and its settings.
+
+    Args:
+        text: a name, with settings in parentheses if any, e.g. "decoupled(other_weight=4)".
+
+    Returns:
+        The name, and the settings by name.
 
     Raises:
-        ConfigError: no such loss, or settings that can't be read.
+        ConfigError: there is no such loss, or the settings are not numbers by name.
     """
     name, opening, rest = str(text).partition("(")
     if name not in soft_loss_names():
@@ -63,13 +69,17 @@ def parsed(text: str) -> tuple[str, dict[str, float]]:
 
 
 def soft_loss(text: str) -> Callable[[Any, Any, Any, float], Any]:
-    """Return the loss of a name, with its settings where some are given in parentheses.
+    """Return the loss function of a name, with its settings applied.
+
+    Args:
+        text: as for `parsed`.
 
     Returns:
-        Of labels, teacher's logits, student's logits and temperature: float32 (N,).
+        A function of labels, teacher's logits (N, C), student's logits (N, C) and temperature,
+            which returns float32 (N,).
 
     Raises:
-        ConfigError: no such loss, or it has no such setting.
+        ConfigError: there is no such loss, or it has no such setting.
     """
     name, settings = parsed(text)
     loss = named_module(soft, name, ENTRY_POINTS).loss
@@ -84,7 +94,14 @@ def soft_loss(text: str) -> Callable[[Any, Any, Any, float], Any]:
 
 
 def feature_loss(name: str) -> Callable[[Any, Any], Any]:
-    """Return the loss of a name, of teacher's and student's features: float32 (N,)."""
+    """Return the loss function of features by its name.
+
+    Args:
+        name: one of `feature_loss_names()`.
+
+    Returns:
+        A function of teacher's and student's features, which returns float32 (N,).
+    """
     return named_module(features, name).loss
 
 

@@ -1,4 +1,4 @@
-"""Losses with the labels, and means over the images."""
+"""Losses on the labels, and means over the images."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from keras_kd.losses._tensors import TINY, Tensor, require_classes
 def cross_entropy_each(
     labels: Tensor, logits: Tensor, class_weights: Tensor | None = None
 ) -> Tensor:
-    """-Σ_c v_c y_c log softmax(s)_c for each image, v the class weights (1 where None).
+    """Compute -Σ_c v_c y_c log softmax(s)_c for each image, with class weights v.
 
     Equation (6) of Mini-ResEmoteNet (arXiv 2501.18538) calls it CE(weighted).
 
     Args:
-        labels: integers (N,) or (N, 1), or float (N, C) shares that sum to 1.
-        logits: float (N, C).
-        class_weights: float (C,).
+        labels: integers (N,) or (N, 1) in 0..C-1, or float (N, C) shares that sum to 1.
+        logits: s, float (N, C).
+        class_weights: v, float (C,), 0 or more; None for 1.
 
     Returns:
-        float32 (N,).
+        float32 (N,), 0 or more.
 
     Raises:
-        ModelError: the shares are of another number of classes than the logits.
+        ModelError: the shares have another number of classes than the logits.
     """
     log_q = ops.log_softmax(ops.cast(logits, "float32"))
     if len(labels.shape) == 1 or labels.shape[-1] == 1:
@@ -37,12 +37,14 @@ def cross_entropy_each(
 
 
 def class_weight_each(labels: Tensor, class_weights: Tensor) -> Tensor:
-    """v of each image's label, Σ_c v_c y_c of shares: float32 (N,), what `weights_normalised`
-    divides by.
+    """Compute the weight Σ_c v_c y_c of each image's label, which `weights_normalised` divides by.
 
     Args:
         labels: as for `cross_entropy_each`.
-        class_weights: float (C,).
+        class_weights: v, float (C,).
+
+    Returns:
+        float32 (N,).
     """
     weights = ops.cast(ops.convert_to_tensor(class_weights), "float32")
     if len(labels.shape) == 1 or labels.shape[-1] == 1:
@@ -51,14 +53,20 @@ def class_weight_each(labels: Tensor, class_weights: Tensor) -> Tensor:
 
 
 def two_logits(logit: Tensor) -> Tensor:
-    """[0, s] of one logit s, whose softmax is [1 - sigmoid(s), sigmoid(s)]: float32 (N, 2).
+    """Turn one logit s into the two logits [0, s], whose softmax is [1 - sigmoid(s), sigmoid(s)].
 
-    Two classes by one logit are thereby learnt by every loss of classes: the cross-entropy becomes
-    the binary one, and `soft_target_kl` T²·KL of the Bernoulli distributions of sigmoid(z/T) and
-    sigmoid(s/T).
+    All losses of classes thereby apply to two classes with one logit. The cross-entropy becomes the
+    binary one, and `soft_target_kl` becomes T²·KL of the Bernoulli distributions of sigmoid(z/T)
+    and sigmoid(s/T).
 
     Args:
-        logit: float (N,) or (N, 1); (N, 2) stays as it is.
+        logit: float (N,) or (N, 1); (N, 2) is returned as it is.
+
+    Returns:
+        float32 (N, 2).
+
+    Raises:
+        ModelError: there are more than two columns.
     """
     logit = ops.cast(logit, "float32")
     if len(logit.shape) == 2 and logit.shape[-1] == 2:
@@ -74,7 +82,15 @@ def two_logits(logit: Tensor) -> Tensor:
 
 
 def weighted_sum(values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Σ w v of values, float32 (N,), and weights, float (N,) or None for all 1: float32 scalar."""
+    """Compute the sum Σ w v over the images.
+
+    Args:
+        values: v, float32 (N,).
+        weights: w, float (N,) or (N, 1); None for 1.
+
+    Returns:
+        float32 scalar.
+    """
     if weights is not None:
         values = values * ops.cast(ops.reshape(weights, (-1,)), values.dtype)
     return ops.sum(values)
@@ -83,13 +99,14 @@ def weighted_sum(values: Tensor, weights: Tensor | None = None) -> Tensor:
 def weighted_mean(
     values: Tensor, weights: Tensor | None = None, normalised: bool = False
 ) -> Tensor:
-    """Σ w v / N, as Keras' `sum_over_batch_size`: a weight of 0 leaves an image out of the sum, not
-    of N.
+    """Compute Σ w v / N, the mean of Keras' `sum_over_batch_size`.
+
+    An image of weight 0 does not count in the sum, but it counts in N.
 
     Args:
-        values: float32 (N,).
-        weights: float (N,) or None for all 1.
-        normalised: divide by Σ w instead, as PyTorch's weighted means do.
+        values: v, float32 (N,).
+        weights: w, float (N,) or (N, 1); None for 1.
+        normalised: divide by Σ w instead of N, as PyTorch's weighted means do.
 
     Returns:
         float32 scalar; 0 for N = 0.

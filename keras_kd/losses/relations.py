@@ -1,4 +1,6 @@
-"""Losses of how images of a batch lie to each other; numbers of channels don't matter."""
+"""Losses on how the images of a batch relate to each other; teacher and student may differ in
+channels.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,23 @@ from keras_kd.losses._tensors import TINY, Tensor
 def relational_each(
     teacher: Tensor, student: Tensor, distance_weight: float = 1.0, angle_weight: float = 2.0
 ) -> Tensor:
-    """a·Huber of relative distances + b·Huber of angles, RKD: float32 (N,).
+    """Compute a·Huber of relative distances + b·Huber of angles (RKD).
 
-    Park et al. 2019 (Relational Knowledge Distillation, arXiv 1904.05068): equations (4) to (6),
-    distances between two images over their mean in the batch, and (7) to (9), the cosine of the
-    angle at image j between i and k. The Huber loss has δ = 1. As in the authors' program it is a
-    mean over all pairs (i, j) and all triples, those of an image with itself included; each image's
-    value is the mean over its own, so that their mean is the paper's.
+    Park et al. 2019 (Relational Knowledge Distillation, arXiv 1904.05068). Equations (4) to (6)
+    compare distances between two images, divided by their mean in the batch. Equations (7) to (9)
+    compare the cosine of the angle at image j between i and k. The Huber loss has δ = 1. As in the
+    authors' program, it is a mean over all pairs (i, j) and all triples, including those of an
+    image with itself. The value of an image is the mean over its own pairs and triples, so that the
+    mean over the images is the paper's loss.
 
     Args:
-        teacher: float (N, ...), flattened.
+        teacher: float (N, ...), which is flattened.
         student: float (N, ...), of any other size.
-        distance_weight: a.
-        angle_weight: b.
+        distance_weight: a, 0 or more.
+        angle_weight: b, 0 or more.
+
+    Returns:
+        float32 (N,), 0 or more.
     """
     teacher, student = _rows(teacher), _rows(student)
     distances = _huber(_relative_distances(student) - _relative_distances(teacher))

@@ -1,4 +1,4 @@
-"""What features are learnt by; one module a loss, found by its name.
+"""Losses on feature maps; one module for each loss, found by its name.
 
 A module has `loss(teacher_features, student_features) -> float32 (N,)`.
 """

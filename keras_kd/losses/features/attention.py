@@ -8,16 +8,18 @@ from keras_kd.losses._tensors import TINY, Tensor, same_size
 
 
 def attention_each(teacher_features: Tensor, student_features: Tensor) -> Tensor:
-    """‖Q/‖Q‖ - R/‖R‖‖² of the maps' energies, Q and R the sums of squares over channels: float32
-    (N,).
+    """Compute ‖Q/‖Q‖ - R/‖R‖‖² of the attention maps Q and R, the sums of squares over channels.
 
     Zagoruyko and Komodakis 2017 (Attention Transfer, arXiv 1612.03928), equation (2) squared. A
-    teacher's map of another height and width is resized to the student's; the numbers of channels
+    teacher's map of another height and width is resized to the student's. The numbers of channels
     may differ.
 
     Args:
         teacher_features: float (N, H, W, C).
         student_features: float (N, h, w, c).
+
+    Returns:
+        float32 (N,), in 0..2.
     """
     teacher, student = same_size(teacher_features, student_features)
     difference = _attention(student) - _attention(teacher)

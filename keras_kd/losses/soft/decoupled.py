@@ -15,18 +15,25 @@ def decoupled_kd_each(
     target_weight: float = 1.0,
     other_weight: float = 8.0,
 ) -> Tensor:
-    """T² (a·KL of (target, any other) + b·KL among the other classes), DKD: float32 (N,).
+    """Compute T² (a·KL of (target, any other) + b·KL among the other classes) (DKD).
 
-    Zhao et al. 2022 (arXiv 2203.08679), equation (7), weights of its ResNet32x4 pairs. With a = 1
-    and b the teacher's probability of the other classes it is `soft_target_kl_each`, equation (5).
+    Zhao et al. 2022 (arXiv 2203.08679), equation (7), with the weights of its ResNet32x4 pairs. If
+    a is 1 and b is the teacher's probability of the other classes, it equals `soft_target_kl_each`,
+    as in equation (5).
 
     Args:
-        labels: as for `cross_entropy_each`; of shares the largest is the target.
-        teacher_logits: float (N, C).
-        student_logits: float (N, C).
-        temperature: above 0.
-        target_weight: a.
-        other_weight: b.
+        labels: as for `cross_entropy_each`; the largest of shares is the target.
+        teacher_logits: z, float (N, C).
+        student_logits: s, float (N, C).
+        temperature: T, above 0.
+        target_weight: a, 0 or more.
+        other_weight: b, 0 or more.
+
+    Returns:
+        float32 (N,), 0 or more.
+
+    Raises:
+        ModelError: teacher and student have different numbers of classes.
     """
     require_classes("teacher's logits", teacher_logits, student_logits)
     target = _one_hot_targets(labels, student_logits.shape[-1])

@@ -14,18 +14,24 @@ def dist_each(
     image_weight: float = 1.0,
     class_weight: float = 1.0,
 ) -> Tensor:
-    """T² (a·(1 - correlation over an image's classes) + b·mean over classes (1 - correlation over
-    the batch)): DIST.
+    """Compute T² (a·(1 - correlation over an image's classes) + b·mean over classes of (1 -
+    correlation over the batch)) (DIST).
 
-    Huang et al. 2022 (arXiv 2205.10536), equations (6) to (10), of softmax(·/T); float32 (N,). The
-    second part is of the batch and equal for each of its images.
+    Huang et al. 2022 (arXiv 2205.10536), equations (6) to (10), on softmax(·/T). The second part
+    belongs to the batch and is equal for all its images.
 
     Args:
-        teacher_logits: float (N, C).
-        student_logits: float (N, C).
-        temperature: above 0.
-        image_weight: a.
-        class_weight: b.
+        teacher_logits: z, float (N, C).
+        student_logits: s, float (N, C).
+        temperature: T, above 0.
+        image_weight: a, 0 or more.
+        class_weight: b, 0 or more.
+
+    Returns:
+        float32 (N,), 0 or more.
+
+    Raises:
+        ModelError: teacher and student have different numbers of classes.
     """
     require_classes("teacher's logits", teacher_logits, student_logits)
     p = ops.softmax(ops.cast(teacher_logits, "float32") / temperature)
@@ -50,5 +56,17 @@ def loss(
     image_weight: float = 1.0,
     class_weight: float = 1.0,
 ) -> Tensor:
-    """`dist_each`."""
+    """Compute `dist_each`; the labels are not used.
+
+    Args:
+        labels: not used.
+        teacher: z, float (N, C).
+        student: s, float (N, C).
+        temperature: T, above 0.
+        image_weight: a, 0 or more.
+        class_weight: b, 0 or more.
+
+    Returns:
+        float32 (N,), 0 or more.
+    """
     return dist_each(teacher, student, temperature, image_weight, class_weight)

@@ -8,15 +8,15 @@ from keras_kd.losses._tensors import Tensor, divergence, require_classes
 
 
 def soft_target_kl(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> Tensor:
-    """T² · mean over the batch of KL(softmax(z/T) ‖ softmax(s/T)).
+    """Compute T² · mean over the batch of KL(softmax(z/T) ‖ softmax(s/T)).
 
-    Hinton et al. 2015 (arXiv 1503.02531), section 2: T² keeps the gradient's size when T changes.
-    Equals torch's `KLDivLoss(reduction="batchmean")` on log-softmax, times T².
+    Hinton et al. 2015 (arXiv 1503.02531), section 2: the factor T² keeps the size of the gradient
+    when T changes. It equals torch's `KLDivLoss(reduction="batchmean")` on log-softmax, times T².
 
     Args:
-        teacher_logits: float (N, C).
-        student_logits: float (N, C).
-        temperature: above 0.
+        teacher_logits: z, float (N, C).
+        student_logits: s, float (N, C).
+        temperature: T, above 0.
 
     Returns:
         float32 scalar, 0 or more.
@@ -30,7 +30,19 @@ def soft_target_kl(teacher_logits: Tensor, student_logits: Tensor, temperature: 
 def soft_target_kl_each(
     teacher_logits: Tensor, student_logits: Tensor, temperature: float
 ) -> Tensor:
-    """`soft_target_kl` before the mean: float32 (N,)."""
+    """Compute `soft_target_kl` for each image, without the mean.
+
+    Args:
+        teacher_logits: z, float (N, C).
+        student_logits: s, float (N, C).
+        temperature: T, above 0.
+
+    Returns:
+        float32 (N,), 0 or more.
+
+    Raises:
+        ModelError: teacher and student have different numbers of classes.
+    """
     require_classes("teacher's logits", teacher_logits, student_logits)
     log_p = ops.log_softmax(ops.cast(teacher_logits, "float32") / temperature)
     log_q = ops.log_softmax(ops.cast(student_logits, "float32") / temperature)
@@ -38,5 +50,15 @@ def soft_target_kl_each(
 
 
 def loss(labels: Tensor, teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """`soft_target_kl_each`."""
+    """Compute `soft_target_kl_each`; the labels are not used.
+
+    Args:
+        labels: not used.
+        teacher: z, float (N, C).
+        student: s, float (N, C).
+        temperature: T, above 0.
+
+    Returns:
+        float32 (N,), 0 or more.
+    """
     return soft_target_kl_each(teacher, student, temperature)

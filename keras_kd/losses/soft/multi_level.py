@@ -18,20 +18,27 @@ def multi_level_each(
     batch_weight: float = 1.0,
     class_weight: float = 1.0,
 ) -> Tensor:
-    """T²·KL + a·1/N·‖PPᵀ - QQᵀ‖² + b·1/C·‖PᵀP - QᵀQ‖², a mean over five temperatures: float32 (N,).
+    """Compute T²·KL + a·1/N·‖PPᵀ - QQᵀ‖² + b·1/C·‖PᵀP - QᵀQ‖² as a mean over five temperatures
+    (MLKD).
 
-    Jin, Wang and Lin 2023 (Multi-level Logit Distillation, CVPR): alignment of each image, of the
-    images' and of the classes' correlations, P and Q the softmax(·/T') of teacher and student (N,
-    C). T' is T times 0.5 to 1.5; the paper adds the temperatures up, and its program leaves out
-    images of which the teacher is unsure. The last part is of the batch and equal for each of its
-    images.
+    Jin, Wang and Lin 2023 (Multi-level Logit Distillation, CVPR) align each image's distribution,
+    the correlations of images and those of classes. P and Q are softmax(·/T') of teacher and
+    student, (N, C), where T' is T times 0.5 to 1.5. The paper sums over the temperatures, and its
+    program leaves out images of which the teacher is unsure. The last part belongs to the batch and
+    is equal for all its images.
 
     Args:
-        teacher_logits: float (N, C).
-        student_logits: float (N, C).
+        teacher_logits: z, float (N, C).
+        student_logits: s, float (N, C).
         temperature: T, above 0.
-        batch_weight: a.
-        class_weight: b.
+        batch_weight: a, 0 or more.
+        class_weight: b, 0 or more.
+
+    Returns:
+        float32 (N,), 0 or more.
+
+    Raises:
+        ModelError: teacher and student have different numbers of classes.
     """
     require_classes("teacher's logits", teacher_logits, student_logits)
     total = 0.0
@@ -55,5 +62,17 @@ def loss(
     batch_weight: float = 1.0,
     class_weight: float = 1.0,
 ) -> Tensor:
-    """`multi_level_each`."""
+    """Compute `multi_level_each`; the labels are not used.
+
+    Args:
+        labels: not used.
+        teacher: z, float (N, C).
+        student: s, float (N, C).
+        temperature: T, above 0.
+        batch_weight: a, 0 or more.
+        class_weight: b, 0 or more.
+
+    Returns:
+        float32 (N,), 0 or more.
+    """
     return multi_level_each(teacher, student, temperature, batch_weight, class_weight)

@@ -14,5 +14,17 @@ def loss(
     distance_weight: float = 1.0,
     angle_weight: float = 2.0,
 ) -> Tensor:
-    """`relational_each` of logits; the temperature has no part in it."""
+    """Compute `relational_each` on logits; labels and temperature are not used.
+
+    Args:
+        labels: not used.
+        teacher: z, float (N, C).
+        student: s, float (N, C).
+        temperature: not used.
+        distance_weight: weight of the distances, 0 or more.
+        angle_weight: weight of the angles, 0 or more.
+
+    Returns:
+        float32 (N,), 0 or more.
+    """
     return relational_each(teacher, student, distance_weight, angle_weight)

@@ -11,11 +11,21 @@ from keras_kd.losses.soft.kl import soft_target_kl_each
 def standardised_kl_each(
     teacher_logits: Tensor, student_logits: Tensor, temperature: float
 ) -> Tensor:
-    """`soft_target_kl_each` of logits that each image's mean and deviation are taken out of:
-    float32 (N,).
+    """Compute `soft_target_kl_each` on logits that are standardised over each image's classes.
 
-    Sun et al. 2024 (Logit Standardization in Knowledge Distillation, arXiv 2403.01427), algorithm
-    1.
+    Each image's mean is subtracted and its standard deviation divided out. Sun et al. 2024 (Logit
+    Standardization in Knowledge Distillation, arXiv 2403.01427), algorithm 1.
+
+    Args:
+        teacher_logits: z, float (N, C).
+        student_logits: s, float (N, C).
+        temperature: T, above 0.
+
+    Returns:
+        float32 (N,), 0 or more.
+
+    Raises:
+        ModelError: teacher and student have different numbers of classes.
     """
     return soft_target_kl_each(
         _standardised(teacher_logits), _standardised(student_logits), temperature
@@ -29,5 +39,15 @@ def _standardised(logits: Tensor) -> Tensor:
 
 
 def loss(labels: Tensor, teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """`standardised_kl_each`."""
+    """Compute `standardised_kl_each`; the labels are not used.
+
+    Args:
+        labels: not used.
+        teacher: z, float (N, C).
+        student: s, float (N, C).
+        temperature: T, above 0.
+
+    Returns:
+        float32 (N,), 0 or more.
+    """
     return standardised_kl_each(teacher, student, temperature)
