@@ -40,17 +40,17 @@ DRAWN = "faces"  # the data set that needs no path
 
 @dataclass(frozen=True)
 class Samples:
-    """Images with what is known of them; row i of every field is the same image.
+    """Images with their labels; row i of every field belongs to the same image.
 
     Attributes:
-        images: uint8 (N, H, W, C), C 1 (gray) or 3 (RGB).
+        images: uint8 (N, H, W, C); C is 1 (gray) or 3 (RGB).
         labels: int64 (N,) class numbers, or float32 (N, classes) shares of votes that sum to 1.
         class_names: the name of each class number.
         values: continuous targets by name, each float32 (N,), e.g. valence and arousal in -1..1,
-            NaN where unknown; None without any.
+            and NaN where unknown; None if there are none.
         skipped: one line for every row left out by `skip_bad_rows`.
-        sizes: int64 (N, 2), height and width on disk before resizing; None where drawn.
-        label_name: what the classes are of, the name of their head where a model has several.
+        sizes: int64 (N, 2), height and width on disk before resizing; None for drawn images.
+        label_name: the name of the classes' head in a model with several heads.
     """
 
     images: np.ndarray
@@ -73,7 +73,7 @@ class Samples:
 
     @property
     def hard_labels(self) -> np.ndarray:
-        """int64 (N,): the labels, or the most voted class where labels are shares of votes."""
+        """The class numbers, int64 (N,); for shares of votes, the class with most votes."""
         return self.labels if self.labels.ndim == 1 else self.labels.argmax(axis=1)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Samples:
@@ -109,11 +109,16 @@ def _warnings_shown() -> Iterator[None]:
 
 @_warnings_shown()
 def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
-    """Return the module of a data set and the path to read: `faces`, `fer2013:PATH`, or a PATH that
-    is recognised.
+    """Find the module that reads a data set.
+
+    Args:
+        path_or_name: `faces`, a name and path such as `fer2013:PATH`, or a PATH that is recognised.
+
+    Returns:
+        The module of the data set, and the path to read or None.
 
     Raises:
-        DataError: there is no such data set, path, or no module recognises the path.
+        DataError: there is no such data set or path, or no module recognises the path.
     """
     text = str(path_or_name)
     if path_or_name == DRAWN and Path(text).exists():
@@ -142,8 +147,13 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
 
 @_warnings_shown()
 def sources(path_or_name: str | Path) -> list[Path]:
-    """Return the files that the splits of a data set are read from; none where its form does not
-    tell.
+    """Return the files that the splits of a data set are read from.
+
+    Args:
+        path_or_name: as for `load`.
+
+    Returns:
+        The paths; empty if the module of the data set has no `sources`.
     """
     module, path = find(path_or_name)
     return module.sources(path) if path is not None and hasattr(module, "sources") else []
@@ -151,8 +161,13 @@ def sources(path_or_name: str | Path) -> list[Path]:
 
 @_warnings_shown()
 def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
-    """Return a line for each kind of thing in a data set's folder that `load` does not read, or
-    reads by a guess.
+    """Report what `load` does not read in a data set's folder, or reads by a guess.
+
+    Args:
+        path_or_name: as for `load`.
+
+    Returns:
+        One line for each kind of file or folder.
 
     Raises:
         DataError: there is no such data set, or a folder can't be read.
@@ -161,7 +176,15 @@ def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
 
 
 def passed_over_found(module: ModuleType, path: Path | None) -> tuple[str, ...]:
-    """As `passed_over`, of what `find` returned."""
+    """Report as `passed_over`, for the results of `find`.
+
+    Args:
+        module: the module of the data set.
+        path: the path to read, or None.
+
+    Returns:
+        One line for each kind of file or folder.
+    """
     if path is None or not path.is_dir() or not hasattr(module, "sources"):
         return ()
     remarks = module.remarks(path) if hasattr(module, "remarks") else []
@@ -173,18 +196,21 @@ def passed_over_found(module: ModuleType, path: Path | None) -> tuple[str, ...]:
 def load(
     path_or_name: str | Path, split: str, skip_bad_rows: bool = False, size: int | None = None
 ) -> Samples:
-    """Load one split ("train", "validation" or "test") of a data set as square images.
+    """Load one split of a data set as square images.
 
     Args:
         path_or_name: a file or folder whose form is recognised, the name of a data set that needs
-            none (`faces`), or `name:path` to choose the form.
-        split: one of SPLITS.
+            no path (`faces`), or `name:path` to choose the form.
+        split: "train", "validation" or "test".
         skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            stopping.
+            raising.
         size: height and width of the images in pixels; None for the data set's own, mostly 64.
 
+    Returns:
+        Samples with images uint8 (N, size, size, C).
+
     Raises:
-        DataError: the data is missing, unrecognised or broken; the message names file and row.
+        DataError: the data is missing, not recognised or broken. The message names file and row.
     """
     if split not in SPLITS:
         raise DataError(f"Unknown split {split!r}: expected one of {', '.join(SPLITS)}.")
@@ -199,7 +225,21 @@ def load_found(
     skip_bad_rows: bool,
     size: int | None,
 ) -> dict[str, Samples]:
-    """Load some splits of what `find` returned, each of its files once; see `load`."""
+    """Load several splits of what `find` returned, and read each file once.
+
+    Args:
+        module: the module of the data set.
+        path: the path to read, or None.
+        splits: names of splits.
+        skip_bad_rows: as for `load`.
+        size: as for `load`.
+
+    Returns:
+        Samples by split, each as `load` returns them.
+
+    Raises:
+        DataError: as for `load`.
+    """
     size = size or module.SIZE
     if hasattr(module, "load_splits"):
         return module.load_splits(path, splits, skip_bad_rows, size)

@@ -1,4 +1,4 @@
-"""Class names: which ones mean the same, and how to reorder logits from one order to another."""
+"""Class names: which names mean the same, and how to reorder logits from one order to another."""
 
 from __future__ import annotations
 
@@ -27,30 +27,53 @@ _CANONICAL = {other: name for name, others in _SAME.items() for other in others}
 
 
 def plain(name: str) -> str:
-    """Return a name as it is shown: letters composed, as a Mac's file names are not, and no blanks
-    around it.
+    """Return a name as it is displayed.
+
+    Args:
+        name: a class name. File names of a Mac have decomposed letters.
+
+    Returns:
+        The name with composed letters and without surrounding blanks.
     """
     return unicodedata.normalize("NFC", name).strip()
 
 
 def canonical(name: str) -> str:
-    """Return the one name of a class: anger is angry, Happiness is happy; other names are
-    themselves in lower case.
+    """Return the one name of a class, e.g. angry for anger and happy for Happiness.
+
+    Args:
+        name: a class name.
+
+    Returns:
+        The canonical name; any other name in lower case.
     """
     lowered = plain(name).lower()
     return _CANONICAL.get(lowered, lowered)
 
 
 def are_expressions(names: Sequence[str]) -> bool:
-    """Whether all classes are expressions of faces, by their names."""
+    """Whether all classes are expressions of faces.
+
+    Args:
+        names: class names.
+
+    Returns:
+        True if every name is that of an expression.
+    """
     return bool(names) and all(canonical(name) in _SAME for name in names)
 
 
 def problem(names: Sequence[str]) -> str | None:
-    """Say what is wrong with names that a file gives to classes; None where all are 1 to LONGEST
-    printable characters.
+    """Describe what is wrong with the class names that a file states.
 
-    They go into tables, pages and code: what isn't printable could break lines or drive a terminal.
+    Class names appear in tables, pages and code, where characters that are not printable could
+    break lines or control a terminal.
+
+    Args:
+        names: class names.
+
+    Returns:
+        A description; None if all names are 1 to LONGEST printable characters.
     """
     bad = next(
         (name for name in names if not (1 <= len(name) <= LONGEST and name.isprintable())), None
@@ -63,25 +86,46 @@ def problem(names: Sequence[str]) -> str | None:
 
 
 def numbered(names: Sequence[str], first: int = 0) -> str:
-    """Return names with their numbers for a message: 0 angry, 1 disgust, ..."""
+    """Return names with their numbers for a message: 0 angry, 1 disgust, ...
+
+    Args:
+        names: class names in order.
+        first: the number of the first name.
+
+    Returns:
+        One line of text.
+    """
     return ", ".join(f"{number} {name}" for number, name in enumerate(names, first))
 
 
 def read(path: Path) -> list[str]:
-    """Return the names in a labels.txt, one a line in the order of the class numbers.
+    """Read the names in a labels.txt, one a line in the order of the class numbers.
 
-    A byte-order mark, empty lines at the end and Windows' line ends are passed over, as are numbers before all
-    names that count from 0, as Teachable Machine writes them (`0 happy`).
+    A byte-order mark, empty lines at the end and Windows' line ends are ignored. So are numbers
+    before all names that count from 0, as Teachable Machine writes them (`0 happy`).
+
+    Args:
+        path: the file.
+
+    Returns:
+        The names in order.
 
     Raises:
-        ValueError: it is no text, or too large.
-        OSError: it can't be read.
+        ValueError: the file is not text, or is too large.
+        OSError: the file can't be read.
     """
     return parsed(read_text(path).removeprefix("\ufeff").splitlines())
 
 
 def parsed(lines: Sequence[str]) -> list[str]:
-    """Return the names in the lines of a labels.txt, see `read`."""
+    """Return the names in the lines of a labels.txt, as `read` does.
+
+    Args:
+        lines: the lines of the file.
+
+    Returns:
+        The names in order.
+    """
     named = [plain(line) for line in lines]
     while named and not named[-1]:
         named.pop()
@@ -92,11 +136,17 @@ def parsed(lines: Sequence[str]) -> list[str]:
 
 
 def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndarray:
-    """Return int64 (classes,) such that `logits_source[:, permutation]` is in the order of
-    `target_names`.
+    """Return the columns that bring logits from one order of classes into another.
+
+    Args:
+        source_names: class names in the order of the logits.
+        target_names: class names in the wanted order.
+
+    Returns:
+        int64 (classes,), such that `logits[:, permutation]` is in the order of `target_names`.
 
     Raises:
-        ModelError: a name stands twice in one order, or the two orders hold different classes.
+        ModelError: a name occurs twice in one order, or the two orders hold different classes.
     """
     # Names that mean the same elsewhere, `A` and `a`, are told apart where both sides do.
     same = len(set(source_names)) == len(source_names) and set(source_names) == set(target_names)

@@ -8,7 +8,14 @@ import numpy as np
 
 
 def digests(images: np.ndarray) -> list[bytes]:
-    """Return 16 bytes of BLAKE2b over each image of uint8 (N, H, W, C); equal for equal pixels."""
+    """Return a digest of each image, which is equal for equal pixels.
+
+    Args:
+        images: uint8 (N, H, W, C).
+
+    Returns:
+        N times 16 bytes of BLAKE2b.
+    """
     return [
         hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
         for image in images
@@ -16,7 +23,15 @@ def digests(images: np.ndarray) -> list[bytes]:
 
 
 def copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return bool (N,): which of `images` have exactly the pixels of one of `others`."""
+    """Find images that are exact copies of others.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        others: uint8 (M, H, W, C).
+
+    Returns:
+        bool (N,): whether an image has exactly the pixels of one of `others`.
+    """
     known = set(digests(others))
     return np.array([digest in known for digest in digests(images)], bool)
 
@@ -24,12 +39,19 @@ def copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
 def public_private_subsets(
     train: np.ndarray, validation: np.ndarray, test: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return FER2013's test sets as (mask of validation rows, mask of test rows), from the images
-    of each split.
+    """Return FER2013's test sets as masks.
 
-    `public` is PublicTest (the validation split), `private` PrivateTest (the test split), `both`
-    the two together; `private_without_copies` leaves out what has exactly the pixels of a training
-    image.
+    `public` is PublicTest (the validation split), `private` is PrivateTest (the test split), and
+    `both` is the two together. `private_without_copies` leaves out images with exactly the pixels
+    of a training image.
+
+    Args:
+        train: training images, uint8 (N, H, W, C).
+        validation: validation images, uint8.
+        test: test images, uint8.
+
+    Returns:
+        By name, a mask of the validation rows and a mask of the test rows, both bool.
     """
     all_public, all_private = np.ones(len(validation), bool), np.ones(len(test), bool)
     return {

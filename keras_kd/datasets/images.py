@@ -1,4 +1,4 @@
-"""Images as uint8 arrays: read, resized and recoloured as Pillow does."""
+"""Images as uint8 arrays: read, resized and converted to other channels as Pillow does."""
 
 from __future__ import annotations
 
@@ -65,34 +65,53 @@ _OTHERS = {
 
 
 def read(path: str | Path) -> np.ndarray:
-    """Read one image file, as viewers show it: turned by its Exif orientation, transparent parts on
+    """Read one image file as viewers show it: turned by its Exif orientation, transparent parts on
     white.
 
-    Of a file with several frames or pages the first is read. Colour profiles are not applied.
+    The first frame or page of a file is read. Colour profiles are not applied.
+
+    Args:
+        path: the file.
 
     Returns:
-        uint8 (H, W, 1) for gray files and (H, W, 3) for all others. Of 16 bits the upper 8 are
-        kept.
+        uint8 (H, W, 1) for gray files and (H, W, 3) for all others. The upper 8 of 16 bits are
+            kept.
 
     Raises:
-        DataError: the file is missing, empty, no regular file, larger than MAX_BYTES or MAX_PIXELS,
-            broken, of none of FORMATS; or its values have an unknown range: 32 bits, floating
-            point, or 16 bits of which none is used above DARKEST_PEAK.
+        DataError: the file is missing, empty, not a regular file, larger than MAX_BYTES or
+            MAX_PIXELS, broken, or of none of FORMATS; or the range of its values is unknown: 32
+            bits, floating point, or 16 bits of which none is used above DARKEST_PEAK.
     """
     _check_file(Path(path))
     return _pixels(path, str(path))
 
 
 def decoded(content: bytes, name: str) -> np.ndarray:
-    """Read the content of an image file as `read` does; `name` is what its errors call it."""
+    """Decode the content of an image file as `read` does.
+
+    Args:
+        content: the bytes of the file.
+        name: what errors call the file.
+
+    Returns:
+        uint8 (H, W, 1 or 3).
+
+    Raises:
+        DataError: as for `read`.
+    """
     if not content:
         raise DataError(f"{name} can't be read as an image (it is empty): replace or remove it.")
     return _pixels(io.BytesIO(content), name)
 
 
 def is_gray(path: str | Path) -> bool | None:
-    """Whether a file holds no colours, told by its header; None where that can't be read, which
-    `read` reports.
+    """Whether the header of an image file declares no colours.
+
+    Args:
+        path: the file.
+
+    Returns:
+        True or False; None if the header can't be read, which `read` reports.
     """
     with contextlib.suppress(OSError):
         status = os.stat(path)
@@ -109,8 +128,13 @@ def _is_gray(path: str, written: int, size: int) -> bool | None:
 
 
 def traits(path: str | Path) -> tuple[str, ...]:
-    """What `read` does with a file that a viewer may not do, told by its header, in the words of a
-    report.
+    """Return what `read` does with a file that some viewers do not do, according to its header.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Phrases for a report, e.g. on orientation or transparency.
     """
     with contextlib.suppress(Exception), _opened(path) as image:
         found = {
@@ -258,10 +282,18 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize uint8 (N, H, W, C) to (N, height, width, C) with Pillow's bilinear filter.
+    """Resize images with Pillow's bilinear filter.
 
-    The filter widens when it shrinks (antialiasing), as in torchvision's Resize on PIL images. Many
-    large ones are mapped into memory, see `arrays.large_array`.
+    The filter is widened for shrinking (antialiasing), as in torchvision's Resize on PIL images.
+    Many large results are mapped into memory, see `arrays.large_array`.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        height: new height in pixels.
+        width: new width in pixels.
+
+    Returns:
+        uint8 (N, height, width, C).
     """
     if images.shape[1:3] == (height, width):
         return images
@@ -277,8 +309,14 @@ def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def with_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    """Turn uint8 (N, H, W, 1 or 3) into 1 (ITU-R 601 luma, as Pillow's mode L) or 3 channels (gray
-    repeated).
+    """Convert images to gray (ITU-R 601 luma, as Pillow's mode L) or to RGB (gray repeated).
+
+    Args:
+        images: uint8 (N, H, W, 1 or 3).
+        channels: 1 or 3.
+
+    Returns:
+        uint8 (N, H, W, channels).
     """
     if images.shape[3] == channels:
         return images
@@ -289,5 +327,13 @@ def with_channels(images: np.ndarray, channels: int) -> np.ndarray:
 
 
 def fitted(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Resize and recolour uint8 (N, H, W, C) to (N, *shape)."""
+    """Resize images and convert their channels.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        shape: height, width and channels.
+
+    Returns:
+        uint8 (N, *shape).
+    """
     return resize(with_channels(images, shape[2]), shape[0], shape[1])

@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it, for a look before training."""
+"""A report on a data set and its faults, to be read before training."""
 
 from __future__ import annotations
 
@@ -36,35 +36,36 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
     """Read every split of a data set, one after the other, and describe it in terms that JSON can
     hold.
 
+    Copies are images with exactly the same pixels at the 64x64 pixels of training. On FER2013 these
+    are the same images as at its own 48x48.
+
+    Args:
+        path_or_name: as for `datasets.load`.
+        skip_bad_rows: leave out unreadable rows and list them, instead of raising.
+
     Returns:
-        data: what was asked for.
+        data: the argument.
         data_set: the name of the module that reads it.
         class_names: in the order of the class numbers.
         channels: 1 (gray) or 3 (RGB).
-        soft_labels: whether labels are shares of votes; then the counts are of the most voted
-            classes.
-        sizes: images by their size on disk, before resizing, as "width x height"; the most frequent
-            first.
+        soft_labels: whether labels are shares of votes; the counts are then of the classes with
+            most votes.
+        sizes: number of images by their size on disk, as "width x height", the most frequent first.
         splits: for each split `images`, `classes` (images by class name), `blank` (images whose
             pixels are all equal) and `copies` (images that repeat an earlier one of the same
             split).
-        copies_across: for each pair of splits "later of earlier" the images of the later one that
-            are in the earlier.
-        contradictions: `groups` of images with the same pixels but not the same class, and the
-            `images` in them.
-        published: None where no counts are published, else `equal` and `differences` (a sentence
+        copies_across: for each pair of splits "later of earlier", the number of images of the later
+            one that are also in the earlier.
+        contradictions: `groups` of images with the same pixels but different classes, and the
+            number of `images` in them.
+        published: None if no counts are published, else `equal` and `differences` (a sentence
             each).
-        traits: how many images, by what is done with them that a viewer may not do, see
-            `images.traits`.
-        passed_over: a line for each kind of thing in the folder that is not read, see
-            `datasets.passed_over`.
-        skipped: a line for every row or file left out; only with `skip_bad_rows`.
-
-        Copies are images with exactly the same pixels at the 64x64 that are trained on (on FER2013
-        exactly the same images as at their 48x48).
+        traits: number of images by what is done with them, see `images.traits`.
+        passed_over: one line for each kind of file that is not read, see `datasets.passed_over`.
+        skipped: one line for every row or file left out; only with `skip_bad_rows`.
 
     Raises:
-        DataError: the data is missing or, without `skip_bad_rows`, broken; the message names file
+        DataError: the data is missing or, without `skip_bad_rows`, broken. The message names file
             and row.
     """
     module, path = datasets.find(path_or_name)

@@ -1,4 +1,4 @@
-"""What a model takes for the pixels of an image: one statement for all commands."""
+"""The values that a model expects for the pixels of an image, stated once for all commands."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PIXELS, UNIT = (0.0, 255.0), (0.0, 1.0)
 
 @dataclass(frozen=True)
 class PixelValues:
-    """The numbers that a model takes for pixels 0..255: (range(pixel) - mean) / std.
+    """The values that a model expects for pixels 0..255: (range(pixel) - mean) / std.
 
-    Keras' mode "tf" is the range -1, 1; torchvision and timm use the range 0, 1 with mean and std;
-    Caffe uses 0, 255 with a mean and the channel order "bgr".
+    Keras' mode "tf" is the range -1, 1. torchvision and timm use the range 0, 1 with mean and std.
+    Caffe uses the range 0, 255 with a mean and the channel order "bgr".
 
     Attributes:
-        value_range: what pixels 0 and 255 become first.
-        mean: subtracted then, in units of the range; empty for nothing, else one number or one a
-            channel, in the model's order of channels.
-        std: divided by then, likewise; each above 0.
-        channel_order: "rgb" or "bgr"; of gray images it means nothing.
+        value_range: the values of pixels 0 and 255 before mean and std.
+        mean: what is subtracted, in units of the range: empty for 0, one number, or one for each
+            channel in the model's channel order.
+        std: what is divided by, likewise; each above 0.
+        channel_order: "rgb" or "bgr"; it has no effect on gray images.
 
     Raises:
-        ConfigError: a number or word of another kind.
+        ConfigError: an attribute has another type or value.
     """
 
     value_range: tuple[float, float] = PIXELS
@@ -59,17 +59,22 @@ class PixelValues:
 
     @property
     def plain(self) -> bool:
-        """Whether a model takes the pixels as they are."""
+        """Whether the model expects the pixels as they are."""
         return self.range_alone and self.value_range == PIXELS
 
     @property
     def range_alone(self) -> bool:
-        """Whether the range says it all."""
+        """Whether mean, std and channel order are the usual ones, so that the range says it all."""
         return not self.mean and not self.std and self.channel_order == "rgb"
 
     def of(self, pixels: Any) -> Any:
-        """Return what the model takes for pixels 0..255 (..., C): arrays, TensorFlow's and Keras'
-        tensors; plain pixels stay as they are, others become float32.
+        """Return the values that the model expects for pixels.
+
+        Args:
+            pixels: 0..255, (..., C): an array, or a tensor of TensorFlow or Keras.
+
+        Returns:
+            float32 of the same shape; plain pixels are returned as they are.
         """
         if self.plain:
             return pixels
@@ -82,17 +87,30 @@ class PixelValues:
         return pixels * scale + offset
 
     def pixels(self, values: np.ndarray) -> np.ndarray:
-        """Return the pixels 0..255, float32 and not rounded, for which a model takes `values`."""
+        """Return the pixels for which the model expects given values.
+
+        Args:
+            values: float (..., C).
+
+        Returns:
+            float32 of the same shape, 0..255, not rounded.
+        """
         scale, offset = self.line(values.shape[-1])
         pixels = (values - offset) / scale
         swapped = values.shape[-1] == 3 and self.channel_order == "bgr"
         return pixels[..., ::-1] if swapped else pixels
 
     def line(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return scale and offset of each channel, float32 (C,), in the model's order.
+        """Return scale and offset of each channel, in the model's channel order.
+
+        Args:
+            channels: C.
+
+        Returns:
+            Two arrays float32 (C,): expected value = scale·pixel + offset.
 
         Raises:
-            ConfigError: mean or std are of another number of channels.
+            ConfigError: mean or std have another number of channels.
         """
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if len(numbers) not in (0, 1, channels):
@@ -106,7 +124,9 @@ class PixelValues:
         return scale.astype(np.float32), offset.astype(np.float32)
 
     def facts(self) -> dict[str, Any]:
-        """Return the statement as JSON has it: the range, and of the others what is not usual."""
+        """Return the statement as JSON values: the range, and the other attributes that are not
+        usual.
+        """
         others = {"mean": list(self.mean), "std": list(self.std)}
         told: dict[str, Any] = {name: numbers for name, numbers in others.items() if numbers}
         if self.channel_order != "rgb":
@@ -128,7 +148,14 @@ PixelStatement = PixelValues | tuple[float, float]
 
 
 def pixel_values(statement: PixelStatement) -> PixelValues:
-    """Return a statement as PixelValues."""
+    """Convert a statement to PixelValues.
+
+    Args:
+        statement: PixelValues, or a range (low, high).
+
+    Returns:
+        PixelValues.
+    """
     return statement if isinstance(statement, PixelValues) else PixelValues(statement)
 
 
@@ -138,10 +165,19 @@ def from_parts(
     std: tuple[float, ...] | None = None,
     channel_order: str | None = None,
 ) -> PixelValues | None:
-    """Return what a user states piece by piece; None where nothing is stated.
+    """Combine what a user states in separate options.
 
-    Without a range, mean and std tell it: they are of pixels 0..1 if none of them is above 1, as
-    torchvision's are, else of pixels 0..255, as Caffe's.
+    Without a range, mean and std decide it: they refer to pixels 0..1 if none of them is above 1,
+    as torchvision's do, and else to pixels 0..255, as Caffe's do.
+
+    Args:
+        value_range: the values of pixels 0 and 255, or None.
+        mean: mean of each channel, or None.
+        std: standard deviation of each channel, or None.
+        channel_order: "rgb", "bgr" or None.
+
+    Returns:
+        PixelValues; None if nothing is stated.
     """
     if value_range is None and mean is None and std is None and channel_order is None:
         return None
@@ -151,10 +187,16 @@ def from_parts(
 
 
 def from_facts(facts: Mapping[str, Any]) -> PixelValues:
-    """Return the statement of `PixelValues.facts`, read from a file.
+    """Read the statement that `PixelValues.facts` returned, from a file.
+
+    Args:
+        facts: the JSON values.
+
+    Returns:
+        PixelValues.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the statement is damaged.
     """
     try:
         return PixelValues(

@@ -1,4 +1,4 @@
-"""The three splits of a data set, and what of them is learnt."""
+"""The three splits of a data set, and the heads that a model learns from it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Subsets = Callable[[Samples, Samples, Samples], Mapping[str, tuple[np.ndarray, n
 
 @dataclass(frozen=True)
 class Data:
-    """The three splits of a data set and what tells them apart from any other.
+    """The three splits of a data set and its identity.
 
     Attributes:
-        name: of the data set: that of its folder or file where its form has none.
-        train: what training sees.
-        validation: what chooses the epoch.
-        test: what is scored at the end.
-        passed_over: a line for each kind of thing that was not read, or read by a guess.
-        folder: the name of a folder that is no known data set; "" for others.
-        subsets: named test sets that the field reports, as masks of validation and test; None
-            where there are none.
+        name: name of the data set, or of its folder or file if its form has no name.
+        train: the images of training.
+        validation: the images that choose the best epoch.
+        test: the images that are scored at the end.
+        passed_over: one line for each kind of file that was not read, or read by a guess.
+        folder: the name of a folder that is not a known data set; "" for others.
+        subsets: named test sets that the field reports, as masks of validation and test rows; None
+            if there are none.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Data:
 
     @property
     def called(self) -> str:
-        """The data set's name for people: that of its folder where the form has no own."""
+        """The data set's name for people: that of its folder if its form has no name."""
         return self.folder or self.name
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of what training sees: images, labels and values of the train and validation splits."""
+        """Fingerprint of the images, labels and values of the train and validation splits."""
         parts: list[Any] = list(self.train.class_names)
         for split in (self.train, self.validation):
             parts += [split.images, split.labels, *(split.values or {}).values()]
@@ -58,18 +58,21 @@ class Data:
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """The class names, in the order of the class numbers."""
         return self.train.class_names
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images."""
         return self.train.images.shape[1:]
 
     @property
     def value_names(self) -> tuple[str, ...]:
+        """The names of the continuous values."""
         return tuple(self.train.values or ())
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images per split and class."""
+        """The number of images by split and class."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
             name: dict(
@@ -84,7 +87,19 @@ class Data:
 
 
 def load(path_or_name: str, skip_bad_rows: bool = False, size: int | None = None) -> Data:
-    """Load all splits of a data set, see `datasets.load`."""
+    """Load all splits of a data set.
+
+    Args:
+        path_or_name: as for `datasets.load`.
+        skip_bad_rows: as for `datasets.load`.
+        size: as for `datasets.load`.
+
+    Returns:
+        The three splits.
+
+    Raises:
+        DataError: as for `datasets.load`.
+    """
     module, path = datasets.find(path_or_name)
     found = datasets.load_found(module, path, datasets.SPLITS, skip_bad_rows, size)
     train, validation, test = (found[split] for split in datasets.SPLITS)
@@ -95,8 +110,14 @@ def load(path_or_name: str, skip_bad_rows: bool = False, size: int | None = None
 
 
 def form_and_folder(module: ModuleType, path: Path | None) -> tuple[str, str]:
-    """Return the name of a data set's form, and of the folder that it is called by or "", of what
-    `datasets.find` returned.
+    """Return the names that a data set goes by.
+
+    Args:
+        module: the module that `datasets.find` returned.
+        path: the path that it returned, or None.
+
+    Returns:
+        The name of the data set's form, and the name of its folder or "".
     """
     form = module.__name__.rpartition(".")[2]
     return form, path.resolve().name if form == "folder" and path else ""
@@ -104,12 +125,12 @@ def form_and_folder(module: ModuleType, path: Path | None) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Heads:
-    """What of a data set a model learns.
+    """The targets of a data set that a model learns.
 
     Attributes:
-        label: name of the classes' head, or None where only values are learnt.
-        class_names: of that head; empty without it.
-        values: names of continuous values.
+        label: name of the classes' head; None if only values are learnt.
+        class_names: names of that head's classes; empty without it.
+        values: names of the continuous values.
     """
 
     label: str | None
@@ -118,33 +139,33 @@ class Heads:
 
     @property
     def single(self) -> bool:
-        """Whether there are classes alone: then models have one output without a name, and y is an
+        """Whether there are only classes. Models then have one output without a name, and y is an
         array.
         """
         return not self.values
 
     @property
     def widths(self) -> dict[str, int | None]:
-        """By name the number of classes, or None for a value, as `models.build` takes them."""
+        """The number of classes by head, or None for a value, as `models.build` expects them."""
         classes: dict[str, int | None] = {self.label: len(self.class_names)} if self.label else {}
         return classes | dict.fromkeys(self.values)
 
     @property
     def named(self) -> dict[str, int | None] | None:
-        """The widths of a model with named outputs, or None for the one output without a name."""
+        """The widths of a model with named outputs; None for one output without a name."""
         return None if self.single else self.widths
 
     @property
     def asked(self) -> int | dict[str, int | None]:
-        """What a model is asked for: the number of classes, or the widths by name."""
+        """What a model is built for: the number of classes, or the widths by name."""
         return len(self.class_names) if self.single else self.widths
 
     def shared(self, class_names: tuple[str, ...], values: tuple[str, ...]) -> bool:
-        """Whether a teacher of these outputs teaches any head."""
+        """Whether a teacher with these classes and values teaches any head."""
         return bool(self.label and class_names) or any(name in values for name in self.values)
 
     def targets(self, samples: Samples) -> Any:
-        """What `Distiller` takes as labels."""
+        """Return the labels as `Distiller` expects them."""
         if self.single:
             return samples.labels
         labels = {self.label: samples.labels} if self.label else {}
@@ -153,7 +174,7 @@ class Heads:
     def teacher(
         self, stored: np.ndarray, class_names: tuple[str, ...], values: tuple[str, ...]
     ) -> Any:
-        """What `Distiller` takes as the teacher's outputs, of a store's columns (images, views,
+        """Return the teacher's outputs as `Distiller` expects them, from a store's (images, views,
         columns).
         """
         if self.single:
@@ -168,8 +189,15 @@ class Heads:
 
 
 def chosen(asked: tuple[str, ...] | None, data: Data, of_teacher: tuple[str, ...]) -> Heads:
-    """The heads asked for by name, or the classes and those values that teacher and data have in
-    common.
+    """Choose the heads to learn.
+
+    Args:
+        asked: names that the user gave, or None.
+        data: the data set.
+        of_teacher: names of the teacher's heads.
+
+    Returns:
+        The heads of the given names; else the classes, and the values that teacher and data share.
 
     Raises:
         ConfigError: the data has no such head.

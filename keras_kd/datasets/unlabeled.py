@@ -1,9 +1,8 @@
-"""Pictures without labels, for a teacher to label: any image files in folders, less those that are
-scored.
+"""Pictures without labels, for a teacher to label, without those that are scored.
 
-A picture that equals a validation or test picture, or is nearly one (another size, compression or
-brightness), would carry what is scored into training, so it is left out. Near is told by imagehash's
-perceptual hash of 16x16 coefficients: NEAR of its 256 bits or fewer differ.
+A picture that equals a validation or test picture, or nearly equals one (another size, compression
+or brightness), would bring scored images into training, so it is left out. Near copies are found by
+imagehash's perceptual hash of 16x16 coefficients: at most NEAR of its 256 bits differ.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ class Unlabeled:
 
     Attributes:
         images: uint8 (N, H, W, C).
-        files: where each was read, in order.
-        equal: how many were left out because a scored picture has the same pixels.
-        near: how many because one is nearly the same.
+        files: the file of each image, in order.
+        equal: number of pictures left out because a scored picture has the same pixels.
+        near: number of pictures left out because they nearly equal a scored one.
         skipped: one line for every unreadable file.
     """
 
@@ -50,16 +49,20 @@ def load(
     scored: Sequence[np.ndarray],
     skip_bad_rows: bool = False,
 ) -> Unlabeled:
-    """Read all pictures in some folders, at any depth, that are none of the scored ones.
+    """Read all pictures in folders, at any depth, except copies of the scored ones.
 
     Args:
-        folders: that hold them.
-        shape: height, width, channels to fit them to.
-        scored: uint8 (M, H, W, C) validation and test pictures.
-        skip_bad_rows: leave out unreadable files.
+        folders: the folders.
+        shape: height, width and channels to convert them to.
+        scored: validation and test pictures, each uint8 (M, H, W, C).
+        skip_bad_rows: leave out unreadable files instead of raising.
+
+    Returns:
+        The pictures and the counts of what was left out.
 
     Raises:
-        DataError: a folder is missing or holds no picture, a file is none, or all are scored ones.
+        DataError: a folder is missing or holds no picture, a file can't be read, or all pictures
+            are scored ones.
     """
     listed = [file for folder in folders for file in _files(Path(folder))]
     found = _image_files.read(list(dict.fromkeys(listed)), shape, skip_bad_rows)
@@ -80,7 +83,15 @@ def load(
 
 
 def reloaded(pictures: Unlabeled, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return the same pictures at another size, read from their files."""
+    """Read the same pictures again at another size.
+
+    Args:
+        pictures: as `load` returned them.
+        shape: height, width and channels.
+
+    Returns:
+        uint8 (N, *shape).
+    """
     return _image_files.read(pictures.files, shape).images
 
 
@@ -92,7 +103,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def near_copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return bool (N,): which of uint8 (N, H, W, C) look almost like one of uint8 (M, H, W, C)."""
+    """Find images that look almost like others.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        others: uint8 (M, H, W, C).
+
+    Returns:
+        bool (N,): whether an image nearly equals one of `others`.
+    """
     if not len(others):
         return np.zeros(len(images), bool)
     hashes, known = _hashes(images), _hashes(others)

@@ -39,16 +39,18 @@ def relational_each(
 
 
 def similarity_each(teacher: Tensor, student: Tensor) -> Tensor:
-    """1/N·Σ_j (G_ij - H_ij)² of each image's cosine-normalised similarities to the others, SP:
-    float32 (N,).
+    """Compute 1/N·Σ_j (G_ij - H_ij)² of each image's normalised similarities to the others (SP).
 
     Tung and Mori 2019 (Similarity-Preserving Knowledge Distillation, arXiv 1907.09682), equations
     (1) to (4): G and H are the products of all pairs, each row divided by its norm. The mean over
     the images is the paper's 1/N²·‖G - H‖².
 
     Args:
-        teacher: float (N, ...), flattened.
+        teacher: float (N, ...), which is flattened.
         student: float (N, ...), of any other size.
+
+    Returns:
+        float32 (N,), 0 or more.
     """
     difference = _similarities(_rows(teacher)) - _similarities(_rows(student))
     return ops.mean(difference**2, axis=1)

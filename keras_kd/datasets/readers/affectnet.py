@@ -28,18 +28,33 @@ SIZE = 224
 
 
 def matches(path: Path) -> bool:
-    """Whether `path` is a folder with annotations/N_exp.npy of its splits, or with AffectNet's csv
-    tables.
+    """Whether a path looks like this data set.
+
+    Args:
+        path: a file or folder.
+
+    Returns:
+        True for a folder with annotations/N_exp.npy for its splits, or with AffectNet's csv tables.
     """
     return _affectnet.matches(path)
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
-    """Load one split as uint8 (N, size, size, 3) with the values valence and arousal, NaN where
-    unknown.
+    """Load one split of AffectNet.
+
+    Args:
+        path: the file or folder.
+        split: "train", "validation" or "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: height and width of the images in pixels.
+
+    Returns:
+        Samples with images uint8 (N, size, size, 3), and values valence and arousal, NaN where
+            unknown.
 
     Raises:
-        DataError: the data is missing or broken; the message names the file and the row.
+        DataError: the data is missing or broken. The message names the file and the row.
     """
     return load_splits(path, (split,), skip_bad_rows, size)[split]
 
@@ -47,10 +62,30 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
 ) -> dict[str, Samples]:
-    """Load some splits, each table of labels once; as `load`."""
+    """Load several splits and read each table of labels once.
+
+    Args:
+        path: as for `load`.
+        splits: names of splits.
+        skip_bad_rows: as for `load`.
+        size: as for `load`.
+
+    Returns:
+        Samples by split, each as `load` returns them.
+
+    Raises:
+        DataError: as for `load`.
+    """
     return _affectnet.load_splits(path, splits, skip_bad_rows, size, clean=False)
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from."""
+    """Return every file that the splits are read from.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The paths of the files.
+    """
     return _affectnet.sources(path)

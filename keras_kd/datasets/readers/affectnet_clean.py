@@ -19,17 +19,51 @@ SIZE = 224
 
 
 def matches(path: Path) -> bool:
-    """Return False: the rule is asked for by name."""
+    """Return False, because this data set is only chosen by name.
+
+    Args:
+        path: not used.
+
+    Returns:
+        False.
+    """
     return False
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
-    """Load the rows of one split that fit the rule, see `_affectnet.kept`, as `affectnet` does."""
+    """Load the rows of one split of AffectNet that fit the cleaning rule, see `_affectnet.kept`.
+
+    Args:
+        path: the file or folder.
+        split: "train", "validation" or "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: height and width of the images in pixels.
+
+    Returns:
+        Samples with images uint8 (N, size, size, 3), and values valence and arousal.
+
+    Raises:
+        DataError: the data is missing or broken. The message names the file and the row.
+    """
     return load_splits(path, (split,), skip_bad_rows, size)[split]
 
 
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
 ) -> dict[str, Samples]:
-    """Load some splits, each table of labels once; as `load`."""
+    """Load several splits and read each table of labels once.
+
+    Args:
+        path: as for `load`.
+        splits: names of splits.
+        skip_bad_rows: as for `load`.
+        size: as for `load`.
+
+    Returns:
+        Samples by split, each as `load` returns them.
+
+    Raises:
+        DataError: as for `load`.
+    """
     return _affectnet.load_splits(path, splits, skip_bad_rows, size, clean=True)

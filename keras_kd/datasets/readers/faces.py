@@ -62,24 +62,43 @@ TWITCH = 0.08
 
 
 def matches(path: Path) -> bool:
-    """Return False: the faces are drawn, no file holds them."""
+    """Return False, because the faces are drawn and no file holds them.
+
+    Args:
+        path: not used.
+
+    Returns:
+        False.
+    """
     return False
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
-    """Draw one split at 64x64 and resize it; `path` and `skip_bad_rows` have no effect.
+    """Draw one split at 64x64 pixels and resize it.
+
+    Args:
+        path: not used.
+        split: "train", "validation" or "test".
+        skip_bad_rows: not used.
+        size: height and width of the images in pixels.
 
     Returns:
-        Samples with uint8 (N, size, size, 3) RGB images, equally many of each class, `values`
-        valence and arousal in -1..1; N is IMAGES[split]. No person is in two splits.
+        Samples with uint8 (N, size, size, 3) RGB images, equally many of each class, and `values`
+            valence and arousal in -1..1. N is IMAGES[split]. No person is in two splits.
     """
     drawn = generate(IMAGES[split], SEEDS[split])
     return replace(drawn, images=images.resize(drawn.images, size, size))
 
 
 def generate(count: int, seed: int) -> Samples:
-    """Draw `count` faces, each of another person, classes in turn and shuffled; equal seeds give
-    equal faces.
+    """Draw faces, each of another person, with the classes in turn and then shuffled.
+
+    Args:
+        count: number of faces.
+        seed: equal seeds give equal faces.
+
+    Returns:
+        Samples with uint8 (count, 64, 64, 3) images, and `values` valence and arousal in -1..1.
     """
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.arange(count) % len(CLASS_NAMES))
@@ -91,8 +110,14 @@ def generate(count: int, seed: int) -> Samples:
 
 
 def film(units: np.ndarray, seed: int) -> np.ndarray:
-    """Draw one person in one place over time: uint8 (T, 64, 64, 3) for action units (T, 18) in
-    0..1.
+    """Draw one person in one place over time.
+
+    Args:
+        units: action units, float (T, 18) in 0..1.
+        seed: seed of the person and the place.
+
+    Returns:
+        uint8 (T, 64, 64, 3).
     """
     generator = np.random.default_rng(seed)
     person, scene = (
@@ -102,8 +127,14 @@ def film(units: np.ndarray, seed: int) -> np.ndarray:
 
 
 def expressions(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw action units (N, 18) in 0..1 that show the classes `labels` (N,) with various intensity
-    and variants.
+    """Draw action units that show the given classes with varying intensity and variants.
+
+    Args:
+        labels: class numbers, int (N,).
+        generator: the source of randomness.
+
+    Returns:
+        float (N, 18) in 0..1.
     """
     intensity = generator.uniform(LOWEST_INTENSITY, 1, (len(labels), 1))
     jitter = generator.uniform(0.75, 1.1, (len(labels), len(traits.UNITS)))
@@ -114,21 +145,38 @@ def expressions(labels: np.ndarray, generator: np.random.Generator) -> np.ndarra
 
 
 def prototype(class_name: str) -> np.ndarray:
-    """Return the action units (18,) of an expression at full intensity: 1 where one takes part, 0
-    elsewhere.
+    """Return the action units of an expression at full intensity.
+
+    Args:
+        class_name: one of the seven expressions.
+
+    Returns:
+        float (18,): 1 for an action unit that takes part, else 0.
     """
     return np.array([float(unit in PROTOTYPES[class_name]) for unit in traits.UNITS])
 
 
 def chances(class_name: str) -> np.ndarray:
-    """Return the chance (18,) of each action unit to take part in an expression."""
+    """Return the probability that each action unit takes part in an expression.
+
+    Args:
+        class_name: one of the seven expressions.
+
+    Returns:
+        float (18,) in 0..1.
+    """
     variants = [VARIANTS[class_name].get(unit, 0.0) for unit in traits.UNITS]
     return np.maximum(prototype(class_name), variants)
 
 
 def affect(units: np.ndarray) -> dict[str, np.ndarray]:
-    """Return valence and arousal, float32 (N,) in -1..1, of action units (N, 18): the formula
-    above.
+    """Return the valence and arousal of action units by the formula of this module.
+
+    Args:
+        units: action units, float (N, 18) in 0..1.
+
+    Returns:
+        valence and arousal by name, each float32 (N,) in -1..1.
     """
     weights = np.linalg.pinv([prototype(name) for name in CIRCUMPLEX]) @ np.array(
         list(CIRCUMPLEX.values())

@@ -37,17 +37,32 @@ COUNTS = {
 
 
 def matches(path: Path) -> bool:
-    """Whether `path` is such a csv file, or class folders whose files are named Training_... and so
-    on.
+    """Whether a path looks like this data set.
+
+    Args:
+        path: a file or folder.
+
+    Returns:
+        True for such a csv file, or class folders with files named Training_... and so on.
     """
     return _fer2013_csv.matches(path) or any(_usage(file) for file, _ in _files(path))
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
-    """Load one split as uint8 (N, size, size, 1), resized from 48x48.
+    """Load one split of FER2013.
+
+    Args:
+        path: the file or folder.
+        split: "train", "validation" or "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: height and width of the images in pixels.
+
+    Returns:
+        Samples with images uint8 (N, size, size, 1), resized from 48x48.
 
     Raises:
-        DataError: the data is missing or broken; the message names the file and the row.
+        DataError: the data is missing or broken. The message names the file and the row.
     """
     return load_splits(path, (split,), skip_bad_rows, size)[split]
 
@@ -55,7 +70,20 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
 ) -> dict[str, Samples]:
-    """Load some splits in one pass over the csv; as `load`."""
+    """Load several splits in one pass over the csv.
+
+    Args:
+        path: as for `load`.
+        splits: names of splits.
+        skip_bad_rows: as for `load`.
+        size: as for `load`.
+
+    Returns:
+        Samples by split, each as `load` returns them.
+
+    Raises:
+        DataError: as for `load`.
+    """
     if path is None:
         raise DataError(
             "fer2013 needs a path: give fer2013:PATH, the csv file or the folder that holds train"
@@ -76,16 +104,31 @@ def _samples(table: _fer2013_csv.Table, size: int) -> Samples:
 def subsets(
     train: Samples, validation: Samples, test: Samples
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the test sets of the field as (mask of validation rows, mask of test rows).
+    """Return the test sets that the field reports.
 
-    `public`, `private`, `both`, and `private_without_copies`: 288 of the 3,589 PrivateTest images
-    have exactly the pixels of a Training image.
+    These are `public`, `private`, `both` and `private_without_copies`. 288 of the 3,589 PrivateTest
+    images have exactly the pixels of a Training image.
+
+    Args:
+        train: the training split.
+        validation: the validation split.
+        test: the test split.
+
+    Returns:
+        By name, a mask of the validation rows and a mask of the test rows, both bool.
     """
     return duplicates.public_private_subsets(train.images, validation.images, test.images)
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from."""
+    """Return every file that the splits are read from.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The paths of the files.
+    """
     return [file for file, _ in _files(path)] if path.is_dir() else [path]
 
 

@@ -39,12 +39,29 @@ COLUMNS = ("Usage", *CLASS_NAMES, "unknown", "NF")
 
 
 def matches(path: Path) -> bool:
-    """Whether `path` is a csv file of votes, or a folder that holds one."""
+    """Whether a path looks like this data set.
+
+    Args:
+        path: a file or folder.
+
+    Returns:
+        True for a csv file of votes, or a folder that holds one.
+    """
     return bool(_votes_files(path))
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
-    """Load one split as uint8 (N, size, size, 1) with labels float32 (N, 8).
+    """Load one split of FER+.
+
+    Args:
+        path: the file or folder.
+        split: "train", "validation" or "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: height and width of the images in pixels.
+
+    Returns:
+        Samples with images uint8 (N, size, size, 1), and labels float32 (N, 8).
 
     Raises:
         DataError: a file is missing or broken, or the two files do not belong together.
@@ -55,7 +72,20 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
 ) -> dict[str, Samples]:
-    """Load some splits in one pass over both files; as `load`."""
+    """Load several splits in one pass over both files.
+
+    Args:
+        path: as for `load`.
+        splits: names of splits.
+        skip_bad_rows: as for `load`.
+        size: as for `load`.
+
+    Returns:
+        Samples by split, each as `load` returns them.
+
+    Raises:
+        DataError: as for `load`.
+    """
     votes_file, pixels_file = _both_files(path)
     lines, usages, votes, problems = _read_votes(votes_file)
     tables = _fer2013_csv.read(pixels_file, splits, skip_bad_rows)
@@ -94,16 +124,29 @@ def _samples(
 
 
 def sources(path: Path) -> list[Path]:
-    """Return both files that the splits are read from."""
+    """Return every file that the splits are read from.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The paths of the files.
+    """
     return list(_both_files(path))
 
 
 def training_votes(path: str | Path) -> np.ndarray:
-    """Return int64 (N, 10), the votes on FER2013's N Training images in the order of its csv;
-    columns as in COLUMNS.
+    """Return the votes on FER2013's Training images, in the order of its csv.
+
+    Args:
+        path: the csv of votes, or a folder that holds it.
+
+    Returns:
+        int64 (N, 10), the columns as in COLUMNS.
 
     Raises:
-        DataError: no such file, no votes for the Training images in it, or a row of something else.
+        DataError: there is no such file, it has no votes for the Training images, or a row is
+            broken.
     """
     lines, usages, votes, problems = _read_votes(Path(path))
     if problems:
@@ -119,8 +162,15 @@ def training_votes(path: str | Path) -> np.ndarray:
 def subsets(
     train: Samples, validation: Samples, test: Samples
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return `public`, `private`, `both` and `private_without_copies` as (validation mask, test
-    mask).
+    """Return the test sets `public`, `private`, `both` and `private_without_copies`.
+
+    Args:
+        train: the training split.
+        validation: the validation split.
+        test: the test split.
+
+    Returns:
+        By name, a mask of the validation rows and a mask of the test rows, both bool.
     """
     return duplicates.public_private_subsets(train.images, validation.images, test.images)
 

@@ -38,7 +38,14 @@ class _Listing:
 
 
 def matches(path: Path) -> bool:
-    """Whether `path` is a folder with class folders of images."""
+    """Whether a path looks like this data set.
+
+    Args:
+        path: a file or folder.
+
+    Returns:
+        True for a folder with class folders of images.
+    """
     if not path.is_dir():
         return False
     train = _tree.split_folders(path)["train"]
@@ -46,11 +53,21 @@ def matches(path: Path) -> bool:
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
-    """Load one split as uint8 (N, size, size, 1 or 3).
+    """Load one split of class folders.
+
+    Args:
+        path: the file or folder.
+        split: "train", "validation" or "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: height and width of the images in pixels.
+
+    Returns:
+        Samples with images uint8 (N, size, size, 1 or 3).
 
     Raises:
         DataError: a class is empty, the splits have different classes, a folder is neither a split
-            nor a class, or a file is no image; the message names it.
+            nor a class, or a file is not an image. The message names it.
     """
     names, listings = _listings(path, skip_bad_rows)
     channels = (
@@ -67,7 +84,14 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every image file that the splits are read from."""
+    """Return every file that the splits are read from.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The paths of the files.
+    """
     return [
         file
         for listing in _listings(path, skip_bad_rows=True)[1].values()
@@ -76,7 +100,14 @@ def sources(path: Path) -> list[Path]:
 
 
 def remarks(path: Path) -> list[str]:
-    """Say what was taken to be what, where the names do not say it alone."""
+    """Report how folders were read where their names leave a choice.
+
+    Args:
+        path: the folder.
+
+    Returns:
+        One sentence for each such folder.
+    """
     train, *rest = _tree.split_folders(path).values()
     lines = _class_folders.remarks(train, rest)
     if others := _tree.other_splits(path):

@@ -38,15 +38,32 @@ _FORM = {"info": {"features": {"label": {"names": [str]}}}}
 
 
 def matches(path: Path) -> bool:
-    """Whether `path` is a folder with Parquet files of a training split."""
+    """Whether a path looks like this data set.
+
+    Args:
+        path: a file or folder.
+
+    Returns:
+        True for a folder with Parquet files of a training split.
+    """
     return path.is_dir() and "train" in _shards(path)
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
-    """Load one split as uint8 (N, size, size, 1 or 3).
+    """Load one split of Parquet files.
+
+    Args:
+        path: the file or folder.
+        split: "train", "validation" or "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: height and width of the images in pixels.
+
+    Returns:
+        Samples with images uint8 (N, size, size, 1 or 3).
 
     Raises:
-        DataError: the data is missing or broken; the message names the file and the row, counted
+        DataError: the data is missing or broken. The message names the file and the row, counted
             from 0.
     """
     return load_splits(path, (split,), skip_bad_rows, size)[split]
@@ -55,7 +72,20 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
 ) -> dict[str, Samples]:
-    """Load some splits, those that are cut from the training files in one pass; as `load`."""
+    """Load several splits; those that are cut from the training files are read in one pass.
+
+    Args:
+        path: as for `load`.
+        splits: names of splits.
+        skip_bad_rows: as for `load`.
+        size: as for `load`.
+
+    Returns:
+        Samples by split, each as `load` returns them.
+
+    Raises:
+        DataError: as for `load`.
+    """
     if path is None or not matches(path):
         raise DataError(
             "parquet needs a path: give parquet:PATH, a folder with train-….parquet or"
@@ -88,7 +118,14 @@ def load_splits(
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from."""
+    """Return every file that the splits are read from.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The paths of the files.
+    """
     return [
         *(file for shards in _shards(path).values() for file in shards),
         path / class_names.LABELS_FILE,
@@ -142,7 +179,15 @@ def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
 
 
 def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.Array]]:
-    """Yield a column piece by piece: the file, the number of the first row in it, and some rows."""
+    """Read a column of Parquet files piece by piece.
+
+    Args:
+        shards: the files, in order.
+        name: the column's name.
+
+    Yields:
+        The file, the number of the first row in it, and the values of some rows.
+    """
     for file in shards:
         opened, start = _opened(file), 0
         import pyarrow

@@ -42,8 +42,13 @@ LABELS = ("1", "2", "3", "4", "5", "6", "7")
 
 
 def matches(path: Path) -> bool:
-    """Whether `path` is a folder with the official list, or with Kaggle's numbered folders of
-    train_... images.
+    """Whether a path looks like this data set.
+
+    Args:
+        path: a file or folder.
+
+    Returns:
+        True for a folder with the official list, or Kaggle's numbered folders of train_... images.
     """
     if not path.is_dir():
         return False
@@ -54,10 +59,20 @@ def matches(path: Path) -> bool:
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
-    """Load one split as uint8 (N, size, size, 3).
+    """Load one split of RAF-DB.
+
+    Args:
+        path: the file or folder.
+        split: "train", "validation" or "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: height and width of the images in pixels.
+
+    Returns:
+        Samples with images uint8 (N, size, size, 3).
 
     Raises:
-        DataError: the list or an image is missing or broken; the message names the file and the
+        DataError: the list or an image is missing or broken. The message names the file and the
             line.
     """
     return load_splits(path, (split,), skip_bad_rows, size)[split]
@@ -66,7 +81,20 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
 ) -> dict[str, Samples]:
-    """Load some splits, each half's list once; as `load`."""
+    """Load several splits and read each half's list once.
+
+    Args:
+        path: as for `load`.
+        splits: names of splits.
+        skip_bad_rows: as for `load`.
+        size: as for `load`.
+
+    Returns:
+        Samples by split, each as `load` returns them.
+
+    Raises:
+        DataError: as for `load`.
+    """
     if path is None:
         raise DataError(
             "rafdb needs a path: give rafdb:PATH, the folder that holds list_patition_label.txt or"
@@ -101,7 +129,14 @@ def _samples(
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from."""
+    """Return every file that the splits are read from.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The paths of the files.
+    """
     root = _kaggle_root(path)
     tables = (_list_file(path), *(_table(root, half) for half in HALVES))
     images = [file for half in HALVES for file in _entries(path, half, skip_bad_rows=True)[0]]
