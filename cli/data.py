@@ -14,7 +14,13 @@ def command() -> None:
     """Inspect data sets."""
 
 
-@command.command("inspect")
+def _forms() -> list[tuple[str, str]]:
+    from keras_kd import datasets  # brings NumPy, which the help of other commands does without
+
+    return list(datasets.summaries().items())
+
+
+@command.command("inspect", cls=options.listing("Data sets", _forms))
 @click.argument("data", metavar="DATA")
 @options.from_config("skip_bad_rows")
 @options.as_json
@@ -23,19 +29,9 @@ def inspect(data: str, skip_bad_rows: bool | None, as_json: bool) -> None:
 
     Faults are blank images, copies, contradicting labels, bad rows and files that are not read.
 
-    \b
-    DATA is a file or folder whose form is recognised, NAME:PATH, or a NAME that needs no path:
-      faces     drawn faces; needs no path
-      fer2013   Kaggle's fer2013.csv, or its train/ and test/ class folders
-      ferplus   a folder with fer2013.csv and the FER+ votes (fer2013new.csv)
-      rafdb     list_patition_label.txt with aligned images, or Kaggle's DATASET/{train,test}/1..7
-      affectnet train_set/ and val_set/ with annotations, or training.csv and validation.csv
-      affectnet_clean
-                the same without contradictory rows
-      folder    class folders, or train/, validation/ and test/ of class folders; images in deeper folders count
-      parquet   train-*.parquet, validation-* and test-*, or folders of them, as Hugging Face lays data sets out
+    DATA is a file or folder whose form is recognised, NAME:PATH, or a NAME that needs no path.
     """
-    from keras_kd.datasets import inspection  # brings NumPy, which help does without
+    from keras_kd.datasets import inspection
 
     report = inspection.inspect(data, bool(skip_bad_rows))
     if as_json:

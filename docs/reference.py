@@ -1,5 +1,5 @@
-"""Writes the command-line reference, docs/cli.md and the README's list, from the commands' own
-help.
+"""Writes the command-line reference, docs/cli.md, and the README's lists of commands and data sets,
+from the commands' own help and the modules' docstrings.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 from keras_kd.cli.main import kerakd
 
+from keras_kd import datasets
+
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- commands -->\n", "<!-- /commands -->\n"
 
 
 def commands(
@@ -28,22 +29,34 @@ def commands(
 
 
 def pages() -> dict[Path, str]:
-    """The text of every file that is made from the help."""
+    """The text of every file that is made from help and docstrings."""
     found = commands(kerakd, click.Context(kerakd, info_name="kerakd"))
     sections = [
         f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
         for path, command, context in found
     ]
     reference = "# Commands\n\nMade from `--help` by `make docs`.\n\n" + "\n".join(sections)
-    rows = [f"| `{path}` | {command.get_short_help_str(200)} |" for path, command, _ in found]
-    table = "\n".join(["| command | |", "| --- | --- |", *rows]) + "\n"
+    helps = {path: command.get_short_help_str(200) for path, command, _ in found}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, rest = readme.split(BEGIN)
-    after = rest.split(END)[1]
+    readme = with_table(readme, "commands", table("command", "what it does", helps))
+    of_data = table("name", "what it is and its forms on disk", datasets.summaries())
     return {
         ROOT / "docs" / "cli.md": reference,
-        ROOT / "README.md": before + BEGIN + table + END + after,
+        ROOT / "README.md": with_table(readme, "data sets", of_data),
     }
+
+
+def table(first: str, second: str, rows: dict[str, str]) -> str:
+    """A Markdown table of names and what is said of them."""
+    lines = [f"| `{name}` | {text} |" for name, text in rows.items()]
+    return "\n".join([f"| {first} | {second} |", "| --- | --- |", *lines]) + "\n"
+
+
+def with_table(page: str, name: str, made: str) -> str:
+    """A page with a table in place of what stands between the comments of its name."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    before, rest = page.split(begin)
+    return before + begin + made + end + rest.split(end)[1]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Labelled images from the forms they have on disk; one module a data set in `readers`, found by
 its name.
 
-A data set's module has
+A data set's module has a docstring whose first paragraph says what it is and which forms it has on
+disk, for help and the README; and
 
     matches(path) -> bool                       whether the file or folder looks like this data set
     SIZE                                        height and width of the images, where none is asked for
@@ -28,6 +29,7 @@ import numpy as np
 
 from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
+from keras_kd._common.modules import summaries as module_summaries
 from keras_kd._common.text import printable
 from keras_kd._common.vocabulary import SPLITS as SPLITS
 from keras_kd.datasets import readers
@@ -87,6 +89,11 @@ class Samples:
 def names() -> list[str]:
     """Return the names of all data sets, sorted."""
     return module_names(readers, ENTRY_POINTS)
+
+
+def summaries() -> dict[str, str]:
+    """Return what each data set is and the forms it has on disk, one line by name, for help."""
+    return module_summaries(readers, ENTRY_POINTS)
 
 
 def _reader(name: str) -> ModuleType:

@@ -13,7 +13,7 @@ class LossSettings:
         temperature: T, above 0.
         alpha: weight of the labels, 0..1.
         beta: weight of the teacher's logits, 0 or more; None for 1 - alpha.
-        soft_loss: what the teacher's logits are learnt by, one of `losses.SOFT_LOSSES`.
+        soft_loss: what the teacher's logits are learnt by, one of `losses.soft_loss_names()`.
         value_loss: what continuous values are learnt by, "mse" or "shake-shake".
         value_weight: weight of each value's loss, 0 or more.
         bound_weight: weight of the teacher-bounded part of it, 0 or more.

@@ -140,14 +140,14 @@ def test_wrong_columns_are_named(tmp_path):
 def test_any_other_csv_is_told_its_columns(tmp_path):
     path = write_csv(tmp_path / "list.csv", [["a.png", "cat"]], header=("image", "label"))
     with pytest.raises(
-        DataError, match=r"list\.csv has no column emotion, pixels, Usage: .*received image, label"
+        DataError, match=r"list\.csv has none of .*emotion, pixels, Usage .*received image, label"
     ):
         datasets.load(path, "train")
 
 
 def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "fer2013.csv").touch()
-    with pytest.raises(DataError, match=r"fer2013\.csv has no column emotion, pixels, Usage"):
+    with pytest.raises(DataError, match=r"fer2013\.csv has none of .*received nothing"):
         datasets.load(tmp_path / "fer2013.csv", "train")
 
 

@@ -61,8 +61,8 @@ class _Part:
 
 
 def matches(path: Path) -> bool:
-    """Whether `path` is a csv file other than FER+ votes; `read` says which columns are missing."""
-    return path.is_file() and path.suffix.lower() == ".csv" and "nf" not in _tables.header(path)
+    """Whether `path` is a csv file with a column `pixels`; `read` says which others are missing."""
+    return path.is_file() and path.suffix.lower() == ".csv" and "pixels" in _tables.header(path)
 
 
 def read(path: str | Path, splits: Sequence[str], skip_bad_rows: bool = False) -> dict[str, Table]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_kd._common.text import counted
 from keras_kd.datasets import images
-from keras_kd.datasets.readers import _tree
+from keras_kd.datasets.readers import _fer2013_csv, _tables, _tree
 
 
 def passed_over(root: Path, used: Collection[Path]) -> list[str]:
@@ -58,6 +58,8 @@ def described(path: Path) -> str:
             )
         if suffix == ".parquet":
             return "it is one Parquet file: call it train.parquet and give its folder"
+        if suffix == ".csv":
+            return _other_columns(path)
         return (
             "it is a file of another kind: give a folder of class folders, or convert the"
             f" {suffix or 'file'}"
@@ -68,6 +70,14 @@ def described(path: Path) -> str:
     folders = ", ".join(folder.name for folder in top.folders[:6]) or "no folders"
     holds = f"it holds {files} and {folders}, but no images in class folders"
     return f"{holds}: sort images into a folder for each class"
+
+
+def _other_columns(path: Path) -> str:
+    expected, received = ", ".join(_fer2013_csv.COLUMNS), ", ".join(_tables.header(path))
+    return (
+        f"it has no column pixels: a csv file of images has {expected} in its first line, received"
+        f" {received or 'nothing'}; name the columns so or choose another file"
+    )
 
 
 def _place(root: Path, file: Path) -> Path:

@@ -1,7 +1,7 @@
-"""AffectNet (Mollahosseini, Hasani, Mahoor 2019): faces with eight expressions, valence and
-arousal, for those who have it from its authors.
+"""AffectNet, 8 expressions, valence and arousal: `train_set/` and `val_set/` with annotations, or
+`training.csv` and `validation.csv`.
 
-Forms on disk:
+Mollahosseini, Hasani, Mahoor 2019; for those who have it from its authors. Forms on disk:
 
 - `train_set/` and `val_set/` with `images/N.jpg` and `annotations/N_exp.npy`, `N_val.npy`,
 `N_aro.npy`, `N_lnd.npy`;

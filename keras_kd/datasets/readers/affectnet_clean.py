@@ -1,9 +1,8 @@
-"""AffectNet without the rows whose valence and arousal contradict their expression, EmoNet's
-cleaning rule.
+"""AffectNet without the rows whose valence and arousal contradict their expression; asked for by
+name, `affectnet_clean:PATH`.
 
-Forms on disk and splits are those of `affectnet`; ask for it by name, `affectnet_clean:PATH`.
-Toisoul et al. 2021 train and test on such rows: scores on them are not comparable with those on
-all.
+Forms on disk and splits are those of `affectnet`; the rule is EmoNet's. Toisoul et al. 2021 train
+and test on such rows: scores on them are not comparable with those on all.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""FER2013 (Goodfellow et al. 2013, "Challenges in Representation Learning"): 35,887 gray faces of
-48x48 pixels.
+"""FER2013, 7 expressions: Kaggle's `fer2013.csv` or `icml_face_data.csv`, or Kaggle's `train/` and
+`test/` class folders.
 
+35,887 gray faces of 48x48 pixels; Goodfellow et al. 2013, "Challenges in Representation Learning".
 Forms on disk:
 
 - Kaggle's `fer2013.csv`, or `icml_face_data.csv`: columns emotion, pixels, Usage (see
-keras_kd.fer2013_csv).
+  `_fer2013_csv`).
 - Kaggle's class folders, where the beginning of the file name tells the split:
 
       train/angry/Training_123.jpg

@@ -1,6 +1,8 @@
-"""FER+ (Barsoum et al. 2016, "Training deep networks for facial expression recognition with
-crowd-sourced label distribution", arXiv 1608.01041): ten people's votes on each image of FER2013,
-as soft labels.
+"""FER+, ten people's votes on each image of FER2013 for 8 expressions, as soft labels: a folder
+with `fer2013.csv` and `fer2013new.csv`.
+
+Barsoum et al. 2016, "Training deep networks for facial expression recognition with crowd-sourced
+label distribution", arXiv 1608.01041.
 
 Forms on disk: a folder that holds Kaggle's `fer2013.csv` and the votes, or the votes' csv with
 `fer2013.csv` beside it. The votes are Microsoft's `fer2013new.csv`: columns Usage, Image name,

@@ -1,7 +1,8 @@
-"""Any images in class folders; any number of classes, named as their folders, in alphabetical
-order.
+"""Any class folders, or `train/`, `validation/` and `test/` of class folders; images in deeper
+folders count. HEIC needs the extra `heic`.
 
-Forms on disk: split folders of class folders, or class folders alone.
+There may be any number of classes; they are named as their folders, in alphabetical order. Forms
+on disk: split folders of class folders, or class folders alone.
 
     train/cat/1.jpg  validation/cat/2.jpg  test/cat/3.jpg
     cat/1.jpg  dog/2.jpg  dog/rex/3.jpg

@@ -1,8 +1,8 @@
-"""Images in Parquet files, as Hugging Face lays data sets out; any classes, and more images than
-fit into memory.
+"""Any classes in `train-*.parquet`, `validation-*` and `test-*`, or folders of them, as Hugging
+Face lays data sets out. Needs the extra `parquet`.
 
-Forms on disk: the beginning of a file's name, or its folder, tells the split; all may lie in a
-folder `data`.
+There may be more images than fit into memory. Forms on disk: the beginning of a file's name, or
+its folder, tells the split; all may lie in a folder `data`.
 
     train-00000-of-00002.parquet  train-00001-of-00002.parquet  test-00000-of-00001.parquet
     train/any.parquet  validation/any.parquet  test/any.parquet     (`valid` and `val` are the same as `validation`)

@@ -1,7 +1,8 @@
-"""RAF-DB, basic emotions (Li, Deng, Du 2017, "Reliable Crowdsourcing and Deep Locality-Preserving
-Learning for Expression Recognition in the Wild"): 15,339 aligned RGB faces of 100x100 pixels.
+"""RAF-DB, 7 expressions: `list_patition_label.txt` with aligned images, or Kaggle's
+`DATASET/{train,test}/1..7`.
 
-Forms on disk:
+15,339 aligned RGB faces of 100x100 pixels; Li, Deng, Du 2017, "Reliable Crowdsourcing and Deep
+Locality-Preserving Learning for Expression Recognition in the Wild". Forms on disk:
 
 - the official one: `list_patition_label.txt` (its own spelling), in the folder or in EmoLabel/,
 with lines
