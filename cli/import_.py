@@ -36,8 +36,8 @@ from . import engine, streams
 @click.option(
     "--check",
     metavar="FILE.npz",
-    help="Arrays `inputs` (pixels 0..255) and `outputs` of the original program, to "
-    "compare the model with.",
+    help="Arrays `inputs` (pixels 0..255) and `outputs` of the original program, to compare the "
+    "model with. Several outputs have arrays of their own names.",
 )
 def command(
     weights: str,

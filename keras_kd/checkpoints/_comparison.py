@@ -9,50 +9,69 @@ import keras
 import numpy as np
 
 from keras_kd.errors import DataError, ModelError
+from keras_kd.models import heads
 
 INPUTS, OUTPUTS = "inputs", "outputs"
-TOLERANCE = 1e-3  # of the outputs' spread
+TOLERANCE = 1e-3  # of an output's spread
 
 
 def compare(model: keras.Model, path: str | Path) -> float:
     """Return the largest difference from the original program's outputs, as a share of their spread.
 
     Args:
-        model: of one output.
-        path: `.npz` of `inputs`, pixels 0..255 (N, H, W, C) as the model takes them, and `outputs`,
-            (N, columns), what the original gave for them.
+        model: one image input, any outputs.
+        path: `.npz` of `inputs`, pixels 0..255 (N, H, W, C) as the model takes them, and what the
+            original gave for them: `outputs`, (N, columns), or for a model of several heads an
+            array under each one's name.
 
     Raises:
-        DataError: the file can't be read, or its arrays have other names or shapes.
+        DataError: the file can't be read, or its arrays have other names, shapes or values.
         ModelError: the difference is above TOLERANCE.
     """
-    inputs, expected = _read(path)
-    wanted = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
-    if (inputs.shape[1:], expected.shape[1:]) != wanted or not 0 < len(inputs) == len(expected):
-        raise DataError(
-            f"{path} has {INPUTS} {inputs.shape} and {OUTPUTS} {expected.shape}: expected"
-            f" (N, {', '.join(map(str, wanted[0]))}) and (N, {', '.join(map(str, wanted[1]))})."
-        )
-    found = model.predict(inputs.astype(np.float32), verbose=0)
-    spread = max(float(np.ptp(expected)), 1e-6)
-    difference = float(np.abs(found - expected).max() / spread)
-    if not difference <= TOLERANCE:
+    widths = heads.widths(model)
+    names = {head: head if len(widths) > 1 else OUTPUTS for head in widths}
+    inputs, *expected = _read(path, [INPUTS, *names.values()])
+    _require_shape(INPUTS, inputs, (len(inputs) or 1, *model.input_shape[1:]), path)
+    for (head, name), array in zip(names.items(), expected, strict=True):
+        _require_shape(name, array, (len(inputs), widths[head]), path)
+    found = heads.by_name(model, model.predict(inputs.astype(np.float32), verbose=0))
+    differences = [
+        _difference(found[head], array) for head, array in zip(names, expected, strict=True)
+    ]
+    largest = int(np.argmax(differences))
+    if not differences[largest] <= TOLERANCE:
         raise ModelError(
-            f"{model.name} differs by {difference:.2g} of the spread from the {OUTPUTS} in {path}, "
+            f"{model.name} differs by {differences[largest]:.2g} of the spread from the "
+            f"{list(names.values())[largest]} in {path}, "
             f"more than {TOLERANCE:g}: check that the {INPUTS} are pixels 0..255 before any "
             "normalisation, and that the original ran in evaluation mode."
         )
-    return difference
+    return differences[largest]
 
 
-def _read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+    spread = max(float(np.ptp(expected)), 1e-6)
+    return float(np.abs(found - expected).max() / spread)
+
+
+def _read(path: str | Path, names: list[str]) -> list[np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            inputs, outputs = arrays[INPUTS], arrays[OUTPUTS]
+            found = [np.asarray(arrays[name]) for name in names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{path} can't be read ({error}): give an .npz of the arrays {INPUTS} and {OUTPUTS}."
+            f"{path} can't be read ({error}): give an .npz of the arrays {', '.join(names)}."
         ) from error
-    if not all(np.issubdtype(array.dtype, np.number) for array in (inputs, outputs)):
-        raise DataError(f"{path} holds {inputs.dtype} and {outputs.dtype}: expected numbers.")
-    return inputs, outputs
+    for name, array in zip(names, found, strict=True):
+        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise DataError(f"{name} in {path} is {array.dtype}: expected finite numbers alone.")
+    # A value of an image may have an axis of its own or none.
+    return [array.reshape(len(array), 1) if array.ndim == 1 else array for array in found]
+
+
+def _require_shape(name: str, array: np.ndarray, shape: tuple[int, ...], path: str | Path) -> None:
+    if array.shape != shape:
+        raise DataError(
+            f"{name} in {path} is {array.shape}: expected ({', '.join(['N', *map(str, shape[1:])])}"
+            "), the same N of 1 or more for all."
+        )

@@ -417,12 +417,30 @@ def test_an_imported_model_is_compared_with_what_the_original_gave(tmp_path, cap
     out.unlink()
     for arrays, message in (
         ({"inputs": inputs, "outputs": outputs[:, ::-1]}, "differs by .* more than 0.001"),
-        ({"inputs": inputs[:, :32], "outputs": outputs}, "expected .N, 64, 64, 3. and"),
-        ({"inputs": inputs}, "give an .npz of the arrays inputs and outputs"),
+        ({"inputs": inputs[:, :32], "outputs": outputs}, "inputs .* expected .N, 64, 64, 3.,"),
+        ({"inputs": inputs, "outputs": outputs[:2]}, "outputs .* expected .N, 7., the same N"),
+        ({"inputs": inputs[:0], "outputs": outputs[:0]}, "N of 1 or more"),
+        ({"inputs": inputs, "outputs": outputs * np.nan}, "outputs .* expected finite numbers"),
+        ({"inputs": inputs}, "give an .npz of the arrays inputs, outputs"),
     ):
         np.savez(check, **arrays)
         assert called(*given) == 2
         assert re.search(message, capsys.readouterr().err) and not out.exists()
+
+
+def test_each_head_is_compared_under_its_own_name(tmp_path):
+    keras.utils.set_random_seed(4)
+    image = keras.Input((4, 4, 3))
+    flat = keras.layers.Flatten()(image)
+    heads = {name: keras.layers.Dense(width)(flat) for name, width in (("kind", 5), ("valence", 1))}
+    model, check = keras.Model(image, heads), tmp_path / "heads.npz"
+    inputs = np.random.default_rng(1).integers(0, 256, (3, 4, 4, 3), np.uint8)
+    outputs = model.predict(inputs, verbose=0)
+    np.savez(check, inputs=inputs, **{**outputs, "valence": outputs["valence"][:, 0]})
+    assert checkpoints.compare(model, check) < 1e-5
+    np.savez(check, inputs=inputs, **{**outputs, "valence": -outputs["valence"]})
+    with pytest.raises(ModelError, match="from the valence in .*heads.npz, more than 0.001"):
+        checkpoints.compare(model, check)
 
 
 def _weights(name):
