@@ -1,13 +1,15 @@
-"""Models; one module an architecture in `architectures`, found by its name. Every model takes
+"""Models; one module for each architecture in `architectures`, found by its name. Every model takes
 pixels in 0..255 and returns logits.
 
-An architecture's module has
+The module of an architecture has
 
     NAMES                                                 the names it builds
     INPUT_SHAPE                                           the published one
-    build(name, heads, input_shape, dropout, seed)        -> keras.Model; for `heads` see _parts.Heads
-    VALUES (optional)                                     names of the continuous values that it is published with
-    PRETRAINED, load_pretrained(model) (optional)         names of weights that Keras offers, and their loading
+    build(name, heads, input_shape, dropout, seed)        -> keras.Model; for `heads` see
+        _parts.Heads
+    VALUES (optional)                                     names of its published continuous values
+    PRETRAINED, load_pretrained(model) (optional)         names of weights that Keras offers, and
+                                                          the function that loads them
 """
 
 from __future__ import annotations
@@ -44,8 +46,13 @@ def names() -> list[str]:
 
 
 def values(name: str) -> tuple[str, ...]:
-    """Return the names of the continuous values that an architecture is published with, e.g.
-    valence and arousal.
+    """Return the names of the continuous values with which an architecture is published.
+
+    Args:
+        name: one of `names()`.
+
+    Returns:
+        The names, e.g. valence and arousal; empty if there are none.
     """
     return getattr(_modules()[name], "VALUES", ())
 
@@ -59,30 +66,30 @@ def build(
     heads: dict[str, int | None] | None = None,
     pretrained: str | None = None,
 ) -> keras.Model:
-    """Build a model, untrained unless `pretrained`.
+    """Build a model, untrained unless `pretrained` is given.
 
     Args:
         name: one of `names()`, e.g. "B".
         num_classes: number of logits of a model with one output; not used with `heads`.
-        input_shape: height, width, channels (1: gray, repeated to three inside the model; or 3:
-            RGB) of pixels in 0..255; None for the published one, (64, 64, 3) for ResEmoteNet and
-            its students.
-        dropout: rates of the dropouts between convolutions and between dense layers, of which an
-            architecture applies those that it has; None for its own, the published ones if there
-            are any.
-        seed: of the initial weights and the dropouts; None for fresh ones.
+        input_shape: height, width and channels of the pixels 0..255: 1 channel for gray, repeated
+            to three inside the model, or 3 for RGB. None for the published shape, (64, 64, 3) for
+            ResEmoteNet and its students.
+        dropout: rates of the dropout between convolutions and between dense layers, 0 or more and
+            below 1; an architecture without such a dropout ignores the rate. None for the published
+            rates, if there are any.
+        seed: seed of the initial weights and the dropout; None for a random one.
         heads: several outputs by name: the number of logits, or None for one linear value, e.g.
             {"expression": 8, "valence": None, "arousal": None}.
-        pretrained: "imagenet" for the weights that Keras offers of an architecture, all but its
+        pretrained: "imagenet" for the weights that Keras offers for an architecture, except its
             heads.
 
     Returns:
-        keras.Model, float (N, height, width, channels) -> logits (N, num_classes), or with `heads`
-        a dict of logits (N, classes) and values (N, 1) by name.
+        keras.Model that maps float (N, height, width, channels) to logits (N, num_classes), or with
+            `heads` to a dict of logits (N, classes) and values (N, 1) by name.
 
     Raises:
-        ModelError: unknown name, a shape that the architecture can't take, a value out of its
-            range, or weights that Keras doesn't offer or that can't be downloaded.
+        ModelError: the name is unknown, the architecture can't take the shape, a value is out of
+            its range, or Keras does not offer the weights or they can't be downloaded.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""Networks of keras.applications as models of this library: pixels 0..255 in, logits out."""
+"""Networks of keras.applications as models of this library, from pixels 0..255 to logits."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def build(
 ) -> keras.Model:
     """Build a network of `names()`; for the arguments see `keras_kd.models.build`.
 
-    The second dropout stands before the heads; None: 0. What the network's `preprocess_input` does
-    to pixels is done inside.
+    The second dropout is placed before the heads; None is 0. The network's `preprocess_input` is
+    computed inside the model.
 
     Raises:
-        ModelError: it can't be built for such images, or its weights can't be had.
+        ModelError: the network can't be built for such images, or its weights are not available.
     """
     if input_shape[2] not in (1, 3):
         raise ModelError(f"{name} takes images of 1 or 3 channels. Received: {input_shape}.")

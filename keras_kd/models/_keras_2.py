@@ -1,4 +1,4 @@
-"""What Keras 2 wrote into a model's configuration in other words than Keras 3 reads."""
+"""Conversion of configurations that Keras 2 wrote to those that Keras 3 reads."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SHAPES = {"key_shape", "query_shape", "value_shape"}
 
 
 def without_defaults(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Return a layer's configuration without what Keras 3 would refuse, where that changes nothing.
+    """Return a layer's configuration without entries that Keras 3 refuses but that change nothing.
 
     Args:
-        class_name: of the layer, as in keras.layers; any other is returned as it is.
-        config: what Keras 2 or 3 wrote.
+        class_name: the layer's class in keras.layers; any other class is returned as it is.
+        config: a configuration of Keras 2 or 3.
     """
     layer = getattr(keras.layers, class_name, None)
     if not inspect.isclass(layer):

@@ -1,5 +1,5 @@
-"""Which of Keras' classes and functions a model file may name: what computes, never what runs code
-or opens files.
+"""The classes and functions of Keras that a model file may name: those that compute, and none that
+run code or open files.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def classes() -> frozenset[tuple[str, str]]:
 
 @functools.cache
 def names_without_module() -> frozenset[str]:
-    """Return the classes' names as `.h5` files write them, which tell no module."""
+    """Return the classes' names as `.h5` files write them, without a module."""
     return frozenset(name for module, name in classes() if not module.startswith("keras.src."))
 
 

@@ -1,4 +1,4 @@
-"""The graph in a Functional model's configuration: every layer is called, and an output needs it."""
+"""Check of a Functional model's graph: every layer is called, and an output depends on it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 
 class Refused(ValueError):
-    """A configuration names or declares what no file may; the message tells the layer."""
+    """A configuration names or declares something that no model file may; the message names the
+    layer.
+    """
 
 
 def require_needed(config: dict[str, Any], layer: str) -> None:
-    """Raise Refused for a layer that no output needs, or that takes nothing."""
+    """Raise Refused for a layer on which no output depends, or that has no input."""
     layers = config["layers"]
     names = Counter(str(one.get("name")) for one in layers)
     twice = next((name for name, count in names.items() if count > 1), None)

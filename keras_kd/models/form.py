@@ -1,4 +1,4 @@
-"""What a model takes and gives, as it travels with the model's file."""
+"""A model's inputs and outputs, as they are stored in the model's file."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ _FORM = {
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model takes and gives.
+    """Inputs and outputs of a model.
 
     Attributes:
-        class_names: one name an output, or None where the file doesn't tell.
-        pixels: what the model takes for pixels 0..255; None where nobody says, taken to be 0..255.
+        class_names: one name for each output; None if the file does not state them.
+        pixels: the values that the model expects for pixels 0..255; None if nobody states them, and
+            then 0..255 is assumed.
         output: "logits" or "probabilities".
-        input_shape: height, width, channels.
+        input_shape: height, width and channels; None if unknown.
     """
 
     class_names: tuple[str, ...] | None = None
@@ -40,11 +41,11 @@ class ModelSpec:
 
     @property
     def taken(self) -> PixelValues:
-        """What the model takes, or is taken to take, for pixels 0..255."""
+        """The values that the model expects for pixels 0..255, stated or assumed."""
         return self.pixels or PixelValues()
 
     def facts(self) -> dict[str, Any]:
-        """Return the form as JSON has it."""
+        """Return the specification as JSON values."""
         return {
             "class_names": self.class_names and list(self.class_names),
             **self.taken.facts(),
@@ -54,8 +55,8 @@ class ModelSpec:
 
     @property
     def side(self) -> int | None:
-        """The size to load images in, so that they are resized once: of square inputs their side;
-        None for others.
+        """The side of square inputs in pixels, in which images are loaded to be resized once; None
+        for other inputs.
         """
         if self.input_shape is None or self.input_shape[0] != self.input_shape[1]:
             return None
@@ -68,7 +69,7 @@ class ModelSpec:
         output: str | None = None,
         class_names: tuple[str, ...] | None = None,
     ) -> ModelSpec:
-        """The same with what the user states about the model in place of what its file says."""
+        """Return a copy in which the user's statements replace those of the file."""
         return replace(
             self,
             input_shape=input_shape or self.input_shape,
@@ -79,7 +80,13 @@ class ModelSpec:
 
 
 def read_form(text: str | bytes) -> ModelSpec:
-    """Return the form that `ModelSpec.facts` tells as JSON.
+    """Read the specification that `ModelSpec.facts` returned.
+
+    Args:
+        text: JSON.
+
+    Returns:
+        The specification.
 
     Raises:
         ValueError: it is damaged.

@@ -1,4 +1,6 @@
-"""A model's outputs by name: its heads, each with logits of classes or one continuous value."""
+"""The heads of a model: its outputs by name, each with the logits of classes or one continuous
+value.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,14 @@ _OPEN_SIZE = 4  # stands for a size that the model leaves open
 
 
 def names(model: keras.Model) -> list[str]:
-    """Return `logits` (or `probabilities`, after a softmax) for one output, else the names of the
-    heads.
+    """Return the names of a model's heads.
+
+    Args:
+        model: any Keras model with known outputs.
+
+    Returns:
+        `logits` for one output, or `probabilities` if it ends in a softmax; else the names of the
+            outputs.
     """
     outputs = structure(model)
     if isinstance(outputs, dict):
@@ -51,50 +59,75 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def by_name(model: keras.Model, outputs: Any) -> dict[str, Any]:
-    """Return what the model gave, arrays or tensors, by the names of its heads."""
+    """Return a model's outputs by the names of its heads.
+
+    Args:
+        model: the model.
+        outputs: arrays or tensors as the model returned them.
+
+    Returns:
+        The outputs by name.
+    """
     if isinstance(outputs, dict):
         return outputs
     return dict(zip(names(model), keras.tree.flatten(outputs), strict=True))
 
 
 def widths(model: keras.Model) -> dict[str, int]:
-    """Return each head's number of columns: that of its classes, or 1 for a continuous value."""
+    """Return the number of columns of each head.
+
+    Args:
+        model: a model with known outputs.
+
+    Returns:
+        By name, the number of classes, or 1 for a continuous value.
+    """
     return {
         name: int(output.shape[-1]) for name, output in by_name(model, structure(model)).items()
     }
 
 
 def structure(model: keras.Model) -> Any:
-    """Return the symbolic output of a Functional or built Sequential model: one tensor, or several
-    as it gives them.
+    """Return the symbolic output of a model.
+
+    Args:
+        model: Functional, or Sequential and built.
+
+    Returns:
+        One tensor, or several in the structure in which the model returns them.
     """
     # A Sequential model that was only built has outputs, but no `output`.
     return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
 
 
 def has_graph(model: keras.Model) -> bool:
-    """Whether a model tells its inputs and outputs before it runs: Functional, or Sequential and
-    built.
+    """Whether a model has known inputs and outputs before it is called.
+
+    Args:
+        model: any Keras model.
+
+    Returns:
+        True for Functional models and for Sequential ones that are built.
     """
     return isinstance(model, GRAPHS) and bool(model.built)
 
 
 def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
-    """Tell from the graph what the numbers of an output are.
+    """Find out from a model's graph of what kind an output is.
 
-    What follows the last layer with weights (activations, reshapes, averages, nested models) is
-    computed for random numbers in place of that layer's, and the results tell. The weights don't
-    matter and no image is needed.
+    The layers after the last one with weights (activations, reshapes, averages, nested models) are
+    computed on random numbers, and the results show the kind. The weights have no influence, and no
+    image is needed.
 
     Args:
         model: any Keras model.
-        head: name of the output; None for the classes, the first output of several columns.
+        head: name of the output; None for the classes, the first output with several columns.
 
     Returns:
-        "logits", any numbers, as a layer without activation gives them; "probabilities", rows in
-        0..1 that sum to 1 (softmax); "log-probabilities", their logarithms, which serve as logits;
-        "sigmoids", each number in 0..1 on its own; "unknown" for other activations, subclassed
-        models and foreign layers: look at `kind_of_values`.
+        "logits": any numbers, as of a layer without activation; "probabilities": rows in 0..1 that
+            sum to 1 (softmax); "log-probabilities": their logarithms, which serve as logits;
+            "sigmoids": each number in 0..1 on its own; "unknown": other activations, subclassed
+            models and layers of others; then use `kind_of_values`.
     """
     if not has_graph(model):
         return "unknown"
@@ -109,12 +142,12 @@ def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
 
 
 def kind_of_values(outputs: np.ndarray) -> OutputKind:
-    """Tell from the outputs for some images what they are.
+    """Find out from the outputs for some images of what kind they are.
 
-    Logits can't be told from other numbers: they are "unknown".
+    Logits can't be distinguished from other numbers: they are "unknown".
 
     Args:
-        outputs: float (N, ..., C), of images that differ.
+        outputs: float (N, ..., C), for images that differ.
 
     Returns:
         As `output_kind`: "probabilities" and "log-probabilities" are certain, "sigmoids" is likely.
@@ -193,17 +226,21 @@ def _outside_of_tracing() -> contextlib.AbstractContextManager:
 
 
 def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
-    """Return a copy whose logits of classes are divided, in the weights of its last layer: no step
-    more to compute.
+    """Return a copy whose class logits are divided by a number.
+
+    The weights of its last layer are divided, so that inference costs no further operation.
 
     Args:
-        model: Functional or Sequential; its classes' logits come from a dense layer, or the average
-            of several.
+        model: Functional or Sequential; its class logits are the output of a dense layer, or the
+            average of several.
         divisor: above 0, e.g. a temperature.
 
+    Returns:
+        The copy.
+
     Raises:
-        ModelError: there are no classes, they are the output of anything else, or more than the
-            output reads them.
+        ModelError: there are no classes, their logits are the output of anything else, or other
+            layers than the output use them.
     """
     layers = _dense_layers_of_classes(model)
 

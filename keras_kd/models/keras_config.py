@@ -1,9 +1,9 @@
-"""A Keras model's configuration, checked before Keras sees it.
+"""A check of a Keras model's configuration before Keras sees it.
 
-Keras makes an object of every class and looks up every function that a configuration names, so that
-a file could have any public part of Keras called while it is loaded. Here a configuration is JSON
-of bounded size in which only classes that compute may be named, see `_keras_classes`, those of
-keras_kd, and those of modules that the user trusts.
+Keras creates an object of every class and looks up every function that a configuration names, so a
+file could have any public part of Keras called while it is loaded. Here a configuration is JSON of
+bounded size. It may only name classes that compute, see `_keras_classes`, those of keras_kd, and
+those of modules that the user trusts.
 """
 
 from __future__ import annotations
@@ -39,23 +39,24 @@ _WORDS = {"Input", "deserialize", "serialize"}
 
 
 class WrittenByKeras2(Exception):
-    """A `.keras` file of Keras 2, which Keras 3 can't read."""
+    """The file is a `.keras` file of Keras 2, which Keras 3 can't read."""
 
 
 def read(content: str | bytes) -> dict[str, Any]:
     """Parse and check the configuration of a model.
 
     Args:
-        content: JSON, of `config.json` or the attribute `model_config`.
+        content: JSON, from `config.json` or the attribute `model_config`.
 
     Returns:
-        what Keras may read: without settings for training, and without defaults of Keras 2 that
-        Keras 3 doesn't know.
+        The configuration for Keras, without settings for training and without defaults of Keras 2
+            that Keras 3 does not know.
 
     Raises:
-        Refused: it names what no file may, has a layer that no output needs, or is too large.
-        ValueError: it is no JSON of a model.
-        WrittenByKeras2: it is the configuration of a `.keras` file of Keras 2.
+        Refused: the configuration names something that no file may, has a layer on which no output
+            depends, or is too large.
+        ValueError: it is not the JSON of a model.
+        WrittenByKeras2: it belongs to a `.keras` file of Keras 2.
     """
     if len(content) > LARGEST:
         raise Refused(f"its configuration is {len(content):,} bytes long, more than {LARGEST:,}")

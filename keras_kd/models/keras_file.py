@@ -1,7 +1,6 @@
-"""Models in files, with what must travel with them: class names and the form of inputs and outputs.
+"""Model files that store the class names and the specification of inputs and outputs, too.
 
-A `.keras` file is a zip archive; this library adds one entry, `keras_kd.json`, that Keras passes
-over.
+A `.keras` file is a zip archive. This library adds one entry, `keras_kd.json`, which Keras ignores.
 """
 
 from __future__ import annotations
@@ -44,7 +43,16 @@ MOST_LINKS = 50_000
 
 
 def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
-    """Write `model` to `path` (.keras) with its form; whole or not at all."""
+    """Write a model with its specification to a file, as a whole or not at all.
+
+    Args:
+        model: the model.
+        path: the file, which ends in .keras.
+        form: the specification of its inputs and outputs.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
     with written_whole(path) as temporary:
         model.save(temporary)
         # Of a file that is gone, "a" alone would begin another one, without the model.
@@ -53,8 +61,14 @@ def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
 
 
 def has_spec(path: str | Path) -> bool:
-    """Whether a file holds the specification that `save` writes, so that nothing about it needs to be
-    stated.
+    """Whether a file holds the specification that `save` writes, so that the user need not state
+    any.
+
+    Args:
+        path: the file.
+
+    Returns:
+        True if the entry is there.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -66,8 +80,15 @@ def has_spec(path: str | Path) -> bool:
 def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
     """Load a `.keras` or `.h5` file; code stored in the file is never run (Keras' safe mode).
 
+    Args:
+        path: the file.
+
+    Returns:
+        The model and its specification.
+
     Raises:
-        ModelError: missing, broken or unsafe file, several inputs, or no end within LONGEST.
+        ModelError: the file is missing, broken or unsafe, the model has several inputs, or loading
+            does not end within LONGEST.
         OutputError: there is no room where Keras unpacks the file.
     """
     path = Path(path)
@@ -270,5 +291,12 @@ def _stored_form(archive: zipfile.ZipFile, path: Path) -> ModelSpec:
 
 
 def weights_fingerprint(model: keras.Model) -> str:
-    """16 hexadecimal digits over all weights, in order."""
+    """Return a fingerprint of all weights of a model, in order.
+
+    Args:
+        model: the model.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     return fingerprint(np.asarray(weight) for weight in model.weights)

@@ -1,13 +1,13 @@
-"""Where a model to train comes from: an architecture by name, keras.applications, a model file, or
-a function of the user's own.
+"""Sources of a model to train: an architecture by name, keras.applications, a model file, or a
+function of the user.
 
     B                                          one of `models.names()`
     keras:MobileNetV3Small                     of keras.applications
     net.keras                                  the file's layers, with new weights and a new head
-    package.module:function, net.py:function   gives a Keras model; its code is run
+    package.module:function, net.py:function   returns a Keras model; its code is run
 
-Such a function may take any of `num_classes`, `input_shape`, `heads` and `seed`, as `models.build`
-does. Its model takes pixels in 0..255 and ends in logits.
+Such a function may have any of the parameters `num_classes`, `input_shape`, `heads` and `seed`, as
+`models.build` has. Its model takes pixels in 0..255 and ends in logits.
 """
 
 from __future__ import annotations
@@ -40,20 +40,39 @@ SUFFIXES = (".keras", ".h5")
 
 
 def is_file(source: str) -> bool:
-    """Whether a source names a model file."""
+    """Whether a source names a model file.
+
+    Args:
+        source: the source.
+
+    Returns:
+        True for the path of a model file.
+    """
     return Path(source).suffix in SUFFIXES
 
 
 def is_trainable(source: str) -> bool:
-    """Whether a source is built and trained when it is named: all but files, and names that are
-    unknown.
+    """Whether a source is a new model to train, not a file.
+
+    Args:
+        source: the source.
+
+    Returns:
+        False for files and for unknown names.
     """
     named = source in models.names() or source.removeprefix(APPLICATIONS) in _applications.names()
     return named or trust.code(source) is not None
 
 
 def called(source: str) -> str:
-    """Return a source's name in titles, cards and names of files."""
+    """Return a source's name for titles, model cards and file names.
+
+    Args:
+        source: the source.
+
+    Returns:
+        The name, e.g. MobileNetV3Small for keras:MobileNetV3Small.
+    """
     if code := trust.code(source):
         module, function = code
         return f"{Path(module).stem if module.endswith('.py') else module}.{function}"
@@ -61,10 +80,14 @@ def called(source: str) -> str:
 
 
 def require_known(option: str, source: str) -> None:
-    """Check what can be checked of a source before the data are loaded.
+    """Check a source as far as possible before the data are loaded.
+
+    Args:
+        option: the option's name for the message.
+        source: the source.
 
     Raises:
-        ModelError: it is none; the message says what there is.
+        ModelError: there is no such source. The message lists the possible ones.
     """
     if is_trainable(source) or (is_file(source) and Path(source).is_file()):
         return
@@ -89,11 +112,23 @@ def build(
     heads: dict[str, int | None] | None = None,
     pretrained: str | None = None,
 ) -> keras.Model:
-    """Build a model, as `models.build` does, of any source.
+    """Build a model from any source; for the arguments see `models.build`.
+
+    Args:
+        source: the source.
+        num_classes: number of logits of a model with one output.
+        input_shape: height, width and channels of the pixels 0..255.
+        dropout: rates between convolutions and between dense layers, or None.
+        seed: seed of the initial weights, or None.
+        heads: several outputs by name, or None.
+        pretrained: "imagenet" or None.
+
+    Returns:
+        The model.
 
     Raises:
-        ModelError: there is no such source, or what it gives can't be trained on these images and
-            classes; the message says why.
+        ModelError: there is no such source, or its model can't be trained on these images and
+            classes. The message states the reason.
     """
     if source in models.names():
         return models.build(source, num_classes, input_shape, dropout, seed, heads, pretrained)
@@ -113,8 +148,16 @@ def build(
 
 
 def content(source: str, heads: Heads, input_shape: tuple[int, int, int]) -> str | None:
-    """Return what a source holds as one text, the same as long as it is the same: part of the name
-    of what is trained from it. None where its name says all.
+    """Return a text that identifies the content of a source, for the name of what is trained from
+    it.
+
+    Args:
+        source: the source.
+        heads: outputs by name, as `models.build` takes them.
+        input_shape: height, width and channels.
+
+    Returns:
+        The text; None if the name of the source identifies it.
     """
     if is_file(source):
         return fingerprint([Path(source).read_bytes()])

@@ -1,4 +1,4 @@
-"""The user's own layers in model files: only of modules that the user names."""
+"""The user's own layers in model files: only those of modules that the user names."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from keras_kd.errors import ModelError
 
 
 def trust(module: str) -> ModuleType:
-    """Let model files name the layers and functions of a module, here and in processes started from
-    here.
+    """Allow model files to name the layers and functions of a module, in this process and its
+    children.
 
-    The module is imported, so its code runs: name only one that you would run yourself.
+    The module is imported, so its code is run: name only one that you would run yourself.
 
     Args:
         module: its name, or the path of a .py file.
@@ -59,11 +59,11 @@ def _imported(module: str) -> ModuleType:
 
 
 def own_objects() -> dict[str, Any]:
-    """Return the classes and functions beside Keras' that a file may name, by their registered
+    """Return the classes and functions besides Keras' that a file may name, by their registered
     names.
 
-    Those are what keras_kd registers, and what the trusted modules register or define as Keras
-    classes.
+    These are the ones that keras_kd registers, and those that the trusted modules register or
+    define as Keras classes.
     """
     modules = [_imported(name) for name in trusting.trusted()]
     rooms = ("keras_kd", *(module.__name__ for module in modules))

@@ -17,7 +17,7 @@ Heads = int | dict[str, int | None]
 
 
 class Seeds:
-    """A different seed for every layer, all from one; None stays None."""
+    """An independent seed for every layer, all derived from one; None stays None."""
 
     def __init__(self, seed: int | None) -> None:
         self.seed = None if seed is None else seed * 1000
@@ -43,8 +43,8 @@ def rgb(image: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def imagenet_normalised(image: keras.KerasTensor) -> keras.KerasTensor:
-    """Pixels 0..255 of 1 or 3 channels -> three channels with ImageNet's mean and deviation taken
-    out.
+    """Normalise pixels 0..255 of 1 or 3 channels to three channels, by ImageNet's mean and
+    deviation.
     """
     return layers.Rescaling(
         [1 / (255 * deviation) for deviation in IMAGENET_DEVIATION],
@@ -65,7 +65,9 @@ def conv(
     stride: int = 1,
     bias: bool = True,
 ) -> keras.KerasTensor:
-    """PyTorch's padding=size//2: the same zeros on both sides, also at stride 2."""
+    """Add a convolution with PyTorch's padding=size//2: the same zeros on both sides, also at
+    stride 2.
+    """
     initial = keras.initializers.HeUniform(seeds())
     if stride > 1 and size > 1:
         x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
@@ -76,7 +78,7 @@ def conv(
 
 
 def norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Batch normalisation with epsilon 1e-5 and momentum 0.9 (PyTorch's 0.1)."""
+    """Add batch normalisation with epsilon 1e-5 and momentum 0.9 (PyTorch's 0.1)."""
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
@@ -89,7 +91,7 @@ def dense(
     bias: bool = True,
     dtype: str | None = None,
 ) -> keras.KerasTensor:
-    """A dense layer, initialised from the next seed."""
+    """Add a dense layer that is initialised from the next seed."""
     initial = keras.initializers.GlorotUniform(seeds())
     return layers.Dense(units, activation, bias, initial, dtype=dtype, name=name)(x)
 
@@ -97,7 +99,7 @@ def dense(
 def head_dropout(
     x: keras.KerasTensor, dropout: tuple[float, float] | None, seeds: Seeds
 ) -> keras.KerasTensor:
-    """A dropout of the second rate before the heads; none where that is 0 or None."""
+    """Add a dropout with the second rate before the heads, or none if the rate is 0 or None."""
     if dropout is None or not dropout[1]:
         return x
     return layers.Dropout(dropout[1], seed=seeds(), name="head_drop")(x)
@@ -106,8 +108,8 @@ def head_dropout(
 def outputs(
     x: keras.KerasTensor, heads: Heads, name: str, seeds: Seeds
 ) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
-    """One dense layer `name`, or one for each head under its name; float32 keeps losses exact in
-    any precision.
+    """Add one dense layer `name`, or one for each head under its name; float32 keeps losses exact
+    in any precision.
     """
     if isinstance(heads, int):
         return dense(x, heads, name, seeds, dtype="float32")

@@ -1,8 +1,8 @@
 """EfficientFormer L1 and L3 (Li et al. 2022, arXiv 2206.01191): convolutions first, attention in
 the last blocks.
 
-Layers bear the names of the published weights. The two heads, of which one learnt from a teacher's
-decisions, are averaged, as at the published inference.
+Layers have the names of the published weights. The two heads, one of which was trained on a
+teacher's decisions, are averaged, as in the published inference.
 """
 
 from __future__ import annotations
@@ -38,15 +38,17 @@ EPSILON = 1e-5
 
 @keras.saving.register_keras_serializable("keras_kd")
 class LayerScale(layers.Layer):
-    """Multiply each channel by a learnt factor, 1e-5 at first (Touvron et al. 2021, arXiv
+    """Multiplies each channel by a trained factor, 1e-5 at first (Touvron et al. 2021, arXiv
     2103.17239).
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the factors, one for each channel."""
         initial = keras.initializers.Constant(FIRST_SCALE)
         self.scale = self.add_weight(shape=(input_shape[-1],), initializer=initial, name="scale")
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Return (N, ..., C) with scaled channels."""
         return x * keras.ops.cast(self.scale, x.dtype)
 
 
@@ -86,8 +88,8 @@ class Attention(layers.Layer):
 
     @property
     def distances(self) -> np.ndarray:
-        """int64 (tokens, tokens): where the bias for the distance (|rows|, |columns|) of two tokens
-        stands.
+        """Index of the bias for the distance (|rows|, |columns|) of two tokens, int64 (tokens,
+        tokens).
         """
         places = np.stack(np.meshgrid(*map(np.arange, self.size), indexing="ij"), axis=-1).reshape(
             -1, 2
@@ -96,6 +98,7 @@ class Attention(layers.Layer):
         return rows * self.size[1] + columns
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the layers and the biases."""
         mixed = self.heads * self.value
         self.qkv = self._dense(
             2 * self.heads * self.key + mixed, input_shape[-1], self.seeds[0], "qkv"
@@ -111,6 +114,7 @@ class Attention(layers.Layer):
         return layer
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Return (N, tokens, channels) for tokens of the same shape."""
         tokens = self.size[0] * self.size[1]
         each = keras.ops.reshape(self.qkv(x), (-1, tokens, self.heads, 2 * self.key + self.value))
         each = keras.ops.transpose(each, (0, 2, 1, 3))
@@ -122,9 +126,11 @@ class Attention(layers.Layer):
         return self.proj(keras.ops.reshape(mixed, (-1, tokens, self.heads * self.value)))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
+        """Return the arguments by name."""
         own = {
             "size": self.size,
             "heads": self.heads,
@@ -142,8 +148,20 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build EfficientFormer; see `keras_kd.models.build`. The second dropout stands before the
-    heads; None: 0.
+    """Build EfficientFormer; see `keras_kd.models.build`.
+
+    Args:
+        name: one of NAMES.
+        heads: the number of classes, or the widths by name, see `_parts.Heads`.
+        input_shape: height, width and channels of the pixels 0..255.
+        dropout: rates; the second dropout is placed before the heads. None is 0.
+        seed: seed of the initial weights and the dropout, or None.
+
+    Returns:
+        keras.Model from pixels 0..255, float (N, H, W, C), to logits and values.
+
+    Raises:
+        ModelError: the images are too small, or neither gray nor RGB.
     """
     height, width, channels = input_shape
     if height % 32 or width % 32 or min(height, width) < 32 or channels not in (1, 3):

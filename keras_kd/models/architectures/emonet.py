@@ -1,10 +1,10 @@
-"""EmoNet (Toisoul et al., Nature Machine Intelligence 3, 42-50, 2021): faces to expression, valence
-and arousal.
+"""EmoNet (Toisoul et al., Nature Machine Intelligence 3, 42-50, 2021): expression, valence and
+arousal of faces.
 
 Written from a description of the architecture, not from its authors' code. A face alignment network
-of two hourglasses finds 68 landmarks; its features, masked by the landmarks' heatmaps, go to a
-second part that learns emotions while the first stays as it is. Layers bear the names of the
-published weights.
+of two hourglasses finds 68 landmarks. Its features, masked by the landmarks' heatmaps, are the
+input of a second part, which is trained on emotions while the first part is frozen. Layers have the
+names of the published weights.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ EMOTION_PREFIXES = ("conv1x1_input_emo_2", "emo_net_2.", "emo_fc_2.")
 
 @keras.saving.register_keras_serializable("keras_kd")
 class SumOfMaps(layers.Layer):
-    """(N, H, W, maps) -> (N, H, W, 1). A layer, since models with bare operations can't be rebuilt
-    in a precision.
+    """Sums maps, (N, H, W, maps) -> (N, H, W, 1). This is a layer, because models with bare
+    operations can't be rebuilt in another precision.
     """
 
     def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the sum over the last axis."""
         return keras.ops.sum(maps, axis=-1, keepdims=True)
 
 
@@ -43,7 +44,21 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build EmoNet; see `keras_kd.models.build`. It has no dropouts. Heatmaps: see `with_heatmaps`."""
+    """Build EmoNet; see `keras_kd.models.build`.
+
+    Args:
+        name: one of NAMES.
+        heads: the number of classes, or the widths by name, see `_parts.Heads`.
+        input_shape: height, width and channels of the pixels 0..255.
+        dropout: not used; EmoNet has no dropout.
+        seed: seed of the initial weights and the dropout, or None.
+
+    Returns:
+        keras.Model from pixels 0..255, float (N, H, W, C), to logits and values.
+
+    Raises:
+        ModelError: the images are too small, or neither gray nor RGB.
+    """
     if input_shape[:2] != INPUT_SHAPE[:2] or input_shape[2] not in (1, 3):
         raise ModelError(
             f"{name} takes images of 256x256 pixels with 1 or 3 channels. Received:"
@@ -71,10 +86,13 @@ def build(
 
 
 def with_heatmaps(model: keras.Model) -> keras.Model:
-    """Return the same model with one more output: `heatmaps`, (N, 64, 64, 68), one map a landmark.
+    """Return the same model with a further output, `heatmaps`.
 
     Args:
         model: EmoNet with named heads.
+
+    Returns:
+        The model; `heatmaps` is (N, 64, 64, 68), one map for each landmark.
     """
     return keras.Model(
         model.input, {**model.output, "heatmaps": model.get_layer("l1").output}, name=model.name
@@ -82,8 +100,11 @@ def with_heatmaps(model: keras.Model) -> keras.Model:
 
 
 def freeze_alignment(model: keras.Model) -> None:
-    """Leave only what learns emotions trainable, as the authors train it: 1,856,906 of 13,963,410
-    parameters.
+    """Freeze all but the part that is trained on emotions, as the authors do: 1,856,906 of
+    13,963,410 parameters stay trainable.
+
+    Args:
+        model: EmoNet, which is changed.
     """
     heads = set(model.output) if isinstance(model.output, dict) else set()
     for layer in model.layers:

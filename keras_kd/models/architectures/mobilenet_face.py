@@ -1,6 +1,6 @@
-"""MobileNet of width 1.0 (Howard et al. 2017, arXiv 1704.04861), as FaceRes has it.
+"""MobileNet of width 1.0 (Howard et al. 2017, arXiv 1704.04861), in the form of FaceRes.
 
-FaceRes learnt to recognise the faces of VGGFace2 (Savchenko,
+FaceRes was trained to recognise the faces of VGGFace2 (Savchenko,
 github.com/HSE-asavchenko/HSE_FaceRec_tf). `keras_kd.checkpoints.load` reads its weights.
 """
 
@@ -40,8 +40,20 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build the network; see `keras_kd.models.build`. The second dropout stands before the heads;
-    None: 0.
+    """Build the network; see `keras_kd.models.build`.
+
+    Args:
+        name: one of NAMES.
+        heads: the number of classes, or the widths by name, see `_parts.Heads`.
+        input_shape: height, width and channels of the pixels 0..255.
+        dropout: rates; the second dropout is placed before the heads. None is 0.
+        seed: seed of the initial weights and the dropout, or None.
+
+    Returns:
+        keras.Model from pixels 0..255, float (N, H, W, C), to logits and values.
+
+    Raises:
+        ModelError: the images are too small, or neither gray nor RGB.
     """
     require_size(name, input_shape, 32)
     seeds = Seeds(seed)

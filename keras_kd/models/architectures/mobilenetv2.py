@@ -1,4 +1,4 @@
-"""MobileNetV2 of width 1.0 (Sandler et al. 2018, arXiv 1801.04381), as keras.applications has it."""
+"""MobileNetV2 of width 1.0 (Sandler et al. 2018, arXiv 1801.04381), as in keras.applications."""
 
 from __future__ import annotations
 
@@ -27,8 +27,20 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build MobileNetV2; see `keras_kd.models.build`. The second dropout stands before the heads;
-    None: 0.
+    """Build MobileNetV2; see `keras_kd.models.build`.
+
+    Args:
+        name: one of NAMES.
+        heads: the number of classes, or the widths by name, see `_parts.Heads`.
+        input_shape: height, width and channels of the pixels 0..255.
+        dropout: rates; the second dropout is placed before the heads. None is 0.
+        seed: seed of the initial weights and the dropout, or None.
+
+    Returns:
+        keras.Model from pixels 0..255, float (N, H, W, C), to logits and values.
+
+    Raises:
+        ModelError: the images are too small, or neither gray nor RGB.
     """
     require_size(name, input_shape, 32)
     seeds = Seeds(seed)
@@ -45,8 +57,10 @@ def build(
 
 
 def load_pretrained(model: keras.Model) -> None:
-    """Give a model of `build` the weights of ImageNet, all but its heads; Keras keeps the file once
-    downloaded.
+    """Load the ImageNet weights into a model of `build`, except its heads; Keras caches the file.
+
+    Args:
+        model: the model, which is changed.
 
     Raises:
         ModelError: the file can't be downloaded.

@@ -1,10 +1,9 @@
-"""A narrow VGG for small faces, which two cores can train, and the same at half its width as a
-student.
+"""A narrow VGG for small faces, which two cores can train, and a student of half its width.
 
 The plan is that of the VGG which Khaireddin and Chen trained on FER2013 (arXiv 2105.03588): four
-stages of 3x3 convolutions with batch normalisation, each followed by max pooling. At half its
-width, with one convolution in the first stage, and with global average pooling and one dense layer
-at the end, where the published one has three.
+stages of 3x3 convolutions with batch normalisation, each followed by max pooling. It has half the
+width, one convolution in the first stage, and global average pooling with one dense layer at the
+end, where the published one has three.
 """
 
 from __future__ import annotations
@@ -38,7 +37,21 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build one of the two; see `keras_kd.models.build`."""
+    """Build one of the two networks; see `keras_kd.models.build`.
+
+    Args:
+        name: one of NAMES.
+        heads: the number of classes, or the widths by name, see `_parts.Heads`.
+        input_shape: height, width and channels of the pixels 0..255.
+        dropout: rates between convolutions and before the dense layer, or None.
+        seed: seed of the initial weights and the dropout, or None.
+
+    Returns:
+        keras.Model from pixels 0..255, float (N, H, W, C), to logits and values.
+
+    Raises:
+        ModelError: the images are too small, or neither gray nor RGB.
+    """
     height, width, channels = input_shape
     require_size(name, input_shape, 16)
     conv_dropout, dense_dropout = DEFAULT_DROPOUT if dropout is None else dropout

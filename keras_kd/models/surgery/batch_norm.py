@@ -1,7 +1,7 @@
-"""Batch normalisation in one fused operation while training on TensorFlow.
+"""Batch normalisation as one fused operation during training on TensorFlow.
 
 Keras 3 computes it in a dozen elementwise passes over the feature maps, which cost a narrow student
-more than its convolutions do: with the fused operation Student C trained 1.4 times as many images a
+more than its convolutions. With the fused operation, Student C trained 1.4 times as many images per
 CPU second.
 """
 
@@ -17,9 +17,10 @@ from keras_kd.models.surgery.copies import copied
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
-    """The same layer, weights and statistics as BatchNormalization; never saved, see `unfused`."""
+    """BatchNormalization with the same weights and statistics, fused; never saved, see `unfused`."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalise a batch, (N, H, W, C) or (N, C)."""
         if not training or not self.trainable:
             return super().call(inputs, training, mask)
         import tensorflow as tf
@@ -54,8 +55,13 @@ def _fits(layer: layers.Layer) -> bool:
 
 
 def fused(model: keras.Model) -> keras.Model:
-    """A copy of a Functional model for training; on other backends than TensorFlow the model
-    itself.
+    """Return a copy of a model with fused batch normalisation, for training.
+
+    Args:
+        model: Functional.
+
+    Returns:
+        The copy; on other backends than TensorFlow the model itself.
     """
     if keras.backend.backend() != "tensorflow":
         return model
@@ -63,7 +69,14 @@ def fused(model: keras.Model) -> keras.Model:
 
 
 def unfused(model: keras.Model) -> keras.Model:
-    """A copy with plain BatchNormalization layers, as it is saved."""
+    """Return a copy with plain BatchNormalization layers, which can be saved.
+
+    Args:
+        model: as `fused` returned it.
+
+    Returns:
+        The copy.
+    """
     norms = (layer for layer in model.layers if isinstance(layer, FusedBatchNormalization))
     return _rebuilt(model, layers.BatchNormalization, norms)
 

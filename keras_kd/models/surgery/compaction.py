@@ -1,8 +1,8 @@
 """Lossless shrinking: convolution taps that only ever meet zero padding are cut away.
 
-On a 1x1 map a 3x3 kernel with padding 1 sees eight zeros and one number; the eight taps never
-touch the data, whatever their values. `compact` finds such taps from the shapes alone and returns
-a model without them that computes the same; `expand` puts zeros back in their place.
+On a 1x1 map, a 3x3 kernel with padding 1 sees eight zeros and one number; the eight taps never
+touch the data, whatever their values. `compact` finds such taps from the shapes alone and returns a
+model without them that computes the same; `expand` puts zeros back in their place.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class CompactConv2D(layers.Conv2D):
         self.first_tap = tuple(first_tap)
 
     def get_config(self) -> dict[str, Any]:
+        """Return the arguments by name."""
         return {**super().get_config(), "original": self.original, "first_tap": self.first_tap}
 
 
@@ -53,6 +54,7 @@ class CompactPadding2D(layers.ZeroPadding2D):
         self.original = original
 
     def get_config(self) -> dict[str, Any]:
+        """Return the arguments by name."""
         return {**super().get_config(), "original": self.original}
 
 
@@ -138,16 +140,16 @@ def _padding_of(layer: layers.Conv2D, model: keras.Model) -> layers.ZeroPadding2
 def compact(model: keras.Model) -> keras.Model:
     """Return an exactly equal model without the convolution taps that only ever meet zero padding.
 
-    Works by analysis of the shapes, on any Functional or Sequential model of fixed input size; the
-    original is left as it is. A compact model returns itself unchanged.
+    The taps are found by analysis of the shapes. The original is not changed. A compact model is
+    returned as it is.
 
     Args:
-        model: keras.Model with a fixed input height and width.
+        model: Functional or Sequential keras.Model with a fixed input height and width.
 
     Returns:
-        Functional keras.Model with the same inputs, outputs, layer names and dtypes. With 64x64
-        pixels ResEmoteNet shrinks from 80.2 to 36.2 million parameters, its students A, B, C by the
-        same factor.
+        Functional keras.Model with the same inputs, outputs, layer names and dtypes. At 64x64
+            pixels ResEmoteNet shrinks from 80.2 to 36.2 million parameters, and its students A, B,
+            C by the same factor.
 
     Raises:
         ModelError: the model is neither Functional nor Sequential, or has no input shape yet.
@@ -208,8 +210,14 @@ def _compact_conv(layer: layers.Conv2D, axes: tuple[_Axis, _Axis]) -> CompactCon
 
 
 def expand(model: keras.Model) -> keras.Model:
-    """Undo `compact`: return an exactly equal model of the published shape, with zeros for the dead
+    """Undo `compact`: return an exactly equal model of the published shape, with zeros as the dead
     taps.
+
+    Args:
+        model: as `compact` returned it.
+
+    Returns:
+        Functional keras.Model with the same inputs, outputs and layer names.
 
     Raises:
         ModelError: the model is neither Functional nor Sequential.

@@ -1,4 +1,4 @@
-"""Copies of models with other layers in some places: what every rewriting of a graph is made of."""
+"""Copies of models in which some layers are replaced, the base of every rewriting of a graph."""
 
 from __future__ import annotations
 
@@ -22,21 +22,25 @@ def copied(
     adapted: Callable[[keras.Layer], Sequence[np.ndarray]] = lambda layer: layer.get_weights(),
     inputs: Any = None,
 ) -> keras.Model:
-    """Return a copy of a model, weights included, with other layers in some places.
+    """Return a copy of a model, weights included, in which some layers are replaced.
 
-    Layers of nested models are copied and replaced alike; a layer that is called twice stays one.
+    Layers of nested models are copied and replaced, too. A layer that is called twice stays one
+    layer.
 
     Args:
-        model: Functional, or Sequential that knows its input.
-        replaced: gives the new layer in place of one of the same inputs and outputs; None for the
-            same layer made anew.
-        called: calls a new layer, in place of `layer(*args, **kwargs)`; for Functional models,
-            layers of nested ones aside.
-        adapted: gives the weights of the new layer from the old one.
-        inputs: symbolic tensors to build the copy upon; those of the model by default.
+        model: Functional, or Sequential with a known input.
+        replaced: returns the new layer for a layer, with the same inputs and outputs; None to
+            rebuild the same layer.
+        called: calls a new layer, instead of `layer(*args, **kwargs)`; only for Functional models,
+            and not for layers of nested ones.
+        adapted: returns the weights of the new layer, given the old one.
+        inputs: symbolic tensors to build the copy on; None for those of the model.
+
+    Returns:
+        The copy.
 
     Raises:
-        ModelError: a layer can't be made anew from its configuration, or the model is of another
+        ModelError: a layer can't be rebuilt from its configuration, or the model is of another
             class.
     """
     if not isinstance(model, GRAPHS):
@@ -77,10 +81,17 @@ def _cloned(
 
 
 def remade(layer: Any, changed: Callable[[dict], dict] = lambda config: config) -> Any:
-    """Return a layer or operation made anew from its configuration, or from `changed` of that.
+    """Return a layer or operation rebuilt from its configuration.
+
+    Args:
+        layer: the layer or operation.
+        changed: returns the configuration to use, given the old one.
+
+    Returns:
+        The new layer or operation.
 
     Raises:
-        ModelError: its class can't; the layer is named.
+        ModelError: its class can't be rebuilt. The message names the layer.
     """
     if isinstance(layer, keras.layers.Lambda):
         raise ModelError(
@@ -98,10 +109,16 @@ def remade(layer: Any, changed: Callable[[dict], dict] = lambda config: config) 
 
 
 def as_functional(model: keras.Model) -> keras.Model:
-    """Return a Functional model of the same layers; a Functional model itself.
+    """Return a Functional model of the same layers.
+
+    Args:
+        model: Functional or Sequential.
+
+    Returns:
+        The new model; a Functional model itself.
 
     Raises:
-        ModelError: the model is subclassed, or Sequential without known input.
+        ModelError: the model is subclassed, or Sequential without a known input.
     """
     if isinstance(model, Functional):
         return model

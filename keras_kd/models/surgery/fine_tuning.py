@@ -1,4 +1,4 @@
-"""A trained network as the start of another training: its body is kept, its head is replaced."""
+"""A trained network as the start of another training: its body is kept and its head is replaced."""
 
 from __future__ import annotations
 
@@ -23,17 +23,24 @@ _BATCH = 32
 
 
 def head_layers(model: keras.Model) -> list[layers.Layer]:
-    """Return the layers that give the outputs: what is replaced for other classes."""
+    """Return the layers that compute the outputs, which are replaced for other classes.
+
+    Args:
+        model: a model with known outputs.
+
+    Returns:
+        The layers of the heads.
+    """
     return [layer_of(output) for output in model.outputs]
 
 
 def take_over(source: keras.Model, target: keras.Model, with_head: bool = False) -> None:
-    """Copy a trained network's weights into a new one of the same architecture, all but the head.
+    """Copy a trained network's weights into a new one of the same architecture, except the head.
 
     Args:
         source: the trained network, of any input size and with any head.
-        target: of the same layers, by name.
-        with_head: copy the head, too.
+        target: a network with the same layer names.
+        with_head: also copy the head.
 
     Raises:
         ModelError: layers of the target are missing in the source or have other shapes there.
@@ -62,21 +69,24 @@ def with_new_head(
     pixels: PixelValues = USUAL,
     seed: int | None = None,
 ) -> keras.Model:
-    """Return a copy of any trained network with another head, and with the weights of its body.
+    """Return a copy of a trained network with the weights of its body and a new head.
 
-    The body ends before the last dense layer (and the activations after it); a network that ends in
-    features is a body as a whole, and maps of features are averaged over height and width.
+    The body ends before the last dense layer and the activations after it. A network that ends in
+    features is a body as a whole; maps of features are averaged over height and width.
 
     Args:
-        model: Functional or Sequential, of one image.
+        model: Functional or Sequential, with one image as its input.
         heads: as `keras_kd.models.build` takes them.
-        input_shape: of the copy, for pixels in 0..255; gray is repeated for a body of three
-            channels.
-        pixels: what the model takes for pixels 0..255.
-        seed: of the head's weights.
+        input_shape: height, width and channels of the copy, for pixels in 0..255; gray is repeated
+            for a body of three channels.
+        pixels: the values that the model expects for pixels 0..255.
+        seed: seed of the head's weights, or None.
+
+    Returns:
+        The copy, from pixels 0..255 to logits and values.
 
     Raises:
-        ModelError: the body can't take such images, or its outputs don't share one body.
+        ModelError: the body can't take such images, or its outputs do not share one body.
     """
     graph = as_functional(model)
     body = keras.Model(graph.inputs[0], _features(graph))
@@ -126,6 +136,10 @@ def _features(model: keras.Model) -> keras.KerasTensor:
 def keep_head(source: keras.Model, target: keras.Model) -> None:
     """Copy the weights of the only head, for the same classes, into a model of `with_new_head`.
 
+    Args:
+        source: the trained network.
+        target: the model of `with_new_head`.
+
     Raises:
         ModelError: the source has no dense head of this size.
     """
@@ -160,12 +174,16 @@ def _shapes(layer: layers.Layer) -> list[tuple[int, ...]]:
 
 
 def freeze_until(model: keras.Model, name: str) -> None:
-    """Freeze the layers from the image to the one called `name`, which is frozen, too.
+    """Freeze the layers from the image to a layer, including that layer.
 
-    Batch normalisation in them computes by its stored statistics in training, too.
+    Frozen batch normalisation uses its stored statistics in training, too.
+
+    Args:
+        model: the model, which is changed.
+        name: name of the last layer to freeze.
 
     Raises:
-        ModelError: no layer has this name, or none but the head would be left to learn.
+        ModelError: no layer has this name, or only the head would be left to train.
     """
     names = [layer.name for layer in model.layers]
     if name not in names:
@@ -178,17 +196,18 @@ def freeze_until(model: keras.Model, name: str) -> None:
 
 
 def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> None:
-    """Give batch normalisation the statistics of these images; the model computes the same as
-    before.
+    """Set the statistics of batch normalisation to those of these images, without changing the
+    output.
 
-    With other statistics than its images', a network would compute something else from the first
-    step of training on. For each channel, with scale s = γ/√(σ² + ε) and shift t = β - μ·s before,
-    and with mean m and variance v of what arrives: μ = m, σ² = v, γ = s·√(v + ε), β = t + m·s.
+    If the statistics differed from those of the images, the network would compute something else
+    from the first training step on. For each channel, with scale s = γ/√(σ² + ε) and shift t = β -
+    μ·s before, and with mean m and variance v of the layer's inputs: μ = m, σ² = v, γ = s·√(v + ε),
+    β = t + m·s.
 
     Args:
-        model: Functional; frozen layers are left as they are.
+        model: Functional; frozen layers are not changed.
         images: uint8 (N, H, W, C); STATISTICS_IMAGES of them are drawn.
-        seed: of the draw.
+        seed: seed of the draw.
     """
     norms = [layer for layer in model.layers if _has_statistics(layer)]
     if not norms:

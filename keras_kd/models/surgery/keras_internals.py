@@ -1,4 +1,4 @@
-"""The only place that reaches behind Keras' public names, each with the reason.
+"""All uses of Keras' names that are not public, each with its reason.
 
 tests/models/test_keras_internals.py fails when a Keras release changes one of them.
 """
@@ -19,46 +19,84 @@ GRAPHS = (keras.Sequential, Functional)
 
 
 def producer(tensor: keras.KerasTensor) -> tuple[Any, int, int]:
-    """Return the layer or operation that gives a symbolic tensor, the number of its call, and the
-    tensor's place among the call's outputs.
+    """Return the source of a symbolic tensor.
+
+    Args:
+        tensor: a symbolic tensor.
+
+    Returns:
+        The layer or operation, the number of its call, and the tensor's place among the call's
+            outputs.
     """
     history = tensor._keras_history
     return history.operation, history.node_index, history.tensor_index
 
 
 def layer_of(tensor: keras.KerasTensor) -> Any:
-    """Return the layer or operation that gives a symbolic tensor."""
+    """Return the layer or operation that computes a symbolic tensor.
+
+    Args:
+        tensor: a symbolic tensor.
+
+    Returns:
+        The layer or operation.
+    """
     return producer(tensor)[0]
 
 
 def calls(layer: Any) -> list[Any]:
     """Return the calls (Keras' nodes) of a layer or operation, in any model.
 
-    A call has `input_tensors`, `output_tensors` and `arguments`.
+    Args:
+        layer: the layer or operation.
+
+    Returns:
+        Calls, which have `input_tensors`, `output_tensors` and `arguments`.
     """
     return list(layer._inbound_nodes)
 
 
 def readers(layer: Any) -> list[Any]:
-    """Return the layers and operations that take what a layer gives, one for each call."""
+    """Return the layers and operations that use the outputs of a layer.
+
+    Args:
+        layer: the layer or operation.
+
+    Returns:
+        One entry for each call.
+    """
     return [call.operation for call in layer._outbound_nodes]
 
 
 def calls_in_order(model: keras.Model) -> list[Any]:
-    """Return the calls that a Functional model is made of, each after those that it needs."""
+    """Return the calls of a Functional model, each after those that it depends on.
+
+    Args:
+        model: Functional.
+
+    Returns:
+        Calls as those of `calls`.
+    """
     return [call for depth in sorted(model._nodes_by_depth, reverse=True)
             for call in model._nodes_by_depth[depth]]  # fmt: skip
 
 
 def all_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """Yield a layer and all layers inside of it, at any depth, whoever made them."""
+    """Iterate over a layer and all layers inside it, at any depth.
+
+    Args:
+        layer: a layer or model, of any author.
+
+    Yields:
+        Each layer.
+    """
     return iter(layer._flatten_layers())
 
 
 @contextmanager
 def no_memory_for_weights() -> Iterator[None]:
-    """Let models made in here keep their weights' shapes alone; what is assigned to them is checked
-    and let go.
+    """Make models created in this block keep only the shapes of weights; assigned weights are
+    checked and discarded.
     """
     waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
     try:

@@ -1,4 +1,4 @@
-"""The arithmetic that suits a model and this machine, and copies of models that compute in it."""
+"""The precision that suits a model and this machine, and copies of models that compute in it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")
 
 
 def precision(asked: str, parameters: int) -> str:
-    """The dtype policy for "auto": mixed_bfloat16 on GPUs and, for all but small models, on CPUs
-    that compute in it.
+    """Return the dtype policy for a model.
 
-    Measured on two cores each, images a CPU second of bfloat16 to float32. With AMX: student A 2.1,
-    B 1.3, C 0.6, ResEmoteNet 1.5. With AVX-512 BF16: A 1.2, B 1.4, C 0.3, ResEmoteNet 1.5. Other
-    CPUs emulate bfloat16. GPUs before Ampere have fast float16 only: ask for mixed_float16 there.
+    "auto" is mixed_bfloat16 on GPUs and, for all but small models, on CPUs that compute in it.
+    Measured on two cores each, images per CPU second of bfloat16 relative to float32: with AMX,
+    student A 2.1, B 1.3, C 0.6, ResEmoteNet 1.5; with AVX-512 BF16, A 1.2, B 1.4, C 0.3,
+    ResEmoteNet 1.5. Other CPUs emulate bfloat16. GPUs before Ampere are fast in float16 only: ask
+    for mixed_float16 there.
 
     Args:
         asked: "auto" or a dtype policy.
-        parameters: of the model without its dead taps.
+        parameters: number of the model's parameters without dead taps.
+
+    Returns:
+        The name of a dtype policy.
     """
     if asked != "auto":
         return asked
@@ -36,13 +40,28 @@ def precision(asked: str, parameters: int) -> str:
 
 
 def in_precision(model: keras.Model, asked: str) -> keras.Model:
-    """A copy of a compact model that computes in what `precision` says of it."""
+    """Return a copy of a compact model in the dtype policy that `precision` returns for it.
+
+    Args:
+        model: a compact model.
+        asked: "auto" or a dtype policy.
+
+    Returns:
+        The copy.
+    """
     return with_policy(model, precision(asked, model.count_params()))
 
 
 def with_policy(model: keras.Model, dtype_policy: str) -> keras.Model:
-    """Return a copy of a Functional model, weights included, that computes in `dtype_policy`;
-    outputs stay float32.
+    """Return a copy of a model, weights included, that computes in a dtype policy; outputs stay
+    float32.
+
+    Args:
+        model: Functional.
+        dtype_policy: a name that Keras knows.
+
+    Returns:
+        The copy.
 
     Raises:
         ConfigError: Keras knows no such policy.
@@ -69,7 +88,14 @@ def with_policy(model: keras.Model, dtype_policy: str) -> keras.Model:
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """Return a copy that computes in float32, nested layers too; the model itself where it does."""
+    """Return a copy that computes in float32, including nested layers.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The copy; the model itself if it already computes in float32.
+    """
     policies = {layer.dtype_policy.name for layer in all_layers(model) if layer is not model}
     # A Functional model has the global policy, whatever its layers have.
     return model if policies <= {"float32"} else with_policy(model, "float32")
