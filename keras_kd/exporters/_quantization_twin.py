@@ -68,7 +68,8 @@ def first_layers(twin: tf_keras.Model) -> set[str]:
     names = set()
     for layer in twin.layers:
         names.add(layer.name)
-        if isinstance(layer, tf_keras.layers.Conv2D) and max(layer.kernel_size) > 1:
+        convolution = isinstance(layer, (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D))
+        if convolution and max(layer.kernel_size) > 1:
             return names | _norm_after(layer, twin)
     return {layer.name for layer in twin.layers if isinstance(layer, tf_keras.layers.InputLayer)}
 

@@ -54,6 +54,7 @@ CARRIED: dict[str, tuple[str, ...]] = {
 }
 # Of keras.ops, those that the layers of these names do too, to two tensors or, of softmax, to one.
 _OPERATIONS = {"Add": 2, "Subtract": 2, "Multiply": 2, "Maximum": 2, "Softmax": 1}
+_OF_DEPTHWISE = ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier")
 # Settings that change nothing in a trained model on one device, and those of this value alone.
 _WITHOUT_EFFECT = frozenset(
     ("name", "trainable", "dtype", "seed", "noise_shape", "original", "first_tap")
@@ -135,17 +136,36 @@ def _described(model: keras.Model, into: Description, outer: dict[int, str]) -> 
 
 
 def _added(layer: Any, sources: list[str], into: Description, model: keras.Model) -> str:
-    kind, arguments = _kind(layer, len(sources), model), {}
+    kind = _kind(layer, len(sources), model)
+    arguments: dict[str, Any] = {}
     if kind == "InputLayer":
         arguments = {"shape": list(layer.batch_shape[1:])}
     elif isinstance(layer, keras.Layer):
         arguments = _arguments(layer, kind, model)
     elif kind == "Softmax":
         arguments = {"axis": layer.axis}
+    weights = layer.get_weights() if isinstance(layer, keras.Layer) else []
+    if kind == "SeparableConv2D":
+        # As the two layers that it is made of, of which the first may be the one to stay float32.
+        first: dict[str, Any] = {name: arguments.pop(name) for name in _OF_DEPTHWISE}
+        first |= {"use_bias": False, "activation": "linear"}
+        sources = [_appended("DepthwiseConv2D", first, sources, weights[:1], layer.name, into)]
+        kind, arguments, weights = "Conv2D", arguments | {"kernel_size": 1}, weights[1:]
+    return _appended(kind, arguments, sources, weights, layer.name, into)
+
+
+def _appended(
+    kind: str,
+    arguments: dict[str, Any],
+    sources: list[str],
+    weights: list[np.ndarray],
+    name: str,
+    into: Description,
+) -> str:
     # Unlike any name that Keras 2 makes up for layers that the quantization adds.
-    name = f"twin_{len(into.layers)}_{layer.name}"
+    name = f"twin_{len(into.layers)}_{name}"
     into.layers.append({"name": name, "kind": kind, "arguments": arguments, "inputs": sources})
-    into.weights.append(layer.get_weights() if isinstance(layer, keras.Layer) else [])
+    into.weights.append(weights)
     return name
 
 

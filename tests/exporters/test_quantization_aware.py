@@ -340,3 +340,11 @@ def test_a_subclassed_model_has_no_twin(tmp_path):
     model(images.astype(np.float32))
     with pytest.raises(ExportError, match="is a Foreign, which can't be quantized in training"):
         export_quantization_aware(model, tmp_path / "m.tflite", images, np.zeros(4, int))
+
+
+def test_a_separable_convolution_is_carried_as_its_two_parts():
+    layer = layers.SeparableConv2D(5, 3, strides=2, depth_multiplier=2, activation="relu")
+    first, second = describe(_one(layer)).layers[1:3]
+    assert (first["kind"], second["kind"]) == ("DepthwiseConv2D", "Conv2D")
+    assert first["arguments"]["depth_multiplier"] == 2 and not first["arguments"]["use_bias"]
+    assert second["arguments"]["filters"] == 5 and second["arguments"]["activation"] == "relu"
