@@ -1,1 +1,1 @@
-"""How good a model is: scores, metrics, calibration, class order, time and size."""
+"""Evaluation of models: scores, metrics, calibration, class order, time and size."""

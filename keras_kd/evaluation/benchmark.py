@@ -1,8 +1,8 @@
-"""Models side by side: size, arithmetic, latency and memory of files as an app would run them, and
-their scores.
+"""A comparison of models: size, operations, latency and memory of files as an app would run them,
+and their scores.
 
-Latencies are measured in turns over all models, so that what else the machine does meets all alike;
-read the ratios before the milliseconds.
+Latencies are measured in turns over all models, so that other load on the machine affects all of
+them equally. The ratios are therefore more reliable than the milliseconds.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ _STATUS = Path("/proc/self/status")
 
 @dataclass
 class Measurement:
-    """One model's figures.
+    """The figures of one model.
 
     Attributes:
-        name: the file's name, or its path where another file has the same name.
-        bytes: on disk; of a `.keras` file without the state of the optimizer that trained it.
-        gzip_bytes: compressed, as an app store or web server sends it.
-        parameters: weights and biases of convolutions and matrix products; None for ONNX.
+        name: the file's name, or its path if another file has the same name.
+        bytes: size on disk; for a `.keras` file, without the optimizer's state.
+        gzip_bytes: compressed size, as an app store or web server sends it.
+        parameters: number of weights and biases of convolutions and matrix products; None for ONNX.
         multiply_accumulates: for one image; None for ONNX.
-        live_taps: share of the convolution weights that ever meet data; None for ONNX.
+        live_taps: share of the convolution weights that ever meet data, 0..1; None for ONNX.
         latency: milliseconds for one image by number of threads, (median, 95th percentile).
         peak_memory: bytes that loading and running adds to an idle process.
-        accuracy: on the data given, else None.
+        accuracy: accuracy on the given data, 0..1, else None.
         accuracy_interval: its 95 % interval, (low, high).
-        ece: expected calibration error on the data given, else None.
+        ece: expected calibration error on the given data, 0..1, else None.
     """
 
     name: str
@@ -79,15 +79,18 @@ def measure(
 
     Args:
         paths: the files.
-        threads: numbers of CPU threads to time with.
-        seconds: how long to time each file with each number of threads.
-        samples: gives the labelled images to score on, in the side of the square that a model takes
-            (None for other models), so that they are resized once. A model that doesn't name its
-            classes (a `labels.txt` beside `.tflite` and `.onnx` files does) is taken to have
-            theirs.
-        stated: by path, what foreign files don't tell.
-        convert: run a `.keras` file as what the format float32 makes of it; otherwise by Keras
-            itself, as a compiled function on all cores whatever `threads` says.
+        threads: numbers of CPU threads to measure with.
+        seconds: time to measure each file with each number of threads.
+        samples: a function that returns the labelled images to score on, given the side of the
+            square that a model expects (None for other models), so that they are resized once. If a
+            model does not name its classes (a `labels.txt` beside `.tflite` and `.onnx` files
+            does), those of the samples are assumed.
+        stated: the user's statements about files without metadata, by path.
+        convert: run a `.keras` file in its float32 export; otherwise run it by Keras, as a compiled
+            function on all cores whatever `threads` is.
+
+    Returns:
+        One measurement for each file.
 
     Raises:
         ModelError: a file can't be used.
@@ -123,7 +126,14 @@ def measure(
 
 
 def table(measurements: Sequence[Measurement]) -> pd.DataFrame:
-    """Return one row a model: first the ratios to the first model, then the figures themselves."""
+    """Return the figures as a table.
+
+    Args:
+        measurements: the figures of each model.
+
+    Returns:
+        One row for each model: first the ratios to the first model, then the figures.
+    """
     first = measurements[0]
     rows = [
         {
@@ -155,12 +165,14 @@ def table(measurements: Sequence[Measurement]) -> pd.DataFrame:
 
 
 def peak_memory(path: str | Path, input_shape: tuple[int, int, int] | None = None) -> int | None:
-    """Return how many bytes loading and running a file adds to a process that does nothing else;
-    None but on Linux.
+    """Measure how many bytes loading and running a file adds to an idle process.
 
     Args:
         path: a `.tflite` or `.onnx` file.
-        input_shape: (H, W, C), where the file leaves it open.
+        input_shape: (H, W, C), if the file leaves it open.
+
+    Returns:
+        The bytes on Linux; None on other systems.
 
     Raises:
         ModelError: the file can't be run.
@@ -179,7 +191,12 @@ def peak_memory(path: str | Path, input_shape: tuple[int, int, int] | None = Non
 
 
 def print_peak_memory(path: str, input_shape: tuple[int, int, int] | None) -> None:
-    """Print what `peak_memory` returns; runs in its child process."""
+    """Print the result of `peak_memory`; this is run in its child process.
+
+    Args:
+        path: the file.
+        input_shape: (H, W, C) or None.
+    """
     runtime = {".keras": "tensorflow", ".onnx": "onnxruntime"}.get(Path(path).suffix)
     if runtime:
         importlib.import_module(runtime)  # a runtime is not its models' memory

@@ -1,7 +1,7 @@
-"""One temperature that makes a classifier's probabilities mean what they say.
+"""Temperature scaling, which makes a classifier's probabilities agree with its accuracy.
 
 Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural Networks",
-    ICML 2017, section 4.2.
+ICML 2017, section 4.2.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ LOWEST, HIGHEST = 0.05, 20.0
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return T > 0 that minimises the mean negative log-likelihood of softmax(logits / T).
+    """Return the T > 0 that minimises the mean negative log-likelihood of softmax(logits / T).
 
     Args:
         logits: float (N, C) of images that training has not seen.
         labels: int (N,) class numbers.
 
+    Returns:
+        T, between 0.05 and 20.
+
     Raises:
         ModelError: a logit is NaN or infinite.
-        DataError: none between 0.05 and 20 is better than those: all answers are right, say.
+        DataError: the best T is not within 0.05 and 20, e.g. because all predictions are right.
     """
     require_finite(logits)
     scores, rows = np.asarray(logits, np.float64), np.arange(len(labels))
@@ -51,7 +54,15 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def statement(temperature: float, images: int) -> str:
-    """Return the sentence by which an exported file says that it is calibrated; `stated` reads it."""
+    """Return the sentence by which an exported file states its calibration; `stated` reads it.
+
+    Args:
+        temperature: T.
+        images: number of images that T was fitted on.
+
+    Returns:
+        The sentence.
+    """
     return (
         f"Calibrated: the logits are divided by {temperature:.3f}, the temperature that fits"
         f" {images:,} validation images best."
@@ -59,27 +70,45 @@ def statement(temperature: float, images: int) -> str:
 
 
 def stated(content: bytes) -> float | None:
-    """Return the temperature of the statement in a file's bytes, None where there is none."""
+    """Return the temperature stated in a file.
+
+    Args:
+        content: the bytes of the file.
+
+    Returns:
+        T; None if the file states none.
+    """
     found = re.search(rb"Calibrated: the logits are divided by (\d{1,4}\.\d{3}),", content)
     return float(found.group(1)) if found else None
 
 
 def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Return softmax(logits / T), float64 (N, C)."""
+    """Return softmax(logits / T).
+
+    Args:
+        logits: float (N, C).
+        temperature: T, above 0.
+
+    Returns:
+        float64 (N, C), rows sum to 1.
+    """
     return softmax(np.asarray(logits, np.float64) / temperature, axis=1)
 
 
 def fitted_temperature(predictor: Predictor, samples: Samples) -> float:
-    """Return the temperature by which the model's probabilities fit the samples best, see
+    """Return the temperature at which a model's probabilities fit the samples best, see
     `temperature`.
 
     Args:
-        predictor: a model with classes, taken to be the samples' in their order where it doesn't
-            name them.
+        predictor: a model with classes. If it does not name them, the samples' classes in their
+            order are assumed.
         samples: images that training has not seen.
 
+    Returns:
+        T, above 0.
+
     Raises:
-        ModelError: the model tells no classes, or others than the samples'.
+        ModelError: the model has no classes, or other classes than the samples.
         DataError: no temperature fits.
     """
     if not predictor.tells_classes:

@@ -1,4 +1,4 @@
-"""Whether a model's classes and pixels are what they are taken to be, where its file doesn't tell."""
+"""A check of a model's assumed classes and pixel values, for files without metadata."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def require_plausible(
     """Check an assumed order of classes against labels.
 
     Args:
-        logits: float (N, C) of a model that names no classes.
+        logits: float (N, C) of a model that does not name its classes.
         labels: int (N,) numbers of `class_names`.
-        class_names: of the data, in the order that the model's outputs are taken to have.
-        other_pixels: which would explain the answers, too.
+        class_names: the data's class names, in the order assumed for the model's outputs.
+        other_pixels: other pixel values that would also explain the outputs, or None.
 
     Raises:
         ModelError: in another order, which the message names, the model is right far more often.
@@ -64,12 +64,20 @@ def in_order_of_data(
 ) -> Predictor:
     """Return a model with its classes in the data's order.
 
-    What neither the user nor the file says is taken to be usual, and checked on up to 500 of the
-    images: pixels 0..255, and the data's order of classes.
+    If neither the user nor the file states pixel values and class names, pixels 0..255 and the
+    data's order are assumed, and checked on up to 500 of the images.
+
+    Args:
+        predictor: the model.
+        samples: labelled images.
+        stated: class names that the user stated, or None.
+
+    Returns:
+        The model, with its logits in the order of the samples' class names.
 
     Raises:
-        ModelError: see `require_plausible` and `predictors.reordered`; or other pixels suit the
-            model far better.
+        ModelError: see `require_plausible` and `predictors.reordered`; or other pixel values suit
+            the model far better.
     """
     names = stated or predictor.form.class_names
     if predictor.tells_classes and len(samples):

@@ -1,7 +1,8 @@
-"""Scores over a whole set of samples, in numpy and scikit-learn; shares are 0..1, nothing is
+"""Metrics over a whole set of samples, in numpy and scikit-learn. Shares are 0..1, and nothing is
 averaged over batches.
 
-A class without a sample has no recall: it gets None and is left out of every average over classes.
+A class without samples has no recall: its recall is None, and it is left out of every average over
+classes.
 """
 
 from __future__ import annotations
@@ -28,36 +29,38 @@ _Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
 def classification(
     logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Score logits against labels; every value can be written as JSON.
+    """Score logits against labels; all values can be written as JSON.
 
     Args:
         logits: float (N, C), before the softmax.
-        labels: int (N,) class numbers, or float (N, C) shares of votes that sum to 1. The most
-            voted class (the first of equals) counts for everything but `nll`, which uses the
+        labels: int (N,) class numbers, or float (N, C) shares of votes that sum to 1. The class
+            with most votes (the first of equals) is used for all metrics but `nll`, which uses the
             shares.
         class_names: the C names.
 
     Returns:
         n: number of samples.
-        accuracy, accuracy_interval: share of right answers and its 95 % interval [low, high]
-        (Wilson 1927).
+        accuracy, accuracy_interval: share of right predictions and its 95 % interval [low, high]
+            (Wilson 1927).
         accuracy_interval_method: "Wilson, 95 %".
         balanced_accuracy: mean recall of the classes that occur in the labels (unweighted average
             recall, UAR).
-        macro_f1: mean F1 of the classes that occur in the labels; 0 for one that is never answered.
-        recall: {class name: share of its samples answered right, or None where it has none}.
-        ece: expected calibration error of the top answer over 15 equal bins (Guo et al. 2017,
+        macro_f1: mean F1 of the classes that occur in the labels; 0 for one that is never
+            predicted.
+        recall: {class name: share of its samples predicted right, or None if it has none}.
+        ece: expected calibration error of the top class over 15 equal bins (Guo et al. 2017,
             equation 3).
         ece_bins: number of these bins.
-        ties: number of samples whose highest logit several classes share, as steps of int8 make
-            them; the first of these classes counts as the answer.
-        cohen_kappa: agreement with the labels beyond chance (Cohen 1960); None where all labels and
-            answers are one class.
+        ties: number of samples whose highest logit is shared by several classes, as the steps of
+            int8 cause; the first of these classes is the prediction.
+        cohen_kappa: agreement with the labels beyond chance (Cohen 1960); None if all labels and
+            predictions are one class.
         nll: mean negative log-likelihood in nats.
-        confusion: C lists of C counts, one row a true class, one column an answer.
+        confusion: C lists of C counts, one row for each true class, one column for each predicted
+            class.
 
     Raises:
-        DataError: there are no samples, or labels and class names don't fit the logits.
+        DataError: there are no samples, or labels and class names do not fit the logits.
         ModelError: a logit is not finite.
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
@@ -95,7 +98,15 @@ def classification(
 
 
 def agreement(student_logits: np.ndarray, teacher_logits: np.ndarray) -> float:
-    """Return the share of rows, 0..1, in which two float (N, C) arrays have the same largest logit."""
+    """Return the share of images on which student and teacher predict the same class.
+
+    Args:
+        student_logits: float (N, C).
+        teacher_logits: float (N, C).
+
+    Returns:
+        The share, 0..1.
+    """
     if student_logits.shape != teacher_logits.shape or not len(student_logits):
         raise DataError(
             "Agreement needs logits of equal shape and at least one row: "
@@ -105,17 +116,21 @@ def agreement(student_logits: np.ndarray, teacher_logits: np.ndarray) -> float:
 
 
 def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dict[str, list]:
-    """Group the answers by the probability of the top class: the points of a reliability diagram.
+    """Group the predictions by the probability of the top class: the points of a reliability
+    diagram.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", equations 1 and 2; bin m is
     ((m-1)/bins, m/bins].
 
-    Args: as for `classification`.
+    Args:
+        logits: float (N, C).
+        labels: as for `classification`.
+        bins: number of bins.
 
     Returns:
         Lists with one entry for each bin that holds a sample: its edges `low` and `high`, the
-        `count` of samples, their mean `confidence` and their `accuracy` (all but the count in
-        0..1).
+            `count` of samples, their mean `confidence` and their `accuracy` (all but the count in
+            0..1).
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
     right = logits.argmax(axis=1) == _hard_labels(logits, labels)
@@ -135,10 +150,17 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dic
 
 
 def wilson_interval(right: int, n: int) -> list[float]:
-    """Return [low, high], the 95 % score interval of a share of `right` in `n`.
+    """Return the 95 % score interval of a share.
 
     Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference", JASA
     22(158).
+
+    Args:
+        right: number of right predictions.
+        n: number of predictions, above 0.
+
+    Returns:
+        [low, high], in 0..1.
     """
     share, spread = right / n, _Z_95**2 / n
     middle = share + spread / 2
@@ -147,7 +169,7 @@ def wilson_interval(right: int, n: int) -> list[float]:
 
 
 class Regression:
-    """Scores of one continuous value (valence, arousal) over all batches given, as if over the
+    """Scores of one continuous value (valence, arousal) over all batches, as if computed over the
     whole set at once.
 
     Predictions are clipped to -1..1. Means, squared deviations and the co-deviation are merged
@@ -192,14 +214,14 @@ class Regression:
         """Return the scores of all batches so far, with the population deviation (divided by N).
 
         Returns:
-            ccc: concordance correlation, 2·cov / (var + var + (mean - mean)²) (Lin 1989); None
-                where both are constant and equal.
-            pcc: Pearson's correlation; None where either is constant.
+            ccc: concordance correlation, 2·cov / (var + var + (mean - mean)²) (Lin 1989); None if
+                both sides are constant and equal.
+            pcc: Pearson's correlation; None if either side is constant.
             rmse: root of the mean squared error.
-            sagr: share of equal signs, 0 being a sign of its own (Nicolaou et al. 2011).
+            sagr: share of equal signs, where 0 is a sign of its own (Nicolaou et al. 2011).
 
         Raises:
-            DataError: no sample was given.
+            DataError: there is no sample.
         """
         if not self._count:
             raise DataError(
@@ -223,7 +245,7 @@ def regression(values: np.ndarray, predictions: np.ndarray) -> dict[str, float |
     """Score one continuous value at once.
 
     Args:
-        values: true values, float (N,); NaN where unknown, which leaves the row out.
+        values: true values, float (N,); rows with NaN are left out.
         predictions: float (N,).
 
     Returns:
@@ -261,10 +283,13 @@ def _negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def require_finite(logits: np.ndarray) -> None:
-    """Check a model's logits, float (N, C).
+    """Check that a model's logits are finite.
+
+    Args:
+        logits: float (N, C).
 
     Raises:
-        ModelError: one is NaN or infinite; names the image.
+        ModelError: a logit is NaN or infinite. The message names the image.
     """
     if not np.isfinite(logits).all():
         row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])

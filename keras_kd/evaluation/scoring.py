@@ -1,4 +1,4 @@
-"""Models as files: scored, listed."""
+"""Scores of model files, and the table of all architectures."""
 
 from __future__ import annotations
 
@@ -33,18 +33,22 @@ def evaluate(
     """Score a `.keras`, `.h5` or `.tflite` file, or the average of several, on a data set.
 
     Args:
-        paths: of the files, at least one; several are shown the images in the largest side among
-            theirs, from which each resizes.
-        data: as the option `data`.
-        split: train, validation or test.
-        stated: what the user says of each file; None for nothing.
-        skip_bad_rows: leave unreadable rows out.
-        mirror: average the answers over each image and its mirror image.
-        terminal: what to tell the user by; quiet if None.
+        paths: the files, at least one. Several files get the images in the largest side among
+            theirs, and each resizes them.
+        data: a data set, as the option `data`.
+        split: "train", "validation" or "test".
+        stated: the user's statements about each file; None for none.
+        skip_bad_rows: leave out unreadable rows instead of raising.
+        mirror: average the outputs over each image and its mirror image.
+        terminal: where the user sees progress; None for nowhere.
 
     Returns:
-        What metrics.json says of a test, with the name of the split as key; for data sets with test
-        sets of their own (FER2013) those too.
+        The scores as in metrics.json, under the name of the split; for data sets with test sets of
+            their own (FER2013) also those.
+
+    Raises:
+        DataError: the data can't be read.
+        ModelError: a file can't be used, or does not fit the data.
     """
     terminal = terminal or Terminal(quiet=True)
     members: list[Predictor] = [
@@ -98,11 +102,18 @@ def _as_of_data(
 
 
 def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:
-    """All scores of a model on samples: those of `metrics.classification`, and `values`,
-    `metrics.regression` by name.
+    """Return all scores of a model on samples.
 
-    Values that only one of the two has, or that are unknown for all samples, are left out; without
-    classes there is `n` alone beside the values.
+    Values that only the model or only the samples have, or that are unknown for all samples, are
+    left out. Without classes, the result has `n` and the values.
+
+    Args:
+        prediction: the model's outputs for the samples.
+        samples: the labelled images.
+
+    Returns:
+        The scores of `metrics.classification`, and `values` with those of `metrics.regression` by
+            name.
     """
     results: dict[str, Any] = {"n": len(samples)}
     if prediction.logits.shape[1]:
@@ -118,7 +129,15 @@ def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:
 
 
 def subsets(data: Data, logits: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Scores on the data set's own test sets, each a choice of validation and test rows."""
+    """Return the scores on the data set's own test sets.
+
+    Args:
+        data: a data set with subsets.
+        logits: float (N, C) of the validation and the test images, by split.
+
+    Returns:
+        The scores of `metrics.classification` by the name of the test set.
+    """
     masks = data.subsets(data.train, data.validation, data.test)
     samples = {"validation": data.validation, "test": data.test}
     return {
@@ -136,15 +155,27 @@ def subsets(data: Data, logits: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def trainable_parameters(model: keras.Model) -> int:
+    """Count the trainable parameters of a model.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The number.
+    """
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
 def model_table(advance: Callable[[int], None] = lambda count: None) -> list[dict[str, Any]]:
-    """Every architecture as it is published: input, trainable parameters, multiply-accumulates and
-    size of its file.
+    """Return the size of every architecture in its published shape.
 
-    `compact_parameters` are those without dead taps, `float32_bytes` and `int8_bytes` what these
-    weigh: a `.tflite` file adds a few per cent. `advance` is called with 1 after each.
+    Args:
+        advance: called with 1 after each architecture.
+
+    Returns:
+        One row for each: name, input, trainable parameters, multiply-accumulates for one image,
+            `compact_parameters` without dead taps, and `float32_bytes` and `int8_bytes` of these; a
+            `.tflite` file is a few per cent larger.
     """
     rows = []
     for name in models.names():

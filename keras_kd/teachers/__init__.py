@@ -1,1 +1,1 @@
-"""Who teaches: stored soft labels, the pass that makes them, views of images, people's votes."""
+"""Teachers: stored soft labels, the pass that computes them, augmented views, people's votes."""

@@ -1,4 +1,4 @@
-"""What `--augment` says: which changes of an image are its views, and which images are mixed."""
+"""The option `--augment`: which changes of an image are its views, and how images are mixed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ MIXUP_ALPHA = 0.2
 
 
 def words(augment: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the words of `--augment` in one order, face-mirror resolved by the classes' names."""
+    """Return the words of `--augment` in a fixed order.
+
+    Args:
+        augment: the option's text.
+        names: class names; they decide what face-mirror means.
+
+    Returns:
+        The words.
+    """
     given = [word.strip() for word in augment.split(",")]
     if FACE_MIRROR in given and class_names.are_expressions(names):
         given.append("mirror")
@@ -24,23 +32,38 @@ def words(augment: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def kind(augment: str, names: Sequence[str]) -> str:
-    """Return what `Views` takes as its kind."""
+    """Return the `kind` of `Views` for `--augment`.
+
+    Args:
+        augment: the option's text.
+        names: class names; they decide what face-mirror means.
+
+    Returns:
+        The kind, without mixup and cutmix.
+    """
     return ",".join(word for word in words(augment, names) if word in CHANGES) or "none"
 
 
 def mixtures(augment: str) -> tuple[str, ...]:
-    """Return which of mixup and cutmix are asked for."""
+    """Return the mixtures that `--augment` names.
+
+    Args:
+        augment: the option's text.
+
+    Returns:
+        "mixup", "cutmix", both or neither.
+    """
     return tuple(word for word in words(augment, ()) if word in MIXTURES)
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """How the images of one batch are mixed, each with the one at its place in another order.
+    """How the images of one batch are mixed with the same images in another order.
 
     Attributes:
-        order: int (n,), the other image of each.
-        share: of the image itself in the pixels, 0..1; the rest is the other's.
-        box: top, bottom, left and right of the part that is the other's (CutMix), or None where
+        order: int (n,), the image that each is mixed with.
+        share: share of the image itself in the pixels, 0..1; the rest is the other image's.
+        box: top, bottom, left and right of the part taken from the other image (CutMix); None if
             every pixel is mixed (mixup).
     """
 
@@ -49,7 +72,7 @@ class Mixture:
     box: tuple[int, int, int, int] | None = None
 
     def of_images(self, images: np.ndarray) -> np.ndarray:
-        """Mix uint8 (n, H, W, C)."""
+        """Mix images, uint8 (n, H, W, C)."""
         if self.box is None:
             mixed = self.share * images + (1 - self.share) * images[self.order].astype(np.float32)
             return np.round(mixed).astype(np.uint8)
@@ -67,8 +90,16 @@ class Mixture:
 def drawn(
     kinds: Sequence[str], count: int, size: tuple[int, int], random: np.random.Generator
 ) -> Mixture:
-    """Draw a mixture of `count` images of a height and width: one of `kinds`, its share, and the
-    box of CutMix.
+    """Draw a mixture for a batch.
+
+    Args:
+        kinds: "mixup", "cutmix" or both, of which one is drawn.
+        count: number of images.
+        size: height and width in pixels.
+        random: the source of randomness.
+
+    Returns:
+        The mixture.
     """
     chosen, order = kinds[int(random.integers(len(kinds)))], random.permutation(count)
     height, width = size

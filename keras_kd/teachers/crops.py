@@ -14,13 +14,13 @@ _CACHED = 2**17  # bytes of pixels at a time: four times as many integers fit a 
 
 
 def cropped(images: np.ndarray, side: np.ndarray, top: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Return a part of each image, in the size of the whole.
+    """Return a crop of each image, resized to the size of the image.
 
     Args:
         images: uint8 (n, H, W, C).
-        side: float32 (n,) in 0..1, the part's share of height and width.
-        top: float32 (n,) in 0..1, where the part lies between the top and the bottom.
-        left: float32 (n,) in 0..1, the same from left to right.
+        side: float32 (n,) in 0..1, the crop's share of height and width.
+        top: float32 (n,) in 0..1, the crop's position between the top and the bottom.
+        left: float32 (n,) in 0..1, the crop's position from left to right.
 
     Returns:
         uint8 (n, H, W, C).

@@ -1,9 +1,9 @@
-"""The teacher's pass spread over processes and hosts by Ray Data; the store becomes the same as in
+"""The teacher's pass spread over processes and hosts by Ray Data; the store is the same as that of
 one process.
 
-The driver holds the store and hands out its missing chunks; actors, each with a teacher of its own,
-map the images from the store's folder and send back logits. A chunk whose actor dies is computed
-again by another. Only logits travel: 4 bytes each.
+The driver keeps the store and distributes its missing chunks. Actors, each with its own teacher,
+map the images from the store's folder and return logits. A chunk whose actor dies is computed again
+by another. Only logits are transferred: 4 bytes each.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ SPARE = 2
 
 
 def by_workers(workers: int, folder: Path) -> Compute:
-    """What `soft_label_pass.fill` takes as `compute`, done by so many actors.
+    """Return a function for `soft_label_pass.fill(compute=...)` that uses several actors.
 
     Args:
-        workers: actors, each with one GPU where the cluster has some, else one CPU.
-        folder: of the store; every host must see it, for the images that the actors read there as
-            `images.npy` while they are at work.
+        workers: number of actors, each with one GPU if the cluster has GPUs, else one CPU.
+        folder: folder of the store. Every host must see it, because the actors read the images
+            there as `images.npy` while they work.
+
+    Returns:
+        The function.
 
     Raises:
-        ConfigError: Ray is missing.
+        ConfigError: Ray is not installed.
     """
 
     def compute(

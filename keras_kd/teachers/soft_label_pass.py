@@ -1,4 +1,6 @@
-"""The teacher's pass over all images: computed in chunks, written into a store, taken up where it was killed."""
+"""The teacher's pass over all images: computed in chunks, written into a store, and continued after
+it was killed.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,13 @@ def in_turn(
 
     Args:
         images: uint8 (N, H, W, C), may be memory-mapped.
-        views: of the images.
-        teacher: uint8 (n, H, W, C) -> float32 (n, columns).
-        chunks: of 0..N·views, where view v of row r is at r·views + v; at least one.
+        views: the views of the images.
+        teacher: a function from uint8 (n, H, W, C) to float32 (n, columns).
+        chunks: ranges within 0..N·views, where view v of row r has the index r·views + v; at least
+            one.
 
     Yields:
-        float32 (n, columns) for each chunk, in their order.
+        float32 (n, columns) for each chunk, in order.
     """
     # One thread draws the next chunk's pixels while the teacher computes this one's logits.
     with ThreadPoolExecutor(1) as pool:
@@ -53,7 +56,16 @@ def in_turn(
 
 
 def shown(images: np.ndarray, views: Views, chunk: range) -> np.ndarray:
-    """The pixels of a chunk as `in_turn` numbers them, uint8 (n, H, W, C)."""
+    """Return the pixels of a chunk.
+
+    Args:
+        images: uint8 (N, H, W, C), may be memory-mapped.
+        views: the views of the images.
+        chunk: a range as for `in_turn`.
+
+    Returns:
+        uint8 (n, H, W, C).
+    """
     positions = np.array(chunk)
     return views.show(images, positions // len(views), positions % len(views))
 
@@ -68,25 +80,28 @@ def fill(
     chunk: int = CHUNK,
     compute: Compute = in_turn,
 ) -> SoftLabels:
-    """Compute and store the teacher's outputs for every view of every image; goes on where a killed
-    pass stopped.
+    """Compute and store the teacher's outputs for every view of every image, or continue a pass
+    that was killed.
 
     Args:
-        folder: of the store; a finished store of the same key is opened as it is.
-        key: what the logits belong to.
+        folder: folder of the store; a finished store with the same key is opened as it is.
+        key: identity of the logits.
         images: uint8 (N, H, W, C), may be memory-mapped.
         views: the views to store.
-        teacher: uint8 (n, H, W, C) -> float32 (n, columns), the logits in the order of
-            `key.class_names`, then the values in that of `key.values`.
+        teacher: a function from uint8 (n, H, W, C) to float32 (n, columns): the logits in the order
+            of `key.class_names`, then the values in the order of `key.values`.
         advance: called with the number of views done, for a progress bar.
-        chunk: views computed and remembered at a time.
-        compute: where it is done: as `in_turn`, or by several processes, see
+        chunk: number of views that are computed and recorded at a time.
+        compute: how the outputs are computed: `in_turn`, or by several processes, see
             `keras_kd.teachers.labelling`.
+
+    Returns:
+        The opened store.
 
     Raises:
         OutputError: there is no room, or the folder can't be written.
-        DataError: the folder holds something else, or the teacher gave a logit that isn't finite or
-            fits no float16.
+        DataError: the folder holds something else, or a logit of the teacher is not finite or does
+            not fit into float16.
     """
     folder = Path(folder)
     whole, partial, progress = (

@@ -4,11 +4,13 @@ A store is a folder of two files:
 
     logits.npy   float16 (images, views, columns), NumPy's own format, mapped into memory when read;
                  the columns are the classes' logits, then the continuous values
-    store.json   what the logits belong to (`key`), the names of the columns, and the largest rounding error
+    store.json   the identity of the logits (`key`), the names of the columns, and the largest
+                 rounding error
 
-Logits, not probabilities, so that T, α and β can change without the teacher. FER2013's 28,709
-training images in two views take 0.8 MB. While a store is filled it is called `*.partial` and
-remembers which chunks are done, so a killed pass goes on where it was.
+The store has logits, not probabilities, so that T, α and β can change without running the teacher
+again. FER2013's 28,709 training images in two views take 0.8 MB. While a store is filled, it is
+called `*.partial` and records which chunks are done, so that a killed pass continues where it
+stopped.
 """
 
 from __future__ import annotations
@@ -39,14 +41,14 @@ _FORM = {"key": _KEY, "rounding_error": float}
 
 @dataclass(frozen=True)
 class Key:
-    """What a store's logits belong to, all by content.
+    """Identity of a store's logits, by content.
 
     Attributes:
-        teacher: fingerprint of the teacher's weights and form.
+        teacher: fingerprint of the teacher's weights and specification.
         images: fingerprint of the uint8 images, in order.
         views: names of the views, in order.
         class_names: order of the logits.
-        values: names of the continuous values after them.
+        values: names of the continuous values after the logits.
     """
 
     teacher: str
@@ -57,12 +59,12 @@ class Key:
 
     @property
     def columns(self) -> int:
-        """Number of logits and values of a view."""
+        """The number of logits and values of a view."""
         return len(self.class_names) + len(self.values)
 
     @property
     def short(self) -> str:
-        """16 hexadecimal digits."""
+        """The key as 16 hexadecimal digits."""
         return fingerprint([json.dumps(asdict(self), sort_keys=True)])
 
 
@@ -71,7 +73,7 @@ class SoftLabels:
     """An opened store.
 
     Attributes:
-        key: what the logits belong to.
+        key: identity of the logits.
         logits: float16 (images, views, columns), memory-mapped.
         rounding_error: largest |float32 logit - stored logit|.
     """
@@ -82,7 +84,14 @@ class SoftLabels:
 
 
 def image_fingerprint(images: np.ndarray) -> str:
-    """Fingerprint of uint8 images (N, H, W, C), in order."""
+    """Return a fingerprint of images, in order.
+
+    Args:
+        images: uint8 (N, H, W, C).
+
+    Returns:
+        Hexadecimal digits.
+    """
     return fingerprint([images])
 
 
@@ -90,13 +99,16 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
     """Open a store.
 
     Args:
-        folder: where `fill` made it.
-        expected: what it must belong to; None for any. A `teacher` of "" is not compared, neither
-            are the values then, for use where there is none.
+        folder: the folder that `fill` wrote.
+        expected: the key that the store must have; None for any. If its `teacher` is "", teacher
+            and values are not compared, for use without a teacher.
+
+    Returns:
+        The opened store.
 
     Raises:
-        DataError: no store there, damaged, or made for something else; the message says what
-            differs.
+        DataError: there is no store, or it is damaged or has another key. The message lists the
+            differences.
     """
     folder = Path(folder)
     try:
@@ -166,14 +178,23 @@ def verify(
     seed: int = 0,
     tolerance: float = 0.05,
 ) -> float:
-    """Recompute `count` random views and compare.
+    """Recompute random views of a store and compare them with the stored ones.
+
+    Args:
+        store: the opened store.
+        images: uint8 (N, H, W, C), the images of the store.
+        views: the views of the store.
+        teacher: a function from uint8 (n, H, W, C) to float32 (n, columns).
+        count: number of views to recompute.
+        seed: seed of the random choice.
+        tolerance: largest difference allowed, in the unit of the result.
 
     Returns:
-        The largest difference, as a share of the standard deviation of the stored logits, or of the
-        values, of the first 1,000 images.
+        The largest difference, divided by the standard deviation of the stored logits, or of the
+            values, of the first 1,000 images.
 
     Raises:
-        DataError: it is above `tolerance`.
+        DataError: the difference is above `tolerance`.
     """
     total = len(images) * len(views)
     positions = np.random.default_rng(seed).choice(total, min(count, total), replace=False)

@@ -1,6 +1,6 @@
-"""Views: the ways in which a training image is shown, each exactly repeatable.
+"""Views: augmented versions of a training image, each exactly repeatable.
 
-A view is a function of the image's row and the view's number alone, so the teacher's logits of a
+A view is a function of the image's row and the view's number alone. So the teacher's logits of a
 view belong to exactly the pixels that the student sees, however often and in whatever order it is
 drawn.
 """
@@ -24,13 +24,13 @@ from keras_kd.teachers.crops import cropped
 
 @dataclass(frozen=True)
 class Changes:
-    """How far seeded views differ from their image.
+    """The largest changes of seeded views.
 
     Args:
         side: the smallest crop, as a share of the image's side; 1 for none.
         jitter: largest change of contrast and of brightness, as a share.
         turn: largest angle in degrees.
-        erased: share of the views in which a square is blotted out.
+        erased: share of the views in which a square is erased.
         mirrored: whether half of the views are mirrored.
     """
 
@@ -42,7 +42,7 @@ class Changes:
 
     @property
     def numbers(self) -> int:
-        """How many random numbers a view takes."""
+        """The number of random numbers that a view takes."""
         return 11 if self.turn or self.erased else 6
 
     def __str__(self) -> str:
@@ -89,17 +89,17 @@ class Views:
     """The views of a set of images.
 
     Args:
-        kind: "none" (the image itself), "mirror" (identity and mirror image, all that the papers
-            use), or words joined by commas, of which `count` seeded views are made: "crops" (82 to
-            100 % of the side), "mirror" (half of them), "jitter" (contrast and brightness by up to
-            15 %), "turn" (up to 12 degrees), "erase" (in half of them a square is blotted out),
-            "strong" (all but mirror, with crops of 75 to 100 % and jitter of up to 25 %).
+        kind: "none" (the image itself), "mirror" (the image and its mirror image, all that the
+            papers use), or words joined by commas, with which `count` seeded views are made:
+            "crops" (82 to 100 % of the side), "mirror" (half of them), "jitter" (contrast and
+            brightness by up to 15 %), "turn" (up to 12 degrees), "erase" (a square in half of
+            them), "strong" (all but mirror, with crops of 75 to 100 % and jitter of up to 25 %).
         rows: number of images.
         count: number of views; ignored for "none" and for "mirror" alone.
-        seed: of the crops.
+        seed: seed of the random changes.
 
     Raises:
-        ConfigError: another kind, or fewer than one view.
+        ConfigError: the kind is unknown, or there is less than one view.
     """
 
     kind: str
@@ -117,7 +117,9 @@ class Views:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One name a view, which says all that makes it: part of a soft-label store's key."""
+        """One name for each view, which identifies all its changes: part of a soft-label store's
+        key.
+        """
         if self.kind == "none":
             return ("identity",)
         if self.kind == "mirror":
@@ -173,10 +175,17 @@ class Views:
 
 
 def named(names: Sequence[str], rows: int) -> Views:
-    """Return the views of `rows` images that have these names, as a soft-label store keeps them.
+    """Return the views that have the given names, as a soft-label store records them.
+
+    Args:
+        names: names of the views, in order.
+        rows: number of images.
+
+    Returns:
+        The views.
 
     Raises:
-        DataError: no views have them: those of another version, say.
+        DataError: no views have these names, e.g. because another version wrote them.
     """
     seed = names[0].rpartition("seed ")[2] if names else ""
     for kind in _kinds() if names else ():

@@ -1,8 +1,8 @@
 """People's votes on the training images as a teacher of the data set's own classes.
 
 FER+ has ten people's votes on each image of FER2013, for emotions that are not quite FER2013's
-classes. What the votes say about FER2013's label is learnt from the images that have both; people
-then teach as a model would, without seeing an image: kerakd distill --votes.
+classes. The relation between votes and FER2013's labels is learnt from the images that have both.
+People then teach as a model would, without a model: kerakd distill --votes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ SMALLEST_GAIN = 0.05
 
 
 def logits(votes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return log P(label | votes) of each image, from trees that were fitted on the other images
-    (five folds).
+    """Return log P(label | votes) for each image, from trees fitted on the other images (five
+    folds).
 
     Args:
-        votes: int (N, columns), rows as in `labels`; only their shares count.
+        votes: int (N, columns), rows as in `labels`; only their shares are used.
         labels: int (N,) in 0..classes-1, each class on at least five images.
         classes: number of classes.
 
@@ -29,8 +29,8 @@ def logits(votes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
         float32 (N, classes), finite; its softmax sums to 1 at T = 1.
 
     Raises:
-        DataError: not as many votes as labels, a class too rare to be learnt, or votes that tell
-            nothing of the labels.
+        DataError: the numbers of votes and labels differ, a class is too rare, or the votes do not
+            predict the labels.
     """
     # Here, as it takes a third of a second and few runs need it.
     from sklearn.ensemble import HistGradientBoostingClassifier

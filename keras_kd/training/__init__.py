@@ -1,1 +1,1 @@
-"""One training: batches, optimizer, state that is resumed, settings."""
+"""One training: batches, optimizer, resumable state, settings."""

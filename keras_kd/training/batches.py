@@ -15,20 +15,20 @@ from keras_kd.teachers.views import Views
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Batches of the training images, in an order that seed and epoch alone decide.
+    """Batches of the training images, in an order that depends on seed and epoch alone.
 
     Args:
         images: uint8 (N, H, W, C).
-        labels: int (N,) or float (N, classes), or a dict of such and of values, float (N,), by
-            head.
-        views: how images are shown; every epoch shows one view of each, drawn at random.
-        batch_size: images a step; a remainder smaller than that sits the epoch out.
-        seed: of the order and the choice of views.
-        teacher_logits: float16 (N, views, classes), or a dict of such by head; a function of the
-            batch's pixels that gives both without rows and views; or None without a teacher.
-        unlabeled: how many of the last images are without labels of people.
-        unlabeled_share: share of each batch that is of those.
-        mixtures: "mixup", "cutmix" or both, one of which each batch is mixed by; labels are then
+        labels: int (N,) or float (N, classes), or a dict by head of these and of values, float
+            (N,).
+        views: the augmented views; every epoch shows one view of each image, drawn at random.
+        batch_size: images in a batch; the last incomplete batch is dropped.
+        seed: seed of the order and of the choice of views.
+        teacher_logits: float16 (N, views, classes), or a dict of these by head; a function of the
+            batch's pixels that returns both without rows and views; or None without a teacher.
+        unlabeled: number of images at the end that have no labels of people.
+        unlabeled_share: share of each batch that is taken from them, 0..1.
+        mixtures: "mixup", "cutmix" or both, one of which is applied to each batch; labels are then
             shares of classes.
     """
 
@@ -52,7 +52,7 @@ class TrainingBatches:
 
     @property
     def steps(self) -> int:
-        """Steps an epoch, at least 1."""
+        """The number of steps in an epoch, at least 1."""
         return max(1, self._labelled // (self.batch_size - self._unlabeled_a_step))
 
     @property
@@ -66,8 +66,8 @@ class TrainingBatches:
         return min(wanted, self.batch_size - 1)
 
     def from_step(self, epoch: int, step: int) -> Iterator[tuple[np.ndarray, Any]]:
-        """Yield `(pixels, y)` without end, from the given step of the given epoch on; y as
-        Distiller takes it.
+        """Yield `(pixels, y)` without end, from a step of an epoch on, with y as Distiller expects
+        it.
         """
         while True:
             random = np.random.default_rng((self.seed, epoch))

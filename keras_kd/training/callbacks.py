@@ -14,14 +14,18 @@ from keras_kd.models import trusted_modules
 
 
 def made(source: str) -> keras.callbacks.Callback:
-    """Make the callback that a text names.
+    """Create the callback that a text names.
 
     Args:
-        source: a class of keras.callbacks, with settings in parentheses if it needs some; or a
-            function or class of the user's own, called without arguments, whose code is run.
+        source: a class of keras.callbacks, with settings in parentheses if needed; or a function or
+            class of the user, which is called without arguments and whose code is run.
+
+    Returns:
+        The callback.
 
     Raises:
-        ConfigError: there is none of that name, or it can't be made; the message says why.
+        ConfigError: there is no such callback, or it can't be created. The message states the
+            reason.
     """
     settings: dict[str, Any] = {}
     if code := trust.code(source):

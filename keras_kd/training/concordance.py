@@ -1,4 +1,4 @@
-"""Lin's concordance as a Keras metric of the whole set, however it is cut into batches."""
+"""Lin's concordance correlation as a Keras metric of the whole set, independent of the batches."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from keras import ops
 
 
 class Concordance(keras.metrics.Metric):
-    """2·cov / (var + var + (mean - mean)²) over all images seen, predictions clipped to -1..1; NaN
+    """2·cov / (var + var + (mean - mean)²) over all images, with predictions clipped to -1..1; NaN
     labels are left out.
 
+    Lin 1989 ("A concordance correlation coefficient to evaluate reproducibility", Biometrics 45).
     Keras' own `ConcordanceCorrelation` averages over batches, which is another number: 0.007 on
-    sorted data where 0.715 is right. This one keeps sums, which several replicas add up; values
-    within -1..1 cost them no precision.
+    sorted data where 0.715 is right. This metric keeps sums, which several replicas add up; values
+    within -1..1 lose no precision in them.
     """
 
     def __init__(self, name: str = "ccc") -> None:
@@ -24,8 +25,8 @@ class Concordance(keras.metrics.Metric):
         self.products = self.add_weight(shape=(2, 2), initializer="zeros", name="products")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch: values (N,) or (N, 1) and predictions of the same size, with optional
-        weights (N,).
+        """Add a batch: values (N,) or (N, 1), predictions of the same size, and optional weights
+        (N,).
         """
         values, predictions = (
             ops.reshape(ops.cast(part, "float32"), (-1,)) for part in (y_true, y_pred)
@@ -40,7 +41,7 @@ class Concordance(keras.metrics.Metric):
         self.products.assign_add(ops.matmul(pair * weights, ops.transpose(pair)))
 
     def result(self) -> Any:
-        """Return the concordance of all batches so far: float32 scalar, 0 where both sides are
+        """Return the concordance of all batches so far, float32 scalar; 0 if both sides are
         constant.
         """
         count = ops.maximum(self.count, 1e-7)

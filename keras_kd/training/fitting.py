@@ -1,4 +1,4 @@
-"""Training that can be stopped at any moment and goes on to the same end."""
+"""Training that can be stopped at any moment and continued to the same result."""
 
 from __future__ import annotations
 
@@ -83,7 +83,12 @@ class _Epochs(keras.callbacks.Callback):
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
-    """Write all weights of `model`, in order, to an .npz file."""
+    """Write all weights of a model, in order, to an .npz file.
+
+    Args:
+        model: the model.
+        path: the file.
+    """
     arrays: dict[str, Any] = {
         f"weight{index}": weight for index, weight in enumerate(model.get_weights())
     }
@@ -92,7 +97,12 @@ def save_weights(model: keras.Model, path: Path) -> None:
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
-    """Set all weights of `model` from a file of `save_weights`."""
+    """Set all weights of a model from a file of `save_weights`.
+
+    Args:
+        model: the model, which is changed.
+        path: the file.
+    """
     with np.load(path, allow_pickle=False) as stored:
         weights.put([stored[f"weight{index}"] for index in range(len(stored.files))], model)
 

@@ -1,5 +1,5 @@
-"""One training: an architecture, the heads that it learns, the views that it sees, and a teacher's
-stored outputs.
+"""One training: an architecture, its heads, the views of the images, and a teacher's stored
+outputs.
 """
 
 from __future__ import annotations
@@ -29,9 +29,20 @@ from keras_kd.training.settings import StartingPoint, TrainingSettings
 
 @dataclass(frozen=True)
 class Job:
-    """One training within a run: on the labels alone without `teacher_logits`, which are as
-    `TrainingBatches` takes them, as `unlabeled` and its share. `architecture` is a source of
-    `models.sources`.
+    """One training within a run.
+
+    Attributes:
+        title: the name that the user sees.
+        architecture: a source as in `models.sources`.
+        epochs: number of epochs.
+        heads: what is learnt.
+        views: the augmented views of the training images.
+        folder: folder of the training's state.
+        teacher_logits: as for `TrainingBatches`; None trains on the labels alone.
+        pretrained: "imagenet" or None.
+        start: a trained model to start from, or None.
+        unlabeled: as for `TrainingBatches`.
+        unlabeled_share: as for `TrainingBatches`.
     """
 
     title: str
@@ -48,7 +59,16 @@ class Job:
 
 
 def views(settings: TrainingSettings, data: Data, count: int) -> Views:
-    """`count` views of each training image, where the kind of views has a count."""
+    """Return the views of the training images.
+
+    Args:
+        settings: the settings, which name the augmentation.
+        data: the data set.
+        count: number of views, if the augmentation has seeded views.
+
+    Returns:
+        The views.
+    """
     kind = augmentation.kind(settings.augment, data.class_names)
     return Views(kind, len(data.train), count, settings.seed)
 
@@ -60,17 +80,18 @@ def train(
     terminal: Terminal,
     after_epoch: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> tuple[keras.Model, list[dict[str, float]]]:
-    """Train an architecture, or go on where it was stopped.
+    """Train an architecture, or continue a training that was stopped.
 
     Args:
         job: what to train; its folder keeps the state.
-        settings: how.
+        settings: how to train.
         data: all splits; the validation images choose the epoch.
-        terminal: what to tell the user by.
-        after_epoch: called with each epoch's row of the history; what it raises ends the training.
+        terminal: where the user sees progress.
+        after_epoch: called with each epoch's row of the history; an exception that it raises ends
+            the training.
 
     Returns:
-        The model in float32 and as published, and its history.
+        The model in float32 and in its published shape, and its history.
     """
     mixtures = augmentation.mixtures(settings.augment)
     labels, validation_labels = targets.of(

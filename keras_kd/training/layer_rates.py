@@ -1,4 +1,4 @@
-"""Optimizers with other learning rates in some layers, for fine-tuning."""
+"""Optimizers with a different learning rate in some layers, for fine-tuning."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class _LayerRates(keras.optimizers.Optimizer):
 
 
 class LayerRatesSGD(_LayerRates, keras.optimizers.SGD):
-    """Keras' SGD with a factor for some variables."""
+    """Keras' SGD with a factor on the learning rate of some variables."""
 
 
 class LayerRatesAdam(_LayerRates, keras.optimizers.Adam):
-    """Keras' Adam with a factor for some variables; with `decay` it is AdamW."""
+    """Keras' Adam with a factor on the learning rate of some variables; with `decay` it is AdamW."""

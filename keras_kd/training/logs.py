@@ -1,4 +1,4 @@
-"""Scores of each epoch for the programs that draw them: TensorBoard's event files."""
+"""Metrics of each epoch as TensorBoard's event files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from pathlib import Path
 
 
 def logger(folder: str | None, title: str) -> Callable[[dict[str, float]], None]:
-    """Return what writes a row of the history as event files below `folder`, in one named by the
-    title; what writes nothing where `folder` is None.
+    """Return a function that writes rows of the history as event files.
+
+    Args:
+        folder: the parent folder; None to write nothing.
+        title: name of the folder for this training.
+
+    Returns:
+        A function of one row.
     """
     if folder is None:
         return lambda row: None

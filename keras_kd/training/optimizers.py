@@ -1,4 +1,4 @@
-"""The optimizer, its schedule, and the callbacks that go with it."""
+"""The optimizer, its learning rate schedule, and the callbacks that belong to it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,21 @@ def sgd(
     ema: float = 0.0,
     factors: Mapping[str, float] | None = None,
 ) -> keras.optimizers.Optimizer:
-    """SGD with Nesterov momentum 0.9.
+    """Return SGD with Nesterov momentum 0.9.
 
     Args:
         schedule: "cosine" (linear warm-up over 5 % of the steps, then a cosine down to 0) or
-            "plateau" (`schedule_callbacks`).
-        rate: the highest learning rate.
-        weight_decay: the L2 penalty's gradient factor in PyTorch's sense.
-        steps: of the whole training.
-        clip_norm: the largest norm of all gradients together; 0 for any.
-        ema: momentum of an exponential moving average of the weights, which `fit` then scores and
-            keeps; 0 for none.
-        factors: of the learning rate for some variables, by their path; None for none.
+            "plateau" (see `schedule_callbacks`).
+        rate: the peak learning rate, above 0.
+        weight_decay: factor of the L2 penalty's gradient, as in PyTorch.
+        steps: number of steps of the whole training.
+        clip_norm: largest global norm of the gradients; 0 for no clipping.
+        ema: momentum of an exponential moving average of the weights, which `fit` scores and keeps;
+            0 for none.
+        factors: factors on the learning rate of some variables, by their path; None for none.
+
+    Returns:
+        The optimizer.
     """
     rate = _scheduled(schedule, rate, steps)
     # Keras decays outside the momentum, PyTorch inside it, where it acts 1/(1 - momentum) times as
@@ -57,8 +60,21 @@ def adamw(
     ema: float = 0.0,
     factors: Mapping[str, float] | None = None,
 ) -> keras.optimizers.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), whose weight decay is its own: each
-    step takes rate · weight_decay of a weight away. For the arguments see `sgd`.
+    """Return AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+
+    Its weight decay is decoupled: each step subtracts rate · weight_decay of a weight from it.
+
+    Args:
+        schedule: as for `sgd`.
+        rate: as for `sgd`.
+        weight_decay: share of a weight, before the learning rate.
+        steps: as for `sgd`.
+        clip_norm: as for `sgd`.
+        ema: as for `sgd`.
+        factors: as for `sgd`.
+
+    Returns:
+        The optimizer.
     """
     rate, common = _scheduled(schedule, rate, steps), _common(clip_norm, ema)
     if factors:
@@ -85,12 +101,17 @@ OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
 
 
 def schedule_callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:
-    """What reacts to the validation score: x0.1 after 5 epochs without a better one, a stop after
-    `patience`.
+    """Return the callbacks that react to the validation score.
+
+    They multiply the learning rate by 0.1 after 5 epochs without a better score, and stop after
+    `patience` such epochs.
 
     Args:
-        schedule: "plateau", or "cosine" which reacts to nothing.
-        patience: epochs; 0 for no early stop.
+        schedule: "plateau"; for "cosine" the learning rate does not react.
+        patience: number of epochs; 0 for no early stop.
+
+    Returns:
+        The callbacks.
     """
     chosen: list[keras.callbacks.Callback] = []
     if schedule == "plateau":

@@ -1,4 +1,4 @@
-"""What a training is scored by after each epoch: metrics of the heads and their mean."""
+"""The metrics after each epoch, and the mean that chooses the best epoch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ SCORE = "val_score"  # the mean over the heads of accuracy or concordance on the
 
 
 def metrics(heads: dict[str, int | None] | None) -> Any:
-    """What `Distiller.compile` takes as metrics: accuracy of classes, concordance ("ccc") of
+    """Return the metrics for `Distiller.compile`: accuracy of classes, concordance ("ccc") of
     values.
 
     Args:
         heads: by name the number of classes, or None for a value; None for one head of classes.
+
+    Returns:
+        A list of metrics, or a dict of lists by head.
     """
     if heads is None:
         return ["accuracy"]
@@ -26,7 +29,14 @@ def metrics(heads: dict[str, int | None] | None) -> Any:
 
 
 def validation_scores(logs: dict[str, float]) -> dict[str, float]:
-    """Those of an epoch's logs that say how good the student is on the validation images."""
+    """Return the metrics in an epoch's logs that rate the student on the validation images.
+
+    Args:
+        logs: Keras' logs of an epoch.
+
+    Returns:
+        The accuracies and concordances of the validation images, by name.
+    """
     return {
         name: logs[name]
         for name in logs
@@ -35,5 +45,12 @@ def validation_scores(logs: dict[str, float]) -> dict[str, float]:
 
 
 def mean_score(logs: dict[str, float]) -> float:
-    """The one number that chooses the best epoch: the mean of `validation_scores`."""
+    """Return the score that chooses the best epoch: the mean of `validation_scores`.
+
+    Args:
+        logs: Keras' logs of an epoch.
+
+    Returns:
+        The mean.
+    """
     return float(np.mean(list(validation_scores(logs).values())))

@@ -1,4 +1,4 @@
-"""How a training goes, as plain values: the loss, the optimizer, and how images are shown."""
+"""Settings of a training as plain values: the loss, the optimizer, and the augmentation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class LossSettings:
         temperature: T, above 0.
         alpha: weight of the labels, 0..1.
         beta: weight of the teacher's logits, 0 or more; None for 1 - alpha.
-        soft_loss: what the teacher's logits are learnt by, one of `losses.soft_loss_names()`.
-        value_loss: what continuous values are learnt by, "mse" or "shake-shake".
+        soft_loss: loss on the teacher's logits, one of `losses.soft_loss_names()`.
+        value_loss: loss on continuous values, "mse" or "shake-shake".
         value_weight: weight of each value's loss, 0 or more.
-        bound_weight: weight of the teacher-bounded part of it, 0 or more.
-        margin: by which the student must be better for that part to end, 0 or more.
+        bound_weight: weight of its teacher-bounded part, 0 or more.
+        margin: margin of the teacher-bounded part, 0 or more.
     """
 
     temperature: float
@@ -37,30 +37,30 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything but the model and its epochs that decides how a training goes.
+    """All settings of a training except the model and its epochs.
 
     Attributes:
         loss: parts and weights of the loss.
-        callbacks: Keras callbacks beside the library's own, see `callbacks.made`.
+        callbacks: Keras callbacks besides the library's own, see `callbacks.made`.
         log: folder for TensorBoard's event files, or None.
         optimizer: "sgd" or "adamw".
-        batch_size: images a step.
-        learning_rate: the highest one.
-        head_rate: the highest of the head's layers, or None for `learning_rate`.
-        body_rate: the highest of all other layers, or None for `learning_rate`.
+        batch_size: images in a batch.
+        learning_rate: the peak learning rate.
+        head_rate: the peak learning rate of the head, or None for `learning_rate`.
+        body_rate: the peak learning rate of all other layers, or None for `learning_rate`.
         schedule: "cosine" or "plateau", see `optimizers.sgd`.
         patience: epochs without a better validation score before an early stop; 0 for none.
-        weight_decay: the L2 penalty's gradient factor.
-        clip_norm: largest norm of all gradients together; 0 for any.
-        ema: momentum of the average of the weights; 0 for none.
+        weight_decay: factor of the L2 penalty's gradient; of AdamW, the decoupled decay.
+        clip_norm: largest global norm of the gradients; 0 for no clipping.
+        ema: momentum of the moving average of the weights; 0 for none.
         conv_dropout: rate between convolutions, 0 or more and below 1.
         dense_dropout: rate between dense layers, 0 or more and below 1.
         class_weights: "none" or "balanced".
-        weights_normalised: whether weighted means divide by the sum of their weights.
+        weights_normalised: whether weighted means are divided by the sum of their weights.
         label_smoothing: share of each label that is spread over all classes, 0 or more, below 1.
-        augment: how images are shown, see `teachers.augmentation`.
-        seed: of weights, order, dropout and views.
-        devices: to train on.
+        augment: the augmentation, see `teachers.augmentation`.
+        seed: seed of weights, order, dropout and views.
+        devices: number of devices to train on.
         precision: "auto" or a dtype policy.
     """
 
@@ -94,7 +94,7 @@ class StartingPoint:
 
     Attributes:
         path: a `.keras` file.
-        freeze_until: name of the last layer that doesn't learn, or None where all learn.
+        freeze_until: name of the last frozen layer; None if all layers are trained.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""The state of a training in one file, from which it goes on bit for bit."""
+"""The state of a training in one file, from which it continues bit for bit."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ REMEMBERED = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")
 
 @dataclass
 class TrainingState(keras.callbacks.Callback):
-    """Saves all that decides how training goes on, in one file that is replaced whole; restores it.
+    """Saves everything that decides how a training continues, in one file that is replaced as a
+    whole.
 
-    Must come last among the callbacks: it then restores the others after they reset themselves.
+    It must be the last of the callbacks, so that it restores the others after they reset
+    themselves.
     """
 
     path: Path
@@ -60,7 +62,7 @@ class TrainingState(keras.callbacks.Callback):
         return float(keras.ops.convert_to_numpy(inner.learning_rate))
 
     def load(self, distiller: Distiller) -> None:
-        """Take up the state in the file, if there is one."""
+        """Restore the state in the file, if there is one."""
         if not self.path.exists():
             return
         try:
@@ -101,11 +103,13 @@ class TrainingState(keras.callbacks.Callback):
         self._remembered = state["callbacks"]
 
     def on_train_begin(self, logs: dict | None = None) -> None:
+        """Restore the state of the other callbacks."""
         for callback, remembered in zip(self.others, self._remembered, strict=False):
             for name in remembered.keys() & set(REMEMBERED):
                 setattr(callback, name, remembered[name])
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Restore the metrics of an interrupted epoch."""
         self.epoch = epoch
         if self.step and self._metrics:
             self._restore_metrics(self.model.metrics_variables, self._metrics)
@@ -124,12 +128,14 @@ class TrainingState(keras.callbacks.Callback):
             variable.assign(array)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Save the state if the last save was long ago."""
         self.step = self.first_step + batch + 1
         # The epoch's last step is saved with its scores, in on_epoch_end.
         if self.step < self.steps and time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Save the state after the epoch."""
         self.epoch, self.step, self.first_step = epoch + 1, 0, 0
         self.finished = self.model.stop_training
         self.save()

@@ -1,4 +1,4 @@
-"""What is learnt of the labels: smoothed shares, and weights that balance the classes."""
+"""The targets of training: smoothed labels, and weights that balance the classes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from keras_kd.datasets.splits import Data, Heads
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """n/(C·n_c) for each class, whose mean over the images is 1; assumed, as arXiv 2501.18538 gives
-    no formula.
+    """Return n/(C·n_c) for each class, whose mean over the images is 1.
+
+    This formula is assumed, because arXiv 2501.18538 gives none.
 
     Args:
         labels: int (N,) or shares (N, classes); a class without images gets the weight 0.
@@ -25,8 +26,9 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def smoothed(labels: np.ndarray, classes: int, share: float) -> np.ndarray:
-    """Label smoothing: y·(1 - share) + share/C, equation 2 of Szegedy et al. 2016
-    (arXiv 1512.00567, section 7).
+    """Smooth labels: y·(1 - share) + share/C.
+
+    Equation 2 of Szegedy et al. 2016 (arXiv 1512.00567, section 7).
 
     Args:
         labels: int (N,) or shares (N, classes).
@@ -41,17 +43,17 @@ def smoothed(labels: np.ndarray, classes: int, share: float) -> np.ndarray:
 
 
 def of(heads: Heads, data: Data, smoothing: float, as_shares: bool = False) -> tuple[Any, Any]:
-    """What is learnt of the training images, and what the validation images are scored by.
+    """Return the targets of the training images and those of the validation images.
 
     Args:
         heads: what the student learns.
-        data: its training and validation images.
+        data: the training and validation images.
         smoothing: share of each label that is spread over all classes, 0 or more and below 1.
-        as_shares: give class labels as shares in any case.
+        as_shares: return class labels as shares in any case.
 
     Returns:
-        Both as `Heads.targets` gives them; class labels are shares where they are
-        smoothed, or where the training images' are.
+        Both as `Heads.targets` returns them; class labels are shares if they are smoothed or if
+            those of the training images are.
     """
     train, validation = heads.targets(data.train), heads.targets(data.validation)
     # Keras' accuracy takes labels of one form, and smoothed ones are shares.
