@@ -41,7 +41,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import drawn_film
 from fault_lessons import LABELLING, LESSONS, Lesson
-from keras_kd.cli import engine, main
+from keras_kd.cli import engine, start
 
 from keras_kd.datasets.readers import faces
 
@@ -161,7 +161,7 @@ def run_kerakd(folder: Path, arguments: list[str], errors: Path) -> None:
     random.seed()
     np.random.seed()
     sys.argv = ["kerakd", *arguments]
-    main.main()
+    start.main()
 
 
 def errors_of(folder: Path) -> Path:

@@ -76,11 +76,12 @@ def main() -> None:
     SIGTERM.
     """
     streams.prepare()
-    stopping.heed_termination()
+    stopping.heed()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     warnings.formatwarning = lambda message, *_, **__: f"kerakd: {printable(str(message))}\n"
     try:
-        _run()
+        with stopping.recognized():
+            _run()
     except click.exceptions.Exit as exit:
         sys.exit(exit.exit_code)
     except click.ClickException as error:

@@ -1,15 +1,21 @@
-"""Where `kerakd` starts, so that Ctrl-C is heeded from the first imports on."""
+"""Where `kerakd` starts, so that Ctrl-C is heeded from the first imports to the last destructor."""
 
 from __future__ import annotations
 
 import sys
 
+from . import stopping
+
 
 def main() -> None:
     """Import the commands and run the one that is asked for."""
+    stopping.heed()
+    sys.unraisablehook = stopping.unraisable
     try:
         from .main import main as run
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped.\n")
-        sys.exit(130)
-    run()
+
+        run()
+    except KeyboardInterrupt as stop:
+        stopping.end(stop)
+    finally:
+        stopping.ignore()

