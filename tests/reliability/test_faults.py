@@ -424,9 +424,7 @@ def test_a_worker_that_is_killed_as_when_memory_runs_out(tmp_path: Path) -> None
     not Path("/proc/self/stat").exists(), reason="finds processes as Linux lists them"
 )
 def test_a_worker_ends_with_its_parent(number: signal.Signals, tmp_path: Path) -> None:
-    code = (
-        "import sys, test_faults; from keras_kd.cli import stopping; stopping.heed(); "
-    )
+    code = "import sys, test_faults; from keras_kd.cli import stopping; stopping.heed(); "
     code += "test_faults.fine_tune(sys.argv[1])"
     command = [sys.executable, "-c", code, str(tmp_path / "model.tflite")]
     parent = subprocess.Popen(command, cwd=Path(__file__).parent)
