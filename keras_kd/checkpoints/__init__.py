@@ -1,11 +1,13 @@
-"""Weights from and to PyTorch; one module an architecture or family, found by its name.
+"""Weights from and to PyTorch; one module for each architecture or family, found by its name.
 
-FaceRes' weights are read from TensorFlow.js' form, see `_faceres`. A module of PyTorch's has
+FaceRes' weights are read from TensorFlow.js' format, see `_faceres`. A module for PyTorch's has
 
-    NAMES                        the architectures of the family, as in keras_kd.models; the module's own name first
-    MARK                         a key that its state dicts hold and no others
+    NAMES                        the architectures of the family, as in keras_kd.models; the
+        module's
+                                 own name first
+    MARK                         a key that only its state dicts have
     CLASS_NAMES                  the published order of the classes, by their number
-    build(tensors, input_shape)  the model that the arrays' shapes tell, untrained
+    build(tensors, input_shape)  the untrained model that fits the arrays' shapes
     slots(model)                 the place of each of the model's weights in the state dict
 """
 
@@ -54,20 +56,20 @@ def load(
             .pt (of either form) or .safetensors: a state dict, bare or under "model_state_dict",
             "state_dict" or "model", with or without the prefix `module.`, of float16, bfloat16,
             float32 or float64.
-        model: an architecture of names(), which the file must fit; None: recognised from the keys.
-            Widths are recognised from the shapes: "resemotenet" also stands for its students.
-        num_classes: how many classes the file must have; None: any.
-        class_names: in the order of the outputs; None: the published order, where there is one for
-            their number.
-        input_shape: height, width, channels of pixels in 0..255; None: the architecture's own.
-            Normalisation is part of the model.
+        model: an architecture of names(), which the file must fit; None recognises it from the
+            keys. Widths are recognised from the shapes: "resemotenet" also stands for its students.
+        num_classes: number of classes that the file must have; None for any.
+        class_names: names in the order of the outputs; None for the published order, if there is
+            one for their number.
+        input_shape: height, width and channels of pixels in 0..255; None for the architecture's
+            own. Normalisation is part of the model.
 
     Returns:
-        the model, and the form to store with it (see keras_kd.models.keras_file).
+        The model, and the specification to store with it (see keras_kd.models.keras_file).
 
     Raises:
-        ModelError: the file can't be read, or its keys or shapes are not the architecture's; all
-            are named.
+        ModelError: the file can't be read, or its keys or shapes are not those of the architecture.
+            The message names all of them.
     """
     if Path(path).suffix == ".json":
         return _of_tensorflow_js(path, model, num_classes, class_names, input_shape)
@@ -107,9 +109,15 @@ def _of_tensorflow_js(
 
 
 def state_dict(model: keras.Model) -> dict[str, np.ndarray]:
-    """Return a model's weights under the published keys, in PyTorch's order of axes, float32.
+    """Return a model's weights under the published keys.
 
     A compact model (see keras_kd.compact) is expanded first.
+
+    Args:
+        model: a model of an architecture of names().
+
+    Returns:
+        float32 arrays by key, with PyTorch's order of axes.
 
     Raises:
         ModelError: the architecture has no published form.
@@ -126,12 +134,12 @@ def save(model: keras.Model, path: str | Path) -> None:
     """Write a model's state dict with the published keys.
 
     Args:
-        model: of an architecture of names().
+        model: a model of an architecture of names().
         path: .safetensors; or .pth or .pt, which needs PyTorch (the extra `torch`).
 
     Raises:
-        ModelError: the architecture has no published form, PyTorch is missing, or the path ends
-            otherwise.
+        ModelError: the architecture has no published form, PyTorch is missing, or the path has
+            another suffix.
         OutputError: the file can't be written.
     """
     suffix = Path(path).suffix

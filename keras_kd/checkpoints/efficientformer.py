@@ -18,8 +18,17 @@ _NAME_OF_WIDTH = {48: "efficientformer-l1", 64: "efficientformer-l3"}
 
 
 def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | None) -> keras.Model:
-    """Build the size that the arrays tell, with the head alone where they hold no distillation head
-    (`distillation=False`); tables of biases that were learnt at 224x224 fit no other images.
+    """Build the size that the arrays' shapes show.
+
+    Without a distillation head among the arrays (`distillation=False`), the model has the other
+    head alone. Tables of biases that were trained at 224x224 pixels fit no other images.
+
+    Args:
+        tensors: arrays by key of the state dict.
+        input_shape: height, width and channels; None for the published shape.
+
+    Returns:
+        The untrained model.
 
     Raises:
         ModelError: the widths are none of the known ones.
@@ -33,10 +42,16 @@ def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | No
 
 
 def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
-    """Each weight's place in the published state dict.
+    """Return the place of each weight in the published state dict.
+
+    Args:
+        model: the model.
+
+    Yields:
+        One entry for each weight.
 
     Raises:
-        ModelError: a model of several heads, which no published code knows.
+        ModelError: the model has several heads, which no published code has.
     """
     _layouts.require_one_head(model)
     for layer in model.layers:

@@ -1,5 +1,5 @@
-"""EmoNet's published weights; for a user's own use, since their licence (CC BY-NC-ND 4.0) allows no
-passing on.
+"""EmoNet's published weights, for a user's own use: their licence (CC BY-NC-ND 4.0) does not allow
+passing them on in another form.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ LAST = "emo_fc_2.3"
 
 
 def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | None) -> keras.Model:
-    """Build EmoNet with as many classes as the arrays tell; its face alignment is frozen."""
+    """Build EmoNet with as many classes as the arrays have; its face alignment is frozen.
+
+    Args:
+        tensors: arrays by key of the state dict.
+        input_shape: height, width and channels; None for the published shape.
+
+    Returns:
+        The untrained model.
+    """
     classes = _layouts.classes(tensors, f"{LAST}.weight", 8, others=2)
     model = models.build(
         "emonet",
@@ -38,7 +46,13 @@ def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | No
 
 
 def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
-    """Each weight's place in the published state dict.
+    """Return the place of each weight in the published state dict.
+
+    Args:
+        model: the model.
+
+    Yields:
+        One entry for each weight.
 
     Raises:
         ModelError: the model has other heads.

@@ -18,7 +18,14 @@ _RENAMED = {"se_fc1": "se.fc.0", "se_fc2": "se.fc.2"}
 
 
 def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | None) -> keras.Model:
-    """Build the model whose widths and classes the arrays tell.
+    """Build the model with the widths and classes of the arrays.
+
+    Args:
+        tensors: arrays by key of the state dict.
+        input_shape: height, width and channels; None for the published shape.
+
+    Returns:
+        The untrained model.
 
     Raises:
         ModelError: the widths are none of the known ones.
@@ -29,10 +36,16 @@ def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | No
 
 
 def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
-    """Each weight's place in the published state dict.
+    """Return the place of each weight in the published state dict.
+
+    Args:
+        model: the model.
+
+    Yields:
+        One entry for each weight.
 
     Raises:
-        ModelError: a model of several heads, which no published code knows.
+        ModelError: the model has several heads, which no published code has.
     """
     _layouts.require_one_head(model)
     for layer in model.layers:

@@ -45,17 +45,17 @@ ENTRY_POINTS = "keras_kd.formats"  # of other packages, each a module as above
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written.
+    """The result of an export.
 
     Attributes:
         path: the file or folder.
         format: the format's name.
         bytes: the size on disk.
         max_difference: the largest difference from Keras' outputs, as a share of their spread.
-        operators: how often each operator stands in the file; empty for forms other than `.tflite`.
-        answers: the classes that file and Keras name; None without samples or classes.
-        worst_layer: where rounding adds the largest error; None for formats that don't round, and
-            without samples.
+        operators: number of uses of each operator; empty for formats other than `.tflite`.
+        answers: how often file and Keras predict the same class; None without samples or classes.
+        worst_layer: the layer whose rounding adds the largest error; None for formats that do not
+            round, and without samples.
     """
 
     path: Path
@@ -74,6 +74,12 @@ def names() -> list[str]:
 
 def find(format: str) -> ModuleType:
     """Return the module of a format.
+
+    Args:
+        format: one of `names()`.
+
+    Returns:
+        The module.
 
     Raises:
         ExportError: there is no such format.
@@ -98,35 +104,39 @@ def export(
     keep_float: tuple[str, ...] = (),
     min_agreement: float = MIN_AGREEMENT,
 ) -> ExportReport:
-    """Convert a Keras model to a file, check the file on its own runtime against Keras, then put it
-    in place.
+    """Convert a Keras model to a file, compare the file on its own runtime with Keras, then move it
+    to its place.
 
-    The model is rebuilt in float32, without taps that can't matter (see `compact`), for one image
-    of fixed size; its input is named `image`, its output `logits` or, where it has several, as its
-    heads.
+    The model is rebuilt in float32, without taps that have no effect (see `compact`), for one image
+    of fixed size. The input is called `image`. The output is called `logits`, or several outputs
+    have the names of their heads.
 
     Args:
-        model: takes images of fixed shape (H, W, C), returns logits (classes,) or a dict of heads.
-            A subclassed model must have been called once.
-        path: where to write.
+        model: takes images of fixed shape (H, W, C) and returns logits (classes,) or a dict of
+            heads. A subclassed model must have been called once.
+        path: the file to write.
         format: one of names().
-        samples: images of the training data, uint8 (N, H, W, C) or Samples, of any size, or float32
-            as the model takes them: they calibrate the formats that need it, and are what file and Keras
-            are compared on (random pixels without them).
-        io: "float": what the model takes in, logits out. "app": uint8 pixels of shape `app_input`
-            in, probabilities out; resize, gray to RGB, pixel values and softmax are in the file.
-            "int8": both quantized.
-        class_names: the labels; checked against the output.
-        app_input: (H, W, C) of the image that io="app" takes; C is 1 (gray) or 3 (RGB).
-        value_range: what the model takes for pixels 0 and 255, or a PixelValues with mean, std and
-            channel order. None: 0, 255, which is checked by the samples' labels where they have
-            any.
+        samples: images of the training data: uint8 (N, H, W, C) or Samples, of any size, or float32
+            as the model expects them. They calibrate the formats that need it, and file and Keras
+            are compared on them (on random pixels without them).
+        io: "float": the model's own input, logits out. "app": uint8 pixels of shape `app_input` in,
+            probabilities out; resizing, gray to RGB, pixel values and softmax are part of the file.
+            "int8": input and outputs are quantized.
+        class_names: the labels; their number is checked against the output.
+        app_input: (H, W, C) of the image for io="app"; C is 1 (gray) or 3 (RGB).
+        value_range: the values that the model expects for pixels 0 and 255, or a PixelValues with
+            mean, std and channel order. None is 0, 255, which is checked by the samples' labels if
+            they have any.
         keep_float: names of layers that the format int8 leaves in float32.
-        min_agreement: the share of samples on which a file that rounds must name the same class as
-            Keras, 0..1.
+        min_agreement: share of samples, 0..1, on which a file that rounds must predict the same
+            class as Keras.
+
+    Returns:
+        The report.
 
     Raises:
-        ExportError: the model, the format or the samples don't fit, or the file failed its checks.
+        ExportError: the model, the format or the samples do not fit together, or the file failed
+            its checks.
         OutputError: the file can't be written.
     """
     module = find(format)

@@ -1,4 +1,4 @@
-"""The folder that an app takes: model, labels, how to feed it, and one worked example."""
+"""The folder for an app: model, labels, preprocessing, and one worked example."""
 
 from __future__ import annotations
 
@@ -36,11 +36,17 @@ EXAMPLE_TOLERANCE = 0.02
 
 
 def model_file(model: str | Path | None) -> Path:
-    """Return the model's file: that of a bundle's folder, or the path itself; None for the shipped
-    model.
+    """Return the model file of a bundle.
+
+    Args:
+        model: a bundle's folder, or a model file, which is returned as it is; None for the shipped
+            model.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        ModelError: None, and there is no shipped model.
+        ModelError: `model` is None, and there is no shipped model.
     """
     path = SHIPPED if model is None else Path(model)
     bundled = path / MODEL_FILE
@@ -64,23 +70,28 @@ def export_bundle(
     description: str = "",
     value_range: PixelStatement | None = None,
 ) -> ExportReport:
-    """Export with io="app" and write what an app needs beside it; see `write`.
+    """Export with io="app" and write the bundle's other files; see `write`.
 
     Args:
         model: as for `export`.
-        folder: where to write; made if missing.
+        folder: the folder to write; it is created if missing.
         class_names: the labels, in the order of the outputs.
         samples: training images, as for `export`.
-        example: uint8 (H, W, 1 or 3), an image that may be published; it is fitted to `app_input`.
+        example: uint8 (H, W, 1 or 3), an image that may be published; it is converted to
+            `app_input`.
         format: a `.tflite` format of `exporters.names()`.
         app_input: (H, W, C) of the pixels that the app will feed.
-        name: in the metadata; the model's own name by default.
-        description: in the metadata.
+        name: name in the metadata; the model's own name if empty.
+        description: description in the metadata.
         value_range: as for `export`.
 
+    Returns:
+        The report.
+
     Raises:
-        DataError: the example is no uint8 image.
-        ExportError, OutputError: as `export`.
+        DataError: the example is not a uint8 image.
+        ExportError: as `export`.
+        OutputError: as `export`.
     """
     class_names = tuple(class_names)
 
@@ -102,22 +113,31 @@ def write(
     scores: Callable[[Path], Mapping[str, Any]] | None = None,
     sections: Sequence[str] = (),
 ) -> ExportReport:
-    """Write the folder of a model that is converted in a way of its own.
+    """Write the bundle of a model that is converted by a given function.
 
     The folder gets `model.tflite` (with TFLite metadata and labels inside), `labels.txt`,
-    `preprocess.json`, `example.png`, `example.json` (the probabilities that the file gives for it)
-    and a model card `README.md`. Other files there stay. MediaPipe's ImageClassifier takes the file
+    `preprocess.json`, `example.png`, `example.json` (the file's probabilities for it) and a model
+    card `README.md`. Other files in the folder are kept. MediaPipe's ImageClassifier takes the file
     if `app_input` has 3 channels.
 
     Args:
-        model: what the file was made of.
-        folder, class_names, example, app_input, name, description: as for `export_bundle`.
-        converted: writes the `.tflite` of the profile "app" to a path.
-        scores: what `metrics.classification` says of the file at a path, for the card.
-        sections: paragraphs of Markdown that end the card.
+        model: the model that is converted.
+        folder: as for `export_bundle`.
+        class_names: as for `export_bundle`.
+        example: as for `export_bundle`.
+        converted: a function that writes the `.tflite` of the profile "app" to a path.
+        app_input: as for `export_bundle`.
+        name: as for `export_bundle`.
+        description: as for `export_bundle`.
+        scores: a function that returns `metrics.classification` of the file at a path, for the
+            card.
+        sections: paragraphs of Markdown at the end of the card.
+
+    Returns:
+        The report of `converted`.
 
     Raises:
-        DataError: the example is no uint8 image.
+        DataError: the example is not a uint8 image.
         OutputError: the folder can't be written, or another process writes there.
     """
     if example.dtype != np.uint8 or example.ndim != 3 or example.shape[2] not in (1, 3):
@@ -232,7 +252,14 @@ def _answers_lines(report: ExportReport) -> list[str]:
 
 
 def minimum_runtimes(path: Path) -> str:
-    """Return the oldest runtimes on which a `.tflite` file is known to be right, as a phrase."""
+    """Return the oldest runtimes on which a `.tflite` file is known to be right.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A phrase.
+    """
     dense = [
         operator.inputs[1]
         for operator in tflite_graph.read(path)

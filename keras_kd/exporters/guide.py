@@ -2,7 +2,7 @@
 worked input.
 
 The worked input is a formula, so that an app's test needs no picture: byte i of the image is (i ·
-37 + i // 64 · 11) mod 256. What the file gives for it is computed here on LiteRT, when the guide is
+37 + i // 64 · 11) mod 256. The file's outputs for it are computed here on LiteRT when the guide is
 made.
 """
 
@@ -25,7 +25,14 @@ DTYPES = ("float32", "uint8")
 
 
 def worked_input(shape: tuple[int, int, int]) -> np.ndarray:
-    """Return the worked input, uint8 (H, W, C)."""
+    """Return the worked input.
+
+    Args:
+        shape: (H, W, C).
+
+    Returns:
+        uint8 (H, W, C).
+    """
     index = np.arange(int(np.prod(shape)))
     return ((index * 37 + index // 64 * 11) % 256).astype(np.uint8).reshape(shape)
 
@@ -33,8 +40,14 @@ def worked_input(shape: tuple[int, int, int]) -> np.ndarray:
 def facts(model: str | Path) -> Facts:
     """Read a `.tflite` file or a bundle's folder.
 
+    Args:
+        model: the file or folder.
+
+    Returns:
+        The facts that `guide` needs.
+
     Raises:
-        ModelError: it is no such file, or takes neither bytes nor floats.
+        ModelError: it is no such file, or its input is neither bytes nor floats.
     """
     path = model_file(model)
     if path.suffix != ".tflite":
@@ -70,7 +83,14 @@ def facts(model: str | Path) -> Facts:
 
 
 def guide(found: Facts) -> str:
-    """Return the guide, Markdown."""
+    """Write the guide.
+
+    Args:
+        found: as `facts` returned them.
+
+    Returns:
+        Markdown.
+    """
     sections = [
         f"# Embedding {escaped(found.name)}",
         "Made by `kerakd guide` from the file: make it anew when the file changes.",

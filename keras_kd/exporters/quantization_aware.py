@@ -1,9 +1,9 @@
-"""Fine-tuning with the rounding of int8 in the loop, on labels and stored soft labels, to a
-`.tflite`.
+"""Quantization-aware training: fine-tuning with the rounding of int8, on labels and stored soft
+labels, to a `.tflite`.
 
-TensorFlow Model Optimization works on Keras 2 models only and changes the environment when
-imported: so the work is done by `_quantization_worker` in a process of its own, on a twin of the
-model.
+TensorFlow Model Optimization works on Keras 2 models only and changes the environment when it is
+imported. The work is therefore done by `_quantization_worker` in a process of its own, on a twin of
+the model.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ _COMPARED = 8
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How to go on training.
+    """Settings of the fine-tuning.
 
     Args:
-        temperature: T of the soft labels.
-        alpha: weight of the cross-entropy.
-        beta: weight of T²·KL; 1 - alpha by default.
-        epochs: passes over the images of each stage.
-        batch_size: images a step.
-        learning_rate: Adam's first, from where a cosine leads down to 0.
+        temperature: T of the soft labels, above 0.
+        alpha: weight of the cross-entropy, 0..1.
+        beta: weight of the loss on soft labels, 0 or more; None for 1 - alpha.
+        epochs: epochs of each stage.
+        batch_size: images in a batch.
+        learning_rate: Adam's initial learning rate, which a cosine lowers to 0.
         prune: share of the weights to set to zero, 0..1; None for none.
-        cluster: number of different weights per layer to keep, 2 or more; None for all.
-        seed: of order, views and dropout.
-        soft_loss: what the teacher's logits are learnt by, see `losses.soft_loss`.
+        cluster: number of different weights to keep in each layer, 2 or more; None for all.
+        seed: seed of order, views and dropout.
+        soft_loss: loss on the teacher's logits, see `losses.soft_loss`.
 
     Raises:
-        ConfigError: a value out of range.
+        ConfigError: a value is out of its range.
     """
 
     temperature: float = losses.TEMPERATURE
@@ -88,7 +88,7 @@ class FineTuning:
             raise ConfigError(f"epochs must be 1 or more. Received: epochs={self.epochs}.")
 
     def loss_weights(self, taught: bool) -> dict[str, float]:
-        """Return alpha and beta; the labels alone count where there is no teacher."""
+        """Return alpha and beta; without a teacher only the labels count."""
         if not taught:
             return {"alpha": 1.0, "beta": 0.0}
         return {"alpha": self.alpha, "beta": 1 - self.alpha if self.beta is None else self.beta}
@@ -113,32 +113,33 @@ def export_quantization_aware(
 
     Jacob et al. 2018 (arXiv 1712.05877), section 3. The rescaling and the first convolution stay
     float32, as in the format int8. Pruning (Zhu and Gupta 2017, arXiv 1710.01878) and clustering
-    come first, `epochs` each, and are kept while quantizing: they make the compressed file smaller,
-    neither the file nor its latency.
+    come first, `epochs` each, and are kept while quantizing. They make the compressed file smaller,
+    but neither the file nor its latency.
 
     Args:
-        model: Functional or Sequential, nested or not; one input, one output of logits or their
-            softmax.
-        path: where to write, ending in `.tflite`.
+        model: Functional or Sequential, nested or not, with one input and one output of logits or
+            their softmax.
+        path: the file to write, ending in `.tflite`.
         images: uint8 (N, H, W, C) of the training data, any size.
         labels: int (N,) or float (N, classes) shares.
         teacher_logits: float (N, classes), or (N, views, classes) for the views of the same images;
             None trains on the labels alone.
-        views: how the images are shown; as they are by default.
-        fine_tuning: how to train.
+        views: the augmented views of the images; None for the default.
+        fine_tuning: settings of the training.
         io: "float" or "app", as for `export`.
         app_input: as for `export`.
-        checkpoint: prefix of the files that keep the stages' weights; a run that finds them goes on
-            from there.
-        value_range: what the model takes for pixels 0 and 255, or a PixelValues.
+        checkpoint: prefix of the files that keep the stages' weights; a run that finds them
+            continues from there.
+        value_range: the values that the model expects for pixels 0 and 255, or a PixelValues.
         tell: called with a line after every epoch.
 
     Returns:
-        ExportReport, whose max_difference is from the float model before fine-tuning.
+        The report. Its max_difference is relative to the float model before fine-tuning.
 
     Raises:
-        ExportError: a layer or setting has no twin, the twin differs, training or conversion fails.
-        DataError: images, labels, logits and views are of different numbers.
+        ExportError: a layer or setting has no twin, the twin differs, or training or conversion
+            fails.
+        DataError: the numbers of images, labels, logits and views differ.
     """
     path, taken = Path(path), pixel_values(value_range)
     views = views or Views("none", len(images))

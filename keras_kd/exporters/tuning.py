@@ -1,4 +1,4 @@
-"""The smallest file that is accurate enough."""
+"""The smallest file whose accuracy is sufficient."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FORMATS = ("float32", "float16", "dynamic", "int8")
 
 @dataclass(frozen=True)
 class Attempt:
-    """One format tried.
+    """One format that was tried.
 
     Attributes:
         format: its name.
-        bytes: the file's size; None where the export failed.
-        accuracy: on the validation samples; None where the export failed.
+        bytes: the file's size; None if the export failed.
+        accuracy: accuracy on the validation samples, 0..1; None if the export failed.
         failure: why the export failed, else "".
     """
 
@@ -56,20 +56,20 @@ def tune(
 
     Args:
         model: as for `export`.
-        path: where to write, ending in `.tflite`.
-        train: images that calibrate.
-        validation: images that decide; neither those nor test images.
+        path: the file to write, ending in `.tflite`.
+        train: images for calibration.
+        validation: images that decide; they must be neither training nor test images.
         max_drop: the largest loss of accuracy allowed, as a share: 0.01 is one point.
         io: "float" or "app", as for `export`.
         app_input: as for `export`.
         value_range: as for `export`.
 
     Returns:
-        The report of the file written, and what was tried, float32 first.
+        The report of the written file, and all attempts, float32 first.
 
     Raises:
-        ExportError: max_drop is negative, not even float32 can be exported, or the model isn't of
-            one set of classes.
+        ExportError: max_drop is negative, not even float32 can be exported, or the model does not
+            have exactly one set of classes.
     """
     if max_drop < 0:
         raise ExportError(f"max_drop must be 0 or more. Received: max_drop={max_drop}.")
@@ -110,15 +110,18 @@ def tune(
 def accuracy(
     path: str | Path, samples: Samples, value_range: PixelStatement = (0.0, 255.0)
 ) -> float:
-    """Return the share of samples that a `.tflite` classifier gets right.
+    """Return the accuracy of a `.tflite` classifier.
 
     Args:
         path: the file.
         samples: images of any size, with labels in the order of the file's outputs.
-        value_range: what the file takes for pixels 0 and 255, or a PixelValues.
+        value_range: the values that the file expects for pixels 0 and 255, or a PixelValues.
+
+    Returns:
+        The accuracy, 0..1.
 
     Raises:
-        ExportError: the file gives no classes, or several sets of them.
+        ExportError: the file has no classes, or several sets of them.
     """
     model = LiteRTModel(path, trusted=True)
     pixels = pixel_values(value_range).of(fitted(samples.images, model.input_shape))

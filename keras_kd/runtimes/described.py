@@ -1,7 +1,7 @@
-"""What a file that was written here says of itself: its form, as JSON in or beside the model.
+"""The description of a model that this library writes into the files it exports, as JSON.
 
-It lies as `keras_kd.json` in the archive that is a `.keras` file, in the one appended to a `.tflite`,
-in the folder of a SavedModel, and in the metadata of an `.onnx`.
+It is stored as `keras_kd.json`: in the archive that is a `.keras` file, in the archive appended to
+a `.tflite` file, and in the folder of a SavedModel. An `.onnx` file has it in its metadata.
 """
 
 from __future__ import annotations
@@ -21,13 +21,27 @@ LARGEST = 2**20  # of a description; a zip member may declare any size
 
 
 def has_spec(path: str | Path) -> bool:
-    """Whether a file was written here with its form, so that nothing needs to be stated."""
+    """Whether a file was exported here with a description, so that the user need not state
+    anything.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        True if the description is there.
+    """
     path = Path(path)
     return keras_file.has_spec(path) or of_model(path) is not None
 
 
 def of_model(path: Path) -> ModelSpec | None:
-    """Return the form that a `.tflite`, `.onnx` or SavedModel tells; None where it doesn't.
+    """Return the description in a `.tflite` or `.onnx` file or a SavedModel.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The specification; None if there is none.
 
     Raises:
         ModelError: it is damaged.
@@ -40,13 +54,14 @@ def of_model(path: Path) -> ModelSpec | None:
 
 
 def describe(path: Path, form: ModelSpec, suffix: str) -> None:
-    """Write a form into a file that was just exported; other forms of files stay as they are.
+    """Write a description into a file that was just exported; files of other formats are not
+    changed.
 
     Args:
-        path: of the file, under any name.
-        form: what it takes and gives; without pixels nothing is written, as half a description
-            would be taken for a whole one.
-        suffix: that its name will have.
+        path: the file, under any name.
+        form: its inputs and outputs. Without pixel values nothing is written, because half a
+            description would be read as a whole one.
+        suffix: the suffix that its name will have.
     """
     if form.pixels is None:
         return
@@ -64,7 +79,15 @@ def describe(path: Path, form: ModelSpec, suffix: str) -> None:
 
 
 def with_entries(content: bytes, texts: dict[str, str]) -> bytes:
-    """Return a `.tflite` file's bytes with texts in the zip archive that ends it."""
+    """Add texts to the zip archive at the end of a `.tflite` file.
+
+    Args:
+        content: the bytes of the file.
+        texts: text by entry name.
+
+    Returns:
+        The new bytes of the file.
+    """
     file = io.BytesIO(content)
     with zipfile.ZipFile(file, "a") as archive:
         for name, text in texts.items():
@@ -74,10 +97,17 @@ def with_entries(content: bytes, texts: dict[str, str]) -> bytes:
 
 
 def entry(content: bytes) -> str | None:
-    """Return the description in a `.tflite` file's bytes, or None.
+    """Return the description in a `.tflite` file.
+
+    Args:
+        content: the bytes of the file.
+
+    Returns:
+        JSON; None if there is none.
 
     Raises:
-        ValueError, zipfile.BadZipFile: it is damaged.
+        ValueError: it is damaged.
+        zipfile.BadZipFile: the archive is damaged.
     """
     file = io.BytesIO(content)
     if not zipfile.is_zipfile(file):
@@ -116,10 +146,17 @@ def _of_onnx(path: Path) -> str | None:
 
 
 def range_of(path: Path, form: ModelSpec) -> tuple[float, float]:
-    """Return what a file takes for pixels 0 and 255.
+    """Return the values that a file expects for pixels 0 and 255.
+
+    Args:
+        path: the file, for the message.
+        form: its specification.
+
+    Returns:
+        (low, high).
 
     Raises:
-        ModelError: it takes a mean, a deviation or another order of channels besides.
+        ModelError: the file also expects a mean, a deviation or another channel order.
     """
     if not form.taken.range_alone:
         raise ModelError(

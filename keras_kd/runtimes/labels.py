@@ -1,4 +1,4 @@
-"""Class names that travel with a model's file: in a `labels.txt` beside it, or inside a `.tflite`."""
+"""Class names of a model file: in a `labels.txt` beside it, or inside a `.tflite` file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ LARGEST = 2**20
 
 
 def of_model(path: Path) -> tuple[str, ...] | None:
-    """Return the class names beside a model's file or folder, else those inside; None without any.
+    """Return the class names of a model file or folder, from beside it or else from inside it.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The names in the order of the outputs; None if there are none.
 
     Raises:
         ModelError: they can't be read, or both places have names and these differ.

@@ -1,4 +1,4 @@
-"""Running and inspecting `.tflite` files on LiteRT, as an app does: one image at a time, without
+"""Running and inspecting `.tflite` files on LiteRT as an app does: one image at a time, without
 TensorFlow.
 """
 
@@ -38,17 +38,17 @@ class LiteRTModel:
     """A `.tflite` image classifier or regressor on LiteRT's CPU kernels.
 
     Args:
-        path: the file; it needs one image input of fixed shape (1, H, W, C).
-        threads: CPU threads to compute with.
-        trusted: whether the file was made here. LiteRT checks a file's layout but not all that it
-            declares, and can end the whole process over it: any other file is tried in a process of
-            its own first.
+        path: the file; it has one image input of fixed shape (1, H, W, C).
+        threads: number of CPU threads.
+        trusted: whether this program wrote the file. LiteRT does not check all that a file
+            declares, and a bad file can end the whole process. Any other file is therefore tried in
+            a process of its own first.
 
     Attributes:
         input_shape: (H, W, C).
         input_dtype: numpy dtype of the input tensor: float32, uint8 or int8.
-        input_limits: of a quantized input, the numbers that its smallest and largest integer stand
-            for; None for others.
+        input_limits: the numbers that the smallest and largest integer of a quantized input stand
+            for; None for other inputs.
         output_shapes: the shape of each output without the batch axis, by its name, in the order of
             the file's outputs.
         output_indices: the number of each output's tensor in the graph, by its name.
@@ -109,8 +109,13 @@ class LiteRTModel:
         self.output_indices = {name: int(tensor["index"]) for name, tensor in self._outputs.items()}
 
     def predict_heads(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Return every output by its name as float32 (N, ...) for images (N, H, W, C) with pixels
-        0..255.
+        """Compute all outputs for images.
+
+        Args:
+            images: (N, H, W, C), pixels 0..255.
+
+        Returns:
+            float32 (N, ...) by output name.
 
         Raises:
             ModelError: the images' shape is not the model's.
@@ -136,8 +141,13 @@ class LiteRTModel:
         return results
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the only output as float32 (N, classes) for images (N, H, W, C) with pixels
-        0..255.
+        """Compute the only output for images.
+
+        Args:
+            images: (N, H, W, C), pixels 0..255.
+
+        Returns:
+            float32 (N, classes).
 
         Raises:
             ModelError: the images' shape is not the model's, or it has several outputs.
@@ -150,7 +160,7 @@ class LiteRTModel:
         return next(iter(self.predict_heads(images).values()))
 
     def compute(self) -> None:
-        """Compute once on whatever the input holds, for timing."""
+        """Compute once with the present content of the input, for timing."""
         self._interpreter.invoke()
 
     def _tensors(self) -> tuple[list[dict], dict[str, dict]]:
@@ -226,7 +236,13 @@ def _try(path: str) -> None:
 
 
 def operators(path: str | Path) -> Counter[str]:
-    """Count the operators of a `.tflite` file by name, e.g. CONV_2D; a custom one is `CUSTOM:name`.
+    """Count the operators of a `.tflite` file by name.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Counts by name, e.g. CONV_2D; a custom operator is called `CUSTOM:name`.
 
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
@@ -235,8 +251,16 @@ def operators(path: str | Path) -> Counter[str]:
 
 
 def custom_or_flex(path: str | Path) -> list[str]:
-    """Return the operators of a `.tflite` file that plain LiteRT has no kernel for, and those that
-    keep state.
+    """Return the operators that plain LiteRT has no kernel for, and those that keep state.
+
+    Args:
+        path: a `.tflite` file.
+
+    Returns:
+        Names of operators.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
     """
     return [
         name

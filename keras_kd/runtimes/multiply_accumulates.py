@@ -1,8 +1,7 @@
-"""The arithmetic of a model: multiply-accumulates of its convolutions and matrix products, for one
-image.
+"""Multiply-accumulates of a model's convolutions and matrix products, for one image.
 
-Every tap counts, those that only meet padding included, as papers count them; `live_taps` tells
-their share.
+Every tap counts, including those that only meet padding, as in papers; `live_taps` is the share of
+the others.
 """
 
 from __future__ import annotations
@@ -27,10 +26,13 @@ _WEIGHTED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV"
 
 
 def of_model(model: keras.Model) -> int:
-    """Count those of a Keras model for one image, by the shapes in its TensorFlow graph.
+    """Count the multiply-accumulates of a Keras model, from the shapes in its TensorFlow graph.
 
     Args:
-        model: one input of fixed shape.
+        model: has one input of fixed shape.
+
+    Returns:
+        The number for one image.
     """
     import tensorflow as tf
 
@@ -71,7 +73,13 @@ def _of_einsum(operation: tf.Operation) -> int:
 
 
 def of_tflite(path: str | Path) -> int:
-    """Count those of a `.tflite` file for one image.
+    """Count the multiply-accumulates of a `.tflite` file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The number for one image.
 
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
@@ -97,6 +105,12 @@ def _of_operator(operator: Operator) -> int:
 
 def parameters(path: str | Path) -> int:
     """Count the weights and biases of the convolutions and matrix products in a `.tflite` file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The number.
 
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
@@ -130,6 +144,12 @@ def _is_constant(operator: Operator) -> bool:
 def live_taps(path: str | Path) -> float:
     """Return the share of a `.tflite` file's convolution weights that ever meet anything but zero
     padding.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The share, 0..1.
 
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.

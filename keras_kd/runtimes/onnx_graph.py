@@ -1,4 +1,4 @@
-"""What an `.onnx` file's output is, read from its graph."""
+"""The kind of an `.onnx` file's output, read from its graph."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from keras_kd.runtimes._graph_tail import Step
 
 
 def output_kind(path: str | Path, output: str) -> OutputKind:
-    """Tell what the numbers of an output are, see `models.heads.output_kind`.
+    """Find out from the graph of what kind an output is.
 
     Args:
-        path: of a file that ONNX Runtime loads.
-        output: its name.
+        path: a file that ONNX Runtime loads.
+        output: the output's name.
+
+    Returns:
+        As `models.heads.output_kind`.
     """
     import onnx
 

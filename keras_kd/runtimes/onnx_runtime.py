@@ -1,4 +1,4 @@
-"""Running `.onnx` image models on ONNX Runtime. Needs the extra `onnx`."""
+"""Running `.onnx` image models on ONNX Runtime; needs the extra `onnx`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class OnnxModel:
     """An `.onnx` file on ONNX Runtime's CPU kernels.
 
     Args:
-        path: the file; one image input (N, H, W, C) or (N, C, H, W) of float32, float16 or uint8;
-            outputs (N, columns).
-        threads: CPU threads; 0 for as many as ONNX Runtime likes.
+        path: the file; it has one image input (N, H, W, C) or (N, C, H, W) of float32, float16 or
+            uint8, and outputs (N, columns).
+        threads: number of CPU threads; 0 lets ONNX Runtime choose.
 
     Attributes:
         input_shape: (H, W, C); None for a size that the file leaves open.
@@ -59,8 +59,13 @@ class OnnxModel:
         self.input_shape = (*sizes[1:], sizes[0]) if self._channels_first else tuple(sizes)
 
     def predict_heads(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """(N, H, W, C) in the value range that the file expects -> float32 (N, columns) by the
-        outputs' names.
+        """Compute all outputs for images.
+
+        Args:
+            images: (N, H, W, C), in the values that the file expects.
+
+        Returns:
+            float32 (N, columns) by output name.
         """
         shown = images.transpose(0, 3, 1, 2) if self._channels_first else images
         step = self._batch or STEP
@@ -72,10 +77,13 @@ class OnnxModel:
         """Return a function that computes once on a black image, for timing.
 
         Args:
-            input_shape: (H, W, C), where the file leaves it open.
+            input_shape: (H, W, C), if the file leaves it open.
+
+        Returns:
+            The function, without arguments.
 
         Raises:
-            ModelError: it is open still.
+            ModelError: the input shape is still open.
         """
         shape = input_shape or self.input_shape
         if None in shape:
@@ -101,11 +109,17 @@ class OnnxModel:
 
 
 def files(path: str | Path) -> list[Path]:
-    """Return all files that an `.onnx` file consists of: itself, and those of its external weights.
+    """Return all files of an `.onnx` model: the file itself, and those of its external weights.
+
+    Args:
+        path: the `.onnx` file.
+
+    Returns:
+        The paths.
 
     Raises:
-        ModelError: it is damaged, or its weights lie outside of its folder, behind a link or
-            nowhere.
+        ModelError: it is damaged, or its weights are outside of its folder, behind a link or
+            missing.
     """
     path = Path(path)
     try:

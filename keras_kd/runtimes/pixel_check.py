@@ -1,4 +1,4 @@
-"""What pixels a model was made for, found by comparing its answers with labels."""
+"""The pixel values that a model was trained on, found by comparing its outputs with labels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ TRIED, _FEWEST, _FAR_BETTER, _ABOUT = 100, 10, 0.2, 0.05
 
 @dataclass(frozen=True)
 class Score:
-    """How right a model is with pixels of one statement.
+    """How well a model predicts with given pixel values.
 
     Attributes:
-        pixels: the statement.
+        pixels: the pixel values.
         accuracy: 0..1.
         cross_entropy: in nats.
-        chance: the share of the most frequent class.
+        chance: share of the most frequent class, 0..1.
     """
 
     pixels: PixelValues
@@ -39,8 +39,10 @@ class Score:
     chance: float
 
     def suits_better_than(self, other: Score) -> bool:
-        """Whether these pixels are plainly the right ones: more right answers, or as many and,
-        since pixels that are too large make logits that are, far more honest ones.
+        """Whether these pixel values are clearly the right ones.
+
+        They are if accuracy is higher. They also are at equal accuracy if the cross-entropy is far
+        lower, because pixel values that are too large make logits too large.
         """
         if self.accuracy > other.accuracy + _FAR_BETTER:
             return True
@@ -48,17 +50,24 @@ class Score:
         return self.suits_as_well_as(other) and gain > max(_ABOUT, self.cross_entropy)
 
     def suits_as_well_as(self, other: Score) -> bool:
-        """Whether the model has learnt something that it knows of these pixels too."""
+        """Whether the model predicts clearly better than chance with these pixel values, too."""
         return self.has_learnt and self.accuracy >= other.accuracy - _ABOUT
 
     @property
     def has_learnt(self) -> bool:
-        """Whether it is far better than chance."""
+        """Whether the model is far better than chance."""
         return self.accuracy > self.chance + _FAR_BETTER
 
 
 def candidates(channels: int) -> tuple[PixelValues, ...]:
-    """What models take for pixels, the usual 0..255 first."""
+    """Return the pixel values that models commonly expect, the usual 0..255 first.
+
+    Args:
+        channels: number of channels.
+
+    Returns:
+        The pixel values.
+    """
     others = (_TORCHVISION, _CAFFE, *_SWAPPED) if channels == 3 else (_MNIST,)
     return (USUAL, *_RANGES, *others)
 
@@ -69,13 +78,16 @@ def scores(
     channels: int,
     ordered: bool = True,
 ) -> list[Score]:
-    """Return how right a model is with each of `candidates`; empty where that can't be told.
+    """Return how well a model predicts with each of `candidates`.
 
     Args:
-        logits: float (N, C) for the labelled images, with pixels of a statement.
+        logits: a function from pixel values to float (N, C) for the labelled images.
         labels: int (N,).
-        channels: of the model's input.
-        ordered: whether the outputs are in the labels' order; else the order that fits best counts.
+        channels: number of channels of the model's input.
+        ordered: whether the outputs are in the labels' order; otherwise the best order is used.
+
+    Returns:
+        One score for each; empty if the images do not decide it.
     """
     if len(labels) < _FEWEST:
         return []
@@ -103,13 +115,28 @@ def _score(pixels: PixelValues, outputs: np.ndarray, labels: np.ndarray, ordered
 
 
 def better(found: Sequence[Score]) -> Score | None:
-    """Return the best of the pixels that suit a model far better than 0..255, or None."""
+    """Return the best of the pixel values that suit a model far better than 0..255.
+
+    Args:
+        found: the scores that `scores` returned.
+
+    Returns:
+        The best score, or None.
+    """
     fitting = [score for score in found[1:] if score.suits_better_than(found[0])]
     return max(fitting, key=lambda score: (score.accuracy, -score.cross_entropy), default=None)
 
 
 def complaint(name: str, found: Sequence[Score]) -> str | None:
-    """Return the sentence for a model that other pixels than 0..255 suit far better, or None."""
+    """Return an error message if other pixel values than 0..255 suit a model far better.
+
+    Args:
+        name: the model's name.
+        found: the scores that `scores` returned.
+
+    Returns:
+        The message, or None.
+    """
     usual, best = found[0], better(found)
     if best is None:
         return None
@@ -122,7 +149,15 @@ def complaint(name: str, found: Sequence[Score]) -> str | None:
 
 
 def doubt(name: str, found: Sequence[Score]) -> str | None:
-    """Return a warning for a model at chance, or one that other pixels suit as well; or None."""
+    """Return a warning for a model at chance level, or one that other pixel values suit as well.
+
+    Args:
+        name: the model's name.
+        found: the scores that `scores` returned.
+
+    Returns:
+        The warning, or None.
+    """
     usual, *others = found
     if not any(score.accuracy > score.chance + _ABOUT for score in found):
         return (
@@ -141,7 +176,14 @@ def doubt(name: str, found: Sequence[Score]) -> str | None:
 
 
 def named(pixels: PixelValues) -> str:
-    """Return a statement in words."""
+    """Describe pixel values in words.
+
+    Args:
+        pixels: the pixel values.
+
+    Returns:
+        A phrase.
+    """
     low, high = pixels.value_range
     if pixels.range_alone:
         return f"{low:g}..{high:g}"

@@ -1,4 +1,4 @@
-"""What a model says of images, and what every model of images is to the other rooms."""
+"""A model's predictions for images, and the interface of all models of images."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from keras_kd.models.form import ModelSpec
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of N images.
+    """A model's outputs for N images.
 
     Attributes:
-        logits: float32 (N, classes); (N, 0) where the model tells no classes.
+        logits: float32 (N, classes); (N, 0) if the model has no classes.
         values: continuous outputs by name, sorted, each float32 (N,), e.g. arousal and valence.
     """
 
@@ -29,17 +29,17 @@ class Prediction:
         return f"<Prediction: {count:,} images, {classes} logits each{values}>"
 
     def columns(self) -> np.ndarray:
-        """float32 (N, classes + values): all side by side."""
+        """All outputs side by side, float32 (N, classes + values)."""
         return np.concatenate(
             [self.logits, *(column[:, None] for column in self.values.values())], axis=1
         )
 
 
 class Predictor(Protocol):
-    """A model of images: one set of classes, or continuous values, or both.
+    """A model of images that predicts one set of classes, continuous values, or both.
 
     Attributes:
-        form: what the model takes and gives.
+        form: its inputs and outputs.
         values: names of its continuous outputs, sorted.
         tells_classes: whether it has classes.
     """
@@ -50,18 +50,20 @@ class Predictor(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Of its weights and form."""
+        """Return a fingerprint of its weights and specification."""
         ...
 
     @property
     def multiply_accumulates(self) -> int | None:
-        """Of the published shape for one image, counted when asked; None where that isn't known."""
+        """Return the number of the published shape for one image, counted on request; None if
+        unknown.
+        """
         ...
 
     def predict(self, images: np.ndarray) -> Prediction:
-        """uint8 (N, H, W, C), of any size and colour -> what the model says of them."""
+        """Predict uint8 (N, H, W, C) images of any size and colour."""
         ...
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W, C) -> float32 (N, classes), of `predict`."""
+        """Return the logits of `predict`, float32 (N, classes), for uint8 (N, H, W, C)."""
         ...

@@ -1,4 +1,4 @@
-"""Any model file as one function: uint8 images in, float32 logits and values out."""
+"""Any model file as one function from uint8 images to float32 logits and values."""
 
 from __future__ import annotations
 
@@ -39,11 +39,14 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
     """Load a `.keras`, `.h5`, `.tflite` or `.onnx` classifier, or a SavedModel folder.
 
     Args:
-        path: the file or folder. A `labels.txt` beside it, or inside a `.tflite`, names its
-            classes where the file itself doesn't.
-        stated: what the user says of it, which beats what the file says; a contradiction is told
-            by a warning.
-        precision: to compute in; Keras models only.
+        path: the file or folder. If the file has no class names, those in a `labels.txt` beside it
+            or inside a `.tflite` are used.
+        stated: the user's statements, which override those of the file; a contradiction causes a
+            warning.
+        precision: dtype policy to compute in, for Keras models only; None for float32.
+
+    Returns:
+        The predictor.
 
     Raises:
         ModelError: the file can't be used.
@@ -82,7 +85,15 @@ def _loaded(path: Path, own: ModelSpec, stated: Stated, precision: str | None) -
 
 
 def given(own: ModelSpec, stated: Stated) -> ModelSpec:
-    """The file's form with what is stated in its place; what differs is told."""
+    """Combine a file's specification with the user's statements.
+
+    Args:
+        own: the specification in the file.
+        stated: the user's statements, which override it; a contradiction causes a warning.
+
+    Returns:
+        The specification.
+    """
     pairs = {
         "pixels": (own.pixels, stated.pixels),
         "classes": (own.class_names, stated.class_names),

@@ -1,7 +1,8 @@
 """TensorFlow's SavedModel folders as Keras models.
 
-A SavedModel is a program of TensorFlow operations, some of which read and write files: only folders
-are loaded whose operations are known to compute alone, see `_saved_model_operations`.
+A SavedModel is a program of TensorFlow operations, some of which read and write files. A folder is
+only loaded if all its operations are known to compute and nothing else, see
+`_saved_model_operations`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ SIGNATURE = "serving_default"
 def load(path: str | Path) -> keras.Model:
     """Load a folder whose signature `serving_default` takes one image.
 
+    Args:
+        path: the folder.
+
     Returns:
-        a model around Keras' TFSMLayer, its outputs by name; sizes that the folder leaves open are
-        None, also of the batch.
+        A model around Keras' TFSMLayer, its outputs by name. Sizes that the folder leaves open are
+            None, including that of the batch.
 
     Raises:
-        ModelError: the folder is no SavedModel, of another form, or does more than compute.
+        ModelError: the folder is no SavedModel, has another form, or has operations that do more
+            than compute.
     """
     _saved_model_operations.require_computing(path)
     try:
@@ -44,7 +49,15 @@ def load(path: str | Path) -> keras.Model:
 
 
 def output_kind(model: keras.Model, head: str | None) -> OutputKind:
-    """Tell from the graph what the numbers of an output of classes are; "unknown" without one."""
+    """Find out from the graph of what kind an output of classes is.
+
+    Args:
+        model: as `load` returned it.
+        head: the output's name, or None.
+
+    Returns:
+        As `models.heads.output_kind`; "unknown" without an output of classes.
+    """
     if head is None:
         return "unknown"
     signature = model.layers[-1]._reloaded_obj.signatures[SIGNATURE]

@@ -1,4 +1,4 @@
-"""What a user says of a model's file, where the file itself doesn't tell."""
+"""The user's statements about a model file without metadata."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from keras_kd.datasets.pixel_values import PixelValues
 
 @dataclass(frozen=True)
 class Stated:
-    """A statement about one model's file; None for what isn't stated.
+    """Statements about one model file; None for what is not stated.
 
     Attributes:
         input_shape: height, width, channels.
-        pixels: what the model takes for pixels 0..255.
+        pixels: the values that the model expects for pixels 0..255.
         output: "logits" or "probabilities".
-        class_names: of its outputs, in order.
-        head: name of the output of classes to use, of several.
+        class_names: names of its outputs, in order.
+        head: name of the class output to use, if there are several.
     """
 
     input_shape: tuple[int, int, int] | None = None

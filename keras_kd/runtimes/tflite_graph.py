@@ -1,4 +1,4 @@
-"""The graph inside a `.tflite` file, read without running it."""
+"""The graph of a `.tflite` file, read without running it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,13 @@ class Tensor:
     """A tensor of the graph.
 
     Attributes:
-        index: its number; the same tensor has the same in every operator.
-        name: as the converter gave it.
+        index: its number, which is the same in every operator.
+        name: its name from the converter.
         shape: with the batch axis; empty for a scalar.
         values: raw bytes of a constant, or None.
-        scale: the largest of its quantization scales; 0 where it is not quantized.
-        scales: how many it has: 1, or one a channel; 0 where it is not quantized.
+        scale: the largest of its quantization scales; 0 if it is not quantized.
+        scales: number of its quantization scales: 1, or one for each channel; 0 if it is not
+            quantized.
     """
 
     index: int
@@ -64,7 +65,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator, e.g. CONV_2D; a custom one is named `CUSTOM:name`. Missing optional inputs are
+    """An operator, e.g. CONV_2D; a custom one is called `CUSTOM:name`. Missing optional inputs are
     left out.
     """
 
@@ -76,6 +77,12 @@ class Operator:
 
 def content(path: str | Path) -> bytes:
     """Read a `.tflite` file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its bytes.
 
     Raises:
         ModelError: it can't be read or is no `.tflite`.
@@ -98,9 +105,12 @@ def read(path: str | Path, main_alone: bool = False) -> list[Operator]:
     """Return the operators of all subgraphs, in the order they run.
 
     Args:
-        path: of the file.
-        main_alone: leave out the bodies of loops and branches, whose tensors have indices of their
-            own.
+        path: the file.
+        main_alone: leave out the bodies of loops and branches, whose tensors have their own
+            indices.
+
+    Returns:
+        The operators.
 
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
@@ -125,7 +135,14 @@ def read(path: str | Path, main_alone: bool = False) -> list[Operator]:
 
 @contextmanager
 def damage_reported(path: str | Path) -> Iterator[None]:
-    """Raise ModelError for what a file's contradictions make the code in here raise."""
+    """Raise ModelError for the exceptions that a file's contradictions cause in this module.
+
+    Args:
+        path: the file, for the message.
+
+    Yields:
+        Nothing.
+    """
     try:
         yield
     except (
@@ -190,14 +207,14 @@ def _options(name: str, operator: schema.Operator) -> Any:
 
 
 def output_kind(path: str | Path, output: int) -> OutputKind:
-    """Tell from the graph what an output's numbers are, by the operators that compute them.
+    """Find out from the graph of what kind an output is, by the operators that compute it.
 
     Args:
-        path: of the file.
+        path: the file.
         output: the tensor's index.
 
     Returns:
-        As `models.heads.output_kind`; "unknown" where the last operators don't tell.
+        As `models.heads.output_kind`; "unknown" if the last operators do not show it.
     """
     makers = {
         tensor.index: Step(

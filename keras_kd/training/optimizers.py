@@ -103,11 +103,11 @@ OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
 def schedule_callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:
     """Return the callbacks that react to the validation score.
 
-    They multiply the learning rate by 0.1 after 5 epochs without a better score, and stop after
-    `patience` such epochs.
+    With "plateau", the learning rate is multiplied by 0.1 after 5 epochs without a better score.
+    With `patience`, training stops after that number of such epochs.
 
     Args:
-        schedule: "plateau"; for "cosine" the learning rate does not react.
+        schedule: "plateau" or "cosine".
         patience: number of epochs; 0 for no early stop.
 
     Returns:

@@ -1,5 +1,5 @@
-"""LiteRT with int8 weights, one scale a channel; activations are quantized as they come. Needs no
-data.
+"""LiteRT with int8 weights, one scale for each channel; activations are quantized while it runs.
+Needs no data.
 """
 
 from __future__ import annotations
@@ -19,5 +19,14 @@ __all__ = ["IO", "NEEDS_SAMPLES", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> list[Added]:
-    """Write the file; `images` only compare it."""
+    """Write the file.
+
+    Args:
+        serving: the model with its inputs and outputs.
+        path: where to write.
+        images: (N, H, W, C) as the file expects them; they only compare it.
+
+    Returns:
+        What each operator adds to the error; empty if the format does not round.
+    """
     return _tflite.write(serving, path, "dynamic", images)

@@ -1,4 +1,4 @@
-"""LiteRT with float32 weights: the largest and slowest file, equal to Keras but for rounding."""
+"""LiteRT with float32 weights: the largest and slowest file, equal to Keras except for rounding."""
 
 from __future__ import annotations
 
@@ -17,5 +17,14 @@ __all__ = ["IO", "NEEDS_SAMPLES", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> list[Added]:
-    """Write the file; `images` are not needed."""
+    """Write the file.
+
+    Args:
+        serving: the model with its inputs and outputs.
+        path: where to write.
+        images: (N, H, W, C) as the file expects them; they are not used.
+
+    Returns:
+        What each operator adds to the error; empty if the format does not round.
+    """
     return _tflite.write(serving, path, "float32", images)

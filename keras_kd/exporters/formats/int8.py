@@ -1,5 +1,5 @@
-"""LiteRT with int8 weights and activations, calibrated by the extremes seen on training images;
-see `_float_parts` for what stays float32.
+"""LiteRT with int8 weights and activations, calibrated by the extremes on training images; see
+`_float_parts` for what stays float32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ __all__ = ["IO", "NEEDS_SAMPLES", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
 def write(serving: Serving, path: Path, images: np.ndarray) -> list[Added]:
-    """Write the file; `images` set the ranges of the activations."""
+    """Write the file.
+
+    Args:
+        serving: the model with its inputs and outputs.
+        path: where to write.
+        images: (N, H, W, C) as the file expects them; they set the ranges of the activations.
+
+    Returns:
+        What each operator adds to the error; empty if the format does not round.
+    """
     errors = _tflite.write(serving, path, "int8", images)
     if serving.float_layers:
         errors = _tflite.write(serving, path, "int8", images, _float_tensors(serving, path))
