@@ -1,7 +1,7 @@
 """The exceptions of keras_kd.
 
-Every message is one sentence or two: what happened, where, what was expected
-and received, and what to do about it.
+A message has one or two sentences: what happened, where, what was expected and received, and what
+to do about it.
 
     KerasKDError            everything below; `exit_code` is what the command line returns
     ├── ConfigError         an option or a configuration file is wrong
@@ -24,11 +24,11 @@ LONGEST = 2000
 
 
 class KerasKDError(Exception):
-    """Anything this library refuses with a message for its user; can be mended by the user.
+    """Anything that this library refuses with a message, and that its user can mend.
 
-    A message often quotes what a file holds, so it is made one line of at most LONGEST characters
-    that no terminal takes for a command: what isn't printable stands as its escape, the middle of
-    what is longer is left out.
+    A message often quotes the content of a file. It is therefore one line of at most LONGEST
+    characters without control sequences for a terminal: characters that are not printable are
+    escaped, and the middle of a longer message is left out.
     """
 
     exit_code = 2
@@ -66,7 +66,17 @@ class OutputError(KerasKDError):
 
 @contextmanager
 def of_file(path: str | Path) -> Iterator[None]:
-    """Let a ModelError name the file that it is about, where it doesn't."""
+    """Name the file in a ModelError that does not name it.
+
+    Args:
+        path: the file.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ModelError: the error of the block, with the file's name.
+    """
     try:
         yield
     except ModelError as error:

@@ -1,3 +1,3 @@
-"""Whole programs: teach, distill, export, sweep, rerun. Options become a plan of plain objects
-here.
+"""Whole programs: teach, distill, export, sweep, rerun. Here options are resolved into a plan of
+plain objects.
 """

@@ -1,4 +1,6 @@
-"""Teacher, soft labels, student, scores, exported files, model card: `distill` is the program."""
+"""Teacher, soft labels, student, scores, exported files, model card: `distill` is the whole
+program.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,14 @@ def distill(
     resume: bool = False,
     command: str = "",
 ) -> dict[str, Any]:
-    """Teacher → soft labels → student → scores → export → model card, in one folder.
+    """Run teacher → soft labels → student → scores → export → model card, in one folder.
 
     Args:
         config: all options.
-        out: folder for the files of `run_folder`; must be new or empty unless `resume`.
-        terminal: what to tell the user by; quiet if None.
-        resume: go on with a run that was stopped in `out`.
-        command: what the user typed, for the model card.
+        out: folder for the files of `run_folder`; it must be new or empty unless `resume`.
+        terminal: where the user sees progress; None for nowhere.
+        resume: continue a run that was stopped in `out`.
+        command: the command that the user typed, for the model card.
 
     Returns:
         The content of metrics.json.
@@ -88,7 +90,18 @@ def _beginning(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
 
 
 def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
-    """Load all splits of a data set and say what they are."""
+    """Load all splits of a data set and report what was found.
+
+    Args:
+        plan: which data set, and how to read it.
+        terminal: where the user sees progress.
+
+    Returns:
+        The splits.
+
+    Raises:
+        DataError: the data can't be read.
+    """
     data = splits.load(plan.path, plan.skip_bad_rows, plan.image_size)
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     for line in dict.fromkeys(line for samples in parts.values() for line in samples.skipped):
@@ -102,7 +115,17 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
 
 
 def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
-    """The training of the student, with the teacher's stored outputs for the heads that it learns."""
+    """Return the training of the student, with the teacher's outputs for the heads that it learns.
+
+    Args:
+        plan: the run's plan.
+        data: the data set.
+        taught: the teacher and its outputs.
+        folder: folder for the state of the training.
+
+    Returns:
+        The job for `training.job.train`.
+    """
     class_names, values = taught.outputs
     heads = splits.chosen(plan.student.heads, data, values)
     if taught.name and not heads.shared(class_names, values):

@@ -1,4 +1,4 @@
-"""A model file in, a file for apps out: converted or fine-tuned, checked, and scored as it is."""
+"""Export of a model file for apps: converted or fine-tuned, checked, and scored."""
 
 from __future__ import annotations
 
@@ -46,19 +46,18 @@ def export(
     terminal: Terminal | None = None,
     command: str = "",
 ) -> dict[str, Any]:
-    """Convert a model file; with data, by its training images, and score the file on its test
-    images.
+    """Convert a model file; with data, calibrate it on training images and score it on test images.
 
     Args:
         model: a `.keras` or `.h5` file.
         settings: what to write.
         out: where to write; None for a name beside the model.
-        terminal: what to tell the user by; quiet if None.
-        command: what the user typed, for a bundle's card.
+        terminal: where the user sees progress; None for nowhere.
+        command: the command that the user typed, for a bundle's card.
 
     Returns:
-        file, format, bytes, max_difference; with data the test's scores; of TUNED what was tried;
-        the temperature where asked to calibrate.
+        file, format, bytes and max_difference; with data the test's scores; for TUNED the attempts;
+            with calibration the temperature.
 
     Raises:
         KerasKDError: see keras_kd.errors; nothing is written then.

@@ -1,4 +1,4 @@
-"""What an export is to write: the format, its settings, and what of them goes together."""
+"""Settings of an export, and which of them can be combined."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ class ExportSettings:
 
     Attributes:
         format: one of `exporters.names()`, QAT or TUNED.
-        data: as the option `data`; its training images set int8's ranges, its test images score the
-            file. None for neither.
+        data: a data set as the option `data`, or None; its training images set int8's ranges, its
+            test images score the file.
         io: "float", "app" or "int8", see `exporters.export`.
-        app_input: height, width, channels of the image that io="app" and bundles take; None for
-            the model's own.
+        app_input: height, width and channels of the image for io="app" and bundles; None for the
+            model's own.
         as_bundle: write a folder for apps, see `bundle.write`; needs data.
         calibrate: divide the logits by the temperature that fits the data's validation images;
-            needs data. No answer changes but by rounding. Not with QAT, which trains on.
-        example: image file for the bundle's worked example; None for a drawn face where the
-            classes are expressions, else for the data's first test image.
-        max_drop: of TUNED, see `tuning.tune`.
-        stated: what the user says of the model: its pixels, else as its file says, else as
-            `exporters.export` finds; its class names.
-        keep_float: layers that the format int8 leaves in float32.
+            needs data. Predicted classes do not change, except by rounding. QAT can't be combined
+            with it, because it trains on.
+        example: image file for the bundle's worked example; None for a drawn face if the classes
+            are expressions, else for the data's first test image.
+        max_drop: for TUNED, see `tuning.tune`.
+        stated: the user's statements about the model: its pixel values and class names, which
+            override those of its file.
+        keep_float: names of layers that the format int8 leaves in float32.
         min_agreement: see `exporters.export`.
-        fine_tuning: of QAT.
-        soft_labels: of QAT: the folder of a store made of the same data; None trains on the labels
+        fine_tuning: settings of QAT.
+        soft_labels: for QAT, the folder of a store made of the same data; None trains on the labels
             alone.
     """
 
@@ -63,11 +64,18 @@ class ExportSettings:
 
 
 def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
-    """Return how the format qat trains on: by the losses that the student was trained by, where a
-    run's options lie beside it, and by what the user gives.
+    """Return the settings of the format qat: the losses that the student was trained on, if its
+    run's options lie beside the model, overridden by the user's values.
+
+    Args:
+        model: the model file.
+        given: the user's values by name.
+
+    Returns:
+        The settings.
 
     Raises:
-        ConfigError: a value is out of range, or the run's options can't be read.
+        ConfigError: a value is out of its range, or the run's options can't be read.
     """
     source = Path(model)
     run = config.load(source.with_name(run_files.OPTIONS)) if options_of_the_run(source) else {}
@@ -75,10 +83,26 @@ def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
 
 
 def suffix(format: str) -> str:
+    """Return the suffix of a format's files.
+
+    Args:
+        format: one of `exporters.names()`, QAT or TUNED.
+
+    Returns:
+        The suffix, or "" for a folder.
+    """
     return ".tflite" if format in (QAT, TUNED) else exporters.find(format).SUFFIX
 
 
 def require_consistent(settings: ExportSettings) -> None:
+    """Check that the settings can be combined.
+
+    Args:
+        settings: what to write.
+
+    Raises:
+        ConfigError: they contradict each other, or one that another needs is missing.
+    """
     if settings.as_bundle and suffix(settings.format) != ".tflite":
         raise ConfigError(
             f"A bundle holds a .tflite file: choose another format. Received: {settings.format}."
@@ -103,7 +127,14 @@ def require_consistent(settings: ExportSettings) -> None:
 
 
 def options_of_the_run(source: Path) -> str | None:
-    """The options' file beside a model that a run made."""
+    """Return the options' file of the run that made a model.
+
+    Args:
+        source: the model file.
+
+    Returns:
+        The path of the file beside the model, or None.
+    """
     options, scores = source.with_name(run_files.OPTIONS), source.with_name(run_files.METRICS)
     if not (options.is_file() and scores.is_file()):
         return None

@@ -1,7 +1,6 @@
-"""What a run does, resolved once from its options: what data, who teaches, what student, what
-files.
+"""A run's plan, resolved once from its options: data, teachers, student, training, files.
 
-Nothing below the pipelines asks for the options again.
+Nothing below the pipelines reads the options again.
 """
 
 from __future__ import annotations
@@ -26,7 +25,13 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """Which data set, and how it is read: see `datasets.load`."""
+    """Which data set, and how it is read.
+
+    Attributes:
+        path: a data set as in `datasets.load`.
+        skip_bad_rows: leave out unreadable rows instead of raising.
+        image_size: height and width in pixels; None for the data set's own.
+    """
 
     path: str
     skip_bad_rows: bool
@@ -35,21 +40,21 @@ class DatasetPlan:
 
 @dataclass(frozen=True)
 class TeachingPlan:
-    """Who teaches the student.
+    """How the student is taught.
 
     Attributes:
-        kind: "nobody" (the labels alone), "votes" (people's, in a file), "stored" (soft labels that
-            are there already), or "models".
-        teachers: files, architectures or names in the cache; used where the kind is "models".
+        kind: "nobody" (the labels alone), "votes" (people's votes in a file), "stored" (soft labels
+            that exist already), or "models".
+        teachers: files, architectures or names in the cache; used if the kind is "models".
         mirror: average over each image and its mirror image.
-        stated: what is stated of the teachers' files.
+        stated: the user's statements about the teachers' files.
         votes: FER+'s csv, or None.
         views: number of stored views.
-        store: folder of a soft-label store, or None for the cache's.
-        verified: how many stored views are recomputed and compared first.
-        workers: processes that compute new soft labels.
+        store: folder of a soft-label store; None for the one in the cache.
+        verified: number of stored views to recompute and compare first.
+        workers: number of processes that compute new soft labels.
         unlabeled: folders of pictures that the teacher labels.
-        unlabeled_share: of each batch, above 0 and below 1.
+        unlabeled_share: share of these in each batch, above 0 and below 1.
         live: run the teacher on each batch instead of storing its outputs.
     """
 
@@ -72,12 +77,12 @@ class StudentPlan:
     """What is trained as the student.
 
     Attributes:
-        architecture: what is built, see `models.sources`.
-        epochs: to train.
-        heads: names of what it learns, or None for what data and teacher have.
-        pretrained: weights to start from, or None.
+        architecture: the model to build, see `models.sources`.
+        epochs: number of epochs.
+        heads: names of the heads; None for those that data and teacher have.
+        pretrained: published weights to start from, or None.
         start: a trained model to start from, or None.
-        baseline: also train it without the teacher.
+        baseline: also train it without a teacher.
     """
 
     architecture: str
@@ -90,13 +95,13 @@ class StudentPlan:
 
 @dataclass(frozen=True)
 class TeacherPlan:
-    """How a teacher is trained, where one is trained first.
+    """How a teacher is trained, if one is trained first.
 
     Attributes:
-        epochs: to train.
-        training: how.
+        epochs: number of epochs.
+        training: settings of the training.
         start: a trained model to start from, or None.
-        pretrained: weights that Keras offers to start from, or None.
+        pretrained: published weights to start from, or None.
     """
 
     epochs: int
@@ -111,12 +116,12 @@ class Plan:
 
     Attributes:
         data: the data set.
-        teaching: who teaches.
+        teaching: how the student is taught.
         teacher: how a teacher is trained, if one is.
-        student: what learns.
+        student: what is trained.
         training: how the student is trained.
-        formats: of the exported files.
-        options: every option with its value in effect, as the run's config.toml has them.
+        formats: formats of the exported files.
+        options: every option with its effective value, as in the run's config.toml.
     """
 
     data: DatasetPlan
@@ -129,14 +134,17 @@ class Plan:
 
 
 def resolve(config: Config, learner: Literal["student", "teacher"] = "student") -> Plan:
-    """Turn options into a plan, the recipe's values in place of those not given.
+    """Turn options into a plan; the recipe supplies the values that are not given.
 
     Args:
         config: all options.
-        learner: whose weights `keep_weights` keeps.
+        learner: whose weights `keep_weights` keeps, "student" or "teacher".
+
+    Returns:
+        The plan.
 
     Raises:
-        ConfigError: options that contradict each other, or a name that there isn't.
+        ConfigError: options contradict each other, or a name is unknown.
     """
     config = config.effective()
     _check_names(config)
@@ -164,7 +172,17 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
 
 
 def resolve_teacher(config: Config) -> Plan:
-    """As `resolve`, where a teacher is what is trained: what starts the training is the teacher's."""
+    """Turn options into a plan for training a teacher, to which all starting weights then belong.
+
+    Args:
+        config: all options.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: as `resolve`.
+    """
     plan = resolve(config, learner="teacher")
     teacher = dataclasses.replace(
         plan.teacher,
@@ -176,9 +194,21 @@ def resolve_teacher(config: Config) -> Plan:
 
 
 def resolve_run(config: Config, out: Path, resume: bool) -> Plan:
-    """As `resolve`, for the run in `out`, with the teacher named that fills a store given.
+    """Turn options into a plan for the run in a folder; a given store is filled by the named
+    teacher.
 
-    A resumed run would otherwise take the store that it has filled for all that there is.
+    Otherwise a resumed run would take the store that it has filled itself for the only teacher.
+
+    Args:
+        config: all options.
+        out: the run's folder.
+        resume: whether the run is resumed.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: as `resolve`.
     """
     config = config.effective()
     if config.soft_labels and not config.teacher:

@@ -1,4 +1,4 @@
-"""A finished run made again from its folder, and what came out otherwise."""
+"""Repetition of a finished run from its folder, and a comparison of the results."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll")
 
 
 def rerun(folder: str | Path, out: str | Path, terminal: Terminal | None = None) -> dict[str, Any]:
-    """Repeat the run in `folder` with its own options, and compare.
+    """Repeat a finished run with its own options, and compare the results.
 
     A teacher that is in the cache is not trained again. Equal weights can be expected on the same
     machine with the same versions and one thread; several threads add numbers in changing order.
 
     Args:
-        folder: of a finished run.
-        out: folder for the new one, new or empty.
-        terminal: what to tell the user by; quiet if None.
+        folder: folder of the finished run.
+        out: folder for the new run, new or empty.
+        terminal: where the user sees progress; None for nowhere.
 
     Returns:
-        `equal`, whether data, teacher and weights are the same, and `differences`: by name [then,
-        now] of every version, fingerprint and test score that is not the same.
+        `equal`: whether data, teacher and weights are the same. `differences`: by name [then, now]
+            for every version, fingerprint and test score that differs.
 
     Raises:
-        KerasKDError: see `distill`; also where `folder` holds no finished run.
+        KerasKDError: as `distill`; or `folder` holds no finished run.
     """
     if not (Path(folder) / run_files.METRICS).is_file():
         raise DataError(

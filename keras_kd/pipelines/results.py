@@ -1,4 +1,4 @@
-"""What metrics.json says of a run, its exported files, and the model card that is made of it."""
+"""The content of metrics.json for a run, its exported files, and the model card."""
 
 from __future__ import annotations
 
@@ -35,7 +35,19 @@ def of_student(
     history: list[dict[str, float]],
     taught: Teaching,
 ) -> dict[str, Any]:
-    """Size, work and training time of the student, and fingerprints of what made it."""
+    """Return size, operations and training time of the student, and the fingerprints of its origin.
+
+    Args:
+        plan: the run's plan.
+        data: the data set.
+        student: the trained model.
+        predictor: the same model as a predictor.
+        history: one row for each epoch.
+        taught: the teacher and its outputs.
+
+    Returns:
+        Part of metrics.json.
+    """
     return {
         "student": sources.called(plan.student.architecture),
         "parameters": scoring.trainable_parameters(student),
@@ -59,7 +71,17 @@ def _teacher_fingerprint(taught: Teaching) -> str | None:
 def scores(
     data: Data, on_test: Prediction, on_validation: Prediction, taught: Teaching
 ) -> dict[str, Any]:
-    """Scores of the student's predictions on both splits, and of the teacher."""
+    """Return the scores of the student on both splits, and those of the teacher.
+
+    Args:
+        data: the data set.
+        on_test: the student's predictions for the test images.
+        on_validation: the student's predictions for the validation images.
+        taught: the teacher and its outputs.
+
+    Returns:
+        Part of metrics.json.
+    """
     found: dict[str, Any] = {
         "teacher": taught.name and {"name": taught.name, "accuracy": None},
         "test": scoring.scored(on_test, data.test),
@@ -91,8 +113,17 @@ def _add_teacher(
 def exported(
     student: keras.Model, of_keras: Prediction, out: Path, format: str, data: Data
 ) -> dict[str, Any]:
-    """Export, then score the file itself on its runtime and compare it with Keras' outputs on the
-    test images.
+    """Export the student, then score the file on its runtime and compare it with Keras' outputs.
+
+    Args:
+        student: the trained model.
+        of_keras: Keras' predictions for the test images.
+        out: the run's folder.
+        format: format of the file.
+        data: the data set.
+
+    Returns:
+        Part of metrics.json.
     """
     path = out / run_files.exported_file(format)
     class_names = data.class_names if of_keras.logits.shape[1] else None
@@ -119,7 +150,17 @@ def write_report(
     command: str,
     on_test: Prediction,
 ) -> None:
-    """Pictures, model card, and metrics.json last: where it is, the run is complete."""
+    """Write pictures, model card and, last, metrics.json, which marks the run as complete.
+
+    Args:
+        out: the run's folder.
+        plan: the run's plan.
+        data: the data set.
+        found: the content of metrics.json.
+        history: one row for each epoch.
+        command: the command that the user typed.
+        on_test: the student's predictions for the test images.
+    """
     _draw(out, data, found, history, on_test, found["student"])
     card = model_card.model_card(
         found,

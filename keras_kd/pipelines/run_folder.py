@@ -1,4 +1,4 @@
-"""The folder of a run and the cache: who may work there, and what made it."""
+"""The folder of a run and the cache: locks, and records of what a run was made with."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STEADYING = ("learning_rate", "clip_norm")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a run's numbers, and the commit where this
-    is a checkout.
+    """Return the versions of Python and of the packages that affect a run's numbers, and the commit
+    of a checkout.
     """
     packages = ("keras-kd", "keras", "tensorflow", "numpy", "ai-edge-litert")
     found = {"python": platform.python_version()} | {
@@ -53,8 +53,20 @@ def _commit() -> dict[str, str]:
 
 @contextmanager
 def held(out: Path, options: Mapping[str, Any], resume: bool) -> Iterator[None]:
-    """Hold a run's folder: new or empty, or of the same options when resumed; its state goes when
-    the run is done.
+    """Lock a run's folder, which is new or empty, or has the same options if resumed; the training
+    state is removed when the run is done.
+
+    Args:
+        out: the run's folder.
+        options: all options of the run.
+        resume: whether the run is resumed.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ConfigError: the folder holds another run.
+        OutputError: another process works there, or it can't be written.
     """
     record = out / run_files.OPTIONS
     if out.exists() and not out.is_dir():
@@ -84,14 +96,14 @@ def held(out: Path, options: Mapping[str, Any], resume: bool) -> Iterator[None]:
 
 
 def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
-    """Note what a run begins with; of one that is resumed, check that it still is that.
+    """Record what a run begins with; for a resumed run, check that it is unchanged.
 
     Args:
         out: the run's folder.
-        facts: fingerprints by what they are of, e.g. of the data and the soft labels.
+        facts: fingerprints by name, e.g. of the data and the soft labels.
 
     Raises:
-        ConfigError: something is not what the run began with; the message names it.
+        ConfigError: something differs from the run's beginning. The message names it.
     """
     path = out / run_files.STATE / run_files.BEGINNING
     try:
@@ -112,13 +124,27 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
 
 
 def recorded(out: Path) -> dict[str, Any]:
-    """The options of the run in `out`; none where there is no run."""
+    """Return the options of the run in a folder.
+
+    Args:
+        out: the run's folder.
+
+    Returns:
+        The options by name; empty if there is no run.
+    """
     record = out / run_files.OPTIONS
     return configuration.load(record) if record.exists() else {}
 
 
 def original(out: Path) -> dict[str, float]:
-    """The options of STEADYING that a run began with: its teacher was trained with them."""
+    """Return the options of STEADYING that a run began with, with which its teacher was trained.
+
+    Args:
+        out: the run's folder.
+
+    Returns:
+        Values by option name.
+    """
     path = out / run_files.STATE / run_files.ORIGINAL
     try:
         return read_json(read_text(path), dict.fromkeys(STEADYING, float))

@@ -1,4 +1,4 @@
-"""A configuration to start from, made by a look at a folder of images."""
+"""A first configuration file, made from a look at a folder of images."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ FEW = 2000
 
 
 def begin(data: str | Path, out: str | Path) -> str:
-    """Write a commented TOML file for a data set; return its text.
+    """Write a commented TOML file for a data set.
 
     Args:
-        data: as the option `data`.
-        out: where the file goes; must be new.
+        data: a data set as the option `data`.
+        out: the file to write; it must not exist.
+
+    Returns:
+        The text of the file.
 
     Raises:
         DataError: the data can't be read.
-        OutputError: there is a file already, or it can't be written.
+        OutputError: the file exists, or can't be written.
     """
     if Path(out).exists():
         raise OutputError(f"{out} is there already: choose another --out, or remove it.")
@@ -36,7 +39,15 @@ def begin(data: str | Path, out: str | Path) -> str:
 
 
 def suggested(data: Data, path: str) -> str:
-    """Return the text for the data set that lies at `path`."""
+    """Return the text of a configuration file for a data set.
+
+    Args:
+        data: the data set.
+        path: its path, as the option `data`.
+
+    Returns:
+        TOML.
+    """
     train, names = data.train, data.class_names
     counts = np.bincount(train.hard_labels, minlength=len(names))
     faces = class_names.are_expressions(names)

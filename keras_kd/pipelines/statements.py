@@ -1,7 +1,7 @@
-"""What a user states of model files on the command line or in a configuration file, as text.
+"""The user's statements about model files, as text on the command line or in a configuration file.
 
-A statement is for every file that doesn't tell, `--range 0,1`, or for one of several,
-`--range b.keras=0,1`.
+A statement such as `--range 0,1` applies to every file without its own metadata, and `--range
+b.keras=0,1` to one of several.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Statements:
 
     Attributes:
         models: their files, as they were given.
-        for_all: text by option, for those that don't tell.
+        for_all: text by option, for files without their own metadata.
         for_one: text by option, for each model by its file.
-        prefix: of the options' names, e.g. "teacher_".
+        prefix: prefix of the options' names, e.g. "teacher_".
     """
 
     models: tuple[str, ...]
@@ -37,12 +37,12 @@ class Statements:
     prefix: str = ""
 
     def names(self) -> list[str]:
-        """The options that were given."""
+        """The names of the options that were given."""
         given = {*self.for_all, *(option for texts in self.for_one.values() for option in texts)}
         return [f"{self.prefix}{option}" for option in OPTIONS if option in given]
 
     def of(self, model: str | Path) -> Stated:
-        """What is stated of one of the models."""
+        """Return the statements about one of the models."""
         described_alone = len(self.models) > 1 and described.has_spec(model)
         shared = {} if described_alone else self.for_all
         return _parsed({**shared, **self.for_one.get(str(model), {})}, self.prefix)
@@ -51,15 +51,18 @@ class Statements:
 def parse(
     models: Sequence[str], given: Mapping[str, Sequence[str] | None], prefix: str = ""
 ) -> Statements:
-    """Return the statements in the texts of the options.
+    """Parse the texts of the options.
 
     Args:
-        models: the files that they may be about.
-        given: by name of OPTIONS, TEXT or MODEL=TEXT each.
-        prefix: of the options' names, e.g. "teacher_".
+        models: the files that they may apply to.
+        given: TEXT or MODEL=TEXT, by name of OPTIONS.
+        prefix: prefix of the options' names, e.g. "teacher_".
+
+    Returns:
+        The statements.
 
     Raises:
-        ConfigError: a text can't be understood, or names no model.
+        ConfigError: a text has the wrong form, or names no model.
     """
     for_all: dict[str, str] = {}
     for_one: dict[str, dict[str, str]] = {}

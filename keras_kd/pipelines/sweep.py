@@ -1,9 +1,9 @@
-"""Many students with different options, each trained as `kerakd distill` would: Optuna chooses,
-SQLite remembers.
+"""Many students with different options, each trained as by `kerakd distill`. Optuna chooses the
+options and stores the trials in SQLite.
 
-Every choice is made on the validation images; the test images stay unseen. All trials share one
-teacher and, as long as they show the same views, one store of soft labels. Several processes may
-work on one sweep, see keras_kd.pipelines.trial_queue.
+Every choice is made on the validation images; the test images are not used. All trials share one
+teacher and, if they have the same views, one store of soft labels. Several processes may work on
+one sweep, see keras_kd.pipelines.trial_queue.
 """
 
 from __future__ import annotations
@@ -60,14 +60,17 @@ FIXED = {
 
 
 def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
-    """What to try, by option.
+    """Parse what to vary.
 
     Args:
-        texts: KEY=A,B,C for a choice, KEY=LOW:HIGH for a range, KEY=LOW:HIGH:log for one tried by
-            its logarithm.
+        texts: KEY=A,B,C for a choice, KEY=LOW:HIGH for a range, KEY=LOW:HIGH:log for a range on a
+            logarithmic scale.
+
+    Returns:
+        Optuna's distributions by option.
 
     Raises:
-        ConfigError: an unknown option, or values that it can't have; the message names them.
+        ConfigError: an option is unknown, or can't have these values. The message names them.
     """
     dimensions = [_dimension(text) for text in texts]
     distributions = dict(dimensions)
@@ -128,31 +131,31 @@ def sweep(
     terminal: Terminal | None = None,
     storage: str | None = None,
 ) -> pd.DataFrame:
-    """Train a student for each choice of options, go on with a sweep that was stopped, or help one
-    that is under way.
+    """Train a student for each choice of options; continue a sweep that was stopped, or join one
+    that is running.
 
-    Choices alone are all tried, in order; with a range Optuna's tree-structured Parzen estimator
-    looks for the best. Every process that is given the same arguments takes trials from the same
-    queue and returns when all are done.
+    All combinations of choices are tried, in order. With a range, Optuna's tree-structured Parzen
+    estimator searches for the best value. Every process with the same arguments takes trials from
+    the same queue and returns when all are done.
 
     Args:
-        options: what all trials share, by name.
+        options: options that all trials share, by name.
         dimensions: see `space`.
         out: folder for sweep.db (Optuna's), trials.csv, best.toml and sweep.png.
-        trials: how many in all, those of earlier attempts included; None for every choice, or 20
+        trials: number of trials in all, including earlier ones; None for every combination, or 20
             with a range.
         pruning: stop a student whose best epoch is below the median of the others' at the same
             epoch; never before a third of its epochs, nor the first 4 students.
-        terminal: what to tell the user by; quiet if None.
-        storage: URL of a database as Optuna takes it, for processes on several hosts; sweep.db if
-            None.
+        terminal: where the user sees progress; None for nowhere.
+        storage: URL of a database as Optuna takes it, for processes on several hosts; None for
+            sweep.db.
 
     Returns:
-        One row a trial: number, the options, validation (the best epoch's score; None if it
-        failed), epochs, state, error.
+        One row for each trial: number, the options, validation (the best epoch's score; None if it
+            failed), epochs, state, error.
 
     Raises:
-        ConfigError: `out` or the database holds a sweep of other options.
+        ConfigError: `out` or the database holds a sweep with other options.
         OutputError: the operating system refuses to write there.
     """
     terminal, out = terminal or Terminal(quiet=True), Path(out)
@@ -327,13 +330,28 @@ def _reached(trial: optuna.trial.FrozenTrial) -> float | None:
 
 
 def best(frame: pd.DataFrame) -> pd.Series | None:
-    """The trial with the best validation score of those that were not stopped."""
+    """Return the trial with the best validation score among those that were not stopped early.
+
+    Args:
+        frame: one row for each trial, as `sweep` returns them.
+
+    Returns:
+        The row, or None.
+    """
     complete = frame[frame["state"] == "complete"]
     return complete.loc[complete["validation"].astype(float).idxmax()] if len(complete) else None
 
 
 def rows(frame: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Trials as rows of text, the best first, a header before them; scores in percent."""
+    """Return the trials as rows of text, the best first; scores are in percent.
+
+    Args:
+        frame: one row for each trial, as `sweep` returns them.
+        names: names of the options that were varied.
+
+    Returns:
+        The rows, a header first.
+    """
     ordered = frame.sort_values("validation", ascending=False, na_position="last")
     table = [(*names, "validation %", "epochs", "")]
     for _, row in ordered.iterrows():

@@ -1,4 +1,4 @@
-"""What a student is taught: by whom, and their answers, stored or given on each batch."""
+"""The teacher of a student, and its outputs, stored or computed on each batch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from keras_kd.teachers.soft_labels import SoftLabels
 
 @dataclass(frozen=True)
 class Teaching:
-    """Who teaches, and their outputs for every view; nobody and nothing, unless given.
+    """The teacher and its outputs for every view; by default there is no teacher.
 
     Attributes:
-        name: of the teacher, for cards.
-        teacher: None where votes or stored soft labels are all there is.
-        soft_labels: of the training images' views.
-        data: the data set at the size that the teacher takes.
-        learnt: what the student learns of where that is more than the data set: unlabelled
-            pictures, too, the last of its training images.
-        unlabeled: how many those are.
+        name: name of the teacher, for cards.
+        teacher: the teacher as a predictor; None if there are only votes or stored soft labels.
+        soft_labels: stored outputs for the views of the training images.
+        data: the data set at the size that the teacher expects.
+        learnt: the data that the student learns, if it is more than the data set: the last of its
+            training images are then unlabelled pictures.
+        unlabeled: number of these pictures.
     """
 
     name: str | None = None
@@ -41,7 +41,7 @@ class Teaching:
 
     @property
     def outputs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The classes and the values that are taught, by name."""
+        """The names of the classes and of the values that are taught."""
         if self.is_live:
             classes = self.data.class_names if self.teacher.tells_classes else ()
             return classes, tuple(self.teacher.values)
@@ -50,13 +50,13 @@ class Teaching:
 
     @property
     def fingerprint(self) -> str:
-        """Of the teacher and what it answers; "" where nobody teaches."""
+        """Return a fingerprint of the teacher and its outputs; "" without a teacher."""
         if self.is_live:
             return f"live {self.teacher.fingerprint}"
         return self.soft_labels.key.short if self.soft_labels else ""
 
     def logits(self, heads: Heads) -> Any:
-        """What `TrainingBatches` takes as the teacher's outputs for these heads."""
+        """Return the teacher's outputs for these heads, as `TrainingBatches` expects them."""
         if not self.is_live:
             return self.soft_labels and heads.teacher(self.soft_labels.logits, *self.outputs)
         predict, outputs = columns(self.teacher), self.outputs
@@ -64,5 +64,12 @@ class Teaching:
 
 
 def columns(teacher: Predictor) -> Callable[[np.ndarray], np.ndarray]:
-    """A teacher as a function of images that gives its logits and values side by side."""
+    """Return a teacher as a function from images to its logits and values side by side.
+
+    Args:
+        teacher: the teacher.
+
+    Returns:
+        A function from uint8 (n, H, W, C) to float32 (n, columns).
+    """
     return lambda images: teacher.predict(images).columns()

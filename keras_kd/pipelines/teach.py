@@ -1,4 +1,4 @@
-"""Train a teacher, and make its soft labels where asked."""
+"""Training of a teacher, and its soft labels if asked for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from keras_kd.training import job
 
 
 def teach(config: Config, out: str | Path | None = None, terminal: Terminal | None = None) -> Path:
-    """Train the named teacher on the data, or find it in the cache; make its soft labels where
-    asked.
+    """Train the named teacher on the data, or find it in the cache; compute its soft labels if
+    asked for.
 
     Args:
-        config: `teacher` must be a source of `models.sources`; with `start_from` it can be left
-            out, and the file's own layers are trained.
-        out: folder for a copy `teacher.keras`; None to leave it in the cache.
-        terminal: what to tell the user by; quiet if None.
+        config: all options. `teacher` must be a source of `models.sources`; with `start_from` it
+            can be left out, and the file's own layers are trained.
+        out: folder for a copy `teacher.keras`; None leaves it in the cache.
+        terminal: where the user sees progress; None for nowhere.
 
     Returns:
         Path of the teacher's `.keras` file.

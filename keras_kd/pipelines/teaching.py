@@ -1,6 +1,4 @@
-"""What a student is taught: its teachers, trained first or loaded, and their outputs for every
-view.
-"""
+"""The teachers of a student, trained first or loaded, and their outputs for every view."""
 
 from __future__ import annotations
 
@@ -47,7 +45,16 @@ _NAMED_BEFORE = {"crops,mirror,jitter": "crops", "mirror,strong": "strong"}
 
 
 def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
-    """The teacher and its outputs for training."""
+    """Return the teacher and its outputs for training.
+
+    Args:
+        plan: the run's plan.
+        data: the data set.
+        terminal: where the user sees progress.
+
+    Returns:
+        The teacher and its outputs.
+    """
     teaching = plan.teaching
     if teaching.kind == "nobody":
         return Teaching()
@@ -78,7 +85,14 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
 
 
 def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Terminal) -> None:
-    """Say where the student computes more than its teacher, which is rarely meant."""
+    """Report a student with more operations than its teacher, which is rarely intended.
+
+    Args:
+        teacher: the teacher.
+        plan: the run's plan.
+        data: the data set.
+        terminal: where the user sees the remark.
+    """
     of_teacher = teacher.multiply_accumulates
     if of_teacher is None or keras.backend.backend() != "tensorflow":
         return
@@ -95,9 +109,17 @@ def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Termina
 
 
 def at_teachers_size(model: Predictor, plan: Plan, data: Data) -> Data:
-    """The data set at the teacher's own size, cut from the original pixels.
+    """Return the data set at the teacher's own size, resized from the original pixels.
 
-    Of several teachers it is the largest size, from which each resizes.
+    For several teachers it is the largest of their sizes, from which each resizes.
+
+    Args:
+        model: the teacher.
+        plan: the run's plan.
+        data: the data set.
+
+    Returns:
+        The data set.
     """
     side = model.form.side
     if side is None or side == data.image_shape[0] == data.image_shape[1]:
@@ -129,8 +151,16 @@ def _voted(path: str, data: Data, views: Views) -> SoftLabels:
 
 
 def teacher(plan: Plan, data: Data, terminal: Terminal) -> Predictor:
-    """The teachers as one function of images, with their mean logits, if any, in the data's order
-    of classes.
+    """Return the teachers as one predictor, with their mean logits, if any, in the data's order of
+    classes.
+
+    Args:
+        plan: the run's plan.
+        data: the data set.
+        terminal: where the user sees progress.
+
+    Returns:
+        The predictor.
     """
     names, stated = plan.teaching.teachers, plan.teaching.stated
     if stated.names() and not any(_is_file(name) for name in names):
@@ -169,8 +199,17 @@ def _loaded(path: Path, stated: Stated, data: Data, precision: str | None = None
 
 
 def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
-    """The cached teacher of this data and these options, trained now if there is none; a stopped
-    training goes on.
+    """Return the cached teacher of this data and these options; train it if there is none, or
+    continue a training that was stopped.
+
+    Args:
+        plan: the run's plan.
+        data: the data set.
+        name: a source of `models.sources`.
+        terminal: where the user sees progress.
+
+    Returns:
+        Path of the `.keras` file.
     """
     values = models.values(name) if name in models.names() else ()
     heads = splits.chosen(plan.student.heads, data, values)
@@ -204,14 +243,19 @@ def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
 def teacher_facts(
     architecture: str, teacher: TeacherPlan, heads: Heads, views: int, data: str
 ) -> dict[str, Any]:
-    """Everything that decides what a trained teacher is: its name in the cache is made of it.
+    """Return everything that decides what a trained teacher is; its name in the cache is made of
+    this.
 
     Args:
         architecture: its name, see `models.sources.called`.
-        teacher: how it is trained; of the loss the values' part alone, as it has no teacher.
+        teacher: how it is trained; of the loss only the part of the values, because it has no
+            teacher.
         heads: what it learns.
         views: number of views of each image.
         data: fingerprint of the images and labels.
+
+    Returns:
+        The facts by name, as JSON values.
 
     Raises:
         ModelError: there is no file to start from.
@@ -269,15 +313,19 @@ def soft_labels(
     terminal: Terminal,
     shown: Data | None = None,
 ) -> SoftLabels:
-    """The teacher's outputs for all views: from the store of the same content, filled now if new.
+    """Return the teacher's outputs for all views, from the store with the same key, which is filled
+    if it is new.
 
     Args:
         teaching: where the store is, and how it is filled and verified.
-        data: what the student learns of.
-        views: of the training images.
-        teacher: None where the store is there already.
-        terminal: what to tell the user by.
-        shown: the same images at the teacher's size; None where that is `data`'s.
+        data: the data that the student learns.
+        views: the views of the training images.
+        teacher: the teacher; None if the store exists already.
+        terminal: where the user sees progress.
+        shown: the same images at the teacher's size; None if that is the size of `data`.
+
+    Returns:
+        The opened store.
     """
     images = (shown or data).train.images
     resized = images.shape[1:3] != data.image_shape[:2]

@@ -1,6 +1,6 @@
 """The trials of a sweep as a queue in Optuna's database, from which several processes take them.
 
-One that was being trained by a process that died goes back to the queue.
+A trial whose process died during training goes back to the queue.
 """
 
 from __future__ import annotations
@@ -36,15 +36,22 @@ QUEUED = {"queued": True}
 
 
 def choices(distribution: BaseDistribution) -> tuple[Any, ...]:
-    """The values of a choice; none for a range."""
+    """Return the values of a choice.
+
+    Args:
+        distribution: Optuna's distribution.
+
+    Returns:
+        The values; empty for a range.
+    """
     return tuple(getattr(distribution, "choices", ()))
 
 
 def load_optuna() -> Any:
-    """Import Optuna, an extra, and keep it quiet.
+    """Import Optuna, an extra, and silence its log.
 
     Raises:
-        ConfigError: it isn't installed.
+        ConfigError: it is not installed.
     """
     try:
         import optuna
@@ -58,17 +65,20 @@ def load_optuna() -> Any:
 def study(
     folder: Path, asked: dict[str, Any], epochs: int, pruning: bool, storage: str | None = None
 ) -> optuna.Study:
-    """The study of a sweep, new or as it was left.
+    """Open the study of a sweep, or create it.
 
     Args:
-        folder: the sweep's, where sweep.db lies.
-        asked: what the sweep was asked for, as JSON keeps it.
-        epochs: of a student; none is stopped before a third of them.
+        folder: the sweep's folder, with sweep.db.
+        asked: the arguments of the sweep, as JSON values.
+        epochs: number of epochs of a student; no student is stopped before a third of them.
         pruning: whether students that fall behind the median are stopped.
-        storage: URL of a database; sweep.db if None.
+        storage: URL of a database; None for sweep.db.
+
+    Returns:
+        Optuna's study.
 
     Raises:
-        ConfigError: the study was asked for something else, or the database can't be opened.
+        ConfigError: the study has other arguments, or the database can't be opened.
     """
     pruners = load_optuna().pruners
     median = pruners.MedianPruner(UNPRUNED, n_warmup_steps=math.ceil(epochs / 3))
@@ -118,8 +128,17 @@ def _database(url: str | None, file: Path) -> optuna.storages.RDBStorage:
 
 @contextmanager
 def refusals(file: Path) -> Iterator[None]:
-    """Say as an OutputError why SQLite can't write `file`: the disk is full or read-only, or the
-    file is damaged.
+    """Raise an OutputError with the reason if SQLite can't write a file: the disk is full or
+    read-only, or the file is damaged.
+
+    Args:
+        file: the database.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OutputError: the reason.
     """
     exceptions = load_optuna().exceptions
     from sqlalchemy.exc import DatabaseError
@@ -146,10 +165,17 @@ def _experimental() -> Iterator[None]:
 def fill(
     study: optuna.Study, dimensions: dict[str, BaseDistribution], total: int, complete: bool
 ) -> None:
-    """Queue what is missing: every choice, or trials whose options are chosen when they begin.
+    """Queue the missing trials: every combination of choices, or trials whose options are drawn
+    when they begin.
 
-    A trial may be missing whose process died, and then the one that had noted its failure and was
-    to queue it again.
+    A trial can be missing because its process died after recording the failure and before queueing
+    it again.
+
+    Args:
+        study: Optuna's study.
+        dimensions: what is varied.
+        total: number of trials in all.
+        complete: whether all combinations are tried.
     """
     states = load_optuna().trial.TrialState
     coming = study.get_trials(states=[states.WAITING, states.RUNNING])
@@ -169,15 +195,28 @@ def fill(
 
 
 def waiting(study: optuna.Study) -> bool:
-    """Whether a trial waits for a process to take it."""
+    """Whether a trial waits for a process to take it.
+
+    Args:
+        study: Optuna's study.
+
+    Returns:
+        True if there is one.
+    """
     return bool(study.get_trials(deepcopy=False, states=[load_optuna().trial.TrialState.WAITING]))
 
 
 def wait_for_others(
     study: optuna.Study, dimensions: dict[str, BaseDistribution], out: Path, terminal: Terminal
 ) -> None:
-    """Wait until other processes have finished their trials, or one of them died and left a trial
-    to do.
+    """Wait until other processes have finished their trials, or until one of them died and left a
+    trial.
+
+    Args:
+        study: Optuna's study.
+        dimensions: what is varied.
+        out: the sweep's folder.
+        terminal: where the user sees progress.
     """
     running = [load_optuna().trial.TrialState.RUNNING]
     terminal.say("Waiting for the trials that other processes began")
@@ -189,8 +228,12 @@ def wait_for_others(
 
 
 def queue_unbegun(study: optuna.Study, dimensions: dict[str, BaseDistribution]) -> None:
-    """Queue again what a process took that died before its first heartbeat: it lacks options, long
-    after.
+    """Queue again the trials of processes that died before their first heartbeat; such a trial
+    still lacks its options long after it was taken.
+
+    Args:
+        study: Optuna's study.
+        dimensions: what is varied.
     """
     states = load_optuna().trial.TrialState
     latest = datetime.now() - timedelta(seconds=SILENT_SECONDS)
@@ -201,7 +244,14 @@ def queue_unbegun(study: optuna.Study, dimensions: dict[str, BaseDistribution]) 
 
 
 def done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that came to an end of their own."""
+    """Return the trials that ended by themselves.
+
+    Args:
+        study: Optuna's study.
+
+    Returns:
+        The trials.
+    """
     states = load_optuna().trial.TrialState
     return [
         trial

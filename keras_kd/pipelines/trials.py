@@ -1,4 +1,4 @@
-"""The students of a sweep: one data set and one teacher for all."""
+"""The students of a sweep, with one data set and one teacher for all."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from keras_kd.training import job
 
 
 class Trials:
-    """Students trained one after the other on the same data: a teacher runs once, and no test image
-    is looked at.
+    """Students trained one after the other on the same data. A teacher runs once, and test images
+    are not used.
 
     Args:
-        options: of the data and of a teacher that is trained here, by name.
-        terminal: what to tell the user by.
+        options: options of the data and of a teacher that is trained here, by name.
+        terminal: where the user sees progress.
     """
 
     def __init__(self, options: Mapping[str, Any], terminal: Terminal) -> None:
@@ -38,14 +38,16 @@ class Trials:
         folder: Path,
         after_epoch: Callable[[dict[str, float]], None],
     ) -> list[dict[str, float]]:
-        """Train the student of these options, or go on with what was stopped in `folder`; return
-        its history.
+        """Train the student with these options, or continue what was stopped in `folder`.
 
         Args:
-            options: from `options`; those of the data are as above.
-            folder: for the state of the training.
-            after_epoch: called with each epoch's row of the history; what it raises ends the
-                training.
+            options: as from `options`; those of the data are as above.
+            folder: folder for the state of the training.
+            after_epoch: called with each epoch's row of the history; an exception that it raises
+                ends the training.
+
+        Returns:
+            The history.
         """
         plan = planning.resolve(configuration.merged(None, options))
         taught = self._taught(plan)
@@ -54,10 +56,11 @@ class Trials:
         return job.train(task, plan.training, learnt, self._terminal, after_epoch)[1]
 
     def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What `train` and, with the same result, `distill` take: all options, and a teacher by its
-        name in the cache.
+        """Return the options for `train`, with which `distill` has the same result: all options,
+        and a teacher by its name in the cache.
 
-        A teacher that is trained here learns by the options that this object was made with.
+        A teacher that is trained here is trained with the options that this object was created
+        with.
         """
         plan = planning.resolve(configuration.merged(None, options))
         if plan.teaching.kind != "models":

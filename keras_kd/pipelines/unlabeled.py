@@ -1,4 +1,4 @@
-"""Pictures without labels beside the training images: the teacher's answers are their labels."""
+"""Pictures without labels, added to the training images with the teacher's outputs as their labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from keras_kd.teachers.soft_labels import SoftLabels
 
 
 def load(plan: Plan, data: Data, terminal: Terminal) -> Unlabeled | None:
-    """The pictures that the plan names, less those that are scored; None where it names none."""
+    """Read the unlabelled pictures of a plan, without copies of the scored ones.
+
+    Args:
+        plan: the run's plan.
+        data: the data set.
+        terminal: where the user sees progress.
+
+    Returns:
+        The pictures; None if the plan names none.
+    """
     folders = plan.teaching.unlabeled
     if not folders:
         return None
@@ -34,8 +43,15 @@ def load(plan: Plan, data: Data, terminal: Terminal) -> Unlabeled | None:
 
 
 def beside(data: Data, images: np.ndarray) -> Data:
-    """The data set with pictures after the training images, each with equal shares of all classes
-    as long as nobody labelled it.
+    """Return the data set with pictures after the training images; their labels are equal shares of
+    all classes until they are labelled.
+
+    Args:
+        data: the data set.
+        images: uint8 (M, H, W, C).
+
+    Returns:
+        The larger data set.
     """
     train, count = data.train, len(images)
     shares = np.full((count, len(train.class_names)), 1 / len(train.class_names), np.float32)
@@ -52,11 +68,21 @@ def beside(data: Data, images: np.ndarray) -> Data:
 
 
 def labelled(data: Data, store: SoftLabels, count: int) -> Data:
-    """The data set of `beside` with the teacher's answers as the last `count` labels and values:
-    the mean over the views of its probabilities, and of its values.
+    """Return the data set of `beside` with the teacher's outputs as the labels and values of the
+    pictures.
+
+    These are the means over the views of its probabilities and of its values.
+
+    Args:
+        data: as `beside` returned it.
+        store: the teacher's outputs.
+        count: number of pictures at the end.
+
+    Returns:
+        The labelled data set.
 
     Raises:
-        ConfigError: the teacher tells no classes.
+        ConfigError: the teacher has no classes.
     """
     classes = len(store.key.class_names)
     if not classes:

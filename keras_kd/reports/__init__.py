@@ -1,1 +1,1 @@
-"""What people read: model cards, pictures, tables of finished runs."""
+"""Reports for people: model cards, pictures, tables of finished runs."""

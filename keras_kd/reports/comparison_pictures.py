@@ -1,4 +1,4 @@
-"""Pictures of several models side by side: accuracy against arithmetic, latency and size."""
+"""Pictures that compare models: accuracy against operations, latency and size."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MARKS = ("o", "s", "^", "D")
 
 
 def cost_picture(path: str | Path, costs: Mapping[str, tuple[float, float]], title: str) -> None:
-    """Draw accuracy against arithmetic, one named point a model.
+    """Draw accuracy against multiply-accumulates, one labelled point for each model.
 
     Args:
-        path: where the picture goes; a picture there is replaced.
+        path: the PNG file; an existing one is replaced.
         costs: multiply-accumulates for one image and accuracy, 0..1, by the models' names.
         title: the line above the picture.
 
@@ -45,15 +45,15 @@ def tradeoff_picture(
     megabytes: Sequence[float],
     title: str,
 ) -> None:
-    """Draw accuracy against latency and against size, one marker a model: the upper left corner is
-    best.
+    """Draw accuracy against latency and against size, one marker for each model; the upper left
+    corner is best.
 
     Args:
-        path: where the picture goes; a picture there is replaced.
-        names: the models.
-        accuracies: of each, 0..1, with its 95 % interval: (accuracy, low, high).
-        milliseconds: of one image.
-        megabytes: of the file, 10^6 bytes.
+        path: the PNG file; an existing one is replaced.
+        names: the models' names.
+        accuracies: (accuracy, low, high) of each, 0..1, with its 95 % interval.
+        milliseconds: latency of one image.
+        megabytes: size of the file in 10^6 bytes.
         title: the line above the picture.
 
     Raises:

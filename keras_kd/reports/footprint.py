@@ -1,4 +1,4 @@
-"""Size, peak memory and time of the paper's models: as Keras and as each exported form."""
+"""Size, peak memory and time of the paper's models, in Keras and in each exported format."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def measure(
 
     Args:
         names: architectures; int8 is calibrated on drawn faces.
-        seconds: how long to time each form; the forms of a model take turns.
-        terminal: what to tell the user by; quiet if None.
+        seconds: time to measure each format; the formats of a model take turns.
+        terminal: where the user sees progress; None for nowhere.
 
     Returns:
-        One dictionary a form: model, form, bytes, peak_memory (bytes or None), median_ms, p95_ms,
-        hardware.
+        One dictionary for each format: model, form, bytes, peak_memory (bytes or None), median_ms,
+            p95_ms, hardware.
     """
     terminal = terminal or Terminal(quiet=True)
     samples = faces.load(None, "train")
@@ -68,12 +68,23 @@ def measure(
 
 
 def save(measured: Sequence[dict[str, Any]], folder: str | Path) -> None:
-    """Write what `measure` returned to footprint.json in `folder`."""
+    """Write footprint.json.
+
+    Args:
+        measured: as `measure` returned it.
+        folder: the folder of the file.
+    """
     write_text(Path(folder) / FILE, json.dumps(list(measured), indent=2) + "\n")
 
 
 def load(folder: str | Path) -> list[dict[str, Any]] | None:
-    """Read what `save` wrote; None where there is nothing.
+    """Read footprint.json.
+
+    Args:
+        folder: the folder of the file.
+
+    Returns:
+        What `save` wrote; None if there is no file.
 
     Raises:
         DataError: the file is damaged.

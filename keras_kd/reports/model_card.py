@@ -1,4 +1,4 @@
-"""The model card of a run, from plain dictionaries."""
+"""The model card of a run, made from plain dictionaries."""
 
 from __future__ import annotations
 
@@ -40,18 +40,21 @@ def model_card(
     input_shape: tuple[int, int, int],
     pictures: Sequence[str] = ("confusion.png", "curves.png"),
 ) -> str:
-    """Return the model card, Markdown with a short YAML front matter as Hugging Face reads it.
+    """Return the model card: Markdown with a short YAML front matter as Hugging Face reads it.
 
     Args:
-        metrics: the content of metrics.json; what it lacks is left out of the card.
-        config: option names and values of the run.
+        metrics: the content of metrics.json; missing parts are left out of the card.
+        config: values of the run's options, by name.
         data: `name` of its form, `called` if people call it otherwise, `fingerprint` and `counts`,
             {split: {class: number of images}}.
-        command: what to type to get this model again.
-        versions: package names and versions.
-        hardware: what the model was trained on, in words.
+        command: the command that makes this model again.
+        versions: versions by package name.
+        hardware: a description of the hardware of the training.
         input_shape: (height, width, channels) of the model's input.
-        pictures: the names in PICTURES that lie beside the card.
+        pictures: the names in PICTURES of files beside the card.
+
+    Returns:
+        Markdown.
     """
     sections = [
         (

@@ -1,6 +1,4 @@
-"""Pictures of a run as PNG files, drawn with matplotlib; matplotlib is imported when the first one
-is drawn.
-"""
+"""Pictures of a run as PNG files, drawn with matplotlib, which is imported for the first one."""
 
 from __future__ import annotations
 
@@ -32,12 +30,12 @@ _CURVES = {
 def confusion_picture(
     path: str | Path, confusion: Sequence[Sequence[int]], class_names: Sequence[str], title: str
 ) -> None:
-    """Draw a confusion matrix: each cell in percent of its true class, with the count; empty cells
-    stay blank.
+    """Draw a confusion matrix: each cell has its percentage of the true class and its count; empty
+    cells stay blank.
 
     Args:
-        path: where the picture goes; a picture there is replaced.
-        confusion: C rows of C counts, rows true classes, columns answers.
+        path: the PNG file; an existing one is replaced.
+        confusion: C rows of C counts; rows are true classes, columns are predictions.
         class_names: the C names.
         title: the line above the picture.
 
@@ -80,11 +78,12 @@ def curves_picture(
     """Draw accuracy, losses and learning rate over the epochs.
 
     Args:
-        path: where the picture goes; a picture there is replaced.
-        history: one row an epoch, at least one, with `epoch` and any of `accuracy`, `val_accuracy`,
-            `loss`, `val_loss`, `hard_loss`, `soft_loss`, `learning_rate`; of several heads any
-            `val_NAME_accuracy` and `val_NAME_ccc`.
-        teacher_accuracy: the teacher's accuracy on the validation images, 0..1, as a dashed line.
+        path: the PNG file; an existing one is replaced.
+        history: one row for each epoch, at least one, with `epoch` and any of `accuracy`,
+            `val_accuracy`, `loss`, `val_loss`, `hard_loss`, `soft_loss`, `learning_rate`; for
+            several heads any `val_NAME_accuracy` and `val_NAME_ccc`.
+        teacher_accuracy: the teacher's accuracy on the validation images, 0..1, drawn as a dashed
+            line.
 
     Raises:
         OutputError: the file can't be written.
@@ -128,14 +127,14 @@ def values_picture(
     class_names: Sequence[str],
     title: str,
 ) -> None:
-    """Draw two continuous values as a plane: where the labels put the images and where the student
-    does.
+    """Draw two continuous values as a plane, with the positions of the images by labels and by
+    student.
 
     Args:
-        path: where the picture goes; a picture there is replaced.
+        path: the PNG file; an existing one is replaced.
         values: two names and their true values, float (N,) in -1..1, x before y; rows with NaN are
             left out.
-        predictions: the same names and the student's values.
+        predictions: the student's values by the same names.
         labels: int (N,) classes, which choose the colours; None for one colour.
         class_names: the names of the classes.
         title: the line above the picture.
@@ -174,8 +173,12 @@ def values_picture(
 def reliability_picture(
     path: str | Path, reliability: Mapping[str, Sequence[float]], title: str
 ) -> None:
-    """Draw a reliability diagram (Guo et al. 2017, figure 1) from what `metrics.reliability`
-    returns.
+    """Draw a reliability diagram (Guo et al. 2017, figure 1).
+
+    Args:
+        path: the PNG file; an existing one is replaced.
+        reliability: as `metrics.reliability` returns it.
+        title: the line above the picture.
 
     Raises:
         OutputError: the file can't be written.

@@ -1,4 +1,4 @@
-"""Finished runs, read back from their folders; the weights need not be there."""
+"""Finished runs, read from their folders; their weights are not needed."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Record:
     """One finished run.
 
     Attributes:
-        folder: where it was read.
-        config: the options in its config.toml, and `made_with`; empty where there is no such file.
+        folder: the run's folder.
+        config: the options in its config.toml, and `made_with`; empty without such a file.
         metrics: the content of its metrics.json.
     """
 
@@ -58,11 +58,12 @@ class Record:
 
     @property
     def student(self) -> str:
+        """The student's name."""
         return self.metrics["student"]
 
     @property
     def data_set(self) -> str | None:
-        """FER2013 or RAF-DB where the run was scored on all of its test images, known by their
+        """FER2013 or RAF-DB if the run was scored on all test images of one, recognised by their
         number in each class.
         """
         counts = images_by_class(self.metrics["test"])
@@ -74,21 +75,36 @@ class Record:
     @property
     def teacher(self) -> str | None:
         # Votes had no name in the first runs that they taught.
+        """The teacher's name, or None."""
         unnamed = "people's votes" if self.config.get("votes") else None
         return (self.metrics.get("teacher") or {}).get("name", unnamed)
 
     @property
     def epochs(self) -> int | None:
+        """The number of epochs of the student, or None."""
         return self.config.get("epochs")
 
 
 def images_by_class(part: dict[str, Any]) -> dict[str, int]:
-    """Images of each class in a part of metrics.json; none for a model without classes."""
+    """Return the number of images of each class in a part of metrics.json.
+
+    Args:
+        part: e.g. the content of "test".
+
+    Returns:
+        Counts by class name; empty for a model without classes.
+    """
     return dict(zip(part.get("recall") or (), map(sum, part.get("confusion") or ()), strict=True))
 
 
 def find(paths: Iterable[str | Path]) -> list[Record]:
-    """Read the runs in folders: each holds a metrics.json, or folders that do.
+    """Read the runs in folders.
+
+    Args:
+        paths: folders that hold a metrics.json, or folders of such folders.
+
+    Returns:
+        The runs.
 
     Raises:
         DataError: a path holds no finished run, or a file in it can't be read.
@@ -107,6 +123,12 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
 
 def read(folder: Path) -> Record:
     """Read the finished run in a folder.
+
+    Args:
+        folder: the run's folder.
+
+    Returns:
+        The run.
 
     Raises:
         DataError: its files can't be read.
@@ -140,8 +162,13 @@ def _require_whole(metrics: dict[str, Any]) -> None:
 
 
 def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
-    """Return runs side by side as rows of text, a header first; shares in percent, a part that was
-    not run is "–". Runs on different data name them.
+    """Return runs as rows of text; shares are in percent, and a missing part is "–".
+
+    Args:
+        records: the runs; runs on different data name their data.
+
+    Returns:
+        The rows, a header first.
     """
     data = _names_of_data(records)
     several = len(set(data)) > 1
@@ -213,5 +240,12 @@ def _accuracy(part: dict[str, Any], *names: str) -> float | None:
 
 
 def percent(share: float | None) -> str:
-    """A share as percent with two decimals; "–" where there is none."""
+    """Format a share in percent with two decimals.
+
+    Args:
+        share: 0..1, or None.
+
+    Returns:
+        The text; "–" for None.
+    """
     return "–" if share is None else f"{100 * share:.2f}"

@@ -11,12 +11,18 @@ SCORE_TITLES = ("accuracy %", "balanced %", "macro-F1 %", "ECE %")
 
 
 def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Return the results as rows of text, a header first: teacher, student, the student untaught,
-    exported files.
+    """Return the results as rows of text: teacher, student, student without a teacher, exported
+    files.
 
-    Shares are in percent, sizes in megabytes (10^6 bytes), CCC is the concordance of a continuous
-    value, -1 to 1. A part that `metrics` lacks has no row, scores that the student lacks have no
-    column.
+    Shares are in percent, sizes in megabytes (10^6 bytes). CCC is the concordance of a continuous
+    value, -1 to 1. A missing part of `metrics` has no row, and scores that the student lacks have
+    no column.
+
+    Args:
+        metrics: the content of metrics.json.
+
+    Returns:
+        The rows, a header first.
     """
     test = metrics["test"]
     names = list(test.get("values", ()))
@@ -67,8 +73,14 @@ def _as_teacher(name: str | None) -> str:
 
 
 def costs(metrics: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
-    """Return multiply-accumulates and test accuracy of teacher and student, taught and not, as far
-    as known.
+    """Return multiply-accumulates and test accuracy of teacher, student and baseline, as far as
+    known.
+
+    Args:
+        metrics: the content of metrics.json.
+
+    Returns:
+        (multiply-accumulates, accuracy 0..1) by name.
     """
     of_teacher = (metrics.get("teacher") or {}).get("multiply_accumulates")
     of_student = metrics.get("multiply_accumulates")
@@ -86,16 +98,37 @@ def costs(metrics: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
 
 
 def class_scores(part: Mapping[str, Any]) -> tuple[str, ...]:
-    """Scores of classes as text, in the order of SCORE_TITLES; empty where there is none."""
+    """Return the scores of classes as text.
+
+    Args:
+        part: a part of metrics.json.
+
+    Returns:
+        The texts in the order of SCORE_TITLES; empty if there is no score.
+    """
     keys = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
     return tuple(percent(part[key]) if key in part else "" for key in keys)
 
 
 def correlation(value: float | None) -> str:
-    """Format a score of -1..1, or None where it is undefined."""
+    """Format a correlation.
+
+    Args:
+        value: -1..1, or None if it is undefined.
+
+    Returns:
+        The text.
+    """
     return "undefined" if value is None else f"{value:.3f}"
 
 
 def percent(share: float | None) -> str:
-    """Format a share, 0..1, in percent; None where there are no images."""
+    """Format a share in percent.
+
+    Args:
+        share: 0..1, or None if there are no images.
+
+    Returns:
+        The text.
+    """
     return "no images" if share is None else f"{100 * share:.2f}"

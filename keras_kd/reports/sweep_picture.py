@@ -1,4 +1,4 @@
-"""A picture of what a sweep found."""
+"""A picture of a sweep's results."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 def sweep_picture(
     path: str | Path, trials: pd.DataFrame, names: Sequence[str], choices: bool
 ) -> None:
-    """Draw what a sweep found: a grid of two options' choices, else the score over each option.
+    """Draw a sweep's results: a grid over the choices of two options, or else the score over each
+    option.
 
     Args:
-        path: where the picture goes; a picture there is replaced.
-        trials: one row a trial, as `sweep.sweep` returns them.
+        path: the PNG file; an existing one is replaced.
+        trials: one row for each trial, as `sweep.sweep` returns them.
         names: the columns of the options that were varied.
         choices: whether each option had few values to choose from.
 

@@ -1,4 +1,4 @@
-"""What a card says of a model's use: code that runs it, what it is for, and its limits."""
+"""The section of a card on a model's use: code that runs it, its purpose, and its limits."""
 
 from __future__ import annotations
 
@@ -39,14 +39,16 @@ Made to tell {classes} in pictures like those of {data}.
 def usage_snippet(
     file: str, input_shape: tuple[int, int, int], classes: bool = True, values: Sequence[str] = ()
 ) -> str:
-    """Return Python code that runs a .tflite model of `input_shape` on `image.png` with LiteRT
-    alone.
+    """Return Python code that runs a .tflite model on `image.png` with LiteRT alone.
 
     Args:
-        file: its name.
+        file: the file's name.
         input_shape: (height, width, channels).
-        classes: whether it tells classes.
-        values: names of the continuous values that it tells.
+        classes: whether the model has classes.
+        values: names of its continuous values.
+
+    Returns:
+        Python code.
     """
     height, width, channels = input_shape
     told = """\
@@ -72,11 +74,14 @@ outputs = model.get_signature_runner()(image=pixels)
 
 
 def use_and_limits(data_name: str, names: Sequence[str]) -> list[str]:
-    """Return a card's section on what a model is for, and what it isn't.
+    """Return the section on what a model can be used for, and what it can't.
 
     Args:
-        data_name: of its data set, e.g. "fer2013".
-        names: of its classes; what they are decides what is said of people and the law.
+        data_name: name of its data set, e.g. "fer2013".
+        names: names of its classes, which decide what is said of people and the law.
+
+    Returns:
+        Lines of Markdown.
     """
     title = "## Intended use and limits"
     if not class_names.are_expressions(names):

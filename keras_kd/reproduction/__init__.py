@@ -1,1 +1,1 @@
-"""The two papers' published figures, and their tables beside ours."""
+"""The published figures of two papers, and their tables beside ours."""

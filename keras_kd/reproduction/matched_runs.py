@@ -1,4 +1,4 @@
-"""Which finished runs belong to a row of the paper's tables, and their accuracies."""
+"""The finished runs that belong to a row of the paper's tables, and their accuracies."""
 
 from __future__ import annotations
 
@@ -19,11 +19,18 @@ ROWS = (
 
 
 def of_row(records: Sequence[Record], row: Row) -> list[Record]:
-    """The runs of a row of Table IV, one a seed.
+    """Return the runs of a row of Table IV, one for each seed.
 
     E1 to E6 are the longest runs of the student with that T and alpha and the recipe `paper`. The
-    teacher has none of its own: it was scored in those of its students. “best” is the run of a
-    student that the validation images choose, and those that differ from it in the seed alone.
+    teacher has no run of its own: it was scored in the runs of its students. “best” is the run of a
+    student that the validation images choose, and the runs that differ from it in the seed alone.
+
+    Args:
+        records: finished runs.
+        row: the row of the table.
+
+    Returns:
+        The runs.
     """
     records = [record for record in records if record.data_set == row.data_set]
     if row.name == "teacher":
@@ -62,7 +69,14 @@ def _but_seed(record: Record) -> dict[str, Any]:
 
 
 def accuracies(record: Record) -> dict[str, float]:
-    """The accuracies of a run as shares; what was not run is left out."""
+    """Return the accuracies of a run.
+
+    Args:
+        record: the run.
+
+    Returns:
+        Shares 0..1 by test set; a test set that was not scored is left out.
+    """
     metrics = record.metrics
     parts = {
         "both": (metrics.get("fer2013") or {}).get("both"),
@@ -78,6 +92,14 @@ def accuracies(record: Record) -> dict[str, float]:
 
 
 def accuracies_of_teacher(record: Record) -> dict[str, float]:
+    """Return the accuracies of a run's teacher.
+
+    Args:
+        record: the run.
+
+    Returns:
+        Shares 0..1 by test set.
+    """
     test, validation = (
         record.metrics["teacher_test"]["accuracy"],
         record.metrics["teacher"]["accuracy"],

@@ -1,7 +1,7 @@
-"""The tables of Mini-ResEmoteNet (Murtada, Abdelrhman, Attia 2025, arXiv 2501.18538) beside what
-finished runs gave.
+"""The tables of Mini-ResEmoteNet (Murtada, Abdelrhman, Attia 2025, arXiv 2501.18538) beside the
+results of finished runs.
 
-Table I, other models' sizes, has nothing of ours to compare; its parameters are in Table VI.
+Table I has only the sizes of other models; its parameters are in Table VI.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ believe. 288 of PrivateTest's images are exact copies of training images."""
 def write(
     records: Sequence[Record], out: str | Path, measured: Sequence[dict[str, Any]] | None = None
 ) -> Path:
-    """Write all tables as README.md and the confusion matrices as pictures into the folder `out`.
+    """Write all tables as README.md and the confusion matrices as pictures into a folder.
 
     Args:
         records: finished runs.
         out: the folder; files of the same names are replaced.
-        measured: what `footprint.measure` returned, for Table V; None where nothing was measured.
+        measured: as `footprint.measure` returned it, for Table V; None if nothing was measured.
 
     Returns:
         The path of README.md.
@@ -77,7 +77,7 @@ def write(
 
 
 def table_ii() -> str:
-    """Trainable parameters, counted on the models that are built here."""
+    """Return Table II: trainable parameters, counted on the models that are built here."""
     from keras_kd import compact, models
     from keras_kd.evaluation import scoring
 
@@ -92,7 +92,15 @@ def table_ii() -> str:
 
 
 def table_iii(records: Sequence[Record]) -> str:
-    """Images per split and class: as published with the data sets, and as the runs saw them."""
+    """Return Table III: images by split and class, as published with the data sets and as the runs
+    used them.
+
+    Args:
+        records: finished runs.
+
+    Returns:
+        Markdown.
+    """
     parts = ["## Table III: images per class"]
     for name, module in DATA_SETS.items():
         record = next((record for record in records if record.data_set == name), None)
@@ -143,8 +151,14 @@ def _images_of_run(record: Record | None) -> dict[str, dict[str, int]]:
 
 
 def table_v(measured: Sequence[dict[str, Any]] | None) -> str:
-    """Size, memory and time of one image: the paper's on a GPU, ours as each form on this machine's
-    processor.
+    """Return Table V: size, memory and time of one image, the paper's on a GPU and ours in each
+    format on this machine's processor.
+
+    Args:
+        measured: as `footprint.measure` returned it, or None.
+
+    Returns:
+        Markdown.
     """
     by_model: dict[str, list[dict[str, Any]]] = {}
     for figure in measured or []:
@@ -182,8 +196,14 @@ def _footprint(figure: dict[str, Any]) -> tuple[str, ...]:
 
 
 def table_vi(records: Sequence[Record]) -> str:
-    """Parameters and accuracy beside other models; ours are the runs that the validation images
-    chose.
+    """Return Table VI: parameters and accuracy beside other models; ours are the runs that the
+    validation images chose.
+
+    Args:
+        records: finished runs.
+
+    Returns:
+        Markdown.
     """
     lines = [
         (name, count(parameters), *(printed_value(value) for value in on), "", "")

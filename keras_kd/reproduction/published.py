@@ -1,4 +1,4 @@
-"""What Mini-ResEmoteNet printed (Murtada, Abdelrhman, Attia 2025, arXiv 2501.18538), as printed."""
+"""The figures of Mini-ResEmoteNet (Murtada, Abdelrhman, Attia 2025, arXiv 2501.18538), as printed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ PARAMETERS = {"resemotenet": 80_238_599, "A": 20_069_383, "B": 5_022_215, "C": 1
 
 @dataclass(frozen=True)
 class Row:
-    """A row of Table IV; `accuracy` in percent as printed, or None for a row that the paper lacks;
-    alpha as it.
+    """A row of Table IV.
+
+    Attributes:
+        data_set: FER2013 or RAF-DB.
+        name: the row's name in the table, e.g. E1.
+        student: the architecture.
+        alpha: weight of the labels; None if the paper has no such row.
+        accuracy: in percent as printed; None if the paper has no such row.
     """
 
     data_set: str
@@ -121,7 +127,15 @@ NOTES = {
 
 
 def fits(accuracy: float, n: int) -> bool:
-    """Whether an accuracy in percent, rounded to two decimals, can be a whole number of `n` images."""
+    """Whether an accuracy, rounded to two decimals, can be a whole number of images.
+
+    Args:
+        accuracy: in percent.
+        n: number of images.
+
+    Returns:
+        True if there is such a number.
+    """
     nearest = round(accuracy * n / 100)
     return any(
         abs(round(100 * right / n, 2) - accuracy) < 1e-6

@@ -1,4 +1,4 @@
-"""Table IV: the accuracy of every row of the paper beside that of the runs that match it."""
+"""Table IV: the accuracy in every row of the paper beside that of the matching runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from keras_kd.reproduction.published import (
 
 
 def table_iv(records: Sequence[Record]) -> str:
-    """Accuracy of every row: the paper's, and that of the runs with its student, T, alpha and
-    regimen.
+    """Return Table IV: the paper's accuracy, and that of the runs with its student, T, alpha and
+    recipe.
+
+    Args:
+        records: finished runs.
+
+    Returns:
+        Markdown.
     """
     parts = ["## Table IV: accuracy %, T 3"]
     for name in DATA_SETS:

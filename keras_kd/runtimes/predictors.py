@@ -43,7 +43,8 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
             or inside a `.tflite` are used.
         stated: the user's statements, which override those of the file; a contradiction causes a
             warning.
-        precision: dtype policy to compute in, for Keras models only; None for float32.
+        precision: dtype policy to compute in, or "auto", for Keras models only; None for the
+            model's own.
 
     Returns:
         The predictor.

@@ -43,12 +43,12 @@ SHORT = 1.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a recording's rows.
+    """Settings that decide the rows of a recording.
 
     Attributes:
-        side: width of what the model sees, in face boxes.
-        rate: at most so many frames a second; None for all.
-        detector: as it was asked for, e.g. "auto 0.5".
+        side: width of the crop for the model, in widths of the face box.
+        rate: largest number of frames for each second; None for all.
+        detector: the detector's name and score, e.g. "auto 0.5".
     """
 
     side: float = SIDE
@@ -76,34 +76,34 @@ def analyze(
 ) -> dict[str, dict[str, Any]]:
     """Analyse recordings, each into `out/NAME.csv` and the folder `out/NAME`.
 
-    The csv has a row a face and frame; the folder `session.json`, `tasks.csv`, `intervals.*` and
-    `report.html`.
+    The csv has one row for each face and frame. The folder has `session.json`, `tasks.csv`,
+    `intervals.*` and `report.html`.
 
     Args:
         videos: files, or one camera's number.
-        out: the folder.
-        reader: reads faces.
-        detector: finds them.
-        recipe: what decides the rows.
-        options: what decides the timeline; its tasks come from `segments`.
+        out: the folder for all results.
+        reader: the model that reads faces.
+        detector: the face detector.
+        recipe: settings that decide the rows.
+        options: settings that decide the timeline; its tasks come from `segments`.
         segments: csv of start_s, end_s and task for all videos, or a folder with NAME.csv for each.
-        camera: whether `videos` names a camera; it runs until Ctrl-C or for `seconds`.
-        seconds: stop there.
-        resume: go on with recordings that were stopped; those that are whole only get a new
-            timeline.
-        redact: also write `redacted.mp4`, faces coarsened beyond recognition.
-        temperature: that the reader was calibrated with; None if it wasn't.
-        informed: when the people filmed were told; None where that isn't noted.
+        camera: whether `videos` names a camera, which runs until Ctrl-C or for `seconds`.
+        seconds: length of the recording in seconds, or None.
+        resume: continue recordings that were stopped; complete ones only get a new timeline.
+        redact: also write `redacted.mp4`, with faces coarsened beyond recognition.
+        temperature: the temperature of the reader's calibration, or None.
+        informed: the date on which the people filmed were informed, or None.
         events: csv of time and name, or a folder with NAME.csv for each video.
-        offset: seconds to add to the times of segments and events, which may be a screen
-            recording's.
-        terminal: what to tell the user by; quiet if None.
+        offset: seconds to add to the times of segments and events, which may refer to a screen
+            recording.
+        terminal: where the user sees progress; None for nowhere.
 
     Returns:
-        By name: the csv, the page, frames, seconds it took, and the summary's first row.
+        By name: the csv, the page, number of frames, seconds that it took, and the summary's first
+            row.
 
     Raises:
-        ConfigError: options that don't go together.
+        ConfigError: options can't be combined.
         DataError: a video or the segments can't be used.
         OutputError: `out` holds another session, or another process works there.
     """

@@ -1,8 +1,8 @@
-"""Several participants: means with intervals, and two designs against each other, with the same
-people or others.
+"""Several participants: means with intervals, and two designs compared, with the same people or
+different people.
 
-A participant is one value of each measure; participants are resampled, not frames. Who could be
-seen for too little of a task does not count in it.
+A participant counts as one value of each measure; participants are resampled, not frames. A
+participant whose face was readable for too little of a task is left out of it.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Comparison:
     Attributes:
         task: its name, or "whole session".
         measure: a column of `participants`.
-        counts: participants by group.
-        means: by group.
+        counts: number of participants by group.
+        means: mean by group.
         always_zero: whether it is 0 for everybody.
         difference: the second group's mean minus the first's; None with one group.
         effect: Hedges' g; None with one group.
-        chance: p of the difference; NaN where no test can tell, or with one group.
-        corrected: p by Holm, over all tests of the table.
+        chance: p of the difference; NaN if no test is possible, or with one group.
+        corrected: p corrected by Holm, over all tests of the table.
     """
 
     task: str
@@ -73,13 +73,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Study:
-    """What `compare` returns.
+    """The result of `compare`.
 
     Attributes:
-        rows: task by task and measure by measure.
+        rows: one for each task and measure.
         paired: whether the same participants were in both groups.
-        left_out: who does not count in which task, and why, a sentence each.
-        same_names: whether groups that aren't paired have participants of the same names.
+        left_out: a sentence for each participant that is left out of a task, with the reason.
+        same_names: whether unpaired groups have participants with the same names.
         smallest: the effect that the smallest comparison finds in 80 % of studies; NaN with one
             group.
     """
@@ -92,22 +92,26 @@ class Study:
 
     @property
     def groups(self) -> list[str]:
-        """Names of the groups, the first compared with the second."""
+        """The names of the groups; the first is compared with the second."""
         return list(self.rows[0].means)
 
 
 def participants(files: Iterable[str | Path]) -> pd.DataFrame:
-    """Sum up the recordings that `kerakd analyze` wrote, with the options of their `session.json`.
+    """Summarise the recordings that `kerakd analyze` wrote, with the options of their
+    `session.json`.
+
+    Args:
+        files: the csv files of recordings.
 
     Returns:
-        One row a recording and task: group (its folder's name, as long as tells it from others),
-        participant, task, readable (share of the task's time, 0..1) and the measures:
-        share_<class>, uncertain, <value>, negative, and spikes_per_minute and
-        smiles_per_minute of readable time.
+        One row for each recording and task: group (the part of its folder's name that distinguishes
+            it), participant, task, readable (share of the task's time, 0..1) and the measures:
+            share_<class>, uncertain, <value>, negative, and spikes_per_minute and smiles_per_minute
+            of readable time.
 
     Raises:
-        DataError: a file is no recording, two have the same name and group, or different models
-            made them.
+        DataError: a file is not a recording, two have the same name and group, or they were made
+            with different models.
     """
     rows, models = [], dict[str, Path]()
     paths = [Path(file) for file in files]
@@ -183,17 +187,19 @@ def _session(file: Path) -> tuple[Options, str | None]:
 def compare(
     rows: pd.DataFrame, paired: bool = False, least: float = LEAST_READABLE, seed: int = 0
 ) -> Study:
-    """Compare one or two groups, task by task and measure by measure.
+    """Compare one or two groups, for each task and measure.
 
     Args:
-        rows: as `participants` returns.
+        rows: as `participants` returns them.
         paired: the same names are the same people, who used both designs.
-        least: share of a task's time that must be readable, 0..1, for a participant to count in it.
-        seed: of the resampling.
+        least: share of a task's time, 0..1, that must be readable for a participant to count.
+        seed: seed of the resampling.
+
+    Returns:
+        The comparisons.
 
     Raises:
-        DataError: there are more than two groups, or no participant is in both where they should
-            be.
+        DataError: there are more than two groups, or a paired design has no participant in both.
     """
     groups = list(dict.fromkeys(rows["group"]))
     if len(groups) > 2 or (paired and len(groups) != 2):
@@ -271,7 +277,14 @@ def _compared(
 
 
 def table(study: Study) -> pd.DataFrame:
-    """One row a comparison with all its numbers, for csv and JSON."""
+    """Return all numbers of a study as a table, for csv and JSON.
+
+    Args:
+        study: as `compare` returns it.
+
+    Returns:
+        One row for each comparison.
+    """
     rows = []
     for row in study.rows:
         numbers: dict[str, Any] = {"task": row.task, "measure": row.measure}

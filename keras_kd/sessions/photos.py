@@ -31,9 +31,9 @@ class Reading:
 
     Attributes:
         file: the picture.
-        face: where it is.
-        label: the likeliest class, or "uncertain" below the confidence asked for.
-        probabilities: by class.
+        face: the face's position.
+        label: the most probable class, or "uncertain" below the required probability.
+        probabilities: 0..1 by class.
         values: by name, e.g. valence and arousal.
         quality: 0..1, see `Quality`.
     """
@@ -46,7 +46,7 @@ class Reading:
     quality: float
 
     def record(self) -> dict[str, Any]:
-        """All of it as plain values, box in whole pixels."""
+        """Return everything as plain values, with the box in whole pixels."""
         return {
             "file": self.file,
             "label": self.label,
@@ -59,11 +59,16 @@ class Reading:
 
 
 def expand(patterns: Iterable[str]) -> list[Path]:
-    """Return the picture files that are named, lie in a named folder or fit a glob, in order, each
-    once.
+    """Return the picture files that are named, lie in a named folder or match a glob.
+
+    Args:
+        patterns: files, folders or globs.
+
+    Returns:
+        The files in order, each once.
 
     Raises:
-        DataError: a pattern fits nothing.
+        DataError: a pattern matches nothing.
     """
     found: list[Path] = []
     for pattern in patterns:
@@ -103,20 +108,20 @@ def predict(
     """Read the faces in picture files.
 
     Args:
-        files: the pictures; turned upright by their Exif orientation.
+        files: the pictures; they are turned upright by their Exif orientation.
         reader: the model.
-        detector: finds the faces.
-        confidence: below it a face is "uncertain".
-        side: width of the crop in face boxes; what the model was trained on decides.
+        detector: the face detector.
+        confidence: smallest probability of a label; faces below it are "uncertain".
+        side: width of the crop in widths of the face box, as the model was trained.
         pictures: folder for copies with boxes and labels drawn; None for none.
         redact: coarsen the faces in these copies beyond recognition.
         advance: called with 1 after each picture.
 
     Returns:
-        The readings by file, the surest face first; an empty list where there is none.
+        The readings by file, with the most certain face first; an empty list if there is no face.
 
     Raises:
-        DataError: a picture can't be read, or two would be annotated by one name.
+        DataError: a picture can't be read, or two pictures would be annotated under one name.
     """
     readings = {}
     files = list(files)
@@ -164,7 +169,16 @@ def _read(
 
 
 def named(class_names: tuple[str, ...], probabilities: np.ndarray, confidence: float) -> str:
-    """Return the likeliest class, "uncertain" below the confidence, "" where there are no classes."""
+    """Return the label of a face.
+
+    Args:
+        class_names: the C names.
+        probabilities: float (C,).
+        confidence: smallest probability of a label.
+
+    Returns:
+        The most probable class; "uncertain" below the confidence; "" without classes.
+    """
     if not class_names:
         return ""
     return (
@@ -173,7 +187,14 @@ def named(class_names: tuple[str, ...], probabilities: np.ndarray, confidence: f
 
 
 def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
-    """One row a face, and one without label for each picture without a face."""
+    """Return readings as a table.
+
+    Args:
+        readings: as `predict` returns them.
+
+    Returns:
+        One row for each face, and one without a label for each picture without a face.
+    """
     rows = []
     for file, faces in readings.items():
         for number, reading in enumerate(faces):
@@ -187,7 +208,15 @@ def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
 
 
 def annotated(image: np.ndarray, readings: list[Reading]) -> Image.Image:
-    """Draw boxes and labels into a copy of uint8 (H, W, 3)."""
+    """Draw boxes and labels into a copy of a picture.
+
+    Args:
+        image: uint8 (H, W, 3).
+        readings: the faces of the picture.
+
+    Returns:
+        The copy.
+    """
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
     thickness = max(2, round(min(image.shape[:2]) / 200))

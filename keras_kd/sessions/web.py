@@ -1,8 +1,8 @@
 """A page that runs an exported model in the browser: a folder of files for any web server, or
 served from here.
 
-LiteRT.js computes; it comes from npm, at the version that was tested. The page asks for nothing
-outside its own origin, and a content security policy forbids it to.
+LiteRT.js computes; it comes from npm, in the version that was tested. The page loads nothing from
+outside its own origin, and a content security policy enforces this.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def build(
     """Write the page for a model as a folder.
 
     Args:
-        model: a bundle's folder or a `.tflite` file, `labels.txt` beside it.
-        folder: where to write; must not exist, or be empty.
+        model: a bundle's folder, or a `.tflite` file with `labels.txt` beside it.
+        folder: the folder to write; it must not exist, or be empty.
         packages: folder in which npm installed LiteRT.js.
-        side: width of what the model sees, in face boxes.
-        confidence: below it a label is shown as uncertain.
+        side: width of the crop for the model, in widths of the face box.
+        confidence: smallest probability of a label; below it, the page shows "uncertain".
 
     Raises:
-        ModelError: the model can't run in a browser, or LiteRT.js isn't there.
+        ModelError: the model can't run in a browser, or LiteRT.js is missing.
         OutputError: the folder is in use.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
@@ -172,9 +172,16 @@ def _copy_runtime(packages: Path, folder: Path) -> None:
 
 
 def server(folder: Path, port: int = 8000) -> ThreadingHTTPServer:
-    """Return a server of the page, for this machine alone; port 0 takes a free one.
+    """Return a server of the page, for this machine alone.
 
-    It gives the files that lie in the folder now, to whoever asks by its own address.
+    It serves the files that are in the folder now, to requests that use its own address.
+
+    Args:
+        folder: the folder that `build` wrote.
+        port: the port; 0 takes a free one.
+
+    Returns:
+        The server.
 
     Raises:
         OutputError: the port is taken.
