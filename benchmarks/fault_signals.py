@@ -3,11 +3,12 @@
     .venv/bin/python benchmarks/fault_signals.py [--stops 5] [--pairs 10] [--only import,web]
 
 Each command is a lesson of benchmarks/faults.py. A stop comes after a random share of the
-processor time of an unbroken run, the second Ctrl-C within 0.3 s of the first. Then the command is
-given again, with --resume where it has it, and what it leaves must be what an unbroken run leaves.
-Of two at the same moment each must do its work or refuse it in one sentence. A process that doesn't
-answer within 60 s is deaf. Writes OUT/signals.csv, one row a trial, and prints the table of
-docs/reliability.md; stopped, it goes on. Linux only.
+processor time of an unbroken run, after half of that where the command had ended by itself, the
+second Ctrl-C within 0.3 s of the first. Then the command is given again, with --resume where it has
+it, and what it leaves must be what an unbroken run leaves. Of two at the same moment each must do
+its work or refuse it in one sentence. A process that doesn't answer within 60 s is deaf. Writes
+OUT/signals.csv, one row a trial, and prints the table of docs/reliability.md; stopped, it goes on.
+Linux only.
 """
 
 from __future__ import annotations
@@ -38,20 +39,30 @@ ANSWER_SECONDS, SECOND_WITHIN = 60, 0.3
 def stopped(name: str, kind: str, work: Path, random: np.random.Generator) -> dict[str, object]:
     """Stop a lesson by a kind of signals, go on, and tell what happened."""
     lesson, unbroken = LESSONS[name], faults.undisturbed(work, name)
-    folder = faults.fresh(work, f"{name}, stopped", lesson)
-    process = faults.started(folder, lesson.arguments)
-    moment = random.uniform(0.02, 0.95) * unbroken.seconds
-    while process.is_alive() and faults.busy_seconds(process) < moment:
+    folder = work / f"{name}, stopped"
+    share = random.uniform(0.02, 0.95)
+    while (process := signalled(folder, name, kind, share * unbroken.seconds, random)) is None:
+        share /= 2
+    found = result([process], [faults.errors_of(folder)], folder, {130, 143})
+    resume = ["--resume"] if lesson.record and (folder / lesson.record).exists() else []
+    faults.ended(folder, faults.started(folder, [*lesson.arguments, *resume]))
+    return found | {"different": "; ".join(faults.differences(folder, unbroken))}
+
+
+def signalled(
+    folder: Path, name: str, kind: str, seconds: float, random: np.random.Generator
+) -> Process | None:
+    """Start a lesson, and stop it after so many seconds of a processor; None if it ended before."""
+    faults.fresh(folder.parent, folder.name, LESSONS[name])
+    process = faults.started(folder, LESSONS[name].arguments)
+    while process.is_alive() and faults.busy_seconds(process) < seconds:
         time.sleep(faults.POLL_SECONDS)
     for number in STOPS[kind]:
         if process.is_alive() and process.pid:
             os.kill(process.pid, number)
         time.sleep(random.uniform(0, SECOND_WITHIN))
     process.join(ANSWER_SECONDS)
-    found = result([process], [faults.errors_of(folder)], folder, {130, 143})
-    resume = ["--resume"] if lesson.record and (folder / lesson.record).exists() else []
-    faults.ended(folder, faults.started(folder, [*lesson.arguments, *resume]))
-    return found | {"different": "; ".join(faults.differences(folder, unbroken))}
+    return process if process.exitcode != 0 else None
 
 
 def together(name: str, work: Path) -> dict[str, object]:
