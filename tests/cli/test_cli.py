@@ -43,6 +43,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_evaluate_says_which_forms_of_models_it_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert called("evaluate", "--help") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "MODEL is a .keras, .h5, .onnx or .tflite file, or the folder of a SavedModel." in told
+
+
 def test_help_takes_less_than_half_a_second() -> None:
     command = [sys.executable, "-c", "from keras_kd.cli.main import main; main()", "--help"]
     # Not measured by coverage, which takes as long again; a processor's seconds, which other work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import shutil
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from web_driver import chromium
 
 pytest.importorskip("av", reason="pages need the extra sessions")
 
@@ -48,6 +50,23 @@ def test_its_files_come_with_the_policy(served: tuple[int, Path]) -> None:
     assert (status, content, headers["Content-Type"]) == (200, b"\0asm", "application/wasm")
     assert _asked(port, "/", "HEAD")[:2] == (200, b"")
     assert _asked(port, "/", Host=f"localhost:{port}", Origin=f"http://localhost:{port}")[0] == 200
+
+
+@pytest.mark.skipif(
+    not (shutil.which("chromedriver") and shutil.which("chromium")),
+    reason="Chromium or chromedriver is not installed: `make browser` installs them",
+)
+def test_no_page_can_frame_it(served: tuple[int, Path], tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{served[0]}/"
+    outer = tmp_path / "outer.html"
+    outer.write_text(f'<iframe src="{address}" onload="document.title = 1"></iframe>')
+    with chromium() as browser:
+        browser.open(address)
+        assert browser.run("return document.body.innerText") == "page"
+        browser.open(outer.as_uri())
+        browser.wait("return document.title === '1'")
+        told = [line["message"] for line in browser.log()]
+    assert any(address in line and "frame-ancestors 'none'" in line for line in told), told
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,7 @@ def test_the_folder_is_whole_and_loads_from_its_own_origin_only(site):
         "default-src 'none'" in policy
         and "connect-src 'self'" in policy
         and "unsafe-inline" not in policy
+        and "frame-ancestors 'none'" in policy
     )
     loaded = []
 
