@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+from keras_kd._common import hardware
+
 BASE = {
     "model": "C",
     "batch": 128,
@@ -36,6 +38,7 @@ VARIANTS: list[tuple[str, dict, dict]] = [
     ("steps_per_execution 8", {"steps": 8}, {}),
     ("mixed_bfloat16", {"policy": "mixed_bfloat16"}, {}),
     ("jit_compile (XLA)", {"jit": True}, {}),
+    ("convolutions limited to AVX2", {}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
     ("without oneDNN", {}, {"TF_ENABLE_ONEDNN_OPTS": "0"}),
     (
         "one thread",
@@ -105,6 +108,7 @@ def main() -> None:
     if given.only:
         print(json.dumps(measure(json.loads(given.only), given.seconds)))
         return
+    print(f"{hardware.describe()}\n")
     print(
         "| Student C, batch 128, float32, unless said otherwise | images / CPU second | images"
         " / s |"
