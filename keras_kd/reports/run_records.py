@@ -74,8 +74,8 @@ class Record:
 
     @property
     def teacher(self) -> str | None:
-        # Votes had no name in the first runs that they taught.
         """The teacher's name, or None."""
+        # The first runs with votes recorded no name for them.
         unnamed = "people's votes" if self.config.get("votes") else None
         return (self.metrics.get("teacher") or {}).get("name", unnamed)
 

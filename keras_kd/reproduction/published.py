@@ -16,8 +16,8 @@ class Row:
         data_set: FER2013 or RAF-DB.
         name: the row's name in the table, e.g. E1.
         student: the architecture.
-        alpha: weight of the labels; None if the paper has no such row.
-        accuracy: in percent as printed; None if the paper has no such row.
+        alpha: weight of the labels; None for the teacher and for a row that the paper lacks.
+        accuracy: in percent as printed; None for a row that the paper lacks.
     """
 
     data_set: str
