@@ -60,7 +60,7 @@ def command(
       --picture both.png
     """
     if picture and not data:
-        raise click.UsageError("--picture shows accuracy: add --data.")
+        raise click.UsageError("--picture shows accuracy, which needs --data: add it.")
     statements = engine.load("pipelines.statements").parse(models, stated)
     bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
 

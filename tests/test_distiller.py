@@ -381,7 +381,7 @@ def test_a_student_whose_outputs_are_unknown_is_refused():
         keras.Sequential([keras.layers.Dense(3)], name="open"),
     ):
         with pytest.raises(
-            ModelError, match="The student open doesn't say what it gives before it runs: begin"
+            ModelError, match="The outputs of the student open are unknown before it runs: begin"
         ):
             Distiller(student)
 

@@ -234,12 +234,12 @@ def test_mistakes_with_heads_and_features_are_told_in_one_sentence():
         )
     with pytest.raises(
         ModelError,
-        match="student gives a dict of kind, size, and what it is compared with is one array",
+        match="student gives a dict of kind, size, and the labels or the teacher give one array",
     ):
         compiled(joint(), linear(1)).train_on_batch(IMAGES, Y["label"])
     with pytest.raises(
         ModelError,
-        match="student gives one array, and what it is compared with is a dict of kind, size",
+        match="student gives one array, and the labels or the teacher give a dict of kind, size",
     ):
         compiled(linear(), joint(1)).train_on_batch(IMAGES, LABELS)
     with pytest.raises(ModelError, match="no layer 'map' to match"):

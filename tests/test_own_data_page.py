@@ -71,5 +71,5 @@ def test_a_configuration_fits_the_folder_and_replaces_no_other(tmp_path):
     assert options["image_size"] == 32 and options["augment"] == "crops,jitter"
     assert options["class_weights"] == "none" and options["data"] == str(tmp_path / "photos")
     assert "48 training" in text and "apple, pear, plum" in text
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         start.begin(tmp_path / "photos", tmp_path / "photos.toml")

@@ -101,7 +101,7 @@ def _of_tensorflow_js(
         )
     if num_classes is not None or class_names is not None:
         raise ModelError(
-            f"{path} has features of faces, no classes: leave them out, and train its head by "
+            f"{path} has face features and no classes: leave --classes out, and train a head with "
             "`kerakd teach --start-from`."
         )
     built = _faceres.load(path, input_shape)

@@ -130,8 +130,8 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     text = str(path_or_name)
     if path_or_name == DRAWN and Path(text).exists():
         raise DataError(
-            f"{text} may be the drawn faces or what lies here by that name: write ./{text} for"
-            " that, or start in another folder for the drawn ones."
+            f"{text} names the drawn faces, but a file or folder here has that name, too: write"
+            f" ./{text} for it, or work in another folder for the drawn faces."
         )
     name, _, rest = text.partition(":")
     named = name in names() and not Path(text).exists()

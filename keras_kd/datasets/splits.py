@@ -211,7 +211,7 @@ def chosen(asked: tuple[str, ...] | None, data: Data, of_teacher: tuple[str, ...
     unknown = [name for name in wanted if name not in available]
     if unknown:
         raise ConfigError(
-            f"heads must be of {', '.join(available)}, what {data.name} has. Received:"
+            f"heads must be among those of {data.name}, {', '.join(available)}. Received:"
             f" heads={','.join(wanted)!r}."
         )
     label = available[0] if available[0] in wanted else None

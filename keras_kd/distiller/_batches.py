@@ -60,10 +60,9 @@ def by_head(values: Any, outputs: Any) -> dict[str, Any]:
     named = isinstance(outputs, dict) and "" not in outputs
     if named != isinstance(values, dict):
         raise ModelError(
-            f"The student gives {_described(outputs if named else None)}, and what it is compared "
-            f"with is {_described(values)}: both need the same heads (teacher_head=NAME chooses "
-            "one of a "
-            "teacher's)."
+            f"The student gives {_described(outputs if named else None)}, and the labels or the "
+            f"teacher give {_described(values)}: both need the same heads (teacher_head=NAME "
+            "chooses one of a teacher's)."
         )
     return dict(values) if named else {"": values}
 

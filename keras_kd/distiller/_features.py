@@ -116,7 +116,7 @@ def _require_shapes(kind: str, student: Any, teacher: Any) -> None:
 def _with_features(model: keras.Model, names: list[str]) -> keras.Model:
     if not heads.has_graph(model):
         raise ModelError(
-            f"{model.name} doesn't tell its layers' outputs: build it with keras.Input to match "
+            f"The layers of {model.name} have no known outputs: build it with keras.Input to match "
             "features."
         )
     outputs = [_output(model, name) for name in names]

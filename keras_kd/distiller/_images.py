@@ -33,8 +33,7 @@ def require_shape(
         )
     warnings.warn(
         f"The teacher {model.name} takes {_size(expected)} and the student {_size(given)}: batches "
-        "are resized for the teacher, which a picture cut at its own size from the original pixels "
-        "would serve better.",
+        "are resized for the teacher; images resized from the original pixels would be better.",
         UserWarning,
         stacklevel=4,
     )

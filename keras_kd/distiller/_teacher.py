@@ -36,10 +36,9 @@ def require_kind(kind: OutputKind, name: str, columns: int) -> None:
     if kind == "sigmoids" and columns > 1:
         raise ModelError(
             f"The teacher's output{f' {name!r}' if name else ''} is {columns} independent sigmoids "
-            "(several classes an "
-            "image), from which no logits of one class an image follow: give a teacher whose last "
-            "layer has no "
-            "activation, or a student with one head of one column for each class."
+            "(several classes an image), which have no logits of one class an image: give a teacher "
+            "whose last layer has no activation, or a student with one head of one column for each "
+            "class."
         )
 
 

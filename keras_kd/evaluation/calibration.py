@@ -46,8 +46,8 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     all_right = (scores.argmax(axis=1) == labels).all()
     if all_right or not 1.01 * LOWEST < found < 0.99 * HIGHEST:
         raise DataError(
-            f"No temperature from {LOWEST} to {HIGHEST:g} fits the {len(labels):,} images: of these"
-            " answers all, or no more than by chance, are right; calibrate on more and other"
+            f"No temperature from {LOWEST} to {HIGHEST:g} fits the {len(labels):,} images: all"
+            " predictions are right, or no more than by chance; calibrate on more and other"
             " images."
         )
     return found
@@ -112,7 +112,7 @@ def fitted_temperature(predictor: Predictor, samples: Samples) -> float:
         DataError: no temperature fits.
     """
     if not predictor.tells_classes:
-        raise ModelError("The model tells no classes: there are no probabilities to calibrate.")
+        raise ModelError("The model has no classes to calibrate: give a model with classes.")
     known = predictor.form.class_names or samples.class_names
     logits = reordered(predictor, known, samples.class_names).logits(samples.images)
     return temperature(logits, samples.hard_labels)

@@ -53,9 +53,9 @@ def require_plausible(
             other_pixels
         )
         raise ModelError(
-            f"The model names no classes: in the data's order it is right on {100 * assumed:.1f} % "
+            f"The model names no classes. In the data's order it is right on {100 * assumed:.1f} % "
             f"of the images, in the order {order} on {100 * best:.1f} %; name its classes by "
-            f"--classes, or one a line in a labels.txt beside it{instead}."
+            f"--classes, or in a labels.txt beside it, one a line{instead}."
         )
 
 

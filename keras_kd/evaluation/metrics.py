@@ -68,8 +68,8 @@ def classification(
     classes = np.arange(logits.shape[1])
     if len(class_names) != len(classes):
         raise DataError(
-            f"The model answers {len(classes)} classes but the data names {len(class_names)} of"
-            " them."
+            f"The model has {len(classes)} classes and the data {len(class_names)}: give a model of"
+            " the data's classes."
         )
     predicted = logits.argmax(axis=1)
     scores = precision_recall_fscore_support(hard, predicted, labels=classes, zero_division=0)
@@ -294,8 +294,8 @@ def require_finite(logits: np.ndarray) -> None:
     if not np.isfinite(logits).all():
         row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
         raise ModelError(
-            f"The model's answer to image {row} holds NaN or infinity: the model is broken, train"
-            " it anew."
+            f"The model's output for image {row} holds NaN or infinity: the model is broken, train"
+            " it again."
         )
 
 

@@ -79,9 +79,8 @@ def evaluate(
     results = {split: scored(predictions[split], of_split)}
     if len(results[split]) == 1:
         raise ModelError(
-            f"{' + '.join(map(str, paths))} tells {', '.join(predictor.values)}, of which {data}"
-            " has no labels: there is nothing to score; use data with labels for what the model"
-            " tells."
+            f"{' + '.join(map(str, paths))} predicts {', '.join(predictor.values)}, for which {data}"
+            " has no labels: use data with labels for the model's outputs."
         )
     if with_subsets and predictor.tells_classes:
         logits = {part: prediction.logits for part, prediction in predictions.items()}
@@ -96,7 +95,7 @@ def _as_of_data(
 ) -> Predictor:
     """The model with its classes in the data's order; what is assumed of it is told."""
     if predictor.tells_classes and predictor.form.class_names is None:
-        terminal.say(f"{path} names no classes: taken to be in the data's order")
+        terminal.say(f"{path} names no classes: the data's order is assumed")
     with of_file(path):
         return class_order.in_order_of_data(predictor, samples)
 

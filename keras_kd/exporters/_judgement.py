@@ -65,8 +65,8 @@ def require_right(
     answers = comparison.answers
     if format in ROUNDING and answers is not None and _too_few(answers, min_agreement):
         raise ExportError(
-            f"The {format} file names the class that Keras names on {100 * answers.same:.1f} % of "
-            f"{answers.images} samples, less than the {100 * min_agreement:g} % demanded"
+            f"The {format} file predicts the same class as Keras on {100 * answers.same:.1f} % of "
+            f"{answers.images} samples, less than the {100 * min_agreement:g} % required"
             f"{_accuracies(answers)}: {_advice(format, at_worst)}"
         )
     if not comparison.difference <= tolerance:

@@ -66,7 +66,7 @@ def _pixels(images: np.ndarray, taken: PixelValues) -> np.ndarray:
     smallest, largest = float(pixels.min()), float(pixels.max())
     if smallest < -_SLACK or largest > 255 + _SLACK or largest - smallest <= _SLACK:
         raise ExportError(
-            f"The samples lie in {images.min():g}..{images.max():g}, but the model is said to take "
+            f"The samples lie in {images.min():g}..{images.max():g}, but the model is stated to take "
             f"{pixel_check.named(taken)}: give images as uint8, or state the values that the model "
             "takes for pixels (value_range, --range)."
         )
@@ -89,8 +89,8 @@ def found_pixels(model: keras.Model, samples: Samples | np.ndarray | None) -> Pi
     doubt = pixel_check.doubt(model.name, found)
     if doubt is None and any(score.suits_as_well_as(usual) for score in others[:2]):
         doubt = (
-            f"{model.name} is taken to want pixels of 0..255, though it answers as well on smaller "
-            "values: state what it takes (--range, value_range) if it is another range."
+            f"Pixels of 0..255 are assumed for {model.name}, but smaller values suit it as well: "
+            "state its range (--range, value_range) if it is another one."
         )
     if doubt:
         warnings.warn(doubt, stacklevel=3)

@@ -223,7 +223,7 @@ def _check(
         views.rows,
     } != {count} or not count:
         raise DataError(
-            "Images, labels, the teacher's logits and views must be of one number, above 0. "
+            "Images, labels, the teacher's logits and views must be equally many, at least 1. "
             f"Received: {count} images, {len(labels)} labels, {logits}, views of {views.rows}."
         )
     if (

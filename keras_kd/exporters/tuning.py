@@ -129,6 +129,6 @@ def accuracy(
     classes = [values for values in outputs.values() if values.shape[-1] > 1]
     if len(classes) != 1:
         raise ExportError(
-            f"Accuracy decides, so the model must give one set of classes: it gives {len(classes)}."
+            f"The model must have one set of classes, whose accuracy decides: it has {len(classes)}."
         )
     return float(np.mean(classes[0].argmax(axis=1) == samples.hard_labels))

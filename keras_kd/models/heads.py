@@ -206,7 +206,7 @@ class _Tail:
     def _drawn(self, operation: Any, tensor: keras.KerasTensor) -> Any:
         layer = operation.layer if isinstance(operation, keras.layers.Wrapper) else operation
         if not type(layer).__module__.startswith("keras.") or isinstance(layer, keras.Model):
-            raise ModelError(f"What {layer.name} gives is not known.")
+            raise ModelError(f"The outputs of {layer.name} are not known.")
         shape = [_ROWS, *(size or _OPEN_SIZE for size in tensor.shape[1:])]
         drawn = keras.ops.cast(self._random.normal(0, 10, shape), tensor.dtype)
         return drawn if getattr(layer, "activation", None) is None else layer.activation(drawn)

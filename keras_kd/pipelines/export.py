@@ -73,7 +73,7 @@ def export(
     tried: list[tuning.Attempt] = []
     if settings.as_bundle and form.class_names is None:
         raise ConfigError(
-            f"A bundle needs the names of its classes, which {source} doesn't tell: give --classes."
+            f"A bundle needs the names of its classes, and {source} has none: give --classes."
         )
     temperature, description = None, ""
     if settings.calibrate:
@@ -144,12 +144,12 @@ def _with_datas_classes(
     widths = heads.widths(model).values()
     if len(names) not in widths:
         raise ConfigError(
-            f"{source} names no classes and gives {', '.join(map(str, widths))} numbers, and the"
-            f" data have {len(names)} classes: give --classes one name for each number."
+            f"{source} names no classes and has {', '.join(map(str, widths))} outputs, but the data"
+            f" have {len(names)} classes: give --classes one name for each output."
         )
     terminal.say(
-        f"{source} names no classes; its outputs are taken to be, in this order: "
-        f"{', '.join(names)} (--classes says otherwise)."
+        f"{source} names no classes; its outputs are assumed to be, in this order: "
+        f"{', '.join(names)} (--classes overrides this)."
     )
     return dataclasses.replace(form, class_names=tuple(names))
 
@@ -241,7 +241,7 @@ def _soft_labels(
     """The teacher's logits in the model's order of classes, and the views that they belong to."""
     if settings.soft_labels is None:
         terminal.say(
-            "Fine-tuning on the labels alone: --soft-labels STORE adds what a teacher saw."
+            "Fine-tuning on the labels alone: --soft-labels STORE adds a teacher's soft labels."
         )
         return None, None
     key = soft_labels.open_store(settings.soft_labels).key

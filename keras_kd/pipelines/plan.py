@@ -243,8 +243,8 @@ def _start(config: Config, option: str) -> StartingPoint | None:
         return StartingPoint(path, config.freeze_until) if path else None
     if config.start_from or source is None or not sources.is_file(source):
         raise ConfigError(
-            f"keep_weights keeps what a model file learnt: give {option}, a .keras file, and no"
-            f" start_from. Received: {option}={source!r}, start_from={config.start_from!r}."
+            f"keep_weights keeps the weights of a model file: give a .keras file as {option}, and"
+            f" no start_from. Received: {option}={source!r}, start_from={config.start_from!r}."
         )
     return StartingPoint(source, config.freeze_until)
 
@@ -261,7 +261,7 @@ def _check_names(config: Config) -> None:
 def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
     if config.votes and (config.teacher or config.soft_labels) and not loss.labels_alone:
         raise ConfigError(
-            "--votes teach instead of a model: leave out --teacher and --soft-labels, or --votes."
+            "--votes replace a teacher's model: leave out --teacher and --soft-labels, or --votes."
         )
     if config.unlabeled and (config.votes or loss.labels_alone):
         raise ConfigError(
@@ -294,8 +294,8 @@ def _check_live(config: Config, loss: LossSettings) -> None:
     mixed = augmentation.mixtures(config.augment)
     if mixed and not config.live_teacher and not loss.labels_alone:
         raise ConfigError(
-            f"augment={config.augment!r} mixes images anew in each batch, and a teacher's stored"
-            f" answers are of exact views: add --live-teacher, or leave out {' and '.join(mixed)}."
+            f"augment={config.augment!r} mixes the images of each batch, and stored soft labels fit"
+            f" unmixed images only: add --live-teacher, or leave out {' and '.join(mixed)}."
         )
     given = {
         "votes": config.votes,

@@ -32,7 +32,7 @@ def begin(data: str | Path, out: str | Path) -> str:
         OutputError: the file exists, or can't be written.
     """
     if Path(out).exists():
-        raise OutputError(f"{out} is there already: choose another --out, or remove it.")
+        raise OutputError(f"{out} already exists: choose another --out, or remove it.")
     text = suggested(splits.load(str(data)), str(data))
     write_text(out, text)
     return text

@@ -165,9 +165,8 @@ def teacher(plan: Plan, data: Data, terminal: Terminal) -> Predictor:
     names, stated = plan.teaching.teachers, plan.teaching.stated
     if stated.names() and not any(_is_file(name) for name in names):
         raise ConfigError(
-            f"{', '.join(stated.names())} is stated of a teacher that is trained here "
-            f"({', '.join(names)}), which needs no such word: leave it out, or give a model file "
-            "as teacher."
+            f"{', '.join(stated.names())} describes a model file, but the teacher is trained here "
+            f"({', '.join(names)}): leave the option out, or give a model file as the teacher."
         )
     members = [_one_teacher(name, plan, data, terminal) for name in names]
     return predictors.averaged(members, plan.teaching.mirror)

@@ -80,7 +80,7 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
     ]
     if len(set(told)) > 1:
         raise ModelError(
-            "Models can be averaged only where all tell the classes or none, and the same values."
+            "Models can be averaged only if all or none of them have classes, and the same values."
             f" Received models of {'; '.join(', '.join(names) for names in told)}."
         )
     return _Averaged(members, mirror) if mirror or len(members) > 1 else first

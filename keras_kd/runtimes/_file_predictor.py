@@ -73,14 +73,14 @@ class FilePredictor:
             kind = kind_of_values(self._classes_of_noise())
         if kind == "sigmoids" and stated is None:
             raise ModelError(
-                "The model gives a number in 0..1 for each class on its own, as independent "
-                "sigmoids do, where one class an image is expected: end it in softmax, or say "
-                "what it gives by --output."
+                "The model's outputs are independent sigmoids, one for each class, but one class "
+                "for each image is expected: end the model in a softmax, or state its outputs with "
+                "--output."
             )
         if kind == "probabilities" and stated == "logits":
             warnings.warn(
                 "The model gives probabilities, but is stated to give logits: the statement is "
-                "followed, so softmax is taken of them.",
+                "used, so a softmax is applied to them.",
                 stacklevel=4,
             )
         self._output_stated = stated is not None
@@ -121,8 +121,8 @@ class FilePredictor:
             f"{'are rows in 0..1 that sum to 1' if are else 'are no rows in 0..1 that sum to 1'}"
         )
         if not self._output_stated:
-            raise ModelError(f"{problem}: say what it gives by --output.")
-        warnings.warn(f"{problem}: the statement is followed.", stacklevel=4)
+            raise ModelError(f"{problem}: state its outputs with --output.")
+        warnings.warn(f"{problem}: the statement is used.", stacklevel=4)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the model's outputs by name, each (N, columns), for images as it takes them."""
@@ -138,7 +138,7 @@ class FilePredictor:
         if head is not None and head not in classes:
             raise ModelError(
                 f"The model has no output {head!r} of classes: choose one of "
-                f"{', '.join(classes) or 'none, it gives values alone'}."
+                f"{', '.join(classes) or 'none, because it has only values'}."
             )
         if head is None and len(classes) > 1:
             raise ModelError(
@@ -184,8 +184,8 @@ def sized(form: ModelSpec, own: tuple[int | None, ...]) -> ModelSpec:
 def require_known(form: ModelSpec) -> None:
     if form.input_shape is None:
         raise ModelError(
-            "The model takes images of any size: say which one, "
-            "as --teacher-input HEIGHTxWIDTHxCHANNELS or ModelSpec(input_shape=...)."
+            "The model takes images of any size: state one with "
+            "--teacher-input HEIGHTxWIDTHxCHANNELS or ModelSpec(input_shape=...)."
         )
     if min(form.input_shape) < 1 or math.prod(form.input_shape[:2]) > pixels.MAX_PIXELS:
         raise ModelError(
@@ -215,7 +215,7 @@ def require_whole_pixels(form: ModelSpec) -> None:
     """Raise ModelError where a model of whole numbers is said to take others than 0..255."""
     if not replace(form.taken, channel_order="rgb").plain:
         raise ModelError(
-            f"The model takes whole numbers, and is said to take {form.taken}: such a model takes "
+            f"The model takes whole numbers, but is stated to take {form.taken}: such a model takes "
             "pixels of 0..255, so leave the statement out."
         )
 

@@ -117,7 +117,7 @@ def _require_steady(predictor: KerasPredictor) -> None:
     spread = max(float(np.ptp(first)), 1e-3)
     if np.abs(first - second).max() > 1e-3 * spread:
         raise ModelError(
-            "The SavedModel gives other answers to the same images each time, as augmentation does "
-            "that was left on: write the folder by `kerakd export MODEL.keras --format saved_model`,"
+            "The SavedModel gives other outputs for the same images each time, as if augmentation "
+            "were on: write the folder by `kerakd export MODEL.keras --format saved_model`,"
             " or call the model with training=False in what is exported."
         )

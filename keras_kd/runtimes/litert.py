@@ -71,8 +71,8 @@ class LiteRTModel:
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(
-                f"{path} can't be loaded by LiteRT ({_first_line(error)}): it is damaged or holds"
-                " what LiteRT doesn't build in, so export it again with built-in ops only."
+                f"{path} can't be loaded by LiteRT ({_first_line(error)}): it is damaged or has"
+                " operators that LiteRT lacks, so export it again with built-in ops only."
             ) from error
         inputs, self._outputs = self._tensors()
         if (
@@ -99,8 +99,8 @@ class LiteRTModel:
         self.input_limits = _limits(self._input)
         if self.input_dtype == np.int8 and self.input_limits is None:
             raise ModelError(
-                f"{path} takes int8 without a scale, so that no number is known to stand for a "
-                "pixel: export it again with one."
+                f"{path} has an int8 input without a scale, so that pixels can't be converted: "
+                "export it again with one."
             )
         self.output_shapes = {
             name: tuple(map(int, tensor["shape"][_batch_axes(tensor) :]))

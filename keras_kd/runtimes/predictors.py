@@ -102,8 +102,8 @@ def given(own: ModelSpec, stated: Stated) -> ModelSpec:
     for what, (told, said) in pairs.items():
         if told is not None and said is not None and told != said:
             warnings.warn(
-                f"The file tells the {what} {_shown(told)}, but {_shown(said)} is stated: the "
-                "statement is followed.",
+                f"The file states the {what} {_shown(told)}, but the user states {_shown(said)}: the "
+                "user's statement is used.",
                 stacklevel=5,
             )
     return own.with_given(stated.input_shape, stated.pixels, stated.output, stated.class_names)

@@ -31,8 +31,8 @@ def at_rest(times: np.ndarray, options: Options) -> np.ndarray:
     if not spans:
         names = ", ".join(task.name for task in options.tasks) or "none"
         raise DataError(
-            f"There is no task {options.baseline!r} for the baseline, and that is no time: the"
-            f" segments hold {names}."
+            f"The baseline {options.baseline!r} is neither a time nor a task: the tasks of the"
+            f" segments are {names}."
         )
     return np.any([(times >= task.start) & (times < task.end) for task in spans], axis=0)
 

@@ -111,12 +111,12 @@ def analyze(
     names = [f"camera-{video}" if camera else Path(video).stem for video in videos]
     if bad := [name for name in names if name != Path(name).name or name in (".", "..")]:
         raise ConfigError(
-            f"{bad[0]!r} can't name a folder in {out}: rename the video, as its name names the"
-            " results."
+            f"{bad[0]!r} can't be the name of a folder in {out}: rename the video, whose name the"
+            " results get."
         )
     if len(set(names)) < len(names):
         raise ConfigError(
-            "Two videos have the same name: give them different ones, as theirs name the results."
+            "Two videos have the same name: rename one, because the results get their names."
         )
     if not abs(offset) < LONGEST:
         raise ConfigError(f"--offset must be a number of seconds. Received: {offset}.")
@@ -124,7 +124,7 @@ def analyze(
         raise ConfigError("--redact reads the video again, which a camera can't: record it first.")
     if camera:
         terminal.say(
-            "Emotion recognition system: tell those filmed before they are (--informed DATE)."
+            "This is an emotion recognition system: inform people before they are filmed (--informed DATE)."
         )
     planned = [
         _checked(

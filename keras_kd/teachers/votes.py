@@ -54,7 +54,7 @@ def logits(votes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     accuracy, commonest = np.mean(told.argmax(axis=1) == labels), counts.max() / len(labels)
     if accuracy < commonest + SMALLEST_GAIN:
         raise DataError(
-            f"The votes tell {accuracy:.0%} of the labels, the commonest class alone"
-            f" {commonest:.0%}: they belong to other images, or are in another order than these."
+            f"The votes predict {accuracy:.0%} of the labels, and the most frequent class"
+            f" {commonest:.0%}: they belong to other images, or are in another order."
         )
     return np.log(np.maximum(told, 1e-6)).astype(np.float32)

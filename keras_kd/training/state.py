@@ -119,8 +119,8 @@ class TrainingState(keras.callbacks.Callback):
         """Go on with an interrupted epoch's means; an older version may have had other metrics."""
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             warnings.warn(
-                f"{self.path} was written with other metrics: the interrupted epoch's loss and"
-                " accuracy count from here on; the weights go on as they were.",
+                f"{self.path} was written with other metrics: the means of the interrupted epoch"
+                " start again here; the weights are not affected.",
                 stacklevel=2,
             )
             return

@@ -255,7 +255,7 @@ def test_a_pipe_in_the_weights_place_is_not_waited_for(written, tmp_path):
 
 
 def test_it_has_features_and_no_classes(written):
-    with pytest.raises(ModelError, match="features of faces, no classes.*--start-from"):
+    with pytest.raises(ModelError, match="face features and no classes.*--start-from"):
         checkpoints.load(written, class_names=("a", "b"))
     with pytest.raises(ModelError, match="only mobilenet-face can be read. Received: model='B'"):
         checkpoints.load(written, "B")

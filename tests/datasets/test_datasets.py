@@ -189,7 +189,7 @@ def test_a_folder_called_like_the_drawn_faces_is_no_guess(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         DataError,
-        match="faces may be the drawn faces or what lies here by that name: write ./faces",
+        match="faces names the drawn faces, but a file or folder here .*: write ./faces",
     ):
         datasets.find("faces")
     for path in ("./faces", Path("faces")):

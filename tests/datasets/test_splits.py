@@ -48,7 +48,7 @@ def test_a_wish_counts_in_the_datas_order() -> None:
     alone = splits.chosen(("valence",), DATA, ("arousal",))
     assert alone == Heads(None, (), ("valence",)) and alone.widths == {"valence": None}
     with pytest.raises(
-        ConfigError, match="heads must be of expression, valence, arousal, what drawn has"
+        ConfigError, match="heads must be among those of drawn, expression, valence, arousal"
     ):
         splits.chosen(
             (

@@ -47,5 +47,5 @@ def test_probabilities_divide_the_logits() -> None:
 def test_logits_that_are_no_numbers_are_named_as_such() -> None:
     logits = np.zeros((5, 3))
     logits[2, 1] = np.nan
-    with pytest.raises(ModelError, match="answer to image 2 holds NaN or infinity"):
+    with pytest.raises(ModelError, match="output for image 2 holds NaN or infinity"):
         calibration.temperature(logits, np.arange(5) % 3)

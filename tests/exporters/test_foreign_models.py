@@ -64,7 +64,7 @@ def softplus():
 
 def test_a_file_that_changes_answers_is_refused_and_the_advice_mends_it(softplus, tmp_path):
     path = tmp_path / "m.tflite"
-    with pytest.raises(ExportError, match=r"less than the 97 % demanded.*act_\d") as refused:
+    with pytest.raises(ExportError, match=r"less than the 97 % required.*act_\d") as refused:
         exporters.export(softplus, path, "int8", _samples())
     assert "samples that are" not in str(refused.value) and not list(tmp_path.iterdir())
     kept = re.search(r"--keep-float ([\w,]+)", str(refused.value)).group(1).split(",")
@@ -250,7 +250,7 @@ def test_a_model_for_pixels_of_0_to_1_must_say_so(digits, tmp_path):
 
 
 def test_what_is_assumed_is_told_where_answers_can_not_decide(small_pixels, tmp_path):
-    with pytest.warns(UserWarning, match=r"taken to want pixels of 0\.\.255"):
+    with pytest.warns(UserWarning, match=r"Pixels of 0\.\.255 are assumed"):
         exporters.export(small_pixels, tmp_path / "m.tflite", "float32", _samples())
 
 
@@ -344,7 +344,7 @@ def test_a_saved_model_whose_augmentation_was_left_on_is_refused(tmp_path):
         [keras.Input(SHAPE), layers.RandomFlip(), layers.Flatten(), layers.Dense(3)]
     )
     model.export(tmp_path / "of_keras", verbose=False)  # calls augmentation with training=True
-    with pytest.raises(ModelError, match="other answers to the same images each time"):
+    with pytest.raises(ModelError, match="other outputs for the same images each time"):
         predictors.load(tmp_path / "of_keras")
     exporters.export(model, tmp_path / "ours", "saved_model")
     found = predictors.load(tmp_path / "ours").logits(_images(3))

@@ -43,9 +43,11 @@ def test_with_the_same_classes_the_head_can_be_kept_at_another_size():
 
 
 def test_another_architecture_is_no_start():
-    with pytest.raises(ModelError, match=r"C can't be the start of B: .* other shapes conv1, bn1"):
+    with pytest.raises(ModelError, match=r"B can't start from C: .* other shapes: conv1, bn1"):
         fine_tuning.take_over(_trained(), models.build("B", 3, (32, 32, 3)))
-    with pytest.raises(ModelError, match="C can't be the start of vgg8: it lacks .*conv1_1"):
+    with pytest.raises(
+        ModelError, match="vgg8 can't start from C: these layers are missing .*conv1_1"
+    ):
         fine_tuning.take_over(_trained(), models.build("vgg8", 3, (32, 32, 3)))
 
 
@@ -83,7 +85,7 @@ def test_frozen_layers_keep_weights_and_statistics():
 def test_a_layer_to_freeze_until_must_be_there_and_leave_something():
     with pytest.raises(ModelError, match="C has no layer 'pol2': did you mean pool2"):
         fine_tuning.freeze_until(_trained(), "pol2")
-    with pytest.raises(ModelError, match="Frozen until fc4, C has nothing left to learn"):
+    with pytest.raises(ModelError, match="If C is frozen until fc4, nothing is left to train"):
         fine_tuning.freeze_until(_trained(), "fc4")
 
 

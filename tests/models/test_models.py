@@ -202,7 +202,8 @@ def test_weights_that_cannot_be_had_are_told_in_one_sentence(monkeypatch, tmp_pa
     for proxy in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
     with pytest.raises(
-        ModelError, match="weights imagenet of mobilenetv2 can't be had .*or leave out --pretrained"
+        ModelError,
+        match="ImageNet weights of mobilenetv2 can't be downloaded .*or leave out --pretrained",
     ):
         models.build("mobilenetv2", 3, (64, 64, 3), pretrained="imagenet")
     with pytest.raises(

@@ -369,7 +369,7 @@ def test_heads_that_the_data_lacks_are_refused(
     ]
     assert called("distill", *arguments) == 2
     assert (
-        "heads must be of label, what folder has. Received: heads='label,valence'."
+        "heads must be among those of folder, label. Received: heads='label,valence'."
         in capsys.readouterr().err
     )
 

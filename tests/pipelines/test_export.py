@@ -289,7 +289,7 @@ def test_calibration_without_data_or_before_training_is_refused(student, more, m
     [
         (CLASSES, 2, "No temperature from"),
         (None, 5, "5 outputs for 2 classes"),
-        (None, 1, "tells no classes"),
+        (None, 1, "has no classes to calibrate"),
     ],
 )
 def test_what_has_no_temperature_is_refused(student, data, tmp_path, names, units, message, capsys):

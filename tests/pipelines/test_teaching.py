@@ -62,7 +62,8 @@ def test_what_is_stated_is_of_the_teachers_that_do_not_tell(models):
 
 def test_nothing_can_be_stated_of_a_teacher_that_is_trained_here():
     with pytest.raises(
-        ConfigError, match=r"teacher_range is stated of a teacher that is trained here \(B\), which"
+        ConfigError,
+        match=r"teacher_range describes a model file, but the teacher is trained here \(B\)",
     ):
         planned = plan.resolve(Config(teacher="B", teacher_range="0,1"))
         teaching.teacher(planned, DATA, Terminal(quiet=True))

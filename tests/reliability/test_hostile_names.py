@@ -28,7 +28,7 @@ from keras_kd import datasets, errors
 from keras_kd._common import text
 from keras_kd._common.markdown import escaped
 from keras_kd.errors import ConfigError, DataError, ExportError, KerasKDError, ModelError
-from keras_kd.exporters import ExportReport, bundle
+from keras_kd.exporters import ExportReport, bundle, guide
 from keras_kd.reports import model_card
 from keras_kd.sessions import (
     _comparison_page,
@@ -37,7 +37,6 @@ from keras_kd.sessions import (
     _timeline,
     analysis,
     comparison,
-    guide,
     web,
 )
 from keras_kd.sessions._timeline import Options, Task
@@ -275,11 +274,13 @@ def test_a_video_cannot_be_called_so_that_its_results_leave_the_folder(
     video: str, tmp_path: Path
 ) -> None:
     (tmp_path / video).write_bytes(b"")
-    with pytest.raises(ConfigError, match="can't name a folder in .*out: rename the video"):
+    with pytest.raises(
+        ConfigError, match="can't be the name of a folder in .*out: rename the video"
+    ):
         analysis.analyze(
             [str(tmp_path / video)], tmp_path / "out", None, None, analysis.Recipe(), Options()
         )
-    with pytest.raises(ConfigError, match="can't name a folder"):
+    with pytest.raises(ConfigError, match="can't be the name of a folder"):
         analysis.analyze(
             ["../../x"], tmp_path / "out", None, None, analysis.Recipe(), Options(), camera=True
         )

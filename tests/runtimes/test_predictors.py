@@ -161,7 +161,7 @@ def test_teachers_that_tell_different_things_are_not_averaged():
     form = ModelSpec(input_shape=(64, 64, 1))
     whole = models.build("C", 3, (64, 64, 1), heads={"expression": 3, "valence": None})
     members = [KerasPredictor(whole, form), KerasPredictor(models.build("C", 3, (64, 64, 1)), form)]
-    with pytest.raises(ModelError, match="averaged only where"):
+    with pytest.raises(ModelError, match="averaged only if"):
         predictors.averaged(members)
 
 
@@ -178,7 +178,7 @@ def test_other_classes_are_refused_by_name():
 
 def test_a_size_must_be_known():
     model = keras.Sequential([keras.Input((None, None, 3)), layers.GlobalAveragePooling2D()])
-    with pytest.raises(ModelError, match="images of any size: say which one, as --teacher-input"):
+    with pytest.raises(ModelError, match="images of any size: state one with --teacher-input"):
         KerasPredictor(model, ModelSpec())
     assert KerasPredictor(model, ModelSpec(input_shape=(8, 8, 3))).logits(PIXELS).shape == (5, 3)
 

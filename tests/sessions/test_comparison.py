@@ -217,7 +217,7 @@ def test_mistakes_are_told(study, capsys):
     files = sorted(study.glob("?/*.csv"))
     (study / "C").mkdir()
     write(study / "C" / "p.csv", mostly("happy", 2))
-    with pytest.raises(DataError, match="Two groups"):
+    with pytest.raises(DataError, match="At most two groups"):
         comparison.compare(comparison.participants([*files, study / "C" / "p.csv"]))
     with pytest.raises(DataError, match="twice"):
         comparison.participants([files[0], files[0]])
@@ -226,7 +226,7 @@ def test_mistakes_are_told(study, capsys):
     with pytest.raises(DataError, match="--resume"):
         comparison.participants(files)
     assert called("compare", str(study / "none.csv")) == 2
-    with pytest.raises(DataError, match="Two groups"):
+    with pytest.raises(DataError, match="At most two groups"):
         comparison.compare(_study([1], [2]).iloc[:1], paired=True)
     apart = _study([1, 2], [2, 3])
     apart.loc[2:, "participant"] = ["q0", "q1"]

@@ -104,7 +104,9 @@ def test_the_teacher_sees_the_mixed_pixels_and_a_step_is_its_seeds():
 
 
 def test_stored_answers_refuse_mixtures_and_a_live_teacher_refuses_stores():
-    with pytest.raises(ConfigError, match="mixes images anew.*--live-teacher, or leave out mixup"):
+    with pytest.raises(
+        ConfigError, match="mixes the images of each batch.*--live-teacher, or leave out mixup"
+    ):
         plan.resolve(Config(augment="crops,mixup"))
     assert plan.resolve(Config(augment="crops,mixup", live_teacher=True)).teaching.live
     assert plan.resolve(Config(augment="crops,mixup", beta=0.0)).teaching.kind == "nobody"

@@ -55,8 +55,8 @@ def take_over(source: keras.Model, target: keras.Model, with_head: bool = False)
     ]
     if differing:
         raise ModelError(
-            f"{source.name} can't be the start of {target.name}: it lacks or has in other shapes "
-            f"{', '.join(differing[:5])}{' ...' * (len(differing) > 5)}."
+            f"{target.name} can't start from {source.name}: these layers are missing there or have "
+            f"other shapes: {', '.join(differing[:5])}{' ...' * (len(differing) > 5)}."
         )
     for layer in wanted:
         weights.put(found[layer.name].get_weights(), layer)
@@ -192,7 +192,7 @@ def freeze_until(model: keras.Model, name: str) -> None:
     for layer in model.layers[: names.index(name) + 1]:
         layer.trainable = False
     if not model.trainable_weights:
-        raise ModelError(f"Frozen until {name}, {model.name} has nothing left to learn.")
+        raise ModelError(f"If {model.name} is frozen until {name}, nothing is left to train.")
 
 
 def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> None:
