@@ -355,6 +355,8 @@ def soft_labels(
         f"Soft labels: {len(images)} images x {len(views)} views, "
         f"{time.monotonic() - start:.0f} s: {folder}"
     )
+    if remark := stores.remark(store):
+        terminal.say(remark)
     if teaching.verified:
         stores.verify(store, images, views, outputs, teaching.verified, views.seed)
     return store

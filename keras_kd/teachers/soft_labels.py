@@ -28,6 +28,7 @@ from keras_kd.errors import DataError
 from keras_kd.teachers.views import Views
 
 SPREAD_OF = 1000  # images
+ROUNDINGS = 100  # the smallest spread that is told from rounding
 RECORD = "store.json"
 _KEY = {
     "teacher": str,
@@ -191,7 +192,8 @@ def verify(
 
     Returns:
         The largest difference, divided by the standard deviation of the stored logits, or of the
-            values, of the first 1,000 images.
+            values, of the first 1,000 images, or by 100 times the rounding error where that is
+            more.
 
     Raises:
         DataError: the difference is above `tolerance`.
@@ -204,8 +206,10 @@ def verify(
     # Logits and values have spreads of their own.
     parts = [part for part in (slice(logits), slice(logits, None)) if stored[:, part].size]
     spreads = [store.logits[:SPREAD_OF, :, part].astype(np.float32).std() for part in parts]
+    # Where a teacher answers nearly the same to everything, rounding is more than the spread.
+    least = max(ROUNDINGS * store.rounding_error, 1e-6)
     difference = max(
-        float(np.abs(found[:, part] - stored[:, part]).max() / max(spread, 1e-6))
+        float(np.abs(found[:, part] - stored[:, part]).max() / max(spread, least))
         for part, spread in zip(parts, spreads, strict=True)
     )
     if not difference <= tolerance:
@@ -215,3 +219,24 @@ def verify(
             " again."
         )
     return difference
+
+
+def remark(store: SoftLabels) -> str | None:
+    """Say so where a teacher answers the same to every image: a student learns nothing from it.
+
+    Args:
+        store: the opened store, of at least one image.
+
+    Returns:
+        A sentence; None where the answers differ.
+    """
+    count, names = len(store.logits), store.key.class_names
+    # Images may lie class by class.
+    looked_at = store.logits[:: -(-count // SPREAD_OF)].reshape(-1, store.key.columns)
+    if (looked_at == looked_at[0]).all():
+        same = "gives the same output"
+    elif len(names) > 1 and len(found := np.unique(looked_at[:, : len(names)].argmax(1))) == 1:
+        same = f"answers {names[found[0]]}"
+    else:
+        return None
+    return f"Note: the teacher {same} for all images: check its weights and --teacher-range."

@@ -245,6 +245,29 @@ def test_logits_that_fit_no_float16_are_refused(bad, tmp_path):
     assert not (tmp_path / "store" / "logits.npy").exists()
 
 
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [
+        (
+            lambda pixels: np.full((len(pixels), 3), 0.1, np.float32),
+            "gives the same output for all",
+        ),
+        (lambda pixels: _teacher(pixels) + np.float32([99, 0, 0]), "answers angry for all"),
+    ],
+)
+def test_a_teacher_that_answers_the_same_is_told_and_its_rounding_no_difference(
+    teacher, told, tmp_path
+):
+    store = _fill(tmp_path / "store", teacher)
+    said = soft_labels.remark(store)
+    assert said and told in said and "check its weights and --teacher-range" in said
+    assert verify(store, IMAGES, VIEWS, teacher, 60) <= 0.05
+
+
+def test_a_teacher_whose_answers_differ_is_not_remarked_on(tmp_path):
+    assert soft_labels.remark(_fill(tmp_path / "store")) is None
+
+
 def test_a_teacher_of_other_classes_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"logits of shape \(7, 2\): expected \(7, 3\)"):
         _fill(tmp_path / "store", lambda pixels: _teacher(pixels)[:, :2])
