@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ _SAME = {
     "neutral": ("neutrality",),
 }
 LONGEST = 200
+_NUMBERED = re.compile(r"(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
 LABELS_FILE = "labels.txt"  # one name a line, beside images or a model
 _CANONICAL = {other: name for name, others in _SAME.items() for other in others}
 
@@ -102,7 +104,7 @@ def read(path: Path) -> list[str]:
     """Read the names in a labels.txt, one a line in the order of the class numbers.
 
     A byte-order mark, empty lines at the end and Windows' line ends are ignored. So are numbers
-    before all names that count from 0, as Teachable Machine writes them (`0 happy`).
+    before all names that count from 0 or 1 (`0 happy` of Teachable Machine, `0: happy`, `1,happy`).
 
     Args:
         path: the file.
@@ -129,10 +131,14 @@ def parsed(lines: Sequence[str]) -> list[str]:
     named = [plain(line) for line in lines]
     while named and not named[-1]:
         named.pop()
-    numbered = [line.partition(" ") for line in named]
-    if all(number == str(row) and name for row, (number, _, name) in enumerate(numbered)):
-        return [name.strip() for _, _, name in numbered]
-    return named
+    numbered = [_NUMBERED.fullmatch(line) for line in named]
+    if not named or not all(numbered):
+        return named
+    numbers, names = zip(*(match.groups() for match in numbered if match), strict=True)
+    first = int(numbers[0])
+    counted = first in (0, 1) and [*map(int, numbers)] == [*range(first, first + len(named))]
+    # Of `0 stars, 1 stars` the number is the name.
+    return list(names) if counted and len(set(names)) == len(names) else named
 
 
 def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndarray:

@@ -27,7 +27,7 @@ from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import plain_archive, refusals, written_whole
 from keras_kd._common.time_limit import limited
 from keras_kd.errors import ModelError, OutputError
-from keras_kd.models import keras_config, trusted_modules
+from keras_kd.models import keras_config, mistaken_files, trusted_modules
 from keras_kd.models.form import ENTRY, ModelSpec, read_form
 from keras_kd.models.surgery.keras_internals import Functional, calls, no_memory_for_weights
 
@@ -94,6 +94,7 @@ def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
+    mistaken_files.require_model(path)
     models.names()  # Imports every architecture, which registers its layers.
     endless = ModelError(f"{path} takes more than {LONGEST} s to load: give a smaller model.")
     with (
@@ -102,7 +103,7 @@ def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
         limited(LONGEST, endless),
     ):
         model, form = _read(path, Path(folder))
-    if path.suffix == ".h5" and isinstance(model, keras.Sequential) and model.built:
+    if path.suffix != ".keras" and isinstance(model, keras.Sequential) and model.built:
         # The layers of Keras 2 name the input's shape themselves, which cloning forgets.
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if len(model.inputs) != 1:

@@ -36,7 +36,7 @@ from keras_kd.models.surgery.copies import copied
 from keras_kd.models.surgery.keras_internals import all_layers
 
 APPLICATIONS = "keras:"
-SUFFIXES = (".keras", ".h5")
+SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def is_file(source: str) -> bool:

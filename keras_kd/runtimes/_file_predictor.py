@@ -192,6 +192,11 @@ def require_known(form: ModelSpec) -> None:
             f"The model takes images of shape {form.input_shape}: expected height and width of 1 or"
             f" more, and {pixels.MAX_PIXELS:,} pixels at most."
         )
+    if form.input_shape[2] not in (1, 3):
+        raise ModelError(
+            f"The model takes inputs of shape {form.input_shape}: expected height, width and 1 or "
+            "3 channels, in this order; a model of another order needs a Permute layer before it."
+        )
     if form.output not in OUTPUTS:
         raise ModelError(f"output must be one of {', '.join(OUTPUTS)}. Received: {form.output!r}.")
 
@@ -204,6 +209,23 @@ def require_shape(own: tuple[int | None, ...], form: ModelSpec) -> None:
             f"The model takes inputs of shape {own}, not images of shape {form.input_shape}: "
             "check --teacher-input and that it takes height, width, channels."
         )
+
+
+def require_rows(shapes: dict[str, tuple[int | None, ...]]) -> None:
+    """Check that each output is one row of numbers for an image.
+
+    Args:
+        shapes: of the outputs by name, without the batch axis.
+
+    Raises:
+        ModelError: an output is a map, or a single number without an axis of its own.
+    """
+    for name, shape in shapes.items():
+        if not shape or any(size != 1 for size in shape[:-1]):
+            raise ModelError(
+                f"The model's output {name} has the shape {shape} for an image: expected one row "
+                "of numbers, those of classes or a value."
+            )
 
 
 def shown(images: np.ndarray, form: ModelSpec) -> np.ndarray:

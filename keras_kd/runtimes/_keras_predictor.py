@@ -18,6 +18,7 @@ from keras_kd.runtimes import saved_model
 from keras_kd.runtimes._file_predictor import (
     FilePredictor,
     require_known,
+    require_rows,
     require_shape,
     require_whole_pixels,
     shown,
@@ -48,8 +49,15 @@ class KerasPredictor(FilePredictor):
         batch_size: int = BATCH_SIZE,
         head: str | None = None,
     ) -> None:
+        if len(model.input_shape) != 4:
+            raise ModelError(
+                f"The model takes inputs of shape {tuple(model.input_shape[1:])}: expected images,"
+                " (height, width, channels)."
+            )
         require_known(form)
         require_shape(tuple(model.input_shape[1:]), form)
+        outputs = heads.by_name(model, heads.structure(model))
+        require_rows({name: tuple(output.shape[1:]) for name, output in outputs.items()})
         if not keras.backend.is_float_dtype(model.inputs[0].dtype):
             require_whole_pixels(form)
             self.takes_whole_numbers = True
@@ -86,7 +94,8 @@ class KerasPredictor(FilePredictor):
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         outputs = self._model.predict(pixels, batch_size=self._batch_size, verbose=0)
         return {
-            name: np.asarray(output) for name, output in heads.by_name(self._model, outputs).items()
+            name: np.asarray(output).reshape(len(pixels), -1)
+            for name, output in heads.by_name(self._model, outputs).items()
         }
 
 

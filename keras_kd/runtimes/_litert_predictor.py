@@ -11,7 +11,7 @@ import numpy as np
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.models.form import ModelSpec
 from keras_kd.runtimes import tflite_graph
-from keras_kd.runtimes._file_predictor import FilePredictor, require_whole_pixels
+from keras_kd.runtimes._file_predictor import FilePredictor, require_rows, require_whole_pixels
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.multiply_accumulates import of_tflite
 
@@ -32,6 +32,7 @@ class LiteRTPredictor(FilePredictor):
     def __init__(self, path: str | Path, form: ModelSpec, head: str | None = None) -> None:
         self._model = LiteRTModel(path)
         shapes = self._model.output_shapes
+        require_rows({name: shape or (1,) for name, shape in shapes.items()})
         widths = {name: math.prod(shape) for name, shape in shapes.items()}
         pixels = form.pixels or pixels_of_scale(self._model.input_limits)
         self.form = replace(form, input_shape=self._model.input_shape, pixels=pixels)

@@ -58,7 +58,7 @@ def _inside(path: Path) -> tuple[str, ...] | None:
                 return None
             if named[0].file_size > LARGEST:
                 raise ValueError(f"it declares {named[0].file_size:,} bytes")
-            lines = archive.read(named[0]).decode().splitlines()
+            lines = archive.read(named[0]).decode("utf-8-sig").splitlines()
         return _checked(class_names.parsed(lines))
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise ModelError(

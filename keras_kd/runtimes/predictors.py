@@ -8,9 +8,9 @@ from pathlib import Path
 
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.errors import ModelError, of_file
-from keras_kd.models import keras_file
+from keras_kd.models import keras_file, mistaken_files
 from keras_kd.models.form import ModelSpec
-from keras_kd.runtimes import described, labels
+from keras_kd.runtimes import described, labels, tflite_metadata
 from keras_kd.runtimes._combined import averaged, in_order_of, reordered
 from keras_kd.runtimes._file_predictor import FilePredictor
 from keras_kd.runtimes._keras_predictor import KerasPredictor, of_saved_model
@@ -53,6 +53,7 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
         ModelError: the file can't be used.
     """
     path = Path(path)
+    mistaken_files.require_model(path)
     with of_file(path):
         own = _own_form(path)
         predictor = _loaded(path, own, stated, precision)
@@ -64,6 +65,8 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
 def _own_form(path: Path) -> ModelSpec:
     """What the file, and a `labels.txt` beside it, tell."""
     form, named = described.of_model(path) or ModelSpec(), labels.of_model(path)
+    if path.suffix == ".tflite" and form.pixels is None:
+        form = form.with_given(pixels=tflite_metadata.pixels(path))
     if named and form.class_names and named != form.class_names:
         raise ModelError(
             f"It was written with the class names {', '.join(form.class_names)}, and its labels "

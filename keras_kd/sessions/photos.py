@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ from keras_kd.sessions._faces import Face, blurred, crop
 from keras_kd.sessions._quality import quality
 from keras_kd.sessions._reader import Reader
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 UNCERTAIN = "uncertain"
 FRAME = (255, 196, 0)
 
@@ -74,25 +74,37 @@ def expand(patterns: Iterable[str]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            fitting = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            fitting = _pictures(path.iterdir(), pattern)
         elif path.exists():
             fitting = [path]
         else:
             root = Path(path.anchor)
             try:
-                fitting = sorted(root.glob(str(path.relative_to(root)))) if path.name else []
+                named = root.glob(str(path.relative_to(root))) if path.name else []
+                fitting = _pictures(named, pattern)
             except ValueError as error:
                 raise DataError(
                     f"{pattern} is no pattern of files ({error}): write ** as a folder of its own."
                 ) from error
-            fitting = [file for file in fitting if file.suffix.lower() in SUFFIXES]
         if not fitting:
             raise DataError(
                 f"No picture at {pattern}: give files, folders or globs of"
-                f" {', '.join(sorted(SUFFIXES))}."
+                f" {', '.join(images.suffixes())}."
             )
         found += fitting
     return list(dict.fromkeys(found))
+
+
+def _pictures(files: Iterable[Path], pattern: str) -> list[Path]:
+    """The pictures among files, sorted; a warning tells of those that need another package."""
+    named = sorted(files)
+    unread = [file for file in named if file.suffix.lower() in images.HEIC_SUFFIXES]
+    if unread and unread[0].suffix.lower() not in images.suffixes():
+        warnings.warn(
+            f"{len(unread):,} HEIC files at {pattern} are left out: {images.HEIC_HINT}.",
+            stacklevel=3,
+        )
+    return [file for file in named if file.suffix.lower() in images.suffixes()]
 
 
 def predict(

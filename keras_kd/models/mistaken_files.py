@@ -1,0 +1,59 @@
+"""Files that are given as models and are something else, told by how they begin and are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_kd.errors import ModelError
+
+_POINTER = "a Git LFS pointer in place of a model: fetch the file with `git lfs pull`"
+_PAGE = "an HTML page in place of a model, as a failed download leaves: download the file itself"
+_BEGINNINGS = {
+    b"version https://git-lfs": _POINTER,
+    b"<!doctype html": _PAGE,
+    b"<html": _PAGE,
+}
+_SUFFIXES = {
+    ".pth": "PyTorch's: bring its weights into a Keras model by `kerakd import`",
+    ".pt": "PyTorch's: bring its weights into a Keras model by `kerakd import`",
+    ".safetensors": "weights alone: bring them into a Keras model by `kerakd import`",
+    ".pb": "a graph of TensorFlow: give the folder of the SavedModel that it lies in",
+    ".json": "a description without weights: give the .keras, .h5 or .tflite file of the model",
+}
+
+
+def require_model(path: Path) -> None:
+    """Check that a file may be a model.
+
+    Args:
+        path: the file; a folder and a missing file pass.
+
+    Raises:
+        ModelError: it is plainly something else; the message says what, and what to do.
+    """
+    try:
+        start = _start(path)
+    except OSError:
+        return  # Its reader says why.
+    text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    problem = next((what for mark, what in _BEGINNINGS.items() if text.startswith(mark)), None)
+    problem = problem or _SUFFIXES.get(path.suffix.lower()) or _misnamed(path, start)
+    if problem:
+        raise ModelError(f"{path} is {problem}.")
+
+
+def _start(path: Path) -> bytes:
+    if not path.is_file():  # A pipe would be waited for.
+        return b""
+    with path.open("rb") as file:
+        return file.read(64)
+
+
+def _misnamed(path: Path, start: bytes) -> str | None:
+    """Keras reads its two forms of file by their names."""
+    hdf5, archive = start.startswith(b"\x89HDF\r\n"), start.startswith(b"PK\x03\x04")
+    if hdf5 and path.suffix == ".keras":
+        return f"an HDF5 file: call it {path.stem}.h5"
+    if archive and path.suffix in (".h5", ".hdf5"):
+        return f"an archive, as .keras files are: call it {path.stem}.keras"
+    return None
