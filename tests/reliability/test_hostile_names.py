@@ -28,7 +28,7 @@ from keras_kd import datasets, errors
 from keras_kd._common import text
 from keras_kd._common.markdown import escaped
 from keras_kd.errors import ConfigError, DataError, ExportError, KerasKDError, ModelError
-from keras_kd.exporters import ExportReport, bundle, guide
+from keras_kd.exporters import ExportReport, _guide_code, bundle, guide
 from keras_kd.reports import model_card
 from keras_kd.sessions import (
     _comparison_page,
@@ -239,17 +239,17 @@ def test_no_code_of_a_guide_comes_from_a_name() -> None:
     plain = _rendered(guide.guide(_facts("model.tflite", ("first", "second"), PLAIN)))
     assert page.elements == plain.elements
     called = [
-        node.func for node in ast.walk(ast.parse(guide.python(found))) if isinstance(node, ast.Call)
+        node.func for node in ast.walk(ast.parse(_guide_code.python(found))) if isinstance(node, ast.Call)
     ]
     assert "evil" not in {
         getattr(function, "id", getattr(function, "attr", "")) for function in called
     }
     for code, filled in (
-        (guide._kotlin, "$"),
-        (guide._compiled, "$"),
-        (guide._dart, "$"),
-        (guide._swift, ""),
-        (guide._c, ""),
+        (_guide_code.kotlin, "$"),
+        (_guide_code.kotlin_compiled, "$"),
+        (_guide_code.dart, "$"),
+        (_guide_code.swift, ""),
+        (_guide_code.c, ""),
     ):
         shown = re.sub(r"//.*", "", code(found))
         outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", shown)
