@@ -239,7 +239,9 @@ def test_no_code_of_a_guide_comes_from_a_name() -> None:
     plain = _rendered(guide.guide(_facts("model.tflite", ("first", "second"), PLAIN)))
     assert page.elements == plain.elements
     called = [
-        node.func for node in ast.walk(ast.parse(_guide_code.python(found))) if isinstance(node, ast.Call)
+        node.func
+        for node in ast.walk(ast.parse(_guide_code.python(found)))
+        if isinstance(node, ast.Call)
     ]
     assert "evil" not in {
         getattr(function, "id", getattr(function, "attr", "")) for function in called
