@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
+from keras_kd._common.modules import summary
 from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
@@ -29,7 +30,14 @@ _OF_CONFIG = (
 )
 
 
-@click.command("export")
+def _formats() -> list[tuple[str, str]]:
+    from keras_kd import exporters  # brings NumPy, which the help of other commands does without
+
+    fine_tuned = summary("keras_kd.exporters.quantization_aware")
+    return [*exporters.summaries().items(), ("qat", fine_tuned)]
+
+
+@click.command("export", cls=options.listing("Formats", _formats))
 @click.argument("model", metavar="MODEL")
 @click.option(
     "--format",
@@ -40,8 +48,7 @@ _OF_CONFIG = (
 @click.option(
     "--tune",
     is_flag=True,
-    help="Write the smallest file of float32, float16, dynamic and int8 that stays "
-    "within --max-drop.",
+    help="Write the smallest .tflite of all formats that stays within --max-drop.",
 )
 @click.option(
     "--max-drop",
@@ -148,19 +155,6 @@ def command(
 
     MODEL is a .keras or .h5 file. The outputs of the written file on its own runtime are compared
     with those of Keras.
-
-    \b
-    Formats:
-      float32      .tflite, the same arithmetic as Keras
-      float16      .tflite, half the size
-      dynamic      .tflite, int8 weights; needs no data
-      int8         .tflite, int8 weights and activations; needs --data
-      qat          as int8, after fine-tuning with int8's rounding; needs --data, better with
-                   --soft-labels, too
-      saved_model  TensorFlow's folder
-      onnx         needs the extra onnx
-      pytorch      a state dict with the published keys; needs the extra torch
-      safetensors  the same as a safetensors file; needs no torch
 
     The options from --prune to --seed control the fine-tuning of qat. --soft-labels is the store
     that the student learnt from.

@@ -1,5 +1,5 @@
-"""Writes the command-line reference, docs/cli.md, and the README's lists of commands and data sets,
-from the commands' own help and the modules' docstrings.
+"""Writes the command-line reference, docs/cli.md, and the lists of commands, data sets and formats in
+README.md and docs/export.md, from the commands' own help and the modules' docstrings.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from keras_kd.cli.main import kerakd
 
-from keras_kd import datasets
+from keras_kd import datasets, exporters
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,9 +39,12 @@ def pages() -> dict[Path, str]:
     helps = {path: command.get_short_help_str(200) for path, command, _ in found}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     readme = with_table(readme, "commands", table("command", "what it does", helps))
+    export = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     of_data = table("name", "what it is and its forms on disk", datasets.summaries())
+    of_formats = table("format", "what it is", exporters.summaries())
     return {
         ROOT / "docs" / "cli.md": reference,
+        ROOT / "docs" / "export.md": with_table(export, "formats", of_formats),
         ROOT / "README.md": with_table(readme, "data sets", of_data),
     }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,15 @@ from pathlib import Path
 import pytest
 
 KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference.py"
+CONTRACTS = (
+    "exporters/test_export_contract.py",
+    "datasets/test_datasets.py",
+    "test_soft_losses.py",
+)
 MODULES = {
     "student": """
+'''A dense layer.'''
 import keras
 NAMES = ("tiny",)
 INPUT_SHAPE = (8, 8, 3)
@@ -25,6 +33,7 @@ def build(name, heads, input_shape, dropout, seed):
     return keras.Model(image, keras.layers.Dense(heads)(keras.layers.Flatten()(image)), name=name)
 """,
     "stripes": """
+'''Two classes, flat and striped.'''
 import numpy as np
 from keras_kd.datasets import Samples
 SIZE = 8
@@ -45,6 +54,11 @@ def loss(labels, teacher, student, temperature):
     return ops.mean((teacher - student) ** 2, axis=-1)
 """,
     "weights": """
+'''The weights
+alone.
+
+More on them.
+'''
 import numpy as np
 SUFFIX, TOLERANCE, NEEDS_SAMPLES, IO = ".npz", 1.0, False, ("float",)
 
@@ -100,6 +114,30 @@ def test_what_is_added_is_found_by_the_command_line(environment: dict[str, str])
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert {"tiny", "stripes", "weights", "distance"} <= set(shown.stdout.split())
     assert "distance" in _run(environment, "distill", "--help")
+
+
+def test_what_is_added_is_found_in_the_docs(environment: dict[str, str]) -> None:
+    code = f"import runpy; print(*runpy.run_path({str(REFERENCE)!r})['pages']().values())"
+    made = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    for row in (
+        "| `stripes` | Two classes, flat and striped. |",
+        "| `weights` | The weights alone. |",
+    ):
+        assert row in made
+    for row in ("stripes .* Two classes, flat and striped.", "weights .* The weights alone."):
+        assert re.search(f"^  {row}$", made, re.MULTILINE)
+    assert re.search(r"--soft-loss [^[]*distance", made)
+
+
+def test_what_is_added_is_held_to_the_contracts(environment: dict[str, str]) -> None:
+    tests = [str(Path(__file__).parent / name) for name in CONTRACTS]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-qm", "slow or not slow", *tests]
+    listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert {"[tiny-weights]", "[stripes]", "[distance]"} <= set(
+        re.findall(r"\[.*\]", listed.stdout)
+    )
 
 
 def test_what_is_added_is_trained_and_scored(environment: dict[str, str], tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Models as files for apps; one module a format in `formats`, found by its name.
 
-A format's module has
+A format's module has a docstring whose first paragraph says what it is, for help and
+docs/export.md; and
 
     SUFFIX          what the path must end in ("" for a folder)
+    MARK            of a folder: a file in it, by which a folder that may be replaced is known
     TOLERANCE       the largest difference from Keras allowed, as a share of the spread of Keras' outputs
     NEEDS_SAMPLES   whether the conversion is calibrated on images
     IO              the profiles of input and output that it offers, of "float", "app" and "int8"
+    ROUNDS (optional) whether the file's answers are compared with Keras' too
     write(serving, path, images)  write the file and return what its operators add to the error
                                   (nothing for formats that don't round); `images` is (N, H, W, C)
                                   as the file takes them, or None
@@ -27,13 +30,14 @@ from keras_kd._common.files import written_whole
 from keras_kd._common.folders import folder_written_whole
 from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
+from keras_kd._common.modules import summaries as module_summaries
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError, OutputError
 from keras_kd.exporters import _conversion_process, _judgement, formats
 from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
-from keras_kd.runtimes import described, litert
+from keras_kd.runtimes import litert
 
 if TYPE_CHECKING:
     import keras
@@ -70,6 +74,23 @@ class ExportReport:
 def names() -> list[str]:
     """Return the names of all formats, sorted."""
     return module_names(formats, ENTRY_POINTS)
+
+
+def summaries() -> dict[str, str]:
+    """Return what each format is, one line by name, for help."""
+    return module_summaries(formats, ENTRY_POINTS)
+
+
+def litert_names() -> list[str]:
+    """Return the names of the formats that write `.tflite`: float32 first, those that round and
+    those that need samples last.
+    """
+
+    def place(name: str) -> tuple[bool, bool, bool]:
+        module = find(name)
+        return name != "float32", module.NEEDS_SAMPLES, getattr(module, "ROUNDS", False)
+
+    return sorted((name for name in names() if find(name).SUFFIX == ".tflite"), key=place)
 
 
 def find(format: str) -> ModuleType:
@@ -148,6 +169,7 @@ def export(
     # TensorFlow takes seconds to import: not before the request is known to make sense.
     from keras_kd.exporters import _comparison, _model, _runtime_form, _samples, _serving
     from keras_kd.models.surgery.precision import in_float32
+    from keras_kd.runtimes import described
 
     model = _model.graph_of(model)
     _model.check(model, class_names)
@@ -164,7 +186,7 @@ def export(
     )
     shown = None if samples is None else _samples.shown(samples, pixels)
     images = None if shown is None else fitted(shown.images, serving.input_shape)
-    with _written(path, module.SUFFIX) as temporary:
+    with _written(path, module) as temporary:
         errors = module.write(
             serving, temporary, None if images is None else serving.as_input(images)
         )
@@ -173,7 +195,7 @@ def export(
             lambda batch: module.run(temporary, batch),
         )  # fmt: skip
         worst = _judgement.worst(errors, serving)
-        _judgement.require_right(format, module.TOLERANCE, comparison, worst, min_agreement)
+        _judgement.require_right(format, module, comparison, worst, min_agreement)
         described.describe(temporary, serving.form(known, class_names), module.SUFFIX)
     operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
     return ExportReport(
@@ -196,8 +218,8 @@ def _check_settings(
         raise ExportError(f"min_agreement must be 0..1. Received: min_agreement={agreement}.")
 
 
-def _written(path: Path, suffix: str) -> AbstractContextManager[Path]:
-    return written_whole(path) if suffix else folder_written_whole(path, "saved_model.pb")
+def _written(path: Path, module: ModuleType) -> AbstractContextManager[Path]:
+    return written_whole(path) if module.SUFFIX else folder_written_whole(path, module.MARK)
 
 
 def _size(path: Path) -> int:

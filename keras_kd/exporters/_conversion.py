@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,6 @@ from keras_kd.errors import ModelError
 from keras_kd.exporters import _float_parts, _layer_errors
 from keras_kd.runtimes import litert, tflite_graph
 
-QUANTIZED = ("dynamic", "int8")
-
 
 @dataclass(frozen=True)
 class Request:
@@ -26,16 +24,18 @@ class Request:
     Attributes:
         saved_model: folder of a SavedModel with one signature.
         file: where to write.
-        format: "float32", "float16", "dynamic" or "int8".
+        weights: their dtype, "float32", "float16" or "int8".
+        calibrated: whether `samples` set ranges by which activations are int8 too.
         samples: `.npy` of (N, H, W, C) as the signature takes them, which calibrate and compare;
             None for none.
-        integer_io: of int8: whether input and output are int8 too.
-        float_tensors: of int8: outputs of operators that stay float32, by the tensors' names.
+        integer_io: if calibrated: whether input and output are int8 too.
+        float_tensors: if calibrated: outputs of operators that stay float32, by the tensors' names.
     """
 
     saved_model: str
     file: str
-    format: str
+    weights: str = "float32"
+    calibrated: bool = False
     samples: str | None = None
     integer_io: bool = False
     float_tensors: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ def convert(request: Request) -> None:
     Raises:
         Exception: the converter refuses, with exceptions of its own that have no public name.
     """
-    Path(request.file).write_bytes(_content(request, request.format))
+    Path(request.file).write_bytes(_content(request))
 
 
 def run_once(request: Request) -> None:
@@ -77,9 +77,9 @@ def errors(request: Request) -> list[_layer_errors.Added]:
     """Return what the operators of the written file add to the error, the largest first; nothing
     for formats that don't round, or without samples.
     """
-    if request.samples is None or request.format not in QUANTIZED:
+    if request.samples is None or request.weights != "int8":
         return []
-    exact = _content(request, "float32")
+    exact = _content(replace(request, weights="float32", calibrated=False))
     return _layer_errors.added(exact, Path(request.file).read_bytes(), _samples(request))
 
 
@@ -87,13 +87,13 @@ def _samples(request: Request) -> np.ndarray:
     return np.load(str(request.samples), mmap_mode="r")
 
 
-def _content(request: Request, format: str) -> bytes:
+def _content(request: Request) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(request.saved_model)
-    if format != "float32":
+    if request.weights != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if format == "float16":
+    if request.weights == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if format != "int8":
+    if not request.calibrated:
         return converter.convert()
     samples = _samples(request)
     converter.representative_dataset = lambda: ([image[None]] for image in samples)

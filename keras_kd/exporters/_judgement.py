@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from keras_kd.errors import ExportError
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 # The share of samples on which a file that rounds must name the same class as Keras.
 MIN_AGREEMENT = 0.97
-ROUNDING = ("dynamic", "int8")
 _MANY = 0.25
 _PREPARATION = "the input's preparation"
 
@@ -56,14 +56,15 @@ def worst(errors: Sequence[Added] | None, serving: Serving) -> LayerError | None
 
 def require_right(
     format: str,
-    tolerance: float,
+    module: ModuleType,
     comparison: Comparison,
     at_worst: LayerError | None,
     min_agreement: float,
 ) -> None:
     """Raise ExportError for a file whose answers or values are too far from Keras'."""
-    answers = comparison.answers
-    if format in ROUNDING and answers is not None and _too_few(answers, min_agreement):
+    answers, tolerance = comparison.answers, module.TOLERANCE
+    rounds = getattr(module, "ROUNDS", False)
+    if rounds and answers is not None and _too_few(answers, min_agreement):
         raise ExportError(
             f"The {format} file predicts the same class as Keras on {100 * answers.same:.1f} % of "
             f"{answers.images} samples, less than the {100 * min_agreement:g} % required"

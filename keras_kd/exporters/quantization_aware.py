@@ -1,5 +1,5 @@
-"""Quantization-aware training: fine-tuning with the rounding of int8, on labels and stored soft
-labels, to a `.tflite`.
+"""`.tflite` as by int8, after fine-tuning with its rounding on labels and stored soft labels.
+Needs data.
 
 TensorFlow Model Optimization works on Keras 2 models only and changes the environment when it is
 imported. The work is therefore done by `_quantization_worker` in a process of its own, on a twin of

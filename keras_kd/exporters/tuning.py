@@ -15,14 +15,13 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError
-from keras_kd.exporters import ExportReport, export
+from keras_kd.exporters import ExportReport, export, litert_names
 from keras_kd.runtimes.litert import LiteRTModel
 
 if TYPE_CHECKING:
     import keras
 
 MAX_DROP = 0.01
-FORMATS = ("float32", "float16", "dynamic", "int8")
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,14 @@ def tune(
     path = Path(path)
     attempts, reports = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for format in FORMATS:
+        for format in litert_names():
             try:
                 report = export(
                     model, Path(folder) / f"{format}.tflite", format, train, io, None, app_input,
                     value_range,
                 )  # fmt: skip
             except ExportError as error:
-                if format == FORMATS[0]:
+                if not reports:
                     raise
                 attempts.append(Attempt(format, None, None, str(error)))
                 continue

@@ -19,7 +19,6 @@ from keras_kd.evaluation import benchmark
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
 
-FORMATS = ("float32", "float16", "dynamic", "int8")
 FILE = "footprint.json"
 _FIGURE = {
     **dict.fromkeys(("model", "form", "hardware"), str),
@@ -44,21 +43,21 @@ def measure(
     """
     terminal = terminal or Terminal(quiet=True)
     samples = faces.load(None, "train")
-    results = []
+    results, formats = [], exporters.litert_names()
     for name in names:
-        terminal.say(f"Measuring {name} as Keras and as {', '.join(FORMATS)}")
+        terminal.say(f"Measuring {name} as Keras and as {', '.join(formats)}")
         with tempfile.TemporaryDirectory() as folder:
             model = models.build(name)
             paths = [
                 Path(folder) / "model.keras",
-                *(Path(folder) / f"{form}.tflite" for form in FORMATS),
+                *(Path(folder) / f"{form}.tflite" for form in formats),
             ]
             keras_file.save(model, paths[0], ModelSpec(input_shape=model.input_shape[1:]))
-            for path, form in zip(paths[1:], FORMATS, strict=True):
+            for path, form in zip(paths[1:], formats, strict=True):
                 # Untrained: its answers are next to nothing, its speed is a trained one's.
                 exporters.export(model, path, form, samples, value_range=(0, 255), min_agreement=0)
             measurements = benchmark.measure(paths, (1,), seconds, convert=False)
-        for form, one in zip(("Keras", *FORMATS), measurements, strict=True):
+        for form, one in zip(("Keras", *formats), measurements, strict=True):
             median, high = one.latency[1]
             results.append(
                 {"model": name, "form": form, "bytes": one.bytes, "peak_memory": one.peak_memory}

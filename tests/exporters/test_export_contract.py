@@ -25,14 +25,6 @@ QUICK = {"C"}
 FORMATS = [name for name in exporters.names() if name not in ("pytorch", "safetensors")]
 # Its attention multiplies int8's rounding, with random weights to 0.9 of the outputs' spread.
 REFUSED = {("emonet", "int8")}
-LIMITS = {
-    "float32": 1e-4,
-    "float16": 0.05,
-    "dynamic": 0.3,
-    "int8": 0.3,
-    "onnx": 1e-4,
-    "saved_model": 1e-4,
-}
 
 
 def _images(count=16):
@@ -75,7 +67,7 @@ def test_every_model_by_every_format(name, format, tmp_path):
         return
     # Random weights answer by next to nothing, so the values decide.
     report = exporters.export(model, path, format, samples=_images(), min_agreement=0)
-    assert report.max_difference <= LIMITS[format]
+    assert report.max_difference <= exporters.find(format).TOLERANCE
     assert report.bytes > 0
     if report.path.suffix == ".tflite":
         assert report.operators and not litert.custom_or_flex(report.path)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -25,10 +26,25 @@ SUFFIX = ".tflite"
 IO: tuple[str, ...] = ("float", "app")
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a format asks of TensorFlow's converter.
+
+    Attributes:
+        format: the format's name, for messages.
+        weights: as of `_conversion.Request`.
+        calibrated: as of `_conversion.Request`.
+    """
+
+    format: str
+    weights: str
+    calibrated: bool = False
+
+
 def write(
     serving: Serving,
     path: Path,
-    format: str,
+    kind: Kind,
     images: np.ndarray | None,
     float_tensors: tuple[str, ...] = (),
 ) -> list[Added]:
@@ -37,7 +53,7 @@ def write(
     Args:
         serving: what the file computes.
         path: where to write.
-        format: as of `_conversion.Request`.
+        kind: what to ask of the converter.
         images: (N, H, W, C) as the file takes them, or None.
         float_tensors: as of `_conversion.Request`.
 
@@ -53,10 +69,10 @@ def write(
         if images is not None:
             np.save(samples, images.astype(serving.input_dtype.as_numpy_dtype))
         request = Request(
-            str(graph), str(Path(folder) / "model.tflite"), format,
+            str(graph), str(Path(folder) / "model.tflite"), kind.weights, kind.calibrated,
             None if images is None else str(samples), serving.io == "int8", float_tensors,
         )  # fmt: skip
-        errors = _converted(request, serving)
+        errors = _converted(request, kind.format, serving)
         path.write_bytes(Path(request.file).read_bytes())
     foreign = litert.custom_or_flex(path)
     if foreign:
@@ -68,16 +84,16 @@ def write(
     return errors
 
 
-def _converted(request: Request, serving: Serving) -> list[Added]:
+def _converted(request: Request, format: str, serving: Serving) -> list[Added]:
     uncommon = _uncommon(serving.model)
     try:
-        if request.format == "int8" or uncommon:
+        if request.calibrated or uncommon:
             return _conversion_process.convert(request)
         with native_output_hidden():
             _conversion.convert(request)
             return _conversion.errors(request)
     except ConversionEnded as ending:
-        raise ExportError(_ended(request.format, serving.model.name, uncommon, ending)) from ending
+        raise ExportError(_ended(format, serving.model.name, uncommon, ending)) from ending
     except Exception as error:  # the converter's own exceptions have no public name
         raise ExportError(
             f"{serving.model.name} can't be converted to LiteRT ({_reason(str(error))}): "

@@ -1,5 +1,5 @@
-"""LiteRT with int8 weights, one scale for each channel; activations are quantized while it runs.
-Needs no data.
+"""`.tflite` with int8 weights, one scale a channel; activations are quantized as they come. Needs
+no data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from keras_kd.exporters.formats._tflite import IO, SUFFIX, run
 
 TOLERANCE = 0.3
 NEEDS_SAMPLES = False
-__all__ = ["IO", "NEEDS_SAMPLES", "SUFFIX", "TOLERANCE", "run", "write"]
+ROUNDS = True
+KIND = _tflite.Kind("dynamic", weights="int8")
+__all__ = ["IO", "NEEDS_SAMPLES", "ROUNDS", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> list[Added]:
@@ -29,4 +31,4 @@ def write(serving: Serving, path: Path, images: np.ndarray | None) -> list[Added
     Returns:
         What each operator adds to the error; empty if the format does not round.
     """
-    return _tflite.write(serving, path, "dynamic", images)
+    return _tflite.write(serving, path, KIND, images)

@@ -1,4 +1,4 @@
-"""LiteRT with float16 weights: half the size; the arithmetic stays float32."""
+"""`.tflite` with float16 weights: half the size; the arithmetic stays float32."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from keras_kd.exporters.formats._tflite import IO, SUFFIX, run
 
 TOLERANCE = 0.05
 NEEDS_SAMPLES = False
+KIND = _tflite.Kind("float16", weights="float16")
 __all__ = ["IO", "NEEDS_SAMPLES", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
@@ -27,4 +28,4 @@ def write(serving: Serving, path: Path, images: np.ndarray | None) -> list[Added
     Returns:
         What each operator adds to the error; empty if the format does not round.
     """
-    return _tflite.write(serving, path, "float16", images)
+    return _tflite.write(serving, path, KIND, images)

@@ -1,4 +1,4 @@
-"""LiteRT with float32 weights: the largest and slowest file, equal to Keras except for rounding."""
+"""`.tflite` with float32 weights: the largest and slowest file, equal to Keras but for rounding."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from keras_kd.exporters.formats._tflite import IO, SUFFIX, run
 
 TOLERANCE = 1e-4
 NEEDS_SAMPLES = False
+KIND = _tflite.Kind("float32", weights="float32")
 __all__ = ["IO", "NEEDS_SAMPLES", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
@@ -27,4 +28,4 @@ def write(serving: Serving, path: Path, images: np.ndarray | None) -> list[Added
     Returns:
         What each operator adds to the error; empty if the format does not round.
     """
-    return _tflite.write(serving, path, "float32", images)
+    return _tflite.write(serving, path, KIND, images)

@@ -1,5 +1,7 @@
-"""LiteRT with int8 weights and activations, calibrated by the extremes on training images; see
-`_float_parts` for what stays float32.
+"""`.tflite` with int8 weights and activations, calibrated by the extremes seen on training images.
+Needs data.
+
+See `_float_parts` for what stays float32.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from keras_kd.runtimes import tflite_graph
 TOLERANCE = 0.3
 NEEDS_SAMPLES = True
 IO = ("float", "app", "int8")
-__all__ = ["IO", "NEEDS_SAMPLES", "SUFFIX", "TOLERANCE", "run", "write"]
+ROUNDS = True
+KIND = _tflite.Kind("int8", weights="int8", calibrated=True)
+__all__ = ["IO", "NEEDS_SAMPLES", "ROUNDS", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
 def write(serving: Serving, path: Path, images: np.ndarray) -> list[Added]:
@@ -34,9 +38,9 @@ def write(serving: Serving, path: Path, images: np.ndarray) -> list[Added]:
     Returns:
         What each operator adds to the error; empty if the format does not round.
     """
-    errors = _tflite.write(serving, path, "int8", images)
+    errors = _tflite.write(serving, path, KIND, images)
     if serving.float_layers:
-        errors = _tflite.write(serving, path, "int8", images, _float_tensors(serving, path))
+        errors = _tflite.write(serving, path, KIND, images, _float_tensors(serving, path))
     _check(path, serving.model.name)
     return errors
 

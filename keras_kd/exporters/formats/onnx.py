@@ -1,5 +1,6 @@
-"""ONNX in float32, for ONNX Runtime and other frameworks. Needs the extra `onnx` (tf2onnx,
-onnxruntime).
+"""ONNX in float32, for ONNX Runtime and other frameworks. Needs the extra `onnx`.
+
+The extra holds tf2onnx, which converts, and onnxruntime, which checks the file.
 """
 
 from __future__ import annotations

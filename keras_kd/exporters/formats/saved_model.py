@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_kd.exporters._serving import Serving
 
 SUFFIX = ""
+MARK = "saved_model.pb"
 TOLERANCE = 1e-4
 NEEDS_SAMPLES = False
 IO = ("float", "app")
