@@ -73,7 +73,8 @@ def tune(
     if max_drop < 0:
         raise ExportError(f"max_drop must be 0 or more. Received: max_drop={max_drop}.")
     path = Path(path)
-    attempts, reports = [], []
+    attempts: list[Attempt] = []
+    reports: list[ExportReport] = []
     with tempfile.TemporaryDirectory() as folder:
         for format in litert_names():
             try:
