@@ -144,6 +144,7 @@ def fit(
     others = list(callbacks or [])
     state = TrainingState(folder / "state.npz", others, batches.steps)
     distiller.optimizer.build(distiller.trainable_variables)
+    _build_metrics(distiller, validation)
     state.load(distiller)
     if not state.path.exists():
         state.set_model(distiller)
@@ -154,8 +155,6 @@ def fit(
     run = [*([averages] if averages else []), _Score(), *others, epochs_end, state]
     state.first_step = state.step
     if state.step and state.epoch < epochs:
-        # Keras builds its metrics when they first see numbers, and their sums so far need a place.
-        distiller.test_on_batch(*keras.tree.map_structure(lambda part: part[:1], validation))
         _fit(
             distiller, batches, validation, state.epoch + 1, run, state, batches.steps - state.step
         )
@@ -165,6 +164,16 @@ def fit(
         _fit(distiller, batches, validation, epochs, run, state, batches.steps)
     load_weights(distiller.student, folder / "best.npz")
     return state.history
+
+
+def _build_metrics(distiller: Distiller, validation: tuple[np.ndarray, Any]) -> None:
+    """Show one image to Keras' metrics, which make their variables then.
+
+    A resumed epoch's sums need these variables, and a step that made them would be traced twice.
+    """
+    images, labels = keras.tree.map_structure(lambda part: part[:1], validation)
+    distiller.compute_metrics(images, labels, distiller(images, training=False))
+    distiller.reset_metrics()
 
 
 def _averages(distiller: Distiller) -> keras.callbacks.SwapEMAWeights | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -277,7 +278,11 @@ def test_nan_stops_with_one_sentence(tmp_path):
             tmp_path,
         )
     assert str(caught.value).startswith("The loss became nan in epoch 1: lower --learning-rate")
-    assert "\n" not in str(caught.value) and not (tmp_path / "state.npz").exists()
+    assert "\n" not in str(caught.value)
+    with np.load(tmp_path / "state.npz") as stored:
+        assert json.loads(str(stored["state"]))["epoch"] == 0
+        count = json.loads(str(stored["state"]))["variables"]
+        assert all(np.isfinite(stored[f"variable{index}"]).all() for index in range(count))
 
 
 @pytest.mark.parametrize("other", [{"units": 4}, {"schedule": "plateau"}])
