@@ -159,12 +159,23 @@ def test_names_are_the_fields_words() -> None:
     }
 
 
+def _lines_of_code(path: Path) -> int:
+    """The lines of a module besides its docstrings."""
+    text = path.read_text("utf-8")
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = [
+        node.body[0]
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, documented) and ast.get_docstring(node)
+    ]
+    return len(text.splitlines()) - sum(
+        docstring.end_lineno - docstring.lineno + 1 for docstring in docstrings
+    )
+
+
 def test_no_module_is_long() -> None:
-    """Each is one thing: 350 lines at most."""
-    long = {
-        name for name, path in MODULES.items() if len(path.read_text("utf-8").splitlines()) > 350
-    }
-    assert not long
+    """Each is one thing: 350 lines besides docstrings at most."""
+    assert not {name for name, path in MODULES.items() if _lines_of_code(path) > 350}
 
 
 def test_keras_internals_stand_in_three_modules():
