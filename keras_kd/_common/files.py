@@ -159,7 +159,7 @@ def refuse_special(path: str | Path) -> None:
 
 
 def _directory_bytes(file: str | Path | IO[bytes]) -> int:
-    """The length of a zip archive's list of members, as its end tells; 0 for what has no such end."""
+    """Return the length of a zip archive's list of members, stated at its end; 0 without such."""
     with open(file, "rb") if isinstance(file, (str, Path)) else nullcontext(file) as opened:
         size = opened.seek(0, os.SEEK_END)
         # The list's end is 22 bytes and a comment of 64 kB at most.

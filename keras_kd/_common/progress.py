@@ -1,4 +1,4 @@
-"""What a long run tells its user: lines and bars on stderr."""
+"""Progress of a long run for its user: lines and bars on stderr."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Terminal:
 
         Without a number of images the bar only moves; `unit` says what is counted.
 
-        Where stderr is no terminal there is no bar: `say` tells what matters.
+        If stderr is not a terminal, there is no bar; `say` prints what matters.
         """
         from keras_kd._common.bars import bars
 

@@ -1,4 +1,4 @@
-"""Names of the files in a run's folder, which also tell that a folder is one."""
+"""Names of the files in a run's folder, by which such a folder is recognised."""
 
 from __future__ import annotations
 

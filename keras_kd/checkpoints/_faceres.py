@@ -1,6 +1,6 @@
 """FaceRes' published weights, in TensorFlow.js' form, as the model `mobilenet-face` without a head.
 
-The file's last layers tell age and gender; they are left out, and the model ends in the 1024
+The file's last layers predict age and gender; they are left out, and the model ends in the 1024
 features of a face. Batch normalisation is folded in the file: convolutions of 1x1 hold the scale in
 their kernels, depthwise ones have it beside them. Here each becomes a normalisation with the mean 0
 and the variance 1 that computes the same, see `keras_kd.models.surgery.fine_tuning`.

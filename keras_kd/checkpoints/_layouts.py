@@ -107,7 +107,7 @@ def rows(tensors: dict[str, np.ndarray], key: str, default: int) -> int:
 
 
 def classes(tensors: dict[str, np.ndarray], key: str, default: int, others: int = 0) -> int:
-    """Number of classes that an output layer's array tells, less `others` outputs of it.
+    """Return the number of classes of an output layer's array, less `others` outputs of it.
 
     Raises:
         ModelError: fewer than 2 or more than MOST_CLASSES.
@@ -206,7 +206,7 @@ def _floating(array: np.ndarray) -> bool:
 
 
 def _finite(array: np.ndarray) -> bool:
-    """Whether all numbers are finite in float32; what holds no floating-point numbers is told apart."""
+    """Whether all numbers are finite in float32; another dtype has its own message."""
     if not _floating(array):
         return True
     with np.errstate(over="ignore"):

@@ -154,7 +154,7 @@ def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.
     Raises:
         ModelError: a name occurs twice in one order, or the two orders hold different classes.
     """
-    # Names that mean the same elsewhere, `A` and `a`, are told apart where both sides do.
+    # Names that mean the same elsewhere, `A` and `a`, differ if both sides have both.
     same = len(set(source_names)) == len(source_names) and set(source_names) == set(target_names)
     source, target = (
         list(names) if same else _unique(names) for names in (source_names, target_names)

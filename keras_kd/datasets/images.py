@@ -257,7 +257,7 @@ def _refuse_dark(image: Image.Image, name: str) -> None:
         else int(np.max(np.asarray(image.convert("RGB")))) << 8
     )
     # A gray image may be black all over; of colours Pillow keeps the upper 8 bits alone, which
-    # can't tell.
+    # can't decide.
     if peak < DARKEST_PEAK and (peak or not gray):
         raise DataError(
             f"{name} holds 16-bit pixels of which none reaches a quarter of the range, as cameras"
@@ -270,7 +270,7 @@ def _bits(image: Image.Image) -> int:
     """Bits of a value, 8 or fewer as 8; before the image is loaded."""
     if image.mode == "I" and image.format == "TIFF":
         return 32
-    # Pillow reads 16-bit colours as 8-bit ones; only its decoder's settings tell.
+    # Pillow reads 16-bit colours as 8-bit ones; only its decoder's settings show it.
     return 16 if image.mode in DEEP_MODES or ";16" in str(getattr(image, "tile", "")) else 8
 
 

@@ -15,7 +15,7 @@ from keras_kd.distiller._teacher import Teachers, require_kind, warn_of_kind
 from keras_kd.errors import ConfigError
 from keras_kd.models import heads
 
-LOOKED_AT_ROWS = 4096  # of a teacher's stored outputs, to tell what they are
+LOOKED_AT_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
 
 
 class CheckedTraining(StudentModel):

@@ -12,7 +12,7 @@ from keras_kd.errors import ModelError
 
 
 def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
-    """Return (H, W, C) of a model with one input; None where it doesn't tell, or has several."""
+    """Return (H, W, C) of a model with one input; None if it is unknown or there are several."""
     inputs = getattr(model, "inputs", None)
     return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
 

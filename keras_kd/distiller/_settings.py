@@ -91,7 +91,7 @@ def columns_of_heads(student: keras.Model, binary: Collection[str] | None) -> di
 
     Args:
         student: whose only output goes by "".
-        binary: names of the heads of one column that tell two classes; None for the only output, if
+        binary: names of the heads of one column for two classes; None for the only output, if
             it has one.
 
     Raises:

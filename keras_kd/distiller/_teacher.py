@@ -18,7 +18,7 @@ from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
 
 SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
-LOOKED_AT = 32  # images that tell what a teacher without a graph gives
+LOOKED_AT = 32  # images that show the kind of outputs of a teacher without a graph
 
 
 def as_logits(kind: OutputKind, outputs: Any) -> Any:
@@ -89,7 +89,7 @@ class Teacher:
             )
 
     def _by_head(self, outputs: Any) -> dict[str, Any]:
-        """The chosen outputs of those of the student's heads that tell classes."""
+        """The chosen outputs for the student's heads of classes."""
         found = _batches.by_head(outputs, self._heads)
         if not set(found) & set(self._heads):
             raise ModelError(
@@ -106,7 +106,7 @@ class Teacher:
         self.kinds |= kinds
 
     def look(self, images: np.ndarray) -> None:
-        """Find out from some images what a teacher whose graph doesn't tell gives."""
+        """Find out from some images of what kind the outputs of a teacher without a graph are."""
         if self.model.built and set(self.kinds.values()) <= {"unknown"}:
             outputs = self._by_head(
                 self.chosen(self.model(self.shown(images[:LOOKED_AT]), training=False))
@@ -190,12 +190,12 @@ class Teachers:
             )
 
     def look(self, images: np.ndarray) -> None:
-        """Find out from some images what teachers whose graphs don't tell give."""
+        """Find out from some images of what kind the outputs of teachers without a graph are."""
         for member in self.members:
             member.look(images)
 
     def __call__(self, images: Any) -> dict[str, Any]:
-        """Return the mean logits and values by the student's heads; of those that have a head."""
+        """Return the mean logits and values by the student's heads, over the teachers with that head."""
         return self._mean([member(images) for member in self.members])
 
     def with_features(self, model: keras.Model, images: Any) -> tuple[dict[str, Any], Any]:
@@ -204,7 +204,7 @@ class Teachers:
         return self._mean([first, *(member(images) for member in self.members[1:])]), maps
 
     def unchecked(self, outputs: dict[str, Any]) -> dict[str, Any]:
-        """Return those of the outputs of which no graph and no images told yet what they are."""
+        """Return the outputs whose kind neither a graph nor images have shown yet."""
         told = [member.kinds.get(name) for member in self.members for name in outputs]
         return outputs if set(told) <= {None, "unknown"} else {}
 

@@ -94,7 +94,7 @@ def in_order_of_data(
 def _require_right_pixels(
     predictor: FilePredictor, samples: Samples, names: tuple[str, ...] | None
 ) -> PixelValues | None:
-    """Compare the model's answers for the usual kinds of pixels; a doubt is told by a warning.
+    """Compare the model's answers for the usual kinds of pixels; a doubt is a warning.
 
     Returns:
         What pixels would suit the model if its unnamed classes are in the data's order; None where

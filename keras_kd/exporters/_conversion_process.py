@@ -78,7 +78,9 @@ def _process() -> subprocess.Popen[str]:
 
 def _asked(process: subprocess.Popen[str], request: Request) -> list[Added]:
     assert process.stdin and process.stdout
-    with contextlib.suppress(BrokenPipeError):  # then the answer is empty, and the exit code tells
+    with contextlib.suppress(
+        BrokenPipeError
+    ):  # then the answer is empty, and the exit code has the reason
         process.stdin.write(json.dumps(asdict(request)) + "\n")
         process.stdin.flush()
     works = False

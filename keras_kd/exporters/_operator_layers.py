@@ -11,7 +11,7 @@ from keras_kd.models.surgery.keras_internals import all_layers, layer_of
 
 
 def layers_of(tensor: str, model: keras.Model) -> set[str]:
-    """Return the names of the layers that a tensor's name tells; several where they were fused.
+    """Return the names of the layers in a tensor's name; several if they were fused.
 
     TensorFlow's scopes are the layers' names, each with a number where it was used before.
     """

@@ -74,8 +74,8 @@ def _pixels(images: np.ndarray, taken: PixelValues) -> np.ndarray:
 
 
 def found_pixels(model: keras.Model, samples: Samples | np.ndarray | None) -> PixelValues | None:
-    """Return pixels 0..255 where the samples' labels tell so, of a model of which nothing is stated;
-    None where nothing tells.
+    """Return pixels 0..255 if the samples' labels confirm them for a model without a statement; None
+    if nothing decides it.
 
     Raises:
         ExportError: by the labels other pixels suit the model far better.

@@ -135,7 +135,7 @@ def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
     try:
         with _outside_of_tracing():
             values = keras.ops.convert_to_numpy(_Tail().value(tensor, None)).astype("float32")
-    except Exception:  # Foreign operations may raise anything; then the graph does not tell.
+    except Exception:  # Foreign operations may raise anything; then the kind is unknown.
         return "unknown"
     kind = kind_of_values(values)
     return "logits" if kind == "unknown" and values.min() < -1 and values.max() > 1 else kind

@@ -121,7 +121,7 @@ class _Walk:
             raise Refused(f"it has more than {MOST_LAYERS:,} layers")
         checked = {part: self.value(inner, part, layer, depth + 1) for part, inner in found.items()
                    if part not in (*_TOLD, "compile_config")}  # fmt: skip
-        # Afterwards, so that the sentence tells the innermost reason.
+        # Afterwards, so that the message has the innermost reason.
         if name in _VALUES:
             _require_numbers(config, layer)
         else:

@@ -1,4 +1,4 @@
-"""Files that are given as models and are something else, told by how they begin and are named."""
+"""Files given as models that are something else, recognised by their first bytes and names."""
 
 from __future__ import annotations
 

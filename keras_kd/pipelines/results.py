@@ -127,7 +127,7 @@ def exported(
     """
     path = out / run_files.exported_file(format)
     class_names = data.class_names if of_keras.logits.shape[1] else None
-    # A run ends with its files: how they answer is scored and told, by the test images.
+    # A run ends with its files: they are scored on the test images.
     exporters.export(
         student, path, format, data.train, class_names=class_names, value_range=PIXEL_RANGE,
         min_agreement=0,

@@ -57,7 +57,7 @@ def load_optuna() -> Any:
         import optuna
     except ImportError as error:
         raise ConfigError("A sweep needs Optuna: pip install 'keras-kd[sweep]'.") from error
-    # A trial that failed is told in the table, not by a traceback.
+    # A trial that failed is reported in the table, not by a traceback.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

@@ -72,7 +72,7 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
         mirror: also average over each image and its mirror image.
 
     Raises:
-        ModelError: the members tell different things.
+        ModelError: the members have different classes or values.
     """
     first = members[0]
     told = [

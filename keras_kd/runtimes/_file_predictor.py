@@ -1,4 +1,4 @@
-"""What the predictors of all model forms share: images fitted to the input, outputs told apart."""
+"""The base of all predictors: images are fitted to the input, outputs sorted by kind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SLACK, _ROUNDING = 0.02, 1 / 400
 
 
 class FilePredictor:
-    """What all predictors share: the images fitted, the outputs told apart by their widths; pickled
+    """The base of all predictors: images are fitted, outputs sorted by their widths; pickled
     as their file.
     """
 

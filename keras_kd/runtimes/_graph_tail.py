@@ -1,4 +1,4 @@
-"""What an output's numbers are, told by the end of a graph: one table for all forms of files."""
+"""The kind of an output, found at the end of its graph: one table for all formats of files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def output_kind(
         depth: how many operators to follow.
 
     Returns:
-        As `models.heads.output_kind`; "unknown" where the last operators don't tell: look at the
+        As `models.heads.output_kind`; "unknown" if the last operators do not show it: look at the
         values.
     """
     for left in range(depth, 0, -1):

@@ -25,7 +25,7 @@ class LiteRTPredictor(FilePredictor):
     Args:
         path: the file.
         form: what it takes and gives; `input_shape` is the file's own, and the scale of a
-            quantized input tells the pixels where nothing else does.
+            quantized input states the pixel values if nothing else does.
         head: the output of classes, of several.
     """
 
@@ -60,7 +60,7 @@ class LiteRTPredictor(FilePredictor):
 
 
 def pixels_of_scale(limits: tuple[float, float] | None) -> PixelValues | None:
-    """Return the usual range that a quantized input spans, which its scale and zero point tell.
+    """Return the usual range that a quantized input spans, from its scale and zero point.
 
     Args:
         limits: the numbers that the smallest and the largest integer stand for.

@@ -61,7 +61,7 @@ def output_kind(signature: Any, head: str) -> OutputKind:
             step = maker(step.inputs[0])
         return step is None
 
-    # A loaded signature tells its outputs' names apart from its tensors, in sorted order.
+    # A loaded signature has its outputs' names separate from its tensors, in sorted order.
     tensors = dict(zip(sorted(signature.structured_outputs), signature.outputs, strict=True))
     output = _Tensor("", tensors[head].name)
     return _graph_tail.output_kind(output, maker)

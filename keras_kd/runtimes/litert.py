@@ -91,7 +91,7 @@ class LiteRTModel:
             raise ModelError(
                 f"{path} takes {batch} images at a time: export it again for one image."
             )
-        # Images of three pixels or fewer a side are not told apart from channels.
+        # A side of three pixels or fewer can't be distinguished from channels.
         self._channels_first = sizes[0] in (1, 3) and min(sizes[1:]) > 3
         height, width, channels = [*sizes[1:], sizes[0]] if self._channels_first else sizes
         self.input_shape = height, width, channels

@@ -63,7 +63,7 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
 
 
 def _own_form(path: Path) -> ModelSpec:
-    """What the file, and a `labels.txt` beside it, tell."""
+    """Return the specification in the file, with the class names of a `labels.txt` beside it."""
     form, named = described.of_model(path) or ModelSpec(), labels.of_model(path)
     if path.suffix == ".tflite" and form.pixels is None:
         form = form.with_given(pixels=tflite_metadata.pixels(path))

@@ -1,4 +1,4 @@
-"""scikit-image's LBP cascade: finds faces where BlazeFace's files can't be had; slower, frontal
+"""scikit-image's LBP cascade: finds faces without BlazeFace's files; slower, frontal
 faces only.
 """
 

@@ -27,7 +27,7 @@ class Detector(Protocol):
 # on the letters and clouds of a cartoon's title the highest had 0.69; of FER2013's faces 19 in 20
 # have 0.76 or more.
 SURE, CHECKED = 0.75, 0.7
-# The closer look: so many boxes wide, and the lowest score that it tells.
+# The closer look: its width in boxes, and the lowest score that it reports.
 CLOSER, LOWEST = 2.0, 0.1
 # Pixels across it, as the short-range model takes them.
 LOOK = 128
@@ -46,7 +46,7 @@ class _Both:
 class _TwoLooks:
     """Looks at each hit again by the short-range model, closer and turned upright by its eyes.
 
-    The second look tells place and tilt better: of FER2013's faces turned by 45 degrees the first
+    The second look finds place and tilt better: of FER2013's faces turned by 45 degrees the first
     said 35 (median of 401), the second 43. Doubtful hits that it doesn't see are dropped.
     """
 

@@ -22,7 +22,7 @@ def dots(
         rows: a measure's name and its estimates, in the groups' order.
         groups: names, for the marks' titles.
         factor: what values are multiplied by to be shown.
-        label: tells the chart from the page's others.
+        label: distinguishes the chart from the page's others.
     """
     known = [
         factor * value

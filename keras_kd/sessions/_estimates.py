@@ -113,7 +113,7 @@ def paired_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarra
 
 def chance(first: np.ndarray, second: np.ndarray, paired: bool) -> float:
     """Return p by Wilcoxon's signed ranks for pairs, else by Mann and Whitney's U; NaN where no
-    test can tell.
+    test is possible.
     """
     if min(len(first), len(second)) < 2:
         return math.nan

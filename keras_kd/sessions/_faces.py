@@ -14,7 +14,7 @@ from keras_kd.sessions import SIDE
 # medians over 233 of 250 FER2013 faces, pasted at 128 pixels into 256. Drawn faces are cut wider,
 # 1.5, and their centre lies 0.17 above.
 RISE, RISE_PER_SIDE = 0.09, 0.25
-# Places between pixels are told in steps of 1/256, so that Python and JavaScript agree to the bit.
+# Places between pixels have steps of 1/256, so that Python and JavaScript agree to the bit.
 STEPS = 256
 # Across a tilted face's crop: more than models see, less than large faces have.
 PIXELS = 112

@@ -118,7 +118,7 @@ class Video:
             yield last, picture
 
     def _sought(self, time: float) -> bool:
-        """Whether the next frames are those from `time` on; where no place can be told by a time,
+        """Whether the next frames are those from `time` on; where no place is known by a time,
         all come anew.
         """
         from av.error import FFmpegError

@@ -188,7 +188,7 @@ def analyze(
 
 @contextmanager
 def _pressed(camera: bool) -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether Ctrl-C was pressed: that is how a camera is stopped. A second one
+    """Yield a function that returns whether Ctrl-C was pressed, which stops a camera. A second one
     stops at once.
     """
     pressed = threading.Event()
@@ -253,7 +253,7 @@ def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> di
 def _noted(
     known: dict[str, Any], source: _video.Video | None, reader: Reader, informed: date | None
 ) -> dict[str, Any]:
-    """What a page tells of how it was made; what a camera's new timeline can't know stays as it
+    """Return how a page was made, for the page; what a camera's new timeline can't know stays as it
     was.
     """
     film = (

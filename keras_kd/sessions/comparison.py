@@ -40,7 +40,7 @@ _OPTIONS = {
     "faces": [int],
     "tasks": [_TASK],
 }
-# What `participants` tells besides the measures.
+# The columns of `participants` besides the measures.
 KEYS = ("task", "group", "participant", "readable")
 
 
@@ -154,7 +154,7 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def _group_names(folders: set[Path]) -> dict[Path, str]:
-    """Each folder's name, with as many of the folders above as tell it from the others."""
+    """Each folder's name, with as many of the folders above as make it unique."""
     for depth in range(1, 1 + max((len(folder.parts) for folder in folders), default=0)):
         names = {folder: "/".join(folder.parts[-depth:]) for folder in folders}
         if len(set(names.values())) == len(folders):

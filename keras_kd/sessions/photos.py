@@ -96,7 +96,7 @@ def expand(patterns: Iterable[str]) -> list[Path]:
 
 
 def _pictures(files: Iterable[Path], pattern: str) -> list[Path]:
-    """The pictures among files, sorted; a warning tells of those that need another package."""
+    """Return the pictures among files, sorted; a warning names those that need another package."""
     named = sorted(files)
     unread = [file for file in named if file.suffix.lower() in images.HEIC_SUFFIXES]
     if unread and unread[0].suffix.lower() not in images.suffixes():
@@ -234,7 +234,7 @@ def annotated(image: np.ndarray, readings: list[Reading]) -> Image.Image:
     thickness = max(2, round(min(image.shape[:2]) / 200))
     font = ImageFont.load_default(size=max(12, round(min(image.shape[:2]) / 30)))
     for reading in readings:
-        # As the record tells it, in whole pixels.
+        # In whole pixels, as in the record.
         x, y, width, height = (round(value) for value in reading.face.box)
         draw.rectangle((x, y, x + width, y + height), outline=FRAME, width=thickness)
         chance = max(reading.probabilities.values(), default=None)

@@ -28,7 +28,7 @@ from keras_kd.errors import DataError
 from keras_kd.teachers.views import Views
 
 SPREAD_OF = 1000  # images
-ROUNDINGS = 100  # the smallest spread that is told from rounding
+ROUNDINGS = 100  # the smallest spread, in rounding errors, that counts as more than rounding
 RECORD = "store.json"
 _KEY = {
     "teacher": str,
@@ -144,7 +144,7 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
 
 
 def _refuse_differences(folder: Path, key: Key, expected: Key) -> None:
-    # Without a teacher the store says what it told, be it values alone.
+    # Without a teacher, the outputs recorded in the store are used, even if they are values alone.
     told = (
         ()
         if expected.teacher

@@ -12,7 +12,7 @@ import numpy as np
 from keras_kd.errors import DataError
 
 FOLDS = 5
-# Votes that tell the labels no better than this over the commonest class belong to other images.
+# Votes that predict labels no better than this over the commonest class are of other images.
 SMALLEST_GAIN = 0.05
 
 

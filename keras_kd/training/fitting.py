@@ -27,7 +27,7 @@ class _Score(keras.callbacks.Callback):
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Keeps the history and the best weights, stops at NaN, and tells how it goes."""
+    """Keeps the history and the best weights, stops at NaN, and reports each epoch."""
 
     def __init__(
         self,

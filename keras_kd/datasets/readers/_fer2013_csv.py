@@ -70,7 +70,7 @@ def read(path: str | Path, splits: Sequence[str], skip_bad_rows: bool = False) -
 
     Usage and emotion of every row are checked, the pixels of these splits' rows only: reading text
     as numbers is what costs time. With `skip_bad_rows` a bad row is listed by its own split, and by
-    "train" where its Usage does not tell one.
+    "train" if its Usage names none.
 
     Raises:
         DataError: the file can't be read, a row is bad (the message names file and line), or a

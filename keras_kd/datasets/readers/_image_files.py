@@ -42,7 +42,7 @@ def class_folders(folder: Path) -> dict[str, Path]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the image files in `folder` at any depth, sorted; told by their suffixes, hidden ones
+    """Return the image files in `folder` at any depth, sorted, by their suffixes; hidden ones
     passed over.
     """
     if not folder.is_dir():
@@ -110,7 +110,7 @@ def read(
 
 
 def all_gray(paths: Iterable[Path]) -> bool:
-    """Whether no file holds colours, told by their headers; unreadable files count as gray, `read`
+    """Whether no file's header declares colours; unreadable files count as gray, `read`
     reports them.
     """
     return all(images.is_gray(path) is not False for path in paths)
