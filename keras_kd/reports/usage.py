@@ -19,7 +19,7 @@ _DATA_LIMITS = {
     ),
 }
 _LIMITS = """\
-Made for usability tests with people who were told and agreed: to find the moments of a recording that are worth a look.
+Made for usability tests with people who were informed and agreed: to find the moments of a recording that are worth a look.
 
 - A label is what others saw in a face, not what a person felt. Expressions differ with person, culture and situation.
 - Not for decisions on people: hiring, grading, credit, insurance, policing, diagnosis.
@@ -28,7 +28,7 @@ Made for usability tests with people who were told and agreed: to find the momen
 - Accuracy by age, gender or skin tone was not measured. Check it on people like yours before you rely on it."""
 
 _OTHER_LIMITS = """\
-Made to tell {classes} in pictures like those of {data}.
+Made to distinguish {classes} in pictures like those of {data}.
 
 - It names one of these classes for any picture, also for one that shows none of them.
 - The scores hold for pictures like the test images: the same cameras, light, backgrounds and cut.

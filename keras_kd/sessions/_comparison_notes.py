@@ -11,7 +11,7 @@ def notes(study: Study) -> list[str]:
     """Return what to mind, a sentence or two each."""
     smallest = min(count for row in study.rows for count in row.counts.values())
     found = [
-        "Each participant counts once; n tells how many. In brackets 95 % intervals, percentile"
+        "Each participant counts once; n is their number. In brackets 95 % intervals, percentile"
         " bootstrap over " + ("pairs." if study.paired else "participants.")
     ]
     if smallest < 10:

@@ -120,7 +120,7 @@ def bids(timeline: Timeline) -> str:
 
 BIDS_COLUMNS = {
     "trial_type": {
-        "Description": "What the row tells.",
+        "Description": "What the row states.",
         "Levels": {
             "label": "steadied label of the face",
             "task": "part of the session",

@@ -87,7 +87,7 @@ def _tiles(timeline: Timeline, whole: pd.Series) -> str:
 
 def _expressions(timeline: Timeline) -> list[str]:
     if not timeline.class_names:
-        return ["<p>The model tells no classes.</p>"]
+        return ["<p>The model has no classes.</p>"]
     legend = "".join(
         f"<li>{_patterns.swatch(number)}{html.escape(name)}</li>"
         for number, name in enumerate(_charts.colours(timeline.class_names))
@@ -183,11 +183,11 @@ def _blind(timeline: Timeline) -> str:
     if not timeline.valid.any():
         return "at no time was a face seen well enough"
     if timeline.class_names and not timeline.negative_classes:
-        return "the model tells no negative expressions"
+        return "the model has no negative expressions"
     return (
         "there is no readable baseline to compare with"
         if timeline.class_names
-        else "the model tells no classes"
+        else "the model has no classes"
     )
 
 
