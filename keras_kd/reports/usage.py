@@ -19,7 +19,8 @@ _DATA_LIMITS = {
     ),
 }
 _LIMITS = """\
-Made for usability tests with people who were informed and agreed: to find the moments of a recording that are worth a look.
+Made for usability tests with people who were informed and agreed: to find the moments of \
+a recording that are worth a look.
 
 - A label is what others saw in a face, not what a person felt. Expressions differ with person, culture and situation.
 - Not for decisions on people: hiring, grading, credit, insurance, policing, diagnosis.
