@@ -76,7 +76,7 @@ def written_meanwhile(path: Path) -> OutputError:
 
 
 def half_written(path: Path) -> list[Path]:
-    """What processes that were killed while they wrote `path` left beside it."""
+    """Return the files that killed processes left beside `path` while they wrote it."""
     return list(path.parent.glob(f".{glob.escape(path.stem)}{PARTIAL}*{glob.escape(path.suffix)}"))
 
 

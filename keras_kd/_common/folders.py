@@ -64,7 +64,7 @@ def _remove_left(folder: Path, prefix: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Where teachers and soft labels are kept: $KERAKD_CACHE, or the user's cache folder.
+    """Return the folder for teachers and soft labels: $KERAKD_CACHE, or the user's cache folder.
 
     Raises:
         OutputError: every user of the machine can write there, so that what lies in it may be

@@ -1,4 +1,4 @@
-"""What the operating system refuses, in a sentence that says what to do."""
+"""Refusals of the operating system, as a sentence that says what to do."""
 
 from __future__ import annotations
 

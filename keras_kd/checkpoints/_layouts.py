@@ -1,5 +1,5 @@
-"""Where a published state dict's arrays belong in a Keras model, and how their axes are ordered on
-either side.
+"""The places of a published state dict's arrays in a Keras model, and the order of their axes on
+both sides.
 """
 
 from __future__ import annotations

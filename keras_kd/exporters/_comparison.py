@@ -1,4 +1,4 @@
-"""How a file's outputs and answers differ from those of the Keras model."""
+"""The differences between a file's outputs and those of the Keras model."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is to know of a file.
+    """Facts about a file, for the guide.
 
     Attributes:
         name: of the file.

@@ -1,4 +1,4 @@
-"""What rounding adds to the error of a quantized file, operator by operator.
+"""The error that rounding adds to a quantized file, operator by operator.
 
 Both files, float32 and quantized, are run on plain kernels with all tensors kept. The error of a
 tensor is the root mean square of the difference, as a share of the float tensor's standard

@@ -1,4 +1,4 @@
-"""What a Keras model must be to become a file, and the form that converts best."""
+"""The conditions on a Keras model for export, and the form that converts best."""
 
 from __future__ import annotations
 

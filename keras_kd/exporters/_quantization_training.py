@@ -1,4 +1,4 @@
-"""How one stage of the fine-tuning trains: batches, loss, checkpoints, lines for the parent."""
+"""The training of one stage of the fine-tuning: batches, loss, checkpoints, progress lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a SavedModel's output is, read from the graph of its signature and of what that calls."""
+"""The kind of a SavedModel's output, from the graph of its signature and the functions called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a SavedModel would run, read from its file: operations that compute, and nothing else."""
+"""The operations of a SavedModel, read from its file; only those that compute are allowed."""
 
 from __future__ import annotations
 

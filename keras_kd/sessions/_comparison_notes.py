@@ -1,4 +1,4 @@
-"""What to mind when reading a comparison."""
+"""Notes that help to read a comparison."""
 
 from __future__ import annotations
 

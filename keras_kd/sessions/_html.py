@@ -1,4 +1,4 @@
-"""What all pages are made of: one file each that opens offline, without a script; words from
+"""The parts that all pages share: one file each that opens offline, without a script; words from
 outside are escaped.
 """
 

@@ -1,4 +1,4 @@
-"""What decides a timeline: options, tasks and the files that tasks come from."""
+"""The settings of a timeline: options, tasks and the files that tasks come from."""
 
 from __future__ import annotations
 

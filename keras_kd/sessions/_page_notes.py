@@ -1,4 +1,4 @@
-"""What a page says of how sure its figures are, and how they were made."""
+"""The notes of a page on how reliable its figures are, and how they were made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a face can be read: by size, blur, light, contrast, noise, what covers it, and turn.
+"""The quality of a face for reading: size, blur, light, contrast, noise, covered parts and turn.
 
 Each part is 1 where it costs nothing, and 0.5 where FER2013's test images, changed that way, lose
 some ten points of accuracy. `benchmarks/degradation.py` measures it, docs/sessions.md shows it.

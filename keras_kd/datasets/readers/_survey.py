@@ -1,4 +1,4 @@
-"""What lies in a data set's folder and is not read."""
+"""The contents of a data set's folder that are not read."""
 
 from __future__ import annotations
 
