@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 from keras_kd.errors import ModelError
@@ -51,9 +52,8 @@ def _start(path: Path) -> bytes:
 
 def _misnamed(path: Path, start: bytes) -> str | None:
     """Keras reads its two forms of file by their names."""
-    hdf5, archive = start.startswith(b"\x89HDF\r\n"), start.startswith(b"PK\x03\x04")
-    if hdf5 and path.suffix == ".keras":
+    if start.startswith(b"\x89HDF\r\n") and path.suffix == ".keras":
         return f"an HDF5 file: call it {path.stem}.h5"
-    if archive and path.suffix in (".h5", ".hdf5"):
+    if path.suffix in (".h5", ".hdf5") and start.startswith(b"PK") and zipfile.is_zipfile(path):
         return f"an archive, as .keras files are: call it {path.stem}.keras"
     return None
