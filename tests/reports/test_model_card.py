@@ -207,10 +207,6 @@ def test_what_a_run_lacks_is_left_out() -> None:
 def test_limits_fit_the_data() -> None:
     assert "say nothing about real faces" in _card(METRICS, data={**DATA, "name": "faces"})
     assert "say nothing about real faces" not in _card(METRICS)
-    assert "if they are people's expressions" in _card(METRICS, data={**DATA, "name": "folder"})
-    assert "if they are people's expressions" not in _card(
-        METRICS, data={**DATA, "name": "*my* [data]"}
-    )
     assert "<p>Data set *my* [data], fingerprint" in _html(
         _card(METRICS, data={**DATA, "name": "*my* [data]"})
     )
