@@ -16,8 +16,8 @@ from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
 
-# Of Config, for the format qat; what isn't given is as the student was trained, else as
-# FineTuning has it.
+# Options of Config for the format qat. The default is the value that the student was trained with,
+# or else that of FineTuning.
 _OF_CONFIG = (
     "soft_labels",
     "temperature",

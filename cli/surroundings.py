@@ -10,7 +10,7 @@ from keras_kd.errors import ConfigError
 
 # Beside TensorFlow, which commands need, PyTorch can end the process.
 BACKENDS = ("tensorflow", "jax")
-# Of addresses, not of memory: `evaluate` worked with 3.5 million kB and was aborted with 3 million.
+# Address space, not memory: `evaluate` worked with 3.5 million kB and was aborted with 3 million.
 ADDRESSES = 3_500_000 * 1024
 
 

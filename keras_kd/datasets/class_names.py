@@ -137,7 +137,7 @@ def parsed(lines: Sequence[str]) -> list[str]:
     numbers, names = zip(*(match.groups() for match in numbered if match), strict=True)
     first = int(numbers[0])
     counted = first in (0, 1) and [*map(int, numbers)] == [*range(first, first + len(named))]
-    # Of `0 stars, 1 stars` the number is the name.
+    # In `0 stars, 1 stars` the number is part of the name.
     return list(names) if counted and len(set(names)) == len(names) else named
 
 

@@ -50,7 +50,7 @@ SUFFIXES = (
 HEIC_HINT = "pip install 'keras-kd[heic]' reads HEIC"
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
 GRAY_MODES = ("1", "L", "LA", *DEEP_MODES)
-# Of 16 bits: an image without a pixel above this has at most 64 of the 256 values of uint8.
+# A 16-bit image without a pixel above this has at most 64 of the 256 values of uint8.
 DARKEST_PEAK = 2**14
 
 # How files begin that are often called images and are none.

@@ -16,7 +16,7 @@ from keras_kd._common.arrays import fingerprint
 from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError
 
-# Of a data set: (train, validation, test) -> by name a mask of validation and one of test.
+# A data set's function of (train, validation, test): by name, masks of validation and test.
 Subsets = Callable[[Samples, Samples, Samples], Mapping[str, tuple[np.ndarray, np.ndarray]]]
 
 

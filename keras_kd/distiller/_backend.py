@@ -13,7 +13,7 @@ def number(variable: keras.Variable) -> float | None:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Of several replicas the sum.
+        # For several replicas this is the sum.
         return float(variable + 0.0) if tf.executing_eagerly() else None
     if keras.backend.backend() == "jax":
         import jax

@@ -12,7 +12,7 @@ from keras import ops
 from keras_kd import losses
 from keras_kd.distiller import _labels
 
-# Of labels and teacher, then both as they count in the whole loss.
+# The losses on labels and teacher, then both with their weights in the whole loss.
 Parts: TypeAlias = tuple[Any, Any, Any, Any]
 
 

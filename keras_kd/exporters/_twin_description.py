@@ -52,7 +52,7 @@ CARRIED: dict[str, tuple[str, ...]] = {
     "Concatenate": ("axis",),
     "Rescaling": ("scale", "offset"),
 }
-# Of keras.ops, those that the layers of these names do too, to two tensors or, of softmax, to one.
+# Operations of keras.ops that equal a layer, on two tensors or, for softmax, on one.
 _OPERATIONS = {"Add": 2, "Subtract": 2, "Multiply": 2, "Maximum": 2, "Softmax": 1}
 _OF_DEPTHWISE = ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier")
 # Settings that change nothing in a trained model on one device, and those of this value alone.

@@ -76,7 +76,7 @@ def graph(config: dict[str, Any]) -> dict[str, Any]:
         {**layer, "inbound_nodes": [_call(node, nested) for node in layer["inbound_nodes"]]}
         for layer in config["layers"]
     ]
-    # Of a nested model that is an output Keras 3 subtracts it itself, unless it is Sequential.
+    # Keras 3 itself subtracts it for a nested model that is an output, unless it is Sequential.
     sequential = {name: kind for name, kind in nested.items() if kind == "Sequential"}
     return {
         **config,

@@ -55,7 +55,7 @@ def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
     """
     with written_whole(path) as temporary:
         model.save(temporary)
-        # Of a file that is gone, "a" alone would begin another one, without the model.
+        # If the file is gone, "a" alone would begin another one, without the model.
         with temporary.open("r+b") as file, zipfile.ZipFile(file, "a") as archive:
             archive.writestr(ENTRY, json.dumps(form.facts()))
 
@@ -216,7 +216,7 @@ def _checked(path: Path, folder: Path) -> tuple[ModelSpec, str | bytes, Path]:
     except Exception as error:
         if isinstance(error, OSError) and system_errors.reason(error):
             raise  # of the folder for temporary files
-        # Of a damaged archive and the HDF5 file in it, which raise errors of many types.
+        # A damaged archive, or the HDF5 file in it, raises errors of many types.
         raise ModelError(
             f"{path} is cut short, damaged, or no model file ({error}): copy it again."
         ) from error

@@ -245,7 +245,7 @@ def _soft_labels(
         )
         return None, None
     key = soft_labels.open_store(settings.soft_labels).key
-    # Of what else the store says only the images can be wrong here.
+    # Only the image fingerprint still has to be checked.
     expected = dataclasses.replace(key, images=soft_labels.image_fingerprint(train.images))
     store = soft_labels.open_store(settings.soft_labels, expected)
     order = permutation(key.class_names, train.class_names)

@@ -31,7 +31,7 @@ UNPRUNED = 4
 # taken for dead.
 HEARTBEAT_SECONDS = 10
 SILENT_SECONDS = 60
-# What marks the trials of the queue: asked for one more than it has, Optuna makes another up.
+# When its queue is empty, Optuna invents a trial; this marker tells queued trials from invented.
 QUEUED = {"queued": True}
 
 

@@ -88,7 +88,7 @@ class KerasPredictor(FilePredictor):
                 expand(self._model) if isinstance(self._model, Functional) else self._model
             )
         except (TypeError, ValueError):
-            # Of shapes that a foreign model leaves open; it can be used all the same.
+            # A foreign model may leave shapes open; it can be used without this number.
             return None
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:

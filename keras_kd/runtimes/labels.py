@@ -9,7 +9,7 @@ from keras_kd.datasets import class_names
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.errors import ModelError
 
-# Of a list of names; a zip member may declare any size.
+# Limit for a list of names, because a zip member may declare any size.
 LARGEST = 2**20
 
 

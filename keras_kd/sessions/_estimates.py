@@ -53,7 +53,7 @@ def estimate(
     if all(np.ptp(sample) == 0 for sample in samples):
         return Estimate(value, value, value)
     with warnings.catch_warnings():
-        # Of resamples without spread, which are left out below.
+        # SciPy warns about resamples without spread, which are left out below.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         made = stats.bootstrap(
             samples,

@@ -18,7 +18,7 @@ from keras_kd.sessions._page_notes import _informed, certainty, making
 from keras_kd.sessions._summary import summary
 from keras_kd.sessions._timeline import SPIKE, SPIKE_SECONDS, UNCERTAIN, Spike, Timeline
 
-# Of what is 0.5 at most in `_quality.LIMITS`.
+# The words of the page for each limit in `_quality.LIMITS`.
 WHY_UNREAD = {
     "size": "too small",
     "sharpness": "blurred",

@@ -19,7 +19,7 @@ SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
-# Of Windows, macOS, Linux and Synology's disk stations, which keep small copies of images.
+# Files of Windows, macOS, Linux and Synology's disk stations, which keep small copies of images.
 _SYSTEM = (
     "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
     "icon\r", "lost+found", "@eadir", "#recycle",
@@ -66,7 +66,7 @@ def listed(path: Path) -> Folder:
     loops: list[Path] = []
     for entry in visible:
         child = path / entry.name
-        # Of a link that leads nowhere `entry.is_dir` raises, `os.path.isdir` says no.
+        # For a link that leads nowhere, `entry.is_dir` raises and `os.path.isdir` returns False.
         if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
             files.append(child)
         elif entry.is_symlink() and _leads_up(child):

@@ -7,7 +7,7 @@ from keras import ops
 from keras_kd.losses._tensors import Tensor, require_classes
 from keras_kd.losses.soft.kl import soft_target_kl_each
 
-# Of T, which give the published 2 to 6 for T = 4.
+# As shares of T, these give the published temperatures 2 to 6 for T = 4.
 SHARES_OF_T = (0.5, 0.75, 1.0, 1.25, 1.5)
 
 

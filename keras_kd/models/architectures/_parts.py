@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_kd.errors import ModelError
 
-# Of torchvision's ImageNet models.
+# ImageNet's mean and deviation, as in torchvision's models.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 

@@ -23,7 +23,7 @@ INPUT_SHAPE = (224, 224, 3)
 # The layer whose output are the features of a face.
 FEATURES = "average"
 
-# Of ImageNet's red, green and blue, as Caffe's networks had it taken out.
+# ImageNet's mean of red, green and blue, which Caffe's networks subtract.
 MEAN = (123.68, 116.779, 103.939)
 STEM = 32
 # Filters and stride of each depthwise-separable block.
