@@ -10,7 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import keras
-from keras import layers
+from keras import applications, layers
+from keras.src.applications import (  # their widths and depths are no public settings
+    convnext,
+    densenet,
+    efficientnet,
+    efficientnet_v2,
+    nasnet,
+    resnet,
+)
 
 CLASSES = 5
 # All of Keras by name but softmax, which ends a model below, threshold, which takes numbers, and glu,
@@ -21,12 +29,6 @@ ACTIVATIONS = (
     "exponential", "squareplus", "sparse_plus", "log_sigmoid", "soft_shrink", "hard_shrink",
     "tanh_shrink", "sparsemax", "hard_tanh", "sparse_sigmoid", "log_softmax",
 )  # fmt: skip
-
-
-_MINUTES = "it takes minutes for a large network."
-_OF_LARGE = dict.fromkeys(
-    ("store", "live", "student", "float16", "bundle", "qat", "bench", "saved", "keras"), _MINUTES
-)
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,19 @@ def _normed(norm):
     return _net(_conv(None), norm, layers.ReLU(), _conv(), layers.GlobalAveragePooling2D())
 
 
-def _of_keras(name, side=32, **settings):
+def _of_keras(family, side=32, **settings):
+    """A family of keras.applications, as narrow and shallow as it can be made."""
+
     def build():
-        made = getattr(keras.applications, name)
-        return made(weights=None, input_shape=(side, side, 3), classes=CLASSES,
-                    classifier_activation=None, **settings)  # fmt: skip
+        return family(weights=None, input_shape=(side, side, 3), classes=CLASSES,
+                      classifier_activation=None, **settings)  # fmt: skip
 
     return build
+
+
+def _residual_stages(x):
+    x = resnet.stack_residual_blocks_v2(x, 8, 2, name="conv2")
+    return resnet.stack_residual_blocks_v2(x, 16, 2, stride1=1, name="conv3")
 
 
 def _functional(head):
@@ -161,6 +169,13 @@ def _augmented():
 
 
 _POOL = layers.GlobalAveragePooling2D
+_NARROW = {"width_coefficient": 0.25, "depth_coefficient": 0.25, "default_size": 32}
+_SHALLOW_NASNET = {
+    "penultimate_filters": 96,
+    "num_blocks": 1,
+    "stem_block_filters": 8,
+    "skip_reduction": False,
+}
 ZOO: dict[str, Animal] = {
     "Sequential": Animal(_plain),
     "functional, residual, +": Animal(lambda: _functional(_residual)),
@@ -212,22 +227,38 @@ ZOO: dict[str, Animal] = {
         for names in zip(*[iter(ACTIVATIONS)] * 3, strict=True)
     },
     **{
-        name if side == 32 else f"{name}, {side}": Animal(
-            _of_keras(name, side), side, value_range=value_range, not_run=_OF_LARGE
-        )
-        for name, side, value_range in (
-            ("MobileNet", 32, (-1.0, 1.0)),
-            ("MobileNetV2", 32, (-1.0, 1.0)),
-            ("MobileNetV3Small", 32, None),
-            ("EfficientNetB0", 32, None),
-            ("EfficientNetV2B0", 32, None),
-            ("DenseNet121", 32, (-1.0, 1.0)),
-            ("ResNet50V2", 32, (-1.0, 1.0)),
-            ("InceptionV3", 75, (-1.0, 1.0)),
-            ("Xception", 71, (-1.0, 1.0)),
-            ("NASNetMobile", 32, (-1.0, 1.0)),
-            ("ConvNeXtTiny", 32, None),
-            ("MobileNetV2", 224, (-1.0, 1.0)),
+        name: Animal(_of_keras(family, side, **settings), side, value_range=value_range)
+        for name, family, side, value_range, settings in (
+            ("MobileNet", applications.MobileNet, 32, (-1.0, 1.0), {"alpha": 0.25}),
+            ("MobileNetV2", applications.MobileNetV2, 32, (-1.0, 1.0), {"alpha": 0.35}),
+            ("MobileNetV3Small", applications.MobileNetV3Small, 32, None, {"alpha": 0.25}),
+            ("EfficientNet", efficientnet.EfficientNet, 32, None, _NARROW),
+            (
+                "EfficientNetV2",
+                efficientnet_v2.EfficientNetV2,
+                32,
+                None,
+                {**_NARROW, "name": "efficientnetv2-b0"},
+            ),
+            ("DenseNet", densenet.DenseNet, 32, (-1.0, 1.0), {"blocks": [1, 1, 1, 1]}),
+            (
+                "ResNetV2",
+                resnet.ResNet,
+                32,
+                (-1.0, 1.0),
+                {"stack_fn": _residual_stages, "preact": True, "use_bias": True},
+            ),
+            ("NASNet", nasnet.NASNet, 32, (-1.0, 1.0), _SHALLOW_NASNET),
+            (
+                "ConvNeXt",
+                convnext.ConvNeXt,
+                32,
+                None,
+                {"depths": [1, 1, 1, 1], "projection_dims": [8, 16, 24, 32]},
+            ),
+            ("MobileNetV2, 224", applications.MobileNetV2, 224, (-1.0, 1.0), {"alpha": 0.35}),
+            ("Xception, 71", applications.Xception, 71, (-1.0, 1.0), {}),
+            ("InceptionV3, 75", applications.InceptionV3, 75, (-1.0, 1.0), {}),
         )
     },
 }

@@ -91,7 +91,7 @@ def _formats() -> list[tuple[str, str]]:
     type=float,
     metavar="SHARE",
     help=(
-        "Share of samples on which a dynamic or int8 file must predict the same class "
+        "Share of samples on which a dynamic, int8 or qat file must predict the same class "
         "as Keras.  [default: 0.97]"
     ),
 )

@@ -13,7 +13,7 @@ from test_distiller import IMAGES, LABELS, LOGITS, compiled, expected_step, line
 from test_distiller_heads import joint
 
 from keras_kd.distiller import Distiller
-from keras_kd.errors import DataError, ModelError
+from keras_kd.errors import ConfigError, DataError, ModelError
 
 SOFTMAX = softmax(LOGITS, -1).astype(np.float32)
 
@@ -77,6 +77,36 @@ def test_a_subclassed_teacher_of_logits_teaches_as_it_is():
     )
     logs, _ = first_step(compiled(linear(), subclassed()), LABELS)
     assert logs["soft_loss"] == pytest.approx(expected[1], rel=1e-4)
+
+
+def test_a_teachers_numbers_in_0_to_1_are_asked_about():
+    teacher, stored = subclassed(), LOGITS / np.ptp(LOGITS) / 2 + 0.5
+    kernel, bias = linear(1).get_weights()
+    teacher.set_weights([kernel / 100, bias / 100 + 0.5])
+    given = teacher.predict(IMAGES, verbose=0)
+    assert given.min() > 0 and given.max() < 1
+    batch = {"label": LABELS, "teacher": stored}
+    facts = ["logits or sigmoids", "teacher_output='logits'"]
+    refusal(lambda: first_step(compiled(linear(), teacher), LABELS), ModelError, *facts)
+    refusal(lambda: first_step(compiled(linear()), batch), ModelError, *facts)
+    kernel = linear().get_weights()[0]
+    for logits, taught, y in ((given, teacher, LABELS), (stored, None, batch)):
+        expected = expected_step(kernel, logits, 3.0, 0.15, 0.85)
+        logs, _ = first_step(compiled(linear(), taught, teacher_output="logits"), y)
+        assert logs["soft_loss"] == pytest.approx(expected[1], rel=1e-4)
+
+
+def test_what_a_teacher_is_stated_to_give_must_fit_its_graph_and_the_student():
+    softmax_teacher = ending(linear(1), layers.Softmax())
+    refusal(
+        lambda: Distiller(linear(), softmax_teacher, teacher_output="logits"),
+        ModelError,
+        "stated to give logits",
+        "its graph gives probabilities",
+    )
+    taught = compiled(linear(), subclassed("sigmoid"), teacher_output="sigmoids")
+    refusal(lambda: first_step(taught, LABELS), ModelError, "3 independent sigmoids")
+    refusal(lambda: Distiller(linear(), teacher_output="sigmoid"), ConfigError, "logits", "sigmoid")
 
 
 def test_stored_probabilities_teach_their_logarithms():

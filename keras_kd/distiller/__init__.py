@@ -84,6 +84,8 @@ class Distiller(CheckedTraining):
         teacher_head: name of the teacher's output to learn from, if the teacher has several outputs
             and the student one.
         teacher_weights: a number, 0 or more, for each of several teachers; None for equal weights.
+        teacher_output: "logits", "probabilities" or "sigmoids", if neither a teacher's graph nor its
+            values tell what its outputs of classes are.
 
     Raises:
         ConfigError: a value has another type or is out of its range; or `keras.distribution` is set
@@ -111,6 +113,7 @@ class Distiller(CheckedTraining):
         weights_normalised: bool = False,
         teacher_head: str | None = None,
         teacher_weights: Sequence[float] | None = None,
+        teacher_output: heads.OutputKind | None = None,
     ) -> None:
         _backend.refuse_distribution()
         _settings.require_model("student", student)
@@ -134,7 +137,9 @@ class Distiller(CheckedTraining):
         self.soft_loss_name, self.value_loss_name = soft_loss, value_loss
         self.binary = None if binary is None else list(binary)
         self.weights_normalised, self.seed = weights_normalised, seed
-        self.teacher_head = teacher_head
+        self.teacher_head, self.teacher_output = teacher_head, teacher_output
+        if teacher_output is not None:
+            _settings.require_one_of("teacher_output", teacher_output, heads.STATED_KINDS)
         self.class_weights = _settings.class_weights(columns, class_weights)
         self.draws = keras.random.SeedGenerator(seed) if value_loss == "shake-shake" else None
         self._heads = {name: self._head(name, count) for name, count in columns.items()}
@@ -143,7 +148,7 @@ class Distiller(CheckedTraining):
         shape = tuple(student.inputs[0].shape[1:]) if len(student.inputs) == 1 else ()
         live = []
         for one in self.teachers:
-            live.append(Teacher(one, columns, shape, teacher_head))
+            live.append(Teacher(one, columns, shape, teacher_head, teacher_output))
         self._live = Teachers(live, teacher_weights) if live or teacher_weights else None
         self._stored_kinds: dict[str, heads.OutputKind] = {}
         self.features = tuple(features)

@@ -203,7 +203,7 @@ class CheckedTraining(StudentModel):
         for name, values in _batches.by_head(stored, self._heads).items():
             known, columns = _labels.on_host(values), self._columns.get(name)
             if known is not None and columns:
-                found[name] = heads.kind_of_values(known[:LOOKED_AT_ROWS])
+                found[name] = self.teacher_output or heads.kind_of_values(known[:LOOKED_AT_ROWS])
                 require_kind(found[name], name, columns)
         if found != self._stored_kinds:
             self._stored_kinds, self.train_function = found, None

@@ -79,6 +79,7 @@ def config(distiller: Any) -> dict[str, Any]:
         "binary": distiller.binary,
         "weights_normalised": distiller.weights_normalised,
         "teacher_head": distiller.teacher_head,
+        "teacher_output": distiller.teacher_output,
         "teacher_weights": distiller.teacher_weights,
     }
 

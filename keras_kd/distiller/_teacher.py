@@ -32,7 +32,15 @@ def as_logits(kind: OutputKind, outputs: Any) -> Any:
 
 
 def require_kind(kind: OutputKind, name: str, columns: int) -> None:
-    """Refuse independent sigmoids for classes of which each image has one."""
+    """Refuse independent sigmoids for classes of which each image has one, and what may be either
+    sigmoids or logits.
+    """
+    if kind == "undecided":
+        raise ModelError(
+            f"All numbers of the teacher's output{f' {name!r}' if name else ''} for the first images "
+            "lie in 0..1, and the rows don't sum to 1: they may be logits or sigmoids. Say which by "
+            "Distiller(teacher_output='logits') or 'sigmoids'."
+        )
     if kind == "sigmoids" and columns > 1:
         raise ModelError(
             f"The teacher's output{f' {name!r}' if name else ''} is {columns} independent sigmoids "
@@ -60,10 +68,11 @@ class Teacher:
         student_heads: the student's columns by head, None for a continuous value.
         shape: of the student's images, (H, W, C) or any other.
         head: name of the teacher's output for a student of one output; None for its only one.
+        stated: what its outputs of classes are; None to find it out.
 
     Raises:
         ModelError: no such output, another number of outputs than the student, sizes that can't be
-            made equal, or independent sigmoids.
+            made equal, independent sigmoids, or a statement that the graph contradicts.
     """
 
     def __init__(
@@ -72,8 +81,9 @@ class Teacher:
         student_heads: dict[str, int | None],
         shape: tuple[int | None, ...],
         head: str | None,
+        stated: OutputKind | None = None,
     ) -> None:
-        self.model, self.head = model, head
+        self.model, self.head, self._stated = model, head, stated
         self.shape = _images.input_shape(model)
         self._heads = student_heads
         if self.shape is not None:
@@ -81,12 +91,23 @@ class Teacher:
         self.kinds: dict[str, OutputKind] = {}
         if heads.has_graph(model):
             found = self._by_head(self.chosen(heads.structure(model)))
-            self._accept({name: heads.output_kind(model, name or head) for name in found})
+            self._accept(
+                {name: self._settled(heads.output_kind(model, name or head)) for name in found}
+            )
         elif not model.built:
             raise ModelError(
                 f"The teacher {model.name} has no weights yet: call it on a batch, or load its "
                 "weights."
             )
+
+    def _settled(self, found: OutputKind) -> OutputKind:
+        """Return the statement, or else what was found."""
+        if self._stated not in (None, found) and found in ("probabilities", "sigmoids", "logits"):
+            raise ModelError(
+                f"The teacher {self.model.name} is stated to give {self._stated} and its graph gives "
+                f"{found}: remove teacher_output={self._stated!r}, or end the teacher accordingly."
+            )
+        return self._stated or found
 
     def _by_head(self, outputs: Any) -> dict[str, Any]:
         """The chosen outputs for the student's heads of classes."""
@@ -113,7 +134,7 @@ class Teacher:
             )
             self._accept(
                 {
-                    name: heads.kind_of_values(ops.convert_to_numpy(found))
+                    name: self._stated or heads.kind_of_values(ops.convert_to_numpy(found))
                     for name, found in outputs.items()
                 }
             )

@@ -214,8 +214,7 @@ def _check_settings(
         raise ExportError(
             f"keep_float belongs to the format int8: leave it out. Received: format={format!r}."
         )
-    if not 0 <= agreement <= 1:
-        raise ExportError(f"min_agreement must be 0..1. Received: min_agreement={agreement}.")
+    _judgement.require_share(agreement)
 
 
 def _written(path: Path, module: ModuleType) -> AbstractContextManager[Path]:

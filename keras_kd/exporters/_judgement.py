@@ -62,18 +62,28 @@ def require_right(
     min_agreement: float,
 ) -> None:
     """Raise ExportError for a file whose answers or values are too far from Keras'."""
-    answers, tolerance = comparison.answers, module.TOLERANCE
-    rounds = getattr(module, "ROUNDS", False)
-    if rounds and answers is not None and _too_few(answers, min_agreement):
+    if getattr(module, "ROUNDS", False) and comparison.answers is not None:
+        require_same_answers(format, comparison.answers, min_agreement, _advice(format, at_worst))
+    if not comparison.difference <= module.TOLERANCE:
+        raise ExportError(
+            f"The {format} file differs from Keras by {comparison.difference:.2g} of the outputs' "
+            f"spread, more than the {module.TOLERANCE:.2g} allowed: {_advice(format, at_worst)}"
+        )
+
+
+def require_share(min_agreement: float) -> None:
+    """Refuse what is no share."""
+    if not 0 <= min_agreement <= 1:
+        raise ExportError(f"min_agreement must be 0..1. Received: min_agreement={min_agreement}.")
+
+
+def require_same_answers(format: str, answers: Answers, min_agreement: float, advice: str) -> None:
+    """Raise ExportError, with the advice, where too few answers are those of Keras."""
+    if _too_few(answers, min_agreement):
         raise ExportError(
             f"The {format} file predicts the same class as Keras on {100 * answers.same:.1f} % of "
             f"{answers.images} samples, less than the {100 * min_agreement:g} % required"
-            f"{_accuracies(answers)}: {_advice(format, at_worst)}"
-        )
-    if not comparison.difference <= tolerance:
-        raise ExportError(
-            f"The {format} file differs from Keras by {comparison.difference:.2g} of the outputs' "
-            f"spread, more than the {tolerance:.2g} allowed: {_advice(format, at_worst)}"
+            f"{_accuracies(answers)}: {advice}"
         )
 
 

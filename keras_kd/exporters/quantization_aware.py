@@ -30,6 +30,7 @@ from keras_kd.errors import ConfigError, DataError, ExportError
 from keras_kd.exporters import (
     ExportReport,
     _comparison,
+    _judgement,
     _model,
     _runtime_form,
     _serving,
@@ -107,6 +108,7 @@ def export_quantization_aware(
     checkpoint: str | Path | None = None,
     value_range: PixelStatement = (0.0, 255.0),
     tell: Callable[[str], None] = lambda line: None,
+    min_agreement: float = _judgement.MIN_AGREEMENT,
 ) -> ExportReport:
     """Fine-tune a trained model for int8 on alpha·CE + beta·T²·KL (or another soft loss) and write
     it as `.tflite`.
@@ -132,18 +134,22 @@ def export_quantization_aware(
             continues from there.
         value_range: the values that the model expects for pixels 0 and 255, or a PixelValues.
         tell: called with a line after every epoch.
+        min_agreement: share of images, 0..1, on which the file must predict the same class as the
+            float model before fine-tuning, unless its accuracy on them is as high: training may
+            mend answers.
 
     Returns:
         The report. Its max_difference is relative to the float model before fine-tuning.
 
     Raises:
-        ExportError: a layer or setting has no twin, the twin differs, or training or conversion
-            fails.
+        ExportError: a layer or setting has no twin, the twin differs, training or conversion
+            fails, or too few of the file's answers are the model's.
         DataError: the numbers of images, labels, logits and views differ.
     """
     path, taken = Path(path), pixel_values(value_range)
     views = views or Views("none", len(images))
     _check(path, len(images), labels, teacher_logits, views, io)
+    _judgement.require_share(min_agreement)
     model = _model.graph_of(model)
     _model.check(model, None)
     if len(model.outputs) > 1 or model.outputs[0].shape[-1] == 1:
@@ -178,7 +184,11 @@ def export_quantization_aware(
         _work(options, arrays, twin.weights, temporary, tell)
         compared = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
         run = litert.LiteRTModel(temporary, trusted=True).predict_heads
-        comparison = _comparison.compare(reference, serving, compared, None, run)
+        known = labels if labels.ndim == 1 else labels.argmax(axis=1)
+        comparison = _comparison.compare(
+            reference, serving, compared, _comparison.evenly(known, _comparison.COMPARED), run
+        )
+        _require_right(comparison.answers, min_agreement)
         foreign = litert.custom_or_flex(temporary)
         if foreign:
             raise ExportError(
@@ -198,6 +208,17 @@ def _require_classes(model: keras.Model, softmax: bool) -> None:
         raise ExportError(
             f"{model.name} gives {kind}: the format qat trains logits, or a softmax of them that is"
             " the last layer, so use the format int8 or dynamic."
+        )
+
+
+def _require_right(answers: _comparison.Answers, min_agreement: float) -> None:
+    if answers.accuracy < answers.keras_accuracy:
+        _judgement.require_same_answers(
+            "qat",
+            answers,
+            min_agreement,
+            "fine-tune it with another --epochs or --learning-rate, allow it by --min-agreement, or use"
+            " the format float16.",
         )
 
 

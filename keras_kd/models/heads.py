@@ -17,10 +17,14 @@ from keras_kd.models.surgery.copies import copied
 from keras_kd.models.surgery.keras_internals import GRAPHS, calls, layer_of, producer, readers
 
 OutputKind: TypeAlias = Literal[
-    "logits", "probabilities", "log-probabilities", "sigmoids", "unknown"
+    "logits", "probabilities", "log-probabilities", "sigmoids", "undecided", "unknown"
 ]
+STATED_KINDS = ("logits", "probabilities", "sigmoids")  # that a user may name
 # How far from 1 the sum of a row of probabilities may be, e.g. in float16.
 SUM_TOLERANCE = 5e-3
+# Logits that happen to lie in 0..1 are spread over it; sigmoids crowd where they saturate.
+_SATURATED = 0.02  # from 0 or 1
+_CROWD = 0.2  # of all numbers; of evenly spread ones it is twice _SATURATED
 _ROWS = 16
 _OPEN_SIZE = 4  # stands for a size that the model leaves open
 
@@ -138,19 +142,24 @@ def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
     except Exception:  # Foreign operations may raise anything; then the kind is unknown.
         return "unknown"
     kind = kind_of_values(values)
+    if kind == "undecided":  # The random numbers are far from 0..1, so something bounds them.
+        return "sigmoids"
     return "logits" if kind == "unknown" and values.min() < -1 and values.max() > 1 else kind
 
 
 def kind_of_values(outputs: np.ndarray) -> OutputKind:
     """Find out from the outputs for some images of what kind they are.
 
-    Logits can't be distinguished from other numbers: they are "unknown".
+    Logits can't be distinguished from other numbers: they are "unknown". Numbers in 0..1 whose rows
+    don't sum to 1 may be sigmoids or logits of a narrow range.
 
     Args:
         outputs: float (N, ..., C), for images that differ.
 
     Returns:
-        As `output_kind`: "probabilities" and "log-probabilities" are certain, "sigmoids" is likely.
+        As `output_kind`: "probabilities" and "log-probabilities" are certain. "sigmoids" is likely:
+        at least a fifth of the numbers lie within 0.02 of 0 or 1, some of them at either end.
+        "undecided": all other numbers in 0..1, of which the user must say what they are.
     """
     outputs = np.asarray(outputs, np.float32)
     if not outputs.size or not np.isfinite(outputs[outputs != -np.inf]).all():
@@ -159,10 +168,17 @@ def kind_of_values(outputs: np.ndarray) -> OutputKind:
     if low >= -SUM_TOLERANCE and high <= 1 + SUM_TOLERANCE:
         if np.abs(outputs.sum(axis=-1) - 1).max() < SUM_TOLERANCE:
             return "probabilities"
-        return "sigmoids" if low >= 0 and high <= 1 and low < high else "unknown"
+        return (
+            _of_numbers_in_0_to_1(outputs) if low >= 0 and high <= 1 and low < high else "unknown"
+        )
     if high <= SUM_TOLERANCE and np.abs(np.exp(outputs).sum(axis=-1) - 1).max() < SUM_TOLERANCE:
         return "log-probabilities"
     return "unknown"
+
+
+def _of_numbers_in_0_to_1(outputs: np.ndarray) -> OutputKind:
+    at_0, at_1 = np.mean(outputs <= _SATURATED), np.mean(outputs >= 1 - _SATURATED)
+    return "sigmoids" if at_0 and at_1 and at_0 + at_1 >= _CROWD else "undecided"
 
 
 class _Tail:

@@ -220,6 +220,7 @@ def _converted(
             settings.app_input,
             tell=terminal.say,
             value_range=form.taken,
+            min_agreement=settings.min_agreement,
         )
     return exporters.export(
         model,

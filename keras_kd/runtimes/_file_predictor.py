@@ -41,6 +41,7 @@ class FilePredictor:
     head: str | None  # the output of classes
     takes_whole_numbers = False  # pixels 0..255 as they are, whatever is stated
     _output_stated = False  # whether the user says what it gives
+    _undecided = False  # between logits and sigmoids, until images tell
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.source
@@ -63,6 +64,8 @@ class FilePredictor:
             stated: by the user, or None.
             told: whether the file itself says it.
 
+        Numbers in 0..1 are decided by the first images that are predicted: noise tells too little.
+
         Raises:
             ModelError: they are independent sigmoids.
         """
@@ -84,6 +87,7 @@ class FilePredictor:
                 stacklevel=4,
             )
         self._output_stated = stated is not None
+        self._undecided = kind == "undecided" and stated is None
         self._set_output(kind, stated)
 
     def _set_output(self, kind: OutputKind, stated: str | None = None) -> None:
@@ -105,8 +109,20 @@ class FilePredictor:
         other.form = replace(self.form, pixels=pixels)
         return other
 
+    def _require_decided(self, outputs: np.ndarray) -> None:
+        """Take numbers beyond 0..1 for logits; ask where all are within."""
+        if kind_of_values(outputs) in ("sigmoids", "undecided"):
+            raise ModelError(
+                f"All {outputs.size} numbers that the model gives for these images lie in 0..1, and "
+                "the rows don't sum to 1: they may be logits or independent sigmoids. If they are "
+                "logits, say so by --output logits; else end the model in softmax."
+            )
+        self._undecided = not np.isfinite(outputs).all()
+
     def _require_expected_values(self, outputs: np.ndarray) -> None:
         """Check on the outputs for images what the model was taken to give."""
+        if self._undecided:
+            self._require_decided(outputs)
         tolerance = _SLACK + outputs.shape[-1] * _ROUNDING
         sums, low, high = outputs.sum(axis=-1), outputs.min(initial=1), outputs.max(initial=0)
         within = low >= -tolerance and high <= 1 + tolerance

@@ -59,6 +59,35 @@ def test_independent_sigmoids_are_refused_unless_stated(tmp_path: Path) -> None:
     assert predictors.load(tmp_path / "model.keras", Stated(output="probabilities"))
 
 
+def _differences(scale: float) -> keras.Model:
+    """A graph that ends in ReLU: how much brighter the left half of an image is, and the reverse."""
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Flatten(),
+            layers.Dense(2, use_bias=False, activation="relu"),
+        ]
+    )
+    half = np.repeat([[1.0, 1.0, 1.0, -1.0, -1.0, -1.0]], 6, axis=0).reshape(-1, 1)
+    model.set_weights([np.hstack([half, -half]) * scale])
+    return model
+
+
+def test_images_tell_logits_that_lie_in_0_to_1_for_noise(tmp_path: Path) -> None:
+    halves = np.zeros((4, 6, 6, 1), np.uint8)
+    halves[:2, :, :3], halves[2:, :, 3:] = 250, 250
+    for scale, within in ((4e-4, False), (2e-5, True)):
+        model, path = _differences(scale), tmp_path / f"{scale}.keras"
+        model.save(path)
+        expected = keras.ops.convert_to_numpy(model(halves))
+        assert (expected.max() < 1) == within
+        if within:
+            with pytest.raises(ModelError, match="0..1.*logits or independent sigmoids.*--output"):
+                predictors.load(path).logits(halves)
+        found = predictors.load(path, Stated(output="logits") if within else Stated())
+        np.testing.assert_allclose(found.logits(halves), expected, rtol=1e-5)
+
+
 def test_a_statement_that_contradicts_the_graph_is_followed_and_told(
     files: dict[str, Path], tmp_path: Path
 ) -> None:
