@@ -31,6 +31,7 @@ from zoo_models import ZOO
 from keras_kd.errors import KerasKDError
 
 LIMIT_SECONDS = 600  # for one door, on a machine with much else to do
+LATER = "it is left to the next run."
 STARTED = "started"  # is all that a door left which ended the process
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 BEGIN, END = "<!-- zoo: written by benchmarks/zoo.py -->", "<!-- zoo ends -->"
@@ -38,8 +39,6 @@ BEGIN, END = "<!-- zoo: written by benchmarks/zoo.py -->", "<!-- zoo ends -->"
 
 def judged(keeper: Keeper, door: str) -> dict:
     """Return what came of a door: its figure, a refusal, or a fault."""
-    if door in keeper.animal.not_run:
-        return {"not run": keeper.animal.not_run[door]}
     try:
         difference = keeper.figure(door)
     except KerasKDError as error:
@@ -113,22 +112,21 @@ def write(record: Path, *lines: dict) -> None:
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
-def table(lines: Sequence[dict]) -> str:
-    """Return the record as a table in Markdown, a row a model, with its sentences below."""
+def table(lines: Sequence[dict], not_run: str) -> str:
+    """Return the record as a table in Markdown, a row a model, with its sentences below; `not_run`
+    says why it lacks cells.
+    """
     notes: list[str] = []
     by_door = {(line["model"], line["door"]): line for line in lines}
     rows = ["| model | " + " | ".join(DOORS) + " |", "| --- |" + " ---: |" * len(DOORS)]
     rows.append("| at most | " + " | ".join(_short(BOUNDS[door]) for door in DOORS) + " |")
-    recorded = {line["model"] for line in lines}
-    for name in [name for name in ZOO if name in recorded]:
-        told = [_told(by_door.get((name, door)), notes) for door in DOORS]
+    for name in ZOO:
+        told = [_told(by_door.get((name, door), {"not run": not_run}), notes) for door in DOORS]
         rows.append(f"| {name} | " + " | ".join(told) + " |")
     return "\n".join([*rows, "", *(f"{n}. {note}" for n, note in enumerate(notes, start=1))])
 
 
-def _told(line: dict | None, notes: list[str]) -> str:
-    if line is None:
-        return "–"
+def _told(line: dict, notes: list[str]) -> str:
     if "difference" in line:
         return _short(line["difference"])
     if "fault" in line:
@@ -163,6 +161,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path, default=Path("runs/zoo.jsonl"))
     parser.add_argument("--table", action="store_true", help="print the table, run nothing")
     parser.add_argument("--write", action="store_true", help="put the table into docs/export.md")
+    parser.add_argument("--not-run", default=LATER, help="why cells are missing")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     names, doors = arguments.only or list(ZOO), arguments.doors.split(",")
@@ -170,7 +169,7 @@ def main() -> None:
         return work(names, doors, arguments.record)
     if not arguments.table:
         run(names, doors, arguments.record)
-    made = table(read(arguments.record))
+    made = table(read(arguments.record), arguments.not_run)
     print(made)
     if arguments.write:
         PAGE.write_text(written_into_page(made, PAGE.read_text()))

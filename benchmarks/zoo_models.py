@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import keras
 from keras import applications, layers
@@ -41,7 +41,6 @@ class Animal:
         channels: 1 or 3.
         value_range: what it takes for pixels 0 and 255; None: it normalises itself, pixels 0..255.
         policy: the dtype policy that it is built under.
-        not_run: why doors are left out, by their names.
     """
 
     build: Callable[[], keras.Model]
@@ -49,7 +48,6 @@ class Animal:
     channels: int = 3
     value_range: tuple[float, float] | None = None
     policy: str = "float32"
-    not_run: dict[str, str] = field(default_factory=dict)
 
 
 def _net(*middle, side=32, channels=3, end=None, scale=True, dtype="float32"):

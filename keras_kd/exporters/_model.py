@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_kd.datasets.class_names import problem
-from keras_kd.errors import ExportError
-from keras_kd.models.surgery.keras_internals import GRAPHS, all_layers
+from keras_kd.errors import ExportError, ModelError
+from keras_kd.models.surgery.keras_internals import all_layers
+from keras_kd.models.surgery.tracing import with_graph
 
 
 def graph_of(model: keras.Model) -> keras.Model:
@@ -20,28 +20,10 @@ def graph_of(model: keras.Model) -> keras.Model:
     Raises:
         ExportError: the subclassed model was never called, or can't be called on a symbolic image.
     """
-    if isinstance(model, GRAPHS):
-        if not model.inputs:
-            raise ExportError(_never_called(model))
-        return model
-    shape: Any = (model.get_build_config() or {}).get("input_shape") if model.built else None
-    if not (isinstance(shape, list | tuple) and all(isinstance(n, int | None) for n in shape)):
-        raise ExportError(_never_called(model))
-    image = keras.Input(shape[1:])
     try:
-        return keras.Model(image, model(image), name=model.name)
-    except Exception as error:  # A foreign `call` may raise anything.
-        raise ExportError(
-            f"The subclassed model {model.name} ({type(model).__name__}) can't be traced "
-            f"({type(error).__name__}): write its `call` with layers and keras.ops."
-        ) from error
-
-
-def _never_called(model: keras.Model) -> str:
-    return (
-        f"The input of {model.name} ({type(model).__name__}) is not known: call it once on one "
-        "array of images, or give it a keras.Input, before exporting."
-    )
+        return with_graph(model)
+    except ModelError as error:
+        raise ExportError(str(error)) from error
 
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:

@@ -29,7 +29,13 @@ from keras_kd._common.time_limit import limited
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, mistaken_files, trusted_modules
 from keras_kd.models.form import ENTRY, ModelSpec, read_form
-from keras_kd.models.surgery.keras_internals import Functional, calls, no_memory_for_weights
+from keras_kd.models.surgery.keras_internals import (
+    GRAPHS,
+    Functional,
+    calls,
+    no_memory_for_weights,
+)
+from keras_kd.models.surgery.tracing import with_graph
 
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5", ENTRY)
 # What the top of an `.h5` file can be.
@@ -146,7 +152,7 @@ def _built(config: dict[str, Any], weights: Path) -> keras.Model:
         else:
             model = _MODELS[config["class_name"]].from_config(config["config"])
     model.load_weights(weights)
-    return model
+    return model if isinstance(model, GRAPHS) else with_graph(model)
 
 
 def _require_held(model: keras.Model, size: int) -> None:

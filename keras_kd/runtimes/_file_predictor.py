@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Callable
@@ -105,7 +104,8 @@ class FilePredictor:
 
     def with_pixels(self, pixels: PixelValues) -> FilePredictor:
         """The same model, shown pixels of another statement."""
-        other = copy.copy(self)
+        other = type(self).__new__(type(self))  # copy.copy would load the file once more
+        other.__dict__.update(self.__dict__)
         other.form = replace(self.form, pixels=pixels)
         return other
 

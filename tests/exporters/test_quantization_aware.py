@@ -54,6 +54,7 @@ def test_pruned_clustered_and_quantized_file_keeps_its_zeros(tmp_path):
         checkpoint=tmp_path / "kept",
         fine_tuning=FineTuning(epochs=2, batch_size=16, prune=0.5, cluster=6),
         tell=told.append,
+        min_agreement=0,
     )
     stages = [
         f"{stage}: epoch {epoch}/2"
@@ -132,6 +133,7 @@ def test_fine_tuning_on_a_teacher_comes_closer_to_it(tmp_path):
         fine_tuning=FineTuning(
             temperature=1.0, alpha=0.0, epochs=30, batch_size=32, learning_rate=3e-3
         ),
+        min_agreement=0,
     )
     found = litert.LiteRTModel(report.path).predict(images)
     shares = np.exp(wanted) / np.exp(wanted).sum(axis=1, keepdims=True)
@@ -206,6 +208,40 @@ def test_foreign_models_keep_their_settings_and_one_softmax(kind, softmax, tmp_p
             fine_tuning=FineTuning(epochs=1, batch_size=16, learning_rate=1e-6),
         )  # fmt: skip
         np.testing.assert_allclose(litert.LiteRTModel(app.path).predict(images), shares, atol=0.05)
+
+
+def _told_apart_by_brightness():
+    """A model that is right on all of its dark and bright images; and those, and their labels."""
+    image = keras.Input((8, 8, 1))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(1, 1)(layers.Rescaling(1 / 127.5, -1)(image)))
+    model = keras.Model(image, layers.Dense(2)(x))
+    model.set_weights([np.ones((1, 1, 1, 1)), np.zeros(1), np.array([[-3.0, 3.0]]), np.zeros(2)])
+    labels = np.arange(40) % 2
+    images = np.random.default_rng(0).integers(0, 100, (40, 8, 8, 1), np.uint8)
+    return model, images + (150 * labels).astype(np.uint8)[:, None, None, None], labels
+
+
+def test_fine_tuning_that_spoils_answers_is_refused_by_their_share(tmp_path):
+    model, images, labels = _told_apart_by_brightness()
+    spoilt = np.broadcast_to(np.float32([9, -9]), (40, 2))  # a teacher that knows one class
+    settings = FineTuning(alpha=0.0, epochs=20, batch_size=8, learning_rate=0.1)
+    with pytest.raises(
+        ExportError, match=r"qat file names .* on 50.0 % of 40 .* 97 % .*100.0 %.*--min-agreement"
+    ):
+        export_quantization_aware(
+            model, tmp_path / "m.tflite", images, labels, spoilt, fine_tuning=settings
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_fine_tuning_that_mends_answers_is_kept(tmp_path):
+    model, images, labels = _told_apart_by_brightness()
+    settings = FineTuning(epochs=20, batch_size=8, learning_rate=0.1)
+    report = export_quantization_aware(
+        model, tmp_path / "m.tflite", images, 1 - labels, fine_tuning=settings
+    )
+    answers = report.answers
+    assert (answers.same, answers.accuracy, answers.keras_accuracy) == (0, 1, 0)
 
 
 def _one(layer, shape=(8, 8, 4)):

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ExportError
+from keras_kd.exporters._operator_layers import layers_of
 from keras_kd.exporters._serving import Serving
 
 SUFFIX = ".onnx"
@@ -45,7 +46,22 @@ def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
             f"tf2onnx can't convert {serving.model.name} ({_first_line(error)}): use the format "
             "float32 or saved_model."
         ) from error
+    _require_known(proto, serving)
     path.write_bytes(proto.SerializeToString())
+
+
+def _require_known(proto: Any, serving: Serving) -> None:
+    """Refuse functions of TensorFlow, which tf2onnx passes on: Keras computes the groups of a
+    convolution in one.
+    """
+    left = [node.name for node in proto.graph.node if node.op_type.endswith("PartitionedCall")]
+    if left:
+        layers = {name for node in left for name in layers_of(node, serving.model)}
+        raise ExportError(
+            f"tf2onnx can't convert {', '.join(sorted(layers)) or left[0]}, which TensorFlow "
+            "computes in a function of its own, as it does the groups of a convolution: use the "
+            "format float32 or saved_model."
+        )
 
 
 class _Erfc:
