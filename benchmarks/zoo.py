@@ -25,7 +25,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import zoo_doors
-from zoo_doors import BOUNDS, DOORS, Keeper
+from zoo_doors import BOUNDS, DOORS, ROUNDING, Keeper
 from zoo_models import ZOO
 
 from keras_kd.errors import KerasKDError
@@ -45,7 +45,7 @@ def judged(keeper: Keeper, door: str) -> dict:
         return {"refused": keeper.told(error)}
     except Exception as error:  # whatever is no sentence of ours is what is looked for here
         return _fault(error)
-    if difference <= BOUNDS[door]:
+    if difference <= max(BOUNDS[door], ROUNDING.get(keeper.animal.policy, 0.0)):
         return {"difference": difference}
     return {"fault": f"differs by {difference:.2g}"}
 

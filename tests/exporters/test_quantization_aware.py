@@ -226,7 +226,8 @@ def test_fine_tuning_that_spoils_answers_is_refused_by_their_share(tmp_path):
     spoilt = np.broadcast_to(np.float32([9, -9]), (40, 2))  # a teacher that knows one class
     settings = FineTuning(alpha=0.0, epochs=20, batch_size=8, learning_rate=0.1)
     with pytest.raises(
-        ExportError, match=r"qat file predicts .* on 50.0 % of 40 .* 97 % .*100.0 %.*--min-agreement"
+        ExportError,
+        match=r"qat file predicts .* on 50.0 % of 40 .* 97 % .*100.0 %.*--min-agreement",
     ):
         export_quantization_aware(
             model, tmp_path / "m.tflite", images, labels, spoilt, fine_tuning=settings
