@@ -135,14 +135,14 @@ def test_calibrated_probabilities_are_softer_for_an_overconfident_model(folder, 
 
 
 def test_without_a_model_the_shipped_one_reads(tmp_path, monkeypatch, capsys):
-    from keras_kd.sessions import _reader
+    from keras_kd.exporters import bundle
 
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     Image.fromarray(data.astronaut()).save(tmp_path / "face.png")
     (picture,) = _predicted(capsys, str(tmp_path / "face.png"))
     # Eileen Collins smiles.
     assert picture["faces"][0]["label"] == "happy"
-    monkeypatch.setattr(_reader, "SHIPPED", tmp_path)
+    monkeypatch.setattr(bundle, "SHIPPED", tmp_path)
     assert called("predict", str(tmp_path / "face.png")) == 2
     assert "Name a model" in capsys.readouterr().err
 
