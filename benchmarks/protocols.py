@@ -50,7 +50,7 @@ def by_protocol(path: Path, data: str, split: str) -> tuple[list[np.ndarray], np
     predictor = predictors.load(path)
     own = predictor.form.class_names or fer2013.CLASS_NAMES
     ordered = predictors.in_order_of(predictor, own, fer2013.CLASS_NAMES)
-    samples = datasets.load(f"fer2013:{data}", split, size=predictor.form.side)
+    samples = datasets.load(f"fer2013:{data}", split, size=predictor.form.size)
 
     def both(images: np.ndarray) -> list[np.ndarray]:
         return [ordered.predict(view).logits for view in (images, images[:, :, ::-1])]

@@ -83,7 +83,7 @@ def unpacked(wheel: Path, folder: Path) -> tuple[Path, Path]:
 def accuracies(predictor: predictors.Predictor, data: str) -> dict[str, float]:
     """Percent right on each of FER2013's test sets."""
     samples = {
-        split: datasets.load(f"fer2013:{data}", split, size=predictor.form.side)
+        split: datasets.load(f"fer2013:{data}", split, size=predictor.form.size)
         for split in datasets.SPLITS
     }
     own = predictor.form.class_names or fer2013.CLASS_NAMES

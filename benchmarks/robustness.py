@@ -25,6 +25,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from keras_kd import datasets
 from keras_kd._common.markdown import table
+from keras_kd.datasets.images import Size, height_width
 from keras_kd.datasets.readers import fer2013
 from keras_kd.runtimes import predictors
 
@@ -114,11 +115,11 @@ def spoilt(images: np.ndarray, spoil: Spoil) -> np.ndarray:
     return np.stack(done)[..., None]
 
 
-def resized(images: np.ndarray, side: int | None) -> np.ndarray:
-    """Gray uint8 (N, side, side, 1), as data sets are loaded."""
-    if side in (None, images.shape[1]):
+def resized(images: np.ndarray, size: Size | None) -> np.ndarray:
+    """Gray uint8 (N, height, width, 1), as data sets are loaded."""
+    if size is None or height_width(size) == images.shape[1:3]:
         return images
-    size = (side, side)
+    size = height_width(size)[::-1]
     done = [
         np.asarray(Image.fromarray(image[:, :, 0]).resize(size, Image.Resampling.BILINEAR))
         for image in images
@@ -132,7 +133,7 @@ def accuracies(path: Path, sets: dict[str, np.ndarray], labels: np.ndarray) -> d
     own = predictor.form.class_names or fer2013.CLASS_NAMES
     ordered = predictors.in_order_of(predictor, own, fer2013.CLASS_NAMES)
     right = {
-        name: ordered.predict(resized(images, predictor.form.side)).logits.argmax(axis=1) == labels
+        name: ordered.predict(resized(images, predictor.form.size)).logits.argmax(axis=1) == labels
         for name, images in sets.items()
     }
     return {name: 100 * float(hits.mean()) for name, hits in right.items()}

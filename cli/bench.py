@@ -65,8 +65,8 @@ def command(
     bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
 
     @functools.cache
-    def samples(side: int | None) -> keras_kd.Samples:
-        return datasets.load(data, "test", size=side)
+    def samples(size: keras_kd.datasets.images.Size | None) -> keras_kd.Samples:
+        return datasets.load(data, "test", size=size)
 
     # Data that can't be read stop the command before minutes of timing.
     count = len(samples(None)) if data else 0

@@ -7,6 +7,7 @@ disk, for help and the README; and
     matches(path) -> bool                       whether the file or folder looks like this data set
     SIZE                                        height and width of the images, where none is asked for
     load(path, split, skip_bad_rows, size) -> Samples
+                                                size: the side of a square, or (height, width)
     load_splits(path, splits, skip_bad_rows, size) (optional)
                                                 {split: Samples}, where one file holds several
     sources(path) (optional)                    the files that `load` reads
@@ -33,6 +34,7 @@ from keras_kd._common.modules import summaries as module_summaries
 from keras_kd._common.text import printable
 from keras_kd._common.vocabulary import SPLITS as SPLITS
 from keras_kd.datasets import readers
+from keras_kd.datasets.images import Size
 from keras_kd.errors import DataError
 
 ENTRY_POINTS = "keras_kd.datasets"  # of other packages, each a module as above
@@ -201,9 +203,9 @@ def passed_over_found(module: ModuleType, path: Path | None) -> tuple[str, ...]:
 
 @_warnings_shown()
 def load(
-    path_or_name: str | Path, split: str, skip_bad_rows: bool = False, size: int | None = None
+    path_or_name: str | Path, split: str, skip_bad_rows: bool = False, size: Size | None = None
 ) -> Samples:
-    """Load one split of a data set as square images.
+    """Load one split of a data set as images of one size.
 
     Args:
         path_or_name: a file or folder whose form is recognised, the name of a data set that needs
@@ -211,10 +213,11 @@ def load(
         split: "train", "validation" or "test".
         skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
             raising.
-        size: height and width of the images in pixels; None for the data set's own, mostly 64.
+        size: of the images in pixels, the side of a square or (height, width), to which each is
+            stretched; None for the data set's own, mostly 64.
 
     Returns:
-        Samples with images uint8 (N, size, size, C).
+        Samples with images uint8 (N, height, width, C).
 
     Raises:
         DataError: the data is missing, not recognised or broken. The message names file and row.
@@ -230,7 +233,7 @@ def load_found(
     path: Path | None,
     splits: Sequence[str],
     skip_bad_rows: bool,
-    size: int | None,
+    size: Size | None,
 ) -> dict[str, Samples]:
     """Load several splits of what `find` returned, and read each file once.
 

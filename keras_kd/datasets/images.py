@@ -18,6 +18,8 @@ from keras_kd._common.arrays import large_array
 from keras_kd._common.files import refuse_special
 from keras_kd.errors import DataError
 
+# Of images: the side of a square, or height and width.
+Size = int | tuple[int, int]
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 2**29
 # Pillow's names. Its other formats start programs (EPS), hold no photographs, or were never looked
@@ -279,6 +281,11 @@ def _on_white(image: Image.Image) -> Image.Image:
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image.convert("RGBA"))
     return white.convert("L") if image.mode in GRAY_MODES else white
+
+
+def height_width(size: Size) -> tuple[int, int]:
+    """Return height and width of a size."""
+    return (size, size) if isinstance(size, int) else size
 
 
 def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from keras_kd import datasets
 from keras_kd._common.arrays import fingerprint
 from keras_kd.datasets import Samples
+from keras_kd.datasets.images import Size
 from keras_kd.errors import ConfigError
 
 # A data set's function of (train, validation, test): by name, masks of validation and test.
@@ -86,7 +87,7 @@ class Data:
         }
 
 
-def load(path_or_name: str, skip_bad_rows: bool = False, size: int | None = None) -> Data:
+def load(path_or_name: str, skip_bad_rows: bool = False, size: Size | None = None) -> Data:
     """Load all splits of a data set.
 
     Args:

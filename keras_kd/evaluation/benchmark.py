@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from keras_kd.datasets import Samples
+from keras_kd.datasets.images import Size
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import class_order, metrics
 from keras_kd.runtimes import multiply_accumulates
@@ -71,7 +72,7 @@ def measure(
     paths: Sequence[str | Path],
     threads: Sequence[int] = THREADS,
     seconds: float = 5.0,
-    samples: Callable[[int | None], Samples] | None = None,
+    samples: Callable[[Size | None], Samples] | None = None,
     stated: Mapping[str | Path, Stated] | None = None,
     convert: bool = True,
 ) -> list[Measurement]:
@@ -81,8 +82,8 @@ def measure(
         paths: the files.
         threads: numbers of CPU threads to measure with.
         seconds: time to measure each file with each number of threads.
-        samples: a function that returns the labelled images to score on, given the side of the
-            square that a model expects (None for other models), so that they are resized once. If a
+        samples: a function that returns the labelled images to score on, given the size
+            that a model expects (None for any size), so that they are resized once. If a
             model does not name its classes (a `labels.txt` beside `.tflite` and `.onnx` files
             does), those of the samples are assumed.
         stated: the user's statements about files without metadata, by path.
@@ -330,7 +331,7 @@ def _score(
     path: Path,
     file: Path,
     stated: Stated,
-    samples: Callable[[int | None], Samples],
+    samples: Callable[[Size | None], Samples],
 ) -> None:
     """Score the file that was timed, in the data's order of classes."""
     from keras_kd.models import keras_file
@@ -343,7 +344,7 @@ def _score(
         predictor = predictors.LiteRTPredictor(file, form, stated.head)
     else:
         predictor = predictors.load(path, stated)
-    test = samples(predictor.form.side)
+    test = samples(predictor.form.size)
     with of_file(path):
         predictor = class_order.in_order_of_data(predictor, test)
     if predictor.tells_classes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from keras_kd import datasets, models
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
+from keras_kd.datasets.images import Size
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import class_order, metrics
@@ -33,8 +35,8 @@ def evaluate(
     """Score a `.keras`, `.h5` or `.tflite` file, or the average of several, on a data set.
 
     Args:
-        paths: the files, at least one. Several files get the images in the largest side among
-            theirs, and each resizes them.
+        paths: the files, at least one. Each gets the images at its own size, resized from the
+            original pixels.
         data: a data set, as the option `data`.
         split: "train", "validation" or "test".
         stated: the user's statements about each file; None for none.
@@ -55,26 +57,33 @@ def evaluate(
         predictors.load(path, of_file)
         for path, of_file in zip(paths, stated or [NOTHING] * len(paths), strict=True)
     ]
-    side = max((member.form.side for member in members if member.form.side), default=None)
     module, where = datasets.find(data)
     name = module.__name__.rpartition(".")[2]
     with_subsets = hasattr(module, "subsets") and split == "test"
     parts = datasets.SPLITS if with_subsets else (split,)
-    samples = datasets.load_found(module, where, parts, skip_bad_rows, side)
+
+    @functools.cache
+    def at(size: Size | None) -> dict[str, Samples]:
+        return datasets.load_found(module, where, parts, skip_bad_rows, size)
+
+    shown = [at(member.form.size) for member in members]
+    samples = shown[0]
     if notes := datasets.passed_over_found(module, where):
         terminal.say(f"Notes on the data: {'; '.join(notes)}")
     of_split = samples[split]
     members = [
-        _as_of_data(path, member, of_split, terminal)
-        for path, member in zip(paths, members, strict=True)
+        _as_of_data(path, member, own[split], terminal)
+        for path, member, own in zip(paths, members, shown, strict=True)
     ]
     predictor = predictors.averaged(members, mirror)
+    each = [predictors.averaged([member], mirror) for member in members]
     predictions = {}
     for part in parts:
         if part == "train" and with_subsets:
             continue
         with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
-            predictions[part] = predictor.predict(samples[part].images)
+            found = [one.predict(own[part].images) for one, own in zip(each, shown, strict=True)]
+            predictions[part] = predictors.mean(found)
             advance(len(samples[part]))
     results = {split: scored(predictions[split], of_split)}
     if len(results[split]) == 1:

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_kd._common.checked_files import read_json
 from keras_kd.datasets import class_names, pixel_values
+from keras_kd.datasets.images import Size
 from keras_kd.datasets.pixel_values import PixelValues
 
 ENTRY = "keras_kd.json"  # beside the model, in its file
@@ -54,13 +55,12 @@ class ModelSpec:
         }
 
     @property
-    def side(self) -> int | None:
-        """The side of square inputs in pixels, in which images are loaded to be resized once; None
-        for other inputs.
-        """
-        if self.input_shape is None or self.input_shape[0] != self.input_shape[1]:
+    def size(self) -> Size | None:
+        """The size in which images are loaded, so that they are resized once; None if unknown."""
+        if self.input_shape is None:
             return None
-        return self.input_shape[0]
+        height, width, _ = self.input_shape
+        return height if height == width else (height, width)
 
     def with_given(
         self,

@@ -140,7 +140,7 @@ def _with_datas_classes(
     """The form of a bundle, with the classes of its data where neither file nor user names them."""
     if form.class_names is not None or not (settings.as_bundle and settings.data):
         return form
-    names = datasets.load(settings.data, "test", size=form.side).class_names
+    names = datasets.load(settings.data, "test", size=form.size).class_names
     widths = heads.widths(model).values()
     if len(names) not in widths:
         raise ConfigError(
@@ -170,7 +170,7 @@ def _of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
 
 def _samples(data: str, split: str, form: ModelSpec) -> Samples:
     """A split with its labels in the model's order of classes."""
-    samples = datasets.load(data, split, size=form.side)
+    samples = datasets.load(data, split, size=form.size)
     if form.class_names is None:
         return samples
     order = permutation(samples.class_names, form.class_names)
@@ -182,7 +182,7 @@ def _samples(data: str, split: str, form: ModelSpec) -> Samples:
 
 def _calibrated(model: keras.Model, form: ModelSpec, data: str) -> tuple[keras.Model, float, str]:
     """The model with honest probabilities, its temperature, and a sentence for its card."""
-    validation = datasets.load(data, "validation", size=form.side)
+    validation = datasets.load(data, "validation", size=form.size)
     temperature = calibration.fitted_temperature(predictors.KerasPredictor(model, form), validation)
     description = calibration.statement(temperature, len(validation))
     return heads.with_divided_logits(model, temperature), temperature, description
@@ -307,7 +307,7 @@ def _bundled(
 def _scores(path: Path, data: str, form: ModelSpec, terminal: Terminal) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
     file: Predictor = predictors.LiteRTPredictor(path, form)
-    test = datasets.load(data, "test", size=file.form.side)
+    test = datasets.load(data, "test", size=file.form.size)
     terminal.say(f"Scoring {path.name} on {len(test)} images")
     file = class_order.in_order_of_data(file, test, form.class_names)
     return scoring.scored(file.predict(test.images), test)

@@ -17,6 +17,7 @@ from keras_kd.datasets.splits import Data
 from keras_kd.evaluation import metrics, scoring
 from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import run_folder
+from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.teaching import Teaching
 from keras_kd.reports import comparison_pictures, model_card, pictures, summary
@@ -64,7 +65,7 @@ def of_student(
 
 def _teacher_fingerprint(taught: Teaching) -> str | None:
     if taught.is_live:
-        return taught.teacher.fingerprint
+        return taught.teacher.model.fingerprint
     return taught.soft_labels.key.teacher if taught.soft_labels else None
 
 
@@ -88,25 +89,23 @@ def scores(
         "validation": scoring.scored(on_validation, data.validation),
     }
     if taught.teacher is not None:
-        _add_teacher(found, taught.data, on_test, taught.teacher)
+        _add_teacher(found, data, on_test, taught.teacher)
     if data.subsets:
         logits = {"validation": on_validation.logits, "test": on_test.logits}
         found[data.name] = scoring.subsets(data, logits)
     return found
 
 
-def _add_teacher(
-    found: dict[str, Any], data: Data, on_test: Prediction, teacher: Predictor
-) -> None:
-    teacher_on_test = teacher.predict(data.test.images)
-    if teacher.tells_classes and on_test.logits.shape[1]:
+def _add_teacher(found: dict[str, Any], data: Data, on_test: Prediction, teacher: Ensemble) -> None:
+    teacher_on_test = teacher.predict("test")
+    if teacher.model.tells_classes and on_test.logits.shape[1]:
         agreement = metrics.agreement(on_test.logits, teacher_on_test.logits)
         found["test"]["agreement"] = agreement
     found["teacher_test"] = scoring.scored(teacher_on_test, data.test)
-    on_validation = scoring.scored(teacher.predict(data.validation.images), data.validation)
+    on_validation = scoring.scored(teacher.predict("validation"), data.validation)
     found["teacher"] |= {
         "accuracy": on_validation.get("accuracy"),
-        "multiply_accumulates": teacher.multiply_accumulates,
+        "multiply_accumulates": teacher.model.multiply_accumulates,
     }
 
 

@@ -40,9 +40,8 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     path = teaching.trained(plan, data, name, terminal)
     if plan.teaching.store:
         views = job.views(plan.training, data, plan.teaching.views)
-        model = teaching.teacher(plan, data, terminal)
-        shown = teaching.at_teachers_size(model, plan, data)
-        teaching.soft_labels(plan.teaching, data, views, model, terminal, shown)
+        ensemble = teaching.teacher(plan, data, terminal)
+        teaching.soft_labels(plan.teaching, data, views, ensemble, terminal)
     if out is not None:
         model, form = keras_file.load(path)
         path = Path(out) / teaching.TEACHER_FILE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from keras_kd._common.folders import cache_folder
 from keras_kd._common.identity import identity
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import splits
-from keras_kd.datasets import unlabeled as unlabeled_pictures
+from keras_kd.datasets.images import Size, height_width
 from keras_kd.datasets.readers import ferplus
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
@@ -25,8 +26,9 @@ from keras_kd.evaluation import class_order
 from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import unlabeled
+from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan, TeacherPlan, TeachingPlan
-from keras_kd.pipelines.taught import Teaching, columns
+from keras_kd.pipelines.taught import Teaching
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
@@ -67,21 +69,17 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     if teaching.kind == "stored":
         stored = soft_labels(teaching, learnt, views, None, terminal)
         learnt = unlabeled.labelled(learnt, stored, count) if count else data
-        return Teaching("stored soft labels", None, stored, None, learnt, count)
-    model = teacher(plan, data, terminal)
+        return Teaching("stored soft labels", None, stored, learnt, count)
+    ensemble = teacher(plan, data, terminal)
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
-    remark_on_work(model, plan, data, terminal)
-    shown = at_teachers_size(model, plan, data)
+    remark_on_work(ensemble.model, plan, data, terminal)
     if teaching.live:
-        return Teaching(name, model, None, shown)
-    if pictures is None or shown is data:
-        larger = learnt if shown is data else shown
-    else:
-        again = unlabeled_pictures.reloaded(pictures, shown.image_shape)
-        larger = unlabeled.beside(shown, again)
-    stored = soft_labels(teaching, learnt, views, model, terminal, larger)
+        _require_size(ensemble, data)
+        return Teaching(name, ensemble)
+    seeing = ensemble if pictures is None else ensemble.beside(pictures, learnt)
+    stored = soft_labels(teaching, learnt, views, seeing, terminal)
     learnt = unlabeled.labelled(learnt, stored, count) if count else data
-    return Teaching(name, model, stored, shown, learnt, count)
+    return Teaching(name, ensemble, stored, learnt, count)
 
 
 def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Terminal) -> None:
@@ -108,23 +106,17 @@ def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Termina
         )
 
 
-def at_teachers_size(model: Predictor, plan: Plan, data: Data) -> Data:
-    """Return the data set at the teacher's own size, resized from the original pixels.
-
-    For several teachers it is the largest of their sizes, from which each resizes.
-
-    Args:
-        model: the teacher.
-        plan: the run's plan.
-        data: the data set.
-
-    Returns:
-        The data set.
-    """
-    side = model.form.side
-    if side is None or side == data.image_shape[0] == data.image_shape[1]:
-        return data
-    return splits.load(plan.data.path, plan.data.skip_bad_rows, side)
+def _require_size(ensemble: Ensemble, data: Data) -> None:
+    """Raise ConfigError where a live teacher would see thumbnails, enlarged."""
+    shown = data.image_shape[:2]
+    for own in ensemble.data:
+        height, width = own.image_shape[:2]
+        if height > shown[0] or width > shown[1]:
+            raise ConfigError(
+                f"A live teacher sees the student's pictures of {shown[0]}x{shown[1]}, and one "
+                f"takes {height}x{width}: leave --live-teacher out, or give --image-size "
+                f"{max(height, width)}."
+            )
 
 
 def _called(name: str) -> str:
@@ -150,9 +142,9 @@ def _voted(path: str, data: Data, views: Views) -> SoftLabels:
     return SoftLabels(key, every_view, float(np.abs(stored - logits).max()))
 
 
-def teacher(plan: Plan, data: Data, terminal: Terminal) -> Predictor:
-    """Return the teachers as one predictor, with their mean logits, if any, in the data's order of
-    classes.
+def teacher(plan: Plan, data: Data, terminal: Terminal) -> Ensemble:
+    """Return the teachers as one, each with the data set at its own size; their mean logits, if
+    any, are in the data's order of classes.
 
     Args:
         plan: the run's plan.
@@ -160,7 +152,7 @@ def teacher(plan: Plan, data: Data, terminal: Terminal) -> Predictor:
         terminal: where the user sees progress.
 
     Returns:
-        The predictor.
+        The teachers.
     """
     names, stated = plan.teaching.teachers, plan.teaching.stated
     if stated.names() and not any(_is_file(name) for name in names):
@@ -168,19 +160,36 @@ def teacher(plan: Plan, data: Data, terminal: Terminal) -> Predictor:
             f"{', '.join(stated.names())} describes a model file, but the teacher is trained here "
             f"({', '.join(names)}): leave the option out, or give a model file as the teacher."
         )
-    members = [_one_teacher(name, plan, data, terminal) for name in names]
-    return predictors.averaged(members, plan.teaching.mirror)
+    files = [_file(name, plan, data, terminal) for name in names]
+    loaded = [predictors.load(*file) for file in files]
+
+    @functools.cache
+    def at(size: Size | None) -> Data:
+        if size is None or height_width(size) == data.image_shape[:2]:
+            return data
+        return splits.load(plan.data.path, plan.data.skip_bad_rows, size)
+
+    members, shown = [], [at(model.form.size) for model in loaded]
+    for (path, *_), model, own in zip(files, loaded, shown, strict=True):
+        with of_file(path):
+            members.append(class_order.in_order_of_data(model, own.train))
+    mirror = plan.teaching.mirror
+    each = tuple(predictors.averaged([member], mirror) for member in members)
+    return Ensemble(predictors.averaged(members, mirror), each, tuple(shown))
 
 
 def _is_file(name: str) -> bool:
     return not sources.is_trainable(name) and not (_folder(name) / TEACHER_FILE).exists()
 
 
-def _one_teacher(name: str, plan: Plan, data: Data, terminal: Terminal) -> Predictor:
+def _file(name: str, plan: Plan, data: Data, terminal: Terminal) -> tuple[Path, Stated, str | None]:
+    """A teacher's file, what is stated of it, and the precision to compute in; trained first where
+    it is an architecture.
+    """
     if not _is_file(name):
         is_new = sources.is_trainable(name)
         path = trained(plan, data, name, terminal) if is_new else _folder(name) / TEACHER_FILE
-        return _loaded(path, NOTHING, data, plan.training.precision)
+        return path, NOTHING, plan.training.precision
     path = Path(name)
     if not path.exists():
         raise ModelError(
@@ -188,13 +197,7 @@ def _one_teacher(name: str, plan: Plan, data: Data, terminal: Terminal) -> Predi
             " see `kerakd models` for architectures, or make it with `kerakd teach`, which prints"
             " its name."
         )
-    return _loaded(path, plan.teaching.stated.of(name), data)
-
-
-def _loaded(path: Path, stated: Stated, data: Data, precision: str | None = None) -> Predictor:
-    predictor = predictors.load(path, stated, precision)
-    with of_file(path):
-        return class_order.in_order_of_data(predictor, data.train)
+    return path, plan.teaching.stated.of(name), None
 
 
 def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
@@ -308,9 +311,8 @@ def soft_labels(
     teaching: TeachingPlan,
     data: Data,
     views: Views,
-    teacher: Predictor | None,
+    teacher: Ensemble | None,
     terminal: Terminal,
-    shown: Data | None = None,
 ) -> SoftLabels:
     """Return the teacher's outputs for all views, from the store with the same key, which is filled
     if it is new.
@@ -321,25 +323,22 @@ def soft_labels(
         views: the views of the training images.
         teacher: the teacher; None if the store exists already.
         terminal: where the user sees progress.
-        shown: the same images at the teacher's size; None if that is the size of `data`.
 
     Returns:
         The opened store.
     """
-    images = (shown or data).train.images
-    resized = images.shape[1:3] != data.image_shape[:2]
-    told = teacher.fingerprint if teacher else ""
+    model = teacher.model if teacher else None
     key = stores.Key(
-        f"{told} at {images.shape[1]} pixels" if resized else told,
+        model.fingerprint + teacher.sizes(data.image_shape[:2]) if teacher else "",
         stores.image_fingerprint(data.train.images),
         views.names,
-        data.class_names if teacher is None or teacher.tells_classes else (),
-        teacher.values if teacher else (),
+        data.class_names if model is None or model.tells_classes else (),
+        model.values if model else (),
     )
     folder = teaching.store or cache_folder() / "soft_labels" / key.short
     if teacher is None:
         return stores.open_store(folder, key)
-    outputs = columns(teacher)
+    images, outputs = teacher.training_images(), teacher.columns
     with (
         locked(folder, terminal.say),
         terminal.bar("Soft labels", len(images) * len(views)) as advance,

@@ -86,11 +86,20 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
     return _Averaged(members, mirror) if mirror or len(members) > 1 else first
 
 
+def mean(found: Sequence[Prediction]) -> Prediction:
+    """Return the mean of what several models say of the same images."""
+    logits = np.mean([one.logits for one in found], axis=0)
+    values = {
+        name: np.mean([one.values[name] for one in found], axis=0) for name in found[0].values
+    }
+    return Prediction(logits, values)
+
+
 class _Averaged:
     def __init__(self, members: Sequence[Predictor], mirror: bool) -> None:
         self._members, self._mirror = members, mirror
-        # Images of the largest side, from which each member resizes.
-        self.form = max((member.form for member in members), key=lambda form: form.side or 0)
+        # Of one form; members of several are each shown images of their own, see `mean`.
+        self.form = members[0].form
         self.values, self.tells_classes = members[0].values, members[0].tells_classes
         self.fingerprint = fingerprint(
             [*(member.fingerprint for member in members), "mirror" if mirror else ""]
@@ -103,12 +112,7 @@ class _Averaged:
 
     def predict(self, images: np.ndarray) -> Prediction:
         shown = [images, images[:, :, ::-1]] if self._mirror else [images]
-        found = [member.predict(pixels) for member in self._members for pixels in shown]
-        logits = np.mean([one.logits for one in found], axis=0)
-        values = {
-            name: np.mean([one.values[name] for one in found], axis=0) for name in self.values
-        }
-        return Prediction(logits, values)
+        return mean([member.predict(pixels) for member in self._members for pixels in shown])
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         return self.predict(images).logits

@@ -11,7 +11,7 @@ from keras_kd.errors import ModelError, of_file
 from keras_kd.models import keras_file, mistaken_files
 from keras_kd.models.form import ModelSpec
 from keras_kd.runtimes import described, labels, tflite_metadata
-from keras_kd.runtimes._combined import averaged, in_order_of, reordered
+from keras_kd.runtimes._combined import averaged, in_order_of, mean, reordered
 from keras_kd.runtimes._file_predictor import FilePredictor
 from keras_kd.runtimes._keras_predictor import KerasPredictor, of_saved_model
 from keras_kd.runtimes._litert_predictor import LiteRTPredictor
@@ -31,6 +31,7 @@ __all__ = [
     "given",
     "in_order_of",
     "load",
+    "mean",
     "reordered",
 ]
 

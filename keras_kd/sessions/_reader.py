@@ -95,7 +95,7 @@ def load(
     in_file = calibration.stated(path.read_bytes()) if path.suffix == ".tflite" else None
     if calibrate is None:
         return Reader(predictor, name=known, temperature_in_file=in_file), None
-    samples = datasets.load(calibrate, "validation", size=predictor.form.side)
+    samples = datasets.load(calibrate, "validation", size=predictor.form.size)
     with of_file(path):
         class_order.in_order_of_data(predictor, samples)
     temperature = calibration.fitted_temperature(predictor, samples)

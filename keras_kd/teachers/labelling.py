@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,10 +21,11 @@ import numpy as np
 from keras_kd._common.files import written_whole
 from keras_kd.errors import ConfigError
 from keras_kd.teachers.soft_label_pass import Compute, shown
-from keras_kd.teachers.views import Views
+from keras_kd.teachers.views import AtSizes, Images, Views
 
 # Ray Data's own tasks need room beside the actors, or it waits for ever.
 SPARE = 2
+Saved = Path | tuple[Path, ...]  # of images, or of those at each size
 
 
 def by_workers(workers: int, folder: Path) -> Compute:
@@ -33,7 +34,7 @@ def by_workers(workers: int, folder: Path) -> Compute:
     Args:
         workers: number of actors, each with one GPU if the cluster has GPUs, else one CPU.
         folder: folder of the store. Every host must see it, because the actors read the images
-            there as `images.npy` while they work.
+            there as `images.npy`, or `images-0.npy` and so on by size, while they work.
 
     Returns:
         The function.
@@ -43,13 +44,12 @@ def by_workers(workers: int, folder: Path) -> Compute:
     """
 
     def compute(
-        images: np.ndarray,
+        images: Images,
         views: Views,
-        teacher: Callable[[np.ndarray], np.ndarray],
+        teacher: Callable[[Images], np.ndarray],
         chunks: Sequence[range],
     ) -> Iterator[np.ndarray]:
-        path = folder.resolve() / "images.npy"
-        with _ray(workers) as ray, _saved(images, path):
+        with _ray(workers) as ray, _saved(images, folder.resolve()) as saved:
             context = ray.data.DataContext.get_current()
             # In the order of the chunks, as the store's progress is one number.
             context.execution_options.preserve_order = True
@@ -58,7 +58,7 @@ def by_workers(workers: int, folder: Path) -> Compute:
             resource = "num_gpus" if ray.cluster_resources().get("GPU") else "num_cpus"
             outputs = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 _Actor,
-                fn_constructor_args=(path, views, teacher),
+                fn_constructor_args=(saved, views, teacher),
                 compute=ray.data.ActorPoolStrategy(size=min(workers, len(chunks))),
                 batch_size=None,
                 **{resource: 1},
@@ -72,25 +72,32 @@ def by_workers(workers: int, folder: Path) -> Compute:
 class _Actor:
     """One process at work: its images and its teacher, opened once."""
 
-    def __init__(
-        self, path: Path, views: Views, teacher: Callable[[np.ndarray], np.ndarray]
-    ) -> None:
-        self._images, self._views, self._teacher = np.load(path, mmap_mode="r"), views, teacher
+    def __init__(self, saved: Saved, views: Views, teacher: Callable[[Any], np.ndarray]) -> None:
+        self._images, self._views, self._teacher = _opened(saved), views, teacher
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         chunk = range(int(batch["start"][0]), int(batch["stop"][0]))
         return {"outputs": self._teacher(shown(self._images, self._views, chunk))}
 
 
+def _opened(saved: Saved) -> Any:
+    if isinstance(saved, Path):
+        return np.load(saved, mmap_mode="r")
+    return AtSizes(tuple(np.load(path, mmap_mode="r") for path in saved))
+
+
 @contextmanager
-def _saved(images: np.ndarray, path: Path) -> Iterator[None]:
-    """Keep the images in a file for as long as the block runs."""
-    with written_whole(path) as temporary:
-        np.save(temporary, images)
-    try:
-        yield
-    finally:
-        path.unlink()
+def _saved(images: np.ndarray | AtSizes, folder: Path) -> Iterator[Saved]:
+    """Keep the images in a file, or one a size, for as long as the block runs."""
+    several = isinstance(images, AtSizes)
+    arrays = images.arrays if isinstance(images, AtSizes) else (images,)
+    paths = [folder / f"images{f'-{number}' * several}.npy" for number in range(len(arrays))]
+    with ExitStack() as stack:
+        for path, array in zip(paths, arrays, strict=True):
+            with written_whole(path) as temporary:
+                np.save(temporary, array)
+            stack.callback(path.unlink)
+        yield tuple(paths) if several else paths[0]
 
 
 @contextmanager

@@ -17,28 +17,28 @@ from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import claim, refusals, write_text
 from keras_kd.errors import DataError
 from keras_kd.teachers.soft_labels import RECORD, Key, SoftLabels, open_store
-from keras_kd.teachers.views import Views
+from keras_kd.teachers.views import Images, Views
 
 LARGEST_FLOAT16 = 65504.0
 CHUNK = 2048
 # What `in_turn` takes and yields.
 Compute = Callable[
-    [np.ndarray, Views, Callable[[np.ndarray], np.ndarray], Sequence[range]], Iterator[np.ndarray]
+    [Images, Views, Callable[[Images], np.ndarray], Sequence[range]], Iterator[np.ndarray]
 ]
 
 
 def in_turn(
-    images: np.ndarray,
+    images: Images,
     views: Views,
-    teacher: Callable[[np.ndarray], np.ndarray],
+    teacher: Callable[[Images], np.ndarray],
     chunks: Sequence[range],
 ) -> Iterator[np.ndarray]:
     """Compute the teacher's outputs in this process.
 
     Args:
-        images: uint8 (N, H, W, C), may be memory-mapped.
+        images: uint8 (N, H, W, C), may be memory-mapped; or those at several sizes.
         views: the views of the images.
-        teacher: a function from uint8 (n, H, W, C) to float32 (n, columns).
+        teacher: a function from uint8 (n, H, W, C), or those at the same sizes, to float32 (n, columns).
         chunks: ranges within 0..N·views, where view v of row r has the index r·views + v; at least
             one.
 
@@ -55,16 +55,16 @@ def in_turn(
             yield teacher(pixels)
 
 
-def shown(images: np.ndarray, views: Views, chunk: range) -> np.ndarray:
+def shown(images: Images, views: Views, chunk: range) -> Images:
     """Return the pixels of a chunk.
 
     Args:
-        images: uint8 (N, H, W, C), may be memory-mapped.
+        images: uint8 (N, H, W, C), may be memory-mapped; or those at several sizes.
         views: the views of the images.
         chunk: a range as for `in_turn`.
 
     Returns:
-        uint8 (n, H, W, C).
+        uint8 (n, H, W, C), or those at the same sizes.
     """
     positions = np.array(chunk)
     return views.show(images, positions // len(views), positions % len(views))
@@ -73,9 +73,9 @@ def shown(images: np.ndarray, views: Views, chunk: range) -> np.ndarray:
 def fill(
     folder: str | Path,
     key: Key,
-    images: np.ndarray,
+    images: Images,
     views: Views,
-    teacher: Callable[[np.ndarray], np.ndarray],
+    teacher: Callable[[Images], np.ndarray],
     advance: Callable[[int], None] = lambda count: None,
     chunk: int = CHUNK,
     compute: Compute = in_turn,
@@ -86,10 +86,10 @@ def fill(
     Args:
         folder: folder of the store; a finished store with the same key is opened as it is.
         key: identity of the logits.
-        images: uint8 (N, H, W, C), may be memory-mapped.
+        images: uint8 (N, H, W, C), may be memory-mapped; or those at several sizes.
         views: the views to store.
-        teacher: a function from uint8 (n, H, W, C) to float32 (n, columns): the logits in the order
-            of `key.class_names`, then the values in the order of `key.values`.
+        teacher: a function from uint8 (n, H, W, C), or those at the same sizes, to float32
+            (n, columns): the logits in the order of `key.class_names`, then the values in the order of `key.values`.
         advance: called with the number of views done, for a progress bar.
         chunk: number of views that are computed and recorded at a time.
         compute: how the outputs are computed: `in_turn`, or by several processes, see

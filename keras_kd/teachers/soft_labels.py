@@ -25,7 +25,7 @@ import numpy as np
 from keras_kd._common.arrays import fingerprint, mapped_array
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd.errors import DataError
-from keras_kd.teachers.views import Views
+from keras_kd.teachers.views import Images, Views
 
 SPREAD_OF = 1000  # images
 ROUNDINGS = 100  # the smallest spread, in rounding errors, that counts as more than rounding
@@ -172,9 +172,9 @@ def _short(value: str | tuple[str, ...]) -> str:
 
 def verify(
     store: SoftLabels,
-    images: np.ndarray,
+    images: Images,
     views: Views,
-    teacher: Callable[[np.ndarray], np.ndarray],
+    teacher: Callable[[Images], np.ndarray],
     count: int,
     seed: int = 0,
     tolerance: float = 0.05,

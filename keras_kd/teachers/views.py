@@ -12,6 +12,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar, final
 
 import numpy as np
 from PIL import Image
@@ -84,6 +85,24 @@ CHUNK = 2**16
 SMALLEST_BLOT, LARGEST_BLOT = 0.15, 0.45
 
 
+@final
+@dataclass(frozen=True)
+class AtSizes:
+    """The same images at the sizes of several teachers, each cut from the original pixels.
+
+    Attributes:
+        arrays: uint8 (N, H, W, C) each, in the teachers' order.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+
+Images = TypeVar("Images", np.ndarray, AtSizes)
+
+
 @dataclass(frozen=True)
 class Views:
     """The views of a set of images.
@@ -153,17 +172,23 @@ class Views:
                 part[:] = random.random(part.shape)
         return numbers
 
-    def show(self, images: np.ndarray, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
-        """Return the given view of each given row.
+    def show(self, images: Images, rows: np.ndarray, views: np.ndarray) -> Images:
+        """Return the given view of each given row, the same region of it at each size.
 
         Args:
-            images: uint8 (rows of the whole set, H, W, C); may be memory-mapped.
+            images: uint8 (rows of the whole set, H, W, C), or those at several sizes; may be
+                memory-mapped.
             rows: int (n,) rows of `images`.
             views: int (n,) view numbers, below `len(self)`.
 
         Returns:
-            uint8 (n, H, W, C).
+            uint8 (n, H, W, C), or those at the same sizes.
         """
+        if isinstance(images, AtSizes):
+            return AtSizes(tuple(self._shown(one, rows, views) for one in images.arrays))
+        return self._shown(images, rows, views)
+
+    def _shown(self, images: np.ndarray, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
         read_ahead(images, rows)
         shown = np.ascontiguousarray(images[rows])
         if self.kind == "mirror":
@@ -244,8 +269,13 @@ def _turn(
         across, down = side * math.cos(angle), side * math.sin(angle)
         middle_x = left * (1 - side) * width + side * width / 2
         middle_y = top * (1 - side) * height + side * height / 2
-        right = (across, -down, middle_x - across * width / 2 + down * height / 2)
-        below = (down, across, middle_y - down * width / 2 - across * height / 2)
+        # In shares of the sides, so that the region is the same whatever their ratio is.
+        right = (across, -down * (width / height), middle_x - across * width / 2 + down * width / 2)
+        below = (
+            down * (height / width),
+            across,
+            middle_y - down * height / 2 - across * height / 2,
+        )
         part = Image.fromarray(picture if channels == 3 else picture[:, :, 0]).transform(
             (width, height),
             Image.Transform.AFFINE,
@@ -257,13 +287,14 @@ def _turn(
 
 
 def _blot(picture: np.ndarray, mean: np.ndarray, size: float, top: float, left: float) -> None:
-    """Fill a square of uint8 (H, W, C) with a colour; its size, top and left in 0..1 of what they
-    can be.
+    """Fill a square of uint8 (H, W, C), of others the same share of both sides, with a colour; its
+    size, top and left in 0..1 of what they can be.
     """
     height, width = picture.shape[:2]
-    side = round((SMALLEST_BLOT + (LARGEST_BLOT - SMALLEST_BLOT) * size) * min(height, width))
-    y, x = round(top * (height - side)), round(left * (width - side))
-    picture[y : y + side, x : x + side] = mean
+    share = SMALLEST_BLOT + (LARGEST_BLOT - SMALLEST_BLOT) * size
+    down, across = round(share * height), round(share * width)
+    y, x = round(top * (height - down)), round(left * (width - across))
+    picture[y : y + down, x : x + across] = mean
 
 
 def _jitter(images: np.ndarray, factors: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from keras_kd._common import arrays
 from keras_kd.errors import ConfigError, DataError
 from keras_kd.teachers import views as module
-from keras_kd.teachers.views import Views
+from keras_kd.teachers.views import AtSizes, Views
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 12, 16, 3), dtype=np.uint8)
 ROWS = np.arange(20)
@@ -244,3 +244,28 @@ def test_what_lies_beyond_a_turned_image_is_its_mean(no_jitter):
     white = np.full((1, 40, 40, 1), 200, np.uint8)
     shown = Views("strong,mirror", 1, 50).show(white, np.zeros(50, int), np.arange(50)).astype(int)
     assert np.abs(shown - 200).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["mirror", "crops", "strong"])
+def test_a_view_is_the_same_region_at_every_size(kind):
+    across, down = np.meshgrid(np.linspace(0, 3, 192), np.linspace(0, 5, 256))
+    phases = np.random.default_rng(1).uniform(0, 6, (6, 2, 1, 1))
+    large = 127 + 60 * np.sin(across + phases[:, 0]) + 60 * np.cos(down + phases[:, 1])
+    large = large.round().astype(np.uint8)[..., None]
+    # Means of 2x2 and of 2x3 pixels, by the original and of the view.
+    sizes = {(128, 96): (2, 2), (128, 64): (2, 3)}
+
+    def smaller(images, factors):
+        n, height, width, _ = images.shape
+        high, wide = factors
+        blocks = images.reshape(n, height // high, high, width // wide, wide, 1)
+        return blocks.mean(axis=(2, 4)).round().astype(np.uint8)
+
+    images = AtSizes((large, *(smaller(large, factors) for factors in sizes.values())))
+    views = Views(kind, 6, 8, seed=3)
+    for number in range(len(views)):
+        first, *others = views.show(images, np.arange(6), np.full(6, number)).arrays
+        for shown, factors in zip(others, sizes.values(), strict=True):
+            difference = np.abs(shown.astype(float) - smaller(first, factors))
+            # Of a blot the edges alone may be a pixel apart.
+            assert np.median(difference) <= 1 and (difference > 12).mean() < 0.015

@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_kd._common.arrays import mapped_array
 from keras_kd.datasets import Samples, class_names
-from keras_kd.datasets.images import MAX_PIXELS
+from keras_kd.datasets.images import MAX_PIXELS, Size, height_width
 from keras_kd.datasets.readers import _image_files, _splitting, _tables
 from keras_kd.errors import DataError
 
@@ -48,9 +48,9 @@ def matches(path: Path) -> bool:
 
 
 def load_splits(
-    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int, clean: bool
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size, clean: bool
 ) -> dict[str, Samples]:
-    """Load some splits as uint8 (N, size, size, 3), each table of labels once; see
+    """Load some splits as uint8 (N, height, width, 3), each table of labels once; see
     `keras_kd.datasets.readers.affectnet`.
     """
     if path is None:
@@ -92,12 +92,12 @@ def _rows_of_splits(
     }
 
 
-def _samples(rows: list[Row], size: int, skip_bad_rows: bool, lost: tuple[str, ...]) -> Samples:
+def _samples(rows: list[Row], size: Size, skip_bad_rows: bool, lost: tuple[str, ...]) -> Samples:
     labels = np.array([row.label for row in rows], np.int64)
     paths, boxes = [row.image for row in rows], [row.box for row in rows]
     pictures = _image_files.read(
         paths,
-        (size, size, 3),
+        (*height_width(size), 3),
         skip_bad_rows,
         lambda picture, number: _cropped(picture, boxes[number]),
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_kd.datasets import Samples
+from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import _affectnet
 
 CLASS_NAMES = _affectnet.CLASS_NAMES
@@ -29,7 +30,7 @@ def matches(path: Path) -> bool:
     return False
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
     """Load the rows of one split of AffectNet that fit the cleaning rule, see `_affectnet.kept`.
 
     Args:
@@ -37,10 +38,10 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         split: "train", "validation" or "test".
         skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
             raising.
-        size: height and width of the images in pixels.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples with images uint8 (N, size, size, 3), and values valence and arousal.
+        Samples with images uint8 (N, height, width, 3), and values valence and arousal.
 
     Raises:
         DataError: the data is missing or broken. The message names the file and the row.
@@ -49,7 +50,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 
 
 def load_splits(
-    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits and read each table of labels once.
 

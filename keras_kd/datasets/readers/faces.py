@@ -25,6 +25,7 @@ import numpy as np
 
 from keras_kd.datasets import SIZE, Samples, images
 from keras_kd.datasets._faces import cartoon, drawing, traits
+from keras_kd.datasets.images import Size
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 IMAGES = {"train": 2800, "validation": 700, "test": 700}
@@ -73,21 +74,21 @@ def matches(path: Path) -> bool:
     return False
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
     """Draw one split at 64x64 pixels and resize it.
 
     Args:
         path: not used.
         split: "train", "validation" or "test".
         skip_bad_rows: not used.
-        size: height and width of the images in pixels.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples with uint8 (N, size, size, 3) RGB images, equally many of each class, and `values`
+        Samples with uint8 (N, height, width, 3) RGB images, equally many of each class, and `values`
             valence and arousal in -1..1. N is IMAGES[split]. No person is in two splits.
     """
     drawn = generate(IMAGES[split], SEEDS[split])
-    return replace(drawn, images=images.resize(drawn.images, size, size))
+    return replace(drawn, images=images.resize(drawn.images, *images.height_width(size)))
 
 
 def generate(count: int, seed: int) -> Samples:

@@ -26,6 +26,7 @@ import numpy as np
 
 from keras_kd.datasets import SIZE, Samples, duplicates, images
 from keras_kd.datasets.class_names import canonical
+from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import _fer2013_csv, _image_files, _tree
 from keras_kd.datasets.readers._fer2013_csv import CLASS_NAMES, USAGES
 from keras_kd.errors import DataError
@@ -49,7 +50,7 @@ def matches(path: Path) -> bool:
     return _fer2013_csv.matches(path) or any(_usage(file) for file, _ in _files(path))
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
     """Load one split of FER2013.
 
     Args:
@@ -57,10 +58,10 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         split: "train", "validation" or "test".
         skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
             raising.
-        size: height and width of the images in pixels.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples with images uint8 (N, size, size, 1), resized from 48x48.
+        Samples with images uint8 (N, height, width, 1), resized from 48x48.
 
     Raises:
         DataError: the data is missing or broken. The message names the file and the row.
@@ -69,7 +70,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 
 
 def load_splits(
-    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits in one pass over the csv.
 
@@ -96,9 +97,9 @@ def load_splits(
     return {split: _samples(table, size) for split, table in tables.items()}
 
 
-def _samples(table: _fer2013_csv.Table, size: int) -> Samples:
+def _samples(table: _fer2013_csv.Table, size: Size) -> Samples:
     sizes = np.full((len(table.labels), 2), _fer2013_csv.SIDE)
-    resized = images.resize(table.images, size, size)
+    resized = images.resize(table.images, *images.height_width(size))
     return Samples(resized, table.labels, CLASS_NAMES, None, table.skipped, sizes)
 
 
@@ -146,7 +147,7 @@ def _usage(file: Path) -> str | None:
     return USAGES.get(file.name.partition("_")[0])
 
 
-def _load_folders(path: Path, split: str, skip_bad_rows: bool, size: int) -> Samples:
+def _load_folders(path: Path, split: str, skip_bad_rows: bool, size: Size) -> Samples:
     found = _files(path)
     for _, folder in found:
         if canonical(folder.name) not in CLASS_NAMES:
@@ -170,7 +171,9 @@ def _load_folders(path: Path, split: str, skip_bad_rows: bool, size: int) -> Sam
         raise DataError(
             f"{path} has no files of the {split} split: give the complete train and test folders."
         )
-    pictures = _image_files.read([file for file, _ in own], (size, size, 1), skip_bad_rows)
+    pictures = _image_files.read(
+        [file for file, _ in own], (*images.height_width(size), 1), skip_bad_rows
+    )
     labels = np.array([label for _, label in own], np.int64)
     # A file of no split is listed once, with train.
     lost = tuple(f"{file} does not tell its split" for file in unnamed) if split == "train" else ()

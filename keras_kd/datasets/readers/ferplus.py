@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.datasets import SIZE, Samples, duplicates, images
+from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import _fer2013_csv, _tables
 from keras_kd.datasets.readers._fer2013_csv import USAGES
 from keras_kd.errors import DataError
@@ -52,7 +53,7 @@ def matches(path: Path) -> bool:
     return bool(_votes_files(path))
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
     """Load one split of FER+.
 
     Args:
@@ -60,10 +61,10 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         split: "train", "validation" or "test".
         skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
             raising.
-        size: height and width of the images in pixels.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples with images uint8 (N, size, size, 1), and labels float32 (N, 8).
+        Samples with images uint8 (N, height, width, 1), and labels float32 (N, 8).
 
     Raises:
         DataError: a file is missing or broken, or the two files do not belong together.
@@ -72,7 +73,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 
 
 def load_splits(
-    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits in one pass over both files.
 
@@ -113,7 +114,7 @@ def _have_votes(votes: np.ndarray) -> np.ndarray:
 
 
 def _samples(
-    table: _fer2013_csv.Table, votes: np.ndarray, problems: dict[int, str], size: int
+    table: _fer2013_csv.Table, votes: np.ndarray, problems: dict[int, str], size: Size
 ) -> Samples:
     """The images of a split that got votes for an emotion, with their shares."""
     skipped = tuple(problems[row] for row in table.rows if row in problems)
@@ -121,7 +122,7 @@ def _samples(
     emotions = votes[table.rows, : len(CLASS_NAMES)][kept]
     shares = (emotions / emotions.sum(axis=1, keepdims=True)).astype(np.float32)
     sizes = np.full((len(shares), 2), _fer2013_csv.SIDE)
-    resized = images.resize(table.images[kept], size, size)
+    resized = images.resize(table.images[kept], *images.height_width(size))
     return Samples(resized, shares, CLASS_NAMES, None, table.skipped + skipped, sizes)
 
 

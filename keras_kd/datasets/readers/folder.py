@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.datasets import SIZE, SPLITS, Samples
+from keras_kd.datasets.images import Size, height_width
 from keras_kd.datasets.readers import _class_folders, _image_files, _splitting, _tree
 from keras_kd.errors import DataError
 
@@ -53,7 +54,7 @@ def matches(path: Path) -> bool:
     return any(map(_image_files.image_files, _image_files.class_folders(train).values()))
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
     """Load one split of class folders.
 
     Args:
@@ -61,10 +62,10 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         split: "train", "validation" or "test".
         skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
             raising.
-        size: height and width of the images in pixels.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples with images uint8 (N, size, size, 1 or 3).
+        Samples with images uint8 (N, height, width, 1 or 3).
 
     Raises:
         DataError: a class is empty, the splits have different classes, a folder is neither a split
@@ -77,7 +78,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         else 3
     )
     own = _with_held_out(listings, names)[split]
-    pictures = _image_files.read(own.files, (size, size, channels), skip_bad_rows)
+    pictures = _image_files.read(own.files, (*height_width(size), channels), skip_bad_rows)
     labels = own.labels[pictures.kept]
     return Samples(
         pictures.images, labels, names, None, own.problems + pictures.skipped, pictures.sizes

@@ -25,6 +25,7 @@ import numpy as np
 from keras_kd._common import arrays, files
 from keras_kd._common.checked_files import read_json
 from keras_kd.datasets import SIZE, Samples, class_names, images
+from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import _parquet_labels, _splitting, _tree
 from keras_kd.errors import DataError
 
@@ -49,7 +50,7 @@ def matches(path: Path) -> bool:
     return path.is_dir() and "train" in _shards(path)
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
     """Load one split of Parquet files.
 
     Args:
@@ -57,10 +58,10 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         split: "train", "validation" or "test".
         skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
             raising.
-        size: height and width of the images in pixels.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples with images uint8 (N, size, size, 1 or 3).
+        Samples with images uint8 (N, height, width, 1 or 3).
 
     Raises:
         DataError: the data is missing or broken. The message names the file and the row, counted
@@ -70,7 +71,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 
 
 def load_splits(
-    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits; those that are cut from the training files are read in one pass.
 
@@ -93,7 +94,7 @@ def load_splits(
         )
     shards = _shards(path)
     names = _class_names(shards["train"], path)
-    shape = (size, size, _channels(shards["train"], skip_bad_rows))
+    shape = (*images.height_width(size), _channels(shards["train"], skip_bad_rows))
     found: dict[str, Samples] = {}
     for owner in dict.fromkeys(split if split in shards else "train" for split in splits):
         cut = [

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.datasets import SIZE, Samples, class_names
+from keras_kd.datasets.images import Size, height_width
 from keras_kd.datasets.readers import _image_files, _splitting, _tables, _tree
 from keras_kd.errors import DataError
 
@@ -59,7 +60,7 @@ def matches(path: Path) -> bool:
     )
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int = SIZE) -> Samples:
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
     """Load one split of RAF-DB.
 
     Args:
@@ -67,10 +68,10 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
         split: "train", "validation" or "test".
         skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
             raising.
-        size: height and width of the images in pixels.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples with images uint8 (N, size, size, 3).
+        Samples with images uint8 (N, height, width, 3).
 
     Raises:
         DataError: the list or an image is missing or broken. The message names the file and the
@@ -80,7 +81,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: int =
 
 
 def load_splits(
-    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: int
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits and read each half's list once.
 
@@ -120,9 +121,9 @@ def load_splits(
 
 
 def _samples(
-    files: list[Path], labels: np.ndarray, size: int, skip_bad_rows: bool, lost: tuple[str, ...]
+    files: list[Path], labels: np.ndarray, size: Size, skip_bad_rows: bool, lost: tuple[str, ...]
 ) -> Samples:
-    pictures = _image_files.read(files, (size, size, 3), skip_bad_rows)
+    pictures = _image_files.read(files, (*height_width(size), 3), skip_bad_rows)
     skipped = lost + pictures.skipped
     return Samples(
         pictures.images, labels[pictures.kept], CLASS_NAMES, None, skipped, pictures.sizes

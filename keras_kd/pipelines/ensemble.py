@@ -1,0 +1,73 @@
+"""One or several teachers as one, each shown the data set at its own size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from keras_kd.datasets import unlabeled
+from keras_kd.datasets.splits import Data
+from keras_kd.datasets.unlabeled import Unlabeled
+from keras_kd.pipelines.unlabeled import beside
+from keras_kd.runtimes import predictors
+from keras_kd.runtimes.predictors import Prediction, Predictor
+from keras_kd.teachers.views import AtSizes
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The mean of the logits and values of one teacher or several.
+
+    Attributes:
+        model: all as one, for what it tells of itself; its own `predict` takes images of one size.
+        members: the teachers; each also averages over the mirror images, where asked.
+        data: for each the data set at its own size, cut from the original pixels.
+    """
+
+    model: Predictor
+    members: tuple[Predictor, ...]
+    data: tuple[Data, ...]
+
+    def predict(self, split: str) -> Prediction:
+        """What they say of the images of a split."""
+        shown = [getattr(data, split).images for data in self.data]
+        return self._mean(shown)
+
+    def columns(self, shown: AtSizes) -> np.ndarray:
+        """float32 (n, classes + values) for the same n images in each teacher's size."""
+        return self._mean(shown.arrays).columns()
+
+    def training_images(self) -> AtSizes:
+        """Of the training split, for each teacher."""
+        return AtSizes(tuple(data.train.images for data in self.data))
+
+    def sizes(self, usual: tuple[int, ...]) -> str:
+        """The teachers' sizes for the key of a store; "" where all have the usual height, width."""
+        sizes = [data.image_shape[:2] for data in self.data]
+        if all(size == usual for size in sizes):
+            return ""
+        named = [str(a) if a == b else f"{a}x{b}" for a, b in dict.fromkeys(sizes)]
+        return f" at {', '.join(named)} pixels"
+
+    def beside(self, pictures: Unlabeled, learnt: Data) -> Ensemble:
+        """The same teachers of a data set with pictures after the training images.
+
+        Args:
+            pictures: the pictures, of the student's size.
+            learnt: that data set at the student's size.
+        """
+
+        at_size = {data.image_shape: data for data in self.data}
+        for shape, data in at_size.items():
+            if shape == learnt.image_shape:
+                at_size[shape] = learnt
+            else:
+                at_size[shape] = beside(data, unlabeled.reloaded(pictures, shape))
+        return replace(self, data=tuple(at_size[data.image_shape] for data in self.data))
+
+    def _mean(self, shown: Sequence[np.ndarray]) -> Prediction:
+        return predictors.mean(
+            [member.predict(images) for member, images in zip(self.members, shown, strict=True)]
+        )
