@@ -27,8 +27,9 @@ except ImportError:
     # Windows, which has no such limits.
     resource = None  # type: ignore[assignment]
 
-# Seconds and bytes that one image may take in a trial.
-TRIAL, TRIAL_MEMORY = 60, 4 * 2**30
+# What one image may take in a trial: seconds of the processor's time, bytes, and seconds by the
+# clock, which other programs stretch.
+TRIAL, TRIAL_MEMORY, TRIAL_CLOCK = 60, 4 * 2**30, 1200
 # Digests of what was made or tried in this process.
 _SURVIVED: set[bytes] = set()
 _VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
@@ -200,13 +201,19 @@ def _require_survival(path: Path, content: bytes) -> None:
         # The same bytes, whatever happens to the path meanwhile.
         copy = Path(folder) / "model.tflite"
         copy.write_bytes(content)
-        command = [sys.executable, "-P", "-m", "keras_kd.runtimes.litert", str(copy)]
+        command = [sys.executable, "-P", "-m", "keras_kd.runtimes.litert", str(copy), str(TRIAL)]
         try:
-            tried = subprocess.run(command, capture_output=True, timeout=TRIAL)
+            tried = subprocess.run(command, capture_output=True, timeout=TRIAL_CLOCK)
         except subprocess.TimeoutExpired as error:
             raise ModelError(
-                f"{path} takes LiteRT more than {TRIAL} s for one image: give a smaller model."
+                f"{path} takes LiteRT more than {TRIAL_CLOCK} s for one image: give a smaller model, "
+                "or try again when the machine is less busy."
             ) from error
+    if resource is not None and tried.returncode == -signal.SIGXCPU:
+        raise ModelError(
+            f"{path} takes LiteRT more than {TRIAL} s of the processor's time for one image: give "
+            "a smaller model."
+        )
     if tried.returncode:
         raise ModelError(
             f"{path} makes LiteRT fail on one image ({_ending(tried.returncode, tried.stderr)}): it"
@@ -220,13 +227,14 @@ def _ending(code: int, output: bytes) -> str:
     return (output.decode(errors="replace").strip().splitlines() or [f"exit code {code}"])[-1]
 
 
-def _try(path: str) -> None:
+def _try(path: str, seconds: int) -> None:
     """Compute once on pixels of every value; what can't be loaded is no failure, since its loading
     says why.
     """
     if resource is not None:
         limit = TRIAL_MEMORY + 8 * os.stat(path).st_size
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     try:
         model = LiteRTModel(path, trusted=True)
     except ModelError:
@@ -297,4 +305,4 @@ def _first_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    _try(sys.argv[1])
+    _try(sys.argv[1], int(sys.argv[2]))
