@@ -284,7 +284,14 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def height_width(size: Size) -> tuple[int, int]:
-    """Return height and width of a size."""
+    """Return the height and width of a size.
+
+    Args:
+        size: the side of a square, or height and width, in pixels.
+
+    Returns:
+        Height and width in pixels.
+    """
     return (size, size) if isinstance(size, int) else size
 
 

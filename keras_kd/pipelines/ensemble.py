@@ -31,20 +31,45 @@ class Ensemble:
     data: tuple[Data, ...]
 
     def predict(self, split: str) -> Prediction:
-        """What they say of the images of a split."""
+        """Return the mean outputs for the images of a split.
+
+        Args:
+            split: "train", "validation" or "test".
+
+        Returns:
+            The mean logits and values.
+        """
         shown = [getattr(data, split).images for data in self.data]
         return self._mean(shown)
 
     def columns(self, shown: AtSizes) -> np.ndarray:
-        """float32 (n, classes + values) for the same n images in each teacher's size."""
+        """Return the mean outputs for some images.
+
+        Args:
+            shown: the same n images in the size of each teacher.
+
+        Returns:
+            float32 (n, classes + values).
+        """
         return self._mean(shown.arrays).columns()
 
     def training_images(self) -> AtSizes:
-        """Of the training split, for each teacher."""
+        """Return the images of the training split in the size of each teacher.
+
+        Returns:
+            The images.
+        """
         return AtSizes(tuple(data.train.images for data in self.data))
 
     def sizes(self, usual: tuple[int, ...]) -> str:
-        """The teachers' sizes for the key of a store; "" where all have the usual height, width."""
+        """Return the teachers' sizes for the key of a store.
+
+        Args:
+            usual: the student's height and width in pixels.
+
+        Returns:
+            The sizes as text; "" if all are the usual one.
+        """
         sizes = [data.image_shape[:2] for data in self.data]
         if all(size == usual for size in sizes):
             return ""
@@ -52,11 +77,14 @@ class Ensemble:
         return f" at {', '.join(named)} pixels"
 
     def beside(self, pictures: Unlabeled, learnt: Data) -> Ensemble:
-        """The same teachers of a data set with pictures after the training images.
+        """Return the same teachers with pictures after their training images.
 
         Args:
-            pictures: the pictures, of the student's size.
-            learnt: that data set at the student's size.
+            pictures: the pictures, in the student's size.
+            learnt: the data set with the pictures, in the student's size.
+
+        Returns:
+            The teachers.
         """
 
         at_size = {data.image_shape: data for data in self.data}

@@ -87,7 +87,14 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
 
 
 def mean(found: Sequence[Prediction]) -> Prediction:
-    """Return the mean of what several models say of the same images."""
+    """Return the mean of the outputs of several models for the same images.
+
+    Args:
+        found: the predictions of the models, at least one, with the same classes and values.
+
+    Returns:
+        The mean logits and values.
+    """
     logits = np.mean([one.logits for one in found], axis=0)
     values = {
         name: np.mean([one.values[name] for one in found], axis=0) for name in found[0].values
