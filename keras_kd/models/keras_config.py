@@ -17,7 +17,7 @@ from keras_kd.models import _keras_2, _keras_classes, _keras_graph, trusted_modu
 from keras_kd.models._keras_graph import Refused
 
 # NASNetLarge, the largest of keras.applications by layers, has 1,041 in 1 MB.
-LARGEST, DEEPEST, MOST_VALUES, MOST_LAYERS = 32 * 2**20, 200, 1_000_000, 10_000
+LARGEST, DEEPEST, MOST_VALUES, MOST_LAYERS = 16 * 2**20, 200, 500_000, 10_000
 # No size in an image model comes near, and Keras makes lists of some.
 LARGEST_INTEGER, MOST_REPEATS = 2**24, 100
 _TOLD = ("class_name", "module", "registered_name")

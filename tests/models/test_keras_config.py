@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -335,10 +336,10 @@ def test_a_model_that_takes_too_long_to_load_is_refused(
     assert keras_file.load(path)[0].count_params()
 
 
-def _many_layers() -> str:
+def _layers(count: int) -> str:
     config = json.loads(BASE)
     config["config"]["layers"] += [
-        _conv_config(config) | {"name": f"conv{number}"} for number in range(20_000)
+        _conv_config(config) | {"name": f"conv{number}"} for number in range(count)
     ]
     return json.dumps(config)
 
@@ -346,15 +347,16 @@ def _many_layers() -> str:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (_many_layers, "more than 10,000 layers"),
+        (lambda: _layers(10_001), "more than 10,000 layers"),
+        (lambda: _layers(20_000), "bytes long"),
         (lambda: '{"config": {"a": ' + "[" * 50_000 + "]" * 50_000 + "}}", "nested too deeply"),
         (
             lambda: '{"class_name": "Model", "config": {"a": ' + "[" * 300 + "]" * 300 + "}}",
             "more than 200 levels",
         ),
         (
-            lambda: json.dumps({"class_name": "Model", "config": {"a": [0] * 1_000_001}}),
-            "1,000,000 values",
+            lambda: json.dumps({"class_name": "Model", "config": {"a": [0] * 500_001}}),
+            "500,000 values",
         ),
         (lambda: " " * (keras_config.LARGEST + 1), "bytes long"),
         (
@@ -376,7 +378,8 @@ def test_configurations_of_any_size_are_refused_within_a_second(
     started = time.process_time()
     with pytest.raises(keras_config.Refused, match=words):
         keras_config.read(content)
-    assert time.process_time() - started < 1
+    # Coverage's counting of lines more than doubles the time.
+    assert time.process_time() - started < (3 if sys.gettrace() else 1)
 
 
 def test_weights_and_arrays_larger_than_the_file_are_refused(tmp_path: Path) -> None:
