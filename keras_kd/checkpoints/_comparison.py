@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ from keras_kd.models import heads
 
 INPUTS, OUTPUTS = "inputs", "outputs"
 TOLERANCE = 1e-3  # of an output's spread
+_UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 def compare(model: keras.Model, path: str | Path) -> float:
@@ -58,13 +60,15 @@ def _read(path: str | Path, names: list[str]) -> list[np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = [np.asarray(arrays[name]) for name in names]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (*_UNREADABLE, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} can't be read ({error}): give an .npz of the arrays {', '.join(names)}."
         ) from error
     for name, array in zip(names, found, strict=True):
         if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
             raise DataError(f"{name} in {path} is {array.dtype}: expected finite numbers alone.")
+        if array.ndim == 0:
+            raise DataError(f"{name} in {path} is a single number: expected an array (N, ...).")
     # A value of an image may have an axis of its own or none.
     return [array.reshape(len(array), 1) if array.ndim == 1 else array for array in found]
 

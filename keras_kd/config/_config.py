@@ -21,8 +21,6 @@ from keras_kd.config._options import (
     option,
     require,
 )
-from keras_kd.config._text import dump as dump
-from keras_kd.config._text import numbers as numbers
 from keras_kd.config.recipes import ADAMW, RECIPES
 from keras_kd.errors import ConfigError
 
@@ -126,7 +124,7 @@ class Config:
     unlabeled_share: float = option(
         0.5,
         "Share of each batch that is taken from --unlabeled.",
-        (lambda value: 0 < value < 1, "in 0..1"),
+        (lambda value: 0 < value < 1, "above 0 and below 1"),
     )
     votes: str | None = option(
         None,

@@ -60,7 +60,7 @@ def is_trainable(source: str) -> bool:
     Returns:
         False for files and for unknown names.
     """
-    named = source in models.names() or source.removeprefix(APPLICATIONS) in _applications.names()
+    named = source in models.names() or source in _application_names()
     return named or trust.code(source) is not None
 
 
@@ -93,8 +93,7 @@ def require_known(option: str, source: str) -> None:
         return
     if is_file(source):
         raise ModelError(f"No model at {option}={source!r}: check the path.")
-    applications = [APPLICATIONS + name for name in _applications.names()]
-    near = difflib.get_close_matches(source, [*models.names(), *applications], 3)
+    near = difflib.get_close_matches(source, [*models.names(), *_application_names()], 3)
     hint = f"did you mean {' or '.join(near)}? It" if near else "it"
     raise ModelError(
         f"No architecture is called {option}={source!r}: {hint} can be one of"
@@ -161,15 +160,20 @@ def content(source: str, heads: Heads, input_shape: tuple[int, int, int]) -> str
     """
     if is_file(source):
         return fingerprint([Path(source).read_bytes()])
-    if trust.code(source) is None:
+    code = trust.code(source)
+    if code is None:
         return None
-    written = inspect.getsourcefile(_function(source))
+    written = trusted_modules.trust(code[0]).__file__
     # Keras numbers layers that have no name by how many there were before.
     model = _of_function(source, heads, input_shape, None)
     structure = model.to_json()
     for number, layer in enumerate(all_layers(model)):
         structure = structure.replace(json.dumps(layer.name), f'"#{number}"')
     return fingerprint([Path(written).read_bytes() if written else b"", structure])
+
+
+def _application_names() -> list[str]:
+    return [APPLICATIONS + name for name in _applications.names()]
 
 
 @contextlib.contextmanager

@@ -48,7 +48,11 @@ def _imported(module: str) -> ModuleType:
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(name, path)
             sys.modules[name] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(sys.modules[name])
+            try:
+                spec.loader.exec_module(sys.modules[name])
+            except BaseException:
+                del sys.modules[name]  # Half made.
+                raise
         return sys.modules[name]
     except Exception as error:
         # A module raises what its code raises.

@@ -133,7 +133,7 @@ def options_of_the_run(source: Path) -> str | None:
         source: the model file.
 
     Returns:
-        The path of the file beside the model, or None.
+        The text of the file beside the model, or None.
     """
     options, scores = source.with_name(run_files.OPTIONS), source.with_name(run_files.METRICS)
     if not (options.is_file() and scores.is_file()):

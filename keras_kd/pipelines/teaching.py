@@ -43,7 +43,12 @@ TEACHER_FILE = "teacher.keras"
 # A higher number whenever the facts by which a trained teacher is found in the cache change.
 IDENTITY_VERSION = 2
 # How augmentations were called when cached teachers got their names.
-_NAMED_BEFORE = {"crops,mirror,jitter": "crops", "mirror,strong": "strong"}
+_NAMED_BEFORE = {
+    "crops,mirror,jitter": "crops",
+    "mirror,strong": "strong",
+    "crops": "crops alone",
+    "strong": "strong alone",
+}
 
 
 def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
@@ -97,7 +102,10 @@ def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Termina
     name = plan.student.architecture
     heads = splits.chosen(plan.student.heads, data, tuple(teacher.values))
     student = sources.build(name, len(heads.class_names), data.image_shape, heads=heads.named)
-    of_student = multiply_accumulates.of_model(student)
+    try:
+        of_student = multiply_accumulates.of_model(student)
+    except (TypeError, ValueError):  # A layer that is not counted: a remark must end no run.
+        return
     if of_student > of_teacher:
         terminal.say(
             f"Note: the student {sources.called(name)} computes more than its teacher, "

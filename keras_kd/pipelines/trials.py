@@ -75,7 +75,7 @@ class Trials:
     def _taught(self, plan: Plan) -> Teaching:
         if plan.teaching.kind == "nobody":
             return Teaching()
-        key = (plan.teaching, plan.training.augment, plan.training.seed)
+        key = (repr(plan.teaching), plan.training.augment, plan.training.seed)
         if key not in self._teachings:
             self._teachings[key] = teaching.prepare(plan, self._data, self._terminal)
         return self._teachings[key]

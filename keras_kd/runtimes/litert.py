@@ -234,7 +234,9 @@ def _try(path: str, seconds: int) -> None:
     if resource is not None:
         limit = TRIAL_MEMORY + 8 * os.stat(path).st_size
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        highest = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        if highest == resource.RLIM_INFINITY or highest > seconds:
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     try:
         model = LiteRTModel(path, trusted=True)
     except ModelError:

@@ -58,7 +58,7 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
     with of_file(path):
         own = _own_form(path)
         predictor = _loaded(path, own, stated, precision)
-        predictor.settle_output(stated.output, keras_file.has_spec(path))
+        predictor.settle_output(stated.output, described.has_spec(path))
     predictor.source = load, (path.resolve(), stated, precision)
     return predictor
 

@@ -371,7 +371,7 @@ def test_mistakes_are_told_in_one_sentence(session, tmp_path, capsys):
         (["--camera", "0", "--redact", *out], "--redact"),
         (["--camera", "987", *out], "can't be opened"),
         ([film, *out, "--segments", str(tmp_path / "none.csv")], "No segments"),
-        ([film, *out, "--baseline", "calm"], "no task 'calm'"),
+        ([film, *out, "--baseline", "calm"], "baseline 'calm' is neither a time nor a task"),
         ([film, *out, "--baseline", "0"], "a time above 0"),
         ([film, *out, "--baseline", "inf"], "no time"),
     ):

@@ -170,7 +170,7 @@ def test_what_is_no_recording_is_refused(tmp_path):
     empty = write(tmp_path / "b.csv", np.empty((0, 3)))
     with pytest.raises(DataError, match="no frame"):
         _timeline.load(empty, Options())
-    with pytest.raises(DataError, match="no task 'calm'"):
+    with pytest.raises(DataError, match="baseline 'calm' is neither a time nor a task"):
         _timeline.load(
             write(tmp_path / "c.csv", mostly("happy", 1)),
             Options(baseline="calm", tasks=(Task(0, 1, "x"),)),
