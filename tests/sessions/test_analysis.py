@@ -373,7 +373,7 @@ def test_mistakes_are_told_in_one_sentence(session, tmp_path, capsys):
         ([film, *out, "--segments", str(tmp_path / "none.csv")], "No segments"),
         ([film, *out, "--baseline", "calm"], "baseline 'calm' is neither a time nor a task"),
         ([film, *out, "--baseline", "0"], "a time above 0"),
-        ([film, *out, "--baseline", "inf"], "no time"),
+        ([film, *out, "--baseline", "inf"], "baseline 'inf' is neither a time"),
     ):
         assert called("analyze", *given) == 2
         message = capsys.readouterr().err
