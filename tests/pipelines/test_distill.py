@@ -237,6 +237,8 @@ def joint(
         "16",
         "--learning-rate",
         "0.05",
+        "--image-size",
+        "64",
     ]
     command = [
         sys.executable,

@@ -317,7 +317,8 @@ def test_keras_itself_is_timed_beside_its_files(tmp_path: Path) -> None:
         [tmp_path / "c.keras", tmp_path / "c.tflite"], (1,), 0.2, convert=False
     )
     assert keras.latency[1][0] > file.latency[1][0] > 0  # 6 times, measured on an idle machine
-    assert keras.bytes == (tmp_path / "c.keras").stat().st_size
+    # Without the optimizer's state, which this file has none of, and keras_kd's own entry.
+    assert 0 <= (tmp_path / "c.keras").stat().st_size - keras.bytes < 10_000
     assert keras.peak_memory is None or keras.peak_memory > 4 * 1_259_911
 
 
