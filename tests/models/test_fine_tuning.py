@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_kd import models
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models.surgery import fine_tuning
 
@@ -104,7 +105,7 @@ def _foreign(size=32):
 
 def test_any_networks_body_gets_another_head_and_other_pixels():
     source = _foreign()
-    model = fine_tuning.with_new_head(source, 5, (24, 24, 1), (-1.0, 1.0), seed=0)
+    model = fine_tuning.with_new_head(source, 5, (24, 24, 1), PixelValues((-1.0, 1.0)), seed=0)
     assert model.output_shape == (None, 5)
     gray = IMAGES[:, :24, :24, :1]
     first, pooled = source.get_layer("first"), source.get_layer("pooled")
@@ -115,7 +116,7 @@ def test_any_networks_body_gets_another_head_and_other_pixels():
 
 def test_a_head_of_the_same_classes_can_be_kept():
     source = _foreign()
-    model = fine_tuning.with_new_head(source, 2, (32, 32, 3), (-1.0, 1.0))
+    model = fine_tuning.with_new_head(source, 2, (32, 32, 3), PixelValues((-1.0, 1.0)))
     fine_tuning.keep_head(source, model)
     expected = source(IMAGES / 127.5 - 1)
     np.testing.assert_allclose(keras.ops.softmax(model(IMAGES)), expected, rtol=0, atol=1e-5)
