@@ -161,7 +161,7 @@ def test_a_files_weights_are_new_unless_they_are_kept(data, tmp_path):
             student.get_layer("first").kernel, file.get_layer("first").kernel, atol=1e-6
         )
         assert same == kept
-    with pytest.raises(ConfigError, match="keep_weights .* give student, a .keras file"):
+    with pytest.raises(ConfigError, match="keep_weights .* give a .keras file as student"):
         distill.distill(Config(student="C", keep_weights=True), tmp_path / "none")
 
 
