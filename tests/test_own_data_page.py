@@ -42,6 +42,9 @@ def test_the_pages_commands_lead_to_an_app(tmp_path, monkeypatch, capsys):
     for line in "".join(_blocks("sh")).splitlines():
         program, *arguments = shlex.split(line)
         assert program == "kerakd"
+        if arguments[0] == "export":
+            # After one epoch rounding decides many answers.
+            arguments += ["--min-agreement", "0"]
         assert called(*arguments) == 0, (line, capsys.readouterr().err)
         if arguments[0] == "init":
             _shorten(tmp_path / "photos.toml")
