@@ -279,7 +279,10 @@ def test_the_command_writes_tables_and_pictures(
     assert all(f"]({name})" in text and Image.open(out / name).width > 400 for name in drawn)
 
 
-def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_runs_side_by_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # Where there is less room, a run is told line by line.
     _run(tmp_path / "one", 359, student="C", alpha=0.2, seed=7)
     assert called("report", str(tmp_path / "one"), str(tmp_path)) == 0
     lines = [
