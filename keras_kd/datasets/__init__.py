@@ -9,7 +9,8 @@ disk, for help and the README; and
     load(path, split, skip_bad_rows, size) -> Samples
                                                 size: the side of a square, or (height, width)
     load_splits(path, splits, skip_bad_rows, size) (optional)
-                                                {split: Samples}, where one file holds several
+                                                {split: Samples}, where one file holds several; `load`
+                                                is then `_splitting.one_split(load_splits, SIZE)`
     sources(path) (optional)                    the files that `load` reads
     remarks(path) (optional)                    sentences on what was taken to be what
     COUNTS (optional)                           published images per split and class, checked by `inspect`;

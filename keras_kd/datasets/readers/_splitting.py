@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SPLITS
+from keras_kd.datasets import SPLITS, Samples
+from keras_kd.datasets.images import Size
 from keras_kd.errors import DataError
 
 HELD_OUT = 0.1
@@ -60,3 +62,24 @@ def stratified(
             rows = rows[count:]
         parts[first].append(rows)
     return {name: np.sort(np.concatenate(rows)) for name, rows in parts.items()}
+
+
+def one_split(
+    load_splits: Callable[..., dict[str, Samples]], own_size: Size
+) -> Callable[..., Samples]:
+    """Return the `load` of a reader that has `load_splits`.
+
+    Args:
+        load_splits: the reader's function.
+        own_size: size of the images where none is asked for.
+
+    Returns:
+        A function of path, split, skip_bad_rows and size.
+    """
+
+    def load(
+        path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = own_size
+    ) -> Samples:
+        return load_splits(path, (split,), skip_bad_rows, size)[split]
+
+    return load

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _affectnet
+from keras_kd.datasets.readers import _affectnet, _splitting
 
 CLASS_NAMES = _affectnet.CLASS_NAMES
 SIZE = 224
@@ -40,44 +40,29 @@ def matches(path: Path) -> bool:
     return _affectnet.matches(path)
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
-    """Load one split of AffectNet.
-
-    Args:
-        path: the file or folder.
-        split: "train", "validation" or "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples with images uint8 (N, height, width, 3), and values valence and arousal, NaN where
-            unknown.
-
-    Raises:
-        DataError: the data is missing or broken. The message names the file and the row.
-    """
-    return load_splits(path, (split,), skip_bad_rows, size)[split]
-
-
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits and read each table of labels once.
 
     Args:
-        path: as for `load`.
-        splits: names of splits.
-        skip_bad_rows: as for `load`.
-        size: as for `load`.
+        path: the file or folder.
+        splits: of "train", "validation" and "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples by split, each as `load` returns them.
+        Samples by split, with images uint8 (N, height, width, 3), and values valence and arousal, NaN where
+            unknown.
 
     Raises:
-        DataError: as for `load`.
+        DataError: the data is missing or broken. The message names the file and the row.
     """
     return _affectnet.load_splits(path, splits, skip_bad_rows, size, clean=False)
+
+
+load = _splitting.one_split(load_splits, SIZE)
 
 
 def sources(path: Path) -> list[Path]:

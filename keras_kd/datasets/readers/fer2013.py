@@ -27,7 +27,7 @@ import numpy as np
 from keras_kd.datasets import SIZE, Samples, duplicates, images
 from keras_kd.datasets.class_names import canonical
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _fer2013_csv, _image_files, _tree
+from keras_kd.datasets.readers import _fer2013_csv, _image_files, _splitting, _tree
 from keras_kd.datasets.readers._fer2013_csv import CLASS_NAMES, USAGES
 from keras_kd.errors import DataError
 
@@ -50,41 +50,23 @@ def matches(path: Path) -> bool:
     return _fer2013_csv.matches(path) or any(_usage(file) for file, _ in _files(path))
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
-    """Load one split of FER2013.
-
-    Args:
-        path: the file or folder.
-        split: "train", "validation" or "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples with images uint8 (N, height, width, 1), resized from 48x48.
-
-    Raises:
-        DataError: the data is missing or broken. The message names the file and the row.
-    """
-    return load_splits(path, (split,), skip_bad_rows, size)[split]
-
-
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits in one pass over the csv.
 
     Args:
-        path: as for `load`.
-        splits: names of splits.
-        skip_bad_rows: as for `load`.
-        size: as for `load`.
+        path: the file or folder.
+        splits: of "train", "validation" and "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples by split, each as `load` returns them.
+        Samples by split, with images uint8 (N, height, width, 1), resized from 48x48.
 
     Raises:
-        DataError: as for `load`.
+        DataError: the data is missing or broken. The message names the file and the row.
     """
     if path is None:
         raise DataError(
@@ -95,6 +77,9 @@ def load_splits(
         return {split: _load_folders(path, split, skip_bad_rows, size) for split in splits}
     tables = _fer2013_csv.read(path, splits, skip_bad_rows)
     return {split: _samples(table, size) for split, table in tables.items()}
+
+
+load = _splitting.one_split(load_splits, SIZE)
 
 
 def _samples(table: _fer2013_csv.Table, size: Size) -> Samples:

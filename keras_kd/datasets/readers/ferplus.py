@@ -24,7 +24,7 @@ import numpy as np
 
 from keras_kd.datasets import SIZE, Samples, duplicates, images
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _fer2013_csv, _tables
+from keras_kd.datasets.readers import _fer2013_csv, _splitting, _tables
 from keras_kd.datasets.readers._fer2013_csv import USAGES
 from keras_kd.errors import DataError
 
@@ -53,41 +53,23 @@ def matches(path: Path) -> bool:
     return bool(_votes_files(path))
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
-    """Load one split of FER+.
-
-    Args:
-        path: the file or folder.
-        split: "train", "validation" or "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples with images uint8 (N, height, width, 1), and labels float32 (N, 8).
-
-    Raises:
-        DataError: a file is missing or broken, or the two files do not belong together.
-    """
-    return load_splits(path, (split,), skip_bad_rows, size)[split]
-
-
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits in one pass over both files.
 
     Args:
-        path: as for `load`.
-        splits: names of splits.
-        skip_bad_rows: as for `load`.
-        size: as for `load`.
+        path: the file or folder.
+        splits: of "train", "validation" and "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples by split, each as `load` returns them.
+        Samples by split, with images uint8 (N, height, width, 1), and labels float32 (N, 8).
 
     Raises:
-        DataError: as for `load`.
+        DataError: a file is missing or broken, or the two files do not belong together.
     """
     votes_file, pixels_file = _both_files(path)
     lines, usages, votes, problems = _read_votes(votes_file)
@@ -105,6 +87,9 @@ def load_splits(
                 " file."
             )
     return {split: _samples(table, votes, problems, size) for split, table in tables.items()}
+
+
+load = _splitting.one_split(load_splits, SIZE)
 
 
 def _have_votes(votes: np.ndarray) -> np.ndarray:

@@ -50,42 +50,24 @@ def matches(path: Path) -> bool:
     return path.is_dir() and "train" in _shards(path)
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
-    """Load one split of Parquet files.
-
-    Args:
-        path: the file or folder.
-        split: "train", "validation" or "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples with images uint8 (N, height, width, 1 or 3).
-
-    Raises:
-        DataError: the data is missing or broken. The message names the file and the row, counted
-            from 0.
-    """
-    return load_splits(path, (split,), skip_bad_rows, size)[split]
-
-
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits; those that are cut from the training files are read in one pass.
 
     Args:
-        path: as for `load`.
-        splits: names of splits.
-        skip_bad_rows: as for `load`.
-        size: as for `load`.
+        path: the file or folder.
+        splits: of "train", "validation" and "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples by split, each as `load` returns them.
+        Samples by split, with images uint8 (N, height, width, 1 or 3).
 
     Raises:
-        DataError: as for `load`.
+        DataError: the data is missing or broken. The message names the file and the row, counted
+            from 0.
     """
     if path is None or not matches(path):
         raise DataError(
@@ -116,6 +98,9 @@ def load_splits(
             skipped = (*lost.get(split, ()), *part.skipped)
             found[split] = Samples(part.images, labels[part.rows], names, None, skipped, part.sizes)
     return {split: found[split] for split in splits}
+
+
+load = _splitting.one_split(load_splits, SIZE)
 
 
 def sources(path: Path) -> list[Path]:

@@ -60,42 +60,24 @@ def matches(path: Path) -> bool:
     )
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
-    """Load one split of RAF-DB.
-
-    Args:
-        path: the file or folder.
-        split: "train", "validation" or "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples with images uint8 (N, height, width, 3).
-
-    Raises:
-        DataError: the list or an image is missing or broken. The message names the file and the
-            line.
-    """
-    return load_splits(path, (split,), skip_bad_rows, size)[split]
-
-
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits and read each half's list once.
 
     Args:
-        path: as for `load`.
-        splits: names of splits.
-        skip_bad_rows: as for `load`.
-        size: as for `load`.
+        path: the file or folder.
+        splits: of "train", "validation" and "test".
+        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
+            raising.
+        size: of the images in pixels, the side of a square or (height, width).
 
     Returns:
-        Samples by split, each as `load` returns them.
+        Samples by split, with images uint8 (N, height, width, 3).
 
     Raises:
-        DataError: as for `load`.
+        DataError: the list or an image is missing or broken. The message names the file and the
+            line.
     """
     if path is None:
         raise DataError(
@@ -118,6 +100,9 @@ def load_splits(
             lost = tuple(problems) if split == half else ()
             found[split] = _samples(chosen, labels[rows[split]], size, skip_bad_rows, lost)
     return {split: found[split] for split in splits}
+
+
+load = _splitting.one_split(load_splits, SIZE)
 
 
 def _samples(
