@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+import striped_images
 
 from keras_kd import models
 from keras_kd.config import Config
@@ -22,17 +22,7 @@ STILL = {"learning_rate": 1e-12, "weight_decay": 0.0, "conv_dropout": 0.0, "dens
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stripes")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 16), ("validation", 4), ("test", 4)):
-        for name, axis in (("upright", 1), ("level", 0)):
-            (folder / split / name).mkdir(parents=True)
-            for number in range(count):
-                wave = 100 * np.sin(np.arange(32) * random.uniform(0.5, 1)) + 120
-                pixels = np.broadcast_to(wave if axis else wave[:, None], (32, 32))
-                image = Image.fromarray(pixels.astype(np.uint8))
-                image.save(folder / split / name / f"{number}.png")
-    return folder
+    return striped_images.draw(tmp_path_factory.mktemp("stripes"))
 
 
 def _saved(path, classes, shape=(32, 32, 1)):

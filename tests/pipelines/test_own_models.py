@@ -7,9 +7,9 @@ import json
 import keras
 import numpy as np
 import pytest
+import striped_images
 from command_line import called
 from keras import layers
-from PIL import Image
 
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
@@ -36,17 +36,7 @@ TRAINING = {"batch_size": 8, "augment": "none", "precision": "float32", "image_s
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stripes")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 16), ("validation", 4), ("test", 4)):
-        for name, axis in (("upright", 1), ("level", 0)):
-            (folder / split / name).mkdir(parents=True)
-            for number in range(count):
-                wave = 100 * np.sin(np.arange(32) * random.uniform(0.5, 1)) + 120
-                pixels = np.broadcast_to(wave if axis else wave[:, None], (32, 32))
-                image = Image.fromarray(pixels.astype(np.uint8))
-                image.save(folder / split / name / f"{number}.png")
-    return folder
+    return striped_images.draw(tmp_path_factory.mktemp("stripes"))
 
 
 @pytest.fixture(autouse=True)
