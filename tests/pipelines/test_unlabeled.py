@@ -84,5 +84,5 @@ def test_a_run_tells_what_it_left_out_and_scores_the_same_pictures(
 def test_someone_must_label_them(folder, tmp_path):
     with pytest.raises(ConfigError, match="unlabeled pictures need a model that teaches"):
         distill.distill(_options(folder, beta=0.0), tmp_path / "run")
-    with pytest.raises(ConfigError, match="unlabeled_share must be in 0..1"):
+    with pytest.raises(ConfigError, match="unlabeled_share must be above 0 and below 1"):
         Config(unlabeled_share=1.0)
