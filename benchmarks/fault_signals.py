@@ -21,6 +21,9 @@ import time
 from multiprocessing.context import ForkProcess as Process
 from pathlib import Path
 
+import fault_contents
+import fault_givens
+import fault_processes
 import faults
 import numpy as np
 import pandas as pd
@@ -43,20 +46,22 @@ def stopped(name: str, kind: str, work: Path, random: np.random.Generator) -> di
     share = random.uniform(0.02, 0.95)
     while (process := signalled(folder, name, kind, share * unbroken.seconds, random)) is None:
         share /= 2
-    found = result([process], [faults.errors_of(folder)], folder, {130, 143})
+    found = result([process], [fault_processes.errors_of(folder)], folder, {130, 143})
     resume = ["--resume"] if lesson.record and (folder / lesson.record).exists() else []
-    faults.ended(folder, faults.started(folder, [*lesson.arguments, *resume]))
-    return found | {"different": "; ".join(faults.differences(folder, unbroken))}
+    fault_processes.ended(folder, fault_processes.started(folder, [*lesson.arguments, *resume]))
+    return found | {
+        "different": "; ".join(faults.fault_contents.differences(folder, unbroken.content))
+    }
 
 
 def signalled(
     folder: Path, name: str, kind: str, seconds: float, random: np.random.Generator
 ) -> Process | None:
     """Start a lesson, and stop it after so many seconds of a processor; None if it ended before."""
-    faults.fresh(folder.parent, folder.name, LESSONS[name])
-    process = faults.started(folder, LESSONS[name].arguments)
-    while process.is_alive() and faults.busy_seconds(process) < seconds:
-        time.sleep(faults.POLL_SECONDS)
+    fault_processes.fresh(folder.parent, folder.name, LESSONS[name])
+    process = fault_processes.started(folder, LESSONS[name].arguments)
+    while process.is_alive() and fault_processes.busy_seconds(process) < seconds:
+        time.sleep(fault_processes.POLL_SECONDS)
     for number in STOPS[kind]:
         if process.is_alive() and process.pid:
             os.kill(process.pid, number)
@@ -68,22 +73,24 @@ def signalled(
 def together(name: str, work: Path) -> dict[str, object]:
     """Start a lesson twice at the same moment in one folder, and tell what happened."""
     lesson, unbroken = LESSONS[name], faults.undisturbed(work, name)
-    folder = faults.fresh(work, f"{name}, together", lesson)
+    folder = fault_processes.fresh(work, f"{name}, together", lesson)
     errors = [folder.with_name(f"{folder.name}.{number}.stderr") for number in (1, 2)]
-    pair = [faults.started(folder, lesson.arguments, path) for path in errors]
+    pair = [fault_processes.started(folder, lesson.arguments, path) for path in errors]
     for process in pair:
         process.join()
     found = result(pair, errors, folder, {2})
     if not any(process.exitcode == 0 for process in pair):
         found["faults"] = f"{found['faults']}; neither did its work".strip("; ")
-    return found | {"different": "; ".join(faults.differences(folder, unbroken))}
+    return found | {
+        "different": "; ".join(faults.fault_contents.differences(folder, unbroken.content))
+    }
 
 
 def result(
     processes: list[Process], errors: list[Path], folder: Path, codes: set[int]
 ) -> dict[str, object]:
     """Exit codes and last lines of processes, and what they should not have done."""
-    wrong, said = faults.damaged(folder), []
+    wrong, said = fault_contents.damaged(folder), []
     for process, path in zip(processes, errors, strict=True):
         if process.is_alive():
             process.kill()
@@ -123,14 +130,14 @@ def run() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/faults"))
     parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
     given = parser.parse_args()
-    faults.prepare(given.work)
+    fault_processes.prepare(given.work)
     # In the background of a script it would be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     given.out.mkdir(parents=True, exist_ok=True)
     path = given.out / "signals.csv"
     rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.exists() else []
     for name in given.only.split(","):
-        faults.make(given.work / "given", LESSONS[name].needs)
+        fault_givens.make(given.work / "given", LESSONS[name].needs)
         for kind in (*STOPS, PAIR):
             done = sum((row["command"], row["kind"]) == (name, kind) for row in rows)
             for _ in range(done, given.pairs if kind == PAIR else given.stops):
@@ -140,7 +147,9 @@ def run() -> None:
                     if kind == PAIR
                     else stopped(name, kind, given.work, random)
                 )
-                rows.append({"command": name, "kind": kind, **found})
+                rows.append(
+                    {"command": name, "kind": kind, "commit": fault_processes.commit(), **found}
+                )
                 pd.DataFrame(rows).to_csv(path, index=False)
                 print(rows[-1], flush=True)
     print(table(path))

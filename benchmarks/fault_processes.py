@@ -1,0 +1,117 @@
+"""`kerakd` in processes that are forked from one that has imported TensorFlow."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
+from multiprocessing.context import ForkProcess as Process
+from pathlib import Path
+
+import numpy as np
+from fault_lessons import Lesson
+from keras_kd.cli import engine, start
+
+# One thread and no reordering of sums: equal runs give equal bits.
+FIXED = {
+    "TF_DETERMINISTIC_OPS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "KERAKD_CACHE": "cache",
+}
+POLL_SECONDS = 0.02
+# What a command says whose work is done already.
+NOTHING_LEFT = ("is complete", "is already in use")
+ENGINE = (
+    "checkpoints",
+    "pipelines.distill",
+    "pipelines.teach",
+    "pipelines.sweep",
+    "pipelines.export",
+    "sessions.analysis",
+    "sessions._reader",
+    "sessions._detectors",
+    "sessions.web",
+)
+# A killed process of a sweep is taken for dead after seconds, not after a minute.
+HEARTBEAT_SECONDS, SILENT_SECONDS = 1, 6
+
+
+def prepare(work: Path) -> None:
+    """Import what the commands need, so that processes forked from here have it."""
+    os.environ.update(FIXED)
+    os.environ.setdefault("KERAS_HOME", str(work.absolute() / "keras"))
+    for module in ENGINE:
+        engine.load(module)
+    queue = engine.load("pipelines.trial_queue")
+    queue.HEARTBEAT_SECONDS, queue.SILENT_SECONDS = HEARTBEAT_SECONDS, SILENT_SECONDS
+
+
+def fresh(work: Path, name: str, lesson: Lesson) -> Path:
+    """An empty folder, but for what the lesson is given."""
+    folder = work / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for part in lesson.copied:
+        shutil.copytree(work / "given" / part, folder / part)
+    return folder
+
+
+def started(folder: Path, arguments: list[str], errors: Path | None = None) -> Process:
+    """Start `kerakd` in a folder; its messages go to `errors`, or where `errors_of` says.
+
+    It is forked from this process, which has imported TensorFlow, so that kills meet work and not
+    seconds of imports.
+    """
+    process = multiprocessing.get_context("fork").Process(
+        target=run_kerakd, args=(folder, arguments, errors or errors_of(folder))
+    )
+    process.start()
+    return process
+
+
+def run_kerakd(folder: Path, arguments: list[str], errors: Path) -> None:
+    """Be `kerakd`."""
+    for stream, path in ((1, os.devnull), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    os.chdir(folder)
+    # Forked processes would all draw the same numbers where nobody has set a seed.
+    random.seed()
+    np.random.seed()
+    sys.argv = ["kerakd", *arguments]
+    start.main()
+
+
+def errors_of(folder: Path) -> Path:
+    """Where the messages of the newest process in a folder go."""
+    return folder.with_name(f"{folder.name}.stderr")
+
+
+def ended(folder: Path, process: Process) -> None:
+    """Wait for a process that must end well, or say that there was nothing left to do."""
+    process.join()
+    errors = errors_of(folder).read_text()
+    if process.exitcode and not any(words in errors for words in NOTHING_LEFT):
+        sys.exit(f"kerakd in {folder} ended with {process.exitcode}: {errors[-2000:]}")
+
+
+def busy_seconds(process: Process) -> float:
+    """Seconds of a processor that a process has had (man 5 proc); its clock runs as fast as its
+    work.
+    """
+    times = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
+def commit() -> str:
+    """The short name of the commit that is checked out."""
+    told = subprocess.run(
+        ["git", "-C", Path(__file__).parent, "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return told.stdout.strip()
