@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd.datasets.class_names import problem
 from keras_kd.errors import ExportError, ModelError
+from keras_kd.models.keras_config import SCOPE
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.models.surgery.tracing import with_graph
 
@@ -45,11 +46,8 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
             " e.g. (64, 64, 3)."
         )
     for layer in all_layers(model):
-        if isinstance(layer, keras.Model) and not re.match("[A-Za-z0-9.]", layer.name):
-            raise ExportError(
-                f"TensorFlow can't store a model of the name {layer.name!r}: give it a name that "
-                "begins with a letter, e.g. super().__init__(name='mine')."
-            )
+        if not isinstance(layer, keras.layers.InputLayer):
+            _check_name(layer.name, "a model" if isinstance(layer, keras.Model) else "a layer")
         if isinstance(layer, keras.layers.Lambda):
             raise ExportError(
                 f"{layer.name} of {model.name} is a Lambda layer, whose function no format can hold"
@@ -63,6 +61,14 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
                 " again."
             )
     _check_class_names(model, class_names)
+
+
+def _check_name(name: str, kind: str) -> None:
+    if not SCOPE.fullmatch(name) or not re.match("[A-Za-z0-9.]", name):
+        raise ExportError(
+            f"TensorFlow can't store {kind} of the name {name[:100]!r}: give it a name of letters,"
+            " digits, dots, hyphens and underscores that begins with a letter, e.g. name='mine'."
+        )
 
 
 def _check_class_names(model: keras.Model, class_names: tuple[str, ...] | None) -> None:

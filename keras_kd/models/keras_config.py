@@ -9,6 +9,7 @@ those of modules that the user trusts.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import keras
@@ -36,6 +37,9 @@ _KNOWN = (
 # Reading a configuration without modules, Keras takes these words for functions of its own wherever
 # they stand.
 _WORDS = {"Input", "deserialize", "serialize"}
+NAME_ADVICE = "which takes letters, digits, dots, hyphens and underscores: rename it"
+# TensorFlow's names of scopes, but without slashes, and not of dots alone.
+SCOPE = re.compile(r"\.*[A-Za-z0-9_>-][A-Za-z0-9_.>-]*")
 
 
 class WrittenByKeras2(Exception):
@@ -126,6 +130,7 @@ class _Walk:
             _require_numbers(config, layer)
         else:
             self._require_known(found, layer)
+            _require_name(found, layer)
         checked["config"] = _keras_2.without_defaults(name, checked["config"])
         if "layers" in config and name in _keras_classes.MODELS:
             checked["config"] = self._graph(checked["config"], layer)
@@ -220,6 +225,13 @@ def _named(found: dict[str, Any]) -> str:
     if str(found["class_name"]).endswith("Policy"):
         return ""
     return f"its layer {str(name)[:100]!r} ({str(found['class_name'])[:100]})" if name else ""
+
+
+def _require_name(found: dict[str, Any], layer: str) -> None:
+    """Raise Refused for a layer of a name by which TensorFlow can't call it."""
+    name = found["config"].get("name")
+    if found["class_name"] != "InputLayer" and isinstance(name, str) and not SCOPE.fullmatch(name):
+        raise Refused(f"{layer} has a name that TensorFlow can't use, {NAME_ADVICE}")
 
 
 def _shown(found: dict[str, Any]) -> str:

@@ -196,10 +196,19 @@ def test_a_subclassed_model_is_exported_once_it_was_called(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_name_that_tensorflow_refuses_is_told(tmp_path):
-    image = keras.Input(SHAPE)
-    model = keras.Model(image, layers.GlobalAveragePooling2D()(image), name="_mine")
-    with pytest.raises(ExportError, match="'_mine'.*begins with a letter"):
+@pytest.mark.parametrize(
+    ("model_name", "layer_name", "told"),
+    [
+        ("_mine", "mean", "model of the name '_mine'.*begins with a letter"),
+        ("mine", "my mean", "layer of the name 'my mean'.*letters, digits"),
+        ("mine", "-mean", "layer of the name '-mean'.*begins with a letter"),
+    ],
+)
+def test_a_name_that_tensorflow_refuses_is_told(model_name, layer_name, told, tmp_path):
+    image = keras.Input(SHAPE, name="the image")
+    mean = layers.GlobalAveragePooling2D(name=layer_name)(image)
+    model = keras.Model(image, mean, name=model_name)
+    with pytest.raises(ExportError, match=told):
         exporters.export(model, tmp_path / "m.tflite", "float32")
 
 

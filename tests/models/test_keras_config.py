@@ -290,6 +290,19 @@ def test_layers_that_no_output_needs_are_refused() -> None:
         keras_config.read(json.dumps(config))
 
 
+@pytest.mark.parametrize("name", ["my layer", "é", "a:b", "a\\b", "a\nb", ".", "..", ""])
+def test_layers_of_names_that_tensorflow_cannot_call_are_refused(name: str, tmp_path: Path) -> None:
+    """Keras writes them, and no function of TensorFlow can call them."""
+    image = keras.Input((4, 4, 1))
+    model = keras.Model(image, keras.layers.Flatten(name=name)(image))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match="a name that TensorFlow can't use.*rename it"):
+        keras_file.load(tmp_path / "model.keras")
+    model.layers[1].name = "flat_1.a-b>c"
+    model.save(tmp_path / "model.keras")
+    assert keras_file.load(tmp_path / "model.keras")[0].layers[1].name == "flat_1.a-b>c"
+
+
 def test_operations_without_a_layers_tensor_are_refused() -> None:
     config = json.loads(BASE)
     arange = {

@@ -100,6 +100,10 @@ def _declared(group: h5py.Group, folder: Path) -> None:
     group.create_dataset("1", (10**6, 10**6), "f4", chunks=(1000, 1000))
 
 
+def _grown(group: h5py.Group, folder: Path) -> None:
+    group.create_dataset("1", data=np.zeros(10**6, np.float32), compression="gzip")
+
+
 def _pickled(group: h5py.Group, folder: Path) -> None:
     group.create_dataset("1", (2,), h5py.vlen_dtype(np.uint8))
 
@@ -135,12 +139,17 @@ CASES: dict[str, tuple[Callable[[Members, Path], Members], str]] = {
     "CVE-2026-1462": (
         _mean_is("keras.layers", "TFSMLayer", filepath="elsewhere"), "'mean'.*TFSMLayer"
     ),
+    "CVE-2026-12479": (
+        _mean_is("keras.layers", "GlobalAveragePooling2D", name="../../outside"),
+        "'mean'.*a name that TensorFlow can't use",
+    ),
+    "CVE-2026-12481, keras#23165": (_fail_open, "'mean'.*__lambda__"),
+    "CVE-2026-12570": (_weights(_grown), "declares 4,.* bytes of weights"),
     "CVE-2026-1669": (_weights(_elsewhere), "the numbers of .* lie in another file"),
     "keras#22900": (_weights(_linked), "is a link"),
     "keras#22976": (_weights(_virtual), "the numbers of .* lie in another file"),
     "keras#23016": (_member("model.weights.npz"), "it holds model.weights.npz"),
     "GHSA-hqp4-2352-xf5r": (_member("assets/../../outside.txt"), "it holds assets/../../outside"),
-    "keras#23165": (_fail_open, "'mean'.*__lambda__"),
     "keras#23034": (_weights(_pickled), "can't be loaded"),
     "a setting of the process": (_lambda("keras.config.set_max_epochs"), "'mean'.*set_max_epochs"),
     "a public function outside of safe mode's list": (
