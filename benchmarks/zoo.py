@@ -1,13 +1,14 @@
 """Models that we did not make, through every door: right within a bound, or refused by name.
 
-    python benchmarks/zoo.py                       # all of them; goes on where it was stopped
-    python benchmarks/zoo.py --only LSTM           # one of them
-    python benchmarks/zoo.py --table --write       # the record as the table of docs/export.md
+    python benchmarks/zoo.py --write               # the cells that the table of docs/export.md lacks
+    python benchmarks/zoo.py --only LSTM --again   # one model, whatever is known of it
+    python benchmarks/zoo.py --table --write       # the record as the table
 
-Each model of zoo_models.py learns five kinds of stripes for some steps and is put through the doors
-of zoo_doors.py. The record has a line for each: a figure, the sentence of a refusal, or a fault.
-A child process does the work. One that is ended by a signal or by the limit of time leaves a fault,
-and another child goes on after it.
+Each model of zoo_models.py learns five kinds of stripes until it knows them and is put through the
+doors of zoo_doors.py. The record has a line for each: a figure, the sentence of a refusal, or a
+fault. A record that does not exist begins with the cells of the table. A child process does the
+work. One that is ended by a signal or by the limit of time leaves a fault, and another child goes
+on after it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -61,8 +63,17 @@ def missing(names: Sequence[str], doors: Sequence[str], record: Path) -> dict[st
     return {name: these for name, these in left.items() if these}
 
 
-def work(names: Sequence[str], doors: Sequence[str], record: Path) -> None:
-    """Put the models through the doors that the record lacks, in this process."""
+def begin(record: Path, page: str, again: Callable[[dict], bool]) -> None:
+    """Write the record without the cells to try again; one that is not there is made from a page."""
+    known = read(record) if record.exists() else cells(page)
+    record.unlink(missing_ok=True)
+    write(record, *(line for line in known if not again(line)))
+
+
+def work(
+    names: Sequence[str], doors: Sequence[str], record: Path, after: Callable[[], None]
+) -> None:
+    """Put the models through the doors that the record lacks, in this process; call `after` each."""
     for name, these in missing(names, doors, record).items():
         write(record, {"model": name, "door": these[0], "fault": STARTED})
         with contextlib.ExitStack() as stack:
@@ -80,13 +91,20 @@ def work(names: Sequence[str], doors: Sequence[str], record: Path) -> None:
                     outcome = {"fault": "its answers are all alike"}
                 write(record, {"model": name, "door": door, **outcome})
                 print(name, door, outcome, flush=True)
+        after()
 
 
-def run(names: Sequence[str], doors: Sequence[str], record: Path, program: str = __file__) -> None:
+def run(
+    names: Sequence[str],
+    doors: Sequence[str],
+    record: Path,
+    program: str = __file__,
+    options: Sequence[str] = (),
+) -> None:
     """Put the models through the doors that the record lacks, in child processes of a program."""
     while missing(names, doors, record):
         command = [sys.executable, program, "--worker", "--record", str(record)]
-        command += ["--doors", ",".join(doors), *(f"--only={name}" for name in names)]
+        command += ["--doors", ",".join(doors), *(f"--only={name}" for name in names), *options]
         code = subprocess.run(command, check=False).returncode
         if not code:
             return
@@ -137,6 +155,25 @@ def _told(line: dict, notes: list[str]) -> str:
     return f"({notes.index(sentence) + 1})"
 
 
+def cells(page: str) -> list[dict]:
+    """Return the figures and refusals of a page's table as lines of a record."""
+    notes = dict(re.findall(r"^(\d+)\. (.*)$", _between_marks(page), re.MULTILINE))
+    rows = [row.strip("| ").split(" | ") for row in _between_marks(page).splitlines()]
+    known = []
+    for name, *row in (row for row in rows if row[0] in ZOO):
+        for door, cell in zip(DOORS, row, strict=True):
+            note = notes.get(cell.strip("()"), "") if cell.startswith("(") else None
+            if note is None and not cell.startswith("**"):
+                known.append({"model": name, "door": door, "difference": float(cell)})
+            elif note and not note.startswith("Not run"):
+                known.append({"model": name, "door": door, "refused": note})
+    return known
+
+
+def _between_marks(page: str) -> str:
+    return page.partition(BEGIN)[2].partition(END)[0]
+
+
 def _short(figure: float) -> str:
     """One digit: 0, 2e-7, .004 or 6."""
     if not figure:
@@ -159,21 +196,27 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(ZOO))
     parser.add_argument("--doors", default=",".join(DOORS))
     parser.add_argument("--record", type=Path, default=Path("runs/zoo.jsonl"))
+    parser.add_argument("--again", action="store_true", help="also the cells that are known")
     parser.add_argument("--table", action="store_true", help="print the table, run nothing")
     parser.add_argument("--write", action="store_true", help="put the table into docs/export.md")
     parser.add_argument("--not-run", default=LATER, help="why cells are missing")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     names, doors = arguments.only or list(ZOO), arguments.doors.split(",")
+
+    def write_page() -> None:
+        if arguments.write:
+            made = table(read(arguments.record), arguments.not_run)
+            PAGE.write_text(written_into_page(made, PAGE.read_text()))
+
     if arguments.worker:
-        return work(names, doors, arguments.record)
+        return work(names, doors, arguments.record, write_page)
+    tried = {(name, door) for name in names for door in doors} if arguments.again else set()
+    begin(arguments.record, PAGE.read_text(), lambda line: (line["model"], line["door"]) in tried)
     if not arguments.table:
-        run(names, doors, arguments.record)
-    made = table(read(arguments.record), arguments.not_run)
-    print(made)
-    if arguments.write:
-        PAGE.write_text(written_into_page(made, PAGE.read_text()))
-    return None
+        run(names, doors, arguments.record, options=["--write"] * arguments.write)
+    write_page()
+    return print(table(read(arguments.record), arguments.not_run))
 
 
 if __name__ == "__main__":

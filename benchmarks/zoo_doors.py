@@ -42,6 +42,7 @@ DOORS = tuple(BOUNDS)
 FORMATS = {name: name for name in ("float32", "float16", "dynamic", "int8", "onnx")}
 FORMATS["saved"] = "saved_model"
 IMAGES, BATCH, TEMPERATURE = 100, 20, 3.0
+DEEP = 30  # layers
 CLASS_NAMES = tuple("abcde")
 
 
@@ -59,7 +60,11 @@ def stripes(animal: Animal, first: int) -> Samples:
 
 
 def trained(animal: Animal) -> keras.Model:
-    """Build an animal and train it until its answers differ between images."""
+    """Build an animal and train it until its answers differ between images.
+
+    Deep ones learn smoothed labels: their logits would differ by 60, and one step of rounding, of
+    a hundredth of that, would turn an answer.
+    """
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(animal.policy)
     try:
@@ -69,16 +74,19 @@ def trained(animal: Animal) -> keras.Model:
     samples = stripes(animal, 0)
     images = taken(animal, samples.images, model)
     outputs = model(images[:1])
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.5  # few steps
+    norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.5  # few steps
+    smoothing = 0.1 if len(model.layers) > DEEP else 0.0
     targets = keras.tree.map_structure(lambda out: _target(samples, out.shape[-1]), outputs)
     losses = keras.tree.map_structure(
-        lambda out: _loss(heads.output_kind(model), out.shape[-1]), outputs
+        lambda out: _loss(heads.output_kind(model), out.shape[-1], smoothing), outputs
     )
     model.compile(keras.optimizers.Adam(0.003), losses)
-    epochs = 4 if len(model.layers) > 30 else 20
-    model.fit(images, targets, epochs=epochs, batch_size=BATCH, verbose=0)
+    model.fit(images, targets, epochs=20, batch_size=BATCH, verbose=0)
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
     return model
 
 
@@ -100,12 +108,12 @@ def _target(samples: Samples, columns: int) -> np.ndarray:
     return np.eye(CLASSES, dtype=np.float32)[samples.labels]
 
 
-def _loss(kind: str, columns: int) -> keras.losses.Loss:
+def _loss(kind: str, columns: int, smoothing: float) -> keras.losses.Loss:
     if columns == 1:
         return keras.losses.MeanSquaredError()
     if kind == "sigmoids":
         return keras.losses.BinaryCrossentropy()
-    return keras.losses.CategoricalCrossentropy(from_logits=kind != "probabilities")
+    return keras.losses.CategoricalCrossentropy(kind != "probabilities", smoothing)
 
 
 @contextmanager

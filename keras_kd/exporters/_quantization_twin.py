@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +50,20 @@ def in_range(pixels: np.ndarray, options: dict) -> np.ndarray:
     return from_facts(options["pixels"]).of(pixels)
 
 
+def ending(options: dict) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the activation at the model's end, which the twin lacks."""
+    return {"softmax": tf.nn.softmax, "log_softmax": tf.nn.log_softmax}.get(
+        options["end"], tf.identity
+    )
+
+
 def require_equal(
     twin: tf_keras.Model, images: np.ndarray, expected: np.ndarray, options: dict
 ) -> None:
     """End the process unless the twin computes what the model does."""
     shown = in_range(fitted(images[: len(expected)], twin.input_shape[1:]), options)
     found = twin(shown.astype(np.float32), training=False)
-    found = (tf.nn.softmax(found) if options["output"] == "probabilities" else found).numpy()
+    found = ending(options)(found).numpy()
     difference = np.abs(found - expected).max() / max(np.ptp(expected), 1e-3)
     if not difference <= _TOLERANCE:
         sys.exit(f"the Keras 2 twin differs by {difference:.2g} of the outputs' spread")
@@ -94,8 +102,7 @@ def converted(model: tf_keras.Model, options: dict) -> bytes:
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         if app_input is None:
             outputs = model(image, training=False)
-            softmax = options["output"] == "probabilities"
-            return {options["output"]: tf.nn.softmax(outputs) if softmax else outputs}
+            return {options["output"]: ending(options)(outputs)}
         pixels = in_range(_front_end.pixels(image, shape), options)
         return {"probabilities": tf.nn.softmax(model(pixels, training=False))}
 

@@ -160,13 +160,16 @@ def export_quantization_aware(
     reference = in_float32(model)
     small = _runtime_form.compacted(reference)
     twin = _twin_description.describe(small)
-    _require_classes(small, twin.softmax)
+    _require_classes(small, twin.end == "softmax")
+    if twin.left_out:
+        tell(f"left out, as they do nothing but in training: {', '.join(twin.left_out)}")
     shape, classes = tuple(small.inputs[0].shape[1:]), small.outputs[0].shape[-1]
     options = {
         **dataclasses.asdict(fine_tuning),
         **fine_tuning.loss_weights(teacher_logits is not None),
         "layers": twin.layers,
-        "output": "probabilities" if twin.softmax else "logits",
+        "output": "probabilities" if twin.end == "softmax" else "logits",
+        "end": twin.end,
         "pixels": taken.facts(),
         "views": dataclasses.asdict(views),
         "app_input": list(app_input) if io == "app" else None,

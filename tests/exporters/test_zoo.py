@@ -90,6 +90,24 @@ def test_refusals_and_faults_are_told_apart_in_the_table(tmp_path):
     assert page == f"before\n{zoo.BEGIN}\n\n{made}\n\n{zoo.END}\nafter\n"
 
 
+def test_a_lost_record_begins_with_the_cells_of_the_page(tmp_path):
+    lines = [
+        {"model": "LSTM", "door": "evaluate", "difference": 2e-7},
+        {"model": "LSTM", "door": "int8", "refused": "a sentence (of two parts)"},
+        {"model": "GRU", "door": "compact", "difference": 0.0},
+        {"model": "GRU", "door": "bundle", "difference": 0.004},
+    ]
+    fault = {"model": "GRU", "door": "onnx", "fault": "ended the process"}
+    made = zoo.table([*lines, fault], "minutes")
+    page = zoo.written_into_page(made, f"1. first\n{zoo.BEGIN}\nold\n{zoo.END}\n")
+    assert sorted(zoo.cells(page), key=str) == sorted(lines, key=str)
+    record = tmp_path / "record.jsonl"
+    zoo.begin(record, page, lambda line: line["model"] == "GRU")
+    assert zoo.read(record) == [line for line in zoo.cells(page) if line["model"] == "LSTM"]
+    zoo.begin(record, "no table", lambda line: line["door"] == "int8")
+    assert zoo.read(record) == lines[:1]
+
+
 def test_the_zoo_has_forty_models():
     assert len(zoo.ZOO) >= 40
 
