@@ -1,4 +1,6 @@
-"""The commands that benchmarks/faults.py and fault_signals.py stop, and what is known about each."""
+"""The commands that benchmarks/faults.py and fault_signals.py stop, and what is known about
+each.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ def seen(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def watched(folder: Path, process: Process, changes: float = np.inf) -> int:
-    """Wait until a process has changed the folder so often, or has ended; return how often it did."""
+    """Wait until a process has changed the folder so often, or has ended; return how often it
+    did.
+    """
     before, count = seen(folder), 0
     while count < changes and process.is_alive():
         time.sleep(POLL_SECONDS)

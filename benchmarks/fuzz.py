@@ -294,7 +294,9 @@ def _case(
 
 
 def judged(reader: Reader, folder: Path) -> tuple[str, str]:
-    """Read; return "read", "refused" or "finding", and the refusal's sentence or what was raised."""
+    """Read; return "read", "refused" or "finding", and the refusal's sentence or what was
+    raised.
+    """
     try:
         reader.read(folder)
     except KerasKDError as error:

@@ -81,7 +81,9 @@ def _on_arrays(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Co
 
 
 def torch_loop(name: str, images: np.ndarray, labels: np.ndarray) -> Contender:
-    """A plain loop in torch on the same architecture, written for the tests from its description."""
+    """A plain loop in torch on the same architecture, written for the tests from its
+    description.
+    """
     import sys
 
     import torch

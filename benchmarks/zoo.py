@@ -64,7 +64,9 @@ def missing(names: Sequence[str], doors: Sequence[str], record: Path) -> dict[st
 
 
 def begin(record: Path, page: str, again: Callable[[dict], bool]) -> None:
-    """Write the record without the cells to try again; one that is not there is made from a page."""
+    """Write the record without the cells to try again; one that is not there is made from a
+    page.
+    """
     known = read(record) if record.exists() else cells(page)
     record.unlink(missing_ok=True)
     write(record, *(line for line in known if not again(line)))
@@ -73,7 +75,9 @@ def begin(record: Path, page: str, again: Callable[[dict], bool]) -> None:
 def work(
     names: Sequence[str], doors: Sequence[str], record: Path, after: Callable[[], None]
 ) -> None:
-    """Put the models through the doors that the record lacks, in this process; call `after` each."""
+    """Put the models through the doors that the record lacks, in this process; call `after`
+    each.
+    """
     for name, these in missing(names, doors, record).items():
         write(record, {"model": name, "door": these[0], "fault": STARTED})
         with contextlib.ExitStack() as stack:

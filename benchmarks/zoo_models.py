@@ -21,7 +21,8 @@ from keras.src.applications import (  # their widths and depths are no public se
 )
 
 CLASSES = 5
-# All of Keras by name but softmax, which ends a model below, threshold, which takes numbers, and glu,
+# All of Keras by name but softmax, which ends a model below, threshold, which takes numbers, and
+# glu,
 # which changes the shape.
 ACTIVATIONS = (
     "linear", "relu", "relu6", "elu", "selu", "gelu", "silu", "mish", "softplus",

@@ -22,7 +22,9 @@ def real_fer2013_arrays() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def real_fer2013(real_fer2013_arrays, tmp_path_factory):
-    """A folder with the whole FER2013 as Kaggle's fer2013.csv and the FER+ votes as fer2013new.csv."""
+    """A folder with the whole FER2013 as Kaggle's fer2013.csv and the FER+ votes as
+    fer2013new.csv.
+    """
     folder = tmp_path_factory.mktemp("fer2013")
     data = real_fer2013_arrays
     # Numbers padded to four characters are written 20 times faster than joined ones.

@@ -22,7 +22,9 @@ def write_images(folder: Path, count: int, start: int = 0, suffix: str = ".png")
 def write_splits(
     root: Path, names: dict[str, str], classes: tuple[str, ...] = ("cat", "dog")
 ) -> None:
-    """Write split folders of the given names, COUNTS images in each class, from gray 20 · class on."""
+    """Write split folders of the given names, COUNTS images in each class, from gray 20 · class
+    on.
+    """
     for split, name in names.items():
         for number, class_name in enumerate(classes):
             write_images(root / name / class_name, COUNTS[split], 20 * number)

@@ -273,7 +273,9 @@ def test_predict_gives_the_students_logits():
 
 
 def _movement(policy, scale):
-    """How far one step moves the kernel of the first convolution, at losses made tiny by `scale`."""
+    """How far one step moves the kernel of the first convolution, at losses made tiny by
+    `scale`.
+    """
     student = deep(dropout=0.0, policy=policy)
     before = student.get_weights()[0]
     distiller = compiled(student, deep(1), keras.optimizers.SGD(0.1 / scale))

@@ -136,7 +136,9 @@ def test_gradient_has_its_closed_form(temperature):
 
 
 def test_gradient_keeps_its_size_at_high_temperature():
-    """Hinton et al., section 2.1: with T squared it tends to (s - t) / (N C), both logits centred."""
+    """Hinton et al., section 2.1: with T squared it tends to (s - t) / (N C), both logits
+    centred.
+    """
     found = gradient_of(lambda s: losses.soft_target_kl(TEACHER, s, 500.0), STUDENT)
     centred = (STUDENT - STUDENT.mean(1, keepdims=True)) - (
         TEACHER - TEACHER.mean(1, keepdims=True)

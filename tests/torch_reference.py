@@ -13,7 +13,9 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def normalised(images: torch.Tensor) -> torch.Tensor:
-    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) as torchvision's ToTensor and Normalize make it."""
+    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) as torchvision's ToTensor and Normalize make
+    it.
+    """
     scaled = images.permute(0, 3, 1, 2).float() / 255
     return (scaled - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(DEVIATION).view(1, 3, 1, 1)
 

@@ -55,7 +55,9 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
 
 
 def _remove_left(folder: Path, prefix: str) -> None:
-    """Remove what other processes left; renamed first, so that one still at work sees it at once."""
+    """Remove what other processes left; renamed first, so that one still at work sees it at
+    once.
+    """
     for left in list(folder.glob(f"{glob.escape(prefix)}*")):
         gone = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
         with contextlib.suppress(OSError):

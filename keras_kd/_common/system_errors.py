@@ -37,7 +37,9 @@ _REASONS = {
 
 
 def reason(error: OSError) -> str | None:
-    """Return why the system refused, and what to do; None where it is no refusal of the system's."""
+    """Return why the system refused, and what to do; None where it is no refusal of the
+    system's.
+    """
     return _REASONS.get(error.errno)
 
 

@@ -118,7 +118,9 @@ def _read(file: BinaryIO, suffix: str, size: int) -> dict[str, np.ndarray]:
 
 
 def _zipped(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
-    """PyTorch 1.6 and later: a zip archive of NAME/data.pkl and, for each storage, NAME/data/KEY."""
+    """PyTorch 1.6 and later: a zip archive of NAME/data.pkl and, for each storage,
+    NAME/data/KEY.
+    """
     with plain_archive(file, size) as archive:
         names = [name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"]
         if len(names) != 1:

@@ -1,4 +1,6 @@
-"""The options of a run: declared in `_config.py`, read from TOML files and the command line here."""
+"""The options of a run: declared in `_config.py`, read from TOML files and the command line
+here.
+"""
 
 from __future__ import annotations
 

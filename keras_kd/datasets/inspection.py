@@ -137,7 +137,9 @@ def _contradictions(splits: Iterable[_Split]) -> dict[str, int]:
 
 
 def _compared(module: ModuleType, splits: Mapping[str, _Split]) -> dict | None:
-    """Compare with the module's COUNTS; without a published validation split it belongs to train."""
+    """Compare with the module's COUNTS; without a published validation split it belongs to
+    train.
+    """
     published = getattr(module, "COUNTS", None)
     if published is None:
         return None

@@ -176,7 +176,9 @@ class Distiller(CheckedTraining):
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the student's output; in training with features to match, also the list of maps."""
+        """Return the student's output; in training with features to match, also the list of
+        maps.
+        """
         if training and self._matching:
             return self._matching.student(inputs, training=training)
         outputs = self.student(inputs, training=training)
@@ -221,7 +223,9 @@ class Distiller(CheckedTraining):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Return the scalar to minimise, divided by the number of replicas as in Keras' own losses."""
+        """Return the scalar to minimise, divided by the number of replicas as in Keras' own
+        losses.
+        """
         self._reports_parts = training
         if not training:
             return self._plain_loss(y, y_pred, sample_weight) / _backend.replicas()
@@ -331,7 +335,9 @@ class Distiller(CheckedTraining):
         return results
 
     def get_config(self) -> dict[str, Any]:
-        """Return all settings and the student's architecture as JSON values, without the teacher."""
+        """Return all settings and the student's architecture as JSON values, without the
+        teacher.
+        """
         return _saving.config(self)
 
     @classmethod

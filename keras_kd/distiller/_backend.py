@@ -26,7 +26,8 @@ def refuse_distribution() -> None:
     """Refuse `keras.distribution` where it does nothing, on TensorFlow."""
     if keras.backend.backend() == "tensorflow" and keras.distribution.distribution() is not None:
         raise ConfigError(
-            "keras.distribution has no effect on the TensorFlow backend, so one device would do all "
+            "keras.distribution has no effect on the TensorFlow backend, so one device would do "
+            "all "
             "the work: build the Distiller in the scope of a tf.distribute.MirroredStrategy, or "
             "set KERAS_BACKEND=jax."
         )

@@ -37,14 +37,17 @@ def require_kind(kind: OutputKind, name: str, columns: int) -> None:
     """
     if kind == "undecided":
         raise ModelError(
-            f"All numbers of the teacher's output{f' {name!r}' if name else ''} for the first images "
-            "lie in 0..1, and the rows don't sum to 1: they may be logits or sigmoids. Say which by "
+            f"All numbers of the teacher's output{f' {name!r}' if name else ''} for the first "
+            f"images "
+            "lie in 0..1, and the rows don't sum to 1: they may be logits or sigmoids. Say which "
+            "by "
             "Distiller(teacher_output='logits') or 'sigmoids'."
         )
     if kind == "sigmoids" and columns > 1:
         raise ModelError(
             f"The teacher's output{f' {name!r}' if name else ''} is {columns} independent sigmoids "
-            "(several classes an image), which have no logits of one class an image: give a teacher "
+            "(several classes an image), which have no logits of one class an image: give a "
+            "teacher "
             "whose last layer has no activation, or a student with one head of one column for each "
             "class."
         )
@@ -104,7 +107,8 @@ class Teacher:
         """Return the statement, or else what was found."""
         if self._stated not in (None, found) and found in ("probabilities", "sigmoids", "logits"):
             raise ModelError(
-                f"The teacher {self.model.name} is stated to give {self._stated} and its graph gives "
+                f"The teacher {self.model.name} is stated to give {self._stated} and its graph "
+                f"gives "
                 f"{found}: remove teacher_output={self._stated!r}, or end the teacher accordingly."
             )
         return self._stated or found
@@ -216,11 +220,15 @@ class Teachers:
             member.look(images)
 
     def __call__(self, images: Any) -> dict[str, Any]:
-        """Return the mean logits and values by the student's heads, over the teachers with that head."""
+        """Return the mean logits and values by the student's heads, over the teachers with that
+        head.
+        """
         return self._mean([member(images) for member in self.members])
 
     def with_features(self, model: keras.Model, images: Any) -> tuple[dict[str, Any], Any]:
-        """Return the same, and the maps that `model`, the first teacher with more outputs, gives."""
+        """Return the same, and the maps that `model`, the first teacher with more outputs,
+        gives.
+        """
         first, maps = self.members[0].with_features(model, images)
         return self._mean([first, *(member(images) for member in self.members[1:])]), maps
 

@@ -88,7 +88,8 @@ def evaluate(
     results = {split: scored(predictions[split], of_split)}
     if len(results[split]) == 1:
         raise ModelError(
-            f"{' + '.join(map(str, paths))} predicts {', '.join(predictor.values)}, for which {data}"
+            f"{' + '.join(map(str, paths))} predicts {', '.join(predictor.values)}, for which "
+            f"{data}"
             " has no labels: use data with labels for the model's outputs."
         )
     if with_subsets and predictor.tells_classes:

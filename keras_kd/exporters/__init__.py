@@ -17,7 +17,9 @@ docs/export.md; and
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +44,8 @@ from keras_kd.runtimes import litert
 if TYPE_CHECKING:
     import keras
 
-    from keras_kd.exporters._comparison import Answers
+    from keras_kd.exporters._comparison import Answers, Expected
+    from keras_kd.exporters._serving import Serving
 
 ENTRY_POINTS = "keras_kd.formats"  # of other packages, each a module as above
 
@@ -160,47 +163,139 @@ def export(
             its checks.
         OutputError: the file can't be written.
     """
-    module = find(format)
-    path = Path(path)
-    _check_request(module, format, path, io, samples)
-    _check_settings(format, app_input, keep_float, min_agreement)
-    if module.NEEDS_SAMPLES:
-        _conversion_process.start()
-    # TensorFlow takes seconds to import: not before the request is known to make sense.
-    from keras_kd.exporters import _comparison, _model, _runtime_form, _samples, _serving
-    from keras_kd.models.surgery.precision import in_float32
-    from keras_kd.runtimes import described
+    exporter = Exporter(model, samples, io, class_names, app_input, value_range, keep_float)
+    return exporter.export(path, format, min_agreement)
 
-    model = _model.graph_of(model)
-    _model.check(model, class_names)
-    reference = in_float32(model)
-    known = (
-        _samples.found_pixels(reference, samples)
-        if value_range is None
-        else pixel_values(value_range)
-    )
-    pixels = known or PixelValues()
-    gray = io == "app" and app_input[2] == 1
-    serving = _serving.Serving(
-        _runtime_form.runtime_form(reference, gray), io, app_input, reference, pixels, keep_float
-    )
-    shown = None if samples is None else _samples.shown(samples, pixels)
-    images = None if shown is None else fitted(shown.images, serving.input_shape)
-    with _written(path, module) as temporary:
-        errors = module.write(
-            serving, temporary, None if images is None else serving.as_input(images)
+
+def expect(formats: Iterable[str]) -> None:
+    """Start what conversions need ahead of them, so that it imports while the caller goes on.
+
+    Args:
+        formats: the formats that will be written.
+
+    Raises:
+        ExportError: there is no such format.
+    """
+    if any(find(format).NEEDS_SAMPLES for format in formats):
+        _conversion_process.start()
+
+
+class Exporter:
+    """Writes one model in several formats; what the formats share is computed once.
+
+    Args:
+        model: as for `export`, like all arguments.
+        samples: see `export`.
+        io: see `export`.
+        class_names: see `export`.
+        app_input: see `export`.
+        value_range: see `export`.
+        keep_float: see `export`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        samples: Samples | np.ndarray | None = None,
+        io: str = "float",
+        class_names: tuple[str, ...] | None = None,
+        app_input: tuple[int, int, int] = (48, 48, 1),
+        value_range: PixelStatement | None = None,
+        keep_float: tuple[str, ...] = (),
+    ):
+        self.model = model
+        self.samples = samples
+        self.io = io
+        self.class_names = class_names
+        self.app_input = app_input
+        self.value_range = value_range
+        self.keep_float = keep_float
+
+    def export(
+        self, path: str | Path, format: str = "dynamic", min_agreement: float = MIN_AGREEMENT
+    ) -> ExportReport:
+        """Write one format; see the function `export`.
+
+        Args:
+            path: the file to write.
+            format: one of names().
+            min_agreement: see `export`.
+
+        Returns:
+            The report.
+
+        Raises:
+            ExportError: see `export`.
+            OutputError: see `export`.
+        """
+        module, path = find(format), Path(path)
+        _check_request(module, format, path, self.io, self.samples)
+        _check_settings(format, self.app_input, self.keep_float, min_agreement)
+        expect([format])
+        # TensorFlow takes seconds to import: not before the request is known to make sense.
+        from keras_kd.exporters import _comparison
+        from keras_kd.runtimes import described
+
+        prepared = self._prepared
+        serving, images = prepared.serving, prepared.images
+        with _written(path, module) as temporary:
+            errors = module.write(
+                serving, temporary, None if images is None else serving.as_input(images)
+            )
+            comparison = _comparison.compare(
+                prepared.expected, serving, lambda batch: module.run(temporary, batch)
+            )
+            worst = _judgement.worst(errors, serving)
+            _judgement.require_right(format, module, comparison, worst, min_agreement)
+            form = serving.form(prepared.pixels, self.class_names)
+            described.describe(temporary, form, module.SUFFIX)
+        operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
+        return ExportReport(
+            path, format, _size(path), comparison.difference, operators, comparison.answers, worst
         )
-        comparison = _comparison.compare(
-            reference, serving, images, None if shown is None else shown.labels,
-            lambda batch: module.run(temporary, batch),
+
+    @functools.cached_property
+    def _prepared(self) -> _Prepared:
+        from keras_kd.exporters import _comparison, _model, _runtime_form, _samples, _serving
+        from keras_kd.models.surgery.precision import in_float32
+
+        model = _model.graph_of(self.model)
+        _model.check(model, self.class_names)
+        reference = in_float32(model)
+        known = (
+            _samples.found_pixels(reference, self.samples)
+            if self.value_range is None
+            else pixel_values(self.value_range)
+        )
+        pixels = known or PixelValues()
+        gray = self.io == "app" and self.app_input[2] == 1
+        serving = _serving.Serving(
+            _runtime_form.runtime_form(reference, gray), self.io, self.app_input, reference, pixels,
+            self.keep_float,
         )  # fmt: skip
-        worst = _judgement.worst(errors, serving)
-        _judgement.require_right(format, module, comparison, worst, min_agreement)
-        described.describe(temporary, serving.form(known, class_names), module.SUFFIX)
-    operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
-    return ExportReport(
-        path, format, _size(path), comparison.difference, operators, comparison.answers, worst
-    )
+        images = labels = None
+        if self.samples is not None:
+            shown = _samples.shown(self.samples, pixels)
+            images, labels = fitted(shown.images, serving.input_shape), shown.labels
+        expected = _comparison.expected(reference, serving, images, labels)
+        return _Prepared(serving, known, expected, images)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What the formats of a model share.
+
+    Attributes:
+        serving: what the files compute.
+        pixels: what the model takes for pixels 0..255; None where nobody says.
+        expected: the outputs that the files must give.
+        images: uint8 (N, H, W, C) of the files' input shape, which calibrate, or None.
+    """
+
+    serving: Serving
+    pixels: PixelValues | None
+    expected: Expected
+    images: np.ndarray | None
 
 
 def _check_settings(

@@ -48,35 +48,67 @@ class Comparison:
     answers: Answers | None
 
 
-def compare(
+@dataclass(frozen=True)
+class Expected:
+    """What Keras computes, for the files to agree with.
+
+    Attributes:
+        images: (N, H, W, C) of the files' input shape, pixels 0..255.
+        outputs: by name, float32 (N, ...).
+        labels: int (N,), the images' classes; None on random pixels and where none are known.
+        random: whether the images are random pixels.
+    """
+
+    images: np.ndarray
+    outputs: dict[str, np.ndarray]
+    labels: np.ndarray | None = None
+    random: bool = False
+
+
+def expected(
     reference: keras.Model,
     serving: Serving,
     images: np.ndarray | None,
     labels: np.ndarray | None,
-    run: Callable[[np.ndarray], dict[str, np.ndarray]],
-) -> Comparison:
-    """Compare number, names, shapes and values of a file's outputs with those of Keras.
+) -> Expected:
+    """Compute the outputs that files must give.
 
     Args:
         reference: the model to agree with.
         serving: the profile of input and output.
-        images: (N, H, W, C) of the file's input shape; COMPARED of them are used. None for random
+        images: (N, H, W, C) of the files' input shape; COMPARED of them are used. None for random
             pixels.
         labels: int (N,), the images' classes, or None.
+
+    Raises:
+        ExportError: the outputs hold NaN.
+    """
+    if images is None:
+        noise = _noise(serving)
+        return Expected(noise, _outputs(reference, serving, noise), random=True)
+    shown = evenly(images, COMPARED)
+    known = None if labels is None else evenly(labels, COMPARED)
+    return Expected(shown, _outputs(reference, serving, shown), known)
+
+
+def compare(
+    wanted: Expected, serving: Serving, run: Callable[[np.ndarray], dict[str, np.ndarray]]
+) -> Comparison:
+    """Compare number, names, shapes and values of a file's outputs with those of Keras.
+
+    Args:
+        wanted: what `expected` returned.
+        serving: the profile of input and output.
         run: computes the file's outputs by name for images.
 
     Raises:
-        ExportError: the outputs are of another number, name or shape, or the model's hold NaN.
+        ExportError: the outputs are of another number, name or shape.
     """
-    shown = _noise(serving) if images is None else evenly(images, COMPARED)
-    expected, found = _expected(reference, serving, shown), run(serving.as_input(shown))
-    _require_same_form(expected, found)
-    difference = max(_relative(expected[name], found[name]) for name in expected)
-    if images is None:
-        return Comparison(difference, None)
-    return Comparison(
-        difference, _answers(expected, found, None if labels is None else evenly(labels, COMPARED))
-    )
+    found = run(serving.as_input(wanted.images))
+    _require_same_form(wanted.outputs, found)
+    difference = max(_relative(values, found[name]) for name, values in wanted.outputs.items())
+    answers = None if wanted.random else _answers(wanted.outputs, found, wanted.labels)
+    return Comparison(difference, answers)
 
 
 def evenly(rows: np.ndarray, count: int) -> np.ndarray:
@@ -88,9 +120,7 @@ def _noise(serving: Serving) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (8, *serving.input_shape), np.uint8)
 
 
-def _expected(
-    reference: keras.Model, serving: Serving, images: np.ndarray
-) -> dict[str, np.ndarray]:
+def _outputs(reference: keras.Model, serving: Serving, images: np.ndarray) -> dict[str, np.ndarray]:
     pixels = fitted(images, tuple(reference.inputs[0].shape[1:])) if serving.app else images
     pixels = serving.in_range(pixels)
     parts = [_by_name(reference, serving, pixels[i : i + _STEP])
@@ -115,7 +145,8 @@ def _require_same_form(expected: dict[str, np.ndarray], found: dict[str, np.ndar
     given = {name: values.shape[1:] for name, values in found.items()}
     if wanted != given:
         raise ExportError(
-            f"The file's outputs are {_described(given)}, those of the model {_described(wanted)}: export as "
+            f"The file's outputs are {_described(given)}, those of the model {_described(wanted)}: "
+            f"export as "
             "saved_model, or give the model outputs that differ."
         )
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from keras_kd._common.files import written_whole
 from keras_kd.errors import ModelError
 from keras_kd.exporters import _float_parts, _layer_errors
 from keras_kd.runtimes import litert, tflite_graph
@@ -23,6 +24,7 @@ class Request:
 
     Attributes:
         saved_model: folder of a SavedModel with one signature.
+        exact: file of the same SavedModel in float32, which the first request that needs it writes.
         file: where to write.
         weights: their dtype, "float32", "float16" or "int8".
         calibrated: whether `samples` set ranges by which activations are int8 too.
@@ -33,6 +35,7 @@ class Request:
     """
 
     saved_model: str
+    exact: str
     file: str
     weights: str = "float32"
     calibrated: bool = False
@@ -79,18 +82,31 @@ def errors(request: Request) -> list[_layer_errors.Added]:
     """
     if request.samples is None or request.weights != "int8":
         return []
-    exact = _content(replace(request, weights="float32", calibrated=False))
-    return _layer_errors.added(exact, Path(request.file).read_bytes(), _samples(request))
+    return _layer_errors.added(_exact(request), Path(request.file).read_bytes(), _samples(request))
+
+
+def _exact(request: Request) -> bytes:
+    """Return the SavedModel in float32, which formats that don't round and errors share."""
+    file = Path(request.exact)
+    if not file.exists():
+        with written_whole(file) as temporary:
+            temporary.write_bytes(_converter(request).convert())
+    return file.read_bytes()
 
 
 def _samples(request: Request) -> np.ndarray:
     return np.load(str(request.samples), mmap_mode="r")
 
 
+def _converter(request: Request) -> tf.lite.TFLiteConverter:
+    return tf.lite.TFLiteConverter.from_saved_model(request.saved_model)
+
+
 def _content(request: Request) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_saved_model(request.saved_model)
-    if request.weights != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if request.weights == "float32":
+        return _exact(request)
+    converter = _converter(request)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if request.weights == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if not request.calibrated:

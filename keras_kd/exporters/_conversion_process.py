@@ -33,7 +33,9 @@ _running: subprocess.Popen[str] | None = None
 
 
 class ConversionEnded(ExportError):
-    """The process was ended by a signal or its time; `args[0]` says which, as part of a sentence."""
+    """The process was ended by a signal or its time; `args[0]` says which, as part of a
+    sentence.
+    """
 
 
 class ConversionRefused(ExportError):

@@ -172,7 +172,8 @@ def c(found: Facts) -> str:
     kind = "float" if found.dtype == "float32" else "uint8_t"
     read = "\n".join(
         "float"
-        f" {_word(name)}[{count}];\nTfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter,"
+        f" "
+        f"{_word(name)}[{count}];\nTfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter,"
         f" {number}), {_word(name)}, sizeof {_word(name)});"
         for number, (name, count) in enumerate(found.outputs.items())
     )

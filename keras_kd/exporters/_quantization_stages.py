@@ -1,4 +1,6 @@
-"""A Keras 2 model wrapped for pruning, clustering and quantization by TensorFlow Model Optimization."""
+"""A Keras 2 model wrapped for pruning, clustering and quantization by TensorFlow Model
+Optimization.
+"""
 
 from __future__ import annotations
 

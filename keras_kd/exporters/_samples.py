@@ -1,4 +1,6 @@
-"""The images that calibrate and compare: of the file's shape, in the pixels that the model takes."""
+"""The images that calibrate and compare: of the file's shape, in the pixels that the model
+takes.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,8 @@ def _pixels(images: np.ndarray, taken: PixelValues) -> np.ndarray:
     smallest, largest = float(pixels.min()), float(pixels.max())
     if smallest < -_SLACK or largest > 255 + _SLACK or largest - smallest <= _SLACK:
         raise ExportError(
-            f"The samples lie in {images.min():g}..{images.max():g}, but the model is stated to take "
+            f"The samples lie in {images.min():g}..{images.max():g}, but the model is stated to "
+            f"take "
             f"{pixel_check.named(taken)}: give images as uint8, or state the values that the model "
             "takes for pixels (value_range, --range)."
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,14 @@ class Serving:
     def specification(self, batch: int | None = 1) -> tf.TensorSpec:
         """The input `image` for `batch` images; None: any number."""
         return tf.TensorSpec((batch, *self.input_shape), self.input_dtype, name="image")
+
+    @functools.cached_property
+    def saved_model(self) -> Path:
+        """The folder of a SavedModel for one image, which is removed with this object."""
+        self._folder = tempfile.TemporaryDirectory()
+        folder = Path(self._folder.name) / "graph"
+        self.write_saved_model(folder)
+        return folder
 
     def write_saved_model(self, folder: str | Path, batch: int | None = 1) -> None:
         """Write a SavedModel whose only signature takes `image` of `batch` images; None: any

@@ -199,7 +199,8 @@ def _card(
         ),
         (
             "- Out:"
-            f" {', '.join(f'`{output}` ({values[-1]} values)' for output, values in outputs.items())}."
+            f" "
+            f"{', '.join(f'`{output}` ({values[-1]} values)' for output, values in outputs.items())}."
         ),
         f"- Classes, in order: {', '.join(map(escaped, class_names))}.",
         (

@@ -188,9 +188,9 @@ def export_quantization_aware(
         compared = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
         run = litert.LiteRTModel(temporary, trusted=True).predict_heads
         known = labels if labels.ndim == 1 else labels.argmax(axis=1)
-        comparison = _comparison.compare(
-            reference, serving, compared, _comparison.evenly(known, _comparison.COMPARED), run
-        )
+        known = _comparison.evenly(known, _comparison.COMPARED)
+        wanted = _comparison.expected(reference, serving, compared, known)
+        comparison = _comparison.compare(wanted, serving, run)
         _require_right(comparison.answers, min_agreement)
         foreign = litert.custom_or_flex(temporary)
         if foreign:
@@ -220,7 +220,8 @@ def _require_right(answers: _comparison.Answers, min_agreement: float) -> None:
             "qat",
             answers,
             min_agreement,
-            "fine-tune it with another --epochs or --learning-rate, allow it by --min-agreement, or use"
+            "fine-tune it with another --epochs or --learning-rate, allow it by --min-agreement, "
+            "or use"
             " the format float16.",
         )
 

@@ -15,7 +15,7 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError
-from keras_kd.exporters import ExportReport, export, litert_names
+from keras_kd.exporters import Exporter, ExportReport, litert_names
 from keras_kd.runtimes.litert import LiteRTModel
 
 if TYPE_CHECKING:
@@ -75,13 +75,11 @@ def tune(
     path = Path(path)
     attempts: list[Attempt] = []
     reports: list[ExportReport] = []
+    exporter = Exporter(model, train, io, app_input=app_input, value_range=value_range)
     with tempfile.TemporaryDirectory() as folder:
         for format in litert_names():
             try:
-                report = export(
-                    model, Path(folder) / f"{format}.tflite", format, train, io, None, app_input,
-                    value_range,
-                )  # fmt: skip
+                report = exporter.export(Path(folder) / f"{format}.tflite", format)
             except ExportError as error:
                 if not reports:
                     raise
@@ -129,6 +127,7 @@ def accuracy(
     classes = [values for values in outputs.values() if values.shape[-1] > 1]
     if len(classes) != 1:
         raise ExportError(
-            f"The model must have one set of classes, whose accuracy decides: it has {len(classes)}."
+            f"The model must have one set of classes, whose accuracy decides: it has "
+            f"{len(classes)}."
         )
     return float(np.mean(classes[0].argmax(axis=1) == samples.hard_labels))

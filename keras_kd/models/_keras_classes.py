@@ -54,7 +54,9 @@ _MODELS = {
 
 
 def _plain(kind: object) -> bool:
-    """Whether something is a class whose objects are made from values and other such objects alone."""
+    """Whether something is a class whose objects are made from values and other such objects
+    alone.
+    """
     if not inspect.isclass(kind) or kind.__name__ in _ABSTRACT | _TRAINING:
         return False
     made_or_called = (kind.__init__, getattr(kind, "call", kind.__init__))

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import pandas as pd
 
+from keras_kd import exporters
 from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
@@ -61,6 +62,7 @@ def distill(
         task = student_job(plan, data, taught, out / run_files.STATE)
         run_folder.require_beginning(out, _beginning(task, data, taught))
         student, history = job.train(task, plan.training, taught.learnt or data, terminal)
+        exporters.expect(plan.formats)
         form = _saved(student, task, data, out)
         frame = pd.DataFrame(history)
         write_text(out / run_files.HISTORY, frame.to_csv(index=False))
@@ -72,9 +74,7 @@ def distill(
             alone = job.train(_without_teacher(task), plan.training, data, terminal)[0]
             prediction = KerasPredictor(alone, form).predict(data.test.images)
             found["baseline_test"] = scoring.scored(prediction, data.test)
-        found["exported"] = {
-            format: results.exported(student, on_test, out, format, data) for format in plan.formats
-        }
+        found["exported"] = results.exported(student, on_test, out, plan.formats, data)
         results.write_report(out, plan, data, found, frame, command, on_test)
     return found
 

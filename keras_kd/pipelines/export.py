@@ -270,7 +270,8 @@ def _history(source: Path, form: ModelSpec, data: str, command: str) -> list[str
     ]
     if of_run:
         sections.append(
-            f"`{run_files.OPTIONS}` has all options of the training, and the versions that it ran with."
+            f"`{run_files.OPTIONS}` has all options of the training, and the versions that it ran "
+            f"with."
         )
     return sections
 

@@ -236,7 +236,9 @@ def _part(config: Config, part: type[Part], **given: Any) -> Part:
 
 
 def _start(config: Config, option: str) -> StartingPoint | None:
-    """What starts the training of the option's model: a file of its own, or what its file learnt."""
+    """What starts the training of the option's model: a file of its own, or what its file
+    learnt.
+    """
     source = getattr(config, option)
     if not config.keep_weights:
         path = config.start_from

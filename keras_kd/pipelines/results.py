@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,34 +111,37 @@ def _add_teacher(found: dict[str, Any], data: Data, on_test: Prediction, teacher
 
 
 def exported(
-    student: keras.Model, of_keras: Prediction, out: Path, format: str, data: Data
-) -> dict[str, Any]:
-    """Export the student, then score the file on its runtime and compare it with Keras' outputs.
+    student: keras.Model, of_keras: Prediction, out: Path, formats: Sequence[str], data: Data
+) -> dict[str, dict[str, Any]]:
+    """Export the student, then score each file on its runtime and compare it with Keras' outputs.
 
     Args:
         student: the trained model.
         of_keras: Keras' predictions for the test images.
         out: the run's folder.
-        format: format of the file.
+        formats: formats of the files.
         data: the data set.
 
     Returns:
-        Part of metrics.json.
+        Part of metrics.json, by format.
     """
-    path = out / run_files.exported_file(format)
     class_names = data.class_names if of_keras.logits.shape[1] else None
-    # A run ends with its files: they are scored on the test images.
-    exporters.export(
-        student, path, format, data.train, class_names=class_names, value_range=PIXEL_RANGE,
-        min_agreement=0,
-    )  # fmt: skip
-    of_file = predictors.load(path).predict(data.test.images)
-    return {
-        "file": path.name,
-        "bytes": path.stat().st_size,
-        "max_logit_difference": float(np.abs(of_file.columns() - of_keras.columns()).max()),
-        "test": scoring.scored(of_file, data.test),
-    }
+    exporter = exporters.Exporter(
+        student, data.train, class_names=class_names, value_range=PIXEL_RANGE
+    )
+    found = {}
+    for format in formats:
+        path = out / run_files.exported_file(format)
+        # A run ends with its files: they are scored on the test images.
+        exporter.export(path, format, min_agreement=0)
+        of_file = predictors.load(path).predict(data.test.images)
+        found[format] = {
+            "file": path.name,
+            "bytes": path.stat().st_size,
+            "max_logit_difference": float(np.abs(of_file.columns() - of_keras.columns()).max()),
+            "test": scoring.scored(of_file, data.test),
+        }
+    return found
 
 
 def write_report(

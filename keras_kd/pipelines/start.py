@@ -53,7 +53,8 @@ def suggested(data: Data, path: str) -> str:
     faces = class_names.are_expressions(names)
     rare = counts.min() * 3 < counts.max()
     lines = [
-        f"# {len(train):,} training, {len(data.validation):,} validation and {len(data.test):,} test"
+        f"# {len(train):,} training, {len(data.validation):,} validation and {len(data.test):,} "
+        f"test"
         f" images of {len(names)} classes",
         f"# ({_shown(names)}). Run it with: kerakd distill --config THIS-FILE",
         "",

@@ -298,7 +298,9 @@ def _write(
     dimensions: dict[str, BaseDistribution],
     out: Path,
 ) -> pd.DataFrame:
-    """Write trials.csv, best.toml and the picture of what is done so far; return one row a trial."""
+    """Write trials.csv, best.toml and the picture of what is done so far; return one row a
+    trial.
+    """
     rows = [
         {
             "number": trial.number,

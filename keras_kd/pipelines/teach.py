@@ -51,7 +51,9 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
 
 
 def _start_name(plan: Plan) -> str | None:
-    """The architecture of the file to start from, or the file's own name where it is a foreign one."""
+    """The architecture of the file to start from, or the file's own name where it is a foreign
+    one.
+    """
     if plan.teacher.start is None:
         return None
     path = plan.teacher.start.path

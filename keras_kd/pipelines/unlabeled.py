@@ -1,4 +1,6 @@
-"""Pictures without labels, added to the training images with the teacher's outputs as their labels."""
+"""Pictures without labels, added to the training images with the teacher's outputs as their
+labels.
+"""
 
 from __future__ import annotations
 

@@ -53,9 +53,10 @@ def measure(
                 *(Path(folder) / f"{form}.tflite" for form in formats),
             ]
             keras_file.save(model, paths[0], ModelSpec(input_shape=model.input_shape[1:]))
+            exporter = exporters.Exporter(model, samples, value_range=(0, 255))
             for path, form in zip(paths[1:], formats, strict=True):
                 # Untrained: its answers are next to nothing, its speed is a trained one's.
-                exporters.export(model, path, form, samples, value_range=(0, 255), min_agreement=0)
+                exporter.export(path, form, min_agreement=0)
             measurements = benchmark.measure(paths, (1,), seconds, convert=False)
         for form, one in zip(("Keras", *formats), measurements, strict=True):
             median, high = one.latency[1]

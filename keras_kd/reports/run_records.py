@@ -114,7 +114,8 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
         files = [file for file in files_below(path) if file.name == run_files.METRICS]
         if not files:
             raise DataError(
-                f"There is no finished run ({run_files.METRICS}) in {path}: check the path, or wait for"
+                f"There is no finished run ({run_files.METRICS}) in {path}: check the path, or "
+                f"wait for"
                 " its end."
             )
         records += [read(file.parent) for file in files]

@@ -1,4 +1,6 @@
-"""The figures of Mini-ResEmoteNet (Murtada, Abdelrhman, Attia 2025, arXiv 2501.18538), as printed."""
+"""The figures of Mini-ResEmoteNet (Murtada, Abdelrhman, Attia 2025, arXiv 2501.18538), as
+printed.
+"""
 
 from __future__ import annotations
 

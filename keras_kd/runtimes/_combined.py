@@ -31,7 +31,9 @@ def reordered(predictor: Predictor, source: tuple[str, ...], target: tuple[str, 
 def in_order_of(
     predictor: Predictor, source: tuple[str, ...] | None, target: tuple[str, ...]
 ) -> Predictor:
-    """`reordered` from `source`, taken for `target` where None; a model without classes as it is."""
+    """`reordered` from `source`, taken for `target` where None; a model without classes as it
+    is.
+    """
     if predictor.tells_classes:
         return reordered(predictor, source or target, target)
     return predictor

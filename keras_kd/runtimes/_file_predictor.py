@@ -113,7 +113,8 @@ class FilePredictor:
         """Take numbers beyond 0..1 for logits; ask where all are within."""
         if kind_of_values(outputs) in ("sigmoids", "undecided"):
             raise ModelError(
-                f"All {outputs.size} numbers that the model gives for these images lie in 0..1, and "
+                f"All {outputs.size} numbers that the model gives for these images lie in 0..1, "
+                f"and "
                 "the rows don't sum to 1: they may be logits or independent sigmoids. If they are "
                 "logits, say so by --output logits; else end the model in softmax."
             )
@@ -253,7 +254,8 @@ def require_whole_pixels(form: ModelSpec) -> None:
     """Raise ModelError where a model of whole numbers is said to take others than 0..255."""
     if not replace(form.taken, channel_order="rgb").plain:
         raise ModelError(
-            f"The model takes whole numbers, but is stated to take {form.taken}: such a model takes "
+            f"The model takes whole numbers, but is stated to take {form.taken}: such a model "
+            f"takes "
             "pixels of 0..255, so leave the statement out."
         )
 

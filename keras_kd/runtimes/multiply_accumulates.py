@@ -188,7 +188,9 @@ def _live_share(operator: Operator, pad: Operator | None) -> float:
 def _padding(
     operator: Operator, pad: Operator | None, axis: int, kernel: int, stride: int, size: int
 ) -> tuple[int, int]:
-    """Return how many zeros stand before the real positions, and how many real positions there are."""
+    """Return how many zeros stand before the real positions, and how many real positions there
+    are.
+    """
     if operator.options.Padding() == _SAME:
         return max((math.ceil(size / stride) - 1) * stride + kernel - size, 0) // 2, size
     if pad is not None and pad.inputs[1].values is not None:

@@ -50,7 +50,9 @@ class Score:
         return self.suits_as_well_as(other) and gain > max(_ABOUT, self.cross_entropy)
 
     def suits_as_well_as(self, other: Score) -> bool:
-        """Whether the model is better than chance with these pixel values, and about as accurate."""
+        """Whether the model is better than chance with these pixel values, and about as
+        accurate.
+        """
         return self.has_learnt and self.accuracy >= other.accuracy - _ABOUT
 
     @property

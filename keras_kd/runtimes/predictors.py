@@ -106,7 +106,8 @@ def given(own: ModelSpec, stated: Stated) -> ModelSpec:
     for what, (told, said) in pairs.items():
         if told is not None and said is not None and told != said:
             warnings.warn(
-                f"The file states the {what} {_shown(told)}, but the user states {_shown(said)}: the "
+                f"The file states the {what} {_shown(told)}, but the user states {_shown(said)}: "
+                f"the "
                 "user's statement is used.",
                 stacklevel=5,
             )

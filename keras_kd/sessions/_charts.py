@@ -122,7 +122,9 @@ def svg(height: int, label: str, parts: Sequence[str], width: int = WIDTH) -> st
 
 
 def expressions(timeline: Timeline) -> str:
-    """Tasks above, then the stacked probabilities, the labels, and below the moments worth a look."""
+    """Tasks above, then the stacked probabilities, the labels, and below the moments worth a
+    look.
+    """
     axis, chosen = _Axis(timeline), colours(timeline.class_names)
     top, bottom = 34, 254
     fills = {name: _patterns.filled(number) for number, name in enumerate(chosen)}
@@ -209,7 +211,9 @@ def lines(
     limit: float | None = None,
     marked: Sequence[Spike] = (),
 ) -> str:
-    """Lines over time by name, each (T,); with a rule at 0, another at a limit, and marked moments."""
+    """Lines over time by name, each (T,); with a rule at 0, another at a limit, and marked
+    moments.
+    """
     axis, top, bottom = _Axis(timeline), 10, 150
     parts = axis.ticks(top, bottom)
 

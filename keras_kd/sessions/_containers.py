@@ -17,7 +17,8 @@ FORMATS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,m4v,mjpeg,asf,flv,ogg,mxf,gif,dv,nut,rm,"
     "3gp,yuv4mpegpipe,mp3,aac,flac,wav"
 )
-# avformat.h's AVFMT_TS_DISCONT: times may start again, so that a time does not identify a place in the
+# avformat.h's AVFMT_TS_DISCONT: times may start again, so that a time does not identify a place in
+# the
 # file.
 _TIMES_MAY_JUMP = 0x0200
 _CAMERAS = {

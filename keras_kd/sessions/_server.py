@@ -20,7 +20,9 @@ CONNECTIONS, SILENCE, LONGEST = 32, 10, 60
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD for files by their exact names, without a line for each on the terminal."""
+    """Answers GET and HEAD for files by their exact names, without a line for each on the
+    terminal.
+    """
 
     timeout = SILENCE
 
@@ -55,7 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         return content
 
     def _is_of_this_page(self) -> bool:
-        """Whether the browser was sent here by this page's address, not by a name that leads here."""
+        """Whether the browser was sent here by this page's address, not by a name that leads
+        here.
+        """
         port = cast(ThreadingHTTPServer, self.server).server_port
         own = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
         origin = self.headers.get("Origin")

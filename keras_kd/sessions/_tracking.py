@@ -41,7 +41,9 @@ class Track:
 
 
 def longest_gap(step: float) -> float:
-    """How long a face may be unseen, in seconds, where frames come every `step`: one may be missed."""
+    """How long a face may be unseen, in seconds, where frames come every `step`: one may be
+    missed.
+    """
     return max(GAP, 1.5 * step)
 
 

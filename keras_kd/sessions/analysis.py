@@ -124,7 +124,8 @@ def analyze(
         raise ConfigError("--redact reads the video again, which a camera can't: record it first.")
     if camera:
         terminal.say(
-            "This is an emotion recognition system: inform people before they are filmed (--informed DATE)."
+            "This is an emotion recognition system: inform people before they are filmed "
+            "(--informed DATE)."
         )
     planned = [
         _checked(

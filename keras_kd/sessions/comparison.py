@@ -204,7 +204,8 @@ def compare(
     groups = list(dict.fromkeys(rows["group"]))
     if len(groups) > 2 or (paired and len(groups) != 2):
         raise DataError(
-            f"At most two groups, named after folders, can be compared. Received: {', '.join(groups)}."
+            f"At most two groups, named after folders, can be compared. Received: "
+            f"{', '.join(groups)}."
         )
     names = [set(rows.loc[rows["group"] == group, "participant"]) for group in groups]
     same = set.intersection(*names) if len(groups) == 2 else set()

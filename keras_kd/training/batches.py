@@ -46,7 +46,8 @@ class TrainingBatches:
         """One line: how many images, views and images a step."""
         shape = "x".join(map(str, self.images.shape[1:]))
         return (
-            f"<TrainingBatches: {len(self.images):,} images {shape}, {len(self.views)} views of each, "
+            f"<TrainingBatches: {len(self.images):,} images {shape}, {len(self.views)} views of "
+            f"each, "
             f"{self.batch_size} a step>"
         )
 

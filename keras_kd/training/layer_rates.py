@@ -46,4 +46,6 @@ class LayerRatesSGD(_LayerRates, keras.optimizers.SGD):
 
 
 class LayerRatesAdam(_LayerRates, keras.optimizers.Adam):
-    """Keras' Adam with a factor on the learning rate of some variables; with `decay` it is AdamW."""
+    """Keras' Adam with a factor on the learning rate of some variables; with `decay` it is
+    AdamW.
+    """

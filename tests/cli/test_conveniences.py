@@ -1,4 +1,6 @@
-"""What makes typing easier: `python -m`, words that are nearly right, and the shell's completion."""
+"""What makes typing easier: `python -m`, words that are nearly right, and the shell's
+completion.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,9 @@ from keras_kd.datasets._faces import drawing
 
 
 def scene(**traits: float) -> np.ndarray:
-    """One scene seen from the front in even light, without noise or blur, but for the given traits."""
+    """One scene seen from the front in even light, without noise or blur, but for the given
+    traits.
+    """
     table = np.zeros(1, [(name, float) for name in drawing.SCENE])
     for name, value in {"scale": 20.0, "brightness": 1.0, "contrast": 1.0, **traits}.items():
         table[name] = value

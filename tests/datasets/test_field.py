@@ -73,7 +73,9 @@ def test_what_only_has_an_image_s_name_is_named(content: bytes, words: str, tmp_
 
 
 def test_a_test_split_without_a_class_keeps_the_numbers_of_the_others(tmp_path: Path) -> None:
-    """ultralytics#13936, pytorch-image-models#957: later classes took the number of the missing one"""
+    """ultralytics#13936, pytorch-image-models#957: later classes took the number of the missing
+    one
+    """
     for split in ("train", "val", "test"):
         for number, name in enumerate(("0", "180", "270", "90")):
             if (split, name) != ("test", "180"):

@@ -1,4 +1,6 @@
-"""The embedding guide: its worked input is run as an app would, and its Python code as it stands."""
+"""The embedding guide: its worked input is run as an app would, and its Python code as it
+stands.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,9 @@ def test_wrong_heads_are_refused():
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A PyTorch network, its weights in a file as its authors', and the Keras model from that file."""
+    """A PyTorch network, its weights in a file as its authors', and the Keras model from that
+    file.
+    """
     torch = pytest.importorskip("torch", reason="the comparison needs PyTorch (the extra torch)")
     import torch_reference as reference
 

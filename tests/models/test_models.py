@@ -1,4 +1,6 @@
-"""ResEmoteNet and its students: the published numbers of parameters, shapes, seeds and conventions."""
+"""ResEmoteNet and its students: the published numbers of parameters, shapes, seeds and
+conventions.
+"""
 
 from __future__ import annotations
 
@@ -185,7 +187,9 @@ print("equal")
 
 
 def test_weights_that_keras_offers_are_taken_from_its_folder(tmp_path):
-    """A file of random weights stands for the published one where Keras keeps what it downloaded."""
+    """A file of random weights stands for the published one where Keras keeps what it
+    downloaded.
+    """
     environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", STAND_IN, str(tmp_path)],

@@ -1,4 +1,6 @@
-"""A teacher that runs on each batch, as a user runs it: it is stopped, goes on, and sees mixtures."""
+"""A teacher that runs on each batch, as a user runs it: it is stopped, goes on, and sees
+mixtures.
+"""
 
 from __future__ import annotations
 

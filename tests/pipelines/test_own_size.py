@@ -31,7 +31,9 @@ def _picture(kind: str, seed: int) -> np.ndarray:
 
 
 def _teller(height: int, width: int) -> keras.Model:
-    """A model that tells rows from columns by the mean difference of neighbours; nothing is learnt."""
+    """A model that tells rows from columns by the mean difference of neighbours; nothing is
+    learnt.
+    """
     kernel = np.zeros((2, 2, 1, 4), np.float32)
     for number, sign in enumerate((1, -1)):
         kernel[0, 0, 0, number], kernel[1, 0, 0, number] = sign, -sign

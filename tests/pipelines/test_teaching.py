@@ -1,4 +1,6 @@
-"""Who teaches: several teachers' files, what is stated of them, and stores that are there already."""
+"""Who teaches: several teachers' files, what is stated of them, and stores that are there
+already.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,9 @@ KILOBYTE = 1024
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with noise as fer2013.csv, a trained teacher.keras and the cache that it came from."""
+    """A folder with noise as fer2013.csv, a trained teacher.keras and the cache that it came
+    from.
+    """
     folder = tmp_path_factory.mktemp("given")
     random = np.random.default_rng(0)
     rows = [

@@ -55,7 +55,9 @@ SESSION = {
 
 
 class Page(HTMLParser):
-    """The elements of a page with their attributes' names, its words, and what its attributes say."""
+    """The elements of a page with their attributes' names, its words, and what its attributes
+    say.
+    """
 
     def __init__(self, source: str) -> None:
         super().__init__()

@@ -140,7 +140,8 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> Non
 
 def test_matplotlib_is_imported_only_to_draw() -> None:
     code = (
-        "import sys, keras_kd.reports.pictures, keras_kd.reports.model_card; sys.exit('matplotlib' in"
+        "import sys, keras_kd.reports.pictures, keras_kd.reports.model_card; sys.exit('matplotlib' "
+        "in"
         " sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

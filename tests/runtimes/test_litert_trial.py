@@ -1,4 +1,6 @@
-"""How long a foreign `.tflite` may take when it is tried: by the processor's time, not the clock's."""
+"""How long a foreign `.tflite` may take when it is tried: by the processor's time, not the
+clock's.
+"""
 
 import keras
 import numpy as np

@@ -60,7 +60,9 @@ def test_independent_sigmoids_are_refused_unless_stated(tmp_path: Path) -> None:
 
 
 def _differences(scale: float) -> keras.Model:
-    """A graph that ends in ReLU: how much brighter the left half of an image is, and the reverse."""
+    """A graph that ends in ReLU: how much brighter the left half of an image is, and the
+    reverse.
+    """
     model = keras.Sequential(
         [
             keras.Input((6, 6, 1)),

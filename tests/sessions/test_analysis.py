@@ -170,7 +170,9 @@ def test_intervals_in_all_forms_say_the_same(timeline, tmp_path):
 
 
 def test_events_follow_bids(timeline):
-    """BIDS 1.10, "Task events": onset and duration first, in seconds; n/a where nothing is known."""
+    """BIDS 1.10, "Task events": onset and duration first, in seconds; n/a where nothing is
+    known.
+    """
     header, *lines = (line.split("\t") for line in _exports.bids(timeline).splitlines())
     assert header[:3] == ["onset", "duration", "trial_type"]
     assert all(len(line) == 5 and float(line[0]) >= 0 and float(line[1]) >= 0 for line in lines)

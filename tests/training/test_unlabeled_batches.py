@@ -1,4 +1,6 @@
-"""Batches of labelled and unlabelled images: the share is kept and an epoch's order is its seed's."""
+"""Batches of labelled and unlabelled images: the share is kept and an epoch's order is its
+seed's.
+"""
 
 from __future__ import annotations
 

@@ -72,7 +72,9 @@ def on(intensity: np.ndarray) -> np.ndarray:
 
 
 class Face:
-    """The shapes of N faces, gathered on a sheet from back to front; one method a part of the face."""
+    """The shapes of N faces, gathered on a sheet from back to front; one method a part of the
+    face.
+    """
 
     def __init__(self, people: np.ndarray, units: np.ndarray, scenes: np.ndarray) -> None:
         self.people = people
@@ -109,7 +111,9 @@ class Face:
         self.sheet.wall(x, [[-half, -half, half, half]], mixed(colour, colour[:, ::-1], 0.6))
 
     def add_head(self) -> None:
-        """Add what lies behind the features: long hair, shoulders, neck, ears and the face itself."""
+        """Add what lies behind the features: long hair, shoulders, neck, ears and the face
+        itself.
+        """
         sheet, people, skin = self.sheet, self.people, self.skin
         long = (people["hair_style"] > BALD) & (people["hair_style"] < LONG)
         sheet.polygon(CIRCLE_X * 1.25, CIRCLE_Y * 1.5, mixed(self.hair, 0, 0.25), long, depth=-0.3)
@@ -285,7 +289,9 @@ class Face:
         sheet.stroke([-0.12, 0.0, 0.12], height - [0.0, 0.05, 0.0], 0.05, frame, shown, depth=0.12)
 
     def add_hair(self) -> None:
-        """Add the hair over the forehead: short, long, curly or with a fringe; none on bald heads."""
+        """Add the hair over the forehead: short, long, curly or with a fringe; none on bald
+        heads.
+        """
         style = self.people["hair_style"]
         line, parting = columns(self.people, "hairline", "parting")
         fringe = (style > FRINGE)[:, None]

@@ -61,7 +61,9 @@ def of_split(
 
 
 def refuse_unknown(path: Path, splits: dict[str, Path]) -> None:
-    """Raise DataError for images beside the train folder that might be a split that has no folder."""
+    """Raise DataError for images beside the train folder that might be a split that has no
+    folder.
+    """
     missing = [split for split in SPLITS if split not in splits]
     if path in splits.values() or not missing:
         return
@@ -114,7 +116,8 @@ def remarks(train: Path, others: Iterable[Path]) -> list[str]:
 def _of_numbers(names: list[str]) -> str:
     """What to know of classes that are numbers."""
     parts = [
-        f"the classes are numbers; write their names to {class_names.LABELS_FILE} beside the folders, one a line"
+        f"the classes are numbers; write their names to {class_names.LABELS_FILE} beside the "
+        f"folders, one a line"
     ]
     if known := _numbering.offered({int(name) for name in names}):
         parts.append(known)

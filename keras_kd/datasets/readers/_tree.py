@@ -50,7 +50,9 @@ class Folder:
 
     @property
     def holds_results(self) -> bool:
-        """Whether it looks like a run's folder or an exported model's; its pictures are not data."""
+        """Whether it looks like a run's folder or an exported model's; its pictures are not
+        data.
+        """
         names = [file.name for file in self.files]
         models = any(file.suffix in _MODELS for file in self.files)
         return models or names == _BEGUN or any(name in _RESULTS for name in names)
@@ -125,7 +127,9 @@ def split_folders(path: Path) -> dict[str, Path]:
 
 
 def other_splits(path: Path) -> list[Path]:
-    """Return the folders of other splits beside `path`, if that is the folder of one by its name."""
+    """Return the folders of other splits beside `path`, if that is the folder of one by its
+    name.
+    """
     names = {name: split for split, names in SPLIT_NAMES.items() for name in names}
     own = names.get(path.name.casefold())
     beside = listed(path.parent).folders if own else ()

@@ -200,7 +200,9 @@ def _both_files(path: Path | None) -> tuple[Path, Path]:
 
 
 def _read_votes(path: Path) -> tuple[list[int], list[str], np.ndarray, dict[int, str]]:
-    """Return lines, usages, int64 (rows, 10) votes (zeros on a bad row) and the bad rows' problems."""
+    """Return lines, usages, int64 (rows, 10) votes (zeros on a bad row) and the bad rows'
+    problems.
+    """
     lines, usages, votes, problems = [], [], [], {}
     for row, (line, (usage, *counts)) in enumerate(_tables.rows(path, COLUMNS)):
         if not all(count.strip().isdecimal() and len(count) < 10 for count in counts):

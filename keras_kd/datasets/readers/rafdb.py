@@ -177,7 +177,9 @@ def _list_file(path: Path) -> Path | None:
 
 
 def _official_rows(path: Path, list_file: Path, half: str) -> Iterator[tuple[str, Path, str]]:
-    """Yield (file and line, image, label) of the list's rows; one of neither split counts as train."""
+    """Yield (file and line, image, label) of the list's rows; one of neither split counts as
+    train.
+    """
     for line, row in enumerate(
         list_file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1
     ):

@@ -61,19 +61,20 @@ def write(
         ExportError: the converter refuses or ends, or the file holds operators that plain LiteRT
             lacks.
     """
+    # From a SavedModel alone: converting a concrete function gives NaN, a Keras model an open
+    # batch size.
+    graph = serving.saved_model
+    exact = graph.with_name("float32.tflite")
     with tempfile.TemporaryDirectory() as folder:
-        # From a SavedModel alone: converting a concrete function gives NaN, a Keras model an open
-        # batch size.
-        graph, samples = Path(folder) / "graph", Path(folder) / "samples.npy"
-        serving.write_saved_model(graph)
+        samples, file = Path(folder) / "samples.npy", Path(folder) / "model.tflite"
         if images is not None:
             np.save(samples, images.astype(serving.input_dtype.as_numpy_dtype))
         request = Request(
-            str(graph), str(Path(folder) / "model.tflite"), kind.weights, kind.calibrated,
+            str(graph), str(exact), str(file), kind.weights, kind.calibrated,
             None if images is None else str(samples), serving.io == "int8", float_tensors,
         )  # fmt: skip
         errors = _converted(request, kind.format, serving)
-        path.write_bytes(Path(request.file).read_bytes())
+        path.write_bytes(file.read_bytes())
     foreign = litert.custom_or_flex(path)
     if foreign:
         raise ExportError(

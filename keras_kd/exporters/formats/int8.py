@@ -51,7 +51,8 @@ def _float_tensors(serving: Serving, path: Path) -> tuple[str, ...]:
     for layer in serving.float_layers:
         if not tensors_of([layer], names, serving.model):
             raise ExportError(
-                f"No operator of the file belongs to a layer {layer!r} of {serving.model.name}: give "
+                f"No operator of the file belongs to a layer {layer!r} of {serving.model.name}: "
+                f"give "
                 "layers that `summary()` lists and that compute something."
             )
     return tuple(tensors_of(serving.float_layers, names, serving.model))

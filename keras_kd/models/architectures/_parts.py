@@ -1,4 +1,6 @@
-"""Layers that the architectures share, with PyTorch's conventions, so that published weights fit."""
+"""Layers that the architectures share, with PyTorch's conventions, so that published weights
+fit.
+"""
 
 from __future__ import annotations
 

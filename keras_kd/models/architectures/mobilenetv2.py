@@ -72,7 +72,8 @@ def load_pretrained(model: keras.Model) -> None:
     except Exception as error:
         # Keras raises a bare Exception where the network fails.
         raise ModelError(
-            f"The ImageNet weights of mobilenetv2 can't be downloaded ({str(error).splitlines()[0]}):"
+            f"The ImageNet weights of mobilenetv2 can't be downloaded "
+            f"({str(error).splitlines()[0]}):"
             " connect to the network once, put the file where Keras keeps its models, or leave out"
             " --pretrained."
         ) from error

@@ -17,7 +17,9 @@ from keras_kd.models.surgery.copies import copied
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
-    """BatchNormalization with the same weights and statistics, fused; never saved, see `unfused`."""
+    """BatchNormalization with the same weights and statistics, fused; never saved, see
+    `unfused`.
+    """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise a batch, (N, H, W, C) or (N, C)."""
