@@ -22,8 +22,7 @@ from keras.src.applications import (  # their widths and depths are no public se
 
 CLASSES = 5
 # All of Keras by name but softmax, which ends a model below, threshold, which takes numbers, and
-# glu,
-# which changes the shape.
+# glu, which changes the shape.
 ACTIVATIONS = (
     "linear", "relu", "relu6", "elu", "selu", "gelu", "silu", "mish", "softplus",
     "softsign", "tanh", "sigmoid", "hard_sigmoid", "hard_silu", "leaky_relu", "celu",

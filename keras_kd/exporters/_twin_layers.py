@@ -16,8 +16,7 @@ from keras_kd.errors import ExportError
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "use_bias", "activation")
 _POOLING = ("pool_size", "strides", "padding")
 # The names are those of Keras 3 and Keras 2 alike. Conv2DTranspose is missing: quantized in
-# training
-# by tensorflow-model-optimization 0.8.1 it can't be saved.
+# training by tensorflow-model-optimization 0.8.1 it can't be saved.
 CARRIED: dict[str, tuple[str, ...]] = {
     "InputLayer": (),
     "Conv1D": ("filters", "groups", *_CONVOLUTION),

@@ -18,8 +18,7 @@ FORMATS = (
     "3gp,yuv4mpegpipe,mp3,aac,flac,wav"
 )
 # avformat.h's AVFMT_TS_DISCONT: times may start again, so that a time does not identify a place in
-# the
-# file.
+# the file.
 _TIMES_MAY_JUMP = 0x0200
 _CAMERAS = {
     "linux": ("v4l2", "/dev/video{}"),
