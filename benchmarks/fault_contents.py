@@ -19,7 +19,7 @@ from PIL import Image
 
 # Clocks and what holds them, and the number of a trial, which is tried anew under another one.
 VOLATILE_KEYS = {"seconds", "train_seconds", "number"}
-VOLATILE_FILES = {"README.md", "sweep.db"}
+VOLATILE_FILES = {"README.md", "sweep.db", "bench.csv", "bench.png"}
 
 
 def content(folder: Path) -> dict[str, str]:

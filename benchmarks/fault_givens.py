@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from fault_lessons import LABELLING
+from fault_lessons import DISTILLING, LABELLING
 from fault_processes import ended, started
 from PIL import Image
 
@@ -41,7 +41,7 @@ def draw_film(given: Path) -> None:
 
 def train_teacher(given: Path) -> None:
     """Train a teacher and keep the cache that it lies in."""
-    ended(given, started(given, [*LABELLING, "--out", "."]))
+    ended(given, started(given, [*LABELLING.split(), "--out", "."]))
 
 
 def export_weights(given: Path) -> None:
@@ -69,6 +69,18 @@ def make_packages(given: Path) -> None:
         (core / "wasm" / f"{name}.wasm").write_bytes(bytes(9_000_000))
 
 
+def draw_wall(given: Path) -> None:
+    """Draw a picture of a face on a wall."""
+    face = next(faces.film(faces.prototype("happy")[None], 1))
+    Image.fromarray(drawn_film.scene(face)).save(given / "wall.png")
+
+
+def distil_run(given: Path) -> None:
+    """Distil a student, as the lesson of that name does."""
+    distil = [part.replace("../given/", "") for part in DISTILLING.split()]
+    ended(given, started(given, [*distil, "--out", "run"]))
+
+
 MAKERS = {
     "data": draw_data,
     "teacher.keras": train_teacher,
@@ -76,6 +88,8 @@ MAKERS = {
     "weights.safetensors": export_weights,
     "bundle": export_bundle,
     "packages": make_packages,
+    "wall.png": draw_wall,
+    "run": distil_run,
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-DATA = ["--data", "../given/data", "--batch-size", "16", "--precision", "float32"]
+DATA = "--data ../given/data --batch-size 16 --precision float32"
 ALL = 2**31
 
 
@@ -56,7 +56,7 @@ class Lesson:
     """A command and what is known about it.
 
     Attributes:
-        arguments: of `kerakd`, run in the lesson's folder; `../given` holds what it starts from.
+        line: the arguments of `kerakd`, run in the lesson's folder; `../given` holds what it starts from.
         needs: what lies in `../given`.
         kept: how much of the work a folder holds; must never fall by more than `redone`.
         phases: what must lie in the folder for the work to have got that far, in order.
@@ -66,7 +66,7 @@ class Lesson:
         redone: what is done again, as it may be half done: the rows of a recording's last frame.
     """
 
-    arguments: list[str]
+    line: str
     needs: tuple[str, ...]
     kept: Callable[[Path], int]
     phases: dict[str, str]
@@ -74,35 +74,19 @@ class Lesson:
     copied: tuple[str, ...] = ()
     redone: int = 0
 
+    @property
+    def arguments(self) -> list[str]:
+        """What `kerakd` is given."""
+        return self.line.split()
+
 
 # The labelling starts when its teacher is there already.
-LABELLING = [
-    "teach",
-    *DATA,
-    "--teacher",
-    "C",
-    "--teacher-epochs",
-    "3",
-    "--augment",
-    "crops",
-    "--views",
-    "60",
-]
-STUDENT = ["--student", "C", "--teacher", "../given/teacher.keras", "--augment", "mirror"]
+LABELLING = f"teach {DATA} --teacher C --teacher-epochs 3 --augment crops --views 60"
+STUDENT = "--student C --teacher ../given/teacher.keras --augment mirror"
+DISTILLING = f"distill {DATA} {STUDENT} --epochs 3 --formats float32"
 LESSONS = {
     "teach": Lesson(
-        [
-            "teach",
-            *DATA,
-            "--teacher",
-            "C",
-            "--teacher-epochs",
-            "4",
-            "--augment",
-            "mirror",
-            "--out",
-            "out",
-        ],
+        f"teach {DATA} --teacher C --teacher-epochs 4 --augment mirror --out out",
         ("data",),
         epochs_kept,
         {
@@ -112,7 +96,7 @@ LESSONS = {
         },
     ),
     "soft labels": Lesson(
-        [*LABELLING, "--soft-labels", "store"],
+        f"{LABELLING} --soft-labels store",
         ("data", "teacher.keras"),
         views_kept,
         {
@@ -123,7 +107,7 @@ LESSONS = {
         copied=("cache",),
     ),
     "distil": Lesson(
-        ["distill", *DATA, *STUDENT, "--epochs", "3", "--formats", "float32", "--out", "out"],
+        f"{DISTILLING} --out out",
         ("data", "teacher.keras"),
         epochs_kept,
         {
@@ -136,18 +120,7 @@ LESSONS = {
         "out/config.toml",
     ),
     "sweep": Lesson(
-        [
-            "sweep",
-            *DATA,
-            *STUDENT,
-            "--epochs",
-            "2",
-            "--vary",
-            "temp=1,3",
-            "--no-pruning",
-            "--out",
-            "out",
-        ],
+        f"sweep {DATA} {STUDENT} --epochs 2 --vary temp=1,3 --no-pruning --out out",
         ("data", "teacher.keras"),
         trials_kept,
         {
@@ -157,23 +130,13 @@ LESSONS = {
         },
     ),
     "export": Lesson(
-        [
-            "export",
-            "../given/teacher.keras",
-            "--format",
-            "int8",
-            "--data",
-            "../given/data",
-            "--bundle",
-            "--out",
-            "out",
-        ],
+        "export ../given/teacher.keras --format int8 --data ../given/data --bundle --out out",
         ("data", "teacher.keras"),
         files_kept,
         {"publishing": "out/model.tflite"},
     ),
     "analyze": Lesson(
-        ["analyze", "../given/film.mp4", "--crop", "1.5", "--out", "out"],
+        "analyze ../given/film.mp4 --crop 1.5 --out out",
         ("film.mp4",),
         frames_kept,
         {
@@ -185,15 +148,51 @@ LESSONS = {
         redone=1,
     ),
     "import": Lesson(
-        ["import", "../given/weights.safetensors", "--out", "out/teacher.keras"],
+        "import ../given/weights.safetensors --out out/teacher.keras",
         ("data", "teacher.keras", "weights.safetensors"),
         files_kept,
         {"publishing": "out/teacher.keras"},
     ),
     "web": Lesson(
-        ["web", "../given/bundle", "--litert-js", "../given/packages", "--out", "out"],
+        "web ../given/bundle --litert-js ../given/packages --out out",
         ("data", "teacher.keras", "bundle", "packages"),
         files_kept,
         {"copying": ".out-partial-*/new/index.html", "publishing": "out/index.html"},
+    ),
+    "evaluate": Lesson(
+        "evaluate ../given/teacher.keras --data ../given/data --json",
+        ("data", "teacher.keras"),
+        files_kept,
+        {},
+    ),
+    "bench": Lesson(
+        "bench ../given/bundle/model.tflite --seconds 0.5 --data ../given/data --csv out/bench.csv"
+        " --picture out/bench.png",
+        ("data", "teacher.keras", "bundle"),
+        files_kept,
+        {"publishing": "out/bench.csv"},
+    ),
+    "predict": Lesson(
+        "predict ../given/wall.png --model ../given/bundle --crop 1.5 --csv out/faces.csv"
+        " --annotate out",
+        ("data", "teacher.keras", "bundle", "wall.png"),
+        files_kept,
+        {"publishing": "out/faces.csv"},
+    ),
+    "report": Lesson(
+        "report ../given/run --paper --out out",
+        ("data", "teacher.keras", "run"),
+        files_kept,
+        {"publishing": "out/README.md"},
+    ),
+    "rerun": Lesson(
+        "rerun ../given/run --out out",
+        ("data", "teacher.keras", "run"),
+        epochs_kept,
+        {
+            "data": "out/config.toml",
+            "training": "out/.state/state.npz",
+            "export": "out/student.keras",
+        },
     ),
 }

@@ -35,6 +35,13 @@ ENGINE = (
     "sessions._reader",
     "sessions._detectors",
     "sessions.web",
+    "sessions.photos",
+    "evaluation.benchmark",
+    "evaluation.scoring",
+    "pipelines.rerun",
+    "pipelines.statements",
+    "reports.footprint",
+    "reproduction.paper",
 )
 # A killed process of a sweep is taken for dead after seconds, not after a minute.
 HEARTBEAT_SECONDS, SILENT_SECONDS = 1, 6

@@ -29,7 +29,6 @@ import numpy as np
 import pandas as pd
 from fault_lessons import LESSONS
 
-COMMANDS = ("import", "teach", "sweep", "analyze", "web")
 STOPS = {
     "Ctrl-C": (signal.SIGINT,),
     "Ctrl-C twice": (signal.SIGINT, signal.SIGINT),
@@ -50,7 +49,7 @@ def stopped(name: str, kind: str, work: Path, random: np.random.Generator) -> di
     resume = ["--resume"] if lesson.record and (folder / lesson.record).exists() else []
     fault_processes.ended(folder, fault_processes.started(folder, [*lesson.arguments, *resume]))
     return found | {
-        "different": "; ".join(faults.fault_contents.differences(folder, unbroken.content))
+        "different": "; ".join(fault_contents.differences(folder, unbroken.content))
     }
 
 
@@ -82,7 +81,7 @@ def together(name: str, work: Path) -> dict[str, object]:
     if not any(process.exitcode == 0 for process in pair):
         found["faults"] = f"{found['faults']}; neither did its work".strip("; ")
     return found | {
-        "different": "; ".join(faults.fault_contents.differences(folder, unbroken.content))
+        "different": "; ".join(fault_contents.differences(folder, unbroken.content))
     }
 
 
@@ -126,7 +125,7 @@ def run() -> None:
     )
     parser.add_argument("--stops", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--only", default=",".join(COMMANDS))
+    parser.add_argument("--only", default=",".join(LESSONS))
     parser.add_argument("--work", type=Path, default=Path("runs/faults"))
     parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
     given = parser.parse_args()
