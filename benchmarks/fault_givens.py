@@ -71,7 +71,7 @@ def make_packages(given: Path) -> None:
 
 def draw_wall(given: Path) -> None:
     """Draw a picture of a face on a wall."""
-    face = next(faces.film(faces.prototype("happy")[None], 1))
+    face = faces.film(faces.prototype("happy")[None], 1)[0]
     Image.fromarray(drawn_film.scene(face)).save(given / "wall.png")
 
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from multiprocessing.context import ForkProcess as Process
 from pathlib import Path
 
@@ -67,20 +68,28 @@ def fresh(work: Path, name: str, lesson: Lesson) -> Path:
     return folder
 
 
-def started(folder: Path, arguments: list[str], errors: Path | None = None) -> Process:
-    """Start `kerakd` in a folder; its messages go to `errors`, or where `errors_of` says.
+def started(
+    folder: Path,
+    arguments: list[str],
+    errors: Path | None = None,
+    limited: Callable[[], None] | None = None,
+) -> Process:
+    """Start `kerakd` in a folder; its messages go to `errors`, or where `errors_of` says. `limited`
+    is called before it starts.
 
     It is forked from this process, which has imported TensorFlow, so that kills meet work and not
     seconds of imports.
     """
     process = multiprocessing.get_context("fork").Process(
-        target=run_kerakd, args=(folder, arguments, errors or errors_of(folder))
+        target=run_kerakd, args=(folder, arguments, errors or errors_of(folder), limited)
     )
     process.start()
     return process
 
 
-def run_kerakd(folder: Path, arguments: list[str], errors: Path) -> None:
+def run_kerakd(
+    folder: Path, arguments: list[str], errors: Path, limited: Callable[[], None] | None
+) -> None:
     """Be `kerakd`."""
     for stream, path in ((1, os.devnull), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
@@ -89,6 +98,8 @@ def run_kerakd(folder: Path, arguments: list[str], errors: Path) -> None:
     random.seed()
     np.random.seed()
     sys.argv = ["kerakd", *arguments]
+    if limited:
+        limited()
     start.main()
 
 

@@ -48,9 +48,7 @@ def stopped(name: str, kind: str, work: Path, random: np.random.Generator) -> di
     found = result([process], [fault_processes.errors_of(folder)], folder, {130, 143})
     resume = ["--resume"] if lesson.record and (folder / lesson.record).exists() else []
     fault_processes.ended(folder, fault_processes.started(folder, [*lesson.arguments, *resume]))
-    return found | {
-        "different": "; ".join(fault_contents.differences(folder, unbroken.content))
-    }
+    return found | {"different": "; ".join(fault_contents.differences(folder, unbroken.content))}
 
 
 def signalled(
@@ -80,9 +78,7 @@ def together(name: str, work: Path) -> dict[str, object]:
     found = result(pair, errors, folder, {2})
     if not any(process.exitcode == 0 for process in pair):
         found["faults"] = f"{found['faults']}; neither did its work".strip("; ")
-    return found | {
-        "different": "; ".join(fault_contents.differences(folder, unbroken.content))
-    }
+    return found | {"different": "; ".join(fault_contents.differences(folder, unbroken.content))}
 
 
 def result(

@@ -173,6 +173,12 @@ def _lines_of_code(path: Path) -> int:
     )
 
 
+def test_no_module_imports_pytorch() -> None:
+    """Beside TensorFlow it can end the process: `.pth` files are written by one of its own."""
+    foreign = re.compile(r"/(torch|torchvision|timm|triton)\b")
+    assert not {name for name in MODULES if any(map(foreign.match, _imports(name)))}
+
+
 def test_no_module_is_long() -> None:
     """Each is one thing: 350 lines besides docstrings at most."""
     assert not {name for name, path in MODULES.items() if _lines_of_code(path) > 350}

@@ -10,7 +10,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -61,10 +61,27 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
     temporary.chmod(0o666 & ~_umask())
+    forced(temporary)
     os.replace(temporary, path)
+    names_forced(path.parent)
+
+
+def forced(path: Path) -> None:
+    """Have a file on the disk before anything that follows: a power failure must not leave a name
+    without its content.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def names_forced(folder: Path) -> None:
+    """Have the names in a folder on the disk before anything that follows, where the system can."""
+    with suppress(OSError):
+        forced(folder)
 
 
 def written_meanwhile(path: Path) -> OutputError:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from keras_kd._common.files import PARTIAL, written_meanwhile
+from keras_kd._common.files import PARTIAL, forced, names_forced, written_meanwhile
 from keras_kd._common.system_errors import refusals
 from keras_kd.errors import OutputError
 
@@ -42,9 +42,14 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
             new, old = temporary / "new", temporary / "old"
             new.mkdir()
             yield new
+            for place, _, names in os.walk(new):
+                for name in names:
+                    forced(Path(place, name))
+                names_forced(Path(place))
             if path.exists():
                 path.rename(old)
             new.rename(path)
+            names_forced(path.parent)
     except FileNotFoundError as error:
         if temporary is None or temporary.exists():
             raise

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_kd._common.arrays import mapped_array
 from keras_kd._common.checked_files import read_json, read_text
-from keras_kd._common.files import claim, refusals, write_text
+from keras_kd._common.files import claim, forced, names_forced, refusals, write_text
 from keras_kd.errors import DataError
 from keras_kd.teachers.soft_labels import RECORD, Key, SoftLabels, open_store
 from keras_kd.teachers.views import Images, Views
@@ -141,7 +141,9 @@ def fill(
         }
         write_text(progress, json.dumps(state))
         advance(len(positions))
+    forced(partial)
     partial.replace(whole)
+    names_forced(folder)
     write_text(
         folder / RECORD,
         json.dumps({"key": asdict(key), "rounding_error": state["rounding_error"]}, indent=2)

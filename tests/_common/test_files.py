@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
+import shutil
 import tempfile
 import time
 from pathlib import Path
 
+import fault_power
 import numpy as np
 import pytest
 
@@ -120,3 +123,32 @@ def test_a_cache_that_every_user_can_write_to_is_refused(tmp_path, monkeypatch):
     tmp_path.chmod(0o1777)
     with pytest.raises(OutputError, match=f"can write to the cache folder {tmp_path}: chmod o-w"):
         folders.cache_folder()
+
+
+WRITERS = """
+from pathlib import Path
+from keras_kd._common import files, folders
+files.write_text("result.txt", "a")
+for _ in range(2):
+    with folders.folder_written_whole(Path("page"), "index.html") as made:
+        (made / "index.html").write_text("a")
+        (made / "parts").mkdir()
+        (made / "parts" / "part.js").write_text("a")
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace lists the calls")
+def test_a_power_failure_leaves_no_name_without_its_content(tmp_path):
+    trace = fault_power.traced(["-c", WRITERS], tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        "index.html",
+        "part.js",
+        "result.txt",
+    ]
+    assert fault_power.unforced(trace, tmp_path) == []
+    (tmp_path / "other.txt").write_text("b")
+    forgotten = re.sub(r".*fsync.*part.js.*\n", "", trace)
+    assert fault_power.unforced(forgotten, tmp_path) == [
+        "other.txt: never forced",
+        "page/parts/part.js: named before it was forced",
+    ]
