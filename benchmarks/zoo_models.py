@@ -69,12 +69,18 @@ def _normed(norm):
     return _net(_conv(None), norm, layers.ReLU(), _conv(), layers.GlobalAveragePooling2D())
 
 
-def _of_keras(family, side=32, **settings):
-    """A family of keras.applications, as narrow and shallow as it can be made."""
+def _of_keras(family, side=32, last="", **settings):
+    """A family of keras.applications, as narrow as it can be made; with the name of a layer, what
+    comes after it is a head of the user's own.
+    """
 
     def build():
-        return family(weights=None, input_shape=(side, side, 3), classes=CLASSES,
-                      classifier_activation=None, **settings)  # fmt: skip
+        whole = family(weights=None, input_shape=(side, side, 3), classes=CLASSES,
+                       classifier_activation=None, **settings)  # fmt: skip
+        if not last:
+            return whole
+        pooled = layers.GlobalAveragePooling2D()(whole.get_layer(last).output)
+        return keras.Model(whole.input, layers.Dense(CLASSES)(pooled))
 
     return build
 
@@ -173,7 +179,9 @@ _SHALLOW_NASNET = {
     "num_blocks": 1,
     "stem_block_filters": 8,
     "skip_reduction": False,
+    "last": "normal_concat_0",
 }
+_EARLY_MOBILENET_V2 = {"alpha": 0.35, "last": "block_4_add"}
 ZOO: dict[str, Animal] = {
     "Sequential": Animal(_plain),
     "functional, residual, +": Animal(lambda: _functional(_residual)),
@@ -228,15 +236,27 @@ ZOO: dict[str, Animal] = {
         name: Animal(_of_keras(family, side, **settings), side, value_range=value_range)
         for name, family, side, value_range, settings in (
             ("MobileNet", applications.MobileNet, 32, (-1.0, 1.0), {"alpha": 0.25}),
-            ("MobileNetV2", applications.MobileNetV2, 32, (-1.0, 1.0), {"alpha": 0.35}),
-            ("MobileNetV3Small", applications.MobileNetV3Small, 32, None, {"alpha": 0.25}),
-            ("EfficientNet", efficientnet.EfficientNet, 32, None, _NARROW),
+            ("MobileNetV2", applications.MobileNetV2, 32, (-1.0, 1.0), _EARLY_MOBILENET_V2),
+            (
+                "MobileNetV3Small",
+                applications.MobileNetV3Small,
+                32,
+                None,
+                {"alpha": 0.25, "last": "expanded_conv_4_add"},
+            ),
+            (
+                "EfficientNet",
+                efficientnet.EfficientNet,
+                32,
+                None,
+                {**_NARROW, "last": "block4a_project_bn"},
+            ),
             (
                 "EfficientNetV2",
                 efficientnet_v2.EfficientNetV2,
                 32,
                 None,
-                {**_NARROW, "name": "efficientnetv2-b0"},
+                {**_NARROW, "name": "efficientnetv2-b0", "last": "block4a_project_bn"},
             ),
             ("DenseNet", densenet.DenseNet, 32, (-1.0, 1.0), {"blocks": [1, 1, 1, 1]}),
             (
@@ -254,9 +274,9 @@ ZOO: dict[str, Animal] = {
                 None,
                 {"depths": [1, 1, 1, 1], "projection_dims": [8, 16, 24, 32]},
             ),
-            ("MobileNetV2, 224", applications.MobileNetV2, 224, (-1.0, 1.0), {"alpha": 0.35}),
-            ("Xception, 71", applications.Xception, 71, (-1.0, 1.0), {}),
-            ("InceptionV3, 75", applications.InceptionV3, 75, (-1.0, 1.0), {}),
+            ("MobileNetV2, 224", applications.MobileNetV2, 224, (-1.0, 1.0), _EARLY_MOBILENET_V2),
+            ("Xception, 71", applications.Xception, 71, (-1.0, 1.0), {"last": "block4_pool"}),
+            ("InceptionV3, 75", applications.InceptionV3, 75, (-1.0, 1.0), {"last": "mixed3"}),
         )
     },
 }

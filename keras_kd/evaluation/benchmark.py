@@ -7,6 +7,7 @@ them equally. The ratios are therefore more reliable than the milliseconds.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import importlib
 import json
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,11 +27,14 @@ import pandas as pd
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
 from keras_kd.errors import ModelError, of_file
-from keras_kd.evaluation import class_order, metrics
+from keras_kd.evaluation import _keras_files, class_order, metrics
 from keras_kd.runtimes import multiply_accumulates
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.onnx_runtime import OnnxModel
 from keras_kd.runtimes.stated import NOTHING, Stated
+
+if TYPE_CHECKING:
+    from keras_kd.evaluation._keras_files import Loaded
 
 THREADS = (1, 2)
 _WARM_UP = 5
@@ -97,6 +102,7 @@ def measure(
         ModelError: a file can't be used.
         ExportError: a `.keras` file can't be converted.
     """
+    loaded = functools.cache(_keras_files.loaded)  # a deep network takes seconds each time
     known = {Path(path): form for path, form in (stated or {}).items()}
     forms = [known.get(Path(path), NOTHING) for path in paths]
     with ExitStack() as stack:
@@ -104,11 +110,11 @@ def measure(
         runnable = [Path(path) for path in paths]
         if convert:
             runnable = [
-                _runnable(path, folder / f"{number}.tflite", form.input_shape)
+                _keras_files.runnable(path, folder / f"{number}.tflite", form.input_shape, loaded)
                 for number, (path, form) in enumerate(zip(runnable, forms, strict=True))
             ]
         measurements = [
-            _static(Path(path), file, name)
+            _static(Path(path), file, name, loaded)
             for path, file, name in zip(paths, runnable, _names(paths), strict=True)
         ]
         shapes = [form.input_shape for form in forms]
@@ -122,7 +128,7 @@ def measure(
             for measurement, path, file, form in zip(
                 measurements, paths, runnable, forms, strict=True
             ):
-                _score(measurement, Path(path), file, form, samples)
+                _score(measurement, Path(path), file, form, samples, loaded)
     return measurements
 
 
@@ -217,30 +223,19 @@ def _status(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def _runnable(path: Path, converted: Path, input_shape: tuple[int, int, int] | None) -> Path:
-    if path.suffix != ".keras":
-        return path
-    import keras
-
-    from keras_kd import exporters
-    from keras_kd.models import keras_file
-    from keras_kd.models.surgery.copies import copied
-
-    model, _ = keras_file.load(path)
-    if input_shape and None in model.input_shape:
-        model = copied(model, inputs=keras.Input(input_shape))
-    return exporters.export(model, converted, "float32").path
-
-
 def _names(paths: Sequence[str | Path]) -> list[str]:
     """Return the files' names, or their paths where other files have the same name."""
     files = [path.name for path in {Path(path) for path in paths}]
     return [Path(path).name if files.count(Path(path).name) == 1 else str(path) for path in paths]
 
 
-def _static(path: Path, file: Path, name: str) -> Measurement:
+def _static(path: Path, file: Path, name: str, loaded: Loaded) -> Measurement:
     try:
-        content = _without_optimizer(path) if path.suffix == ".keras" else path.read_bytes()
+        content = (
+            _keras_files.without_optimizer(path, *loaded(path))
+            if path.suffix == ".keras"
+            else path.read_bytes()
+        )
     except OSError as error:
         raise ModelError(f"{path} can't be read ({error.strerror}): check the path.") from error
     known = file.suffix == ".tflite"
@@ -252,16 +247,6 @@ def _static(path: Path, file: Path, name: str) -> Measurement:
         multiply_accumulates=multiply_accumulates.of_tflite(file) if known else None,
         live_taps=multiply_accumulates.live_taps(file) if known else None,
     )
-
-
-def _without_optimizer(path: Path) -> bytes:
-    """Return a `.keras` file as it is written without the state of its optimizer."""
-    from keras_kd.models import keras_file
-
-    model, form = keras_file.load(path)
-    with tempfile.TemporaryDirectory() as folder:
-        keras_file.save(model, Path(folder) / path.name, form)
-        return (Path(folder) / path.name).read_bytes()
 
 
 def _latencies(
@@ -332,14 +317,14 @@ def _score(
     file: Path,
     stated: Stated,
     samples: Callable[[Size | None], Samples],
+    loaded: Loaded,
 ) -> None:
     """Score the file that was timed, in the data's order of classes."""
-    from keras_kd.models import keras_file
     from keras_kd.runtimes import predictors
 
     predictor: predictors.Predictor
     if path != file:
-        form = keras_file.load(path)[1]
+        form = loaded(path)[1]
         form = form.with_given(stated.input_shape, stated.pixels, stated.output, stated.class_names)
         predictor = predictors.LiteRTPredictor(file, form, stated.head)
     else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # The share of samples on which a file that rounds must name the same class as Keras.
 MIN_AGREEMENT = 0.97
 _MANY = 0.25
+_NAMED = 12  # layers that a sentence can name
 _PREPARATION = "the input's preparation"
 
 
@@ -107,9 +108,14 @@ def _advice(format: str, at_worst: LayerError | None) -> str:
         return f"use the format {exact}."
     told = (
         f"rounding adds most in {at_worst.layer} ({at_worst.operator}, {at_worst.error:.2g} of its "
-        "spread), so "
+        "spread)"
     )
     if format != "int8" or not at_worst.bad_layers:
-        return f"{told}use the format float16."
+        return f"{told}, so use the format float16."
+    if len(at_worst.bad_layers) > _NAMED:
+        return (
+            f"{told}, and a quarter of that or more in {len(at_worst.bad_layers)} layers: use the"
+            " format float16, or fine-tune the model with its rounding (the format qat)."
+        )
     names = ",".join(at_worst.bad_layers)
-    return f"{told}keep it in float32 (--keep-float {names}) or use the format float16."
+    return f"{told}, so keep it in float32 (--keep-float {names}) or use the format float16."

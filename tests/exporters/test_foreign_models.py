@@ -18,6 +18,8 @@ from keras_kd import exporters
 from keras_kd.datasets import Samples
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _conversion_process, bundle
+from keras_kd.exporters._comparison import Answers, Comparison
+from keras_kd.exporters._judgement import LayerError, require_right
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -83,6 +85,15 @@ def test_a_file_that_changes_answers_is_refused_and_the_advice_mends_it(softplus
 def test_the_bound_on_answers_can_be_set_and_values_are_still_bounded(softplus, tmp_path):
     with pytest.raises(ExportError, match="more than the 0.3 allowed.*act_"):
         exporters.export(softplus, tmp_path / "m.tflite", "int8", _samples(), min_agreement=0)
+
+
+def test_more_layers_than_a_sentence_can_name_are_counted():
+    names = tuple(f"block_{number}" for number in range(40))
+    compared = Comparison(0.1, Answers(100, 0.9, 0.6, 0.7))
+    worst = LayerError("block_0", "CONV_2D", 0.05, names)
+    with pytest.raises(ExportError, match="90.0 %.*block_0.*in 40 layers.*float16.*qat") as refused:
+        require_right("int8", exporters.find("int8"), compared, worst, 0.97)
+    assert len(str(refused.value)) < 400 and "--keep-float" not in str(refused.value)
 
 
 def test_relu_is_reported_with_its_answers_and_worst_layer(tmp_path):
