@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_distiller import IMAGES, LABELS, LOGITS, WEIGHTS, compiled, deep, linear
+from small_students import IMAGES, LABELS, LOGITS, WEIGHTS, compiled, deep, linear
 from test_distiller_heads import Y, joint
 
 from keras_kd.distiller import Distiller

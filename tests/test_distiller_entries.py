@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 from scipy.special import softmax
-from test_distiller import IMAGES, LABELS, LOGITS, compiled, expected_step, linear
+from small_students import IMAGES, LABELS, LOGITS, compiled, expected_step, linear
 from test_distiller_heads import joint
 
 from keras_kd.distiller import Distiller

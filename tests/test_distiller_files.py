@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 from scipy.special import rel_entr, softmax
-from test_distiller import IMAGES, LABELS, LOGITS, compiled, linear
+from small_students import IMAGES, LABELS, LOGITS, compiled, linear
 from test_distiller_entries import ending, first_step, refusal, subclassed
 from test_distiller_heads import convolved
 

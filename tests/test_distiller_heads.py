@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 from scipy.special import log_softmax
-from test_distiller import (
+from small_students import (
     IMAGES,
     LABELS,
     LOGITS,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 from scipy.special import expit, log_softmax, rel_entr, softmax
-from test_distiller import IMAGES, LABELS, LOGITS, RATE, WEIGHTS, compiled, expected_step, linear
+from small_students import IMAGES, LABELS, LOGITS, RATE, WEIGHTS, compiled, expected_step, linear
 from test_distiller_entries import ending, first_step, refusal
 from test_distiller_heads import VALUES, joint
 
