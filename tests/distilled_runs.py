@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 
 KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
-
-
 TRAINING = [
     "--batch-size",
     "8",
@@ -16,8 +14,6 @@ TRAINING = [
     "--precision",
     "float32",
 ]
-
-
 RUN_FILES = {
     "README.md",
     "config.toml",

@@ -10,20 +10,10 @@ from scipy.special import log_softmax, rel_entr, softmax
 from keras_kd.distiller import Distiller
 
 RANDOM = np.random.default_rng(0)
-
-
 IMAGES = RANDOM.integers(0, 256, (24, 4, 4, 1), dtype=np.uint8)
-
-
 LABELS = RANDOM.integers(0, 3, 24)
-
-
 WEIGHTS = RANDOM.uniform(0, 2, 24).astype(np.float32)
-
-
 LOGITS = RANDOM.normal(0, 3, (24, 3)).astype(np.float32)
-
-
 RATE = 0.5
 
 

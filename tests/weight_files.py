@@ -13,8 +13,6 @@ from keras_kd.checkpoints import _files
 from keras_kd.errors import ModelError
 
 GLOBAL_OF_TENSORS = b"ctorch._utils\n_rebuild_tensor_v2\n"
-
-
 SIX_ZEROS = struct.pack("<q", 6) + bytes(24)
 
 

@@ -94,8 +94,6 @@ def test_operations_that_no_tensor_needs_are_refused(name, tmp_path):
 
 
 HUGE = 2**60
-
-
 TOO_LARGE = {
     "huge shape": pickled(tensor_bytes((HUGE, HUGE), (HUGE, 1))),
     "shape repeated by strides of 0": pickled(tensor_bytes((100_000, 100_000), (0, 0))),

