@@ -179,7 +179,7 @@ _SHALLOW_NASNET = {
     "num_blocks": 1,
     "stem_block_filters": 8,
     "skip_reduction": False,
-    "last": "normal_concat_0",
+    "last": "reduction_concat_stem_1",
 }
 _EARLY_MOBILENET_V2 = {"alpha": 0.35, "last": "block_4_add"}
 ZOO: dict[str, Animal] = {
@@ -242,7 +242,7 @@ ZOO: dict[str, Animal] = {
                 applications.MobileNetV3Small,
                 32,
                 None,
-                {"alpha": 0.25, "last": "expanded_conv_4_add"},
+                {"alpha": 0.25, "last": "expanded_conv_2_add"},
             ),
             (
                 "EfficientNet",
@@ -276,7 +276,7 @@ ZOO: dict[str, Animal] = {
             ),
             ("MobileNetV2, 224", applications.MobileNetV2, 224, (-1.0, 1.0), _EARLY_MOBILENET_V2),
             ("Xception, 71", applications.Xception, 71, (-1.0, 1.0), {"last": "block4_pool"}),
-            ("InceptionV3, 75", applications.InceptionV3, 75, (-1.0, 1.0), {"last": "mixed3"}),
+            ("InceptionV3, 75", applications.InceptionV3, 75, (-1.0, 1.0), {"last": "mixed0"}),
         )
     },
 }

@@ -123,6 +123,18 @@ def test_normalised_weights_divide_by_their_sum_as_pytorch_does():
     assert logs["hard_loss"] == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.parametrize("normalised", [False, True])
+def test_a_batch_that_weighs_nothing_changes_nothing(normalised):
+    student = linear()
+    before = [weight.copy() for weight in student.get_weights()]
+    distiller = compiled(student, weights_normalised=normalised)
+    y = {"label": LABELS, "teacher": LOGITS}
+    logs = distiller.train_on_batch(IMAGES, y, np.zeros(24), return_dict=True)
+    assert logs["loss"] == 0
+    for old, new in zip(before, student.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
 # --- two classes by one logit ---
 @pytest.mark.parametrize("stored", [(24, 1), (24,), (24, 2)])
 def test_a_step_of_one_logit_has_its_closed_form(stored):

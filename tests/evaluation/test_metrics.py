@@ -192,6 +192,13 @@ def test_steps_of_int8_do_not_hang_on_the_edges_of_bins() -> None:
         assert (curve["low"], curve["high"]) == ([pytest.approx(8 / 15)], [pytest.approx(9 / 15)])
 
 
+def test_a_probability_of_one_lies_in_the_last_bin_with_others() -> None:
+    # Mean probability .975 and accuracy 1/2 of one bin; two bins would give .525.
+    outputs = np.log(np.float32([[0.95, 0.05], [1, 1e-30]]))
+    result = metrics.classification(outputs, np.array([0, 1]), "ab")
+    assert result["ece"] == pytest.approx(0.475, abs=1e-6)
+
+
 def test_equal_highest_outputs_are_counted() -> None:
     outputs = np.log(np.float32([[0.5, 0.5, 1e-7], [0.5, 0.25, 0.25], [0.25, 0.25, 0.25]]))
     result = metrics.classification(outputs, np.array([0, 0, 1]), "abc")
