@@ -19,7 +19,7 @@ from keras_kd._common import system_errors
 from keras_kd._common.text import printable
 from keras_kd.errors import KerasKDError, OutputError
 
-from . import completion, stopping, streams
+from . import completion, options, stopping, streams
 
 
 class Commands(click.Group):
@@ -78,7 +78,7 @@ def main() -> None:
     streams.prepare()
     stopping.heed()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    warnings.formatwarning = lambda message, *_, **__: f"kerakd: {printable(str(message))}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"kerakd: {_for_command(message)}\n"
     try:
         with stopping.recognized():
             _run()
@@ -95,7 +95,7 @@ def main() -> None:
     except KeyboardInterrupt as stop:
         stopping.end(stop)
     except KerasKDError as error:
-        streams.line(f"kerakd: {error}", err=True)
+        streams.line(f"kerakd: {_for_command(error)}", err=True)
         sys.exit(error.exit_code)
     except MemoryError as error:
         streams.line(
@@ -103,6 +103,13 @@ def main() -> None:
             err=True,
         )
         sys.exit(2)
+
+
+def _for_command(message: object) -> str:
+    """The library's message for the command that runs."""
+    name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    command = kerakd.get_command(click.Context(kerakd), name)
+    return printable(options.named_for(command, str(message)))
 
 
 def _run() -> None:

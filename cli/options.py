@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -128,6 +129,18 @@ TRAINING = (
     "log",
 )
 
+# What a user may state about a teacher's file.
+TEACHER_FORM = (
+    "teacher_input",
+    "teacher_range",
+    "teacher_mean",
+    "teacher_std",
+    "teacher_channel_order",
+    "teacher_output",
+    "teacher_classes",
+    "teacher_head",
+)
+
 config_file = click.option(
     "--config",
     "config_file",
@@ -204,7 +217,21 @@ def _stating(command: Callable, names: Sequence[str]) -> Callable:
     return with_statements
 
 
+def named_for(command: click.Command | None, message: str) -> str:
+    """Return a message with its options called as the command calls them, e.g. --teacher-range
+    where there is no --range.
+    """
+    known = {name for parameter in (command.params if command else []) for name in parameter.opts}
+
+    def named(found: re.Match) -> str:
+        of_teacher = f"--teacher-{found[1]}"
+        return of_teacher if found[0] not in known and of_teacher in known else found[0]
+
+    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", named, message)
+
+
 def run_name(options: config.Config) -> str:
     """Return the name of a folder for these data and this student, e.g. faces-B."""
     student = engine.load("models.sources").called(options.student)
-    return f"{Path(options.data).stem}-{student}"
+    data = Path(options.data)
+    return f"{data.name if data.is_dir() else data.stem}-{student}"

@@ -83,6 +83,8 @@ def load(asked: dict[str, Any], terminal: Terminal) -> tuple[Any, Any, float | N
     if data:
         terminal.say(f"Calibrating on {data}")
     reader, temperature = reading.load(model, data, stated)
+    if reader.assumes_pixels:
+        terminal.say(f"{named} {engine.load('runtimes.pixel_check').ASSUMED_PIXELS}")
     if data:
         terminal.say(f"Temperature {temperature:.3f}: logits are divided by it.")
     return reader, detector, temperature

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ from . import engine, options, output, stopping, streams
     "beta",
     "epochs",
     "teacher_epochs",
+    *options.TEACHER_FORM,
     "skip_bad_rows",
     *options.TRAINING,
 )
@@ -101,4 +103,5 @@ def command(
     if sweep.best(frame) is not None:
         streams.line(f"Picture: {folder / 'sweep.png'}")
         trust = options.trusting(shared)
-        streams.line(f"Train the best: kerakd distill --config {folder / 'best.toml'}{trust}")
+        best = shlex.quote(str(folder / "best.toml"))
+        streams.line(f"Train the best: kerakd distill --config {best}{trust}")

@@ -13,7 +13,14 @@ from . import engine, options, stopping, streams
 
 
 @click.command("teach")
-@options.from_config("data", "teacher", "teacher_epochs", "skip_bad_rows", *options.TRAINING)
+@options.from_config(
+    "data",
+    "teacher",
+    "teacher_epochs",
+    *options.TEACHER_FORM,
+    "skip_bad_rows",
+    *options.TRAINING,
+)
 @options.config_file
 @options.trust_module
 @click.option("--out", metavar="DIR", help="Also write teacher.keras to this folder.")

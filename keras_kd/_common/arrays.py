@@ -95,6 +95,14 @@ class ImageRows:
         return np.memmap(self._file, np.uint8, "r+").reshape(-1, *self._shape)
 
 
+def row_fingerprints(array: np.ndarray) -> np.ndarray:
+    """Return the fingerprint of each row of an array, bytes (N,)."""
+    digests = [
+        hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=8).digest() for row in array
+    ]
+    return np.array(digests, "S8")
+
+
 def fingerprint(parts: Iterable[np.ndarray | str | bytes]) -> str:
     """Return 16 hexadecimal digits of SHA-256 over arrays (dtype, shape, bytes) and texts, in
     order.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd import datasets
-from keras_kd._common.arrays import fingerprint
+from keras_kd._common.arrays import fingerprint, row_fingerprints
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
 from keras_kd.errors import ConfigError
@@ -56,6 +56,26 @@ class Data:
         for split in (self.train, self.validation):
             parts += [split.images, split.labels, *(split.values or {}).values()]
         return fingerprint(parts)
+
+    def facts(self) -> dict[str, str]:
+        """Return fingerprints by what they are of; each but the first holds those before it.
+
+        Images are compared whatever their order on disk is, and labels image by image, so that
+        classes whose folders were exchanged are other labels and not other images.
+        """
+        images, labels = [], []
+        for split in (self.train, self.validation):
+            rows = row_fingerprints(split.images)
+            order = np.argsort(rows, kind="stable")
+            images.append(rows[order])
+            labels += [split.labels[order], *(v[order] for v in (split.values or {}).values())]
+        names = list(self.train.class_names)
+        return {
+            "the order of classes": fingerprint(names),
+            "the images": fingerprint([*names, *images]),
+            "the labels": fingerprint([*names, *images, *labels]),
+            "the order of the images": self.fingerprint,
+        }
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -291,6 +291,11 @@ def _compute(
     """Return a function that runs the file once on one image."""
     if path.suffix == ".tflite":
         model = LiteRTModel(path, threads)
+        if model.batch != 1:
+            raise ModelError(
+                f"{path} takes {model.batch} images at a time, and times are those of one image: "
+                "export it again for one image."
+            )
         model.predict_heads(np.zeros((1, *model.input_shape), np.uint8))
         return model.compute
     if path.suffix == ".onnx":
@@ -320,11 +325,11 @@ def _score(
     loaded: Loaded,
 ) -> None:
     """Score the file that was timed, in the data's order of classes."""
-    from keras_kd.runtimes import predictors
+    from keras_kd.runtimes import labels, predictors
 
     predictor: predictors.Predictor
     if path != file:
-        form = loaded(path)[1]
+        form = labels.with_labels(loaded(path)[1], path, stated.class_names)
         form = form.with_given(stated.input_shape, stated.pixels, stated.output, stated.class_names)
         predictor = predictors.LiteRTPredictor(file, form, stated.head)
     else:

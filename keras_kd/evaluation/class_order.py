@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -14,6 +14,7 @@ from keras_kd.datasets.class_names import permutation
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import pixel_check, predictors
+from keras_kd.runtimes.pixel_check import ASSUMED_PIXELS
 from keras_kd.runtimes.predictors import FilePredictor, Predictor
 
 # Images a class that a check needs, and how much more often another order must be right to be
@@ -21,6 +22,10 @@ from keras_kd.runtimes.predictors import FilePredictor, Predictor
 IMAGES_A_CLASS = 10
 CHECKED = 500
 GAIN = 0.2
+UNTRAINED = (
+    "has the weights that Keras begins with (all biases are 0): it has learnt nothing, so its pixels"
+    " and its order of classes can't be checked"
+)
 
 
 def require_plausible(
@@ -60,17 +65,21 @@ def require_plausible(
 
 
 def in_order_of_data(
-    predictor: Predictor, samples: Samples, stated: tuple[str, ...] | None = None
+    predictor: Predictor,
+    samples: Samples,
+    stated: tuple[str, ...] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Predictor:
     """Return a model with its classes in the data's order.
 
     If neither the user nor the file states pixel values and class names, pixels 0..255 and the
-    data's order are assumed, and checked on up to 500 of the images.
+    data's order are assumed, and checked on up to 500 of the images, unless the model is untrained.
 
     Args:
         predictor: the model.
         samples: labelled images.
         stated: class names that the user stated, or None.
+        tell: told what is assumed, as the end of a sentence about the model.
 
     Returns:
         The model, with its logits in the order of the samples' class names.
@@ -80,10 +89,16 @@ def in_order_of_data(
             the model far better.
     """
     names = stated or predictor.form.class_names
-    if predictor.tells_classes and len(samples):
-        other = None
-        if predictor.form.pixels is None and isinstance(predictor, FilePredictor):
-            other = _require_right_pixels(predictor, samples, names)
+    of_file = predictor if isinstance(predictor, FilePredictor) else None
+    assuming = of_file if of_file and of_file.assumes_pixels else None
+    if assuming:
+        tell(ASSUMED_PIXELS)
+    if names is None and predictor.tells_classes:
+        tell("names no classes: the data's order is assumed")
+    if of_file and of_file.is_untrained and (assuming or names is None):
+        tell(UNTRAINED)
+    elif predictor.tells_classes and len(samples):
+        other = _require_right_pixels(assuming, samples, names) if assuming else None
         if names is None:
             some = _spread(samples, CHECKED)
             logits = predictor.logits(some.images)
@@ -100,8 +115,6 @@ def _require_right_pixels(
         What pixels would suit the model if its unnamed classes are in the data's order; None where
         0..255 do.
     """
-    if predictor.takes_whole_numbers:
-        return None
     some = _spread(samples, pixel_check.TRIED)
     order = np.arange(len(samples.class_names))
     if names is not None:

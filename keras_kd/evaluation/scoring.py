@@ -90,7 +90,7 @@ def evaluate(
         raise ModelError(
             f"{' + '.join(map(str, paths))} predicts {', '.join(predictor.values)}, for which "
             f"{data}"
-            " has no labels: use data with labels for the model's outputs."
+            f" has no labels: use data with labels for the model's outputs{_of_two(of_split)}."
         )
     if with_subsets and predictor.tells_classes:
         logits = {part: prediction.logits for part, prediction in predictions.items()}
@@ -100,14 +100,24 @@ def evaluate(
     return results
 
 
+def _of_two(samples: Samples) -> str:
+    """What else one number may be."""
+    if len(samples.class_names) != 2:
+        return ""
+    return (
+        ", or name the two classes of one logit by --classes "
+        f"{','.join(samples.class_names)}, the one of low numbers first"
+    )
+
+
 def _as_of_data(
     path: str | Path, predictor: Predictor, samples: Samples, terminal: Terminal
 ) -> Predictor:
     """The model with its classes in the data's order; what is assumed of it is told."""
-    if predictor.tells_classes and predictor.form.class_names is None:
-        terminal.say(f"{path} names no classes: the data's order is assumed")
     with of_file(path):
-        return class_order.in_order_of_data(predictor, samples)
+        return class_order.in_order_of_data(
+            predictor, samples, tell=lambda what: terminal.say(f"{path} {what}")
+        )
 
 
 def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def export(
             are compared on them (on random pixels without them).
         io: "float": the model's own input, logits out. "app": uint8 pixels of shape `app_input` in,
             probabilities out; resizing, gray to RGB, pixel values and softmax are part of the file.
+            One logit or sigmoid of two named classes becomes their two probabilities.
             "int8": input and outputs are quantized.
         class_names: the labels; their number is checked against the output.
         app_input: (H, W, C) of the image for io="app"; C is 1 (gray) or 3 (RGB).
@@ -259,7 +260,7 @@ class Exporter:
         from keras_kd.exporters import _comparison, _model, _runtime_form, _samples, _serving
         from keras_kd.models.surgery.precision import in_float32
 
-        model = _model.graph_of(self.model)
+        model = _model.for_io(_model.graph_of(self.model), self.io, self.class_names)
         _model.check(model, self.class_names)
         reference = in_float32(model)
         known = (

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd.datasets.class_names import problem
 from keras_kd.errors import ExportError, ModelError
+from keras_kd.models import heads
 from keras_kd.models.keras_config import SCOPE
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.models.surgery.tracing import with_graph
@@ -25,6 +26,14 @@ def graph_of(model: keras.Model) -> keras.Model:
         return with_graph(model)
     except ModelError as error:
         raise ExportError(str(error)) from error
+
+
+def for_io(model: keras.Model, io: str, class_names: tuple[str, ...] | None) -> keras.Model:
+    """Return the model with the outputs that a profile asks for: an app gets a probability for each
+    of two named classes, where the model gives one number for both.
+    """
+    binary = class_names is not None and len(class_names) == 2 and heads.gives_one_number(model)
+    return heads.in_two_columns(model) if binary and io == "app" else model
 
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
@@ -76,6 +85,8 @@ def _check_class_names(model: keras.Model, class_names: tuple[str, ...] | None) 
         raise ExportError(f"{model.name} can't be exported, {wrong}: rename the class.")
     outputs = keras.tree.flatten(model.outputs)
     if class_names is not None and len(outputs) == 1 and outputs[0].shape[-1] != len(class_names):
+        if len(class_names) == 2 and heads.gives_one_number(model):
+            return
         raise ExportError(
             f"{len(class_names)} class names were given for the {outputs[0].shape[-1]} outputs of"
             f" {model.name}: give one for each, in the order of the outputs."

@@ -17,6 +17,7 @@ from keras_kd.errors import ExportError
 from keras_kd.exporters._comparison import evenly
 from keras_kd.exporters._serving import outputs_by_name
 from keras_kd.models import heads
+from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import pixel_check
 
 CALIBRATION_IMAGES = 500
@@ -108,6 +109,8 @@ def _scores(model: keras.Model, samples: Samples | np.ndarray | None) -> list[pi
     labels = evenly(samples.hard_labels, pixel_check.TRIED)
     floats = keras.backend.is_float_dtype(model.inputs[0].dtype)
     if images.dtype != np.uint8 or not floats or labels.max() >= _classes(model):
+        return []
+    if is_untrained(model):
         return []
     shape = tuple(model.inputs[0].shape[1:])
     shown = fitted(images, shape).astype(np.float32)

@@ -18,7 +18,7 @@ from keras_kd._common.markdown import escaped, ties_note
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.images import fitted
-from keras_kd.datasets.pixel_values import PixelStatement
+from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import DataError, ModelError
 from keras_kd.exporters import ExportReport, export
 from keras_kd.exporters._metadata import with_metadata
@@ -98,7 +98,10 @@ def export_bundle(
     def converted(path: Path) -> ExportReport:
         return export(model, path, format, samples, "app", class_names, app_input, value_range)
 
-    return write(model, folder, class_names, example, converted, app_input, name, description)
+    taken = None if value_range is None else pixel_values(value_range)
+    return write(
+        model, folder, class_names, example, converted, app_input, name, description, taken
+    )
 
 
 def write(
@@ -110,6 +113,7 @@ def write(
     app_input: tuple[int, int, int],
     name: str = "",
     description: str = "",
+    taken: PixelValues | None = None,
     scores: Callable[[Path], Mapping[str, Any]] | None = None,
     sections: Sequence[str] = (),
 ) -> ExportReport:
@@ -129,6 +133,7 @@ def write(
         app_input: as for `export_bundle`.
         name: as for `export_bundle`.
         description: as for `export_bundle`.
+        taken: the pixel values that the model takes inside the file; None if nobody states them.
         scores: a function that returns `metrics.classification` of the file at a path, for the
             card.
         sections: paragraphs of Markdown at the end of the card.
@@ -146,7 +151,7 @@ def write(
         )
     from keras_kd.exporters import _model
 
-    model = _model.graph_of(model)
+    model = _model.for_io(_model.graph_of(model), "app", class_names)
     folder, name = Path(folder), name or model.name
     pixels = fitted(example[None], tuple(app_input))
     with locked(folder):
@@ -158,7 +163,7 @@ def write(
             outputs = LiteRTModel(path, trusted=True).predict_heads(pixels)
             measured = scores(path) if scores else None
         report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
-        preprocess = _preprocess(model, app_input, outputs)
+        preprocess = _preprocess(model, app_input, outputs, taken)
         with written_whole(folder / MODEL_FILE) as file:
             file.write_bytes(content)
         write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
@@ -273,10 +278,14 @@ def minimum_runtimes(path: Path) -> str:
 
 
 def _preprocess(
-    model: keras.Model, app_input: tuple[int, int, int], outputs: dict[str, np.ndarray]
+    model: keras.Model,
+    app_input: tuple[int, int, int],
+    outputs: dict[str, np.ndarray],
+    taken: PixelValues | None,
 ) -> dict:
     from keras_kd.models import heads
 
+    first = _inside(tuple(app_input), tuple(model.inputs[0].shape[1:]), taken)
     last = "sigmoids" if heads.output_kind(model) == "sigmoids" else "softmax"
     return {
         "input": {
@@ -287,15 +296,18 @@ def _preprocess(
             "color": "gray" if app_input[2] == 1 else "RGB",
             "order": "rows from the top, pixels from the left, then channels",
         },
-        "inside_the_file": [*_inside(tuple(app_input), tuple(model.inputs[0].shape[1:])), last],
+        "inside_the_file": [*first, last],
+        **({"normalisation": taken.facts()} if taken else {}),
         "outputs": {name: [1, *values.shape[1:]] for name, values in outputs.items()},
         "labels": LABELS_FILE,
     }
 
 
-def _inside(given: tuple[int, ...], taken: tuple[int, ...]) -> list[str]:
+def _inside(
+    given: tuple[int, ...], taken: tuple[int, ...], values: PixelValues | None
+) -> list[str]:
     """What the file itself does first to an image of the shape `given`, for a model of images of the
-    shape `taken`.
+    shape `taken` and of certain pixel values.
     """
     resized = (
         []
@@ -303,7 +315,8 @@ def _inside(given: tuple[int, ...], taken: tuple[int, ...]) -> list[str]:
         else [f"resize to {taken[0]}x{taken[1]}, bilinear, exactly as Pillow"]
     )
     coloured = [] if given[2] == taken[2] else ["gray to RGB" if given[2] == 1 else "RGB to gray"]
-    return [*resized, *coloured, "normalisation"]
+    stated = values is not None and not values.plain
+    return [*resized, *coloured, f"normalisation ({values})" if stated else "normalisation"]
 
 
 def _example(outputs: dict[str, np.ndarray], class_names: tuple[str, ...]) -> dict:

@@ -9,16 +9,19 @@ made.
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 
 from keras_kd._common.markdown import escaped, fenced
+from keras_kd.datasets.class_names import are_expressions
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.exporters import _guide_code as code
 from keras_kd.exporters._guide_code import TOLERANCE, Facts
 from keras_kd.exporters.bundle import model_file
-from keras_kd.runtimes import described, litert, predictors
+from keras_kd.runtimes import litert, predictors
 from keras_kd.runtimes.litert import LiteRTModel
 
 DTYPES = ("float32", "uint8")
@@ -51,17 +54,22 @@ def facts(model: str | Path) -> Facts:
     """
     path = model_file(model)
     if path.suffix != ".tflite":
-        raise ModelError(f"Apps embed .tflite files: `kerakd export {path} --bundle` makes one.")
-    runtime, predictor = LiteRTModel(path), predictors.load(path)
-    dtype = runtime.input_dtype.name
-    if dtype not in DTYPES:
         raise ModelError(
-            f"{path} takes {dtype}: the guide covers files exported with --io float or --io app."
+            f"Apps embed .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes one."
         )
-    low, high = described.range_of(path, predictor.form)
+    runtime, predictor = LiteRTModel(path), predictors.load(path)
+    runtime.require_one_image()
+    dtype, taken = runtime.input_dtype.name, predictor.form.taken
     pixels = worked_input(runtime.input_shape)
-    shown = pixels if dtype == "uint8" else low + (high - low) / 255 * pixels.astype(np.float32)
-    outputs = runtime.predict_heads(shown[None])
+    shown = taken.of(pixels[None])
+    if dtype not in DTYPES or (
+        dtype == "uint8" and not np.array_equal(runtime.as_input(shown), pixels[None])
+    ):
+        raise ModelError(
+            f"{path} takes {dtype} in a scale of its own: the guide covers files exported with --io"
+            " float or --io app."
+        )
+    outputs = runtime.predict_heads(shown)
     numbered = (
         f"class_{number}" for number in range(predictor.predict(pixels[None]).logits.shape[1])
     )
@@ -69,7 +77,8 @@ def facts(model: str | Path) -> Facts:
         path.name,
         runtime.input_shape,
         dtype,
-        (low, high),
+        PixelValues() if dtype == "uint8" else taken,
+        predictor.assumes_pixels,
         {name: int(np.prod(shape)) for name, shape in runtime.output_shapes.items()},
         predictor.form.output,
         predictor.form.class_names or tuple(numbered),
@@ -150,17 +159,19 @@ def _tensors(found: Facts) -> str:
 
 
 def _pixels(found: Facts) -> str:
-    low, high = found.value_range
-    colour = "RGB" if found.shape[2] == 3 else "gray, (19595 R + 38470 G + 7471 B + 32768) >> 16"
-    levels = (
-        "0 to 255" if (low, high) == (0, 255) else f"{low:g} + pixel · {(high - low) / 255:.6g}"
-    )
+    order = found.pixels.channel_order.upper()
+    colour = order if found.shape[2] == 3 else "gray, (19595 R + 38470 G + 7471 B + 32768) >> 16"
+    scale, offset = found.pixels.line(found.shape[2])
+    lines = [f"{low:.6g} + pixel · {factor:.6g}" for low, factor in zip(offset, scale, strict=True)]
+    levels = lines[0] if len(set(lines)) == 1 else ", ".join(map("{} {}".format, order, lines))
+    levels = "0 to 255" if found.pixels.plain else levels
+    levels += ", which is assumed because the file doesn't say it" * found.assumed
     return f"{colour}; {levels}; rows from the top, pixels from the left, then channels"
 
 
 def _steps(found: Facts) -> str:
     height, width, _ = found.shape
-    steps = [
+    cut = (
         (
             "Find the face's box and eyes, and cut it out upright, as the training images were cut:"
             " a square of 1.17 · max(width, height) pixels (`kerakd predict --crop`; 1.5 for drawn"
@@ -168,7 +179,12 @@ def _steps(found: Facts) -> str:
             " right eye, x of the left - x of the right). Its middle is the box's, moved by 0.09 ·"
             " height · (sin r, -cos r). Boxes are MediaPipe's, from the brows to the chin. Repeat"
             " the border where the square leaves the picture."
-        ),
+        )
+        if are_expressions(found.class_names)
+        else "Cut the picture as the training images were cut."
+    )
+    steps = [
+        cut,
         f"Resize it to {width} wide and {height} high, bilinear with smoothing when it shrinks.",
         "Fill `image` as the table says.",
         "Run the model.",
@@ -188,7 +204,7 @@ def _steps(found: Facts) -> str:
 def _worked(found: Facts) -> str:
     expected = json.dumps(found.example)
     first = ", ".join(str(value) for value in worked_input(found.shape).ravel()[:8])
-    scaled = "" if found.value_range == (0, 255) else " (scaled as the table says)"
+    scaled = "" if found.pixels.plain else " (before it is changed as the table says)"
     return (
         "Byte i of the image is `(i * 37 + i / 64 * 11) % 256`, whole-number division; it begins"
         f" {first}{scaled}. Expected within {TOLERANCE:g} of the largest"

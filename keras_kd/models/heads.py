@@ -181,6 +181,34 @@ def _of_numbers_in_0_to_1(outputs: np.ndarray) -> OutputKind:
     return "sigmoids" if at_0 and at_1 and at_0 + at_1 >= _CROWD else "undecided"
 
 
+def gives_one_number(model: keras.Model) -> bool:
+    """Whether a model has one output of one column: a value, or one logit or sigmoid of two classes.
+
+    Args:
+        model: a model with known outputs.
+
+    Returns:
+        True for one column.
+    """
+    return list(widths(model).values()) == [1]
+
+
+def in_two_columns(model: keras.Model) -> keras.Model:
+    """Return a binary classifier of one logit or one sigmoid as one of two classes.
+
+    Args:
+        model: Functional or Sequential; its output is a logit z, or the probability p of the second
+            class.
+
+    Returns:
+        A model around it that gives (0, z), whose softmax is (1 - σ(z), σ(z)), or (1 - p, p).
+    """
+    output = model.outputs[0]
+    first = 1 - output if output_kind(model) == "sigmoids" else 0 * output
+    columns = keras.layers.Concatenate(name="two_classes")([first, output])
+    return keras.Model(model.inputs, columns, name=model.name)
+
+
 class _Tail:
     """Computes tensors of a graph from random numbers in place of what layers with weights give."""
 

@@ -29,7 +29,9 @@ from keras_kd.pipelines.plan import DatasetPlan, Plan
 from keras_kd.pipelines.teaching import Teaching
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.training import job
+from keras_kd.training.batches import unlabeled_a_step
 from keras_kd.training.job import Job
+from keras_kd.training.settings import TrainingSettings
 
 
 def distill(
@@ -71,7 +73,8 @@ def distill(
         found = results.of_student(plan, data, student, predictor, history, taught)
         found |= results.scores(data, on_test, predictor.predict(data.validation.images), taught)
         if plan.student.baseline and task.teacher_logits is not None:
-            alone = job.train(_without_teacher(task), plan.training, data, terminal)[0]
+            settings = _on_labels_alone(plan.training, task)
+            alone = job.train(_without_teacher(task), settings, data, terminal)[0]
             prediction = KerasPredictor(alone, form).predict(data.test.images)
             found["baseline_test"] = scoring.scored(prediction, data.test)
         found["exported"] = results.exported(student, on_test, out, plan.formats, data)
@@ -83,9 +86,9 @@ def _beginning(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
     """What a run that is resumed must find as it was."""
     content = sources.content(task.architecture, task.heads.asked, data.image_shape)
     return {
-        "images, labels or order of classes": data.fingerprint,
-        "teacher or its soft labels": taught.fingerprint,
-        **({"student's layers": content} if content else {}),
+        **data.facts(),
+        "the teacher or its soft labels": taught.fingerprint,
+        **({"the student's layers": content} if content else {}),
     }
 
 
@@ -161,6 +164,16 @@ def _without_teacher(task: Job) -> Job:
         teacher_logits=None,
         unlabeled=0,
     )
+
+
+def _on_labels_alone(settings: TrainingSettings, task: Job) -> TrainingSettings:
+    """The settings of the baseline: as many steps as the student's, each on the labelled images that
+    are in one of the student's batches.
+    """
+    if not task.unlabeled:
+        return settings
+    others = unlabeled_a_step(settings.batch_size, task.unlabeled_share)
+    return replace(settings, batch_size=settings.batch_size - others)
 
 
 def _saved(student: keras.Model, task: Job, data: Data, out: Path) -> ModelSpec:

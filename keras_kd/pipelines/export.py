@@ -66,7 +66,8 @@ def export(
     require_consistent(settings)
     source = Path(model)
     built, form = keras_file.load(source)
-    form = predictors.given(_with_labels(form, source), settings.stated)
+    form = labels.with_labels(form, source, settings.stated.class_names)
+    form = predictors.given(form, settings.stated)
     form = _with_datas_classes(form, source, settings, built, terminal)
     settings = dataclasses.replace(settings, app_input=_app_input(settings, form))
     train = _samples(settings.data, "train", form) if settings.data else None
@@ -127,13 +128,6 @@ def export(
     return result
 
 
-def _with_labels(form: ModelSpec, source: Path) -> ModelSpec:
-    """The form with the class names beside the file, where it has none itself."""
-    if form.class_names is not None:
-        return form
-    return dataclasses.replace(form, class_names=labels.of_model(source))
-
-
 def _with_datas_classes(
     form: ModelSpec, source: Path, settings: ExportSettings, model: keras.Model, terminal: Terminal
 ) -> ModelSpec:
@@ -142,7 +136,7 @@ def _with_datas_classes(
         return form
     names = datasets.load(settings.data, "test", size=form.size).class_names
     widths = heads.widths(model).values()
-    if len(names) not in widths:
+    if len(names) not in widths and not (len(names) == 2 and heads.gives_one_number(model)):
         raise ConfigError(
             f"{source} names no classes and has {', '.join(map(str, widths))} outputs, but the data"
             f" have {len(names)} classes: give --classes one name for each output."
@@ -300,6 +294,7 @@ def _bundled(
         converted,
         settings.app_input,
         description=description,
+        taken=form.pixels,
         scores=scores,
         sections=history,
     )

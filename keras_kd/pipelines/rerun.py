@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def rerun(folder: str | Path, out: str | Path, terminal: Terminal | None = None)
         )
     before = run_records.read(Path(folder))
     config = configuration.merged(Path(folder) / run_files.OPTIONS, {})
-    metrics = distill.distill(config, out, terminal, command=f"kerakd rerun {folder}")
+    metrics = distill.distill(
+        config, out, terminal, command=f"kerakd rerun {shlex.quote(str(folder))}"
+    )
     then = _facts(before.config.get("made_with", {}), before.metrics)
     now = _facts({**run_folder.versions(), "hardware": hardware.describe()}, metrics)
     differences = {

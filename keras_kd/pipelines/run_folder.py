@@ -100,10 +100,11 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
 
     Args:
         out: the run's folder.
-        facts: fingerprints by name, e.g. of the data and the soft labels.
+        facts: fingerprints by name, e.g. of the data and the soft labels; what may follow from
+            another stands behind it.
 
     Raises:
-        ConfigError: something differs from the run's beginning. The message names it.
+        ConfigError: something differs from the run's beginning. The message names the first.
     """
     path = out / run_files.STATE / run_files.BEGINNING
     try:
@@ -115,11 +116,11 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
         raise ConfigError(
             f"{path} is damaged ({error}): start again with another --out."
         ) from error
-    changed = [name for name, fact in facts.items() if before[name] != fact]
+    changed = next((name for name, fact in facts.items() if before[name] != fact), None)
     if changed:
         raise ConfigError(
-            f"The {' and the '.join(changed)} are not those that the run in {out} began with: give "
-            "the same ones, or start a new run with another --out."
+            f"Since the run in {out} began, {changed} changed: give what it began with, or start a "
+            "new run with another --out."
         )
 
 

@@ -179,11 +179,16 @@ def teacher(plan: Plan, data: Data, terminal: Terminal) -> Ensemble:
 
     members, shown = [], [at(model.form.size) for model in loaded]
     for (path, *_), model, own in zip(files, loaded, shown, strict=True):
+        tell = functools.partial(_tell_of, path, terminal)
         with of_file(path):
-            members.append(class_order.in_order_of_data(model, own.train))
+            members.append(class_order.in_order_of_data(model, own.train, tell=tell))
     mirror = plan.teaching.mirror
     each = tuple(predictors.averaged([member], mirror) for member in members)
     return Ensemble(predictors.averaged(members, mirror), each, tuple(shown))
+
+
+def _tell_of(path: Path, terminal: Terminal, what: str) -> None:
+    terminal.say(f"The teacher {path} {what}")
 
 
 def _is_file(name: str) -> bool:

@@ -20,6 +20,8 @@ from keras_kd.models.heads import OutputKind, kind_of_values
 from keras_kd.runtimes.prediction import Prediction
 
 SMALLEST_PROBABILITY = 1e-7
+# Outputs of one number by these names are continuous values, whatever bounds them.
+VALUES = ("valence", "arousal")
 # A higher number whenever the facts of a form that a fingerprint is made of change.
 FORM_VERSION = 1
 # How far sums of probabilities may be from 1: in half precision, and rounded to 256 steps a class.
@@ -39,6 +41,8 @@ class FilePredictor:
     graph_kind: OutputKind  # of the classes
     head: str | None  # the output of classes
     takes_whole_numbers = False  # pixels 0..255 as they are, whatever is stated
+    is_binary = False  # whether one logit or one sigmoid stands for two classes
+    is_untrained = False  # its answers tell nothing about its pixels and classes
     _output_stated = False  # whether the user says what it gives
     _undecided = False  # between logits and sigmoids, until images tell
 
@@ -49,6 +53,13 @@ class FilePredictor:
     def multiply_accumulates(self) -> int | None:
         """Of the published shape for one image; None where that isn't known."""
         return None
+
+    @property
+    def assumes_pixels(self) -> bool:
+        """Whether neither the file nor its user states the pixel values, so that 0..255 are
+        assumed.
+        """
+        return self.form.pixels is None and not self.takes_whole_numbers
 
     @property
     def fingerprint(self) -> str:
@@ -71,6 +82,9 @@ class FilePredictor:
         if not self.tells_classes:
             return
         kind = self.graph_kind
+        if self.is_binary:
+            self._settle_one_number(kind, stated, told)
+            return
         if kind == "unknown" and not told:
             kind = kind_of_values(self._classes_of_noise())
         if kind == "sigmoids" and stated is None:
@@ -89,9 +103,37 @@ class FilePredictor:
         self._undecided = kind == "undecided" and stated is None
         self._set_output(kind, stated)
 
+    def _settle_one_number(self, kind: OutputKind, stated: str | None, told: bool) -> None:
+        if kind not in ("sigmoids", "logits") and stated is None and not told:
+            raise ModelError(
+                "The model gives one number for two classes, and its graph does not show whether "
+                "that is a logit or the probability of the second class: say so by --output logits "
+                "or --output probabilities."
+            )
+        self._set_output(kind, stated)
+
     def _set_output(self, kind: OutputKind, stated: str | None = None) -> None:
-        found = "probabilities" if kind == "probabilities" else self.form.output
+        certain = ("probabilities", "sigmoids") if self.is_binary else ("probabilities",)
+        found = "probabilities" if kind in certain else self.form.output
         self.form = replace(self.form, output=stated or found)
+
+    def _know_kind(self, kind: Callable[[str], OutputKind]) -> None:
+        """Find out from the graph what the classes' output is; one sigmoid is that of two classes.
+
+        Args:
+            kind: a function that returns the kind of an output by its name.
+        """
+        names = self.form.class_names
+        name = self.values[0] if self.values and not self.head and len(self.values) == 1 else None
+        self.graph_kind = kind(self.head or name) if self.head or name else "unknown"
+        if name and name not in VALUES and (names or self.graph_kind == "sigmoids"):
+            if names is not None and len(names) != 2:
+                raise ModelError(
+                    f"The model gives one number, but {len(names)} classes are named "
+                    f"({', '.join(names)}): mend --classes or its list of labels."
+                )
+            self.is_binary, self.tells_classes, self.head, self.values = True, True, name, ()
+        self._set_output(self.graph_kind)
 
     def _classes_of_noise(self) -> np.ndarray:
         # From black to bright, or logits of images that are too much alike may all lie in 0..1.
@@ -169,7 +211,7 @@ class FilePredictor:
         if names is not None and self.head and len(names) != widths[self.head]:
             raise ModelError(
                 f"The model gives {widths[self.head]} classes, but {len(names)} are named "
-                f"({', '.join(names)}): mend --classes or its labels.txt."
+                f"({', '.join(names)}): mend --classes or its list of labels."
             )
 
     def predict(self, images: np.ndarray) -> Prediction:
@@ -181,6 +223,8 @@ class FilePredictor:
         if not self.tells_classes:
             return Prediction(np.empty((len(images), 0), np.float32), values)
         classes = self._classes(outputs).astype(np.float32)
+        if self.is_binary:
+            return Prediction(_of_two_classes(classes, self.form.output), values)
         self._require_expected_values(classes)
         return Prediction(as_logits(classes, self.form.output), values)
 
@@ -202,7 +246,7 @@ def require_known(form: ModelSpec) -> None:
     if form.input_shape is None:
         raise ModelError(
             "The model takes images of any size: state one with "
-            "--teacher-input HEIGHTxWIDTHxCHANNELS or ModelSpec(input_shape=...)."
+            "--input HEIGHTxWIDTHxCHANNELS or ModelSpec(input_shape=...)."
         )
     if min(form.input_shape) < 1 or math.prod(form.input_shape[:2]) > pixels.MAX_PIXELS:
         raise ModelError(
@@ -224,7 +268,7 @@ def require_shape(own: tuple[int | None, ...], form: ModelSpec) -> None:
     ):
         raise ModelError(
             f"The model takes inputs of shape {own}, not images of shape {form.input_shape}: "
-            "check --teacher-input and that it takes height, width, channels."
+            "check --input and that it takes height, width, channels."
         )
 
 
@@ -258,6 +302,22 @@ def require_whole_pixels(form: ModelSpec) -> None:
             f"takes "
             "pixels of 0..255, so leave the statement out."
         )
+
+
+def _of_two_classes(outputs: np.ndarray, output: str) -> np.ndarray:
+    """One column, a logit or the probability of the second class, as two columns of logits.
+
+    Raises:
+        ModelError: it is taken for a probability, but lies outside of 0..1.
+    """
+    if output == "logits":
+        return np.concatenate([np.zeros_like(outputs), outputs], axis=1)
+    if outputs.min(initial=0) < -_SLACK or outputs.max(initial=0) > 1 + _SLACK:
+        raise ModelError(
+            "The model is taken to give the probability of its second class, but its output for "
+            "these images is not in 0..1: state --output logits if it is a logit."
+        )
+    return as_logits(np.concatenate([1 - outputs, outputs], axis=1), output)
 
 
 def as_logits(outputs: np.ndarray, output: str) -> np.ndarray:

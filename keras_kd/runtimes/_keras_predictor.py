@@ -14,6 +14,7 @@ from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
 from keras_kd.models.surgery.precision import in_precision
+from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import saved_model
 from keras_kd.runtimes._file_predictor import (
     FilePredictor,
@@ -61,10 +62,10 @@ class KerasPredictor(FilePredictor):
         if not keras.backend.is_float_dtype(model.inputs[0].dtype):
             require_whole_pixels(form)
             self.takes_whole_numbers = True
+        self.is_untrained = is_untrained(model)
         self.form = form
         self._know(heads.widths(model), head)
-        self.graph_kind = heads.output_kind(model, self.head) if self.head else "unknown"
-        self._set_output(self.graph_kind)
+        self._know_kind(lambda name: heads.output_kind(model, name))
         self.content = [keras_file.weights_fingerprint(model)]
         small = compact(model) if isinstance(model, GRAPHS) else model
         self._model = small if precision is None else in_precision(small, precision)
@@ -106,8 +107,7 @@ def of_saved_model(path: Path, form: ModelSpec, head: str | None = None) -> Kera
     batch_size = model.input_shape[0] or BATCH_SIZE
     predictor = KerasPredictor(model, form, batch_size=batch_size, head=head)
     # Keras sees one layer around the whole graph.
-    predictor.graph_kind = saved_model.output_kind(model, predictor.head)
-    predictor._set_output(predictor.graph_kind)
+    predictor._know_kind(lambda name: saved_model.output_kind(model, name))
     # The folder's graph counts besides its weights.
     files = [file for file in files_below(path) if file.is_file()]
     predictor.content = [file.read_bytes() for file in files]

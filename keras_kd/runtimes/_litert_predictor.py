@@ -43,15 +43,12 @@ class LiteRTPredictor(FilePredictor):
         self._path = path
         self.content = [Path(path).read_bytes()]
         indices = self._model.output_indices
-        self.graph_kind = (
-            tflite_graph.output_kind(path, indices[self.head]) if self.head else "unknown"
-        )
-        self._set_output(self.graph_kind)
+        self._know_kind(lambda name: tflite_graph.output_kind(path, indices[name]))
 
     @property
     def multiply_accumulates(self) -> int:
         """Of the file's own shape for one image."""
-        return of_tflite(self._path)
+        return of_tflite(self._path) // self._model.batch
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         outputs = self._model.predict_heads(pixels)

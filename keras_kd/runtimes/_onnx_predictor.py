@@ -29,8 +29,7 @@ class OnnxPredictor(FilePredictor):
             self.takes_whole_numbers = True
         self._know(self._model.output_widths, head)
         self.content = [file.read_bytes() for file in onnx_runtime.files(path)]
-        self.graph_kind = onnx_graph.output_kind(path, self.head) if self.head else "unknown"
-        self._set_output(self.graph_kind)
+        self._know_kind(lambda name: onnx_graph.output_kind(path, name))
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         return self._model.predict_heads(pixels)

@@ -39,7 +39,7 @@ class LiteRTModel:
     """A `.tflite` image classifier or regressor on LiteRT's CPU kernels.
 
     Args:
-        path: the file; it has one image input of fixed shape (1, H, W, C).
+        path: the file; it has one image input of fixed shape (N, H, W, C) or (N, C, H, W).
         threads: number of CPU threads.
         trusted: whether this program wrote the file. LiteRT does not check all that a file
             declares, and a bad file can end the whole process. Any other file is therefore tried in
@@ -47,6 +47,8 @@ class LiteRTModel:
 
     Attributes:
         input_shape: (H, W, C).
+        batch: the number of images N that one run computes; most files have 1.
+        channels_first: whether the file takes (N, C, H, W).
         input_dtype: numpy dtype of the input tensor: float32, uint8 or int8.
         input_limits: the numbers that the smallest and largest integer of a quantized input stand
             for; None for other inputs.
@@ -83,18 +85,14 @@ class LiteRTModel:
         ):
             shapes = [tuple(int(size) for size in tensor["shape_signature"]) for tensor in inputs]
             raise ModelError(
-                f"{path} takes inputs of shapes {shapes}: expected one image of fixed shape (1, H,"
+                f"{path} takes inputs of shapes {shapes}: expected images of one fixed shape (1, H,"
                 " W, C)."
             )
         self._input = inputs[0]
-        batch, *sizes = (int(size) for size in self._input["shape"])
-        if batch != 1:
-            raise ModelError(
-                f"{path} takes {batch} images at a time: export it again for one image."
-            )
+        self.batch, *sizes = (int(size) for size in self._input["shape"])
         # A side of three pixels or fewer can't be distinguished from channels.
-        self._channels_first = sizes[0] in (1, 3) and min(sizes[1:]) > 3
-        height, width, channels = [*sizes[1:], sizes[0]] if self._channels_first else sizes
+        self.channels_first = sizes[0] in (1, 3) and min(sizes[1:]) > 3
+        height, width, channels = [*sizes[1:], sizes[0]] if self.channels_first else sizes
         self.input_shape = height, width, channels
         self.input_dtype = np.dtype(self._input["dtype"])
         self.input_limits = _limits(self._input)
@@ -104,7 +102,7 @@ class LiteRTModel:
                 "export it again with one."
             )
         self.output_shapes = {
-            name: tuple(map(int, tensor["shape"][_batch_axes(tensor) :]))
+            name: self._shape_of_one(name, tuple(map(int, tensor["shape"])))
             for name, tensor in self._outputs.items()
         }
         self.output_indices = {name: int(tensor["index"]) for name, tensor in self._outputs.items()}
@@ -130,16 +128,37 @@ class LiteRTModel:
             name: np.empty((len(images), *shape), np.float32)
             for name, shape in self.output_shapes.items()
         }
-        for row, image in enumerate(images):
-            shown = image.transpose(2, 0, 1) if self._channels_first else image
-            self._interpreter.set_tensor(self._input["index"], _quantized(shown[None], self._input))
-            self._interpreter.invoke()
-            for name, tensor in self._outputs.items():
-                values = self._interpreter.get_tensor(tensor["index"])
-                results[name][row] = _dequantized(
-                    values[0] if _batch_axes(tensor) else values, tensor
-                )
+        for start in range(0, len(images), self.batch):
+            step = images[start : start + self.batch]
+            for name, values in self._step(step).items():
+                results[name][start : start + self.batch] = values[: len(step)]
         return results
+
+    def _step(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the file once; the last images may be fewer than it takes, and are filled up."""
+        missing = self.batch - len(images)
+        if missing:
+            images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+        self._interpreter.set_tensor(self._input["index"], self.as_input(images))
+        self._interpreter.invoke()
+        return {
+            name: _dequantized(self._interpreter.get_tensor(tensor["index"]), tensor).reshape(
+                self.batch, *self.output_shapes[name]
+            )
+            for name, tensor in self._outputs.items()
+        }
+
+    def as_input(self, images: np.ndarray) -> np.ndarray:
+        """Return what an app writes into the input for images.
+
+        Args:
+            images: (N, H, W, C), in the values that the file takes.
+
+        Returns:
+            The same in the file's layout and dtype, quantized by its scale and zero point.
+        """
+        shown = images.transpose(0, 3, 1, 2) if self.channels_first else images
+        return _quantized(shown, self._input)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Compute the only output for images.
@@ -160,9 +179,33 @@ class LiteRTModel:
             )
         return next(iter(self.predict_heads(images).values()))
 
+    def require_one_image(self) -> None:
+        """Check that the input is one image of height, width and channels, as an app gives it.
+
+        Raises:
+            ModelError: it has channels first, or several images.
+        """
+        if self.batch != 1 or self.channels_first:
+            shape = tuple(int(size) for size in self._input["shape"])
+            raise ModelError(
+                f"{self.path} takes inputs of shape {shape}: expected one image (1, H, W, C), as an"
+                " app gives it, so export it again."
+            )
+
     def compute(self) -> None:
         """Compute once with the present content of the input, for timing."""
         self._interpreter.invoke()
+
+    def _shape_of_one(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return an output's shape for one image; some converters leave an axis of one image out."""
+        if self.batch == 1 and len(shape) < 2:
+            return shape
+        if shape[:1] != (self.batch,):
+            raise ModelError(
+                f"{self.path} takes {self.batch} images at a time and gives {name} of shape {shape}:"
+                " expected one row for each image, so export it again for one image."
+            )
+        return shape[1:]
 
     def _tensors(self) -> tuple[list[dict], dict[str, dict]]:
         """Return the details of the inputs, and of the outputs by their signature's (or else own)
@@ -179,11 +222,6 @@ class LiteRTModel:
             return list(runner.get_input_details().values()), dict(ordered)
         outputs = self._interpreter.get_output_details()
         return self._interpreter.get_input_details(), {tensor["name"]: tensor for tensor in outputs}
-
-
-def _batch_axes(tensor: dict) -> int:
-    """Return 1, or 0 for the output of a file whose converter left the axis of images out."""
-    return int(len(tensor["shape"]) > 1)
 
 
 def _require_built_in(path: str | Path) -> None:

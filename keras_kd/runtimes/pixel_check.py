@@ -19,6 +19,11 @@ _SWAPPED = tuple(
     PixelValues(limits, channel_order="bgr") for limits in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 )
 _MNIST = PixelValues((0.0, 1.0), (0.1307,), (0.3081,))
+# What is told of a model whose pixels nobody states.
+ASSUMED_PIXELS = (
+    "does not say which pixels it takes: 0..255 are assumed (--range, --mean, --std and"
+    " --channel-order state others)"
+)
 TRIED, _FEWEST, _FAR_BETTER, _ABOUT = 100, 10, 0.2, 0.05
 
 

@@ -6,8 +6,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from keras_kd.datasets.class_names import LABELS_FILE
-from keras_kd.errors import ModelError, of_file
+from keras_kd.errors import of_file
 from keras_kd.models import keras_file, mistaken_files
 from keras_kd.models.form import ModelSpec
 from keras_kd.runtimes import described, labels, tflite_metadata
@@ -40,8 +39,9 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
     """Load a `.keras`, `.h5`, `.tflite` or `.onnx` classifier, or a SavedModel folder.
 
     Args:
-        path: the file or folder. If the file has no class names, those in a `labels.txt` beside it
-            or inside a `.tflite` are used.
+        path: the file or folder. If the file has no class names, those in a list beside it
+            (`labels.txt`, `class_indices.json` and others, see `labels`) or inside a `.tflite` are
+            used.
         stated: the user's statements, which override those of the file; a contradiction causes a
             warning.
         precision: dtype policy to compute in, or "auto", for Keras models only; None for the
@@ -56,37 +56,25 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
     path = Path(path)
     mistaken_files.require_model(path)
     with of_file(path):
-        own = _own_form(path)
-        predictor = _loaded(path, own, stated, precision)
+        predictor = _loaded(path, stated, precision)
         predictor.settle_output(stated.output, described.has_spec(path))
     predictor.source = load, (path.resolve(), stated, precision)
     return predictor
 
 
-def _own_form(path: Path) -> ModelSpec:
-    """Return the specification in the file, with the class names of a `labels.txt` beside it."""
-    form, named = described.of_model(path) or ModelSpec(), labels.of_model(path)
-    if path.suffix == ".tflite" and form.pixels is None:
-        form = form.with_given(pixels=tflite_metadata.pixels(path))
-    if named and form.class_names and named != form.class_names:
-        raise ModelError(
-            f"It was written with the class names {', '.join(form.class_names)}, and its labels "
-            f"are {', '.join(named)}: remove the wrong {LABELS_FILE}, or name them by --classes."
-        )
-    return form.with_given(class_names=named)
-
-
-def _loaded(path: Path, own: ModelSpec, stated: Stated, precision: str | None) -> FilePredictor:
-    if path.suffix == ".tflite":
-        return LiteRTPredictor(path, given(own, replace(stated, input_shape=None)), stated.head)
+def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
+    if not path.is_dir() and path.suffix not in (".tflite", ".onnx"):
+        model, own = keras_file.load(path)
+        form = given(labels.with_labels(own, path, stated.class_names), stated)
+        return KerasPredictor(model, form, precision, head=stated.head)
+    told = described.of_model(path) or ModelSpec()
+    own = labels.with_labels(told, path, stated.class_names)
     if path.suffix == ".onnx":
         return OnnxPredictor(path, given(own, stated), stated.head)
     if path.is_dir():
         return of_saved_model(path, given(own, stated), stated.head)
-    model, form = keras_file.load(path)
-    if form.class_names is None:
-        form = replace(form, class_names=own.class_names)
-    return KerasPredictor(model, given(form, stated), precision, head=stated.head)
+    own = replace(own, pixels=own.pixels or tflite_metadata.pixels(path))
+    return LiteRTPredictor(path, given(own, replace(stated, input_shape=None)), stated.head)
 
 
 def given(own: ModelSpec, stated: Stated) -> ModelSpec:

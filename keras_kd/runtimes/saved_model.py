@@ -48,17 +48,15 @@ def load(path: str | Path) -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
-def output_kind(model: keras.Model, head: str | None) -> OutputKind:
+def output_kind(model: keras.Model, head: str) -> OutputKind:
     """Find out from the graph of what kind an output of classes is.
 
     Args:
         model: as `load` returned it.
-        head: the output's name, or None.
+        head: the output's name.
 
     Returns:
-        As `models.heads.output_kind`; "unknown" without an output of classes.
+        As `models.heads.output_kind`.
     """
-    if head is None:
-        return "unknown"
     signature = model.layers[-1]._reloaded_obj.signatures[SIGNATURE]
     return _saved_model_graph.output_kind(signature, head)

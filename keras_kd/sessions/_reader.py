@@ -13,7 +13,7 @@ from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import calibration, class_order
 from keras_kd.exporters import bundle
 from keras_kd.runtimes import predictors
-from keras_kd.runtimes.predictors import Predictor
+from keras_kd.runtimes.predictors import FilePredictor, Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 DEFAULT = "B"
@@ -31,6 +31,7 @@ class Reader:
         value_names: of its continuous outputs.
         fingerprint: of the model and the temperature.
         name: of the model, for people.
+        assumes_pixels: whether nobody states the model's pixels, so that 0..255 are assumed.
         temperature_in_file: by which the file says that it is calibrated; None where it says
             nothing.
     """
@@ -50,6 +51,7 @@ class Reader:
             f"class_{number}" for number in range(classes)
         )
         self.value_names = predictor.values
+        self.assumes_pixels = isinstance(predictor, FilePredictor) and predictor.assumes_pixels
         if len(self.class_names) != classes:
             raise ModelError(
                 f"The model gives {classes} probabilities, but {len(self.class_names)} class names"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+import shlex
 import shutil
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -96,7 +97,8 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
     """
     if path.suffix != ".tflite":
         raise ModelError(
-            f"A browser runs .tflite files: `kerakd export {path} --bundle` makes one."
+            f"A browser runs .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes"
+            " one."
         )
     model = LiteRTModel(path)
     if model.input_dtype.name not in ("float32", "uint8"):
@@ -104,6 +106,7 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
             f"{path} takes {model.input_dtype}: export it with --io float or --io app for the"
             " browser."
         )
+    model.require_one_image()
     reader, _ = _reader.load(path)
     form = predictors.load(path).form
     variants = {

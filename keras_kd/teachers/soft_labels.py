@@ -16,6 +16,7 @@ stopped.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -126,7 +127,8 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
         logits = mapped_array(folder / "logits.npy")
     except FileNotFoundError as missing:
         raise DataError(
-            f"No soft labels in {folder}: make them with `kerakd teach --soft-labels {folder}`."
+            f"No soft labels in {folder}: make them with `kerakd teach --soft-labels "
+            f"{shlex.quote(str(folder))}`."
         ) from missing
     except (ValueError, OSError) as damaged:
         raise DataError(

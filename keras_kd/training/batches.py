@@ -62,9 +62,7 @@ class TrainingBatches:
 
     @property
     def _unlabeled_a_step(self) -> int:
-        """At least one image of a batch is labelled."""
-        wanted = round(self.unlabeled_share * self.batch_size) if self.unlabeled else 0
-        return min(wanted, self.batch_size - 1)
+        return unlabeled_a_step(self.batch_size, self.unlabeled_share) if self.unlabeled else 0
 
     def from_step(self, epoch: int, step: int) -> Iterator[tuple[np.ndarray, Any]]:
         """Yield `(pixels, y)` without end, from a step of an epoch on, with y as Distiller expects
@@ -111,3 +109,16 @@ class TrainingBatches:
             lambda column: column[rows, views].astype(np.float32), self.teacher_logits
         )
         return pixels, {"label": labels, "teacher": logits}
+
+
+def unlabeled_a_step(batch_size: int, share: float) -> int:
+    """Return how many images of a batch have no labels; at least one is labelled.
+
+    Args:
+        batch_size: images in a batch.
+        share: share of each batch that is taken from images without labels, 0..1.
+
+    Returns:
+        Their number.
+    """
+    return min(round(share * batch_size), batch_size - 1)

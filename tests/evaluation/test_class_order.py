@@ -1,10 +1,14 @@
 """Whether an assumed order of classes is checked against labels."""
 
+import keras
 import numpy as np
 import pytest
 
+from keras_kd.datasets import Samples
 from keras_kd.errors import ModelError
-from keras_kd.evaluation.class_order import require_plausible
+from keras_kd.evaluation.class_order import in_order_of_data, require_plausible
+from keras_kd.models.form import ModelSpec
+from keras_kd.runtimes.predictors import KerasPredictor
 
 NAMES = ("happy", "sad", "angry")
 
@@ -29,3 +33,26 @@ def test_the_right_order_a_guesser_and_a_few_images_pass() -> None:
     require_plausible(random.normal(size=(90, 3)), labels, NAMES)
     require_plausible(np.ones((90, 3)), labels, NAMES)
     require_plausible(_logits(labels[:9], [1, 2, 0]), labels[:9], NAMES)
+
+
+@pytest.mark.parametrize("bias", [0.0, 1e-3])
+def test_chance_of_an_untrained_model_is_told_and_not_taken_for_another_order(bias: float) -> None:
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalMaxPooling2D()(image)))
+    # Within the bounds of Keras' first weights; calls red green and green red.
+    model.layers[-1].set_weights([np.array([[0.1, 0.9], [0.9, 0.1], [0.1, 0.1]]), np.full(2, bias)])
+    labels = np.arange(40) % 2
+    images = np.zeros((40, 4, 4, 3), np.uint8)
+    images[np.arange(40), 0, 0, labels] = 200
+    predictor = KerasPredictor(model, ModelSpec(input_shape=(4, 4, 3)))
+    told: list[str] = []
+    samples = Samples(images, labels, ("red", "green"))
+    if bias:
+        with pytest.raises(ModelError, match="order green, red on 100.0 %"):
+            in_order_of_data(predictor, samples, tell=told.append)
+    else:
+        assert in_order_of_data(predictor, samples, tell=told.append).logits(images).shape == (
+            40,
+            2,
+        )
+        assert any("it has learnt nothing" in text for text in told)

@@ -13,6 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 from PIL import Image
 
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import DataError, ExportError
 from keras_kd.exporters.bundle import export_bundle
 
@@ -49,6 +50,28 @@ def test_the_folder_is_complete(bundle):
     assert "fröhlich, sad, neutral" in card and "not scored" in card
     assert report.path == folder / "model.tflite" and report.bytes == report.path.stat().st_size
     assert (folder / "labels.txt").read_text("utf-8").splitlines() == list(CLASSES)
+
+
+def test_mean_deviation_and_channel_order_stand_in_the_bundle_and_are_obeyed(tmp_path):
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, layers.Softmax()(layers.GlobalAveragePooling2D()(image)))
+    caffe = PixelValues(mean=(100.0, 110.0, 120.0), std=(10.0, 20.0, 40.0), channel_order="bgr")
+    example = np.random.default_rng(3).integers(0, 256, (8, 8, 3), np.uint8)
+    export_bundle(model, tmp_path, CLASSES, None, example, "float32", (8, 8, 3), value_range=caffe)
+    preprocess = json.loads((tmp_path / "preprocess.json").read_text("utf-8"))
+    assert preprocess["normalisation"] == {
+        "value_range": [0, 255],
+        "mean": [100, 110, 120],
+        "std": [10, 20, 40],
+        "channel_order": "bgr",
+    }
+    said = "normalisation (--range 0,255 --mean 100,110,120 --std 10,20,40 --channel-order bgr)"
+    assert preprocess["inside_the_file"] == [said, "softmax"]
+    assert said in (tmp_path / "README.md").read_text("utf-8")
+    values = (example[..., ::-1].mean(axis=(0, 1)) - [100, 110, 120]) / [10, 20, 40]
+    found = json.loads((tmp_path / "example.json").read_text("utf-8"))["probabilities"]
+    expected = np.exp(values) / np.exp(values).sum()
+    np.testing.assert_allclose(list(found.values()), expected, atol=1e-4)
 
 
 def test_the_worked_example_works(bundle):

@@ -7,15 +7,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from command_line import called
 from drawn_film import colour_model
 
+from keras_kd import export
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.exporters import _guide_code, guide
 
 
@@ -79,6 +84,66 @@ def test_the_guides_python_runs_and_can_fail(model, tmp_path):
             env=os.environ,
         )
         assert (done.returncode == 0) is right, done.stderr
+
+
+CAFFE = PixelValues(mean=(103.939, 116.779, 123.68), std=(1.0, 2.0, 4.0), channel_order="bgr")
+
+
+@pytest.fixture(scope="module")
+def caffe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Means of the three channels, of a model for B, G, R less their means over deviations."""
+    image = keras.Input((6, 7, 3))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+    path = tmp_path_factory.mktemp("caffe") / "caffe.tflite"
+    export(model, path, "float32", class_names=("cat", "dog", "owl"), value_range=CAFFE)
+    return path
+
+
+def test_mean_deviation_and_channel_order_are_obeyed(
+    caffe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = guide.facts(caffe)
+    image = np.array(_worked(6 * 7 * 3)).reshape(6, 7, 3)[..., ::-1].mean(axis=(0, 1))
+    expected = (image - [103.939, 116.779, 123.68]) / [1, 2, 4]
+    np.testing.assert_allclose(next(iter(found.example.values())), expected, atol=1e-3)
+    assert called("guide", str(caffe)) == 0
+    text = capsys.readouterr().out
+    assert "BGR; B -103.939 + pixel · 1, G -58.3895 + pixel · 0.5, R -30.92 + pixel · 0.25" in text
+    assert "face" not in text and "assumed" not in text
+    assert "floatArrayOf(-103.939003f, -58.389" in text and "[i % 3]" in text
+    (tmp_path / "check.py").write_text(_guide_code.python(found))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "check.py")], cwd=caffe.parent, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed")
+def test_the_image_of_the_c_code_is_the_worked_one(caffe: Path, tmp_path: Path) -> None:
+    code = _guide_code.c(guide.facts(caffe))
+    lines = [
+        line for line in code.splitlines() if "TfLite" not in line and "tensorflow" not in line
+    ]
+    image = [line for line in lines if "probabilities" not in line and "logits" not in line]
+    shown = "#include <stdio.h>\nint main(void) {\n" + "\n".join(image[1:])
+    shown += '\nfor (int i = 0; i < 126; i++) printf("%.9g\\n", image[i]);\n}\n'
+    (tmp_path / "image.c").write_text(f"{image[0]}\n{shown}")
+    subprocess.run(["cc", "-o", tmp_path / "image", tmp_path / "image.c"], check=True)
+    found = subprocess.run([tmp_path / "image"], capture_output=True, text=True, check=True).stdout
+    worked = np.array(_worked(126)).reshape(1, 6, 7, 3)
+    np.testing.assert_allclose(
+        np.array(found.split(), np.float32), CAFFE.of(worked).ravel(), rtol=1e-5
+    )
+
+
+def test_pixels_that_the_file_does_not_state_are_called_assumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = keras.Input((6, 7, 3))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+    export(model, tmp_path / "m.tflite", "float32")
+    assert called("guide", str(tmp_path / "m.tflite")) == 0
+    assert "0 to 255, which is assumed" in capsys.readouterr().out
 
 
 def test_files_that_apps_can_not_embed_are_refused(tmp_path, capsys):

@@ -126,7 +126,7 @@ def test_changed_code_is_another_student_and_another_teacher(data, own, tmp_path
     with pytest.raises(KeyboardInterrupt):
         distill.distill(config, tmp_path / "run", Terminal(quiet=True))
     source.write_text(OWN + "# changed again\n")
-    with pytest.raises(ConfigError, match="student's layers are not those"):
+    with pytest.raises(ConfigError, match="the student's layers changed"):
         distill.distill(config, tmp_path / "run", resume=True)
 
 

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keras_kd._common import run_files
+from keras_kd.datasets import Samples
+from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines import run_folder
 
@@ -14,9 +17,9 @@ FACTS = {"images": "a", "teacher": "b"}
 def test_a_resumed_run_must_find_what_it_began_with(tmp_path: Path) -> None:
     run_folder.require_beginning(tmp_path, FACTS)
     run_folder.require_beginning(tmp_path, FACTS)
-    with pytest.raises(ConfigError, match="The teacher are not those.*began with"):
+    with pytest.raises(ConfigError, match="Since the run in .* began, teacher changed"):
         run_folder.require_beginning(tmp_path, {**FACTS, "teacher": "c"})
-    with pytest.raises(ConfigError, match="The images and the teacher are not those"):
+    with pytest.raises(ConfigError, match="images changed"):
         run_folder.require_beginning(tmp_path, {"images": "x", "teacher": "c"})
 
 
@@ -25,3 +28,26 @@ def test_a_damaged_beginning_is_told(tmp_path: Path) -> None:
     (tmp_path / ".state" / run_files.BEGINNING).write_text("{")
     with pytest.raises(ConfigError, match="began-with.json is damaged"):
         run_folder.require_beginning(tmp_path, FACTS)
+
+
+def _data(images: np.ndarray, labels: list[int], names: tuple[str, ...] = ("a", "b")) -> Data:
+    samples = Samples(images, np.array(labels), names)
+    return Data("drawn", samples, samples, samples)
+
+
+def test_what_changed_in_the_data_is_named(tmp_path: Path) -> None:
+    images = np.arange(4 * 12, dtype=np.uint8).reshape(4, 2, 2, 3)
+    other = images.copy()
+    other[0, 0, 0, 0] += 100
+    run_folder.require_beginning(tmp_path, _data(images, [0, 0, 1, 1]).facts())
+    run_folder.require_beginning(tmp_path, _data(images.copy(), [0, 0, 1, 1]).facts())
+    # As where two class folders exchanged their names.
+    exchanged = images[[2, 3, 0, 1]]
+    for changed, data in {
+        "the images": _data(other, [0, 0, 1, 1]),
+        "the labels": _data(exchanged, [0, 0, 1, 1]),
+        "the order of the images": _data(exchanged, [1, 1, 0, 0]),
+        "the order of classes": _data(images, [0, 0, 1, 1], ("b", "a")),
+    }.items():
+        with pytest.raises(ConfigError, match=f"{changed} changed: "):
+            run_folder.require_beginning(tmp_path, data.facts())

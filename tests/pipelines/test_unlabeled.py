@@ -71,11 +71,14 @@ def test_a_run_tells_what_it_left_out_and_scores_the_same_pictures(
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     arguments = f"distill --data {folder / 'data'} --teacher {folder / 'teacher.keras'} --student C"
     more = f"--unlabeled {folder / 'more'} --unlabeled-share 0.25 --epochs 1 --formats float32"
-    fixed = f"--image-size 32 --batch-size 8 --augment none --json --out {tmp_path / 'run'}"
+    fixed = (
+        f"--image-size 32 --batch-size 8 --augment none --baseline --json --out {tmp_path / 'run'}"
+    )
     assert called(*arguments.split(), *more.split(), *fixed.split()) == 0
     shown = capsys.readouterr()
     assert "10 pictures" in shown.err and "1 equal" in shown.err
     found = json.loads(shown.out)
+    assert found["baseline_test"]["n"] == 8
     assert found["test"]["n"] == 8 and found["data"]["counts"]["train"] == {
         "level": 12, "upright": 12
     }  # fmt: skip

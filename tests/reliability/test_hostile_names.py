@@ -27,6 +27,7 @@ from PIL import Image
 from keras_kd import datasets, errors
 from keras_kd._common import text
 from keras_kd._common.markdown import escaped
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ConfigError, DataError, ExportError, KerasKDError, ModelError
 from keras_kd.exporters import ExportReport, _guide_code, bundle, guide
 from keras_kd.reports import model_card
@@ -228,7 +229,17 @@ def _facts(file: str, outputs: tuple[str, ...], names: tuple[str, ...]) -> guide
     widths = dict.fromkeys(outputs, 3)
     example = dict.fromkeys(outputs, [0.0, 0.0, 0.0])
     return guide.Facts(
-        file, (2, 2, 1), "uint8", (0, 255), widths, "logits", names, ("ADD",), 10, example
+        file,
+        (2, 2, 1),
+        "uint8",
+        PixelValues(),
+        False,
+        widths,
+        "logits",
+        names,
+        ("ADD",),
+        10,
+        example,
     )
 
 
@@ -328,7 +339,7 @@ def test_so_are_those_of_labels_txt(content: bytes, tmp_path: Path) -> None:
     from keras_kd.runtimes import predictors
 
     (tmp_path / "labels.txt").write_bytes(content)
-    with pytest.raises(ModelError, match="labels.txt can't be read as one class name a line"):
+    with pytest.raises(ModelError, match="labels.txt can't be read as a list of class names"):
         predictors.load(tmp_path / "model.tflite")
 
 

@@ -222,12 +222,6 @@ def test_a_convolution_at_the_end_gives_rows_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_one_sigmoid_is_told_apart_from_two_classes(tmp_path: Path) -> None:
-    path = _saved(_model(layers.Activation("sigmoid"), units=1), tmp_path)
-    found = predictors.load(path)
-    assert not found.tells_classes and len(found.values) == 1
-
-
 def test_outputs_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     model = _model(layers.Softmax())
     model.layers[1].set_weights([np.full((3, 3), np.nan), np.zeros(3)])

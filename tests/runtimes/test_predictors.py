@@ -178,7 +178,7 @@ def test_other_classes_are_refused_by_name():
 
 def test_a_size_must_be_known():
     model = keras.Sequential([keras.Input((None, None, 3)), layers.GlobalAveragePooling2D()])
-    with pytest.raises(ModelError, match="images of any size: state one with --teacher-input"):
+    with pytest.raises(ModelError, match="images of any size: state one with --input"):
         KerasPredictor(model, ModelSpec())
     assert KerasPredictor(model, ModelSpec(input_shape=(8, 8, 3))).logits(PIXELS).shape == (5, 3)
 

@@ -78,6 +78,14 @@ def test_valence_and_arousal_where_the_model_has_them(folder, tmp_path, capsys):
     assert "arousal" in capsys.readouterr().out
 
 
+def test_pixels_that_nobody_states_are_called_assumed(model, folder, capsys):
+    assert called("predict", str(folder / "a.png"), "--model", model, "--json") == 0
+    told = capsys.readouterr().err
+    assert told.count("which pixels it takes: 0..255 are assumed") == 1 and model in told
+    assert called("predict", str(folder / "a.png"), "--model", model, "--range", "0,255") == 0
+    assert "assumed" not in capsys.readouterr().err
+
+
 def test_labels_below_the_confidence_are_uncertain(model, folder, capsys):
     for confidence, uncertain in (("0", False), ("1", True)):
         (picture,) = _predicted(

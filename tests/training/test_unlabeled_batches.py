@@ -4,11 +4,13 @@ seed's.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from keras_kd.teachers.views import Views
-from keras_kd.training.batches import TrainingBatches
+from keras_kd.training.batches import TrainingBatches, unlabeled_a_step
 
 
 def _batches(labelled: int, unlabeled: int, share: float) -> TrainingBatches:
@@ -42,3 +44,13 @@ def test_an_epoch_goes_on_where_it_was_and_without_others_is_as_before():
     random = np.random.default_rng((0, 0))
     order = random.permutation(24)
     np.testing.assert_array_equal(np.concatenate(_epoch(_batches(24, 0, 0.5))), order)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9])
+def test_labels_alone_take_as_many_steps_in_batches_without_the_others(share):
+    """What `--baseline` trains beside a student with unlabelled images."""
+    alone = replace(_batches(24, 0, share), batch_size=8 - unlabeled_a_step(8, share))
+    both = _batches(24, 10, share)
+    assert alone.steps == both.steps
+    for labelled, rows in zip(_epoch(alone), _epoch(both), strict=True):
+        np.testing.assert_array_equal(labelled, rows[rows < 24])

@@ -1,0 +1,39 @@
+"""Whether a model's weights are still those that Keras drew, before any training."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+
+
+def is_untrained(model: keras.Model) -> bool:
+    """Whether a model has learnt nothing, as far as its weights show it.
+
+    Keras begins with biases of 0 and with kernels that are drawn evenly between ±sqrt(6 / (fan in +
+    fan out)) (Glorot and Bengio 2010, equation 16). A step of training changes biases, and kernels
+    set by hand have zeros.
+
+    Args:
+        model: any built model.
+
+    Returns:
+        True if all of its biases are 0 and all of its kernels lie within these bounds; False also
+            for models without biases and for those with other initial weights.
+    """
+    biases = [weight for weight in model.weights if weight.name == "bias"]
+    kernels = [weight for weight in model.weights if weight.name == "kernel"]
+    if not biases or not kernels or any(_values(bias).any() for bias in biases):
+        return False
+    return all(_is_drawn(_values(kernel)) for kernel in kernels)
+
+
+def _is_drawn(kernel: np.ndarray) -> bool:
+    *field, fan_in, fan_out = kernel.shape
+    bound = math.sqrt(6 / (math.prod(field) * (fan_in + fan_out)))
+    return bool((kernel != 0).all() and np.abs(kernel).max() <= bound * (1 + 1e-6))
+
+
+def _values(weight: keras.Variable) -> np.ndarray:
+    return keras.ops.convert_to_numpy(weight.value)

@@ -1,0 +1,130 @@
+"""Binary classifiers of one logit or one sigmoid, as Keras' tutorials end them."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from command_line import called
+from keras import layers
+from PIL import Image
+
+from keras_kd import export
+from keras_kd.errors import ModelError
+from keras_kd.exporters.bundle import export_bundle
+from keras_kd.models import keras_file
+from keras_kd.models.form import ModelSpec
+from keras_kd.runtimes import predictors
+from keras_kd.runtimes.litert import LiteRTModel
+from keras_kd.runtimes.stated import Stated
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+CLASSES = ("dark", "bright")
+SLOPE, BIAS = 12.0, -6.0
+LOGITS = SLOPE * PIXELS.mean(axis=(1, 2, 3)) / 255 + BIAS
+FORMS = (".keras", ".h5", ".tflite", "")
+
+
+def _model(activation: str | None) -> keras.Model:
+    """σ or its argument of 12 · mean - 6: the probability that a picture is bright."""
+    image = keras.Input((8, 8, 3))
+    mean = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Dense(1, activation=activation)(mean))
+    model.layers[-1].set_weights([np.full((3, 1), SLOPE / 3), np.array([BIAS])])
+    return model
+
+
+def _written(folder: Path, activation: str | None) -> dict[str, Path]:
+    model = _model(activation)
+    paths = {form: folder / f"m{form}" for form in FORMS}
+    model.save(paths[".keras"])
+    model.save(paths[".h5"])
+    export(model, paths[".tflite"], "float32")
+    model.export(paths[""], verbose=False)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, dict[str, Path]]:
+    return {
+        activation: _written(tmp_path_factory.mktemp(str(activation)), activation)
+        for activation in ("sigmoid", None)
+    }
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_one_number_stands_for_two_named_classes(
+    activation: str | None, form: str, files: dict[str | None, dict[str, Path]]
+) -> None:
+    found = predictors.load(files[activation][form], Stated(class_names=CLASSES))
+    assert found.tells_classes and not found.values
+    assert found.form.output == ("probabilities" if activation else "logits")
+    logits = found.logits(PIXELS)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], LOGITS, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_sigmoid_needs_no_names_and_a_logit_without_is_a_value(
+    form: str, files: dict[str | None, dict[str, Path]]
+) -> None:
+    logits = predictors.load(files["sigmoid"][form]).logits(PIXELS)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], LOGITS, atol=1e-3)
+    (value,) = predictors.load(files[None][form]).predict(PIXELS).values.values()
+    np.testing.assert_allclose(value, LOGITS, atol=1e-3)
+
+
+def test_statements_that_can_not_be_are_refused(
+    files: dict[str | None, dict[str, Path]],
+) -> None:
+    path = files[None][".tflite"]
+    with pytest.raises(ModelError, match="one number, but 3 classes are named"):
+        predictors.load(path, Stated(class_names=("a", "b", "c")))
+    stated = Stated(class_names=CLASSES, output="probabilities")
+    with pytest.raises(ModelError, match="not in 0..1: state --output logits"):
+        predictors.load(path, stated).logits(PIXELS)
+
+
+def test_valence_is_no_class_whatever_bounds_it(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    x = layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, {"valence": layers.Dense(1, "sigmoid", name="valence")(x)})
+    keras_file.save(model, tmp_path / "m.keras", ModelSpec(input_shape=(8, 8, 3)))
+    found = predictors.load(tmp_path / "m.keras")
+    assert found.values == ("valence",) and not found.tells_classes
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_a_bundle_gives_the_probabilities_of_both_classes(
+    activation: str | None, tmp_path: Path
+) -> None:
+    model = _model(activation)
+    export_bundle(model, tmp_path, CLASSES, None, PIXELS[0], "float32", (8, 8, 3))
+    found = LiteRTModel(tmp_path / "model.tflite").predict(PIXELS)
+    bright = 1 / (1 + np.exp(-LOGITS))
+    np.testing.assert_allclose(found, np.stack([1 - bright, bright], axis=1), atol=1e-4)
+    example = json.loads((tmp_path / "example.json").read_text("utf-8"))
+    np.testing.assert_allclose(example["probabilities"]["bright"], bright[0], atol=1e-4)
+    logits = predictors.load(tmp_path / "model.tflite").logits(PIXELS)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], LOGITS, atol=1e-2)
+
+
+def test_the_command_line_scores_it_and_asks_for_the_names_of_a_logit(
+    files: dict[str | None, dict[str, Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, level in (("bright", 180), ("dark", 60)):
+        for split, first in (("train", 0), ("test", 12)):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for number in range(first, first + 12):
+                Image.new("RGB", (8, 8), (level + number,) * 3).save(folder / f"{number}.png")
+    named = ["--data", str(tmp_path), "--json", "--classes", "dark,bright"]
+    for activation in ("sigmoid", None):
+        assert called("evaluate", str(files[activation][".keras"]), *named) == 0
+        assert json.loads(capsys.readouterr().out)["test"]["accuracy"] == 1
+    assert called("evaluate", str(files[None][".keras"]), "--data", str(tmp_path)) == 2
+    assert "name the two classes of one logit by --classes bright,dark" in capsys.readouterr().err
+    # In the data's order, bright first, it would be wrong on all.
+    assert called("evaluate", str(files["sigmoid"][".keras"]), "--data", str(tmp_path)) == 2
+    assert "in the order dark, bright on 100.0 %" in capsys.readouterr().err
