@@ -58,23 +58,26 @@ class Data:
         return fingerprint(parts)
 
     def facts(self) -> dict[str, str]:
-        """Return fingerprints by what they are of; each but the first holds those before it.
+        """Return fingerprints of the train and validation splits by what they are of; each but the
+        first holds those before it.
 
         Images are compared whatever their order on disk is, and labels image by image, so that
         classes whose folders were exchanged are other labels and not other images.
         """
-        images, labels = [], []
-        for split in (self.train, self.validation):
-            rows = row_fingerprints(split.images)
-            order = np.argsort(rows, kind="stable")
-            images.append(rows[order])
-            labels += [split.labels[order], *(v[order] for v in (split.values or {}).values())]
+        parts = (self.train, self.validation)
+        rows = np.concatenate([row_fingerprints(part.images) for part in parts])
+        order = np.argsort(rows, kind="stable")
+        labels = [np.concatenate([part.labels for part in parts])[order]]
+        labels += [
+            np.concatenate([part.values[name] for part in parts])[order]
+            for name in self.value_names
+        ]
         names = list(self.train.class_names)
         return {
             "the order of classes": fingerprint(names),
-            "the images": fingerprint([*names, *images]),
-            "the labels": fingerprint([*names, *images, *labels]),
-            "the order of the images": self.fingerprint,
+            "the images": fingerprint([*names, rows[order]]),
+            "the labels": fingerprint([*names, rows[order], *labels]),
+            "the order or the splits of the images": self.fingerprint,
         }
 
     @property

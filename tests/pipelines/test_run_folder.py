@@ -46,7 +46,7 @@ def test_what_changed_in_the_data_is_named(tmp_path: Path) -> None:
     for changed, data in {
         "the images": _data(other, [0, 0, 1, 1]),
         "the labels": _data(exchanged, [0, 0, 1, 1]),
-        "the order of the images": _data(exchanged, [1, 1, 0, 0]),
+        "the order or the splits of the images": _data(exchanged, [1, 1, 0, 0]),
         "the order of classes": _data(images, [0, 0, 1, 1], ("b", "a")),
     }.items():
         with pytest.raises(ConfigError, match=f"{changed} changed: "):
