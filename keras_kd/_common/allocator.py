@@ -39,6 +39,7 @@ def tune_allocator() -> bool:
     if chosen == "default" or not _has_glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt
+    # A buffer with a mapping of its own goes back to the system when it is freed: none gets one.
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _PAD))
     return all(mallopt(parameter, value) for parameter, value in settings)
 

@@ -27,6 +27,7 @@ def large_array(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
         return np.zeros(shape, dtype)
     with refusals(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
         claim(file, size)
+        # The map outlives the handle; the nameless file's place on the disk goes with the map.
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
@@ -114,5 +115,6 @@ def fingerprint(parts: Iterable[np.ndarray | str | bytes]) -> str:
             digest.update(np.ascontiguousarray(part).data)
         else:
             digest.update(part.encode() if isinstance(part, str) else part)
+        # Ends a part: "ab", "c" and "a", "bc" differ.
         digest.update(b"\0")
     return digest.hexdigest()[:16]

@@ -79,6 +79,7 @@ def _misfit(value: Any, form: Any, place: str) -> str | None:
 
 
 def _is(value: Any, form: Any) -> bool:
+    # By type, since isinstance takes True for a number; JSON's NaN and Infinity fail the bound.
     if form is float:
         return type(value) in (int, float) and abs(value) < 1e300
     if form is int:

@@ -52,6 +52,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             yield temporary
             _publish(temporary, path)
     except FileNotFoundError as error:
+        # Gone, the temporary file was removed by another process, which took it for a leftover.
         if temporary is None or temporary.exists():
             raise
         raise written_meanwhile(path) from error
@@ -61,6 +62,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 
 def _publish(temporary: Path, path: Path) -> None:
+    # mkstemp lets the owner alone read its files.
     temporary.chmod(0o666 & ~_umask())
     forced(temporary)
     os.replace(temporary, path)
@@ -98,6 +100,7 @@ def half_written(path: Path) -> list[Path]:
 
 
 def _umask() -> int:
+    # The mask can only be read by setting it.
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -184,6 +187,7 @@ def _directory_bytes(file: str | Path | IO[bytes]) -> int:
         end = opened.read()
         opened.seek(0)
     found = end.rfind(b"PK\5\6")
+    # The length of the list stands at byte 12 of the zip format's end record.
     return int.from_bytes(end[found + 12 : found + 16], "little") if found >= 0 else 0
 
 

@@ -46,6 +46,7 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
                 for name in names:
                     forced(Path(place, name))
                 names_forced(Path(place))
+            # A folder can't take the place of one that isn't empty.
             if path.exists():
                 path.rename(old)
             new.rename(path)

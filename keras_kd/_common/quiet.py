@@ -13,6 +13,7 @@ def native_output_hidden() -> Iterator[None]:
     """Send what anything, C++ included, writes to stdout and stderr to nowhere until the block
     ends.
     """
+    # What Python has buffered until here is to be seen.
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)

@@ -22,6 +22,7 @@ def limited(seconds: float, error: Exception) -> Iterator[None]:
     done = threading.Event()
 
     def end() -> None:
+        # Never after the block: the exception would hit what runs then.
         with lock:
             if not done.is_set():
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_Over))

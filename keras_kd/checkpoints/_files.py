@@ -278,6 +278,7 @@ def write_safetensors(tensors: dict[str, np.ndarray], path: str | Path) -> None:
         }
         start = offsets[1]
     text = json.dumps(header).encode()
+    # The format aligns the numbers to 8 bytes.
     text += b" " * (-len(text) % 8)
     with Path(path).open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)

@@ -92,6 +92,7 @@ def of_layer(layer: keras.Layer, prefix: str) -> Iterator[Slot | Constant]:
         if isinstance(layer, layers.BatchNormalization):
             yield Slot(f"{prefix}.running_mean", layer.moving_mean)
             yield Slot(f"{prefix}.running_var", layer.moving_variance)
+            # PyTorch's load_state_dict wants it; Keras counts no batches.
             yield Constant(f"{prefix}.num_batches_tracked", np.zeros((), np.int64))
     elif layer.weights:
         raise ModelError(

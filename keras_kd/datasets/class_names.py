@@ -37,6 +37,7 @@ def plain(name: str) -> str:
     Returns:
         The name with composed letters and without surrounding blanks.
     """
+    # File systems of macOS give é as two characters.
     return unicodedata.normalize("NFC", name).strip()
 
 

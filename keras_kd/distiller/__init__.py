@@ -118,6 +118,8 @@ class Distiller(CheckedTraining):
         _backend.refuse_distribution()
         _settings.require_model("student", student)
         # compile() scales the loss for float16 by the policy of the model that it is called on.
+        # autocast=False: student and teachers cast the images themselves, each to its own
+        # precision.
         super().__init__(name="distiller", dtype=_backend.policy(student), autocast=False)
         _settings.require_temperature(temperature)
         _settings.require_share("alpha", alpha)
@@ -161,6 +163,7 @@ class Distiller(CheckedTraining):
             {name: head.classes for name, head in self._heads.items() if head.classes}
         )
         self._reports_parts = True
+        # Student and projections are built: Keras has nothing left to build.
         self.built = True
 
     def _head(self, name: str, columns: int | None) -> ClassHead | ValueHead:
@@ -196,6 +199,7 @@ class Distiller(CheckedTraining):
             y = self._targets(x, y)
             apart = isinstance(self.optimizer, DistillationOrientedSGD)
             self._reports_parts = True
+            # Persistent where two gradients are asked of it.
             with tf.GradientTape(persistent=apart) as tape:
                 outputs = self(x, training=True)
                 if apart:
@@ -203,6 +207,7 @@ class Distiller(CheckedTraining):
                     loss = parts[0] + parts[1]
                 else:
                     loss = self.compute_loss(x, y, outputs, sample_weight)
+                # Unscaled, float16 turns small gradients into 0, and learning stops without a word.
                 scaled_loss = self.optimizer.scale_loss(loss)
             # fit() counts every image alike, also in a last, smaller batch.
             count = _batches.rows(outputs)
@@ -248,6 +253,7 @@ class Distiller(CheckedTraining):
         self.hard_loss.update_state(hard_total, sample_weight=count)
         self.soft_loss.update_state(soft_total, sample_weight=count)
         if self._matching:
+            # Maps belong to no head: the first head's weights stand for the images'.
             weight = next(iter(weights.values()), None)
             matched = self._matching.loss(maps, targets.features, weight, self.weights_normalised)
             self.feature_loss.update_state(matched, sample_weight=count)
@@ -347,5 +353,6 @@ class Distiller(CheckedTraining):
         student = keras.saving.deserialize_keras_object(config.pop("student"))
         features = [FeatureMatch(**match) for match in config.pop("features")]
         if teacher is None:
+            # Weights without teachers would be refused.
             config["teacher_weights"] = None
         return cls(student, teacher, features=features if teacher is not None else (), **config)

@@ -106,6 +106,7 @@ class CheckedTraining(StudentModel):
         else:
             callbacks = [first, *keras.tree.flatten(callbacks if callbacks is not None else [])]
         with self._weighing(class_weight):
+            # Keras gets no class_weight: it would weigh the teacher's term as well.
             return super().fit(
                 x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data,
                 shuffle, None, sample_weight, initial_epoch, steps_per_epoch, validation_steps,
@@ -206,6 +207,7 @@ class CheckedTraining(StudentModel):
                 found[name] = self.teacher_output or heads.kind_of_values(known[:LOOKED_AT_ROWS])
                 require_kind(found[name], name, columns)
         if found != self._stored_kinds:
+            # A traced step holds the kinds that it was traced with.
             self._stored_kinds, self.train_function = found, None
             for kind in set(found.values()):
                 warn_of_kind(kind, "The teacher whose outputs the batches bring")
@@ -222,6 +224,7 @@ class _FirstBatch(keras.callbacks.Callback):
         if self._looked:
             return
         if keras.backend.backend() == "jax":
+            # JAX keeps the step's variables to itself until the epoch ends.
             self.model.jax_state_sync()
         self.model.faults.refuse()
         self._looked = True

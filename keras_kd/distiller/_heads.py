@@ -61,6 +61,7 @@ class ClassHead:
         if not self._beta > 0:
             return hard, 0.0, self._alpha * hard, 0.0
         if teacher is None:
+            # The teacher lacks this head: its labels get the whole weight, not alpha.
             return hard, 0.0, hard, 0.0
         each = self._soft_loss(labels, self._logits(teacher), logits, self._temperature)
         soft = losses.weighted_mean(each, weights, self._normalised)
@@ -160,6 +161,7 @@ class ValueHead:
         return output
 
     def _mean(self, each: Any, known: Any, weights: Any) -> Any:
+        # Perhaps no value of the batch is known: the loss is 0 then, not NaN.
         count = ops.sum(weights if self._normalised else known)
         return losses.weighted_sum(each, weights) / ops.maximum(
             count, losses.TINY if self._normalised else 1.0
@@ -174,4 +176,5 @@ def _known(values: Any, weights: Any) -> tuple[Any, Any, Any]:
     known = ops.logical_not(ops.isnan(values))
     mask = ops.cast(known, "float32")
     weights = mask if weights is None else mask * ops.reshape(ops.cast(weights, "float32"), (-1,))
+    # NaN would stay NaN under a weight of 0, in the gradients too.
     return ops.where(known, values, 0.0), mask, weights

@@ -66,6 +66,7 @@ def resized(images: Any, shape: tuple[int | None, ...]) -> Any:
     )
     if size == tuple(images.shape[1:3]):
         return images
+    # Without antialiasing, shrinking skips pixels.
     return ops.image.resize(
         images, size, interpolation="bilinear", antialias=True, data_format="channels_last"
     )

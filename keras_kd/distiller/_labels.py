@@ -122,6 +122,7 @@ class Faults(keras.metrics.Metric):
     def __init__(self, heads: dict[str, int]) -> None:
         super().__init__(name="faults")
         self._heads, self._replicas = heads, _backend.replicas()
+        # A traced step can't raise: what it finds waits in variables until the step has ended.
         for part in ("row", "label", "head", "seen", "probabilities"):
             setattr(self, part, self.add_weight(shape=(), initializer="zeros", name=part))
 

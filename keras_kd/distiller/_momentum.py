@@ -52,6 +52,7 @@ class DistillationOrientedSGD(keras.optimizers.SGD):
             )
         super().__init__(learning_rate, momentum - difference, weight_decay=weight_decay, name=name)
         self.difference = difference
+        # The rate is asked for at each step, as callbacks and schedules change it; decay acts once.
         self.of_teacher = keras.optimizers.SGD(lambda: self.learning_rate, momentum + difference)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:

@@ -232,6 +232,7 @@ class Exporter:
         module, path = find(format), Path(path)
         _check_request(module, format, path, self.io, self.samples)
         _check_settings(format, self.app_input, self.keep_float, min_agreement)
+        # The conversion's process imports TensorFlow while this one does.
         expect([format])
         # TensorFlow takes seconds to import: not before the request is known to make sense.
         from keras_kd.exporters import _comparison
@@ -239,6 +240,7 @@ class Exporter:
 
         prepared = self._prepared
         serving, images = prepared.serving, prepared.images
+        # The file gets its name only when it was compared: a wrong one is never left behind.
         with _written(path, module) as temporary:
             errors = module.write(
                 serving, temporary, None if images is None else serving.as_input(images)

@@ -121,6 +121,7 @@ def _noise(serving: Serving) -> np.ndarray:
 
 
 def _outputs(reference: keras.Model, serving: Serving, images: np.ndarray) -> dict[str, np.ndarray]:
+    # Resized here by Pillow and in the file by its own graph: the comparison covers that too.
     pixels = fitted(images, tuple(reference.inputs[0].shape[1:])) if serving.app else images
     pixels = serving.in_range(pixels)
     parts = [_by_name(reference, serving, pixels[i : i + _STEP])

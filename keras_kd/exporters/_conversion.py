@@ -115,6 +115,7 @@ def _content(request: Request) -> bytes:
     converter.representative_dataset = lambda: ([image[None]] for image in samples)
     if not request.integer_io:
         return _float_parts.converted(converter, request.float_tensors)
+    # Integers at both ends exclude float32 within: the converter refuses what it can't round.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8

@@ -57,10 +57,12 @@ def convert(request: Request) -> list[Added]:
     """
     with _lock:
         process = _process()
+        # The converter can run for ever, and no exception reaches native code.
         watch = threading.Timer(LIMIT_SECONDS, process.kill)
         watch.start()
         try:
             return _asked(process, request)
+        # An answer that nobody read would be taken for that of the next request.
         except BaseException:
             process.kill()
             raise
@@ -131,6 +133,7 @@ def _until_idle(requests: IO[str]) -> Iterator[str]:
 
 def main() -> None:
     """Serve the parent; what libraries print goes nowhere."""
+    # The converter prints to descriptor 1, between the answers.
     answers = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

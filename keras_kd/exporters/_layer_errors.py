@@ -69,6 +69,7 @@ class _Kept:
         self._interpreter = Interpreter(
             model_content=content,
             experimental_preserve_all_tensors=True,
+            # XNNPACK fuses operators, and their tensors would be gone.
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
         self._interpreter.allocate_tensors()

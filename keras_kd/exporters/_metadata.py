@@ -32,6 +32,7 @@ def with_metadata(content: bytes, name: str, description: str, class_names: Sequ
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     texts = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
+    # Packing anew leaves out the archive at the file's end.
     if form := described.entry(content):
         texts[described.ENTRY] = form
     model.buffers.append(schema.BufferT(data=_metadata(model, name, description, len(class_names))))
@@ -112,6 +113,7 @@ def _table(
 
 def _vector(builder: flatbuffers.Builder, offsets: list[int]) -> int:
     builder.StartVector(4, len(offsets), 4)
+    # FlatBuffers are built from the end.
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
     return builder.EndVector()

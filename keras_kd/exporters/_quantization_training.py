@@ -76,6 +76,7 @@ def fit(model: tf_keras.Model, data: dict, options: dict, name: str) -> None:
         options["learning_rate"], len(batches) * options["epochs"]
     )
     optimizer = tf_keras.optimizers.Adam(rate)
+    # The cosine goes on where the stopped training left it.
     optimizer.iterations.assign(done * len(batches))
     model.compile(optimizer, loss=distillation_loss(options))
     model.fit(

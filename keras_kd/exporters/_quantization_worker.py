@@ -98,6 +98,7 @@ def calibrate(model: tf_keras.Model, data: dict, options: dict) -> None:
         model(batch.astype(np.float32), training=True)
         after = [model.weights[number].numpy() for number in ranges]
         for (number, name), old, new in zip(ranges.items(), before, after, strict=True):
+            # Undoes the moving average: what the batch alone would have set.
             value = old + (new - old) / (1 - _RANGE_DECAY)
             weights[number] = np.maximum(value, _SMALLEST_RANGE) if "_max" in name else value
         model.set_weights(weights)

@@ -134,6 +134,7 @@ def _single_channel(model: keras.Model, gray: bool) -> keras.Model:
     def adapted(layer: keras.Layer) -> list[np.ndarray]:
         weights = layer.get_weights()
         if layer is first:
+            # Equal channels: w1 x + w2 x + w3 x = (w1 + w2 + w3) x.
             return [weights[0].sum(axis=2, keepdims=True), *weights[1:]]
         if layer in chain and weights:
             return [weights[0][:, :, :1, :1], weights[1][:1]]

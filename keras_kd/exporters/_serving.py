@@ -112,6 +112,7 @@ class Serving:
     @functools.cached_property
     def saved_model(self) -> Path:
         """The folder of a SavedModel for one image, which is removed with this object."""
+        # Kept here, since the folder is removed with the object that stands for it.
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name) / "graph"
         self.write_saved_model(folder)
@@ -122,6 +123,7 @@ class Serving:
         number.
         """
         archive = keras.export.ExportArchive()
+        # The endpoint is a method of ours: Keras would not find the model's variables by itself.
         archive.track(self.model)
         archive.add_endpoint("serve", self.__call__, input_signature=[self.specification(batch)])
         with native_output_hidden():

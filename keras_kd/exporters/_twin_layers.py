@@ -69,6 +69,7 @@ _ONLY: dict[str, Any] = {
 }
 # What the library for quantization-aware training knows; `log_softmax` at the end of a model alone.
 ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid", "tanh", "gelu", "silu")
+# Keras 3: hard_sigmoid(x) = relu6(x + 3) / 6; Keras 2 has another slope.
 _GATE = (("Rescaling", {"scale": 1 / 6, "offset": 0.5}), ("ReLU", {"max_value": 1.0}))
 # Other activations as layers; Multiply takes what the activation was given too.
 ACTIVATION_LAYERS: dict[str, tuple[tuple[str, dict[str, float]], ...]] = {

@@ -155,6 +155,7 @@ def write(
     folder, name = Path(folder), name or model.name
     pixels = fitted(example[None], tuple(app_input))
     with locked(folder):
+        # Converted and scored elsewhere, so that a failure leaves an older bundle whole.
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / MODEL_FILE
             report = converted(path)

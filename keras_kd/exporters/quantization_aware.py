@@ -311,6 +311,7 @@ def _work(
             try:
                 for line in worker.stdout:
                     tell(line.rstrip())
+            # Ctrl-C too: fine-tuning would go on without anyone waiting for it.
             except BaseException:
                 worker.kill()
                 raise

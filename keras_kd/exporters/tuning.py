@@ -81,6 +81,7 @@ def tune(
             try:
                 report = exporter.export(Path(folder) / f"{format}.tflite", format)
             except ExportError as error:
+                # float32 comes first: without it there is nothing to compare with.
                 if not reports:
                     raise
                 attempts.append(Attempt(format, None, None, str(error)))

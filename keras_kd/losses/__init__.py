@@ -54,6 +54,7 @@ def parsed(text: str) -> tuple[str, dict[str, float]]:
         known = ", ".join(soft_loss_names())
         raise ConfigError(f"soft_loss must be one of {known}. Received: soft_loss={text!r}.")
     try:
+        # Parsed and not evaluated, so that nothing in the text is run.
         call = ast.parse(f"f({rest}" if opening else "f()", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError(text)

@@ -43,6 +43,7 @@ def moments(
     w = ops.ones_like(y) if weights is None else flat(weights)
     share = w / ops.maximum(ops.sum(w), TINY)
     mean, of_student = ops.sum(share * y), ops.sum(share * s)
+    # Means go before squares are summed: the difference of two large sums loses float32's digits.
     y, s = y - mean, s - of_student
     return ops.sum(share * y**2), ops.sum(share * s**2), ops.sum(share * y * s), mean - of_student
 

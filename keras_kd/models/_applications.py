@@ -62,6 +62,7 @@ def _pixels(preprocess: Callable) -> tuple[np.ndarray, np.ndarray, bool]:
         preprocess(np.array(pixel, np.float32).reshape(1, 1, 1, 3)).ravel()
         for pixel in ([0, 0, 0], [255, 0, 0], [255, 255, 255])
     )
+    # Red changes the first number, unless the order is blue, green, red.
     is_bgr = bool(red[0] == black[0])
     scale, offset = (white - black) / 255, black
     return (scale[::-1], offset[::-1], True) if is_bgr else (scale, offset, False)
@@ -69,6 +70,7 @@ def _pixels(preprocess: Callable) -> tuple[np.ndarray, np.ndarray, bool]:
 
 def _turn_channels(trunk: keras.Model) -> None:
     """Let the first convolution read red first, so that nothing is turned in every image."""
+    # The published kernel was trained on blue, green, red; images here are red, green, blue.
     first = next(layer for layer in trunk.layers if isinstance(layer, layers.Conv2D))
     kernel, *rest = first.get_weights()
     first.set_weights([kernel[:, :, ::-1], *rest])

@@ -252,6 +252,7 @@ class _Tail:
         if not type(layer).__module__.startswith("keras.") or isinstance(layer, keras.Model):
             raise ModelError(f"The outputs of {layer.name} are not known.")
         shape = [_ROWS, *(size or _OPEN_SIZE for size in tensor.shape[1:])]
+        # Far beyond 0..1, so that only a softmax or a sigmoid brings numbers in there.
         drawn = keras.ops.cast(self._random.normal(0, 10, shape), tensor.dtype)
         return drawn if getattr(layer, "activation", None) is None else layer.activation(drawn)
 

@@ -64,6 +64,7 @@ def distill(
         task = student_job(plan, data, taught, out / run_files.STATE)
         run_folder.require_beginning(out, _beginning(task, data, taught))
         student, history = job.train(task, plan.training, taught.learnt or data, terminal)
+        # The process that calibrates int8 imports TensorFlow while scores are computed.
         exporters.expect(plan.formats)
         form = _saved(student, task, data, out)
         frame = pd.DataFrame(history)

@@ -168,6 +168,7 @@ def _steadied(out: Path, options: Mapping[str, Any]) -> bool:
 
 
 def _refuse_used(out: Path, record: Path, options: Mapping[str, Any], resume: bool) -> None:
+    # The lock is there already, and a killed process may have left a half-written record.
     ours = {out / LOCK, *half_written(record)}
     if not resume and any(path not in ours for path in out.iterdir()):
         raise OutputError(

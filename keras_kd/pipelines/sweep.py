@@ -177,6 +177,8 @@ def sweep(
                 with locked(out, terminal.say):
                     trial_queue.fill(study, dimensions, total, complete=every is not None)
                 continue
+            # Data and teachers are loaded by processes that have a trial to train, not by those
+            # that wait.
             students = students or Trials(options, terminal)
             terminal.say(f"{done} of {total} trials are done")
             objective = _Objective(options, dimensions, students, out / run_files.STATE, terminal)

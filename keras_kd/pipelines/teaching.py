@@ -146,6 +146,7 @@ def _voted(path: str, data: Data, views: Views) -> SoftLabels:
         data.class_names,
     )
     stored = logits.astype(np.float16)
+    # A view of the array: the votes are stored once for all views.
     every_view = np.broadcast_to(stored[:, None], (len(stored), len(views), stored.shape[1]))
     return SoftLabels(key, every_view, float(np.abs(stored - logits).max()))
 

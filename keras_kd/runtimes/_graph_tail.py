@@ -55,11 +55,13 @@ def output_kind(
         As `models.heads.output_kind`; "unknown" if the last operators do not show it: look at the
         values.
     """
+    # A damaged file's operators may read each other in a ring.
     for left in range(depth, 0, -1):
         step = maker(output)
         if step is None:
             return "unknown"
         if step.operation in _JOINED:
+            # Half the depth for each input: branches of branches would multiply without end.
             kinds = {output_kind(one, maker, left // 2) for one in step.inputs}
             # Two softmaxes side by side are no probabilities of one set of classes.
             return kinds.pop() if kinds in ({"logits"}, {"sigmoids"}) else "unknown"

@@ -67,6 +67,7 @@ class KerasPredictor(FilePredictor):
         self._know(heads.widths(model), head)
         self._know_kind(lambda name: heads.output_kind(model, name))
         self.content = [keras_file.weights_fingerprint(model)]
+        # Weights that no pixel reaches would be multiplied by zeros in every prediction.
         small = compact(model) if isinstance(model, GRAPHS) else model
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
@@ -123,6 +124,7 @@ def _require_steady(predictor: KerasPredictor) -> None:
         np.concatenate([*predictor._outputs(shown(noise, predictor.form)).values()], axis=-1)
         for _ in range(2)
     )
+    # An untrained model's outputs may be next to equal.
     spread = max(float(np.ptp(first)), 1e-3)
     if np.abs(first - second).max() > 1e-3 * spread:
         raise ModelError(

@@ -115,6 +115,7 @@ def entry(content: bytes) -> str | None:
     with zipfile.ZipFile(file) as archive:
         if ENTRY not in archive.namelist():
             return None
+        # A zip member unfolds to what it declares, however small the file is.
         if archive.getinfo(ENTRY).file_size > LARGEST:
             raise ValueError(f"it declares {archive.getinfo(ENTRY).file_size:,} bytes")
         return archive.read(ENTRY).decode()

@@ -275,6 +275,8 @@ def _try(path: str, seconds: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         highest = resource.getrlimit(resource.RLIMIT_CPU)[1]
         if highest == resource.RLIM_INFINITY or highest > seconds:
+            # At the soft limit SIGXCPU tells the parent why; the hard one, a second later, can't be
+            # ignored.
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     try:
         model = LiteRTModel(path, trusted=True)

@@ -95,10 +95,13 @@ def _of_operator(operator: Operator) -> int:
     output = operator.outputs[0].size
     weights = operator.inputs[1].shape
     if operator.name == "CONV_2D":
+        # Kernels lie as (outputs, height, width, inputs) there, depthwise ones as (1, height,
+        # width, outputs).
         return output * math.prod(weights[1:])
     if operator.name == "DEPTHWISE_CONV_2D":
         return output * weights[1] * weights[2]
     if operator.name == "TRANSPOSE_CONV":
+        # Each input pixel is spread over the whole kernel: the input counts, not the output.
         return operator.inputs[2].size * weights[0] * weights[1] * weights[2]
     return output * operator.inputs[0].shape[-1]
 
@@ -178,6 +181,7 @@ def _live_share(operator: Operator, pad: Operator | None) -> float:
         kernel, size = operator.inputs[1].shape[axis], operator.inputs[0].shape[axis]
         before, real = _padding(operator, pad, axis, kernel, stride, size)
         outputs = operator.outputs[0].shape[axis]
+        # A damaged file may declare any size, and the next line would fill memory.
         if outputs * kernel > MAX_PIXELS:
             raise ValueError(f"{outputs} places of {kernel} taps are more than any image has")
         positions = np.arange(outputs)[:, None] * stride + np.arange(kernel) - before

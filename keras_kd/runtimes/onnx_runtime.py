@@ -161,6 +161,7 @@ def _beside(path: Path, place: str) -> Path:
     """The file of external weights at a place that a file names."""
     file = path.parent / place
     inside = not os.path.isabs(place) and ".." not in Path(place).parts
+    # A link could lead out of the folder as well as "..".
     if not inside or file.resolve() != path.parent.resolve() / place or not file.is_file():
         raise ModelError(
             f"{path} has weights in {place}, which is no file in its folder: export it again, or"
@@ -176,6 +177,7 @@ def _flat(outputs: list[Any]) -> bool:
 def _session(path: str | Path, threads: int) -> Any:
     if not Path(path).is_file():
         raise ModelError(f"No model at {path}: check the path.")
+    # ONNX Runtime would follow a path out of the folder to any file of the machine.
     files(path)
     try:
         import onnxruntime

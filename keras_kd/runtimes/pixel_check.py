@@ -108,11 +108,13 @@ def scores(
 
 
 def _score(pixels: PixelValues, outputs: np.ndarray, labels: np.ndarray, ordered: bool) -> Score:
+    # Pixels of a wrong range can overflow a model; its score is to be bad, not NaN.
     values = np.nan_to_num(outputs.astype(np.float64), posinf=1e30, neginf=-1e30)
     classes = values.shape[1]
     if not ordered:
         answers = np.zeros((classes, classes))
         np.add.at(answers, (values.argmax(axis=1), labels), 1)
+        # The order of classes that gives most right answers (Hungarian method).
         meant = linear_sum_assignment(-answers)[1]
         values = values[:, np.argsort(meant)]
     likelihood = log_softmax(values, axis=1)[np.arange(len(labels)), labels]

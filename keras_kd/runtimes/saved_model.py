@@ -35,6 +35,7 @@ def load(path: str | Path) -> keras.Model:
     _saved_model_operations.require_computing(path)
     try:
         layer = keras.layers.TFSMLayer(str(path), call_endpoint=SIGNATURE)
+        # TFSMLayer has no public name for the signature's input.
         (image,) = layer._reloaded_obj.signatures[SIGNATURE].structured_input_signature[1].values()
         inputs = keras.Input(batch_shape=tuple(image.shape), dtype=image.dtype.name, name="image")
         outputs = layer(inputs)

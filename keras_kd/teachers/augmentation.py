@@ -105,10 +105,12 @@ def drawn(
     height, width = size
     if chosen == "mixup":
         return Mixture(order, float(random.beta(MIXUP_ALPHA, MIXUP_ALPHA)))
+    # The cut's area is then drawn evenly, as in the paper.
     side = np.sqrt(1 - random.random())
     y, x = random.integers(height), random.integers(width)
     down, across = round(side * height / 2), round(side * width / 2)
     top, bottom = max(0, y - down), min(height, y + down)
     left, right = max(0, x - across), min(width, x + across)
+    # The box may reach over the edge: what counts is its part inside.
     share = 1 - (bottom - top) * (right - left) / (height * width)
     return Mixture(order, float(share), (int(top), int(bottom), int(left), int(right)))

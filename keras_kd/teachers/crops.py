@@ -66,6 +66,7 @@ def _blended(
     other = flat.take(base + last, axis=0).astype(np.int32)
     other *= right[:, :, None]
     mixed += other
+    # Half a step more, so that the shift rounds.
     mixed += 1 << (_BITS - 1)
     mixed >>= _BITS
     return mixed.astype(np.uint8).reshape(images.shape)

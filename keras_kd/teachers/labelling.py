@@ -105,6 +105,7 @@ def _ray(workers: int) -> Iterator[ModuleType]:
     """Ray on the cluster that RAY_ADDRESS names, or on one of this machine that ends with the
     block.
     """
+    # Ray reports its use to its makers where nobody tells it not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     here = "RAY_ADDRESS" not in os.environ
     if here:

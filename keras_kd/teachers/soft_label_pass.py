@@ -133,6 +133,7 @@ def fill(
         part = flat[positions.start : positions.stop]
         part[:] = _checked(exact, *part.shape)
         error = float(np.abs(part.astype(np.float32) - exact).max())
+        # The logits are in the file before the note says so.
         logits.flush()
         state = {
             **state,
@@ -145,6 +146,7 @@ def fill(
     partial.replace(whole)
     names_forced(folder)
     write_text(
+        # Written last: where the record is, the store is whole.
         folder / RECORD,
         json.dumps({"key": asdict(key), "rounding_error": state["rounding_error"]}, indent=2)
         + "\n",

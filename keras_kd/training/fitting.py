@@ -143,6 +143,7 @@ def fit(
     """
     others = list(callbacks or [])
     state = TrainingState(folder / "state.npz", others, batches.steps)
+    # The state fills the optimizer's and the metrics' variables too: they must exist before.
     distiller.optimizer.build(distiller.trainable_variables)
     _build_metrics(distiller, validation)
     state.load(distiller)
@@ -152,8 +153,12 @@ def fit(
     advance((state.epoch * batches.steps + state.step) * batches.batch_size)
     averages = _averages(distiller)
     epochs_end = _Epochs(state, folder / "best.npz", report, advance, batches.batch_size, averages)
+    # The score comes before the callbacks that read it, the state after all, with what they
+    # decided.
     run = [*([averages] if averages else []), _Score(), *others, epochs_end, state]
     state.first_step = state.step
+    # `fit` takes as many steps in each of its epochs: the rest of an interrupted one is its own
+    # call.
     if state.step and state.epoch < epochs:
         _fit(
             distiller, batches, validation, state.epoch + 1, run, state, batches.steps - state.step

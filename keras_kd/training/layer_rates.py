@@ -29,6 +29,7 @@ class _LayerRates(keras.optimizers.Optimizer):
         # On TensorFlow it comes as its backend has it, without a path.
         path = self._trainable_variables[self._get_variable_index(variable)].path
         rate = learning_rate * self.factors.get(path, 1.0)
+        # Keras' own decay would take the same rate for all layers.
         if self.decay:
             taken = keras.ops.cast(self.decay * rate, variable.dtype)
             self.assign_sub(variable, variable * taken)

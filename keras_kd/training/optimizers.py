@@ -86,6 +86,7 @@ def _scheduled(schedule: str, rate: float, steps: int) -> Any:
     if schedule != "cosine":
         return rate
     warm_up = round(WARM_UP_SHARE * steps)
+    # The warm-up starts at 0, and the cosine falls from its target.
     return keras.optimizers.schedules.CosineDecay(
         0.0, steps - warm_up, warmup_target=rate, warmup_steps=warm_up
     )

@@ -57,6 +57,7 @@ class TrainingState(keras.callbacks.Callback):
         """The optimizer's learning rate; None where a schedule computes it."""
         optimizer = self.model.optimizer
         inner = getattr(optimizer, "inner_optimizer", optimizer)
+        # `learning_rate` is the number at this step; only this attribute shows a schedule.
         if isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
             return None
         return float(keras.ops.convert_to_numpy(inner.learning_rate))

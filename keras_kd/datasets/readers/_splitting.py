@@ -55,6 +55,7 @@ def stratified(
                 f" {', '.join(shares)}: expected at least {len(shares)}; add images or remove the"
                 " class."
             )
+        # Drawn by class, so that images added to one don't move those of the others.
         rows = np.random.default_rng((seed, label)).permutation(rows)
         for name in others:
             count = max(1, round(shares[name] * len(labels[labels == label])))

@@ -66,6 +66,7 @@ def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
         refuse_special(path)
+        # Spreadsheets begin UTF-8 with a byte-order mark.
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(_bounded(file), skipinitialspace=True)
             for fields in reader:

@@ -88,6 +88,7 @@ def write(
 def _converted(request: Request, format: str, serving: Serving) -> list[Added]:
     uncommon = _uncommon(serving.model)
     try:
+        # Calibration, recurrent layers and layers of others can end the process that converts.
         if request.calibrated or uncommon:
             return _conversion_process.convert(request)
         with native_output_hidden():

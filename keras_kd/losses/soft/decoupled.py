@@ -55,6 +55,7 @@ def _decoupled(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tens
     (N, C).
     """
     scaled = ops.cast(logits, "float32") / temperature
+    # Not -inf: 0 times a difference of infinities is NaN.
     others = ops.where(target > 0, -1e9, scaled)
     pair = [ops.sum(target * scaled, axis=-1), ops.logsumexp(others, axis=-1)]
     return ops.log_softmax(ops.stack(pair, axis=-1)), ops.log_softmax(others)

@@ -44,6 +44,7 @@ def soft_target_kl_each(
         ModelError: teacher and student have different numbers of classes.
     """
     require_classes("teacher's logits", teacher_logits, student_logits)
+    # Logarithms from the logits: a softmax's 0 would have none. float32, as float16 ends at 65,504.
     log_p = ops.log_softmax(ops.cast(teacher_logits, "float32") / temperature)
     log_q = ops.log_softmax(ops.cast(student_logits, "float32") / temperature)
     return temperature**2 * divergence(log_p, log_q)

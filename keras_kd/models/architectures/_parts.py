@@ -22,6 +22,7 @@ class Seeds:
     """An independent seed for every layer, all derived from one; None stays None."""
 
     def __init__(self, seed: int | None) -> None:
+        # Models of neighbouring seeds share no layer's seed.
         self.seed = None if seed is None else seed * 1000
 
     def __call__(self) -> int | None:
@@ -72,6 +73,7 @@ def conv(
     """
     initial = keras.initializers.HeUniform(seeds())
     if stride > 1 and size > 1:
+        # As PyTorch pads, on both sides alike: "same" in Keras pads more at the end.
         x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
     padding = "valid" if stride > 1 else "same"
     return layers.Conv2D(
@@ -114,6 +116,7 @@ def outputs(
     in any precision.
     """
     if isinstance(heads, int):
+        # float32 in mixed precision too, as Keras advises for what a loss takes.
         return dense(x, heads, name, seeds, dtype="float32")
     return {
         head: dense(x, classes or 1, head, seeds, dtype="float32")

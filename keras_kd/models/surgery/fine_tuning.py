@@ -242,4 +242,5 @@ def _moments(
             sums[number] += values.sum(axis=0), (values**2).sum(axis=0)
             counts[number] += len(values)
     means = [(of_layer / count) for of_layer, count in zip(sums, counts, strict=True)]
+    # Rounding may leave a variance a little below 0.
     return [(mean, np.maximum(square - mean**2, 0)) for mean, square in means]
