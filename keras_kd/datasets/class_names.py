@@ -37,7 +37,6 @@ def plain(name: str) -> str:
     Returns:
         The name with composed letters and without surrounding blanks.
     """
-    # File systems of macOS give é as two characters.
     return unicodedata.normalize("NFC", name).strip()
 
 

@@ -337,7 +337,6 @@ def with_channels(images: np.ndarray, channels: int) -> np.ndarray:
         return images
     if channels == 3:
         return np.repeat(images, 3, axis=3)
-    # Pillow's own luma (ITU-R 601) in 16 bits.
     weights = np.array([19595, 38470, 7471], np.uint32)
     return ((images.astype(np.uint32) @ weights + 0x8000) >> 16).astype(np.uint8)[..., None]
 

@@ -70,7 +70,6 @@ def _pixels(preprocess: Callable) -> tuple[np.ndarray, np.ndarray, bool]:
 
 def _turn_channels(trunk: keras.Model) -> None:
     """Let the first convolution read red first, so that nothing is turned in every image."""
-    # The published kernel was trained on blue, green, red; images here are red, green, blue.
     first = next(layer for layer in trunk.layers if isinstance(layer, layers.Conv2D))
     kernel, *rest = first.get_weights()
     first.set_weights([kernel[:, :, ::-1], *rest])

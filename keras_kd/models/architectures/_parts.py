@@ -73,7 +73,6 @@ def conv(
     """
     initial = keras.initializers.HeUniform(seeds())
     if stride > 1 and size > 1:
-        # As PyTorch pads, on both sides alike: "same" in Keras pads more at the end.
         x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
     padding = "valid" if stride > 1 else "same"
     return layers.Conv2D(
@@ -116,7 +115,6 @@ def outputs(
     in any precision.
     """
     if isinstance(heads, int):
-        # float32 in mixed precision too, as Keras advises for what a loss takes.
         return dense(x, heads, name, seeds, dtype="float32")
     return {
         head: dense(x, classes or 1, head, seeds, dtype="float32")
