@@ -32,7 +32,25 @@ def _sections(docstring: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def _describes(place: str, function: str) -> bool:
+    """Whether a package has a contract for functions of this name, or a function its arguments."""
+    package = PACKAGE / place.replace(".", "/") / "__init__.py"
+    if package.is_file():
+        return f"{function}(" in ast.get_docstring(ast.parse(package.read_text("utf-8")))
+    module, _, name = place.rpartition(".")
+    path = PACKAGE / module.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    found = [each for each in _definitions(ast.parse(path.read_text("utf-8")).body)
+             if each.name == name]  # fmt: skip
+    return bool(found) and "Args" in _sections(ast.get_docstring(found[0]) or "")
+
+
 def _faults(function: ast.FunctionDef) -> Iterator[str]:
+    reference = re.search(r"rguments:\s+see\s+`([\w.]+)`", ast.get_docstring(function) or "")
+    if reference:
+        if not _describes(reference[1], function.name):
+            yield f"{reference[1]} describes no arguments of {function.name}"
+        return
     arguments = function.args
     names = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
     sections = _sections(ast.get_docstring(function) or "")
@@ -66,3 +84,12 @@ def test_an_incomplete_docstring_is_found() -> None:
     function = ast.parse(text).body[0]
     assert isinstance(function, ast.FunctionDef)
     assert len(list(_faults(function))) == 2
+
+
+def test_a_reference_to_no_description_is_found() -> None:
+    text = 'def write(a: int) -> int:\n    """Write. Arguments: see `exporters`."""\n'
+    function = ast.parse(text).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert not list(_faults(function))
+    function.name = "read"
+    assert list(_faults(function)) == ["exporters describes no arguments of read"]

@@ -3,12 +3,15 @@
 FaceRes' weights are read from TensorFlow.js' format, see `_faceres`. A module for PyTorch's has
 
     NAMES                        the architectures of the family, as in keras_kd.models; the
-        module's
-                                 own name first
+                                 module's own name first
     MARK                         a key that only its state dicts have
     CLASS_NAMES                  the published order of the classes, by their number
     build(tensors, input_shape)  the untrained model that fits the arrays' shapes
     slots(model)                 the place of each of the model's weights in the state dict
+
+`tensors` are the state dict's arrays by key. `input_shape` is height, width and channels; None for
+the published shape. ModelError: the arrays' widths are none of the known ones, or the model has
+other heads than the published code.
 """
 
 from __future__ import annotations

@@ -18,20 +18,10 @@ _NAME_OF_WIDTH = {48: "efficientformer-l1", 64: "efficientformer-l3"}
 
 
 def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | None) -> keras.Model:
-    """Build the size that the arrays' shapes show.
+    """Build the size that the arrays' shapes show. Arguments: see `checkpoints`.
 
     Without a distillation head among the arrays (`distillation=False`), the model has the other
     head alone. Tables of biases that were trained at 224x224 pixels fit no other images.
-
-    Args:
-        tensors: arrays by key of the state dict.
-        input_shape: height, width and channels; None for the published shape.
-
-    Returns:
-        The untrained model.
-
-    Raises:
-        ModelError: the widths are none of the known ones.
     """
     name = _layouts.name_by_width(tensors, "patch_embed.3.weight", _NAME_OF_WIDTH, 48)
     classes = _layouts.classes(tensors, "head.weight", 1000)
@@ -42,17 +32,7 @@ def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | No
 
 
 def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
-    """Return the place of each weight in the published state dict.
-
-    Args:
-        model: the model.
-
-    Yields:
-        One entry for each weight.
-
-    Raises:
-        ModelError: the model has several heads, which no published code has.
-    """
+    """Return the place of each weight in the published state dict. Arguments: see `checkpoints`."""
     _layouts.require_one_head(model)
     for layer in model.layers:
         if isinstance(layer, LayerScale):

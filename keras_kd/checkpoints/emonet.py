@@ -27,13 +27,7 @@ LAST = "emo_fc_2.3"
 
 def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | None) -> keras.Model:
     """Build EmoNet with as many classes as the arrays have; its face alignment is frozen.
-
-    Args:
-        tensors: arrays by key of the state dict.
-        input_shape: height, width and channels; None for the published shape.
-
-    Returns:
-        The untrained model.
+    Arguments: see `checkpoints`.
     """
     classes = _layouts.classes(tensors, f"{LAST}.weight", 8, others=2)
     model = models.build(
@@ -46,17 +40,7 @@ def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | No
 
 
 def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
-    """Return the place of each weight in the published state dict.
-
-    Args:
-        model: the model.
-
-    Yields:
-        One entry for each weight.
-
-    Raises:
-        ModelError: the model has other heads.
-    """
+    """Return the place of each weight in the published state dict. Arguments: see `checkpoints`."""
     if not isinstance(model.output, dict) or set(model.output) != set(HEADS):
         raise ModelError(
             f"EmoNet's PyTorch form has the heads {', '.join(HEADS)}, and this model has others."

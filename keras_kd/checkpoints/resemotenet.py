@@ -18,35 +18,14 @@ _RENAMED = {"se_fc1": "se.fc.0", "se_fc2": "se.fc.2"}
 
 
 def build(tensors: dict[str, np.ndarray], input_shape: tuple[int, int, int] | None) -> keras.Model:
-    """Build the model with the widths and classes of the arrays.
-
-    Args:
-        tensors: arrays by key of the state dict.
-        input_shape: height, width and channels; None for the published shape.
-
-    Returns:
-        The untrained model.
-
-    Raises:
-        ModelError: the widths are none of the known ones.
-    """
+    """Build the model with the widths and classes of the arrays. Arguments: see `checkpoints`."""
     name = _layouts.name_by_width(tensors, "conv1.weight", _NAME_OF_WIDTH, 64)
     classes = _layouts.classes(tensors, "fc4.weight", 7)
     return models.build(name, classes, input_shape)
 
 
 def slots(model: keras.Model) -> Iterator[_layouts.Slot | _layouts.Constant]:
-    """Return the place of each weight in the published state dict.
-
-    Args:
-        model: the model.
-
-    Yields:
-        One entry for each weight.
-
-    Raises:
-        ModelError: the model has several heads, which no published code has.
-    """
+    """Return the place of each weight in the published state dict. Arguments: see `checkpoints`."""
     _layouts.require_one_head(model)
     for layer in model.layers:
         yield from _layouts.of_layer(layer, _published(layer.name))

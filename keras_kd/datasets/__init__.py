@@ -17,6 +17,10 @@ disk, for help and the README; and
                                                 without "validation" those of "train" include what
                                                 is held out of it
     subsets(train, validation, test) (optional) named test sets that the field reports, as masks
+
+`path` is a file or folder, `split` one of "train", "validation" and "test". `skip_bad_rows` leaves
+out unreadable rows and lists them in `Samples.skipped`, instead of raising. `size` is that of the
+images in pixels. DataError: the data is missing or broken; the message names the file and the row.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ docs/export.md; and
     IO              the profiles of input and output that it offers, of "float", "app" and "int8"
     ROUNDS (optional) whether the file's answers are compared with Keras' too
     write(serving, path, images)  write the file and return what its operators add to the error
-                                  (nothing for formats that don't round); `images` is (N, H, W, C)
-                                  as the file takes them, or None
+                                  (nothing for formats that don't round); `serving` is the model
+                                  with its inputs and outputs, `images` is (N, H, W, C) as the file
+                                  takes them, or None
     run(path, images)             the file's outputs by name for the same images, float32 (N, ...)
 """
 

@@ -5,11 +5,15 @@ The module of an architecture has
 
     NAMES                                                 the names it builds
     INPUT_SHAPE                                           the published one
-    build(name, heads, input_shape, dropout, seed)        -> keras.Model; for `heads` see
-        _parts.Heads
+    build(name, heads, input_shape, dropout, seed)        -> keras.Model, see below
     VALUES (optional)                                     names of its published continuous values
     PRETRAINED, load_pretrained(model) (optional)         names of weights that Keras offers, and
                                                           the function that loads them
+
+`build` takes one of NAMES; the number of classes, or the widths by name (`_parts.Heads`); height,
+width and channels of the images; two rates of dropout, 0 or more and below 1, or None; and the seed
+of the initial weights and the dropout, or None. The model turns pixels 0..255, float (N, H, W, C),
+into logits and values. ModelError: the images are too small, or neither gray nor RGB.
 """
 
 from __future__ import annotations

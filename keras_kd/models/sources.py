@@ -111,23 +111,8 @@ def build(
     heads: dict[str, int | None] | None = None,
     pretrained: str | None = None,
 ) -> keras.Model:
-    """Build a model from any source; for the arguments see `models.build`.
-
-    Args:
-        source: the source.
-        num_classes: number of logits of a model with one output.
-        input_shape: height, width and channels of the pixels 0..255.
-        dropout: rates between convolutions and between dense layers, or None.
-        seed: seed of the initial weights, or None.
-        heads: several outputs by name, or None.
-        pretrained: "imagenet" or None.
-
-    Returns:
-        The model.
-
-    Raises:
-        ModelError: there is no such source, or its model can't be trained on these images and
-            classes. The message states the reason.
+    """Build a model from any source, of which `source` is the text. Further arguments: see
+    `models.build`.
     """
     if source in models.names():
         return models.build(source, num_classes, input_shape, dropout, seed, heads, pretrained)

@@ -60,21 +60,10 @@ def adamw(
     ema: float = 0.0,
     factors: Mapping[str, float] | None = None,
 ) -> keras.optimizers.Optimizer:
-    """Return AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+    """Return AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101). Arguments: see
+    `training.optimizers.sgd`.
 
     Its weight decay is decoupled: each step subtracts rate · weight_decay of a weight from it.
-
-    Args:
-        schedule: as for `sgd`.
-        rate: as for `sgd`.
-        weight_decay: share of a weight, before the learning rate.
-        steps: as for `sgd`.
-        clip_norm: as for `sgd`.
-        ema: as for `sgd`.
-        factors: as for `sgd`.
-
-    Returns:
-        The optimizer.
     """
     rate, common = _scheduled(schedule, rate, steps), _common(clip_norm, ema)
     if factors:

@@ -43,21 +43,9 @@ def matches(path: Path) -> bool:
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
-    """Load several splits and read each table of labels once.
+    """Load several splits and read each table of labels once. Arguments: see `datasets`.
 
-    Args:
-        path: the file or folder.
-        splits: of "train", "validation" and "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples by split, with images uint8 (N, height, width, 3), and values valence and arousal, NaN where
-            unknown.
-
-    Raises:
-        DataError: the data is missing or broken. The message names the file and the row.
+    Images are uint8 (N, height, width, 3), and valence and arousal are NaN where they are unknown.
     """
     return _affectnet.load_splits(path, splits, skip_bad_rows, size, clean=False)
 
@@ -66,12 +54,5 @@ load = _splitting.one_split(load_splits, SIZE)
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from.
-
-    Args:
-        path: the file or folder.
-
-    Returns:
-        The paths of the files.
-    """
+    """Return every file that the splits are read from. Arguments: see `datasets`."""
     return _affectnet.sources(path)

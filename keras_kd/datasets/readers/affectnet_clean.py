@@ -33,20 +33,10 @@ def matches(path: Path) -> bool:
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
-    """Load several splits of the rows that fit the cleaning rule, see `_affectnet.kept`.
+    """Load several splits of the rows that fit the cleaning rule, see `_affectnet.kept`. Arguments:
+    see `datasets`.
 
-    Args:
-        path: the file or folder.
-        splits: of "train", "validation" and "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples by split, with images uint8 (N, height, width, 3), and values valence and arousal.
-
-    Raises:
-        DataError: the data is missing or broken. The message names the file and the row.
+    Images are uint8 (N, height, width, 3); the values are valence and arousal.
     """
     return _affectnet.load_splits(path, splits, skip_bad_rows, size, clean=True)
 

@@ -75,17 +75,10 @@ def matches(path: Path) -> bool:
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
-    """Draw one split at 64x64 pixels and resize it.
+    """Draw one split at 64x64 pixels and resize it. Arguments: see `datasets`.
 
-    Args:
-        path: not used.
-        split: "train", "validation" or "test".
-        skip_bad_rows: not used.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples with uint8 (N, height, width, 3) RGB images, equally many of each class, and `values`
-            valence and arousal in -1..1. N is IMAGES[split]. No person is in two splits.
+    Images are uint8 (N, height, width, 3) RGB, equally many of each class, with valence and arousal
+    in -1..1. N is IMAGES[split]. No person is in two splits.
     """
     drawn = generate(IMAGES[split], SEEDS[split])
     return replace(drawn, images=images.resize(drawn.images, *images.height_width(size)))

@@ -53,20 +53,9 @@ def matches(path: Path) -> bool:
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
-    """Load several splits in one pass over the csv.
+    """Load several splits in one pass over the csv. Arguments: see `datasets`.
 
-    Args:
-        path: the file or folder.
-        splits: of "train", "validation" and "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples by split, with images uint8 (N, height, width, 1), resized from 48x48.
-
-    Raises:
-        DataError: the data is missing or broken. The message names the file and the row.
+    Images are uint8 (N, height, width, 1), resized from 48x48.
     """
     if path is None:
         raise DataError(
@@ -108,14 +97,7 @@ def subsets(
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from.
-
-    Args:
-        path: the file or folder.
-
-    Returns:
-        The paths of the files.
-    """
+    """Return every file that the splits are read from. Arguments: see `datasets`."""
     return [file for file, _ in _files(path)] if path.is_dir() else [path]
 
 

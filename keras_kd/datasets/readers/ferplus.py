@@ -56,20 +56,10 @@ def matches(path: Path) -> bool:
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
-    """Load several splits in one pass over both files.
+    """Load several splits in one pass over both files. Arguments: see `datasets`.
 
-    Args:
-        path: the file or folder.
-        splits: of "train", "validation" and "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples by split, with images uint8 (N, height, width, 1), and labels float32 (N, 8).
-
-    Raises:
-        DataError: a file is missing or broken, or the two files do not belong together.
+    Images are uint8 (N, height, width, 1), labels float32 (N, 8). It is also an error if the two
+    files do not belong together.
     """
     votes_file, pixels_file = _both_files(path)
     lines, usages, votes, problems = _read_votes(votes_file)
@@ -112,14 +102,7 @@ def _samples(
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from.
-
-    Args:
-        path: the file or folder.
-
-    Returns:
-        The paths of the files.
-    """
+    """Return every file that the splits are read from. Arguments: see `datasets`."""
     return list(_both_files(path))
 
 

@@ -55,21 +55,10 @@ def matches(path: Path) -> bool:
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
-    """Load one split of class folders.
+    """Load one split of class folders. Arguments: see `datasets`.
 
-    Args:
-        path: the file or folder.
-        split: "train", "validation" or "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples with images uint8 (N, height, width, 1 or 3).
-
-    Raises:
-        DataError: a class is empty, the splits have different classes, a folder is neither a split
-            nor a class, or a file is not an image. The message names it.
+    Images are uint8 (N, height, width, 1 or 3). Errors are also an empty class, splits of different
+    classes, and a folder that is neither a split nor a class.
     """
     names, listings = _listings(path, skip_bad_rows)
     channels = (
@@ -86,14 +75,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size 
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from.
-
-    Args:
-        path: the file or folder.
-
-    Returns:
-        The paths of the files.
-    """
+    """Return every file that the splits are read from. Arguments: see `datasets`."""
     return [
         file
         for listing in _listings(path, skip_bad_rows=True)[1].values()

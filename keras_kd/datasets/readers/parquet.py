@@ -54,20 +54,9 @@ def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
     """Load several splits; those that are cut from the training files are read in one pass.
+    Arguments: see `datasets`.
 
-    Args:
-        path: the file or folder.
-        splits: of "train", "validation" and "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples by split, with images uint8 (N, height, width, 1 or 3).
-
-    Raises:
-        DataError: the data is missing or broken. The message names the file and the row, counted
-            from 0.
+    Images are uint8 (N, height, width, 1 or 3). Messages count rows from 0.
     """
     if path is None or not matches(path):
         raise DataError(
@@ -104,14 +93,7 @@ load = _splitting.one_split(load_splits, SIZE)
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from.
-
-    Args:
-        path: the file or folder.
-
-    Returns:
-        The paths of the files.
-    """
+    """Return every file that the splits are read from. Arguments: see `datasets`."""
     return [
         *(file for shards in _shards(path).values() for file in shards),
         path / class_names.LABELS_FILE,

@@ -63,21 +63,9 @@ def matches(path: Path) -> bool:
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
-    """Load several splits and read each half's list once.
+    """Load several splits and read each half's list once. Arguments: see `datasets`.
 
-    Args:
-        path: the file or folder.
-        splits: of "train", "validation" and "test".
-        skip_bad_rows: leave out unreadable rows and list them in `Samples.skipped`, instead of
-            raising.
-        size: of the images in pixels, the side of a square or (height, width).
-
-    Returns:
-        Samples by split, with images uint8 (N, height, width, 3).
-
-    Raises:
-        DataError: the list or an image is missing or broken. The message names the file and the
-            line.
+    Images are uint8 (N, height, width, 3).
     """
     if path is None:
         raise DataError(
@@ -116,14 +104,7 @@ def _samples(
 
 
 def sources(path: Path) -> list[Path]:
-    """Return every file that the splits are read from.
-
-    Args:
-        path: the file or folder.
-
-    Returns:
-        The paths of the files.
-    """
+    """Return every file that the splits are read from. Arguments: see `datasets`."""
     root = _kaggle_root(path)
     tables = (_list_file(path), *(_table(root, half) for half in HALVES))
     images = [file for half in HALVES for file in _entries(path, half, skip_bad_rows=True)[0]]

@@ -21,14 +21,5 @@ __all__ = ["IO", "NEEDS_SAMPLES", "ROUNDS", "SUFFIX", "TOLERANCE", "run", "write
 
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> list[Added]:
-    """Write the file.
-
-    Args:
-        serving: the model with its inputs and outputs.
-        path: where to write.
-        images: (N, H, W, C) as the file expects them; they only compare it.
-
-    Returns:
-        What each operator adds to the error; empty if the format does not round.
-    """
+    """Write the file; the images are only for comparing it. Arguments: see `exporters`."""
     return _tflite.write(serving, path, KIND, images)

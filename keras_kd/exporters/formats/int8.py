@@ -28,16 +28,7 @@ __all__ = ["IO", "NEEDS_SAMPLES", "ROUNDS", "SUFFIX", "TOLERANCE", "run", "write
 
 
 def write(serving: Serving, path: Path, images: np.ndarray) -> list[Added]:
-    """Write the file.
-
-    Args:
-        serving: the model with its inputs and outputs.
-        path: where to write.
-        images: (N, H, W, C) as the file expects them; they set the ranges of the activations.
-
-    Returns:
-        What each operator adds to the error; empty if the format does not round.
-    """
+    """Write the file; the images set the ranges of the activations. Arguments: see `exporters`."""
     errors = _tflite.write(serving, path, KIND, images)
     if serving.float_layers:
         errors = _tflite.write(serving, path, KIND, images, _float_tensors(serving, path))

@@ -26,13 +26,7 @@ OPSET = 18
 
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
-    """Write the file.
-
-    Args:
-        serving: the model with its inputs and outputs.
-        path: where to write.
-        images: (N, H, W, C) as the file expects them; they are not used.
-    """
+    """Write the file; the images are not used. Arguments: see `exporters`."""
     tf2onnx = _needed("tf2onnx")
     for operation, handler in _MISSING.items():
         importlib.import_module("tf2onnx.handler").tf_op(operation)(handler)
@@ -106,15 +100,7 @@ _MISSING = {"Erfc": _Erfc, "Expm1": _Expm1}
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute the file's outputs with ONNX Runtime.
-
-    Args:
-        path: the file.
-        images: (N, H, W, C), as the file expects them.
-
-    Returns:
-        float32 (N, ...) by output name.
-    """
+    """Compute the file's outputs with ONNX Runtime. Arguments: see `exporters`."""
     runtime = _needed("onnxruntime")
     try:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -17,26 +17,12 @@ IO = ("float", "app")
 
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
-    """Write the folder.
-
-    Args:
-        serving: the model with its inputs and outputs.
-        path: where to write.
-        images: (N, H, W, C) as the file expects them; they are not used.
-    """
+    """Write the folder; the images are not used. Arguments: see `exporters`."""
     serving.write_saved_model(path, batch=None)
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute the folder's outputs with TensorFlow.
-
-    Args:
-        path: the folder.
-        images: (N, H, W, C), as the model expects them.
-
-    Returns:
-        float32 (N, ...) by output name.
-    """
+    """Compute the folder's outputs with TensorFlow. Arguments: see `exporters`."""
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
     specification = serve.structured_input_signature[1]["image"]
     outputs = serve(image=tf.constant(images.astype(specification.dtype.as_numpy_dtype)))

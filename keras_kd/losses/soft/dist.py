@@ -56,17 +56,7 @@ def loss(
     image_weight: float = 1.0,
     class_weight: float = 1.0,
 ) -> Tensor:
-    """Compute `dist_each`; the labels are not used.
-
-    Args:
-        labels: not used.
-        teacher: z, float (N, C).
-        student: s, float (N, C).
-        temperature: T, above 0.
-        image_weight: a, 0 or more.
-        class_weight: b, 0 or more.
-
-    Returns:
-        float32 (N,), 0 or more.
+    """Compute `dist_each`, which describes the weights; the labels are not used. Arguments: see
+    `losses.soft`.
     """
     return dist_each(teacher, student, temperature, image_weight, class_weight)

@@ -28,15 +28,7 @@ def hard_label_each(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
 
 
 def loss(labels: Tensor, teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """Compute `hard_label_each`; labels and temperature are not used.
-
-    Args:
-        labels: not used.
-        teacher: z, float (N, C).
-        student: s, float (N, C).
-        temperature: not used.
-
-    Returns:
-        float32 (N,), 0 or more.
+    """Compute `hard_label_each`; labels and temperature are not used. Arguments: see
+    `losses.soft`.
     """
     return hard_label_each(teacher, student)

@@ -51,15 +51,5 @@ def soft_target_kl_each(
 
 
 def loss(labels: Tensor, teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """Compute `soft_target_kl_each`; the labels are not used.
-
-    Args:
-        labels: not used.
-        teacher: z, float (N, C).
-        student: s, float (N, C).
-        temperature: T, above 0.
-
-    Returns:
-        float32 (N,), 0 or more.
-    """
+    """Compute `soft_target_kl_each`; the labels are not used. Arguments: see `losses.soft`."""
     return soft_target_kl_each(teacher, student, temperature)

@@ -62,17 +62,7 @@ def loss(
     batch_weight: float = 1.0,
     class_weight: float = 1.0,
 ) -> Tensor:
-    """Compute `multi_level_each`; the labels are not used.
-
-    Args:
-        labels: not used.
-        teacher: z, float (N, C).
-        student: s, float (N, C).
-        temperature: T, above 0.
-        batch_weight: a, 0 or more.
-        class_weight: b, 0 or more.
-
-    Returns:
-        float32 (N,), 0 or more.
+    """Compute `multi_level_each`, which describes the weights; the labels are not used.
+    Arguments: see `losses.soft`.
     """
     return multi_level_each(teacher, student, temperature, batch_weight, class_weight)

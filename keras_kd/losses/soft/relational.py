@@ -14,17 +14,7 @@ def loss(
     distance_weight: float = 1.0,
     angle_weight: float = 2.0,
 ) -> Tensor:
-    """Compute `relational_each` on logits; labels and temperature are not used.
-
-    Args:
-        labels: not used.
-        teacher: z, float (N, C).
-        student: s, float (N, C).
-        temperature: not used.
-        distance_weight: weight of the distances, 0 or more.
-        angle_weight: weight of the angles, 0 or more.
-
-    Returns:
-        float32 (N,), 0 or more.
+    """Compute `relational_each`, which describes the weights, on logits; labels and temperature
+    are not used. Arguments: see `losses.soft`.
     """
     return relational_each(teacher, student, distance_weight, angle_weight)

@@ -7,15 +7,7 @@ from keras_kd.losses.relations import similarity_each
 
 
 def loss(labels: Tensor, teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """Compute `similarity_each` on logits; labels and temperature are not used.
-
-    Args:
-        labels: not used.
-        teacher: z, float (N, C).
-        student: s, float (N, C).
-        temperature: not used.
-
-    Returns:
-        float32 (N,), 0 or more.
+    """Compute `similarity_each` on logits; labels and temperature are not used. Arguments: see
+    `losses.soft`.
     """
     return similarity_each(teacher, student)

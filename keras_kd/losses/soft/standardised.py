@@ -39,15 +39,5 @@ def _standardised(logits: Tensor) -> Tensor:
 
 
 def loss(labels: Tensor, teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """Compute `standardised_kl_each`; the labels are not used.
-
-    Args:
-        labels: not used.
-        teacher: z, float (N, C).
-        student: s, float (N, C).
-        temperature: T, above 0.
-
-    Returns:
-        float32 (N,), 0 or more.
-    """
+    """Compute `standardised_kl_each`; the labels are not used. Arguments: see `losses.soft`."""
     return standardised_kl_each(teacher, student, temperature)

@@ -148,20 +148,9 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build EfficientFormer; see `keras_kd.models.build`.
+    """Build EfficientFormer. Arguments: see `models`.
 
-    Args:
-        name: one of NAMES.
-        heads: the number of classes, or the widths by name, see `_parts.Heads`.
-        input_shape: height, width and channels of the pixels 0..255.
-        dropout: rates; the second dropout is placed before the heads. None is 0.
-        seed: seed of the initial weights and the dropout, or None.
-
-    Returns:
-        keras.Model from pixels 0..255, float (N, H, W, C), to logits and values.
-
-    Raises:
-        ModelError: the images are too small, or neither gray nor RGB.
+    The second rate of dropout applies before the heads, the first is not used. None is 0.
     """
     height, width, channels = input_shape
     if height % 32 or width % 32 or min(height, width) < 32 or channels not in (1, 3):

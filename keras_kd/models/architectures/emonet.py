@@ -44,21 +44,7 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build EmoNet; see `keras_kd.models.build`.
-
-    Args:
-        name: one of NAMES.
-        heads: the number of classes, or the widths by name, see `_parts.Heads`.
-        input_shape: height, width and channels of the pixels 0..255.
-        dropout: not used; EmoNet has no dropout.
-        seed: seed of the initial weights and the dropout, or None.
-
-    Returns:
-        keras.Model from pixels 0..255, float (N, H, W, C), to logits and values.
-
-    Raises:
-        ModelError: the images are too small, or neither gray nor RGB.
-    """
+    """Build EmoNet, which has no dropout. Arguments: see `models`."""
     if input_shape[:2] != INPUT_SHAPE[:2] or input_shape[2] not in (1, 3):
         raise ModelError(
             f"{name} takes images of 256x256 pixels with 1 or 3 channels. Received:"

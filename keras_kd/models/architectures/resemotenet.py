@@ -38,20 +38,10 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build the teacher or one of its students; see `keras_kd.models.build`.
+    """Build the teacher or one of its students. Arguments: see `models`.
 
-    Args:
-        name: one of NAMES.
-        heads: the number of classes, or the widths by name, see `_parts.Heads`.
-        input_shape: height, width and channels of the pixels 0..255.
-        dropout: rates between convolutions and between dense layers; None for the published rates.
-        seed: seed of the initial weights and the dropout, or None.
-
-    Returns:
-        keras.Model from pixels 0..255, float (N, H, W, C), to logits and values.
-
-    Raises:
-        ModelError: the images are too small, or neither gray nor RGB.
+    The rates of dropout apply between convolutions and between dense layers; None stands for the
+    published rates.
     """
     height, width, channels = input_shape
     require_size(name, input_shape, 8)

@@ -37,20 +37,9 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build one of the two networks; see `keras_kd.models.build`.
+    """Build one of the two networks. Arguments: see `models`.
 
-    Args:
-        name: one of NAMES.
-        heads: the number of classes, or the widths by name, see `_parts.Heads`.
-        input_shape: height, width and channels of the pixels 0..255.
-        dropout: rates between convolutions and before the dense layer, or None.
-        seed: seed of the initial weights and the dropout, or None.
-
-    Returns:
-        keras.Model from pixels 0..255, float (N, H, W, C), to logits and values.
-
-    Raises:
-        ModelError: the images are too small, or neither gray nor RGB.
+    The rates of dropout apply between convolutions and before the dense layer.
     """
     height, width, channels = input_shape
     require_size(name, input_shape, 16)
