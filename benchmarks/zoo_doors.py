@@ -83,7 +83,8 @@ def trained(animal: Animal) -> keras.Model:
     losses = keras.tree.map_structure(
         lambda out: _loss(heads.output_kind(model), out.shape[-1], smoothing), outputs
     )
-    model.compile(keras.optimizers.Adam(0.003), losses)
+    # XLA would take longer to compile deep ones than they take to learn.
+    model.compile(keras.optimizers.Adam(0.003), losses, jit_compile=False)
     model.fit(images, targets, epochs=20, batch_size=BATCH, verbose=0)
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum

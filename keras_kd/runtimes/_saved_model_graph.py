@@ -34,7 +34,7 @@ def output_kind(signature: Any, head: str) -> OutputKind:
     nodes = {name: {node.name: node for node in one.node_def} for name, one in functions.items()}
     nodes[""] = {node.name: node for node in definition.node}
 
-    def maker(tensor: _Tensor) -> Step | None:
+    def made(tensor: _Tensor) -> Step | None:
         own = functions.get(tensor.function)
         name, *place = tensor.name.lstrip("^").split(":")
         arguments = [one.name for one in own.signature.input_arg] if own else []
@@ -52,14 +52,22 @@ def output_kind(signature: Any, head: str) -> OutputKind:
                              _Tensor(tensor.function, name, tensor.caller))  # fmt: skip
             return Step("Identity", (inside,))
         inputs = (_Tensor(tensor.function, one, tensor.caller) for one in node.input)
-        return Step(node.op, tuple(one for one in inputs if not constant(one)))
+        return Step(node.op, tuple(inputs))
 
     def constant(tensor: _Tensor) -> bool:
         """Whether a tensor is a constant or a variable, behind operators that copy it."""
-        step = maker(tensor)
+        step = made(tensor)
         while step is not None and step.operation == "Identity" and step.inputs:
-            step = maker(step.inputs[0])
+            step = made(step.inputs[0])
         return step is None
+
+    # Constants among the inputs of one operator alone are looked for: those of all before it would
+    # take twice as long with every branch of a residual network.
+    def maker(tensor: _Tensor) -> Step | None:
+        step = made(tensor)
+        if step is None:
+            return None
+        return Step(step.operation, tuple(one for one in step.inputs if not constant(one)))
 
     # A loaded signature has its outputs' names separate from its tensors, in sorted order.
     tensors = dict(zip(sorted(signature.structured_outputs), signature.outputs, strict=True))

@@ -190,3 +190,17 @@ def test_a_loop_inside_does_not_tell_what_the_outputs_are(tmp_path: Path) -> Non
     found = predictors.load(tmp_path / "model.tflite")
     assert found.form.output == "logits"
     np.testing.assert_allclose(found.logits(PIXELS), model.predict(PIXELS, verbose=0), atol=0.02)
+
+
+def test_a_saved_model_of_many_branches_is_read_at_once(tmp_path: Path) -> None:
+    """A search of all ways through 40 sums would not end."""
+    image = keras.Input((6, 6, 3))
+    x = layers.Rescaling(1 / 255)(image)
+    for _ in range(40):
+        x = layers.Add()([x, layers.Rescaling(0.01)(x)])
+    model = keras.Model(image, layers.Dense(3, "softmax")(layers.Flatten()(x)))
+    model.export(tmp_path / "saved", verbose=False)
+    found = predictors.load(tmp_path / "saved")
+    assert found.form.output == "probabilities"
+    expected = np.log(model.predict(PIXELS, verbose=0))
+    np.testing.assert_allclose(found.logits(PIXELS), expected, atol=1e-4)
