@@ -120,8 +120,9 @@ LESSONS = {
         "out/config.toml",
     ),
     "sweep": Lesson(
-        f"sweep {DATA} {STUDENT} --epochs 2 --vary temp=1,3 --no-pruning --out out",
-        ("data", "teacher.keras"),
+        f"sweep {DATA} --student ../given/small.keras --alpha 1 --epochs 2 --vary seed=0,1"
+        " --no-pruning --out out",
+        ("data", "small.keras"),
         trials_kept,
         {
             "data": "out/sweep.db",
