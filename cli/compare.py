@@ -30,6 +30,12 @@ from . import engine, options, output, streams
     help="Share of a task's time in which the face must be readable for a participant to "
     "be counted.",
 )
+@click.option(
+    "--questionnaire",
+    metavar="FILE.csv",
+    help="Answers with the column participant and columns of numbers, which are compared too; "
+    "sus_1 to sus_10 become the SUS score.",
+)
 @options.as_json
 def command(
     recordings: tuple[str, ...],
@@ -37,6 +43,7 @@ def command(
     csv_path: str | None,
     paired: bool,
     least: float,
+    questionnaire: str | None,
     as_json: bool,
 ) -> None:
     """Summarise participants' sessions, or compare two groups of them.
@@ -52,7 +59,10 @@ def command(
       kerakd compare A/*.csv B/*.csv --paired
     """
     comparison, pages = engine.load("sessions.comparison"), engine.load("sessions._comparison_page")
-    study = comparison.compare(comparison.participants(recordings), paired, least)
+    rows = comparison.participants(recordings)
+    if questionnaire:
+        rows = engine.load("sessions._questionnaires").joined(rows, questionnaire)
+    study = comparison.compare(rows, paired, least)
     if csv_path:
         write_text(csv_path, text.csv(comparison.table(study)))
     if out:

@@ -10,6 +10,7 @@ graphs. The package's own code needs numpy 1, so only its files are read.
 from __future__ import annotations
 
 import importlib.util
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +73,15 @@ class BlazeFace:
 
     def __init__(self, variant: str, score: float = 0.5) -> None:
         self._variant, self._score = VARIANTS[variant], score
-        self._model = LiteRTModel(path(variant), trusted=True)
+        self._path, self._own = path(variant), threading.local()
         self._anchors = anchors(self._variant.grids)
+
+    @property
+    def _model(self) -> LiteRTModel:
+        """One a thread, as an interpreter runs in one at a time."""
+        if not hasattr(self._own, "model"):
+            self._own.model = LiteRTModel(self._path, trusted=True)
+        return self._own.model
 
     def find(self, image: np.ndarray) -> list[Face]:
         """Return the faces in uint8 (H, W, 3), the surest first."""

@@ -8,6 +8,7 @@ import html
 import math
 from collections.abc import Sequence
 
+from keras_kd.sessions import _questionnaires
 from keras_kd.sessions._comparison_notes import notes
 from keras_kd.sessions._dots import dots
 from keras_kd.sessions._estimates import Estimate
@@ -27,7 +28,8 @@ def is_share(measure: str) -> bool:
 
 def named(measure: str) -> str:
     """Return a measure's name for people, with its unit."""
-    name = MOMENTS.get(measure) or measure.removeprefix("share_").replace("_", " ")
+    bare = measure.removeprefix("share_").removeprefix(_questionnaires.PREFIX)
+    name = MOMENTS.get(measure) or bare.replace("_", " ")
     if measure == "negative":
         return f"{name}, points"
     return f"{name}, %" if is_share(measure) else name

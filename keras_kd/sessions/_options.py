@@ -98,6 +98,25 @@ def read_events(path: str | Path, offset: float = 0.0) -> tuple[Event, ...]:
     return tuple(sorted(events, key=lambda event: event.time))
 
 
+def offset_of_marker(events: str | Path, name: str, time: float) -> float:
+    """Return the offset of a screen recording: seconds to add to its times.
+
+    Args:
+        events: csv of the screen recording's events.
+        name: of the event that can also be told in the video, such as a clap.
+        time: of it in the video, in seconds.
+
+    Raises:
+        DataError: there is not one event of that name.
+    """
+    times = [event.time for event in read_events(events) if event.name == name]
+    if len(times) != 1:
+        raise DataError(
+            f"{events} has {len(times)} events named {name!r}: a marker must be there once."
+        )
+    return time - times[0]
+
+
 def _lines(
     path: str | Path, what: str, columns: tuple[str, ...]
 ) -> list[tuple[int, dict[str, str]]]:

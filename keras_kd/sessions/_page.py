@@ -50,7 +50,7 @@ def page(timeline: Timeline, name: str, session: dict[str, Any]) -> str:
     ]
     body += ["<h2>Expressions over time</h2>", *_expressions(timeline)]
     body += _values(timeline)
-    body += ["<h2>Moments worth a look</h2>", *_moments(timeline, rows.iloc[0]["spikes"])]
+    body += ["<h2>Moments worth a look</h2>", *_moments(timeline, rows.iloc[0]["spikes"], session)]
     body += _events(timeline)
     body += ["<h2>Task by task</h2>", *_tasks(timeline, rows)]
     body += ["<h2>How well the face could be seen</h2>", _quality(timeline)]
@@ -119,7 +119,7 @@ def _values(timeline: Timeline) -> list[str]:
     return found
 
 
-def _moments(timeline: Timeline, count: float) -> list[str]:
+def _moments(timeline: Timeline, count: float, session: dict[str, Any]) -> list[str]:
     rule = (
         f"Expressions at least {100 * SPIKE:.0f} points above the baseline for {SPIKE_SECONDS:g} s"
         " or longer: negative ones (anger, disgust, fear, sadness, contempt together), and happy"
@@ -127,7 +127,7 @@ def _moments(timeline: Timeline, count: float) -> list[str]:
     )
     if count != count and not timeline.smiles:
         return [f'<p>Unknown: {_blind(timeline)}. <span class="soft">{rule}</span></p>']
-    moments = sorted((*timeline.spikes, *timeline.smiles), key=lambda moment: moment.start)
+    moments = timeline.moments
     if not moments:
         return [f'<p>None. <span class="soft">{rule}</span></p>']
     rises = {"negative": timeline.negative, "positive": timeline.positive}
@@ -146,6 +146,11 @@ def _moments(timeline: Timeline, count: float) -> list[str]:
             ("number", "kind", "at", "for", "peak", "highest, points", "strongest", "task"),
             rows,
             "Moments",
+        ),
+        *(
+            ['<p class="soft">The folder clips holds a clip of each, named by number and kind.</p>']
+            if session.get("clips")
+            else []
         ),
     ]
 

@@ -45,6 +45,8 @@ def _calibration(session: dict[str, Any], confidence: float) -> str:
     """A sentence on whether probabilities mean what they say: calibrated here, in the file, or not
     that it says.
     """
+    if session.get("meaning"):
+        return html.escape(f"The figures are {session['model_name']}. {session['meaning']}")
     here, in_file = session.get("temperature"), session.get("temperature_in_file")
     if not here and not in_file:
         return (
@@ -79,7 +81,7 @@ def making(session: dict[str, Any]) -> str:
         ("model", session.get("model_name") or "–"),
         ("model's fingerprint", session["model"]),
         ("detector", str(recipe["detector"])),
-        ("crop, in face boxes", f"{recipe['side']:g}"),
+        ("crop, in face boxes", "–" if recipe["side"] is None else f"{recipe['side']:g}"),
         ("made on, by keras_kd", f"{session.get('made') or '–'}, {session.get('version') or '–'}"),
     ]
     return table(("what", "value"), rows, "How it was made")

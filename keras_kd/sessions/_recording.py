@@ -2,37 +2,36 @@
 happens.
 
 A frame without a face has one row without a face's cells. Rows reach the file as frames are
-finished; a recording that goes on reads them back, drops the last frame, which may lack rows, and
-finds every face where it was: it ends with the same file as one that was never stopped.
+finished; a recording that goes on reads them back, drops the last group of frames, which may lack
+rows, and finds every face where it was: it ends with the same file as one that was never stopped.
 """
 
 from __future__ import annotations
 
 import csv
-import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from keras_kd._common.files import refusals
 from keras_kd.errors import DataError
+from keras_kd.sessions import _appearance, _finding
 from keras_kd.sessions._detectors import Detector
-from keras_kd.sessions._faces import Face, crop
-from keras_kd.sessions._quality import Quality, quality
+from keras_kd.sessions._finding import Cut, Found, Steps
+from keras_kd.sessions._quality import Quality
 from keras_kd.sessions._reader import Reader
 from keras_kd.sessions._tracking import PERSISTENCE, Track, Tracker, longest_gap
 from keras_kd.sessions._video import Frame, Video
 
-# Frames whose faces are read in one call.
-CHUNK = 16
 # Bytes; a field of csv holds no more.
 LONGEST_LINE = 2**17
 _FIRST = ("frame", "time_s", "face_id", "box", "detection_score", "quality")
-_LAST = ("sharpness", "roll", "turn", "brightness", "contrast", "noise", "second_look", "limit")
+_QUALITY = ("sharpness", "roll", "turn", "brightness", "contrast", "noise", "second_look", "limit")
+_LAST = (*_QUALITY, "appearance")
 
 
 @dataclass
@@ -40,8 +39,7 @@ class _FaceInFrame:
     """One face in one frame."""
 
     track: Track
-    face: Face
-    quality: Quality
+    cut: Cut
     cells: list[str]
 
 
@@ -68,7 +66,12 @@ class Progress:
 
 def columns(reader: Reader) -> list[str]:
     """Return the csv's header."""
-    return [*_FIRST, *(f"p_{name}" for name in reader.class_names), *reader.value_names, *_LAST]
+    return header(reader.class_names, reader.value_names)
+
+
+def header(class_names: Sequence[str], value_names: Sequence[str]) -> list[str]:
+    """Return the csv's header for such probabilities and values."""
+    return [*_FIRST, *(f"p_{name}" for name in class_names), *value_names, *_LAST]
 
 
 def record(
@@ -82,6 +85,8 @@ def record(
     advance: Callable[[int], None] = lambda count: None,
     seconds: float | None = None,
     stop: Callable[[], bool] = lambda: False,
+    one_person: bool = False,
+    steps: Steps | None = None,
 ) -> int:
     """Analyse a video into the csv at `path`.
 
@@ -96,6 +101,8 @@ def record(
         advance: called with the number of frames finished.
         seconds: stop there; None at the end.
         stop: asked at each frame; once it says so the recording ends there, its rows whole.
+        one_person: whether one person is filmed.
+        steps: counts the time that each step takes; None: nobody asks.
 
     Returns:
         The number of frames analysed now.
@@ -104,25 +111,30 @@ def record(
         DataError: the rows that are there are not this model's.
         OutputError: the csv can't be written.
     """
-    header = columns(reader)
+    names, steps = columns(reader), steps or Steps()
+    step = max(1 / video.rate, 1 / rate if rate else 0)
+    group = _finding.group_size(1 / step)
     with refusals(path):
         progress = (
-            _resumed(path, header) if resume and path.is_file() else Progress(-1, None, {}, 1)
+            _resumed(path, names, group) if resume and path.is_file() else Progress(-1, None, {}, 1)
         )
         with path.open(
             "a" if progress.time is not None else "w", newline="", encoding="utf-8"
         ) as file:
             writer = csv.writer(file)
             if progress.time is None:
-                writer.writerow(header)
+                writer.writerow(names)
             frames = video.after(progress.number, progress.time)
             frames = _thinned(frames, rate, progress.time, seconds, advance, stop)
+            groups = _finding.found(frames, detector, side, group, steps)
             count = 0
-            step = max(1 / video.rate, 1 / rate if rate else 0)
-            tracker = Tracker(progress.tracks.values(), progress.next_number, longest_gap(step))
-            for finished in _finished(_followed(frames, reader, detector, side, tracker)):
-                writer.writerows(_rows(finished, len(header)))
-                file.flush()
+            tracker = Tracker(
+                progress.tracks.values(), progress.next_number, longest_gap(step), one_person
+            )
+            for finished in _finished(_followed(groups, reader, tracker, steps)):
+                with steps.timed("writing"):
+                    writer.writerows(_rows(finished, len(names)))
+                    file.flush()
                 count += 1
     return count
 
@@ -149,34 +161,21 @@ def _thinned(
 
 
 def _followed(
-    frames: Iterator[Frame], reader: Reader, detector: Detector, side: float, tracker: Tracker
+    groups: Iterable[list[Found]], reader: Reader, tracker: Tracker, steps: Steps
 ) -> Iterator[_Pending]:
-    """Find, cut out, read and follow the faces; frames are let go at once, only the crops of a
-    chunk are kept.
-    """
-    while chunk := [_found(frame, detector, side) for frame in itertools.islice(frames, CHUNK)]:
-        cuts = [cut for _, _, faces in chunk for _, cut, _ in faces]
-        cells = iter(_cells(*reader.read(cuts)) if cuts else [])
-        for number, time, faces in chunk:
-            tracks = tracker.update(time, [face.box for face, _, _ in faces])
+    """Read the faces, a group's in one call, and follow them."""
+    for group in groups:
+        cuts = [cut.pixels for found in group for cut in found.cuts]
+        with steps.timed("reading expressions"):
+            cells = iter(_cells(*reader.read(cuts)) if cuts else [])
+        for found in group:
+            boxes = [cut.face.box for cut in found.cuts]
+            tracks = tracker.update(found.time, boxes, [cut.look for cut in found.cuts])
             seen = [
-                _FaceInFrame(track, face, how, next(cells))
-                for track, (face, _, how) in zip(tracks, faces, strict=True)
+                _FaceInFrame(track, cut, next(cells))
+                for track, cut in zip(tracks, found.cuts, strict=True)
             ]
-            yield _Pending(number, time, seen)
-
-
-def _found(
-    frame: Frame, detector: Detector, side: float
-) -> tuple[int, float, list[tuple[Face, np.ndarray, Quality]]]:
-    faces = []
-    for face in detector.find(frame.pixels):
-        # As the csv will say, so that a recording that goes on sees the same boxes.
-        x, y, width, height = (round(value, 1) for value in face.box)
-        face = replace(face, box=(x, y, width, height))
-        cut = crop(frame.pixels, face.box, side, face.roll)
-        faces.append((face, cut, quality(face, cut)))
-    return frame.number, round(frame.time, 4), faces
+            yield _Pending(found.frame, found.time, seen)
 
 
 def _cells(probabilities: np.ndarray, values: dict[str, np.ndarray]) -> list[list[str]]:
@@ -200,15 +199,12 @@ def _rows(frame: _Pending, width: int) -> list[list[str]]:
     for seen in sorted(
         (seen for seen in frame.seen if seen.track.number), key=lambda seen: seen.track.number
     ):
-        box = " ".join(f"{value:.1f}" for value in seen.face.box)
-        first = [
-            *start,
-            str(seen.track.number),
-            box,
-            f"{seen.face.score:.4f}",
-            f"{seen.quality.overall:.4f}",
-        ]
-        rows.append([*first, *seen.cells, *_quality_cells(seen.quality)])
+        face, how = seen.cut.face, seen.cut.quality
+        box = " ".join(f"{value:.1f}" for value in face.box)
+        number = str(seen.track.number)
+        first = [*start, number, box, f"{face.score:.4f}", f"{how.overall:.4f}"]
+        last = _appearance.written(seen.cut.look)
+        rows.append([*first, *seen.cells, *_quality_cells(how), last])
     return rows or [[*start, *[""] * (width - 2)]]
 
 
@@ -225,24 +221,32 @@ def _quality_cells(how: Quality) -> list[str]:
     return [*("" if number is None else f"{number:.3f}" for number in numbers), how.limit]
 
 
-def _resumed(path: Path, header: Sequence[str]) -> Progress:
-    """Cut the csv before its last frame, which may lack rows, and return where it stands."""
+def _resumed(path: Path, header: Sequence[str], group: int) -> Progress:
+    """Cut the csv to whole groups of frames before its last frame, which may lack rows, and return
+    where it stands.
+    """
     progress = Progress(-1, None, {}, 1)
     with path.open("rb") as file:
         line = file.readline(LONGEST_LINE)
         if not line.endswith(b"\n"):
             return progress
         begin = file.tell()
-        rows: list[list[str]] = []
+        # The rows of each frame since the last whole group.
+        frames: list[list[list[str]]] = []
         try:
             if next(csv.reader([line.decode("utf-8")])) != list(header):
-                raise DataError(f"{path} was written with another model: choose another --out.")
+                raise DataError(
+                    f"{path} was written with another model or version: choose another --out."
+                )
             while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
                 row = line.decode("utf-8").rstrip("\r\n").split(",")
-                if rows and row[0] != rows[0][0]:
-                    _count(progress, rows)
-                    begin, rows = file.tell() - len(line), []
-                rows.append(row)
+                if not frames or row[0] != frames[-1][0][0]:
+                    if len(frames) == group:
+                        for rows in frames:
+                            _count(progress, rows)
+                        begin, frames = file.tell() - len(line), []
+                    frames.append([])
+                frames[-1].append(row)
             if len(line) == LONGEST_LINE:
                 raise ValueError(f"a row is longer than {LONGEST_LINE} bytes")
         except (ValueError, IndexError, csv.Error) as error:
@@ -262,9 +266,11 @@ def _count(progress: Progress, rows: Sequence[Sequence[str]]) -> None:
         if row[2]:
             number = int(row[2])
             x, y, width, height = map(_finite, row[3].split())
-            progress.tracks[number] = Track(
-                (x, y, width, height), progress.time, PERSISTENCE, number
+            track = progress.tracks.setdefault(
+                number, Track((x, y, width, height), progress.time, PERSISTENCE, number)
             )
+            track.box, track.time = (x, y, width, height), progress.time
+            track.see(_appearance.read(row[-1]))
             progress.next_number = max(progress.next_number, number + 1)
 
 

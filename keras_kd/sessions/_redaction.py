@@ -1,41 +1,89 @@
-"""A copy of a video in which nobody can be recognised."""
+"""Copies of a video or of its moments, in which nobody can be recognised where that is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from keras_kd._common.files import written_whole
 from keras_kd.sessions import _video
 from keras_kd.sessions._blazeface import BlazeFace
 from keras_kd.sessions._faces import blurred
+from keras_kd.sessions._timeline import Spike
 from keras_kd.sessions._tracking import Box, longest_gap_between
 
 # Lower than for reading: a wall that is coarsened for nothing does no harm.
 SCORE = 0.2
+# Seconds of a clip before and after its moment.
+AROUND = 1.0
 
 
 def write(video: str, rows: Path, path: Path) -> None:
     """Write the video without sound, every face coarsened: those of its csv, kept through gaps, and
     any other hit.
     """
+    with _video.Video(video) as source:
+        hidden = _hidden(rows)
+        _video.write(path, ((frame.time, hidden(frame)) for frame in source.after()))
+
+
+def clips(
+    video: str, rows: Path, moments: Sequence[Spike], folder: Path, redact: bool
+) -> list[Path]:
+    """Write a clip of each moment without sound, with AROUND seconds before and after it.
+
+    Args:
+        video: the recording.
+        rows: its csv.
+        moments: in the order of the page, which numbers them.
+        folder: for the clips.
+        redact: coarsen the faces.
+
+    Returns:
+        The clips' paths, NUMBER-KIND.mp4.
+    """
+    made = []
+    shown = _hidden(rows) if redact else _whole
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, moment in enumerate(moments, start=1):
+        clip = folder / f"{number:02}-{moment.kind}.mp4"
+        with _video.Video(video) as source, written_whole(clip) as path:
+            frames = _between(source, max(moment.start - AROUND, 0.0), moment.end + AROUND)
+            _video.write(path, ((time, shown(frame)) for time, frame in frames))
+        made.append(clip)
+    return made
+
+
+def _between(
+    source: _video.Video, begin: float, end: float
+) -> Iterator[tuple[float, _video.Frame]]:
+    """Yield the frames from `begin` to before `end`, with their times from `begin` on."""
+    for frame in source.after(0, begin - 2 * _video.TIME_STEP):
+        if frame.time >= end:
+            return
+        yield frame.time - begin, frame
+
+
+def _whole(frame: _video.Frame) -> np.ndarray:
+    return frame.pixels
+
+
+def _hidden(rows: Path) -> Callable[[_video.Frame], np.ndarray]:
+    """Return a function that gives a frame's pixels with every face coarsened."""
     detectors = [BlazeFace(name, SCORE) for name in ("full", "short")]
     places = _places(rows)
-    with _video.Video(video) as source:
 
-        def frames() -> Iterator[tuple[float, np.ndarray]]:
-            for frame in source.after():
-                boxes = [face.box for detector in detectors for face in detector.find(frame.pixels)]
-                boxes += [
-                    box
-                    for times, track, gap in places
-                    if (box := _at(times, track, gap, frame.time))
-                ]
-                yield frame.time, blurred(frame.pixels, boxes)
+    def hidden(frame: _video.Frame) -> np.ndarray:
+        boxes = [face.box for detector in detectors for face in detector.find(frame.pixels)]
+        boxes += [
+            box for times, track, gap in places if (box := _at(times, track, gap, frame.time))
+        ]
+        return blurred(frame.pixels, boxes)
 
-        _video.write(path, frames())
+    return hidden
 
 
 def _places(rows: Path) -> list[tuple[np.ndarray, np.ndarray, float]]:

@@ -12,7 +12,7 @@ from keras_kd.errors import DataError
 from keras_kd.sessions._options import LONGEST
 
 # Columns that hold no numbers.
-TEXTS = ("box", "limit")
+TEXTS = ("box", "limit", "appearance")
 
 
 def read(path: str | Path) -> pd.DataFrame:

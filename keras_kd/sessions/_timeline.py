@@ -115,6 +115,11 @@ class Timeline:
         """Seconds."""
         return float(self.times[-1] + self.lengths[-1])
 
+    @property
+    def moments(self) -> list[Spike]:
+        """All moments worth a look, in the order of their starts: so they are numbered."""
+        return sorted((*self.spikes, *self.smiles), key=lambda moment: moment.start)
+
     def within(self, task: Task) -> np.ndarray:
         """Whether each frame lies in a task, (T,) bool."""
         return (self.times >= task.start) & (self.times < task.end)
@@ -257,7 +262,8 @@ def _quality(
     total, turns = lengths.sum(), one.loc[found, "turn"].dropna()
 
     def middle(values: pd.Series | np.ndarray) -> float:
-        return float(np.nanmedian(values)) if len(values) else float("nan")
+        known = np.asarray(values)[~np.isnan(values)]
+        return float(np.median(known)) if len(known) else float("nan")
 
     return {
         "found": float(lengths[found].sum() / total),

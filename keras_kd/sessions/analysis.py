@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from keras_kd._common import text
-from keras_kd._common.checked_files import read_json, read_text
-from keras_kd._common.files import locked, write_text, written_whole
+from keras_kd._common.files import locked, written_whole
 from keras_kd._common.progress import Terminal
-from keras_kd.errors import ConfigError, DataError, OutputError
+from keras_kd.errors import ConfigError
 from keras_kd.sessions import (
     SIDE,
-    _baseline,
-    _exports,
-    _page,
+    _keys,
     _recording,
     _redaction,
     _timeline,
     _video,
 )
 from keras_kd.sessions._detectors import Detector
-from keras_kd.sessions._options import LONGEST, Options, read_events, read_tasks
+from keras_kd.sessions._finding import Steps
+from keras_kd.sessions._options import (
+    LONGEST,
+    Options,
+    read_events,
+)
 from keras_kd.sessions._reader import Reader
-from keras_kd.sessions._summary import summary
-from keras_kd.sessions._timeline import Timeline
+from keras_kd.sessions._session_files import claim, described, noted, planned_options, result, write
 
 # Seconds that a video may lack of what it declares: sound and picture rarely end together.
 SHORT = 1.0
+# In a session's folder: events that were typed while a camera recorded.
+KEYS = "keys.csv"
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,13 @@ class Recipe:
         side: width of the crop for the model, in widths of the face box.
         rate: largest number of frames for each second; None for all.
         detector: the detector's name and score, e.g. "auto 0.5".
+        one_person: whether one person is filmed, whose face keeps its number.
     """
 
     side: float = SIDE
     rate: float | None = None
     detector: str = "auto"
+    one_person: bool = False
 
 
 def analyze(
@@ -68,10 +68,12 @@ def analyze(
     seconds: float | None = None,
     resume: bool = False,
     redact: bool = False,
+    clips: bool = False,
     temperature: float | None = None,
     informed: date | None = None,
     events: Path | None = None,
     offset: float = 0.0,
+    marker: tuple[str, float] | None = None,
     terminal: Terminal | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Analyse recordings, each into `out/NAME.csv` and the folder `out/NAME`.
@@ -91,16 +93,18 @@ def analyze(
         seconds: length of the recording in seconds, or None.
         resume: continue recordings that were stopped; complete ones only get a new timeline.
         redact: also write `redacted.mp4`, with faces coarsened beyond recognition.
+        clips: also write a clip of each moment worth a look; with `redact` its faces are coarsened.
         temperature: the temperature of the reader's calibration, or None.
         informed: the date on which the people filmed were informed, or None.
         events: csv of time and name, or a folder with NAME.csv for each video.
         offset: seconds to add to the times of segments and events, which may refer to a screen
             recording.
+        marker: name of an event and its time in the video in seconds, which give the offset.
         terminal: where the user sees progress; None for nowhere.
 
     Returns:
-        By name: the csv, the page, number of frames, seconds that it took, and the summary's first
-            row.
+        By name: the csv, the page, number of frames, seconds that it took, each step's share of
+            them, and the summary's first row.
 
     Raises:
         ConfigError: options can't be combined.
@@ -120,29 +124,24 @@ def analyze(
         )
     if not abs(offset) < LONGEST:
         raise ConfigError(f"--offset must be a number of seconds. Received: {offset}.")
-    if camera and redact:
-        raise ConfigError("--redact reads the video again, which a camera can't: record it first.")
+    if marker and (offset or not events):
+        raise ConfigError("--marker needs --events, and gives the offset: leave out --offset.")
+    if camera and (redact or clips):
+        raise ConfigError(
+            "--redact and --clips read the video again, which a camera can't: record it first."
+        )
     if camera:
         terminal.say(
             "This is an emotion recognition system: inform people before they are filmed "
-            "(--informed DATE)."
+            "(--informed DATE). Letters and digits that you type become events."
         )
-    planned = [
-        _checked(
-            replace(
-                options,
-                tasks=read_tasks(_own(segments, name), offset) if segments else (),
-                events=read_events(_own(events, name), offset) if events else (),
-            )
-        )
-        for name in names
-    ]
+    planned = [planned_options(options, name, segments, events, offset, marker) for name in names]
     calibrated = {"temperature": temperature, "temperature_in_file": reader.temperature_in_file}
     results = {}
     for video, name, own in zip(videos, names, planned, strict=True):
         folder, rows = out / name, out / f"{name}.csv"
         stated = {
-            "video": _described(video, camera),
+            "video": described(video, camera),
             "model": reader.fingerprint,
             "classes": list(reader.class_names),
             "recipe": asdict(recipe),
@@ -150,41 +149,63 @@ def analyze(
         # A camera can't go on with what is there: the recording only gets a new timeline.
         again = camera and resume and rows.is_file()
         with nullcontext() if again else _video.Video(video, camera) as source, locked(folder):
-            known = _claim(folder / "session.json", rows, stated, resume)
-            noted = _noted(known, source, reader, informed)
-            started = time.perf_counter()
+            known = claim(folder / "session.json", rows, stated, resume)
+            stated_too = noted(known, source, reader, informed)
+            steps, started = Steps(), time.perf_counter()
+            keys = folder / KEYS
             try:
-                with _pressed(camera) as stop:
-                    frames = source and _recorded(
-                        source, rows, reader, detector, recipe, resume, seconds, terminal, stop
+                with _pressed(camera) as stop, _listening(source if camera else None, keys):
+                    frames = (
+                        None
+                        if source is None
+                        else _recorded(
+                            source,
+                            rows,
+                            reader,
+                            detector,
+                            recipe,
+                            resume,
+                            seconds,
+                            terminal,
+                            stop,
+                            steps,
+                        )
                     )
             except KeyboardInterrupt:
                 if not camera:
                     raise
                 frames = None
             took = time.perf_counter() - started
+            if keys.is_file():
+                own = replace(own, events=(*own.events, *read_events(keys)))
             timeline = _timeline.load(rows, own)
             for doubt in timeline.doubts:
                 terminal.say(f"{name}: {doubt}")
             frames = len(timeline.times) if frames is None else frames
-            _write(folder, timeline, stated | noted | {"options": asdict(own), **calibrated}, name)
+            made = {"clips": clips, "options": asdict(own)}
+            write(folder, timeline, stated | stated_too | made | calibrated, name)
             if redact:
                 terminal.say(f"{name}: writing redacted.mp4")
                 with written_whole(folder / "redacted.mp4") as path:
                     _redaction.write(video, rows, path)
+            if clips:
+                terminal.say(f"{name}: writing a clip of each moment")
+                _redaction.clips(video, rows, timeline.moments, folder / "clips", redact)
             rate = f", {frames / took:,.0f} frames/s" if frames else ""
             terminal.say(
                 f"{name}: {frames:,} frames in {took:.1f} s{rate}; {folder / 'report.html'}"
             )
-            first = summary(timeline).iloc[0]
-            numbers = {
-                key: None if value != value else float(value)
-                for key, value in first.items()
-                if key != "task"
-            }
-            files = {"csv": str(rows), "report": str(folder / "report.html")}
-            results[name] = files | {"frames": frames, "analysed_seconds": took, "session": numbers}
+            shares = steps.shares() if frames else {}
+            if shares:
+                told = ", ".join(f"{step} {share:.0%}" for step, share in shares.items())
+                terminal.say(f"{name}: time by step: {told}")
+            results[name] = result(rows, folder, timeline, frames, took) | {"time_by_step": shares}
     return results
+
+
+def _listening(source: _video.Video | None, path: Path) -> AbstractContextManager[None]:
+    """Keep the keys typed while a camera records, as events."""
+    return _keys.typed(path, lambda: source.reached) if source else nullcontext()
 
 
 @contextmanager
@@ -208,77 +229,6 @@ def _pressed(camera: bool) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _checked(options: Options) -> Options:
-    """The options, after making sure before hours of work that their baseline exists."""
-    _baseline.at_rest(np.empty(0), options)
-    return options
-
-
-def _own(path: Path, name: str) -> Path:
-    """A session's file where a folder holds one for each."""
-    return path / f"{name}.csv" if path.is_dir() else path
-
-
-def _described(video: str, camera: bool) -> dict[str, Any]:
-    """Tell a video from any other without its name's folder, which may say more than it should."""
-    path = Path(video)
-    if camera:
-        return {"camera": video}
-    return {"name": path.name, "bytes": path.stat().st_size if path.is_file() else None}
-
-
-def _claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> dict[str, Any]:
-    """Take the place for a recording, or make sure that the one there was made the same way.
-
-    Returns what its record holds.
-    """
-    known: dict[str, Any] = {}
-    if rows.exists() or record.exists():
-        if not resume:
-            raise OutputError(
-                f"{rows} is already there: choose another --out, or add --resume to go on with the"
-                " recording."
-            )
-        known = _known(record) if record.is_file() else {}
-        different = [key for key, value in stated.items() if known.get(key) != value]
-        if different:
-            raise ConfigError(
-                f"The {' and the '.join(different)} differ from those of {rows}: resume it with the"
-                " same, or choose another --out."
-            )
-    else:
-        write_text(record, json.dumps(stated, indent=2, ensure_ascii=False) + "\n")
-    return known
-
-
-def _noted(
-    known: dict[str, Any], source: _video.Video | None, reader: Reader, informed: date | None
-) -> dict[str, Any]:
-    """Return how a page was made, for the page; what a camera's new timeline can't know stays as it
-    was.
-    """
-    film = (
-        {"frames_a_second": known.get("frames_a_second"), "pixels": known.get("pixels")}
-        if source is None
-        else {"frames_a_second": round(source.rate, 3), "pixels": list(source.pixels)}
-    )
-    told = informed.isoformat() if informed else known.get("informed")
-    when = date.today().isoformat()
-    return {
-        "model_name": reader.name,
-        "version": importlib.metadata.version("keras-kd"),
-        "made": when,
-        "informed": told,
-    } | film
-
-
-def _known(record: Path) -> dict[str, Any]:
-    try:
-        return read_json(read_text(record), dict)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{record} can't be read ({error}): choose another --out.") from error
-
-
 def _recorded(
     source: _video.Video,
     rows: Path,
@@ -289,10 +239,22 @@ def _recorded(
     seconds: float | None,
     terminal: Terminal,
     stop: Callable[[], bool],
+    steps: Steps,
 ) -> int:
     with terminal.bar(Path(source.name).name, source.frames, "frames") as advance:
         frames = _recording.record(
-            source, rows, reader, detector, recipe.side, recipe.rate, resume, advance, seconds, stop
+            source,
+            rows,
+            reader,
+            detector,
+            recipe.side,
+            recipe.rate,
+            resume,
+            advance,
+            seconds,
+            stop,
+            recipe.one_person,
+            steps,
         )
     if source.joins:
         places = ", ".join(f"{second:.1f} s" for second in source.joins[:5])
@@ -312,10 +274,3 @@ def _recorded(
             " declares: it may be cut short or damaged."
         )
     return frames
-
-
-def _write(folder: Path, timeline: Timeline, session: dict[str, Any], name: str) -> None:
-    write_text(folder / "session.json", json.dumps(session, indent=2, ensure_ascii=False) + "\n")
-    write_text(folder / "tasks.csv", text.csv(summary(timeline)))
-    _exports.write(timeline, folder)
-    write_text(folder / "report.html", _page.page(timeline, name, session))

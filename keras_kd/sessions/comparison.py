@@ -18,7 +18,7 @@ import pandas as pd
 
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd.errors import DataError
-from keras_kd.sessions import LEAST_READABLE, _timeline
+from keras_kd.sessions import LEAST_READABLE, _questionnaires, _timeline
 from keras_kd.sessions._estimates import (
     Estimate,
     chance,
@@ -225,7 +225,7 @@ def compare(
         _compared(str(task), measure, counted[counted["task"] == task], groups, paired, seed)
         for task in dict.fromkeys(rows["task"])
         for measure in rows.columns
-        if measure not in KEYS
+        if measure not in KEYS and _questionnaires.belongs(str(task), measure)
     ]
     corrected = holm([row.chance for row in found])
     found = [replace(row, corrected=p) for row, p in zip(found, corrected, strict=True)]

@@ -110,6 +110,7 @@ def test_a_whole_recording_gets_a_new_timeline_with_resume(session, capsys):
     assert "already there" in capsys.readouterr().err
     assert called(*arguments, "--resume", "--smooth", "1", "--json") == 0
     result = json.loads(capsys.readouterr().out)["p1"]
+    assert result["time_by_step"] == {} or sum(result["time_by_step"].values()) == pytest.approx(1)
     assert result["session"]["found"] == 1 and (root / "A" / "p1.csv").read_bytes() == rows
     assert json.loads((root / "A" / "p1" / "session.json").read_text())["options"]["smooth"] == 1
 
@@ -130,6 +131,67 @@ def test_a_redacted_film_shows_no_face_and_all_else(session):
         assert detector.find(frame.pixels) and not detector.find(hidden.pixels)
         # The wall on the right stays as it was, but for what video coding changes.
         assert np.abs(frame.pixels[:, 520:].astype(int) - hidden.pixels[:, 520:]).max() < 12
+
+
+@needs_extra
+def test_a_clip_of_each_moment_is_written_and_redacted_on_demand(tmp_path):
+    from keras_kd.sessions import _detectors, _redaction, _video
+
+    units = np.repeat(drawn.prototype("happy")[None], 60, axis=0)
+    film = write(tmp_path / "p1.mp4", [scene(picture) for picture in drawn.film(units, 7)])
+    rows = write_rows(
+        tmp_path / "p1.csv", [*mostly("neutral", 2), *mostly("happy", 2), *mostly("neutral", 2)]
+    )
+    timeline = _timeline.load(rows, Options(0.0, baseline=2.0))
+    for redact, seen in ((False, 1), (True, 0)):
+        (clip,) = _redaction.clips(str(film), rows, timeline.moments, tmp_path / "clips", redact)
+        assert clip.name == "01-positive.mp4"
+        with _video.Video(clip) as made:
+            frames = list(made.after())
+        # The moment from 2 to 4 s, a second before and one after, at ten frames a second.
+        assert [frame.time for frame in frames] == pytest.approx(np.arange(40) / 10, abs=1e-3)
+        assert len(_detectors.load().find(frames[20].pixels)) == seen
+
+
+@needs_extra
+def test_a_marker_aligns_a_screen_recording(session, tmp_path, capsys):
+    root, arguments = session
+    (tmp_path / "events.csv").write_text("time,name\n0:05,clap\n0:06,paid\n")
+    (tmp_path / "tasks.csv").write_text("start_s,end_s,task\n5,6,rest\n6,9,pay\n")
+    more = ["--resume", "--events", str(tmp_path / "events.csv")]
+    arguments = [*arguments, "--segments", str(tmp_path / "tasks.csv"), *more]
+    assert called(*arguments, "--marker", "clap=0:01") == 0
+    lines = (root / "A" / "p1" / "intervals.jsonl").read_text("utf-8").splitlines()
+    tiers = {one["value"]: one["start_s"] for one in map(json.loads, lines)}
+    assert tiers["clap"] == 1 and tiers["paid"] == 2 and tiers["pay"] == 2
+    for marker, word in (
+        ("bang=1", "0 events named"),
+        ("clap", "a time, as clap"),
+        ("x=y", "time"),
+    ):
+        assert called(*arguments, "--marker", marker) == 2
+        assert word in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+def test_keys_that_are_typed_become_events(tmp_path):
+    import pty
+
+    from keras_kd.sessions import _keys, _options
+
+    outside, inside = pty.openpty()
+    with _keys.typed(tmp_path / "keys.csv", lambda: 12.5, inside):
+        os.write(outside, b"a\n7")
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if (tmp_path / "keys.csv").is_file():
+                events = _options.read_events(tmp_path / "keys.csv")
+                if len(events) == 2:
+                    break
+            time.sleep(0.01)
+    assert [(event.time, event.name) for event in events] == [(12.5, "key a"), (12.5, "key 7")]
+    os.close(outside)
+    os.close(inside)
 
 
 @needs_extra

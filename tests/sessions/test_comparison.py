@@ -14,7 +14,7 @@ from drawn_timeline import mostly, write
 from scipy import stats
 
 from keras_kd.errors import DataError
-from keras_kd.sessions import _comparison_page, _estimates, comparison
+from keras_kd.sessions import _comparison_page, _estimates, _questionnaires, comparison
 
 
 def test_hedges_g_of_a_case_worked_out_by_hand():
@@ -251,3 +251,45 @@ def test_recordings_of_different_models_are_not_compared(study):
         (study / "A" / f"p{number}" / "session.json").write_text(json.dumps(record))
     with pytest.raises(DataError, match=r"p0.csv and .*p1.csv were analysed by different models"):
         comparison.participants(sorted(study.glob("A/*.csv")))
+
+
+def test_a_questionnaire_is_joined_by_participant(study, tmp_path, capsys):
+    names = [f"sus_{number}" for number in range(1, 11)]
+    lines = [",".join(["participant", "group", *names, "seconds"])]
+    for group, answers in (("A", [5, 1] * 5), ("B", [3] * 10)):
+        for number in range(4):
+            lines.append(",".join(map(str, [f"p{number}", group, *answers, 60 + number])))
+    (tmp_path / "answers.csv").write_text("\n".join(lines) + "\n")
+    files = [str(path) for path in sorted(study.glob("?/*.csv"))]
+    asked = ["--questionnaire", str(tmp_path / "answers.csv"), "--json"]
+    assert called("compare", *files, *asked) == 0
+    rows = {
+        row["measure"]: row
+        for row in json.loads(capsys.readouterr().out)
+        if row["task"] == "questionnaire"
+    }
+    assert set(rows) == {"questionnaire_SUS", "questionnaire_seconds"}
+    # The best answers give 100, the middle of every scale 50.
+    assert rows["questionnaire_SUS"]["A_mean"] == 100 and rows["questionnaire_SUS"]["B_mean"] == 50
+    assert rows["questionnaire_seconds"]["A_mean"] == pytest.approx(61.5)
+
+
+def test_mistakes_in_a_questionnaire_are_told(study, tmp_path):
+    rows = comparison.participants(sorted(study.glob("?/*.csv")))
+    one = rows[rows["group"] == "A"]
+    for given, text, word in (
+        (rows, "participant,x\np0,1\n", "needs the column group"),
+        (one, "participant,x\np9,1\n", "p9, who has no recording"),
+        (one, "participant,x\np0,1\np0,2\n", "p0 twice"),
+        (one, "participant,x\np0,good\n", "text where a number belongs"),
+        (one, "who,x\np0,1\n", "must have the column participant"),
+        (one, "participant\np0\n", "must hold finite numbers"),
+        (
+            one,
+            ",".join(["participant", *_questionnaires.SUS]) + "\np0" + ",6" * 10 + "\n",
+            "1, 2, 3, 4 or 5",
+        ),
+    ):
+        (tmp_path / "q.csv").write_text(text)
+        with pytest.raises(DataError, match=word):
+            _questionnaires.joined(given, tmp_path / "q.csv")

@@ -1,4 +1,9 @@
-"""Faces followed through gaps, false hits held back."""
+"""Faces followed through gaps and absences, false hits held back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
 
 from keras_kd.sessions._tracking import GAP, PERSISTENCE, Track, Tracker, longest_gap
 
@@ -76,3 +81,57 @@ def test_frames_that_come_seldom_make_no_gap() -> None:
     assert numbers[-1] == 1
     tracker.update(2.5 * PERSISTENCE + 2.6, [BOX])
     assert tracker.update(2.5 * PERSISTENCE + 5.1, [BOX])[0].number is None
+
+
+ANNA, BERT = np.full(27, 64.0), np.tile([84.0, 64.0, 44.0], 9)
+AWAY = 10 * GAP
+
+
+def _stay(tracker: Tracker, start: float, people: dict[str, tuple[float, np.ndarray]]) -> dict:
+    """Let people sit at some places for a while; return their numbers."""
+    numbers = {}
+    for step in range(PERSISTENCE):
+        boxes = [_moved(place) for place, _ in people.values()]
+        tracks = tracker.update(start + step / 10, boxes, [look for _, look in people.values()])
+        numbers = {name: track.number for name, track in zip(people, tracks, strict=True)}
+    return numbers
+
+
+def test_who_comes_back_keeps_the_number_and_somebody_else_gets_a_new_one() -> None:
+    tracker = Tracker()
+    assert _stay(tracker, 0, {"Anna": (0, ANNA)}) == {"Anna": 1}
+    # Somewhere else in the picture, in slightly other light.
+    assert _stay(tracker, AWAY, {"Anna": (300, ANNA + 1)}) == {"Anna": 1}
+    assert _stay(tracker, 2 * AWAY, {"Bert": (300, BERT)}) == {"Bert": 2}
+    both = {"Bert": (0, BERT), "Anna": (300, ANNA)}
+    assert _stay(tracker, 3 * AWAY, both) == {"Bert": 2, "Anna": 1}
+
+
+def test_people_side_by_side_stay_apart_even_if_they_look_alike() -> None:
+    tracker = Tracker()
+    assert _stay(tracker, 0, {"Anna": (0, ANNA), "her twin": (200, ANNA)}) == {
+        "Anna": 1,
+        "her twin": 2,
+    }
+    # One leaves and comes back: the other's number isn't free.
+    _stay(tracker, AWAY, {"Anna": (0, ANNA)})
+    assert _stay(tracker, 2 * AWAY, {"Anna": (0, ANNA), "her twin": (200, ANNA)}) == {
+        "Anna": 1,
+        "her twin": 2,
+    }
+
+
+@pytest.mark.parametrize(("one_person", "number"), [(True, 1), (False, 2)])
+def test_of_one_person_no_look_makes_another(one_person: bool, number: int) -> None:
+    tracker = Tracker(one_person=one_person)
+    _stay(tracker, 0, {"Anna": (0, ANNA)})
+    assert _stay(tracker, AWAY, {"Anna, masked": (300, BERT)}) == {"Anna, masked": number}
+    beside = {"Anna": (300, BERT), "somebody": (0, np.roll(BERT, 1))}
+    assert _stay(tracker, AWAY + 0.5, beside)["somebody"] == number + 1
+
+
+def test_a_recording_that_goes_on_knows_who_left() -> None:
+    gone = Track(BOX, 0.0, PERSISTENCE, 4)
+    gone.see(ANNA)
+    tracker = Tracker([gone], 7)
+    assert _stay(tracker, AWAY, {"Anna": (300, ANNA)}) == {"Anna": 4}

@@ -1,0 +1,93 @@
+"""Questionnaires of participants, joined to their sessions: SUS scores and any other numbers.
+
+SUS: J. Brooke, "SUS: a quick and dirty usability scale", 1996: odd items count their answer less 1,
+even ones 5 less their answer; the sum times 2.5 is the score, 0..100.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_kd.errors import DataError
+
+# The task under which a comparison shows them, and how their columns begin.
+TASK, PREFIX = "questionnaire", "questionnaire_"
+SUS = [f"sus_{number}" for number in range(1, 11)]
+
+
+def joined(rows: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """Add a questionnaire's numbers to a study's participants.
+
+    Args:
+        rows: as `comparison.participants` returns them.
+        path: csv with the column participant, with group where a participant is in both groups,
+            and columns of numbers; sus_1 to sus_10, 1..5, become the SUS score. Empty cells are
+            unknown.
+
+    Returns:
+        `rows` and one row more for each participant, of the task TASK.
+
+    Raises:
+        DataError: the csv can't be read, names nobody of the study or somebody twice, or holds
+            something else than numbers.
+    """
+    table = _read(path)
+    measures = _measures(table, path)
+    known = rows[["group", "participant"]].drop_duplicates()
+    keys = ["participant", "group"] if "group" in table else ["participant"]
+    if "group" not in table and known["participant"].duplicated().any():
+        raise DataError(f"{path} needs the column group: some participants are in both groups.")
+    named = table[keys]
+    if named.duplicated().any():
+        raise DataError(f"{path} has {named[named.duplicated()].iloc[0, 0]} twice.")
+    answers = known.merge(pd.concat([named, measures], axis=1), on=keys)
+    if missing := sorted(set(table["participant"]) - set(answers["participant"])):
+        raise DataError(
+            f"{path} names {missing[0]}, who has no recording here: the column participant holds"
+            " the recordings' names."
+        )
+    return pd.concat([rows, answers.assign(task=TASK, readable=1.0)], ignore_index=True)
+
+
+def belongs(task: str, measure: str) -> bool:
+    """Whether a measure can be known for a task: the questionnaire's for its own alone."""
+    return (task == TASK) == measure.startswith(PREFIX)
+
+
+def _read(path: str | Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise DataError(f"No questionnaire at {path}: check the path.") from error
+    except (ValueError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path} can't be read as csv ({error}).") from error
+    if "participant" not in table or table.empty:
+        raise DataError(f"{path} must have the column participant and a row for each.")
+    return table
+
+
+def _measures(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """The numbers, with the SUS score in place of its items."""
+    given = table.drop(columns=["participant", "group"], errors="ignore")
+    try:
+        numbers = given.replace(r"^\s*$", np.nan, regex=True).astype(np.float64)
+    except ValueError as error:
+        raise DataError(f"{path} holds a text where a number belongs ({error}).") from error
+    if np.isinf(numbers.to_numpy()).any() or numbers.shape[1] == 0:
+        raise DataError(f"{path} must hold finite numbers besides the column participant.")
+    if set(SUS) <= set(numbers.columns):
+        score = _sus(numbers[SUS], path)
+        numbers = numbers.drop(columns=SUS)
+        numbers.insert(0, "SUS", score)
+    return numbers.add_prefix(PREFIX)
+
+
+def _sus(items: pd.DataFrame, path: str | Path) -> pd.Series:
+    wrong = ~(items.isin([1, 2, 3, 4, 5]) | items.isna())
+    if wrong.any(axis=None):
+        raise DataError(f"{path}: answers to SUS are 1, 2, 3, 4 or 5.")
+    odd, even = items[SUS[::2]] - 1, 5 - items[SUS[1::2]]
+    return 2.5 * (odd.sum(axis=1, skipna=False) + even.sum(axis=1, skipna=False))

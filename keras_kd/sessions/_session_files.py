@@ -1,0 +1,130 @@
+"""A session's folder: what it was planned as, what its record states, and the files it ends with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_kd._common import text
+from keras_kd._common.checked_files import read_json, read_text
+from keras_kd._common.files import write_text
+from keras_kd.errors import ConfigError, DataError, OutputError
+from keras_kd.sessions import _baseline, _exports, _page, _video
+from keras_kd.sessions._options import Options, offset_of_marker, read_events, read_tasks
+from keras_kd.sessions._reader import Reader
+from keras_kd.sessions._summary import summary
+from keras_kd.sessions._timeline import Timeline
+
+
+def planned_options(
+    options: Options,
+    name: str,
+    segments: Path | None,
+    events: Path | None,
+    offset: float,
+    marker: tuple[str, float] | None,
+) -> Options:
+    """Return a session's options with its tasks and events, after making sure before hours of work
+    that their baseline exists.
+    """
+    if events and marker:
+        offset = offset_of_marker(_own(events, name), *marker)
+    own = replace(
+        options,
+        tasks=read_tasks(_own(segments, name), offset) if segments else options.tasks,
+        events=read_events(_own(events, name), offset) if events else options.events,
+    )
+    _baseline.at_rest(np.empty(0), own)
+    return own
+
+
+def _own(path: Path, name: str) -> Path:
+    """A session's file where a folder holds one for each."""
+    return path / f"{name}.csv" if path.is_dir() else path
+
+
+def described(video: str, camera: bool) -> dict[str, Any]:
+    """Tell a video from any other without its name's folder, which may say more than it should."""
+    path = Path(video)
+    if camera:
+        return {"camera": video}
+    return {"name": path.name, "bytes": path.stat().st_size if path.is_file() else None}
+
+
+def claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> dict[str, Any]:
+    """Take the place for a recording, or make sure that the one there was made the same way.
+
+    Returns what its record holds.
+    """
+    known: dict[str, Any] = {}
+    if rows.exists() or record.exists():
+        if not resume:
+            raise OutputError(
+                f"{rows} is already there: choose another --out, or add --resume to go on with the"
+                " recording."
+            )
+        known = _known(record) if record.is_file() else {}
+        different = [key for key, value in stated.items() if known.get(key) != value]
+        if different:
+            raise ConfigError(
+                f"The {' and the '.join(different)} differ from those of {rows}: resume it with the"
+                " same, or choose another --out."
+            )
+    else:
+        write_text(record, json.dumps(stated, indent=2, ensure_ascii=False) + "\n")
+    return known
+
+
+def noted(
+    known: dict[str, Any], source: _video.Video | None, reader: Reader, informed: date | None
+) -> dict[str, Any]:
+    """Return how a page was made, for the page; what a camera's new timeline can't know stays as it
+    was.
+    """
+    film = (
+        {"frames_a_second": known.get("frames_a_second"), "pixels": known.get("pixels")}
+        if source is None
+        else {"frames_a_second": round(source.rate, 3), "pixels": list(source.pixels)}
+    )
+    told = informed.isoformat() if informed else known.get("informed")
+    return {"model_name": reader.name, "informed": told} | made_now() | film
+
+
+def made_now() -> dict[str, str]:
+    """Return this package's version and today's date."""
+    version = importlib.metadata.version("keras-kd")
+    return {"version": version, "made": date.today().isoformat()}
+
+
+def _known(record: Path) -> dict[str, Any]:
+    try:
+        return read_json(read_text(record), dict)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{record} can't be read ({error}): choose another --out.") from error
+
+
+def write(folder: Path, timeline: Timeline, session: dict[str, Any], name: str) -> None:
+    """Write all files of a session's folder that come from its timeline."""
+    write_text(folder / "session.json", json.dumps(session, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / "tasks.csv", text.csv(summary(timeline)))
+    _exports.write(timeline, folder)
+    write_text(folder / "report.html", _page.page(timeline, name, session))
+
+
+def result(
+    rows: Path, folder: Path, timeline: Timeline, frames: int, took: float
+) -> dict[str, Any]:
+    """Return what is told of a session: its files, and the summary's first row."""
+    numbers = {
+        key: None if value != value else float(value)
+        for key, value in summary(timeline).iloc[0].items()
+        if key != "task"
+    }
+    files = {"csv": str(rows), "report": str(folder / "report.html")}
+    return files | {"frames": frames, "analysed_seconds": took, "session": numbers}

@@ -1,0 +1,122 @@
+"""Recordings that OpenFace, iMotions or FaceReader analysed, as sessions with the same page."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_kd._common.files import locked, written_whole
+from keras_kd._common.progress import Terminal
+from keras_kd.errors import ConfigError, DataError, OutputError
+from keras_kd.sessions import _timeline
+from keras_kd.sessions._exported_by_others import PROGRAMS, Imported
+from keras_kd.sessions._options import Options
+from keras_kd.sessions._recording import header
+from keras_kd.sessions._session_files import described, made_now, planned_options, result, write
+
+# Times in the csv have four decimals.
+TIME_STEP = 1e-4
+
+
+def import_sessions(
+    files: Sequence[str],
+    out: Path,
+    program: str,
+    options: Options,
+    segments: Path | None = None,
+    informed: date | None = None,
+    events: Path | None = None,
+    offset: float = 0.0,
+    terminal: Terminal | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Make sessions of another program's exports, each as `out/NAME.csv` and the folder `out/NAME`.
+
+    Args:
+        files: exports, one a participant.
+        out: the folder for all results.
+        program: one of PROGRAMS.
+        options: settings that decide the timeline.
+        segments: as for `analysis.analyze`; None: the parts that the program knows, if any.
+        informed: the date on which the people filmed were informed, or None.
+        events: as for `analysis.analyze`.
+        offset: seconds to add to the times of segments and events.
+        terminal: where the user sees progress; None for nowhere.
+
+    Returns:
+        By name what `analysis.analyze` returns.
+
+    Raises:
+        ConfigError: the program is none of PROGRAMS.
+        DataError: an export can't be read.
+        OutputError: `out` holds another session.
+    """
+    if program not in PROGRAMS:
+        raise ConfigError(f"program must be one of {', '.join(PROGRAMS)}. Received: {program!r}.")
+    terminal, results = terminal or Terminal(quiet=True), {}
+    for file in map(Path, files):
+        if not file.is_file():
+            raise DataError(f"{file} is not there: give the path of an export.")
+        imported = PROGRAMS[program](file)
+        given = replace(options, tasks=() if segments else imported.tasks)
+        own = planned_options(given, file.stem, segments, events, offset, None)
+        folder, rows = out / file.stem, out / f"{file.stem}.csv"
+        if rows.exists() or folder.exists():
+            raise OutputError(f"{rows} is already there: choose another --out.")
+        with locked(folder):
+            with (
+                written_whole(rows) as path,
+                path.open("w", newline="", encoding="utf-8") as csv_file,
+            ):
+                csv.writer(csv_file).writerows(_rows(file, imported))
+            timeline = _timeline.load(rows, own)
+            write(folder, timeline, _session(file, program, imported, own, informed), file.stem)
+        terminal.say(f"{file.stem}: {len(imported.times):,} rows; {folder / 'report.html'}")
+        results[file.stem] = result(rows, folder, timeline, len(imported.times), 0.0)
+    return results
+
+
+def _rows(file: Path, imported: Imported) -> Iterator[list[str]]:
+    """The rows of a recording's csv, a header first."""
+    times = np.round(imported.times, 4)
+    if (back := np.flatnonzero(np.diff(times) < TIME_STEP / 2)).size:
+        raise DataError(f"{file}: its times don't grow at row {back[0] + 2} of its data.")
+    names = header(tuple(imported.chances), tuple(imported.values))
+    yield names
+    shares = np.column_stack(list(imported.chances.values()))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = shares / shares.sum(axis=1, keepdims=True)
+    numbers = np.column_stack([shares, *imported.values.values()])
+    for row, time in enumerate(times):
+        cells = dict.fromkeys(names, "")
+        cells |= {"frame": str(row), "time_s": f"{time:.4f}"}
+        quality = imported.quality[row]
+        if not np.isnan(quality) and not np.isnan(numbers[row]).any():
+            cells |= {"face_id": "1", "quality": f"{quality:.4f}"}
+            cells["box"] = " ".join(f"{value:.1f}" for value in imported.boxes[row])
+            shown = [f"p_{name}" for name in imported.chances] + list(imported.values)
+            cells |= {name: f"{one:.5f}" for name, one in zip(shown, numbers[row], strict=True)}
+            if not np.isnan(imported.roll[row]):
+                cells["roll"] = f"{imported.roll[row]:.3f}"
+        yield list(cells.values())
+
+
+def _session(
+    file: Path, program: str, imported: Imported, options: Options, informed: date | None
+) -> dict[str, Any]:
+    return {
+        "video": described(str(file), False),
+        "model": f"{program}-{hashlib.sha256(imported.meaning.encode()).hexdigest()[:8]}",
+        "model_name": f"imported from {program}",
+        "meaning": imported.meaning,
+        "classes": list(imported.chances),
+        "recipe": {"detector": program, "side": None, "rate": None},
+        "informed": informed.isoformat() if informed else None,
+        "options": asdict(options),
+    } | made_now()

@@ -1,0 +1,108 @@
+"""Other programs' exports as sessions: numbers worked out by hand, and py-feat's real files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import called
+
+from keras_kd.sessions import _exported_by_others as others
+
+MEDIA = Path(os.environ.get("KERAKD_MEDIA", Path(__file__).parents[2] / "build" / "media"))
+UNITS = (1, 2, 4, 5, 6, 7, 9, 12, 15, 20, 23, 26)
+
+
+def _openface(path: Path) -> Path:
+    """Ten frames: a smile of intensity 4 in the second half, the last frame failed."""
+    names = [f"AU{unit:02}_r" for unit in UNITS]
+    lines = [", ".join(["frame", "timestamp", "confidence", "success", "pose_Rz", *names])]
+    for frame in range(10):
+        units = [4.0 if frame > 4 and unit in (6, 12) else 0.0 for unit in UNITS]
+        head = [frame + 1, frame / 10, 0.98, int(frame < 9), np.pi / 6]
+        lines.append(", ".join(map(str, [*head, *units])))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _facereader(path: Path) -> Path:
+    path.write_text(
+        "Video analysis detailed log\nFace Model:\tGeneral\n\n"
+        "Video Time\tNeutral\tHappy\tSad\tAngry\tSurprised\tScared\tDisgusted\tValence\tArousal\n"
+        "00:00:00.000\t0.9\t0.1\t0\t0\t0\t0\t0\t0.1\t0.2\n"
+        "00:00:00.500\t0,2\t0,6\t0\t0\t0\t0\t0\t0,6\t0,4\n"
+        "00:00:01.000\tFIT_FAILED\tFIT_FAILED\tFIT_FAILED\tFIT_FAILED\tFIT_FAILED\tFIT_FAILED"
+        "\tFIT_FAILED\tFIT_FAILED\tFIT_FAILED\n"
+    )
+    return path
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_openface_gives_shares_of_its_action_units(tmp_path, capsys):
+    _openface(tmp_path / "p1.csv")
+    command = ["analyze", str(tmp_path / "p1.csv"), "--from", "openface", "--json"]
+    assert called(*command, "--out", str(tmp_path / "A"), "--baseline", "0.4") == 0
+    rows = _rows(tmp_path / "A" / "p1.csv")
+    # Both units of a smile at 4 of 5: 0.8, neutral 0.2; nothing else.
+    assert float(rows[5]["p_happy"]) == pytest.approx(0.8)
+    assert float(rows[5]["p_neutral"]) == pytest.approx(0.2)
+    assert float(rows[0]["p_neutral"]) == 1 and float(rows[0]["roll"]) == pytest.approx(30)
+    assert rows[9]["face_id"] == "" and float(rows[8]["quality"]) == pytest.approx(0.98)
+    session = json.loads(capsys.readouterr().out)["p1"]["session"]
+    assert session["found"] == pytest.approx(0.9) and session["seconds"] == pytest.approx(1)
+    page = (tmp_path / "A" / "p1" / "report.html").read_text("utf-8")
+    assert "They are no probabilities" in page and "imported from openface" in page
+    assert called(*command, "--out", str(tmp_path / "A")) == 2
+    assert "already there" in capsys.readouterr().err
+
+
+def test_facereader_s_failures_are_no_face(tmp_path):
+    _facereader(tmp_path / "p2.txt")
+    command = ["analyze", str(tmp_path / "p2.txt"), "--from", "facereader"]
+    assert called(*command, "--out", str(tmp_path / "A"), "--baseline", "0.4") == 0
+    rows = _rows(tmp_path / "A" / "p2.csv")
+    assert [row["face_id"] for row in rows] == ["1", "1", ""]
+    # Intensities 0.6 happy and 0.2 neutral.
+    assert float(rows[1]["p_happy"]) == pytest.approx(0.75)
+    assert [float(row["valence"]) for row in rows[:2]] == [0.1, 0.6]
+    assert called("compare", str(tmp_path / "A" / "p2.csv")) == 0
+
+
+def test_what_is_no_export_is_told(tmp_path, capsys):
+    for text, word in (
+        ("a,b\n1,2\n", "lacks timestamp"),
+        ("", "can't be read"),
+        ("timestamp,confidence,success\n0,1,1\n", "lacks AU01_r"),
+        ("timestamp,confidence,success\nx,1,1\n", "text where a number belongs"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        out = ["--out", str(tmp_path / "B")]
+        assert called("analyze", str(tmp_path / "bad.csv"), "--from", "openface", *out) == 2
+        assert word in capsys.readouterr().err
+    assert called("analyze", "a.csv", "--from", "openface", "--rate", "2") == 2
+    assert "leave out" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(
+    not (MEDIA / "iMotions_Test_v5.txt").is_file(), reason="no py-feat files: `make media`"
+)
+def test_real_exports_are_read():
+    fourth = others.imotions(MEDIA / "iMotions_Test_v5.txt")
+    assert [task.name for task in fourth.tasks] == ["Emotient_Baseline", "screen_data"]
+    # The file's first row of Emotient: evidence of joy -4.683284, of neutral 1.598063.
+    assert fourth.chances["happy"][0] == pytest.approx(1 / (1 + 10**4.683284))
+    assert fourth.chances["neutral"][0] == pytest.approx(1 / (1 + 10**-1.598063))
+    # Its first times, 36, 71 and 211 ms.
+    assert fourth.times[:3] == pytest.approx([0, 0.035, 0.175])
+    found = others.openface(MEDIA / "OpenFace_Test.csv")
+    assert len(found.times) == 100 and found.quality[0] == pytest.approx(0.883333)
+    # Landmarks 277.276 to 380.6 across in the first frame.
+    assert found.boxes[0, 0] == pytest.approx(277.276) and found.boxes[0, 2] > 90
