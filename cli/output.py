@@ -57,6 +57,7 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
 
 def _window() -> float:
     """Return the columns of the window that stdout is, or that COLUMNS says; else any number."""
+    # A file or a pipe has no width to keep to.
     told = os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty()
     return shutil.get_terminal_size().columns if told else math.inf
 

@@ -22,6 +22,7 @@ def prepare() -> None:
         try:
             os.fstat(number)
         except OSError:
+            # Else the next file that is opened would get this number, and what is printed.
             nowhere = os.open(os.devnull, os.O_RDWR)
             if nowhere != number:
                 os.dup2(nowhere, number)

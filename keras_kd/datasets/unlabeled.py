@@ -124,6 +124,7 @@ def near_copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _distances(bits: np.ndarray, others: np.ndarray) -> np.ndarray:
     """How many bits differ, of 0/1 (N, B) and (M, B): float32 (N, M)."""
+    # One matrix product: the bits of either less twice the common ones.
     return bits.sum(axis=1)[:, None] + others.sum(axis=1) - 2 * bits @ others.T
 
 

@@ -43,6 +43,7 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     found = float(
         np.exp(minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded").x)
     )
+    # At a bound the search found no minimum: likelihood still rises beyond it.
     all_right = (scores.argmax(axis=1) == labels).all()
     if all_right or not 1.01 * LOWEST < found < 0.99 * HIGHEST:
         raise DataError(

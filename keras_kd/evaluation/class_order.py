@@ -137,4 +137,5 @@ def _require_right_pixels(
 
 def _spread(samples: Samples, count: int) -> Samples:
     """At most so many of the samples, spread evenly."""
+    # The first ones may all be of one class.
     return samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]

@@ -79,6 +79,7 @@ def evaluate(
     each = [predictors.averaged([member], mirror) for member in members]
     predictions = {}
     for part in parts:
+        # Read only to find its copies among the scored images.
         if part == "train" and with_subsets:
             continue
         with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:

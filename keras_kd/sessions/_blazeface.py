@@ -89,11 +89,13 @@ class BlazeFace:
         shown, scale, (left, top) = letterboxed(image, size)
         outputs = self._model.predict_heads(shown[None] / np.float32(127.5) - 1)
         by_width = {values.shape[-1]: values[0] for values in outputs.values()}
+        # exp overflows float32 at 89.
         scores = 1 / (1 + np.exp(-np.clip(by_width[1][:, 0], -80, 80)))
         keep = scores >= self._score
         places = by_width[16][keep].reshape(-1, 8, 2) / size
         places[:, 0] += self._anchors[keep]
         places[:, 2:] += self._anchors[keep][:, None]
+        # The border moves centres and points, but not the size in row 1.
         places = (
             places * size - np.array([left, top], np.float32) * (np.arange(8) != 1)[None, :, None]
         )

@@ -95,6 +95,7 @@ def hedges_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarra
             / np.sqrt(squares / freedom)
             * (1 - 3 / (4 * freedom - 1))
         )
+    # Equal values leave a spread that is rounding alone.
     return np.where(squares > 1e-20, g, np.nan)
 
 

@@ -55,6 +55,7 @@ def scrolled(inner: str, label: str) -> str:
 
 def percent(share: float) -> str:
     """Return a share as 12 %, or a dash where it is unknown."""
+    # NaN, which stands for unknown, differs from itself.
     return "–" if share != share else f"{100 * share:.0f} %"
 
 

@@ -17,10 +17,12 @@ def smoothed(times: np.ndarray, rows: np.ndarray, valid: np.ndarray, window: flo
         float32 (T, C), NaN where there is no valid frame in the window.
     """
     zeros = np.zeros((1, rows.shape[1]))
+    # In float64: an hour of frames added up leaves float32 too few digits for one.
     sums = np.concatenate(
         [zeros, np.cumsum(np.where(valid[:, None], rows, 0), axis=0, dtype=np.float64)]
     )
     counts = np.concatenate([[0], np.cumsum(valid)])
+    # A frame exactly half a window away counts, however its time was rounded.
     half = window / 2 + 1e-6
     first, last = (
         np.searchsorted(times, times - half),

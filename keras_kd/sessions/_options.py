@@ -122,6 +122,7 @@ def _lines(
 ) -> list[tuple[int, dict[str, str]]]:
     """The lines of a csv with their numbers, as text."""
     try:
+        # As text: a task may be called NA or 007.
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise DataError(f"No {what} at {path}: check the path.") from error

@@ -134,6 +134,7 @@ def record(
             for finished in _finished(_followed(groups, reader, tracker, steps)):
                 with steps.timed("writing"):
                     writer.writerows(_rows(finished, len(names)))
+                    # A killed process has written every frame that it finished.
                     file.flush()
                 count += 1
     return count
@@ -255,6 +256,7 @@ def _resumed(path: Path, header: Sequence[str], group: int) -> Progress:
                 " --out."
             ) from error
     with path.open("r+b") as file:
+        # Some rows of the last frame may be missing: it is computed again.
         file.truncate(begin)
     return progress
 

@@ -73,6 +73,7 @@ def _whole(frame: _video.Frame) -> np.ndarray:
 
 def _hidden(rows: Path) -> Callable[[_video.Frame], np.ndarray]:
     """Return a function that gives a frame's pixels with every face coarsened."""
+    # Both, so that neither distant nor near faces are missed.
     detectors = [BlazeFace(name, SCORE) for name in ("full", "short")]
     places = _places(rows)
 

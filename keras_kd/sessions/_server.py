@@ -63,6 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         port = cast(ThreadingHTTPServer, self.server).server_port
         own = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
         origin = self.headers.get("Origin")
+        # Another site's name may be made to lead to this machine (DNS rebinding).
         return self.headers.get("Host") in own and (
             origin is None or origin in {f"http://{host}" for host in own}
         )
@@ -119,6 +120,7 @@ def server(folder: Path, policy: str, port: int) -> ThreadingHTTPServer:
     Raises:
         OutputError: the port is taken.
     """
+    # Read once: what comes into the folder later, and paths out of it, can't be asked for.
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in files_below(folder)

@@ -198,6 +198,7 @@ def write(path: Path, frames: Iterator[tuple[float, np.ndarray]]) -> None:
     with av.open(f"file:{path.resolve()}", "w", format="mp4") as container:
         stream: Any = None
         for time, pixels in frames:
+            # H.264 stores colour for every second pixel, so sides must be even.
             height, width = (size - size % 2 for size in pixels.shape[:2])
             if stream is None:
                 stream = container.add_stream("libx264", rate=USUAL_RATE)
@@ -206,6 +207,7 @@ def write(path: Path, frames: Iterator[tuple[float, np.ndarray]]) -> None:
             picture = av.VideoFrame.from_ndarray(
                 np.ascontiguousarray(pixels[:height, :width]), format="rgb24"
             )
+            # Each frame keeps its time, whatever the rate is.
             picture.pts, picture.time_base = round(time / TICK), TICK
             container.mux(stream.encode(picture))
         if stream is not None:

@@ -164,7 +164,9 @@ def _copy_runtime(packages: Path, folder: Path) -> None:
     (folder / "wasm").mkdir(parents=True)
     code = (core / "dist" / "index.js").read_text(encoding="utf-8")
     (folder / "index.js").write_text(
-        code.replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'), encoding="utf-8"
+        # Browsers resolve no package names.
+        code.replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'),
+        encoding="utf-8",
     )
     shutil.copyfile(helper, folder / "wasm-utils.js")
     for name in _WASM:

@@ -61,6 +61,7 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size 
     classes, and a folder that is neither a split nor a class.
     """
     names, listings = _listings(path, skip_bad_rows)
+    # By the images of all splits, so that each has the same channels.
     channels = (
         1
         if _image_files.all_gray(file for listing in listings.values() for file in listing.files)

@@ -166,6 +166,7 @@ def _official_rows(path: Path, list_file: Path, half: str) -> Iterator[tuple[str
     ):
         name, *label = row.split() or [""]
         if name and name.startswith("test_") == (half == "test"):
+            # The list names the originals, of which the aligned crops are used.
             stem, suffix = os.path.splitext(name)
             image = path / "Image" / "aligned" / f"{stem}_aligned{suffix}"
             yield f"{list_file}, line {line}", image, " ".join(label)
