@@ -301,6 +301,7 @@ def write_torch(tensors: dict[str, np.ndarray], path: str | Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "arrays.npz"
         np.savez(arrays, allow_pickle=False, **tensors)
+        # -P and an empty folder: no file of the user's takes the place of a module.
         command = [sys.executable, "-P", "-c", _WRITE, str(arrays), str(Path(path).absolute())]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:

@@ -117,6 +117,7 @@ def is_gray(path: str | Path) -> bool | None:
     """
     with contextlib.suppress(OSError):
         status = os.stat(path)
+        # Remembered as long as the file is the same.
         return _is_gray(str(path), status.st_mtime_ns, status.st_size)
     return None
 

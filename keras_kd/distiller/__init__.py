@@ -151,6 +151,7 @@ class Distiller(CheckedTraining):
         live = []
         for one in self.teachers:
             live.append(Teacher(one, columns, shape, teacher_head, teacher_output))
+        # Weights without teachers are refused in there.
         self._live = Teachers(live, teacher_weights) if live or teacher_weights else None
         self._stored_kinds: dict[str, heads.OutputKind] = {}
         self.features = tuple(features)
@@ -281,6 +282,7 @@ class Distiller(CheckedTraining):
 
     def _targets(self, x: Any, y: Any) -> _batches.Targets:
         """Labels with the teacher's logits and features, of the batch or of the live teacher."""
+        # The step on TensorFlow made them, outside of its tape.
         if isinstance(y, _batches.Targets):
             return y
         stored, label = _batches.teacher(y), _batches.label(y)
@@ -332,6 +334,7 @@ class Distiller(CheckedTraining):
         results = super().get_metrics_result()
         results.pop(self.faults.name, None)
         self.faults.refuse()
+        # `evaluate` has no such parts: their means would be those of the training before.
         if not self._reports_parts or not self._learns_from_teacher:
             results.pop("soft_loss", None)
         if not self._reports_parts:

@@ -66,6 +66,7 @@ class CheckedTraining(StudentModel):
             jit_compile=jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
+        # Only now: compiling may have wrapped it for float16.
         _momentum.require_usable(self.optimizer)
 
     def fit(

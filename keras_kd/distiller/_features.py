@@ -99,6 +99,7 @@ def _projection(student: keras.KerasTensor, teacher: keras.KerasTensor, seed: in
         projection = layers.Conv2D(channels, 1, kernel_initializer=initial, dtype="float32")
     else:
         projection = layers.Dense(channels, kernel_initializer=initial, dtype="float32")
+    # Built now, so that its weights are known before an optimizer asks for them.
     projection.build(student.shape)
     return projection
 

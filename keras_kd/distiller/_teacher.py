@@ -244,6 +244,7 @@ class Teachers:
         for name in {name: None for outputs in found for name in outputs}:
             pairs = zip(self.weights, found, strict=True)
             given = [(weight, outputs[name]) for weight, outputs in pairs if name in outputs]
+            # Of the teachers that have this head; the others don't count.
             total = sum(weight for weight, _ in given)
             parts = [weight / total * ops.cast(values, "float32") for weight, values in given]
             means[name] = functools.reduce(ops.add, parts)

@@ -112,6 +112,7 @@ def _content(request: Request) -> bytes:
     if not request.calibrated:
         return converter.convert()
     samples = _samples(request)
+    # A function, because the converter goes through the images several times.
     converter.representative_dataset = lambda: ([image[None]] for image in samples)
     if not request.integer_io:
         return _float_parts.converted(converter, request.float_tensors)

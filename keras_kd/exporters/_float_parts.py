@@ -36,6 +36,8 @@ def converted(converter: tf.lite.TFLiteConverter, tensors: Sequence[str]) -> byt
         converter: set up for int8, with its samples.
         tensors: outputs of further operators to keep, by name.
     """
+    # The converter alone has no way to leave operators in float32; their names show in a first
+    # file.
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter,
         debug_dataset=converter.representative_dataset,

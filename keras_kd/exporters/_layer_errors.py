@@ -79,6 +79,7 @@ class _Kept:
         self.operators = [
             (operation["op_name"], [int(i) for i in operation["inputs"]], int(output),
              tensors[int(output)]["name"])
+            # LiteRT has no public list of operators with their tensors.
             for operation in self._interpreter._get_ops_details()
             for output in operation["outputs"]
             if int(output) in tensors

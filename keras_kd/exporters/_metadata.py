@@ -51,6 +51,7 @@ def _metadata(model: schema.ModelT, name: str, description: str, labels: int) ->
     outputs = [
         _output(builder, names[index], graph.tensors[index], labels) for index in graph.outputs
     ]
+    # Parts are written before what refers to them: a flatbuffer nests nothing.
     subgraph = _table(builder, {2: _vector(builder, inputs), 3: _vector(builder, outputs)})
     strings = {
         slot: builder.CreateString(text)

@@ -94,6 +94,7 @@ def quantize(model: tf_keras.Model, kept: set[str], options: dict) -> tf_keras.M
     def annotated(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if layer.name in kept:
             return layer
+        # Of layers that the library doesn't know, the output alone is rounded.
         config = None if registry.supports(layer) else configs.Default8BitOutputQuantizeConfig()
         if layer.name in fused:
             config = None

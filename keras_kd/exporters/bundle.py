@@ -163,6 +163,7 @@ def write(
             path.write_bytes(content)
             outputs = LiteRTModel(path, trusted=True).predict_heads(pixels)
             measured = scores(path) if scores else None
+        # Metadata and labels have made the file longer.
         report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
         preprocess = _preprocess(model, app_input, outputs, taken)
         with written_whole(folder / MODEL_FILE) as file:

@@ -305,7 +305,12 @@ def _work(
         with (
             errors.open("w") as log,
             subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+                # The worker ends when its stdin does, however this process ended.
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             ) as worker,
         ):
             try:

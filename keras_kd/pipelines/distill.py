@@ -62,6 +62,7 @@ def distill(
         data = load_data(plan.data, terminal)
         taught = teaching.prepare(plan, data, terminal)
         task = student_job(plan, data, taught, out / run_files.STATE)
+        # Before the training, whose state belongs to exactly these images and outputs.
         run_folder.require_beginning(out, _beginning(task, data, taught))
         student, history = job.train(task, plan.training, taught.learnt or data, terminal)
         # The process that calibrates int8 imports TensorFlow while scores are computed.

@@ -176,6 +176,7 @@ def write_report(
         pictures=[name for name in model_card.PICTURES if (out / name).exists()],
     )
     write_text(out / run_files.CARD, card)
+    # Last: this file marks the run as complete.
     write_text(out / run_files.METRICS, json.dumps(found, indent=2) + "\n")
 
 

@@ -45,6 +45,7 @@ def _commit() -> dict[str, str]:
         "--always",
         "--dirty",
         "--abbrev=12",
+        # No tag: the commit itself.
         "--exclude=*",
     ]
     described = subprocess.run(command, capture_output=True, text=True)

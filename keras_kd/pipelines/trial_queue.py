@@ -89,6 +89,7 @@ def study(
         load_if_exists=True,
         pruner=median if pruning else pruners.NopPruner(),
     )
+    # As the database gives it back, with lists in place of tuples.
     asked = json.loads(json.dumps(asked))
     if found.user_attrs.get("asked", asked) != asked:
         raise ConfigError(

@@ -77,6 +77,7 @@ def tradeoff_picture(
                     value, accuracy, mark, ms=9, color=colour, mec="white", label=name, zorder=3
                 )
             axes.set(xlabel=label, xlim=(0, 1.08 * max(values)))
+            # On a plain axis the smaller ones would lie on top of each other.
             if max(values) > 5 * min(values):
                 axes.set_xlim(0.85 * min(values), 1.18 * max(values))
                 log_scale(axes)

@@ -58,6 +58,7 @@ def model_card(
     """
     sections = [
         (
+            # What Hugging Face's hub reads of a card.
             "---\nlibrary_name: keras\npipeline_tag: image-classification\ntags:"
             " [knowledge-distillation, litert]\n---"
         ),

@@ -69,6 +69,7 @@ class LiteRTModel:
             _require_survival(self.path, content)
         _SURVIVED.add(digest)
         try:
+            # LiteRT prints which delegate it creates.
             with native_output_hidden():
                 self._interpreter = Interpreter(model_content=content, num_threads=threads)
                 self._interpreter.allocate_tensors()

@@ -201,6 +201,7 @@ def _scales(tensor: schema.Tensor) -> tuple[float, int]:
 def _options(name: str, operator: schema.Operator) -> Any:
     if name not in _OPTIONS:
         return None
+    # A flatbuffer's union doesn't say its type: the operator's name does.
     options, table = _OPTIONS[name](), operator.BuiltinOptions()
     options.Init(table.Bytes, table.Pos)
     return options

@@ -80,6 +80,7 @@ def _stated(options: Table) -> PixelValues | None:
 
 def _place(table: Table, slot: int) -> int:
     """Where a field lies; 0 where the table leaves it out."""
+    # A flatbuffer's list of slots has 2 bytes for each, behind 4 of its own.
     offset = table.Offset(4 + 2 * slot)
     return table.Pos + offset if offset else 0
 
@@ -101,4 +102,5 @@ def _vector(table: Table, slot: int) -> tuple[int, int]:
     if not _place(table, slot):
         return 0, 0
     offset = table.Offset(4 + 2 * slot)
+    # A damaged file may state any length.
     return table.Vector(offset), min(table.VectorLen(offset), _MOST)

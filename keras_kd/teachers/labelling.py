@@ -118,6 +118,7 @@ def _ray(workers: int) -> Iterator[ModuleType]:
         raise ConfigError("Several label_workers need Ray: pip install 'keras-kd[ray]'.") from error
     # CPUs as Ray counts them, not as there are.
     own: dict[str, Any] = {
+        # Never a cluster that happens to run on this machine.
         "address": "local",
         "num_cpus": workers + SPARE,
         "include_dashboard": False,

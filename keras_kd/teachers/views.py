@@ -166,6 +166,7 @@ class Views:
         """
         numbers = large_array((self.count, self.rows, self._changes.numbers), np.float32)
         for view, of_view in enumerate(numbers):
+            # A view's numbers don't depend on how many views there are.
             random = np.random.default_rng((self.seed, view))
             for start in range(0, self.rows, CHUNK):
                 part = of_view[start : start + CHUNK]

@@ -57,4 +57,5 @@ def logits(votes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
             f"The votes predict {accuracy:.0%} of the labels, and the most frequent class"
             f" {commonest:.0%}: they belong to other images, or are in another order."
         )
+    # The logarithm of 0 would be no number that a store can hold.
     return np.log(np.maximum(told, 1e-6)).astype(np.float32)

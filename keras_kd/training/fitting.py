@@ -65,6 +65,7 @@ class _Epochs(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         row |= {"learning_rate": rate, "seconds": seconds}
         score = row.pop(SCORE)
+        # The score of a single head would stand twice in the history.
         if len(validation_scores(row)) > 1:
             row[SCORE] = score
         self.state.history.append(row)

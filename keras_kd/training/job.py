@@ -189,6 +189,7 @@ def _distiller(job: Job, settings: TrainingSettings, data: Data) -> Distiller:
 def _rate_factors(student: keras.Model, settings: TrainingSettings) -> dict[str, float]:
     """What the learning rate is multiplied by, by the paths of the variables that have another."""
     heads = fine_tuning.head_layers(student)
+    # As factors, because a schedule gives one rate for all layers.
     factors: dict[str, float] = {}
     for layer in student.layers:
         rate = settings.head_rate if layer in heads else settings.body_rate

@@ -106,6 +106,7 @@ def schedule_callbacks(schedule: str, patience: int) -> list[keras.callbacks.Cal
     chosen: list[keras.callbacks.Callback] = []
     if schedule == "plateau":
         chosen.append(
+            # min_delta=0: any gain counts, where Keras asks for 0.0001.
             keras.callbacks.ReduceLROnPlateau(
                 SCORE, 0.1, PLATEAU_EPOCHS, mode="max", min_delta=0, min_lr=SMALLEST_RATE
             )

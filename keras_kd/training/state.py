@@ -162,5 +162,6 @@ class TrainingState(keras.callbacks.Callback):
         }
         arrays |= {f"metric{index}": np.asarray(variable) for index, variable in enumerate(metrics)}
         with written_whole(self.path) as temporary:
+            # Callbacks may remember NumPy's numbers, which JSON doesn't know.
             np.savez(temporary, state=np.array(json.dumps(state, default=float)), **arrays)
         self._saved = time.monotonic()

@@ -22,6 +22,7 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
         float64 (classes,).
     """
     counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    # A class without images gets the weight 0 instead of infinity.
     return np.divide(len(labels), classes * counts, out=np.zeros(classes), where=counts > 0)
 
 
