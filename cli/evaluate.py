@@ -74,6 +74,7 @@ def command(
 
 def _show_classes(split: str, results: dict[str, Any]) -> None:
     parts = {split: results[split]}
+    # Scores have n; what has none holds further sets, as FER2013's public and private one.
     parts |= {
         name: part for sets in results.values() if "n" not in sets for name, part in sets.items()
     }

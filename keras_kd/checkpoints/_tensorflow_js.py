@@ -22,6 +22,7 @@ _FORM = {
     "modelTopology": {"node": [_NODE]},
     "weightsManifest": [{"paths": [str], "weights": [_WEIGHT]}],
 }
+# TensorFlow.js stores little-endian numbers, whatever the machine.
 _TYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
     "float16": np.dtype("<f2"),

@@ -144,6 +144,7 @@ def form_and_folder(module: ModuleType, path: Path | None) -> tuple[str, str]:
         The name of the data set's form, and the name of its folder or "".
     """
     form = module.__name__.rpartition(".")[2]
+    # Resolved: a path such as . has no name of its own.
     return form, path.resolve().name if form == "folder" and path else ""
 
 

@@ -65,6 +65,7 @@ def load(
             are scored ones.
     """
     listed = [file for folder in folders for file in _files(Path(folder))]
+    # Each file once, also where one folder lies in another.
     found = _image_files.read(list(dict.fromkeys(listed)), shape, skip_bad_rows)
     files = [file for file, kept in zip(dict.fromkeys(listed), found.kept, strict=True) if kept]
     against = np.concatenate(list(scored))

@@ -37,6 +37,7 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     require_finite(logits)
     scores, rows = np.asarray(logits, np.float64), np.arange(len(labels))
 
+    # In the logarithm T stays above 0, and half and twice as much are equally far.
     def loss(log_temperature: float) -> float:
         return -float(log_softmax(scores / np.exp(log_temperature), axis=1)[rows, labels].mean())
 

@@ -271,6 +271,7 @@ def _ratio(numerator: float, denominator: float) -> float | None:
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    # Shifted below 0, where exp can't overflow.
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 

@@ -113,6 +113,7 @@ def compare(
 
 def evenly(rows: np.ndarray, count: int) -> np.ndarray:
     """Return at most `count` rows, spread evenly over all."""
+    # Not the first ones: data sets in class folders begin with images of one class.
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 

@@ -77,6 +77,7 @@ def _constants(found: Facts, declaration: str) -> str:
 def _byte(found: Facts, divide: str = "/") -> str:
     """The worked input's byte that belongs at place i of the file's input."""
     swapped = found.shape[2] == 3 and found.pixels.channel_order == "bgr"
+    # BGR: the first and the third channel change places.
     place = "(i + 2 - 2 * (i % 3))" if swapped else "i"
     return f"(({place} * 37 + {place} {divide} 64 * 11) % 256)"
 

@@ -107,6 +107,7 @@ def converted(model: tf_keras.Model, options: dict) -> bytes:
         return {"probabilities": tf.nn.softmax(model(pixels, training=False))}
 
     module = tf.Module()
+    # A SavedModel holds the weights only of what hangs on the saved object.
     module.model = model
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures={"serving_default": serve})

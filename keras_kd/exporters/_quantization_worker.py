@@ -37,6 +37,7 @@ def main(folder: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     options = json.loads((folder / "options.json").read_text())
     names = ("images", "labels", "teacher", "expected")
+    # Read batch by batch: the parent has the same arrays in memory.
     data = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
     tf_keras.utils.set_random_seed(options["seed"])
     twin = built(options["layers"], folder / "weights.npz")

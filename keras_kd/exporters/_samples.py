@@ -67,6 +67,7 @@ def _parts(samples: Samples | np.ndarray) -> tuple[np.ndarray, np.ndarray | None
 def _pixels(images: np.ndarray, taken: PixelValues) -> np.ndarray:
     pixels = taken.pixels(images)
     smallest, largest = float(pixels.min()), float(pixels.max())
+    # Values 0..1 given for 0..255 lie inside of the range, but fill next to nothing of it.
     if smallest < -_SLACK or largest > 255 + _SLACK or largest - smallest <= _SLACK:
         raise ExportError(
             f"The samples lie in {images.min():g}..{images.max():g}, but the model is stated to "
@@ -110,6 +111,7 @@ def _scores(model: keras.Model, samples: Samples | np.ndarray | None) -> list[pi
     floats = keras.backend.is_float_dtype(model.inputs[0].dtype)
     if images.dtype != np.uint8 or not floats or labels.max() >= _classes(model):
         return []
+    # An untrained model is right by chance, whatever its pixels are.
     if is_untrained(model):
         return []
     shape = tuple(model.inputs[0].shape[1:])

@@ -60,6 +60,7 @@ def describe(model: keras.Model) -> Description:
         description.weights.pop()
     for layer in description.layers:
         if layer["arguments"].get("activation") == "log_softmax":
+            # Without the twin_N_ of `_appended`: the user knows the model's name.
             name = layer["name"].split("_", 2)[2]
             raise _twin_layers.refused_activation(name, model.name, "log_softmax")
     return description
@@ -67,6 +68,7 @@ def describe(model: keras.Model) -> Description:
 
 def _end(layer: dict[str, Any]) -> str:
     arguments = layer["arguments"]
+    # Of outputs (N, classes) axis 1 is the last one.
     if layer["kind"] == "Softmax" and arguments["axis"] in (-1, 1):
         return "softmax"
     activation = arguments.get("activation")

@@ -112,6 +112,7 @@ def weighted_mean(
         float32 scalar; 0 for N = 0.
     """
     if normalised and weights is not None:
+        # All images of a batch may weigh 0, and 0 / 0 would make the weights NaN.
         total = ops.sum(ops.cast(weights, values.dtype))
         return weighted_sum(values, weights) / ops.maximum(total, TINY)
     # The mean of no images, a device's share of a short batch, would be NaN.

@@ -164,6 +164,7 @@ def _application_names() -> list[str]:
 @contextlib.contextmanager
 def _seeded(seed: int | None) -> Iterator[None]:
     """Draw the seeds that Keras gives its initializers and dropouts from this one."""
+    # Keras draws the seeds that it isn't given from Python's own generator.
     before = random.getstate()
     if seed is not None:
         random.seed(seed)
@@ -180,6 +181,7 @@ def _of_file(
     model, form = keras_file.load(path)
     with of_file(path):
         whole = fine_tuning.with_new_head(model, heads, input_shape, form.taken, seed)
+    # Clones get new weights from their layers' initializers.
     return keras.models.clone_model(whole)
 
 

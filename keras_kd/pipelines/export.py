@@ -169,6 +169,7 @@ def _samples(data: str, split: str, form: ModelSpec) -> Samples:
         return samples
     order = permutation(samples.class_names, form.class_names)
     labels = (
+        # argsort inverts a permutation: labels are renumbered, shares are reordered.
         np.argsort(order)[samples.labels] if samples.labels.ndim == 1 else samples.labels[:, order]
     )
     return dataclasses.replace(samples, labels=labels, class_names=form.class_names)

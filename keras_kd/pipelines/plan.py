@@ -152,6 +152,7 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     callbacks = tuple(config.callback.split(configuration.SEPARATOR)) if config.callback else ()
     log = config.log.removeprefix(configuration.TENSORBOARD) if config.log else None
     training = _part(config, TrainingSettings, loss=loss, callbacks=callbacks, log=log)
+    # Own rates of head and body belong to a start from a trained model, here the student's.
     of_teacher = dataclasses.replace(training, head_rate=None, body_rate=None)
     return Plan(
         DatasetPlan(config.data, config.skip_bad_rows, config.image_size),

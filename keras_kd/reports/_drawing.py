@@ -40,6 +40,7 @@ def drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure((width, height), dpi=140, layout="constrained")
         yield figure
         with written_whole(path) as temporary:
+            # Cropped to what is drawn: legends stand beside the axes and would be cut off.
             figure.savefig(temporary, bbox_inches="tight", pad_inches=0.12)
 
 

@@ -57,6 +57,7 @@ def measure(
             for path, form in zip(paths[1:], formats, strict=True):
                 # Untrained: its answers are next to nothing, its speed is a trained one's.
                 exporter.export(path, form, min_agreement=0)
+            # Not converted: the Keras file is to be measured in Keras.
             measurements = benchmark.measure(paths, (1,), seconds, convert=False)
         for form, one in zip(("Keras", *formats), measurements, strict=True):
             median, high = one.latency[1]

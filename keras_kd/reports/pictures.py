@@ -44,6 +44,7 @@ def confusion_picture(
     """
     counts = np.asarray(confusion)
     totals = counts.sum(axis=1)
+    # A class without images has no shares, and says so below.
     shares = counts / np.maximum(totals, 1)[:, None]
     many = len(counts) > 12
     side = max(3.0, (0.38 if many else 0.8) * len(counts))
@@ -103,6 +104,7 @@ def curves_picture(
                 _mark_accuracies(axes, history, teacher_accuracy)
             if name != "learning rate":
                 axes.legend(frameon=False)
+        # Half an epoch on each side: a single epoch would leave the axis without a width.
         axes.set(xlabel="epoch", xlim=(history["epoch"].min() - 0.5, history["epoch"].max() + 0.5))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         figure.align_ylabels()
@@ -237,6 +239,7 @@ def _mark_accuracies(axes: Axes, history: pd.DataFrame, teacher_accuracy: float 
     if teacher_accuracy is not None:
         label = f"teacher, validation: {100 * teacher_accuracy:.2f} %"
         axes.axhline(teacher_accuracy, ls="--", color=GRAY, label=label)
+    # pandas finds no largest value among NaN alone.
     if "val_accuracy" in history and history["val_accuracy"].notna().any():
         best = history.loc[history["val_accuracy"].idxmax()]
         label = f"best: {100 * best['val_accuracy']:.2f} %, epoch {best['epoch']:.0f}"

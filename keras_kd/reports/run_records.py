@@ -119,6 +119,7 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
                 " its end."
             )
         records += [read(file.parent) for file in files]
+    # A run may be named twice, by itself and by a folder above it.
     return list({record.folder.resolve(): record for record in records}.values())
 
 

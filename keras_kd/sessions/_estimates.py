@@ -130,6 +130,7 @@ def holm(chances: Sequence[float]) -> list[float]:
     known = [number for number, p in enumerate(chances) if not math.isnan(p)]
     corrected, highest = list(chances), 0.0
     for place, number in enumerate(sorted(known, key=lambda number: chances[number])):
+        # Without the running maximum a larger p could end below a smaller one.
         highest = max(highest, min(1.0, (len(known) - place) * chances[number]))
         corrected[number] = highest
     return corrected
@@ -152,6 +153,7 @@ def smallest_found(counts: Sequence[int], paired: bool) -> float:
         return float(stats.ncf.sf(limit, 1, freedom, (effect * scale) ** 2)) - POWER
 
     enough = 1.0
+    # brentq needs both ends: next to 0 the power is 5 %, and doubling finds one above 80 %.
     while missing(enough) < 0:
         enough *= 2
     return float(optimize.brentq(missing, 1e-3, enough))

@@ -162,6 +162,7 @@ def _stretches(times: np.ndarray, names: np.ndarray) -> tuple[Task, ...]:
     """A task for each stretch of one stimulus."""
     starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist()]
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    # The last row lasts as long as the others, else a stretch of one row would be empty.
     ends = [*times[starts[1:]].tolist(), float(times[-1]) + step]
     found = zip(starts, ends, strict=True)
     return tuple(Task(float(times[at]), end, str(names[at])) for at, end in found if names[at])

@@ -16,6 +16,7 @@ def certainty(timeline: Timeline, session: dict[str, Any]) -> str:
     lines.append(_calibration(session, options.confidence))
     lines.append(f"Below {options.confidence:.0%} a label is “uncertain”.")
     lines += [html.escape(doubt) for doubt in timeline.doubts]
+    # NaN where no face could be read in the baseline; a reader of values alone has no classes.
     if baseline.size and baseline[0] == baseline[0]:
         shown = ", ".join(
             f"{html.escape(name)} {value:.0%}"

@@ -90,4 +90,5 @@ def _sus(items: pd.DataFrame, path: str | Path) -> pd.Series:
     if wrong.any(axis=None):
         raise DataError(f"{path}: answers to SUS are 1, 2, 3, 4 or 5.")
     odd, even = items[SUS[::2]] - 1, 5 - items[SUS[1::2]]
+    # The score needs all ten answers: with one missing it is unknown, not lower.
     return 2.5 * (odd.sum(axis=1, skipna=False) + even.sum(axis=1, skipna=False))

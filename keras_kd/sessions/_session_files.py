@@ -40,6 +40,7 @@ def planned_options(
         tasks=read_tasks(_own(segments, name), offset) if segments else options.tasks,
         events=read_events(_own(events, name), offset) if events else options.events,
     )
+    # Raises where no task has the baseline's name.
     _baseline.at_rest(np.empty(0), own)
     return own
 
@@ -77,6 +78,7 @@ def claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> dic
                 " same, or choose another --out."
             )
     else:
+        # Before the first row: rows without a record could not be resumed.
         write_text(record, json.dumps(stated, indent=2, ensure_ascii=False) + "\n")
     return known
 
@@ -122,6 +124,7 @@ def result(
 ) -> dict[str, Any]:
     """Return what is told of a session: its files, and the summary's first row."""
     numbers = {
+        # JSON knows no NaN.
         key: None if value != value else float(value)
         for key, value in summary(timeline).iloc[0].items()
         if key != "task"

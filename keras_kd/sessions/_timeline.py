@@ -151,6 +151,8 @@ def load(path: str | Path, options: Options) -> Timeline:
     found = one["face_id"].notna().to_numpy()
     valid = found & (one["quality"].to_numpy() >= LOWEST_QUALITY)
     raw = one[[f"p_{name}" for name in class_names]].to_numpy(np.float32)
+    # A model's values have names of their own: they are what stands between its classes and
+    # sharpness.
     after = list(one.columns).index("quality") + 1 + len(class_names)
     values = {
         name: one[name].to_numpy(np.float32)
@@ -199,6 +201,7 @@ def load(path: str | Path, options: Options) -> Timeline:
 def _lengths(times: np.ndarray) -> np.ndarray:
     """Seconds that each frame stands for; a hole in the video counts the longest gap at most."""
     if len(times) == 1:
+        # A single frame has no next one: it counts as one of 30 a second.
         return np.array([1 / 30])
     steps = np.diff(times)
     return np.minimum(np.append(steps, np.median(steps)), longest_gap_between(times))

@@ -214,6 +214,7 @@ def _pressed(camera: bool) -> Iterator[Callable[[], bool]]:
     stops at once.
     """
     pressed = threading.Event()
+    # Python lets the main thread alone handle signals.
     if not camera or threading.current_thread() is not threading.main_thread():
         yield pressed.is_set
         return

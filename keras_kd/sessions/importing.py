@@ -90,6 +90,7 @@ def _rows(file: Path, imported: Imported) -> Iterator[list[str]]:
     names = header(tuple(imported.chances), tuple(imported.values))
     yield names
     shares = np.column_stack(list(imported.chances.values()))
+    # Rows whose numbers are all 0 or unknown become NaN, and count as rows without a face.
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = shares / shares.sum(axis=1, keepdims=True)
     numbers = np.column_stack([shares, *imported.values.values()])

@@ -75,9 +75,11 @@ def expand(patterns: Iterable[str]) -> list[Path]:
         path = Path(pattern)
         if path.is_dir():
             fitting = _pictures(path.iterdir(), pattern)
+        # Before globs: a file's own name may hold [ or *.
         elif path.exists():
             fitting = [path]
         else:
+            # Path.glob takes relative patterns alone.
             root = Path(path.anchor)
             try:
                 named = root.glob(str(path.relative_to(root))) if path.name else []
@@ -137,6 +139,7 @@ def predict(
     """
     readings = {}
     files = list(files)
+    # The suffix becomes a part of the name: a.jpg and a.png may be given together.
     names = [f"{file.stem}{file.suffix.replace('.', '_')}.png" for file in files]
     if pictures is not None and len(set(names)) < len(names):
         name = next(name for name in names if names.count(name) > 1)
@@ -216,6 +219,7 @@ def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
             rows.append({"file": file, "face": number + 1, **record, **box, **chances})
         if not faces:
             rows.append({"file": file})
+    # With pictures without a face, a plain column would hold 1.0 and NaN.
     return pd.DataFrame(rows).astype({"face": "Int64"} if any(readings.values()) else {})
 
 

@@ -70,6 +70,8 @@ class TrainingBatches:
         it.
         """
         while True:
+            # One generator an epoch: a training that is resumed draws what the stopped one would
+            # have.
             random = np.random.default_rng((self.seed, epoch))
             order = random.permutation(self._labelled)
             views = random.integers(len(self.views), size=len(self.images))

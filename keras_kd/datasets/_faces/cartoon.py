@@ -59,6 +59,7 @@ def draw(
     Returns:
         uint8 (N, 64, 64, 3), RGB.
     """
+    # NumPy joins at least one array, and there may be no faces.
     images = [np.empty((0, SIZE, SIZE, 3), np.uint8)]
     for start in range(0, len(people), CHUNK):
         rows = slice(start, start + CHUNK)

@@ -120,6 +120,7 @@ def _label(emotion: str, usage: str) -> int:
 def _pixels(text: str) -> np.ndarray:
     """Return uint8 (2304,); raise ValueError, saying what is wrong."""
     try:
+        # Wider than a pixel: in uint8 a 256 would become 0 unseen.
         values = np.fromstring(text, np.int64, sep=" ")
     except (DeprecationWarning, ValueError):
         raise ValueError(

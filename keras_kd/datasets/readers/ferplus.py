@@ -188,6 +188,8 @@ def _read_votes(path: Path) -> tuple[list[int], list[str], np.ndarray, dict[int,
     """
     lines, usages, votes, problems = [], [], [], {}
     for row, (line, (usage, *counts)) in enumerate(_tables.rows(path, COLUMNS)):
+        # Ten people voted: a number of ten digits is none of votes, and one of 20 does not fit
+        # int64.
         if not all(count.strip().isdecimal() and len(count) < 10 for count in counts):
             problems[row] = (
                 f"{path}, line {line}: the votes are {','.join(counts)}, expected ten whole numbers"

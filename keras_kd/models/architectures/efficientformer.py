@@ -197,6 +197,7 @@ def _stage(
 
 def _pooling_block(x: keras.KerasTensor, name: str, seeds: Seeds) -> keras.KerasTensor:
     pooled = layers.AveragePooling2D(3, 1, "same", name=f"{name}.token_mixer.pool")(x)
+    # Less the input, which the residual connection adds again.
     mixed = layers.Subtract(name=f"{name}.token_mixer")([pooled, x])
     x = _scaled(x, mixed, f"{name}.layer_scale_1")
     channels = x.shape[-1]

@@ -237,6 +237,7 @@ def _moments(
     for start in range(0, len(rows), _BATCH):
         arriving = keras.tree.flatten(probe(images[rows[start : start + _BATCH]], training=False))
         for number, maps in enumerate(arriving):
+            # In float32 the difference of two large sums below would be mostly rounding.
             values = keras.ops.convert_to_numpy(maps).astype(np.float64)
             values = values.reshape(-1, values.shape[-1])
             sums[number] += values.sum(axis=0), (values**2).sum(axis=0)
