@@ -131,7 +131,8 @@ LESSONS = {
         },
     ),
     "export": Lesson(
-        "export ../given/teacher.keras --format int8 --data ../given/data --bundle --out out",
+        "export ../given/teacher.keras --format int8 --data ../given/data --bundle"
+        " --min-agreement 0.1 --out out",
         ("data", "teacher.keras"),
         files_kept,
         {"publishing": "out/model.tflite"},

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from multiprocessing.context import ForkProcess as Process
 from pathlib import Path
 
@@ -50,6 +51,7 @@ HEARTBEAT_SECONDS, SILENT_SECONDS = 1, 6
 
 def prepare(work: Path) -> None:
     """Import what the commands need, so that processes forked from here have it."""
+    commit()
     os.environ.update(FIXED)
     os.environ.setdefault("KERAS_HOME", str(work.absolute() / "keras"))
     for module in ENGINE:
@@ -124,8 +126,9 @@ def busy_seconds(process: Process) -> float:
     return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
+@cache
 def commit() -> str:
-    """The short name of the commit that is checked out."""
+    """The short name of the commit that was checked out at the start."""
     told = subprocess.run(
         ["git", "-C", Path(__file__).parent, "rev-parse", "--short", "HEAD"],
         capture_output=True,
