@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sys
 from pathlib import Path
 
@@ -45,7 +46,16 @@ def train_teacher(given: Path) -> None:
 
 
 def build_small(given: Path) -> None:
-    """Build a student that takes seconds to train: a sweep's own work counts, not its trainings'."""
+    """Build a student that takes seconds to train: a sweep's own work counts, not its trainings'.
+
+    TensorFlow must not begin to work in the process that others are forked from: they would wait.
+    """
+    process = multiprocessing.get_context("fork").Process(target=_build_small, args=(given,))
+    process.start()
+    process.join()
+
+
+def _build_small(given: Path) -> None:
     import keras
 
     image = keras.Input((16, 16, 1))
