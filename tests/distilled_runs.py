@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from small_network import NETWORK
+
 KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
 TRAINING = [
     "--batch-size",
@@ -10,7 +12,7 @@ TRAINING = [
     "--views",
     "2",
     "--learning-rate",
-    "0.02",
+    "0.05",
     "--precision",
     "float32",
 ]
@@ -31,16 +33,6 @@ RUN_FILES = {
 
 
 def distill_command(data: Path, out: Path, *more: str) -> list[str]:
-    fixed = [
-        "--data",
-        str(data),
-        "--student",
-        "C",
-        "--teacher",
-        "C",
-        "--teacher-epochs",
-        "6",
-        "--epochs",
-        "6",
-    ]
-    return [*KERAKD, "distill", *fixed, *TRAINING, "--out", str(out), *more]
+    fixed = f"--student {NETWORK} --teacher {NETWORK} --teacher-epochs 6 --epochs 6"
+    command = [*KERAKD, "distill", "--data", str(data), *fixed.split(), *TRAINING]
+    return [*command, "--out", str(out), *more]

@@ -18,12 +18,15 @@ CLASS_NAMES = ("circle", "square")
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained Student C of two classes, gray 64x64, as kerakd saves it."""
-    from keras_kd import models
+    """An untrained network of two classes, gray 64x64, as kerakd saves it."""
+    import keras
+    from small_network import network
+
     from keras_kd.models import keras_file
 
     path = tmp_path_factory.mktemp("model") / "student.keras"
-    model = models.build("C", 2, (64, 64, 1), seed=1)
+    keras.utils.set_random_seed(1)
+    model = network(2, (64, 64, 1))
     keras_file.save(model, path, keras_file.ModelSpec(CLASS_NAMES, input_shape=(64, 64, 1)))
     return path
 
@@ -197,10 +200,14 @@ def test_evaluate_prints_a_table(student: Path, data: Path, capsys: pytest.Captu
 def test_evaluate_averages_models_and_mirror_images(
     student: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    from keras_kd import datasets, models
+    import keras
+    from small_network import network
+
+    from keras_kd import datasets
     from keras_kd.models import keras_file
 
-    other = models.build("C", 2, (64, 64, 1), seed=2)
+    keras.utils.set_random_seed(2)
+    other = network(2, (64, 64, 1))
     path = tmp_path / "other.keras"
     keras_file.save(other, path, keras_file.ModelSpec(CLASS_NAMES[::-1], input_shape=(64, 64, 1)))
     arguments = ["--data", str(data), "--split", "train", "--mirror", "--json"]

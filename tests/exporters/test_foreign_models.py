@@ -115,7 +115,7 @@ def test_keep_float_names_that_are_wrong_are_refused(softplus, tmp_path):
         exporters.export(softplus, tmp_path / "m.tflite", "dynamic", keep_float=("act_0",))
 
 
-@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU])
+@pytest.mark.parametrize("kind", [layers.LSTM, pytest.param(layers.GRU, marks=pytest.mark.slow)])
 def test_int8_of_a_recurrent_layer_ends_in_a_sentence_whose_advice_works(kind, tmp_path):
     image = keras.Input((32, 32, 1))
     x = layers.Reshape((32, 32))(layers.Rescaling(1 / 255)(image))

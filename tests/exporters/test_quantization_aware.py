@@ -40,6 +40,7 @@ def _weights_of_second_convolution(path):
     return np.frombuffer(weights.values.tobytes(), np.int8).reshape(weights.shape)
 
 
+@pytest.mark.slow
 def test_pruned_clustered_and_quantized_file_keeps_its_zeros(tmp_path):
     model, images = _network(), _images(96)
     teacher, told = model.predict(images, verbose=0), []
@@ -184,7 +185,8 @@ def _foreign(kind, softmax):
 
 
 @pytest.mark.parametrize(("kind", "softmax"), [
-    ("functional", None), ("functional", "operation"), ("nested", "layer"), ("sequential", "dense"),
+    pytest.param("functional", None, marks=pytest.mark.slow), ("functional", "operation"),
+    pytest.param("nested", "layer", marks=pytest.mark.slow), ("sequential", "dense"),
 ])  # fmt: skip
 def test_foreign_models_keep_their_settings_and_one_softmax(kind, softmax, tmp_path):
     model, images = _foreign(kind, softmax), _images(64)

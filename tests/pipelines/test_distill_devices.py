@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import called
+from small_network import NETWORK
 
 
 def test_two_devices_share_each_batch(data: Path, tmp_path: Path) -> None:
@@ -15,8 +16,11 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from keras_kd import Config
 from keras_kd.pipelines.distill import distill
-common = dict(data={str(data)!r}, student="C", alpha=1.0, epochs=4, batch_size=8, augment="none", learning_rate=0.02)
-scores = distill(Config(devices=2, precision="float32", formats="float32", **common), {str(tmp_path / "two")!r})
+config = Config(
+    data={str(data)!r}, student={NETWORK!r}, devices=2, alpha=1.0, epochs=6, batch_size=8,
+    augment="none", learning_rate=0.05, precision="float32", formats="float32",
+)
+scores = distill(config, {str(tmp_path / "two")!r})
 print(scores["test"]["accuracy"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

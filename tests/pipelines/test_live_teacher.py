@@ -4,11 +4,12 @@ mixtures.
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
+from small_network import NETWORK, network
 
-from keras_kd import models
 from keras_kd.config import Config
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import ModelSpec
@@ -27,9 +28,10 @@ def options(tmp_path, monkeypatch):
                 image = Image.fromarray(pixels.astype(np.uint8))
                 image.save(tmp_path / "data" / split / name / f"{number}.png")
     form = ModelSpec(("bright", "dark"), input_shape=(32, 32, 1))
-    keras_file.save(models.build("C", 2, (32, 32, 1), seed=1), tmp_path / "t.keras", form)
+    keras.utils.set_random_seed(1)
+    keras_file.save(network(2, (32, 32, 1)), tmp_path / "t.keras", form)
     return {
-        "data": str(tmp_path / "data"), "teacher": str(tmp_path / "t.keras"), "student": "C",
+        "data": str(tmp_path / "data"), "teacher": str(tmp_path / "t.keras"), "student": NETWORK,
         "image_size": 32, "batch_size": 8, "precision": "float32", "formats": "float32",
         "epochs": 2, "live_teacher": True,
     }  # fmt: skip

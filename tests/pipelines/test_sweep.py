@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from command_line import called
 from PIL import Image
+from small_network import NETWORK
 
 from keras_kd.errors import ConfigError
 from keras_kd.reports import sweep_picture
@@ -41,8 +42,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _command(data: Path, out: Path) -> list[str]:
     vary = ["--vary", "temp=1,3", "--vary", "alpha=0.1,0.2"]
-    teacher = ["--teacher", "C", "--teacher-epochs", "2"]
-    fixed = ["--data", str(data), "--student", "C", "--no-pruning", "--precision", "float32"]
+    teacher = ["--teacher", NETWORK, "--teacher-epochs", "2"]
+    fixed = ["--data", str(data), "--student", NETWORK, "--no-pruning", "--precision", "float32"]
     return ["sweep", *vary, *fixed, *teacher, *TRAINING, "--out", str(out)]
 
 
@@ -114,10 +115,14 @@ def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_ot
         return (tmp_path / f"{number}.txt").read_text()
 
     # The first to train a student is killed in the middle of a trial.
-    while not any("student C: epoch 1/2" in told(number) for number in range(3)):
+    while not any(
+        "student small_network.network: epoch 1/2" in told(number) for number in range(3)
+    ):
         assert all(worker.poll() is None for worker in workers), told(0) + told(1) + told(2)
         time.sleep(0.02)
-    killed = next(number for number in range(3) if "student C: epoch 1/2" in told(number))
+    killed = next(
+        number for number in range(3) if "student small_network.network: epoch 1/2" in told(number)
+    )
     os.kill(workers[killed].pid, signal.SIGKILL)
     shown = [worker.communicate()[0] for worker in workers]
     assert [worker.returncode for worker in workers].count(0) == 2, told(0) + told(1) + told(2)
@@ -151,7 +156,7 @@ def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(
 
     options = {
         "data": str(data),
-        "student": "C",
+        "student": NETWORK,
         "alpha": 1.0,
         "epochs": 2,
         "batch_size": 8,
@@ -166,7 +171,7 @@ def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(
 
         def say(self, message: str) -> None:
             said.append(message)
-            if "student C: epoch 1/2" in message and not study.get_trials(
+            if "student small_network.network: epoch 1/2" in message and not study.get_trials(
                 states=[optuna.trial.TrialState.FAIL]
             ):
                 study.enqueue_trial({"learning_rate": 0.01}, trial_queue.QUEUED)
@@ -237,7 +242,7 @@ def test_a_sweep_killed_while_a_finished_training_is_forgotten_goes_on(
 
     options = {
         "data": str(data),
-        "student": "C",
+        "student": NETWORK,
         "alpha": 1.0,
         "epochs": 1,
         "batch_size": 8,
@@ -264,7 +269,7 @@ def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(
 
     options = {
         "data": str(data),
-        "student": "C",
+        "student": NETWORK,
         "alpha": 1.0,
         "epochs": 3,
         "batch_size": 8,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from command_line import called
 from PIL import Image
+from small_network import NETWORK, network
 
-from keras_kd import models
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.models import keras_file
@@ -37,7 +38,8 @@ def folder(tmp_path_factory):
     (folder / "more" / "copy.png").write_bytes(
         (folder / "data" / "test" / "level" / "0.png").read_bytes()
     )
-    model = models.build("C", 2, (32, 32, 1), seed=1)
+    keras.utils.set_random_seed(1)
+    model = network(2, (32, 32, 1))
     form = ModelSpec(("level", "upright"), input_shape=(32, 32, 1))
     keras_file.save(model, folder / "teacher.keras", form)
     return folder
@@ -46,7 +48,7 @@ def folder(tmp_path_factory):
 def _options(folder, **more):
     fixed = {"image_size": 32, "batch_size": 8, "precision": "float32", "views": 2}
     return Config(
-        data=str(folder / "data"), teacher=str(folder / "teacher.keras"), student="C",
+        data=str(folder / "data"), teacher=str(folder / "teacher.keras"), student=NETWORK,
         unlabeled=str(folder / "more"), **fixed, **more
     )  # fmt: skip
 
@@ -69,7 +71,9 @@ def test_a_run_tells_what_it_left_out_and_scores_the_same_pictures(
     folder, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
-    arguments = f"distill --data {folder / 'data'} --teacher {folder / 'teacher.keras'} --student C"
+    arguments = (
+        f"distill --data {folder / 'data'} --teacher {folder / 'teacher.keras'} --student {NETWORK}"
+    )
     more = f"--unlabeled {folder / 'more'} --unlabeled-share 0.25 --epochs 1 --formats float32"
     fixed = (
         f"--image-size 32 --batch-size 8 --augment none --baseline --json --out {tmp_path / 'run'}"

@@ -104,11 +104,11 @@ def _refused(capsys: pytest.CaptureFixture, arguments: list[str]) -> str:
     ("name", "room"),
     [
         pytest.param("teach", 1000, marks=pytest.mark.slow),
-        ("soft labels", 0),
+        pytest.param("soft labels", 0, marks=pytest.mark.slow),
         ("distil", 1000),  # not enough for the state of a training
         pytest.param("sweep", 20, marks=pytest.mark.slow),  # not enough for the study
         pytest.param("sweep", 1000, marks=pytest.mark.slow),
-        ("export", 100),
+        pytest.param("export", 100, marks=pytest.mark.slow),
         pytest.param("bundle", 4, marks=pytest.mark.slow),
         ("analyze", 8),  # some rows, not all
     ],

@@ -308,6 +308,7 @@ def test_folders_without_a_finished_run_are_refused(
     assert "--paper" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_keras_itself_is_timed_beside_its_files(tmp_path: Path) -> None:
     from keras_kd import exporters, models
     from keras_kd.evaluation import benchmark
