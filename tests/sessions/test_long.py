@@ -65,7 +65,7 @@ def _reached(rows: Path) -> float:
     if not rows.is_file():
         return 0.0
     with rows.open("rb") as file:
-        file.seek(max(0, rows.stat().st_size - 400))
+        file.seek(max(0, rows.stat().st_size - 2000))
         lines = file.read().splitlines()
     try:
         return float(lines[-2].split(b",")[1])

@@ -131,7 +131,7 @@ def test_intervals_in_all_forms_say_the_same(timeline, tmp_path):
     _exports.write(timeline, tmp_path / "out")
     files = {path.name: path.read_text("utf-8") for path in (tmp_path / "out").iterdir()}
     assert set(files) == {
-        *(f"intervals.{suffix}" for suffix in ("csv", "jsonl", "vtt", "elan.txt")),
+        *(f"intervals.{suffix}" for suffix in ("csv", "jsonl", "vtt", "eaf")),
         *("events.tsv", "events.json"),
     }
     records = [json.loads(line) for line in files["intervals.jsonl"].splitlines()]
@@ -147,13 +147,21 @@ def test_intervals_in_all_forms_say_the_same(timeline, tmp_path):
         (10, 20, "happy"),
         (20, 40, "angry"),
     ]
-    lines = [line.split("\t") for line in files["intervals.elan.txt"].splitlines()]
-    assert (
-        lines[0][0] == "Tier"
-        and all(len(line) == 5 for line in lines)
-        and len(lines) == 1 + len(records)
-    )
-    assert ["task", "00:00:20.000", "00:00:40.000", "00:00:20.000", "pay"] in lines
+    root = xml.etree.ElementTree.fromstring(files["intervals.eaf"])
+    slots = {
+        slot.get("TIME_SLOT_ID"): int(slot.get("TIME_VALUE")) for slot in root.iter("TIME_SLOT")
+    }
+    made = [
+        (
+            tier.get("TIER_ID"),
+            slots[one.get("TIME_SLOT_REF1")],
+            slots[one.get("TIME_SLOT_REF2")],
+            one.findtext("ANNOTATION_VALUE"),
+        )
+        for tier in root.iter("TIER")
+        for one in tier.iter("ALIGNABLE_ANNOTATION")
+    ]
+    assert len(made) == len(records) and ("task", 20_000, 40_000, "pay") in made
 
 
 def test_events_follow_bids(timeline):
