@@ -22,6 +22,7 @@ def load(name: str) -> ModuleType:
     with native_output_hidden():
         import tensorflow as tf
 
+        # Makes TensorFlow look for GPUs now, while what it says about them is hidden.
         tf.config.list_physical_devices()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return importlib.import_module(f"keras_kd.{name}")

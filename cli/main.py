@@ -77,7 +77,9 @@ def main() -> None:
     """
     streams.prepare()
     stopping.heed()
+    # TensorFlow reads it once, when it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # One line, as errors have: Python's own form shows a line of our code.
     warnings.formatwarning = lambda message, *_, **__: f"kerakd: {_for_command(message)}\n"
     try:
         with stopping.recognized():
@@ -114,6 +116,7 @@ def _for_command(message: object) -> str:
 
 def _run() -> None:
     try:
+        # Else click prints errors in its own form and ends the process.
         kerakd.main(standalone_mode=False)
     except SystemExit:
         # So click ends where the reader of stdout has gone, as of `| head -1`.

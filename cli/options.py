@@ -20,6 +20,7 @@ def from_config(*names: str) -> Callable:
     """Add the named options of Config to a command; an option that is not given is None."""
 
     def decorate(command: Callable) -> Callable:
+        # The last option that is added is the first of the help.
         for name in reversed(names):
             command = _option(name)(command)
         return command

@@ -44,6 +44,7 @@ def show_table(rows: Sequence[Sequence[str]], rule_after: int | None = None) -> 
         table.add_column(
             Text(printable(heading)), justify="right" if index else "left", no_wrap=True
         )
+    # As Text: rich would take [x] in a name for markup.
     for number, row in enumerate(rows[1:], start=1):
         table.add_row(*(Text(printable(cell)) for cell in row), end_section=number == rule_after)
     Console(highlight=False, width=max(width, 20)).print(table)

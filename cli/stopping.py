@@ -82,6 +82,7 @@ def unraisable(ignored: UnraisableHookArgs) -> None:
     if not isinstance(ignored.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(ignored)
         return
+    # Later, when the destructor has ended: it would swallow this one too.
     timer = threading.Timer(DESTRUCTOR_SECONDS, _stop.again, [_number(ignored.exc_value)])
     timer.daemon = True
     timer.start()

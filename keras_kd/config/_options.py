@@ -93,6 +93,7 @@ def require(name: str, spec: Field, kind: type, value: Any, where: str = "") -> 
     if value is None and spec.default is None:
         return
     fits = isinstance(value, (int, float) if kind is float else kind)
+    # To Python, true is a whole number.
     if not fits or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{name}{where} must be {_KINDS[kind]}. Received: {name}={value!r}.")
     # Whole numbers that are too large for a float are refused here, too.

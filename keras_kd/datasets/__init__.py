@@ -108,7 +108,7 @@ def _reader(name: str) -> ModuleType:
 
 
 @contextmanager
-def _warnings_shown() -> Iterator[None]:
+def _refusals_named() -> Iterator[None]:
     """Turn what the operating system refuses (a folder without permission, a path too long) into a
     DataError.
     """
@@ -121,7 +121,7 @@ def _warnings_shown() -> Iterator[None]:
         ) from error
 
 
-@_warnings_shown()
+@_refusals_named()
 def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     """Find the module that reads a data set.
 
@@ -159,7 +159,7 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     return module, path
 
 
-@_warnings_shown()
+@_refusals_named()
 def sources(path_or_name: str | Path) -> list[Path]:
     """Return the files that the splits of a data set are read from.
 
@@ -173,7 +173,7 @@ def sources(path_or_name: str | Path) -> list[Path]:
     return module.sources(path) if path is not None and hasattr(module, "sources") else []
 
 
-@_warnings_shown()
+@_refusals_named()
 def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     """Report what `load` does not read in a data set's folder, or reads by a guess.
 
@@ -206,7 +206,7 @@ def passed_over_found(module: ModuleType, path: Path | None) -> tuple[str, ...]:
     return tuple(map(printable, lines))
 
 
-@_warnings_shown()
+@_refusals_named()
 def load(
     path_or_name: str | Path, split: str, skip_bad_rows: bool = False, size: Size | None = None
 ) -> Samples:
@@ -232,7 +232,7 @@ def load(
     return load_found(*find(path_or_name), (split,), skip_bad_rows, size)[split]
 
 
-@_warnings_shown()
+@_refusals_named()
 def load_found(
     module: ModuleType,
     path: Path | None,

@@ -17,6 +17,7 @@ def digests(images: np.ndarray) -> list[bytes]:
         N times 16 bytes of BLAKE2b.
     """
     return [
+        # hashlib takes contiguous memory alone, which a row of a slice need not be.
         hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
         for image in images
     ]

@@ -65,6 +65,7 @@ def require_right(
     """Raise ExportError for a file whose answers or values are too far from Keras'."""
     if getattr(module, "ROUNDS", False) and comparison.answers is not None:
         require_same_answers(format, comparison.answers, min_agreement, _advice(format, at_worst))
+    # Written so that NaN is refused, too.
     if not comparison.difference <= module.TOLERANCE:
         raise ExportError(
             f"The {format} file differs from Keras by {comparison.difference:.2g} of the outputs' "

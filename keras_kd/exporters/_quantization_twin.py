@@ -65,6 +65,7 @@ def require_equal(
     found = twin(shown.astype(np.float32), training=False)
     found = ending(options)(found).numpy()
     difference = np.abs(found - expected).max() / max(np.ptp(expected), 1e-3)
+    # Written so that NaN is refused, too.
     if not difference <= _TOLERANCE:
         sys.exit(f"the Keras 2 twin differs by {difference:.2g} of the outputs' spread")
 

@@ -83,6 +83,7 @@ def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"--vary names {twice} twice: give all its values at once.")
     for name, distribution in distributions.items():
+        # The ends of a range stand for what lies between: options are checked by bounds.
         for value in trial_queue.choices(distribution) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
             configuration.merged(None, {name: value})
     return distributions

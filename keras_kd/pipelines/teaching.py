@@ -173,6 +173,7 @@ def teacher(plan: Plan, data: Data, terminal: Terminal) -> Ensemble:
     loaded = [predictors.load(*file) for file in files]
 
     @functools.cache
+    # Teachers of one size share one copy of the images.
     def at(size: Size | None) -> Data:
         if size is None or height_width(size) == data.image_shape[:2]:
             return data

@@ -44,6 +44,7 @@ def _draw_grid(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -> 
     stopped = scored.assign(stopped=scored["state"] == "pruned")
     stopped = stopped.pivot_table(values="stopped", index=names[1], columns=names[0], aggfunc="max")
     cells = means.to_numpy()
+    # A pair without a trial counts as stopped, so that it is not taken for the best.
     ended = ~stopped.to_numpy(dtype=bool, na_value=True)
     best = np.max(cells, where=ended & ~np.isnan(cells), initial=-np.inf)
     with drawn(path, 2.5 + 0.9 * cells.shape[1], 1.8 + 0.6 * cells.shape[0]) as figure:

@@ -8,10 +8,9 @@ its folder, tells the split; all may lie in a folder `data`.
     train/any.parquet  validation/any.parquet  test/any.parquet     (`valid` and `val` are the same as `validation`)
 
 Columns: `image`, the content of an image file, alone or as the field `bytes` of a struct; `label`,
-    a name, or a number
-whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt` beside. Other columns
-are passed over. A split without a file is held out of the training images as with class folders.
-Images are gray if the first one is.
+a name, or a number whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt`
+beside. Other columns are passed over. A split without a file is held out of the training images as
+with class folders. Images are gray if the first one is.
 """
 
 from __future__ import annotations
