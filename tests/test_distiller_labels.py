@@ -25,6 +25,7 @@ from keras_kd.errors import ConfigError, DataError
         (np.where(np.arange(24) == 7, 0.5, LABELS), ("row 7 is 0.5",)),
         (np.ones((24, 3)), ("row 0 are [1, 1, 1]", "sum to 1", "multi-label", "binary=")),
         (np.array(["happy", "sad"])[LABELS % 2], ("words", "row 0", "numpy.unique")),
+        (LABELS.astype(str), ("words", "row 0", "labels.astype(int)")),
         (np.array(["happy", "sad"], object)[LABELS % 2], ("words", "0 to 2")),
     ],
 )  # fmt: skip

@@ -51,15 +51,15 @@ def require_classes(labels: np.ndarray, classes: int, head: str) -> None:
 def _numbers(labels: np.ndarray, classes: int, of: str) -> np.ndarray:
     if labels.dtype.kind not in "OUS":
         return labels.astype(np.float64)
+    word, advice = np.ravel(labels)[0], "labels.astype(int) gives."
     try:
-        return labels.astype(np.float64)
+        labels.astype(np.float64)
     except (TypeError, ValueError):
-        word = np.ravel(labels)[0]
-        raise DataError(
-            f"The labels{of} are words, {str(word)!r} in row 0: expected class numbers 0 to "
-            f"{classes - 1}, which "
-            "numpy.unique(labels, return_inverse=True)[1] gives in alphabetical order."
-        ) from None
+        advice = "numpy.unique(labels, return_inverse=True)[1] gives in alphabetical order."
+    raise DataError(
+        f"The labels{of} are words, {str(word)!r} in row 0: expected class numbers 0 to "
+        f"{classes - 1}, which {advice}"
+    )
 
 
 def _require_numbers(labels: np.ndarray, classes: int, of: str) -> None:

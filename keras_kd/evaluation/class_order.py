@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import permutation
-from keras_kd.datasets.pixel_values import PixelValues
+from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import pixel_check, predictors
 from keras_kd.runtimes.pixel_check import ASSUMED_PIXELS
@@ -45,14 +45,9 @@ def require_plausible(
     Raises:
         ModelError: in another order, which the message names, the model is right far more often.
     """
-    classes = len(class_names)
-    if logits.shape[1] != classes or len(labels) < IMAGES_A_CLASS * classes:
-        return
-    answers = np.zeros((classes, classes))
-    np.add.at(answers, (logits.argmax(axis=1), labels), 1)
-    outputs, meant = linear_sum_assignment(-answers)
-    assumed, best = np.trace(answers) / len(labels), answers[outputs, meant].sum() / len(labels)
-    if best - assumed > GAIN:
+    better = _better_order(logits, labels, len(class_names))
+    if better:
+        meant, assumed, best = better
         order = ", ".join(class_names[label] for label in meant)
         instead = f"; or state its pixels, {other_pixels}, which would do as well" * bool(
             other_pixels
@@ -62,6 +57,21 @@ def require_plausible(
             f"of the images, in the order {order} on {100 * best:.1f} %; name its classes by "
             f"--classes, or in a labels.txt beside it, one a line{instead}."
         )
+
+
+def _better_order(
+    logits: np.ndarray, labels: np.ndarray, classes: int
+) -> tuple[np.ndarray, float, float] | None:
+    """Return the classes that outputs mean if that fits the labels far better than their own order,
+    with the accuracies of their own order and of this one.
+    """
+    if logits.shape[1] != classes or len(labels) < IMAGES_A_CLASS * classes:
+        return None
+    answers = np.zeros((classes, classes))
+    np.add.at(answers, (logits.argmax(axis=1), labels), 1)
+    outputs, meant = linear_sum_assignment(-answers)
+    assumed, best = np.trace(answers) / len(labels), answers[outputs, meant].sum() / len(labels)
+    return (meant, assumed, best) if best - assumed > GAIN else None
 
 
 def in_order_of_data(
@@ -127,12 +137,37 @@ def _require_right_pixels(
 
     channels, labels = predictor.form.input_shape[2], some.hard_labels
     found = pixel_check.scores(logits, labels, channels, names is not None)
-    if found and (problem := pixel_check.complaint("The model", found)):
-        raise ModelError(problem)
+    problem = pixel_check.complaint("The model", found) if found else None
+    doubtful = _doubtful_names(logits(USUAL), labels, names, samples.class_names)
+    if problem:
+        raise ModelError(f"{problem} {doubtful}".strip())
+    if doubtful:
+        warnings.warn(doubtful, stacklevel=4)
     if found and (doubt := pixel_check.doubt("The model", found)):
         warnings.warn(doubt, stacklevel=4)
     ordered = pixel_check.better(pixel_check.scores(logits, labels, channels))
     return None if ordered is None else ordered.pixels
+
+
+def _doubtful_names(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    names: tuple[str, ...] | None,
+    class_names: tuple[str, ...],
+) -> str:
+    """Return a warning where the model is right far more often in another order than it is named;
+    `logits` are in the data's order by these names.
+    """
+    better = _better_order(logits, labels, len(class_names)) if names else None
+    if names is None or better is None:
+        return ""
+    meant, assumed, best = better
+    places = np.argsort(permutation(names, class_names))
+    order = ", ".join(class_names[meant[place]] for place in places)
+    return (
+        f"By its class names {', '.join(names)} the model is right on {100 * assumed:.1f} % of the "
+        f"images, in the order {order} on {100 * best:.1f} %: check --classes and its list of labels."
+    )
 
 
 def _spread(samples: Samples, count: int) -> Samples:

@@ -63,8 +63,8 @@ def _of_file(file: Path) -> tuple[str, ...] | None:
         return _checked(_READERS[file.suffix](file))
     except (ValueError, OSError) as error:
         raise ModelError(
-            f"{file} can't be read as a list of class names ({error}): mend it, one name a line in"
-            " a .txt, or {name: index} in a .json."
+            f"{file} can't be read as a list of class names ({error}): mend it (UTF-8), one name a line"
+            " in a .txt, or {name: index} in a .json."
         ) from error
 
 

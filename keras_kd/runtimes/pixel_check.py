@@ -35,23 +35,26 @@ class Score:
         pixels: the pixel values.
         accuracy: 0..1.
         cross_entropy: in nats.
+        entropy: mean of the predicted probabilities' entropies, in nats.
         chance: share of the most frequent class, 0..1.
     """
 
     pixels: PixelValues
     accuracy: float
     cross_entropy: float
+    entropy: float
     chance: float
 
     def suits_better_than(self, other: Score) -> bool:
         """Whether these pixel values are clearly the right ones.
 
         They are if accuracy is higher. They also are at equal accuracy if the cross-entropy is far
-        lower, because pixel values that are too large make logits too large.
+        lower than that of probabilities that are too sure, because pixel values that are too large
+        make logits too large.
         """
         if self.accuracy > other.accuracy + _FAR_BETTER:
             return True
-        gain = other.cross_entropy - self.cross_entropy
+        gain = other.cross_entropy - max(self.cross_entropy, other.entropy)
         return self.suits_as_well_as(other) and gain > max(_ABOUT, self.cross_entropy)
 
     def suits_as_well_as(self, other: Score) -> bool:
@@ -117,10 +120,12 @@ def _score(pixels: PixelValues, outputs: np.ndarray, labels: np.ndarray, ordered
         # The order of classes that gives most right answers (Hungarian method).
         meant = linear_sum_assignment(-answers)[1]
         values = values[:, np.argsort(meant)]
-    likelihood = log_softmax(values, axis=1)[np.arange(len(labels)), labels]
+    logs = log_softmax(values, axis=1)
+    likelihood = logs[np.arange(len(labels)), labels]
+    entropy = -np.sum(np.exp(logs) * np.maximum(logs, -1e30), axis=1)
     chance = np.bincount(labels).max() / len(labels)
     accuracy = float(np.mean(values.argmax(1) == labels))
-    return Score(pixels, accuracy, float(-likelihood.mean()), chance)
+    return Score(pixels, accuracy, float(-likelihood.mean()), float(entropy.mean()), chance)
 
 
 def better(found: Sequence[Score]) -> Score | None:

@@ -1,5 +1,7 @@
 """Whether an assumed order of classes is checked against labels."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -56,3 +58,25 @@ def test_chance_of_an_untrained_model_is_told_and_not_taken_for_another_order(bi
             2,
         )
         assert any("it has learnt nothing" in text for text in told)
+
+
+def test_names_that_fit_less_well_than_another_order_are_doubted() -> None:
+    image = keras.Input((4, 4, 1))
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)))
+    kernel = np.zeros((16, 3))
+    kernel[[0, 1, 2], [0, 1, 2]] = 1  # output i is for a bright pixel i
+    model.layers[-1].set_weights([kernel, np.zeros(3)])
+    labels = np.arange(60) % 3
+    images = np.zeros((60, 4, 4, 1), np.uint8)
+    images[np.arange(60), 0, labels, 0] = 200
+    samples = Samples(images, labels, ("ant", "bee", "cat"))
+    for names, doubted in ((("ant", "bee", "cat"), False), (("bee", "ant", "cat"), True)):
+        form = ModelSpec(names, input_shape=(4, 4, 1))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            in_order_of_data(KerasPredictor(model, form), samples)
+        told = [str(one.message) for one in caught if "class names" in str(one.message)]
+        assert len(told) == doubted
+        if doubted:
+            assert "bee, ant, cat the model is right on 33.3 %" in told[0]
+            assert "in the order ant, bee, cat on 100.0 %" in told[0]
