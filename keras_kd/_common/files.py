@@ -1,6 +1,4 @@
-"""Files that are whole or absent, fingerprints of them, and arrays and archives that others may
-have written.
-"""
+"""Files that are whole or absent, locks on folders, and archives that others may have written."""
 
 from __future__ import annotations
 
