@@ -319,8 +319,9 @@ def _write(
         rows, columns=["number", *dimensions, "validation", "epochs", "state", "error"]
     )
     write_text(out / "trials.csv", text.csv(frame))
-    if best(frame) is not None:
-        chosen = study.best_trial
+    leading = best(frame)
+    if leading is not None:
+        chosen = study.trials[int(leading["number"])]
         teacher = {"teacher": chosen.user_attrs["teacher"]}
         best_options = configuration.completed({**options, **chosen.params, **teacher})
         write_text(out / "best.toml", configuration.dump(best_options, run_folder.versions()))
@@ -339,7 +340,8 @@ def _reached(trial: optuna.trial.FrozenTrial) -> float | None:
 
 
 def best(frame: pd.DataFrame) -> pd.Series | None:
-    """Return the trial with the best validation score among those that were not stopped early.
+    """Return the trial with the best validation score among those that were not stopped early; of
+    several, the first by its options, whatever order killed trials came back in.
 
     Args:
         frame: one row for each trial, as `sweep` returns them.
@@ -348,6 +350,8 @@ def best(frame: pd.DataFrame) -> pd.Series | None:
         The row, or None.
     """
     complete = frame[frame["state"] == "complete"]
+    options = list(frame.loc[:, :"validation"].columns[1:-1])
+    complete = complete.sort_values(options, key=lambda column: column.astype(str))
     return complete.loc[complete["validation"].astype(float).idxmax()] if len(complete) else None
 
 

@@ -325,6 +325,23 @@ def test_what_can_not_be_varied_is_told(text: str, told: str) -> None:
         sweep.space([text])
 
 
+def test_of_equal_scores_the_first_option_wins_whatever_order_trials_came_back_in() -> None:
+    """A trial that was stopped is done again under a later number."""
+    from keras_kd.pipelines import sweep
+
+    columns = ["number", "seed", "temp", "validation", "epochs", "state", "error"]
+    trials = [
+        (1, 0, 3.0, 0.5, 2, "complete", ""),
+        (2, 1, 1.0, 0.7, 2, "complete", ""),
+        (4, 0, 1.0, 0.7, 2, "complete", ""),
+        (5, 0, 0.5, 0.9, 1, "pruned", ""),
+    ]
+    for order in (trials, trials[::-1]):
+        best = sweep.best(pd.DataFrame(order, columns=columns))
+        assert best is not None and best["number"] == 4
+    assert sweep.best(pd.DataFrame(trials[-1:], columns=columns)) is None
+
+
 def test_an_option_is_varied_once() -> None:
     from keras_kd.pipelines import sweep
 
