@@ -25,13 +25,16 @@ _CURVES = {
     },
     "learning rate": {"learning_rate": ("learning rate", GRAY)},
 }
+# Names and counts take half a square inch a cell: 17 GB of memory for 1,000 classes.
+MOST_NAMED, COLOURED_SIDE = 100, 14.0
 
 
 def confusion_picture(
     path: str | Path, confusion: Sequence[Sequence[int]], class_names: Sequence[str], title: str
 ) -> None:
     """Draw a confusion matrix: each cell has its percentage of the true class and its count; empty
-    cells stay blank.
+    cells stay blank. Of more than MOST_NAMED classes it shows shades alone, with the classes'
+    numbers.
 
     Args:
         path: the PNG file; an existing one is replaced.
@@ -46,31 +49,31 @@ def confusion_picture(
     totals = counts.sum(axis=1)
     # A class without images has no shares, and says so below.
     shares = counts / np.maximum(totals, 1)[:, None]
-    many = len(counts) > 12
-    side = max(3.0, (0.38 if many else 0.8) * len(counts))
+    many, named = len(counts) > 12, len(counts) <= MOST_NAMED
+    side = max(3.0, (0.38 if many else 0.8) * len(counts)) if named else COLOURED_SIDE
     with drawn(path, side + 2, side + 1.5) as figure:
         axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        for row, column in np.argwhere(counts).tolist():
-            share = shares[row, column]
-            text = f"{100 * share:.0f}{'' if many else ' %'}\n{counts[row, column]}"
-            colour = "white" if share > 0.55 else "black"
-            axes.text(
-                column,
-                row,
-                text,
-                ha="center",
-                va="center",
-                color=colour,
-                fontsize=6.5 if many else 9.5,
-            )
-        for row in np.flatnonzero(totals == 0).tolist():
-            axes.text((len(counts) - 1) / 2, row, "no images", ha="center", va="center", color=GRAY)
-        _name_classes(axes, class_names, totals)
-        axes.set_title(title, parse_math=False, fontsize=18 if many else 12, wrap=True)
-        axes.set(xlabel="answer", ylabel="true class (images)")
+        axes.set(xlabel="answer", ylabel="true class (images)" if named else "true class")
+        if named:
+            _write_cells(axes, counts, shares)
+            _name_classes(axes, class_names, totals)
+        axes.set_title(title, parse_math=False, fontsize=18 if many and named else 12, wrap=True)
         axes.spines[:].set_color(GRAY)
         axes.tick_params(length=0)
+
+
+def _write_cells(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+    """Write percentage and count into each cell that has any, and mark classes without images."""
+    many = len(counts) > 12
+    for row, column in np.argwhere(counts).tolist():
+        share = shares[row, column]
+        text = f"{100 * share:.0f}{'' if many else ' %'}\n{counts[row, column]}"
+        colour = "white" if share > 0.55 else "black"
+        size = 6.5 if many else 9.5
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+    for row in np.flatnonzero(counts.sum(axis=1) == 0).tolist():
+        axes.text((len(counts) - 1) / 2, row, "no images", ha="center", va="center", color=GRAY)
 
 
 def curves_picture(

@@ -86,6 +86,16 @@ def _history(epochs: int) -> pd.DataFrame:
     )
 
 
+def test_confusion_of_a_thousand_classes_is_a_picture_of_few_pixels(tmp_path: Path) -> None:
+    names = [f"class {number}" for number in range(1000)]
+    counts = np.random.default_rng(0).integers(0, 2, (1000, 1000)) + 100 * np.eye(1000, dtype=int)
+    pictures.confusion_picture(tmp_path / "thousand.png", counts, names, "A thousand classes")
+    with Image.open(tmp_path / "thousand.png") as picture:
+        assert max(picture.size) < 3000
+        darkest = np.asarray(picture.convert("L"))
+    assert darkest[len(darkest) // 2].min() < 200  # the diagonal
+
+
 def test_curves_show_what_the_history_has(tmp_path: Path) -> None:
     pictures.curves_picture(tmp_path / "full.png", _history(5), teacher_accuracy=0.95)
     pictures.curves_picture(tmp_path / "part.png", _history(5)[["epoch", "accuracy"]])
