@@ -140,6 +140,10 @@ class Keeper:
         self._shown = taken(animal, self._test.images, self._model)
         self._outputs = self._model.predict(self._shown, verbose=0)
         self._expected = self._told(self._outputs)
+        # What the formats share is computed once.
+        self._exporter = exporters.Exporter(
+            self._model, self._train, value_range=animal.value_range
+        )
         # Classes of which each image has one; else no door takes the file's word for an answer.
         several = sum(values.shape[1] > 1 for values in self._expected.values()) > 1
         self._one_answer = not several and heads.output_kind(self._model) != "sigmoids"
@@ -265,9 +269,7 @@ class Keeper:
 
     def _exported(self, format: str) -> float:
         path = self._folder / f"{format}{exporters.find(format).SUFFIX}"
-        exporters.export(
-            self._model, path, format, self._train, value_range=self.animal.value_range
-        )
+        self._exporter.export(path, format)
         if self._one_answer:
             return self._difference(path)
         return self._apart(self._told(exporters.find(format).run(path, self._shown)))

@@ -182,6 +182,7 @@ _SHALLOW_NASNET = {
     "last": "reduction_concat_stem_1",
 }
 _EARLY_MOBILENET_V2 = {"alpha": 0.35, "last": "block_4_add"}
+_STRIDES_OF_MOBILENET_V2 = {"alpha": 0.35, "last": "block_2_add"}
 ZOO: dict[str, Animal] = {
     "Sequential": Animal(_plain),
     "functional, residual, +": Animal(lambda: _functional(_residual)),
@@ -258,13 +259,24 @@ ZOO: dict[str, Animal] = {
                 None,
                 {**_NARROW, "name": "efficientnetv2-b0", "last": "block4a_project_bn"},
             ),
-            ("DenseNet", densenet.DenseNet, 32, (-1.0, 1.0), {"blocks": [1, 1, 1, 1]}),
+            (
+                "DenseNet",
+                densenet.DenseNet,
+                32,
+                (-1.0, 1.0),
+                {"blocks": [1, 1, 1, 1], "last": "conv3_block1_concat"},
+            ),
             (
                 "ResNetV2",
                 resnet.ResNet,
                 32,
                 (-1.0, 1.0),
-                {"stack_fn": _residual_stages, "preact": True, "use_bias": True},
+                {
+                    "stack_fn": _residual_stages,
+                    "preact": True,
+                    "use_bias": True,
+                    "last": "conv2_block2_out",
+                },
             ),
             ("NASNet", nasnet.NASNet, 32, (-1.0, 1.0), _SHALLOW_NASNET),
             (
@@ -274,8 +286,14 @@ ZOO: dict[str, Animal] = {
                 None,
                 {"depths": [1, 1, 1, 1], "projection_dims": [8, 16, 24, 32]},
             ),
-            ("MobileNetV2, 224", applications.MobileNetV2, 224, (-1.0, 1.0), _EARLY_MOBILENET_V2),
-            ("Xception, 71", applications.Xception, 71, (-1.0, 1.0), {"last": "block4_pool"}),
+            (
+                "MobileNetV2, 224",
+                applications.MobileNetV2,
+                224,
+                (-1.0, 1.0),
+                _STRIDES_OF_MOBILENET_V2,
+            ),
+            ("Xception, 71", applications.Xception, 71, (-1.0, 1.0), {"last": "block2_pool"}),
             ("InceptionV3, 75", applications.InceptionV3, 75, (-1.0, 1.0), {"last": "mixed0"}),
         )
     },

@@ -115,10 +115,18 @@ class Serving:
         # Kept here, since the folder is removed with the object that stands for it.
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name) / "graph"
-        self.write_saved_model(folder)
+        # A converter needs no gradients, whose tracing takes longer than that of the model.
+        self.write_saved_model(
+            folder, options=tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        )
         return folder
 
-    def write_saved_model(self, folder: str | Path, batch: int | None = 1) -> None:
+    def write_saved_model(
+        self,
+        folder: str | Path,
+        batch: int | None = 1,
+        options: tf.saved_model.SaveOptions | None = None,
+    ) -> None:
         """Write a SavedModel whose only signature takes `image` of `batch` images; None: any
         number.
         """
@@ -127,7 +135,7 @@ class Serving:
         archive.track(self.model)
         archive.add_endpoint("serve", self.__call__, input_signature=[self.specification(batch)])
         with native_output_hidden():
-            archive.write_out(str(folder), verbose=False)
+            archive.write_out(str(folder), options, verbose=False)
 
 
 def outputs_by_name(model: keras.Model, image: tf.Tensor) -> dict[str, tf.Tensor]:
