@@ -56,7 +56,7 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
         )
     for layer in all_layers(model):
         if not isinstance(layer, keras.layers.InputLayer):
-            _check_name(layer.name, "a model" if isinstance(layer, keras.Model) else "a layer")
+            _check_name(layer, model)
         if isinstance(layer, keras.layers.Lambda):
             raise ExportError(
                 f"{layer.name} of {model.name} is a Lambda layer, whose function no format can hold"
@@ -72,10 +72,18 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     _check_class_names(model, class_names)
 
 
-def _check_name(name: str, kind: str) -> None:
-    if not SCOPE.fullmatch(name) or not re.match("[A-Za-z0-9.]", name):
+def _check_name(layer: keras.Layer, model: keras.Model) -> None:
+    """Refuse names that TensorFlow can't call. Keras names a layer of a private class `_Mine`
+    `__mine`, which may begin no weight's path.
+    """
+    begins = layer is model or any(
+        weight.path.startswith(f"{layer.name}/") for weight in layer.weights
+    )
+    beginning = "[A-Za-z0-9.]" if begins else ""
+    if not SCOPE.fullmatch(layer.name) or not re.match(beginning, layer.name):
+        kind = "a model" if isinstance(layer, keras.Model) else "a layer"
         raise ExportError(
-            f"TensorFlow can't store {kind} of the name {name[:100]!r}: give it a name of letters,"
+            f"TensorFlow can't store {kind} of the name {layer.name[:100]!r}: give it a name of letters,"
             " digits, dots, hyphens and underscores that begins with a letter, e.g. name='mine'."
         )
 

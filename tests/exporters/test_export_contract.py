@@ -137,6 +137,7 @@ def trained():
     return model, train
 
 
+@pytest.mark.slow
 def test_small_formats_score_within_a_point_of_float32_on_drawn_faces(trained, tmp_path):
     model, train = trained
     tests = [datasets.load("faces", split) for split in ("validation", "test")]

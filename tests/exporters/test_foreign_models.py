@@ -212,15 +212,27 @@ def test_a_subclassed_model_is_exported_once_it_was_called(tmp_path):
     [
         ("_mine", "mean", "model of the name '_mine'.*begins with a letter"),
         ("mine", "my mean", "layer of the name 'my mean'.*letters, digits"),
-        ("mine", "-mean", "layer of the name '-mean'.*begins with a letter"),
+        ("mine", "mean+", "layer of the name 'mean\\+'.*letters, digits"),
+        ("mine", "_scaled", "layer of the name '_scaled'.*begins with a letter"),
     ],
 )
 def test_a_name_that_tensorflow_refuses_is_told(model_name, layer_name, told, tmp_path):
     image = keras.Input(SHAPE, name="the image")
-    mean = layers.GlobalAveragePooling2D(name=layer_name)(image)
-    model = keras.Model(image, mean, name=model_name)
+    kind = layers.BatchNormalization if "scaled" in layer_name else layers.GlobalAveragePooling2D
+    model = keras.Model(image, kind(name=layer_name)(image), name=model_name)
     with pytest.raises(ExportError, match=told):
         exporters.export(model, tmp_path / "m.tflite", "float32")
+
+
+def test_layers_of_private_classes_are_exported(tmp_path):
+    """Keras calls a layer of a class `_Mean` `__mean`."""
+    image = keras.Input((8, 8, 1))
+    pooled = layers.GlobalAveragePooling2D(name="__mean")(image)
+    model = keras.Model(image, layers.Dense(2)(pooled), name="mine")
+    exporters.export(model, tmp_path / "mine.tflite", "float32")
+    pixels = np.full((1, 8, 8, 1), 7, np.float32)
+    found = LiteRTModel(tmp_path / "mine.tflite").predict(pixels)
+    np.testing.assert_allclose(found, model(pixels), rtol=1e-5)
 
 
 def test_a_float32_model_is_exported_under_any_global_policy(tmp_path):

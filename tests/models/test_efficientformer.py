@@ -52,7 +52,9 @@ def test_parameters_and_multiply_accumulates_are_the_published_ones(name):
     assert multiply_accumulates.of_model(model) == pytest.approx(ACCUMULATES[name], rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["efficientformer-l1", "mobilenetv2"])
+@pytest.mark.parametrize(
+    "name", ["mobilenetv2", pytest.param("efficientformer-l1", marks=pytest.mark.slow)]
+)
 def test_joint_students_are_deterministic_and_export(name, tmp_path):
     model = models.build(name, input_shape=(64, 64, 1), heads=JOINT, dropout=(0.0, 0.3), seed=3)
     same = models.build(name, input_shape=(64, 64, 1), heads=JOINT, dropout=(0.0, 0.3), seed=3)

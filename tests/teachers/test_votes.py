@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from command_line import called
+from small_network import NETWORK
 
 from keras_kd.errors import DataError
 from keras_kd.teachers import votes
@@ -15,7 +16,7 @@ from keras_kd.teachers import votes
 TABLE = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
 
 
-def _voted(count=6000):
+def _voted(count=3000):
     random = np.random.default_rng(0)
     kinds = random.integers(3, size=count)
     labels = (random.random(count) < TABLE[kinds, 1]).astype(int)
@@ -27,7 +28,7 @@ def _voted(count=6000):
 def test_votes_tell_the_shares_of_the_labels():
     told, labels, kinds = _voted()
     logits = votes.logits(told, labels, 2)
-    assert logits.dtype == np.float32 and logits.shape == (6000, 2)
+    assert logits.dtype == np.float32 and logits.shape == (3000, 2)
     np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1, rtol=1e-5)
     for kind in range(3):
         np.testing.assert_allclose(
@@ -48,8 +49,8 @@ def test_no_image_is_told_its_own_label():
 def test_votes_on_other_images_are_refused():
     told, labels, _ = _voted()
     with pytest.raises(DataError, match="they belong to other images, or are in another order"):
-        votes.logits(told[np.random.default_rng(2).permutation(6000)], labels, 2)
-    with pytest.raises(DataError, match="votes on 5999 training images and labels of 6000"):
+        votes.logits(told[np.random.default_rng(2).permutation(3000)], labels, 2)
+    with pytest.raises(DataError, match="votes on 2999 training images and labels of 3000"):
         votes.logits(told[1:], labels, 2)
     with pytest.raises(DataError, match="A class has 0 training images, votes need 5"):
         votes.logits(told, labels, 3)
@@ -87,7 +88,7 @@ def test_a_student_learns_from_votes(faces, capsys):
         "--votes",
         faces / "fer2013new.csv",
         "--student",
-        "C",
+        NETWORK,
         "--epochs",
         1,
         "--image-size",
