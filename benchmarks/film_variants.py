@@ -138,7 +138,7 @@ def variants(media: Path, boxes: np.ndarray) -> Iterator[tuple[str, Variant]]:
     for factor in (0.5, 0.12, 0.03):
         yield f"dark, {factor:g} of the light", Variant(darkened(one, factor), 1, 1)
     yield "mouth covered by a hand", Variant(covered(one, boxes), 1, 1)
-    for factor in (0.3, 0.15):
+    for factor in (0.3, 0.23, 0.15):
         width = factor * np.median(boxes[:, 2])
         yield f"tiny, {width:.0f} pixels", Variant(small(one, factor), 1, 1)
     yield "two faces side by side", Variant(beside(heads[0], heads[1]), 2, 2)

@@ -71,6 +71,12 @@ class Browser:
         ):
             self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": options})
 
+    def screenshot(self, clip: dict[str, float]) -> str:
+        """Return a png of a part of the page, also beyond the window, in base64."""
+        options = {"format": "png", "captureBeyondViewport": True, "clip": clip}
+        command = {"cmd": "Page.captureScreenshot", "params": options}
+        return self._call("POST", "/goog/cdp/execute", command)["data"]
+
     def wait(self, script: str, seconds: float = 120) -> Any:
         """Run the script until it returns something true."""
         deadline = time.monotonic() + seconds
@@ -81,6 +87,14 @@ class Browser:
         raise TimeoutError(
             f"{script}; status: {self.run('return document.body.innerText')}; log: {self.log()}"
         )
+
+    def axe(self, source: str) -> list[str]:
+        """Return what axe-core finds wrong with the page."""
+        self.run(source)
+        self.run("axe.run().then(found => { window.found = found.violations })")
+        self.wait("return window.found !== undefined")
+        kinds = "window.found.map(one => `${one.id} (${one.impact}): ${one.nodes[0].html}`)"
+        return self.run(f"return {kinds}")
 
     def close(self) -> None:
         self._call("DELETE", "")

@@ -227,9 +227,9 @@ def lines(
         parts.append(f'<text class="name" x="{middle}" y="{bottom - 4}">{number}</text>')
     for value in (low, 0, high, *([] if limit is None else [limit])):
         words = f"{value:+g}" if value else 0
-        parts.append(
-            f'<text x="{LEFT - 6}" y="{at(value) + 4:.0f}" text-anchor="end">{words}</text>'
-        )
+        # The lowest stands above the times.
+        y = at(value) + (4 if value > low else -3)
+        parts.append(f'<text x="{LEFT - 6}" y="{y:.0f}" text-anchor="end">{words}</text>')
     ends = f'x1="{LEFT}" x2="{WIDTH - RIGHT}"'
     parts.append(f'<line class="zero" {ends} y1="{at(0)}" y2="{at(0)}"/>')
     if limit is not None:

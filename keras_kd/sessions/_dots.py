@@ -11,6 +11,9 @@ from keras_kd.sessions._charts import WIDTH, svg
 from keras_kd.sessions._estimates import Estimate
 from keras_kd.sessions._html import scrolled
 
+# Pixels left of the axis, and letters that fit there.
+LEFT, LETTERS = 250, 28
+
 
 def dots(
     rows: Sequence[tuple[str, Sequence[Estimate]]], groups: Sequence[str], factor: float, label: str
@@ -37,7 +40,7 @@ def dots(
         np.floor(low / step) * step,
         max(np.ceil(high / step), np.floor(low / step) + 1) * step,
     )
-    left, each = 190, 34
+    left, each = LEFT, 34
     bottom = 8 + each * len(rows)
 
     def at(value: float) -> float:
@@ -56,13 +59,18 @@ def dots(
     for number, (name, means) in enumerate(rows):
         middle = 8 + each * (number + 0.5)
         parts.append(
-            f'<text class="row" x="{left - 12}" y="{middle + 4}"'
-            f' text-anchor="end">{html.escape(name)}</text>'
+            f'<text class="row" x="{left - 12}" y="{middle + 4}" text-anchor="end">'
+            f"<title>{html.escape(name)}</title>{html.escape(_short(name))}</text>"
         )
         for place, (group, mean) in enumerate(zip(groups, means, strict=True)):
             y = middle + (place - (len(groups) - 1) / 2) * 13
             parts += _dot(mean, group, place, y, at, factor)
     return scrolled(svg(bottom + 22, f"{label}: means and 95 % intervals", parts), label)
+
+
+def _short(name: str) -> str:
+    """A measure's name, cut with a sign where it is longer than the margin."""
+    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
 
 
 def _dot(

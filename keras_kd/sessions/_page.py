@@ -226,20 +226,22 @@ def _tasks(timeline: Timeline, rows: pd.DataFrame) -> list[str]:
                 *("–" if row[name] != row[name] else f"{row[name]:+.2f}" for name in values),
                 points(row["negative"]) + interval,
                 _count(row["spikes"]),
-                (
-                    "–"
-                    if row["spikes_per_minute"] != row["spikes_per_minute"]
-                    else f"{row['spikes_per_minute']:.2f}"
-                ),
+                _rate(row),
             )
         )
     note = (
         '<p class="soft">Labels: percent of the time that has one. Negative: mean of negative'
         " expressions above the baseline in points, in brackets its 95 % interval within this"
-        " session (blocks of 5 s resampled). Moments a minute of what could be read. –: nothing"
-        " could be read there.</p>"
+        " session (blocks of 5 s resampled). Moments a minute of what could be read, in brackets"
+        " the exact 95 % interval of such a count. –: nothing could be read there.</p>"
     )
     return [table(header, body, "Task by task"), note]
+
+
+def _rate(row: pd.Series) -> str:
+    """Negative moments a minute, with their interval."""
+    rate, low, high = (row[f"spikes_per_minute{end}"] for end in ("", "_low", "_high"))
+    return "–" if rate != rate else f"{rate:.1f} ({low:.1f} to {high:.1f})"
 
 
 def _quality(timeline: Timeline) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from keras_kd.sessions._timeline import Spike, Task, Timeline
 
@@ -17,8 +18,8 @@ def summary(timeline: Timeline) -> pd.DataFrame:
         uncertain (shares of
     the time with a label), p_<class> (means), <value> (means), negative (mean above the baseline)
     with its 95 % interval negative_low and negative_high, spikes and smiles (negative and positive
-    moments) and spikes_per_minute and smiles_per_minute of the time that could be read. What could
-    not be seen is unknown, NaN, and not 0.
+    moments) and spikes_per_minute and smiles_per_minute of the time that could be read, with
+    their 95 % intervals _low and _high. What could not be seen is unknown, NaN, and not 0.
     """
     whole = Task(float(timeline.times[0]), timeline.duration, "whole session")
     return pd.DataFrame([_summed(timeline, task) for task in (whole, *timeline.options.tasks)])
@@ -66,7 +67,25 @@ def _counted(
     """
     known = timeline.lengths[timeline.within(task) & ~np.isnan(rise)].sum() / 60
     count = sum(task.start <= moment.start < task.end for moment in moments) if known else np.nan
-    return {name: float(count), f"{name}_per_minute": float(count / known) if known else np.nan}
+    low, high = rate_interval(count, known)
+    rate = float(count / known) if known else np.nan
+    return {
+        name: float(count),
+        f"{name}_per_minute": rate,
+        f"{name}_per_minute_low": low,
+        f"{name}_per_minute_high": high,
+    }
+
+
+def rate_interval(count: float, minutes: float) -> tuple[float, float]:
+    """Return the exact 95 % interval of a Poisson rate; NaN without time.
+
+    F. Garwood, "Fiducial Limits for the Poisson Distribution", 1936.
+    """
+    if not minutes:
+        return float("nan"), float("nan")
+    low = stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+    return float(low / minutes), float(stats.chi2.ppf(0.975, 2 * (count + 1)) / 2 / minutes)
 
 
 def _average(values: np.ndarray, weights: np.ndarray) -> float:

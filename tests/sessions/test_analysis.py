@@ -232,7 +232,9 @@ def test_a_camera_is_analysed_until_it_is_stopped(session, tmp_path, monkeypatch
         assert called(*command, *more) == 0
     finally:
         signal.signal(signal.SIGINT, before)
-    result = json.loads(capsys.readouterr().out)["camera-0"]
+    told = capsys.readouterr()
+    assert "This is an emotion recognition system" in told.err
+    result = json.loads(told.out)["camera-0"]
     assert result["session"]["found"] == 0 and (tmp_path / "camera-0" / "report.html").is_file()
     assert result["frames"] == 20 if stop == "--seconds" else result["frames"] > 20
     # Asked again it makes the timeline anew, and records nothing more.

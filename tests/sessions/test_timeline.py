@@ -9,7 +9,7 @@ from drawn_timeline import mostly, write
 
 from keras_kd.errors import DataError
 from keras_kd.sessions import _labels, _options, _timeline
-from keras_kd.sessions._summary import block_interval, summary
+from keras_kd.sessions._summary import block_interval, rate_interval, summary
 from keras_kd.sessions._timeline import Options, Task
 
 
@@ -212,6 +212,18 @@ def test_turns_that_nobody_measured_are_unknown(tmp_path):
     rows["turn"] = np.nan
     rows.to_csv(path, index=False)
     assert np.isnan(_timeline.load(path, Options()).quality["turned"])
+
+
+def test_the_interval_of_a_rate_is_garwood_s(tmp_path):
+    # The usual table of exact Poisson limits: 0 has 0 to 3.689, 1 has 0.0253 to 5.572.
+    assert rate_interval(0, 1.0) == pytest.approx((0, 3.689), abs=1e-3)
+    assert rate_interval(1, 2.0) == pytest.approx((0.0253 / 2, 5.572 / 2), abs=1e-3)
+    assert rate_interval(10, 1.0) == pytest.approx((4.795, 18.39), abs=1e-2)
+    assert np.isnan(rate_interval(0, 0.0)).all()
+    chances = [*mostly("neutral", 30), *mostly("angry", 30)]
+    whole = summary(_timeline.load(write(tmp_path / "a.csv", chances), Options(0.0))).iloc[0]
+    assert whole["spikes_per_minute"] == pytest.approx(1)
+    assert whole["spikes_per_minute_high"] == pytest.approx(5.572, abs=1e-2)
 
 
 def test_what_could_not_be_seen_is_unknown_and_not_zero(tmp_path):

@@ -25,6 +25,7 @@ from web_driver import chromium
 from keras_kd.datasets.readers import faces as drawn
 
 PACKAGES = Path(os.environ.get("KERAKD_LITERT_JS", Path(__file__).parents[1] / "browser"))
+AXE = PACKAGES / "node_modules" / "axe-core" / "axe.min.js"
 READ = "return document.getElementById('results').textContent"
 READY = "return document.getElementById('status').textContent !== 'Loading'"
 
@@ -87,6 +88,13 @@ def test_the_page_gives_pythons_probabilities(site, pictures):
             " e.textContent)"
         )
         log = browser.log()
+        if AXE.is_file():
+            for scheme, width in (("light", 1280), ("dark", 1280), ("light", 390)):
+                browser.show_as("screen", scheme, width)
+                browser.run("delete window.found")
+                assert browser.axe(AXE.read_text("utf-8")) == []
+                wider = "document.documentElement.scrollWidth > innerWidth"
+                assert not browser.run(f"return {wider}"), width
     expected = _python(model, pictures)
     assert (
         [len(row["faces"]) for row in shown]
