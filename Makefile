@@ -78,7 +78,7 @@ EXTRAS = heic torch sweep onnx sessions ray jax parquet fuzz
 PINNED = build/tools/bin/uv pip compile setup.cfg --constraint locks/constraints.txt --python-version 3.11 --upgrade --quiet --no-header --no-annotate
 
 lock: build/tools
-	$(PINNED) --extra dev --extra sessions --output-file requirements.lock
+	$(PINNED) --extra dev --extra onnx --extra sessions --output-file requirements.lock
 	for extra in $(EXTRAS); do $(PINNED) --extra $$extra --constraint requirements.lock --output-file locks/$$extra.lock || exit; done
 	build/tools/bin/uv pip compile requirements.lock --no-deps --generate-hashes --python-version 3.11 --quiet --no-header --no-annotate --output-file locks/hashes.txt
 	build/tools/bin/cyclonedx-py requirements --output-reproducible --output-file sbom.json requirements.lock

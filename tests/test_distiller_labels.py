@@ -45,6 +45,21 @@ def test_labels_that_no_class_has_are_refused_before_training(labels, facts):
     np.testing.assert_array_equal(distiller.student.get_weights()[0], before)
 
 
+def test_lists_and_images_of_another_shape_are_refused_in_a_sentence():
+    distiller = compiled(linear(), beta=0.0, alpha=1.0)
+    fit = distiller.fit
+    refusal(
+        lambda: fit(IMAGES, LABELS.tolist(), verbose=0), DataError, "a list of 24", "numpy.array"
+    )
+    refusal(
+        lambda: fit(np.repeat(IMAGES, 3, axis=3), LABELS, verbose=0),
+        DataError,
+        "shape (4, 4, 3)",
+        "takes (4, 4, 1)",
+    )
+    refusal(lambda: distiller.train_on_batch(IMAGES[:, :3], LABELS), DataError, "shape (3, 4, 1)")
+
+
 @pytest.mark.parametrize(("row", "bad", "jit_compile"), [(3, 3, True), (13, -1, False)])
 def test_labels_of_a_generator_are_refused_by_the_row(row, bad, jit_compile):
     labels = np.where(np.arange(24) == row, bad, LABELS).astype("int32")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_kd.errors import ModelError
+from keras_kd.errors import DataError, ModelError
 
 PARTS = {"label", "teacher"}  # of y
 
@@ -92,6 +93,37 @@ def required(labels: dict[str, Any], name: str) -> Any:
 def rows(outputs: Any) -> Any:
     """Return the number of images in a batch."""
     return ops.shape(keras.tree.flatten(outputs)[0])[0]
+
+
+def require_array(labels: Any) -> None:
+    """Refuse a list of numbers, which Keras takes for as many arrays.
+
+    Raises:
+        DataError: the labels are such a list.
+    """
+    if isinstance(labels, (list, tuple)) and labels and np.ndim(labels[0]) == 0:
+        raise DataError(
+            f"The labels are a list of {len(labels)} numbers or words: expected an array, which "
+            "numpy.array(labels) gives."
+        )
+
+
+def require_shape(images: Any, student: keras.Model) -> None:
+    """Refuse images of another shape than the student takes.
+
+    Raises:
+        DataError: a size differs.
+    """
+    taken = tuple(student.inputs[0].shape) if len(student.inputs) == 1 else ()
+    given = tuple(getattr(images, "shape", ()))
+    if len(given) == len(taken) and any(
+        None not in (own, size) and own != size
+        for own, size in zip(taken[1:], given[1:], strict=True)
+    ):
+        raise DataError(
+            f"The images are of shape {given[1:]}, and the student {student.name} takes {taken[1:]}: "
+            "resize or convert them, or build it for their shape."
+        )
 
 
 def are_data(values: Any) -> bool:

@@ -14,6 +14,9 @@ from keras_kd.models.keras_config import SCOPE
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.models.surgery.tracing import with_graph
 
+# Modes of Keras' model.quantize.
+UNREADABLE = ("int8", "float8")
+
 
 def graph_of(model: keras.Model) -> keras.Model:
     """Return a model whose inputs and outputs are known: a subclassed one that was called, wrapped;
@@ -55,6 +58,13 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
             " e.g. (64, 64, 3)."
         )
     for layer in all_layers(model):
+        mode = getattr(layer.dtype_policy, "quantization_mode", None)
+        if mode in UNREADABLE:
+            raise ExportError(
+                f"{layer.name} of {model.name} was quantized to {mode} by model.quantize, which"
+                " LiteRT's converter can't read: export the model as it was before; the formats int8"
+                " and dynamic quantize it."
+            )
         if not isinstance(layer, keras.layers.InputLayer):
             _check_name(layer, model)
         if isinstance(layer, keras.layers.Lambda):

@@ -62,9 +62,10 @@ print(names[probabilities.argmax()], f"{probabilities.max():.0%}")
     code = f"""\
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
+from PIL import Image, ImageOps
 
-image = Image.open("image.png").convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}), Image.BILINEAR)
+image = ImageOps.exif_transpose(Image.open("image.png"))  # upright, as the camera was held
+image = image.convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}), Image.BILINEAR)
 model = Interpreter("{file}")
 pixels = np.asarray(image, model.get_input_details()[0]["dtype"]).reshape(1, {height}, {width}, {channels})
 outputs = model.get_signature_runner()(image=pixels)

@@ -392,3 +392,16 @@ def test_int8_that_litert_can_not_compute_names_the_operator(tmp_path):
     with pytest.raises(ExportError, match=r"DIV of .*truediv fails"):
         exporters.export(model, tmp_path / "m.tflite", "int8", _images(20))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("mode", ["int8", "float8"])
+def test_a_model_that_keras_quantized_is_refused_by_its_layer(mode, tmp_path):
+    image = keras.Input((8, 8, 3))
+    pooled = layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, layers.Dense(4, name="last")(pooled), name="mine")
+    model.quantize(mode)
+    with pytest.raises(
+        ExportError, match=f"last of mine was quantized to {mode} by model.quantize"
+    ):
+        exporters.export(model, tmp_path / "m.tflite", "float32")
+    assert not list(tmp_path.iterdir())
