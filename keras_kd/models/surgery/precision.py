@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import keras
@@ -35,7 +36,9 @@ def precision(asked: str, parameters: int) -> str:
     if asked != "auto":
         return asked
     flags = cpu_information().split()
-    computes = any(flag in flags for flag in BFLOAT16_FLAGS)
+    # oneDNN that is held to older instructions refuses bfloat16.
+    held = "ONEDNN_MAX_CPU_ISA" in os.environ
+    computes = any(flag in flags for flag in BFLOAT16_FLAGS) and not held
     return "mixed_bfloat16" if gpus() or (parameters > SMALL_MODEL and computes) else "float32"
 
 
