@@ -37,8 +37,10 @@ def limited_files(more: int) -> Callable[[], None]:
     """A function that lets its process open so many files more."""
 
     def limit() -> None:
-        highest = max(map(int, os.listdir("/proc/self/fd")))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + more, highest + more))
+        names = map(int, os.listdir("/proc/self/fd"))
+        used = {name for name in names if os.path.exists(f"/proc/self/fd/{name}")}
+        free = [name for name in range(max(used) + more + 1) if name not in used]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free[more - 1] + 1,) * 2)
 
     return limit
 

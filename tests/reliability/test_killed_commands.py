@@ -17,11 +17,14 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_documentation_shows_the_committed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    faults, fault_signals = map(importlib.import_module, ("faults", "fault_signals"))
+    names = ("faults", "fault_signals", "fault_limits", "fault_power")
+    faults, fault_signals, fault_limits, fault_power = map(importlib.import_module, names)
     shown = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     results = ROOT / "docs" / "results" / "faults"
     assert faults.table(results) in shown
     assert fault_signals.table(results / "signals.csv") in shown
+    assert fault_limits.table(results / "limits.csv") in shown
+    assert fault_power.table(results / "power.csv") in shown
 
 
 def _killed_lessons(tmp_path: Path, kills: int, only: str) -> pd.DataFrame:
