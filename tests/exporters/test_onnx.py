@@ -9,6 +9,7 @@ from keras import layers
 
 from keras_kd import export
 from keras_kd.errors import ExportError
+from keras_kd.runtimes import predictors
 
 
 def test_a_convolution_in_groups_is_refused_by_name(tmp_path):
@@ -19,3 +20,14 @@ def test_a_convolution_in_groups_is_refused_by_name(tmp_path):
     with pytest.raises(ExportError, match="convert grouped, .*groups of a convolution") as caught:
         export(model, tmp_path / "model.onnx", "onnx", images)
     assert len(str(caught.value)) < 250 and not list(tmp_path.iterdir())
+
+
+def test_zeros_around_negative_maps_are_the_largest_of_their_windows(tmp_path):
+    for package in ("tf2onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="the extra `onnx` is not installed")
+    stack = [layers.Rescaling(-1 / 255), layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)]
+    model = keras.Sequential([keras.Input((6, 6, 3)), *stack, layers.Flatten(), layers.Dense(3)])
+    images = np.random.default_rng(0).integers(50, 256, (4, 6, 6, 3), np.uint8)
+    export(model, tmp_path / "model.onnx", "onnx", images)
+    found = predictors.load(tmp_path / "model.onnx").logits(images)
+    np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)

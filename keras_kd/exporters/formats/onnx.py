@@ -41,6 +41,7 @@ def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
             "float32 or saved_model."
         ) from error
     _require_known(proto, serving)
+    _keep_padding(proto)
     path.write_bytes(proto.SerializeToString())
 
 
@@ -56,6 +57,24 @@ def _require_known(proto: Any, serving: Serving) -> None:
             "computes in a function of its own, as it does the groups of a convolution: use the "
             "format float32 or saved_model."
         )
+
+
+def _keep_padding(proto: Any) -> None:
+    """Put the smallest float in place of zeros around maps whose maxima are taken next: ONNX
+    Runtime would leave zeros out, which differs where all of a map is negative
+    (github.com/microsoft/onnxruntime/issues/24737).
+    """
+    helper = importlib.import_module("onnx").numpy_helper
+    graph, smallest = proto.graph, "smallest_float"
+    zeros = {one.name for one in graph.initializer if not np.any(helper.to_array(one))} | {""}
+    pooled = {name for node in graph.node if node.op_type == "MaxPool" for name in node.input}
+    for node in graph.node:
+        given = [*node.input, "", ""]
+        if node.op_type == "Pad" and node.output[0] in pooled and given[2] in zeros:
+            del node.input[2:]
+            node.input.extend([smallest, *given[3 : len(given) - 2]])
+    if any(smallest in node.input for node in graph.node):
+        graph.initializer.append(helper.from_array(np.finfo(np.float32).tiny, smallest))
 
 
 class _Erfc:
