@@ -55,7 +55,7 @@ def _assert_nothing_is_lost(rows: pd.DataFrame, kills: int) -> None:
     assert (finished["different"] == "").all()
 
 
-def test_killed_commands_go_on_to_the_same_end(film: Path, given: Path, tmp_path: Path) -> None:
+def test_killed_commands_go_on_to_the_same_end(film: Path, tmp_path: Path) -> None:
     place = tmp_path / "work" / "given"
     place.mkdir(parents=True)
     shutil.copy(film, place)
