@@ -95,8 +95,9 @@ def _informed(session: dict[str, Any]) -> str:
             '<p class="soft">The people filmed were informed on'
             f" {html.escape(str(session['informed']))}.</p>"
         )
+    again = "import the file anew with" if session.get("meaning") else "--resume"
     return (
         '<p class="warning"><b>No notice recorded.</b> Since 2 August 2026 Article 50(3) of'
         " Regulation (EU) 2024/1689 asks to inform those exposed, at the latest at first exposure."
-        " Once they were: --resume --informed DATE.</p>"
+        f" Once they were: {again} --informed DATE.</p>"
     )

@@ -24,17 +24,22 @@ def filled(number: int) -> str:
     return f"url(#class{number})"
 
 
+def tile_lines(number: int, name: str) -> str:
+    """Return a class' lines as an SVG path in a tile of 8x8; empty for neutral, which stays
+    plain.
+    """
+    return "" if canonical(name) == "neutral" else _TILES[number % len(_TILES)]
+
+
 def definitions(colours: Mapping[str, str]) -> str:
     """Return the patterns of all classes by name, once a page; neutral, the most frequent, stays
     plain.
     """
     made = []
     for number, (name, colour) in enumerate(colours.items()):
-        marks = f'<path class="hatch" d="{_TILES[number % len(_TILES)]}"/>'
-        tile = (
-            '<rect width="8" height="8"'
-            f' fill="{colour}"/>{"" if canonical(name) == "neutral" else marks}'
-        )
+        lines = tile_lines(number, name)
+        marks = f'<path class="hatch" d="{lines}"/>' if lines else ""
+        tile = f'<rect width="8" height="8" fill="{colour}"/>{marks}'
         made.append(
             f'<pattern id="class{number}" width="8" height="8"'
             f' patternUnits="userSpaceOnUse">{tile}</pattern>'

@@ -28,6 +28,7 @@ from keras_kd.sessions import (
     _charts,
     _detectors,
     _faces,
+    _patterns,
     _reader,
     _server,
 )
@@ -126,6 +127,10 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
         "value_range": described.range_of(path, form),
         "class_names": reader.class_names,
         "colours": _charts.colours(reader.class_names),
+        "patterns": {
+            name: _patterns.tile_lines(number, name)
+            for number, name in enumerate(reader.class_names)
+        },
         "side": side,
         "confidence": confidence,
         "detector": {

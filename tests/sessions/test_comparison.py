@@ -262,7 +262,9 @@ def test_a_questionnaire_is_joined_by_participant(study, tmp_path, capsys):
     (tmp_path / "answers.csv").write_text("\n".join(lines) + "\n")
     files = [str(path) for path in sorted(study.glob("?/*.csv"))]
     asked = ["--questionnaire", str(tmp_path / "answers.csv"), "--json"]
-    assert called("compare", *files, *asked) == 0
+    assert called("compare", *files, *asked, "--out", str(tmp_path / "page.html")) == 0
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "<h2>questionnaire</h2>" in page and "100.00" in page
     rows = {
         row["measure"]: row
         for row in json.loads(capsys.readouterr().out)

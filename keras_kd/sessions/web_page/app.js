@@ -70,6 +70,18 @@ async function load() {
   return new Reader(settings, run, new Detector(arrays(full), arrays(short), settings.detector));
 }
 
+/** A class' colour with its lines, as pages of sessions have them: a canvas of 8x8 pixels. */
+function tile(colour, lines) {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 8;
+  const context = canvas.getContext("2d");
+  context.fillStyle = colour;
+  context.fillRect(0, 0, 8, 8);
+  Object.assign(context, { strokeStyle: "#ffffffbf", lineWidth: 1.3, lineCap: "round" });
+  context.stroke(new Path2D(lines));
+  return canvas;
+}
+
 /** What the page shows. */
 class View {
   constructor(settings) {
@@ -77,6 +89,7 @@ class View {
     this.names = [...settings.class_names];
     this.history = [];
     this.latencies = [];
+    this.tiles = Object.fromEntries(this.names.map((name) => [name, tile(settings.colours[name], settings.patterns[name])]));
     this.rows = this.names.map((name) => this.bar(name));
   }
 
@@ -85,7 +98,7 @@ class View {
     const [label, track, fill, value] = ["span", "span", "i", "b"].map((tag) => document.createElement(tag));
     label.textContent = name;
     track.className = "track";
-    fill.style.background = this.settings.colours[name];
+    fill.style.background = `url(${this.tiles[name].toDataURL()})`;
     track.append(fill);
     row.append(label, track, value);
     element("bars").append(row);
@@ -160,13 +173,14 @@ class View {
     canvas.hidden = false;
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
+    const fills = this.names.map((name) => context.createPattern(this.tiles[name], "repeat"));
     this.history.forEach((row, at) => {
       const x = ((row.time - time) / SECONDS + 1) * canvas.width;
       const next = this.history[at + 1]?.time ?? time + 0.1;
       const width = Math.max(1, ((Math.min(next, row.time + 1) - row.time) / SECONDS) * canvas.width);
       let top = canvas.height;
       (row.shares ?? []).forEach((share, number) => {
-        context.fillStyle = this.settings.colours[this.names[number]];
+        context.fillStyle = fills[number];
         context.fillRect(x, top - share * canvas.height, width + 0.5, share * canvas.height);
         top -= share * canvas.height;
       });
