@@ -8,11 +8,15 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
+import striped_images
 from command_line import called
-from keras_kd.cli import completion
+from keras_kd.cli import completion, options
+from keras_kd.cli.main import kerakd
 
 from keras_kd import exporters, models
+from keras_kd.config import Config
 
 
 def test_python_runs_the_package_as_the_command() -> None:
@@ -64,3 +68,22 @@ def test_the_shell_completes_commands_options_names_and_files(words, completed) 
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert completed in shown.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("command", "prefix"), [("distill", "teacher-"), ("evaluate", "")])
+def test_messages_name_options_as_the_command_calls_them(command, prefix) -> None:
+    message = "State --range 0,1, --channel-order bgr or --classes A,B; --heads and --json stay."
+    expected = message
+    for name in ("range", "channel-order", "classes"):
+        expected = expected.replace(f"--{name}", f"--{prefix}{name}")
+    found = options.named_for(kerakd.get_command(click.Context(kerakd), command), message)
+    assert found == expected
+
+
+def test_a_folder_with_a_dot_and_a_blank_keeps_its_name(tmp_path, monkeypatch, capsys) -> None:
+    folder = striped_images.draw(tmp_path / "my photos.v1")
+    monkeypatch.chdir(tmp_path)
+    assert called("init", str(folder)) == 0
+    assert "kerakd distill --config 'my photos.v1.toml'" in capsys.readouterr().out
+    assert (tmp_path / "my photos.v1.toml").is_file()
+    assert options.run_name(Config(data=str(folder), student="C")) == "my photos.v1-C"
