@@ -33,8 +33,14 @@ def appearance(pixels: np.ndarray) -> np.ndarray:
 
 
 def mean(before: np.ndarray | None, look: np.ndarray) -> np.ndarray:
-    """Return a face's mean appearance after another look at it."""
-    return look if before is None else (1 - WEIGHT) * before + WEIGHT * look
+    """Return a face's mean appearance after another look at it.
+
+    A look that could be somebody else's, as of a face that is half covered, changes nothing.
+    """
+    if before is None:
+        return look
+    alike = difference(before, look) <= LARGEST
+    return (1 - WEIGHT) * before + WEIGHT * look if alike else before
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> float:

@@ -35,6 +35,7 @@ from keras_kd.sessions import (
     _comparison_page,
     _exports,
     _page,
+    _session_files,
     _timeline,
     analysis,
     comparison,
@@ -137,7 +138,7 @@ def _cells(source: str) -> list[str]:
 
 def test_no_cell_of_a_sessions_tables_is_a_formula(tmp_path: Path) -> None:
     timeline = _timeline_of(tmp_path / "in", (FORMULA, "+1", "@x"))
-    analysis._write(tmp_path / "out", timeline, SESSION | {"video": {"name": "p1"}}, "p1")
+    _session_files.write(tmp_path / "out", timeline, SESSION | {"video": {"name": "p1"}}, "p1")
     for name in ("tasks.csv", "intervals.csv"):
         cells = _cells((tmp_path / "out" / name).read_text(encoding="utf-8"))
         assert {f"'{FORMULA}", "'+1", "'@x"} <= set(cells)

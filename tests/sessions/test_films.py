@@ -59,6 +59,15 @@ def test_two_people_side_by_side_have_two_numbers(analysed, clips):
     assert (found["numbers"], found["found"]) == (2, 1)
 
 
+def test_two_who_cross_keep_their_numbers(analysed):
+    first = films._frames(MEDIA / "single_face.mp4")
+    second = films._frames(MEDIA / "WolfgangLanger_Pexels.mp4", len(first))
+    heads = [frame[films.FACE] for frame in first], [films._head(frame) for frame in second]
+    found = analysed("crossing", films.Variant(films.crossing(*heads), 2, 2))
+    # One is hidden behind the other for a while.
+    assert found["numbers"] == 2 and 0.6 < found["found"] < 1
+
+
 def test_a_tilted_film_is_read_and_a_dark_or_covered_one_is_not(analysed, clips):
     upright = analysed("upright", films.Variant(clips[0], 1, 1))
     tilted = analysed("tilted", films.Variant(films.turned(clips[0], 45), 1, 1))

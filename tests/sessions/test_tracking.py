@@ -135,3 +135,12 @@ def test_a_recording_that_goes_on_knows_who_left() -> None:
     gone.see(ANNA)
     tracker = Tracker([gone], 7)
     assert _stay(tracker, AWAY, {"Anna": (300, ANNA)}) == {"Anna": 4}
+
+
+def test_somebody_who_is_covered_for_a_moment_is_known_again() -> None:
+    tracker = Tracker()
+    _stay(tracker, 0, {"Anna": (0, ANNA)})
+    # Somebody passes in front of her, and she is seen by halves until she is gone.
+    for step in range(20):
+        tracker.update(1 + step / 10, [_moved(0)], [np.where(np.arange(27) < 14, ANNA, BERT + 40)])
+    assert _stay(tracker, AWAY, {"Anna": (300, ANNA)}) == {"Anna": 1}
