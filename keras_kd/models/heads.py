@@ -206,7 +206,7 @@ def in_two_columns(model: keras.Model) -> keras.Model:
     output = model.outputs[0]
     first = 1 - output if output_kind(model) == "sigmoids" else 0 * output
     columns = keras.layers.Concatenate(name="two_classes")([first, output])
-    return keras.Model(model.inputs, columns, name=model.name)
+    return keras.Model(model.inputs[0], columns, name=model.name)
 
 
 class _Tail:

@@ -34,7 +34,7 @@ from keras_kd.pipelines.export_settings import (
     suffix,
 )
 from keras_kd.reports import usage
-from keras_kd.runtimes import labels, predictors
+from keras_kd.runtimes import described, labels, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.teachers import soft_labels, views
 
@@ -303,7 +303,7 @@ def _bundled(
 
 def _scores(path: Path, data: str, form: ModelSpec, terminal: Terminal) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
-    file: Predictor = predictors.LiteRTPredictor(path, form)
+    file: Predictor = predictors.LiteRTPredictor(path, described.of_model(path) or form)
     test = datasets.load(data, "test", size=file.form.size)
     terminal.say(f"Scoring {path.name} on {len(test)} images")
     file = class_order.in_order_of_data(file, test, form.class_names)

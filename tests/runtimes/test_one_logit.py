@@ -123,6 +123,9 @@ def test_the_command_line_scores_it_and_asks_for_the_names_of_a_logit(
     for activation in ("sigmoid", None):
         assert called("evaluate", str(files[activation][".keras"]), *named) == 0
         assert json.loads(capsys.readouterr().out)["test"]["accuracy"] == 1
+    bundle = ["--bundle", "--format", "float32", "--out", str(tmp_path.parent / "bundle")]
+    assert called("export", str(files["sigmoid"][".keras"]), *bundle, *named) == 0
+    assert json.loads(capsys.readouterr().out)["test"]["accuracy"] == 1
     assert called("evaluate", str(files[None][".keras"]), "--data", str(tmp_path)) == 2
     assert "name the two classes of one logit by --classes bright,dark" in capsys.readouterr().err
     # In the data's order, bright first, it would be wrong on all.
