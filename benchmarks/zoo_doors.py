@@ -85,7 +85,8 @@ def trained(animal: Animal) -> keras.Model:
     )
     # XLA would take longer to compile deep ones than they take to learn.
     model.compile(keras.optimizers.Adam(0.003), losses, jit_compile=False)
-    model.fit(images, targets, epochs=20, batch_size=BATCH, verbose=0)
+    epochs = 20 if animal.side < 100 else 5  # large images take long
+    model.fit(images, targets, epochs=epochs, batch_size=BATCH, verbose=0)
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
     return model
