@@ -62,9 +62,12 @@ def convert(request: Request) -> list[Added]:
         watch.start()
         try:
             return _asked(process, request)
-        # An answer that nobody read would be taken for that of the next request.
+        except ConversionRefused:  # which is the answer: the process is free again
+            raise
         except BaseException:
+            # An answer that nobody read would be taken for that of the next request.
             process.kill()
+            process.wait()
             raise
         finally:
             watch.cancel()

@@ -34,9 +34,20 @@ def graph_of(model: keras.Model) -> keras.Model:
 def for_io(model: keras.Model, io: str, class_names: tuple[str, ...] | None) -> keras.Model:
     """Return the model with the outputs that a profile asks for: an app gets a probability for each
     of two named classes, where the model gives one number for both.
+
+    Raises:
+        ExportError: the graph does not show what that number is.
     """
     binary = class_names is not None and len(class_names) == 2 and heads.gives_one_number(model)
-    return heads.in_two_columns(model) if binary and io == "app" else model
+    if not binary or io != "app":
+        return model
+    if heads.output_kind(model) not in ("logits", "sigmoids"):
+        raise ExportError(
+            f"{model.name} gives one number for two classes, and its graph does not show whether that"
+            " is a logit or the probability of the second class: end it in Dense(1), with or without"
+            " activation='sigmoid', or export it with io='float'."
+        )
+    return heads.in_two_columns(model)
 
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:

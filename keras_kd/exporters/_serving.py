@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +78,15 @@ class Serving:
             class_names: the labels, or None.
         """
         names = self.output_names
-        output = "probabilities" if any("probabilities" in name for name in names) else "logits"
+        shares = any("probabilities" in name for name in names) or self._gives_one_sigmoid()
+        output = "probabilities" if shares else "logits"
         height, width, channels = self.input_shape
         pixels = USUAL if self.app else known
         return ModelSpec(class_names, pixels, output, (height, width, channels))
+
+    def _gives_one_sigmoid(self) -> bool:
+        one = heads.gives_one_number(self.model)
+        return one and heads.output_kind(self.model) == "sigmoids"
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
         """Turn pixels 0..255 into what the file takes."""
@@ -113,8 +120,9 @@ class Serving:
     def saved_model(self) -> Path:
         """The folder of a SavedModel for one image, which is removed with this object."""
         # Kept here, since the folder is removed with the object that stands for it.
-        self._folder = tempfile.TemporaryDirectory()
-        folder = Path(self._folder.name) / "graph"
+        temporary = tempfile.mkdtemp()
+        weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+        folder = Path(temporary) / "graph"
         # A converter needs no gradients, whose tracing takes longer than that of the model.
         self.write_saved_model(
             folder, options=tf.saved_model.SaveOptions(experimental_custom_gradients=False)

@@ -151,7 +151,7 @@ def write(
         )
     from keras_kd.exporters import _model
 
-    model = _model.for_io(_model.graph_of(model), "app", class_names)
+    model = _model.graph_of(model)
     folder, name = Path(folder), name or model.name
     pixels = fitted(example[None], tuple(app_input))
     with locked(folder):

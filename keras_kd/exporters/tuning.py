@@ -50,6 +50,7 @@ def tune(
     io: str = "float",
     app_input: tuple[int, int, int] = (48, 48, 1),
     value_range: PixelStatement | None = None,
+    class_names: tuple[str, ...] | None = None,
 ) -> tuple[ExportReport, list[Attempt]]:
     """Write the smallest `.tflite` whose accuracy is within `max_drop` of the format float32.
 
@@ -62,6 +63,7 @@ def tune(
         io: "float" or "app", as for `export`.
         app_input: as for `export`.
         value_range: as for `export`.
+        class_names: as for `export`.
 
     Returns:
         The report of the written file, and all attempts, float32 first.
@@ -75,7 +77,7 @@ def tune(
     path = Path(path)
     attempts: list[Attempt] = []
     reports: list[ExportReport] = []
-    exporter = Exporter(model, train, io, app_input=app_input, value_range=value_range)
+    exporter = Exporter(model, train, io, class_names, app_input, value_range)
     with tempfile.TemporaryDirectory() as folder:
         for format in litert_names():
             try:

@@ -30,6 +30,8 @@ def is_untrained(model: keras.Model) -> bool:
 
 
 def _is_drawn(kernel: np.ndarray) -> bool:
+    if kernel.ndim < 2:
+        return False
     *field, fan_in, fan_out = kernel.shape
     bound = math.sqrt(6 / (math.prod(field) * (fan_in + fan_out)))
     return bool((kernel != 0).all() and np.abs(kernel).max() <= bound * (1 + 1e-6))

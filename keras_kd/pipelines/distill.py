@@ -66,7 +66,6 @@ def distill(
         run_folder.require_beginning(out, _beginning(task, data, taught))
         student, history = job.train(task, plan.training, taught.learnt or data, terminal)
         # The process that calibrates int8 imports TensorFlow while scores are computed.
-        exporters.expect(plan.formats)
         form = _saved(student, task, data, out)
         frame = pd.DataFrame(history)
         write_text(out / run_files.HISTORY, frame.to_csv(index=False))
@@ -79,6 +78,7 @@ def distill(
             alone = job.train(_without_teacher(task), settings, data, terminal)[0]
             prediction = KerasPredictor(alone, form).predict(data.test.images)
             found["baseline_test"] = scoring.scored(prediction, data.test)
+        exporters.expect(plan.formats)
         found["exported"] = results.exported(student, on_test, out, plan.formats, data)
         results.write_report(out, plan, data, found, frame, command, on_test)
     return found

@@ -197,7 +197,7 @@ def _converted(
         validation = _samples(settings.data, "validation", form)
         made, attempts = tuning.tune(
             model, path, train, validation, settings.max_drop, io, settings.app_input,
-            form.pixels,
+            form.pixels, form.class_names,
         )  # fmt: skip
         tried += attempts
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -62,6 +63,10 @@ def _of_file(file: Path) -> tuple[str, ...] | None:
     try:
         return _checked(_READERS[file.suffix](file))
     except (ValueError, OSError) as error:
+        # Data sets have files of these names too, of images and their labels, say.
+        if file.suffix == ".json" and file.stem != "class_indices":
+            warnings.warn(f"{file} is passed over: it holds no list of class names.", stacklevel=4)
+            return None
         raise ModelError(
             f"{file} can't be read as a list of class names ({error}): mend it (UTF-8), one name a line"
             " in a .txt, or {name: index} in a .json."

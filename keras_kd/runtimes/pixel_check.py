@@ -21,8 +21,8 @@ _SWAPPED = tuple(
 _MNIST = PixelValues((0.0, 1.0), (0.1307,), (0.3081,))
 # What is told of a model whose pixels nobody states.
 ASSUMED_PIXELS = (
-    "does not say which pixels it takes: 0..255 are assumed (--range, --mean, --std and"
-    " --channel-order state others)"
+    "does not say which pixels it takes: 0..255 are assumed, unless range, mean, std or channel"
+    " order are stated"
 )
 TRIED, _FEWEST, _FAR_BETTER, _ABOUT = 100, 10, 0.2, 0.05
 

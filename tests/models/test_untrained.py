@@ -32,3 +32,14 @@ def test_weights_set_by_hand_are_no_draw() -> None:
 
 def test_without_biases_nothing_is_known() -> None:
     assert not is_untrained(_model(bias=False))
+
+
+def test_a_kernel_of_one_dimension_is_no_draw() -> None:
+    class Scale(layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight(shape=shape[-1:], name="kernel")
+
+        def call(self, image):
+            return image * self.kernel
+
+    assert not is_untrained(keras.Sequential([keras.Input((8, 8, 3)), Scale(), _model()]))

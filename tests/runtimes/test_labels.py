@@ -56,6 +56,13 @@ def test_a_list_that_tells_no_order_is_refused(content: str, reason: str, tmp_pa
         labels.with_labels(ModelSpec(), tmp_path / "m.keras", None)
 
 
+def test_a_data_sets_file_of_labels_is_passed_over_and_told(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"img1.png": 3, "img2.png": 3}')
+    with pytest.warns(UserWarning, match=r"labels\.json is passed over"):
+        found = labels.with_labels(ModelSpec(), tmp_path / "m.keras", None)
+    assert found.class_names is None
+
+
 def test_lists_that_disagree_are_both_named_unless_the_user_states_the_names(
     tmp_path: Path,
 ) -> None:

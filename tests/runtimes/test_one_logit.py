@@ -11,7 +11,7 @@ from keras import layers
 from PIL import Image
 
 from keras_kd import export
-from keras_kd.errors import ModelError
+from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters.bundle import export_bundle
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
@@ -95,6 +95,22 @@ def test_valence_is_no_class_whatever_bounds_it(tmp_path: Path) -> None:
     assert found.values == ("valence",) and not found.tells_classes
 
 
+def test_an_app_is_not_given_what_no_graph_explains(tmp_path: Path) -> None:
+    model = _model("relu")
+    with pytest.raises(ExportError, match="does not show whether that is a logit or the probab"):
+        export(model, tmp_path / "m.tflite", "float32", io="app", class_names=CLASSES)
+
+
+def test_a_file_of_one_sigmoid_describes_itself(tmp_path: Path) -> None:
+    """LiteRT's graph of a hard sigmoid shows no sigmoid."""
+    model = _model("hard_sigmoid")
+    path = tmp_path / "m.tflite"
+    export(model, path, "float32", class_names=CLASSES, value_range=(0, 255))
+    logits = predictors.load(tmp_path / "m.tflite").logits(PIXELS)
+    found = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+    np.testing.assert_allclose(found, np.clip(LOGITS / 6 + 0.5, 0, 1), atol=1e-4)
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", None])
 def test_a_bundle_gives_the_probabilities_of_both_classes(
     activation: str | None, tmp_path: Path
@@ -104,6 +120,8 @@ def test_a_bundle_gives_the_probabilities_of_both_classes(
     found = LiteRTModel(tmp_path / "model.tflite").predict(PIXELS)
     bright = 1 / (1 + np.exp(-LOGITS))
     np.testing.assert_allclose(found, np.stack([1 - bright, bright], axis=1), atol=1e-4)
+    told = json.loads((tmp_path / "preprocess.json").read_text("utf-8"))["inside_the_file"][-1]
+    assert told == ("sigmoids" if activation else "softmax")
     example = json.loads((tmp_path / "example.json").read_text("utf-8"))
     np.testing.assert_allclose(example["probabilities"]["bright"], bright[0], atol=1e-4)
     logits = predictors.load(tmp_path / "model.tflite").logits(PIXELS)
