@@ -7,10 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from keras_kd._common.progress import Terminal
 
 from . import engine, options, output, sessions, stopping
+
+# What --from takes; the others are for a video or a model.
+OF_EXPORTS = {
+    "videos",
+    "program",
+    "out",
+    "segments",
+    "events",
+    "offset",
+    "marker",
+    "baseline",
+    "smooth",
+    "confidence",
+    "faces",
+    "informed",
+    "as_json",
+}
 
 
 @click.command("analyze")
@@ -166,7 +184,7 @@ def command(
     )
     tasks, happened = (Path(path) if path else None for path in (segments, events))
     if program:
-        _require_alone(camera, asked["model"], rate, redact or clips, resume)
+        _require_of_exports()
         results = engine.load("sessions.importing").import_sessions(
             videos,
             Path(out),
@@ -176,6 +194,7 @@ def command(
             _date_informed(informed),
             happened,
             offset,
+            _marker(marker),
             terminal,
         )
         _show(results, as_json)
@@ -207,14 +226,18 @@ def command(
     _show(results, as_json)
 
 
-def _require_alone(
-    camera: str | None, model: str | None, rate: float | None, films: bool, resume: bool
-) -> None:
+def _require_of_exports() -> None:
     """Refuse options that need a video or a model."""
-    if camera or model or rate or films or resume:
+    context = click.get_current_context()
+    foreign = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in OF_EXPORTS
+        and context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+    ]
+    if foreign:
         raise click.UsageError(
-            "--from takes another program's exports: leave out --camera, --model, --rate, --redact,"
-            " --clips and --resume."
+            f"--from takes another program's exports: leave out {', '.join(foreign)}."
         )
 
 

@@ -44,10 +44,11 @@ def joined(rows: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     if named.duplicated().any():
         raise DataError(f"{path} has {named[named.duplicated()].iloc[0, 0]} twice.")
     answers = known.merge(pd.concat([named, measures], axis=1), on=keys)
-    if missing := sorted(set(table["participant"]) - set(answers["participant"])):
+    found = set(answers[keys].itertuples(index=False, name=None))
+    if missing := sorted(set(named.itertuples(index=False, name=None)) - found):
         raise DataError(
-            f"{path} names {missing[0]}, who has no recording here: the column participant holds"
-            " the recordings' names."
+            f"{path} names {' in group '.join(missing[0])}, who has no recording here: the column"
+            " participant holds the recordings' names, and group, if given, their groups'."
         )
     return pd.concat([rows, answers.assign(task=TASK, readable=1.0)], ignore_index=True)
 

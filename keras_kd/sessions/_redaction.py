@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from keras_kd._common.files import written_whole
+from keras_kd._common.files import PARTIAL, written_whole
 from keras_kd.sessions import _video
 from keras_kd.sessions._blazeface import BlazeFace
 from keras_kd.sessions._faces import blurred
@@ -19,6 +20,8 @@ from keras_kd.sessions._tracking import Box, longest_gap_between
 SCORE = 0.2
 # Seconds of a clip before and after its moment.
 AROUND = 1.0
+# A clip, or what a killed process left of one.
+CLIP = re.compile(rf"\.?\d\d+-(negative|positive)({PARTIAL}.*)?\.mp4")
 
 
 def write(video: str, rows: Path, path: Path) -> None:
@@ -30,31 +33,27 @@ def write(video: str, rows: Path, path: Path) -> None:
         _video.write(path, ((frame.time, hidden(frame)) for frame in source.after()))
 
 
-def clips(
-    video: str, rows: Path, moments: Sequence[Spike], folder: Path, redact: bool
-) -> list[Path]:
-    """Write a clip of each moment without sound, with AROUND seconds before and after it.
+def clips(video: str, rows: Path, moments: Sequence[Spike], folder: Path, redact: bool) -> None:
+    """Write a clip of each moment without sound, with AROUND seconds before and after it, as
+    NUMBER-KIND.mp4.
 
     Args:
         video: the recording.
         rows: its csv.
         moments: in the order of the page, which numbers them.
-        folder: for the clips.
+        folder: for the clips; those of an earlier timeline are removed first.
         redact: coarsen the faces.
-
-    Returns:
-        The clips' paths, NUMBER-KIND.mp4.
     """
-    made = []
     shown = _hidden(rows) if redact else _whole
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.iterdir():
+        if CLIP.fullmatch(earlier.name):
+            earlier.unlink()
     for number, moment in enumerate(moments, start=1):
         clip = folder / f"{number:02}-{moment.kind}.mp4"
         with _video.Video(video) as source, written_whole(clip) as path:
             frames = _between(source, max(moment.start - AROUND, 0.0), moment.end + AROUND)
             _video.write(path, ((time, shown(frame)) for time, frame in frames))
-        made.append(clip)
-    return made
 
 
 def _between(

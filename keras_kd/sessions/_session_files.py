@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -16,10 +17,30 @@ from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import write_text
 from keras_kd.errors import ConfigError, DataError, OutputError
 from keras_kd.sessions import _baseline, _exports, _page, _video
-from keras_kd.sessions._options import Options, offset_of_marker, read_events, read_tasks
+from keras_kd.sessions._options import (
+    LONGEST,
+    Options,
+    offset_of_marker,
+    read_events,
+    read_tasks,
+)
 from keras_kd.sessions._reader import Reader
 from keras_kd.sessions._summary import summary
 from keras_kd.sessions._timeline import Timeline
+
+
+def require_names(names: Sequence[str], out: Path) -> None:
+    """Make sure that each recording's results get a place of their own in `out`."""
+    if bad := [name for name in names if name != Path(name).name or name in (".", "..")]:
+        raise ConfigError(
+            f"{bad[0]!r} can't be the name of a folder in {out}: rename the recording, whose name"
+            " the results get."
+        )
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(
+            f"Two recordings have the same name, {twice[0]}: rename one, because the results get"
+            " their names."
+        )
 
 
 def planned_options(
@@ -33,6 +54,10 @@ def planned_options(
     """Return a session's options with its tasks and events, after making sure before hours of work
     that their baseline exists.
     """
+    if not abs(offset) < LONGEST:
+        raise ConfigError(f"--offset must be a number of seconds. Received: {offset}.")
+    if marker and (offset or not events):
+        raise ConfigError("--marker needs --events, and gives the offset: leave out --offset.")
     if events and marker:
         offset = offset_of_marker(_own(events, name), *marker)
     own = replace(

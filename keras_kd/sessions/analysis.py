@@ -25,13 +25,17 @@ from keras_kd.sessions import (
 )
 from keras_kd.sessions._detectors import Detector
 from keras_kd.sessions._finding import Steps
-from keras_kd.sessions._options import (
-    LONGEST,
-    Options,
-    read_events,
-)
+from keras_kd.sessions._options import Options, read_events
 from keras_kd.sessions._reader import Reader
-from keras_kd.sessions._session_files import claim, described, noted, planned_options, result, write
+from keras_kd.sessions._session_files import (
+    claim,
+    described,
+    noted,
+    planned_options,
+    require_names,
+    result,
+    write,
+)
 
 # Seconds that a video may lack of what it declares: sound and picture rarely end together.
 SHORT = 1.0
@@ -113,19 +117,7 @@ def analyze(
     """
     terminal = terminal or Terminal(quiet=True)
     names = [f"camera-{video}" if camera else Path(video).stem for video in videos]
-    if bad := [name for name in names if name != Path(name).name or name in (".", "..")]:
-        raise ConfigError(
-            f"{bad[0]!r} can't be the name of a folder in {out}: rename the video, whose name the"
-            " results get."
-        )
-    if len(set(names)) < len(names):
-        raise ConfigError(
-            "Two videos have the same name: rename one, because the results get their names."
-        )
-    if not abs(offset) < LONGEST:
-        raise ConfigError(f"--offset must be a number of seconds. Received: {offset}.")
-    if marker and (offset or not events):
-        raise ConfigError("--marker needs --events, and gives the offset: leave out --offset.")
+    require_names(names, out)
     if camera and (redact or clips):
         raise ConfigError(
             "--redact and --clips read the video again, which a camera can't: record it first."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -12,14 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._common.files import locked, written_whole
+from keras_kd._common.files import LOCK, locked, written_whole
 from keras_kd._common.progress import Terminal
 from keras_kd.errors import ConfigError, DataError, OutputError
 from keras_kd.sessions import _timeline
 from keras_kd.sessions._exported_by_others import PROGRAMS, Imported
 from keras_kd.sessions._options import Options
 from keras_kd.sessions._recording import header
-from keras_kd.sessions._session_files import described, made_now, planned_options, result, write
+from keras_kd.sessions._session_files import (
+    described,
+    made_now,
+    planned_options,
+    require_names,
+    result,
+    write,
+)
 
 # Times in the csv have four decimals.
 TIME_STEP = 1e-4
@@ -34,6 +42,7 @@ def import_sessions(
     informed: date | None = None,
     events: Path | None = None,
     offset: float = 0.0,
+    marker: tuple[str, float] | None = None,
     terminal: Terminal | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Make sessions of another program's exports, each as `out/NAME.csv` and the folder `out/NAME`.
@@ -47,29 +56,33 @@ def import_sessions(
         informed: the date on which the people filmed were informed, or None.
         events: as for `analysis.analyze`.
         offset: seconds to add to the times of segments and events.
+        marker: as for `analysis.analyze`.
         terminal: where the user sees progress; None for nowhere.
 
     Returns:
         By name what `analysis.analyze` returns.
 
     Raises:
-        ConfigError: the program is none of PROGRAMS.
+        ConfigError: the program is none of PROGRAMS, or options can't be combined.
         DataError: an export can't be read.
         OutputError: `out` holds another session.
     """
     if program not in PROGRAMS:
         raise ConfigError(f"program must be one of {', '.join(PROGRAMS)}. Received: {program!r}.")
     terminal, results = terminal or Terminal(quiet=True), {}
-    for file in map(Path, files):
+    exports = list(map(Path, files))
+    require_names([file.stem for file in exports], out)
+    for file in exports:
         if not file.is_file():
             raise DataError(f"{file} is not there: give the path of an export.")
+        if (rows := out / f"{file.stem}.csv").exists() or (out / file.stem).exists():
+            raise OutputError(f"{rows} is already there: choose another --out.")
+    for file in exports:
         imported = PROGRAMS[program](file)
         given = replace(options, tasks=() if segments else imported.tasks)
-        own = planned_options(given, file.stem, segments, events, offset, None)
+        own = planned_options(given, file.stem, segments, events, offset, marker)
         folder, rows = out / file.stem, out / f"{file.stem}.csv"
-        if rows.exists() or folder.exists():
-            raise OutputError(f"{rows} is already there: choose another --out.")
-        with locked(folder):
+        with locked(folder), _none_left_half(rows, folder):
             with (
                 written_whole(rows) as path,
                 path.open("w", newline="", encoding="utf-8") as csv_file,
@@ -80,6 +93,18 @@ def import_sessions(
         terminal.say(f"{file.stem}: {len(imported.times):,} rows; {folder / 'report.html'}")
         results[file.stem] = result(rows, folder, timeline, len(imported.times), 0.0)
     return results
+
+
+@contextmanager
+def _none_left_half(rows: Path, folder: Path) -> Iterator[None]:
+    """Remove a session on an error: what there is of it would stand in the next try's way."""
+    try:
+        yield
+    except BaseException:
+        for path in (rows, *folder.iterdir()):
+            if path.name != LOCK:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def _rows(file: Path, imported: Imported) -> Iterator[list[str]]:

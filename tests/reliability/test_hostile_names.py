@@ -292,7 +292,7 @@ def test_a_video_cannot_be_called_so_that_its_results_leave_the_folder(
 ) -> None:
     (tmp_path / video).write_bytes(b"")
     with pytest.raises(
-        ConfigError, match="can't be the name of a folder in .*out: rename the video"
+        ConfigError, match="can't be the name of a folder in .*out: rename the recording"
     ):
         analysis.analyze(
             [str(tmp_path / video)], tmp_path / "out", None, None, analysis.Recipe(), Options()

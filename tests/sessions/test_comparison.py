@@ -282,6 +282,7 @@ def test_mistakes_in_a_questionnaire_are_told(study, tmp_path):
     for given, text, word in (
         (rows, "participant,x\np0,1\n", "needs the column group"),
         (one, "participant,x\np9,1\n", "p9, who has no recording"),
+        (rows, "participant,group,x\np1,A,1\np1,b,2\n", "p1 in group b, who has no recording"),
         (one, "participant,x\np0,1\np0,2\n", "p0 twice"),
         (one, "participant,x\np0,good\n", "text where a number belongs"),
         (one, "who,x\np0,1\n", "must have the column participant"),

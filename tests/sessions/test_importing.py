@@ -87,8 +87,63 @@ def test_what_is_no_export_is_told(tmp_path, capsys):
         out = ["--out", str(tmp_path / "B")]
         assert called("analyze", str(tmp_path / "bad.csv"), "--from", "openface", *out) == 2
         assert word in capsys.readouterr().err
-    assert called("analyze", "a.csv", "--from", "openface", "--rate", "2") == 2
-    assert "leave out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--rate 2", "--seconds 1", "--one-person", "--crop 1.17", "--score 0.5", "--redact"),
+        *("--detector auto", "--calibrate faces", "--classes a,b", "--range 0,1", "--resume"),
+    ],
+)
+def test_options_that_need_a_film_or_a_model_are_refused(option, capsys):
+    # Also where the value is the default.
+    assert called("analyze", "a.csv", "--from", "openface", *option.split()) == 2
+    assert f"leave out {option.split()[0]}." in capsys.readouterr().err
+
+
+def test_a_marker_gives_an_export_s_offset(tmp_path, capsys):
+    _openface(tmp_path / "p1.csv")
+    (tmp_path / "events.csv").write_text("time,name\n0:07,clap\n0:07.5,paid\n")
+    command = ["analyze", str(tmp_path / "p1.csv"), "--from", "openface", "--baseline", "0.4"]
+    events = ["--events", str(tmp_path / "events.csv"), "--marker", "clap=0.2"]
+    assert called(*command, *events, "--out", str(tmp_path / "A")) == 0
+    lines = (tmp_path / "A" / "p1" / "intervals.jsonl").read_text("utf-8").splitlines()
+    times = {one["value"]: one["start_s"] for one in map(json.loads, lines)}
+    # The clap of 7 s is at 0.2 s of the recording.
+    assert times["clap"] == pytest.approx(0.2) and times["paid"] == pytest.approx(0.7)
+    for options, words in (
+        ([*events, "--offset", "1"], "leave out --offset"),
+        (["--offset", "nan"], "must be a number of seconds"),
+    ):
+        assert called(*command, *options, "--out", str(tmp_path / "B")) == 2
+        assert words in capsys.readouterr().err and not (tmp_path / "B" / "p1.csv").exists()
+
+
+def test_exports_of_one_name_are_refused_before_any_is_written(tmp_path, capsys):
+    for group in "ab":
+        (tmp_path / group).mkdir()
+        _openface(tmp_path / group / "p1.csv")
+    files = [str(tmp_path / group / "p1.csv") for group in "ab"]
+    assert called("analyze", *files, "--from", "openface", "--out", str(tmp_path / "A")) == 2
+    assert "the same name, p1" in capsys.readouterr().err and not (tmp_path / "A").exists()
+
+
+def test_a_failed_import_leaves_nothing_in_the_next_one_s_way(tmp_path, monkeypatch):
+    from keras_kd.errors import OutputError
+    from keras_kd.sessions import _page, importing
+    from keras_kd.sessions._options import Options
+
+    def full(*_: object) -> str:
+        raise OutputError("The disk is full.")
+
+    asked = [str(_openface(tmp_path / "p1.csv"))], tmp_path / "A", "openface", Options(baseline=0.4)
+    with monkeypatch.context() as patch:
+        patch.setattr(_page, "page", full)
+        with pytest.raises(OutputError, match="disk is full"):
+            importing.import_sessions(*asked)
+    assert not list((tmp_path / "A").iterdir())
+    assert set(importing.import_sessions(*asked)) == {"p1"}
 
 
 @pytest.mark.skipif(
