@@ -7,7 +7,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,18 +105,14 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
             another stands behind it.
 
     Raises:
-        ConfigError: something differs from the run's beginning. The message names the first.
+        ConfigError: something differs from the run's beginning, or another version noted less. The
+            message names the first.
     """
-    path = out / run_files.STATE / run_files.BEGINNING
     try:
-        before = read_json(read_text(path), dict.fromkeys(facts, str))
+        before = _noted(out, run_files.BEGINNING, str, facts)
     except FileNotFoundError:
-        write_text(path, json.dumps(dict(facts)) + "\n")
+        write_text(out / run_files.STATE / run_files.BEGINNING, json.dumps(dict(facts)) + "\n")
         return
-    except ValueError as error:
-        raise ConfigError(
-            f"{path} is damaged ({error}): start again with another --out."
-        ) from error
     changed = next((name for name, fact in facts.items() if before[name] != fact), None)
     if changed:
         raise ConfigError(
@@ -147,16 +143,29 @@ def original(out: Path) -> dict[str, float]:
     Returns:
         Values by option name.
     """
-    path = out / run_files.STATE / run_files.ORIGINAL
     try:
-        return read_json(read_text(path), dict.fromkeys(STEADYING, float))
+        return _noted(out, run_files.ORIGINAL, float, STEADYING)
     except FileNotFoundError:
         completed = configuration.completed(recorded(out))
         return {name: completed[name] for name in STEADYING}
+
+
+def _noted(out: Path, name: str, kind: type, keys: Iterable[str]) -> dict[str, Any]:
+    """What a run noted in a file of its state: values of one kind, `keys` among them."""
+    path = out / run_files.STATE / name
+    try:
+        noted = read_json(read_text(path), {str: kind})
     except ValueError as error:
         raise ConfigError(
             f"{path} is damaged ({error}): start again with another --out."
         ) from error
+    if missing := [key for key in keys if key not in noted]:
+        raise ConfigError(
+            f"Another version of keras-kd began the run in {out}, and noted nothing of"
+            f" {', '.join(missing)}: go on with that version, or start a new run with another"
+            " --out."
+        )
+    return noted
 
 
 def _steadied(out: Path, options: Mapping[str, Any]) -> bool:

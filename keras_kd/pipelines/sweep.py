@@ -351,8 +351,13 @@ def best(frame: pd.DataFrame) -> pd.Series | None:
     """
     complete = frame[frame["state"] == "complete"]
     options = list(frame.loc[:, :"validation"].columns[1:-1])
-    complete = complete.sort_values(options, key=lambda column: column.astype(str))
+    complete = complete.sort_values(options, key=_comparable)
     return complete.loc[complete["validation"].astype(float).idxmax()] if len(complete) else None
+
+
+def _comparable(column: pd.Series) -> pd.Series:
+    """Numbers as they are, all else as text."""
+    return column if pd.api.types.is_numeric_dtype(column) else column.astype(str)
 
 
 def rows(frame: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -135,6 +135,11 @@ def imotions(path: Path) -> Imported:
     needed = (*evidence, "EventSource", "Name", "NoOfFaces", "StimulusName", "Timestamp")
     _require(path, table, needed, "iMotions with Emotient FACET")
     table = table[table["EventSource"].str.contains("FACET")]
+    if table.empty:
+        raise DataError(
+            f"{path} has no row of FACET in its column EventSource: export the data of Emotient"
+            " FACET too."
+        )
     if table["Name"].nunique() != 1:
         raise DataError(f"{path} must hold one respondent: export each alone.")
     # Rows of other sensors at the same time repeat the face's.

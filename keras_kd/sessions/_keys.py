@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keras_kd._common.files import refusals
+from keras_kd.errors import OutputError
 
 try:
     import termios
@@ -31,33 +32,64 @@ def typed(path: Path, now: Callable[[], float], keyboard: int | None = None) -> 
         path: csv with the columns time and name.
         now: returns the recording's time in seconds.
         keyboard: file descriptor of a terminal; None: the standard input, if it is a terminal.
+
+    Raises:
+        OutputError: an event couldn't be written; raised once the block is done.
     """
     if keyboard is None:
         with suppress(ValueError, OSError):
             keyboard = sys.stdin.fileno() if sys.stdin and sys.stdin.isatty() else None
-    if keyboard is None or termios is None:
+    if keyboard is None or termios is None or _in_background(keyboard):
         yield
         return
-    over = threading.Event()
-    reader = threading.Thread(target=_read, args=(path, now, keyboard, over), daemon=True)
+    over, refused = threading.Event(), []
+
+    def read() -> None:
+        try:
+            _read(path, now, keyboard, over)
+        except OutputError as error:
+            refused.append(error)
+
+    reader = threading.Thread(target=read, name=path.name, daemon=True)
     before = termios.tcgetattr(keyboard)
+    # Keys come at once, and Ctrl-C still interrupts.
+    tty.setcbreak(keyboard)
+    reader.start()
     try:
-        # Keys come at once, and Ctrl-C still interrupts.
-        tty.setcbreak(keyboard)
-        reader.start()
         yield
     finally:
         over.set()
         reader.join()
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        # A terminal that hung up has no settings.
+        with suppress(termios.error):
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+    if refused:
+        raise refused[0]
+
+
+def _in_background(keyboard: int) -> bool:
+    """Whether the shell runs this process beside others, so that the system would stop it for
+    touching the terminal.
+    """
+    try:
+        return os.tcgetpgrp(keyboard) != os.getpgrp()
+    except OSError:
+        # Not the terminal that the process was started from: nothing is stopped for it.
+        return False
 
 
 def _read(path: Path, now: Callable[[], float], keyboard: int, over: threading.Event) -> None:
     while not over.is_set():
-        if select.select([keyboard], [], [], PAUSE)[0]:
-            key = os.read(keyboard, 1).decode("ascii", "ignore")
-            if key.isalnum():
-                _append(path, now(), key)
+        if not select.select([keyboard], [], [], PAUSE)[0]:
+            continue
+        try:
+            key = os.read(keyboard, 1)
+        except OSError:
+            return
+        if not key:  # The terminal hung up.
+            return
+        if (letter := key.decode("ascii", "ignore")).isalnum():
+            _append(path, now(), letter)
 
 
 def _append(path: Path, time: float, key: str) -> None:

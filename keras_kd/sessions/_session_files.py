@@ -96,6 +96,12 @@ def claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> dic
                 " recording."
             )
         known = _known(record) if record.is_file() else {}
+        recipe = known.get("recipe")
+        if isinstance(recipe, dict) and (new := sorted(set(stated["recipe"]) - set(recipe))):
+            raise ConfigError(
+                f"Another version of keras-kd began {rows}, and noted no {', '.join(new)}: go on"
+                " with that version, or choose another --out."
+            )
         different = [key for key, value in stated.items() if known.get(key) != value]
         if different:
             raise ConfigError(

@@ -30,6 +30,14 @@ def test_a_damaged_beginning_is_told(tmp_path: Path) -> None:
         run_folder.require_beginning(tmp_path, FACTS)
 
 
+def test_a_beginning_of_another_version_is_told(tmp_path: Path) -> None:
+    run_folder.require_beginning(tmp_path, FACTS)
+    with pytest.raises(
+        ConfigError, match="Another version .* noted nothing of classes: go on with"
+    ):
+        run_folder.require_beginning(tmp_path, {**FACTS, "classes": "c"})
+
+
 def _data(images: np.ndarray, labels: list[int], names: tuple[str, ...] = ("a", "b")) -> Data:
     samples = Samples(images, np.array(labels), names)
     return Data("drawn", samples, samples, samples)

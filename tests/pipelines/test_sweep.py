@@ -333,7 +333,9 @@ def test_of_equal_scores_the_first_option_wins_whatever_order_trials_came_back_i
     trials = [
         (1, 0, 3.0, 0.5, 2, "complete", ""),
         (2, 1, 1.0, 0.7, 2, "complete", ""),
-        (4, 0, 1.0, 0.7, 2, "complete", ""),
+        (4, 0, 2.0, 0.7, 2, "complete", ""),
+        # As text it would come first.
+        (6, 0, 10.0, 0.7, 2, "complete", ""),
         (5, 0, 0.5, 0.9, 1, "pruned", ""),
     ]
     for order in (trials, trials[::-1]):

@@ -7,9 +7,11 @@ import importlib.util
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from drawn_timeline import mostly
 from drawn_timeline import write as write_rows
 
 from keras_kd.datasets.readers import faces as drawn
+from keras_kd.errors import ConfigError, OutputError
 from keras_kd.sessions import _timeline
 from keras_kd.sessions._timeline import Options
 
@@ -201,6 +204,68 @@ def test_keys_that_are_typed_become_events(tmp_path):
     assert [(event.time, event.name) for event in events] == [(12.5, "key a"), (12.5, "key 7")]
     os.close(outside)
     os.close(inside)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+def test_keys_that_can_not_be_written_and_a_terminal_that_hangs_up(tmp_path):
+    import pty
+
+    from keras_kd.sessions import _keys
+
+    def reads() -> bool:
+        return any(thread.name == "keys.csv" for thread in threading.enumerate())
+
+    (tmp_path / "keys.csv").mkdir()
+    for text in (b"a", b""):
+        outside, inside = pty.openpty()
+        error = pytest.raises(OutputError, match="a folder is there") if text else nullcontext()
+        with error, _keys.typed(tmp_path / "keys.csv", lambda: 1.0, inside):
+            assert reads()
+            if text:
+                os.write(outside, text)
+            else:
+                os.close(outside)
+            deadline = time.monotonic() + 20
+            while reads() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert not reads()
+        os.close(inside)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+def test_a_camera_in_the_background_is_not_stopped_for_its_keys(tmp_path):
+    script = tmp_path / "background.py"
+    script.write_text(
+        "import os, pathlib, pty, sys\n"
+        "child, terminal = pty.fork()\n"
+        "if child:\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "if job := os.fork():\n"
+        "    state = os.waitpid(job, os.WUNTRACED)[1]\n"
+        "    os._exit(9 if os.WIFSTOPPED(state) else os.waitstatus_to_exitcode(state))\n"
+        "os.setpgid(0, 0)\n"
+        "from keras_kd.sessions import _keys\n"
+        "with _keys.typed(pathlib.Path('keys.csv'), lambda: 0.0):\n"
+        "    pass\n"
+    )
+    assert subprocess.run([sys.executable, str(script)], cwd=tmp_path, timeout=60).returncode == 0
+
+
+@needs_extra
+def test_a_session_that_another_version_began_is_told(session, tmp_path):
+    from keras_kd.sessions import _session_files
+
+    root, _ = session
+    known = json.loads((root / "A" / "p1" / "session.json").read_text())
+    stated = {key: known[key] for key in ("video", "model", "classes", "recipe")}
+    del known["recipe"]["one_person"]
+    record = tmp_path / "session.json"
+    record.write_text(json.dumps(known))
+    stated["recipe"] = {**known["recipe"], "one_person": False}
+    with pytest.raises(
+        ConfigError, match="Another version .* noted no one_person: go on with that"
+    ):
+        _session_files.claim(record, root / "A" / "p1.csv", stated, resume=True)
 
 
 @needs_extra

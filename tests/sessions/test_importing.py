@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from command_line import called
 
+from keras_kd.errors import DataError
 from keras_kd.sessions import _exported_by_others as others
 
 MEDIA = Path(os.environ.get("KERAKD_MEDIA", Path(__file__).parents[2] / "build" / "media"))
@@ -144,6 +145,16 @@ def test_a_failed_import_leaves_nothing_in_the_next_one_s_way(tmp_path, monkeypa
             importing.import_sessions(*asked)
     assert not list((tmp_path / "A").iterdir())
     assert set(importing.import_sessions(*asked)) == {"p1"}
+
+
+def test_an_export_without_facet_is_told(tmp_path):
+    names = [f"{name} Evidence" for name in others.EMOTIENT]
+    head = [*names, "EventSource", "Name", "NoOfFaces", "StimulusName", "Timestamp"]
+    cells = [*["0"] * len(names), "Shimmer GSR", "P1", "1", "film", "0"]
+    lines = ["\t".join(["StudyName", *head]), "\t".join(["study", *cells])]
+    (tmp_path / "p1.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="no row of FACET in its column EventSource"):
+        others.imotions(tmp_path / "p1.txt")
 
 
 @pytest.mark.skipif(
