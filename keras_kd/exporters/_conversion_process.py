@@ -38,6 +38,10 @@ class ConversionEnded(ExportError):
     """
 
 
+class _Idle(ConversionEnded):
+    """The process ended by itself, without an answer."""
+
+
 class ConversionRefused(ExportError):
     """The converter raised an exception; `args[0]` is its text."""
 
@@ -55,6 +59,13 @@ def convert(request: Request) -> list[Added]:
         ConversionEnded: the process ended over it.
         ConversionRefused: the converter refuses.
     """
+    try:
+        return _tried(request)
+    except _Idle:  # It had just begun to end when the request came; this one has just begun.
+        return _tried(request)
+
+
+def _tried(request: Request) -> list[Added]:
     with _lock:
         process = _process()
         # The converter can run for ever, and no exception reaches native code.
@@ -101,6 +112,8 @@ def _asked(process: subprocess.Popen[str], request: Request) -> list[Added]:
     code = process.wait()
     if works:  # The file is good, only its errors could not be looked into.
         return []
+    if code == 0:
+        raise _Idle("the end of its process, which had nothing to do for too long")
     raise ConversionEnded(
         signal.Signals(-code).name if code < 0 else f"the exit code {code} of its process"
     )

@@ -327,7 +327,11 @@ def _work(
                 " close other programs, lower --batch-size, or use the format int8 or dynamic."
             )
         if worker.returncode:
-            last = (errors.read_text().strip().splitlines() or ["no message"])[-1]
+            # The converter's notes on where it was follow its reason.
+            told = [
+                line for line in errors.read_text().splitlines() if line and ": note: " not in line
+            ]
+            last = (told or ["no message"])[-1]
             raise ExportError(
                 f"Quantization-aware training failed ({last}): use the format int8 or dynamic."
             )

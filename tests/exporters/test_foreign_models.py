@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import warnings
 
 import keras
@@ -138,6 +140,17 @@ def test_a_conversion_that_takes_too_long_is_ended(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="ended by SIGKILL"):
         exporters.export(_plain(), tmp_path / "m.tflite", "int8", _images())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_ended_as_the_request_came_is_replaced(tmp_path, monkeypatch):
+    """Idle for too long, it ends by itself with exit code 0."""
+    ending = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(5)"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    monkeypatch.setattr(_conversion_process, "_running", ending)
+    report = exporters.export(_plain(), tmp_path / "m.tflite", "int8", _images(), min_agreement=0)
+    assert ending.returncode == 0 and report.bytes > 0
 
 
 def _plain(*first, dtype="float32"):
