@@ -46,14 +46,23 @@ def clips(video: str, rows: Path, moments: Sequence[Spike], folder: Path, redact
     """
     shown = _hidden(rows) if redact else _whole
     folder.mkdir(parents=True, exist_ok=True)
-    for earlier in folder.iterdir():
-        if CLIP.fullmatch(earlier.name):
-            earlier.unlink()
+    forget_clips(folder)
     for number, moment in enumerate(moments, start=1):
         clip = folder / f"{number:02}-{moment.kind}.mp4"
         with _video.Video(video) as source, written_whole(clip) as path:
             frames = _between(source, max(moment.start - AROUND, 0.0), moment.end + AROUND)
             _video.write(path, ((time, shown(frame)) for time, frame in frames))
+
+
+def forget_clips(folder: Path) -> None:
+    """Remove the clips of an earlier timeline, which may show faces.
+
+    Args:
+        folder: the folder of the clips, which may be missing; other files in it stay.
+    """
+    for earlier in folder.glob("*.mp4"):
+        if CLIP.fullmatch(earlier.name):
+            earlier.unlink()
 
 
 def _between(

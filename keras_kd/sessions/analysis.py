@@ -183,6 +183,8 @@ def analyze(
             if clips:
                 terminal.say(f"{name}: writing a clip of each moment")
                 _redaction.clips(video, rows, timeline.moments, folder / "clips", redact)
+            else:
+                _redaction.forget_clips(folder / "clips")
             rate = f", {frames / took:,.0f} frames/s" if frames else ""
             terminal.say(
                 f"{name}: {frames:,} frames in {took:.1f} s{rate}; {folder / 'report.html'}"

@@ -115,7 +115,12 @@ def test_a_whole_recording_gets_a_new_timeline_with_resume(session, capsys):
     rows = (root / "A" / "p1.csv").read_bytes()
     assert called(*arguments) == 2
     assert "already there" in capsys.readouterr().err
+    earlier = root / "A" / "p1" / "clips"
+    earlier.mkdir()
+    (earlier / "01-negative.mp4").write_bytes(b"faces")
     assert called(*arguments, "--resume", "--smooth", "1", "--json") == 0
+    assert not list(earlier.iterdir())
+    earlier.rmdir()
     result = json.loads(capsys.readouterr().out)["p1"]
     assert result["time_by_step"] == {} or sum(result["time_by_step"].values()) == pytest.approx(1)
     assert result["session"]["found"] == 1 and (root / "A" / "p1.csv").read_bytes() == rows
