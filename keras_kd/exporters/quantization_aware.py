@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -204,6 +205,16 @@ def export_quantization_aware(
     )  # fmt: skip
 
 
+def _reason(text: str) -> str:
+    """The worker's last words; of what TensorFlow's converter says, the layer and the reason."""
+    # The converter's notes on where it was follow its reason.
+    told = [line for line in text.splitlines() if line.strip() and ": note: " not in line]
+    last = (told or ["no message"])[-1].strip()
+    layer = re.search(r"/quant_(?:twin_\d+_)?(\w+)/", last)
+    refused = re.search(r"'tfl\.\w+' op (.+)", last)
+    return f"layer {layer[1]}: {refused[1]}" if layer and refused else last
+
+
 def _require_classes(model: keras.Model, softmax: bool) -> None:
     """Refuse outputs that the cross-entropy of logits would misread."""
     kind = heads.output_kind(model)
@@ -327,11 +338,7 @@ def _work(
                 " close other programs, lower --batch-size, or use the format int8 or dynamic."
             )
         if worker.returncode:
-            # The converter's notes on where it was follow its reason.
-            told = [
-                line for line in errors.read_text().splitlines() if line and ": note: " not in line
-            ]
-            last = (told or ["no message"])[-1]
+            last = _reason(errors.read_text())
             raise ExportError(
                 f"Quantization-aware training failed ({last}): use the format int8 or dynamic."
             )

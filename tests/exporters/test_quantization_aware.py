@@ -11,6 +11,7 @@ import pytest
 from keras import layers
 
 from keras_kd.errors import ConfigError, DataError, ExportError
+from keras_kd.exporters import quantization_aware
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.runtimes import litert, tflite_graph
 from keras_kd.teachers.views import Views
@@ -294,3 +295,16 @@ def test_data_of_different_numbers_is_refused(tmp_path):
         export_quantization_aware(*arguments, np.zeros((3, 3), np.float32))
     with pytest.raises(DataError, match="of 3 views, but 2 are given"):
         export_quantization_aware(*arguments, np.zeros((4, 3, 3), np.float32), Views("mirror", 4))
+
+
+def test_the_converters_reason_names_the_layer():
+    """What TensorFlow 2.21 said of DenseNet's pooling, shortened."""
+    said = (
+        'ConverterError: <unknown>:0: error: loc(callsite(fused["AvgPool:", '
+        '"model/quant_twin_17_pool2_pool/AvgPool@__inference_serve_1"] at "x")): '
+        "'tfl.average_pool_2d' op quantization parameters violate the same scale constraint\n"
+        '<unknown>:0: note: loc(fused["StatefulPartitionedCall:"]): called from\n'
+    )
+    told = "layer pool2_pool: quantization parameters violate the same scale constraint"
+    assert quantization_aware._reason(said) == told
+    assert quantization_aware._reason("Traceback\nValueError: no\n") == "ValueError: no"
