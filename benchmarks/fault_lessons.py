@@ -63,7 +63,7 @@ class Lesson:
         record: what lies there once --resume is needed to go on; none where the same command goes
             on.
         copied: what of `../given` lies in the folder from the beginning.
-        redone: what is done again, as it may be half done: the rows of a recording's last frame.
+        redone: what is done again, as it may be half done: the rows of a recording's last two frames.
     """
 
     line: str
@@ -147,7 +147,7 @@ LESSONS = {
             "report": "out/film/tasks.csv",
         },
         "out/film/session.json",
-        redone=1,
+        redone=2,
     ),
     "import": Lesson(
         "import ../given/weights.safetensors --out out/teacher.keras",

@@ -134,12 +134,14 @@ def _read_segments(folder: Path) -> object:
 
 
 def _write_recording(folder: Path) -> None:
-    lines = [
-        "frame,time_s,face_id,box,detection_score,quality,p_angry,p_happy,valence,sharpness,roll,turn"
-    ]
+    from keras_kd.sessions import _recording
+
+    lines = [",".join(_recording.header(("angry", "happy"), ("valence",)))]
+    read = "1,10.0 10.0 50.0 50.0,0.9000,0.8000,0.30000,0.70000,0.10000"
+    face = f"{read},0.200,0.010,0.020,0.500,0.200,0.010,0.700,,{'40' * 27}"
     for number in range(20):
-        face = "1,10.0 10.0 50.0 50.0,0.9000,0.8000,0.30000,0.70000,0.10000,0.2000,0.010,0.020"
-        lines.append(f"{number},{number / 10:.4f},{face if number % 5 else ',' * 9}")
+        none = "," * face.count(",")
+        lines.append(f"{number},{number / 10:.4f},{face if number % 5 else none}")
     (folder / "p1.csv").write_text("\r\n".join(lines) + "\r\n")
     options = {"smooth": 0.5, "confidence": 0.5, "baseline": 1.0, "faces": []}
     tasks = [{"start": 0, "end": 1, "name": "rest"}]

@@ -16,6 +16,8 @@ from distilled_runs import KERAKD, RUN_FILES, distill_command
 from PIL import Image
 from small_network import NETWORK, PARAMETERS
 
+TRUSTED = ["--trust-module", NETWORK.partition(":network")[0]]
+
 
 @pytest.fixture(scope="module")
 def finished(
@@ -147,8 +149,7 @@ def test_a_run_made_again_is_the_same_and_changes_are_listed(
     config = (old / "config.toml").read_text()
     assert '"hardware" = ' in config and '"keras" = ' in config
     (old / "config.toml").write_text(config.replace('"keras" = "', '"keras" = "0.'))
-    trusted = ["--trust-module", NETWORK.partition(":network")[0]]
-    command = [*KERAKD, "rerun", str(old), "--out", str(tmp_path / "new"), "--json", *trusted]
+    command = [*KERAKD, "rerun", str(old), "--out", str(tmp_path / "new"), "--json", *TRUSTED]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
@@ -193,7 +194,7 @@ def test_a_complete_or_foreign_folder_is_left_alone(
         (["--out", str(tmp_path / "diary.txt")], "already in use"),
         (["--out", str(tmp_path / "diary.txt" / "run")], "Can't make the folder"),
     ):
-        assert called("distill", "--data", str(data), *arguments) == 2
+        assert called("distill", "--data", str(data), *arguments, *TRUSTED) == 2
         message = capsys.readouterr().err
         assert words in message and len(message.strip().splitlines()) == 1
     assert (tmp_path / "diary.txt").read_text() == "mine" and list(tmp_path.iterdir()) == [
