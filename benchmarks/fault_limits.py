@@ -11,7 +11,6 @@ OUT/limits.csv, one row a trial, and prints the table of docs/reliability.md. Li
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
@@ -123,17 +122,10 @@ def table(path: Path) -> str:
 
 def run() -> None:
     """Run each command within each limit, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default=",".join(COMMANDS))
-    parser.add_argument("--work", type=Path, default=Path("runs/faults"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
-    given = parser.parse_args()
+    given = fault_processes.parser(__doc__, ",".join(COMMANDS)).parse_args()
     fault_processes.prepare(given.work)
-    given.out.mkdir(parents=True, exist_ok=True)
     path = given.out / "limits.csv"
-    rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.exists() else []
+    rows = fault_processes.rows_of(path)
     for name in given.only.split(","):
         fault_givens.make(given.work / "given", LESSONS[name].needs)
         done = {(row["limit"], row["amount"]) for row in rows if row["command"] == name}

@@ -10,7 +10,6 @@ Linux only.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
@@ -91,17 +90,11 @@ def table(path: Path) -> str:
 
 def run() -> None:
     """Trace each command, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default="import,export,web,teach,distil,soft labels")
-    parser.add_argument("--work", type=Path, default=Path("runs/faults"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
-    given = parser.parse_args()
+    commands = "import,export,web,teach,distil,soft labels"
+    given = fault_processes.parser(__doc__, commands).parse_args()
     fault_processes.prepare(given.work)
-    given.out.mkdir(parents=True, exist_ok=True)
     path = given.out / "power.csv"
-    rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.exists() else []
+    rows = fault_processes.rows_of(path)
     for name in given.only.split(","):
         lesson = LESSONS[name]
         fault_givens.make(given.work / "given", lesson.needs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import random
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from functools import cache
 from multiprocessing.context import ForkProcess as Process
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from fault_lessons import Lesson
 from keras_kd.cli import engine, start
 
@@ -58,6 +61,23 @@ def prepare(work: Path) -> None:
         engine.load(module)
     queue = engine.load("pipelines.trial_queue")
     queue.HEARTBEAT_SECONDS, queue.SILENT_SECONDS = HEARTBEAT_SECONDS, SILENT_SECONDS
+
+
+def parser(description: str | None, only: str) -> argparse.ArgumentParser:
+    """The options that all of these scripts take; `only` are the commands tried by default."""
+    options = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--only", default=only)
+    options.add_argument("--work", type=Path, default=Path("runs/faults"))
+    options.add_argument("--out", type=Path, default=Path("docs/results/faults"))
+    return options
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows that a csv of results holds already; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return pd.read_csv(path, keep_default_na=False).to_dict("records") if path.exists() else []
 
 
 def fresh(work: Path, name: str, lesson: Lesson) -> Path:

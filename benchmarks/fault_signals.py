@@ -13,7 +13,6 @@ Linux only.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -116,21 +115,15 @@ def table(path: Path) -> str:
 
 def run() -> None:
     """Stop, go on, compare, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = fault_processes.parser(__doc__, ",".join(LESSONS))
     parser.add_argument("--stops", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--only", default=",".join(LESSONS))
-    parser.add_argument("--work", type=Path, default=Path("runs/faults"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
     given = parser.parse_args()
     fault_processes.prepare(given.work)
     # In the background of a script it would be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    given.out.mkdir(parents=True, exist_ok=True)
     path = given.out / "signals.csv"
-    rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.exists() else []
+    rows = fault_processes.rows_of(path)
     for name in given.only.split(","):
         fault_givens.make(given.work / "given", LESSONS[name].needs)
         for kind in (*STOPS, PAIR):

@@ -14,7 +14,6 @@ goes on until each command was killed so often. Linux only.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
@@ -28,7 +27,16 @@ import pandas as pd
 from fault_contents import content, damaged, differences, half_written
 from fault_givens import make
 from fault_lessons import LESSONS, Lesson
-from fault_processes import POLL_SECONDS, busy_seconds, commit, ended, fresh, prepare, started
+from fault_processes import (
+    POLL_SECONDS,
+    busy_seconds,
+    commit,
+    ended,
+    fresh,
+    parser,
+    prepare,
+    started,
+)
 
 
 def seen(folder: Path) -> dict[str, tuple[int, int]]:
@@ -203,14 +211,9 @@ def table(folder: Path) -> str:
 
 def run() -> None:
     """Kill, compare, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--only", default=",".join(LESSONS))
-    parser.add_argument("--work", type=Path, default=Path("runs/faults"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results/faults"))
-    given = parser.parse_args()
+    options = parser(__doc__, ",".join(LESSONS))
+    options.add_argument("--kills", type=int, default=50)
+    given = options.parse_args()
     prepare(given.work)
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only.split(","):

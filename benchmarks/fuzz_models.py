@@ -257,11 +257,11 @@ def changed(config: Any, random: Random) -> Any:
     """Return a configuration with one to three places changed."""
     config = copy.deepcopy(config)
     for _ in range(random.randint(1, 3)):
-        places = list(_places(config))
-        container, key = random.choice(places)
+        found = list(places(config))
+        container, key = random.choice(found)
         kind = random.randrange(4)
         if kind == 3:
-            other, place = random.choice(places)
+            other, place = random.choice(found)
             container[key] = copy.deepcopy(other[place])
         elif kind == 2:
             container[key] = copy.deepcopy(random.choice(VALUES))
@@ -313,12 +313,13 @@ def _named(random: Random) -> Any:
     return random.choice(ways)
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in a configuration with each of its keys."""
     parts = value.items() if isinstance(value, dict) else enumerate(value)
     for key, part in list(parts):
         yield value, key
         if isinstance(part, (dict, list)):
-            yield from _places(part)
+            yield from places(part)
 
 
 if __name__ == "__main__":

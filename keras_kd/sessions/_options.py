@@ -117,17 +117,32 @@ def offset_of_marker(events: str | Path, name: str, time: float) -> float:
     return time - times[0]
 
 
-def _lines(
-    path: str | Path, what: str, columns: tuple[str, ...]
-) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a csv with their numbers, as text."""
+def read_table(path: str | Path, what: str) -> pd.DataFrame:
+    """Return a csv's cells as text: a task may be called NA or 007.
+
+    Args:
+        path: the csv.
+        what: what it holds, for messages.
+
+    Returns:
+        The table; empty cells are "".
+
+    Raises:
+        DataError: it is missing, or can't be read as csv.
+    """
     try:
-        # As text: a task may be called NA or 007.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise DataError(f"No {what} at {path}: check the path.") from error
     except (ValueError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path} can't be read as csv ({error}).") from error
+
+
+def _lines(
+    path: str | Path, what: str, columns: tuple[str, ...]
+) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a csv with their numbers, as text."""
+    table = read_table(path, what)
     if missing := set(columns) - set(table.columns):
         raise DataError(
             f"{path} lacks {', '.join(sorted(missing))}: its columns must be {','.join(columns)}."

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from keras_kd.errors import DataError
+from keras_kd.sessions._options import read_table
 
 # The task under which a comparison shows them, and how their columns begin.
 TASK, PREFIX = "questionnaire", "questionnaire_"
@@ -59,12 +60,7 @@ def belongs(task: str, measure: str) -> bool:
 
 
 def _read(path: str | Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise DataError(f"No questionnaire at {path}: check the path.") from error
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} can't be read as csv ({error}).") from error
+    table = read_table(path, "questionnaire")
     if "participant" not in table or table.empty:
         raise DataError(f"{path} must have the column participant and a row for each.")
     return table

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
 import pytest
+from fuzz_models import places
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
@@ -130,18 +131,9 @@ def test_h5_files_are_held_to_the_same_list(tmp_path: Path) -> None:
     assert keras.config.max_epochs() == before
 
 
-def _places(config: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container in a configuration with each of its keys."""
-    parts = config.items() if isinstance(config, dict) else enumerate(config)
-    for key, part in list(parts):
-        yield config, key
-        if isinstance(part, (dict, list)):
-            yield from _places(part)
-
-
 @settings(max_examples=300, deadline=None)
 @given(
-    st.integers(0, sum(1 for _ in _places(json.loads(BASE))) - 1),
+    st.integers(0, sum(1 for _ in places(json.loads(BASE))) - 1),
     st.sampled_from(sorted(REGISTERED_NAMES_TO_OBJS)),
     st.booleans(),
 )
@@ -149,7 +141,7 @@ def test_whatever_keras_exports_is_on_the_list_or_refused_in_any_place(
     place: int, name: str, function: bool
 ) -> None:
     config = json.loads(BASE)
-    container, key = list(_places(config))[place]
+    container, key = list(places(config))[place]
     module, _, short = name.rpartition(".")
     named = (
         {"class_name": "function", "config": short}
