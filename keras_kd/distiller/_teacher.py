@@ -40,8 +40,7 @@ def require_kind(kind: OutputKind, name: str, columns: int) -> None:
             f"All numbers of the teacher's output{f' {name!r}' if name else ''} for the first "
             f"images "
             "lie in 0..1, and the rows don't sum to 1: they may be logits or sigmoids. Say which "
-            "by "
-            "Distiller(teacher_output='logits') or 'sigmoids'."
+            "by Distiller(teacher_output='logits') or 'sigmoids'."
         )
     if kind == "sigmoids" and columns > 1:
         raise ModelError(

@@ -90,8 +90,8 @@ def evaluate(
     if len(results[split]) == 1:
         raise ModelError(
             f"{' + '.join(map(str, paths))} predicts {', '.join(predictor.values)}, for which "
-            f"{data}"
-            f" has no labels: use data with labels for the model's outputs{_of_two(of_split)}."
+            f"{data} has no labels: use data with labels for the model's "
+            f"outputs{_of_two(of_split)}."
         )
     if with_subsets and predictor.tells_classes:
         logits = {part: prediction.logits for part, prediction in predictions.items()}

@@ -148,8 +148,7 @@ def _require_same_form(expected: dict[str, np.ndarray], found: dict[str, np.ndar
     if wanted != given:
         raise ExportError(
             f"The file's outputs are {_described(given)}, those of the model {_described(wanted)}: "
-            f"export as "
-            "saved_model, or give the model outputs that differ."
+            "export as saved_model, or give the model outputs that differ."
         )
 
 

@@ -211,8 +211,7 @@ def c(found: Facts) -> str:
     constants = _constants(found, "static const float {}[] = {{{}}};")
     read = "\n".join(
         "float"
-        f" "
-        f"{_word(name)}[{count}];\nTfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter,"
+        f" {_word(name)}[{count}];\nTfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter,"
         f" {number}), {_word(name)}, sizeof {_word(name)});"
         for number, (name, count) in enumerate(found.outputs.items())
     )

@@ -206,8 +206,7 @@ def _card(
         ),
         (
             "- Out:"
-            f" "
-            f"{', '.join(f'`{output}` ({values[-1]} values)' for output, values in outputs.items())}."
+            f" {', '.join(f'`{output}` ({values[-1]} values)' for output, values in outputs.items())}."
         ),
         f"- Classes, in order: {', '.join(map(escaped, class_names))}.",
         (

@@ -232,8 +232,7 @@ def _require_right(answers: _comparison.Answers, min_agreement: float) -> None:
             answers,
             min_agreement,
             "fine-tune it with another --epochs or --learning-rate, allow it by --min-agreement, "
-            "or use"
-            " the format float16.",
+            "or use the format float16.",
         )
 
 

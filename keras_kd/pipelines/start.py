@@ -54,8 +54,7 @@ def suggested(data: Data, path: str) -> str:
     rare = counts.min() * 3 < counts.max()
     lines = [
         f"# {len(train):,} training, {len(data.validation):,} validation and {len(data.test):,} "
-        f"test"
-        f" images of {len(names)} classes",
+        f"test images of {len(names)} classes",
         f"# ({_shown(names)}). Run it with: kerakd distill --config THIS-FILE",
         "",
         f"data = {json.dumps(path, ensure_ascii=False)}",

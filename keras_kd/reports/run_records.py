@@ -115,8 +115,7 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
         if not files:
             raise DataError(
                 f"There is no finished run ({run_files.METRICS}) in {path}: check the path, or "
-                f"wait for"
-                " its end."
+                "wait for its end."
             )
         records += [read(file.parent) for file in files]
     # A run may be named twice, by itself and by a folder above it.

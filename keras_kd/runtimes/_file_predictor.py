@@ -299,8 +299,7 @@ def require_whole_pixels(form: ModelSpec) -> None:
     if not replace(form.taken, channel_order="rgb").plain:
         raise ModelError(
             f"The model takes whole numbers, but is stated to take {form.taken}: such a model "
-            f"takes "
-            "pixels of 0..255, so leave the statement out."
+            "takes pixels of 0..255, so leave the statement out."
         )
 
 

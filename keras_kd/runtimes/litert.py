@@ -246,8 +246,7 @@ def _require_survival(path: Path, content: bytes) -> None:
         except subprocess.TimeoutExpired as error:
             raise ModelError(
                 f"{path} takes LiteRT more than {TRIAL_CLOCK} s for one image: give a smaller "
-                f"model, "
-                "or try again when the machine is less busy."
+                "model, or try again when the machine is less busy."
             ) from error
     if resource is not None and tried.returncode == -signal.SIGXCPU:
         raise ModelError(

@@ -95,8 +95,7 @@ def given(own: ModelSpec, stated: Stated) -> ModelSpec:
         if told is not None and said is not None and told != said:
             warnings.warn(
                 f"The file states the {what} {_shown(told)}, but the user states {_shown(said)}: "
-                f"the "
-                "user's statement is used.",
+                "the user's statement is used.",
                 stacklevel=5,
             )
     return own.with_given(stated.input_shape, stated.pixels, stated.output, stated.class_names)

@@ -47,8 +47,7 @@ class TrainingBatches:
         shape = "x".join(map(str, self.images.shape[1:]))
         return (
             f"<TrainingBatches: {len(self.images):,} images {shape}, {len(self.views)} views of "
-            f"each, "
-            f"{self.batch_size} a step>"
+            f"each, {self.batch_size} a step>"
         )
 
     @property

@@ -43,8 +43,7 @@ def _float_tensors(serving: Serving, path: Path) -> tuple[str, ...]:
         if not tensors_of([layer], names, serving.model):
             raise ExportError(
                 f"No operator of the file belongs to a layer {layer!r} of {serving.model.name}: "
-                f"give "
-                "layers that `summary()` lists and that compute something."
+                "give layers that `summary()` lists and that compute something."
             )
     return tuple(tensors_of(serving.float_layers, names, serving.model))
 
