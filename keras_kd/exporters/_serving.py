@@ -119,7 +119,6 @@ class Serving:
     @functools.cached_property
     def saved_model(self) -> Path:
         """The folder of a SavedModel for one image, which is removed with this object."""
-        # Kept here, since the folder is removed with the object that stands for it.
         temporary = tempfile.mkdtemp()
         weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
         folder = Path(temporary) / "graph"
