@@ -80,7 +80,7 @@ def main() -> None:
     rows = []
     for name in arguments.reader or READERS:
         for way in ways(READERS[name]):
-            rows.append(_fuzzed(name, way, round(arguments.cases * READERS[name].share), arguments))
+            rows.append(_fuzzed(name, way, arguments.cases, arguments))
             print(json.dumps(rows[-1]), flush=True)
     counts = pd.DataFrame(rows)
     if arguments.out:

@@ -26,7 +26,6 @@ class Reader:
         spoilt: which of the files are spoilt, as a glob.
         tokens: words of the format, for edits that random bytes would hardly find.
         guided: whether it is Python all through, so that its coverage can guide the search.
-        share: of the cases that are asked for, less than 1 where a case is dear.
         needs: a package of an extra, without which the reader is left out.
     """
 
@@ -35,7 +34,6 @@ class Reader:
     spoilt: str
     tokens: tuple[bytes, ...] = ()
     guided: bool = False
-    share: float = 1.0
     needs: str = ""
 
 
@@ -254,7 +252,6 @@ READERS = {
         model_files.write_tflite,
         lambda folder: model_files.predicted(folder, "model.tflite"),
         "*.tflite",
-        share=0.1,
     ),
     "labels.txt": Reader(
         model_files.write_labels,
