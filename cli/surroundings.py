@@ -30,7 +30,7 @@ def prepare() -> None:
             " installed: unset it for TensorFlow."
         )
     _require_addresses()
-    os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))
+    os.environ.setdefault("KERAS_HOME", str(cache_folder("keras")))
 
 
 def _require_addresses() -> None:

@@ -72,7 +72,7 @@ def command(
     """
     terminal = Terminal()
     web = engine.load("sessions.web")
-    packages = Path(litert_js) if litert_js else cache_folder() / "web"
+    packages = Path(litert_js) if litert_js else cache_folder("web")
     if out:
         web.build(model, Path(out), packages, side, confidence)
         terminal.say(

@@ -6,7 +6,6 @@ import contextlib
 import glob
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,20 +70,44 @@ def _remove_left(folder: Path, prefix: str) -> None:
         shutil.rmtree(gone, ignore_errors=True)
 
 
-def cache_folder() -> Path:
-    """Return the folder for teachers and soft labels: $KERAKD_CACHE, or the user's cache folder.
+def cache_folder(kind: str) -> Path:
+    """Return a folder for what is kept between runs, as "teachers" or "soft_labels".
+
+    It lies in $KERAKD_CACHE or the user's cache folder. Both are made for their owner alone.
 
     Raises:
-        OutputError: every user of the machine can write there, so that what lies in it may be
-            anyone's.
+        OutputError: another user owns one of the two or can write there, so that what lies in it
+            may be anyone's.
     """
-    folder = Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
-    if os.name == "posix" and folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH:
-        raise OutputError(
-            f"Every user can write to the cache folder {folder}: chmod o-w {folder}, or set"
-            " KERAKD_CACHE to a folder of your own."
-        )
-    return folder
+    cache = Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
+    for folder in (cache, cache / kind):
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.is_dir() and (fault := _open_to_others(folder)):
+            raise OutputError(f"{fault} set KERAKD_CACHE to a folder of your own.")
+    return cache / kind
+
+
+def _open_to_others(folder: Path) -> str | None:
+    """Who beside this user and root decides what lies in a folder; None on other systems."""
+    found = folder.stat()
+    if os.name != "posix":
+        return None
+    if found.st_uid not in (0, os.geteuid()):
+        return f"The cache folder {folder} belongs to another user, number {found.st_uid}:"
+    if found.st_mode & 0o022:
+        return f"Other users can write to the cache folder {folder}: chmod -R go-w {folder}, or"
+    return None
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """Let the files and folders that are made meanwhile belong to their user alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def files_below(folder: str | Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from keras_kd import models
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import locked
-from keras_kd._common.folders import cache_folder
+from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.identity import identity
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import splits
@@ -240,7 +241,7 @@ def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
     facts |= _content_of(name, plan, heads, data)
     folder = _folder(f"{called}-{identity('teacher', IDENTITY_VERSION, facts)}")
     path = folder / TEACHER_FILE
-    with locked(folder, terminal.say):
+    with private(), locked(folder, terminal.say):
         if path.exists():
             _forget_states(folder)  # of a process that was killed as it finished
             terminal.say(f"Teacher {called} is in the cache: {path}")
@@ -319,7 +320,7 @@ def _forget_states(folder: Path) -> None:
 
 
 def _folder(name: str) -> Path:
-    return cache_folder() / "teachers" / name
+    return cache_folder("teachers") / name
 
 
 def soft_labels(
@@ -350,11 +351,12 @@ def soft_labels(
         data.class_names if model is None or model.tells_classes else (),
         model.values if model else (),
     )
-    folder = teaching.store or cache_folder() / "soft_labels" / key.short
+    folder = teaching.store or cache_folder("soft_labels") / key.short
     if teacher is None:
         return stores.open_store(folder, key)
     images, outputs = teacher.training_images(), teacher.columns
     with (
+        nullcontext() if teaching.store else private(),
         locked(folder, terminal.say),
         terminal.bar("Soft labels", len(images) * len(views)) as advance,
     ):

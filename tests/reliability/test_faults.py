@@ -23,6 +23,7 @@ from command_line import called
 from small_commands import (
     COMMANDS,
     analyze_command,
+    data_options,
     distil_command,
     export_command,
     teach_command,
@@ -200,6 +201,27 @@ def test_a_second_training_of_a_teacher_waits_for_the_first(
     held.wait()
     assert called(*teach_command(given, tmp_path / "out")) == 0
     assert left.is_set() and "Waiting for another process at work" in capsys.readouterr().err
+
+
+def test_what_is_cached_belongs_to_its_user_alone_and_results_are_as_the_umask_says(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(given / "cache" / "teachers", tmp_path / "cache" / "teachers")
+    (tmp_path / "cache").chmod(0o755)
+    before = os.umask(0o002)
+    try:
+        learning = ["--student", "C", "--teacher", str(given / "teacher.keras"), "--epochs", "1"]
+        formats = ["--formats", "float32", "--out", str(tmp_path / "out")]
+        assert called("distill", *data_options(given), *learning, *formats) == 0
+    finally:
+        os.umask(before)
+    kinds = (given / "cache" / "teachers", tmp_path / "cache" / "soft_labels")
+    cached = [path for kind in kinds for path in (kind, *kind.rglob("*"))]
+    assert {path.stat().st_mode & 0o777 for path in cached if path.is_dir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in cached if path.is_file()} == {0o600}
+    results = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(cached) > 6 and {path.stat().st_mode & 0o777 for path in results} == {0o664}
 
 
 def test_what_a_process_left_that_was_killed_as_it_began_or_finished(
