@@ -56,14 +56,16 @@ class Lesson:
     """A command and what is known about it.
 
     Attributes:
-        line: the arguments of `kerakd`, run in the lesson's folder; `../given` holds what it starts from.
+        line: the arguments of `kerakd`, run in the lesson's folder; `../given` holds what it
+            starts from.
         needs: what lies in `../given`.
         kept: how much of the work a folder holds; must never fall by more than `redone`.
         phases: what must lie in the folder for the work to have got that far, in order.
         record: what lies there once --resume is needed to go on; none where the same command goes
             on.
         copied: what of `../given` lies in the folder from the beginning.
-        redone: what is done again, as it may be half done: the rows of a recording's last two frames.
+        redone: what is done again, as it may be half done: the rows of a recording's last two
+            frames.
     """
 
     line: str

@@ -108,7 +108,8 @@ def run() -> None:
                      and not file.name.startswith(".")])  # fmt: skip
         rows = [row for row in rows if row["command"] != name]
         rows.append({"command": name, "commit": fault_processes.commit(), "files": files,
-                     "forced": len(re.findall(FORCED, trace)), "wrong": "; ".join(wrong)})  # fmt: skip
+                     "forced": len(re.findall(FORCED, trace)),
+                     "wrong": "; ".join(wrong)})  # fmt: skip
         pd.DataFrame(rows).to_csv(path, index=False)
         print(rows[-1], flush=True)
     print(table(path))

@@ -43,7 +43,10 @@ def predicted(folder: Path, name: str) -> object:
 def write_weights(folder: Path) -> None:
     """The same small state dict in each of the three forms, written here byte by byte."""
     text = b"X\x06\x00\x00\x00weight"
-    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQ"
+    storage = (
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+        b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQ"
+    )
     tensor = (
         b"ctorch._utils\n_rebuild_tensor_v2\n("
         + storage

@@ -2,8 +2,8 @@
 
     python benchmarks/smoothing.py DATA [--model exports/B] [--images 200] [--out FOLDER]
 
-Each image is shown for three seconds at ten frames a second, one after the other, as a filmed face is:
-it drifts, turns, grows, gets darker and lighter, and each frame has noise of its own. The table
+Each image is shown for three seconds at ten frames a second, one after the other, as a filmed face
+is: it drifts, turns, grows, gets darker and lighter, and each frame has noise of its own. The table
 gives accuracy and macro F1 of all frames for each `--smooth`, without and with the steadying of
 labels, and the gain in F1 over no smoothing with its 95 % interval (images resampled). Stills in
 place of films: what a face does between two expressions is not in it. Writes smoothing.csv.

@@ -1,6 +1,6 @@
 """Models that we did not make, through every door: right within a bound, or refused by name.
 
-    python benchmarks/zoo.py --write               # the cells that the table of docs/export.md lacks
+    python benchmarks/zoo.py --write               # the cells that docs/export.md's table lacks
     python benchmarks/zoo.py --only LSTM --again   # one model, whatever is known of it
     python benchmarks/zoo.py --table --write       # the record as the table
 

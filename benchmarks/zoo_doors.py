@@ -161,8 +161,8 @@ class Keeper:
         return re.sub(r"^\S+\.\w+: ", "", str(error).replace(f"{self._folder}/", ""))
 
     def _told(self, outputs: object) -> dict[str, np.ndarray]:
-        """Return what the model says by the names of its outputs: probabilities, sigmoids or values;
-        the only output is "classes" or "value".
+        """Return what the model says by the names of its outputs: probabilities, sigmoids or
+        values; the only output is "classes" or "value".
         """
         plain = heads.output_kind(self._model) in ("probabilities", "sigmoids")
         named = (

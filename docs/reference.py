@@ -1,5 +1,5 @@
-"""Writes the command-line reference, docs/cli.md, and the lists of commands, data sets and formats in
-README.md and docs/export.md, from the commands' own help and the modules' docstrings.
+"""Writes the command-line reference, docs/cli.md, and the lists of commands, data sets and formats
+in README.md and docs/export.md, from the commands' own help and the modules' docstrings.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ _UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 def compare(model: keras.Model, path: str | Path) -> float:
-    """Return the largest difference from the original program's outputs, as a share of their spread.
+    """Return the largest difference from the original program's outputs, as a share of their
+    spread.
 
     Args:
         model: one image input, any outputs.

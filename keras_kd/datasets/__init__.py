@@ -5,17 +5,19 @@ A data set's module has a docstring whose first paragraph says what it is and wh
 disk, for help and the README; and
 
     matches(path) -> bool                       whether the file or folder looks like this data set
-    SIZE                                        height and width of the images, where none is asked for
+    SIZE                                        height and width of the images, where none is
+                                                asked for
     load(path, split, skip_bad_rows, size) -> Samples
                                                 size: the side of a square, or (height, width)
     load_splits(path, splits, skip_bad_rows, size) (optional)
-                                                {split: Samples}, where one file holds several; `load`
-                                                is then `_splitting.one_split(load_splits, SIZE)`
+                                                {split: Samples}, where one file holds several;
+                                                `load` is then
+                                                `_splitting.one_split(load_splits, SIZE)`
     sources(path) (optional)                    the files that `load` reads
     remarks(path) (optional)                    sentences on what was taken to be what
-    COUNTS (optional)                           published images per split and class, checked by `inspect`;
-                                                without "validation" those of "train" include what
-                                                is held out of it
+    COUNTS (optional)                           published images per split and class, checked by
+                                                `inspect`; without "validation" those of "train"
+                                                include what is held out of it
     subsets(train, validation, test) (optional) named test sets that the field reports, as masks
 
 `path` is a file or folder, `split` one of "train", "validation" and "test". `skip_bad_rows` leaves

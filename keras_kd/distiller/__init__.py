@@ -84,8 +84,8 @@ class Distiller(CheckedTraining):
         teacher_head: name of the teacher's output to learn from, if the teacher has several outputs
             and the student one.
         teacher_weights: a number, 0 or more, for each of several teachers; None for equal weights.
-        teacher_output: "logits", "probabilities" or "sigmoids", if neither a teacher's graph nor its
-            values tell what its outputs of classes are.
+        teacher_output: "logits", "probabilities" or "sigmoids", if neither a teacher's graph nor
+            its values tell what its outputs of classes are.
 
     Raises:
         ConfigError: a value has another type or is out of its range; or `keras.distribution` is set

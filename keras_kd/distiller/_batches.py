@@ -121,8 +121,8 @@ def require_shape(images: Any, student: keras.Model) -> None:
         for own, size in zip(taken[1:], given[1:], strict=True)
     ):
         raise DataError(
-            f"The images are of shape {given[1:]}, and the student {student.name} takes {taken[1:]}: "
-            "resize or convert them, or build it for their shape."
+            f"The images are of shape {given[1:]}, and the student {student.name} takes"
+            f" {taken[1:]}: resize or convert them, or build it for their shape."
         )
 
 

@@ -23,8 +23,8 @@ IMAGES_A_CLASS = 10
 CHECKED = 500
 GAIN = 0.2
 UNTRAINED = (
-    "has the weights that Keras begins with (all biases are 0): it has learnt nothing, so its pixels"
-    " and its order of classes can't be checked"
+    "has the weights that Keras begins with (all biases are 0): it has learnt nothing, so its"
+    " pixels and its order of classes can't be checked"
 )
 
 
@@ -165,8 +165,9 @@ def _doubtful_names(
     places = np.argsort(permutation(names, class_names))
     order = ", ".join(class_names[meant[place]] for place in places)
     return (
-        f"By its class names {', '.join(names)} the model is right on {100 * assumed:.1f} % of the "
-        f"images, in the order {order} on {100 * best:.1f} %: check --classes and its list of labels."
+        f"By its class names {', '.join(names)} the model is right on {100 * assumed:.1f} % of the"
+        f" images, in the order {order} on {100 * best:.1f} %: check --classes and its list of"
+        " labels."
     )
 
 

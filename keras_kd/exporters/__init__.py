@@ -5,7 +5,8 @@ docs/export.md; and
 
     SUFFIX          what the path must end in ("" for a folder)
     MARK            of a folder: a file in it, by which a folder that may be replaced is known
-    TOLERANCE       the largest difference from Keras allowed, as a share of the spread of Keras' outputs
+    TOLERANCE       the largest difference from Keras allowed, as a share of the spread of Keras'
+                    outputs
     NEEDS_SAMPLES   whether the conversion is calibrated on images
     IO              the profiles of input and output that it offers, of "float", "app" and "int8"
     ROUNDS (optional) whether the file's answers are compared with Keras' too

@@ -43,9 +43,9 @@ def for_io(model: keras.Model, io: str, class_names: tuple[str, ...] | None) -> 
         return model
     if heads.output_kind(model) not in ("logits", "sigmoids"):
         raise ExportError(
-            f"{model.name} gives one number for two classes, and its graph does not show whether that"
-            " is a logit or the probability of the second class: end it in Dense(1), with or without"
-            " activation='sigmoid', or export it with io='float'."
+            f"{model.name} gives one number for two classes, and its graph does not show whether"
+            " that is a logit or the probability of the second class: end it in Dense(1), with or"
+            " without activation='sigmoid', or export it with io='float'."
         )
     return heads.in_two_columns(model)
 
@@ -72,9 +72,9 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
         mode = getattr(layer.dtype_policy, "quantization_mode", None)
         if mode in UNREADABLE:
             raise ExportError(
-                f"{layer.name} of {model.name} was quantized to {mode} by model.quantize, which"
-                " LiteRT's converter can't read: export the model as it was before; the formats int8"
-                " and dynamic quantize it."
+                f"{layer.name} of {model.name} was quantized to {mode} by model.quantize,"
+                " which LiteRT's converter can't read: export the model as it was before; the"
+                " formats int8 and dynamic quantize it."
             )
         if not isinstance(layer, keras.layers.InputLayer):
             _check_name(layer, model)
@@ -104,8 +104,9 @@ def _check_name(layer: keras.Layer, model: keras.Model) -> None:
     if not SCOPE.fullmatch(layer.name) or not re.match(beginning, layer.name):
         kind = "a model" if isinstance(layer, keras.Model) else "a layer"
         raise ExportError(
-            f"TensorFlow can't store {kind} of the name {layer.name[:100]!r}: give it a name of letters,"
-            " digits, dots, hyphens and underscores that begins with a letter, e.g. name='mine'."
+            f"TensorFlow can't store {kind} of the name {layer.name[:100]!r}: give it a name of"
+            " letters, digits, dots, hyphens and underscores that begins with a letter, e.g."
+            " name='mine'."
         )
 
 

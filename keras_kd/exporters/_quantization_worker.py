@@ -83,7 +83,8 @@ def calibrate(model: tf_keras.Model, data: dict, options: dict) -> None:
 
     The library's moving averages begin at -6..6 and forget 0.1 % of that a step: fine-tuning is
     over before they have. Each step of theirs tells the batch's own range; since layers clip what
-    later ones see, the ranges settle after as many passes as there are layers, and mostly after two.
+    later ones see, the ranges settle after as many passes as there are layers, and mostly after
+    two.
     """
     batch = Batches(data, {**options, "batch_size": _CALIBRATION_IMAGES}, model.input_shape[1:], 0)[
         0

@@ -79,8 +79,8 @@ def _pixels(images: np.ndarray, taken: PixelValues) -> np.ndarray:
 
 
 def found_pixels(model: keras.Model, samples: Samples | np.ndarray | None) -> PixelValues | None:
-    """Return pixels 0..255 if the samples' labels confirm them for a model without a statement; None
-    if nothing decides it.
+    """Return pixels 0..255 if the samples' labels confirm them for a model without a statement;
+    None if nothing decides it.
 
     Raises:
         ExportError: by the labels other pixels suit the model far better.

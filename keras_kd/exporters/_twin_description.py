@@ -28,7 +28,8 @@ class Description:
     Attributes:
         layers: each one's name, kind, arguments and the names of its inputs.
         weights: those of each layer.
-        end: the activation at the end, "softmax" or "log_softmax", which the layers leave out; or "".
+        end: the activation at the end, "softmax" or "log_softmax", which the layers leave out; or
+            "".
         left_out: layers that do nothing but in training, which the twin lacks.
     """
 

@@ -205,8 +205,9 @@ def _card(
             f" file: {', '.join(preprocess['inside_the_file'])}."
         ),
         (
-            "- Out:"
-            f" {', '.join(f'`{output}` ({values[-1]} values)' for output, values in outputs.items())}."
+            "- Out: "
+            + ", ".join(f"`{output}` ({values[-1]} values)" for output, values in outputs.items())
+            + "."
         ),
         f"- Classes, in order: {', '.join(map(escaped, class_names))}.",
         (
@@ -307,8 +308,8 @@ def _preprocess(
 def _inside(
     given: tuple[int, ...], taken: tuple[int, ...], values: PixelValues | None
 ) -> list[str]:
-    """What the file itself does first to an image of the shape `given`, for a model of images of the
-    shape `taken` and of certain pixel values.
+    """What the file itself does first to an image of the shape `given`, for a model of images of
+    the shape `taken` and of certain pixel values.
     """
     resized = (
         []

@@ -55,7 +55,8 @@ def facts(model: str | Path) -> Facts:
     path = model_file(model)
     if path.suffix != ".tflite":
         raise ModelError(
-            f"Apps embed .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes one."
+            f"Apps embed .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes"
+            " one."
         )
     runtime, predictor = LiteRTModel(path), predictors.load(path)
     runtime.require_one_image()

@@ -182,7 +182,8 @@ def _of_numbers_in_0_to_1(outputs: np.ndarray) -> OutputKind:
 
 
 def gives_one_number(model: keras.Model) -> bool:
-    """Whether a model has one output of one column: a value, or one logit or sigmoid of two classes.
+    """Whether a model has one output of one column: a value, or one logit or sigmoid of two
+    classes.
 
     Args:
         model: a model with known outputs.

@@ -169,8 +169,8 @@ def _without_teacher(task: Job) -> Job:
 
 
 def _on_labels_alone(settings: TrainingSettings, task: Job) -> TrainingSettings:
-    """The settings of the baseline: as many steps as the student's, each on the labelled images that
-    are in one of the student's batches.
+    """The settings of the baseline: as many steps as the student's, each on the labelled images
+    that are in one of the student's batches.
     """
     if not task.unlabeled:
         return settings

@@ -226,7 +226,8 @@ def _data(data: Mapping[str, Any]) -> str:
         for name in classes
     ]
     rows.append(("all", *(f"{sum(split.values()):,}" for split in counts.values())))
-    text = f"Data set {escaped(data.get('called', data['name']))}, fingerprint `{data['fingerprint']}`."
+    called = escaped(data.get("called", data["name"]))
+    text = f"Data set {called}, fingerprint `{data['fingerprint']}`."
     return text + "\n\n" + table(("class", *counts), rows)
 
 

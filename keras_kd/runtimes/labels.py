@@ -68,8 +68,8 @@ def _of_file(file: Path) -> tuple[str, ...] | None:
             warnings.warn(f"{file} is passed over: it holds no list of class names.", stacklevel=4)
             return None
         raise ModelError(
-            f"{file} can't be read as a list of class names ({error}): mend it (UTF-8), one name a line"
-            " in a .txt, or {name: index} in a .json."
+            f"{file} can't be read as a list of class names ({error}): mend it (UTF-8), one name a"
+            " line in a .txt, or {name: index} in a .json."
         ) from error
 
 

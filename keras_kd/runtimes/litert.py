@@ -198,13 +198,13 @@ class LiteRTModel:
         self._interpreter.invoke()
 
     def _shape_of_one(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return an output's shape for one image; some converters leave an axis of one image out."""
+        """Return an output's shape for one image: some converters leave an axis of one out."""
         if self.batch == 1 and len(shape) < 2:
             return shape
         if shape[:1] != (self.batch,):
             raise ModelError(
-                f"{self.path} takes {self.batch} images at a time and gives {name} of shape {shape}:"
-                " expected one row for each image, so export it again for one image."
+                f"{self.path} takes {self.batch} images at a time and gives {name} of shape"
+                f" {shape}: expected one row for each image, so export it again for one image."
             )
         return shape[1:]
 

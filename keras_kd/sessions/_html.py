@@ -30,8 +30,8 @@ def document(title: str, body: Sequence[str]) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], label: str) -> str:
-    """Return an HTML table of text; its first column names the rows, `label` distinguishes it from the
-    page's others.
+    """Return an HTML table of text; its first column names the rows, `label` distinguishes it from
+    the page's others.
     """
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
     inner = "".join(f"<tr>{_line(row)}</tr>" for row in rows)

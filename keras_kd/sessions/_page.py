@@ -132,16 +132,15 @@ def _moments(timeline: Timeline, count: float, session: dict[str, Any]) -> list[
         return [f'<p>None. <span class="soft">{rule}</span></p>']
     rises = {"negative": timeline.negative, "positive": timeline.positive}
     rises = {kind: rise for kind, rise in rises.items() if not np.isnan(rise).all()}
-    chart = _charts.lines(timeline, rises, -1, 1, "Rises against the baseline", SPIKE, moments)
+    label = "Rises against the baseline"
+    chart = _charts.lines(timeline, rises, -1, 1, label, SPIKE, moments)
     rows = [_moment(number, moment) for number, moment in enumerate(moments, start=1)]
     caption = (
         "<figcaption>The dashed line is the limit; moments are shaded and numbered."
         f" {rule}</figcaption>"
     )
     return [
-        (
-            f"<figure>{_lines_legend(rises)}{scrolled(chart, 'Rises against the baseline')}{caption}</figure>"
-        ),
+        f"<figure>{_lines_legend(rises)}{scrolled(chart, label)}{caption}</figure>",
         table(
             ("number", "kind", "at", "for", "peak", "highest, points", "strongest", "task"),
             rows,

@@ -1,4 +1,4 @@
-"""A session's folder: what it was planned as, what its record states, and the files it ends with."""
+"""A session's folder: what it was planned as, what its record states, the files it ends with."""
 
 from __future__ import annotations
 

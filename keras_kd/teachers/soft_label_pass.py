@@ -38,7 +38,8 @@ def in_turn(
     Args:
         images: uint8 (N, H, W, C), may be memory-mapped; or those at several sizes.
         views: the views of the images.
-        teacher: a function from uint8 (n, H, W, C), or those at the same sizes, to float32 (n, columns).
+        teacher: a function from uint8 (n, H, W, C), or those at the same sizes, to float32
+            (n, columns).
         chunks: ranges within 0..N·views, where view v of row r has the index r·views + v; at least
             one.
 
@@ -89,7 +90,8 @@ def fill(
         images: uint8 (N, H, W, C), may be memory-mapped; or those at several sizes.
         views: the views to store.
         teacher: a function from uint8 (n, H, W, C), or those at the same sizes, to float32
-            (n, columns): the logits in the order of `key.class_names`, then the values in the order of `key.values`.
+            (n, columns): the logits in the order of `key.class_names`, then the values in the
+            order of `key.values`.
         advance: called with the number of views done, for a progress bar.
         chunk: number of views that are computed and recorded at a time.
         compute: how the outputs are computed: `in_turn`, or by several processes, see

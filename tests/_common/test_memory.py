@@ -27,7 +27,8 @@ peak, done = [0], threading.Event()
 def anonymous():
     # Pages of mapped files are the system's to drop; what the process itself holds is not.
     status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("RssAnon"))
+    own = next(line for line in status.splitlines() if line.startswith("RssAnon"))
+    return int(own.split()[1]) / 1024
 
 def watch():
     while not done.wait(0.01):

@@ -1,4 +1,4 @@
-"""The reader of weights against damaged files: safetensors, archives, files cut short, flipped bits."""
+"""The reader of weights against damaged files: safetensors, archives, cut short, flipped bits."""
 
 from __future__ import annotations
 

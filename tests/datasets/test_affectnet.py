@@ -136,7 +136,8 @@ def test_unknown_values_are_nan_and_no_expressions_are_left_out(annotated: Path)
 
 
 def _table(folder: Path, name: str, rows: list[str]) -> None:
-    header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
+    box = "face_x,face_y,face_width,face_height"
+    header = f"subDirectory_filePath,{box},facial_landmarks,expression,valence,arousal"
     (folder / name).write_text("\n".join([header, *rows]) + "\n")
 
 

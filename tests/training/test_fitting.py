@@ -308,7 +308,9 @@ import sys
 from pathlib import Path
 import test_fitting as t
 t.state.SAVE_SECONDS = -1
-step = t.keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: print("step", flush=True))
+step = t.keras.callbacks.LambdaCallback(
+    on_train_batch_end=lambda batch, logs: print("step", flush=True)
+)
 print("start", flush=True)
 t.fit(t._distiller(), t._batches(), t.VALIDATION, 4, Path(sys.argv[1]), [step])
 print("end", flush=True)

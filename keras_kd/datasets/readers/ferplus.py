@@ -175,9 +175,10 @@ def _both_files(path: Path | None) -> tuple[Path, Path]:
         ("FER2013 pixels (emotion, pixels)", pixels),
     ):
         if len(files) != 1:
+            one_of_each = "put fer2013.csv and the votes into one folder"
+            advice = "remove all but one" if files else one_of_each
             raise DataError(
-                f"{folder} holds {len(files)} csv files of {kind}, expected one: "
-                f"{'remove all but one' if files else 'put fer2013.csv and the votes into one folder'}."
+                f"{folder} holds {len(files)} csv files of {kind}, expected one: {advice}."
             )
     return votes[0], pixels[0]
 

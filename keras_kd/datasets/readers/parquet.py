@@ -5,7 +5,9 @@ There may be more images than fit into memory. Forms on disk: the beginning of a
 its folder, tells the split; all may lie in a folder `data`.
 
     train-00000-of-00002.parquet  train-00001-of-00002.parquet  test-00000-of-00001.parquet
-    train/any.parquet  validation/any.parquet  test/any.parquet     (`valid` and `val` are the same as `validation`)
+    train/any.parquet  validation/any.parquet  test/any.parquet
+
+`valid` and `val` are the same as `validation`.
 
 Columns: `image`, the content of an image file, alone or as the field `bytes` of a struct; `label`,
 a name, or a number whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt`
