@@ -25,7 +25,9 @@ PAUSE = 0.1
 
 
 @contextmanager
-def typed(path: Path, now: Callable[[], float], keyboard: int | None = None) -> Iterator[None]:
+def typed(
+    path: Path, now: Callable[[], float], keyboard: int | None = None
+) -> Iterator[list[OutputError]]:
     """Append an event to the csv at `path` for each key that is pressed while the block runs.
 
     Args:
@@ -33,16 +35,18 @@ def typed(path: Path, now: Callable[[], float], keyboard: int | None = None) -> 
         now: returns the recording's time in seconds.
         keyboard: file descriptor of a terminal; None: the standard input, if it is a terminal.
 
-    Raises:
-        OutputError: an event couldn't be written; raised once the block is done.
+    Yields:
+        A list that gets the error, once the block is done, where an event couldn't be written: what
+        was recorded beside it is worth more than the key.
     """
+    refused: list[OutputError] = []
     if keyboard is None:
         with suppress(ValueError, OSError):
             keyboard = sys.stdin.fileno() if sys.stdin and sys.stdin.isatty() else None
     if keyboard is None or termios is None or _in_background(keyboard):
-        yield
+        yield refused
         return
-    over, refused = threading.Event(), []
+    over = threading.Event()
 
     def read() -> None:
         try:
@@ -56,15 +60,13 @@ def typed(path: Path, now: Callable[[], float], keyboard: int | None = None) -> 
     tty.setcbreak(keyboard)
     reader.start()
     try:
-        yield
+        yield refused
     finally:
         over.set()
         reader.join()
         # A terminal that hung up has no settings.
         with suppress(termios.error):
             termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
-    if refused:
-        raise refused[0]
 
 
 def _in_background(keyboard: int) -> bool:

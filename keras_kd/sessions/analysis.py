@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_kd._common.files import locked, written_whole
 from keras_kd._common.progress import Terminal
-from keras_kd.errors import ConfigError
+from keras_kd.errors import ConfigError, OutputError
 from keras_kd.sessions import (
     SIDE,
     _keys,
@@ -113,7 +113,8 @@ def analyze(
     Raises:
         ConfigError: options can't be combined.
         DataError: a video or the segments can't be used.
-        OutputError: `out` holds another session, or another process works there.
+        OutputError: `out` holds another session, another process works there, or typed keys
+            couldn't be written, which is raised once the rest is done.
     """
     terminal = terminal or Terminal(quiet=True)
     names = [f"camera-{video}" if camera else Path(video).stem for video in videos]
@@ -144,9 +145,12 @@ def analyze(
             known = claim(folder / "session.json", rows, stated, resume)
             stated_too = noted(known, source, reader, informed)
             steps, started = Steps(), time.perf_counter()
-            keys = folder / KEYS
+            keys, refused = folder / KEYS, list[OutputError]()
             try:
-                with _pressed(camera) as stop, _listening(source if camera else None, keys):
+                with (
+                    _pressed(camera) as stop,
+                    _listening(source if camera else None, keys) as refused,
+                ):
                     frames = (
                         None
                         if source is None
@@ -194,12 +198,16 @@ def analyze(
                 told = ", ".join(f"{step} {share:.0%}" for step, share in shares.items())
                 terminal.say(f"{name}: time by step: {told}")
             results[name] = result(rows, folder, timeline, frames, took) | {"time_by_step": shares}
+            if refused:
+                raise refused[0]
     return results
 
 
-def _listening(source: _video.Video | None, path: Path) -> AbstractContextManager[None]:
+def _listening(
+    source: _video.Video | None, path: Path
+) -> AbstractContextManager[list[OutputError]]:
     """Keep the keys typed while a camera records, as events."""
-    return _keys.typed(path, lambda: source.reached) if source else nullcontext()
+    return _keys.typed(path, lambda: source.reached) if source else nullcontext([])
 
 
 @contextmanager

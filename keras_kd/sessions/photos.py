@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,26 @@ def predict(
     """
     readings = {}
     files = list(files)
+    names = _annotated_names(files, pictures)
+    # While one picture is drawn, compressed and forced to the disk, the next is read.
+    with ThreadPoolExecutor(1) as pool:
+        drawn: Future[None] | None = None
+        for file, name in zip(files, names, strict=True):
+            image = images.with_channels(images.read(file)[None], 3)[0]
+            found = readings[str(file)] = _read(
+                image, str(file), reader, detector, confidence, side
+            )
+            if drawn is not None:
+                drawn.result()
+            if pictures is not None:
+                drawn = pool.submit(_draw, image, found, redact, pictures / name)
+            advance(1)
+        if drawn is not None:
+            drawn.result()
+    return readings
+
+
+def _annotated_names(files: list[Path], pictures: Path | None) -> list[str]:
     # The suffix becomes a part of the name: a.jpg and a.png may be given together.
     names = [f"{file.stem}{file.suffix.replace('.', '_')}.png" for file in files]
     if pictures is not None and len(set(names)) < len(names):
@@ -147,19 +168,13 @@ def predict(
             f"Several pictures would be annotated as {pictures / name}: give each folder's on its"
             " own."
         )
-    for file, name in zip(files, names, strict=True):
-        image = images.with_channels(images.read(file)[None], 3)[0]
-        readings[str(file)] = _read(image, str(file), reader, detector, confidence, side)
-        if pictures is not None:
-            shown = (
-                blurred(image, [reading.face.box for reading in readings[str(file)]])
-                if redact
-                else image
-            )
-            with written_whole(pictures / name) as path:
-                annotated(shown, readings[str(file)]).save(path)
-        advance(1)
-    return readings
+    return names
+
+
+def _draw(image: np.ndarray, found: list[Reading], redact: bool, path: Path) -> None:
+    shown = blurred(image, [reading.face.box for reading in found]) if redact else image
+    with written_whole(path) as temporary:
+        annotated(shown, found).save(temporary)
 
 
 def _read(

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from drawn_timeline import mostly
 from drawn_timeline import write as write_rows
 
 from keras_kd.datasets.readers import faces as drawn
-from keras_kd.errors import ConfigError, OutputError
+from keras_kd.errors import ConfigError
 from keras_kd.sessions import _timeline
 from keras_kd.sessions._timeline import Options
 
@@ -223,8 +222,7 @@ def test_keys_that_can_not_be_written_and_a_terminal_that_hangs_up(tmp_path):
     (tmp_path / "keys.csv").mkdir()
     for text in (b"a", b""):
         outside, inside = pty.openpty()
-        error = pytest.raises(OutputError, match="a folder is there") if text else nullcontext()
-        with error, _keys.typed(tmp_path / "keys.csv", lambda: 1.0, inside):
+        with _keys.typed(tmp_path / "keys.csv", lambda: 1.0, inside) as refused:
             assert reads()
             if text:
                 os.write(outside, text)
@@ -234,7 +232,40 @@ def test_keys_that_can_not_be_written_and_a_terminal_that_hangs_up(tmp_path):
             while reads() and time.monotonic() < deadline:
                 time.sleep(0.01)
             assert not reads()
+        told = [str(error) for error in refused]
+        assert len(told) == bool(text) and all("a folder is there" in one for one in told)
         os.close(inside)
+
+
+@needs_extra
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+def test_a_camera_whose_keys_can_not_be_written_has_its_timeline(
+    session, tmp_path, monkeypatch, capsys
+):
+    import pty
+
+    from keras_kd.sessions import _containers
+
+    _, arguments = session
+    monkeypatch.setitem(_containers._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=10"))
+    (tmp_path / "camera-0" / "keys.csv").mkdir(parents=True)
+    outside, inside = pty.openpty()
+    rows = tmp_path / "camera-0.csv"
+
+    def press():
+        while not rows.is_file():
+            time.sleep(0.01)
+        os.write(outside, b"a")
+
+    threading.Thread(target=press, daemon=True).start()
+    with os.fdopen(inside) as keyboard:
+        monkeypatch.setattr(sys, "stdin", keyboard)
+        command = ["analyze", "--camera", "0", "--model", arguments[3], "--out", str(tmp_path)]
+        assert called(*command, "--seconds", "2") == 2
+    os.close(outside)
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("kerakd: Can't write") and "keys.csv: a folder is there" in last
+    assert (tmp_path / "camera-0" / "report.html").is_file()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
