@@ -6,7 +6,7 @@ import click
 
 from keras_kd._common.files import write_text
 
-from . import engine
+from . import engine, options
 
 
 @click.command("guide")
@@ -14,7 +14,8 @@ from . import engine
 @click.option(
     "--out", metavar="FILE.md", help="File to write the guide to, instead of printing it."
 )
-def command(model: str | None, out: str | None) -> None:
+@options.file_form
+def command(model: str | None, out: str | None, stated: dict[str, tuple[str, ...]]) -> None:
     """Print how to embed a model in an app.
 
     MODEL is a bundle's folder or a .tflite file. The guide has code for Android, iOS, Flutter, C
@@ -26,7 +27,9 @@ def command(model: str | None, out: str | None) -> None:
       kerakd guide exports/mine --out embedding.md
     """
     guide = engine.load("exporters.guide")
-    text = guide.guide(guide.facts(model))
+    named = str(guide.model_file(model))
+    said = engine.load("pipelines.statements").parse([named], stated).of(named)
+    text = guide.guide(guide.facts(model, said))
     if out:
         write_text(out, text)
     else:

@@ -109,9 +109,21 @@ def main() -> None:
 
 def _for_command(message: object) -> str:
     """The library's message for the command that runs."""
-    name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    command = kerakd.get_command(click.Context(kerakd), name)
-    return printable(options.named_for(command, str(message)))
+    words = (word for word in sys.argv[1:] if not word.startswith("-"))
+    command, names, context = kerakd, ["kerakd"], click.Context(kerakd)
+    while isinstance(command, click.Group) and (name := next(words, "")):
+        command, names = command.get_command(context, name), [*names, name]
+    told = options.named_for(command, str(message))
+    others = [_owned(option, names, context) for option in options.lacked(command, told)]
+    return printable("".join([told, *others]))
+
+
+def _owned(option: str, lacking: list[str], context: click.Context) -> str:
+    """A sentence on the commands that have an option which one command lacks."""
+    commands = {name: kerakd.get_command(context, name) for name in kerakd.list_commands(context)}
+    owners = [name for name, one in commands.items() if not options.lacked(one, option)]
+    shown = " and ".join(f"`kerakd {name}`" for name in owners[:3])
+    return f" (`{' '.join(lacking)}` has no {option}; {shown} can take it.)" if owners else ""
 
 
 def _run() -> None:

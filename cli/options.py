@@ -199,6 +199,11 @@ def model_form(command: Callable) -> Callable:
     return _stating(command, tuple(_STATEMENTS))
 
 
+def file_form(command: Callable) -> Callable:
+    """As `model_form`, for a `.tflite` file, which has its image's size inside."""
+    return _stating(command, tuple(name for name in _STATEMENTS if name != "input"))
+
+
 def pixel_form(command: Callable) -> Callable:
     """As `model_form`, for a model that is converted: only its pixels and its classes."""
     return _stating(command, ("range", "mean", "std", "channel_order", "classes"))
@@ -218,17 +223,31 @@ def _stating(command: Callable, names: Sequence[str]) -> Callable:
     return with_statements
 
 
+# An option in a message; what stands in `backticks` is a command of its own.
+_OPTION = re.compile(r"`[^`]*`|(?P<option>--[a-z]+(?:-[a-z]+)*)")
+
+
 def named_for(command: click.Command | None, message: str) -> str:
     """Return a message with its options called as the command calls them, e.g. --teacher-range
     where there is no --range.
     """
-    known = {name for parameter in (command.params if command else []) for name in parameter.opts}
+    known = _known(command)
 
     def named(found: re.Match) -> str:
-        of_teacher = f"--teacher-{found[1]}"
+        of_teacher = f"--teacher-{(found['option'] or '')[2:]}"
         return of_teacher if found[0] not in known and of_teacher in known else found[0]
 
-    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", named, message)
+    return _OPTION.sub(named, message)
+
+
+def lacked(command: click.Command | None, message: str) -> list[str]:
+    """Return the options that a message names and the command lacks."""
+    named = [found["option"] for found in _OPTION.finditer(message) if found["option"]]
+    return [name for name in dict.fromkeys(named) if command and name not in _known(command)]
+
+
+def _known(command: click.Command | None) -> set[str]:
+    return {name for parameter in (command.params if command else []) for name in parameter.opts}
 
 
 def run_name(options: config.Config) -> str:

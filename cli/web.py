@@ -11,7 +11,7 @@ from keras_kd._common.folders import cache_folder
 from keras_kd._common.progress import Terminal
 from keras_kd.sessions import CONFIDENCE, SIDE
 
-from . import engine
+from . import engine, options
 
 
 @click.command("web")
@@ -50,6 +50,7 @@ from . import engine
     metavar="DIR",
     help="Folder in which npm installed LiteRT.js; if not given, the cache's folder.",
 )
+@options.file_form
 def command(
     model: str | None,
     out: str | None,
@@ -57,6 +58,7 @@ def command(
     side: float,
     confidence: float,
     litert_js: str | None,
+    stated: dict[str, tuple[str, ...]],
 ) -> None:
     """Serve a page that runs a model in the browser.
 
@@ -72,16 +74,22 @@ def command(
     """
     terminal = Terminal()
     web = engine.load("sessions.web")
+<<<<<<< HEAD
     packages = Path(litert_js) if litert_js else cache_folder("web")
+=======
+    packages = Path(litert_js) if litert_js else cache_folder() / "web"
+    named = str(engine.load("exporters.bundle").model_file(model))
+    said = engine.load("pipelines.statements").parse([named], stated).of(named)
+>>>>>>> ee77a43 (guide and web take statements about a file; messages say which command has an option that theirs lacks)
     if out:
-        web.build(model, Path(out), packages, side, confidence)
+        web.build(model, Path(out), packages, side, confidence, said)
         terminal.say(
             f"Page: {Path(out) / 'index.html'}; serve its folder by https to use a camera."
         )
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "page"
-        web.build(model, folder, packages, side, confidence)
+        web.build(model, folder, packages, side, confidence, said)
         with web.server(folder, port) as served:
             terminal.say(f"http://127.0.0.1:{served.server_port}/ until Ctrl-C")
             served.serve_forever()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from keras_kd.exporters._guide_code import TOLERANCE, Facts
 from keras_kd.exporters.bundle import model_file
 from keras_kd.runtimes import litert, predictors
 from keras_kd.runtimes.litert import LiteRTModel
+from keras_kd.runtimes.stated import NOTHING, Stated
 
 DTYPES = ("float32", "uint8")
 
@@ -40,11 +42,12 @@ def worked_input(shape: tuple[int, int, int]) -> np.ndarray:
     return ((index * 37 + index // 64 * 11) % 256).astype(np.uint8).reshape(shape)
 
 
-def facts(model: str | Path) -> Facts:
+def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
     """Read a `.tflite` file or a bundle's folder.
 
     Args:
-        model: the file or folder.
+        model: the file or folder; None for the shipped model.
+        stated: what the user says of a file without metadata.
 
     Returns:
         The facts that `guide` needs.
@@ -58,17 +61,22 @@ def facts(model: str | Path) -> Facts:
             f"Apps embed .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes"
             " one."
         )
-    runtime, predictor = LiteRTModel(path), predictors.load(path)
+    runtime, predictor = LiteRTModel(path), predictors.load(path, stated)
     runtime.require_one_image()
     dtype, taken = runtime.input_dtype.name, predictor.form.taken
     pixels = worked_input(runtime.input_shape)
     shown = taken.of(pixels[None])
+    # Bytes as they are, but for the order of the channels.
+    ordered = pixels[None, ..., ::-1] if taken.channel_order == "bgr" else pixels[None]
     if dtype not in DTYPES or (
-        dtype == "uint8" and not np.array_equal(runtime.as_input(shown), pixels[None])
+        dtype == "uint8" and not np.array_equal(runtime.as_input(shown), ordered)
     ):
+        limits = runtime.input_limits
+        scale = f" whose numbers stand for {limits[0]:.6g} to {limits[1]:.6g}" if limits else ""
         raise ModelError(
-            f"{path} takes {dtype} in a scale of its own: the guide covers files exported with --io"
-            " float or --io app."
+            f"{path} takes {dtype}{scale}: the guide covers files that take float32, or uint8"
+            " pixels of 0..255, so export it by `kerakd export MODEL.keras --io app` or `--io"
+            " float`."
         )
     outputs = runtime.predict_heads(shown)
     numbered = (
@@ -78,7 +86,7 @@ def facts(model: str | Path) -> Facts:
         path.name,
         runtime.input_shape,
         dtype,
-        PixelValues() if dtype == "uint8" else taken,
+        PixelValues(channel_order=taken.channel_order) if dtype == "uint8" else taken,
         predictor.assumes_pixels,
         {name: int(np.prod(shape)) for name, shape in runtime.output_shapes.items()},
         predictor.form.output,
@@ -165,7 +173,8 @@ def _pixels(found: Facts) -> str:
     scale, offset = found.pixels.line(found.shape[2])
     lines = [f"{low:.6g} + pixel · {factor:.6g}" for low, factor in zip(offset, scale, strict=True)]
     levels = lines[0] if len(set(lines)) == 1 else ", ".join(map("{} {}".format, order, lines))
-    levels = "0 to 255" if found.pixels.plain else levels
+    if replace(found.pixels, channel_order="rgb").plain:
+        levels = "0 to 255"
     levels += ", which is assumed because the file doesn't say it" * found.assumed
     return f"{colour}; {levels}; rows from the top, pixels from the left, then channels"
 

@@ -161,7 +161,7 @@ def range_of(path: Path, form: ModelSpec) -> tuple[float, float]:
     """
     if not form.taken.range_alone:
         raise ModelError(
-            f"{path} takes {form.taken}: export the model with --io app or --bundle, which puts "
-            "the mean, the deviation and the order of channels inside of the file."
+            f"{path} takes {form.taken}: export the model by `kerakd export MODEL.keras --bundle`,"
+            " which puts the mean, the deviation and the order of channels inside of the file."
         )
     return form.taken.value_range

@@ -202,6 +202,11 @@ class LiteRTModel:
         if self.batch == 1 and len(shape) < 2:
             return shape
         if shape[:1] != (self.batch,):
+            if self.batch == 1:
+                raise ModelError(
+                    f"{self.path} gives {name} of shape {shape} for one image: expected one row,"
+                    f" (1, …). Export a model that gives one row an image, such as a classifier."
+                )
             raise ModelError(
                 f"{self.path} takes {self.batch} images at a time and gives {name} of shape"
                 f" {shape}: expected one row for each image, so export it again for one image."

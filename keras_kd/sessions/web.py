@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import shlex
 import shutil
 from http.server import ThreadingHTTPServer
@@ -20,6 +21,7 @@ from keras_kd.errors import ModelError, OutputError
 from keras_kd.exporters import bundle
 from keras_kd.runtimes import described, predictors
 from keras_kd.runtimes.litert import LiteRTModel
+from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.sessions import (
     CONFIDENCE,
     SCORE,
@@ -51,6 +53,7 @@ def build(
     packages: Path,
     side: float = SIDE,
     confidence: float = CONFIDENCE,
+    stated: Stated = NOTHING,
 ) -> None:
     """Write the page for a model as a folder.
 
@@ -60,6 +63,7 @@ def build(
         packages: folder in which npm installed LiteRT.js.
         side: width of the crop for the model, in widths of the face box.
         confidence: smallest probability of a label; below it, the page shows "uncertain".
+        stated: what the user says of a file without metadata.
 
     Raises:
         ModelError: the model can't run in a browser, or LiteRT.js is missing.
@@ -68,7 +72,7 @@ def build(
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise OutputError(f"{folder} is already in use: choose another --out.")
     path = bundle.model_file(model)
-    settings = _settings(path, side, confidence)
+    settings = _settings(path, side, confidence, stated)
     _check(packages)
     with folder_written_whole(folder, "index.html") as made:
         made.mkdir(exist_ok=True)
@@ -92,7 +96,7 @@ def build(
         _copy_runtime(packages, made / "litert")
 
 
-def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
+def _settings(path: Path, side: float, confidence: float, stated: Stated) -> dict[str, Any]:
     """What the page must know: the model's tensors and labels, and how Python finds and cuts out
     faces.
     """
@@ -104,12 +108,13 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
     model = LiteRTModel(path)
     if model.input_dtype.name not in ("float32", "uint8"):
         raise ModelError(
-            f"{path} takes {model.input_dtype}: export it with --io float or --io app for the"
-            " browser."
+            f"{path} takes {model.input_dtype}: for the browser, export it by `kerakd export"
+            " MODEL.keras --io app` or `--io float`."
         )
     model.require_one_image()
-    reader, _ = _reader.load(path)
-    form = predictors.load(path).form
+    reader, _ = _reader.load(path, stated=stated)
+    predictor = predictors.load(path, stated)
+    form = predictor.form
     variants = {
         name: {
             "size": LiteRTModel(_blazeface.path(name), trusted=True).input_shape[0],
@@ -122,7 +127,11 @@ def _settings(path: Path, side: float, confidence: float) -> dict[str, Any]:
     return {
         "name": path.parent.name if path.name == bundle.MODEL_FILE else path.stem,
         "input": {"shape": model.input_shape, "dtype": model.input_dtype.name},
-        "widths": {name: shape[-1] for name, shape in model.output_shapes.items()},
+        "widths": {
+            name: math.prod(shape)
+            for name, shape in model.output_shapes.items()
+            if math.prod(shape) == 1 or name == predictor.head
+        },
         "output": form.output,
         "value_range": described.range_of(path, form),
         "class_names": reader.class_names,

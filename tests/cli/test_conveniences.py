@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -78,6 +79,20 @@ def test_messages_name_options_as_the_command_calls_them(command, prefix) -> Non
         expected = expected.replace(f"--{name}", f"--{prefix}{name}")
     found = options.named_for(kerakd.get_command(click.Context(kerakd), command), message)
     assert found == expected
+
+
+def test_options_that_a_command_lacks_are_said_to_be_anothers(tmp_path, capsys) -> None:
+    message = "Lower --batch-size or --port; `npm --prefix x` and --batch-size stay."
+    web = kerakd.get_command(click.Context(kerakd), "web")
+    assert options.lacked(web, message) == ["--batch-size"]
+    assert options.lacked(None, message) == []
+    finished = Path(__file__).parents[2] / "docs" / "results" / "fer2013-best-C-80"
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").touch()
+    assert called("rerun", str(finished), "--out", str(tmp_path / "used")) == 2
+    error = capsys.readouterr().err
+    assert "another --out" in error and "has no --out" not in error
+    assert "(`kerakd rerun` has no --resume; `kerakd analyze` and `kerakd distill`" in error
 
 
 def test_a_folder_with_a_dot_and_a_blank_keeps_its_name(tmp_path, monkeypatch, capsys) -> None:

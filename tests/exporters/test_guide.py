@@ -146,6 +146,40 @@ def test_pixels_that_the_file_does_not_state_are_called_assumed(
     assert "0 to 255, which is assumed" in capsys.readouterr().out
 
 
+def _of_bytes(path: Path, **options: object) -> Path:
+    """A network that takes uint8, whose logits are the means of the file's three channels."""
+    image = keras.Input((6, 7, 3), dtype="uint8")
+    means = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1.0)(image))
+    export(keras.Model(image, means), path, "float32", **options)
+    return path
+
+
+def test_bytes_in_the_order_bgr_have_a_guide(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _of_bytes(tmp_path / "bgr.tflite")
+    assert called("guide", str(path), "--channel-order", "bgr", "--output", "logits") == 0
+    text = capsys.readouterr().out
+    assert "| uint8 | 1 × 6 × 7 × 3 | BGR; 0 to 255" in text
+    expected = json.loads(re.search(r"```json\n(.*)\n```", text)[1])
+    means = np.array(_worked(6 * 7 * 3)).reshape(6, 7, 3)[..., ::-1].mean(axis=(0, 1))
+    np.testing.assert_allclose(next(iter(expected.values())), means, atol=1e-3)
+
+
+def test_bytes_of_another_scale_are_refused_with_their_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _of_bytes(tmp_path / "m.tflite")
+    assert called("guide", str(path), "--range", "0,1") == 2
+    assert "whole numbers" in capsys.readouterr().err
+    images = np.random.default_rng(0).integers(0, 256, (8, 6, 7, 3), np.uint8)
+    image = keras.Input((6, 7, 3))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+    export(model, tmp_path / "int8.tflite", "int8", images, "int8", min_agreement=0)
+    assert called("guide", str(tmp_path / "int8.tflite")) == 2
+    assert re.search(r"takes int8 whose numbers stand for .* to 25\d", capsys.readouterr().err)
+
+
 def test_files_that_apps_can_not_embed_are_refused(tmp_path, capsys):
     assert called("guide", str(tmp_path / "a.keras")) == 2
     assert "--bundle" in capsys.readouterr().err

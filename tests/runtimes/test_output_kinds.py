@@ -148,6 +148,7 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]
             (2, 6, 7, 3),
             lambda a: tf.reduce_mean(a, [0, 1, 2])[None] @ weights,
         ),
+        "grid_of_one": ((1, 6, 7, 3), lambda a: tf.reshape(a, [42, 3]) @ weights),
     }
     for name, (shape, function) in functions.items():
         concrete = tf.function(function).get_concrete_function(tf.TensorSpec(shape, tf.float32))
@@ -179,6 +180,8 @@ def test_outputs_that_are_no_rows_of_the_images_are_named(
 ) -> None:
     with pytest.raises(ModelError, match=r"takes 2 images at a time .*shape \(1, 4\)"):
         predictors.load(layouts[0] / "mean_of_two.tflite")
+    with pytest.raises(ModelError, match=r"shape \(42, 4\) for one image: expected one row"):
+        predictors.load(layouts[0] / "grid_of_one.tflite")
 
 
 def test_a_loop_inside_does_not_tell_what_the_outputs_are(tmp_path: Path) -> None:
