@@ -110,7 +110,8 @@ def main() -> None:
 def _for_command(message: object) -> str:
     """The library's message for the command that runs."""
     words = (word for word in sys.argv[1:] if not word.startswith("-"))
-    command, names, context = kerakd, ["kerakd"], click.Context(kerakd)
+    command: click.Command | None = kerakd
+    names, context = ["kerakd"], click.Context(kerakd)
     while isinstance(command, click.Group) and (name := next(words, "")):
         command, names = command.get_command(context, name), [*names, name]
     told = options.named_for(command, str(message))

@@ -74,13 +74,9 @@ def command(
     """
     terminal = Terminal()
     web = engine.load("sessions.web")
-<<<<<<< HEAD
     packages = Path(litert_js) if litert_js else cache_folder("web")
-=======
-    packages = Path(litert_js) if litert_js else cache_folder() / "web"
     named = str(engine.load("exporters.bundle").model_file(model))
     said = engine.load("pipelines.statements").parse([named], stated).of(named)
->>>>>>> ee77a43 (guide and web take statements about a file; messages say which command has an option that theirs lacks)
     if out:
         web.build(model, Path(out), packages, side, confidence, said)
         terminal.say(
