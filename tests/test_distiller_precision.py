@@ -74,13 +74,16 @@ def test_bfloat16_learns_as_float32_does():
 @pytest.mark.parametrize(
     "rate", [0.5, keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.5, 0.1])]
 )
-def test_labels_and_teacher_have_momenta_of_their_own(rate):
+@pytest.mark.parametrize("clip_norm", [0.0, 0.05])
+def test_labels_and_teacher_have_momenta_of_their_own(rate, clip_norm):
     """DOT in NumPy: two velocities, of the labels' and of the teacher's gradient at one point."""
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the two gradients are taken apart on TensorFlow")
     student, y = linear(), {"label": LABELS, "teacher": LOGITS}
     kernel, v, u = student.get_weights()[0].astype(float), 0.0, 0.0
-    optimizer = keras_kd.DistillationOrientedSGD(rate, momentum=0.7, difference=0.2)
+    optimizer = keras_kd.DistillationOrientedSGD(
+        rate, momentum=0.7, difference=0.2, clip_norm=clip_norm
+    )
     distiller = compiled(student, optimizer=optimizer)
     bias, v_bias, u_bias = np.zeros(3), 0.0, 0.0
     pixels, (p, shares) = IMAGES.reshape(24, 16) / 255, (softmax(LOGITS / 3, -1), np.eye(3)[LABELS])
@@ -89,6 +92,10 @@ def test_labels_and_teacher_have_momenta_of_their_own(rate):
         logits = pixels @ kernel + bias
         of_labels = 0.15 * (softmax(logits, -1) - shares) / 24
         of_teacher = 0.85 * 3 * (softmax(logits / 3, -1) - p) / 24
+        whole = np.concatenate([pixels.T, np.ones((1, 24))]) @ (of_labels + of_teacher)
+        scale = min(1, clip_norm / np.linalg.norm(whole)) if clip_norm else 1.0
+        assert (scale < 1) == (clip_norm > 0)
+        of_labels, of_teacher = scale * of_labels, scale * of_teacher
         now = 0.5 if rate == 0.5 or step <= 1 else 0.1
         v, u = 0.5 * v - now * pixels.T @ of_labels, 0.9 * u - now * pixels.T @ of_teacher
         v_bias, u_bias = (
@@ -99,6 +106,7 @@ def test_labels_and_teacher_have_momenta_of_their_own(rate):
     np.testing.assert_allclose(student.get_weights()[0], kernel, atol=2e-5)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert (again.momentum, again.of_teacher.momentum) == pytest.approx((0.5, 0.9))
+    assert again.clip_norm == clip_norm
     # Two velocities of two weights, two counts of steps, one learning rate that is no schedule.
     assert len(optimizer.variables) == 6 + (rate == 0.5)
 

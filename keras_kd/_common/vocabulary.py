@@ -10,3 +10,6 @@ MIXTURES = ("mixup", "cutmix")
 # As mirror where the classes are expressions of faces; elsewhere a mirror image may be of another
 # class, as of digits, letters and arrows.
 FACE_MIRROR = "face-mirror"
+
+# How a target of `--log` begins.
+TENSORBOARD, MLFLOW = "tensorboard:", "mlflow:"

@@ -12,9 +12,9 @@ from typing import Any
 
 from keras_kd._common import trust
 from keras_kd._common.checked_files import read_text, read_toml
-from keras_kd.config._config import SEPARATOR, Config, fields, kind
-from keras_kd.config._config import TENSORBOARD as TENSORBOARD
-from keras_kd.config._options import require
+from keras_kd.config._config import Config, fields, kind
+from keras_kd.config._options import SEPARATOR as SEPARATOR
+from keras_kd.config._options import require, separated
 from keras_kd.config._text import dump as dump
 from keras_kd.config._text import numbers as numbers
 from keras_kd.config.recipes import RECIPES as RECIPES
@@ -84,7 +84,7 @@ def code_of(options: Mapping[str, Any]) -> dict[str, str]:
         part
         for name, value in options.items()
         if value and fields()[name].metadata["runs_code"]
-        for part in value.split(SEPARATOR)
+        for part in separated(value)
     )
     return {part: named[0] for part in parts if (named := trust.code(part))}
 

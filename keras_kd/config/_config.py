@@ -14,20 +14,19 @@ from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES
 from keras_kd.config._options import (
     AUGMENTATION,
     BELOW_ONE,
+    LOG,
     NOT_NEGATIVE,
     POSITIVE,
     SHARE,
     SOFT_LOSS,
     option,
     require,
+    separated,
 )
 from keras_kd.config.recipes import ADAMW, RECIPES
 from keras_kd.errors import ConfigError
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-TENSORBOARD = "tensorboard:"
-# Between the values of an option that may be given several times.
-SEPARATOR = ";"
 
 
 @dataclass(frozen=True)
@@ -202,9 +201,10 @@ class Config:
     batch_size: int | None = option(None, "Number of images in a batch.", POSITIVE)
     optimizer: str = option(
         "sgd",
-        "Optimizer: sgd with Nesterov momentum 0.9, or adamw, whose defaults are "
-        "learning rate 0.001 and weight decay 0.01.",
-        choices=("sgd", "adamw"),
+        "Optimizer: sgd with Nesterov momentum 0.9; adamw, whose defaults are learning rate "
+        "0.001 and weight decay 0.01; or dot, SGD with a larger momentum for the teacher's "
+        "gradients than for the labels'.",
+        choices=("sgd", "adamw", "dot"),
     )
     learning_rate: float | None = option(None, "Peak learning rate.", POSITIVE)
     schedule: str | None = option(
@@ -284,8 +284,10 @@ class Config:
     )
     log: str | None = option(
         None,
-        "Folder for logs: tensorboard:DIR writes each epoch's metrics for TensorBoard.",
-        (lambda text: text.startswith(TENSORBOARD) and text != TENSORBOARD, "tensorboard:DIR"),
+        "Where to log each epoch's metrics: tensorboard:DIR, a folder for TensorBoard, or "
+        "mlflow:URI, MLflow's server or database (sqlite:///FILE). May be given several times.",
+        LOG,
+        several=True,
     )
     formats: str = option(
         "float32,int8", "A,B: formats of the exported files; `kerakd export --help` lists them."
@@ -333,7 +335,7 @@ class Config:
     @property
     def teachers(self) -> list[str]:
         """The sources of the teachers, as --teacher takes them; at least one."""
-        return (self.teacher or self.default_teacher).split(SEPARATOR)
+        return list(separated(self.teacher or self.default_teacher))
 
     @property
     def default_teacher(self) -> str:

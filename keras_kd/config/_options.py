@@ -8,7 +8,7 @@ from dataclasses import Field, field
 from typing import Any
 
 from keras_kd import losses
-from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES
+from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES, MLFLOW, TENSORBOARD
 from keras_kd.errors import ConfigError
 
 Check = tuple[Callable[[Any], bool], str]
@@ -43,6 +43,25 @@ AUGMENTATION: Check = (
     _is_augmentation,
     f"none, or of {', '.join(AUGMENTATIONS)}, each once, joined by commas",
 )
+
+
+# Between the values of an option that may be given several times.
+SEPARATOR = ";"
+
+
+def separated(text: str | None) -> tuple[str, ...]:
+    """Return the values of an option that may be given several times; none for None."""
+    return tuple(text.split(SEPARATOR)) if text else ()
+
+
+def _are_logs(text: str) -> bool:
+    return all(
+        any(target.startswith(form) and target != form for form in (TENSORBOARD, MLFLOW))
+        for target in separated(text)
+    )
+
+
+LOG: Check = (_are_logs, f"{TENSORBOARD}DIR or {MLFLOW}URI")
 
 
 def option(

@@ -149,9 +149,13 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     config = config.effective()
     _check_names(config)
     loss = _part(config, LossSettings)
-    callbacks = tuple(config.callback.split(configuration.SEPARATOR)) if config.callback else ()
-    log = config.log.removeprefix(configuration.TENSORBOARD) if config.log else None
-    training = _part(config, TrainingSettings, loss=loss, callbacks=callbacks, log=log)
+    training = _part(
+        config,
+        TrainingSettings,
+        loss=loss,
+        callbacks=configuration.separated(config.callback),
+        log=configuration.separated(config.log),
+    )
     # Own rates of head and body belong to a start from a trained model, here the student's.
     of_teacher = dataclasses.replace(training, head_rate=None, body_rate=None)
     return Plan(
@@ -274,7 +278,7 @@ def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
         )
     _check_live(config, loss)
     given = {name: getattr(config, f"teacher_{name}") for name in statements.OPTIONS}
-    texts = {name: text.split(configuration.SEPARATOR) for name, text in given.items() if text}
+    texts = {name: list(configuration.separated(text)) for name, text in given.items() if text}
     stated = statements.parse(config.teachers, texts, "teacher_")
     return TeachingPlan(
         _kind(config, loss),
@@ -286,7 +290,7 @@ def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
         Path(config.soft_labels) if config.soft_labels else None,
         config.verify_soft_labels,
         config.label_workers,
-        tuple(config.unlabeled.split(configuration.SEPARATOR)) if config.unlabeled else (),
+        configuration.separated(config.unlabeled),
         config.unlabeled_share,
         config.live_teacher,
     )

@@ -283,7 +283,7 @@ def teacher_facts(
     settings |= {name: loss[name] for name in ("value_loss", "value_weight")}
     # What changes no weight, and what did not exist when cached teachers got their names.
     del settings["log"]
-    if settings["optimizer"] == "sgd":
+    if settings["optimizer"] in ("sgd", "dot"):  # Nobody teaches a teacher: `dot` is sgd then.
         del settings["optimizer"]
     if not settings["callbacks"]:
         del settings["callbacks"]

@@ -5,7 +5,7 @@ outputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,19 +109,19 @@ def train(
         mixtures,
     )
 
-    log = logs.logger(settings.log, job.title)
-
-    def tell(row: dict[str, float]) -> None:
-        terminal.say(_epoch_line(job, row, batches.steps * settings.batch_size))
-        log(row)
-        after_epoch(row)
-
     validation = (data.validation.images, validation_labels)
     steps = batches.steps * job.epochs
     bar = terminal.bar(f"Training {job.title}", steps * settings.batch_size)
-    with bar as advance, hardware.scope(settings.devices):
+    logged = logs.logged(settings.log, job.title, _parameters(job, settings), job.folder)
+    with logged as log, bar as advance, hardware.scope(settings.devices):
+
+        def tell(row: dict[str, float]) -> None:
+            terminal.say(_epoch_line(job, row, batches.steps * settings.batch_size))
+            log(row)
+            after_epoch(row)
+
         distiller = _distiller(job, settings, data)
-        optimizer = _optimizer(settings, steps, distiller.student)
+        optimizer = _optimizer(job, settings, steps, distiller.student)
         distiller.compile(optimizer, metrics=scores.metrics(job.heads.named))
         chosen = optimizers.schedule_callbacks(settings.schedule, settings.patience)
         chosen += [callbacks.made(source) for source in settings.callbacks]
@@ -132,6 +132,13 @@ def train(
     for layer in student.layers:
         layer.trainable = True  # Frozen for this training alone.
     return student, history
+
+
+def _parameters(job: Job, settings: TrainingSettings) -> dict[str, Any]:
+    """The settings by name, for loggers, those of the loss beside the others."""
+    named = asdict(settings)
+    loss = named.pop("loss")
+    return {"architecture": job.architecture, "epochs": job.epochs, **loss, **named}
 
 
 def _epoch_line(job: Job, row: dict[str, float], images: int) -> str:
@@ -146,9 +153,12 @@ def _epoch_line(job: Job, row: dict[str, float], images: int) -> str:
 
 
 def _optimizer(
-    settings: TrainingSettings, steps: int, student: keras.Model
+    job: Job, settings: TrainingSettings, steps: int, student: keras.Model
 ) -> keras.optimizers.Optimizer:
-    return optimizers.OPTIMIZERS[settings.optimizer](
+    name = settings.optimizer
+    if name == "dot" and job.teacher_logits is None:
+        name = "sgd"  # Without a teacher's gradients only DOT's smaller momentum would be left.
+    return optimizers.OPTIMIZERS[name](
         settings.schedule,
         settings.learning_rate,
         settings.weight_decay,

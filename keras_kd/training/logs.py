@@ -1,23 +1,57 @@
-"""Metrics of each epoch as TensorBoard's event files."""
+"""Metrics of each epoch for TensorBoard and MLflow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from keras_kd._common.files import write_text
+from keras_kd._common.vocabulary import MLFLOW, TENSORBOARD
+from keras_kd.errors import ConfigError, OutputError
+
+Write = Callable[[dict[str, float]], None]
+# MLflow's own variable names another experiment.
+EXPERIMENT = "keras_kd"
 
 
-def logger(folder: str | None, title: str) -> Callable[[dict[str, float]], None]:
-    """Return a function that writes rows of the history as event files.
+@contextmanager
+def logged(
+    targets: Sequence[str], title: str, settings: Mapping[str, Any], folder: Path
+) -> Iterator[Write]:
+    """Yield a function that writes rows of the history to all targets.
 
     Args:
-        folder: the parent folder; None to write nothing.
-        title: name of the folder for this training.
+        targets: "tensorboard:DIR" or "mlflow:URI", any number of them.
+        title: name of this training.
+        settings: what MLflow shows as the run's parameters.
+        folder: of the training's state; it remembers the run of MLflow, so that a training that
+            is resumed goes on in the same run.
 
-    Returns:
-        A function of one row.
+    Raises:
+        ConfigError: MLflow isn't installed.
+        OutputError: MLflow refuses the URI, or its server can't be reached.
     """
-    if folder is None:
-        return lambda row: None
+    with ExitStack() as stack:
+        writers: list[Write] = []
+        for target in targets:
+            if target.startswith(TENSORBOARD):
+                writers.append(_tensorboard(Path(target.removeprefix(TENSORBOARD)), title))
+            else:
+                run = _mlflow(target.removeprefix(MLFLOW), title, settings, folder)
+                writers.append(stack.enter_context(run))
+
+        def write(row: dict[str, float]) -> None:
+            for one in writers:
+                one(row)
+
+        yield write
+
+
+def _tensorboard(folder: Path, title: str) -> Write:
     import tensorflow as tf
     from tensorflow.core.framework import summary_pb2
 
@@ -26,7 +60,7 @@ def logger(folder: str | None, title: str) -> Callable[[dict[str, float]], None]
     scalar = summary_pb2.SummaryMetadata(
         plugin_data=plugin, data_class=summary_pb2.DATA_CLASS_SCALAR
     )
-    writer = tf.summary.create_file_writer(str(Path(folder) / title.replace(" ", "-")))
+    writer = tf.summary.create_file_writer(str(folder / title.replace(" ", "-")))
 
     def write(row: dict[str, float]) -> None:
         with writer.as_default(step=int(row["epoch"])):
@@ -35,3 +69,60 @@ def logger(folder: str | None, title: str) -> Callable[[dict[str, float]], None]
         writer.flush()
 
     return write
+
+
+@contextmanager
+def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> Iterator[Write]:
+    # MLflow reports its use to its makers unless this is set before it is imported.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        from mlflow.entities import Metric, Param
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+    except ImportError as error:
+        raise ConfigError("log=mlflow:URI needs MLflow: pip install mlflow.") from error
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            raise OutputError(
+                f"MLflow can't write to {uri} ({error}): start its server or mend the URI, and"
+                " --resume, or leave --log out."
+            ) from error
+
+    known = folder / "mlflow-run.txt"
+    with told():
+        client = MlflowClient(tracking_uri=uri)
+        if known.is_file():
+            run = known.read_text(encoding="utf-8")
+            client.update_run(run, status="RUNNING")
+        else:
+            run = client.create_run(_experiment(client), run_name=title).info.run_id
+            client.log_batch(run, params=[Param(k, str(v)) for k, v in settings.items()])
+            write_text(known, run)
+
+    def write(row: dict[str, float]) -> None:
+        now, step = round(time.time() * 1000), int(row["epoch"])
+        found = [Metric(k, float(v), now, step) for k, v in row.items() if k != "epoch"]
+        with told():
+            client.log_batch(run, metrics=found)
+
+    try:
+        yield write
+    except BaseException as error:
+        # A server that is gone must not hide what ended the training.
+        with suppress(MlflowException):
+            client.set_terminated(
+                run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            )
+        raise
+    with told():
+        client.set_terminated(run, "FINISHED")
+
+
+def _experiment(client: Any) -> str:
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    found = client.get_experiment_by_name(name)
+    return found.experiment_id if found else client.create_experiment(name)

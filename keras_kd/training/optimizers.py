@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_kd.distiller import DistillationOrientedSGD
+from keras_kd.errors import ConfigError
 from keras_kd.training.layer_rates import LayerRatesAdam, LayerRatesSGD
 from keras_kd.training.scores import SCORE
 
@@ -71,6 +73,34 @@ def adamw(
     return keras.optimizers.AdamW(rate, weight_decay=weight_decay, **common)
 
 
+def dot(
+    schedule: str,
+    rate: float,
+    weight_decay: float,
+    steps: int,
+    clip_norm: float = 0.0,
+    ema: float = 0.0,
+    factors: Mapping[str, float] | None = None,
+) -> keras.optimizers.Optimizer:
+    """Return SGD with one momentum for the labels and a larger one for the teacher, see
+    `DistillationOrientedSGD`. Arguments: see `training.optimizers.sgd`.
+
+    Raises:
+        ConfigError: some variables have another learning rate.
+    """
+    if factors:
+        raise ConfigError(
+            "The optimizer dot has one learning rate: leave out head_rate and body_rate, or choose"
+            " sgd or adamw."
+        )
+    return DistillationOrientedSGD(
+        _scheduled(schedule, rate, steps),
+        weight_decay=weight_decay / (1 - MOMENTUM) or None,
+        clip_norm=clip_norm,
+        **_average(ema),
+    )
+
+
 def _scheduled(schedule: str, rate: float, steps: int) -> Any:
     if schedule != "cosine":
         return rate
@@ -82,12 +112,15 @@ def _scheduled(schedule: str, rate: float, steps: int) -> Any:
 
 
 def _common(clip_norm: float, ema: float) -> dict[str, Any]:
-    average = {"use_ema": True, "ema_momentum": ema} if ema else {}
-    return {"global_clipnorm": clip_norm or None, **average}
+    return {"global_clipnorm": clip_norm or None, **_average(ema)}
+
+
+def _average(ema: float) -> dict[str, Any]:
+    return {"use_ema": True, "ema_momentum": ema} if ema else {}
 
 
 # By the names that the option `optimizer` takes.
-OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
+OPTIMIZERS = {"sgd": sgd, "adamw": adamw, "dot": dot}
 
 
 def schedule_callbacks(schedule: str, patience: int) -> list[keras.callbacks.Callback]:

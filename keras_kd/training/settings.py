@@ -42,8 +42,8 @@ class TrainingSettings:
     Attributes:
         loss: parts and weights of the loss.
         callbacks: Keras callbacks besides the library's own, see `callbacks.made`.
-        log: folder for TensorBoard's event files, or None.
-        optimizer: "sgd" or "adamw".
+        log: where each epoch's metrics go, see `logs.logged`.
+        optimizer: "sgd", "adamw" or "dot".
         batch_size: images in a batch.
         learning_rate: the peak learning rate.
         head_rate: the peak learning rate of the head, or None for `learning_rate`.
@@ -66,7 +66,7 @@ class TrainingSettings:
 
     loss: LossSettings
     callbacks: tuple[str, ...]
-    log: str | None
+    log: tuple[str, ...]
     optimizer: str
     batch_size: int
     learning_rate: float

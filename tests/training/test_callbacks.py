@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import pytest
@@ -84,9 +87,9 @@ def test_tensorboard_reads_what_was_written(tmp_path):
     import tensorflow as tf
     from tensorflow.core.util import event_pb2
 
-    write = logs.logger(str(tmp_path), "student C")
-    for epoch in (1, 2):
-        write({"epoch": epoch, "loss": 2.0 / epoch, "val_accuracy": 0.25 * epoch})
+    with logs.logged([f"tensorboard:{tmp_path}"], "student C", {}, tmp_path) as write:
+        for epoch in (1, 2):
+            write({"epoch": epoch, "loss": 2.0 / epoch, "val_accuracy": 0.25 * epoch})
     (file,) = (tmp_path / "student-C").iterdir()
     found = {}
     for record in tf.data.TFRecordDataset(str(file)):
@@ -96,10 +99,45 @@ def test_tensorboard_reads_what_was_written(tmp_path):
     assert found == {
         (1, "loss"): 2.0, (2, "loss"): 1.0, (1, "val_accuracy"): 0.25, (2, "val_accuracy"): 0.5,
     }  # fmt: skip
-    logs.logger(None, "student C")({"epoch": 1})
+    with logs.logged([], "student C", {}, tmp_path) as write:
+        write({"epoch": 1})
 
 
-@pytest.mark.parametrize("text", ["mlflow", "tensorboard", "tensorboard:"])
+def test_mlflow_keeps_one_run_of_a_training_that_was_stopped(tmp_path):
+    pytest.importorskip("mlflow.store.db", reason="needs MLflow: pip install mlflow")
+    from mlflow.tracking import MlflowClient
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    settings = {"architecture": "C", "temperature": 3.0}
+    for epoch, error in ((1, KeyboardInterrupt), (2, None)):
+        with (
+            nullcontext() if error is None else pytest.raises(error),
+            logs.logged([f"mlflow:{uri}"], "student C", settings, tmp_path) as write,
+        ):
+            write({"epoch": epoch, "loss": 2.0 / epoch})
+            if error:
+                raise error
+        client = MlflowClient(tracking_uri=uri)
+        (experiment,) = [one for one in client.search_experiments() if one.name == "keras_kd"]
+        (run,) = client.search_runs([experiment.experiment_id])
+        assert run.info.status == ("KILLED" if error else "FINISHED")
+    assert run.info.run_name == "student C"
+    assert run.data.params == {"architecture": "C", "temperature": "3.0"}
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert [(one.step, one.value) for one in history] == [(1, 2.0), (2, 1.0)]
+
+
+def test_mlflow_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):
+    for name in ("mlflow", "mlflow.entities"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with (
+        pytest.raises(ConfigError, match="MLflow.*pip install mlflow"),
+        logs.logged(["mlflow:sqlite:///x.db"], "student C", {}, tmp_path),
+    ):
+        raise AssertionError("nothing is trained")
+
+
+@pytest.mark.parametrize("text", ["mlflow", "tensorboard", "tensorboard:", "tensorboard:a;b"])
 def test_other_logs_are_told(text):
-    with pytest.raises(ConfigError, match="log must be tensorboard:DIR"):
+    with pytest.raises(ConfigError, match="log must be tensorboard:DIR or mlflow:URI"):
         Config(log=text)
