@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_kd._common.files import written_whole
 from keras_kd.errors import ModelError
-from keras_kd.exporters import _float_parts, _layer_errors
+from keras_kd.exporters import _dense_weights, _float_parts, _layer_errors
 from keras_kd.runtimes import litert, tflite_graph
 
 
@@ -50,7 +50,10 @@ def convert(request: Request) -> None:
     Raises:
         Exception: the converter refuses, with exceptions of its own that have no public name.
     """
-    Path(request.file).write_bytes(_content(request))
+    content = _content(request)
+    if request.weights == "int8":
+        content = _dense_weights.with_one_scale(content)
+    Path(request.file).write_bytes(content)
 
 
 def run_once(request: Request) -> None:
