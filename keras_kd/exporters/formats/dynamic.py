@@ -1,5 +1,5 @@
-"""`.tflite` with int8 weights, one scale a channel of convolutions; activations are quantized as they
-come. Needs no data.
+"""`.tflite` with int8 weights, one scale a channel of convolutions; activations are quantized as
+they come. Needs no data.
 """
 
 from __future__ import annotations
