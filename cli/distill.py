@@ -31,6 +31,7 @@ from . import engine, options, output, stopping, streams
     "alpha",
     "beta",
     "soft_loss",
+    "match",
     "bound_weight",
     "margin",
     "epochs",

@@ -11,7 +11,7 @@ def network(num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
     image = keras.Input(input_shape)
     x = layers.Rescaling(1 / 255)(image)
     for filters in (8, 16):
-        x = layers.Conv2D(filters, 5, strides=2, use_bias=False)(x)
+        x = layers.Conv2D(filters, 5, strides=2, use_bias=False, name=f"conv{filters}")(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     return keras.Model(image, layers.Dense(num_classes)(layers.GlobalAveragePooling2D()(x)))
 

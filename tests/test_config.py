@@ -26,7 +26,7 @@ def _other(name):
     return next(
         value
         for value in spec.metadata["choices"]
-        or (*CANDIDATES, "dist(class_weight=2)", "crops,mixup", "tensorboard:logs")
+        or (*CANDIDATES, "dist(class_weight=2)", "crops,mixup", "tensorboard:logs", "a:b:hint")
         if type(value) is config.kind(name) and value != spec.default and fits(value)
     )
 
@@ -51,6 +51,7 @@ def test_every_default_and_every_recipe_passes_its_own_check():
             "head_rate",
             "heads",
             "log",
+            "match",
             "pretrained",
             "soft_labels",
             "start_from",

@@ -15,6 +15,7 @@ from keras_kd.config._options import (
     AUGMENTATION,
     BELOW_ONE,
     LOG,
+    MATCHES,
     NOT_NEGATIVE,
     POSITIVE,
     SHARE,
@@ -168,6 +169,14 @@ class Config:
         f"Loss on the teacher's logits: {', '.join(losses.soft_loss_names())}. Its own settings"
         " follow in parentheses, e.g. decoupled(other_weight=4).",
         SOFT_LOSS,
+    )
+    match: str | None = option(
+        None,
+        "STUDENT_LAYER:TEACHER_LAYER:KIND: also match the outputs of two layers, with KIND one of "
+        f"{', '.join(losses.feature_loss_names())} or KIND(weight=NUMBER). The teacher, one .keras "
+        "file or architecture, then runs on each batch. May be given several times.",
+        MATCHES,
+        several=True,
     )
     value_loss: str = option(
         "mse",

@@ -25,6 +25,13 @@ def _is_soft_loss(text: str) -> bool:
         return False
 
 
+def _are_matches(text: str) -> bool:
+    try:
+        return all(losses.parsed_match(match) for match in separated(text))
+    except ConfigError:
+        return False
+
+
 SOFT_LOSS: Check = (
     _is_soft_loss,
     f"one of {', '.join(losses.soft_loss_names())}, with numbers by name",
@@ -61,6 +68,11 @@ def _are_logs(text: str) -> bool:
     )
 
 
+MATCHES: Check = (
+    _are_matches,
+    f"STUDENT_LAYER:TEACHER_LAYER:KIND, with KIND one of {', '.join(losses.feature_loss_names())}"
+    " or KIND(weight=NUMBER)",
+)
 LOG: Check = (_are_logs, f"{TENSORBOARD}DIR or {MLFLOW}URI")
 
 

@@ -13,6 +13,7 @@ import ast
 import functools
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -49,24 +50,61 @@ def parsed(text: str) -> tuple[str, dict[str, float]]:
     Raises:
         ConfigError: there is no such loss, or the settings are not numbers by name.
     """
-    name, opening, rest = str(text).partition("(")
+    name = str(text).partition("(")[0]
     if name not in soft_loss_names():
         known = ", ".join(soft_loss_names())
         raise ConfigError(f"soft_loss must be one of {known}. Received: soft_loss={text!r}.")
+    settings = _settings(text)
+    if settings is None:
+        raise ConfigError(
+            "The settings of a soft_loss are numbers by name, e.g. decoupled(other_weight=4). "
+            f"Received: soft_loss={text!r}."
+        )
+    return name, settings
+
+
+def parsed_match(text: str) -> tuple[str, str, str, float]:
+    """Split the text of two layers to match into its parts.
+
+    Args:
+        text: STUDENT_LAYER:TEACHER_LAYER:KIND, with KIND one of `feature_loss_names()`, and its
+            weight in parentheses if it is not 1, e.g. "relu3:relu3_2:hint(weight=0.5)".
+
+    Returns:
+        The two layers, the kind, and the weight, 0 or more.
+
+    Raises:
+        ConfigError: the text has another form.
+    """
+    layers, _, kind = text.rpartition(":")
+    student, _, teacher = layers.partition(":")
+    settings = _settings(kind)
+    name = kind.partition("(")[0]
+    known = feature_loss_names()
+    if (
+        not (student and teacher and name in known)
+        or settings is None
+        or not (settings.keys() <= {"weight"} and 0 <= settings.get("weight", 1) < math.inf)
+    ):
+        raise ConfigError(
+            f"match must be STUDENT_LAYER:TEACHER_LAYER:KIND, with KIND one of {', '.join(known)},"
+            f" or KIND(weight=NUMBER). Received: match={text!r}."
+        )
+    return student, teacher, name, float(settings.get("weight", 1))
+
+
+def _settings(text: str) -> dict[str, float] | None:
+    """The numbers by name in NAME(setting=number, ...); None if they are anything else."""
+    _, opening, rest = str(text).partition("(")
     try:
         # Parsed and not evaluated, so that nothing in the text is run.
         call = ast.parse(f"f({rest}" if opening else "f()", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
-            raise ValueError(text)
+            return None
         settings = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
-        if not all(type(value) in (int, float) for value in settings.values()):
-            raise ValueError(text)
-        return name, settings
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise ConfigError(
-            "The settings of a soft_loss are numbers by name, e.g. decoupled(other_weight=4). "
-            f"Received: soft_loss={text!r}."
-        ) from error
+    except (SyntaxError, TypeError, ValueError):
+        return None
+    return settings if all(type(value) in (int, float) for value in settings.values()) else None
 
 
 def soft_loss(text: str) -> Callable[[Any, Any, Any, float], Any]:

@@ -155,6 +155,7 @@ def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
         plan.student.start,
         taught.unlabeled,
         plan.teaching.unlabeled_share,
+        taught.feature_teacher,
     )
 
 
@@ -164,6 +165,7 @@ def _without_teacher(task: Job) -> Job:
         title=task.title.replace("student", "baseline", 1),
         folder=task.folder / "baseline",
         teacher_logits=None,
+        feature_teacher=None,
         unlabeled=0,
     )
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from keras_kd import config as configuration
-from keras_kd import exporters
+from keras_kd import exporters, losses
 from keras_kd.config import Config
+from keras_kd.distiller import FeatureMatch
 from keras_kd.errors import ConfigError
 from keras_kd.models import sources
 from keras_kd.pipelines import run_folder, statements
@@ -148,7 +149,9 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     """
     config = config.effective()
     _check_names(config)
-    loss = _part(config, LossSettings)
+    matched = [losses.parsed_match(text) for text in configuration.separated(config.match)]
+    matches = tuple(FeatureMatch(*parts) for parts in matched)
+    loss = _part(config, LossSettings, matches=matches)
     training = _part(
         config,
         TrainingSettings,
@@ -277,11 +280,18 @@ def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
             f" votes={config.votes!r}."
         )
     _check_live(config, loss)
+    kind = _kind(config, loss)
+    if loss.matches and (kind != "models" or len(config.teachers) > 1):
+        raise ConfigError(
+            "match compares a student's layers with those of one Keras model: give one teacher,"
+            " weights of its own, and no votes. Received:"
+            f" match={config.match!r}, teacher={config.teacher!r}."
+        )
     given = {name: getattr(config, f"teacher_{name}") for name in statements.OPTIONS}
     texts = {name: list(configuration.separated(text)) for name, text in given.items() if text}
     stated = statements.parse(config.teachers, texts, "teacher_")
     return TeachingPlan(
-        _kind(config, loss),
+        kind,
         tuple(config.teachers),
         config.teacher_mirror,
         stated,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import keras
+
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.teachers.soft_labels import SoftLabels
@@ -21,6 +23,7 @@ class Teaching:
         learnt: the data that the student learns, if it is more than the data set: the last of its
             training images are then unlabelled pictures.
         unlabeled: number of these pictures.
+        feature_teacher: the teacher's Keras model, where its layers are matched.
     """
 
     name: str | None = None
@@ -28,6 +31,7 @@ class Teaching:
     soft_labels: SoftLabels | None = None
     learnt: Data | None = None
     unlabeled: int = 0
+    feature_teacher: keras.Model | None = None
 
     @property
     def is_live(self) -> bool:

@@ -20,12 +20,14 @@ from keras_kd._common.identity import identity
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import splits
 from keras_kd.datasets.images import Size, height_width
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.readers import ferplus
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.evaluation import class_order
 from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
+from keras_kd.models.surgery import precision
 from keras_kd.pipelines import unlabeled
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan, TeacherPlan, TeachingPlan
@@ -79,13 +81,33 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     ensemble = teacher(plan, data, terminal)
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
     remark_on_work(ensemble.model, plan, data, terminal)
-    if teaching.live:
+    matched = _feature_teacher(plan, data) if plan.training.loss.matches else None
+    if teaching.live or matched:
         _require_size(ensemble, data)
-        return Teaching(name, ensemble)
+    if teaching.live:
+        return Teaching(name, ensemble, feature_teacher=matched)
     seeing = ensemble if pictures is None else ensemble.beside(pictures, learnt)
     stored = soft_labels(teaching, learnt, views, seeing, terminal)
     learnt = unlabeled.labelled(learnt, stored, count) if count else data
-    return Teaching(name, ensemble, stored, learnt, count)
+    return Teaching(name, ensemble, stored, learnt, count, matched)
+
+
+def _feature_teacher(plan: Plan, data: Data) -> keras.Model:
+    """The only teacher as a Keras model that takes the student's pixels."""
+    (name,) = plan.teaching.teachers
+    path, stated, _ = _file(name, plan, data, Terminal(quiet=True))
+    if path.suffix not in (".keras", ".h5"):
+        raise ConfigError(
+            f"match compares layers of Keras models, and {path} is none: give the teacher's .keras"
+            " file, or leave --match out."
+        )
+    model, own = keras_file.load(path)
+    if predictors.given(own, stated).pixels not in (None, PixelValues()):
+        raise ConfigError(
+            f"match shows the student's pixels 0..255 to {path}, which takes others: put a"
+            " Rescaling layer in front of it, or leave --match out."
+        )
+    return precision.in_precision(model, plan.training.precision)
 
 
 def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Terminal) -> None:
@@ -122,9 +144,9 @@ def _require_size(ensemble: Ensemble, data: Data) -> None:
         height, width = own.image_shape[:2]
         if height > shown[0] or width > shown[1]:
             raise ConfigError(
-                f"A live teacher sees the student's pictures of {shown[0]}x{shown[1]}, and one "
-                f"takes {height}x{width}: leave --live-teacher out, or give --image-size "
-                f"{max(height, width)}."
+                f"A teacher that runs on each batch sees pictures of {shown[0]}x{shown[1]}, and "
+                f"one takes {height}x{width}: leave --live-teacher or --match out, or give "
+                f"--image-size {max(height, width)}."
             )
 
 

@@ -43,6 +43,7 @@ class Job:
         start: a trained model to start from, or None.
         unlabeled: as for `TrainingBatches`.
         unlabeled_share: as for `TrainingBatches`.
+        feature_teacher: the model whose layers are matched, if there are any to match.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Job:
     start: StartingPoint | None = None
     unlabeled: int = 0
     unlabeled_share: float = 0.0
+    feature_teacher: keras.Model | None = None
 
 
 def views(settings: TrainingSettings, data: Data, count: int) -> Views:
@@ -182,6 +184,8 @@ def _distiller(job: Job, settings: TrainingSettings, data: Data) -> Distiller:
     # Trained without the weights that no pixel reaches: they cost time and change no output.
     return Distiller(
         fused(precision.in_precision(compact(built), settings.precision)),
+        None if alone else job.feature_teacher,
+        features=() if alone else loss.matches,
         temperature=loss.temperature,
         alpha=1.0 if alone else loss.alpha,
         beta=0.0 if alone else loss.beta,

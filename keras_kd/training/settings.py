@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keras_kd.distiller import FeatureMatch
+
 
 @dataclass(frozen=True)
 class LossSettings:
@@ -14,6 +16,7 @@ class LossSettings:
         alpha: weight of the labels, 0..1.
         beta: weight of the teacher's logits, 0 or more; None for 1 - alpha.
         soft_loss: loss on the teacher's logits, one of `losses.soft_loss_names()`.
+        matches: layers of student and teacher whose outputs are matched.
         value_loss: loss on continuous values, "mse" or "shake-shake".
         value_weight: weight of each value's loss, 0 or more.
         bound_weight: weight of its teacher-bounded part, 0 or more.
@@ -24,6 +27,7 @@ class LossSettings:
     alpha: float
     beta: float | None
     soft_loss: str
+    matches: tuple[FeatureMatch, ...]
     value_loss: str
     value_weight: float
     bound_weight: float

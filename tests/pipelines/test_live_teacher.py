@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from small_network import NETWORK, network
 
+import keras_kd
 from keras_kd.config import Config
+from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import ModelSpec
-from keras_kd.pipelines import distill
+from keras_kd.pipelines import distill, plan
 
 
 @pytest.fixture
@@ -37,24 +40,28 @@ def options(tmp_path, monkeypatch):
     }  # fmt: skip
 
 
+class Stop(Exception):
+    pass
+
+
+class Stopping(distill.Terminal):
+    """Ends a run after its first epoch."""
+
+    def say(self, text: str) -> None:
+        if "epoch 1/2" in text:
+            raise Stop
+
+
 def test_a_live_teacher_of_mixed_images_stores_nothing_and_goes_on_to_the_same_end(
     options, tmp_path
 ):
     config = Config(augment="crops,jitter,mixup,cutmix", **options)
 
-    class Stop(Exception):
-        pass
-
-    class Terminal(distill.Terminal):
-        def say(self, text: str) -> None:
-            if "epoch 1/2" in text:
-                raise Stop
-
     whole = distill.distill(config, tmp_path / "whole")
     assert not (tmp_path / "cache" / "soft_labels").exists()
     assert whole["teacher"]["name"].endswith("t") and whole["fingerprints"]["teacher"]
     with pytest.raises(Stop):
-        distill.distill(config, tmp_path / "run", Terminal(quiet=True))
+        distill.distill(config, tmp_path / "run", Stopping(quiet=True))
     resumed = distill.distill(config, tmp_path / "run", resume=True)
     assert resumed["fingerprints"] == whole["fingerprints"]
 
@@ -66,3 +73,53 @@ def test_without_augmentation_it_teaches_as_stored_answers_do(options, tmp_path)
     )
     # Stored logits are rounded to float16.
     assert live["test"]["nll"] == pytest.approx(stored["test"]["nll"], rel=1e-2)
+
+
+def test_layers_are_matched_beside_stored_answers_and_go_on_to_the_same_end(options, tmp_path):
+    options |= {"augment": "none", "live_teacher": False}
+
+    def run(match: str | None, name: str, **more) -> dict:
+        return distill.distill(Config(match=match, **options), tmp_path / name, **more)
+
+    def feature_loss(name: str) -> list[float]:
+        return pd.read_csv(tmp_path / name / "history.csv")["feature_loss"].tolist()
+
+    matched = run("conv16:conv16:attention(weight=20)", "matched")
+    unweighted = run("conv16:conv16:attention(weight=0)", "unweighted")
+    alone = run(None, "alone")
+    assert unweighted["test"]["nll"] == pytest.approx(alone["test"]["nll"], rel=1e-6)
+    assert abs(matched["test"]["nll"] / alone["test"]["nll"] - 1) > 1e-4
+    assert min(feature_loss("matched")) > 0 and feature_loss("unweighted") == [0, 0]
+    # A hint has a trained projection, which is part of the state.
+    hint = "conv16:conv16:hint(weight=2);conv8:conv8:similarity"
+    whole = run(hint, "whole")
+    with pytest.raises(Stop):
+        run(hint, "run", terminal=Stopping(quiet=True))
+    resumed = run(hint, "run", resume=True)
+    assert resumed["fingerprints"] == whole["fingerprints"]
+    assert feature_loss("run") == pytest.approx(feature_loss("whole"), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "match", ["conv8:conv8", "conv8:conv8:hints", "conv8:conv8:hint(wait=1)", ":conv8:hint"]
+)
+def test_another_form_of_match_is_refused(match):
+    with pytest.raises(ConfigError, match="STUDENT_LAYER:TEACHER_LAYER:KIND.*attention"):
+        Config(match=match)
+
+
+def test_layers_are_matched_with_one_keras_model(options, tmp_path):
+    options |= {"match": "conv8:conv8:hint", "live_teacher": False}
+    teacher = options["teacher"]
+    for other in ({"teacher": f"{teacher};{teacher}"}, {"alpha": 1.0}):
+        with pytest.raises(ConfigError, match="one Keras model: give one teacher"):
+            plan.resolve(Config(**options | other))
+    with pytest.raises(ConfigError, match="takes others: put a Rescaling"):
+        distill.distill(Config(teacher_range="-1,1", **options), tmp_path / "run")
+    keras_kd.export(keras_file.load(teacher)[0], tmp_path / "t.tflite", "float32")
+    options["teacher"] = str(tmp_path / "t.tflite")
+    with pytest.raises(ConfigError, match="compares layers of Keras models"):
+        distill.distill(Config(teacher_classes="bright,dark", **options), tmp_path / "other")
+    options |= {"teacher": teacher, "match": "conv8:conv9:hint"}
+    with pytest.raises(ModelError, match="no layer 'conv9' to match.*conv8"):
+        distill.distill(Config(**options), tmp_path / "missing")

@@ -103,7 +103,7 @@ def test_an_oblong_teacher_is_shown_its_own_height_and_width(made, monkeypatch, 
 
 
 def test_a_live_teacher_is_not_shown_thumbnails(made):
-    with pytest.raises(ConfigError, match="takes 96x64: leave --live-teacher out, or give --image"):
+    with pytest.raises(ConfigError, match="takes 96x64: leave --live-teacher or --match out, or"):
         _taught(made, "96x64", live_teacher=True)
 
 
