@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_kd._common.files import refuse_special
 from keras_kd.errors import DataError, ModelError
 from keras_kd.models import heads
 
@@ -59,6 +60,7 @@ def _difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 def _read(path: str | Path, names: list[str]) -> list[np.ndarray]:
     try:
+        refuse_special(path)
         with np.load(path, allow_pickle=False) as arrays:
             found = [np.asarray(arrays[name]) for name in names]
     except (*_UNREADABLE, KeyError, TypeError, AttributeError) as error:

@@ -28,6 +28,7 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import _keras_files, class_order, metrics
+from keras_kd.models import mistaken_files
 from keras_kd.runtimes import multiply_accumulates
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.onnx_runtime import OnnxModel
@@ -230,6 +231,7 @@ def _names(paths: Sequence[str | Path]) -> list[str]:
 
 
 def _static(path: Path, file: Path, name: str, loaded: Loaded) -> Measurement:
+    mistaken_files.require_model(path)
     try:
         content = (
             _keras_files.without_optimizer(path, *loaded(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from keras_kd._common.files import refuse_special
 from keras_kd.errors import ModelError
 
 _POINTER = "a Git LFS pointer in place of a model: fetch the file with `git lfs pull`"
@@ -32,6 +33,11 @@ def require_model(path: Path) -> None:
     Raises:
         ModelError: it is plainly something else; the message says what, and what to do.
     """
+    if path.exists() and not path.is_dir():
+        try:
+            refuse_special(path)
+        except ValueError as error:
+            raise ModelError(f"{path} is no model: {error}.") from error
     try:
         start = _start(path)
     except OSError:
@@ -44,7 +50,7 @@ def require_model(path: Path) -> None:
 
 
 def _start(path: Path) -> bytes:
-    if not path.is_file():  # A pipe would be waited for.
+    if not path.is_file():
         return b""
     with path.open("rb") as file:
         return file.read(64)

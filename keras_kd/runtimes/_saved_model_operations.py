@@ -69,6 +69,9 @@ def require_computing(folder: str | Path) -> None:
     path = Path(folder) / "saved_model.pb"
     if not path.is_file():
         raise ModelError(f"{folder} is no SavedModel: it has no file saved_model.pb.")
+    for part in (Path(folder) / "variables").glob("*"):
+        if not part.is_file():
+            raise ModelError(f"{part} is no regular file: export the model again.")
     model = saved_model_pb2.SavedModel()
     try:
         model.ParseFromString(path.read_bytes())

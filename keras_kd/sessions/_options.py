@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from keras_kd._common.checked_files import read_text
 from keras_kd.errors import DataError
 
 MEDIAN = "median"
@@ -131,7 +133,8 @@ def read_table(path: str | Path, what: str) -> pd.DataFrame:
         DataError: it is missing, or can't be read as csv.
     """
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        # pandas itself would fetch what reads like an address, and unpack what is called `.gz`.
+        return pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise DataError(f"No {what} at {path}: check the path.") from error
     except (ValueError, UnicodeDecodeError, OSError) as error:

@@ -97,7 +97,8 @@ def _hidden(rows: Path) -> Callable[[_video.Frame], np.ndarray]:
 
 def _places(rows: Path) -> list[tuple[np.ndarray, np.ndarray, float]]:
     """Times (T,), boxes (T, 4) and the longest gap of each face in the csv."""
-    table = pd.read_csv(rows, usecols=["time_s", "face_id", "box"], dtype={"box": str}).dropna()
+    with rows.open("rb") as file:
+        table = pd.read_csv(file, usecols=["time_s", "face_id", "box"], dtype={"box": str}).dropna()
     return [
         (
             times := group["time_s"].to_numpy(),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_kd._common.files import refuse_special
 from keras_kd.errors import DataError
 from keras_kd.sessions._options import LONGEST
 
@@ -22,7 +23,10 @@ def read(path: str | Path) -> pd.DataFrame:
         DataError: it is no recording, or holds no frame.
     """
     try:
-        rows = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str))
+        refuse_special(path)
+        # pandas itself would fetch what reads like an address.
+        with open(path, "rb") as file:
+            rows = pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str))
         if rows.empty:
             raise DataError(f"{path} holds no frame: the video is empty.")
         if missing := {"frame", "time_s", "face_id", "box", "quality", "sharpness", "turn"} - set(
