@@ -83,7 +83,7 @@ def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> 
         raise ConfigError("log=mlflow:URI needs MLflow: pip install mlflow.") from error
 
     @contextmanager
-    def told() -> Iterator[None]:
+    def in_one_sentence() -> Iterator[None]:
         try:
             yield
         except MlflowException as error:
@@ -93,7 +93,7 @@ def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> 
             ) from error
 
     known = folder / "mlflow-run.txt"
-    with told():
+    with in_one_sentence():
         client = MlflowClient(tracking_uri=uri)
         if known.is_file():
             run = known.read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> 
     def write(row: dict[str, float]) -> None:
         now, step = round(time.time() * 1000), int(row["epoch"])
         found = [Metric(k, float(v), now, step) for k, v in row.items() if k != "epoch"]
-        with told():
+        with in_one_sentence():
             client.log_batch(run, metrics=found)
 
     try:
@@ -118,7 +118,7 @@ def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> 
                 run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             )
         raise
-    with told():
+    with in_one_sentence():
         client.set_terminated(run, "FINISHED")
 
 
