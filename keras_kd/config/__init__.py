@@ -12,13 +12,23 @@ from typing import Any
 
 from keras_kd._common import trust
 from keras_kd._common.checked_files import read_text, read_toml
-from keras_kd.config._config import Config, fields, kind
+from keras_kd.config._config import Config
 from keras_kd.config._options import SEPARATOR as SEPARATOR
-from keras_kd.config._options import require, separated
+from keras_kd.config._options import require, separated, type_of
 from keras_kd.config._text import dump as dump
 from keras_kd.config._text import numbers as numbers
 from keras_kd.config.recipes import RECIPES as RECIPES
 from keras_kd.errors import ConfigError
+
+
+def fields() -> dict[str, dataclasses.Field]:
+    """Return the dataclass field of every option, by name."""
+    return {spec.name: spec for spec in dataclasses.fields(Config)}
+
+
+def kind(name: str) -> type:
+    """Return the type of an option's value: str, int, float or bool."""
+    return type_of(Config, name)
 
 
 def load(path: str | Path) -> dict[str, Any]:

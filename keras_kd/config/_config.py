@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import types
-import typing
 from dataclasses import dataclass
-from typing import Any
 
 from keras_kd import losses
 from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES
@@ -23,6 +19,7 @@ from keras_kd.config._options import (
     option,
     require,
     separated,
+    type_of,
 )
 from keras_kd.config.recipes import ADAMW, RECIPES
 from keras_kd.errors import ConfigError
@@ -326,8 +323,8 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        for name, spec in fields().items():
-            require(name, spec, kind(name), getattr(self, name))
+        for spec in dataclasses.fields(self):
+            require(spec.name, spec, type_of(Config, spec.name), getattr(self, spec.name))
         if self.freeze_until and not (self.start_from or self.keep_weights):
             raise ConfigError(
                 f"freeze_until={self.freeze_until!r} would freeze weights that were never trained:"
@@ -352,21 +349,3 @@ class Config:
         docs/distillation.md: of those measured the most accurate, and it trains without a GPU.
         """
         return "vgg8-half" if self.recipe == "quick" else "vgg8"
-
-
-def fields() -> dict[str, dataclasses.Field]:
-    """Return the dataclass field of every option, by name."""
-    return {spec.name: spec for spec in dataclasses.fields(Config)}
-
-
-def kind(name: str) -> type:
-    """Return the type of an option's value: str, int, float or bool."""
-    hint = _hints()[name]
-    if isinstance(hint, types.UnionType):
-        return next(part for part in typing.get_args(hint) if part is not type(None))
-    return hint
-
-
-@functools.cache
-def _hints() -> dict[str, Any]:
-    return typing.get_type_hints(Config)

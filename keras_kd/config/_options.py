@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import types
+import typing
 from collections.abc import Callable, Collection
 from dataclasses import Field, field
 from typing import Any
@@ -110,6 +113,24 @@ def option(
         "runs_code": runs_code,
     }
     return field(default=default, metadata=spec)
+
+
+def type_of(options: type, name: str) -> type:
+    """Return the type of an option's value: str, int, float or bool.
+
+    Args:
+        options: the dataclass of all options.
+        name: the field's name.
+    """
+    hint = _hints(options)[name]
+    if isinstance(hint, types.UnionType):
+        return next(part for part in typing.get_args(hint) if part is not type(None))
+    return hint
+
+
+@functools.cache
+def _hints(options: type) -> dict[str, Any]:
+    return typing.get_type_hints(options)
 
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
