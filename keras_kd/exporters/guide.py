@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from keras_kd.datasets.class_names import are_expressions
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.exporters import _guide_code as code
-from keras_kd.exporters._guide_code import TOLERANCE, Facts
+from keras_kd.exporters import app_versions
+from keras_kd.exporters._guide_code import Facts
 from keras_kd.exporters.bundle import model_file
 from keras_kd.runtimes import litert, predictors
+from keras_kd.runtimes.kernels import measured_tolerance
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.stated import NOTHING, Stated
 
@@ -79,6 +82,7 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
             " float`."
         )
     outputs = runtime.predict_heads(shown)
+    difference, tolerance = measured_tolerance(path, runtime.as_input(shown))
     numbered = (
         f"class_{number}" for number in range(predictor.predict(pixels[None]).logits.shape[1])
     )
@@ -97,6 +101,8 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
             name: [round(float(value), 5) for value in values[0].ravel()]
             for name, values in outputs.items()
         },
+        difference,
+        tolerance,
     )
 
 
@@ -109,6 +115,7 @@ def guide(found: Facts) -> str:
     Returns:
         Markdown.
     """
+    versions = app_versions.versions()
     sections = [
         f"# Embedding {escaped(found.name)}",
         "Made by `kerakd guide` from the file: make it anew when the file changes.",
@@ -117,35 +124,89 @@ def guide(found: Facts) -> str:
         _steps(found),
         "## One worked input",
         _worked(found),
-        "## Python",
-        fenced(code.python(found), "python"),
-        "## Android, Kotlin",
         (
-            '`implementation("com.google.ai.edge.litert:litert:2.1.0")`; the file goes to'
-            " `app/src/main/assets/`. Interpreter, which runs on every device:"
+            "Every program below has a check of it, which is your app's first test: run it on each"
+            " kind of device, and with the GPU and without."
         ),
-        fenced(code.kotlin(found), "kotlin"),
-        "CompiledModel, for the GPU and NPU where there is one:",
-        fenced(code.kotlin_compiled(found), "kotlin"),
+        "## Python",
+        f"`pip install ai-edge-litert=={versions['ai-edge-litert']}`",
+        _code(found, "check.python", "python"),
+        "## Android, Kotlin",
+        _android(versions),
+        _code(found, "Crop.kt", "kotlin"),
+        "`Model` runs the file on the GPU or the CPU and says which, and why:",
+        _code(found, "Model.kt", "kotlin"),
+        "For frames of CameraX:",
+        _code(found, "Camera.kt", "kotlin"),
+        "The older Interpreter, on the CPU of every device:",
+        _code(found, "InterpreterModel.kt", "kotlin"),
         "## iOS, Swift",
         (
-            "CocoaPods: `pod 'TensorFlowLiteSwift'`, which reads the same files; the file goes to"
-            " the app's bundle."
+            f"CocoaPods: `pod 'TensorFlowLiteSwift', '{versions['TensorFlowLiteSwift']}'`, which"
+            " reads the same files; the file goes to the app's bundle."
         ),
-        fenced(code.swift(found), "swift"),
+        _code(found, "model.swift", "swift"),
         "## Flutter",
-        "`tflite_flutter` in `pubspec.yaml`, the file under `assets:`.",
-        fenced(code.dart(found), "dart"),
-        "## C",
-        "Link LiteRT's (TensorFlow Lite's) C library.",
-        fenced(code.c(found), "c"),
         (
-            "The code for Python is run by this project's tests. The others follow the libraries'"
-            " documentation and were not compiled here: let the worked input be your app's first"
-            " test."
+            f"`tflite_flutter: {versions['tflite_flutter']}` in `pubspec.yaml`, the file under"
+            " `assets:`. Older versions have libraries that Android devices with pages of 16 KB"
+            " refuse."
+        ),
+        _code(found, "model.dart", "dart"),
+        "## Web, TypeScript",
+        (
+            f"`npm install @litertjs/core@{versions['@litertjs/core']}`; serve its folder `wasm`"
+            " and the file from your own origin. More than one thread needs a page that is"
+            " cross-origin isolated. `crop.ts`:"
+        ),
+        _code(found, "crop.ts", "typescript"),
+        "`web.ts`:",
+        _code(found, "web.ts", "typescript"),
+        "## React Native, TypeScript",
+        (
+            "`npm install react-native-fast-tflite@"
+            f"{versions['react-native-fast-tflite']} react-native-nitro-modules@"
+            f"{versions['react-native-nitro-modules']}`, and `tflite` among `assetExts` in"
+            " `metro.config.js`. With `crop.ts` as above:"
+        ),
+        _code(found, "reactNative.ts", "typescript"),
+        "## C",
+        (
+            "Link TensorFlow Lite's C library (`libtensorflowlite_c`, built by CMake from"
+            " `tensorflow/lite/c`). `cc model.c` makes a program that checks the worked input."
+        ),
+        _code(found, "model.c", "c"),
+        "## What was tried",
+        (
+            "This project's tests run the programs in Python, C (on TensorFlow Lite's C library)"
+            " and TypeScript (in Chromium), compile those for React Native against the package's"
+            " types, and compile Kotlin against declarations of Android's and LiteRT's classes"
+            " that were written by hand after LiteRT's sources; the crop in Kotlin is run too."
+            " Swift and Dart follow their libraries' documentation and were not compiled."
+            f" The versions were looked up on {app_versions.checked():%d %B %Y}."
         ),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _code(found: Facts, name: str, language: str) -> str:
+    return fenced(code.program(found, name), language)
+
+
+def _android(versions: Mapping[str, str]) -> str:
+    version = versions["litert-android"]
+    return (
+        f"The file goes to `app/src/main/assets/`; `minSdk` is {versions['min-sdk']} or more.\n\n"
+        + fenced(
+            f'implementation("com.google.ai.edge.litert:litert:{version}")\n'
+            f'implementation("com.google.ai.edge.litert:litert-gpu:{version}")  // for the GPU',
+            "kotlin",
+        )
+        + "\n\nDevices with memory pages of 16 KB, which Google Play asks for, load only libraries"
+        " that are aligned to them. LiteRT's are since 1.4, and the Android Gradle plugin since"
+        " 8.5.1 packs them so; `zipalign -c -P 16 -v 4 app.apk` checks an app. Pictures become the"
+        " model's input by:"
+    )
 
 
 def _tensors(found: Facts) -> str:
@@ -184,9 +245,10 @@ def _steps(found: Facts) -> str:
     cut = (
         (
             "Find the face's box and eyes, and cut it out upright, as the training images were cut:"
-            " a square of 1.17 · max(width, height) pixels (`kerakd predict --crop`; 1.5 for drawn"
-            " faces), turned clockwise by the eyes' tilt r = atan2(y of the left eye - y of the"
-            " right eye, x of the left - x of the right). Its middle is the box's, moved by 0.09 ·"
+            f" a square of {code.FACE_SIDE} · max(width, height) pixels (`kerakd predict --crop`;"
+            " 1.5 for drawn faces), turned clockwise by the eyes' tilt r = atan2(y of the left eye"
+            " - y of the right eye, x of the left - x of the right). Its middle is the box's, moved"
+            f" by {code.FACE_RISE} ·"
             " height · (sin r, -cos r). Boxes are MediaPipe's, from the brows to the chin. Repeat"
             " the border where the square leaves the picture."
         )
@@ -212,11 +274,20 @@ def _steps(found: Facts) -> str:
 
 
 def _worked(found: Facts) -> str:
-    expected = json.dumps(found.example)
     first = ", ".join(str(value) for value in worked_input(found.shape).ravel()[:8])
     scaled = "" if found.pixels.plain else " (before it is changed as the table says)"
+    sums = ", ".join(
+        f"{sum(values):.4f} ({escaped(name)})"
+        for name, values in found.example.items()
+        if len(values) > 1 and found.output == "probabilities"
+    )
+    summed = (
+        f" The probabilities sum to {sums} here; rounded ones need not sum to 1." if sums else ""
+    )
     return (
         "Byte i of the image is `(i * 37 + i / 64 * 11) % 256`, whole-number division; it begins"
-        f" {first}{scaled}. Expected within {TOLERANCE:g} of the largest"
-        f" value:\n\n{fenced(expected, 'json')}"
+        f" {first}{scaled}. Expected:\n\n{fenced(json.dumps(found.example), 'json')}\n\n"
+        f"each within {found.tolerance:g}. On LiteRT's XNNPACK, its own kernels and its reference"
+        f" kernels the outputs differ by at most {found.difference:.2g}; the bound is twice that"
+        f" and {found.tolerance - 2 * found.difference:.2g} for other processors.{summed}"
     )

@@ -241,6 +241,8 @@ def _facts(file: str, outputs: tuple[str, ...], names: tuple[str, ...]) -> guide
         ("ADD",),
         10,
         example,
+        0.0,
+        0.1,
     )
 
 
@@ -254,23 +256,19 @@ def test_no_code_of_a_guide_comes_from_a_name() -> None:
     assert page.elements == plain.elements
     called = [
         node.func
-        for node in ast.walk(ast.parse(_guide_code.python(found)))
+        for node in ast.walk(ast.parse(_guide_code.program(found, "check.python")))
         if isinstance(node, ast.Call)
     ]
     assert "evil" not in {
         getattr(function, "id", getattr(function, "attr", "")) for function in called
     }
-    for code, filled in (
-        (_guide_code.kotlin, "$"),
-        (_guide_code.kotlin_compiled, "$"),
-        (_guide_code.dart, "$"),
-        (_guide_code.swift, ""),
-        (_guide_code.c, ""),
-    ):
-        shown = re.sub(r"//.*", "", code(found))
-        outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", shown)
-        assert "evil" not in outside and '"' not in outside
+    for path in _guide_code.PROGRAMS.iterdir():
+        text = _guide_code.program(found, path.name)
+        shown = re.sub(r"//.*|/\*.*?\*/", "", text, flags=re.DOTALL if path.suffix == ".c" else 0)
+        outside = re.sub(r'"(?:[^"\\]|\\.)*"|^ ?\*.*', "", shown, flags=re.MULTILINE)
+        assert "evil" not in outside, path.name
         # What is left of a string without its escapes fills in nothing.
+        filled = "$" if path.suffix in (".kt", ".dart") else ""
         assert not filled or filled not in re.sub(r"\\.", "", shown)
         assert not re.search(r"\b1st\b", outside)
 

@@ -1,0 +1,83 @@
+"""The guide's programs of some files, written where compilers find them, and what their crops must
+give.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.datasets.images import fitted
+from keras_kd.exporters import _guide_code
+from keras_kd.sessions import SIDE, _faces
+
+APPS = Path(__file__).parent / "apps"
+PACKAGES = APPS / "node_modules"
+MISSING = "the compilers of `make apps` are not installed"
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle of a picture: its middle, width, height, and tilt in radians."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    tilt: float
+
+    @property
+    def words(self) -> list[str]:
+        return [
+            repr(float(value)) for value in (self.x, self.y, self.width, self.height, self.tilt)
+        ]
+
+
+# A face that shrinks, upright and tilted; one that grows; one that leaves the picture.
+FACES = [
+    ((60.0, 50.0, 90.0, 80.0), 0.0),
+    ((60.0, 50.0, 90.0, 80.0), 25.0),
+    ((40.0, 60.0, 12.0, 14.0), -10.0),
+    ((-20.0, -10.0, 90.0, 80.0), 0.0),
+]
+
+
+def write(found: _guide_code.Facts, folder: Path, *names: str) -> None:
+    """Write programs for a file into a folder."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_text(_guide_code.program(found, name) + "\n", encoding="utf-8")
+
+
+@functools.cache
+def picture() -> np.ndarray:
+    """Smooth colours, uint8 (160, 200, 3)."""
+    down, right = np.mgrid[:160, :200] / 30
+    waves = [np.sin(right + shift) * np.cos(down * 0.8 - shift) for shift in (0, 1, 2)]
+    return (127.5 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
+
+
+def crop_of(box: tuple[float, float, float, float], degrees: float) -> Crop:
+    """What `crop_face` of the programs asks `crop` for."""
+    x, y, width, height = box
+    tilt, rise = np.radians(degrees), _faces.RISE * height
+    side = SIDE * max(width, height)
+    middle = x + width / 2 + rise * np.sin(tilt), y + height / 2 - rise * np.cos(tilt)
+    return Crop(*middle, side, side, tilt)
+
+
+def expected(box: tuple[float, float, float, float], degrees: float, found: _guide_code.Facts):
+    """The same by Python's crop and resizing, as the file takes it."""
+    cut = _faces.crop(picture(), box, SIDE, degrees)
+    return found.pixels.of(fitted(cut[None], found.shape))[0].ravel().astype(np.float64)
+
+
+def assert_like(values, box, degrees, found) -> None:
+    """Python's square lies on whole pixels: up to half a pixel from the programs'."""
+    wanted = expected(box, degrees, found)
+    scale, _ = found.pixels.line(found.shape[2])
+    levels = np.abs(np.asarray(values, np.float64) - wanted).reshape(-1, found.shape[2]) / scale
+    assert levels.mean() < 2 and levels.max() < 9
