@@ -78,7 +78,7 @@ hashed:
 	touch .venv/installed
 
 # Exact versions of everything: of what `make test` needs, and of each extra with all that it needs, in agreement.
-EXTRAS = heic torch sweep onnx sessions ray jax parquet fuzz
+EXTRAS = heic torch sweep onnx sessions ray jax parquet shards fuzz
 PINNED = build/tools/bin/uv pip compile setup.cfg --constraint locks/constraints.txt --python-version 3.11 --upgrade --quiet --no-header --no-annotate
 
 lock: build/tools

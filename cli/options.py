@@ -118,6 +118,7 @@ TRAINING = (
     "weights_normalised",
     "label_smoothing",
     "augment",
+    "shuffle_buffer",
     "views",
     "live_teacher",
     "soft_labels",

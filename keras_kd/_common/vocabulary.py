@@ -13,3 +13,6 @@ FACE_MIRROR = "face-mirror"
 
 # How a target of `--log` begins.
 TENSORBOARD, MLFLOW = "tensorboard:", "mlflow:"
+
+# Images that are shuffled together, of data that stays in its shards.
+SHUFFLE_BUFFER = 16_384

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from keras_kd import losses
-from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES
+from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES, SHUFFLE_BUFFER
 from keras_kd.config._options import (
     AUGMENTATION,
     BELOW_ONE,
@@ -273,6 +273,12 @@ class Config:
     views: int = option(
         8,
         "Number of augmented views to store of each image, unless --augment is none or mirror.",
+        POSITIVE,
+    )
+    shuffle_buffer: int = option(
+        SHUFFLE_BUFFER,
+        "Number of images that are shuffled together, in whole shards, if the training images stay in"
+        " their shards; the shards themselves are shuffled, too.",
         POSITIVE,
     )
     live_teacher: bool = option(

@@ -14,6 +14,8 @@ disk, for help and the README; and
                                                 `load` is then
                                                 `_splitting.one_split(load_splits, SIZE)`
     sources(path) (optional)                    the files that `load` reads
+    training_shards(path, skip_bad_rows, size) (optional)
+                                                the training split where it stays on disk, `sharded.Shards`
     remarks(path) (optional)                    sentences on what was taken to be what
     COUNTS (optional)                           published images per split and class, checked by
                                                 `inspect`; without "validation" those of "train"
@@ -109,6 +111,18 @@ def _reader(name: str) -> ModuleType:
     return named_module(readers, name, ENTRY_POINTS)
 
 
+def is_elsewhere(path: str) -> bool:
+    """Return whether a path is a URL or a pattern of shards, of which the disk knows nothing.
+
+    Args:
+        path: as for `load`, without the name of a form.
+
+    Returns:
+        True or False.
+    """
+    return "://" in path or ("*" in path and not Path(path).exists())
+
+
 @contextmanager
 def _refusals_named() -> Iterator[None]:
     """Turn what the operating system refuses (a folder without permission, a path too long) into a
@@ -145,6 +159,8 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     name, _, rest = text.partition(":")
     named = name in names() and not Path(text).exists()
     path = Path(rest if named else text)
+    if is_elsewhere(rest if named else text):
+        return _reader(name if named else "shards"), path
     if (rest or not named) and not path.exists():
         raise DataError(f"No data at {path}: give a file, a folder or one of {', '.join(names())}.")
     if named:

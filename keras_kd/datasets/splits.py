@@ -15,6 +15,7 @@ from keras_kd import datasets
 from keras_kd._common.arrays import fingerprint, row_fingerprints
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
+from keras_kd.datasets.sharded import Shards
 from keras_kd.errors import ConfigError
 
 # A data set's function of (train, validation, test): by name, masks of validation and test.
@@ -32,6 +33,8 @@ class Data:
         test: the images that are scored at the end.
         passed_over: one line for each kind of file that was not read, or read by a guess.
         folder: the name of a folder that is not a known data set; "" for others.
+        shards: the training images where they stay on disk, of which `train` is then a sample;
+            None where `train` is all of them.
         subsets: named test sets that the field reports, as masks of validation and test rows; None
             if there are none.
     """
@@ -43,6 +46,7 @@ class Data:
     subsets: Subsets | None = None
     passed_over: tuple[str, ...] = ()
     folder: str = ""
+    shards: Shards | None = None
 
     @property
     def called(self) -> str:
@@ -53,7 +57,9 @@ class Data:
     def fingerprint(self) -> str:
         """Fingerprint of the images, labels and values of the train and validation splits."""
         parts: list[Any] = list(self.train.class_names)
-        for split in (self.train, self.validation):
+        if self.shards:
+            parts.append(self.shards.fingerprint)
+        for split in (self.validation,) if self.shards else (self.train, self.validation):
             parts += [split.images, split.labels, *(split.values or {}).values()]
         return fingerprint(parts)
 
@@ -64,6 +70,11 @@ class Data:
         Images are compared whatever their order on disk is, and labels image by image, so that
         classes whose folders were exchanged are other labels and not other images.
         """
+        if self.shards:
+            return {
+                "the order of classes": fingerprint(self.class_names),
+                "the shards or their images": self.fingerprint,
+            }
         parts = (self.train, self.validation)
         rows = np.concatenate([row_fingerprints(part.images) for part in parts])
         order = np.argsort(rows, kind="stable")
@@ -98,16 +109,21 @@ class Data:
     def counts(self) -> dict[str, dict[str, int]]:
         """The number of images by split and class."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {
-            name: dict(
-                zip(
-                    self.class_names,
-                    np.bincount(split.hard_labels, minlength=len(self.class_names)).tolist(),
-                    strict=True,
-                )
-            )
+        counted = {
+            name: np.bincount(split.hard_labels, minlength=len(self.class_names))
             for name, split in splits.items()
         }
+        if self.shards:
+            counted["train"] = self.shards.counts
+        return {
+            name: dict(zip(self.class_names, counts.tolist(), strict=True))
+            for name, counts in counted.items()
+        }
+
+    @property
+    def training_images(self) -> int:
+        """The number of training images, wherever they are."""
+        return len(self.shards) if self.shards else len(self.train)
 
 
 def load(path_or_name: str, skip_bad_rows: bool = False, size: Size | None = None) -> Data:
@@ -125,12 +141,16 @@ def load(path_or_name: str, skip_bad_rows: bool = False, size: Size | None = Non
         DataError: as for `datasets.load`.
     """
     module, path = datasets.find(path_or_name)
-    found = datasets.load_found(module, path, datasets.SPLITS, skip_bad_rows, size)
-    train, validation, test = (found[split] for split in datasets.SPLITS)
+    stays = hasattr(module, "training_shards")
+    shards = module.training_shards(path, skip_bad_rows, size or module.SIZE) if stays else None
+    read = datasets.SPLITS[1:] if shards else datasets.SPLITS
+    found = datasets.load_found(module, path, read, skip_bad_rows, size)
+    train = shards.sample() if shards else found["train"]
     form, folder = form_and_folder(module, path)
     notes = datasets.passed_over_found(module, path)
     subsets = getattr(module, "subsets", None)
-    return Data(form, train, validation, test, subsets, notes, folder)
+    validation, test = found["validation"], found["test"]
+    return Data(form, train, validation, test, subsets, notes, folder, shards)
 
 
 def form_and_folder(module: ModuleType, path: Path | None) -> tuple[str, str]:

@@ -113,7 +113,10 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
         terminal.say(f"skipped: {line}")
     if data.passed_over:
         terminal.say(f"Notes on the data: {'; '.join(data.passed_over)}")
-    sizes = ", ".join(f"{len(samples)} {name}" for name, samples in parts.items())
+    counts = {name: len(samples) for name, samples in parts.items()} | {
+        "train": data.training_images
+    }
+    sizes = ", ".join(f"{count} {name}" for name, count in counts.items())
     values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
     terminal.say(f"Data {data.called}: {sizes} images of {len(data.class_names)} classes{values}")
     return data

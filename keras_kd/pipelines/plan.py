@@ -18,7 +18,7 @@ from keras_kd.errors import ConfigError
 from keras_kd.models import sources
 from keras_kd.pipelines import run_folder, statements
 from keras_kd.pipelines.statements import Statements
-from keras_kd.teachers import augmentation, soft_labels
+from keras_kd.teachers import augmentation, shard_labels, soft_labels
 from keras_kd.training.settings import LossSettings, StartingPoint, TrainingSettings
 
 Part = TypeVar("Part")
@@ -333,7 +333,10 @@ def _kind(config: Config, loss: LossSettings) -> Literal["nobody", "votes", "sto
         return "nobody"
     if config.votes:
         return "votes"
-    filled = config.soft_labels and (Path(config.soft_labels) / soft_labels.RECORD).exists()
+    store = Path(config.soft_labels or "")
+    filled = config.soft_labels and (
+        (store / soft_labels.RECORD).exists() or shard_labels.holds_stores(store)
+    )
     if filled and config.teacher is None and not config.verify_soft_labels:
         return "stored"
     return "models"

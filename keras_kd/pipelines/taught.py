@@ -9,6 +9,7 @@ import keras
 
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.pipelines.ensemble import Ensemble
+from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_labels import SoftLabels
 
 
@@ -28,7 +29,7 @@ class Teaching:
 
     name: str | None = None
     teacher: Ensemble | None = None
-    soft_labels: SoftLabels | None = None
+    soft_labels: SoftLabels | ShardSoftLabels | None = None
     learnt: Data | None = None
     unlabeled: int = 0
     feature_teacher: keras.Model | None = None
@@ -56,6 +57,8 @@ class Teaching:
 
     def logits(self, heads: Heads) -> Any:
         """Return the teacher's outputs for these heads, as `TrainingBatches` expects them."""
+        if isinstance(self.soft_labels, ShardSoftLabels):
+            return self.soft_labels.logits(lambda stored: heads.teacher(stored, *self.outputs))
         if not self.is_live:
             return self.soft_labels and heads.teacher(self.soft_labels.logits, *self.outputs)
         model, outputs = self.teacher.model, self.outputs

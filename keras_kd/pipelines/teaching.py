@@ -18,6 +18,7 @@ from keras_kd._common.files import locked
 from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.identity import identity
 from keras_kd._common.progress import Terminal
+from keras_kd._common.vocabulary import SHUFFLE_BUFFER
 from keras_kd.datasets import splits
 from keras_kd.datasets.images import Size, height_width
 from keras_kd.datasets.pixel_values import PixelValues
@@ -28,7 +29,7 @@ from keras_kd.evaluation import class_order
 from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery import precision
-from keras_kd.pipelines import unlabeled
+from keras_kd.pipelines import shard_teaching, unlabeled
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan, TeacherPlan, TeachingPlan
 from keras_kd.pipelines.taught import Teaching
@@ -37,6 +38,7 @@ from keras_kd.runtimes.predictors import Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.teachers import augmentation, labelling, soft_label_pass, votes
 from keras_kd.teachers import soft_labels as stores
+from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_labels import SoftLabels
 from keras_kd.teachers.views import Views
 from keras_kd.training import job
@@ -66,6 +68,7 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         The teacher and its outputs.
     """
     teaching = plan.teaching
+    shard_teaching.require_possible(plan, data)
     if teaching.kind == "nobody":
         return Teaching()
     pictures = unlabeled.load(plan, data, terminal)
@@ -76,7 +79,7 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         return Teaching("people's votes", soft_labels=_voted(teaching.votes, data, views))
     if teaching.kind == "stored":
         stored = soft_labels(teaching, learnt, views, None, terminal)
-        learnt = unlabeled.labelled(learnt, stored, count) if count else data
+        learnt = _labelled(learnt, stored, count, data)
         return Teaching("stored soft labels", None, stored, learnt, count)
     ensemble = teacher(plan, data, terminal)
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
@@ -88,7 +91,7 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         return Teaching(name, ensemble, feature_teacher=matched)
     seeing = ensemble if pictures is None else ensemble.beside(pictures, learnt)
     stored = soft_labels(teaching, learnt, views, seeing, terminal)
-    learnt = unlabeled.labelled(learnt, stored, count) if count else data
+    learnt = _labelled(learnt, stored, count, data)
     return Teaching(name, ensemble, stored, learnt, count, matched)
 
 
@@ -108,6 +111,13 @@ def _feature_teacher(plan: Plan, data: Data) -> keras.Model:
             " Rescaling layer in front of it, or leave --match out."
         )
     return precision.in_precision(model, plan.training.precision)
+
+
+def _labelled(learnt: Data, stored: SoftLabels | ShardSoftLabels, count: int, data: Data) -> Data:
+    """The data that the student learns: `count` pictures in it get their stored outputs as labels."""
+    if not count or isinstance(stored, ShardSoftLabels):
+        return data
+    return unlabeled.labelled(learnt, stored, count)
 
 
 def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Terminal) -> None:
@@ -309,6 +319,8 @@ def teacher_facts(
         del settings["optimizer"]
     if not settings["callbacks"]:
         del settings["callbacks"]
+    if settings["shuffle_buffer"] == SHUFFLE_BUFFER:
+        del settings["shuffle_buffer"]
     settings["augment"] = _NAMED_BEFORE.get(settings["augment"], settings["augment"])
     return {
         "architecture": architecture,
@@ -351,7 +363,7 @@ def soft_labels(
     views: Views,
     teacher: Ensemble | None,
     terminal: Terminal,
-) -> SoftLabels:
+) -> SoftLabels | ShardSoftLabels:
     """Return the teacher's outputs for all views, from the store with the same key, which is filled
     if it is new.
 
@@ -368,11 +380,16 @@ def soft_labels(
     model = teacher.model if teacher else None
     key = stores.Key(
         model.fingerprint + teacher.sizes(data.image_shape[:2]) if teacher else "",
-        stores.image_fingerprint(data.train.images),
+        data.shards.fingerprint if data.shards else stores.image_fingerprint(data.train.images),
         views.names,
         data.class_names if model is None or model.tells_classes else (),
         model.values if model else (),
     )
+    if data.shards:
+        of_shards = shard_teaching.soft_labels(teaching, data, views, teacher, key)
+        if teacher is not None:
+            shard_teaching.fill(of_shards, teaching, views, teacher, terminal)
+        return of_shards
     folder = teaching.store or cache_folder("soft_labels") / key.short
     if teacher is None:
         return stores.open_store(folder, key)

@@ -191,7 +191,19 @@ class Views:
 
     def _shown(self, images: np.ndarray, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
         read_ahead(images, rows)
-        shown = np.ascontiguousarray(images[rows])
+        return self.changed(np.ascontiguousarray(images[rows]), rows, views)
+
+    def changed(self, shown: np.ndarray, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """Return the given view of each of some images that were drawn from the whole set.
+
+        Args:
+            shown: uint8 (n, H, W, C), which may be changed.
+            rows: int (n,), the images' rows in the whole set.
+            views: int (n,) view numbers, below `len(self)`.
+
+        Returns:
+            uint8 (n, H, W, C).
+        """
         if self.kind == "mirror":
             mirrored = np.flatnonzero(views)
             shown[mirrored] = shown[mirrored, :, ::-1]

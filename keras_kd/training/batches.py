@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from keras_kd.teachers import augmentation
 from keras_kd.teachers.views import Views
+
+
+class Batches(Protocol):
+    """Batches of training images, from memory or from shards."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch."""
+
+    @property
+    def steps(self) -> int:
+        """The number of steps in an epoch, at least 1."""
+
+    def from_step(self, epoch: int, step: int) -> Iterator[tuple[np.ndarray, Any]]:
+        """Yield `(pixels, y)` without end, from a step of an epoch on, as Distiller expects it."""
 
 
 @dataclass(frozen=True)

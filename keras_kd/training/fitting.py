@@ -14,7 +14,7 @@ from keras_kd._common.files import written_whole
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
 from keras_kd.models.surgery import weights
-from keras_kd.training.batches import TrainingBatches
+from keras_kd.training.batches import Batches
 from keras_kd.training.scores import SCORE, validation_scores
 from keras_kd.training.state import TrainingState
 
@@ -110,7 +110,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
 
 def fit(
     distiller: Distiller,
-    batches: TrainingBatches,
+    batches: Batches,
     validation: tuple[np.ndarray, Any],
     epochs: int,
     folder: Path,
@@ -192,7 +192,7 @@ def _averages(distiller: Distiller) -> keras.callbacks.SwapEMAWeights | None:
 
 def _fit(
     distiller: Distiller,
-    batches: TrainingBatches,
+    batches: Batches,
     validation: tuple[np.ndarray, Any],
     epochs: int,
     callbacks: list[keras.callbacks.Callback],

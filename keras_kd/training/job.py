@@ -13,18 +13,21 @@ import keras
 
 from keras_kd._common import hardware
 from keras_kd._common.progress import Terminal
+from keras_kd.datasets.sharded import Shards
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
-from keras_kd.errors import of_file
+from keras_kd.errors import ConfigError, of_file
 from keras_kd.models import keras_file, sources
 from keras_kd.models.surgery import fine_tuning, precision
 from keras_kd.models.surgery.batch_norm import fused, unfused
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.teachers import augmentation
+from keras_kd.teachers.shard_labels import ShardLogits
 from keras_kd.teachers.views import Views
 from keras_kd.training import callbacks, fitting, logs, optimizers, scores, targets
-from keras_kd.training.batches import TrainingBatches
+from keras_kd.training.batches import Batches, TrainingBatches
 from keras_kd.training.settings import StartingPoint, TrainingSettings
+from keras_kd.training.shard_batches import ShardBatches
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Job:
         heads: what is learnt.
         views: the augmented views of the training images.
         folder: folder of the training's state.
-        teacher_logits: as for `TrainingBatches`; None trains on the labels alone.
+        teacher_logits: as for `TrainingBatches`, or `ShardLogits` of images that stay in shards; None
+            trains on the labels alone.
         pretrained: "imagenet" or None.
         start: a trained model to start from, or None.
         unlabeled: as for `TrainingBatches`.
@@ -72,7 +76,9 @@ def views(settings: TrainingSettings, data: Data, count: int) -> Views:
         The views.
     """
     kind = augmentation.kind(settings.augment, data.class_names)
-    return Views(kind, len(data.train), count, settings.seed)
+    # The rows of each shard are counted from 0.
+    rows = int(data.shards.rows.max()) if data.shards else len(data.train)
+    return Views(kind, rows, count, settings.seed)
 
 
 def train(
@@ -95,21 +101,7 @@ def train(
     Returns:
         The model in float32 and in its published shape, and its history.
     """
-    mixtures = augmentation.mixtures(settings.augment)
-    labels, validation_labels = targets.of(
-        job.heads, data, settings.label_smoothing, as_shares=bool(mixtures)
-    )
-    batches = TrainingBatches(
-        data.train.images,
-        labels,
-        job.views,
-        settings.batch_size,
-        settings.seed,
-        job.teacher_logits,
-        job.unlabeled,
-        job.unlabeled_share,
-        mixtures,
-    )
+    batches, validation_labels = _batches(job, settings, data)
 
     validation = (data.validation.images, validation_labels)
     steps = batches.steps * job.epochs
@@ -141,6 +133,49 @@ def _parameters(job: Job, settings: TrainingSettings) -> dict[str, Any]:
     named = asdict(settings)
     loss = named.pop("loss")
     return {"architecture": job.architecture, "epochs": job.epochs, **loss, **named}
+
+
+def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches, Any]:
+    """The training batches, and the targets of the validation images."""
+    mixtures = augmentation.mixtures(settings.augment)
+    labels, of_validation = targets.of(
+        job.heads, data, settings.label_smoothing, as_shares=bool(mixtures)
+    )
+    if data.shards:
+        return _of_shards(job, settings, data.shards, mixtures), of_validation
+    batches = TrainingBatches(
+        data.train.images,
+        labels,
+        job.views,
+        settings.batch_size,
+        settings.seed,
+        job.teacher_logits,
+        job.unlabeled,
+        job.unlabeled_share,
+        mixtures,
+    )
+    return batches, of_validation
+
+
+def _of_shards(
+    job: Job, settings: TrainingSettings, shards: Shards, mixtures: tuple[str, ...]
+) -> ShardBatches:
+    if mixtures:
+        raise ConfigError(
+            f"{' and '.join(mixtures)} mixes images in memory, and these stay in their shards: leave"
+            " it out of augment, or give the data in another form."
+        )
+    outputs, classes = job.teacher_logits, len(shards.class_names)
+    return ShardBatches(
+        shards,
+        lambda labels: targets.of_shard(labels, classes, settings.label_smoothing),
+        job.views,
+        settings.batch_size,
+        settings.seed,
+        outputs.of_shard if isinstance(outputs, ShardLogits) else None,
+        outputs if callable(outputs) else None,
+        settings.shuffle_buffer,
+    )
 
 
 def _epoch_line(job: Job, row: dict[str, float], images: int) -> str:
@@ -180,7 +215,11 @@ def _distiller(job: Job, settings: TrainingSettings, data: Data) -> Distiller:
     alone = job.teacher_logits is None
     weights = None
     if settings.class_weights == "balanced" and heads.label:
-        weights = targets.balanced_weights(data.train.labels, len(heads.class_names))
+        weights = (
+            targets.weights_of_counts(data.shards.counts)
+            if data.shards
+            else targets.balanced_weights(data.train.labels, len(heads.class_names))
+        )
     # Trained without the weights that no pixel reaches: they cost time and change no output.
     return Distiller(
         fused(precision.in_precision(compact(built), settings.precision)),

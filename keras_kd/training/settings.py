@@ -63,6 +63,7 @@ class TrainingSettings:
         weights_normalised: whether weighted means are divided by the sum of their weights.
         label_smoothing: share of each label that is spread over all classes, 0 or more, below 1.
         augment: the augmentation, see `teachers.augmentation`.
+        shuffle_buffer: images that are shuffled together, of data that stays in its shards.
         seed: seed of weights, order, dropout and views.
         devices: number of devices to train on.
         precision: "auto" or a dtype policy.
@@ -87,6 +88,7 @@ class TrainingSettings:
     weights_normalised: bool
     label_smoothing: float
     augment: str
+    shuffle_buffer: int
     seed: int
     devices: int
     precision: str

@@ -22,8 +22,21 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
         float64 (classes,).
     """
     counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    return weights_of_counts(counts)
+
+
+def weights_of_counts(counts: np.ndarray) -> np.ndarray:
+    """Return `balanced_weights` where the number of images of each class is known.
+
+    Args:
+        counts: (classes,).
+
+    Returns:
+        float64 (classes,).
+    """
+    total, classes = counts.sum(), len(counts)
     # A class without images gets the weight 0 instead of infinity.
-    return np.divide(len(labels), classes * counts, out=np.zeros(classes), where=counts > 0)
+    return np.divide(total, classes * counts, out=np.zeros(classes), where=counts > 0)
 
 
 def smoothed(labels: np.ndarray, classes: int, share: float) -> np.ndarray:
@@ -41,6 +54,20 @@ def smoothed(labels: np.ndarray, classes: int, share: float) -> np.ndarray:
     """
     shares = np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels
     return ((1 - share) * shares + share / classes).astype(np.float32)
+
+
+def of_shard(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
+    """Return the targets of a shard's images, as `of` returns those of images in memory.
+
+    Args:
+        labels: int (n,).
+        classes: C.
+        smoothing: share of each label that is spread over all classes.
+
+    Returns:
+        The labels, or float32 (n, classes) if they are smoothed.
+    """
+    return smoothed(labels, classes, smoothing) if smoothing else labels
 
 
 def of(heads: Heads, data: Data, smoothing: float, as_shares: bool = False) -> tuple[Any, Any]:

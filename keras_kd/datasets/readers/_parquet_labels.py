@@ -56,7 +56,7 @@ def numbers(
     for file, start, part in column:
         _check_type(file, part.type)
         labels = part.to_pylist()
-        found.append(np.array([_number(label, names) for label in labels], np.int64))
+        found.append(np.array([number(label, names) for label in labels], np.int64))
         bad += [
             (f"{file}, row {start + row}", labels[row]) for row in np.flatnonzero(found[-1] < 0)
         ]
@@ -87,7 +87,7 @@ def _check_type(file: Path, kind: Any) -> None:
     )
 
 
-def _number(label: Any, names: Sequence[str]) -> int:
+def number(label: Any, names: Sequence[str]) -> int:
     """The class number of one label; -1 where it has none."""
     if isinstance(label, str):
         plain = class_names.plain(label)

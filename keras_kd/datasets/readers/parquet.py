@@ -121,7 +121,18 @@ def _shards(path: Path) -> dict[str, list[Path]]:
     return {split: listed for split, listed in shards.items() if listed}
 
 
-def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
+def opened(file: Path) -> pyarrow.parquet.ParquetFile:
+    """Open a Parquet file that has images and labels.
+
+    Args:
+        file: its path.
+
+    Returns:
+        The opened file.
+
+    Raises:
+        DataError: it is damaged, lacks a column, or declares more rows than its bytes can hold.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -129,22 +140,22 @@ def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
         raise DataError("Parquet files need pyarrow: pip install 'keras-kd[parquet]'.") from error
     try:
         files.refuse_special(file)
-        opened = pyarrow.parquet.ParquetFile(file)
+        found = pyarrow.parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{file} can't be read as Parquet ({error}): replace it.") from error
-    size, rows = file.stat().st_size, opened.metadata.num_rows
+    size, rows = file.stat().st_size, found.metadata.num_rows
     if size < LEAST_BYTES * rows:
         raise DataError(
             f"{file} declares {rows:,} rows in {size:,} bytes, fewer than {LEAST_BYTES} an image: "
             "it is damaged, or repeats a few images; replace it."
         )
-    missing = {"image", "label"} - set(opened.schema_arrow.names)
+    missing = {"image", "label"} - set(found.schema_arrow.names)
     if missing:
         raise DataError(
             f"{file} has no column {' and no column '.join(sorted(missing))}: expected image and"
-            f" label, received {', '.join(opened.schema_arrow.names)}; rename the columns."
+            f" label, received {', '.join(found.schema_arrow.names)}; rename the columns."
         )
-    return opened
+    return found
 
 
 def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.Array]]:
@@ -158,11 +169,11 @@ def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.
         The file, the number of the first row in it, and the values of some rows.
     """
     for file in shards:
-        opened, start = _opened(file), 0
+        source, start = opened(file), 0
         import pyarrow
 
         try:
-            for batch in opened.iter_batches(ROWS, columns=[name]):
+            for batch in source.iter_batches(ROWS, columns=[name]):
                 yield file, start, batch.column(0)
                 start += batch.num_rows
         except (pyarrow.ArrowException, OSError) as error:
@@ -173,10 +184,10 @@ def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.
 
 def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     """The names in the metadata, in labels.txt, or the labels themselves, sorted."""
-    schema = _opened(shards[0]).schema_arrow
+    schema = opened(shards[0]).schema_arrow
     listed = path / class_names.LABELS_FILE
     try:
-        names = class_names.read(listed) if listed.is_file() else _described(schema.metadata or {})
+        names = class_names.read(listed) if listed.is_file() else described(schema.metadata or {})
     except ValueError as error:
         raise DataError(
             f"{listed} can't be read as text ({error}): write one class name a line."
@@ -195,8 +206,15 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     return tuple(map(class_names.plain, names))
 
 
-def _described(metadata: dict[bytes, bytes]) -> list[str]:
-    """What Hugging Face's metadata calls the classes; nothing where there is none of the form."""
+def described(metadata: dict[bytes, bytes]) -> list[str]:
+    """Return what Hugging Face's metadata calls the classes.
+
+    Args:
+        metadata: that of a schema.
+
+    Returns:
+        The names; nothing where there is no metadata of the form.
+    """
     try:
         return read_json(metadata.get(b"huggingface", b""), _FORM)["info"]["features"]["label"][
             "names"
@@ -207,8 +225,8 @@ def _described(metadata: dict[bytes, bytes]) -> list[str]:
 
 def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
     """Those of the first training image, for the images of all splits."""
-    count = sum(_opened(file).metadata.num_rows for file in shards)
-    for name, content in _contents(shards, np.arange(count)):
+    count = sum(opened(file).metadata.num_rows for file in shards)
+    for name, content in contents(shards, np.arange(count)):
         try:
             return images.decoded(content or b"", name).shape[2]
         except DataError:
@@ -260,8 +278,8 @@ def _read(
     parts = {split: _Part(own, shape) for split, own in rows.items()}
     splits = {row: split for split, own in rows.items() for row in own.tolist()}
     ordered = sorted(splits)
-    contents = _contents(shards, np.array(ordered, np.int64))
-    for row, (name, content) in zip(ordered, contents, strict=True):
+    found = contents(shards, np.array(ordered, np.int64))
+    for row, (name, content) in zip(ordered, found, strict=True):
         part = parts[splits[row]]
         try:
             picture = images.decoded(content or b"", name)
@@ -280,9 +298,16 @@ def _read(
     return parts
 
 
-def _contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes | None]]:
+def contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes | None]]:
     """Yield what an error may call it, and the content of the image file, of each of the given
     rows.
+
+    Args:
+        shards: the files, in order.
+        rows: int (n,), sorted, counted over all files.
+
+    Yields:
+        The row's name, and its bytes or None.
     """
     before = 0
     for file, start, part in columns(shards, "image"):

@@ -1,0 +1,113 @@
+"""The index of shards: what is read of each of them once, and kept in the cache by the facts that
+tell whether it changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from keras_kd._common.checked_files import read_json, read_text
+from keras_kd._common.files import write_text
+from keras_kd._common.folders import cache_folder, private
+from keras_kd._common.identity import identity
+from keras_kd.datasets import images
+from keras_kd.datasets.readers import _shard_files, parquet
+from keras_kd.datasets.readers._shard_files import Found
+from keras_kd.errors import DataError
+
+VERSION = 1  # a higher one whenever an entry's facts change
+_FORM = {
+    "content": str,
+    "labels": [[(str, float, None)]],
+    "channels": int,
+    "names": [str],
+    "unreadable": [int],
+    "problems": [str],
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one shard.
+
+    Attributes:
+        content: SHA-256 of the file.
+        labels: each label as it stands in the file, with the number of its rows.
+        channels: 1 or 3, of the first image that can be read.
+        names: class names that the file states.
+        unreadable: rows whose image can't be read; looked for only where they may be left out.
+        problems: what is wrong with each of them.
+    """
+
+    content: str
+    labels: list[tuple[int | str | None, int]]
+    channels: int
+    names: list[str]
+    unreadable: list[int]
+    problems: list[str]
+
+
+def entries(found: Sequence[Found], skip_bad_rows: bool) -> list[Entry]:
+    """Return what is known of shards; those that are new or changed are read, several at once.
+
+    Args:
+        found: the shards.
+        skip_bad_rows: decode every image of a new shard to find those that can't be read.
+
+    Raises:
+        DataError: a shard can't be read.
+    """
+    folder = cache_folder("shards")
+    with private(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda one: _entry(one, folder, skip_bad_rows), found))
+
+
+def _entry(found: Found, folder: Path, decoding: bool) -> Entry:
+    facts = {"url": found.url, "stamp": found.stamp, "decoded": decoding}
+    path = folder / f"{identity('shard', VERSION, facts)}.json"
+    try:
+        known = read_json(read_text(path), _FORM)
+        return Entry(**{**known, "labels": [tuple(pair) for pair in known["labels"]]})
+    except (FileNotFoundError, ValueError, TypeError):
+        made = _made(found.url, decoding)
+    write_text(path, json.dumps(asdict(made)) + "\n")
+    return made
+
+
+def _made(url: str, decoding: bool) -> Entry:
+    labels: Counter[int | str | None] = Counter()
+    unreadable: dict[int, str] = {}
+    channels = 0
+    with _shard_files.on_disk(url) as path:
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        names = _stated(path, url)
+        for row, (image, label) in enumerate(_shard_files.rows(path, url)):
+            try:
+                if decoding or not channels:
+                    seen = images.decoded(image or b"", f"{url}, row {row}").shape[2]
+                    channels = channels or seen
+            except DataError as error:
+                if not decoding:
+                    raise
+                unreadable[row] = str(error)
+                continue
+            labels[None if label != label else label] += 1
+    if not labels:
+        raise DataError(f"{url} holds no images: remove it.")
+    found = sorted(labels.items(), key=str)
+    return Entry(content, found, channels, names, [*unreadable], [*unreadable.values()])
+
+
+def _stated(path: Path, url: str) -> list[str]:
+    """The class names in a Parquet file's metadata."""
+    if _shard_files.form(url) != "parquet":
+        return []
+    return parquet.described(parquet.opened(path).schema_arrow.metadata or {})

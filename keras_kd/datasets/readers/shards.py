@@ -1,0 +1,154 @@
+"""Any classes in many Parquet, WebDataset or TFRecord files, read in place: for more images than fit
+on this machine. Needs the extra `shards`.
+
+Forms on disk: `shards:PLACE` is a folder, a pattern with * or a URL (s3://, gs://, http:// …), with
+`.parquet`, `.tar` or `.tfrecord` files at any depth; a URL or a pattern alone is read so, too. The
+beginning of a file's name, or its folder, tells the split, as `train-00000.tar` or `test/0.parquet`.
+
+Parquet has the columns `image` and `label` of the data set `parquet`. A sample in a tar file is an
+image and `.cls`, its class, of the same name. A TFRecord holds `tf.train.Example` with
+`image/encoded` and `image/class/label`, or `image` and `label`. Classes are names, or numbers whose
+names stand in Parquet's metadata or, one a line, in a `labels.txt` beside. Of a split without files,
+every tenth training shard is taken, up to 10,000 images. Each start lists the shards and reads new
+ones alone; training reads them again in every epoch, one group at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
+from keras_kd.datasets.images import Size
+from keras_kd.datasets.readers import _parquet_labels, _shard_files, _shard_index, _splitting
+from keras_kd.datasets.readers._shard_files import Found
+from keras_kd.datasets.readers._shard_index import Entry
+from keras_kd.datasets.sharded import Shard, Shards
+from keras_kd.errors import DataError
+
+HELD_OUT_OF = 10  # shards, one is validation and one is test
+MOST_HELD_OUT = 10_000  # images of a split
+
+Indexed = tuple[Found, Entry]
+
+
+def matches(path: Path) -> bool:
+    """Whether a path looks like this data set.
+
+    Args:
+        path: a file or folder.
+
+    Returns:
+        True for a folder that holds .tar or .tfrecord files directly or in its folders of splits.
+    """
+    if not path.is_dir():
+        return False
+    places = [path, *(child for child in path.iterdir() if child.is_dir())]
+    files = chain.from_iterable(place.iterdir() for place in places[:100])
+    return any(_shard_files.form(file.name) in ("tar", "tfrecord") for file in files)
+
+
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
+) -> dict[str, Samples]:
+    """Load several splits whole. Arguments: see `datasets`.
+
+    Images are uint8 (N, height, width, 1 or 3). Messages count rows from 0.
+    """
+    found = _all(path, skip_bad_rows, size)
+    return {split: found[split].all() for split in splits}
+
+
+load = _splitting.one_split(load_splits, SIZE)
+
+
+def training_shards(path: Path | None, skip_bad_rows: bool, size: Size) -> Shards:
+    """Return the training split, which stays where it is. Arguments: see `datasets`."""
+    return _all(path, skip_bad_rows, size)["train"]
+
+
+def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards]:
+    if path is None:
+        raise DataError("shards needs a place: give shards:PLACE, a folder, a pattern or a URL.")
+    listed = _shard_files.listed(path)
+    if not listed:
+        raise DataError(f"No .parquet, .tar or .tfrecord files at {path}: check the place.")
+    indexed = list(zip(listed, _shard_index.entries(listed, skip_bad_rows), strict=True))
+    parts = _divided(indexed, path)
+    names = _class_names([entry for _, entry in parts["train"]], path)
+    shape = (*images.height_width(size), parts["train"][0][1].channels)
+    return {split: _shards(part, names, shape, skip_bad_rows) for split, part in parts.items()}
+
+
+def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]:
+    """The shards of each split; whole training shards where a split has none of its own."""
+    parts = {split: [one for one in indexed if one[0].split == split] for split in SPLITS}
+    # Names that tell no split are training shards, unless others are called so.
+    if not parts["train"]:
+        parts["train"] = [one for one in indexed if not one[0].split]
+    training = parts["train"]
+    missing = [split for split in ("validation", "test") if not parts[split]]
+    for split in missing:
+        held = 0
+        for one in training[missing.index(split) :: HELD_OUT_OF]:
+            # Always the first ones, so that shards that are added later move no image.
+            if held >= MOST_HELD_OUT:
+                break
+            parts[split].append(one)
+            held += sum(count for _, count in one[1].labels)
+    taken = {id(one) for split in missing for one in parts[split]}
+    parts["train"] = [one for one in training if id(one) not in taken]
+    if not all(parts.values()):
+        raise DataError(
+            f"{path} has {len(indexed)} shards, too few for train, validation and test: expected"
+            " three or more, or files called by these names."
+        )
+    return parts
+
+
+def _class_names(entries: Sequence[Entry], path: Path) -> tuple[str, ...]:
+    """The names in labels.txt, in Parquet's metadata, or the labels themselves, sorted."""
+    beside = _shard_files.text_beside(path, class_names.LABELS_FILE)
+    labels = {label for entry in entries for label, _ in entry.labels}
+    if beside is not None:
+        names = class_names.parsed(beside.removeprefix("\ufeff").splitlines())
+    else:
+        names = entries[0].names or [label for label in labels if isinstance(label, str)]
+        names = names if entries[0].names else sorted(set(map(class_names.plain, names)))
+    if len(names) < 2:
+        raise DataError(
+            f"The shards at {path} don't name their classes, two or more: write them to"
+            f" {class_names.LABELS_FILE} beside, one a line."
+        )
+    if wrong := class_names.problem(names):
+        raise DataError(f"At {path} {wrong}: rename the class.")
+    return tuple(map(class_names.plain, names))
+
+
+def _shards(
+    part: Sequence[Indexed],
+    names: tuple[str, ...],
+    shape: tuple[int, int, int],
+    skip_bad_rows: bool,
+) -> Shards:
+    made, skipped = [], []
+    for found, entry in part:
+        counts = [0] * len(names)
+        for label, count in entry.labels:
+            number = _parquet_labels.number(label, names)
+            if number >= 0:
+                counts[number] += count
+                continue
+            line = f"{found.url}: {count} rows have the label {label!r}"
+            if not skip_bad_rows:
+                raise DataError(
+                    f"{line}, expected one of the {len(names)} classes"
+                    f" {class_names.numbered(names)}; mend them, or leave out all such rows with"
+                    " --skip-bad-rows."
+                )
+            skipped.append(line)
+        skipped += entry.problems
+        if sum(counts):
+            made.append(Shard(found.url, entry.content, tuple(counts), tuple(entry.unreadable)))
+    return Shards(tuple(made), names, shape, tuple(skipped))

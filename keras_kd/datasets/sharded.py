@@ -1,0 +1,163 @@
+"""A training split that stays in its shards: what is known of each shard, and reading one at a
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from keras_kd._common.arrays import fingerprint, large_array
+from keras_kd.datasets import Samples, images
+from keras_kd.datasets.readers import _parquet_labels, _shard_files
+from keras_kd.errors import DataError
+
+# A sample is read from so many shards.
+SAMPLED = 8
+SAMPLE = 2000  # images
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What the index knows of a shard.
+
+    Attributes:
+        url: a path or URL.
+        content: fingerprint of the file.
+        counts: the number of images of each class.
+        unreadable: rows whose image can't be read, which are left out.
+    """
+
+    url: str
+    content: str
+    counts: tuple[int, ...]
+    unreadable: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """The number of its images that are used."""
+        return sum(self.counts)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the images that are used, before resizing."""
+        return fingerprint([self.content, str(self.unreadable), str(self.rows)])
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Images that stay in their shards.
+
+    Attributes:
+        shards: the shards, in order.
+        class_names: the name of each class number.
+        shape: height, width and channels that each image is brought to.
+        skipped: one line for every row that is left out.
+    """
+
+    shards: tuple[Shard, ...]
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self.rows.sum())
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """The number of images of each shard, int64 (shards,)."""
+        return np.array([shard.rows for shard in self.shards], np.int64)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """The number of images of each class, int64 (classes,)."""
+        return np.array([shard.counts for shard in self.shards], np.int64).sum(axis=0)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of all images and labels, in order."""
+        return fingerprint([str(self.shape), *(shard.fingerprint for shard in self.shards)])
+
+    def image_fingerprint(self, number: int) -> str:
+        """Return the fingerprint of a shard's images at this size, for a store's key."""
+        return fingerprint([str(self.shape), self.shards[number].fingerprint])
+
+    def read(self, number: int, rows: np.ndarray | None = None) -> Samples:
+        """Read one shard.
+
+        Args:
+            number: of the shard.
+            rows: int (n,), sorted, to decode no others; None for all.
+
+        Returns:
+            The samples of these rows, in the order of the shard.
+
+        Raises:
+            DataError: an image or the file can't be read, or the file changed since it was indexed.
+        """
+        shard = self.shards[number]
+        wanted = np.arange(shard.rows) if rows is None else rows
+        pictures = large_array((len(wanted), *self.shape))
+        labels = np.zeros(len(wanted), np.int64)
+        row = -1
+        for row, (content, label, name) in enumerate(self._used(shard)):
+            place = int(np.searchsorted(wanted, row))
+            if place < len(wanted) and wanted[place] == row:
+                pictures[place] = self._decoded(content, name)
+                labels[place] = label
+        if row + 1 != shard.rows:
+            raise DataError(
+                f"{shard.url} has {row + 1:,} rows and had {shard.rows:,} when it was indexed: it"
+                " changed meanwhile; start again."
+            )
+        return Samples(pictures, labels, self.class_names)
+
+    def _used(self, shard: Shard) -> Iterator[tuple[bytes, int, str]]:
+        """Content, class number and name of the rows of a shard that have both."""
+        with _shard_files.on_disk(shard.url) as path:
+            for row, (content, label) in enumerate(_shard_files.rows(path, shard.url)):
+                number = _parquet_labels.number(label, self.class_names)
+                if number >= 0 and row not in shard.unreadable:
+                    yield content or b"", number, f"{shard.url}, row {row}"
+
+    def _decoded(self, content: bytes, name: str) -> np.ndarray:
+        picture = images.decoded(content, name)
+        if picture.shape[2] > self.shape[2]:
+            raise DataError(
+                f"{name} is in colour but the first training image is gray: convert one or remove"
+                " the row."
+            )
+        return images.fitted(picture[None], self.shape)[0]
+
+    def sample(self, count: int = SAMPLE) -> Samples:
+        """Return about `count` images from up to SAMPLED shards, spread evenly."""
+        chosen = np.unique(np.linspace(0, len(self.shards) - 1, SAMPLED).astype(int))
+        each = -(-count // len(chosen))
+        spread = [
+            np.unique(np.linspace(0, self.rows[number] - 1, each).astype(int)) for number in chosen
+        ]
+        return self._joined([self.read(*one) for one in zip(chosen.tolist(), spread, strict=True)])
+
+    def all(self) -> Samples:
+        """Return all images, as an array that is mapped from disk if it is large."""
+        pictures = large_array((len(self), *self.shape))
+        labels, start = np.zeros(len(self), np.int64), 0
+        for number, count in enumerate(self.rows.tolist()):
+            part = self.read(number)
+            pictures[start : start + count], labels[start : start + count] = (
+                part.images,
+                part.labels,
+            )
+            start += count
+        return Samples(pictures, labels, self.class_names, skipped=self.skipped)
+
+    def _joined(self, parts: list[Samples]) -> Samples:
+        return Samples(
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            self.class_names,
+            skipped=self.skipped,
+        )
