@@ -277,8 +277,8 @@ class Config:
     )
     shuffle_buffer: int = option(
         SHUFFLE_BUFFER,
-        "Number of images that are shuffled together, in whole shards, if the training images stay in"
-        " their shards; the shards themselves are shuffled, too.",
+        "Number of images that are shuffled together, in whole shards, if the training images"
+        " stay in their shards; the shards themselves are shuffled, too.",
         POSITIVE,
     )
     live_teacher: bool = option(

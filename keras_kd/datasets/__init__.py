@@ -15,7 +15,7 @@ disk, for help and the README; and
                                                 `_splitting.one_split(load_splits, SIZE)`
     sources(path) (optional)                    the files that `load` reads
     training_shards(path, skip_bad_rows, size) (optional)
-                                                the training split where it stays on disk, `sharded.Shards`
+                                                the training split where it stays, `sharded.Shards`
     remarks(path) (optional)                    sentences on what was taken to be what
     COUNTS (optional)                           published images per split and class, checked by
                                                 `inspect`; without "validation" those of "train"

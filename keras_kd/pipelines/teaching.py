@@ -114,7 +114,7 @@ def _feature_teacher(plan: Plan, data: Data) -> keras.Model:
 
 
 def _labelled(learnt: Data, stored: SoftLabels | ShardSoftLabels, count: int, data: Data) -> Data:
-    """The data that the student learns: `count` pictures in it get their stored outputs as labels."""
+    """The data that the student learns, `count` pictures in it with stored outputs as labels."""
     if not count or isinstance(stored, ShardSoftLabels):
         return data
     return unlabeled.labelled(learnt, stored, count)

@@ -41,8 +41,8 @@ class Job:
         heads: what is learnt.
         views: the augmented views of the training images.
         folder: folder of the training's state.
-        teacher_logits: as for `TrainingBatches`, or `ShardLogits` of images that stay in shards; None
-            trains on the labels alone.
+        teacher_logits: as for `TrainingBatches`, or `ShardLogits` of images that stay in shards;
+            None trains on the labels alone.
         pretrained: "imagenet" or None.
         start: a trained model to start from, or None.
         unlabeled: as for `TrainingBatches`.
@@ -162,8 +162,8 @@ def _of_shards(
 ) -> ShardBatches:
     if mixtures:
         raise ConfigError(
-            f"{' and '.join(mixtures)} mixes images in memory, and these stay in their shards: leave"
-            " it out of augment, or give the data in another form."
+            f"{' and '.join(mixtures)} mixes images in memory, and these stay in their shards:"
+            " leave it out of augment, or give the data in another form."
         )
     outputs, classes = job.teacher_logits, len(shards.class_names)
     return ShardBatches(

@@ -1,5 +1,5 @@
-"""A run on shards that stay where they are: it learns, continues after a stop, and labels new shards
-alone.
+"""A run on shards that stay where they are: it learns, continues after a stop, and labels new
+shards alone.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""Any classes in many Parquet, WebDataset or TFRecord files, read in place: for more images than fit
-on this machine. Needs the extra `shards`.
+"""Any classes in many Parquet, WebDataset or TFRecord files, read in place: for more images than
+fit on this machine. Needs the extra `shards`.
 
-Forms on disk: `shards:PLACE` is a folder, a pattern with * or a URL (s3://, gs://, http:// …), with
+Forms on disk: `shards:PLACE` is a folder, a pattern with * or a URL (s3://, gs://, http:// …) of
 `.parquet`, `.tar` or `.tfrecord` files at any depth; a URL or a pattern alone is read so, too. The
-beginning of a file's name, or its folder, tells the split, as `train-00000.tar` or `test/0.parquet`.
+beginning of a file's name, or its folder, tells the split, as `train-00000.tar` or `test/0.tar`.
 
 Parquet has the columns `image` and `label` of the data set `parquet`. A sample in a tar file is an
 image and `.cls`, its class, of the same name. A TFRecord holds `tf.train.Example` with
 `image/encoded` and `image/class/label`, or `image` and `label`. Classes are names, or numbers whose
-names stand in Parquet's metadata or, one a line, in a `labels.txt` beside. Of a split without files,
-every tenth training shard is taken, up to 10,000 images. Each start lists the shards and reads new
-ones alone; training reads them again in every epoch, one group at a time.
+names stand in Parquet's metadata or, one a line, in a `labels.txt` beside. Of a split without
+files, every tenth training shard is taken, up to 10,000 images. Each start lists the shards and
+reads new ones alone; training reads them again in every epoch, one group at a time.
 """
 
 from __future__ import annotations
