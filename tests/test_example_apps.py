@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+import runpy
 import shutil
 import threading
+import warnings
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
@@ -64,3 +68,39 @@ def test_the_page_is_short_and_names_the_version_that_is_tested() -> None:
     assert len((folder / "index.html").read_text("utf-8").splitlines()) <= 70
     version = app_versions.versions()["@litertjs/core"]
     assert f"@litertjs/core@{version}" in (folder / "README.md").read_text("utf-8")
+
+
+ANDROID = ROOT / "examples" / "android"
+
+
+def test_the_android_programs_are_those_of_the_guide() -> None:
+    """Numbers of the worked input change with the bundle: then a warning."""
+    update = runpy.run_path(str(ANDROID / "update.py"))
+    for name, text in update["programs"]().items():
+        stored = (update["SOURCES"] / name).read_text("utf-8")
+        masked = [re.sub(r"\d+\.\d+(e-\d+)?f", "0f", one) for one in (stored, text)]
+        assert masked[0] == masked[1], "run python examples/android/update.py"
+        if stored != text:
+            told = f"{name} has the numbers of another bundle: run examples/android/update.py."
+            warnings.warn(pytest.PytestWarning(told), stacklevel=1)
+
+
+def test_the_android_project_is_whole_and_has_the_versions_of_the_guide() -> None:
+    versions = app_versions.versions()
+    build = (ANDROID / "app" / "build.gradle.kts").read_text("utf-8")
+    for artifact in ("litert", "litert-gpu"):
+        assert f'"com.google.ai.edge.litert:{artifact}:{versions["litert-android"]}"' in build
+    assert f"compileSdk = {versions['compile-sdk']}\n" in build
+    assert f"minSdk = {versions['min-sdk']}\n" in build
+    plugin = (ANDROID / "build.gradle.kts").read_text("utf-8")
+    assert f'version "{versions["android-gradle-plugin"]}"' in plugin
+    readme = (ANDROID / "README.md").read_text("utf-8")
+    assert f"Gradle {versions['gradle']}" in readme
+    manifest = ElementTree.parse(ANDROID / "app" / "src" / "main" / "AndroidManifest.xml")
+    name = "{http://schemas.android.com/apk/res/android}name"
+    activity = manifest.find("application/activity").get(name).removeprefix(".")
+    namespace = re.search(r'namespace = "(.*)"', build)[1]
+    source = ANDROID / "app/src/main/kotlin" / namespace.replace(".", "/") / f"{activity}.kt"
+    assert f"class {activity} : Activity()" in source.read_text("utf-8")
+    bundle = re.search(r'getOrElse\("(.*)"\)', build)[1]
+    assert (ANDROID / bundle / "model.tflite").is_file()

@@ -258,7 +258,7 @@ class _Silent(SimpleHTTPRequestHandler):
 def test_kotlin_compiles_its_crop_is_pythons_and_it_says_what_it_got(
     files: dict[str, Path], raw: Path, tmp_path: Path
 ) -> None:
-    """Against declarations: Google's Maven alone has the classes. One compilation for all files."""
+    """Against declarations: Google's Maven alone has the classes. One compilation for all."""
     facts = {kind: guide.facts(files.get(kind, SHIPPED)) for kind in ("caffe", "shipped")}
     for kind, found in facts.items():
         names = ("Crop.kt", "Model.kt", "InterpreterModel.kt", "Camera.kt")
@@ -268,7 +268,8 @@ def test_kotlin_compiles_its_crop_is_pythons_and_it_says_what_it_got(
             path.write_text(f"package {kind}\n\n{path.read_text('utf-8')}", encoding="utf-8")
     stubs = [path for path in (APPS / "stubs").glob("*.kt") if path.name != "Try.kt"]
     compiler = PACKAGES / "kotlin-compiler" / "bin" / "kotlinc"
-    sources = [*sorted(tmp_path.glob("*/*.kt")), *stubs]
+    example = (APPS.parents[1] / "examples" / "android").rglob("*.kt")
+    sources = [*sorted(tmp_path.glob("*/*.kt")), *stubs, *example]
     jar = tmp_path / "app.jar"
     done = _ran("bash", compiler, "-Werror", "-include-runtime", "-d", jar, *sources)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 package android.graphics
 
+import java.io.InputStream
 import java.nio.Buffer
 
 abstract class Bitmap {
@@ -10,4 +11,9 @@ abstract class Bitmap {
     abstract val rowBytes: Int
     abstract val config: Config?
     abstract fun copyPixelsToBuffer(dst: Buffer)
+    abstract fun copy(config: Config, isMutable: Boolean): Bitmap?
+}
+
+object BitmapFactory {
+    @JvmStatic fun decodeStream(stream: InputStream?): Bitmap? = null
 }
