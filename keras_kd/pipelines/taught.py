@@ -10,6 +10,7 @@ import keras
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.teachers.shard_labels import ShardSoftLabels
+from keras_kd.teachers.soft_label_pass import finite
 from keras_kd.teachers.soft_labels import SoftLabels
 
 
@@ -62,4 +63,4 @@ class Teaching:
         if not self.is_live:
             return self.soft_labels and heads.teacher(self.soft_labels.logits, *self.outputs)
         model, outputs = self.teacher.model, self.outputs
-        return lambda pixels: heads.teacher(model.predict(pixels).columns(), *outputs)
+        return lambda pixels: heads.teacher(finite(model.predict(pixels).columns()), *outputs)

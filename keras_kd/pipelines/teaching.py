@@ -45,6 +45,8 @@ from keras_kd.training import job
 from keras_kd.training.job import Job
 
 TEACHER_FILE = "teacher.keras"
+# Images by which a live teacher is checked that answers the same to all.
+LIVE_LOOKED_AT = 256
 # A higher number whenever the facts by which a trained teacher is found in the cache change.
 IDENTITY_VERSION = 2
 # How augmentations were called when cached teachers got their names.
@@ -88,7 +90,12 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     if teaching.live or matched:
         _require_size(ensemble, data)
     if teaching.live:
-        return Teaching(name, ensemble, feature_teacher=matched)
+        live = Teaching(name, ensemble, feature_teacher=matched)
+        images = data.train.images[:: -(-len(data.train) // LIVE_LOOKED_AT)]
+        outputs = ensemble.model.predict(images).columns()
+        if remark := stores.same_answers(outputs, live.outputs[0]):
+            terminal.say(remark)
+        return live
     seeing = ensemble if pictures is None else ensemble.beside(pictures, learnt)
     stored = soft_labels(teaching, learnt, views, seeing, terminal)
     learnt = _labelled(learnt, stored, count, data)

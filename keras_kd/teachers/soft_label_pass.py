@@ -197,6 +197,15 @@ def _checked(logits: np.ndarray, rows: int, columns: int) -> np.ndarray:
         raise DataError(
             f"The teacher gave logits of shape {logits.shape}: expected {(rows, columns)}."
         )
+    return finite(logits)
+
+
+def finite(logits: np.ndarray) -> np.ndarray:
+    """Return a teacher's outputs as they are.
+
+    Raises:
+        DataError: one is not finite, or does not fit into float16.
+    """
     if not np.isfinite(logits).all() or np.abs(logits).max() > LARGEST_FLOAT16:
         raise DataError(
             f"The teacher gave logits that are not finite or beyond {LARGEST_FLOAT16:g}: "

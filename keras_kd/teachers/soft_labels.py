@@ -224,21 +224,27 @@ def verify(
 
 
 def remark(store: SoftLabels) -> str | None:
+    """Look for the same answer to all images in a store of at least one, as `same_answers` does."""
+    return same_answers(store.logits, store.key.class_names)
+
+
+def same_answers(outputs: np.ndarray, class_names: tuple[str, ...]) -> str | None:
     """Say so where a teacher answers the same to every image: a student learns nothing from it.
 
     Args:
-        store: the opened store, of at least one image.
+        outputs: float (N, ..., columns) of N images, at least one: logits, then values.
+        class_names: of the logits.
 
     Returns:
         A sentence; None where the answers differ.
     """
-    count, names = len(store.logits), store.key.class_names
     # Images may lie class by class.
-    looked_at = store.logits[:: -(-count // SPREAD_OF)].reshape(-1, store.key.columns)
+    looked_at = outputs[:: -(-len(outputs) // SPREAD_OF)].reshape(-1, outputs.shape[-1])
+    chances = looked_at[:, : len(class_names)]
     if (looked_at == looked_at[0]).all():
         same = "gives the same output"
-    elif len(names) > 1 and len(found := np.unique(looked_at[:, : len(names)].argmax(1))) == 1:
-        same = f"answers {names[found[0]]}"
+    elif len(class_names) > 1 and len(found := np.unique(chances.argmax(1))) == 1:
+        same = f"answers {class_names[found[0]]}"
     else:
         return None
     return f"Note: the teacher {same} for all images: check its weights and --teacher-range."

@@ -12,8 +12,9 @@ from PIL import Image
 from small_network import NETWORK, network
 
 import keras_kd
+from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
-from keras_kd.errors import ConfigError, ModelError
+from keras_kd.errors import ConfigError, DataError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.keras_file import ModelSpec
 from keras_kd.pipelines import distill, plan
@@ -73,6 +74,32 @@ def test_without_augmentation_it_teaches_as_stored_answers_do(options, tmp_path)
     )
     # Stored logits are rounded to float16.
     assert live["test"]["nll"] == pytest.approx(stored["test"]["nll"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "bias", "told"),
+    [(0, (1, 2), "gives the same output"), (1, (99, 0), "answers bright")],
+)
+def test_a_live_teacher_that_answers_the_same_is_told(
+    kernel, bias, told, options, tmp_path, capsys
+):
+    _with_last_layer(options["teacher"], kernel, bias)
+    distill.distill(Config(augment="none", **options), tmp_path / "run", Terminal())
+    assert f"Note: the teacher {told} for all images: check" in capsys.readouterr().err
+
+
+def test_a_live_teacher_of_no_numbers_is_refused(options, tmp_path):
+    _with_last_layer(options["teacher"], np.nan, (0, 0))
+    with pytest.raises(DataError, match="not finite or beyond 65504: check its weights"):
+        distill.distill(Config(augment="none", **options), tmp_path / "run")
+
+
+def _with_last_layer(file, scale, bias):
+    """Rewrite a teacher: its last kernel times `scale`, and this bias."""
+    model, form = keras_file.load(file)
+    kernel, _ = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * scale, np.array(bias, np.float32)])
+    keras_file.save(model, file, form)
 
 
 def test_layers_are_matched_beside_stored_answers_and_go_on_to_the_same_end(options, tmp_path):
