@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -123,7 +124,9 @@ def _ray(workers: int) -> Iterator[ModuleType]:
         "num_cpus": workers + SPARE,
         "include_dashboard": False,
     }
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, **(own if here else {}))
+    # Its workers look for modules first in the folder that it is started from: not the user's.
+    with chdir(Path(sys.executable).parent):
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **(own if here else {}))
     try:
         yield ray
     finally:

@@ -47,7 +47,8 @@ class _Teacher:
 
 @pytest.fixture(autouse=True)
 def _actors_find_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    root = Path(__file__).parents[2]
+    monkeypatch.setenv("PYTHONPATH", f"{root}{os.pathsep}{root / 'tests'}", prepend=os.pathsep)
 
 
 def _notes(folder: Path) -> Path:
@@ -79,6 +80,19 @@ def test_a_killed_actor_loses_nothing(tmp_path: Path) -> None:
         and len(calls) > 23
         and len({name.split("-")[2] for name in calls}) == 3
     )
+
+
+def test_actors_import_nothing_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, hit = _notes(tmp_path / "place"), tmp_path / "hit"
+    for name in ("keras", "numpy", "pandas", "PIL"):
+        (place / f"{name}.py").write_text(f"open({str(hit)!r}, 'a').write({name!r})")
+    monkeypatch.chdir(place)
+    teacher, spread = _Teacher(_notes(tmp_path / "notes"), False), tmp_path / "spread"
+    compute = labelling.by_workers(1, spread)
+    soft_label_pass.fill(spread, KEY, IMAGES, VIEWS, teacher, chunk=50, compute=compute)
+    assert not hit.exists() and Path.cwd() == place
 
 
 def test_a_stopped_pass_goes_on_with_workers(tmp_path: Path) -> None:
