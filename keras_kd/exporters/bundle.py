@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,10 +21,11 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
-from keras_kd.errors import DataError, ModelError
+from keras_kd.errors import ConfigError, DataError, ModelError
 from keras_kd.exporters import ExportReport, export
 from keras_kd.exporters._metadata import with_metadata
 from keras_kd.runtimes import tflite_graph
+from keras_kd.runtimes.kernels import measured_tolerance
 from keras_kd.runtimes.litert import LiteRTModel
 
 if TYPE_CHECKING:
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
 MODEL_FILE, CARD_FILE, PREPROCESSING_FILE = "model.tflite", "README.md", "preprocess.json"
 EXAMPLE_IMAGE, EXAMPLE_FILE = "example.png", "example.json"
 SHIPPED = Path(__file__).parents[2] / "exports" / "B"  # in a checkout
-# Kernels of other processors round otherwise; int8 probabilities come in steps of 1/256.
-EXAMPLE_TOLERANCE = 0.02
+# https://semver.org, without what may follow three numbers.
+_VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
+FIRST_VERSION = "1.0.0"
 
 
 def model_file(model: str | Path | None) -> Path:
@@ -69,6 +73,7 @@ def export_bundle(
     name: str = "",
     description: str = "",
     value_range: PixelStatement | None = None,
+    version: str = FIRST_VERSION,
 ) -> ExportReport:
     """Export with io="app" and write the bundle's other files; see `write`.
 
@@ -84,11 +89,13 @@ def export_bundle(
         name: name in the metadata; the model's own name if empty.
         description: description in the metadata.
         value_range: as for `export`.
+        version: of the model, as 1.2.3.
 
     Returns:
         The report.
 
     Raises:
+        ConfigError: the version is none.
         DataError: the example is not a uint8 image.
         ExportError: as `export`.
         OutputError: as `export`.
@@ -100,8 +107,9 @@ def export_bundle(
 
     taken = None if value_range is None else pixel_values(value_range)
     return write(
-        model, folder, class_names, example, converted, app_input, name, description, taken
-    )
+        model, folder, class_names, example, converted, app_input, name, description, taken,
+        version=version,
+    )  # fmt: skip
 
 
 def write(
@@ -116,6 +124,8 @@ def write(
     taken: PixelValues | None = None,
     scores: Callable[[Path], Mapping[str, Any]] | None = None,
     sections: Sequence[str] = (),
+    version: str = FIRST_VERSION,
+    facts: Sequence[str] = (),
 ) -> ExportReport:
     """Write the bundle of a model that is converted by a given function.
 
@@ -137,14 +147,18 @@ def write(
         scores: a function that returns `metrics.classification` of the file at a path, for the
             card.
         sections: paragraphs of Markdown at the end of the card.
+        version: of the model, as 1.2.3, for the file's metadata and the card.
+        facts: lines of the card, in Markdown.
 
     Returns:
         The report of `converted`.
 
     Raises:
+        ConfigError: the version is none.
         DataError: the example is not a uint8 image.
         OutputError: the folder can't be written, or another process writes there.
     """
+    require_version(version)
     if example.dtype != np.uint8 or example.ndim != 3 or example.shape[2] not in (1, 3):
         raise DataError(
             f"The example must be uint8 (H, W, 1 or 3). Received: {example.dtype} {example.shape}."
@@ -159,9 +173,10 @@ def write(
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / MODEL_FILE
             report = converted(path)
-            content = with_metadata(path.read_bytes(), name, description, class_names)
+            content = with_metadata(path.read_bytes(), name, description, class_names, version)
             path.write_bytes(content)
             outputs = LiteRTModel(path, trusted=True).predict_heads(pixels)
+            _, tolerance = measured_tolerance(path, pixels)
             measured = scores(path) if scores else None
         # Metadata and labels have made the file longer.
         report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
@@ -172,10 +187,17 @@ def write(
         _write_json(folder / PREPROCESSING_FILE, preprocess)
         with written_whole(folder / EXAMPLE_IMAGE) as file:
             Image.fromarray(pixels[0] if app_input[2] == 3 else pixels[0, :, :, 0]).save(file)
-        _write_json(folder / EXAMPLE_FILE, _example(outputs, class_names))
+        _write_json(folder / EXAMPLE_FILE, _example(outputs, class_names, tolerance))
         facts = [
+            f"- Version {version}, made on {datetime.date.today():%d %B %Y}.",
             f"- SHA-256 of `{MODEL_FILE}`: `{hashlib.sha256(content).hexdigest()}`.",
             f"- Runs right on: {minimum_runtimes(folder / MODEL_FILE)}.",
+            *facts,
+            (
+                f"- Check your app: for `{EXAMPLE_IMAGE}` it must give the probabilities of"
+                f" `{EXAMPLE_FILE}`, ± {tolerance:g}: twice what LiteRT's kernels differ by here,"
+                " and a step for those of other processors."
+            ),
         ]
         card = _card(name, description, report, preprocess, class_names, measured, facts)
         write_text(folder / CARD_FILE, "\n".join([card, *(f"{section}\n" for section in sections)]))
@@ -216,10 +238,6 @@ def _card(
         ),
         *_answers_lines(report),
         *facts,
-        (
-            "- Check your app: for `example.png` it must give the probabilities of `example.json`,"
-            f" ± {EXAMPLE_TOLERANCE}."
-        ),
     ]
     if scores is None or "recall" not in scores:
         return "\n".join([*lines, "", "Its classes were not scored on test images."]) + "\n"
@@ -257,6 +275,22 @@ def _answers_lines(report: ExportReport) -> list[str]:
         f"- Names the class that the model it was made of names on {100 * answers.same:.1f} % of "
         f"{answers.images} of the images that it was calibrated on."
     ]
+
+
+def require_version(version: str) -> None:
+    """Check a model's version.
+
+    Args:
+        version: three numbers, as 1.2.3.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not _VERSION.fullmatch(version):
+        raise ConfigError(
+            "The model's version must be three numbers, as 1.2.3 (https://semver.org). Received:"
+            f" {version}."
+        )
 
 
 def minimum_runtimes(path: Path) -> str:
@@ -321,7 +355,9 @@ def _inside(
     return [*resized, *coloured, f"normalisation ({values})" if stated else "normalisation"]
 
 
-def _example(outputs: dict[str, np.ndarray], class_names: tuple[str, ...]) -> dict:
+def _example(
+    outputs: dict[str, np.ndarray], class_names: tuple[str, ...], tolerance: float
+) -> dict:
     values = {
         name: [round(float(value), 6) for value in rows[0].ravel()]
         for name, rows in outputs.items()
@@ -330,7 +366,7 @@ def _example(outputs: dict[str, np.ndarray], class_names: tuple[str, ...]) -> di
         name: dict(zip(class_names, row, strict=True)) if len(row) == len(class_names) else row
         for name, row in values.items()
     }
-    return {"image": "example.png", **named, "tolerance": EXAMPLE_TOLERANCE}
+    return {"image": "example.png", **named, "tolerance": tolerance}
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from keras_kd import datasets, exporters
 from keras_kd._common import run_files
 from keras_kd._common.files import write_text
-from keras_kd._common.markdown import fenced
+from keras_kd._common.markdown import escaped, fenced
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples, images, splits
 from keras_kd.datasets.class_names import are_expressions, permutation
@@ -298,7 +298,25 @@ def _bundled(
         taken=form.pixels,
         scores=scores,
         sections=history,
+        version=settings.model_version or bundle.FIRST_VERSION,
+        facts=_facts(settings),
     )
+
+
+def _facts(settings: ExportSettings) -> list[str]:
+    """Lines of a bundle's card on its data and calibration."""
+    name, folder = splits.form_and_folder(*datasets.find(settings.data))
+    ranges = settings.format in ("int8", QAT)
+    parts = [
+        *(["its training images set the ranges of int8"] if ranges else []),
+        *(["its validation images set the temperature"] if settings.calibrate else []),
+        "its test images give the scores below",
+    ]
+    none = "- Not calibrated: ECE says how far probabilities are from the share that is right."
+    return [
+        f"- Data: {escaped(folder or name)}; {', '.join(parts)}.",
+        *([] if settings.calibrate else [none]),
+    ]
 
 
 def _scores(path: Path, data: str, form: ModelSpec, terminal: Terminal) -> dict[str, Any]:

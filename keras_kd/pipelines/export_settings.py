@@ -11,7 +11,7 @@ from keras_kd import config, exporters
 from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_text
 from keras_kd.errors import ConfigError
-from keras_kd.exporters import tuning
+from keras_kd.exporters import bundle, tuning
 from keras_kd.exporters.quantization_aware import FineTuning
 from keras_kd.runtimes.stated import NOTHING, Stated
 
@@ -44,6 +44,7 @@ class ExportSettings:
         keep_float: names of layers that the format int8 leaves in float32.
         min_agreement: see `exporters.export`.
         fine_tuning: settings of QAT.
+        model_version: for a bundle, its version, as 1.2.3; None for 1.0.0.
         soft_labels: for QAT, the folder of a store made of the same data; None trains on the labels
             alone.
     """
@@ -61,6 +62,7 @@ class ExportSettings:
     min_agreement: float = exporters.MIN_AGREEMENT
     fine_tuning: FineTuning = FineTuning()
     soft_labels: str | Path | None = None
+    model_version: str | None = None
 
 
 def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
@@ -107,6 +109,10 @@ def require_consistent(settings: ExportSettings) -> None:
         raise ConfigError(
             f"A bundle holds a .tflite file: choose another format. Received: {settings.format}."
         )
+    if settings.model_version is not None:
+        bundle.require_version(settings.model_version)
+        if not settings.as_bundle:
+            raise ConfigError("--model-version stands in a bundle: add --bundle, or leave it out.")
     if settings.data is None and (settings.as_bundle or settings.format in (QAT, TUNED)):
         raise ConfigError(
             "--bundle, --tune and --format qat need --data: training images to learn or calibrate"

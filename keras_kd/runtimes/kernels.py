@@ -8,7 +8,6 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_kd._common.quiet import native_output_hidden
-from keras_kd.runtimes import litert
 
 # XNNPACK, LiteRT's own kernels, and the plain ones that define what is right.
 KERNELS = (
@@ -29,14 +28,20 @@ def measured_tolerance(path: str | Path, image: np.ndarray) -> tuple[float, floa
 
     Returns:
         The largest difference of an output between the kernels. A bound for other processors:
-        twice that, and a step of 1/256 if the file computes in integers, or else 1e-4 of the
-        largest output (of 1 at least).
+        twice that, and of the largest output (of 1 at least) 1/256 if the file has integers of 8
+        bits inside, or else 1e-4.
     """
     found = [_outputs(Path(path), image, kernels) for kernels in KERNELS]
     difference = max(float(np.abs(other - found[0]).max()) for other in found[1:])
     largest = max(1.0, float(np.abs(found[0]).max()))
-    floor = STEP if "QUANTIZE" in litert.operators(path) else SUMS * largest
+    floor = largest * (STEP if _has_integers(Path(path)) else SUMS)
     return difference, float(f"{2 * difference + floor:.3g}")
+
+
+def _has_integers(path: Path) -> bool:
+    with native_output_hidden():
+        details = Interpreter(model_content=path.read_bytes()).get_tensor_details()
+    return any(one["dtype"] is np.int8 for one in details)
 
 
 def _outputs(path: Path, image: np.ndarray, kernels: OpResolverType) -> np.ndarray:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import json
+import shutil
+import subprocess
 import zipfile
 
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.interpreter import Interpreter
+from flatbuffers import encode, number_types
+from flatbuffers.table import Table
 from keras import layers
 from PIL import Image
 
 from keras_kd.datasets.pixel_values import PixelValues
-from keras_kd.errors import DataError, ExportError
-from keras_kd.exporters.bundle import export_bundle
+from keras_kd.errors import ConfigError, DataError, ExportError
+from keras_kd.exporters.bundle import export_bundle, write
+from keras_kd.runtimes.litert import LiteRTModel
 
 CLASSES = ("fröhlich", "sad", "neutral")
 
@@ -31,7 +39,14 @@ def bundle(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     example = np.random.default_rng(2).integers(0, 256, (40, 30, 3), np.uint8)
     report = export_bundle(
-        model, folder, CLASSES, None, example, app_input=request.param, description="Three faces."
+        model,
+        folder,
+        CLASSES,
+        None,
+        example,
+        app_input=request.param,
+        description="Three faces.",
+        version="2.0.1",
     )
     return model, folder, report
 
@@ -50,6 +65,50 @@ def test_the_folder_is_complete(bundle):
     assert "fröhlich, sad, neutral" in card and "not scored" in card
     assert report.path == folder / "model.tflite" and report.bytes == report.path.stat().st_size
     assert (folder / "labels.txt").read_text("utf-8").splitlines() == list(CLASSES)
+
+
+def test_the_card_can_be_filed(bundle):
+    """Version and date, the file's own digest, where it is right, and what an app must give."""
+    _, folder, _ = bundle
+    card = (folder / "README.md").read_text("utf-8")
+    digest = hashlib.sha256((folder / "model.tflite").read_bytes()).hexdigest()
+    assert digest in card and f"Version 2.0.1, made on {datetime.date.today():%d %B %Y}" in card
+    example = json.loads((folder / "example.json").read_text("utf-8"))
+    assert f"± {example['tolerance']:g}" in card and 0 < example["tolerance"] < 0.02
+    assert "Runs right on: LiteRT 1.0 and TensorFlow Lite 2." in card
+
+
+def test_the_version_stands_in_the_metadata(bundle):
+    _, folder, _ = bundle
+    data = (folder / "model.tflite").read_bytes()
+    model = schema.Model.GetRootAs(data, 0)
+    entries = [model.Metadata(i) for i in range(model.MetadataLength())]
+    buffer = next(one.Buffer() for one in entries if one.Name() == b"TFLITE_METADATA")
+    content = model.Buffers(buffer).DataAsNumpy().tobytes()
+    root = Table(content, encode.Get(number_types.UOffsetTFlags.packer_type, content, 0))
+    version = root.String(root.Pos + number_types.UOffsetTFlags.py_type(root.Offset(4 + 2 * 2)))
+    assert version == b"2.0.1"
+
+
+@pytest.mark.skipif(shutil.which("minisign") is None, reason="minisign is not installed")
+def test_a_signed_model_is_verified_as_the_docs_say(bundle, tmp_path):
+    model, keys = tmp_path / "model.tflite", ["-p", tmp_path / "minisign.pub"]
+    shutil.copyfile(bundle[1] / "model.tflite", model)
+    secret = ["-s", tmp_path / "minisign.key"]
+    subprocess.run(["minisign", "-G", "-W", *keys, *secret], check=True, capture_output=True)
+    subprocess.run(["minisign", "-Sm", model, *secret], check=True, capture_output=True)
+    assert subprocess.run(["minisign", "-Vm", model, *keys], capture_output=True).returncode == 0
+    assert LiteRTModel(model).input_dtype == np.uint8
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    assert subprocess.run(["minisign", "-Vm", model, *keys], capture_output=True).returncode == 1
+
+
+@pytest.mark.parametrize("version", ["2", "1.2", "v1.2.3", "1.02.3", "1.2.3\n"])
+def test_versions_that_are_none_are_refused(bundle, tmp_path, version):
+    model, _, _ = bundle
+    with pytest.raises(ConfigError, match=r"three numbers, as 1\.2\.3"):
+        write(model, tmp_path, CLASSES, np.zeros((4, 4, 3), np.uint8), None, (4, 4, 3),
+              version=version)  # fmt: skip
 
 
 def test_mean_deviation_and_channel_order_stand_in_the_bundle_and_are_obeyed(tmp_path):

@@ -137,6 +137,8 @@ def test_qat_without_soft_labels_says_so_and_makes_bundles(student, data, tmp_pa
     assert "labels alone" in shown.err and "pruned: epoch 1/1" in shown.err
     card = (tmp_path / "bundle" / "README.md").read_text()
     assert "format qat" in card and "| 100.00 % |" in card
+    told = f"- Data: {data.name}; its training images set the ranges of int8, its test images give"
+    assert told in card and "- Not calibrated: " in card and "- Version 1.0.0, made on" in card
 
 
 def test_soft_labels_of_other_images_are_refused(student, store, tmp_path, capsys):
@@ -201,6 +203,8 @@ def test_calibrated_files_give_the_same_answers_with_honest_probabilities(
         and f"fits {len(validation)} validation images" in card
     )
     assert "## Intended use and limits" in card and "kerakd distill" not in card
+    told = "- Data: data; its validation images set the temperature, its test images give"
+    assert told in card and "Not calibrated" not in card
 
 
 def test_a_bundle_of_a_run_says_how_it_was_trained(student, data, tmp_path):
@@ -222,6 +226,8 @@ def test_a_bundle_of_a_run_says_how_it_was_trained(student, data, tmp_path):
             "--data",
             data,
             "--bundle",
+            "--model-version",
+            "1.4.2",
             "--out",
             out,
         ],
@@ -232,9 +238,17 @@ def test_a_bundle_of_a_run_says_how_it_was_trained(student, data, tmp_path):
     card = (out / "README.md").read_text()
     assert (out / "config.toml").read_bytes() == (run / "config.toml").read_bytes()
     typed = (
-        f"kerakd export {run / 'student.keras'} --format dynamic --data {data} --bundle --out {out}"
+        f"kerakd export {run / 'student.keras'} --format dynamic --data {data} --bundle"
+        f" --model-version 1.4.2 --out {out}"
     )
     assert f"```sh\nkerakd distill --config config.toml --out run\n{typed}\n```" in card
+
+
+def test_versions_belong_to_bundles(student, data, capsys):
+    for arguments, told in ((["1.0.1"], "add --bundle"), (["1.0"], "three numbers")):
+        asked = ["--data", str(data), "--model-version", *arguments]
+        assert called("export", str(student), *asked) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_calibration_divides_the_classes_alone_and_needs_their_dense_layer(student):
