@@ -43,6 +43,7 @@ class Facts:
         example: the outputs for the worked input, by name.
         difference: the largest one of these outputs between the kernels that were tried.
         tolerance: how far an app's outputs for the worked input may be from them.
+        runtimes: the oldest ones on which the file is right.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Facts:
     example: dict[str, list[float]]
     difference: float
     tolerance: float
+    runtimes: str
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from keras_kd.errors import ModelError
 from keras_kd.exporters import _guide_code as code
 from keras_kd.exporters import app_versions
 from keras_kd.exporters._guide_code import Facts
-from keras_kd.exporters.bundle import model_file
+from keras_kd.exporters.bundle import minimum_runtimes, model_file
 from keras_kd.runtimes import litert, predictors
 from keras_kd.runtimes.kernels import measured_tolerance
 from keras_kd.runtimes.litert import LiteRTModel
@@ -103,6 +103,7 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
         },
         difference,
         tolerance,
+        minimum_runtimes(path),
     )
 
 
@@ -224,7 +225,7 @@ def _tensors(found: Facts) -> str:
     operators = ", ".join(map(escaped, found.operators))
     return (
         f"{table}\n\nClasses, in order: {labels or 'none'}.\n\n{found.bytes:,} bytes; operators:"
-        f" {operators}."
+        f" {operators}. Runs right on {found.runtimes}."
     )
 
 
@@ -287,7 +288,7 @@ def _worked(found: Facts) -> str:
     return (
         "Byte i of the image is `(i * 37 + i / 64 * 11) % 256`, whole-number division; it begins"
         f" {first}{scaled}. Expected:\n\n{fenced(json.dumps(found.example), 'json')}\n\n"
-        f"each within {found.tolerance:g}. On LiteRT's XNNPACK, its own kernels and its reference"
-        f" kernels the outputs differ by at most {found.difference:.2g}; the bound is twice that"
-        f" and {found.tolerance - 2 * found.difference:.2g} for other processors.{summed}"
+        f"each within {found.tolerance:g}. On LiteRT's kernels (XNNPACK, its own, the reference)"
+        f" the outputs differ by at most {found.difference:.2g}; the bound is twice that and"
+        f" {found.tolerance - 2 * found.difference:.2g} for other processors.{summed}"
     )

@@ -118,6 +118,23 @@ def test_mean_deviation_and_channel_order_are_obeyed(
     assert done.returncode == 0, done.stderr
 
 
+def test_the_python_of_a_file_without_a_signature_runs(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    taken = tf.TensorSpec((1, 6, 7, 3), tf.float32, name="serving_default_x")
+    function = tf.function(lambda x: tf.reduce_mean(x, [1, 2])).get_concrete_function(taken)
+    path = tmp_path / "foreign.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
+    found = guide.facts(path)
+    means = np.array(_worked(6 * 7 * 3)).reshape(6, 7, 3).mean(axis=(0, 1))
+    np.testing.assert_allclose(next(iter(found.example.values())), means, atol=1e-3)
+    (tmp_path / "check.py").write_text(_guide_code.program(found, "check.python"))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "check.py")], cwd=tmp_path, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_pixels_that_the_file_does_not_state_are_called_assumed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

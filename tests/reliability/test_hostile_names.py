@@ -243,6 +243,7 @@ def _facts(file: str, outputs: tuple[str, ...], names: tuple[str, ...]) -> guide
         example,
         0.0,
         0.1,
+        "LiteRT 1.0",
     )
 
 

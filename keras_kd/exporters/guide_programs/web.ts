@@ -30,7 +30,7 @@ export class Model {
   /** Computes the outputs, in the file's order: @OUTPUT_NAMES@. */
   async run(image: Image): Promise<Float32Array[]> {
     const input = new Tensor(image, [1, HEIGHT, WIDTH, CHANNELS]);
-    const outputs = await this.model.run({ image: input });
+    const outputs = await this.model.run({ [this.model.getInputDetails()[0]!.name]: input });
     input.delete();
     return Promise.all(
       [@OUTPUT_STRINGS@].map(async (name) => {
