@@ -95,8 +95,8 @@ def draw_wall(given: Path) -> None:
 
 
 def distil_run(given: Path) -> None:
-    """Distil a student, as the lesson of that name does."""
-    distil = [part.replace("../given/", "") for part in DISTILLING.split()]
+    """Distil a student, as the lesson of that name does; it is made again from other folders."""
+    distil = [part.replace("../given", str(given.absolute())) for part in DISTILLING.split()]
     ended(given, started(given, [*distil, "--out", "run"]))
 
 
