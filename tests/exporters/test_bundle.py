@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -76,6 +77,16 @@ def test_the_card_can_be_filed(bundle):
     example = json.loads((folder / "example.json").read_text("utf-8"))
     assert f"± {example['tolerance']:g}" in card and 0 < example["tolerance"] < 0.02
     assert "Runs right on: LiteRT 1.0 and TensorFlow Lite 2." in card
+
+
+SHIPPED = sorted((Path(__file__).parents[2] / "exports").glob("*/model.tflite"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_shipped_cards_name_their_file_and_where_it_is_right(path):
+    card = path.with_name("README.md").read_text("utf-8")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card
+    assert "- Runs right on: " in card
 
 
 def test_the_version_stands_in_the_metadata(bundle):
