@@ -5,11 +5,11 @@ give.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_kd.datasets.class_names import are_expressions
 from keras_kd.datasets.images import fitted
 from keras_kd.exporters import _guide_code
 from keras_kd.sessions import SIDE, _faces
@@ -17,23 +17,6 @@ from keras_kd.sessions import SIDE, _faces
 APPS = Path(__file__).parent / "apps"
 PACKAGES = APPS / "node_modules"
 MISSING = "the compilers of `make apps` are not installed"
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A rectangle of a picture: its middle, width, height, and tilt in radians."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    tilt: float
-
-    @property
-    def words(self) -> list[str]:
-        return [
-            repr(float(value)) for value in (self.x, self.y, self.width, self.height, self.tilt)
-        ]
 
 
 # A face that shrinks, upright and tilted; one that grows; one that leaves the picture.
@@ -60,13 +43,17 @@ def picture() -> np.ndarray:
     return (127.5 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
 
 
-def crop_of(box: tuple[float, float, float, float], degrees: float) -> Crop:
-    """What `crop_face` of the programs asks `crop` for."""
+def arguments(
+    box: tuple[float, float, float, float], degrees: float, found: _guide_code.Facts
+) -> list[str]:
+    """What the programs' crops take: a face's box and tilt in radians, or, where the classes are no
+    expressions, the middle and size of its square.
+    """
     x, y, width, height = box
-    tilt, rise = np.radians(degrees), _faces.RISE * height
-    side = SIDE * max(width, height)
+    tilt, rise, side = np.radians(degrees), _faces.RISE * height, SIDE * max(width, height)
     middle = x + width / 2 + rise * np.sin(tilt), y + height / 2 - rise * np.cos(tilt)
-    return Crop(*middle, side, side, tilt)
+    place = box if are_expressions(found.class_names) else (*middle, side, side)
+    return [repr(float(value)) for value in (*place, tilt)]
 
 
 def expected(box: tuple[float, float, float, float], degrees: float, found: _guide_code.Facts):

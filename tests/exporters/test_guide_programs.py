@@ -133,7 +133,7 @@ int main(int count, char **words) {
   static Input image[SIZE];
   double at[5];
   for (int i = 0; i < 5; i++) at[i] = atof(words[2 + i]);
-  crop(&picture, at[0], at[1], at[2], at[3], at[4], image);
+  crop_face(&picture, at[0], at[1], at[2], at[3], at[4], image);
   for (int i = 0; i < SIZE; i++) printf("%.9g ", (double)image[i]);
   return 0;
 }
@@ -146,7 +146,7 @@ def test_cs_crop_is_pythons(kind: str, files: dict[str, Path], raw: Path, tmp_pa
     found = guide.facts(files.get(kind, SHIPPED))
     program = _compiled(found, tmp_path, C_DRIVER)
     for box, degrees in FACES:
-        done = _ran(program, raw, *app_programs.crop_of(box, degrees).words)
+        done = _ran(program, raw, *app_programs.arguments(box, degrees, found))
         app_programs.assert_like(done.stdout.split(), box, degrees, found)
 
 
@@ -182,17 +182,18 @@ def test_typescript_is_strict_and_its_crop_is_pythons(
     _typescript(found, tmp_path)
     script = """
         import { readFileSync } from "node:fs";
-        import { crop, workedInput } from "./js/crop.js";
+        import * as program from "./js/crop.js";
+        const crop = program.cropFace ?? program.crop;
         const [file, ...words] = process.argv.slice(2);
         const [x, y, width, height, tilt] = words.map(Number);
         const bytes = readFileSync(file), colours = { red: 0, green: 1, blue: 2 };
         const from = { bytes, width: 200, height: 160, row: 600, step: 3, ...colours };
         const image = crop(from, { x, y, width, height }, tilt);
-        console.log(JSON.stringify([Array.from(image), Array.from(workedInput())]));
+        console.log(JSON.stringify([Array.from(image), Array.from(program.workedInput())]));
     """
     (tmp_path / "try.js").write_text(script)
     for box, degrees in FACES:
-        words = app_programs.crop_of(box, degrees).words
+        words = app_programs.arguments(box, degrees, found)
         image, worked = json.loads(_ran("node", tmp_path / "try.js", raw, *words).stdout)
         app_programs.assert_like(image, box, degrees, found)
     wanted = found.pixels.of(guide.worked_input(found.shape)[None]).ravel()
@@ -275,7 +276,7 @@ def test_kotlin_compiles_its_crop_is_pythons_and_it_says_what_it_got(
     assert done.returncode == 0, done.stderr
     for kind, found in facts.items():
         for box, degrees in FACES[1:3]:
-            words = app_programs.crop_of(box, degrees).words
+            words = app_programs.arguments(box, degrees, found)
             done = _ran("java", "-cp", jar, f"{kind}.TryKt", raw, 200, 160, *words)
             image, worked, *told = done.stdout.splitlines()
             values = _unsigned(image, found)

@@ -31,7 +31,7 @@ fun main(arguments: Array<String>) {
     val (width, height) = arguments.slice(1..2).map { it.toInt() }
     val (x, y, wide, high, tilt) = arguments.slice(3..7).map { it.toDouble() }
     val picture = Picture(File(arguments[0]).readBytes(), width, height, 3 * width, 3, 0, 1, 2)
-    println(Crop.of(picture, x, y, wide, high, tilt).joinToString(" "))
+    println(Crop.ofFace(picture, x, y, wide, high, tilt).joinToString(" "))
     println(Crop.workedInput().joinToString(" "))
     val context = Context(object : AssetManager() {
         override fun open(fileName: String) = File(fileName).inputStream()
