@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from keras_kd import config as configuration
-from keras_kd._common import run_files
+from keras_kd._common import hosts, run_files
 from keras_kd._common.progress import Terminal
 from keras_kd.reports.summary import summary_rows
 
@@ -41,6 +41,7 @@ from . import engine, options, output, stopping, streams
     "formats",
     "skip_bad_rows",
     *options.TRAINING,
+    "hosts",
 )
 @options.config_file
 @click.option(
@@ -67,6 +68,12 @@ def command(
     if resume and config_file is None and out is not None and Path(out, run_files.OPTIONS).exists():
         config_file = str(Path(out, run_files.OPTIONS))
     config = configuration.merged(config_file, options.given(arguments))
+    if config.hosts > 1 and out is None:
+        raise click.UsageError("--hosts needs --out, a folder that all hosts see.")
+    if config.hosts > 1 and hosts.place(config.hosts).number > 0:
+        engine.load("pipelines.joint").follow(config.hosts, Path(out or ""))
+        streams.line("Trained; process 0 scores and exports the student.")
+        return
     folder = Path(out) if out else _numbered(Path("runs") / options.run_name(config))
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
     again = f"--out {shlex.quote(str(folder))}{options.trusting(dataclasses.asdict(config))}"

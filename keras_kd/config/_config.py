@@ -324,6 +324,13 @@ class Config:
         "Number of GPUs to train on. Each takes its share of every batch (tf.distribute).",
         POSITIVE,
     )
+    hosts: int = option(
+        1,
+        "Number of processes that train the student together, each on one device and with its part"
+        " of every batch (extra jax). Start the same command in each, with its number in"
+        " KERAKD_HOST and the address of process 0 in KERAKD_HEAD, see docs/scale.md.",
+        POSITIVE,
+    )
     precision: str = option(
         "auto", "Arithmetic of training; auto chooses by the hardware.", choices=PRECISIONS
     )

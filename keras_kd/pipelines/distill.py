@@ -64,7 +64,7 @@ def distill(
         task = student_job(plan, data, taught, out / run_files.STATE)
         # Before the training, whose state belongs to exactly these images and outputs.
         run_folder.require_beginning(out, _beginning(task, data, taught))
-        student, history = job.train(task, plan.training, taught.learnt or data, terminal)
+        student, history = _trained(plan, task, taught.learnt or data, out, terminal)
         # The process that calibrates int8 imports TensorFlow while scores are computed.
         form = _saved(student, task, data, out)
         frame = pd.DataFrame(history)
@@ -82,6 +82,17 @@ def distill(
         found["exported"] = results.exported(student, on_test, out, plan.formats, data)
         results.write_report(out, plan, data, found, frame, command, on_test)
     return found
+
+
+def _trained(
+    plan: Plan, task: Job, data: Data, out: Path, terminal: Terminal
+) -> tuple[keras.Model, list[dict[str, float]]]:
+    """The student and its history, trained here or together with other hosts."""
+    if plan.hosts == 1:
+        return job.train(task, plan.training, data, terminal)
+    from keras_kd.pipelines import joint  # which is made of this module's parts
+
+    return joint.train(plan, out)
 
 
 def _beginning(task: Job, data: Data, taught: Teaching) -> dict[str, str]:

@@ -123,6 +123,7 @@ class Plan:
         training: how the student is trained.
         formats: formats of the exported files.
         options: every option with its effective value, as in the run's config.toml.
+        hosts: number of processes that train the student together.
     """
 
     data: DatasetPlan
@@ -132,6 +133,7 @@ class Plan:
     training: TrainingSettings
     formats: tuple[str, ...]
     options: dict[str, Any]
+    hosts: int = 1
 
 
 def resolve(config: Config, learner: Literal["student", "teacher"] = "student") -> Plan:
@@ -149,6 +151,7 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     """
     config = config.effective()
     _check_names(config)
+    _check_hosts(config)
     matched = [losses.parsed_match(text) for text in configuration.separated(config.match)]
     matches = tuple(FeatureMatch(*parts) for parts in matched)
     loss = _part(config, LossSettings, matches=matches)
@@ -176,6 +179,7 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
         training,
         tuple(config.formats.split(",")),
         dataclasses.asdict(config),
+        config.hosts,
     )
 
 
@@ -191,6 +195,7 @@ def resolve_teacher(config: Config) -> Plan:
     Raises:
         ConfigError: as `resolve`.
     """
+    require_one_host(config, "teach")
     plan = resolve(config, learner="teacher")
     teacher = dataclasses.replace(
         plan.teacher,
@@ -266,6 +271,45 @@ def _check_names(config: Config) -> None:
             raise ConfigError(
                 f"formats must be .tflite formats. Received: formats={config.formats!r}."
             )
+
+
+def _check_hosts(config: Config) -> None:
+    """Refuse what several processes can't train together."""
+    if config.hosts == 1:
+        return
+    given = {
+        "devices": config.devices > 1,
+        "live_teacher": config.live_teacher,
+        "baseline": config.baseline,
+        "callback": bool(config.callback),
+        "match": bool(config.match),
+    }
+    wrong = [name for name, is_given in given.items() if is_given]
+    if wrong:
+        raise ConfigError(
+            f"hosts={config.hosts} does not go with {', '.join(wrong)}: leave it out."
+        )
+    if config.batch_size % config.hosts:
+        raise ConfigError(
+            f"batch_size must be a multiple of hosts={config.hosts}, because each takes the same"
+            f" part of a batch. Received: batch_size={config.batch_size}."
+        )
+
+
+def require_one_host(config: Config, what: str) -> None:
+    """Refuse several hosts where one process trains.
+
+    Args:
+        config: all options.
+        what: the command.
+
+    Raises:
+        ConfigError: hosts is more than 1.
+    """
+    if config.hosts > 1:
+        raise ConfigError(
+            f"{what} trains in one process: leave hosts out. Received: hosts={config.hosts}."
+        )
 
 
 def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:

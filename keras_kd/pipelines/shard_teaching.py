@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 
-from keras_kd._common.files import locked
-from keras_kd._common.folders import private
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan, TeachingPlan
-from keras_kd.teachers import soft_label_pass
+from keras_kd.teachers import shard_labels
 from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_labels import Key
@@ -90,20 +87,17 @@ def fill(
     start, missing, shards = time.monotonic(), found.missing(), found.shards
     total = int(shards.rows[missing].sum()) * len(views)
     with terminal.bar("Soft labels", total) as advance:
-        for number in missing:
-            folder = found.folder_of(number)
-            with nullcontext() if teaching.store else private(), locked(folder, terminal.say):
-                soft_label_pass.fill(
-                    folder,
-                    found.key_of(number),
-                    _images(teacher, number),
-                    views,
-                    teacher.columns,
-                    advance,
-                )
+        done = shard_labels.fill(
+            found,
+            lambda number: _images(teacher, number),
+            views,
+            teacher.columns,
+            advance,
+            terminal.say,
+        )
     terminal.say(
-        f"Soft labels: {len(shards)} images x {len(views)} views, {len(missing)} of"
-        f" {len(shards.rows)} shards new, {time.monotonic() - start:.0f} s:"
+        f"Soft labels: {len(shards)} images x {len(views)} views, {done} of"
+        f" {len(shards.rows)} shards labelled here, {time.monotonic() - start:.0f} s:"
         f" {found.folder_of(0).parent}"
     )
     if remark := stores.remark(found.store(0)):

@@ -7,16 +7,19 @@ Each store is one of `soft_labels`, in a folder that is named after the content 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_kd._common.folders import cache_folder
+from keras_kd._common.files import locked
+from keras_kd._common.folders import cache_folder, private
 from keras_kd.datasets.sharded import Shards
-from keras_kd.teachers import soft_labels
+from keras_kd.teachers import soft_label_pass, soft_labels
 from keras_kd.teachers.soft_labels import Key, SoftLabels
+from keras_kd.teachers.views import Images, Views
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,42 @@ class ShardSoftLabels:
             select: turns a store's float16 (rows, views, columns) into those of the heads.
         """
         return ShardLogits(lambda number: select(self.store(number).logits))
+
+
+def fill(
+    found: ShardSoftLabels,
+    images: Callable[[int], Images],
+    views: Views,
+    teacher: Callable[[Images], np.ndarray],
+    advance: Callable[[int], None] = lambda count: None,
+    waiting: Callable[[str], None] = lambda line: None,
+) -> int:
+    """Fill the stores that are missing. Several processes, on any hosts that see the folder, share
+    the shards among them.
+
+    Args:
+        found: the stores.
+        images: reads the images of a shard, as `soft_label_pass.fill` takes them.
+        views: the views to store.
+        teacher: as for `soft_label_pass.fill`.
+        advance: called with the number of views done.
+        waiting: told where another process is at work on the shards that are left.
+
+    Returns:
+        The number of shards that this process labelled.
+    """
+    missing, done = found.missing(), 0
+    # Each process begins elsewhere, so that they seldom meet at a shard.
+    for number in np.random.default_rng().permutation(missing).tolist():
+        folder = found.folder_of(number)
+        with nullcontext() if found.folder else private(), locked(folder, waiting):
+            if (folder / soft_labels.RECORD).exists():
+                advance(int(found.shards.rows[number]) * len(views))
+                continue
+            key = found.key_of(number)
+            soft_label_pass.fill(folder, key, images(number), views, teacher, advance)
+            done += 1
+    return done
 
 
 def holds_stores(folder: Path) -> bool:

@@ -128,6 +128,38 @@ class TrainingBatches:
         return pixels, {"label": labels, "teacher": logits}
 
 
+@dataclass(frozen=True)
+class SharedBatches:
+    """One process's part of each batch, where several train together.
+
+    Args:
+        batches: the batches of all processes.
+        host: the number of this process.
+        hosts: the number of processes, of which the batch size is a multiple.
+    """
+
+    batches: TrainingBatches
+    host: int
+    hosts: int
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch of all processes."""
+        return self.batches.batch_size
+
+    @property
+    def steps(self) -> int:
+        """The number of steps in an epoch."""
+        return self.batches.steps
+
+    def from_step(self, epoch: int, step: int) -> Iterator[tuple[np.ndarray, Any]]:
+        """Yield this process's rows of each batch without end."""
+        for batch in self.batches.from_step(epoch, step):
+            yield keras.tree.map_structure(
+                lambda rows: np.array_split(rows, self.hosts)[self.host], batch
+            )
+
+
 def unlabeled_a_step(batch_size: int, share: float) -> int:
     """Return how many images of a batch have no labels; at least one is labelled.
 

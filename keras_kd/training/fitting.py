@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._common import hosts
 from keras_kd._common.files import written_whole
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
@@ -71,7 +72,8 @@ class _Epochs(keras.callbacks.Callback):
         self.state.history.append(row)
         if score > self.state.best:
             self.state.best = score
-            self._save_best()
+            if hosts.number() == 0:
+                self._save_best()
         self.report(row)
 
     def _save_best(self) -> None:
@@ -148,6 +150,7 @@ def fit(
     distiller.optimizer.build(distiller.trainable_variables)
     _build_metrics(distiller, validation)
     state.load(distiller)
+    hosts.wait_for_all("loaded")
     if not state.path.exists():
         state.set_model(distiller)
         state.save()  # Even a first epoch that fails can be resumed with other settings.
@@ -168,6 +171,7 @@ def fit(
         state.load(distiller)
     if state.epoch < epochs and not state.finished:
         _fit(distiller, batches, validation, epochs, run, state, batches.steps)
+    hosts.wait_for_all("trained")
     load_weights(distiller.student, folder / "best.npz")
     return state.history
 

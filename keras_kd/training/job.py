@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_kd._common import hardware
+from keras_kd._common import hardware, hosts
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets.sharded import Shards
 from keras_kd.datasets.splits import Data, Heads
@@ -25,7 +25,7 @@ from keras_kd.teachers import augmentation
 from keras_kd.teachers.shard_labels import ShardLogits
 from keras_kd.teachers.views import Views
 from keras_kd.training import callbacks, fitting, logs, optimizers, scores, targets
-from keras_kd.training.batches import Batches, TrainingBatches
+from keras_kd.training.batches import Batches, SharedBatches, TrainingBatches
 from keras_kd.training.settings import StartingPoint, TrainingSettings
 from keras_kd.training.shard_batches import ShardBatches
 
@@ -154,7 +154,8 @@ def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches,
         job.unlabeled_share,
         mixtures,
     )
-    return batches, of_validation
+    shared = SharedBatches(batches, hosts.number(), hosts.count()) if hosts.count() > 1 else batches
+    return shared, of_validation
 
 
 def _of_shards(
@@ -175,6 +176,8 @@ def _of_shards(
         outputs.of_shard if isinstance(outputs, ShardLogits) else None,
         outputs if callable(outputs) else None,
         settings.shuffle_buffer,
+        hosts.number(),
+        hosts.count(),
     )
 
 

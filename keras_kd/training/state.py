@@ -13,12 +13,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._common import hosts
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import plain_archive, written_whole
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
 
 SAVE_SECONDS = 60.0
+SAVE_STEPS = 200  # where several hosts train together
 _COUNTS = dict.fromkeys(("epoch", "step", "variables", "metrics"), int)
 _STATE = {**_COUNTS, "history": [dict], "finished": bool, "callbacks": [dict]}
 # What Keras' callbacks remember between epochs, by attribute.
@@ -132,8 +134,17 @@ class TrainingState(keras.callbacks.Callback):
         """Save the state if the last save was long ago."""
         self.step = self.first_step + batch + 1
         # The epoch's last step is saved with its scores, in on_epoch_end.
-        if self.step < self.steps and time.monotonic() - self._saved > SAVE_SECONDS:
+        if self.step < self.steps and self._is_due():
+            if keras.backend.backend() == "jax":
+                # JAX keeps the step's variables to itself until the epoch ends.
+                self.model.jax_state_sync()
             self.save()
+
+    def _is_due(self) -> bool:
+        # Several hosts must agree on it, and their clocks don't.
+        if hosts.count() > 1:
+            return self.step % SAVE_STEPS == 0
+        return time.monotonic() - self._saved > SAVE_SECONDS
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Save the state after the epoch."""
@@ -142,7 +153,9 @@ class TrainingState(keras.callbacks.Callback):
         self.save()
 
     def save(self) -> None:
-        """Replace the file by the present state."""
+        """Replace the file by the present state; of several hosts, the head does."""
+        if hosts.number():
+            return
         self._remembered = [
             {name: getattr(c, name) for name in REMEMBERED if hasattr(c, name)} for c in self.others
         ]

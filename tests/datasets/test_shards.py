@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shards
+import small_shards
 from command_line import called
 
 from keras_kd import datasets
@@ -29,19 +29,19 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_each_form_gives_what_was_written(tmp_path: Path, suffix: str) -> None:
-    folder = shards.write_splits(tmp_path / "data", suffix)
+    folder = small_shards.write_splits(tmp_path / "data", suffix)
     data = splits.load(f"shards:{folder}", size=16)
     assert data.shards is not None and len(data.shards) == data.training_images == 4 * 24
-    assert data.class_names == tuple(sorted(shards.NAMES))
+    assert data.class_names == tuple(sorted(small_shards.NAMES))
     for number in range(4):
-        images, labels = shards.pictures(24, number)
+        images, labels = small_shards.pictures(24, number)
         found = data.shards.read(number)
         np.testing.assert_array_equal(found.images, images)
         np.testing.assert_array_equal(found.labels, 1 - labels)  # bright comes first
         some = data.shards.read(number, np.array([3, 20]))
         np.testing.assert_array_equal(some.images, images[[3, 20]])
-    np.testing.assert_array_equal(data.test.images, shards.pictures(24, 5)[0])
-    every = np.concatenate([shards.pictures(24, number)[1] for number in range(4)])
+    np.testing.assert_array_equal(data.test.images, small_shards.pictures(24, 5)[0])
+    every = np.concatenate([small_shards.pictures(24, number)[1] for number in range(4)])
     assert data.counts()["train"] == {"bright": every.sum(), "dark": (every == 0).sum()}
 
 
@@ -50,7 +50,7 @@ def test_all_forms_have_the_same_images_and_a_folder_of_tar_files_needs_no_name(
 ) -> None:
     found = []
     for suffix in SUFFIXES:
-        folder = shards.write_splits(tmp_path / suffix[1:], suffix)
+        folder = small_shards.write_splits(tmp_path / suffix[1:], suffix)
         path = f"shards:{folder}" if suffix == ".parquet" else str(folder)
         found.append(datasets.load(path, "train", size=16))
     for other in found[1:]:
@@ -61,12 +61,12 @@ def test_all_forms_have_the_same_images_and_a_folder_of_tar_files_needs_no_name(
 def test_a_second_start_reads_new_shards_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = shards.write_splits(tmp_path / "data", ".tar")
+    folder = small_shards.write_splits(tmp_path / "data", ".tar")
     before = splits.load(str(folder), size=16)
     read = []
     on_disk = _shard_files.on_disk
     monkeypatch.setattr(_shard_files, "on_disk", lambda url: read.append(url) or on_disk(url))
-    shards.write(folder / "train-9.tar", *shards.pictures(5, 99))
+    small_shards.write(folder / "train-9.tar", *small_shards.pictures(5, 99))
     after = datasets.find(str(folder))[0].training_shards(folder, False, 16)
     assert [Path(url).name for url in read] == ["train-9.tar"]
     assert len(after) == len(before.shards) + 5 and after.shards[:4] == before.shards.shards
@@ -79,20 +79,22 @@ def test_a_second_start_reads_new_shards_alone(
 
 def test_whole_shards_are_held_out_where_names_tell_no_split(tmp_path: Path) -> None:
     for number in range(11):
-        shards.write(tmp_path / "data" / f"part-{number:02d}.tar", *shards.pictures(6, number))
+        small_shards.write(
+            tmp_path / "data" / f"part-{number:02d}.tar", *small_shards.pictures(6, number)
+        )
     data = splits.load(str(tmp_path / "data"), size=16)
     np.testing.assert_array_equal(
         data.validation.images,
-        np.concatenate([shards.pictures(6, number)[0] for number in (0, 10)]),
+        np.concatenate([small_shards.pictures(6, number)[0] for number in (0, 10)]),
     )
-    np.testing.assert_array_equal(data.test.images, shards.pictures(6, 1)[0])
+    np.testing.assert_array_equal(data.test.images, small_shards.pictures(6, 1)[0])
     assert len(data.shards) == 8 * 6
 
 
 def test_a_url_and_a_pattern_are_read(tmp_path: Path) -> None:
     import fsspec
 
-    folder = shards.write_splits(tmp_path / "data", ".tar")
+    folder = small_shards.write_splits(tmp_path / "data", ".tar")
     here = datasets.load(str(folder), "train", size=16)
     by_pattern = datasets.load(f"{folder}/*-0*.tar", "train", size=16)
     np.testing.assert_array_equal(by_pattern.images, here.images)
@@ -106,10 +108,10 @@ def test_a_url_and_a_pattern_are_read(tmp_path: Path) -> None:
 
 def test_numbers_need_names_beside(tmp_path: Path) -> None:
     for number in range(3):
-        images, labels = shards.pictures(6, number)
-        files = [shards.png(image) for image in images]
+        images, labels = small_shards.pictures(6, number)
+        files = [small_shards.png(image) for image in images]
         numbers = [str(label) for label in labels]
-        shards.write_files(tmp_path / f"{number}.tar", files, numbers)
+        small_shards.write_files(tmp_path / f"{number}.tar", files, numbers)
     with pytest.raises(DataError, match=r"labels\.txt"):
         splits.load(str(tmp_path), size=16)
     (tmp_path / "labels.txt").write_text("night\nday\n")
@@ -119,10 +121,10 @@ def test_numbers_need_names_beside(tmp_path: Path) -> None:
 
 
 def test_bad_rows_are_named_or_left_out(tmp_path: Path) -> None:
-    folder = shards.write_splits(tmp_path / "data", ".tar")
-    images, _ = shards.pictures(4, 50)
-    files = [shards.png(image) for image in images]
-    shards.write_files(folder / "train-bad.tar", [*files[:3], b"no image"], ["dark"] * 4)
+    folder = small_shards.write_splits(tmp_path / "data", ".tar")
+    images, _ = small_shards.pictures(4, 50)
+    files = [small_shards.png(image) for image in images]
+    small_shards.write_files(folder / "train-bad.tar", [*files[:3], b"no image"], ["dark"] * 4)
     with pytest.raises(DataError, match=r"train-bad\.tar, row 3.*can't be read"):
         splits.load(str(folder), size=16)
     skipping = splits.load(str(folder), skip_bad_rows=True, size=16)
@@ -131,7 +133,7 @@ def test_bad_rows_are_named_or_left_out(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_read_is_said_in_one_sentence(tmp_path: Path) -> None:
-    folder = shards.write_splits(tmp_path / "data", ".tar", train=1)
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
     for path, words in (
         (f"shards:{tmp_path / 'nothing'}", "No data at"),
         ("nosuchstore://bucket/faces", "nosuchstore"),
@@ -147,6 +149,6 @@ def test_what_can_not_be_read_is_said_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_inspect_counts_every_image(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    folder = shards.write_splits(tmp_path / "data", ".tar")
+    folder = small_shards.write_splits(tmp_path / "data", ".tar")
     assert called("data", "inspect", str(folder)) == 0
     assert "96" in capsys.readouterr().out

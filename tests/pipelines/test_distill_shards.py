@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import shards
+import small_shards
 from small_network import NETWORK
 
 from keras_kd._common.progress import Terminal
@@ -31,7 +31,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shards.write_splits(tmp_path_factory.mktemp("shards") / "data", ".tar")
+    return small_shards.write_splits(tmp_path_factory.mktemp("shards") / "data", ".tar")
 
 
 def _config(data: Path, **given) -> Config:
@@ -122,12 +122,12 @@ def test_a_new_shard_is_labelled_alone(data: Path, tmp_path: Path) -> None:
     told = []
     for count in (4, 5):
         if count == 5:
-            shards.write(copied / "train-new.tar", *shards.pictures(9, 123))
+            small_shards.write(copied / "train-new.tar", *small_shards.pictures(9, 123))
         lines = _Lines()
         config = _config(copied, teacher=str(teacher), **plan_of)
         distill(config, tmp_path / f"run-{count}", lines)
         told += [line for line in lines.lines if line.startswith("Soft labels")]
-    assert "4 of 4 shards new" in told[0] and "1 of 5 shards new" in told[1]
+    assert "4 of 4 shards labelled" in told[0] and "1 of 5 shards labelled" in told[1]
     stores = sorted((tmp_path / "store").glob("*/store.json"))
     assert len(stores) == 5
     # The stores alone teach, too.

@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 import pytest
-import shards
+import small_shards
 
 from keras_kd.datasets import splits
 from keras_kd.teachers.views import Views
@@ -25,9 +25,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> splits.Data:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAKD_CACHE", str(folder / "cache"))
         for number, rows in enumerate(ROWS):
-            shards.write(folder / "data" / f"train-{number}.tar", *shards.pictures(rows, number))
+            small_shards.write(
+                folder / "data" / f"train-{number}.tar", *small_shards.pictures(rows, number)
+            )
         for name in ("validation", "test"):
-            shards.write(folder / "data" / f"{name}.tar", *shards.pictures(6, 77))
+            small_shards.write(folder / "data" / f"{name}.tar", *small_shards.pictures(6, 77))
         return splits.load(str(folder / "data"), size=16)
 
 
@@ -59,7 +61,7 @@ def test_an_epoch_shows_each_image_once_with_its_own_label_and_outputs(data: spl
         for picture, label, (number, row, view) in zip(
             pixels, y["label"], y["teacher"].astype(int), strict=True
         ):
-            images, labels = shards.pictures(ROWS[number], number)
+            images, labels = small_shards.pictures(ROWS[number], number)
             shown = images[row, :, ::-1] if view else images[row]
             np.testing.assert_array_equal(picture, shown)
             assert label == 1 - labels[row]
@@ -72,7 +74,7 @@ def test_seeded_views_are_those_of_the_stores(data: splits.Data) -> None:
     batches = _batches(data, kind="crops,jitter")
     for pixels, y in _epoch(batches, 1)[:4]:
         for picture, (number, row, view) in zip(pixels, y["teacher"].astype(int), strict=True):
-            images, _ = shards.pictures(ROWS[number], number)
+            images, _ = small_shards.pictures(ROWS[number], number)
             own = Views("crops,jitter", len(images), 4)
             of_store = own.show(images, np.array([row]), np.array([view]))[0]
             np.testing.assert_array_equal(picture, of_store)
