@@ -27,7 +27,14 @@ def fields() -> dict[str, dataclasses.Field]:
 
 
 def kind(name: str) -> type:
-    """Return the type of an option's value: str, int, float or bool."""
+    """Return the type of an option's value.
+
+    Args:
+        name: of the option.
+
+    Returns:
+        str, int, float or bool.
+    """
     return type_of(Config, name)
 
 

@@ -64,7 +64,14 @@ def follow(count: int, out: Path) -> None:
     """
     own = hosts.place(count)
     environment = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "keras_kd.pipelines.joint", str(out.resolve()), str(count)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "keras_kd.pipelines.joint",
+        str(out.resolve()),
+        str(count),
+    ]
     done = subprocess.run(command, env=environment)
     if done.returncode:
         raise TrainingError(

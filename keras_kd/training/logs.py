@@ -31,6 +31,9 @@ def logged(
         folder: of the training's state; it remembers the run of MLflow, so that a training that
             is resumed goes on in the same run.
 
+    Yields:
+        The function, which takes one row.
+
     Raises:
         ConfigError: MLflow isn't installed.
         OutputError: MLflow refuses the URI, or its server can't be reached.
