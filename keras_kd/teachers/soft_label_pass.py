@@ -201,7 +201,13 @@ def _checked(logits: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def finite(logits: np.ndarray) -> np.ndarray:
-    """Return a teacher's outputs as they are.
+    """Check a teacher's outputs.
+
+    Args:
+        logits: of any shape.
+
+    Returns:
+        The same array.
 
     Raises:
         DataError: one is not finite, or does not fit into float16.

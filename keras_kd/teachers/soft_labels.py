@@ -224,7 +224,14 @@ def verify(
 
 
 def remark(store: SoftLabels) -> str | None:
-    """Look for the same answer to all images in a store of at least one, as `same_answers` does."""
+    """Look for the same answer to all images in a store.
+
+    Args:
+        store: of at least one image.
+
+    Returns:
+        As `same_answers`.
+    """
     return same_answers(store.logits, store.key.class_names)
 
 
