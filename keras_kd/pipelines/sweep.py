@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,9 @@ from keras_kd._common import run_files, text
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import locked, write_text
 from keras_kd._common.progress import Terminal
-from keras_kd.errors import ConfigError, TrainingError
+from keras_kd.errors import TrainingError
 from keras_kd.pipelines import run_folder, trial_queue
+from keras_kd.pipelines.sweep_space import PAPER, space
 from keras_kd.pipelines.trial_queue import load_optuna
 from keras_kd.pipelines.trials import Trials
 from keras_kd.reports.sweep_picture import sweep_picture
@@ -34,97 +35,9 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
-# Section IV of arXiv 2501.18538: its study of sensitivity.
-PAPER = ("temperature=1,2,3,4,5", "alpha=0.1,0.15,0.2")
+__all__ = ["PAPER", "TRIALS", "best", "rows", "space", "sweep"]
+
 TRIALS = 20
-# What belongs to a whole sweep.
-FIXED = {
-    "data",
-    "skip_bad_rows",
-    "image_size",
-    "baseline",
-    "formats",
-    "soft_labels",
-    "verify_soft_labels",
-    "label_workers",
-    "devices",
-    "teacher_input",
-    "teacher_range",
-    "teacher_mean",
-    "teacher_std",
-    "teacher_channel_order",
-    "teacher_head",
-    "teacher_output",
-    "teacher_classes",
-    "precision",
-    "unlabeled",
-    "callback",
-    "log",
-}
-
-
-def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
-    """Parse what to vary.
-
-    Args:
-        texts: KEY=A,B,C for a choice, KEY=LOW:HIGH for a range, KEY=LOW:HIGH:log for a range on a
-            logarithmic scale.
-
-    Returns:
-        Optuna's distributions by option.
-
-    Raises:
-        ConfigError: an option is unknown, or can't have these values. The message names them.
-    """
-    dimensions = [_dimension(text) for text in texts]
-    distributions = dict(dimensions)
-    if len(distributions) < len(dimensions):
-        names = [name for name, _ in dimensions]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ConfigError(f"--vary names {twice} twice: give all its values at once.")
-    for name, distribution in distributions.items():
-        # The ends of a range stand for what lies between: options are checked by bounds.
-        for value in trial_queue.choices(distribution) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
-            configuration.merged(None, {name: value})
-    return distributions
-
-
-def _dimension(text: str) -> tuple[str, BaseDistribution]:
-    distributions = load_optuna().distributions
-    key, _, values = text.partition("=")
-    flags = {
-        spec.metadata["flag"]: name
-        for name, spec in configuration.fields().items()
-        if spec.metadata["flag"]
-    }
-    name = flags.get(key, key).replace("-", "_")
-    if name not in configuration.fields() or name in FIXED:
-        raise ConfigError(
-            f"A sweep can't vary {key!r}: give an option of the student's training, as"
-            " temperature=1,2."
-        )
-    kind = configuration.kind(name)
-    try:
-        if ":" not in values or kind is str:  # A text may have one itself, as net.py:build.
-            return name, distributions.CategoricalDistribution(
-                [_value(kind, part) for part in values.split(",")]
-            )
-        low, high, *log = values.split(":")
-        made = {int: distributions.IntDistribution, float: distributions.FloatDistribution}[kind]
-        if log not in ([], ["log"]):
-            raise ValueError(values)
-        return name, made(kind(low), kind(high), log=bool(log))
-    except (ValueError, KeyError) as error:
-        raise ConfigError(
-            "--vary takes KEY=A,B,C or, for numbers, KEY=LOW:HIGH or KEY=LOW:HIGH:log. Received:"
-            f" {text!r}."
-        ) from error
-
-
-def _value(kind: type, text: str) -> Any:
-    if kind is bool:
-        return {"true": True, "false": False}[text]
-    return kind(text)
 
 
 def sweep(

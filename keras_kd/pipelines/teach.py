@@ -8,8 +8,8 @@ from keras_kd import models
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.models import keras_file, sources
+from keras_kd.pipelines import cached_teachers, teaching
 from keras_kd.pipelines import plan as planning
-from keras_kd.pipelines import teaching
 from keras_kd.pipelines.distill import load_data
 from keras_kd.pipelines.plan import Plan
 from keras_kd.training import job
@@ -37,14 +37,14 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     if plan.options["teacher"] or not plan.teacher.start:
         sources.require_known("teacher", name)
     data = load_data(plan.data, terminal)
-    path = teaching.trained(plan, data, name, terminal)
+    path = cached_teachers.trained(plan, data, name, terminal)
     if plan.teaching.store:
         views = job.views(plan.training, data, plan.teaching.views)
         ensemble = teaching.teacher(plan, data, terminal)
         teaching.soft_labels(plan.teaching, data, views, ensemble, terminal)
     if out is not None:
         model, form = keras_file.load(path)
-        path = Path(out) / teaching.TEACHER_FILE
+        path = Path(out) / cached_teachers.TEACHER_FILE
         keras_file.save(model, path, form)
     terminal.say(f"Teacher: {path}")
     return path

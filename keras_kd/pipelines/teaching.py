@@ -2,60 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
-from keras_kd import models
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import locked
 from keras_kd._common.folders import cache_folder, private
-from keras_kd._common.identity import identity
 from keras_kd._common.progress import Terminal
-from keras_kd._common.vocabulary import SHUFFLE_BUFFER
 from keras_kd.datasets import splits
 from keras_kd.datasets.images import Size, height_width
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.readers import ferplus
-from keras_kd.datasets.splits import Data, Heads
+from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.evaluation import class_order
 from keras_kd.models import keras_file, sources
-from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery import precision
 from keras_kd.pipelines import shard_teaching, unlabeled
+from keras_kd.pipelines.cached_teachers import TEACHER_FILE, folder_of, trained
 from keras_kd.pipelines.ensemble import Ensemble
-from keras_kd.pipelines.plan import Plan, TeacherPlan, TeachingPlan
+from keras_kd.pipelines.plan import Plan, TeachingPlan
 from keras_kd.pipelines.taught import Teaching
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
-from keras_kd.teachers import augmentation, labelling, soft_label_pass, votes
+from keras_kd.teachers import labelling, soft_label_pass, votes
 from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_labels import SoftLabels
 from keras_kd.teachers.views import Views
 from keras_kd.training import job
-from keras_kd.training.job import Job
 
-TEACHER_FILE = "teacher.keras"
 # Images by which a live teacher is checked that answers the same to all.
 LIVE_LOOKED_AT = 256
-# A higher number whenever the facts by which a trained teacher is found in the cache change.
-IDENTITY_VERSION = 2
-# How augmentations were called when cached teachers got their names.
-_NAMED_BEFORE = {
-    "crops,mirror,jitter": "crops",
-    "mirror,strong": "strong",
-    "crops": "crops alone",
-    "strong": "strong alone",
-}
 
 
 def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
@@ -234,7 +218,7 @@ def _tell_of(path: Path, terminal: Terminal, what: str) -> None:
 
 
 def _is_file(name: str) -> bool:
-    return not sources.is_trainable(name) and not (_folder(name) / TEACHER_FILE).exists()
+    return not sources.is_trainable(name) and not (folder_of(name) / TEACHER_FILE).exists()
 
 
 def _file(name: str, plan: Plan, data: Data, terminal: Terminal) -> tuple[Path, Stated, str | None]:
@@ -243,125 +227,16 @@ def _file(name: str, plan: Plan, data: Data, terminal: Terminal) -> tuple[Path, 
     """
     if not _is_file(name):
         is_new = sources.is_trainable(name)
-        path = trained(plan, data, name, terminal) if is_new else _folder(name) / TEACHER_FILE
+        path = trained(plan, data, name, terminal) if is_new else folder_of(name) / TEACHER_FILE
         return path, NOTHING, plan.training.precision
     path = Path(name)
     if not path.exists():
         raise ModelError(
-            f"No teacher at {name}, nor one of that name in {_folder(name).parent}: check the path,"
-            " see `kerakd models` for architectures, or make it with `kerakd teach`, which prints"
-            " its name."
+            f"No teacher at {name}, nor one of that name in {folder_of(name).parent}: check the"
+            " path, see `kerakd models` for architectures, or make it with `kerakd teach`, which"
+            " prints its name."
         )
     return path, plan.teaching.stated.of(name), None
-
-
-def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
-    """Return the cached teacher of this data and these options; train it if there is none, or
-    continue a training that was stopped.
-
-    Args:
-        plan: the run's plan.
-        data: the data set.
-        name: a source of `models.sources`.
-        terminal: where the user sees progress.
-
-    Returns:
-        Path of the `.keras` file.
-    """
-    values = models.values(name) if name in models.names() else ()
-    heads = splits.chosen(plan.student.heads, data, values)
-    # Without stored logits more views cost nothing.
-    count = max(plan.teaching.views, plan.teacher.epochs)
-    called = sources.called(name)
-    words = ",".join(augmentation.words(plan.teacher.training.augment, data.class_names))
-    training = dataclasses.replace(plan.teacher.training, augment=words or "none")
-    of_teacher = dataclasses.replace(plan.teacher, training=training)
-    facts = teacher_facts(called, of_teacher, heads, count, data.fingerprint)
-    facts |= _content_of(name, plan, heads, data)
-    folder = _folder(f"{called}-{identity('teacher', IDENTITY_VERSION, facts)}")
-    path = folder / TEACHER_FILE
-    with private(), locked(folder, terminal.say):
-        if path.exists():
-            _forget_states(folder)  # of a process that was killed as it finished
-            terminal.say(f"Teacher {called} is in the cache: {path}")
-            return path
-        epochs = plan.teacher.epochs
-        views = job.views(training, data, count)
-        start, pretrained = plan.teacher.start, plan.teacher.pretrained
-        task = Job(f"teacher {called}", name, epochs, heads, views, folder, None, pretrained, start)
-        model, _ = job.train(task, training, data, terminal)
-        keras_file.save(
-            model, path, ModelSpec(heads.class_names or None, input_shape=data.image_shape)
-        )
-        _forget_states(folder)
-    return path
-
-
-def teacher_facts(
-    architecture: str, teacher: TeacherPlan, heads: Heads, views: int, data: str
-) -> dict[str, Any]:
-    """Return everything that decides what a trained teacher is; its name in the cache is made of
-    this.
-
-    Args:
-        architecture: its name, see `models.sources.called`.
-        teacher: how it is trained; of the loss only the part of the values, because it has no
-            teacher.
-        heads: what it learns.
-        views: number of views of each image.
-        data: fingerprint of the images and labels.
-
-    Returns:
-        The facts by name, as JSON values.
-
-    Raises:
-        ModelError: there is no file to start from.
-    """
-    settings = dataclasses.asdict(teacher.training)
-    loss, _ = settings.pop("loss"), settings.pop("devices")
-    settings |= {name: loss[name] for name in ("value_loss", "value_weight")}
-    # What changes no weight, and what did not exist when cached teachers got their names.
-    del settings["log"]
-    if settings["optimizer"] in ("sgd", "dot"):  # Nobody teaches a teacher: `dot` is sgd then.
-        del settings["optimizer"]
-    if not settings["callbacks"]:
-        del settings["callbacks"]
-    if settings["shuffle_buffer"] == SHUFFLE_BUFFER:
-        del settings["shuffle_buffer"]
-    settings["augment"] = _NAMED_BEFORE.get(settings["augment"], settings["augment"])
-    return {
-        "architecture": architecture,
-        "epochs": teacher.epochs,
-        "heads": heads.widths,
-        "class_names": heads.class_names,
-        "views": views,
-        "data": data,
-        "training": settings,
-        "start": teacher.start and [_content(teacher.start.path), teacher.start.freeze_until],
-    }
-
-
-def _content_of(name: str, plan: Plan, heads: Heads, data: Data) -> dict[str, str]:
-    """What a teacher is beside its name: nothing more of an architecture that is shipped."""
-    facts = {"pretrained": plan.teacher.pretrained}
-    if sources.is_trainable(name) or sources.is_file(name):
-        facts["content"] = sources.content(name, heads.asked, data.image_shape)
-    return {fact: value for fact, value in facts.items() if value}
-
-
-def _content(path: str) -> str:
-    if not Path(path).is_file():
-        raise ModelError(f"No model at {path} to start from: check the path.")
-    return fingerprint([Path(path).read_bytes()])
-
-
-def _forget_states(folder: Path) -> None:
-    for path in folder.glob("*.npz"):
-        path.unlink()
-
-
-def _folder(name: str) -> Path:
-    return cache_folder("teachers") / name
 
 
 def soft_labels(

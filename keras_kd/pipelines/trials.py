@@ -9,7 +9,7 @@ from typing import Any
 from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
 from keras_kd.models import sources
-from keras_kd.pipelines import distill, teaching
+from keras_kd.pipelines import cached_teachers, distill, teaching
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.teaching import Teaching
@@ -67,7 +67,7 @@ class Trials:
             return plan.options
         for name in plan.teaching.teachers:
             if sources.is_trainable(name) and name not in self._teachers:
-                path = teaching.trained(self._plan, self._data, name, self._terminal)
+                path = cached_teachers.trained(self._plan, self._data, name, self._terminal)
                 self._teachers[name] = path.parent.name
         names = (self._teachers.get(name, name) for name in plan.teaching.teachers)
         return plan.options | {"teacher": configuration.SEPARATOR.join(names)}
