@@ -6,14 +6,26 @@ import keras
 from keras import layers
 
 
-def network(num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
-    """Two convolutions with batch normalisation, for pixels 0..255; logits out."""
+def network(
+    num_classes: int,
+    input_shape: tuple[int, int, int],
+    heads: dict[str, int | None] | None = None,
+) -> keras.Model:
+    """Two convolutions with batch normalisation, for pixels 0..255; logits out, or a dict by
+    head.
+    """
     image = keras.Input(input_shape)
     x = layers.Rescaling(1 / 255)(image)
     for filters in (8, 16):
         x = layers.Conv2D(filters, 5, strides=2, use_bias=False, name=f"conv{filters}")(x)
-        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
-    return keras.Model(image, layers.Dense(num_classes)(layers.GlobalAveragePooling2D()(x)))
+        x = layers.BatchNormalization(momentum=0.9, name=f"norm{filters}")(x)
+        x = layers.ReLU(name=f"relu{filters}")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    if heads is None:
+        return keras.Model(image, layers.Dense(num_classes, name="logits")(x))
+    return keras.Model(
+        image, {name: layers.Dense(width or 1, name=name)(x) for name, width in heads.items()}
+    )
 
 
 PARAMETERS = (

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from command_line import called
 from distilled_runs import RUN_FILES
+from small_network import NETWORK
 
 JOINT_RUN = """
 import sys
@@ -29,9 +30,9 @@ def joint(
     out = tmp_path_factory.mktemp("run") / "joint"
     options = [
         "--student",
-        "C",
+        NETWORK,
         "--teacher",
-        "C",
+        NETWORK,
         "--heads",
         "expression,valence,arousal",
         "--baseline",

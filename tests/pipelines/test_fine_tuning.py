@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import striped_images
+from small_network import NETWORK, network
 
-from keras_kd import models
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
@@ -26,7 +26,8 @@ def data(tmp_path_factory):
 
 
 def _saved(path, classes, shape=(32, 32, 1)):
-    model = models.build("C", len(classes), shape, seed=1)
+    keras.utils.set_random_seed(1)
+    model = network(len(classes), shape)
     keras_file.save(model, path, ModelSpec(classes, input_shape=shape))
     return model
 
@@ -34,7 +35,7 @@ def _saved(path, classes, shape=(32, 32, 1)):
 def _config(data, start, **options):
     fixed = {"image_size": 32, "batch_size": 8, "precision": "float32", "augment": "none"}
     return Config(
-        data=str(data), teacher="C", teacher_epochs=1, start_from=str(start), **fixed, **options
+        data=str(data), teacher=NETWORK, teacher_epochs=1, start_from=str(start), **fixed, **options
     )
 
 
@@ -48,15 +49,15 @@ def test_a_teacher_of_other_classes_keeps_its_body_up_to_the_frozen_layer(
 ):
     source = _saved(tmp_path / "start.keras", ("a", "b", "c"))
     config = _config(
-        data, tmp_path / "start.keras", freeze_until="pool2", head_rate=0.1, body_rate=0.01
+        data, tmp_path / "start.keras", freeze_until="relu8", head_rate=0.1, body_rate=0.01
     )
     model, form = _taught(config, tmp_path, monkeypatch)
     assert form.class_names == ("level", "upright") and model.output_shape == (None, 2)
     same = {
         name: np.array_equal(source.get_layer(name).kernel, model.get_layer(name).kernel)
-        for name in ("conv1", "conv2", "conv3", "fc1")
+        for name in ("conv8", "conv16")
     }
-    assert same == {"conv1": True, "conv2": True, "conv3": False, "fc1": False}
+    assert same == {"conv8": True, "conv16": False}
     # The file can be trained further as a whole.
     assert all(layer.trainable for layer in model.layers)
 
@@ -68,15 +69,15 @@ def test_with_the_datas_classes_the_head_is_kept_too(data, tmp_path, monkeypatch
     assert np.ptp(expected) > 0.1
     # After a step of training each batch has moved the statistics a little.
     np.testing.assert_allclose(model(IMAGES), expected, atol=0.2 * np.ptp(expected))
-    kernels = [one.get_layer("fc4").kernel for one in (model, source)]
+    kernels = [one.get_layer("logits").kernel for one in (model, source)]
     np.testing.assert_allclose(*kernels, atol=1e-6)
 
 
 def test_a_student_starts_from_a_file_and_its_teacher_does_not(data, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     source = _saved(tmp_path / "start.keras", ("a", "b", "c"))
-    config = _config(data, tmp_path / "start.keras", freeze_until="pool2")
-    options = {"student": "C", "epochs": 1, "formats": "float32", "views": 1}
+    config = _config(data, tmp_path / "start.keras", freeze_until="relu8")
+    options = {"student": NETWORK, "epochs": 1, "formats": "float32", "views": 1}
     distill.distill(
         Config(
             **{**{name: getattr(config, name) for name in config.__dataclass_fields__}, **options}
@@ -85,11 +86,11 @@ def test_a_student_starts_from_a_file_and_its_teacher_does_not(data, tmp_path, m
     )
     student, _ = keras_file.load(tmp_path / "run" / "student.keras")
     np.testing.assert_array_equal(
-        student.get_layer("conv1").kernel, source.get_layer("conv1").kernel
+        student.get_layer("conv8").kernel, source.get_layer("conv8").kernel
     )
     (teacher,) = (tmp_path / "cache" / "teachers").glob("*/teacher.keras")
-    kernel = keras_file.load(teacher)[0].get_layer("conv1").kernel
-    assert not np.array_equal(kernel, source.get_layer("conv1").kernel)
+    kernel = keras_file.load(teacher)[0].get_layer("conv8").kernel
+    assert not np.array_equal(kernel, source.get_layer("conv8").kernel)
 
 
 def test_a_foreign_file_is_trained_by_its_own_layers(data, tmp_path, monkeypatch):
@@ -110,7 +111,7 @@ def test_a_foreign_file_is_trained_by_its_own_layers(data, tmp_path, monkeypatch
 
 def test_validation_accuracy_is_the_models_with_smoothed_labels_too(data, tmp_path):
     options = {"image_size": 32, "batch_size": 8, "epochs": 1, "formats": "float32"}
-    config = Config(data=str(data), student="C", beta=0.0, label_smoothing=0.2, **options)
+    config = Config(data=str(data), student=NETWORK, beta=0.0, label_smoothing=0.2, **options)
     results = distill.distill(config, tmp_path / "run")
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert history["val_accuracy"].iloc[-1] == pytest.approx(results["validation"]["accuracy"])
@@ -120,9 +121,9 @@ def test_what_can_not_start_is_told(data, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ModelError, match="No model at .*none.keras to start from"):
         teach.teach(_config(data, tmp_path / "none.keras"))
-    with pytest.raises(ConfigError, match="freeze_until='pool2' would freeze .* start_from"):
-        Config(freeze_until="pool2")
+    with pytest.raises(ConfigError, match="freeze_until='relu8' would freeze .* start_from"):
+        Config(freeze_until="relu8")
     _saved(tmp_path / "start.keras", ("a", "b"))
-    config = _config(data, tmp_path / "start.keras", freeze_until="pol2")
-    with pytest.raises(ModelError, match="C has no layer 'pol2': did you mean pool2"):
+    config = _config(data, tmp_path / "start.keras", freeze_until="rellu8")
+    with pytest.raises(ModelError, match="has no layer 'rellu8': did you mean relu8"):
         teach.teach(config)
