@@ -41,7 +41,7 @@ student = keras_kd.compact(keras_kd.models.build("C", 7, (64, 64, 1), seed=0))
 distiller = keras_kd.Distiller(student)
 distiller.compile(keras.optimizers.SGD(0.01, 0.9), metrics=scores.metrics(None))
 threading.Thread(target=watch, daemon=True).start()
-views = Views("crops,mirror,jitter", rows, 2)
+views = Views("crops,mirror,jitter", rows, 1)
 key = soft_labels.Key("t", soft_labels.image_fingerprint(images), views.names, tuple("abcdefg"))
 def teacher(pixels):
     return np.repeat(pixels[:, 0, 0].astype(np.float32), 7, axis=1)

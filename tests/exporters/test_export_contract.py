@@ -25,6 +25,8 @@ QUICK = {"C"}
 FORMATS = [name for name in exporters.names() if name not in ("pytorch", "safetensors")]
 # Its attention multiplies int8's rounding, with random weights to 0.9 of the outputs' spread.
 REFUSED = {("emonet", "int8")}
+# Bytes at most.
+PROMISED = {("C", "float32"): 2.3e6, ("C", "dynamic"): 0.65e6, ("C", "int8"): 0.65e6}
 
 
 def _images(count=16):
@@ -68,23 +70,9 @@ def test_every_model_by_every_format(name, format, tmp_path):
     # Random weights answer by next to nothing, so the values decide.
     report = exporters.export(model, path, format, samples=_images(), min_agreement=0)
     assert report.max_difference <= exporters.find(format).TOLERANCE
-    assert report.bytes > 0
+    assert 0 < report.bytes <= PROMISED.get((name, format), np.inf)
     if report.path.suffix == ".tflite":
         assert report.operators and not litert.custom_or_flex(report.path)
-
-
-@pytest.mark.parametrize(
-    ("format", "most"), [("float32", 2.3e6), ("dynamic", 0.65e6), ("int8", 0.65e6)]
-)
-def test_student_c_is_as_small_as_promised(format, most, tmp_path):
-    images = np.zeros((4, 64, 64, 3), np.uint8)
-    images[1] = 255
-    assert (
-        exporters.export(
-            _model("C"), tmp_path / "model.tflite", format, samples=images, min_agreement=0
-        ).bytes
-        <= most
-    )
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ cases = st.builds(
     stated=st.booleans(),
 )
 drawn = settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
