@@ -98,6 +98,7 @@ def main() -> None:
         stopping.end(stop)
     except KerasKDError as error:
         streams.line(f"kerakd: {_for_command(error)}", err=True)
+        # 2 for what the user can mend, 1 for our own faults: the error knows.
         sys.exit(error.exit_code)
     except MemoryError as error:
         streams.line(

@@ -96,6 +96,7 @@ def recognized() -> Iterator[None]:
     except Exception as error:
         if _stop.number is None:
             raise
+        # A library turned the signal's KeyboardInterrupt into an error of its own.
         raise KeyboardInterrupt(_stop.number) from error
 
 
@@ -117,6 +118,7 @@ def end(stop: BaseException | None, how: str = "") -> NoReturn:
         with suppress(OSError):  # nobody reads it
             sys.stderr.write(f"\nStopped. {how}".rstrip() + "\n")
             sys.stderr.flush()
+    # As shells do: 128 and the signal's number.
     sys.exit(128 + _number(stop))
 
 

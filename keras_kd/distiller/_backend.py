@@ -38,6 +38,7 @@ def policy(student: keras.Model) -> str:
     layers.
     """
     policies = {layer.dtype_policy.name for layer in all_layers(student)}
+    # A single float16 layer is reason enough to scale the loss.
     halves = policies & {"mixed_float16", "float16"}
     return halves.pop() if halves else student.dtype_policy.name
 

@@ -82,6 +82,7 @@ class ClassHead:
         each = losses.cross_entropy_each(labels, logits, class_weights)
         if not self._normalised or class_weights is None:
             return losses.weighted_mean(each, weights, self._normalised)
+        # As PyTorch: the sum of the labels' class weights, times the images', stands below.
         of_rows = losses.class_weight_each(labels, class_weights)
         total = ops.sum(
             of_rows
@@ -105,6 +106,7 @@ class ValueHead:
         normalised: as for `ClassHead`.
     """
 
+    # What a ClassHead has, so that the Distiller asks both kinds alike.
     binary, classes, class_weights = False, None, None
 
     def __init__(

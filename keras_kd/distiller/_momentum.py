@@ -105,6 +105,7 @@ class DistillationOrientedSGD(keras.optimizers.SGD):
         config = super().get_config()
         return {
             "learning_rate": config["learning_rate"],
+            # Keras' own momentum is momentum - difference here; the argument is given back.
             "momentum": self.momentum + self.difference,
             "difference": self.difference,
             "weight_decay": config["weight_decay"],

@@ -69,6 +69,7 @@ def _better_order(
         return None
     answers = np.zeros((classes, classes))
     np.add.at(answers, (logits.argmax(axis=1), labels), 1)
+    # The assignment of classes to outputs that makes most answers right.
     outputs, meant = linear_sum_assignment(-answers)
     assumed, best = np.trace(answers) / len(labels), answers[outputs, meant].sum() / len(labels)
     return (meant, assumed, best) if best - assumed > GAIN else None

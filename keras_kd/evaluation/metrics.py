@@ -88,6 +88,7 @@ def classification(
             str(name): float(recall[k]) if present[k] else None
             for k, name in enumerate(class_names)
         },
+        # Equation 3: each bin counts by its samples.
         "ece": float(np.average(gaps, weights=curve["count"])),
         "ece_bins": BINS,
         "ties": int(((logits == logits.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum()),
@@ -165,6 +166,7 @@ def wilson_interval(right: int, n: int) -> list[float]:
     share, spread = right / n, _Z_95**2 / n
     middle = share + spread / 2
     half = math.sqrt(spread * share * (1 - share) + spread**2 / 4)
+    # Rounding can lead just past 0 and 1.
     return [max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))]
 
 
@@ -262,6 +264,7 @@ def regression(values: np.ndarray, predictions: np.ndarray) -> dict[str, float |
 
 
 def _kappa(hard: np.ndarray, predicted: np.ndarray) -> float | None:
+    # With one class chance agrees wholly too: kappa is 0/0.
     several = len(np.union1d(hard, predicted)) > 1
     return float(cohen_kappa_score(hard, predicted)) if several else None
 

@@ -171,8 +171,10 @@ def _answers(
     if not classes:
         return None
     answers = {name: (expected[name].argmax(1), found[name].argmax(1)) for name in classes}
+    # Of several heads the one that changed most decides.
     same = min(float(np.mean(ours == theirs)) for ours, theirs in answers.values())
     count = len(expected[classes[0]])
+    # Labels belong to one head, and nothing says to which of several.
     if labels is None or len(classes) > 1:
         return Answers(count, same)
     ours, theirs = answers[classes[0]]

@@ -84,6 +84,7 @@ def fit(model: tf_keras.Model, data: dict, options: dict, name: str) -> None:
         initial_epoch=done,
         epochs=options["epochs"],
         callbacks=callbacks,
+        # Batches draw an order of their own from the seed, which a resumed stage must meet again.
         shuffle=False,
         verbose=0,
     )
@@ -99,6 +100,7 @@ def telling(name: str, options: dict, images: int) -> Callable[[int, dict | None
             f"{name}: epoch {epoch + 1}/{options['epochs']}  loss {logs['loss']:.4f}  {rate:,.0f}"
             " images/s"
         )
+        # The worker's sys.stdout is stderr: the parent reads only these lines.
         print(line, file=sys.__stdout__, flush=True)
 
     return tell
@@ -130,6 +132,7 @@ def distillation_loss(options: dict) -> Callable[[tf.Tensor, tf.Tensor], tf.Tens
     soft_loss = losses.soft_loss(options["soft_loss"])
 
     def loss(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        # Keras 2 hands a loss one tensor: labels and logits lie side by side, C columns each.
         labels, teacher = tf.split(targets, 2, axis=1)
         hard = losses.cross_entropy_each(labels, logits)
         if not beta:

@@ -62,6 +62,7 @@ def main(folder: Path) -> None:
 def _end_with_parent() -> None:
     """Wait until nobody holds the other end of stdin any more, however the parent ended."""
     sys.stdin.read()
+    # Not sys.exit, which ends only this thread.
     os._exit(1)
 
 

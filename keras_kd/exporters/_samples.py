@@ -129,5 +129,6 @@ def _logits(model: keras.Model, values: np.ndarray) -> np.ndarray:
     (outputs,) = outputs_by_name(model, values).values()
     found = keras.ops.convert_to_numpy(outputs).astype(np.float64)
     if heads.output_kind(model) == "probabilities":
+        # A probability that was rounded to 0 has no logarithm.
         return np.log(np.maximum(found, 1e-12))
     return found

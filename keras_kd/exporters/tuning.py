@@ -104,6 +104,7 @@ def tune(
             (report for report in reports if report.format in good), key=lambda report: report.bytes
         )
         with written_whole(path) as temporary:
+            # Not moved: the temporary folder may lie on another disk than the user's path.
             temporary.write_bytes(chosen.path.read_bytes())
     return dataclasses.replace(chosen, path=path), attempts
 

@@ -75,6 +75,7 @@ def _relative_distances(rows: Tensor) -> Tensor:
     apart = squared > TINY
     # The root has no gradient at 0, where an image meets itself.
     distances = ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)
+    # The mean is over pairs that are apart; of equal images all distances are 0.
     count = ops.maximum(ops.sum(ops.cast(apart, "float32")), 1.0)
     return distances / ops.maximum(ops.sum(distances) / count, TINY)
 

@@ -69,6 +69,7 @@ def _write_cells(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
     for row, column in np.argwhere(counts).tolist():
         share = shares[row, column]
         text = f"{100 * share:.0f}{'' if many else ' %'}\n{counts[row, column]}"
+        # Readable on the dark half of the blues.
         colour = "white" if share > 0.55 else "black"
         size = 6.5 if many else 9.5
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
@@ -166,6 +167,7 @@ def values_picture(
             axes.set(xlabel=x, xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
             axes.axhline(0, color=GRAY, lw=0.6, zorder=0)
             axes.axvline(0, color=GRAY, lw=0.6, zorder=0)
+        # The axes are shared: one label serves both.
         left.set_ylabel(y)
         right.legend(
             frameon=False,
@@ -205,6 +207,7 @@ def reliability_picture(
             "o",
             color=ORANGE,
             label="mean confidence",
+            # A point at 1 would be cut in half by the frame.
             clip_on=False,
         )
         upper.set_title(title, parse_math=False, wrap=True)

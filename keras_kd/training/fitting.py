@@ -79,6 +79,7 @@ class _Epochs(keras.callbacks.Callback):
     def _save_best(self) -> None:
         """Save what was scored: the weights, or their averages."""
         if self.averages:
+            # Keras' callback swaps the averages in for a test: borrowed here for the file.
             self.averages.on_test_begin()
         save_weights(self.model.student, self.best_path)
         if self.averages:
@@ -211,6 +212,7 @@ def _fit(
         epochs=epochs,
         steps_per_epoch=steps,
         callbacks=callbacks,
+        # The batches have an order of their own, which a resumed training must meet again.
         shuffle=False,
         verbose=0,
     )

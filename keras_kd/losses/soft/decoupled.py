@@ -44,6 +44,7 @@ def decoupled_kd_each(
 
 
 def _one_hot_targets(labels: Tensor, classes: int) -> Tensor:
+    # Labels of one column are class numbers (N, 1), not shares.
     shares = len(labels.shape) > 1 and labels.shape[-1] > 1
     return ops.one_hot(
         ops.argmax(labels, axis=-1) if shares else ops.reshape(labels, (-1,)), classes

@@ -44,6 +44,7 @@ def dist_each(
 def _correlation(left: Tensor, right: Tensor, axis: int) -> Tensor:
     left = left - ops.mean(left, axis=axis, keepdims=True)
     right = right - ops.mean(right, axis=axis, keepdims=True)
+    # A row without spread gets the correlation 0; 0/0 would be NaN, in the gradients too.
     product = (ops.sum(left**2, axis=axis) + TINY) * (ops.sum(right**2, axis=axis) + TINY)
     return ops.sum(left * right, axis=axis) * ops.rsqrt(product)
 

@@ -35,6 +35,7 @@ def standardised_kl_each(
 def _standardised(logits: Tensor) -> Tensor:
     logits = ops.cast(logits, "float32")
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
+    # Equal logits have no deviation to divide by: TINY leaves them 0.
     return centred * ops.rsqrt(ops.mean(centred**2, axis=-1, keepdims=True) + TINY)
 
 
