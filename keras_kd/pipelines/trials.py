@@ -26,7 +26,7 @@ class Trials:
     """
 
     def __init__(self, options: Mapping[str, Any], terminal: Terminal) -> None:
-        self._plan = planning.resolve(configuration.merged(None, options))
+        self._plan = _plan(options)
         self._terminal = terminal
         self._data = distill.load_data(self._plan.data, terminal)
         self._teachers: dict[str, str] = {}
@@ -49,7 +49,7 @@ class Trials:
         Returns:
             The history.
         """
-        plan = planning.resolve(configuration.merged(None, options))
+        plan = _plan(options)
         taught = self._taught(plan)
         task = distill.student_job(plan, self._data, taught, folder)
         learnt = taught.learnt or self._data
@@ -62,7 +62,7 @@ class Trials:
         A teacher that is trained here is trained with the options that this object was created
         with.
         """
-        plan = planning.resolve(configuration.merged(None, options))
+        plan = _plan(options)
         if plan.teaching.kind != "models":
             return plan.options
         for name in plan.teaching.teachers:
@@ -79,3 +79,9 @@ class Trials:
         if key not in self._teachings:
             self._teachings[key] = teaching.prepare(plan, self._data, self._terminal)
         return self._teachings[key]
+
+
+def _plan(options: Mapping[str, Any]) -> Plan:
+    config = configuration.merged(None, options)
+    planning.require_one_host(config, "sweep")
+    return planning.resolve(config)

@@ -21,9 +21,12 @@ from command_line import called
 from keras_kd import config as configuration
 from keras_kd import models
 from keras_kd._common import hosts
+from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import splits
 from keras_kd.errors import ConfigError
+from keras_kd.pipelines import plan
+from keras_kd.pipelines.trials import Trials
 from keras_kd.teachers import soft_label_pass
 from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_labels import Key, image_fingerprint
@@ -211,3 +214,13 @@ def test_what_hosts_can_not_do_is_refused(
     assert called("distill", "--hosts", "4", "--out", str(tmp_path / "run"), *given) == 2
     assert words in capsys.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_on_several_hosts_is_refused() -> None:
+    with pytest.raises(ConfigError, match="sweep trains in one process.*hosts=2"):
+        Trials({"hosts": 2}, Terminal(quiet=True))
+
+
+def test_a_teacher_on_several_hosts_is_refused() -> None:
+    with pytest.raises(ConfigError, match="teach trains in one process.*hosts=2"):
+        plan.resolve_teacher(Config(hosts=2))
