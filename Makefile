@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: hashed demo check test slow coverage browser apps media readers face-weights docs docs-site lock audit clean
+.PHONY: hashed demo check test slow coverage browser apps media readers face-weights docs docs-site runtimes lock audit clean
 
 demo: .venv/installed
 	$(BIN)/kerakd distill --student B --temp 3 --alpha 0.15 --baseline
@@ -57,6 +57,11 @@ face-weights:
 	tar -xzf build/face/$(FACERES) -C build/face --strip-components 2 package/models/faceres.json package/models/faceres.bin
 	rm build/face/$(FACERES)
 	echo "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b  build/face/faceres.bin" | sha256sum --check
+
+# Whether files answer the same on every runtime that can be had here: docs/results/runtimes.csv and docs/export.md.
+runtimes: .venv/installed
+	$(BIN)/python -m pytest -q -m runtimes
+	$(BIN)/python benchmarks/runtimes.py --write
 
 docs: .venv/installed
 	$(BIN)/python docs/reference.py

@@ -1,7 +1,8 @@
-"""Dense weights with one scale a tensor, as all runtimes compute them.
+"""Dense weights with one scale a tensor and a bias, as all runtimes compute them.
 
-TensorFlow Lite up to 2.9 takes the first channel's scale of fully connected weights for all, and so
-do the plain kernels up to 2.14 where there is no bias. Both give wrong answers without an error.
+TensorFlow Lite up to 2.9 takes the first channel's scale of fully connected weights for all, and
+so do the reference kernels up to 2.14 where there is no bias. Those of 2.8 need a bias in any case.
+All give wrong answers without an error.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 _LARGEST = 127
+# Version 12 of the operator says that int8 weights of float32 inputs have a scale a channel; files
+# that ask for it are refused up to 2.14.
+_LATEST_OF_ONE_SCALE = 9
 
 
 def with_one_scale(content: bytes) -> bytes:
     """Return a `.tflite` file's bytes in which no fully connected weights have a scale a channel.
 
     Weights are rounded anew, and with them the bias of an integer operator, whose scale is that of
-    the input times that of the weights.
+    the input times that of the weights. Where there is none, it gets one of zeros.
 
     Args:
         content: the file, without archives at its end.
@@ -30,13 +34,18 @@ def with_one_scale(content: bytes) -> bytes:
                for operator in graph.operators if _is_dense(model, operator)]  # fmt: skip
     if not any(changed):
         return content
+    for code in filter(_dense_code, model.operatorCodes):
+        code.version = min(code.version, _LATEST_OF_ONE_SCALE)
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
 def _is_dense(model: schema.ModelT, operator: schema.OperatorT) -> bool:
-    code = model.operatorCodes[operator.opcodeIndex]
+    return _dense_code(model.operatorCodes[operator.opcodeIndex])
+
+
+def _dense_code(code: schema.OperatorCodeT) -> bool:
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     return number == schema.BuiltinOperator.FULLY_CONNECTED
 
@@ -53,10 +62,26 @@ def _one_scale(model: schema.ModelT, graph: schema.SubGraphT, operator: schema.O
     scale = max(np.abs(exact).max() / _LARGEST, scales.min())
     buffer.data = np.round(exact / scale).astype(np.int8).view(np.uint8).ravel()
     _set_scale(weights, scale)
-    bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
-    if bias >= 0 and graph.tensors[bias].type == schema.TensorType.INT32:
-        _rescale_bias(model, graph.tensors[bias], _scales(image)[0] * scale)
+    if image.type == schema.TensorType.INT8:
+        _set_bias(model, graph, operator, _scales(image)[0] * scale, len(scales))
     return True
+
+
+def _set_bias(
+    model: schema.ModelT, graph: schema.SubGraphT, operator: schema.OperatorT, scale: float,
+    width: int,
+) -> None:  # fmt: skip
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        _rescale_bias(model, graph.tensors[operator.inputs[2]], scale)
+        return
+    model.buffers.append(schema.BufferT(data=np.zeros(4 * width, np.uint8)))
+    bias = schema.TensorT(
+        name=f"bias_{len(graph.tensors)}", shape=[width], type=schema.TensorType.INT32,
+        buffer=len(model.buffers) - 1, quantization=schema.QuantizationParametersT(),
+    )  # fmt: skip
+    _set_scale(bias, scale)
+    graph.tensors.append(bias)
+    operator.inputs = [*operator.inputs[:2], len(graph.tensors) - 1]
 
 
 def _rescale_bias(model: schema.ModelT, bias: schema.TensorT, scale: float) -> None:

@@ -47,9 +47,10 @@ def _resized(values: tf.Tensor, axis: int, size: int) -> tf.Tensor:
 
 def _shifted(values: tf.Tensor, bits: int) -> tf.Tensor:
     """Divide by 2^bits, a half rounded up."""
-    # Constants as long as a row: LiteRT broadcasts these ten times faster than scalars.
+    # Constants as long as a row: LiteRT broadcasts these ten times faster than scalars. Runtimes
+    # before 2.14 have no shift.
     row = np.ones((1, 1, *values.shape[2:]), np.int32)
-    return tf.bitwise.right_shift(values + row * (1 << (bits - 1)), row * bits)
+    return (values + row * (1 << (bits - 1))) // (row * (1 << bits))
 
 
 def taps(size: int, target: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,43 @@
+"""Run a .tflite file by TensorFlow Lite's or LiteRT's Interpreter; Python 3.8 and numpy suffice.
+
+    python tflite.py KIND MODEL IMAGES.npy OUTPUTS.npy SECONDS
+
+KIND is "default", "plain" (built-in kernels without XNNPACK) or "reference". Drivers write the
+outputs of the images that they could run in the time, as float32, whatever the file's type is.
+"""
+
+import sys
+import time
+
+import numpy as np
+
+try:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+except ImportError:
+    from tflite_runtime.interpreter import Interpreter, OpResolverType
+
+RESOLVERS = {
+    "default": OpResolverType.AUTO,
+    "plain": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    "reference": OpResolverType.BUILTIN_REF,
+}
+
+
+def main(kind, model, images, outputs, seconds):
+    interpreter = Interpreter(model, num_threads=1, experimental_op_resolver_type=RESOLVERS[kind])
+    interpreter.allocate_tensors()
+    given, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    scale, zero = answer["quantization"]
+    begun, rows = time.perf_counter(), []
+    for image in np.load(images):
+        interpreter.set_tensor(given["index"], image[None])
+        interpreter.invoke()
+        row = interpreter.get_tensor(answer["index"])[0].astype(np.float32)
+        rows.append((row - zero) * scale if scale else row)
+        if time.perf_counter() - begun > float(seconds):
+            break
+    np.save(outputs, np.stack(rows))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

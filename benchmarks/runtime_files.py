@@ -1,0 +1,118 @@
+"""The files of `runtimes.py`: the shipped bundles, and each format of models made here.
+
+A model made here is trained for 200 batches of 16 images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_kd
+from keras_kd import exporters, models
+from keras_kd.datasets import Samples
+from keras_kd.datasets.images import fitted
+from keras_kd.exporters import bundle
+
+EXPORTS = Path(__file__).parents[1] / "exports"
+SHIPPED, INTEGERS, COLOUR, ONNX = (
+    "shipped",
+    "int8, integers at both ends",
+    "int8, app in RGB",
+    "onnx",
+)
+KINDS = ("float32", "float16", "dynamic", "int8", INTEGERS, COLOUR, ONNX)
+SHAPES = {"mobilenetv2": (96, 96, 3), "efficientformer-l1": (224, 224, 3)}
+STEPS, BATCH = 200, 16
+
+
+@dataclass(frozen=True)
+class File:
+    """A model file.
+
+    Attributes:
+        model: the model's name.
+        kind: SHIPPED or one of KINDS.
+        path: where it lies.
+        probabilities: whether it gives probabilities, not logits.
+    """
+
+    model: str
+    kind: str
+    path: Path
+    probabilities: bool
+
+
+def shipped() -> list[File]:
+    """Return the bundles of exports/."""
+    paths = sorted(EXPORTS.glob("*/model.tflite"))
+    return [File(path.parent.name, SHIPPED, path, True) for path in paths]
+
+
+def made(name: str, train: Samples, folder: Path) -> list[File]:
+    """Return a model's files in all kinds, which are written if they are missing.
+
+    Args:
+        name: of `keras_kd.models.names()`.
+        train: labelled images.
+        folder: where the files lie.
+    """
+    files = [_file(name, kind, folder) for kind in KINDS]
+    if all(file.path.exists() for file in files):
+        return files
+    shape = SHAPES.get(name, (48, 48, 1))
+    model = _trained(
+        models.build(name, len(train.class_names), input_shape=shape, dropout=(0.0, 0.0), seed=0),
+        train,
+    )
+    for file in files:
+        _write(model, file, train)
+    return files
+
+
+def _file(name: str, kind: str, folder: Path) -> File:
+    stem = f"{name} {kind}"
+    if kind == COLOUR:
+        return File(name, kind, folder / stem / bundle.MODEL_FILE, True)
+    return File(name, kind, folder / f"{stem}{'.onnx' if kind == ONNX else '.tflite'}", False)
+
+
+def _write(model: keras.Model, file: File, train: Samples) -> None:
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    if file.kind == COLOUR:
+        size = (*model.input_shape[1:3], 3)
+        bundle.write(
+            model, file.path.parent, train.class_names, train.images[0],
+            lambda path: _exported(model, path, "int8", train, "app", size), size,
+        )  # fmt: skip
+        return
+    format = "int8" if file.kind == INTEGERS else file.kind
+    io = "int8" if file.kind == INTEGERS else "float"
+    _exported(model, file.path, format, train, io)
+
+
+def _exported(
+    model: keras.Model, path: Path, format: str, train: Samples, io: str,
+    size: tuple[int, int, int] = (48, 48, 1),
+) -> exporters.ExportReport:  # fmt: skip
+    """Export whatever rounding costs."""
+    return keras_kd.export(
+        model, path, format, train.images, io, train.class_names, size, (0, 255), min_agreement=0.5
+    )
+
+
+def _trained(model: keras.Model, train: Samples) -> keras.Model:
+    """Train for STEPS batches, so that its answers differ from image to image."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # which forgets the beginning within the steps
+    model.compile(
+        keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    rows = np.random.default_rng(0).integers(0, len(train), STEPS * BATCH)
+    images = fitted(train.images[rows], model.input_shape[1:])
+    model.fit(images, train.hard_labels[rows], BATCH, shuffle=False, verbose=0)
+    return model

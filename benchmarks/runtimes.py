@@ -1,0 +1,202 @@
+"""Whether files answer the same on every runtime that an app may meet.
+
+    make runtimes
+    .venv/bin/python benchmarks/runtimes.py [--models A B C vgg8] [--data faces] [--write]
+
+Each runtime that can be had here gets an environment of its own below build/runtimes, and runs the
+shipped bundles and every format of some models (see runtime_files.py) on the same 300 images, one
+at a time. The outputs are compared as probabilities with those of ai-edge-litert as this library
+uses it; an ONNX file's with those of the float32 .tflite. Prints a line for each; --write puts
+them into docs/results/runtimes.csv and the table into docs/export.md. What can't be had or refuses
+a file is a row with the reason. A file gets --seconds on each runtime: slow ones compute fewer
+images, which the csv counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pandas as pd
+import runtime_files
+from runtime_files import File
+from runtime_list import BROWSER, DRIVERS, RUNTIMES, Missing, Runtime
+from scipy.special import softmax
+
+from keras_kd import datasets
+from keras_kd._common.files import write_text
+from keras_kd._common.markdown import table
+from keras_kd.datasets.images import fitted
+from keras_kd.runtimes.litert import LiteRTModel
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / "build" / "runtimes"
+CSV, PAGE = ROOT / "docs" / "results" / "runtimes.csv", ROOT / "docs" / "export.md"
+BEGIN, END = "<!-- runtimes: written by benchmarks/runtimes.py -->", "<!-- runtimes end -->"
+MODELS, IMAGES = ("A", "B", "C", "vgg8"), 300
+# Differences of the arithmetic: int8 probabilities come in steps of 1/256.
+RIGHT = 0.1
+
+
+def outputs(command: list[str], model: Path, images: np.ndarray, seconds: float,
+            packages: tuple[str, ...] = ()) -> np.ndarray:  # fmt: skip
+    """Return a driver's outputs, float32 (N, classes) of the first N images.
+
+    Raises:
+        Missing: the runtime refuses the file, with the last words that it said.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        given, answer = Path(name) / "images.npy", Path(name) / "outputs.npy"
+        np.save(given, images)
+        try:
+            done = subprocess.run(
+                [*command, str(model), str(given), str(answer), str(seconds), *packages],
+                capture_output=True, text=True, timeout=10 * seconds + 120,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise Missing("gives no answer in time") from None
+        if done.returncode or not answer.exists():
+            raise Missing(_reason(done.returncode, done.stderr))
+        return np.load(answer)
+
+
+def _reason(code: int, said: str) -> str:
+    """The line that names the operator, if one does; else the last."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if "registration" in line or "Error: " in line
+               or "not supported" in line or "Didn't find op" in line]  # fmt: skip
+    line = (telling or lines or [f"ended with code {code}"])[-1 if not telling else 0]
+    return " ".join(line.split())[:160]
+
+
+def probabilities(rows: np.ndarray, file: File) -> np.ndarray:
+    """Turn a file's outputs into probabilities."""
+    rows = rows.reshape(len(rows), -1)
+    return rows if file.probabilities else softmax(rows, axis=1)
+
+
+def compared(
+    runtime: Runtime, command: list[str], file: File, pixels: np.ndarray, exact: np.ndarray,
+    seconds: float,
+) -> dict[str, object]:  # fmt: skip
+    """Return a row of the csv: how a file's answers on a runtime differ from the usual ones."""
+    row: dict[str, object] = {"runtime": runtime.name, "model": file.model, "kind": file.kind}
+    extra = (str(WORK / "npm"),) if runtime.driver == BROWSER else ()
+    try:
+        found = probabilities(outputs(command, file.path, pixels, seconds, extra), file)
+    except Missing as reason:
+        return row | {"reason": str(reason)}
+    expected = exact[: len(found)]
+    changed = (found.argmax(axis=1) != expected.argmax(axis=1)).mean()
+    return row | {
+        "images": len(found),
+        "largest_difference": round(float(np.abs(found - expected).max()), 4),
+        "changed_answers": round(float(changed), 4),
+        "reason": "",
+    }
+
+
+def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[dict[str, object]]:
+    shown = {file: _pixels(file, files, images) for file in files}
+    usual = [sys.executable, str(DRIVERS / "tflite.py"), "default"]
+    exact = {}
+    for file in files:
+        judge = _judge(file, files)
+        rows = outputs(usual, judge.path, shown[judge], 60)
+        exact[file] = probabilities(rows, judge)
+    for runtime in RUNTIMES:
+        try:
+            command = runtime.command(WORK)
+        except Missing as reason:
+            yield {"runtime": runtime.name, "reason": str(reason)}
+            continue
+        for file in filter(runtime.takes, files):
+            yield compared(runtime, command, file, shown[file], exact[file], seconds)
+
+
+def _judge(file: File, files: list[File]) -> File:
+    """The file whose answers are right: itself, but for ONNX."""
+    if file.kind != runtime_files.ONNX:
+        return file
+    return next(one for one in files if (one.model, one.kind) == (file.model, "float32"))
+
+
+def _pixels(file: File, files: list[File], images: np.ndarray) -> np.ndarray:
+    """The images as the file takes them."""
+    model = LiteRTModel(_judge(file, files).path, trusted=True)
+    sized = fitted(images, model.input_shape)
+    return np.stack([model.as_input(image[None])[0] for image in sized])
+
+
+def page(rows: pd.DataFrame, count: int, data: str) -> str:
+    """Return the table of docs/export.md: runtimes by kinds of files, the worst of all models."""
+    kinds = [runtime_files.SHIPPED, *runtime_files.KINDS]
+    names = list(dict.fromkeys(rows["runtime"]))
+    notes: dict[str, int] = {}
+    lines = [(name, *(_cell(rows, name, kind, notes) for kind in kinds)) for name in names]
+    models = ", ".join(dict.fromkeys(rows.loc[rows["kind"] == "float32", "model"]))
+    told = (
+        f"{models} and the shipped files, {count} images of `{data}`. A cell has the largest"
+        " difference of a probability and the share of changed answers, the worst of all models;"
+        " a number in parentheses is a reason below; – is not for such files."
+    )
+    reasons = [f"{number}. {text}." for text, number in notes.items()]
+    return "\n\n".join([told, table(("runtime", *kinds), lines), "\n".join(reasons)])
+
+
+def _cell(rows: pd.DataFrame, runtime: str, kind: str, notes: dict[str, int]) -> str:
+    of_runtime = rows[rows["runtime"] == runtime]
+    found = of_runtime[(of_runtime["kind"] == kind) | of_runtime["kind"].isna()]
+    if found.empty:
+        return "–"
+    ran = found[found["reason"] == ""]
+    reasons = dict.fromkeys(found.loc[found["reason"] != "", "reason"])
+    marks = [f"({notes.setdefault(reason, len(notes) + 1)})" for reason in reasons]
+    if ran.empty:
+        return " ".join(marks)
+    worst, changed = ran["largest_difference"].max(), 100 * ran["changed_answers"].max()
+    text = f"{worst:.2g}, {changed:.1f} %"
+    return " ".join([f"**{text}**" if worst > RIGHT else text, *marks])
+
+
+def write(rows: pd.DataFrame, count: int, data: str) -> None:
+    """Write csv and page."""
+    write_text(CSV, rows.to_csv(index=False))
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    write_text(PAGE, f"{before}{BEGIN}\n\n{page(rows, count, data)}\n\n{END}{after}")
+
+
+def main() -> None:
+    """Make the files, run them, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="*", default=MODELS)
+    parser.add_argument("--data", default="faces", help="its test images are shown")
+    parser.add_argument("--seconds", type=float, default=60, help="for a file on a runtime")
+    parser.add_argument("--write", action="store_true", help="csv and table in docs/")
+    given = parser.parse_args()
+    train, test = (datasets.load(given.data, split, size=48) for split in ("train", "test"))
+    images = test.images[np.linspace(0, len(test) - 1, IMAGES).astype(int)]
+    files = runtime_files.shipped()
+    for name in given.models:
+        files += runtime_files.made(name, train, WORK / "files")
+    rows = []
+    for row in _rows(files, images, given.seconds):
+        rows.append(row)
+        print(*row.values(), sep=" | ", flush=True)
+    if given.write:
+        write(pd.DataFrame(rows).fillna({"reason": ""}), len(images), given.data)
+
+
+if __name__ == "__main__":
+    main()
