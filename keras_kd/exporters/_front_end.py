@@ -47,10 +47,10 @@ def _resized(values: tf.Tensor, axis: int, size: int) -> tf.Tensor:
 
 def _shifted(values: tf.Tensor, bits: int) -> tf.Tensor:
     """Divide by 2^bits, a half rounded up."""
-    # Constants as long as a row: LiteRT broadcasts these ten times faster than scalars. Runtimes
-    # before 2.14 have no shift.
+    # Constants as long as a row: LiteRT broadcasts these ten times faster than scalars. A division,
+    # since runtimes before 2.14 have no shift; pixels are not negative, so it rounds down.
     row = np.ones((1, 1, *values.shape[2:]), np.int32)
-    return (values + row * (1 << (bits - 1))) // (row * (1 << bits))
+    return tf.raw_ops.Div(x=values + row * (1 << (bits - 1)), y=row * (1 << bits))
 
 
 def taps(size: int, target: int) -> tuple[np.ndarray, np.ndarray]:

@@ -37,6 +37,7 @@ SHIPPED = Path(__file__).parents[2] / "exports" / "B"  # in a checkout
 # https://semver.org, without what may follow three numbers.
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 FIRST_VERSION = "1.0.0"
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def model_file(model: str | Path | None) -> Path:
@@ -302,15 +303,15 @@ def minimum_runtimes(path: Path) -> str:
     Returns:
         A phrase.
     """
-    dense = [
-        operator.inputs[1]
-        for operator in tflite_graph.read(path)
-        if operator.name == "FULLY_CONNECTED" and len(operator.inputs) > 1
-    ]
-    if any(weights.scales > 1 for weights in dense):
+    weighted = [one for one in tflite_graph.read(path)
+                if one.name in _WEIGHTED and len(one.inputs) > 1 and one.inputs[1].scales]  # fmt: skip
+    known = "LiteRT 1.0 and TensorFlow Lite 2.8 or later"
+    if any(one.name == "FULLY_CONNECTED" and one.inputs[1].scales > 1 for one in weighted):
         # Older ones take the first channel's scale for all, and give one constant answer.
-        return "LiteRT 1.0 and TensorFlow Lite 2.10 or later"
-    return "LiteRT 1.0 and TensorFlow Lite 2.7 or later"
+        known = "LiteRT 1.0 and TensorFlow Lite 2.10 or later"
+    if any(not one.inputs[0].scales for one in weighted):
+        known += "; not on LiteRT.js' WebGPU, which computes int8 weights of float layers wrongly"
+    return known
 
 
 def _preprocess(
