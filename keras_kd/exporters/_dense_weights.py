@@ -1,8 +1,8 @@
-"""Dense weights with one scale a tensor and a bias, as all runtimes compute them.
+"""Dense weights with one scale a tensor, as all runtimes compute them.
 
 TensorFlow Lite up to 2.9 takes the first channel's scale of fully connected weights for all, and
-so do the reference kernels up to 2.14 where there is no bias. Those of 2.8 need a bias in any case.
-All give wrong answers without an error.
+the reference kernels of 2.10 to 2.14 are wrong where the layer's output has more than two axes.
+Both give wrong answers without an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def with_one_scale(content: bytes) -> bytes:
     """Return a `.tflite` file's bytes in which no fully connected weights have a scale a channel.
 
     Weights are rounded anew, and with them the bias of an integer operator, whose scale is that of
-    the input times that of the weights. Where there is none, it gets one of zeros.
+    the input times that of the weights.
 
     Args:
         content: the file, without archives at its end.
@@ -62,26 +62,10 @@ def _one_scale(model: schema.ModelT, graph: schema.SubGraphT, operator: schema.O
     scale = max(np.abs(exact).max() / _LARGEST, scales.min())
     buffer.data = np.round(exact / scale).astype(np.int8).view(np.uint8).ravel()
     _set_scale(weights, scale)
-    if image.type == schema.TensorType.INT8:
-        _set_bias(model, graph, operator, _scales(image)[0] * scale, len(scales))
+    bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
+    if bias >= 0 and graph.tensors[bias].type == schema.TensorType.INT32:
+        _rescale_bias(model, graph.tensors[bias], _scales(image)[0] * scale)
     return True
-
-
-def _set_bias(
-    model: schema.ModelT, graph: schema.SubGraphT, operator: schema.OperatorT, scale: float,
-    width: int,
-) -> None:  # fmt: skip
-    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-        _rescale_bias(model, graph.tensors[operator.inputs[2]], scale)
-        return
-    model.buffers.append(schema.BufferT(data=np.zeros(4 * width, np.uint8)))
-    bias = schema.TensorT(
-        name=f"bias_{len(graph.tensors)}", shape=[width], type=schema.TensorType.INT32,
-        buffer=len(model.buffers) - 1, quantization=schema.QuantizationParametersT(),
-    )  # fmt: skip
-    _set_scale(bias, scale)
-    graph.tensors.append(bias)
-    operator.inputs = [*operator.inputs[:2], len(graph.tensors) - 1]
 
 
 def _rescale_bias(model: schema.ModelT, bias: schema.TensorT, scale: float) -> None:

@@ -303,8 +303,8 @@ def minimum_runtimes(path: Path) -> str:
     Returns:
         A phrase.
     """
-    weighted = [one for one in tflite_graph.read(path)
-                if one.name in _WEIGHTED and len(one.inputs) > 1 and one.inputs[1].scales]  # fmt: skip
+    operators = [one for one in tflite_graph.read(path) if one.name in _WEIGHTED]
+    weighted = [one for one in operators if len(one.inputs) > 1 and one.inputs[1].scales]
     known = "LiteRT 1.0 and TensorFlow Lite 2.8 or later"
     if any(one.name == "FULLY_CONNECTED" and one.inputs[1].scales > 1 for one in weighted):
         # Older ones take the first channel's scale for all, and give one constant answer.
