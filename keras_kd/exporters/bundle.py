@@ -309,8 +309,8 @@ def minimum_runtimes(path: Path) -> str:
     if any(one.name == "FULLY_CONNECTED" and one.inputs[1].scales > 1 for one in weighted):
         # Older ones take the first channel's scale for all, and give one constant answer.
         known = "LiteRT 1.0 and TensorFlow Lite 2.10 or later"
-    if any(not one.inputs[0].scales for one in weighted):
-        known += "; not on LiteRT.js' WebGPU, which computes int8 weights of float layers wrongly"
+    if weighted:
+        known += "; on LiteRT.js' WebGPU int8 weights can give wrong answers, so use WASM there"
     return known
 
 

@@ -94,7 +94,9 @@ def test_exported_files_have_no_dense_weights_of_several_scales(format, model, t
     dense = [one for one in tflite_graph.read(path) if one.name == "FULLY_CONNECTED"]
     assert [one.inputs[1].scales for one in dense] == [1, 1]
     known = bundle.minimum_runtimes(path)
-    assert "Lite 2.8" in known and ("not on LiteRT.js" in known) == (format == "dynamic")
+    assert "Lite 2.8" in known and "WebGPU" in known
+    exact = exporters.export(model, tmp_path / "exact.tflite", "float32", IMAGES).path
+    assert "WebGPU" not in bundle.minimum_runtimes(exact)
     other = tmp_path / "other.tflite"
     other.write_bytes(_converted(model, True))
     assert "Lite 2.10" in bundle.minimum_runtimes(other)
