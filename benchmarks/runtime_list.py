@@ -50,7 +50,9 @@ class Runtime:
     only: tuple[str, ...] = ()
 
     def takes(self, file: File) -> bool:
-        """Whether the runtime is for files of this kind."""
+        """Whether the runtime is for files of this kind; a browser's gives no scale of integers."""
+        if self.driver == BROWSER and file.kind == files.INTEGERS:
+            return False
         return file.kind in self.only if self.only else file.kind != files.ONNX
 
     def command(self, folder: Path) -> list[str]:
