@@ -142,7 +142,7 @@ def main() -> None:
     """Train all and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--teacher", default="keras:MobileNet")
+    parser.add_argument("--teacher", default="vgg8-half")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("docs/results/own-data"))
     asked = parser.parse_args()
@@ -159,7 +159,6 @@ def main() -> None:
                 rows.append(
                     {"set": name, "seed": seed, **accuracies(Path(folder), asked.teacher, seed)}
                 )
-
             pd.DataFrame(rows).round(2).to_csv(path, index=False)
             print(rows[-1], flush=True)
     print(table(pd.DataFrame(rows)))
