@@ -148,7 +148,7 @@ def page(rows: pd.DataFrame, count: int, data: str) -> str:
         " difference of a probability and the share of changed answers, the worst of all models;"
         " a number in parentheses is a reason below; – is not for such files."
     )
-    reasons = [f"{number}. {text}." for text, number in notes.items()]
+    reasons = [f"{number}. {text.rstrip('.')}." for text, number in notes.items()]
     return "\n\n".join([told, table(("runtime", *kinds), lines), "\n".join(reasons)])
 
 
