@@ -60,8 +60,8 @@ face-weights:
 
 # Whether files answer the same on every runtime that can be had here: docs/results/runtimes.csv and docs/export.md.
 runtimes: .venv/installed
-	$(BIN)/python -m pytest -q -m runtimes
 	$(BIN)/python benchmarks/runtimes.py --write
+	$(BIN)/python -m pytest -q -m runtimes
 
 docs: .venv/installed
 	$(BIN)/python docs/reference.py

@@ -29,6 +29,7 @@ os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OM
 from keras_kd import datasets
 from keras_kd._common import hardware
 from keras_kd._common.markdown import table
+from keras_kd.datasets import splits
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.readers import fer2013
 from keras_kd.evaluation import benchmark, scoring
@@ -91,7 +92,8 @@ def accuracies(predictor: predictors.Predictor, data: str) -> dict[str, float]:
     logits = {
         split: ordered.predict(samples[split].images).logits for split in ("validation", "test")
     }
-    parts = scoring.subsets(fer2013, samples, logits)
+    whole = splits.Data("fer2013", *samples.values(), fer2013.subsets)
+    parts = scoring.subsets(whole, logits)
     return {label: 100 * parts[name]["accuracy"] for name, label in SETS.items()}
 
 
