@@ -105,18 +105,17 @@ def _with_last_layer(file, scale, bias):
 def test_layers_are_matched_beside_stored_answers_and_go_on_to_the_same_end(options, tmp_path):
     options |= {"augment": "none", "live_teacher": False}
 
-    def run(match: str | None, name: str, **more) -> dict:
-        return distill.distill(Config(match=match, **options), tmp_path / name, **more)
+    def run(match: str, name: str, epochs: int = 2, **more) -> dict:
+        config = Config(**options | {"match": match, "epochs": epochs})
+        return distill.distill(config, tmp_path / name, **more)
 
     def feature_loss(name: str) -> list[float]:
         return pd.read_csv(tmp_path / name / "history.csv")["feature_loss"].tolist()
 
-    matched = run("conv16:conv16:attention(weight=20)", "matched")
-    unweighted = run("conv16:conv16:attention(weight=0)", "unweighted")
-    alone = run(None, "alone")
-    assert unweighted["test"]["nll"] == pytest.approx(alone["test"]["nll"], rel=1e-6)
-    assert abs(matched["test"]["nll"] / alone["test"]["nll"] - 1) > 1e-4
-    assert min(feature_loss("matched")) > 0 and feature_loss("unweighted") == [0, 0]
+    matched = run("conv16:conv16:attention(weight=20)", "matched", epochs=1)
+    unweighted = run("conv16:conv16:attention(weight=0)", "unweighted", epochs=1)
+    assert abs(matched["test"]["nll"] / unweighted["test"]["nll"] - 1) > 1e-4
+    assert min(feature_loss("matched")) > 0 and feature_loss("unweighted") == [0]
     # A hint has a trained projection, which is part of the state.
     hint = "conv16:conv16:hint(weight=2);conv8:conv8:similarity"
     whole = run(hint, "whole")
