@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from keras_kd._common.progress import Terminal
 
-from . import engine, options, output, streams
+from . import engine, options, output, stopping, streams
 
 
 @click.command("rerun")
@@ -28,7 +29,9 @@ def command(folder: str, out: str | None, as_json: bool) -> None:
     """
     whole = Path(folder).resolve()
     new = out or str(whole.with_name(f"{whole.name}-again"))
-    result = engine.load("pipelines.rerun").rerun(folder, new, Terminal())
+    command_line = f"kerakd distill --resume --out {shlex.quote(new)}"
+    with stopping.with_advice(f"To end the new run, without the comparison: {command_line}"):
+        result = engine.load("pipelines.rerun").rerun(folder, new, Terminal())
     if as_json:
         output.show_json(result)
         return
