@@ -131,7 +131,8 @@ def train(
 def _parameters(job: Job, settings: TrainingSettings) -> dict[str, Any]:
     """The settings by name, for loggers, those of the loss beside the others."""
     named = asdict(settings)
-    loss = named.pop("loss")
+    # The address of a server may hold a password.
+    loss, _ = named.pop("loss"), named.pop("log")
     return {"architecture": job.architecture, "epochs": job.epochs, **loss, **named}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -152,3 +153,27 @@ def test_inspect_counts_every_image(tmp_path: Path, capsys: pytest.CaptureFixtur
     folder = small_shards.write_splits(tmp_path / "data", ".tar")
     assert called("data", "inspect", str(folder)) == 0
     assert "96" in capsys.readouterr().out
+
+
+def test_shards_whose_names_tell_no_split_are_not_lost_beside_others(tmp_path: Path) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar")
+    small_shards.write(folder / "more-0.tar", *small_shards.pictures(6, 50))
+    with pytest.raises(DataError, match="1 whose names tell no split.*more-0.tar.*call them train"):
+        splits.load(f"shards:{folder}", False, None)
+
+
+def test_shards_that_name_their_classes_differently_are_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = small_shards.write_splits(tmp_path / "data", ".parquet")
+    for file in sorted(folder.glob("*.parquet")):
+        table = pq.read_table(file)
+        names = ["bright", "dark"] if file.name.startswith("train-001") else ["dark", "bright"]
+        kinds = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
+        numbers = pa.array([index % 2 for index in range(table.num_rows)])
+        table = table.set_column(table.column_names.index("label"), "label", numbers)
+        told = {"huggingface": json.dumps({"info": {"features": kinds}})}
+        pq.write_table(table.replace_schema_metadata(told), file)
+    with pytest.raises(DataError, match="names its classes.*expected one list in one order"):
+        splits.load(f"shards:{folder}", False, None)

@@ -76,6 +76,7 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
         raise DataError(f"No .parquet, .tar or .tfrecord files at {path}: check the place.")
     indexed = list(zip(listed, _shard_index.entries(listed, skip_bad_rows), strict=True))
     parts = _divided(indexed, path)
+    _require_same_names(indexed)
     names = _class_names([entry for _, entry in parts["train"]], path)
     shape = (*images.height_width(size), parts["train"][0][1].channels)
     return {split: _shards(part, names, shape, skip_bad_rows) for split, part in parts.items()}
@@ -87,6 +88,11 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
     # Names that tell no split are training shards, unless others are called so.
     if not parts["train"]:
         parts["train"] = [one for one in indexed if not one[0].split]
+    elif unnamed := [one[0].url for one in indexed if not one[0].split]:
+        raise DataError(
+            f"{path} has shards called train and {len(unnamed)} whose names tell no split"
+            f" ({unnamed[0]}): call them train, validation or test, too."
+        )
     training = parts["train"]
     missing = [split for split in ("validation", "test") if not parts[split]]
     for split in missing:
@@ -105,6 +111,17 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
             " three or more, or files called by these names."
         )
     return parts
+
+
+def _require_same_names(indexed: Sequence[Indexed]) -> None:
+    """Numbers mean classes by the names in a file's own metadata, which must be one list."""
+    named = [(found.url, entry.names) for found, entry in indexed if entry.names]
+    for url, names in named:
+        if names != named[0][1]:
+            raise DataError(
+                f"{url} names its classes {', '.join(names)}, and {named[0][0]}"
+                f" {', '.join(named[0][1])}: expected one list in one order in all shards."
+            )
 
 
 def _class_names(entries: Sequence[Entry], path: Path) -> tuple[str, ...]:
