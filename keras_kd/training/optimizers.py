@@ -44,9 +44,7 @@ def sgd(
         The optimizer.
     """
     rate = _scheduled(schedule, rate, steps)
-    # Keras decays outside the momentum, PyTorch inside it, where it acts 1/(1 - momentum) times as
-    # much.
-    decay = weight_decay / (1 - MOMENTUM) or None
+    decay = _decay(weight_decay)
     common = {"momentum": MOMENTUM, "nesterov": True, **_common(clip_norm, ema)}
     if factors:
         return LayerRatesSGD(rate, factors=factors, decay=decay, **common)
@@ -95,10 +93,17 @@ def dot(
         )
     return DistillationOrientedSGD(
         _scheduled(schedule, rate, steps),
-        weight_decay=weight_decay / (1 - MOMENTUM) or None,
+        weight_decay=_decay(weight_decay),
         clip_norm=clip_norm,
         **_average(ema),
     )
+
+
+def _decay(weight_decay: float) -> float | None:
+    """The decay by which Keras' SGD does as PyTorch's: Keras decays outside the momentum, PyTorch
+    inside it, where it acts 1/(1 - momentum) times as much.
+    """
+    return weight_decay / (1 - MOMENTUM) or None
 
 
 def _scheduled(schedule: str, rate: float, steps: int) -> Any:
