@@ -7,9 +7,8 @@ outputs of the images that they could run in the time, as float32, whatever the 
 """
 
 import sys
-import time
 
-import numpy as np
+import rows
 
 try:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -28,15 +27,13 @@ def main(kind, model, images, outputs, seconds):
     interpreter.allocate_tensors()
     given, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     scale, zero = answer["quantization"]
-    begun, rows = time.perf_counter(), []
-    for image in np.load(images):
+
+    def run(image):
         interpreter.set_tensor(given["index"], image[None])
         interpreter.invoke()
-        row = interpreter.get_tensor(answer["index"])[0].astype(np.float32)
-        rows.append((row - zero) * scale if scale else row)
-        if time.perf_counter() - begun > float(seconds):
-            break
-    np.save(outputs, np.stack(rows))
+        return rows.dequantized(interpreter.get_tensor(answer["index"])[0], scale, zero)
+
+    rows.save(run, images, outputs, seconds)
 
 
 if __name__ == "__main__":
