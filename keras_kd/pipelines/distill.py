@@ -19,14 +19,13 @@ from keras_kd.config import Config
 from keras_kd.datasets import splits
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.splits import Data
-from keras_kd.errors import ConfigError
 from keras_kd.evaluation import scoring
 from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import results, run_folder, teaching
 from keras_kd.pipelines.plan import DatasetPlan, Plan
-from keras_kd.pipelines.teaching import Teaching
+from keras_kd.pipelines.taught import Teaching, student_job
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.training import job
 from keras_kd.training.batches import unlabeled_a_step
@@ -131,46 +130,6 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
     values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
     terminal.say(f"Data {data.called}: {sizes} images of {len(data.class_names)} classes{values}")
     return data
-
-
-def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
-    """Return the training of the student, with the teacher's outputs for the heads that it learns.
-
-    Args:
-        plan: the run's plan.
-        data: the data set.
-        taught: the teacher and its outputs.
-        folder: folder for the state of the training.
-
-    Returns:
-        The job for `training.job.train`.
-    """
-    class_names, values = taught.outputs
-    heads = splits.chosen(plan.student.heads, data, values)
-    if taught.name and not heads.shared(class_names, values):
-        outputs = ", ".join([*class_names, *values])
-        raise ConfigError(
-            f"The teacher has the outputs {outputs}, none of which the student is to learn "
-            f"({', '.join(heads.widths)}): choose other --heads or another teacher."
-        )
-    # Where no answers are stored, more views cost nothing.
-    count = max(plan.teaching.views, plan.student.epochs * taught.is_live)
-    views = job.views(plan.training, taught.learnt or data, count)
-    name = plan.student.architecture
-    return Job(
-        f"student {sources.called(name)}",
-        name,
-        plan.student.epochs,
-        heads,
-        views,
-        folder,
-        taught.logits(heads),
-        plan.student.pretrained,
-        plan.student.start,
-        taught.unlabeled,
-        plan.teaching.unlabeled_share,
-        taught.feature_teacher,
-    )
 
 
 def _without_teacher(task: Job) -> Job:

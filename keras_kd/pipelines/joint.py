@@ -29,6 +29,7 @@ from keras_kd.pipelines import distill as pipeline
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import teaching
 from keras_kd.pipelines.plan import Plan
+from keras_kd.pipelines.taught import student_job
 from keras_kd.training import job
 
 MODEL, HISTORY = "joint.keras", "joint.json"
@@ -95,7 +96,7 @@ def member(out: Path, own: hosts.Place) -> None:
     silent = Terminal(quiet=True)
     data = pipeline.load_data(plan.data, silent)
     taught = teaching.prepare(plan, data, silent)
-    task = pipeline.student_job(plan, data, taught, out / run_files.STATE)
+    task = student_job(plan, data, taught, out / run_files.STATE)
     student, history = job.train(task, plan.training, taught.learnt or data, terminal)
     if own.number == 0:
         form = ModelSpec(task.heads.class_names or None, input_shape=data.image_shape)

@@ -20,7 +20,7 @@ from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import run_folder
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan
-from keras_kd.pipelines.teaching import Teaching
+from keras_kd.pipelines.taught import Teaching
 from keras_kd.reports import comparison_pictures, model_card, pictures, summary
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Prediction, Predictor

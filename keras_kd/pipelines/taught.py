@@ -1,17 +1,26 @@
-"""The teacher of a student, and its outputs, stored or computed on each batch."""
+"""The teacher of a student with its outputs, stored or computed on each batch, and the training
+that follows from them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_kd.datasets import splits
 from keras_kd.datasets.splits import Data, Heads
+from keras_kd.errors import ConfigError
+from keras_kd.models import sources
 from keras_kd.pipelines.ensemble import Ensemble
+from keras_kd.pipelines.plan import Plan
 from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_label_pass import finite
 from keras_kd.teachers.soft_labels import SoftLabels
+from keras_kd.training import job
+from keras_kd.training.job import Job
 
 
 @dataclass(frozen=True)
@@ -64,3 +73,48 @@ class Teaching:
             return self.soft_labels and heads.teacher(self.soft_labels.logits, *self.outputs)
         model, outputs = self.teacher.model, self.outputs
         return lambda pixels: heads.teacher(finite(model.predict(pixels).columns()), *outputs)
+
+
+def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
+    """Return the training of the student, with the teacher's outputs for the heads that it learns.
+
+    Args:
+        plan: the run's plan.
+        data: the data set.
+        taught: the teacher and its outputs.
+        folder: folder for the state of the training.
+
+    Returns:
+        The job for `training.job.train`.
+    """
+    heads = _heads(plan.student.heads, data, taught)
+    # Where no answers are stored, more views cost nothing.
+    count = max(plan.teaching.views, plan.student.epochs * taught.is_live)
+    views = job.views(plan.training, taught.learnt or data, count)
+    name = plan.student.architecture
+    return Job(
+        f"student {sources.called(name)}",
+        name,
+        plan.student.epochs,
+        heads,
+        views,
+        folder,
+        taught.logits(heads),
+        plan.student.pretrained,
+        plan.student.start,
+        taught.unlabeled,
+        plan.teaching.unlabeled_share,
+        taught.feature_teacher,
+    )
+
+
+def _heads(asked: tuple[str, ...] | None, data: Data, taught: Teaching) -> Heads:
+    class_names, values = taught.outputs
+    heads = splits.chosen(asked, data, values)
+    if taught.name and not heads.shared(class_names, values):
+        outputs = ", ".join([*class_names, *values])
+        raise ConfigError(
+            f"The teacher has the outputs {outputs}, none of which the student is to learn "
+            f"({', '.join(heads.widths)}): choose other --heads or another teacher."
+        )
+    return heads

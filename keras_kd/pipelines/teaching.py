@@ -27,7 +27,7 @@ from keras_kd.pipelines import shard_teaching, unlabeled
 from keras_kd.pipelines.cached_teachers import TEACHER_FILE, folder_of, trained
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan, TeachingPlan
-from keras_kd.pipelines.taught import Teaching
+from keras_kd.pipelines.taught import Teaching, student_job
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
@@ -73,6 +73,9 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     matched = _feature_teacher(plan, data) if plan.training.loss.matches else None
     if teaching.live or matched:
         _require_size(ensemble, data)
+    # Now, because a mistake in the student's options must not cost the teacher's whole pass first.
+    preview = student_job(plan, data, Teaching(name, ensemble, feature_teacher=matched), Path())
+    job.rehearse(preview, plan.training, data)
     if teaching.live:
         live = Teaching(name, ensemble, feature_teacher=matched)
         images = data.train.images[:: -(-len(data.train) // LIVE_LOOKED_AT)]

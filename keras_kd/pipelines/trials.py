@@ -12,7 +12,7 @@ from keras_kd.models import sources
 from keras_kd.pipelines import cached_teachers, distill, teaching
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.plan import Plan
-from keras_kd.pipelines.teaching import Teaching
+from keras_kd.pipelines.taught import Teaching, student_job
 from keras_kd.training import job
 
 
@@ -51,7 +51,7 @@ class Trials:
         """
         plan = _plan(options)
         taught = self._taught(plan)
-        task = distill.student_job(plan, self._data, taught, folder)
+        task = student_job(plan, self._data, taught, folder)
         learnt = taught.learnt or self._data
         return job.train(task, plan.training, learnt, self._terminal, after_epoch)[1]
 

@@ -114,9 +114,10 @@ def train(
             log(row)
             after_epoch(row)
 
-        distiller = _distiller(job, settings, data)
-        optimizer = _optimizer(job, settings, steps, distiller.student)
-        distiller.compile(optimizer, metrics=scores.metrics(job.heads.named))
+        student = _untrained(job, settings, data)
+        if job.start:
+            fine_tuning.set_statistics(student, data.train.images, settings.seed)
+        distiller = _compiled(job, settings, data, student, steps)
         chosen = optimizers.schedule_callbacks(settings.schedule, settings.patience)
         chosen += [callbacks.made(source) for source in settings.callbacks]
         history = fitting.fit(
@@ -126,6 +127,34 @@ def train(
     for layer in student.layers:
         layer.trainable = True  # Frozen for this training alone.
     return student, history
+
+
+def rehearse(job: Job, settings: TrainingSettings, data: Data) -> None:
+    """Make all that `train` makes before its first step, once, to find what does not fit.
+
+    Args:
+        job: what to train.
+        settings: how to train.
+        data: all splits.
+
+    Raises:
+        KerasKDError: as `train`, for a layer that does not exist, outputs that do not fit, or an
+            optimizer that this backend lacks.
+    """
+    _compiled(job, settings, data, _untrained(job, settings, data), steps=job.epochs)
+
+
+def _untrained(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
+    return _started(job, settings, data) if job.start else _new(job, settings, data)
+
+
+def _compiled(
+    job: Job, settings: TrainingSettings, data: Data, built: keras.Model, steps: int
+) -> Distiller:
+    distiller = _distiller(job, settings, data, built)
+    optimizer = _optimizer(job, settings, steps, distiller.student)
+    distiller.compile(optimizer, metrics=scores.metrics(job.heads.named))
+    return distiller
 
 
 def _parameters(job: Job, settings: TrainingSettings) -> dict[str, Any]:
@@ -210,12 +239,9 @@ def _optimizer(
     )
 
 
-def _distiller(job: Job, settings: TrainingSettings, data: Data) -> Distiller:
-    """A new student of the job's architecture in the form that trains fastest, and the loss it
-    trains on.
-    """
+def _distiller(job: Job, settings: TrainingSettings, data: Data, built: keras.Model) -> Distiller:
+    """The student in the form that trains fastest, and the loss it trains on."""
     loss, heads = settings.loss, job.heads
-    built = _started(job, settings, data) if job.start else _new(job, settings, data)
     alone = job.teacher_logits is None
     weights = None
     if settings.class_weights == "balanced" and heads.label:
@@ -269,8 +295,8 @@ def _new(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
 
 
 def _started(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
-    """A model with a trained one's weights and the statistics of the data; of a file's own layers
-    where `architecture` is none that is built anew.
+    """A model with a trained one's weights; of a file's own layers where `architecture` is none
+    that is built anew.
     """
     source, form = keras_file.load(job.start.path)
     with of_file(job.start.path):
@@ -286,5 +312,4 @@ def _started(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
                 fine_tuning.keep_head(source, built)
     if job.start.freeze_until:
         fine_tuning.freeze_until(built, job.start.freeze_until)
-    fine_tuning.set_statistics(built, data.train.images, settings.seed)
     return built

@@ -149,3 +149,21 @@ def test_layers_are_matched_with_one_keras_model(options, tmp_path):
     options |= {"teacher": teacher, "match": "conv8:conv9:hint"}
     with pytest.raises(ModelError, match="no layer 'conv9' to match.*conv8"):
         distill.distill(Config(**options), tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ({"match": "convv8:conv8:hint"}, "no layer 'convv8' to match; it has.*conv8"),
+        ({"optimizer": "dot", "precision": "mixed_float16"}, "dot.*float32 or bfloat16"),
+        ({"heads": "valence"}, "heads must be among"),
+    ],
+)
+def test_a_student_that_does_not_fit_is_refused_before_the_teacher_labels_images(
+    options, mistake, words, tmp_path
+):
+    options |= {"live_teacher": False} | mistake
+    with pytest.raises((ConfigError, ModelError), match=words):
+        distill.distill(Config(**options), tmp_path / "run")
+    assert not list((tmp_path / "cache").rglob("*/soft_labels/*"))
+    assert not list(tmp_path.rglob("*.npy"))
