@@ -14,7 +14,7 @@ from . import engine, streams
 @click.argument("data", metavar="DIR")
 @click.option("--out", metavar="FILE.toml", help="Where the file goes; DIR.toml if not given.")
 def command(data: str, out: str | None) -> None:
-    """Look at a folder of images and write a commented configuration to start from.
+    """Write a commented configuration for a folder of images.
 
     \b
     Example:
