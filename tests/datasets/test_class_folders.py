@@ -193,7 +193,7 @@ def test_numbered_classes_are_offered_the_names_of_known_data_sets(tmp_path: Pat
     assert samples.images[:, 0, 0, 0].tolist() == [20 * n + k for n in range(7) for k in range(4)]
     (tmp_path / "labels.txt").write_text("a\nb\n")
     with pytest.raises(
-        DataError, match="labels.txt has 2 lines, .*a name for each of the 7 class folders"
+        DataError, match="labels.txt has 2 lines, .*a name for each of the 7 classes"
     ):
         datasets.load(tmp_path, "test")
 

@@ -138,9 +138,9 @@ def test_wrong_columns_are_named(tmp_path):
 
 
 def test_any_other_csv_is_told_its_columns(tmp_path):
-    path = write_csv(tmp_path / "list.csv", [["a.png", "cat"]], header=("image", "label"))
+    path = write_csv(tmp_path / "list.csv", [["a.png", "cat"]], header=("image", "title"))
     with pytest.raises(
-        DataError, match=r"list\.csv has none of .*emotion, pixels, Usage .*received image, label"
+        DataError, match=r"list\.csv has none of .*emotion, pixels, Usage .*received image, title"
     ):
         datasets.load(path, "train")
 

@@ -104,7 +104,7 @@ def remarks(train: Path, others: Iterable[Path]) -> list[str]:
         for same in means.values()
         if len(same) > 1
     ]
-    if all(map(str.isdecimal, classes)):
+    if _numbering.are_numbers(classes):
         lines.append(_of_numbers(list(classes)))
     deeper = [file for folders in classes.values() for file in _deeper(folders)]
     if deeper:
@@ -115,12 +115,7 @@ def remarks(train: Path, others: Iterable[Path]) -> list[str]:
 
 def _of_numbers(names: list[str]) -> str:
     """What to know of classes that are numbers."""
-    parts = [
-        f"the classes are numbers; write their names to {class_names.LABELS_FILE} beside the "
-        f"folders, one a line"
-    ]
-    if known := _numbering.offered({int(name) for name in names}):
-        parts.append(known)
+    parts = [_numbering.remark(names, "folders")]
     if names != sorted(names, key=int):
         first = next(n for n, name in enumerate(names) if name != sorted(names, key=int)[n])
         parts.append(
@@ -155,20 +150,10 @@ def _named(classes: dict[str, list[Path]], root: Path) -> dict[str, list[Path]]:
     as they are.
     """
     file = root / class_names.LABELS_FILE
-    if not file.is_file() or not all(map(str.isdecimal, classes)):
+    if not file.is_file() or not _numbering.are_numbers(classes):
         return classes
-    try:
-        names = class_names.read(file)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{file} can't be read as text ({error}): write one class name a line."
-        ) from error
-    numbers = sorted(classes, key=int)
-    if len(set(names)) != len(numbers) or len(names) != len(numbers):
-        raise DataError(
-            f"{file} has {len(names)} lines, {len(set(names))} of them different: expected a name"
-            f" for each of the {len(numbers)} class folders {', '.join(numbers[:12])}."
-        )
+    numbers = _numbering.ordered(classes)
+    names = _numbering.names_of(numbers, file)
     return {name: classes[number] for name, number in zip(names, numbers, strict=True)}
 
 

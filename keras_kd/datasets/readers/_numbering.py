@@ -1,13 +1,15 @@
-"""The numbers that known data sets give to their classes, for messages about labels that are only
-numbers.
+"""Classes that are only numbers: their order, their names in labels.txt, and the numbers of known
+data sets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from keras_kd.datasets import class_names
 from keras_kd.datasets.readers import _affectnet, _fer2013_csv, ferplus, rafdb
+from keras_kd.errors import DataError
 
 # Name of the data set, its first number, the classes from there on.
 KNOWN = (
@@ -24,4 +26,47 @@ def offered(numbers: Collection[int]) -> str:
         f"{name} numbers {class_names.numbered(classes, first)}"
         for name, first, classes in KNOWN
         if set(numbers) == set(range(first, first + len(classes)))
+    )
+
+
+def are_numbers(labels: Collection[str]) -> bool:
+    """Whether all labels are whole numbers."""
+    return all(map(str.isdecimal, labels))
+
+
+def ordered(labels: Collection[str]) -> list[str]:
+    """Return labels by their number if all are numbers, else in the alphabet's order."""
+    return sorted(labels, key=int) if are_numbers(labels) else sorted(labels)
+
+
+def names_of(numbers: Sequence[str], file: Path) -> list[str]:
+    """Return the names in a labels.txt of classes that are numbers.
+
+    Args:
+        numbers: the numbers in their order.
+        file: the labels.txt.
+
+    Raises:
+        DataError: it is not text, or has not one name for each number.
+    """
+    try:
+        names = class_names.read(file)
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{file} can't be read as text ({error}): write one class name a line."
+        ) from error
+    if len(set(names)) != len(numbers) or len(names) != len(numbers):
+        raise DataError(
+            f"{file} has {len(names)} lines, {len(set(names))} of them different: expected a name"
+            f" for each of the {len(numbers)} classes {', '.join(numbers[:12])}."
+        )
+    return names
+
+
+def remark(numbers: Collection[str], beside: str) -> str:
+    """Say that classes are numbers, where their names belong, and which data sets number so."""
+    known = offered({int(number) for number in numbers})
+    return (
+        f"the classes are numbers; write their names to {class_names.LABELS_FILE} beside the"
+        f" {beside}, one a line{known and '; '}{known}"
     )

@@ -75,8 +75,9 @@ def described(path: Path) -> str:
 def _other_columns(path: Path) -> str:
     expected, received = ", ".join(_fer2013_csv.COLUMNS), ", ".join(_tables.header(path))
     return (
-        f"it has no column pixels: a csv file of images has {expected} in its first line, received"
-        f" {received or 'nothing'}; name the columns so or choose another file"
+        f"it has no column pixels: a csv file of images has {expected} in its first line, and a"
+        f" table of image files has file, label; received {received or 'nothing'}; name the columns"
+        " so or choose another file"
     )
 
 

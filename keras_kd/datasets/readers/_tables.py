@@ -1,8 +1,11 @@
-"""Rows of csv files by column name, each with its line in the file."""
+"""Rows of csv files by column name, each with its line in the file; commas, semicolons or tabs lie
+between the fields.
+"""
 
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -68,7 +71,12 @@ def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
         refuse_special(path)
         # Spreadsheets begin UTF-8 with a byte-order mark.
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(_bounded(file), skipinitialspace=True)
+            lines = _bounded(file)
+            first = next(lines, "")
+            # Spreadsheets of some countries write semicolons.
+            delimiter = max(",;\t", key=first.count)
+            rest = itertools.chain([first], lines)
+            reader = csv.reader(rest, delimiter=delimiter, skipinitialspace=True)
             for fields in reader:
                 yield line, fields
                 line = reader.line_num + 1

@@ -21,22 +21,15 @@ file is, else RGB.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SIZE, SPLITS, Samples
-from keras_kd.datasets.images import Size, height_width
-from keras_kd.datasets.readers import _class_folders, _image_files, _splitting, _tree
+from keras_kd.datasets import SIZE, Samples
+from keras_kd.datasets.images import Size
+from keras_kd.datasets.readers import _class_folders, _image_files, _listings, _tree
+from keras_kd.datasets.readers._listings import Listing
 from keras_kd.errors import DataError
-
-
-@dataclass(frozen=True)
-class _Listing:
-    files: list[Path]
-    labels: np.ndarray
-    problems: tuple[str, ...] = ()
 
 
 def matches(path: Path) -> bool:
@@ -60,27 +53,14 @@ def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size 
     Images are uint8 (N, height, width, 1 or 3). Errors are also an empty class, splits of different
     classes, and a folder that is neither a split nor a class.
     """
-    names, listings = _listings(path, skip_bad_rows)
-    # By the images of all splits, so that each has the same channels.
-    channels = (
-        1
-        if _image_files.all_gray(file for listing in listings.values() for file in listing.files)
-        else 3
-    )
-    own = _with_held_out(listings, names)[split]
-    pictures = _image_files.read(own.files, (*height_width(size), channels), skip_bad_rows)
-    labels = own.labels[pictures.kept]
-    return Samples(
-        pictures.images, labels, names, None, own.problems + pictures.skipped, pictures.sizes
-    )
+    names, listings = _listed(path, skip_bad_rows)
+    return _listings.samples(listings, names, split, skip_bad_rows, size)
 
 
 def sources(path: Path) -> list[Path]:
     """Return every file that the splits are read from. Arguments: see `datasets`."""
     return [
-        file
-        for listing in _listings(path, skip_bad_rows=True)[1].values()
-        for file in listing.files
+        file for listing in _listed(path, skip_bad_rows=True)[1].values() for file in listing.files
     ]
 
 
@@ -102,9 +82,7 @@ def remarks(path: Path) -> list[str]:
     return lines
 
 
-def _listings(
-    path: Path | None, skip_bad_rows: bool
-) -> tuple[tuple[str, ...], dict[str, _Listing]]:
+def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:
     """The class names, and what lies on disk of each split that has a folder."""
     if path is None:
         raise DataError(
@@ -120,7 +98,7 @@ def _listings(
     }
 
 
-def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: bool) -> _Listing:
+def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: bool) -> Listing:
     """List a split's files class by class; stop at the first problem, or with `skip_bad_rows` keep
     them all.
     """
@@ -144,20 +122,4 @@ def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: 
             " --skip-bad-rows."
         )
     labels = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
-    return _Listing([file for name in classes for file in files[name]], labels, tuple(problems))
-
-
-def _with_held_out(listings: dict[str, _Listing], names: tuple[str, ...]) -> dict[str, _Listing]:
-    """Add the splits that have no folder, each a share of the training images."""
-    if set(listings) == set(SPLITS):
-        return listings
-    train = listings["train"]
-    parts = {
-        split: _Listing(
-            [train.files[row] for row in rows],
-            train.labels[rows],
-            train.problems if split == "train" else (),
-        )
-        for split, rows in _splitting.held_out(train.labels, names, listings).items()
-    }
-    return listings | parts
+    return Listing([file for name in classes for file in files[name]], labels, tuple(problems))

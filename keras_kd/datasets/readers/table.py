@@ -1,0 +1,237 @@
+"""A csv or tsv table with the file and the class of each image, or such a table a split.
+
+Forms on disk; the table or its folder is given:
+
+    labels.csv                 file,label,split    train/1.jpg,cat,train
+    train.csv  test.csv        file,label          images/1.jpg,cat
+    train/metadata.csv  test/metadata.csv          1.jpg,cat
+
+The first line names the columns, in any case and order; other columns are passed over. The file
+stands in `file`, `filename`, `file_name`, `filepath`, `path`, `image` or `image_path`; its class in
+`label`, `class`, `class_name`, `category`, `emotion`, `expression` or `target`; its split, where
+there is such a column, in `split`, `subset`, `set` or `usage`. Files are looked for from the
+table's folder, then by their name alone in the folders below it. A split's own table has its word
+in its name or its folder's.
+
+Classes that are numbers are named by them, in their order, or by a `labels.txt` beside the table,
+one name a line. A split without rows is held out of the training images, as with class folders.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.datasets import SIZE, SPLITS, Samples, class_names
+from keras_kd.datasets.images import Size
+from keras_kd.datasets.readers import _image_files, _listings, _numbering, _tables, _tree
+from keras_kd.datasets.readers._listings import Listing
+from keras_kd.errors import DataError
+
+SUFFIXES = (".csv", ".tsv")
+FILE = ("file", "filename", "file_name", "filepath", "path", "image", "image_path")
+LABEL = ("label", "class", "class_name", "category", "emotion", "expression", "target")
+SPLIT = ("split", "subset", "set", "usage")
+# FER2013's words, beside those that folders of splits have.
+USAGES = {"publictest": "validation", "privatetest": "test"}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row as it stands in its table.
+
+    Attributes:
+        place: table and line, for messages.
+        folder: that of the table.
+        file: as the row names it.
+        label: as the row names it.
+    """
+
+    place: str
+    folder: Path
+    file: str
+    label: str
+
+
+def matches(path: Path) -> bool:
+    """Whether a path looks like this data set.
+
+    Args:
+        path: a file or folder.
+
+    Returns:
+        True for a table with both columns, or a folder of such that has not two class folders.
+    """
+    if path.is_file():
+        return _is_table(path)
+    folders = _image_files.class_folders(path).values()
+    classes = [folder for folder in folders if not _tree.split_of(folder.name)]
+    return len([*filter(_image_files.image_files, classes)]) < 2 and bool(_tables_of(path))
+
+
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
+    """Load one split of a table's images. Arguments: see `datasets`.
+
+    Images are uint8 (N, height, width, 1 or 3). Messages count lines from 1.
+    """
+    names, listings = _listed(path, skip_bad_rows)
+    return _listings.samples(listings, names, split, skip_bad_rows, size)
+
+
+def sources(path: Path) -> list[Path]:
+    """Return every file that the splits are read from. Arguments: see `datasets`."""
+    listings = _listed(path, skip_bad_rows=True)[1].values()
+    listed = [file for listing in listings for file in listing.files]
+    return [*_tables_of(path), _folder(path) / class_names.LABELS_FILE, *listed]
+
+
+def remarks(path: Path) -> list[str]:
+    """Report classes that are only numbers.
+
+    Args:
+        path: the table or its folder.
+
+    Returns:
+        At most one line.
+    """
+    names = _listed(path, skip_bad_rows=True)[0]
+    return [_numbering.remark(names, "table")] if _numbering.are_numbers(names) else []
+
+
+def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:
+    """The class names, and the files of each split that has rows."""
+    if path is None or not _tables_of(path):
+        raise DataError(
+            "table needs a path: give table:PATH, a csv file with the columns file and label, or"
+            " its folder."
+        )
+    rows: dict[str, list[_Row]] = defaultdict(list)
+    for table, own in _tables_of(path).items():
+        for split, row in _rows(table, own):
+            rows[split].append(row)
+    unknown = set(rows) - set(SPLITS)
+    if unknown or "train" not in rows:
+        raise DataError(
+            f"{path} has rows of the splits {', '.join(sorted(rows)) or 'none'}: expected train,"
+            " and validation and test where there are such; mend the column or the tables' names."
+        )
+    labels = _numbering.ordered({row.label for row in rows["train"]} - {""})
+    if len(labels) < 2:
+        raise DataError(
+            f"{path} has fewer than two classes in its training rows, {labels}: add rows of others."
+        )
+    listed = _folder(path) / class_names.LABELS_FILE
+    named = listed.is_file() and _numbering.are_numbers(labels)
+    names = _numbering.names_of(labels, listed) if named else labels
+    if wrong := class_names.problem(names):
+        raise DataError(f"In {path} {wrong}: rename the class.")
+    find = _finder(_folder(path))
+    given = [split for split in SPLITS if split in rows]
+    return tuple(names), {
+        split: _listing(rows[split], labels, find, skip_bad_rows) for split in given
+    }
+
+
+def _listing(
+    rows: Sequence[_Row], labels: list[str], find: Callable[[Path, str], Path], skip_bad_rows: bool
+) -> Listing:
+    files, numbers, problems = [], [], []
+    for row in rows:
+        try:
+            number, file = _number(row.label, labels), find(row.folder, row.file)
+        except ValueError as error:
+            if not skip_bad_rows:
+                raise DataError(
+                    f"{row.place}: {error}; mend or remove the row, or leave out all such rows with"
+                    " --skip-bad-rows."
+                ) from error
+            problems.append(f"{row.place}: {error}")
+            continue
+        numbers.append(number)
+        files.append(file)
+    return Listing(files, np.array(numbers, np.int64), tuple(problems))
+
+
+def _number(label: str, labels: list[str]) -> int:
+    if label not in labels:
+        expected = ", ".join(labels[:12])
+        shown = repr(label)[:40] if label else "missing"
+        raise ValueError(f"the label is {shown}, expected one of the training rows', {expected}")
+    return labels.index(label)
+
+
+def _finder(root: Path) -> Callable[[Path, str], Path]:
+    """A function that finds a row's file, from its table's folder or by its name below `root`."""
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for file in _image_files.image_files(root):
+        # Tables of competitions leave out the suffix.
+        for name in (file.name, file.stem):
+            by_name[name].append(file)
+
+    def find(folder: Path, text: str) -> Path:
+        named = Path(text.replace("\\", "/"))
+        file = _image_files.inside(root, folder / named)
+        if file.is_file():
+            return file
+        found = by_name[named.name] if text else []
+        if len(found) != 1:
+            count = f"{len(found)} files of" if found else "no file of"
+            raise ValueError(f"{root} has {count} the name {text!r}")
+        return found[0]
+
+    return find
+
+
+def _rows(table: Path, own: str | None) -> Iterator[tuple[str, _Row]]:
+    """The split and the row of each line of a table, all of split `own` if it is given."""
+    header = _tables.header(table)
+    columns = [next((name for name in header if name in names), "") for names in (FILE, LABEL)]
+    of_split = [] if own else [name for name in header if name in SPLIT][:1]
+    for line, fields in _tables.rows(table, columns + of_split):
+        word = fields[2].strip().casefold() if of_split else own or "train"
+        split = USAGES.get(word) or _tree.split_of(word) or word
+        place = f"{table}, line {line}"
+        yield split, _Row(place, table.parent, fields[0].strip(), _plain(fields[1]))
+
+
+def _plain(label: str) -> str:
+    # pandas turns whole numbers into floats where one is missing.
+    whole = class_names.plain(label).removesuffix(".0")
+    return whole if whole.isdecimal() else class_names.plain(label)
+
+
+def _is_table(file: Path) -> bool:
+    if file.suffix.lower() not in SUFFIXES:
+        return False
+    header = set(_tables.header(file))
+    return bool(header & set(FILE) and header & set(LABEL))
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _tables_of(path: Path) -> dict[Path, str | None]:
+    """The tables of a folder, each with its split: those of splits if there are such, else the only
+    one.
+    """
+    if path.is_file():
+        return {path: _tree.split_of(path.stem)} if _is_table(path) else {}
+    top = _tree.listed(path)
+    folders = [folder for folder in top.folders if _tree.split_of(folder.name)]
+    inside = [file for folder in folders for file in _tree.listed(folder).files]
+    tables = {
+        file: _tree.split_of(file.stem) or _tree.split_of(file.relative_to(path).parts[0])
+        for file in (*top.files, *inside)
+        if _is_table(file)
+    }
+    of_splits = {table: split for table, split in tables.items() if split}
+    if len(tables) > 1 and not of_splits:
+        raise DataError(
+            f"{path} has the tables {', '.join(table.name for table in tables)}: give one of them."
+        )
+    return of_splits or tables

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_kd import datasets
+from keras_kd.errors import DataError
+
+
+def picture(path, value, mode="L"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, (9, 7), value if mode == "L" else (value, 0, 0)).save(path)
+
+
+def rows(folder, labels, start=0, count=3, where=""):
+    """`count` lines a label, `FILE,LABEL`, and their pictures of gray values from `start` on."""
+    lines = []
+    for label in labels:
+        for _ in range(count):
+            picture(folder / where / f"{start}.png", start)
+            lines.append(f"{where}{start}.png,{label}")
+            start += 1
+    return lines
+
+
+def values(samples):
+    return samples.images[:, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_with_splits_in_any_order_and_spelling(tmp_path, delimiter):
+    words = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+    lines = ["id,Label, File_Name ,Usage"]
+    for place, (split, word) in enumerate(words.items()):
+        own = rows(tmp_path, ("dog", "cat"), 10 * place, where=f"images/{split}/")
+        lines += [",".join(("7", *reversed(line.split(",")), word)) for line in own]
+    table = tmp_path / ("all.tsv" if delimiter == "\t" else "all.csv")
+    table.write_text("\ufeff" + "\r\n".join(lines).replace(",", delimiter), encoding="utf-8")
+    for path in (table, tmp_path):
+        for place, split in enumerate(words):
+            samples = datasets.load(path, split)
+            assert samples.class_names == ("cat", "dog")
+            assert values(samples) == [10 * place + number for number in range(6)]
+            assert samples.labels.tolist() == [1, 1, 1, 0, 0, 0]
+            assert samples.images.shape == (6, 64, 64, 1)
+    assert not datasets.passed_over(tmp_path)
+
+
+def test_a_table_for_each_split_and_files_found_by_their_name(tmp_path):
+    for start, split in ((0, "train"), (50, "test")):
+        lines = rows(tmp_path / "pictures" / "deep", ("a", "b"), start, 20)
+        if split == "test":  # Competitions leave out suffixes.
+            lines = [line.replace(".png", "") for line in lines]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["image,class", *lines]))
+    train, validation, test = (datasets.load(tmp_path, split) for split in datasets.SPLITS)
+    assert np.bincount(validation.labels).tolist() == [2, 2]
+    assert sorted(values(train) + values(validation)) == list(range(40))
+    assert values(test) == list(range(50, 90))
+
+
+def test_metadata_beside_the_images_of_each_split(tmp_path):
+    for start, split in ((0, "train"), (50, "validation"), (100, "test")):
+        lines = rows(tmp_path / split, ("a", "b"), start)
+        (tmp_path / split / "metadata.csv").write_text("\n".join(["file_name,label", *lines]))
+    assert values(datasets.load(tmp_path, "validation")) == list(range(50, 56))
+
+
+def test_numbers_are_classes_in_their_order_or_by_their_names(tmp_path):
+    lines = rows(tmp_path, ("10.0", "9", "2"))
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    assert datasets.load(tmp_path, "train").class_names == ("2", "9", "10")
+    assert any("classes are numbers" in line for line in datasets.passed_over(tmp_path))
+    (tmp_path / "labels.txt").write_text("two\nnine\nten\n")
+    named = datasets.load(tmp_path, "train")
+    assert named.class_names == ("two", "nine", "ten") and set(named.labels) == {0, 1, 2}
+    # The first three rows, of which one is left for train, are of class 10.
+    assert values(named)[named.labels.tolist().index(2)] < 3
+    (tmp_path / "labels.txt").write_text("two\nnine\n")
+    with pytest.raises(DataError, match=r"labels\.txt has 2 lines.*each of the 3 classes 2, 9, 10"):
+        datasets.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("none.png,a", r"line 8: .* has no file of the name 'none\.png'"),
+        ("same.png,a", "line 8: .* has 2 files of the name"),
+        ("0.png,", "line 8: the label is missing"),
+        ("../outside.png,a", "line 8: .*lies outside of"),
+        (",a", "line 8: .* has no file of the name ''"),
+    ],
+)
+def test_a_row_without_an_image_or_class_is_named_or_passed_over(tmp_path, line, words):
+    picture(tmp_path / "outside.png", 0)
+    data = tmp_path / "data"
+    for folder in ("one", "two"):
+        picture(data / folder / "same.png", 0)
+    lines = [*rows(data, ("a", "b")), line]
+    (data / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    with pytest.raises(DataError, match=words):
+        datasets.load(data / "labels.csv", "train")
+    samples = datasets.load(data / "labels.csv", "train", skip_bad_rows=True)
+    assert len(samples) == 2 and len(samples.skipped) == 1
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        (
+            {"one.csv": "file,label\n0.png,a\n"},
+            "fewer than two classes in its training rows, .'a'.",
+        ),
+        ({"test.csv": "file,label\n0.png,a\n"}, "rows of the splits test: expected train"),
+        ({"one.csv": "file,label,split\n0.png,a,first\n"}, "rows of the splits first"),
+        ({"one.csv": "file,label\n", "two.csv": "path,class\n"}, "the tables one.csv, two.csv"),
+        ({"one.csv": "file,name\n"}, "none of the known forms"),
+    ],
+)
+def test_tables_that_do_not_say_enough_are_refused(tmp_path, tables, words):
+    picture(tmp_path / "0.png", 0)
+    for name, content in tables.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=words):
+        datasets.load(tmp_path, "train")
+
+
+def test_class_folders_beside_a_table_stay_class_folders(tmp_path):
+    for place, name in enumerate(("a", "b")):
+        rows(tmp_path / name, ("x",), 10 * place, 4)
+    (tmp_path / "list.csv").write_text("file,label\na/0.png,b\n")
+    assert datasets.load(tmp_path, "train").class_names == ("a", "b")
