@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 import sys
 from pathlib import Path
 
@@ -94,6 +95,21 @@ def draw_wall(given: Path) -> None:
     Image.fromarray(drawn_film.scene(face)).save(given / "wall.png")
 
 
+def analyze_groups(given: Path) -> None:
+    """Analyse the film once, for two groups of two participants each."""
+    (given / "groups").mkdir()
+    (given / "groups" / "tasks.csv").write_text("start_s,end_s,task\n0,9,first\n9,19,second\n")
+    analyze = ["analyze", "film.mp4", "--crop", "1.5", "--segments", "groups/tasks.csv"]
+    ended(given, started(given, [*analyze, "--out", "groups/analysed"]))
+    for group in "AB":
+        for participant in ("p1", "p2"):
+            target = given / "groups" / group / f"{participant}.csv"
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(given / "groups" / "analysed" / "film.csv", target)
+            folder = given / "groups" / "analysed" / "film"
+            shutil.copytree(folder, target.with_suffix(""))
+
+
 def distil_run(given: Path) -> None:
     """Distil a student, as the lesson of that name does; it is made again from other folders."""
     distil = [part.replace("../given", str(given.absolute())) for part in DISTILLING.split()]
@@ -109,6 +125,7 @@ MAKERS = {
     "bundle": export_bundle,
     "packages": make_packages,
     "wall.png": draw_wall,
+    "groups": analyze_groups,
     "run": distil_run,
 }
 

@@ -84,8 +84,8 @@ class Lesson:
 
 # The labelling starts when its teacher is there already.
 LABELLING = f"teach {DATA} --teacher C --teacher-epochs 3 --augment crops --views 60"
-STUDENT = "--student C --teacher ../given/teacher.keras --augment mirror"
-DISTILLING = f"distill {DATA} {STUDENT} --epochs 3 --formats float32"
+RECIPE = "--teacher ../given/teacher.keras --augment mirror --epochs 3 --formats float32"
+DISTILLING = f"distill {DATA} {RECIPE} --student ../given/small.keras"
 LESSONS = {
     "teach": Lesson(
         f"teach {DATA} --teacher C --teacher-epochs 4 --augment mirror --out out",
@@ -110,7 +110,7 @@ LESSONS = {
     ),
     "distil": Lesson(
         f"{DISTILLING} --out out",
-        ("data", "teacher.keras"),
+        ("data", "teacher.keras", "small.keras"),
         epochs_kept,
         {
             "data": "out/config.toml",
@@ -170,7 +170,7 @@ LESSONS = {
         {},
     ),
     "bench": Lesson(
-        "bench ../given/bundle/model.tflite --seconds 0.5 --data ../given/data --csv out/bench.csv"
+        "bench ../given/bundle/model.tflite --seconds 0.1 --data ../given/data --csv out/bench.csv"
         " --picture out/bench.png",
         ("data", "teacher.keras", "bundle"),
         files_kept,
@@ -185,13 +185,32 @@ LESSONS = {
     ),
     "report": Lesson(
         "report ../given/run --paper --out out",
-        ("data", "teacher.keras", "run"),
+        ("data", "teacher.keras", "small.keras", "run"),
         files_kept,
         {"publishing": "out/README.md"},
     ),
+    "compare": Lesson(
+        "compare ../given/groups/A/p1.csv ../given/groups/A/p2.csv ../given/groups/B/p1.csv"
+        " ../given/groups/B/p2.csv --csv out/table.csv --out out/page.html",
+        ("film.mp4", "groups"),
+        files_kept,
+        {"table": "out/table.csv", "page": "out/page.html"},
+    ),
+    "guide": Lesson(
+        "guide ../given/bundle --out out/embedding.md",
+        ("data", "teacher.keras", "bundle"),
+        files_kept,
+        {"publishing": "out/embedding.md"},
+    ),
+    "init": Lesson(
+        "init ../given/data --out out/options.toml",
+        ("data",),
+        files_kept,
+        {"publishing": "out/options.toml"},
+    ),
     "rerun": Lesson(
         "rerun ../given/run --out out",
-        ("data", "teacher.keras", "run"),
+        ("data", "teacher.keras", "small.keras", "run"),
         epochs_kept,
         {
             "data": "out/config.toml",

@@ -46,6 +46,10 @@ ENGINE = (
     "pipelines.rerun",
     "pipelines.statements",
     "reports.footprint",
+    "exporters.guide",
+    "pipelines.start",
+    "sessions.comparison",
+    "sessions._comparison_page",
     "reproduction.paper",
 )
 # A killed process of a sweep is taken for dead after seconds, not after a minute.
