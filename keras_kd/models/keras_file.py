@@ -98,8 +98,7 @@ def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
         OutputError: there is no room where Keras unpacks the file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
+    mistaken_files.require_keras(path)
     mistaken_files.require_model(path)
     models.names()  # Imports every architecture, which registers its layers.
     endless = ModelError(f"{path} takes more than {LONGEST} s to load: give a smaller model.")

@@ -49,6 +49,31 @@ def require_model(path: Path) -> None:
         raise ModelError(f"{path} is {problem}.")
 
 
+def require_keras(path: Path) -> None:
+    """Check that a path may be a Keras model, whose weights can be trained and converted.
+
+    Args:
+        path: the path.
+
+    Raises:
+        ModelError: there is nothing, or a converted model; the message says what to give.
+    """
+    if path.is_dir() and (path / "saved_model.pb").exists():
+        kind = "a SavedModel"
+    elif _start(path)[4:8] == b"TFL3":
+        kind = "a .tflite file"
+    elif path.is_file() and path.suffix.lower() == ".onnx":
+        kind = "an .onnx file"
+    elif path.is_file():
+        return
+    else:
+        raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
+    raise ModelError(
+        f"{path} is {kind}, from which no Keras model can be made: give the .keras or .h5 file that"
+        " it was exported from."
+    )
+
+
 def _start(path: Path) -> bytes:
     if not path.is_file():
         return b""
@@ -57,7 +82,9 @@ def _start(path: Path) -> bytes:
 
 
 def _misnamed(path: Path, start: bytes) -> str | None:
-    """Keras reads its two forms of file by their names."""
+    """Runtimes are chosen by a file's name."""
+    if start[4:8] == b"TFL3" and path.suffix.lower() != ".tflite":
+        return f"a .tflite file: call it {path.stem}.tflite"
     if start.startswith(b"\x89HDF\r\n") and path.suffix == ".keras":
         return f"an HDF5 file: call it {path.stem}.h5"
     if path.suffix in (".h5", ".hdf5") and start.startswith(b"PK") and zipfile.is_zipfile(path):

@@ -16,6 +16,7 @@ import contextlib
 import difflib
 import inspect
 import json
+import os
 import random
 import traceback
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from keras_kd import models
 from keras_kd._common import trust
 from keras_kd._common.arrays import fingerprint
 from keras_kd.errors import ModelError, of_file
-from keras_kd.models import _applications, keras_file, trusted_modules
+from keras_kd.models import _applications, keras_file, mistaken_files, trusted_modules
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads
 from keras_kd.models.surgery import fine_tuning
@@ -87,12 +88,16 @@ def require_known(option: str, source: str) -> None:
         source: the source.
 
     Raises:
-        ModelError: there is no such source. The message lists the possible ones.
+        ModelError: there is no such source, or a file of another kind. The message lists the
+            possible ones.
     """
     if is_trainable(source) or (is_file(source) and Path(source).is_file()):
         return
     if is_file(source):
         raise ModelError(f"No model at {option}={source!r}: check the path.")
+    if os.path.isfile(source):
+        mistaken_files.require_keras(Path(source))
+        mistaken_files.require_model(Path(source))
     near = difflib.get_close_matches(source, [*models.names(), *_application_names()], 3)
     hint = f"did you mean {' or '.join(near)}? It" if near else "it"
     raise ModelError(

@@ -15,7 +15,7 @@ from keras import layers
 from keras_kd import models
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError, OutputError
-from keras_kd.models import keras_file
+from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.compaction import compact
 
@@ -116,6 +116,30 @@ def test_a_missing_file_is_told(tmp_path):
     for path in (tmp_path / "none.keras", tmp_path):
         with pytest.raises(ModelError, match=f"No model at {path}: check the path"):
             keras_file.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("m.tflite", b"\x1c\0\0\0TFL3", r"m\.tflite is a \.tflite file, from which no Keras model"),
+        ("m.keras", b"\x1c\0\0\0TFL3", r"m\.keras is a \.tflite file"),
+        ("m.onnx", b"\x08\x07", r"m\.onnx is an \.onnx file, .* give the \.keras or \.h5 file"),
+        ("m.pt", b"PK\x03\x04", r"m\.pt is PyTorch's: .*kerakd import"),
+    ],
+)
+def test_a_model_of_another_kind_is_called_by_its_kind(name, content, words, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=words):
+        keras_file.load(path)
+    if name != "m.keras":
+        with pytest.raises(ModelError, match=words):
+            sources.require_known("student", str(path))
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    (folder / "saved_model.pb").touch()
+    with pytest.raises(ModelError, match="saved is a SavedModel, from which no Keras model"):
+        keras_file.load(folder)
 
 
 def test_code_in_a_file_is_not_run(tmp_path):
