@@ -4,9 +4,11 @@ from __future__ import annotations
 
 SPLITS = ("train", "validation", "test")
 
-# What `--augment` is composed of: changes of one image, and mixtures of two of a batch.
+# What `--augment` is composed of: changes of one image, mixtures of two of a batch, and what the
+# student sees worse than its teacher.
 CHANGES = ("crops", "mirror", "jitter", "turn", "erase", "strong")
 MIXTURES = ("mixup", "cutmix")
+DEGRADE = "degrade"
 # As mirror where the classes are expressions of faces; elsewhere a mirror image may be of another
 # class, as of digits, letters and arrows.
 FACE_MIRROR = "face-mirror"

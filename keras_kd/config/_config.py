@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from keras_kd import losses
-from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES, SHUFFLE_BUFFER
+from keras_kd._common.vocabulary import CHANGES, DEGRADE, FACE_MIRROR, MIXTURES, SHUFFLE_BUFFER
 from keras_kd.config._options import (
     AUGMENTATION,
     BELOW_ONE,
@@ -267,7 +267,8 @@ class Config:
         None,
         f"Augmentations, joined by commas: none; {', '.join(CHANGES)} (strong is all of these but"
         f" mirror); {FACE_MIRROR} (mirror if the classes are expressions of faces, else none);"
-        f" {', '.join(MIXTURES)} (these need --live-teacher if a model teaches).",
+        f" {', '.join(MIXTURES)} (these need --live-teacher if a model teaches);"
+        f" {DEGRADE} (the student alone sees badly encoded, small, blurred or dark images).",
         AUGMENTATION,
     )
     views: int = option(

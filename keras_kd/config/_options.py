@@ -11,7 +11,7 @@ from dataclasses import Field, field
 from typing import Any
 
 from keras_kd import losses
-from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES, MLFLOW, TENSORBOARD
+from keras_kd._common.vocabulary import CHANGES, DEGRADE, FACE_MIRROR, MIXTURES, MLFLOW, TENSORBOARD
 from keras_kd.errors import ConfigError
 
 Check = tuple[Callable[[Any], bool], str]
@@ -41,7 +41,7 @@ SOFT_LOSS: Check = (
 )
 
 
-AUGMENTATIONS = (*CHANGES, FACE_MIRROR, *MIXTURES)
+AUGMENTATIONS = (*CHANGES, FACE_MIRROR, *MIXTURES, DEGRADE)
 
 
 def _is_augmentation(text: str) -> bool:

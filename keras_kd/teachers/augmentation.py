@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_kd._common.vocabulary import CHANGES, FACE_MIRROR, MIXTURES
+from keras_kd._common.vocabulary import CHANGES, DEGRADE, FACE_MIRROR, MIXTURES
 from keras_kd.datasets import class_names
 
 # mixup's α, as Zhang et al. 2018 (arXiv 1710.09412) train on ImageNet; CutMix draws evenly
@@ -28,7 +28,7 @@ def words(augment: str, names: Sequence[str]) -> tuple[str, ...]:
     given = [word.strip() for word in augment.split(",")]
     if FACE_MIRROR in given and class_names.are_expressions(names):
         given.append("mirror")
-    return tuple(word for word in (*CHANGES, *MIXTURES) if word in given)
+    return tuple(word for word in (*CHANGES, *MIXTURES, DEGRADE) if word in given)
 
 
 def kind(augment: str, names: Sequence[str]) -> str:
@@ -39,7 +39,7 @@ def kind(augment: str, names: Sequence[str]) -> str:
         names: class names; they decide what face-mirror means.
 
     Returns:
-        The kind, without mixup and cutmix.
+        The kind, without mixup, cutmix and degrade.
     """
     return ",".join(word for word in words(augment, names) if word in CHANGES) or "none"
 
@@ -54,6 +54,18 @@ def mixtures(augment: str) -> tuple[str, ...]:
         "mixup", "cutmix", both or neither.
     """
     return tuple(word for word in words(augment, ()) if word in MIXTURES)
+
+
+def of_batches(augment: str) -> tuple[str, ...]:
+    """Return the words of `--augment` that change each batch anew, after the views.
+
+    Args:
+        augment: the option's text.
+
+    Returns:
+        The mixtures, and "degrade" if the student sees degraded images.
+    """
+    return tuple(word for word in words(augment, ()) if word not in CHANGES)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_kd.teachers import augmentation
+from keras_kd.teachers.degradation import degraded
 from keras_kd.teachers.views import Views
 
 
@@ -45,6 +46,7 @@ class TrainingBatches:
         unlabeled_share: share of each batch that is taken from them, 0..1.
         mixtures: "mixup", "cutmix" or both, one of which is applied to each batch; labels are then
             shares of classes.
+        degrade: whether the pixels are degraded, of which the teacher sees the good ones.
     """
 
     images: np.ndarray
@@ -56,6 +58,7 @@ class TrainingBatches:
     unlabeled: int = 0
     unlabeled_share: float = 0.0
     mixtures: tuple[str, ...] = ()
+    degrade: bool = False
 
     def __repr__(self) -> str:
         """One line: how many images, views and images a step."""
@@ -118,10 +121,13 @@ class TrainingBatches:
             mixture = augmentation.drawn(self.mixtures, len(rows), pixels.shape[1:3], random)
             pixels = mixture.of_images(pixels)
             labels = keras.tree.map_structure(mixture.of_labels, labels)
+        good = pixels
+        if self.degrade:
+            pixels = degraded(good, np.random.default_rng((*seed, 2)))
         if self.teacher_logits is None:
             return pixels, labels
         if callable(self.teacher_logits):
-            return pixels, {"label": labels, "teacher": self.teacher_logits(pixels)}
+            return pixels, {"label": labels, "teacher": self.teacher_logits(good)}
         logits = keras.tree.map_structure(
             lambda column: column[rows, views].astype(np.float32), self.teacher_logits
         )

@@ -13,6 +13,7 @@ import keras
 
 from keras_kd._common import hardware, hosts
 from keras_kd._common.progress import Terminal
+from keras_kd._common.vocabulary import DEGRADE
 from keras_kd.datasets.sharded import Shards
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
@@ -172,7 +173,7 @@ def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches,
         job.heads, data, settings.label_smoothing, as_shares=bool(mixtures)
     )
     if data.shards:
-        return _of_shards(job, settings, data.shards, mixtures), of_validation
+        return _of_shards(job, settings, data.shards), of_validation
     batches = TrainingBatches(
         data.train.images,
         labels,
@@ -183,17 +184,17 @@ def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches,
         job.unlabeled,
         job.unlabeled_share,
         mixtures,
+        DEGRADE in augmentation.of_batches(settings.augment),
     )
     shared = SharedBatches(batches, hosts.number(), hosts.count()) if hosts.count() > 1 else batches
     return shared, of_validation
 
 
-def _of_shards(
-    job: Job, settings: TrainingSettings, shards: Shards, mixtures: tuple[str, ...]
-) -> ShardBatches:
-    if mixtures:
+def _of_shards(job: Job, settings: TrainingSettings, shards: Shards) -> ShardBatches:
+    in_memory = augmentation.of_batches(settings.augment)
+    if in_memory:
         raise ConfigError(
-            f"{' and '.join(mixtures)} mixes images in memory, and these stay in their shards:"
+            f"{' and '.join(in_memory)} changes images in memory, and these stay in their shards:"
             " leave it out of augment, or give the data in another form."
         )
     outputs, classes = job.teacher_logits, len(shards.class_names)
