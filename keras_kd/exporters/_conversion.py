@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_kd._common.files import written_whole
 from keras_kd.errors import ModelError
-from keras_kd.exporters import _dense_weights, _float_parts, _layer_errors
+from keras_kd.exporters import _float_parts, _integer_weights, _layer_errors
 from keras_kd.runtimes import litert, tflite_graph
 
 
@@ -52,7 +52,7 @@ def convert(request: Request) -> None:
     """
     content = _content(request)
     if request.weights == "int8":
-        content = _dense_weights.with_one_scale(content)
+        content = _integer_weights.right_on_all_runtimes(content)
     Path(request.file).write_bytes(content)
 
 

@@ -17,7 +17,7 @@ import tf_keras
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import from_facts
 from keras_kd.exporters import _front_end
-from keras_kd.exporters._dense_weights import with_one_scale
+from keras_kd.exporters._integer_weights import right_on_all_runtimes
 
 _TOLERANCE = 1e-4
 
@@ -115,4 +115,4 @@ def converted(model: tf_keras.Model, options: dict) -> bytes:
         tf.saved_model.save(module, folder, signatures={"serving_default": serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        return with_one_scale(converter.convert())
+        return right_on_all_runtimes(converter.convert())

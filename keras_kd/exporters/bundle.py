@@ -24,7 +24,7 @@ from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_va
 from keras_kd.errors import ConfigError, DataError, ModelError
 from keras_kd.exporters import ExportReport, export
 from keras_kd.exporters._metadata import with_metadata
-from keras_kd.runtimes import tflite_graph
+from keras_kd.runtimes import operator_support
 from keras_kd.runtimes.kernels import measured_tolerance
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -37,7 +37,6 @@ SHIPPED = Path(__file__).parents[2] / "exports" / "B"  # in a checkout
 # https://semver.org, without what may follow three numbers.
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 FIRST_VERSION = "1.0.0"
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def model_file(model: str | Path | None) -> Path:
@@ -303,14 +302,13 @@ def minimum_runtimes(path: Path) -> str:
     Returns:
         A phrase.
     """
-    operators = [one for one in tflite_graph.read(path) if one.name in _WEIGHTED]
-    weighted = [one for one in operators if len(one.inputs) > 1 and one.inputs[1].scales]
-    known = "LiteRT 1.0 and TensorFlow Lite 2.8 or later"
-    if any(one.name == "FULLY_CONNECTED" and one.inputs[1].scales > 1 for one in weighted):
-        # Older ones take the first channel's scale for all, and give one constant answer.
-        known = "LiteRT 1.0 and TensorFlow Lite 2.10 or later"
-    if weighted:
-        known += "; on LiteRT.js' WebGPU int8 weights can give wrong answers, so use WASM there"
+    oldest = operator_support.oldest_tensorflow_lite(path)
+    known = f"LiteRT 1.0 and TensorFlow Lite {oldest} or later"
+    if oldest == operator_support.UNKNOWN:
+        known = "no released runtime known here, because it has newer operators"
+    if wrong := operator_support.wrong_on_gpus(path):
+        names = ", ".join(sorted({f"{one.name} ({why})" for one, why in wrong}))
+        known += f"; not right on LiteRT's GPUs, WebGPU among them: {names}"
     return known
 
 

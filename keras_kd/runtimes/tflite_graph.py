@@ -29,6 +29,11 @@ _NAMES = {
     for name, number in vars(schema.BuiltinOperator).items()
     if not name.startswith("_")
 }
+_DTYPES = {
+    number: name.lower()
+    for name, number in vars(schema.TensorType).items()
+    if not name.startswith("_")
+}
 MOST_TENSORS, MOST_AXES = 1_000_000, 8
 _OPTIONS = {
     "CONV_2D": schema.Conv2DOptions,
@@ -44,6 +49,7 @@ class Tensor:
         index: its number, which is the same in every operator.
         name: its name from the converter.
         shape: with the batch axis; empty for a scalar.
+        dtype: of its elements, in small letters as NumPy's, e.g. int8.
         values: raw bytes of a constant, or None.
         scale: the largest of its quantization scales; 0 if it is not quantized.
         scales: number of its quantization scales: 1, or one for each channel; 0 if it is not
@@ -53,6 +59,7 @@ class Tensor:
     index: int
     name: str
     shape: tuple[int, ...]
+    dtype: str
     values: np.ndarray | None
     scale: float = 0.0
     scales: int = 0
@@ -66,13 +73,14 @@ class Tensor:
 @dataclass(frozen=True)
 class Operator:
     """An operator, e.g. CONV_2D; a custom one is called `CUSTOM:name`. Missing optional inputs are
-    left out.
+    left out. The version is that of the operator's definition, which grows with its abilities.
     """
 
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     options: Any
+    version: int = 1
 
 
 def content(path: str | Path) -> bytes:
@@ -157,7 +165,8 @@ def damage_reported(path: str | Path) -> Iterator[None]:
 
 
 def _operator(model: schema.Model, graph: schema.SubGraph, operator: schema.Operator) -> Operator:
-    name = _name(model.OperatorCodes(operator.OpcodeIndex()))
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    name = _name(code)
     inputs = [operator.Inputs(i) for i in range(operator.InputsLength())]
     outputs = [operator.Outputs(i) for i in range(operator.OutputsLength())]
     return Operator(
@@ -165,6 +174,7 @@ def _operator(model: schema.Model, graph: schema.SubGraph, operator: schema.Oper
         tuple(_tensor(model, graph, index) for index in inputs if index >= 0),
         tuple(_tensor(model, graph, index) for index in outputs),
         _options(name, operator),
+        code.Version(),
     )
 
 
@@ -187,6 +197,7 @@ def _tensor(model: schema.Model, graph: schema.SubGraph, index: int) -> Tensor:
         index,
         name,
         tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())),
+        _DTYPES.get(tensor.Type(), f"type {tensor.Type()}"),
         values,
         *_scales(tensor),
     )

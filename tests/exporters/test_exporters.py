@@ -292,7 +292,7 @@ def test_a_layer_that_no_image_gets_through_stays_float(tmp_path):
 )
 def test_operators_that_can_not_be_rescaled_are_told_apart(name, scales, output, refused):
     tensors = [
-        tflite_graph.Tensor(number, "", (), None, scale)
+        tflite_graph.Tensor(number, "", (), "int8", None, scale)
         for number, scale in enumerate((*scales, output))
     ]
     operator = tflite_graph.Operator(name, tuple(tensors[:2]), tuple(tensors[2:]), None)
