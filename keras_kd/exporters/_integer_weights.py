@@ -58,7 +58,7 @@ def _number(code: schema.OperatorCodeT) -> int:
 def _weighted(
     model: schema.ModelT, graph: schema.SubGraphT, kind: int
 ) -> Iterator[tuple[schema.OperatorT, int]]:
-    """Yield the operators of a kind whose weights are constants of int8, with the weights' place."""
+    """Yield the operators of a kind whose weights are constants of int8, and the weights' place."""
     for operator in graph.operators:
         place = operator.inputs[1] if len(operator.inputs) > 1 else -1
         if _number(model.operatorCodes[operator.opcodeIndex]) != kind or place < 0:
