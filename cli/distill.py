@@ -74,7 +74,8 @@ def command(
         engine.load("pipelines.joint").follow(config.hosts, Path(out or ""))
         streams.line("Trained; process 0 scores and exports the student.")
         return
-    folder = Path(out) if out else _numbered(Path("runs") / options.run_name(config))
+    name = options.run_name(config.data, config.student)
+    folder = Path(out) if out else _numbered(Path("runs") / name)
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
     again = f"--out {shlex.quote(str(folder))}{options.trusting(dataclasses.asdict(config))}"
     with stopping.with_advice(f"To go on: kerakd distill --resume {again}"):

@@ -58,7 +58,7 @@ def command(
     """
     scoring = engine.load("evaluation.scoring")
     statements = engine.load("pipelines.statements").parse(paths, stated)
-    where = data or configuration.Config.data
+    where = data or configuration.fields()["data"].default
     skip = bool(skip_bad_rows)
     results = scoring.evaluate(
         paths, where, split, [statements.of(path) for path in paths], skip, mirror, Terminal()

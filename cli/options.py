@@ -251,8 +251,8 @@ def _known(command: click.Command | None) -> set[str]:
     return {name for parameter in (command.params if command else []) for name in parameter.opts}
 
 
-def run_name(options: config.Config) -> str:
+def run_name(data: str, student: str) -> str:
     """Return the name of a folder for these data and this student, e.g. faces-B."""
-    student = engine.load("models.sources").called(options.student)
-    data = Path(options.data)
-    return f"{data.name if data.is_dir() else data.stem}-{student}"
+    path = Path(data)
+    model = engine.load("models.sources").called(student)
+    return f"{path.name if path.is_dir() else path.stem}-{model}"

@@ -91,7 +91,7 @@ def command(
     """
     config = configuration.merged(config_file, options.given(arguments))
     shared = dataclasses.asdict(config)
-    folder = Path(out) if out else Path("sweeps") / options.run_name(config)
+    folder = Path(out) if out else Path("sweeps") / options.run_name(config.data, config.student)
     sweep = engine.load("pipelines.sweep")
     dimensions = sweep.space(texts or sweep.PAPER)
     with stopping.with_advice("To go on, give the same command again."):

@@ -16,12 +16,10 @@ from pathlib import Path
 
 import keras
 
-from keras_kd import config as configuration
 from keras_kd._common import hosts, run_files
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
-from keras_kd.config import Config
 from keras_kd.errors import KerasKDError, TrainingError
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
@@ -92,7 +90,7 @@ def member(out: Path, own: hosts.Place) -> None:
         # Returns when the head is here, too, and has made all that is read below.
         hosts.join(own, 0)
     terminal = Terminal(quiet=own.number > 0)
-    plan = planning.resolve_run(Config(**configuration.load(out / run_files.OPTIONS)), out, True)
+    plan = planning.resolve_recorded(out)
     silent = Terminal(quiet=True)
     data = pipeline.load_data(plan.data, silent)
     taught = teaching.prepare(plan, data, silent)

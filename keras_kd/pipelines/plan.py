@@ -12,13 +12,13 @@ from typing import Any, Literal, TypeVar
 
 from keras_kd import config as configuration
 from keras_kd import exporters, losses
+from keras_kd._common import run_files
 from keras_kd.config import Config
 from keras_kd.distiller import FeatureMatch
 from keras_kd.errors import ConfigError
 from keras_kd.models import sources
-from keras_kd.pipelines import run_folder, statements
-from keras_kd.pipelines.statements import Statements
-from keras_kd.teachers import augmentation, shard_labels, soft_labels
+from keras_kd.pipelines import run_folder, teaching_plan
+from keras_kd.pipelines.teaching_plan import TeachingPlan
 from keras_kd.training.settings import LossSettings, StartingPoint, TrainingSettings
 
 Part = TypeVar("Part")
@@ -37,40 +37,6 @@ class DatasetPlan:
     path: str
     skip_bad_rows: bool
     image_size: int | None
-
-
-@dataclass(frozen=True)
-class TeachingPlan:
-    """How the student is taught.
-
-    Attributes:
-        kind: "nobody" (the labels alone), "votes" (people's votes in a file), "stored" (soft labels
-            that exist already), or "models".
-        teachers: files, architectures or names in the cache; used if the kind is "models".
-        mirror: average over each image and its mirror image.
-        stated: the user's statements about the teachers' files.
-        votes: FER+'s csv, or None.
-        views: number of stored views.
-        store: folder of a soft-label store; None for the one in the cache.
-        verified: number of stored views to recompute and compare first.
-        workers: number of processes that compute new soft labels.
-        unlabeled: folders of pictures that the teacher labels.
-        unlabeled_share: share of these in each batch, above 0 and below 1.
-        live: run the teacher on each batch instead of storing its outputs.
-    """
-
-    kind: Literal["nobody", "votes", "stored", "models"]
-    teachers: tuple[str, ...]
-    mirror: bool
-    stated: Statements
-    votes: str | None
-    views: int
-    store: Path | None
-    verified: int
-    workers: int
-    unlabeled: tuple[str, ...]
-    unlabeled_share: float
-    live: bool
 
 
 @dataclass(frozen=True)
@@ -166,7 +132,7 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     of_teacher = dataclasses.replace(training, head_rate=None, body_rate=None)
     return Plan(
         DatasetPlan(config.data, config.skip_bad_rows, config.image_size),
-        _teaching(config, loss),
+        teaching_plan.resolve(config, loss),
         TeacherPlan(config.teacher_epochs, of_teacher),
         StudentPlan(
             config.student,
@@ -242,6 +208,21 @@ def resolve_run(config: Config, out: Path, resume: bool) -> Plan:
     return dataclasses.replace(plan, teacher=dataclasses.replace(plan.teacher, training=training))
 
 
+def resolve_recorded(out: Path) -> Plan:
+    """Turn the options that a run's folder records into the plan of the run, resumed.
+
+    Args:
+        out: the run's folder.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: as `resolve`, or the folder records no options.
+    """
+    return resolve_run(Config(**configuration.load(out / run_files.OPTIONS)), out, resume=True)
+
+
 def _part(config: Config, part: type[Part], **given: Any) -> Part:
     """The fields of `part` that are options of the same name."""
     names = [field.name for field in dataclasses.fields(part) if field.name not in given]  # type: ignore[arg-type]
@@ -310,77 +291,3 @@ def require_one_host(config: Config, what: str) -> None:
         raise ConfigError(
             f"{what} trains in one process: leave hosts out. Received: hosts={config.hosts}."
         )
-
-
-def _teaching(config: Config, loss: LossSettings) -> TeachingPlan:
-    if config.votes and (config.teacher or config.soft_labels) and not loss.labels_alone:
-        raise ConfigError(
-            "--votes replace a teacher's model: leave out --teacher and --soft-labels, or --votes."
-        )
-    if config.unlabeled and (config.votes or loss.labels_alone):
-        raise ConfigError(
-            "unlabeled pictures need a model that teaches: leave out unlabeled, or votes and the"
-            f" weights without a teacher. Received: alpha={config.alpha}, beta={config.beta},"
-            f" votes={config.votes!r}."
-        )
-    _check_live(config, loss)
-    kind = _kind(config, loss)
-    if loss.matches and (kind != "models" or len(config.teachers) > 1):
-        raise ConfigError(
-            "match compares a student's layers with those of one Keras model: give one teacher,"
-            " weights of its own, and no votes. Received:"
-            f" match={config.match!r}, teacher={config.teacher!r}."
-        )
-    given = {name: getattr(config, f"teacher_{name}") for name in statements.OPTIONS}
-    texts = {name: list(configuration.separated(text)) for name, text in given.items() if text}
-    stated = statements.parse(config.teachers, texts, "teacher_")
-    return TeachingPlan(
-        kind,
-        tuple(config.teachers),
-        config.teacher_mirror,
-        stated,
-        config.votes,
-        config.views,
-        Path(config.soft_labels) if config.soft_labels else None,
-        config.verify_soft_labels,
-        config.label_workers,
-        configuration.separated(config.unlabeled),
-        config.unlabeled_share,
-        config.live_teacher,
-    )
-
-
-def _check_live(config: Config, loss: LossSettings) -> None:
-    """Stored outputs are of exact views; what is mixed anew in each batch was never seen."""
-    mixed = augmentation.mixtures(config.augment)
-    if mixed and not config.live_teacher and not loss.labels_alone:
-        raise ConfigError(
-            f"augment={config.augment!r} mixes the images of each batch, and stored soft labels fit"
-            f" unmixed images only: add --live-teacher, or leave out {' and '.join(mixed)}."
-        )
-    given = {
-        "votes": config.votes,
-        "soft_labels": config.soft_labels,
-        "unlabeled": config.unlabeled,
-    }
-    stored = [name for name, value in given.items() if value]
-    if config.live_teacher and (stored or loss.labels_alone):
-        raise ConfigError(
-            "live_teacher runs a model on each batch and stores nothing: leave it out, or"
-            f" {' and '.join(stored) or 'the weights without a teacher'}."
-        )
-
-
-def _kind(config: Config, loss: LossSettings) -> Literal["nobody", "votes", "stored", "models"]:
-    """Who teaches; a store that is filled teaches alone where no teacher is named or compared."""
-    if loss.labels_alone:
-        return "nobody"
-    if config.votes:
-        return "votes"
-    store = Path(config.soft_labels or "")
-    filled = config.soft_labels and (
-        (store / soft_labels.RECORD).exists() or shard_labels.holds_stores(store)
-    )
-    if filled and config.teacher is None and not config.verify_soft_labels:
-        return "stored"
-    return "models"

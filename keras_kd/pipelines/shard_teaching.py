@@ -8,7 +8,8 @@ from keras_kd._common.progress import Terminal
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines.ensemble import Ensemble
-from keras_kd.pipelines.plan import Plan, TeachingPlan
+from keras_kd.pipelines.plan import Plan
+from keras_kd.pipelines.teaching_plan import TeachingPlan
 from keras_kd.teachers import shard_labels
 from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.shard_labels import ShardSoftLabels

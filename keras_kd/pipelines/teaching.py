@@ -26,8 +26,9 @@ from keras_kd.models.surgery import precision
 from keras_kd.pipelines import shard_teaching, unlabeled
 from keras_kd.pipelines.cached_teachers import TEACHER_FILE, folder_of, trained
 from keras_kd.pipelines.ensemble import Ensemble
-from keras_kd.pipelines.plan import Plan, TeachingPlan
+from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.taught import Teaching, student_job
+from keras_kd.pipelines.teaching_plan import TeachingPlan
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated

@@ -17,7 +17,6 @@ from keras_kd.cli import completion, options
 from keras_kd.cli.main import kerakd
 
 from keras_kd import exporters, models
-from keras_kd.config import Config
 
 
 def test_python_runs_the_package_as_the_command() -> None:
@@ -101,4 +100,4 @@ def test_a_folder_with_a_dot_and_a_blank_keeps_its_name(tmp_path, monkeypatch, c
     assert called("init", str(folder)) == 0
     assert "kerakd distill --config 'my photos.v1.toml'" in capsys.readouterr().out
     assert (tmp_path / "my photos.v1.toml").is_file()
-    assert options.run_name(Config(data=str(folder), student="C")) == "my photos.v1-C"
+    assert options.run_name(str(folder), "C") == "my photos.v1-C"
