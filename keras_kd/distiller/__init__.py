@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from keras_kd import losses
-from keras_kd.distiller import _backend, _batches, _labels, _saving, _settings
+from keras_kd.distiller import _backend, _batches, _labels, _metrics, _saving, _settings
 from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
@@ -286,6 +286,7 @@ class Distiller(CheckedTraining):
         if isinstance(y, _batches.Targets):
             return y
         stored, label = _batches.teacher(y), _batches.label(y)
+        _batches.require_given(label)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
             targets = _batches.Targets(label, outputs, features)
@@ -317,12 +318,20 @@ class Distiller(CheckedTraining):
     ) -> dict[str, Any]:
         """Return Keras' metrics on the labels alone; for a binary head they see the sigmoid of its
         logit.
+
+        Raises:
+            ConfigError: a metric does not fit the labels' form, or takes logits for probabilities.
         """
         outputs = y_pred[0] if self._matching and isinstance(y_pred, (tuple, list)) else y_pred
         given = _batches.by_head(outputs, self._heads).items()
         shown = {name: self._heads[name].shown_to_metrics(output) for name, output in given}
         outputs = shown if isinstance(outputs, dict) else shown[""]
-        return super().compute_metrics(x, _batches.label(y), outputs, _batches.label(sample_weight))
+        labels = _batches.label(y)
+        try:
+            return super().compute_metrics(x, labels, outputs, _batches.label(sample_weight))
+        finally:
+            # Only now: the first call turns names into metrics, and may itself fail by a bad one.
+            _metrics.require_computable(self.metrics, labels, outputs)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return Keras' metrics, and in training the parts of the loss.

@@ -108,6 +108,37 @@ def require_array(labels: Any) -> None:
         )
 
 
+def require_given(labels: Any) -> None:
+    """Refuse batches without labels.
+
+    Raises:
+        DataError: the labels are None.
+    """
+    if labels is None:
+        raise DataError(
+            "The images have no labels: give them, or learn from the teacher alone with its answers"
+            " as the labels, keras.ops.softmax(teacher.predict(images)), and alpha=0."
+        )
+
+
+def require_labels(images: Any, labels: Any) -> None:
+    """Refuse arrays without images or without labels, and pandas' categories.
+
+    Raises:
+        DataError: there are none, or Keras can't read their type.
+    """
+    if not are_data(images):
+        return  # Data sets and generators bring their own labels.
+    require_given(labels)
+    if hasattr(images, "shape") and images.shape[:1] == (0,):
+        raise DataError("There are no images: give one or more.")
+    if str(getattr(labels, "dtype", "")) == "category":
+        raise DataError(
+            "The labels are categories of pandas: give their numbers, labels.cat.codes, whose order"
+            " labels.cat.categories tells."
+        )
+
+
 def require_shape(images: Any, student: keras.Model) -> None:
     """Refuse images of another shape than the student takes.
 

@@ -98,7 +98,6 @@ class CheckedTraining(StudentModel):
             DataError: a label that no head can learn, or a teacher's probabilities where logits are
                 expected.
         """
-        _batches.require_array(_batches.label(y))
         self._look(x, y)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             self._look_at_labels(validation_data[1])
@@ -180,6 +179,8 @@ class CheckedTraining(StudentModel):
 
     def _look(self, x: Any, y: Any) -> None:
         """Check what of a batch, or of a whole set, is at hand as arrays."""
+        _batches.require_labels(x, _batches.label(y))
+        _batches.require_array(_batches.label(y))
         _batches.require_shape(x, self.student)
         self._look_at_labels(y)
         stored = _batches.teacher(y)

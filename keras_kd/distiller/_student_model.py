@@ -86,6 +86,19 @@ class StudentModel(keras.Model):
             raise ConfigError("The Distiller writes one file, not a folder: leave zipped out.")
         save_student(self.student, filepath, overwrite)
 
+    def export(
+        self,
+        filepath: str | Path,
+        format: str = "tf_saved_model",
+        verbose: Any = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Export the student for inference, as its own `export` does; `keras_kd.export` makes
+        checked `.tflite` files.
+        """
+        self.student.export(filepath, format, verbose, input_signature, **kwargs)
+
     def save_weights(
         self, filepath: str | Path, overwrite: bool = True, max_shard_size: None = None
     ) -> None:
