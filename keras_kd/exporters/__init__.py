@@ -237,11 +237,13 @@ class Exporter:
         # The conversion's process imports TensorFlow while this one does.
         expect([format])
         # TensorFlow takes seconds to import: not before the request is known to make sense.
-        from keras_kd.exporters import _comparison
+        from keras_kd.exporters import _comparison, _samples
         from keras_kd.runtimes import described
 
         prepared = self._prepared
         serving, images = prepared.serving, prepared.images
+        if module.NEEDS_SAMPLES:
+            _samples.warn_of_few(images, format)
         # The file gets its name only when it was compared: a wrong one is never left behind.
         with _written(path, module) as temporary:
             errors = module.write(
@@ -264,6 +266,7 @@ class Exporter:
         from keras_kd.exporters import _comparison, _model, _runtime_form, _samples, _serving
         from keras_kd.models.surgery.precision import in_float32
 
+        _model.require(self.model)
         model = _model.for_io(_model.graph_of(self.model), self.io, self.class_names)
         _model.check(model, self.class_names)
         reference = in_float32(model)
@@ -343,6 +346,12 @@ def _check_request(
     if samples is None and module.NEEDS_SAMPLES:
         raise ExportError(
             f"The format {format} is calibrated on images: give samples of the training data."
+        )
+    if not isinstance(samples, (Samples, np.ndarray, type(None))):
+        raise ExportError(
+            f"samples must be an array (N, H, W, C) or Samples. Received: {type(samples).__name__};"
+            " numpy.stack(images) makes one of a list, and numpy.concatenate([images for images,"
+            " labels in dataset.take(8)]) of a data set's batches."
         )
     if samples is not None and not len(samples):
         raise ExportError("There are no images among the samples: give some of the training data.")

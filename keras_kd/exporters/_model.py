@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +17,26 @@ from keras_kd.models.surgery.tracing import with_graph
 
 # Modes of Keras' model.quantize.
 UNREADABLE = ("int8", "float8")
+
+
+def require(model: Any) -> None:
+    """Refuse what is no Keras model with a known input.
+
+    Raises:
+        ExportError: it is a path, a Distiller, or a Sequential without an input.
+    """
+    if not isinstance(model, keras.Model):
+        raise ExportError(
+            f"The model must be a keras.Model. Received: {model!r} of type {type(model).__name__};"
+            " keras.models.load_model reads a file."
+        )
+    if isinstance(getattr(model, "student", None), keras.Model):
+        raise ExportError("The Distiller is exported by its student: give distiller.student.")
+    if isinstance(model, keras.Sequential) and not model.built:
+        raise ExportError(
+            f"The input of {model.name} is not known: begin it with keras.Input, or call it once on"
+            " one array of images."
+        )
 
 
 def graph_of(model: keras.Model) -> keras.Model:

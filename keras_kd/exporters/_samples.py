@@ -21,6 +21,7 @@ from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import pixel_check
 
 CALIBRATION_IMAGES = 500
+FEWEST = 10  # different images, below which ranges are those of these images alone
 _SLACK = 2.55  # of pixels 0..255
 
 
@@ -56,6 +57,18 @@ def shown(samples: Samples | np.ndarray, pixels: PixelValues) -> Shown:
     images = evenly(images, CALIBRATION_IMAGES)
     labels = None if labels is None else evenly(labels, CALIBRATION_IMAGES)
     return Shown(images if images.dtype == np.uint8 else _pixels(images, pixels), labels)
+
+
+def warn_of_few(images: np.ndarray, format: str) -> None:
+    """Warn where a format is calibrated on fewer than FEWEST different images, uint8 (N, ...)."""
+    different = len({image.tobytes() for image in images})
+    if different < FEWEST:
+        warnings.warn(
+            f"The format {format} is calibrated on {different} different"
+            f" image{'s' * (different != 1)}, whose ranges may not fit others: give a hundred or"
+            " more of the training data.",
+            stacklevel=4,
+        )
 
 
 def _parts(samples: Samples | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

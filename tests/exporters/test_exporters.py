@@ -4,6 +4,8 @@ Keras.
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from sklearn.datasets import load_sample_images
 
 from keras_kd import exporters
 from keras_kd.datasets import Samples
+from keras_kd.distiller import Distiller
 from keras_kd.errors import ExportError, OutputError
 from keras_kd.exporters import _float_parts, _front_end
 from keras_kd.exporters.formats import int8
@@ -335,6 +338,35 @@ def test_open_shapes_are_refused(tmp_path):
 def test_class_names_must_match_the_outputs(tmp_path):
     with pytest.raises(ExportError, match="3 class names were given for the 4 outputs"):
         exporters.export(_network(), tmp_path / "model.tflite", class_names=("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("model.keras", "must be a keras.Model. Received: 'model.keras'.*load_model reads a file"),
+        (keras.Sequential([layers.Flatten(), layers.Dense(2)]), "begin it with keras.Input"),
+        (Distiller(_network(), _network()), "give distiller.student"),
+    ],
+)
+def test_what_is_no_model_to_export_is_told_what_to_give(model, words, tmp_path):
+    with pytest.raises(ExportError, match=words):
+        exporters.export(model, tmp_path / "model.tflite", "float32")
+
+
+@pytest.mark.parametrize("samples", [[*_blobs(3)], tf.data.Dataset.from_tensors(_blobs(3))])
+def test_samples_that_are_no_array_are_told_how_to_become_one(samples, tmp_path):
+    with pytest.raises(ExportError, match="numpy.stack.images.*dataset.take"):
+        exporters.export(_network(), tmp_path / "model.tflite", "int8", samples=samples)
+
+
+def test_few_different_samples_are_warned_about(tmp_path):
+    model = _network()
+    same = np.repeat(_blobs(1), 30, axis=0)
+    with pytest.warns(UserWarning, match="calibrated on 1 different image, whose ranges"):
+        exporters.export(model, tmp_path / "same.tflite", "int8", samples=same)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        exporters.export(model, tmp_path / "other.tflite", "int8", samples=_blobs(30))
 
 
 def test_int8_needs_samples(tmp_path):
