@@ -56,9 +56,11 @@ def _imported(module: str) -> ModuleType:
         return sys.modules[name]
     except Exception as error:
         # A module raises what its code raises.
+        missing = isinstance(error, (FileNotFoundError, ModuleNotFoundError))
+        advice = "give the name of an installed module, or the path of a .py file"
         raise ModelError(
-            f"The trusted module {module} can't be imported ({type(error).__name__}: {error}): give"
-            " the name of an installed module, or the path of a .py file."
+            f"The trusted module {module} can't be imported ({type(error).__name__}: {error}):"
+            f" {advice if missing else 'mend it'}."
         ) from error
 
 

@@ -68,15 +68,18 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         stored = soft_labels(teaching, learnt, views, None, terminal)
         learnt = _labelled(learnt, stored, count, data)
         return Teaching("stored soft labels", None, stored, learnt, count)
+    # First, because the student's own code may fail, and a teacher can take an hour.
+    student = _student(plan, data)
     ensemble = teacher(plan, data, terminal)
     name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
-    remark_on_work(ensemble.model, plan, data, terminal)
+    remark_on_work(ensemble.model, student, plan, terminal)
     matched = _feature_teacher(plan, data) if plan.training.loss.matches else None
     if teaching.live or matched:
         _require_size(ensemble, data)
-    # Now, because a mistake in the student's options must not cost the teacher's whole pass first.
+    # Before the teacher's pass, which a mistake in these options must not cost.
     preview = student_job(plan, data, Teaching(name, ensemble, feature_teacher=matched), Path())
-    job.rehearse(preview, plan.training, data)
+    if matched or plan.training.optimizer == "dot":
+        job.rehearse(preview, plan.training, data)
     if teaching.live:
         live = Teaching(name, ensemble, feature_teacher=matched)
         images = data.train.images[:: -(-len(data.train) // LIVE_LOOKED_AT)]
@@ -115,21 +118,28 @@ def _labelled(learnt: Data, stored: SoftLabels | ShardSoftLabels, count: int, da
     return unlabeled.labelled(learnt, stored, count)
 
 
-def remark_on_work(teacher: Predictor, plan: Plan, data: Data, terminal: Terminal) -> None:
+def _student(plan: Plan, data: Data) -> keras.Model:
+    """The untrained student, with every head that a teacher could teach."""
+    heads = splits.chosen(plan.student.heads, data, data.value_names)
+    name = plan.student.architecture
+    return sources.build(name, len(heads.class_names), data.image_shape, heads=heads.named)
+
+
+def remark_on_work(
+    teacher: Predictor, student: keras.Model, plan: Plan, terminal: Terminal
+) -> None:
     """Report a student with more operations than its teacher, which is rarely intended.
 
     Args:
         teacher: the teacher.
+        student: the student.
         plan: the run's plan.
-        data: the data set.
         terminal: where the user sees the remark.
     """
     of_teacher = teacher.multiply_accumulates
     if of_teacher is None or keras.backend.backend() != "tensorflow":
         return
     name = plan.student.architecture
-    heads = splits.chosen(plan.student.heads, data, tuple(teacher.values))
-    student = sources.build(name, len(heads.class_names), data.image_shape, heads=heads.named)
     try:
         of_student = multiply_accumulates.of_model(student)
     except (TypeError, ValueError):  # A layer that is not counted: a remark must end no run.

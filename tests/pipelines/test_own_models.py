@@ -12,7 +12,7 @@ from command_line import called
 from keras import layers
 
 from keras_kd.config import Config
-from keras_kd.errors import ConfigError
+from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.pipelines import distill, sweep, teach
 
@@ -160,3 +160,14 @@ def test_a_sweep_takes_own_students(data, own, tmp_path):
     frame = sweep.sweep(shared, space, tmp_path / "sweep")
     assert list(frame["student"]) == [own]
     assert set(frame["state"]) == {"complete"}
+
+
+@pytest.mark.parametrize("function", ["none", "net:", "missing"])
+def test_a_students_code_that_fails_is_told_before_a_teacher_is_trained(data, tmp_path, function):
+    bad = tmp_path / "bad.py"
+    bad.write_text(OWN + "\ndef none(): return None\n" + ("def (:\n" if function == "net:" else ""))
+    config = Config(student=f"{bad}:{function.strip(':')}", data=str(data), **TRAINING)
+    words = r"bad\.py.*(returned a NoneType|SyntaxError.*: mend it|no function)"
+    with pytest.raises(ModelError, match=words):
+        distill.distill(config, tmp_path / "run")
+    assert not (tmp_path / "cache" / "teachers").exists()

@@ -12,6 +12,7 @@ import pytest
 from keras import layers
 
 from keras_kd import config
+from keras_kd import models as architectures
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import Samples
@@ -90,9 +91,8 @@ def test_a_resumed_run_keeps_the_teacher_that_filled_the_store(tmp_path):
 @pytest.mark.parametrize("student", ["C", "A"])  # of 6 and of 86 million
 def test_a_student_that_computes_more_than_its_teacher_is_told(models, capsys, student):
     terminal, planned = Terminal(), plan.resolve(Config(student=student, teacher=models[0]))
-    pictures = Samples(np.zeros((3, 64, 64, 3), np.uint8), np.arange(3), NAMES)
-    data = Data("folder", pictures, pictures, pictures)
+    built = architectures.build(student, len(NAMES), (64, 64, 3))
     teacher = SimpleNamespace(multiply_accumulates=7_000_000, values=())
-    teaching.remark_on_work(teacher, planned, data, terminal)
+    teaching.remark_on_work(teacher, built, planned, terminal)
     told = capsys.readouterr().err
     assert told.startswith("Note: the student A computes more") == (student == "A")
