@@ -29,7 +29,7 @@ FIXED = {
 }
 POLL_SECONDS = 0.02
 # What a command says whose work is done already.
-NOTHING_LEFT = ("is complete", "is already in use")
+NOTHING_LEFT = ("is complete", "is already in use", "already exists: choose another --out")
 ENGINE = (
     "checkpoints",
     "pipelines.distill",

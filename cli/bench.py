@@ -11,7 +11,7 @@ import click
 
 import keras_kd
 from keras_kd._common import text
-from keras_kd._common.files import write_text
+from keras_kd._common.files import require_apart, write_text
 
 from . import engine, options, output
 
@@ -61,6 +61,7 @@ def command(
     """
     if picture and not data:
         raise click.UsageError("--picture shows accuracy, which needs --data: add it.")
+    require_apart((csv_path, picture), models)
     statements = engine.load("pipelines.statements").parse(models, stated)
     bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
 
@@ -78,7 +79,7 @@ def command(
     if csv_path:
         write_text(csv_path, text.csv(table.reset_index()))
     if picture:
-        _draw(picture, measurements, f"{Path(data).name}, {count:,} test images")
+        _draw(picture, measurements, f"{text.encodable(Path(data).name)}, {count:,} test images")
     if as_json:
         records = table.reset_index().astype(object)
         output.show_json(records.where(records.notna(), None).to_dict(orient="records"))
@@ -111,7 +112,7 @@ def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
 def _label(model: str) -> str:
     """A bundle is named after its folder, because every bundle's file is called model.tflite."""
     path = Path(model)
-    return path.parent.name if path.stem == "model" else path.name
+    return text.encodable(path.parent.name if path.stem == "model" else path.name)
 
 
 def _figure(value: float | None) -> str:

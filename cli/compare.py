@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keras_kd._common import text
-from keras_kd._common.files import write_text
+from keras_kd._common.files import require_apart, write_text
 from keras_kd.sessions import LEAST_READABLE
 
 from . import engine, options, output, streams
@@ -58,6 +58,7 @@ def command(
       kerakd compare A/*.csv B/*.csv --out a-against-b.html
       kerakd compare A/*.csv B/*.csv --paired
     """
+    require_apart((out, csv_path), (*recordings, *filter(None, [questionnaire])))
     comparison, pages = engine.load("sessions.comparison"), engine.load("sessions._comparison_page")
     rows = comparison.participants(recordings)
     if questionnaire:

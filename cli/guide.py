@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from keras_kd._common.files import write_text
+from keras_kd._common.files import require_apart, write_text
 
 from . import engine, options
 
@@ -27,7 +27,9 @@ def command(model: str | None, out: str | None, stated: dict[str, tuple[str, ...
       kerakd guide exports/mine --out embedding.md
     """
     guide = engine.load("exporters.guide")
-    named = str(guide.model_file(model))
+    path = guide.model_file(model)
+    require_apart([out], engine.load("exporters.bundle").files_of(path))
+    named = str(path)
     said = engine.load("pipelines.statements").parse([named], stated).of(named)
     text = guide.guide(guide.facts(model, said))
     if out:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keras_kd._common import text
-from keras_kd._common.files import write_text
+from keras_kd._common.files import require_apart, write_text
 from keras_kd._common.progress import Terminal
 
 from . import engine, options, output, sessions
@@ -55,6 +55,8 @@ def command(
     terminal = Terminal()
     photos = engine.load("sessions.photos")
     files = photos.expand(images)
+    bundle = engine.load("exporters.bundle")
+    require_apart([csv_path], [*files, *bundle.files_of(bundle.model_file(asked["model"]))])
     reader, detector, _ = sessions.load(asked, terminal)
     with terminal.bar("Reading pictures", len(files)) as advance:
         readings = photos.predict(

@@ -57,6 +57,7 @@ def command(
     if paper:
         folder = out or "paper"
         footprint, tables = engine.load("reports.footprint"), engine.load("reproduction.paper")
+        tables.require_no_run(folder)
         if measure:
             footprint.save(footprint.measure(list(tables.PARAMETERS), terminal=Terminal()), folder)
         streams.line(f"Tables: {tables.write(found, folder, footprint.load(folder))}", err=as_json)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
@@ -39,6 +40,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     temporary = None
     try:
         with refusals(path):
+            _require_replaceable(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             for left in half_written(path):
                 left.unlink(missing_ok=True)
@@ -57,6 +59,14 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _require_replaceable(path: Path) -> None:
+    """Check that a new file may take a name: a user who may do all would replace a device by it."""
+    # /dev/stdout is a link to there, also where it leads on to a file.
+    stream = path.is_symlink() and os.readlink(path).startswith("/proc/")
+    if stream or (path.exists() and not path.is_file()):
+        raise OSError(errno.EISDIR if path.is_dir() else errno.ENXIO, "no regular file", str(path))
 
 
 def _publish(temporary: Path, path: Path) -> None:
@@ -90,6 +100,22 @@ def written_meanwhile(path: Path) -> OutputError:
         f"Can't write {path}: another process wrote it at the same time; choose another name for"
         " one of the two."
     )
+
+
+def require_apart(written: Iterable[str | Path | None], read: Iterable[str | Path]) -> None:
+    """Check before the work that no file that is written is one that is read, or written twice.
+
+    Raises:
+        OutputError: it is.
+    """
+    taken = set(map(os.path.realpath, read))
+    for path in filter(None, written):
+        if (real := os.path.realpath(path)) in taken:
+            raise OutputError(
+                f"Can't write {path}: this command reads that file, or writes it twice: choose"
+                " another path."
+            )
+        taken.add(real)
 
 
 def half_written(path: Path) -> list[Path]:

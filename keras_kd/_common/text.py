@@ -18,6 +18,13 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def encodable(text: str) -> str:
+    """Return text that UTF-8 can hold: bytes of a file's name that are no UTF-8, which Python keeps
+    as lone surrogates, stand as their escapes, e.g. \\udcff.
+    """
+    return text.encode(errors="backslashreplace").decode()
+
+
 def counted(count: int, what: str) -> str:
     """Return a number with what it counts: 1 image, 2,000 images."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"

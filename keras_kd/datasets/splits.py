@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_kd import datasets
 from keras_kd._common.arrays import fingerprint, row_fingerprints
+from keras_kd._common.text import encodable
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.sharded import Shards
@@ -51,7 +52,7 @@ class Data:
     @property
     def called(self) -> str:
         """The data set's name for people: that of its folder if its form has no name."""
-        return self.folder or self.name
+        return encodable(self.folder or self.name)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from keras_kd._common.text import encodable
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
 from keras_kd.errors import ModelError, of_file
@@ -145,7 +146,7 @@ def table(measurements: Sequence[Measurement]) -> pd.DataFrame:
     first = measurements[0]
     rows = [
         {
-            "model": one.name,
+            "model": encodable(one.name),
             **{
                 f"latency ratio, {n} threads": one.latency[n][0] / first.latency[n][0]
                 for n in one.latency

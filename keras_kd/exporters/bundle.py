@@ -62,6 +62,11 @@ def model_file(model: str | Path | None) -> Path:
     return bundled if bundled.is_file() else path
 
 
+def files_of(model: Path) -> list[Path]:
+    """Return a model file, and where it lies in a bundle the bundle's other files."""
+    return list(model.parent.iterdir()) if model.name == MODEL_FILE else [model]
+
+
 def export_bundle(
     model: keras.Model,
     folder: str | Path,

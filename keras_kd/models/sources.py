@@ -28,6 +28,7 @@ import keras
 from keras_kd import models
 from keras_kd._common import trust
 from keras_kd._common.arrays import fingerprint
+from keras_kd._common.text import encodable
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models import _applications, keras_file, mistaken_files, trusted_modules
 from keras_kd.models import heads as model_heads
@@ -77,7 +78,8 @@ def called(source: str) -> str:
     if code := trust.code(source):
         module, function = code
         return f"{Path(module).stem if module.endswith('.py') else module}.{function}"
-    return Path(source).stem if is_file(source) else source.removeprefix(APPLICATIONS)
+    name = Path(source).stem if is_file(source) else source.removeprefix(APPLICATIONS)
+    return encodable(name)
 
 
 def require_known(option: str, source: str) -> None:

@@ -220,11 +220,11 @@ def _write(
     rows = [
         {
             "number": trial.number,
-            **trial.params,
+            **{name: _encodable(value) for name, value in trial.params.items()},
             "validation": _reached(trial),
             "epochs": trial.user_attrs.get("epochs", max(trial.intermediate_values, default=0)),
             "state": trial.state.name.lower(),
-            "error": trial.user_attrs.get("error", ""),
+            "error": _encodable(trial.user_attrs.get("error", "")),
         }
         for trial in trial_queue.done(study)
     ]
@@ -243,6 +243,10 @@ def _write(
             out / "sweep.png", frame, names, all(map(trial_queue.choices, dimensions.values()))
         )
     return frame
+
+
+def _encodable(value: Any) -> Any:
+    return text.encodable(value) if isinstance(value, str) else value
 
 
 def _reached(trial: optuna.trial.FrozenTrial) -> float | None:

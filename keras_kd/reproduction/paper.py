@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.markdown import escaped, table
+from keras_kd.errors import OutputError
 from keras_kd.reports import pictures
 from keras_kd.reports.run_records import DATA_SETS, Record, images_by_class, rows
 from keras_kd.reproduction._cells import NOT_RUN, count, label, mean, notes, printed_value
@@ -52,9 +54,10 @@ def write(
         The path of README.md.
 
     Raises:
-        OutputError: a file can't be written.
+        OutputError: the folder holds a run, or a file can't be written.
     """
     out = Path(out)
+    require_no_run(out)
     drawn = _draw(records, out)
     sections = [
         _INTRODUCTION,
@@ -74,6 +77,16 @@ def write(
     ]
     write_text(out / "README.md", "\n\n".join(sections) + "\n")
     return out / "README.md"
+
+
+def require_no_run(out: str | Path) -> None:
+    """Check that the tables take no run's place.
+
+    Raises:
+        OutputError: the folder holds a run, whose README.md is its model card.
+    """
+    if Path(out, run_files.METRICS).exists():
+        raise OutputError(f"{out} holds a run, whose card would be lost: choose another --out.")
 
 
 def table_ii() -> str:
@@ -272,7 +285,7 @@ def _runs(records: Sequence[Record], out: Path) -> str:
     header, *body = rows(records)
     lines = []
     for record, (name, *cells) in zip(records, body, strict=True):
-        link = quote(Path(os.path.relpath(record.folder, out)).as_posix())
+        link = quote(os.fsencode(Path(os.path.relpath(record.folder, out)).as_posix()))
         commit = record.config.get("made_with", {}).get("commit", "–")
         lines.append((f"[{escaped(name)}]({link})", *map(escaped, (*cells, commit))))
     return table((*header, "commit"), lines)

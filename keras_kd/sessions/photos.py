@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_kd._common.files import written_whole
+from keras_kd._common.files import require_apart, written_whole
+from keras_kd._common.text import encodable
 from keras_kd.datasets import images
 from keras_kd.errors import DataError
 from keras_kd.sessions import SIDE
@@ -137,10 +138,12 @@ def predict(
 
     Raises:
         DataError: a picture can't be read, or two pictures would be annotated under one name.
+        OutputError: a picture would be annotated under its own name or another's.
     """
     readings = {}
     files = list(files)
     names = _annotated_names(files, pictures)
+    require_apart([pictures / name for name in names if pictures], files)
     # While one picture is drawn, compressed and forced to the disk, the next is read.
     with ThreadPoolExecutor(1) as pool:
         drawn: Future[None] | None = None
@@ -227,6 +230,7 @@ def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
     """
     rows = []
     for file, faces in readings.items():
+        file = encodable(file)
         for number, reading in enumerate(faces):
             record = reading.record()
             chances = {f"p_{name}": chance for name, chance in record.pop("probabilities").items()}

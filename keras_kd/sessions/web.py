@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd._common.folders import folder_written_whole
+from keras_kd._common.text import encodable
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.exporters import bundle
 from keras_kd.runtimes import described, predictors
@@ -125,7 +126,7 @@ def _settings(path: Path, side: float, confidence: float, stated: Stated) -> dic
         for name, variant in _blazeface.VARIANTS.items()
     }
     return {
-        "name": path.parent.name if path.name == bundle.MODEL_FILE else path.stem,
+        "name": encodable(path.parent.name if path.name == bundle.MODEL_FILE else path.stem),
         "input": {"shape": model.input_shape, "dtype": model.input_dtype.name},
         "widths": {
             name: math.prod(shape)

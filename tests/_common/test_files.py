@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import shutil
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_a_folder_in_the_way_is_told(tmp_path):
         files.write_text(tmp_path, "x")
     with pytest.raises(OutputError, match="the name is too long: choose a shorter one"):
         files.write_text(tmp_path / ("x" * 300), "x")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such files")
+def test_no_pipe_socket_or_stream_is_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(tmp_path / "socket"))
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
+    before = {path.name: path.lstat().st_ino for path in tmp_path.iterdir()}
+    for name in before:
+        with pytest.raises(OutputError, match="a pipe or a device is there: choose another path"):
+            files.write_text(tmp_path / name, "x")
+    assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
 
 
 def test_what_a_killed_writer_of_a_folder_left_goes_with_the_next_writing(tmp_path):

@@ -279,6 +279,21 @@ def test_the_command_writes_tables_and_pictures(
     assert all(f"]({name})" in text and Image.open(out / name).width > 400 for name in drawn)
 
 
+def test_a_runs_folder_may_have_any_name_and_keeps_its_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    run = tmp_path / "M\udcfc"
+    _run(run, 359, student="C", alpha=0.2)
+    monkeypatch.setattr(paper, "table_ii", lambda: "")  # builds every model
+    assert called("report", "--paper", str(run), "--out", str(tmp_path / "page")) == 0
+    text = (tmp_path / "page" / "README.md").read_text(encoding="utf-8")
+    assert "| [M\\udcfc](../M%FC) |" in text
+    (run / "README.md").write_text("card")
+    assert called("report", "--paper", str(run), "--out", str(run)) == 2
+    assert "holds a run" in capsys.readouterr().err
+    assert (run / "README.md").read_text() == "card"
+
+
 def test_runs_side_by_side(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

