@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -68,29 +69,41 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         stored = soft_labels(teaching, learnt, views, None, terminal)
         learnt = _labelled(learnt, stored, count, data)
         return Teaching("stored soft labels", None, stored, learnt, count)
-    # First, because the student's own code may fail, and a teacher can take an hour.
-    student = _student(plan, data)
-    ensemble = teacher(plan, data, terminal)
-    name = " + ".join(map(_called, teaching.teachers)) + " mirrored" * teaching.mirror
-    remark_on_work(ensemble.model, student, plan, terminal)
-    matched = _feature_teacher(plan, data) if plan.training.loss.matches else None
-    if teaching.live or matched:
-        _require_size(ensemble, data)
-    # Before the teacher's pass, which a mistake in these options must not cost.
-    preview = student_job(plan, data, Teaching(name, ensemble, feature_teacher=matched), Path())
-    if matched or plan.training.optimizer == "dot":
-        job.rehearse(preview, plan.training, data)
+    live = _models(plan, data, terminal)
     if teaching.live:
-        live = Teaching(name, ensemble, feature_teacher=matched)
-        images = data.train.images[:: -(-len(data.train) // LIVE_LOOKED_AT)]
-        outputs = ensemble.model.predict(images).columns()
-        if remark := stores.same_answers(outputs, live.outputs[0]):
-            terminal.say(remark)
+        _remark_on_answers(live, data, terminal)
         return live
-    seeing = ensemble if pictures is None else ensemble.beside(pictures, learnt)
+    seeing = live.teacher if pictures is None else live.teacher.beside(pictures, learnt)
     stored = soft_labels(teaching, learnt, views, seeing, terminal)
     learnt = _labelled(learnt, stored, count, data)
-    return Teaching(name, ensemble, stored, learnt, count, matched)
+    return replace(live, soft_labels=stored, learnt=learnt, unlabeled=count)
+
+
+def _models(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
+    """The teacher as it runs on each batch, and all that its student must fit checked before it
+    works.
+    """
+    # First, because the student's own code may fail, and a teacher can take an hour to train.
+    student = _student(plan, data)
+    ensemble = teacher(plan, data, terminal)
+    name = " + ".join(map(_called, plan.teaching.teachers)) + " mirrored" * plan.teaching.mirror
+    remark_on_work(ensemble.model, student, plan, terminal)
+    matched = _feature_teacher(plan, data) if plan.training.loss.matches else None
+    if plan.teaching.live or matched:
+        _require_size(ensemble, data)
+    live = Teaching(name, ensemble, feature_teacher=matched)
+    task = student_job(plan, data, live, Path())
+    if matched or plan.training.optimizer == "dot":
+        job.rehearse(task, plan.training, data)
+    return live
+
+
+def _remark_on_answers(live: Teaching, data: Data, terminal: Terminal) -> None:
+    """Report a live teacher that answers the same to all images."""
+    images = data.train.images[:: -(-len(data.train) // LIVE_LOOKED_AT)]
+    outputs = live.teacher.model.predict(images).columns()
+    if remark := stores.same_answers(outputs, live.outputs[0]):
+        terminal.say(remark)
 
 
 def _feature_teacher(plan: Plan, data: Data) -> keras.Model:
