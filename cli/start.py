@@ -12,10 +12,15 @@ def main() -> None:
     stopping.heed()
     sys.unraisablehook = stopping.unraisable
     try:
-        from .main import main as run
+        try:
+            from .main import main as run
 
-        run()
-    except KeyboardInterrupt as stop:
-        stopping.end(stop)
-    finally:
-        stopping.ignore()
+            run()
+        except KeyboardInterrupt as stop:
+            stopping.end(stop)
+        finally:
+            stopping.ignore()
+    except SystemExit as exit:
+        if exit.code in stopping.EXIT_CODES:
+            stopping.leave(exit.code)
+        raise

@@ -4,7 +4,9 @@ taken back.
 
 from __future__ import annotations
 
+import atexit
 import math
+import os
 import signal
 import sys
 import threading
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 # A signal so soon after another is the same wish to stop: what cleans up goes on undisturbed.
 SAME_SECONDS = 2.0
 DESTRUCTOR_SECONDS = 0.05
+# As shells do: 128 and the signal's number.
+_SIGNALLED = 128
+EXIT_CODES = (_SIGNALLED + signal.SIGINT, _SIGNALLED + signal.SIGTERM)
 
 
 class _Stop:
@@ -118,8 +123,20 @@ def end(stop: BaseException | None, how: str = "") -> NoReturn:
         with suppress(OSError):  # nobody reads it
             sys.stderr.write(f"\nStopped. {how}".rstrip() + "\n")
             sys.stderr.flush()
-    # As shells do: 128 and the signal's number.
-    sys.exit(128 + _number(stop))
+    sys.exit(_SIGNALLED + _number(stop))
+
+
+def leave(code: int) -> NoReturn:
+    """End a stopped process after Python's own clean-up, but without that of native libraries.
+
+    Their threads may be at work still, and with what they use destroyed under them the process
+    would be aborted.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or nobody reads it
+            stream.flush()
+    os._exit(code)
 
 
 def _number(stop: BaseException | None) -> int:

@@ -109,11 +109,17 @@ _MOMENTS = {
             press()
         finally:
             press()
-            pathlib.Path("cleaned").touch()
+            atexit.register(pathlib.Path("cleaned").touch)
     """,
     "the interpreter's end": """
         atexit.register(press)
         threading.Thread(target=lambda: (threading.main_thread().join(), press())).start()
+        press()
+    """,
+    "a native library's end, as its threads are at work": """
+        import ctypes
+        c = ctypes.CDLL(None)
+        assert not c.__cxa_atexit(c.abort, None, None)
         press()
     """,
     "a library that raises something else": """
