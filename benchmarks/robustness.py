@@ -1,8 +1,8 @@
-"""Accuracy of models on FER2013's PrivateTest as it is, and on the same images spoilt in one way
-each.
+"""Accuracy of models on FER2013's PrivateTest (or PublicTest, to choose by) as it is, and on the
+same images spoilt in one way each.
 
     python benchmarks/robustness.py data/fer2013.csv exports/*/model.tflite [--out
-    docs/results/robustness]
+    docs/results/robustness] [--split validation]
 
 Images are spoilt at their own 48 pixels, before a model's own size is made of them. Writes
 OUT.csv, one row a model, and OUT.png; prints the same as Markdown. Two minutes a model.
@@ -33,6 +33,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 Spoil = Callable[[Image.Image], Image.Image]
+SETS = {"validation": "PublicTest", "test": "PrivateTest"}
 JPEG_QUALITY, SMALL, BLUR, DARK, ANGLE, SHARE = 20, 24, 1.5, 0.4, 15, 0.15
 
 
@@ -139,11 +140,11 @@ def accuracies(path: Path, sets: dict[str, np.ndarray], labels: np.ndarray) -> d
     return {name: 100 * float(hits.mean()) for name, hits in right.items()}
 
 
-def picture(frame: pd.DataFrame, path: Path) -> None:
+def picture(frame: pd.DataFrame, called: str, path: Path) -> None:
     """A bar for each model and each way of spoiling."""
     figure, axes = pyplot.subplots(figsize=(11, 4.5), layout="constrained")
     frame.T.plot.bar(ax=axes, width=0.8)
-    axes.set_ylabel("right on PrivateTest, %")
+    axes.set_ylabel(f"right on {called}, %")
     axes.set_ylim(0, 80)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
@@ -160,15 +161,17 @@ def main() -> None:
     parser.add_argument("data", help="fer2013.csv or its folders")
     parser.add_argument("models", nargs="+", type=Path, help="model files")
     parser.add_argument("--out", type=Path, default=Path("docs/results/robustness"))
+    parser.add_argument("--split", choices=SETS, default="test", help="validation is PublicTest")
     given = parser.parse_args()
-    test = datasets.load(f"fer2013:{given.data}", "test", size=48)
+    called = SETS[given.split]
+    test = datasets.load(f"fer2013:{given.data}", given.split, size=48)
     sets = {name: spoilt(test.images, spoil) for name, spoil in SPOILT.items()}
     rows = {path.parent.name: accuracies(path, sets, test.hard_labels) for path in given.models}
     frame = pd.DataFrame.from_dict(rows, orient="index").round(2)
     frame.to_csv(given.out.with_suffix(".csv"), index_label="model")
-    picture(frame, given.out.with_suffix(".png"))
+    picture(frame, called, given.out.with_suffix(".png"))
     cells = [(name, *(f"{score:.1f}" for score in row)) for name, row in frame.T.iterrows()]
-    print(table(("PrivateTest, % right", *frame.index), cells))
+    print(table((f"{called}, % right", *frame.index), cells))
 
 
 if __name__ == "__main__":
