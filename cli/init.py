@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from . import engine, streams
+from . import engine, options, streams
 
 
 @click.command("init")
@@ -21,7 +21,7 @@ def command(data: str, out: str | None) -> None:
       kerakd init photos
       kerakd distill --config photos.toml
     """
-    path = Path(out) if out else Path(f"{Path(data).resolve().name}.toml")
+    path = Path(out) if out else Path(f"{options.data_name(data)}.toml")
     for text in engine.load("pipelines.start").begin(data, path).splitlines():
         streams.line(text)
     streams.line(f"Written to {path}. Train: kerakd distill --config {shlex.quote(str(path))}")

@@ -251,8 +251,13 @@ def _known(command: click.Command | None) -> set[str]:
     return {name for parameter in (command.params if command else []) for name in parameter.opts}
 
 
+def data_name(data: str) -> str:
+    """Return the name of a data set's folder, or of its file without the suffix."""
+    path = Path(data).resolve()
+    return path.name if path.is_dir() else path.stem
+
+
 def run_name(data: str, student: str) -> str:
     """Return the name of a folder for these data and this student, e.g. faces-B."""
-    path = Path(data)
     model = engine.load("models.sources").called(student)
-    return f"{path.name if path.is_dir() else path.stem}-{model}"
+    return f"{data_name(data)}-{model}"

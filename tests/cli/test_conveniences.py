@@ -101,3 +101,6 @@ def test_a_folder_with_a_dot_and_a_blank_keeps_its_name(tmp_path, monkeypatch, c
     assert "kerakd distill --config 'my photos.v1.toml'" in capsys.readouterr().out
     assert (tmp_path / "my photos.v1.toml").is_file()
     assert options.run_name(str(folder), "C") == "my photos.v1-C"
+    lines = [f"{file.relative_to(tmp_path)},{file.parent.name}" for file in folder.rglob("*.png")]
+    (tmp_path / "list.csv").write_text("\n".join(["file,label", *lines]))
+    assert called("init", "list.csv") == 0 and (tmp_path / "list.toml").is_file()
