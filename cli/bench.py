@@ -33,6 +33,16 @@ from . import engine, options, output
     metavar="FILE.png",
     help="Also draw accuracy against latency and size; needs --data.",
 )
+@click.option(
+    "--operators",
+    is_flag=True,
+    help="List each operator's time and type, and whether accelerators take it (one .tflite).",
+)
+@click.option(
+    "--on-device",
+    is_flag=True,
+    help="Time one .tflite on the Android device that adb finds, by LiteRT's benchmark tool.",
+)
 @options.model_form
 @options.trust_module
 @options.as_json
@@ -42,6 +52,8 @@ def command(
     seconds: float,
     csv_path: str | None,
     picture: str | None,
+    operators: bool,
+    on_device: bool,
     as_json: bool,
     stated: dict[str, tuple[str, ...]],
 ) -> None:
@@ -58,7 +70,12 @@ def command(
       kerakd bench student_float32.tflite student_int8.tflite --data faces
       kerakd bench student.keras rival/model.onnx --range rival/model.onnx=-1,1 --data faces
       --picture both.png
+      kerakd bench exports/mine/model.tflite --operators
+      kerakd bench exports/mine/model.tflite --on-device
     """
+    if operators or on_device:
+        _show_operators(_only(models, data, picture), on_device, seconds, csv_path, as_json)
+        return
     if picture and not data:
         raise click.UsageError("--picture shows accuracy, which needs --data: add it.")
     require_apart((csv_path, picture), models)
@@ -91,6 +108,49 @@ def command(
         for name, row in zip(shown.index, shown.values, strict=True)
     ]
     output.show_table(rows)
+
+
+def _only(models: Sequence[str], data: str | None, picture: str | None) -> str:
+    if len(models) != 1 or data or picture:
+        raise click.UsageError(
+            "--operators and --on-device time one file: give one MODEL, without --data and"
+            " --picture."
+        )
+    return models[0]
+
+
+def _show_operators(
+    model: str, on_device: bool, seconds: float, csv_path: str | None, as_json: bool
+) -> None:
+    import pandas as pd
+
+    if on_device:
+        measured = engine.load("evaluation.on_device").measure(model)
+        columns = ("operator", "milliseconds", "name")
+        table = pd.DataFrame(list(measured.operators), columns=columns)
+        told = f"{measured.device}: {measured.milliseconds:.3g} ms an image, one thread of the CPU."
+    else:
+        times = engine.load("evaluation.operator_times")
+        found = times.measure(model, seconds)
+        table = times.table(found).reset_index()
+        told = (
+            f"The whole file takes {found.whole:.3g} ms an image, its operators one by one"
+            f" {found.sum:.3g} ms."
+        )
+    if csv_path:
+        write_text(csv_path, text.csv(table))
+    if as_json:
+        records = table.astype(object)
+        output.show_json(records.where(records.notna(), None).to_dict(orient="records"))
+        return
+    rows = [tuple(table.columns)]
+    rows += [tuple(_cell(value) for value in row) for row in table.itertuples(index=False)]
+    output.show_table(rows)
+    click.echo(told)
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else _figure(value)
 
 
 def _draw(path: str, measurements: Sequence[Any], title: str) -> None:

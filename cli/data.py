@@ -20,7 +20,7 @@ def _forms() -> list[tuple[str, str]]:
     return list(datasets.summaries().items())
 
 
-@command.command("inspect", cls=options.listing("Data sets", _forms))
+@command.command("inspect", cls=options.listing(("Data sets", _forms)))
 @click.argument("data", metavar="DATA")
 @options.from_config("skip_bad_rows")
 @options.as_json

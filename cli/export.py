@@ -37,13 +37,25 @@ def _formats() -> list[tuple[str, str]]:
     return [*exporters.summaries().items(), ("qat", fine_tuned)]
 
 
-@click.command("export", cls=options.listing("Formats", _formats))
+def _targets() -> list[tuple[str, str]]:
+    from keras_kd.exporters import targets
+
+    return list(targets.summaries().items())
+
+
+@click.command("export", cls=options.listing(("Formats", _formats), ("Targets", _targets)))
 @click.argument("model", metavar="MODEL")
 @click.option(
     "--format",
     "format",
     metavar="NAME",
     help="Format of the file, one of those above.  [default: dynamic]",
+)
+@click.option(
+    "--target",
+    metavar="NAME",
+    help="Where the file is to run, one of those above: chooses format and --io where they are"
+    " not given, and refuses a file with operators that the place lacks.",
 )
 @click.option(
     "--tune",
@@ -69,11 +81,10 @@ def _formats() -> list[tuple[str, str]]:
 @click.option(
     "--io",
     type=click.Choice(["float", "app", "int8"]),
-    default="float",
-    show_default=True,
     help=(
         "Types of input and output. float: pixels 0..255 as float32 in, logits out. "
-        "app: uint8 pixels in, probabilities out. int8: both are int8."
+        "app: uint8 pixels in, probabilities out. int8: both are int8.  [default: float; app"
+        " for bundles]"
     ),
 )
 @click.option(
@@ -141,11 +152,12 @@ def _formats() -> list[tuple[str, str]]:
 def command(
     model: str,
     format: str | None,
+    target: str | None,
     tune: bool,
     max_drop: float | None,
     out: str | None,
     data: str | None,
-    io: str,
+    io: str | None,
     app_input: str | None,
     keep_float: str | None,
     min_agreement: float | None,
@@ -168,6 +180,7 @@ def command(
     \b
     Examples:
       kerakd export student.keras --format int8 --data fer2013.csv
+      kerakd export student.keras --target microcontroller --data fer2013.csv
       kerakd export student.keras --format int8 --data faces --bundle --calibrate --out exports/mine
       kerakd export student.keras --tune --max-drop 0.005 --data fer2013.csv
       kerakd export student.keras --format qat --data fer2013.csv --soft-labels store --prune 0.75
@@ -182,6 +195,8 @@ def command(
     )
     how: dict[str, Any] = {
         "format": choices.TUNED if tune else format,
+        "target": target,
+        "io": io,
         "max_drop": max_drop,
         "min_agreement": min_agreement,
         "stated": engine.load("pipelines.statements").parse([model], stated).of(model),
@@ -190,7 +205,7 @@ def command(
     soft_labels = given.pop("soft_labels", None)
     settings = choices.ExportSettings(
         **how, keep_float=_names(keep_float),
-        data=data, io=io, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
+        data=data, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
         model_version=model_version, soft_labels=soft_labels,
         fine_tuning=choices.fine_tuning(model, given),
     )  # fmt: skip
@@ -259,6 +274,8 @@ def _show(result: Mapping[str, Any]) -> None:
     if "temperature" in result:
         shown["temperature"] = f"{result['temperature']:.3f}"
     output.show_table([tuple(shown), tuple(shown.values())])
+    for fact in result.get("proof", ()):
+        click.echo(f"{fact[:1].upper()}{fact[1:]}.")
     if worst := result.get("worst_layer"):
         click.echo(
             f"Rounding adds most in {worst['layer']} ({worst['operator']}): "

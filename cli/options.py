@@ -65,13 +65,18 @@ def _joined(
     return config.SEPARATOR.join(values) or None
 
 
-def listing(title: str, rows: Callable[[], Sequence[tuple[str, str]]]) -> type[click.Command]:
-    """Return a command whose help lists rows of name and text, asked for when help is shown."""
+def listing(
+    *sections: tuple[str, Callable[[], Sequence[tuple[str, str]]]],
+) -> type[click.Command]:
+    """Return a command whose help lists titles and their rows of name and text, asked for when help
+    is shown.
+    """
 
     class Listing(click.Command):
         def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-            with formatter.section(title):
-                formatter.write_dl(rows())
+            for title, rows in sections:
+                with formatter.section(title):
+                    formatter.write_dl(rows())
             super().format_options(context, formatter)
 
     return Listing

@@ -200,6 +200,7 @@ def test_other_private_names_of_libraries_stand_in_one_module_each():
     places = {
         r"\bstudy\._storage\b": {"pipelines.sweep"},  # Optuna's heartbeat before its own thread's
         r"\b_reloaded_obj\b": {"runtimes.saved_model"},  # a SavedModel's signatures in Keras
+        r"\b_get_ops_details\b": {"runtimes.kernels"},  # LiteRT's operators in an interpreter
         r"\b_get_variable_index\b": {"training.layer_rates"},  # a variable's place in an optimizer
     }
     for name, expected in places.items():

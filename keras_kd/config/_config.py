@@ -303,7 +303,7 @@ class Config:
         several=True,
     )
     formats: str = option(
-        "float32,int8", "A,B: formats of the exported files; `kerakd export --help` lists them."
+        "float32,int8", "A,B: formats or targets of the exported files, see `kerakd export --help`."
     )
     soft_labels: str | None = option(
         None, "Folder of the soft-label store to use or create, instead of the one in the cache."

@@ -39,7 +39,7 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError, OutputError
-from keras_kd.exporters import _conversion_process, _judgement, formats
+from keras_kd.exporters import _conversion_process, _judgement, formats, targets
 from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
 from keras_kd.runtimes import litert
 
@@ -65,6 +65,7 @@ class ExportReport:
         answers: how often file and Keras predict the same class; None without samples or classes.
         worst_layer: the layer whose rounding adds the largest error; None for formats that do not
             round, and without samples.
+        proof: what was proven of the file for its target, in words; empty without a target.
     """
 
     path: Path
@@ -74,6 +75,7 @@ class ExportReport:
     operators: Counter[str]
     answers: Answers | None = None
     worst_layer: LayerError | None = None
+    proof: tuple[str, ...] = ()
 
 
 def names() -> list[str]:
@@ -121,14 +123,15 @@ def find(format: str) -> ModuleType:
 def export(
     model: keras.Model,
     path: str | Path,
-    format: str = "dynamic",
+    format: str | None = None,
     samples: Samples | np.ndarray | None = None,
-    io: str = "float",
+    io: str | None = None,
     class_names: tuple[str, ...] | None = None,
     app_input: tuple[int, int, int] = (48, 48, 1),
     value_range: PixelStatement | None = None,
     keep_float: tuple[str, ...] = (),
     min_agreement: float = MIN_AGREEMENT,
+    target: str | None = None,
 ) -> ExportReport:
     """Convert a Keras model to a file, compare the file on its own runtime with Keras, then move it
     to its place.
@@ -141,14 +144,14 @@ def export(
         model: takes images of fixed shape (H, W, C) and returns logits (classes,) or a dict of
             heads. A subclassed model must have been called once.
         path: the file to write.
-        format: one of names().
+        format: one of names(); None for the target's, or "dynamic".
         samples: images of the training data: uint8 (N, H, W, C) or Samples, of any size, or float32
             as the model expects them. They calibrate the formats that need it, and file and Keras
             are compared on them (on random pixels without them).
         io: "float": the model's own input, logits out. "app": uint8 pixels of shape `app_input` in,
             probabilities out; resizing, gray to RGB, pixel values and softmax are part of the file.
             One logit or sigmoid of two named classes becomes their two probabilities.
-            "int8": input and outputs are quantized.
+            "int8": input and outputs are quantized. None for the target's, or "float".
         class_names: the labels; their number is checked against the output.
         app_input: (H, W, C) of the image for io="app"; C is 1 (gray) or 3 (RGB).
         value_range: the values that the model expects for pixels 0 and 255, or a PixelValues with
@@ -157,17 +160,20 @@ def export(
         keep_float: names of layers that the format int8 leaves in float32.
         min_agreement: share of samples, 0..1, on which a file that rounds must predict the same
             class as Keras.
+        target: where the file is to run, one of `targets.TARGETS`: the written file must satisfy
+            what is said there.
 
     Returns:
         The report.
 
     Raises:
         ExportError: the model, the format or the samples do not fit together, or the file failed
-            its checks.
+            its checks or does not fit its target.
         OutputError: the file can't be written.
     """
+    format, io = targets.chosen(target, format, io, samples is not None)
     exporter = Exporter(model, samples, io, class_names, app_input, value_range, keep_float)
-    return exporter.export(path, format, min_agreement)
+    return exporter.export(path, format, min_agreement, target)
 
 
 def expect(formats: Iterable[str]) -> None:
@@ -215,7 +221,11 @@ class Exporter:
         self.keep_float = keep_float
 
     def export(
-        self, path: str | Path, format: str = "dynamic", min_agreement: float = MIN_AGREEMENT
+        self,
+        path: str | Path,
+        format: str = "dynamic",
+        min_agreement: float = MIN_AGREEMENT,
+        target: str | None = None,
     ) -> ExportReport:
         """Write one format; see the function `export`.
 
@@ -223,6 +233,7 @@ class Exporter:
             path: the file to write.
             format: one of names().
             min_agreement: see `export`.
+            target: see `export`.
 
         Returns:
             The report.
@@ -233,6 +244,7 @@ class Exporter:
         """
         module, path = find(format), Path(path)
         _check_request(module, format, path, self.io, self.samples)
+        targets.require_tflite(target, format, module.SUFFIX)
         _check_settings(format, self.app_input, self.keep_float, min_agreement)
         # The conversion's process imports TensorFlow while this one does.
         expect([format])
@@ -254,12 +266,14 @@ class Exporter:
             )
             worst = _judgement.worst(errors, serving)
             _judgement.require_right(format, module, comparison, worst, min_agreement)
+            proof = targets.prove(target, temporary) if target else ()
             form = serving.form(prepared.pixels, self.class_names)
             described.describe(temporary, form, module.SUFFIX)
         operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
         return ExportReport(
-            path, format, _size(path), comparison.difference, operators, comparison.answers, worst
-        )
+            path, format, _size(path), comparison.difference, operators, comparison.answers, worst,
+            proof,
+        )  # fmt: skip
 
     @functools.cached_property
     def _prepared(self) -> _Prepared:

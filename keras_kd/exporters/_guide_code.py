@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,100 @@ PROGRAMS = Path(__file__).with_name("guide_programs")
 # A face's square, in boxes from the brows to the chin: its side, and how far its middle lies above
 # the box's, in heights.
 FACE_SIDE, FACE_RISE = 1.17, 0.09
+# Of C23 and C++, whose programs may include the C one; not all can start a member's name.
+_C_WORDS = frozenset(
+    [
+        "alignas",
+        "alignof",
+        "and",
+        "and_eq",
+        "asm",
+        "auto",
+        "bitand",
+        "bitor",
+        "bool",
+        "break",
+        "case",
+        "catch",
+        "char",
+        "class",
+        "compl",
+        "concept",
+        "const",
+        "consteval",
+        "constexpr",
+        "constinit",
+        "const_cast",
+        "continue",
+        "decltype",
+        "default",
+        "delete",
+        "do",
+        "double",
+        "dynamic_cast",
+        "else",
+        "enum",
+        "explicit",
+        "export",
+        "extern",
+        "false",
+        "float",
+        "for",
+        "friend",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "mutable",
+        "namespace",
+        "new",
+        "noexcept",
+        "not",
+        "not_eq",
+        "nullptr",
+        "operator",
+        "or",
+        "or_eq",
+        "private",
+        "protected",
+        "public",
+        "register",
+        "reinterpret_cast",
+        "requires",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "static_assert",
+        "static_cast",
+        "struct",
+        "switch",
+        "template",
+        "this",
+        "thread_local",
+        "throw",
+        "true",
+        "try",
+        "typedef",
+        "typeid",
+        "typename",
+        "typeof",
+        "typeof_unqual",
+        "union",
+        "unsigned",
+        "using",
+        "virtual",
+        "void",
+        "volatile",
+        "wchar_t",
+        "while",
+        "xor",
+        "xor_eq",
+    ]
+)
 _TAG = re.compile(r"\s*(?://|#)@([a-z ]+)$")
 
 
@@ -123,6 +218,7 @@ def _words(found: Facts, language: _Language) -> dict[str, str]:
     """What stands for each @NAME@."""
     height, width, channels = found.shape
     size, is_float = height * width * channels, found.dtype == "float32"
+    fields = _fields(found.outputs)
     scale, offset = found.pixels.line(channels)
     reversed_ = channels == 3 and found.pixels.channel_order == "bgr"
 
@@ -157,12 +253,14 @@ def _words(found: Facts, language: _Language) -> dict[str, str]:
         ),
         "OUTPUT_NAMES": _commented(", ".join(found.outputs)),
         "OUTPUT_STRINGS": ", ".join(map(text, found.outputs)),
-        "FIELDS": ", ".join(f"{_word(name)}[{count}]" for name, count in found.outputs.items()),
+        "FIELDS": ", ".join(
+            f"{field}[{count}]" for field, count in zip(fields, found.outputs.values(), strict=True)
+        ),
         "READ": "\n  ".join(
             f"if (TfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter, {place}),\n"
-            f"                               outputs->{_word(name)}, sizeof outputs->{_word(name)})"
+            f"                               outputs->{field}, sizeof outputs->{field})"
             f' != kTfLiteOk)\n    return "output {place} is another than the guide\'s";'
-            for place, name in enumerate(found.outputs)
+            for place, field in enumerate(fields)
         ),
         "ROWS": ", ".join(f"arrayOf(FloatArray({count}))" for count in found.outputs.values()),
         "LISTS": ", ".join(
@@ -181,10 +279,14 @@ def _numbers(values: np.ndarray) -> str:
     return ", ".join(repr(float(f"{value:.9g}")) for value in values)
 
 
-def _word(name: str) -> str:
-    """A name as a variable's."""
-    word = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
-    return word if word[:1].isalpha() else f"output_{word}"
+def _fields(names: Iterable[str]) -> list[str]:
+    """Names as those of members of a structure in C, which differ."""
+    fields: list[str] = []
+    for name in names:
+        word = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
+        usable = word[:1].isalpha() and word not in _C_WORDS and word not in fields
+        fields.append(word if usable else f"output_{len(fields)}_{word}")
+    return fields
 
 
 def _commented(text: str) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from keras_kd.runtimes import kernels
+
 IMAGES = 8
 
 
@@ -79,8 +81,7 @@ class _Kept:
         self.operators = [
             (operation["op_name"], [int(i) for i in operation["inputs"]], int(output),
              tensors[int(output)]["name"])
-            # LiteRT has no public list of operators with their tensors.
-            for operation in self._interpreter._get_ops_details()
+            for operation in kernels.operators_inside(self._interpreter)
             for output in operation["outputs"]
             if int(output) in tensors
         ]  # fmt: skip

@@ -13,6 +13,8 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd.datasets.class_names import LABELS_FILE
+from keras_kd.datasets.pixel_values import USUAL as PIXELS_AS_THEY_ARE
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.runtimes import described
 
 _TENSOR_AXIS_LABELS = 2
@@ -29,15 +31,17 @@ def with_metadata(
     description: str,
     class_names: Sequence[str],
     version: str = "1.0.0",
+    pixels: PixelValues = PIXELS_AS_THEY_ARE,
 ) -> bytes:
     """Return a `.tflite` file's bytes with metadata, and with labels.txt appended as a zip archive.
 
     Args:
-        content: the file; one image input that takes pixels 0..255.
+        content: the file; one image input.
         name: of the model.
         description: what it does, for people.
         class_names: the labels, one for each value of the outputs that have as many.
         version: of the model.
+        pixels: the values that a float input takes for pixels 0..255.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     texts = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
@@ -45,7 +49,7 @@ def with_metadata(
     if form := described.entry(content):
         texts[described.ENTRY] = form
     texts_of_model = {_NAME: name, _DESCRIPTION: description, _VERSION: version, _PARSER: "1.0.0"}
-    written = _metadata(model, texts_of_model, len(class_names))
+    written = _metadata(model, texts_of_model, len(class_names), pixels)
     model.buffers.append(schema.BufferT(data=written))
     entry = schema.MetadataT(name="TFLITE_METADATA", buffer=len(model.buffers) - 1)
     model.metadata = [*(model.metadata or []), entry]
@@ -54,10 +58,12 @@ def with_metadata(
     return described.with_entries(bytes(builder.Output()), texts)
 
 
-def _metadata(model: schema.ModelT, texts: dict[int, str], labels: int) -> bytearray:
+def _metadata(
+    model: schema.ModelT, texts: dict[int, str], labels: int, pixels: PixelValues
+) -> bytearray:
     builder = flatbuffers.Builder(1024)
     graph = model.subgraphs[0]
-    inputs = [_input(builder, graph.tensors[index]) for index in graph.inputs]
+    inputs = [_input(builder, graph.tensors[index], pixels) for index in graph.inputs]
     names = _output_names(model)
     outputs = [
         _output(builder, names[index], graph.tensors[index], labels) for index in graph.outputs
@@ -78,7 +84,7 @@ def _output_names(model: schema.ModelT) -> dict[int, str]:
     }
 
 
-def _input(builder: flatbuffers.Builder, tensor: schema.TensorT) -> int:
+def _input(builder: flatbuffers.Builder, tensor: schema.TensorT, pixels: PixelValues) -> int:
     image = _table(builder, {}, {0: _RGB if tensor.shape[3] == 3 else _GRAYSCALE})
     fields = {
         0: builder.CreateString("image"),
@@ -87,8 +93,10 @@ def _input(builder: flatbuffers.Builder, tensor: schema.TensorT) -> int:
         5: _table(builder, {0: _floats(builder, [255.0]), 1: _floats(builder, [0.0])}),
     }
     if tensor.type == schema.TensorType.FLOAT32:
-        # The model normalises inside, so readers must not: (x - 0) / 1.
-        options = _table(builder, {0: _floats(builder, [0.0]), 1: _floats(builder, [1.0])})
+        # (x - mean) / std; 0 and 1 where the model normalises inside, so that readers must not.
+        scale, offset = pixels.line(tensor.shape[3])
+        mean, std = _floats(builder, list(-offset / scale)), _floats(builder, list(1 / scale))
+        options = _table(builder, {0: mean, 1: std})
         fields[4] = _vector(builder, [_table(builder, {1: options}, {0: _NORMALIZATION})])
     return _table(builder, fields)
 

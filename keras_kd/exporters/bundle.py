@@ -73,14 +73,15 @@ def export_bundle(
     class_names: Sequence[str],
     samples: Samples | np.ndarray | None,
     example: np.ndarray,
-    format: str = "dynamic",
+    format: str | None = None,
     app_input: tuple[int, int, int] = (48, 48, 1),
     name: str = "",
     description: str = "",
     value_range: PixelStatement | None = None,
     version: str = FIRST_VERSION,
+    target: str | None = None,
 ) -> ExportReport:
-    """Export with io="app" and write the bundle's other files; see `write`.
+    """Export and write the bundle's other files; see `write`.
 
     Args:
         model: as for `export`.
@@ -89,12 +90,13 @@ def export_bundle(
         samples: training images, as for `export`.
         example: uint8 (H, W, 1 or 3), an image that may be published; it is converted to
             `app_input`.
-        format: a `.tflite` format of `exporters.names()`.
+        format: a `.tflite` format of `exporters.names()`; None for the target's.
         app_input: (H, W, C) of the pixels that the app will feed.
         name: name in the metadata; the model's own name if empty.
         description: description in the metadata.
         value_range: as for `export`.
         version: of the model, as 1.2.3.
+        target: as for `export`; None for a file of io="app".
 
     Returns:
         The report.
@@ -108,7 +110,10 @@ def export_bundle(
     class_names = tuple(class_names)
 
     def converted(path: Path) -> ExportReport:
-        return export(model, path, format, samples, "app", class_names, app_input, value_range)
+        io = None if target else "app"
+        return export(
+            model, path, format, samples, io, class_names, app_input, value_range, target=target
+        )
 
     taken = None if value_range is None else pixel_values(value_range)
     return write(
@@ -144,8 +149,8 @@ def write(
         folder: as for `export_bundle`.
         class_names: as for `export_bundle`.
         example: as for `export_bundle`.
-        converted: a function that writes the `.tflite` of the profile "app" to a path.
-        app_input: as for `export_bundle`.
+        converted: a function that writes the `.tflite` to a path.
+        app_input: as for `export_bundle`; files of other profiles than "app" have the model's own.
         name: as for `export_bundle`.
         description: as for `export_bundle`.
         taken: the pixel values that the model takes inside the file; None if nobody states them.
@@ -172,31 +177,39 @@ def write(
 
     model = _model.graph_of(model)
     folder, name = Path(folder), name or model.name
-    pixels = fitted(example[None], tuple(app_input))
     with locked(folder):
         # Converted and scored elsewhere, so that a failure leaves an older bundle whole.
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / MODEL_FILE
             report = converted(path)
-            content = with_metadata(path.read_bytes(), name, description, class_names, version)
+            file = LiteRTModel(path, trusted=True)
+            # What the app itself makes of pixels.
+            outside = PixelValues() if file.input_dtype == np.uint8 else taken or PixelValues()
+            content = with_metadata(
+                path.read_bytes(), name, description, class_names, version, outside
+            )
             path.write_bytes(content)
-            outputs = LiteRTModel(path, trusted=True).predict_heads(pixels)
-            _, tolerance = measured_tolerance(path, pixels)
+            pixels = fitted(example[None], file.input_shape)
+            given = file.as_input(outside.of(pixels))
+            outputs = file.predict_heads(outside.of(pixels))
+            _, tolerance = measured_tolerance(path, given)
             measured = scores(path) if scores else None
         # Metadata and labels have made the file longer.
         report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
-        preprocess = _preprocess(model, app_input, outputs, taken)
-        with written_whole(folder / MODEL_FILE) as file:
-            file.write_bytes(content)
+        preprocess = _preprocess(model, file, outputs, taken, outside)
+        with written_whole(folder / MODEL_FILE) as temporary_file:
+            temporary_file.write_bytes(content)
         write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
         _write_json(folder / PREPROCESSING_FILE, preprocess)
-        with written_whole(folder / EXAMPLE_IMAGE) as file:
-            Image.fromarray(pixels[0] if app_input[2] == 3 else pixels[0, :, :, 0]).save(file)
+        with written_whole(folder / EXAMPLE_IMAGE) as picture:
+            colour = file.input_shape[2] == 3
+            Image.fromarray(pixels[0] if colour else pixels[0, :, :, 0]).save(picture)
         _write_json(folder / EXAMPLE_FILE, _example(outputs, class_names, tolerance))
         facts = [
             f"- Version {version}, made on {datetime.date.today():%d %B %Y}.",
             f"- SHA-256 of `{MODEL_FILE}`: `{hashlib.sha256(content).hexdigest()}`.",
             f"- Runs right on: {minimum_runtimes(folder / MODEL_FILE)}.",
+            *(f"- Checked: {fact}." for fact in report.proof),
             *facts,
             (
                 f"- Check your app: for `{EXAMPLE_IMAGE}` it must give the probabilities of"
@@ -227,10 +240,8 @@ def _card(
             f"- `{MODEL_FILE}`: format {report.format}, {report.bytes / 1e6:.2f} MB, runs on LiteRT"
             " and TensorFlow Lite."
         ),
-        (
-            f"- In: `image`, {given['dtype']} pixels 0..255, {shape} ({given['color']}). Inside the"
-            f" file: {', '.join(preprocess['inside_the_file'])}."
-        ),
+        f"- In: `image`, {_values(given)}, {shape} ({given['color']}). Inside the"
+        f" file: {', '.join(preprocess['inside_the_file'])}.",
         (
             "- Out: "
             + ", ".join(f"`{output}` ({values[-1]} values)" for output, values in outputs.items())
@@ -311,36 +322,61 @@ def minimum_runtimes(path: Path) -> str:
     known = f"LiteRT 1.0 and TensorFlow Lite {oldest} or later"
     if oldest == operator_support.UNKNOWN:
         known = "no released runtime known here, because it has newer operators"
-    if wrong := operator_support.wrong_on_gpus(path):
+    if wrong := operator_support.against(path, operator_support.wrong_on_gpus):
         names = ", ".join(sorted({f"{one.name} ({why})" for one, why in wrong}))
         known += f"; not right on LiteRT's GPUs, WebGPU among them: {names}"
     return known
 
 
+def _values(given: Mapping[str, Any]) -> str:
+    """What an app writes into the input, from `preprocess.json`."""
+    low, high = given["range"]
+    told, value = f"{given['dtype']} pixels {low:g}..{high:g}", "pixel"
+    if "normalisation" in given:
+        told, value = f"{told}, normalised by the app ({given['normalisation']})", "value"
+    if "quantization" in given:
+        scale, zero = given["quantization"]["scale"], given["quantization"]["zero_point"]
+        told = f"{told}, written as {value} / {scale:.6g} + {zero}"
+    return told
+
+
 def _preprocess(
     model: keras.Model,
-    app_input: tuple[int, int, int],
+    file: LiteRTModel,
     outputs: dict[str, np.ndarray],
     taken: PixelValues | None,
+    outside: PixelValues,
 ) -> dict:
     from keras_kd.models import heads
 
-    first = _inside(tuple(app_input), tuple(model.inputs[0].shape[1:]), taken)
+    app = file.input_dtype == np.uint8
+    first = _inside(file.input_shape, tuple(model.inputs[0].shape[1:]), taken if app else None)
     last = "sigmoids" if heads.output_kind(model) == "sigmoids" else "softmax"
     return {
         "input": {
             "name": "image",
-            "shape": [1, *app_input],
-            "dtype": "uint8",
+            "shape": [1, *file.input_shape],
+            "dtype": file.input_dtype.name,
             "range": [0, 255],
-            "color": "gray" if app_input[2] == 1 else "RGB",
+            **_quantization(file),
+            **({} if outside.plain else {"normalisation": str(outside)}),
+            "color": "gray" if file.input_shape[2] == 1 else "RGB",
             "order": "rows from the top, pixels from the left, then channels",
         },
-        "inside_the_file": [*first, last],
+        "inside_the_file": [*first, last] if app else first if outside.plain else ["nothing else"],
         **({"normalisation": taken.facts()} if taken else {}),
         "outputs": {name: [1, *values.shape[1:]] for name, values in outputs.items()},
         "labels": LABELS_FILE,
     }
+
+
+def _quantization(file: LiteRTModel) -> dict[str, Any]:
+    """Scale and zero point of an int8 input."""
+    if file.input_dtype != np.int8 or file.input_limits is None:
+        return {}
+    low, high = file.input_limits
+    scale = (high - low) / 255
+    return {"quantization": {"scale": scale, "zero_point": round(-128 - low / scale)}}
 
 
 def _inside(

@@ -56,7 +56,8 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
         The facts that `guide` needs.
 
     Raises:
-        ModelError: it is no such file, or its input is neither bytes nor floats.
+        ModelError: it is no such file, its input is neither bytes nor floats, or an output is not
+            floats.
     """
     path = model_file(model)
     if path.suffix != ".tflite":
@@ -80,6 +81,12 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
             f"{path} takes {dtype}{scale}: the guide covers files that take float32, or uint8"
             " pixels of 0..255, so export it by `kerakd export MODEL.keras --io app` or `--io"
             " float`."
+        )
+    if others := [name for name, one in runtime.output_dtypes.items() if one != np.float32]:
+        raise ModelError(
+            f"{path} gives {runtime.output_dtypes[others[0]]} as {others[0]}: the guide covers"
+            " files whose outputs are float32, so export it by `kerakd export MODEL.keras --io app`"
+            " or `--io float`."
         )
     outputs = runtime.predict_heads(shown)
     difference, tolerance = measured_tolerance(path, runtime.as_input(shown))

@@ -20,6 +20,7 @@ from keras_kd.datasets import splits
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.splits import Data
 from keras_kd.evaluation import scoring
+from keras_kd.exporters import targets
 from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import plan as planning
@@ -77,7 +78,7 @@ def distill(
             alone = job.train(_without_teacher(task), settings, data, terminal)[0]
             prediction = KerasPredictor(alone, form).predict(data.test.images)
             found["baseline_test"] = scoring.scored(prediction, data.test)
-        exporters.expect(plan.formats)
+        exporters.expect(targets.formats_of(plan.formats))
         found["exported"] = results.exported(student, on_test, out, plan.formats, data)
         results.write_report(out, plan, data, found, frame, command, on_test)
     return found

@@ -31,6 +31,7 @@ from keras_kd.pipelines.export_settings import (
     ExportSettings,
     options_of_the_run,
     require_consistent,
+    resolved,
     suffix,
 )
 from keras_kd.reports import usage
@@ -56,13 +57,14 @@ def export(
         command: the command that the user typed, for a bundle's card.
 
     Returns:
-        file, format, bytes and max_difference; with data the test's scores; for TUNED the attempts;
-            with calibration the temperature.
+        file, format, bytes and max_difference; with a target the proof; with data the scores of the
+            test; for TUNED the attempts; with calibration the temperature.
 
     Raises:
         KerasKDError: see keras_kd.errors; nothing is written then.
     """
     terminal = terminal or Terminal(quiet=True)
+    settings = resolved(settings)
     require_consistent(settings)
     source = Path(model)
     built, form = keras_file.load(source)
@@ -119,6 +121,8 @@ def export(
         result["answers"] = dataclasses.asdict(made.answers)
     if made.worst_layer is not None:
         result["worst_layer"] = dataclasses.asdict(made.worst_layer)
+    if made.proof:
+        result["proof"] = list(made.proof)
     if temperature:
         result["temperature"] = temperature
     if tried:
@@ -158,8 +162,7 @@ def _app_input(settings: ExportSettings, form: ModelSpec) -> tuple[int, int, int
 
 def _of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
     """What the file takes: pixels 0..255 where the range is inside of it."""
-    inside = settings.as_bundle or settings.io == "app"
-    return dataclasses.replace(form, pixels=PixelValues()) if inside else form
+    return dataclasses.replace(form, pixels=PixelValues()) if settings.io == "app" else form
 
 
 def _samples(data: str, split: str, form: ModelSpec) -> Samples:
@@ -192,11 +195,10 @@ def _converted(
     tried: list[tuning.Attempt],
     terminal: Terminal,
 ) -> ExportReport:
-    io = "app" if settings.as_bundle else settings.io
     if settings.format == TUNED:
         validation = _samples(settings.data, "validation", form)
         made, attempts = tuning.tune(
-            model, path, train, validation, settings.max_drop, io, settings.app_input,
+            model, path, train, validation, settings.max_drop, settings.io, settings.app_input,
             form.pixels, form.class_names,
         )  # fmt: skip
         tried += attempts
@@ -211,7 +213,7 @@ def _converted(
             logits,
             shown,
             settings.fine_tuning,
-            io,
+            settings.io,
             settings.app_input,
             tell=terminal.say,
             value_range=form.taken,
@@ -222,12 +224,13 @@ def _converted(
         path,
         settings.format,
         train,
-        io,
+        settings.io,
         form.class_names,
         settings.app_input,
         form.pixels,
         settings.keep_float,
         settings.min_agreement,
+        settings.target,
     )
 
 

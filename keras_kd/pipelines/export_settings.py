@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from keras_kd import config, exporters
 from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_text
 from keras_kd.errors import ConfigError
-from keras_kd.exporters import bundle, tuning
+from keras_kd.exporters import bundle, targets, tuning
 from keras_kd.exporters.quantization_aware import FineTuning
 from keras_kd.runtimes.stated import NOTHING, Stated
 
@@ -26,10 +26,11 @@ class ExportSettings:
     """What `export` is to write.
 
     Attributes:
-        format: one of `exporters.names()`, QAT or TUNED.
+        format: one of `exporters.names()`, QAT or TUNED; None for the target's, or "dynamic".
         data: a data set as the option `data`, or None; its training images set int8's ranges, its
             test images score the file.
-        io: "float", "app" or "int8", see `exporters.export`.
+        io: "float", "app" or "int8", see `exporters.export`; None for the target's, or "app" for a
+            bundle, else "float".
         app_input: height, width and channels of the image for io="app" and bundles; None for the
             model's own.
         as_bundle: write a folder for apps, see `bundle.write`; needs data.
@@ -44,14 +45,15 @@ class ExportSettings:
         keep_float: names of layers that the format int8 leaves in float32.
         min_agreement: see `exporters.export`.
         fine_tuning: settings of QAT.
+        target: where the file is to run, see `exporters.export`; None for no check of that.
         model_version: for a bundle, its version, as 1.2.3; None for 1.0.0.
         soft_labels: for QAT, the folder of a store made of the same data; None trains on the labels
             alone.
     """
 
-    format: str = "dynamic"
+    format: str | None = None
     data: str | None = None
-    io: str = "float"
+    io: str | None = None
     app_input: tuple[int, int, int] | None = None
     as_bundle: bool = False
     calibrate: bool = False
@@ -63,6 +65,7 @@ class ExportSettings:
     fine_tuning: FineTuning = FineTuning()
     soft_labels: str | Path | None = None
     model_version: str | None = None
+    target: str | None = None
 
 
 def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
@@ -84,6 +87,29 @@ def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
     return FineTuning(**{name: run[name] for name in _OF_STUDENT if name in run} | dict(given))
 
 
+def resolved(settings: ExportSettings) -> ExportSettings:
+    """Return the settings with format, and input and output, chosen where they are not stated.
+
+    Args:
+        settings: what to write.
+
+    Returns:
+        The same, with both.
+
+    Raises:
+        ConfigError: a target is given beside a way that chooses the format itself.
+        ExportError: there is no such target.
+    """
+    if settings.target is not None and settings.format in (QAT, TUNED):
+        raise ConfigError(
+            "--target checks one file of a format without training: leave out --tune or --format"
+            " qat."
+        )
+    io = settings.io or ("app" if settings.as_bundle and settings.target is None else None)
+    format, io = targets.chosen(settings.target, settings.format, io, settings.data is not None)
+    return replace(settings, format=format, io=io)
+
+
 def suffix(format: str) -> str:
     """Return the suffix of a format's files.
 
@@ -100,11 +126,16 @@ def require_consistent(settings: ExportSettings) -> None:
     """Check that the settings can be combined.
 
     Args:
-        settings: what to write.
+        settings: what to write, as `resolved` returned it.
 
     Raises:
         ConfigError: they contradict each other, or one that another needs is missing.
     """
+    if settings.as_bundle and settings.target is None and settings.io != "app":
+        raise ConfigError(
+            f"A bundle takes pixels (--io app), unless --target asks for others: leave --io out."
+            f" Received: {settings.io}."
+        )
     if settings.as_bundle and suffix(settings.format) != ".tflite":
         raise ConfigError(
             f"A bundle holds a .tflite file: choose another format. Received: {settings.format}."

@@ -16,6 +16,7 @@ from keras_kd._common import run_files
 from keras_kd.config import Config
 from keras_kd.distiller import FeatureMatch
 from keras_kd.errors import ConfigError
+from keras_kd.exporters import targets
 from keras_kd.models import sources
 from keras_kd.pipelines import run_folder, teaching_plan
 from keras_kd.pipelines.teaching_plan import TeachingPlan
@@ -247,7 +248,7 @@ def _start(config: Config, option: str) -> StartingPoint | None:
 
 def _check_names(config: Config) -> None:
     sources.require_known("student", config.student)
-    for format in config.formats.split(","):
+    for format in targets.formats_of(config.formats.split(",")):
         if exporters.find(format).SUFFIX != ".tflite":
             raise ConfigError(
                 f"formats must be .tflite formats. Received: formats={config.formats!r}."

@@ -16,6 +16,7 @@ from keras_kd._common import hardware, run_files
 from keras_kd._common.files import write_text
 from keras_kd.datasets.splits import Data
 from keras_kd.evaluation import metrics, scoring
+from keras_kd.exporters import targets
 from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import run_folder
 from keras_kd.pipelines.ensemble import Ensemble
@@ -119,11 +120,11 @@ def exported(
         student: the trained model.
         of_keras: Keras' predictions for the test images.
         out: the run's folder.
-        formats: formats of the files.
+        formats: formats of the files, or targets that choose them.
         data: the data set.
 
     Returns:
-        Part of metrics.json, by format.
+        Part of metrics.json, by format or target.
     """
     class_names = data.class_names if of_keras.logits.shape[1] else None
     exporter = exporters.Exporter(
@@ -133,7 +134,14 @@ def exported(
     for format in formats:
         path = out / run_files.exported_file(format)
         # A run ends with its files: they are scored on the test images.
-        exporter.export(path, format, min_agreement=0)
+        if format in targets.TARGETS:
+            exporters.export(
+                student, path, samples=data.train, class_names=class_names,
+                app_input=tuple(student.inputs[0].shape[1:]), value_range=PIXEL_RANGE,
+                min_agreement=0, target=format,
+            )  # fmt: skip
+        else:
+            exporter.export(path, format, min_agreement=0)
         of_file = predictors.load(path).predict(data.test.images)
         found[format] = {
             "file": path.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -20,6 +21,20 @@ KERNELS = (
 STEP, SUMS = 1 / 256, 1e-4
 # Multiply-accumulates of an image that the reference kernels compute in some seconds.
 _MOST_BY_REFERENCE = 1_000_000_000
+
+
+def operators_inside(interpreter: Interpreter) -> list[dict[str, Any]]:
+    """Return what an interpreter will run: a list of operators with their tensors, for which LiteRT
+    has no public name.
+
+    Args:
+        interpreter: with its tensors allocated.
+
+    Returns:
+        Of each operator `op_name`, and the tensors' numbers as `inputs` and `outputs`. Delegates
+        stand behind the operators that they took, and are called DELEGATE.
+    """
+    return interpreter._get_ops_details()
 
 
 def measured_tolerance(path: str | Path, image: np.ndarray) -> tuple[float, float]:
@@ -59,11 +74,12 @@ def _outputs(path: Path, image: np.ndarray, kernels: OpResolverType) -> np.ndarr
                 model_content=path.read_bytes(), experimental_op_resolver_type=kernels
             )
             interpreter.allocate_tensors()
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+            # Some kernels refuse what they are given only when they compute.
+            interpreter.invoke()
     except (RuntimeError, ValueError):
         if kernels is KERNELS[0]:
             raise
         return None
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
-    interpreter.invoke()
     outputs = [interpreter.get_tensor(one["index"]) for one in interpreter.get_output_details()]
     return np.concatenate([np.ravel(output).astype(np.float64) for output in outputs])

@@ -54,6 +54,7 @@ class LiteRTModel:
             for; None for other inputs.
         output_shapes: the shape of each output without the batch axis, by its name, in the order of
             the file's outputs.
+        output_dtypes: numpy dtype of each output's tensor, by its name.
         output_indices: the number of each output's tensor in the graph, by its name.
 
     Raises:
@@ -105,6 +106,9 @@ class LiteRTModel:
         self.output_shapes = {
             name: self._shape_of_one(name, tuple(map(int, tensor["shape"])))
             for name, tensor in self._outputs.items()
+        }
+        self.output_dtypes = {
+            name: np.dtype(tensor["dtype"]) for name, tensor in self._outputs.items()
         }
         self.output_indices = {name: int(tensor["index"]) for name, tensor in self._outputs.items()}
 

@@ -133,6 +133,8 @@ def _settings(path: Path, side: float, confidence: float, stated: Stated) -> dic
             for name, shape in model.output_shapes.items()
             if math.prod(shape) == 1 or name == predictor.head
         },
+        # The output whose one number stands for two classes.
+        "binary": predictor.head if predictor.is_binary else None,
         "output": form.output,
         "value_range": described.range_of(path, form),
         "class_names": reader.class_names,

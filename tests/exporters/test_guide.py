@@ -7,13 +7,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from command_line import called
 from drawn_film import colour_model
@@ -177,6 +180,55 @@ def test_bytes_of_another_scale_are_refused_with_their_numbers(
     export(model, tmp_path / "int8.tflite", "int8", images, "int8", min_agreement=0)
     assert called("guide", str(tmp_path / "int8.tflite")) == 2
     assert re.search(r"takes int8 whose numbers stand for .* to 25\d", capsys.readouterr().err)
+
+
+def test_outputs_of_bytes_are_refused_because_programs_read_floats(tmp_path, capsys):
+    image = keras.Input((6, 7, 3))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    images = np.random.default_rng(0).integers(0, 256, (8, 1, 6, 7, 3)).astype(np.float32)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image] for image in images)
+    converter.inference_output_type = tf.uint8
+    (tmp_path / "m.tflite").write_bytes(converter.convert())
+    assert called("guide", str(tmp_path / "m.tflite"), "--output", "logits") == 2
+    assert re.search(r"gives uint8 as .*outputs are float32", capsys.readouterr().err)
+
+
+WORDS = ("default", "7 up", "a b", "a-b", "größe", "_x", "logits", "namespace")
+LABELS = ("class", "3d", 'a "b"', "back\\slash", "größe", "$x ${y}", "*/ end", "日本")
+
+
+@pytest.fixture(scope="module")
+def oddly_named(tmp_path_factory):
+    found = guide.facts(colour_model(tmp_path_factory.mktemp("named")))
+    outputs = dict.fromkeys(WORDS, 1)
+    example = {word: [0.5] for word in WORDS}
+    return replace(found, outputs=outputs, example=example, class_names=LABELS)
+
+
+def test_outputs_of_any_name_become_different_members_in_c(oddly_named):
+    program = _guide_code.program(oddly_named, "model.c")
+    members = re.search(r"float ([^;]*);", program[program.index("typedef struct") :])[1].split(
+        ", "
+    )
+    names = [member.removesuffix("[1]") for member in members]
+    assert len(set(names)) == len(WORDS) and "logits" in names
+    assert all(re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) for name in names)
+    assert not {"default", "namespace"} & set(names)
+    assert all(f"outputs->{name}, sizeof" in program for name in names)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_labels_of_any_name_are_strings_in_c(oddly_named, tmp_path):
+    program = _guide_code.program(oddly_named, "model.c")
+    labels = re.search(r"^static const char \*const LABELS.*$", program, re.MULTILINE)[0]
+    body = f"int main(void) {{ for (int i = 0; i < {len(LABELS)}; i++) puts(LABELS[i]); }}"
+    (tmp_path / "labels.c").write_text(f"#include <stdio.h>\n{labels}\n{body}\n", "utf-8")
+    options = ["-std=c99", "-Wall", "-Werror", "-pedantic"]
+    subprocess.run(["cc", *options, tmp_path / "labels.c", "-o", tmp_path / "labels"], check=True)
+    done = subprocess.run([tmp_path / "labels"], capture_output=True, text=True)
+    assert tuple(done.stdout.splitlines()) == LABELS
 
 
 def test_files_that_apps_can_not_embed_are_refused(tmp_path, capsys):

@@ -62,14 +62,15 @@ def test_an_own_student_learns_from_an_application_and_is_exported(data, own, tm
             "--teacher-epochs",
             "1",
         ],
-        *f"--precision float32 --formats float32,int8 --json --out {tmp_path / 'run'}".split(),
+        *f"--precision float32 --formats float32,int8,gpu --json --out {tmp_path / 'run'}".split(),
     )
     shown = capsys.readouterr()
     assert code == 0, shown.err
     found = json.loads(shown.out)
     assert found["student"] == "own.net" and found["teacher"]["name"] == "MobileNet"
-    assert set(found["exported"]) == {"float32", "int8"}
+    assert set(found["exported"]) == {"float32", "int8", "gpu"}
     assert found["exported"]["float32"]["max_logit_difference"] < 1e-3
+    assert found["exported"]["gpu"]["bytes"] < 0.7 * found["exported"]["float32"]["bytes"]
     assert "# Student own.net, distilled from MobileNet" in (
         tmp_path / "run" / "README.md"
     ).read_text("utf-8")

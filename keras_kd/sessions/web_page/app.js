@@ -42,7 +42,7 @@ class Reader {
   }
 
   async readFace(image, face) {
-    const { input, value_range: [low, high], output, side, class_names: names, detector, widths } = this.settings;
+    const { input, value_range: [low, high], side, class_names: names, detector, widths, binary } = this.settings;
     const [height, width, channels] = input.shape;
     const crop = cut(image, square(face, side, detector.geometry), detector.pixels);
     const { data } = resize(withChannels(crop, channels), width, height);
@@ -51,13 +51,20 @@ class Reader {
     const values = {};
     let probabilities = {};
     for (const [name, columns] of Object.entries(widths)) {
-      if (columns === 1) [values[name]] = outputs[name];
+      if (columns === 1 && name !== binary) [values[name]] = outputs[name];
       else {
-        const shares = output === "probabilities" ? outputs[name] : softmax(outputs[name]);
+        const shares = this.shares(outputs[name]);
         probabilities = Object.fromEntries(names.map((label, number) => [label, shares[number]]));
       }
     }
     return { probabilities, values };
+  }
+
+  /** The classes' probabilities; one number is that of the second of two classes. */
+  shares(row) {
+    const sure = this.settings.output === "probabilities";
+    if (row.length > 1) return sure ? row : softmax(row);
+    return sure ? [1 - row[0], row[0]] : softmax([0, row[0]]);
   }
 }
 
