@@ -217,10 +217,11 @@ def passed_over_found(module: ModuleType, path: Path | None) -> tuple[str, ...]:
     Returns:
         One line for each kind of file or folder.
     """
-    if path is None or not path.is_dir() or not hasattr(module, "sources"):
+    if path is None:
         return ()
-    remarks = module.remarks(path) if hasattr(module, "remarks") else []
-    lines = (*remarks, *_reader("_survey").passed_over(path, module.sources(path)))
+    lines = module.remarks(path) if hasattr(module, "remarks") else []
+    if path.is_dir() and hasattr(module, "sources"):
+        lines = [*lines, *_reader("_survey").passed_over(path, module.sources(path))]
     return tuple(map(printable, lines))
 
 

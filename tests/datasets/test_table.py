@@ -70,7 +70,8 @@ def test_numbers_are_classes_in_their_order_or_by_their_names(tmp_path):
     lines = rows(tmp_path, ("10.0", "9", "2"))
     (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
     assert datasets.load(tmp_path, "train").class_names == ("2", "9", "10")
-    assert any("classes are numbers" in line for line in datasets.passed_over(tmp_path))
+    for path in (tmp_path, tmp_path / "labels.csv"):
+        assert any("classes are numbers" in line for line in datasets.passed_over(path))
     (tmp_path / "labels.txt").write_text("two\nnine\nten\n")
     named = datasets.load(tmp_path, "train")
     assert named.class_names == ("two", "nine", "ten") and set(named.labels) == {0, 1, 2}
@@ -89,6 +90,7 @@ def test_numbers_are_classes_in_their_order_or_by_their_names(tmp_path):
         ("0.png,", "line 8: the label is missing"),
         ("../outside.png,a", "line 8: .*lies outside of"),
         (",a", "line 8: .* has no file of the name ''"),
+        ("three/same.png,a", "line 8: .* has no file of the name 'three/same.png'"),
     ],
 )
 def test_a_row_without_an_image_or_class_is_named_or_passed_over(tmp_path, line, words):
@@ -115,6 +117,8 @@ def test_a_row_without_an_image_or_class_is_named_or_passed_over(tmp_path, line,
         ({"one.csv": "file,label,split\n0.png,a,first\n"}, "rows of the splits first"),
         ({"one.csv": "file,label\n", "two.csv": "path,class\n"}, "the tables one.csv, two.csv"),
         ({"one.csv": "file,name\n"}, "none of the known forms"),
+        ({"one.csv": "file,label\n"}, "has no rows: add one for each image"),
+        ({"one.csv": "file,label,split\n0.png,a,\n"}, r"rows of the splits '' .empty.: expected"),
     ],
 )
 def test_tables_that_do_not_say_enough_are_refused(tmp_path, tables, words):
@@ -125,8 +129,38 @@ def test_tables_that_do_not_say_enough_are_refused(tmp_path, tables, words):
         datasets.load(tmp_path, "train")
 
 
-def test_class_folders_beside_a_table_stay_class_folders(tmp_path):
+@pytest.mark.parametrize("where", ["", "train"])
+def test_class_folders_beside_tables_stay_class_folders(tmp_path, where):
     for place, name in enumerate(("a", "b")):
-        rows(tmp_path / name, ("x",), 10 * place, 4)
-    (tmp_path / "list.csv").write_text("file,label\na/0.png,b\n")
+        rows(tmp_path / where / name, ("x",), 10 * place, 4)
+    for table in ("list.csv", "other.csv"):
+        (tmp_path / table).write_text("file,label\na/0.png,c\n")
     assert datasets.load(tmp_path, "train").class_names == ("a", "b")
+
+
+def test_a_column_of_splits_goes_before_the_tables_name(tmp_path):
+    lines = [f"{line},val" for line in rows(tmp_path, ("a", "b"))]
+    lines += [f"{line},other" for line in rows(tmp_path, ("a", "b"), 50)]
+    table = tmp_path / "training_data.csv"
+    table.write_text("\n".join(["file,label,split", *lines, ",,"]))
+    assert values(datasets.load(table, "validation")) == list(range(6))
+    assert min(values(datasets.load(table, "train"))) >= 50
+
+
+def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
+    lines = [*rows(tmp_path, ("a",), 0, where="a/"), *rows(tmp_path, ("b",), 0, where="b/")]
+    for number in range(3):
+        picture(tmp_path / "b" / f"{number}.png", 100 + number)
+    lines = [f"elsewhere/{line}".replace(".png", "") for line in lines]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    for split in datasets.SPLITS:
+        samples = datasets.load(tmp_path / "labels.csv", split)
+        assert samples.labels.tolist() == [0, 1]
+        assert [value >= 100 for value in values(samples)] == [False, True]
+
+
+def test_a_split_of_bad_rows_alone_is_told(tmp_path):
+    lines = [f"{line},train" for line in rows(tmp_path, ("a", "b"))]
+    (tmp_path / "all.csv").write_text("\n".join(["file,label,split", *lines, "x.png,a,test"]))
+    with pytest.raises(DataError, match="None of 1 rows.*line 8: .* no file of the name 'x.png'"):
+        datasets.load(tmp_path, "test", skip_bad_rows=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,43 @@ def inside(folder: Path, file: Path) -> Path:
     if not Path(os.path.normpath(file)).is_relative_to(os.path.normpath(folder)):
         raise ValueError(f"the image {file} lies outside of {folder}")
     return file
+
+
+def finder(root: Path) -> Callable[[Path, str], Path]:
+    """Return a function that finds the file that a table names.
+
+    Args:
+        root: the data set's folder.
+
+    Returns:
+        A function of the table's folder and the text. The file lies there, or is the only one below
+        `root` of that name, with its suffix or without, and in folders called as the text has them.
+        It raises ValueError where there is none, or more.
+    """
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for file in image_files(root):
+        # Tables of competitions leave out the suffix.
+        for name in (file.name, file.stem):
+            by_name[name].append(file)
+
+    def find(folder: Path, text: str) -> Path:
+        named = Path(text.replace("\\", "/"))
+        file = inside(root, folder / named)
+        if file.is_file():
+            return file
+        found = [one for one in by_name[named.name] if _ends_alike(one.relative_to(root), named)]
+        if len(found) != 1:
+            count = f"{len(found)} files of" if found else "no file of"
+            raise ValueError(f"{root} has {count} the name {text!r}")
+        return found[0]
+
+    return find
+
+
+def _ends_alike(one: Path, other: Path) -> bool:
+    """Whether the last folders are the same, as many as both paths have."""
+    pairs = zip(reversed(one.parent.parts), reversed(other.parent.parts), strict=False)
+    return all(own == others for own, others in pairs)
 
 
 def read(

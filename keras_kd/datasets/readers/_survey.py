@@ -58,7 +58,7 @@ def described(path: Path) -> str:
             )
         if suffix == ".parquet":
             return "it is one Parquet file: call it train.parquet and give its folder"
-        if suffix == ".csv":
+        if suffix in (".csv", ".tsv"):
             return _other_columns(path)
         return (
             "it is a file of another kind: give a folder of class folders, or convert the"
@@ -75,7 +75,7 @@ def described(path: Path) -> str:
 def _other_columns(path: Path) -> str:
     expected, received = ", ".join(_fer2013_csv.COLUMNS), ", ".join(_tables.header(path))
     return (
-        f"it has no column pixels: a csv file of images has {expected} in its first line, and a"
+        f"it has no column pixels: a csv file of pixels has {expected} in its first line, and a"
         f" table of image files has file, label; received {received or 'nothing'}; name the columns"
         " so or choose another file"
     )

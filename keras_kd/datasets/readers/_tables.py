@@ -49,7 +49,7 @@ def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
         )
     places = [names.index(column.lower()) for column in columns]
     for line, fields in lines:
-        if fields:
+        if any(map(str.strip, fields)):
             yield line, [fields[place] if place < len(fields) else "" for place in places]
 
 

@@ -10,8 +10,8 @@ The first line names the columns, in any case and order; other columns are passe
 stands in `file`, `filename`, `file_name`, `filepath`, `path`, `image` or `image_path`; its class in
 `label`, `class`, `class_name`, `category`, `emotion`, `expression` or `target`; its split, where
 there is such a column, in `split`, `subset`, `set` or `usage`. Files are looked for from the
-table's folder, then by their name alone in the folders below it. A split's own table has its word
-in its name or its folder's.
+table's folder, then in the folders below it by their name and as many of its folders as there are.
+A split's own table has its word in its name or its folder's; a word in the column goes before it.
 
 Classes that are numbers are named by them, in their order, or by a `labels.txt` beside the table,
 one name a line. A split without rows is held out of the training images, as with class folders.
@@ -64,13 +64,19 @@ def matches(path: Path) -> bool:
         path: a file or folder.
 
     Returns:
-        True for a table with both columns, or a folder of such that has not two class folders.
+        True for a table with both columns, or a folder of such that has not two class folders,
+        itself or in a split's folder.
     """
     if path.is_file():
         return _is_table(path)
-    folders = _image_files.class_folders(path).values()
-    classes = [folder for folder in folders if not _tree.split_of(folder.name)]
-    return len([*filter(_image_files.image_files, classes)]) < 2 and bool(_tables_of(path))
+    splits = [folder for folder in _tree.listed(path).folders if _tree.split_of(folder.name)]
+    return bool(_listed_tables(path)) and not any(map(_holds_classes, (path, *splits)))
+
+
+def _holds_classes(folder: Path) -> bool:
+    inside = _image_files.class_folders(folder).values()
+    classes = (one for one in inside if not _tree.split_of(one.name))
+    return len([*filter(_image_files.image_files, classes)]) > 1
 
 
 def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
@@ -106,18 +112,21 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
     """The class names, and the files of each split that has rows."""
     if path is None or not _tables_of(path):
         raise DataError(
-            "table needs a path: give table:PATH, a csv file with the columns file and label, or"
-            " its folder."
+            f"{path or 'table'} has no table of image files: give table:PATH, a csv file with the"
+            " columns file and label, or its folder."
         )
     rows: dict[str, list[_Row]] = defaultdict(list)
     for table, own in _tables_of(path).items():
         for split, row in _rows(table, own):
             rows[split].append(row)
     unknown = set(rows) - set(SPLITS)
+    if not rows:
+        raise DataError(f"{path} has no rows: add one for each image.")
     if unknown or "train" not in rows:
+        words = ", ".join(word or "'' (empty)" for word in sorted(rows))
         raise DataError(
-            f"{path} has rows of the splits {', '.join(sorted(rows)) or 'none'}: expected train,"
-            " and validation and test where there are such; mend the column or the tables' names."
+            f"{path} has rows of the splits {words}: expected train, and validation and test where"
+            " there are such; mend the column or the tables' names."
         )
     labels = _numbering.ordered({row.label for row in rows["train"]} - {""})
     if len(labels) < 2:
@@ -129,7 +138,7 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
     names = _numbering.names_of(labels, listed) if named else labels
     if wrong := class_names.problem(names):
         raise DataError(f"In {path} {wrong}: rename the class.")
-    find = _finder(_folder(path))
+    find = _image_files.finder(_folder(path))
     given = [split for split in SPLITS if split in rows]
     return tuple(names), {
         split: _listing(rows[split], labels, find, skip_bad_rows) for split in given
@@ -140,9 +149,10 @@ def _listing(
     rows: Sequence[_Row], labels: list[str], find: Callable[[Path, str], Path], skip_bad_rows: bool
 ) -> Listing:
     files, numbers, problems = [], [], []
+    known = {label: number for number, label in enumerate(labels)}
     for row in rows:
         try:
-            number, file = _number(row.label, labels), find(row.folder, row.file)
+            number, file = _number(row.label, known), find(row.folder, row.file)
         except ValueError as error:
             if not skip_bad_rows:
                 raise DataError(
@@ -153,47 +163,27 @@ def _listing(
             continue
         numbers.append(number)
         files.append(file)
+    if not files:
+        raise DataError(f"None of {len(rows)} rows can be read; the first problem: {problems[0]}.")
     return Listing(files, np.array(numbers, np.int64), tuple(problems))
 
 
-def _number(label: str, labels: list[str]) -> int:
-    if label not in labels:
-        expected = ", ".join(labels[:12])
+def _number(label: str, known: dict[str, int]) -> int:
+    if label not in known:
+        expected = ", ".join([*known][:12])
         shown = repr(label)[:40] if label else "missing"
         raise ValueError(f"the label is {shown}, expected one of the training rows', {expected}")
-    return labels.index(label)
-
-
-def _finder(root: Path) -> Callable[[Path, str], Path]:
-    """A function that finds a row's file, from its table's folder or by its name below `root`."""
-    by_name: dict[str, list[Path]] = defaultdict(list)
-    for file in _image_files.image_files(root):
-        # Tables of competitions leave out the suffix.
-        for name in (file.name, file.stem):
-            by_name[name].append(file)
-
-    def find(folder: Path, text: str) -> Path:
-        named = Path(text.replace("\\", "/"))
-        file = _image_files.inside(root, folder / named)
-        if file.is_file():
-            return file
-        found = by_name[named.name] if text else []
-        if len(found) != 1:
-            count = f"{len(found)} files of" if found else "no file of"
-            raise ValueError(f"{root} has {count} the name {text!r}")
-        return found[0]
-
-    return find
+    return known[label]
 
 
 def _rows(table: Path, own: str | None) -> Iterator[tuple[str, _Row]]:
     """The split and the row of each line of a table, all of split `own` if it is given."""
     header = _tables.header(table)
     columns = [next((name for name in header if name in names), "") for names in (FILE, LABEL)]
-    of_split = [] if own else [name for name in header if name in SPLIT][:1]
+    of_split = [name for name in header if name in SPLIT][:1]
     for line, fields in _tables.rows(table, columns + of_split):
         word = fields[2].strip().casefold() if of_split else own or "train"
-        split = USAGES.get(word) or _tree.split_of(word) or word
+        split = USAGES.get(word) or _tree.split_of(word) or own or word
         place = f"{table}, line {line}"
         yield split, _Row(place, table.parent, fields[0].strip(), _plain(fields[1]))
 
@@ -219,19 +209,24 @@ def _tables_of(path: Path) -> dict[Path, str | None]:
     """The tables of a folder, each with its split: those of splits if there are such, else the only
     one.
     """
-    if path.is_file():
-        return {path: _tree.split_of(path.stem)} if _is_table(path) else {}
-    top = _tree.listed(path)
-    folders = [folder for folder in top.folders if _tree.split_of(folder.name)]
-    inside = [file for folder in folders for file in _tree.listed(folder).files]
-    tables = {
-        file: _tree.split_of(file.stem) or _tree.split_of(file.relative_to(path).parts[0])
-        for file in (*top.files, *inside)
-        if _is_table(file)
-    }
+    tables = _listed_tables(path)
     of_splits = {table: split for table, split in tables.items() if split}
     if len(tables) > 1 and not of_splits:
         raise DataError(
             f"{path} has the tables {', '.join(table.name for table in tables)}: give one of them."
         )
     return of_splits or tables
+
+
+def _listed_tables(path: Path) -> dict[Path, str | None]:
+    """All tables of a folder, each with its split."""
+    if path.is_file():
+        return {path: _tree.split_of(path.stem)} if _is_table(path) else {}
+    top = _tree.listed(path)
+    folders = [folder for folder in top.folders if _tree.split_of(folder.name)]
+    inside = [file for folder in folders for file in _tree.listed(folder).files]
+    return {
+        file: _tree.split_of(file.stem) or _tree.split_of(file.relative_to(path).parts[0])
+        for file in (*top.files, *inside)
+        if _is_table(file)
+    }
