@@ -63,7 +63,14 @@ def model_file(model: str | Path | None) -> Path:
 
 
 def files_of(model: Path) -> list[Path]:
-    """Return a model file, and where it lies in a bundle the bundle's other files."""
+    """Return a model file, and where it lies in a bundle the bundle's other files.
+
+    Args:
+        model: the model file.
+
+    Returns:
+        The paths.
+    """
     return list(model.parent.iterdir()) if model.name == MODEL_FILE else [model]
 
 

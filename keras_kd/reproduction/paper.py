@@ -82,6 +82,9 @@ def write(
 def require_no_run(out: str | Path) -> None:
     """Check that the tables take no run's place.
 
+    Args:
+        out: the folder of the tables.
+
     Raises:
         OutputError: the folder holds a run, whose README.md is its model card.
     """

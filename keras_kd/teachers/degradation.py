@@ -41,14 +41,22 @@ def degraded(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def encoded(picture: Image.Image, strength: float) -> Image.Image:
-    """Encode a picture as JPEG; `strength` 0..1 is the way from the mildest to the worst."""
+    """Encode a picture as JPEG.
+
+    Args:
+        picture: gray or RGB.
+        strength: 0..1, the way from the mildest to the worst.
+
+    Returns:
+        The picture as it is decoded.
+    """
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=round(_between(QUALITIES, strength)))
     return Image.open(file)
 
 
 def shrunk(picture: Image.Image, strength: float) -> Image.Image:
-    """Shrink a picture and enlarge it again. Arguments: see `encoded`."""
+    """Shrink a picture and enlarge it again. Arguments: see `teachers.degradation.encoded`."""
     side = _between(SIDES, strength)
     small = [max(1, round(side * length)) for length in picture.size]
     smaller = picture.resize((small[0], small[1]), Image.Resampling.BILINEAR)
@@ -56,12 +64,12 @@ def shrunk(picture: Image.Image, strength: float) -> Image.Image:
 
 
 def blurred(picture: Image.Image, strength: float) -> Image.Image:
-    """Blur a picture. Arguments: see `encoded`."""
+    """Blur a picture. Arguments: see `teachers.degradation.encoded`."""
     return picture.filter(ImageFilter.GaussianBlur(_between(RADII, strength) * min(picture.size)))
 
 
 def darkened(picture: Image.Image, strength: float) -> Image.Image:
-    """Scale a picture's brightness down. Arguments: see `encoded`."""
+    """Scale a picture's brightness down. Arguments: see `teachers.degradation.encoded`."""
     factor = _between(BRIGHTNESSES, strength)
     return picture.point([round(factor * level) for level in range(256)] * len(picture.getbands()))
 
