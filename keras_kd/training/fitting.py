@@ -28,19 +28,18 @@ class _Score(keras.callbacks.Callback):
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Keeps the history and the best weights, stops at NaN, and reports each epoch."""
+    """Keeps the history and the best weights, and stops at NaN."""
 
     def __init__(
         self,
         state: TrainingState,
         best_path: Path,
-        report: Callable[[dict[str, float]], None],
         advance: Callable[[int], None],
         batch_size: int,
         averages: keras.callbacks.SwapEMAWeights | None,
     ) -> None:
         super().__init__()
-        self.state, self.best_path, self.report = state, best_path, report
+        self.state, self.best_path = state, best_path
         self.advance, self.batch_size, self.averages = advance, batch_size, averages
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -74,7 +73,6 @@ class _Epochs(keras.callbacks.Callback):
             self.state.best = score
             if hosts.number() == 0:
                 self._save_best()
-        self.report(row)
 
     def _save_best(self) -> None:
         """Save what was scored: the weights, or their averages."""
@@ -84,6 +82,17 @@ class _Epochs(keras.callbacks.Callback):
         save_weights(self.model.student, self.best_path)
         if self.averages:
             self.averages.on_test_end()
+
+
+class _Reports(keras.callbacks.Callback):
+    """Reports each epoch that is saved."""
+
+    def __init__(self, state: TrainingState, report: Callable[[dict[str, float]], None]) -> None:
+        super().__init__()
+        self.state, self.report = state, report
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.report(self.state.history[-1])
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
@@ -157,10 +166,11 @@ def fit(
         state.save()  # Even a first epoch that fails can be resumed with other settings.
     advance((state.epoch * batches.steps + state.step) * batches.batch_size)
     averages = _averages(distiller)
-    epochs_end = _Epochs(state, folder / "best.npz", report, advance, batches.batch_size, averages)
+    epochs_end = _Epochs(state, folder / "best.npz", advance, batches.batch_size, averages)
     # The score comes before the callbacks that read it, the state after all, with what they
-    # decided.
-    run = [*([averages] if averages else []), _Score(), *others, epochs_end, state]
+    # decided, and the report after the state: a resumed training reports no epoch twice.
+    reports = _Reports(state, report)
+    run = [*([averages] if averages else []), _Score(), *others, epochs_end, state, reports]
     state.first_step = state.step
     # `fit` takes as many steps in each of its epochs: the rest of an interrupted one is its own
     # call.

@@ -107,7 +107,9 @@ def train(
     validation = (data.validation.images, validation_labels)
     steps = batches.steps * job.epochs
     bar = terminal.bar(f"Training {job.title}", steps * settings.batch_size)
-    logged = logs.logged(settings.log, job.title, _parameters(job, settings), job.folder)
+    # Of several hosts the head writes for all.
+    targets_of_logs = settings.log if hosts.number() == 0 else ()
+    logged = logs.logged(targets_of_logs, job.title, _parameters(job, settings), job.folder)
     with logged as log, bar as advance, hardware.scope(settings.devices):
 
         def tell(row: dict[str, float]) -> None:

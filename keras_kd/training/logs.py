@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +37,8 @@ def logged(
 
     Raises:
         ConfigError: MLflow isn't installed.
-        OutputError: MLflow refuses the URI, or its server can't be reached.
+        OutputError: a logger can't write, or MLflow's server can't be reached or doesn't know the
+            run that is resumed.
     """
     with ExitStack() as stack:
         writers: list[Write] = []
@@ -63,15 +65,32 @@ def _tensorboard(folder: Path, title: str) -> Write:
     scalar = summary_pb2.SummaryMetadata(
         plugin_data=plugin, data_class=summary_pb2.DATA_CLASS_SCALAR
     )
-    writer = tf.summary.create_file_writer(str(folder / title.replace(" ", "-")))
+    with _refusals("TensorBoard", str(folder), tf.errors.OpError, "check the folder"):
+        writer = tf.summary.create_file_writer(str(folder / title.replace(" ", "-")))
 
     def write(row: dict[str, float]) -> None:
-        with writer.as_default(step=int(row["epoch"])):
+        with (
+            _refusals("TensorBoard", str(folder), tf.errors.OpError, "check the folder"),
+            writer.as_default(step=int(row["epoch"])),
+        ):
             for name in row.keys() - {"epoch"}:
                 tf.summary.write(name, tf.constant(row[name], tf.float32), metadata=scalar)
-        writer.flush()
+            writer.flush()
 
     return write
+
+
+@contextmanager
+def _refusals(logger: str, place: str, kind: type[Exception], advice: str) -> Iterator[None]:
+    """Turn errors of a logger's own kind, and those of files, into one sentence."""
+    try:
+        yield
+    except (kind, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise OutputError(
+            f"{logger} can't write to {place} ({reason}): {advice}, and --resume, or leave --log"
+            " out."
+        ) from error
 
 
 @contextmanager
@@ -85,21 +104,14 @@ def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> 
     except ImportError as error:
         raise ConfigError("log=mlflow:URI needs MLflow: pip install mlflow.") from error
 
-    @contextmanager
-    def in_one_sentence() -> Iterator[None]:
-        try:
-            yield
-        except MlflowException as error:
-            raise OutputError(
-                f"MLflow can't write to {uri} ({error}): start its server or mend the URI, and"
-                " --resume, or leave --log out."
-            ) from error
-
+    advice = "start its server or mend the URI"
+    refusals = functools.partial(_refusals, "MLflow", uri, MlflowException, advice)
     known = folder / "mlflow-run.txt"
-    with in_one_sentence():
+    with refusals():
         client = MlflowClient(tracking_uri=uri)
         if known.is_file():
             run = known.read_text(encoding="utf-8")
+            _require_run(client, run, uri, known)
             client.update_run(run, status="RUNNING")
         else:
             run = client.create_run(_experiment(client), run_name=title).info.run_id
@@ -109,20 +121,35 @@ def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> 
     def write(row: dict[str, float]) -> None:
         now, step = round(time.time() * 1000), int(row["epoch"])
         found = [Metric(k, float(v), now, step) for k, v in row.items() if k != "epoch"]
-        with in_one_sentence():
+        with refusals():
             client.log_batch(run, metrics=found)
 
     try:
         yield write
     except BaseException as error:
         # A server that is gone must not hide what ended the training.
-        with suppress(MlflowException):
+        with suppress(MlflowException, OSError):
             client.set_terminated(
                 run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             )
         raise
-    with in_one_sentence():
+    with refusals():
         client.set_terminated(run, "FINISHED")
+
+
+def _require_run(client: Any, run: str, uri: str, known: Path) -> None:
+    """Refuse a server that doesn't know the run that this training goes on in."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_run(run)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise OutputError(
+            f"MLflow at {uri} doesn't know the run {run} that this training began: give the --log"
+            f" that it began with, or delete {known} for a new run."
+        ) from error
 
 
 def _experiment(client: Any) -> str:

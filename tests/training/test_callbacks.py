@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_kd.config import Config
-from keras_kd.errors import ConfigError
+from keras_kd.errors import ConfigError, OutputError
 from keras_kd.training import callbacks, logs, optimizers
 
 
@@ -125,6 +125,38 @@ def test_mlflow_keeps_one_run_of_a_training_that_was_stopped(tmp_path):
     assert run.data.params == {"architecture": "C", "temperature": "3.0"}
     history = client.get_metric_history(run.info.run_id, "loss")
     assert [(one.step, one.value) for one in history] == [(1, 2.0), (2, 1.0)]
+
+
+def test_a_logger_that_can_not_write_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match=r"TensorBoard can't write to .*file/x .*--resume"),
+        logs.logged([f"tensorboard:{tmp_path / 'file' / 'x'}"], "student C", {}, tmp_path) as write,
+    ):
+        write({"epoch": 1, "loss": 2.0})
+
+
+def test_mlflows_folder_that_can_not_be_written_is_told(tmp_path, monkeypatch):
+    pytest.importorskip("mlflow", reason="needs MLflow: pip install mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match=r"MLflow can't write to file:.*--resume"),
+        logs.logged([f"mlflow:file://{tmp_path / 'file' / 'x'}"], "student C", {}, tmp_path),
+    ):
+        raise AssertionError("nothing is trained")
+
+
+def test_another_server_than_the_run_s_is_told(tmp_path, monkeypatch):
+    pytest.importorskip("mlflow", reason="needs MLflow: pip install mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    with logs.logged([f"mlflow:file://{tmp_path / 'one'}"], "student C", {}, tmp_path) as write:
+        write({"epoch": 1, "loss": 2.0})
+    with (
+        pytest.raises(OutputError, match=r"other doesn't know the run [0-9a-f]{32}.*--log"),
+        logs.logged([f"mlflow:file://{tmp_path / 'other'}"], "student C", {}, tmp_path),
+    ):
+        raise AssertionError("nothing is trained")
 
 
 def test_mlflow_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):

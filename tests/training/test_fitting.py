@@ -268,6 +268,20 @@ def test_history_and_progress_tell_everything(tmp_path):
     assert history[0]["learning_rate"] == pytest.approx(0.1)
 
 
+def test_an_epoch_is_reported_once_though_its_report_ended_the_training(tmp_path):
+    rows = []
+
+    def report(row):
+        rows.append(row["epoch"])
+        if len(rows) == 1:
+            raise OSError("the logger's server is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        fit(_distiller(), _batches(), VALIDATION, 2, tmp_path, report=report)
+    fit(_distiller(), _batches(), VALIDATION, 2, tmp_path, report=report)
+    assert rows == [1, 2]
+
+
 def test_nan_stops_with_one_sentence(tmp_path):
     with pytest.raises(TrainingError) as caught:
         fit(
