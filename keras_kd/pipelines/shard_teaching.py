@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets.splits import Data
@@ -10,7 +14,7 @@ from keras_kd.errors import ConfigError
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.teaching_plan import TeachingPlan
-from keras_kd.teachers import shard_labels
+from keras_kd.teachers import labelling, shard_labels
 from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_labels import Key
@@ -30,7 +34,6 @@ def require_possible(plan: Plan, data: Data) -> None:
     given = {
         "votes": plan.teaching.votes,
         "unlabeled": plan.teaching.unlabeled,
-        "label_workers": plan.teaching.workers > 1,
     }
     wrong = [name for name, value in given.items() if value and data.shards]
     if wrong:
@@ -56,17 +59,17 @@ def soft_labels(
         The stores.
 
     Raises:
-        DataError: without a teacher, the first shard has no store.
+        DataError: without a teacher, a shard has no store, or one of another teacher.
     """
     found = ShardSoftLabels(key, data.shards, teaching.store)
     if teacher is not None:
         return found
-    own = stores.open_store(found.folder_of(0), found.key_of(0)).key
-    return ShardSoftLabels(
-        Key(own.teacher, key.images, views.names, own.class_names, own.values),
-        data.shards,
-        teaching.store,
-    )
+    shard_labels.require_all(found)
+    own = found.store(0).key
+    told = replace(key, teacher=own.teacher, class_names=own.class_names, values=own.values)
+    found = replace(found, key=told)
+    shard_labels.require_all(found)
+    return found
 
 
 def fill(
@@ -84,31 +87,63 @@ def fill(
         views: the views of the training images.
         teacher: the teacher.
         terminal: where the user sees progress.
+
+    Raises:
+        DataError: a store is damaged, or of another teacher, or differs from what the teacher
+            answers now.
     """
     start, missing, shards = time.monotonic(), found.missing(), found.shards
     total = int(shards.rows[missing].sum()) * len(views)
     with terminal.bar("Soft labels", total) as advance:
-        done = shard_labels.fill(
-            found,
-            lambda number: _images(teacher, number),
-            views,
-            teacher.columns,
-            advance,
-            terminal.say,
-        )
+        label = _Labelling(found, views, teacher)
+        if teaching.workers > 1 and missing:
+            done = _by_workers(label, missing, teaching.workers, advance)
+        else:
+            images, columns = label.images, teacher.columns
+            done = shard_labels.fill(found, images, views, columns, advance, terminal.say)
     terminal.say(
         f"Soft labels: {len(shards)} images x {len(views)} views, {done} of"
         f" {len(shards.rows)} shards labelled here, {time.monotonic() - start:.0f} s:"
         f" {found.folder_of(0).parent}"
     )
-    if remark := stores.remark(found.store(0)):
+    shard_labels.require_all(found)
+    chosen = shards.spread()
+    # A shard may hold one class alone.
+    some = [found.store(number).logits for number in chosen]
+    if remark := stores.same_answers(np.concatenate(some), found.key.class_names):
         terminal.say(remark)
-    if teaching.verified:
-        images = _images(teacher, 0)
-        stores.verify(found.store(0), images, views, teacher.columns, teaching.verified, views.seed)
+    each = -(-teaching.verified // len(chosen))
+    for number in chosen if each else ():
+        images, store = label.images(number), found.store(number)
+        stores.verify(store, images, views, teacher.columns, each, views.seed)
 
 
-def _images(teacher: Ensemble, number: int) -> AtSizes:
-    """A shard's images in the size of each teacher."""
-    read = {data.image_shape: data.shards.read(number).images for data in teacher.data}
-    return AtSizes(tuple(read[data.image_shape] for data in teacher.data))
+@dataclass(frozen=True)
+class _Labelling:
+    """Labels one shard, in whatever process it is called."""
+
+    found: ShardSoftLabels
+    views: Views
+    teacher: Ensemble
+
+    def images(self, number: int) -> AtSizes:
+        """A shard's images in the size of each teacher."""
+        data = self.teacher.data
+        read = {one.image_shape: one.shards.read(number).images for one in data}
+        return AtSizes(tuple(read[one.image_shape] for one in data))
+
+    def __call__(self, number: int) -> bool:
+        teacher = self.teacher.columns
+        return shard_labels.fill_one(self.found, number, self.images, self.views, teacher)
+
+
+def _by_workers(
+    label: _Labelling, missing: list[int], workers: int, advance: Callable[[int], None]
+) -> int:
+    """Fill the stores of some shards by Ray's actors, which work in another folder."""
+    folder = label.found.folder and label.found.folder.resolve()
+    label, done = replace(label, found=replace(label.found, folder=folder)), 0
+    for number, own in labelling.shards_by_workers(workers, missing, label):
+        advance(int(label.found.shards.rows[number]) * len(label.views))
+        done += own
+    return done

@@ -3,7 +3,8 @@ one process.
 
 The driver keeps the store and distributes its missing chunks. Actors, each with its own teacher,
 map the images from the store's folder and return logits. A chunk whose actor dies is computed again
-by another. Only logits are transferred: 4 bytes each.
+by another. Only logits are transferred: 4 bytes each. Of images in shards the driver distributes
+the shards' numbers alone; actors read the shards and write their stores.
 """
 
 from __future__ import annotations
@@ -51,23 +52,62 @@ def by_workers(workers: int, folder: Path) -> Compute:
         chunks: Sequence[range],
     ) -> Iterator[np.ndarray]:
         with _ray(workers) as ray, _saved(images, folder.resolve()) as saved:
-            context = ray.data.DataContext.get_current()
             # In the order of the chunks, as the store's progress is one number.
-            context.execution_options.preserve_order = True
-            context.enable_progress_bars = False
+            ray.data.DataContext.get_current().execution_options.preserve_order = True
             rows = [{"start": chunk.start, "stop": chunk.stop} for chunk in chunks]
-            resource = "num_gpus" if ray.cluster_resources().get("GPU") else "num_cpus"
-            outputs = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-                _Actor,
-                fn_constructor_args=(saved, views, teacher),
-                compute=ray.data.ActorPoolStrategy(size=min(workers, len(chunks))),
-                batch_size=None,
-                **{resource: 1},
-            )
-            for batch in outputs.iter_batches(batch_size=None):
+            for batch in _mapped(ray, rows, workers, _Actor, (saved, views, teacher)):
                 yield batch["outputs"]
 
     return compute
+
+
+def shards_by_workers(
+    workers: int, numbers: Sequence[int], label: Callable[[int], bool]
+) -> Iterator[tuple[int, bool]]:
+    """Label shards by several actors, each of which writes the stores of its shards itself.
+
+    Args:
+        workers: as for `by_workers`.
+        numbers: those of the shards, at least one.
+        label: labels a shard, or finds that it is labelled already; it is pickled for the actors.
+
+    Yields:
+        The number of a shard that is labelled now, and what `label` returned.
+
+    Raises:
+        ConfigError: Ray is not installed.
+    """
+    with _ray(workers) as ray:
+        rows = [{"number": number} for number in numbers]
+        for batch in _mapped(ray, rows, workers, _ShardActor, (label,)):
+            yield from zip(batch["number"].tolist(), batch["labelled"].tolist(), strict=True)
+
+
+def _mapped(
+    ray: ModuleType, rows: list[dict[str, int]], workers: int, actor: type, given: tuple[Any, ...]
+) -> Iterator[dict[str, np.ndarray]]:
+    """The outputs of a pool of actors for each row; a row whose actor dies is computed again."""
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    resource = "num_gpus" if ray.cluster_resources().get("GPU") else "num_cpus"
+    outputs = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        actor,
+        fn_constructor_args=given,
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows))),
+        batch_size=None,
+        **{resource: 1},
+    )
+    yield from outputs.iter_batches(batch_size=None)
+
+
+class _ShardActor:
+    """One process at work on whole shards."""
+
+    def __init__(self, label: Callable[[int], bool]) -> None:
+        self._label = label
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        number = int(batch["number"][0])
+        return {"number": batch["number"], "labelled": np.array([self._label(number)])}
 
 
 class _Actor:

@@ -6,6 +6,7 @@ Each store is one of `soft_labels`, in a folder that is named after the content 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import numpy as np
 from keras_kd._common.files import locked
 from keras_kd._common.folders import cache_folder, private
 from keras_kd.datasets.sharded import Shards
+from keras_kd.errors import DataError
 from keras_kd.teachers import soft_label_pass, soft_labels
 from keras_kd.teachers.soft_labels import Key, SoftLabels
 from keras_kd.teachers.views import Images, Views
@@ -110,15 +112,62 @@ def fill(
     missing, done = found.missing(), 0
     # Each process begins elsewhere, so that they seldom meet at a shard.
     for number in np.random.default_rng().permutation(missing).tolist():
-        folder = found.folder_of(number)
-        with nullcontext() if found.folder else private(), locked(folder, waiting):
-            if (folder / soft_labels.RECORD).exists():
-                advance(int(found.shards.rows[number]) * len(views))
-                continue
-            key = found.key_of(number)
-            soft_label_pass.fill(folder, key, images(number), views, teacher, advance)
-            done += 1
+        own = fill_one(found, number, images, views, teacher, advance, waiting)
+        done += own
+        if not own:
+            advance(int(found.shards.rows[number]) * len(views))
     return done
+
+
+def fill_one(
+    found: ShardSoftLabels,
+    number: int,
+    images: Callable[[int], Images],
+    views: Views,
+    teacher: Callable[[Images], np.ndarray],
+    advance: Callable[[int], None] = lambda count: None,
+    waiting: Callable[[str], None] = lambda line: None,
+) -> bool:
+    """Fill the store of one shard, if no other process does so meanwhile.
+
+    Args:
+        found: the stores.
+        number: of the shard.
+        images: as for `fill`.
+        views: as for `fill`.
+        teacher: as for `fill`.
+        advance: as for `fill`.
+        waiting: as for `fill`.
+
+    Returns:
+        Whether it was filled here.
+    """
+    folder = found.folder_of(number)
+    with nullcontext() if found.folder else private(), locked(folder, waiting):
+        if (folder / soft_labels.RECORD).exists():
+            return False
+        key = found.key_of(number)
+        soft_label_pass.fill(folder, key, images(number), views, teacher, advance)
+    return True
+
+
+def require_all(found: ShardSoftLabels) -> None:
+    """Check that each shard has its store, before a training meets it.
+
+    Args:
+        found: the stores.
+
+    Raises:
+        DataError: a shard has none, or one that is damaged or has another key.
+    """
+    if missing := found.missing():
+        first, store = found.shards.shards[missing[0]].url, shlex.quote(str(found.folder))
+        raise DataError(
+            f"{len(missing)} of {len(found.shards.shards)} shards have no soft labels, {first}"
+            f" first: make them with `kerakd teach --soft-labels {store}` on the same data."
+        )
+    for number in range(len(found.shards.shards)):
+        found.store(number)
 
 
 def holds_stores(folder: Path) -> bool:

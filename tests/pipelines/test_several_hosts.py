@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import small_shards
 from command_line import called
+from small_network import NETWORK
 
 from keras_kd import config as configuration
 from keras_kd import models
@@ -65,15 +66,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _run(data: Path, out: Path, form: str, count: int) -> Path:
+def _run(data: Path, out: Path, form: str, count: int, student: str = "C") -> Path:
     """A run's folder as the head leaves it for its training."""
     config = Config(
         data=f"{form}:{data}/shards",
         soft_labels=str(data / form[0]),
-        student="C",
+        student=student,
         alpha=0.5,
         image_size=16,
-        epochs=2,
+        epochs=2 if student == "C" else 3,
         batch_size=16,
         learning_rate=0.02,
         augment="mirror",
@@ -143,33 +144,53 @@ def test_processes_train_as_one_with_the_joined_batch(
     assert difference < 1e-6 and moved > 1000 * difference
 
 
-@NEEDS_JAX
-@pytest.mark.slow
-@pytest.mark.parametrize("lost", [1, 0])
-def test_a_killed_process_ends_all_and_the_run_goes_on_to_the_same_end(
-    data: Path, alone: list[np.ndarray], tmp_path: Path, lost: int
-) -> None:
-    out, port = _run(data, tmp_path / "run", "shards", 2), _port()
-    processes = [_start(out, 2, number, port) for number in range(2)]
-    state = out / ".state" / "state.npz"
-    first = None
+@pytest.fixture(scope="module")
+def small_alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
+    """As `alone`, of a student that is traced quickly."""
+    return _trained(_run(data, tmp_path_factory.mktemp("small") / "run", "shards", 1, NETWORK), 1)
+
+
+def _killed_after_an_epoch(out: Path, count: int, lost: int) -> None:
+    """Start the processes, kill one when the next epoch is saved, and see the others end."""
+    state, port = out / ".state" / "state.npz", _port()
+    first = state.stat().st_mtime_ns if state.exists() else None
+    processes = [_start(out, count, number, port) for number in range(count)]
     while True:
         assert all(process.poll() is None for process in processes), processes[0].stderr.read()
         if state.exists():
+            # A new training saves its beginning, too.
             first = first or state.stat().st_mtime_ns
             if state.stat().st_mtime_ns > first:
                 break
         time.sleep(0.01)
     os.kill(processes[lost].pid, signal.SIGKILL)
-    # The other one notices within the minute that a process may be silent.
-    assert processes[1 - lost].wait(timeout=600) != 0
-    assert max(_difference(_trained(out, 2), alone)) < 1e-6
+    # The other ones notice within the minute that a process may be silent.
+    for number, process in enumerate(processes):
+        assert number == lost or process.wait(timeout=1200) != 0
 
 
 @NEEDS_JAX
 @pytest.mark.slow
-def test_a_slow_process_is_waited_for(data: Path, alone: list[np.ndarray], tmp_path: Path) -> None:
-    out, port = _run(data, tmp_path / "run", "shards", 2), _port()
+@pytest.mark.parametrize(
+    ("count", "lost"), [(2, [1]), (2, [0]), (4, [2, 0])], ids=["worker", "head", "two of four"]
+)
+def test_killed_processes_end_all_and_the_run_goes_on_to_the_same_end(
+    data: Path, small_alone: list[np.ndarray], tmp_path: Path, count: int, lost: list[int]
+) -> None:
+    out = _run(data, tmp_path / "run", "shards", count, NETWORK)
+    for number in lost:
+        _killed_after_an_epoch(out, count, number)
+    difference = max(_difference(_trained(out, count), small_alone))
+    sys.stdout.write(f"{count} processes, killed {lost}: difference {difference:.2g}\n")
+    assert difference < 1e-6
+
+
+@NEEDS_JAX
+@pytest.mark.slow
+def test_a_slow_process_is_waited_for(
+    data: Path, small_alone: list[np.ndarray], tmp_path: Path
+) -> None:
+    out, port = _run(data, tmp_path / "run", "shards", 2, NETWORK), _port()
     processes = [_start(out, 2, number, port) for number in range(2)]
     while any(process.poll() is None for process in processes):
         # Stopped for a second in every three.
@@ -179,7 +200,7 @@ def test_a_slow_process_is_waited_for(data: Path, alone: list[np.ndarray], tmp_p
         time.sleep(2)
     assert [process.wait() for process in processes] == [0, 0]
     found = keras.models.load_model(out / ".state" / "joint.keras").get_weights()
-    assert max(_difference(found, alone)) < 1e-6
+    assert max(_difference(found, small_alone)) < 1e-6
 
 
 def test_a_process_finds_its_place() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keras_kd.datasets.sharded import Shard, Shards
+from keras_kd.errors import DataError
 from keras_kd.teachers import shard_labels
 from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_labels import Key
@@ -73,3 +76,18 @@ def test_equal_shards_share_a_store(tmp_path: Path) -> None:
     twice = Shards((*SHARDS.shards, SHARDS.shards[3]), SHARDS.class_names, SHARDS.shape)
     found = ShardSoftLabels(_found(tmp_path).key, twice, tmp_path / "store")
     assert len(found.missing()) == 12 and found.folder_of(3) == found.folder_of(12)
+
+
+def test_a_store_that_is_missing_or_another_teacher_s_is_told_before_a_training(
+    tmp_path: Path,
+) -> None:
+    found = _found(tmp_path / "store")
+    shard_labels.fill(found, _images, VIEWS, _teacher)
+    shard_labels.require_all(found)
+    shutil.rmtree(found.folder_of(7))
+    with pytest.raises(DataError, match=r"1 of 12 shards.*7\.tar.*kerakd teach --soft-labels"):
+        shard_labels.require_all(found)
+    other = replace(found, key=replace(found.key, teacher="another"))
+    shard_labels.fill(other, _images, VIEWS, _teacher)
+    with pytest.raises(DataError, match="made for something else: teacher"):
+        shard_labels.require_all(found)
