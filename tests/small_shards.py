@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -31,16 +32,26 @@ def write(path: Path, shown: np.ndarray, labels: np.ndarray) -> None:
     write_files(path, [png(picture) for picture in shown], [NAMES[label] for label in labels])
 
 
-def write_files(path: Path, files: list[bytes], names: list[str]) -> None:
+def write_files(path: Path, files: list[bytes], names: list[str] | list[int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     {".parquet": _parquet, ".tar": _tar, ".tfrecord": _tfrecord}[path.suffix](path, files, names)
 
 
-def _parquet(path: Path, files: list[bytes], names: list[str]) -> None:
+def _parquet(path: Path, files: list[bytes], names: list[str] | list[int]) -> None:
     import pyarrow
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(pyarrow.table({"image": files, "label": names}), path)
+
+
+def write_metadata(path: Path, names: list[str]) -> None:
+    """State the names of the class numbers in a Parquet file, as Hugging Face does."""
+    import pyarrow.parquet
+
+    kinds = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
+    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
+    table = pyarrow.parquet.read_table(path).replace_schema_metadata(told)
+    pyarrow.parquet.write_table(table, path)
 
 
 def _tar(path: Path, files: list[bytes], names: list[str]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_kd._common.arrays import fingerprint, large_array
 from keras_kd.datasets import Samples, images
-from keras_kd.datasets.readers import _parquet_labels, _shard_files
+from keras_kd.datasets.readers import _parquet_labels, _shard_files, _shard_rows
 from keras_kd.errors import DataError
 
 # A sample is read from so many shards.
@@ -29,12 +29,14 @@ class Shard:
         content: fingerprint of the file.
         counts: the number of images of each class.
         unreadable: rows whose image can't be read, which are left out.
+        left_out: labels that name no class, whose rows are left out, as Python writes them.
     """
 
     url: str
     content: str
     counts: tuple[int, ...]
     unreadable: tuple[int, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -44,7 +46,7 @@ class Shard:
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the images that are used, before resizing."""
-        return fingerprint([self.content, str(self.unreadable), str(self.rows)])
+        return fingerprint([self.content, str(self.unreadable), str(self.rows), *self.left_out])
 
 
 @dataclass(frozen=True)
@@ -102,44 +104,42 @@ class Shards:
         wanted = np.arange(shard.rows) if rows is None else rows
         pictures = large_array((len(wanted), *self.shape))
         labels = np.zeros(len(wanted), np.int64)
-        row = -1
         for row, (content, label, name) in enumerate(self._used(shard)):
             place = int(np.searchsorted(wanted, row))
             if place < len(wanted) and wanted[place] == row:
                 pictures[place] = self._decoded(content, name)
                 labels[place] = label
-        if row + 1 != shard.rows:
-            raise DataError(
-                f"{shard.url} has {row + 1:,} rows and had {shard.rows:,} when it was indexed: it"
-                " changed meanwhile; start again."
-            )
         return Samples(pictures, labels, self.class_names)
 
     def _used(self, shard: Shard) -> Iterator[tuple[bytes, int, str]]:
         """Content, class number and name of the rows of a shard that have both."""
         with _shard_files.on_disk(shard.url) as path:
-            for row, (content, label) in enumerate(_shard_files.rows(path, shard.url)):
+            if _shard_files.digest(path) != shard.content:
+                raise DataError(
+                    f"{shard.url} changed since it was indexed, at the start: start again."
+                )
+            for row, (content, label) in enumerate(_shard_rows.rows(path, shard.url)):
                 number = _parquet_labels.number(label, self.class_names)
                 if number >= 0 and row not in shard.unreadable:
                     yield content or b"", number, f"{shard.url}, row {row}"
 
     def _decoded(self, content: bytes, name: str) -> np.ndarray:
         picture = images.decoded(content, name)
-        if picture.shape[2] > self.shape[2]:
-            raise DataError(
-                f"{name} is in colour but the first training image is gray: convert one or remove"
-                " the row."
-            )
+        images.require_channels(picture, self.shape, name)
         return images.fitted(picture[None], self.shape)[0]
 
     def sample(self, count: int = SAMPLE) -> Samples:
         """Return about `count` images from up to SAMPLED shards, spread evenly."""
-        chosen = np.unique(np.linspace(0, len(self.shards) - 1, SAMPLED).astype(int))
+        chosen = self.spread()
         each = -(-count // len(chosen))
         spread = [
             np.unique(np.linspace(0, self.rows[number] - 1, each).astype(int)) for number in chosen
         ]
-        return self._joined([self.read(*one) for one in zip(chosen.tolist(), spread, strict=True)])
+        return self._joined([self.read(*one) for one in zip(chosen, spread, strict=True)])
+
+    def spread(self) -> list[int]:
+        """Return the numbers of up to SAMPLED shards, spread evenly."""
+        return np.unique(np.linspace(0, len(self.shards) - 1, SAMPLED).astype(int)).tolist()
 
     def all(self) -> Samples:
         """Return all images, as an array that is mapped from disk if it is large."""

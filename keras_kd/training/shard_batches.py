@@ -4,6 +4,7 @@ on the group before.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class ShardBatches:
     """Batches in an order that depends on seed and epoch alone.
 
     An epoch shuffles the shards, cuts them into groups of at least `buffer` images, and shuffles
-    the images within each group. Two groups are in memory at a time.
+    the images within each group. Two groups and a shard are in memory at a time.
 
     Args:
         shards: the training images.
@@ -65,10 +66,18 @@ class ShardBatches:
         own = self._own(self.batch_size)
         rest: Any = None
         for part in self._read_ahead(self._groups(epoch), epoch, step):
-            rest = part if rest is None else _joined(rest, part)
-            while len(rest[0]) >= own:
-                yield self._with_live_teacher(_rows(rest, slice(own)))
-                rest = _rows(rest, slice(own, None))
+            if rest is not None and len(rest[0]) + len(part[0]) < own:
+                rest = _joined(rest, part)
+                continue
+            begin = 0 if rest is None else own - len(rest[0])
+            if begin:
+                yield self._with_live_teacher(_joined(rest, _rows(part, slice(begin))))
+            end = len(part[0]) - own
+            while begin <= end:
+                yield self._with_live_teacher(_rows(part, slice(begin, begin + own)))
+                begin += own
+            # Copied, because a view would keep its whole group in memory.
+            rest = _joined(_rows(part, slice(begin, None)))
         # Fewer images than a batch make one that is smaller.
         if rest is not None and len(self.shards) < self.batch_size:
             yield self._with_live_teacher(rest)
@@ -115,12 +124,16 @@ class ShardBatches:
         views = random.integers(len(self.views), size=len(order))
         order = order[self._used(start + np.arange(len(order)), first)]
         begins = np.cumsum([0, *rows])
-        parts = []
+        found: Any = None
         for number, begin, end in zip(group, begins, begins[1:], strict=False):
-            own = np.sort(order[(order >= begin) & (order < end)])
-            parts.append(self._of_shard(number, own - begin, views[own]))
-        # Where each row of the order lies among those that were read.
-        return _rows(_joined(*parts), np.searchsorted(np.sort(order), order))
+            places = np.flatnonzero((order >= begin) & (order < end))
+            places = places[np.argsort(order[places])]
+            own = order[places]
+            part = self._of_shard(number, own - begin, views[own])
+            if found is None:
+                found = keras.tree.map_structure(functools.partial(_room, len(order)), part)
+            keras.tree.map_structure(functools.partial(_put, places), found, part)
+        return found
 
     def _used(self, positions: np.ndarray, first: int) -> np.ndarray:
         """Which positions of an epoch are in its batches from `first` on, and this process's."""
@@ -149,6 +162,14 @@ class ShardBatches:
 
 def _rows(batch: Any, rows: Any) -> Any:
     return keras.tree.map_structure(lambda column: column[rows], batch)
+
+
+def _room(count: int, column: np.ndarray) -> np.ndarray:
+    return np.empty((count, *column.shape[1:]), column.dtype)
+
+
+def _put(places: np.ndarray, into: np.ndarray, column: np.ndarray) -> None:
+    into[places] = column
 
 
 def _joined(*batches: Any) -> Any:

@@ -219,3 +219,11 @@ def test_rows_that_a_small_file_declares_are_refused_at_once(tmp_path):
     with pytest.raises(DataError, match="declares 1,000,000 rows in .* bytes, fewer than 16"):
         datasets.load(f"parquet:{tmp_path}", "train")
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("name", ["faces_train.parquet", "data.train.parquet", "Train01.parquet"])
+def test_a_word_of_a_file_s_name_tells_its_split(tmp_path, name):
+    _write(tmp_path / name, list(map(_png, _pixels(20))), ["sun", "moon"] * 10)
+    _write(tmp_path / "val_1-of-2.parquet", list(map(_png, _pixels(3, seed=1))), ["sun"] * 3)
+    assert len(datasets.load(tmp_path, "train")) == 18
+    assert len(datasets.load(tmp_path, "validation")) == 3

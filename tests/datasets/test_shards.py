@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import re
 import shutil
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import small_shards
 from command_line import called
+from PIL import Image
 
 from keras_kd import datasets
 from keras_kd.datasets import splits
@@ -163,17 +164,73 @@ def test_shards_whose_names_tell_no_split_are_not_lost_beside_others(tmp_path: P
 
 
 def test_shards_that_name_their_classes_differently_are_refused(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    folder = tmp_path / "data"
+    for number, names in enumerate((["dark", "bright"], ["bright", "dark"], ["dark", "bright"])):
+        path = folder / f"train-{number}.parquet"
+        files = [small_shards.png(image) for image in small_shards.pictures(20, number)[0]]
+        small_shards.write_files(path, files, [0, 1] * 10)
+        small_shards.write_metadata(path, names)
+    for form in ("shards", "parquet"):
+        with pytest.raises(DataError, match="names its classes.*expected one list in one order"):
+            splits.load(f"{form}:{folder}", False, None)
 
-    folder = small_shards.write_splits(tmp_path / "data", ".parquet")
-    for file in sorted(folder.glob("*.parquet")):
-        table = pq.read_table(file)
-        names = ["bright", "dark"] if file.name.startswith("train-001") else ["dark", "bright"]
-        kinds = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
-        numbers = pa.array([index % 2 for index in range(table.num_rows)])
-        table = table.set_column(table.column_names.index("label"), "label", numbers)
-        told = {"huggingface": json.dumps({"info": {"features": kinds}})}
-        pq.write_table(table.replace_schema_metadata(told), file)
-    with pytest.raises(DataError, match="names its classes.*expected one list in one order"):
-        splits.load(f"shards:{folder}", False, None)
+
+def test_a_shard_that_was_replaced_by_one_of_as_many_rows_is_told(tmp_path: Path) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar")
+    data = splits.load(str(folder), size=16)
+    shutil.copy(folder / "train-001.tar", folder / "train-000.tar")
+    with pytest.raises(DataError, match=r"train-000\.tar changed since it was indexed"):
+        data.shards.read(0)
+
+
+def test_rows_that_are_used_are_part_of_a_shard_s_identity(tmp_path: Path) -> None:
+    images, _ = small_shards.pictures(6, 0)
+    files = [small_shards.png(image) for image in images]
+    for number in range(3):
+        names = ["dark", "bright", "dim"] * 2
+        small_shards.write_files(tmp_path / "data" / f"{number}.tar", files, names)
+    found = {}
+    for names in ("dark bright", "dark dim", "dim dark"):
+        (tmp_path / "data" / "labels.txt").write_text(names.replace(" ", "\n"))
+        shards = splits.load(str(tmp_path / "data"), skip_bad_rows=True, size=16).shards
+        assert shards.rows.tolist() == [4]
+        found[names] = shards.image_fingerprint(0)
+    # Two rows of three, but not the same ones; the order of classes moves no image.
+    assert found["dark bright"] != found["dark dim"] == found["dim dark"]
+
+
+@pytest.mark.parametrize("skip_bad_rows", [False, True])
+def test_a_shard_in_colour_among_gray_ones_is_told_at_once(
+    tmp_path: Path, skip_bad_rows: bool
+) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar")
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(file, "PNG")
+    small_shards.write_files(folder / "train-9.tar", [file.getvalue()], ["dark"])
+    with pytest.raises(DataError, match=r"train-9\.tar holds images in colour.*train-000\.tar"):
+        datasets.find(str(folder))[0].training_shards(folder, skip_bad_rows, 16)
+    # Gray among colours loses nothing, and each size is brought to one.
+    (folder / "train-9.tar").rename(folder / "train-0.tar")
+    small_shards.write(folder / "train-8.tar", *small_shards.pictures(3, 0, side=20))
+    shards = datasets.find(str(folder))[0].training_shards(folder, skip_bad_rows, 16)
+    assert shards.read(1).images.shape == (24, 16, 16, 3)
+    assert shards.read(5).images.shape == (3, 16, 16, 3)
+
+
+def test_names_and_numbers_as_labels_are_not_guessed(tmp_path: Path) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar")
+    files = [small_shards.png(image) for image in small_shards.pictures(2, 0)[0]]
+    small_shards.write_files(folder / "train-9.tar", files, ["0", "1"])
+    with pytest.raises(DataError, match=r"names and numbers as labels.*labels\.txt"):
+        splits.load(str(folder), size=16)
+    (folder / "labels.txt").write_text("dark\nbright\n")
+    assert splits.load(str(folder), size=16).shards.counts.sum() == 98
+
+
+def test_names_of_a_later_shard_s_metadata_serve_all(tmp_path: Path) -> None:
+    for number in range(3):
+        files = [small_shards.png(image) for image in small_shards.pictures(2, number)[0]]
+        small_shards.write_files(tmp_path / f"train-{number}.parquet", files, [0, 1])
+    small_shards.write_metadata(tmp_path / "train-1.parquet", ["night", "day"])
+    for place in (f"shards:{tmp_path}", f"shards:{tmp_path}/*.parquet"):
+        assert splits.load(place, size=16).class_names == ("night", "day")

@@ -5,12 +5,15 @@ can be taken up anywhere and shared by processes.
 from __future__ import annotations
 
 import itertools
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
 import small_shards
 
-from keras_kd.datasets import splits
+from keras_kd.datasets import Samples, splits
+from keras_kd.datasets.sharded import Shard, Shards
 from keras_kd.teachers.views import Views
 from keras_kd.training.shard_batches import ShardBatches
 
@@ -127,3 +130,32 @@ def test_a_live_teacher_sees_the_pixels_of_the_batch(data: splits.Data) -> None:
     batches = _batches(data, teacher_logits=None, live_teacher=lambda pixels: pixels[:, 0, 0])
     for pixels, y in _epoch(batches, 0):
         np.testing.assert_array_equal(y["teacher"], pixels[:, 0, 0])
+
+
+def test_two_groups_and_a_shard_are_in_memory(
+    data: splits.Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side, shards, rows = 64, 12, 100
+    shard = rows * side * side
+    many = Shards(
+        tuple(Shard(f"{number}", f"{number}", (rows,)) for number in range(shards)),
+        ("one",),
+        (side, side, 1),
+    )
+
+    def read(self: Shards, number: int, rows: np.ndarray) -> Samples:
+        return Samples(
+            np.zeros((len(rows), side, side, 1), np.uint8), np.zeros(len(rows), int), ("one",)
+        )
+
+    monkeypatch.setattr(Shards, "read", read)
+    views = Views("none", rows)
+    batches = ShardBatches(many, lambda labels: labels, views, 8, 3, None, None, 3 * rows)
+    tracemalloc.start()
+    for _ in itertools.islice(batches.from_step(0, 0), batches.steps):
+        # So that the next group is there before this one's end.
+        time.sleep(0.002)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Groups have three shards, and one is read and changed; a little is for batches and positions.
+    assert 4 * shard < peak < 8.5 * shard

@@ -87,6 +87,24 @@ def _check_type(file: Path, kind: Any) -> None:
     )
 
 
+def require_same_names(named: Sequence[tuple[str | Path, Sequence[str]]]) -> None:
+    """Numbers mean classes by the names in a file's own metadata, which must be one list.
+
+    Args:
+        named: each file with the names that it states, which may be none.
+
+    Raises:
+        DataError: two files state different names, or another order.
+    """
+    stating = [one for one in named if one[1]]
+    for file, names in stating:
+        if names != stating[0][1]:
+            raise DataError(
+                f"{file} names its classes {', '.join(names)}, and {stating[0][0]}"
+                f" {', '.join(stating[0][1])}: expected one list in one order in all shards."
+            )
+
+
 def number(label: Any, names: Sequence[str]) -> int:
     """The class number of one label; -1 where it has none."""
     if isinstance(label, str):

@@ -1,11 +1,11 @@
-"""Files of shards, on a disk, in an object store or on the web: found and opened by fsspec, and
-read row by row in their three forms.
-"""
+"""Files of shards, on a disk, in an object store or on the web: found and opened by fsspec."""
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import os
 import re
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from keras_kd.datasets import images
-from keras_kd.datasets.readers import _tree, parquet
+from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
 
-Row = tuple[bytes | None, int | str | None]  # content of an image file, and the label as it stands
-# Of what stores tell of a file, that which changes with its content.
-_STAMPS = ("size", "mtime", "created", "ETag", "etag", "LastModified", "updated", "md5Hash")
-_IMAGES = ("image/encoded", "image")
-_LABELS = ("image/class/label", "label", "image/class/text")
+# Of what stores tell of a file, that which changes with its content; a size alone may not.
+_CHANGES = (
+    "mtime", "created", "ETag", "etag", "LastModified", "Last-Modified", "last_modified", "updated",
+    "modified", "md5Hash", "Content-MD5", "Digest",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Found:
     Attributes:
         url: a path on this machine's disks, or a URL.
         split: the split that its name or its folder tells; "" where neither does.
-        stamp: what changes whenever its content does.
+        stamp: what changes whenever its content does; "" where its store tells nothing such.
     """
 
     url: str
@@ -43,10 +40,17 @@ class Found:
 
 def form(name: str) -> str | None:
     """Return the form that a file's name tells: "parquet", "tar", "tfrecord", or None."""
-    name = PurePosixPath(name).name.lower()
+    name = _file_name(name).lower()
     if ".tfrecord" in name:
         return "tfrecord"
-    return next((one for one in ("parquet", "tar") if name.endswith(f".{one}")), None)
+    if name.endswith((".tar", ".tar.gz", ".tgz")):
+        return "tar"
+    return "parquet" if name.endswith(".parquet") else None
+
+
+def _file_name(url: str) -> str:
+    """Without the query of a URL."""
+    return PurePosixPath(url.partition("?")[0] if "://" in url else url).name
 
 
 def listed(path: str | Path) -> list[Found]:
@@ -55,40 +59,67 @@ def listed(path: str | Path) -> list[Found]:
     Raises:
         DataError: the place can't be listed, or its kind of store needs a package.
     """
-    # A Path has one slash where a URL has two.
-    place = re.sub(r"^([a-z][a-z0-9+.-]+):/+", r"\1://", str(path))
+    place = _place(path)
     with _refusals(place):
         store, root = _store(place)
-        is_pattern = any(sign in root for sign in "*?[")
-        found = (store.glob if is_pattern else store.find)(root, detail=True)
+        folder, pattern = _divided(store, root)
+        # Signs of a pattern in the name of a folder that exists stand for themselves.
+        found = (
+            store.glob(glob.escape(folder) + pattern, detail=True)
+            if pattern
+            else store.find(root, detail=True)
+        )
         here = "file" in store.protocol
         return [
-            Found(name if here else store.unstrip_protocol(name), _split(name), _stamp(facts))
+            Found(
+                name if here else store.unstrip_protocol(name),
+                _split(folder, name.removeprefix(folder)),
+                _stamp(store, name, facts),
+            )
             for name, facts in sorted(found.items())
             if form(name) and not PurePosixPath(name).name.startswith((".", "_"))
         ]
 
 
-def _stamp(facts: dict[str, Any]) -> str:
-    return "; ".join(f"{name} {facts[name]}" for name in _STAMPS if name in facts)
+def _place(path: str | Path) -> str:
+    """The text of a path, of which `Path` leaves one slash where a URL has two."""
+    place = re.sub(r"^([a-z][a-z0-9+.-]+):/+", r"\1://", str(path))
+    return re.sub(r"^(file|local)://", r"\1:///", place)
 
 
-def _split(name: str) -> str:
-    """The split in a file's name, before its first - or ., or else in its folder's."""
-    path = PurePosixPath(name)
-    words = (re.split(r"[-.]", path.name)[0].casefold(), path.parent.name.casefold())
-    return next(
-        (split for word in words for split, all_of in _tree.SPLIT_NAMES.items() if word in all_of),
-        "",
-    )
+def _divided(store: Any, root: str) -> tuple[str, str]:
+    """The folder that a place names, with a slash at its end, and the pattern below it or ""."""
+    if "*" in root and not store.exists(root):
+        folder = root[: root.index("*")].rpartition("/")[0] + "/"
+        return folder, root.removeprefix(folder)
+    return (root.rpartition("/")[0] if form(root) else root.rstrip("/")) + "/", ""
+
+
+def _stamp(store: Any, name: str, facts: dict[str, Any]) -> str:
+    """What is told of a file's content: by the listing, or else by the file's own answer."""
+    if not any(facts.get(change) for change in _CHANGES):
+        facts = store.info(name)
+    told = [f"{change} {facts[change]}" for change in _CHANGES if facts.get(change)]
+    return "; ".join([f"size {facts.get('size')}", *told]) if told else ""
+
+
+def _split(folder: str, name: str) -> str:
+    """The split in a file's name, or in that of a folder below the place, or the place's own."""
+    *folders, file = PurePosixPath(name).parts
+    within = map(_tree.split_of, reversed(folders))
+    words = (_tree.split_of_file(file), *within, _tree.called(PurePosixPath(folder).name))
+    return next(filter(None, words), "")
 
 
 def _store(url: str) -> tuple[Any, str]:
     try:
-        from fsspec.core import url_to_fs
+        import fsspec
     except ImportError as error:
         raise DataError("Shards need fsspec: pip install 'keras-kd[shards]'.") from error
-    return url_to_fs(url)
+    # A path on this machine may have signs that mean something in a URL.
+    if "://" in url:
+        return fsspec.core.url_to_fs(url)
+    return fsspec.filesystem("file"), os.path.abspath(url)
 
 
 @contextmanager
@@ -122,93 +153,15 @@ def on_disk(url: str) -> Iterator[Path]:
         yield path
 
 
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def text_beside(place: str | Path, name: str) -> str | None:
     """Return the text of a file beside the shards of a folder or URL; None if there is none."""
-    folder = re.sub(r"^([a-z][a-z0-9+.-]+):/+", r"\1://", str(place))
-    if any(sign in folder for sign in "*?[") or form(folder):
-        folder = folder.rpartition("/")[0]
-    with _refusals(f"{folder}/{name}"):
-        store, inner = _store(f"{folder}/{name}")
-        return store.cat_file(inner).decode() if store.isfile(inner) else None
-
-
-def rows(path: Path, url: str) -> Iterator[Row]:
-    """Yield the content of the image file and the label of every row of a shard, in order.
-
-    Args:
-        path: the file.
-        url: what errors call it.
-
-    Raises:
-        DataError: the file is damaged, or of another layout.
-    """
-    read = {"parquet": _parquet_rows, "tar": _tar_rows, "tfrecord": _tfrecord_rows}[form(url) or ""]
-    try:
-        yield from read(path)
-    except DataError as error:
-        raise DataError(str(error).replace(str(path), url)) from error
-    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
-        raise DataError(f"{url} is damaged ({error}): replace it.") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    count = parquet.opened(path).metadata.num_rows
-    labels = (
-        label for _, _, part in parquet.columns([path], "label") for label in part.to_pylist()
-    )
-    contents = parquet.contents([path], np.arange(count))
-    for (_, content), label in zip(contents, labels, strict=True):
-        yield content, label
-
-
-def _tar_rows(path: Path) -> Iterator[Row]:
-    """WebDataset's layout: members of one sample follow each other and differ after the first dot
-    of the name.
-    """
-    sample: dict[str, bytes] = {}
-    before = None
-    with tarfile.open(path, "r:") as archive:
-        for member in archive:
-            name = PurePosixPath(member.name)
-            key, _, field = name.name.partition(".")
-            if not member.isfile() or not key:
-                continue
-            if member.size > images.MAX_BYTES:
-                raise DataError(
-                    f"{path}, {member.name} is {member.size:,} bytes long: leave it out."
-                )
-            if sample and (name.parent, key) != before:
-                yield _of_fields(sample)
-                sample = {}
-            before = (name.parent, key)
-            content = archive.extractfile(member)
-            sample[field.lower()] = content.read() if content else b""
-    if sample:
-        yield _of_fields(sample)
-
-
-def _of_fields(sample: dict[str, bytes]) -> Row:
-    image = next((sample[name] for name in sample if f".{name}" in images.suffixes()), None)
-    return image, _label(sample.get("cls"))
-
-
-def _tfrecord_rows(path: Path) -> Iterator[Row]:
-    import tensorflow as tf
-
-    try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            fields = tf.train.Example.FromString(record).features.feature
-            image = next((fields[name].bytes_list.value for name in _IMAGES if name in fields), ())
-            label = next((fields[name] for name in _LABELS if name in fields), None)
-            values = [*label.int64_list.value, *label.bytes_list.value] if label else []
-            yield next(iter(image), None), _label(values[0]) if values else None
-    except Exception as error:  # TensorFlow's and protobuf's errors share no base.
-        raise DataError(f"{path} is damaged as TFRecord ({error}): replace it.") from error
-
-
-def _label(value: bytes | int | None) -> int | str | None:
-    """A label that may be written as text: a number where it is one."""
-    if not isinstance(value, bytes):
-        return value
-    text = value.decode("utf-8", "replace").strip()
-    return int(text) if re.fullmatch(r"-?\d{1,9}", text) else text or None
+    with _refusals(f"{place}/{name}"):
+        store, root = _store(_place(place))
+        file = _divided(store, root)[0] + name
+        return store.cat_file(file).decode() if store.isfile(file) else None

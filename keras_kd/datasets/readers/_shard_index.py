@@ -4,7 +4,6 @@ tell whether it changed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -18,11 +17,11 @@ from keras_kd._common.files import write_text
 from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.identity import identity
 from keras_kd.datasets import images
-from keras_kd.datasets.readers import _shard_files, parquet
+from keras_kd.datasets.readers import _shard_files, _shard_rows, parquet
 from keras_kd.datasets.readers._shard_files import Found
 from keras_kd.errors import DataError
 
-VERSION = 1  # a higher one whenever an entry's facts change
+VERSION = 2  # a higher one whenever an entry's facts change
 _FORM = {
     "content": str,
     "labels": [[(str, float, None)]],
@@ -40,7 +39,7 @@ class Entry:
     Attributes:
         content: SHA-256 of the file.
         labels: each label as it stands in the file, with the number of its rows.
-        channels: 1 or 3, of the first image that can be read.
+        channels: 1 or 3, of the first image; where all were decoded, 3 if any is in colour.
         names: class names that the file states.
         unreadable: rows whose image can't be read; looked for only where they may be left out.
         problems: what is wrong with each of them.
@@ -70,7 +69,7 @@ def entries(found: Sequence[Found], skip_bad_rows: bool) -> list[Entry]:
 
 
 def _entry(found: Found, folder: Path, decoding: bool) -> Entry:
-    facts = {"url": found.url, "stamp": found.stamp, "decoded": decoding}
+    facts = {"url": found.url, "stamp": found.stamp or _digest(found.url), "decoded": decoding}
     path = folder / f"{identity('shard', VERSION, facts)}.json"
     try:
         known = read_json(read_text(path), _FORM)
@@ -86,14 +85,13 @@ def _made(url: str, decoding: bool) -> Entry:
     unreadable: dict[int, str] = {}
     channels = 0
     with _shard_files.on_disk(url) as path:
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+        content = _shard_files.digest(path)
         names = _stated(path, url)
-        for row, (image, label) in enumerate(_shard_files.rows(path, url)):
+        for row, (image, label) in enumerate(_shard_rows.rows(path, url)):
             try:
                 if decoding or not channels:
                     seen = images.decoded(image or b"", f"{url}, row {row}").shape[2]
-                    channels = channels or seen
+                    channels = max(channels, seen)
             except DataError as error:
                 if not decoding:
                     raise
@@ -104,6 +102,12 @@ def _made(url: str, decoding: bool) -> Entry:
         raise DataError(f"{url} holds no images: remove it.")
     found = sorted(labels.items(), key=str)
     return Entry(content, found, channels, names, [*unreadable], [*unreadable.values()])
+
+
+def _digest(url: str) -> str:
+    """The SHA-256 of a shard whose store tells nothing that changes with its content."""
+    with _shard_files.on_disk(url) as path:
+        return _shard_files.digest(path)
 
 
 def _stated(path: Path, url: str) -> list[str]:

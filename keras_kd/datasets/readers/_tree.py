@@ -143,6 +143,16 @@ def split_of(name: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def called(name: str) -> str | None:
+    """Return the split that is called so; None if none is."""
+    return next((split for split, names in SPLIT_NAMES.items() if name.casefold() in names), None)
+
+
+def split_of_file(name: str) -> str | None:
+    """Return the split that a file's name begins with, or else has as a word, as `split_of`."""
+    return called(re.split("[^a-z]", name.casefold())[0]) or split_of(name)
+
+
 def _innermost(folder: Path) -> Path:
     """Past folders that hold one of the same name alone, as archives unpacked into such leave."""
     while len(inside := listed(folder).folders) == 1 and inside[0].name == folder.name:

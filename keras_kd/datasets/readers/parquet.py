@@ -1,8 +1,8 @@
 """Any classes in `train-*.parquet`, `validation-*` and `test-*`, or folders of them, as Hugging
 Face lays data sets out. Needs the extra `parquet`.
 
-There may be more images than fit into memory. Forms on disk: the beginning of a file's name, or
-its folder, tells the split; all may lie in a folder `data`.
+There may be more images than fit into memory. Forms on disk: a word in a file's name, or its
+folder, tells the split; all may lie in a folder `data`.
 
     train-00000-of-00002.parquet  train-00001-of-00002.parquet  test-00000-of-00001.parquet
     train/any.parquet  validation/any.parquet  test/any.parquet
@@ -25,7 +25,7 @@ import numpy as np
 
 from keras_kd._common import arrays, files
 from keras_kd._common.checked_files import read_json
-from keras_kd.datasets import SIZE, Samples, class_names, images
+from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import _parquet_labels, _splitting, _tree
 from keras_kd.errors import DataError
@@ -65,6 +65,8 @@ def load_splits(
             " train/….parquet."
         )
     shards = _shards(path)
+    files = [file for split in {"train", *splits} for file in shards.get(split, ())]
+    _parquet_labels.require_same_names([(file, _stated(file)) for file in files])
     names = _class_names(shards["train"], path)
     shape = (*images.height_width(size), _channels(shards["train"], skip_bad_rows))
     found: dict[str, Samples] = {}
@@ -111,12 +113,12 @@ def _shards(path: Path) -> dict[str, list[Path]]:
             continue
         listed = _tree.listed(folder)
         for file in listed.files:
-            found.setdefault(file.stem.partition("-")[0].casefold(), []).append(file)
+            found.setdefault(_tree.split_of_file(file.name) or "", []).append(file)
         for child in listed.folders:
-            found.setdefault(child.name.casefold(), []).extend(_tree.listed(child).files)
+            found.setdefault(_tree.called(child.name) or "", []).extend(_tree.listed(child).files)
     shards = {
-        split: [file for name in names for file in found.get(name, ()) if file.suffix == ".parquet"]
-        for split, names in _tree.SPLIT_NAMES.items()
+        split: [file for file in found.get(split, ()) if file.suffix == ".parquet"]
+        for split in SPLITS
     }
     return {split: listed for split, listed in shards.items() if listed}
 
@@ -187,7 +189,8 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     schema = opened(shards[0]).schema_arrow
     listed = path / class_names.LABELS_FILE
     try:
-        names = class_names.read(listed) if listed.is_file() else described(schema.metadata or {})
+        stated = filter(None, map(_stated, shards))
+        names = class_names.read(listed) if listed.is_file() else next(stated, [])
     except ValueError as error:
         raise DataError(
             f"{listed} can't be read as text ({error}): write one class name a line."
@@ -204,6 +207,10 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     if wrong := class_names.problem(names):
         raise DataError(f"In {path} {wrong}: rename the class.")
     return tuple(map(class_names.plain, names))
+
+
+def _stated(file: Path) -> list[str]:
+    return described(opened(file).schema_arrow.metadata or {})
 
 
 def described(metadata: dict[bytes, bytes]) -> list[str]:
@@ -283,11 +290,7 @@ def _read(
         part = parts[splits[row]]
         try:
             picture = images.decoded(content or b"", name)
-            if picture.shape[2] > shape[2]:
-                raise DataError(
-                    f"{name} is in colour but the first training image is gray: convert one or"
-                    " remove the row."
-                )
+            images.require_channels(picture, shape, name)
             part.add(row, picture)
         except DataError as error:
             if not skip_bad_rows:

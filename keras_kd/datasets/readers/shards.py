@@ -2,8 +2,9 @@
 fit on this machine. Needs the extra `shards`.
 
 Forms on disk: `shards:PLACE` is a folder, a pattern with * or a URL (s3://, gs://, http:// …) of
-`.parquet`, `.tar` or `.tfrecord` files at any depth; a URL or a pattern alone is read so, too. The
-beginning of a file's name, or its folder, tells the split, as `train-00000.tar` or `test/0.tar`.
+`.parquet`, `.tar` or `.tfrecord` files at any depth, the last two also with `.gz`; a URL or a
+pattern alone is read so, too. A word in a file's name, or a folder's, tells the split, as
+`train-00000.tar`, `faces_val_3.tar` or `test/0.tar`.
 
 Parquet has the columns `image` and `label` of the data set `parquet`. A sample in a tar file is an
 image and `.cls`, its class, of the same name. A TFRecord holds `tf.train.Example` with
@@ -46,7 +47,7 @@ def matches(path: Path) -> bool:
         return False
     places = [path, *(child for child in path.iterdir() if child.is_dir())]
     files = chain.from_iterable(place.iterdir() for place in places[:100])
-    return any(_shard_files.form(file.name) in ("tar", "tfrecord") for file in files)
+    return any(file.suffix == ".tar" or ".tfrecord" in file.name for file in files)
 
 
 def load_splits(
@@ -76,8 +77,10 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
         raise DataError(f"No .parquet, .tar or .tfrecord files at {path}: check the place.")
     indexed = list(zip(listed, _shard_index.entries(listed, skip_bad_rows), strict=True))
     parts = _divided(indexed, path)
-    _require_same_names(indexed)
-    names = _class_names([entry for _, entry in parts["train"]], path)
+    _parquet_labels.require_same_names([(found.url, entry.names) for found, entry in indexed])
+    stated = next((entry.names for _, entry in indexed if entry.names), [])
+    names = _class_names([entry for _, entry in parts["train"]], stated, path)
+    _require_same_channels(indexed, *parts["train"][0])
     shape = (*images.height_width(size), parts["train"][0][1].channels)
     return {split: _shards(part, names, shape, skip_bad_rows) for split, part in parts.items()}
 
@@ -98,7 +101,8 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
     for split in missing:
         held = 0
         for one in training[missing.index(split) :: HELD_OUT_OF]:
-            # Always the first ones, so that shards that are added later move no image.
+            # Always the first ones: shards that are added later, named to sort behind them, move
+            # no image.
             if held >= MOST_HELD_OUT:
                 break
             parts[split].append(one)
@@ -113,26 +117,31 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
     return parts
 
 
-def _require_same_names(indexed: Sequence[Indexed]) -> None:
-    """Numbers mean classes by the names in a file's own metadata, which must be one list."""
-    named = [(found.url, entry.names) for found, entry in indexed if entry.names]
-    for url, names in named:
-        if names != named[0][1]:
+def _require_same_channels(indexed: Sequence[Indexed], first: Found, seen: Entry) -> None:
+    """Images have the channels of the first training shard; colour would be lost in gray ones."""
+    for found, entry in indexed:
+        if entry.channels > seen.channels:
             raise DataError(
-                f"{url} names its classes {', '.join(names)}, and {named[0][0]}"
-                f" {', '.join(named[0][1])}: expected one list in one order in all shards."
+                f"{found.url} holds images in colour and {first.url}, the first training shard, in"
+                " gray: convert one of them."
             )
 
 
-def _class_names(entries: Sequence[Entry], path: Path) -> tuple[str, ...]:
-    """The names in labels.txt, in Parquet's metadata, or the labels themselves, sorted."""
+def _class_names(entries: Sequence[Entry], stated: list[str], path: Path) -> tuple[str, ...]:
+    """The names in labels.txt, those stated in Parquet's metadata, or the labels, sorted."""
     beside = _shard_files.text_beside(path, class_names.LABELS_FILE)
     labels = {label for entry in entries for label, _ in entry.labels}
+    written = {class_names.plain(label) for label in labels if isinstance(label, str)}
     if beside is not None:
         names = class_names.parsed(beside.removeprefix("\ufeff").splitlines())
     else:
-        names = entries[0].names or [label for label in labels if isinstance(label, str)]
-        names = names if entries[0].names else sorted(set(map(class_names.plain, names)))
+        names = stated or sorted(written)
+        numbers = (label for label in labels if not isinstance(label, str))
+        if written and any(_parquet_labels.number(label, names) >= 0 for label in numbers):
+            raise DataError(
+                f"The shards at {path} have names and numbers as labels: write the names of the"
+                f" numbers to {class_names.LABELS_FILE} beside, one a line, or mend the labels."
+            )
     if len(names) < 2:
         raise DataError(
             f"The shards at {path} don't name their classes, two or more: write them to"
@@ -151,7 +160,7 @@ def _shards(
 ) -> Shards:
     made, skipped = [], []
     for found, entry in part:
-        counts = [0] * len(names)
+        counts, left_out = [0] * len(names), []
         for label, count in entry.labels:
             number = _parquet_labels.number(label, names)
             if number >= 0:
@@ -165,7 +174,9 @@ def _shards(
                     " --skip-bad-rows."
                 )
             skipped.append(line)
+            left_out.append(repr(label))
         skipped += entry.problems
         if sum(counts):
-            made.append(Shard(found.url, entry.content, tuple(counts), tuple(entry.unreadable)))
+            rows = (tuple(counts), tuple(entry.unreadable), tuple(left_out))
+            made.append(Shard(found.url, entry.content, *rows))
     return Shards(tuple(made), names, shape, tuple(skipped))

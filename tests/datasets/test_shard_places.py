@@ -1,0 +1,159 @@
+"""Where shards lie and what they are called: names of splits, URLs, folders with unusual names,
+packed files, a web server.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_shards
+
+from keras_kd import datasets
+from keras_kd.datasets import splits
+from keras_kd.datasets.readers import _shard_files
+from keras_kd.errors import DataError
+
+fsspec = pytest.importorskip("fsspec", reason="needs the extra shards")
+pytest.importorskip("pyarrow", reason="needs the extra shards")
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train-00000.tar", "train"),
+        ("imagenet-train-0001.tar", "train"),
+        ("train_000.tar", "train"),
+        ("TRAIN001.tar", "train"),
+        ("val-00001-of-00010.tfrecord", "validation"),
+        ("data.train.parquet", "train"),
+        ("faces_dev_2.tfrecord.gz", "validation"),
+        ("test-of-train-0.tar", "test"),
+        ("test/part/0001.tar", "test"),
+        ("cifar_train/0001.tar", "train"),
+        ("training/testing/0.tar", "test"),
+        ("crossval-0.tar", ""),
+        ("trainer.tar", ""),
+        ("latest-0.parquet", ""),
+        ("both-and-test.tar", "test"),
+        ("a-train-test.tar", ""),
+    ],
+)
+def test_a_word_of_a_name_tells_the_split(tmp_path: Path, name: str, split: str) -> None:
+    # The folders above the place tell nothing.
+    place = tmp_path / "train" / "faces"
+    path = place / name
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert [found.split for found in _shard_files.listed(place)] == [split]
+
+
+@pytest.mark.parametrize("name", ["year [2024]", "who?", "a#b", "100%25", "x::y"])
+def test_folders_may_have_signs_of_patterns_and_urls(tmp_path: Path, name: str) -> None:
+    folder = small_shards.write_splits(tmp_path / name, ".parquet", train=2, rows=4)
+    (folder / "labels.txt").write_text("bright\ndark\n")
+    data = splits.load(f"shards:{folder}", size=16)
+    assert len(data.shards) == 8
+    by_pattern = datasets.load(f"{folder}/*-0*.parquet", "train", size=16)
+    np.testing.assert_array_equal(by_pattern.images, data.shards.all().images)
+
+
+def test_a_url_of_a_file_is_a_path(tmp_path: Path) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=2, rows=4)
+    for url in (f"file://{folder}", f"shards:file://{folder}", f"shards:file://{folder}/*.tar"):
+        assert len(splits.load(url, size=16).shards) == 8
+    (folder / "labels.txt").write_text("dark\nbright\n")
+    assert splits.load(f"file://{folder}", size=16).class_names == ("dark", "bright")
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tfrecord"])
+def test_packed_shards_are_read(tmp_path: Path, suffix: str) -> None:
+    plain = small_shards.write_splits(tmp_path / "plain", suffix, rows=6)
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for file in plain.iterdir():
+        (packed / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+    found = [datasets.load(f"shards:{place}", "train", size=16) for place in (plain, packed)]
+    np.testing.assert_array_equal(found[0].images, found[1].images)
+    np.testing.assert_array_equal(found[0].labels, found[1].labels)
+    broken = packed / f"train-000{suffix}.gz"
+    broken.write_bytes(broken.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"train-000\S* is damaged"):
+        splits.load(f"shards:{packed}", size=16)
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves files; without times of change and ETags if `silent`."""
+
+    silent = False
+    asked: list[str] = []
+
+    def do_GET(self) -> None:
+        if self.path.endswith(".tar"):
+            self.asked.append(self.path.rpartition("/")[2])
+        super().do_GET()
+
+    def send_header(self, name: str, value: str) -> None:
+        if not (self.silent and name == "Last-Modified"):
+            super().send_header(name, value)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(params=[False, True], ids=["dated", "silent"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, type[_Handler]]]:
+    """A server of a folder on this machine, and what it was asked for."""
+    pytest.importorskip("aiohttp", reason="needs aiohttp, by which fsspec reads http://")
+    kind = type("_Own", (_Handler,), {"silent": request.param, "asked": []})
+    made = functools.partial(kind, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), made) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}", kind
+        running.shutdown()
+        thread.join()
+
+
+def test_a_web_server_s_changed_shard_is_found(
+    server: tuple[str, type[_Handler]], tmp_path: Path
+) -> None:
+    url, kind = server
+    folder = small_shards.write_splits(tmp_path / "faces", ".tar", rows=6)
+    data = splits.load(f"{url}/faces/", size=16)
+    assert data.shards.shards[0].url == f"{url}/faces/train-000.tar"
+    images, labels = small_shards.pictures(6, 0)
+    np.testing.assert_array_equal(data.shards.read(0).images, images)
+    kind.asked.clear()
+    module = datasets.find(f"{url}/faces/")[0]
+    assert module.training_shards(f"{url}/faces/", False, 16) == data.shards
+    # Where no time is told, the content must be looked at.
+    assert sorted(kind.asked) == (sorted(os.listdir(folder)) if kind.silent else [])
+    # The same number of bytes, in another second.
+    small_shards.write(folder / "train-000.tar", 255 - images, 1 - labels)
+    os.utime(folder / "train-000.tar", (1, 1))
+    with pytest.raises(DataError, match=r"train-000\.tar changed since it was indexed"):
+        data.shards.read(0)
+    again = module.training_shards(f"{url}/faces/", False, 16)
+    assert again.shards[1:] == data.shards.shards[1:]
+    assert again.image_fingerprint(0) != data.shards.image_fingerprint(0)
+    np.testing.assert_array_equal(again.read(0).images, 255 - images)
+
+
+def test_a_query_in_a_url_is_no_pattern(server: tuple[str, type[_Handler]], tmp_path: Path) -> None:
+    url, _ = server
+    small_shards.write_splits(tmp_path / "faces", ".tar", rows=6)
+    found = _shard_files.listed(f"{url}/faces/train-000.tar?signed=yes")
+    assert [one.split for one in found] == ["train"] and found[0].url.endswith("?signed=yes")
