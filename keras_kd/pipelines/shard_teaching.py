@@ -99,8 +99,8 @@ def fill(
         if teaching.workers > 1 and missing:
             done = _by_workers(label, missing, teaching.workers, advance)
         else:
-            images, columns = label.images, teacher.columns
-            done = shard_labels.fill(found, images, views, columns, advance, terminal.say)
+            read, columns = label.images, teacher.columns
+            done = shard_labels.fill(found, read, views, columns, advance, terminal.say)
     terminal.say(
         f"Soft labels: {len(shards)} images x {len(views)} views, {done} of"
         f" {len(shards.rows)} shards labelled here, {time.monotonic() - start:.0f} s:"
