@@ -63,6 +63,7 @@ class Lesson:
         phases: what must lie in the folder for the work to have got that far, in order.
         record: what lies there once --resume is needed to go on; none where the same command goes
             on.
+        goes_on: the arguments that are given then; none for the same with --resume.
         copied: what of `../given` lies in the folder from the beginning.
         redone: what is done again, as it may be half done: the rows of a recording's last two
             frames.
@@ -73,6 +74,7 @@ class Lesson:
     kept: Callable[[Path], int]
     phases: dict[str, str]
     record: str | None = None
+    goes_on: str | None = None
     copied: tuple[str, ...] = ()
     redone: int = 0
 
@@ -80,6 +82,12 @@ class Lesson:
     def arguments(self) -> list[str]:
         """What `kerakd` is given."""
         return self.line.split()
+
+    def continued(self, folder: Path) -> list[str]:
+        """What `kerakd` is given to go on with what lies in a folder."""
+        if not self.record or not (folder / self.record).exists():
+            return self.arguments
+        return (self.goes_on or f"{self.line} --resume").split()
 
 
 # The labelling starts when its teacher is there already.
@@ -217,5 +225,7 @@ LESSONS = {
             "training": "out/.state/state.npz",
             "export": "out/student.keras",
         },
+        "out/config.toml",
+        "distill --resume --out out",
     ),
 }

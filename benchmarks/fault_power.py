@@ -24,6 +24,8 @@ from fault_lessons import LESSONS
 STRACE = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2", "-o"]
 FORCED = re.compile(r"f(?:data)?sync\(\d+<(.*)>\) += 0")
 RENAMED = re.compile(r'rename(?:at2?)?\((?:[^"]*)"(.*)", (?:[^"]*)"([^"]*)".* = 0')
+UNFINISHED = re.compile(r"(\d+) (.*) <unfinished \.\.\.>$")
+RESUMED = re.compile(r"(\d+) <\.\.\. \w+ resumed>(.*)$")
 KERAKD = "from keras_kd.cli.start import main; main()"
 # Reopened by whoever goes on with a recording, row by row: what was lost is computed again.
 ROW_BY_ROW = ("film.csv",)
@@ -38,7 +40,7 @@ def unforced(trace: str, folder: Path) -> list[str]:
     """
     forced: dict[str, list[int]] = {}
     came: dict[str, tuple[str, int]] = {}
-    for number, line in enumerate(trace.splitlines()):
+    for number, line in enumerate(joined(trace)):
         if match := FORCED.search(line):
             forced.setdefault(os.path.normpath(match[1]), []).append(number)
         elif match := RENAMED.search(line):
@@ -51,6 +53,20 @@ def unforced(trace: str, folder: Path) -> list[str]:
         for path in left
         if path.name not in ROW_BY_ROW and (wrong := _wrong(path, forced, came))
     ]
+
+
+def joined(trace: str) -> list[str]:
+    """The lines of strace, with a call that others interrupted as one line where it ended."""
+    begun: dict[str, str] = {}
+    lines = []
+    for line in trace.splitlines():
+        if match := UNFINISHED.match(line):
+            begun[match[1]] = match[2]
+        elif match := RESUMED.match(line):
+            lines.append(f"{match[1]} {begun.pop(match[1])}{match[2]}")
+        else:
+            lines.append(line)
+    return lines
 
 
 def _wrong(

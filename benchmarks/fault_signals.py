@@ -45,8 +45,7 @@ def stopped(name: str, kind: str, work: Path, random: np.random.Generator) -> di
     while (process := signalled(folder, name, kind, share * unbroken.seconds, random)) is None:
         share /= 2
     found = result([process], [fault_processes.errors_of(folder)], folder, {130, 143})
-    resume = ["--resume"] if lesson.record and (folder / lesson.record).exists() else []
-    fault_processes.ended(folder, fault_processes.started(folder, [*lesson.arguments, *resume]))
+    fault_processes.ended(folder, fault_processes.started(folder, lesson.continued(folder)))
     return found | {"different": "; ".join(fault_contents.differences(folder, unbroken.content))}
 
 

@@ -154,8 +154,7 @@ def one_lesson(
     """Start a lesson, kill it and go on at most so often, until it ends; one row a process."""
     kept = 0
     for attempt in range(kills + 1):
-        resume = ["--resume"] if lesson.record and (folder / lesson.record).exists() else []
-        process = started(folder, [*lesson.arguments, *resume])
+        process = started(folder, lesson.continued(folder))
         moment = killed(folder, process, unbroken, moments) if attempt < kills else None
         if moment is None:
             ended(folder, process)

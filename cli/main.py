@@ -17,7 +17,7 @@ from click.utils import PacifyFlushWrapper
 
 from keras_kd._common import system_errors
 from keras_kd._common.text import printable
-from keras_kd.errors import KerasKDError, OutputError
+from keras_kd.errors import ConfigError, KerasKDError, OutputError
 
 from . import completion, options, stopping, streams
 
@@ -128,7 +128,27 @@ def _owned(option: str, lacking: list[str], context: click.Context) -> str:
     return f" (`{' '.join(lacking)}` has no {option}; {shown} can take it.)" if owners else ""
 
 
+def _refuse_empty_words() -> None:
+    """Check that no argument is empty: most would be taken for the working folder."""
+    for word in sys.argv[1:]:
+        option, _, value = word.partition("=")
+        if not word or (option.startswith("--") and word == f"{option}="):
+            raise ConfigError(
+                f"{option or 'An argument'} is empty, as a shell's variable that isn't set: give a"
+                " value, or leave it out."
+            )
+
+
+def _working_folder_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def _run() -> None:
+    _refuse_empty_words()
     try:
         # Else click prints errors in its own form and ends the process.
         kerakd.main(standalone_mode=False)
@@ -141,6 +161,10 @@ def _run() -> None:
         # The library's own errors name their file; these are errors of the operating system.
         if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             streams.refused(error)
+        elif error.errno == errno.ENOENT and _working_folder_is_gone():
+            raise OutputError(
+                "The folder that this command was started in is gone: change to another one."
+            ) from error
         elif reason := system_errors.reason(error):
             raise OutputError(f"Can't use {error.filename or 'a file'}: {reason}.") from error
         else:

@@ -28,7 +28,7 @@ def command(folder: str, out: str | None, as_json: bool) -> None:
       kerakd rerun runs/faces-B
     """
     whole = Path(folder).resolve()
-    new = out or str(whole.with_name(f"{whole.name}-again"))
+    new = out or str(whole.parent / f"{whole.name}-again")
     command_line = f"kerakd distill --resume --out {shlex.quote(new)}"
     with stopping.with_advice(f"To end the new run, without the comparison: {command_line}"):
         result = engine.load("pipelines.rerun").rerun(folder, new, Terminal())

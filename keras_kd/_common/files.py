@@ -53,7 +53,9 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             _publish(temporary, path)
     except FileNotFoundError as error:
         # Gone, the temporary file was removed by another process, which took it for a leftover.
-        if temporary is None or temporary.exists():
+        if temporary is None:
+            raise no_new_files(path) from error
+        if temporary.exists():
             raise
         raise written_meanwhile(path) from error
     finally:
@@ -99,6 +101,13 @@ def written_meanwhile(path: Path) -> OutputError:
     return OutputError(
         f"Can't write {path}: another process wrote it at the same time; choose another name for"
         " one of the two."
+    )
+
+
+def no_new_files(path: Path) -> OutputError:
+    """The error of a place in which no file can be made, as in /proc."""
+    return OutputError(
+        f"Can't write {path}: its folder is gone, or takes no new files: choose another one."
     )
 
 

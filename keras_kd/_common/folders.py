@@ -13,7 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
-from keras_kd._common.files import PARTIAL, forced, names_forced, written_meanwhile
+from keras_kd._common.files import PARTIAL, forced, names_forced, no_new_files, written_meanwhile
 from keras_kd._common.system_errors import refusals
 from keras_kd.errors import OutputError
 
@@ -51,7 +51,9 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
             new.rename(path)
             names_forced(path.parent)
     except FileNotFoundError as error:
-        if temporary is None or temporary.exists():
+        if temporary is None:
+            raise no_new_files(path) from error
+        if temporary.exists():
             raise
         raise written_meanwhile(path) from error
     finally:

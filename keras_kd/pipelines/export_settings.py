@@ -83,7 +83,7 @@ def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
         ConfigError: a value is out of its range, or the run's options can't be read.
     """
     source = Path(model)
-    run = config.load(source.with_name(run_files.OPTIONS)) if options_of_the_run(source) else {}
+    run = config.load(source.parent / run_files.OPTIONS) if options_of_the_run(source) else {}
     return FineTuning(**{name: run[name] for name in _OF_STUDENT if name in run} | dict(given))
 
 
@@ -172,7 +172,7 @@ def options_of_the_run(source: Path) -> str | None:
     Returns:
         The text of the file beside the model, or None.
     """
-    options, scores = source.with_name(run_files.OPTIONS), source.with_name(run_files.METRICS)
+    options, scores = source.parent / run_files.OPTIONS, source.parent / run_files.METRICS
     if not (options.is_file() and scores.is_file()):
         return None
     try:

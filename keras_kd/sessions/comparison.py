@@ -166,7 +166,7 @@ def _session(file: Path) -> tuple[Options, str | None]:
     """A recording's options and its model's fingerprint; without its folder the usual ones and
     None.
     """
-    record = file.with_suffix("") / "session.json"
+    record = file.parent / file.stem / "session.json"
     if not record.is_file():
         return Options(), None
     try:

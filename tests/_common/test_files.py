@@ -184,3 +184,15 @@ def test_a_power_failure_leaves_no_name_without_its_content(tmp_path):
         "other.txt: never forced",
         "page/parts/part.js: named before it was forced",
     ]
+
+
+def test_a_call_that_strace_splits_counts_where_it_ended(tmp_path):
+    (tmp_path / "a").touch()
+    split = (
+        f"7 fsync(3<{tmp_path}/.a> <unfinished ...>\n8 fsync(4<x>) = 0\n"
+        "7 <... fsync resumed>) = 0\n"
+        f'7 rename(".a", "a") = 0\n7 fsync(3<{tmp_path}>) = 0\n'
+    )
+    assert fault_power.unforced(split, tmp_path) == []
+    late = split.replace("7 <... fsync resumed>) = 0\n", "") + "7 <... fsync resumed>) = 0\n"
+    assert fault_power.unforced(late, tmp_path) == ["a: named before it was forced"]
