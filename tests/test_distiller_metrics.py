@@ -25,6 +25,9 @@ ROWS = keras.utils.to_categorical(LABELS, 3)
         (keras.metrics.Precision(), ROWS, "precision takes probabilities, .* keras.ops.softmax"),
         ("binary_accuracy", ROWS, "takes probabilities"),
         ("mse", LABELS, "takes probabilities"),
+        ("poisson", LABELS, "takes probabilities"),
+        (keras.metrics.AUC(from_logits=True), LABELS, "auc.* compares rows of shares"),
+        (keras.metrics.Recall(top_k=1), LABELS, "recall.* compares rows of shares"),
     ],
 )
 @pytest.mark.parametrize("weighted", [False, True])
@@ -40,6 +43,23 @@ def test_validation_labels_of_another_form_are_refused():
     distiller = compiled(linear(), linear(1), metrics=["accuracy"])
     with pytest.raises(ConfigError, match="accuracy compares class numbers.*validation"):
         distiller.fit(IMAGES, LABELS, validation_data=(IMAGES, ROWS), verbose=0)
+
+
+class RecallOfLogits(keras.metrics.Recall):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(y_true, keras.ops.softmax(y_pred), sample_weight)
+
+
+def test_a_recall_of_the_largest_logit_or_by_ones_own_softmax_is_right():
+    student = linear()
+    logits = student.predict(IMAGES, verbose=0).astype(float)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    given = [keras.metrics.Recall(top_k=1, name="largest"), RecallOfLogits(name="half")]
+    distiller = compiled(student, linear(1), metrics=given)
+    found = distiller.evaluate(IMAGES, ROWS, verbose=0, return_dict=True)
+    assert found["largest"] == pytest.approx((logits.argmax(axis=1) == LABELS).mean())
+    own = shares[np.arange(len(LABELS)), LABELS]
+    assert found["half"] == pytest.approx((own > 0.5).mean())
 
 
 def test_metrics_that_fit_are_right():

@@ -14,7 +14,11 @@ OF_ROWS = (
     metrics.CategoricalAccuracy,
     metrics.TopKCategoricalAccuracy,
     metrics.CategoricalCrossentropy,
+    metrics.BinaryCrossentropy,
+    metrics.AUC,
     metrics.FBetaScore,
+    metrics.Precision,
+    metrics.Recall,
 )
 OF_NUMBERS = (
     metrics.SparseCategoricalAccuracy,
@@ -22,6 +26,7 @@ OF_NUMBERS = (
     metrics.SparseCategoricalCrossentropy,
 )
 OF_PROBABILITIES = (
+    metrics.Accuracy,
     metrics.BinaryAccuracy,
     metrics.Precision,
     metrics.Recall,
@@ -34,9 +39,15 @@ OF_PROBABILITIES = (
     metrics.PrecisionAtRecall,
     metrics.RecallAtPrecision,
     metrics.KLDivergence,
+    metrics.Poisson,
     metrics.MeanSquaredError,
     metrics.MeanAbsoluteError,
+    metrics.MeanAbsolutePercentageError,
+    metrics.MeanSquaredLogarithmicError,
     metrics.RootMeanSquaredError,
+    metrics.LogCoshError,
+    metrics.CosineSimilarity,
+    metrics.R2Score,
 )
 # Of probabilities too, unless they are told.
 WITH_LOGITS = (
@@ -74,8 +85,11 @@ def _single(given: Iterable[metrics.Metric]) -> Iterator[metrics.Metric]:
 
 def _problem(metric: metrics.Metric, rows: bool, columns: int) -> str | None:
     """What is wrong with a metric for class numbers, or for rows of shares."""
+    if not type(metric).__module__.startswith("keras."):
+        return None  # A subclass may take logits.
     later = "compute it after training from keras.ops.softmax(student.predict(images))"
-    if isinstance(metric, OF_PROBABILITIES):
+    by_rank = getattr(metric, "top_k", None) is not None
+    if isinstance(metric, OF_PROBABILITIES) and not by_rank:
         return f"takes probabilities, and the student gives logits: {later}"
     if isinstance(metric, WITH_LOGITS) and not metric.get_config().get("from_logits"):
         return f"takes probabilities unless it is made with from_logits=True: do so, or {later}"
