@@ -19,6 +19,7 @@ from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_labels import Key
 from keras_kd.teachers.views import AtSizes, Views
+from keras_kd.training import job
 
 
 def require_possible(plan: Plan, data: Data) -> None:
@@ -31,6 +32,7 @@ def require_possible(plan: Plan, data: Data) -> None:
     Raises:
         ConfigError: one is given, and the images stay in their shards.
     """
+    job.require_in_memory(plan.training, data)
     given = {
         "votes": plan.teaching.votes,
         "unlabeled": plan.teaching.unlabeled,

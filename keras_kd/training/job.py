@@ -170,6 +170,7 @@ def _parameters(job: Job, settings: TrainingSettings) -> dict[str, Any]:
 
 def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches, Any]:
     """The training batches, and the targets of the validation images."""
+    require_in_memory(settings, data)
     mixtures = augmentation.mixtures(settings.augment)
     labels, of_validation = targets.of(
         job.heads, data, settings.label_smoothing, as_shares=bool(mixtures)
@@ -192,13 +193,25 @@ def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches,
     return shared, of_validation
 
 
-def _of_shards(job: Job, settings: TrainingSettings, shards: Shards) -> ShardBatches:
+def require_in_memory(settings: TrainingSettings, data: Data) -> None:
+    """Refuse augmentations that change whole batches of images that stay in their shards.
+
+    Args:
+        settings: how to train.
+        data: the data set.
+
+    Raises:
+        ConfigError: there is one.
+    """
     in_memory = augmentation.of_batches(settings.augment)
-    if in_memory:
+    if in_memory and data.shards:
         raise ConfigError(
             f"{' and '.join(in_memory)} changes images in memory, and these stay in their shards:"
             " leave it out of augment, or give the data in another form."
         )
+
+
+def _of_shards(job: Job, settings: TrainingSettings, shards: Shards) -> ShardBatches:
     outputs, classes = job.teacher_logits, len(shards.class_names)
     return ShardBatches(
         shards,

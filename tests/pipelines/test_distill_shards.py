@@ -16,7 +16,7 @@ from small_network import NETWORK
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
-from keras_kd.models import keras_file
+from keras_kd.models import keras_file, sources
 from keras_kd.pipelines.distill import distill
 from keras_kd.pipelines.teach import teach
 
@@ -142,3 +142,10 @@ def test_what_needs_all_images_in_memory_is_refused(data: Path, tmp_path: Path) 
     config = _config(data, alpha=1.0, augment="mixup")
     with pytest.raises(ConfigError, match="mixup.*shards"):
         distill(config, tmp_path / "mixed")
+    teacher = tmp_path / "teacher.keras"
+    sources.build(NETWORK, 2, (16, 16, 1)).save(teacher)
+    store = tmp_path / "store"
+    config = _config(data, teacher=str(teacher), soft_labels=str(store), augment="degrade")
+    with pytest.raises(ConfigError, match="degrade.*shards"):
+        distill(config, tmp_path / "degraded")
+    assert not store.exists()  # refused before the teacher labels any shard
