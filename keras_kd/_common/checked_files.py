@@ -24,8 +24,8 @@ def read_json(text: str | bytes, form: Any) -> Any:
             object that holds these and may hold others; {str: form} for one whose values all fit.
 
     Raises:
-        ValueError: it is no JSON, nested too deeply, or of another form; the message names the
-            place.
+        ValueError: it is no JSON, nested too deeply, of another form, or holds a null character;
+            the message names the place.
     """
     return _read(json.loads, text, form)
 
@@ -33,11 +33,21 @@ def read_json(text: str | bytes, form: Any) -> Any:
 def _read(parse: Callable[[Any], Any], text: str | bytes, form: Any) -> Any:
     try:
         value = parse(text)
+        if _has_null(value):
+            raise ValueError("a text in it has a null character, which no name of a file can have")
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if problem := _misfit(value, form, "it"):
         raise ValueError(problem)
     return value
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_null(part) for part in (*value, *value.values()))
+    if isinstance(value, list):
+        return any(map(_has_null, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def read_toml(text: str, form: Any = dict) -> dict[str, Any]:

@@ -177,8 +177,9 @@ def locked(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterat
         # While it is held: a process that has opened it sees that it is gone, and makes its own.
         (folder / LOCK).unlink(missing_ok=True)
         lock.release()
-        if waiting is None and not existed and not any(folder.iterdir()):
-            folder.rmdir()
+        if waiting is None and not existed:
+            with suppress(OSError):  # it holds files, or is gone
+                folder.rmdir()
 
 
 def write_text(path: str | Path, text: str) -> None:

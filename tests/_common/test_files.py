@@ -108,6 +108,12 @@ def test_no_pipe_socket_or_stream_is_replaced(tmp_path):
     assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
 
 
+def test_a_locked_folder_may_vanish(tmp_path):
+    with files.locked(tmp_path / "new"):
+        shutil.rmtree(tmp_path / "new")
+    assert not any(tmp_path.iterdir())
+
+
 def test_what_a_killed_writer_of_a_folder_left_goes_with_the_next_writing(tmp_path):
     left, neighbour = tmp_path / ".page-partial-1" / "new", tmp_path / ".pages-partial-1"
     left.mkdir(parents=True)

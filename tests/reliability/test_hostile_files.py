@@ -182,6 +182,13 @@ def test_configurations_nested_or_numbered_without_end_are_refused(
         raise ConfigError("a whole number is no matter")
 
 
+@pytest.mark.parametrize("text", ['data = "a\\u0000b"', 'match = ["a", "\\u0000"]'])
+def test_null_characters_in_configurations_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ConfigError, match="null character"):
+        config.load(tmp_path / "a.toml")
+
+
 def test_whole_numbers_beyond_floats_are_told(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("temperature = " + "9" * 400)
     with pytest.raises(KerasKDError):
