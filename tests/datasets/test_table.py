@@ -164,3 +164,11 @@ def test_a_split_of_bad_rows_alone_is_told(tmp_path):
     (tmp_path / "all.csv").write_text("\n".join(["file,label,split", *lines, "x.png,a,test"]))
     with pytest.raises(DataError, match="None of 1 rows.*line 8: .* no file of the name 'x.png'"):
         datasets.load(tmp_path, "test", skip_bad_rows=True)
+
+
+def test_files_in_several_rows_are_remarked_on(tmp_path):
+    lines = rows(tmp_path, ("a", "b"))
+    for written, told in ((lines, []), ([*lines, "4.png,a"], ["1 file in several rows, 4.png"])):
+        (tmp_path / "labels.csv").write_text("\n".join(["file,label", *written]))
+        found = datasets.passed_over(tmp_path / "labels.csv")
+        assert [line.partition(" first")[0] for line in found] == told

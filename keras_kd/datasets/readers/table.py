@@ -19,13 +19,14 @@ one name a line. A split without rows is held out of the training images, as wit
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import _image_files, _listings, _numbering, _tables, _tree
@@ -96,16 +97,23 @@ def sources(path: Path) -> list[Path]:
 
 
 def remarks(path: Path) -> list[str]:
-    """Report classes that are only numbers.
+    """Report classes that are only numbers, and files that stand in several rows.
 
     Args:
         path: the table or its folder.
 
     Returns:
-        At most one line.
+        At most one line of each.
     """
-    names = _listed(path, skip_bad_rows=True)[0]
-    return [_numbering.remark(names, "table")] if _numbering.are_numbers(names) else []
+    names, listings = _listed(path, skip_bad_rows=True)
+    lines = [_numbering.remark(names, "table")] if _numbering.are_numbers(names) else []
+    rows = Counter(file for listing in listings.values() for file in listing.files)
+    if repeated := [file.name for file, count in rows.items() if count > 1]:
+        lines.append(
+            f"{counted(len(repeated), 'file')} in several rows, {repeated[0]} first, so that splits"
+            " may share images; leave one row of each"
+        )
+    return lines
 
 
 def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:
