@@ -9,6 +9,7 @@ import logging
 from types import ModuleType
 
 from keras_kd._common.allocator import tune_allocator
+from keras_kd._common.collector import collect_rarely
 from keras_kd._common.quiet import native_output_hidden
 
 from . import surroundings
@@ -28,6 +29,7 @@ _KEEP_MEMORY = (
 def load(name: str) -> ModuleType:
     """Import `keras_kd.<name>`, and with it Keras and TensorFlow, which takes seconds."""
     surroundings.prepare()
+    collect_rarely()
     if name in _KEEP_MEMORY:
         tune_allocator()
     # TensorFlow writes about CUDA and oneDNN to stderr before its own log level takes hold.

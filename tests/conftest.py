@@ -1,12 +1,38 @@
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from keras_kd._common.collector import collect_rarely
+
+# One thread a process, as two processes of tests run side by side; TensorFlow reads this once.
+for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+    os.environ.setdefault(name, "1")
+# As `kerakd` does: a sixth of the time of the tests that train.
+collect_rarely()
+
+LONG = ("pipelines", "reliability", "exporters", "training")  # folders, whose files take minutes
 USAGES = ("Training", "PublicTest", "PrivateTest")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what takes longest, so that two processes end at about the same time."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what all imports made, and let the process that converts live as long as the
+    tests, of which many need it after a while.
+    """
+    gc.collect()
+    gc.freeze()
+    if converter := sys.modules.get("keras_kd.exporters._conversion_process"):
+        converter.IDLE_SECONDS = 3600
 
 
 @pytest.fixture(scope="session")

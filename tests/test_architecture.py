@@ -131,7 +131,7 @@ print({"keras", "tensorflow", "numpy", "pandas", "rich", "PIL"} & set(sys.module
 
 def test_trying_a_tflite_file_does_not_wait_for_tensorflow() -> None:
     code = """
-import sys, keras_kd.runtimes.litert
+import sys, keras_kd.runtimes.litert, keras_kd.evaluation._single_image
 print({"keras", "tensorflow"} & set(sys.modules))
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,5 +1,6 @@
 """The documents say what the program does."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -13,6 +14,16 @@ ROOT = Path(__file__).parents[1]
 )
 def test_the_command_reference_is_what_help_says(path: Path, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text, "run `make docs`"
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)*\w+\.(?:py|toml))`", page))
+    rooms = (ROOT / "keras_kd", ROOT / "cli", ROOT / "tests")
+    there = [path.as_posix() for room in rooms for path in room.rglob("*.*")]
+    for name in named:
+        assert "NAME" in name or any(path.endswith(f"/{name}") for path in there), name
+    assert len(named) > 60
 
 
 def test_every_shipped_configuration_loads() -> None:

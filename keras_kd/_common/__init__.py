@@ -1,1 +1,1 @@
-"""Helpers of every room: files, arrays, checked JSON and TOML, terminal, hardware, allocator."""
+"""Helpers of every room: files, arrays, checked JSON and TOML, terminal, hardware, memory."""

@@ -28,6 +28,7 @@ def as_logits(kind: OutputKind, outputs: Any) -> Any:
     log = ops.log(ops.maximum(ops.cast(outputs, "float32"), SMALLEST_PROBABILITY))
     if kind == "probabilities":
         return log
+    # Each part has its own floor, so that a sigmoid of exactly 0 or 1 has a finite logit.
     return log - ops.log(ops.maximum(1 - ops.cast(outputs, "float32"), SMALLEST_PROBABILITY))
 
 
@@ -96,6 +97,7 @@ class Teacher:
             self._accept(
                 {name: self._settled(heads.output_kind(model, name or head)) for name in found}
             )
+        # Weights that are drawn at the first call would teach noise.
         elif not model.built:
             raise ModelError(
                 f"The teacher {model.name} has no weights yet: call it on a batch, or load its "
@@ -185,6 +187,7 @@ class Teacher:
     def _logits(self, outputs: Any) -> dict[str, Any]:
         found = _batches.by_head(self.chosen(outputs), self._heads)
         kinds = {name: self.kinds.get(name, "unknown") for name in found}
+        # The student's loss must not train the teacher.
         return {name: as_logits(kinds[name], ops.stop_gradient(found[name])) for name in found}
 
 

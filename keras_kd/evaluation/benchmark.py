@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import importlib
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,19 +25,16 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import _keras_files, class_order, metrics
+from keras_kd.evaluation._single_image import WARM_UP, peak_memory, single_run
 from keras_kd.models import mistaken_files
 from keras_kd.runtimes import multiply_accumulates
-from keras_kd.runtimes.litert import LiteRTModel
-from keras_kd.runtimes.onnx_runtime import OnnxModel
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 if TYPE_CHECKING:
     from keras_kd.evaluation._keras_files import Loaded
 
 THREADS = (1, 2)
-_WARM_UP = 5
 _TURN_SECONDS = 0.02
-_STATUS = Path("/proc/self/status")
 
 
 @dataclass
@@ -173,58 +166,6 @@ def table(measurements: Sequence[Measurement]) -> pd.DataFrame:
     )
 
 
-def peak_memory(path: str | Path, input_shape: tuple[int, int, int] | None = None) -> int | None:
-    """Measure how many bytes loading and running a file adds to an idle process.
-
-    Args:
-        path: a `.tflite` or `.onnx` file.
-        input_shape: (H, W, C), if the file leaves it open.
-
-    Returns:
-        The bytes on Linux; None on other systems.
-
-    Raises:
-        ModelError: the file can't be run.
-    """
-    if not _STATUS.exists():
-        return None
-    code = (
-        "import json, sys; from keras_kd.evaluation.benchmark import print_peak_memory; "
-        "print_peak_memory(*json.loads(sys.argv[1]))"
-    )
-    command = [sys.executable, "-P", "-c", code, json.dumps([str(path), input_shape])]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise ModelError(f"{path} can't be run: {done.stderr.strip().splitlines()[-1]}")
-    return int(done.stdout)
-
-
-def print_peak_memory(path: str, input_shape: tuple[int, int, int] | None) -> None:
-    """Print the result of `peak_memory`; this is run in its child process.
-
-    Args:
-        path: the file.
-        input_shape: (H, W, C) or None.
-    """
-    runtime = {".keras": "tensorflow", ".onnx": "onnxruntime"}.get(Path(path).suffix)
-    if runtime:
-        importlib.import_module(runtime)  # a runtime is not its models' memory
-    # Imports may have needed more for a moment: 5 sets the mark back to what is in use (man 5
-    # proc).
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmHWM")
-    compute = _compute(Path(path), 1, input_shape)
-    for _ in range(_WARM_UP):
-        compute()
-    print(_status("VmHWM") - before)  # noqa: T201
-
-
-def _status(name: str) -> int:
-    """Return a line of /proc/self/status in bytes."""
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) * 1024
-
-
 def _names(paths: Sequence[str | Path]) -> list[str]:
     """Return the files' names, or their paths where other files have the same name."""
     files = [path.name for path in {Path(path) for path in paths}]
@@ -261,7 +202,7 @@ def _latencies(
     threads.
     """
     runs = [
-        (row, count, _compute(file, count, shape))
+        (row, count, single_run(file, count, shape))
         for row, (file, shape) in enumerate(files)
         for count in threads
     ]
@@ -277,7 +218,7 @@ def _latencies(
 
 def _turn(compute: Callable[[], object]) -> list[float]:
     """Warm the caches that the others took over, then time single runs until the turn is over."""
-    for _ in range(_WARM_UP):
+    for _ in range(WARM_UP):
         compute()
     taken: list[float] = []
     end = time.perf_counter() + _TURN_SECONDS
@@ -286,37 +227,6 @@ def _turn(compute: Callable[[], object]) -> list[float]:
         compute()
         taken.append(time.perf_counter() - start)
     return taken
-
-
-def _compute(
-    path: Path, threads: int, input_shape: tuple[int, int, int] | None
-) -> Callable[[], object]:
-    """Return a function that runs the file once on one image."""
-    if path.suffix == ".tflite":
-        model = LiteRTModel(path, threads)
-        if model.batch != 1:
-            raise ModelError(
-                f"{path} takes {model.batch} images at a time, and times are those of one image: "
-                "export it again for one image."
-            )
-        model.predict_heads(np.zeros((1, *model.input_shape), np.uint8))
-        return model.compute
-    if path.suffix == ".onnx":
-        return OnnxModel(path, threads).prepared(input_shape)
-    if path.suffix == ".keras":
-        return _keras_compute(path)
-    raise ModelError(f"{path} can't be timed: give .tflite, .onnx or .keras files.")
-
-
-def _keras_compute(path: Path) -> Callable[[], object]:
-    import tensorflow as tf
-
-    from keras_kd.models import keras_file
-
-    model = keras_file.load(path)[0]
-    image = tf.zeros((1, *model.input_shape[1:]))
-    function = tf.function(lambda: model(image, training=False))
-    return lambda: function().numpy()
 
 
 def _score(

@@ -65,6 +65,7 @@ def _better_order(
     """Return the classes that outputs mean if that fits the labels far better than their own order,
     with the accuracies of their own order and of this one.
     """
+    # With few images a class, some order fits by chance.
     if logits.shape[1] != classes or len(labels) < IMAGES_A_CLASS * classes:
         return None
     answers = np.zeros((classes, classes))

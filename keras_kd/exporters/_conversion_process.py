@@ -1,6 +1,6 @@
 """Conversions in a process of their own, which TensorFlow's calibrator and converter can end.
 
-    python -P -m keras_kd.exporters._conversion_process
+    python -P -m keras_kd.exporters._conversion_process IDLE_SECONDS
 
 reads requests from stdin, one line of JSON each, and answers with lines of JSON. TensorFlow takes
 seconds to import, so one process serves all conversions of its parent, until it was idle for a
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
+from keras_kd._common.collector import collect_rarely
 from keras_kd.errors import ExportError
 from keras_kd.exporters._layer_errors import Added
 
@@ -88,7 +89,7 @@ def _process() -> subprocess.Popen[str]:
     global _running
     if _running is None or _running.poll() is not None:
         _running = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__],
+            [sys.executable, "-P", "-m", __name__, str(IDLE_SECONDS)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
     return _running
@@ -119,15 +120,16 @@ def _asked(process: subprocess.Popen[str], request: Request) -> list[Added]:
     )
 
 
-def _serve(requests: IO[str], answers: IO[str]) -> None:
-    """Answer requests until there are no more."""
+def _serve(requests: IO[str], answers: IO[str], idle: float) -> None:
+    """Answer requests until there are no more, or was none for `idle` seconds."""
+    collect_rarely()
     from keras_kd.exporters import _conversion
 
     def tell(**answer: Any) -> None:
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
-    for line in _until_idle(requests):
+    for line in _until_idle(requests, idle):
         request = _conversion.Request(**json.loads(line))
         try:
             _conversion.convert(request)
@@ -139,8 +141,8 @@ def _serve(requests: IO[str], answers: IO[str]) -> None:
         tell(errors=[asdict(error) for error in _conversion.errors(request)])
 
 
-def _until_idle(requests: IO[str]) -> Iterator[str]:
-    while select.select([requests], [], [], IDLE_SECONDS)[0]:
+def _until_idle(requests: IO[str], idle: float) -> Iterator[str]:
+    while select.select([requests], [], [], idle)[0]:
         line = requests.readline()
         if not line:
             return
@@ -154,7 +156,7 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and decides
-    _serve(sys.stdin, answers)
+    _serve(sys.stdin, answers, float(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy as np
 import tf_keras
 
 from keras_kd._common.allocator import tune_allocator
+from keras_kd._common.collector import collect_rarely
 from keras_kd.exporters._quantization_stages import clustered, pruned, quantize, stripped
 from keras_kd.exporters._quantization_training import Batches, fit
 from keras_kd.exporters._quantization_twin import built, converted, first_layers, require_equal
@@ -33,6 +34,7 @@ _SMALLEST_RANGE = 0.01  # a layer that no image gets through would have none
 def main(folder: Path) -> None:
     """Do the whole work of one folder."""
     tune_allocator()
+    collect_rarely()
     sys.stdout = sys.stderr  # what libraries print is not for the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
     options = json.loads((folder / "options.json").read_text())
@@ -43,6 +45,7 @@ def main(folder: Path) -> None:
     twin = built(options["layers"], folder / "weights.npz")
     require_equal(twin, data["images"], data["expected"], options)
     kept = first_layers(twin)
+    # Pruned first, as clustering keeps zeros and quantization keeps both.
     sparse = stage(
         "pruned",
         twin,

@@ -107,6 +107,7 @@ def _scale_and_offset(layer: keras.Layer) -> tuple[np.ndarray, np.ndarray]:
         keras.ops.convert_to_numpy(values).astype(np.float64).reshape(-1)
         for values in (layer.mean, layer.variance)
     )
+    # As Keras' Normalization, which bounds the deviation and not the variance.
     scale = ones / np.maximum(np.sqrt(variance), keras.backend.epsilon())
     return scale, -mean * scale
 
@@ -173,6 +174,7 @@ def _equal_channels(model: keras.Model) -> tuple[keras.Layer | None, list[keras.
 
 def _only_reader(layer: keras.Layer, model: keras.Model) -> keras.Layer | None:
     """Return what reads a layer of the graph, where that is one layer that is called once."""
+    # Layers know readers in other models, too; only this graph's count.
     others = set(readers(layer)) & set(model.layers)
     other = others.pop() if len(others) == 1 else None
     given = set(map(layer_of, model.outputs))

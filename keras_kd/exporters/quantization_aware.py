@@ -158,6 +158,8 @@ def export_quantization_aware(
             f"{model.name} has {len(model.outputs)} outputs, the first of"
             f" {model.outputs[0].shape[-1]} columns: the format qat trains one output of classes."
         )
+    # Of mixed precision, the file computes in float32 before it is rounded: so does what it is
+    # compared with.
     reference = in_float32(model)
     small = _runtime_form.compacted(reference)
     twin = _twin_description.describe(small)
@@ -177,6 +179,7 @@ def export_quantization_aware(
         "checkpoint": None if checkpoint is None else str(Path(checkpoint).absolute()),
     }
     serving = _serving.Serving(small, io, app_input, pixels=taken)
+    # The worker refuses a twin that computes something else before it trains it.
     shown = serving.in_range(fitted(images[:_COMPARED], shape)).astype(np.float32)
     arrays = {
         "images": images,
@@ -187,6 +190,7 @@ def export_quantization_aware(
     with written_whole(path) as temporary:
         _work(options, arrays, twin.weights, temporary, tell)
         compared = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
+        # This process has just written the file: it needs no trial in another one.
         run = litert.LiteRTModel(temporary, trusted=True).predict_heads
         known = labels if labels.ndim == 1 else labels.argmax(axis=1)
         known = _comparison.evenly(known, _comparison.COMPARED)
@@ -275,6 +279,7 @@ def _check(
 def _by_view(teacher_logits: np.ndarray | None, count: int, views: int, classes: int) -> np.ndarray:
     """Return (count, views, classes); zeros without a teacher."""
     if teacher_logits is None:
+        # A view of one zero: it takes no memory, and its weight in the loss is 0.
         return np.broadcast_to(np.float32(0), (count, views, classes))
     return np.broadcast_to(teacher_logits.reshape(count, -1, classes), (count, views, classes))
 

@@ -182,6 +182,7 @@ def fill(
     coming = study.get_trials(states=[states.WAITING, states.RUNNING])
     if complete:
         present = [
+            # A trial that waits has no parameters yet, only those that it was queued with.
             trial.system_attrs.get("fixed_params", trial.params)
             for trial in [*done(study), *coming]
         ]

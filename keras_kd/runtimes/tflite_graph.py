@@ -171,6 +171,7 @@ def _operator(model: schema.Model, graph: schema.SubGraph, operator: schema.Oper
     outputs = [operator.Outputs(i) for i in range(operator.OutputsLength())]
     return Operator(
         name,
+        # An optional input that is left out has the index -1.
         tuple(_tensor(model, graph, index) for index in inputs if index >= 0),
         tuple(_tensor(model, graph, index) for index in outputs),
         _options(name, operator),

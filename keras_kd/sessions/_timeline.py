@@ -164,6 +164,7 @@ def load(path: str | Path, options: Options) -> Timeline:
     readable = (
         float(lengths[valid & rest].sum() / lengths[rest].sum()) if rest.any() else float("nan")
     )
+    # A model of other classes has none of these, and its timeline no spikes.
     bad, good = (
         [number for number, name in enumerate(class_names) if canonical(name) in names]
         for names in (NEGATIVE, POSITIVE)
@@ -220,6 +221,7 @@ def _stretches(marks: np.ndarray, timeline: Timeline) -> list[tuple[int, int, fl
     """
     times, steps = timeline.times, np.diff(timeline.times)
     holes = steps > longest_gap_between(times)
+    # The last frame before a hole lasts as long as the others, not until the film goes on.
     usual = np.median(steps) if len(steps) else 0.0
     ends = np.append(np.where(holes, times[:-1] + usual, times[1:]), timeline.duration)
     runs = _runs(np.concatenate([[0], np.cumsum((np.diff(marks) != 0) | holes)]))

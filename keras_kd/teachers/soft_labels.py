@@ -122,6 +122,7 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
             fields["images"],
             views,
             class_names,
+            # Stores that were made before there were values lack them.
             tuple(fields.get("values") or ()),
         )
         logits = mapped_array(folder / "logits.npy")

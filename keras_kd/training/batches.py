@@ -117,6 +117,7 @@ class TrainingBatches:
         pixels = self.views.show(self.images, rows, views)
         labels = keras.tree.map_structure(lambda column: column[rows], self.labels)
         if self.mixtures:
+            # Each use draws from a stream of its own: switching one on changes no other.
             random = np.random.default_rng((*seed, 1))
             mixture = augmentation.drawn(self.mixtures, len(rows), pixels.shape[1:3], random)
             pixels = mixture.of_images(pixels)

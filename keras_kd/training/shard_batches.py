@@ -89,6 +89,7 @@ class ShardBatches:
     def _groups(self, epoch: int) -> list[list[int]]:
         """The shards of each group."""
         groups: list[list[int]] = [[]]
+        # Every process draws the same order and takes its own rows of it.
         for number in np.random.default_rng((self.seed, epoch)).permutation(len(self.shards.rows)):
             if self.shards.rows[groups[-1]].sum() >= self.buffer:
                 groups.append([])

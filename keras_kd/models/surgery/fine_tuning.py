@@ -46,6 +46,7 @@ def take_over(source: keras.Model, target: keras.Model, with_head: bool = False)
         ModelError: layers of the target are missing in the source or have other shapes there.
     """
     skipped = () if with_head else head_layers(target)
+    # By name, not by place: the two may differ in their heads and in layers without weights.
     found = {layer.name: layer for layer in source.layers}
     wanted = [layer for layer in target.layers if layer.weights and layer not in skipped]
     differing = [
@@ -94,6 +95,7 @@ def with_new_head(
     shown = _as_trained(image, body.input_shape[-1], pixels)
 
     def called(layer: layers.Layer, *arguments: Any, **options: Any) -> Any:
+        # The body reads the new image by way of the pixels that it learnt with.
         given = (arguments, options)
         arguments, options = keras.tree.map_structure(lambda x: shown if x is image else x, given)
         return layer(*arguments, **options)
@@ -126,6 +128,7 @@ def _as_trained(image: keras.KerasTensor, channels: int, pixels: PixelValues) ->
 
 def _features(model: keras.Model) -> keras.KerasTensor:
     """What the head reads."""
+    # Tensors are compared by identity: == of Keras' tensors is an operation of the graph.
     found = {id(features): features for features in map(_before_head, model.outputs)}
     features = next(iter(found.values()))
     if len(found) > 1 or len(features.shape) not in (2, 4):
@@ -213,6 +216,7 @@ def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> Non
     if not norms:
         return
     count = min(len(images), STATISTICS_IMAGES)
+    # Drawn, as the first images may all be of one class; sorted, as they may lie in a mapped file.
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:count])
     for layer, (mean, variance) in zip(norms, _moments(model, norms, images, rows), strict=True):
         gamma, beta, old_mean, old_variance = layer.get_weights()
