@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MODEL_FILE, CARD_FILE, PREPROCESSING_FILE = "model.tflite", "README.md", "preprocess.json"
 EXAMPLE_IMAGE, EXAMPLE_FILE = "example.png", "example.json"
+_FILES = (MODEL_FILE, CARD_FILE, PREPROCESSING_FILE, LABELS_FILE, EXAMPLE_IMAGE, EXAMPLE_FILE)
 SHIPPED = Path(__file__).parents[2] / "exports" / "B"  # in a checkout
 # https://semver.org, without what may follow three numbers.
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
@@ -71,7 +72,7 @@ def files_of(model: Path) -> list[Path]:
     Returns:
         The paths.
     """
-    return list(model.parent.iterdir()) if model.name == MODEL_FILE else [model]
+    return [model.parent / name for name in _FILES] if model.name == MODEL_FILE else [model]
 
 
 def export_bundle(

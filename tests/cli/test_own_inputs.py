@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def test_no_command_writes_over_what_it_reads(
     assert "this command reads that file, or writes it twice" in capsys.readouterr().err
     assert all(path.read_text() == str(path) for path in map(Path, names))
     assert not Path("new").exists() and Path("bundle/README.md").read_text() == "bundle/README.md"
+
+
+def test_a_result_beside_a_bundles_files_may_be_renewed(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[2] / "exports" / "C", tmp_path / "C")
+    for _ in range(2):
+        assert called("guide", str(tmp_path / "C"), "--out", str(tmp_path / "C" / "new.md")) == 0
 
 
 @sessions
