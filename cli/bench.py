@@ -74,6 +74,8 @@ def command(
       kerakd bench exports/mine/model.tflite --on-device
     """
     require_apart((csv_path, picture), models)
+    if operators and on_device:
+        raise click.UsageError("--operators times here and --on-device elsewhere: give one.")
     if operators or on_device:
         _show_operators(_only(models, data, picture), on_device, seconds, csv_path, as_json)
         return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_kd.errors import ModelError
+from keras_kd.runtimes import tflite_graph
 
 FOLDER = "/data/local/tmp"
 TOOL, FILE = f"{FOLDER}/benchmark_model", f"{FOLDER}/keras_kd.tflite"
@@ -49,8 +50,10 @@ def measure(path: str | Path, threads: int = 1, gpu: bool = False) -> DeviceTime
         The times.
 
     Raises:
-        ModelError: there is no adb, no device, no benchmark tool on it, or the tool fails.
+        ModelError: it is no `.tflite` file, there is no adb, no device, no benchmark tool on it, or
+            the tool fails.
     """
+    tflite_graph.content(path)  # raises what a device would not tell
     adb = shutil.which("adb")
     if adb is None:
         raise ModelError(

@@ -100,8 +100,11 @@ def test_the_command_shows_them_and_refuses_what_it_can_not_time(file, tmp_path,
     assert "one MODEL" in capsys.readouterr().err
     other = tmp_path / "m.onnx"
     other.write_bytes(b"x")
-    assert called("bench", str(other), "--operators") == 2
-    assert ".tflite" in capsys.readouterr().err
+    for option in ("--operators", "--on-device"):
+        assert called("bench", str(other), option) == 2
+        assert ".tflite" in capsys.readouterr().err
+    assert called("bench", str(file), "--operators", "--on-device") == 2
+    assert "give one" in capsys.readouterr().err
 
 
 def _adb(folder, monkeypatch, devices="P9\\tdevice\\n", tool="there", said=SAID):
