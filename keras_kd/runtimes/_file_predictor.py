@@ -42,6 +42,7 @@ class FilePredictor:
     head: str | None  # the output of classes
     takes_whole_numbers = False  # pixels 0..255 as they are, whatever is stated
     is_binary = False  # whether one logit or one sigmoid stands for two classes
+    names_itself = True  # whether the classes' names are the file's own, not a list's beside it
     is_untrained = False  # its answers tell nothing about its pixels and classes
     _output_stated = False  # whether the user says what it gives
     _undecided = False  # between logits and sigmoids, until images tell

@@ -50,6 +50,22 @@ def with_labels(form: ModelSpec, path: Path, stated: tuple[str, ...] | None) -> 
     return replace(form, class_names=found[0][1]) if found else form
 
 
+def named_inside(form: ModelSpec, path: Path) -> bool:
+    """Return whether a file itself names its classes, so that no list beside it has to.
+
+    Args:
+        form: what the file itself says.
+        path: the file or folder.
+
+    Returns:
+        Whether its description, or the archive inside of it, has class names.
+
+    Raises:
+        ModelError: the names inside can't be read.
+    """
+    return form.class_names is not None or _inside(path) is not None
+
+
 def _lists(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     """Return place and names of each list that belongs to a file or folder."""
     folders = [path.parent, *([path, path / "assets"] if path.is_dir() else [])]

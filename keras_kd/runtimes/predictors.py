@@ -58,6 +58,7 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
     with of_file(path):
         predictor = _loaded(path, stated, precision)
         predictor.settle_output(stated.output, described.has_spec(path))
+        _tell_assumed_logit(predictor, stated)
     predictor.source = load, (path.resolve(), stated, precision)
     return predictor
 
@@ -66,15 +67,38 @@ def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
     if not path.is_dir() and path.suffix not in (".tflite", ".onnx"):
         model, own = keras_file.load(path)
         form = given(labels.with_labels(own, path, stated.class_names), stated)
-        return KerasPredictor(model, form, precision, head=stated.head)
+        predictor = KerasPredictor(model, form, precision, head=stated.head)
+        predictor.names_itself = labels.named_inside(own, path)
+        return predictor
     told = described.of_model(path) or ModelSpec()
     own = labels.with_labels(told, path, stated.class_names)
+    other = _of_other_runtime(path, own, stated)
+    other.names_itself = labels.named_inside(told, path)
+    return other
+
+
+def _of_other_runtime(path: Path, own: ModelSpec, stated: Stated) -> FilePredictor:
     if path.suffix == ".onnx":
         return OnnxPredictor(path, given(own, stated), stated.head)
     if path.is_dir():
         return of_saved_model(path, given(own, stated), stated.head)
     own = replace(own, pixels=own.pixels or tflite_metadata.pixels(path))
     return LiteRTPredictor(path, given(own, replace(stated, input_shape=None)), stated.head)
+
+
+def _tell_assumed_logit(predictor: FilePredictor, stated: Stated) -> None:
+    """Say that a list of two labels beside a model of one plain number makes it a logit."""
+    stated_so = stated.class_names is not None or stated.output is not None
+    plain = predictor.is_binary and predictor.graph_kind == "logits"
+    if not plain or predictor.names_itself or stated_so:
+        return
+    first, second = predictor.form.class_names or ("", "")
+    warnings.warn(
+        f"The model gives one number without a sigmoid. It is taken for the logit of {second}"
+        f" against {first}, because a list beside the file names these two classes. --output logits"
+        " says that it is one; if it is a value, as valence, remove the list.",
+        stacklevel=4,
+    )
 
 
 def given(own: ModelSpec, stated: Stated) -> ModelSpec:

@@ -1,6 +1,8 @@
 """Binary classifiers of one logit or one sigmoid, as Keras' tutorials end them."""
 
 import json
+import shutil
+import warnings
 from pathlib import Path
 
 import keras
@@ -73,6 +75,20 @@ def test_a_sigmoid_needs_no_names_and_a_logit_without_is_a_value(
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], LOGITS, atol=1e-3)
     (value,) = predictors.load(files[None][form]).predict(PIXELS).values.values()
     np.testing.assert_allclose(value, LOGITS, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", [".keras", ".tflite"])
+def test_a_list_beside_a_plain_number_is_not_followed_in_silence(
+    form: str, files: dict[str | None, dict[str, Path]], tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(files[None][form], tmp_path / f"m{form}"))
+    (tmp_path / "labels.txt").write_text("dark\nbright\n")
+    with pytest.warns(UserWarning, match="logit of bright against dark.*--output logits.*remove"):
+        assert predictors.load(path).tells_classes
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "The model gives one number")
+        predictors.load(path, Stated(output="logits"))
+        predictors.load(path, Stated(class_names=CLASSES))
 
 
 def test_statements_that_can_not_be_are_refused(

@@ -66,6 +66,38 @@ def site(request, tmp_path_factory):
     server.server_close()
 
 
+@needs_browser
+@needs_litert_js
+@pytest.mark.parametrize("activation", ["sigmoid", None], ids=["sigmoid", "logit"])
+def test_one_number_for_two_classes_is_shown_as_both(activation, pictures, tmp_path):
+    import keras
+
+    from keras_kd import export
+    from keras_kd.sessions import web
+
+    image = keras.Input((16, 16, 3))
+    means = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
+    last = keras.layers.Dense(1, activation, kernel_initializer=keras.initializers.Constant(1.5))
+    names = ("dark", "bright")
+    model = keras.Model(image, last(means))
+    path = export(
+        model, tmp_path / "m.tflite", "float32", class_names=names, value_range=(0, 255)
+    ).path
+    web.build(path, tmp_path / "page", PACKAGES)
+    server = web.server(tmp_path / "page", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with chromium() as browser:
+        browser.open(f"http://127.0.0.1:{server.server_port}/")
+        assert browser.wait(READY)
+        browser.choose("#file", pictures[0])
+        (row,) = json.loads(browser.wait(READ))
+    server.shutdown()
+    server.server_close()
+    (expected,) = _python(path, pictures[:1]).values()
+    assert row["faces"][0]["probabilities"] == pytest.approx(expected[0].probabilities, abs=1e-3)
+    assert set(row["faces"][0]["probabilities"]) == set(names) and not row["faces"][0]["values"]
+
+
 def _python(model, pictures):
     from keras_kd.sessions import _detectors, _reader, photos
 
