@@ -25,6 +25,10 @@ ROWS = keras.utils.to_categorical(LABELS, 3)
         (keras.metrics.Precision(), ROWS, "precision takes probabilities, .* keras.ops.softmax"),
         ("binary_accuracy", ROWS, "takes probabilities"),
         ("mse", LABELS, "takes probabilities"),
+        (keras.metrics.F1Score(threshold=0.5), ROWS, "f1_score takes probabilities"),
+        (keras.metrics.MeanIoU(3, name="iou"), LABELS, "iou .* sparse_y_pred=False"),
+        (keras.losses.SparseCategoricalCrossentropy(), LABELS, "crossentropy is a loss"),
+        (keras.losses.mean_absolute_error, ROWS, "mean_absolute_error is a loss"),
         ("poisson", LABELS, "takes probabilities"),
         (keras.metrics.AUC(from_logits=True), LABELS, "auc.* compares rows of shares"),
         (keras.metrics.Recall(top_k=1), LABELS, "recall.* compares rows of shares"),
@@ -33,9 +37,8 @@ ROWS = keras.utils.to_categorical(LABELS, 3)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_metric_that_does_not_fit_is_refused(metric, labels, words, weighted):
     given = {"weighted_metrics" if weighted else "metrics": [metric]}
-    distiller = compiled(linear(), linear(1), **given)
     with pytest.raises(ConfigError, match=words) as caught:
-        distiller.fit(IMAGES, labels, verbose=0)
+        compiled(linear(), linear(1), **given).fit(IMAGES, labels, verbose=0)
     assert "\n" not in str(caught.value)
 
 

@@ -268,7 +268,7 @@ class Config:
         f"Augmentations, joined by commas: none; {', '.join(CHANGES)} (strong is all of these but"
         f" mirror); {FACE_MIRROR} (mirror if the classes are expressions of faces, else none);"
         f" {', '.join(MIXTURES)} (these need --live-teacher if a model teaches);"
-        f" {DEGRADE} (a quarter of a model's training images are spoilt, not its teacher's).",
+        f" {DEGRADE} (a quarter of the student's images are spoilt, none of its teacher's).",
         AUGMENTATION,
     )
     views: int = option(

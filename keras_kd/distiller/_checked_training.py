@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_kd.distiller import _batches, _labels, _momentum, _settings
+from keras_kd.distiller import _batches, _labels, _metrics, _momentum, _settings
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._teacher import Teachers, require_kind, warn_of_kind
@@ -47,7 +47,8 @@ class CheckedTraining(StudentModel):
         """Configure training, as `keras.Model.compile` does.
 
         Raises:
-            ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own.
+            ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own; or a
+                loss stands among the metrics.
             ModelError: the student has no weights to train, or shares some with the teacher.
         """
         if loss is not None or loss_weights is not None:
@@ -56,6 +57,8 @@ class CheckedTraining(StudentModel):
                 "weighed by alpha, beta "
                 f"and value_weight. Received: loss={loss!r}, loss_weights={loss_weights!r}."
             )
+        for given in (metrics, weighted_metrics):
+            _metrics.require_metrics(given, self._columns.get(""))
         _settings.require_trainable(self.student, self.teachers)
         super().compile(
             optimizer,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from keras import metrics
+import keras
+from keras import losses, metrics
 
 from keras_kd.errors import ConfigError
 
@@ -77,6 +79,29 @@ def require_computable(given: Iterable[metrics.Metric], labels: Any, logits: Any
             raise ConfigError(f"The metric {metric.name} {problem}.")
 
 
+def require_metrics(given: Any, columns: int | None) -> None:
+    """Refuse losses in the place of metrics, which would be computed from logits as from
+    probabilities.
+
+    Args:
+        given: as `compile` takes metrics; a dict by head is not looked at.
+        columns: of the student's only output; None if there are several.
+
+    Raises:
+        ConfigError: one of them is a loss of Keras, or a function of it.
+    """
+    if isinstance(given, dict) or (columns or 1) == 1:
+        return
+    functions = [one for one in vars(losses).values() if inspect.isfunction(one)]
+    for one in keras.tree.flatten(given):
+        if isinstance(one, losses.Loss) or one in functions:
+            name = getattr(one, "name", None) or one.__name__
+            raise ConfigError(
+                f"{name} is a loss, and takes probabilities as a metric: give one of keras.metrics,"
+                " with from_logits=True where it has that."
+            )
+
+
 def _single(given: Iterable[metrics.Metric]) -> Iterator[metrics.Metric]:
     """Each metric; Keras keeps those of `compile` in one that holds them."""
     for metric in given:
@@ -89,10 +114,13 @@ def _problem(metric: metrics.Metric, rows: bool, columns: int) -> str | None:
         return None  # A subclass may take logits.
     later = "compute it after training from keras.ops.softmax(student.predict(images))"
     by_rank = getattr(metric, "top_k", None) is not None
-    if isinstance(metric, OF_PROBABILITIES) and not by_rank:
+    thresholded = isinstance(metric, metrics.FBetaScore) and metric.threshold is not None
+    if thresholded or (isinstance(metric, OF_PROBABILITIES) and not by_rank):
         return f"takes probabilities, and the student gives logits: {later}"
     if isinstance(metric, WITH_LOGITS) and not metric.get_config().get("from_logits"):
         return f"takes probabilities unless it is made with from_logits=True: do so, or {later}"
+    if isinstance(metric, metrics.IoU) and metric.sparse_y_pred:
+        return "compares predicted class numbers: make it with sparse_y_pred=False"
     if isinstance(metric, OF_ROWS) and not rows:
         return (
             "compares rows of shares, and the labels are class numbers: choose 'accuracy' or a"

@@ -20,6 +20,7 @@ from keras_kd.exporters import targets
 from keras_kd.models import sources
 from keras_kd.pipelines import run_folder, teaching_plan
 from keras_kd.pipelines.teaching_plan import TeachingPlan
+from keras_kd.teachers import augmentation
 from keras_kd.training.settings import LossSettings, StartingPoint, TrainingSettings
 
 Part = TypeVar("Part")
@@ -130,7 +131,9 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
         log=configuration.separated(config.log),
     )
     # Own rates of head and body belong to a start from a trained model, here the student's.
-    of_teacher = dataclasses.replace(training, head_rate=None, body_rate=None)
+    # Its teacher learns, as it answers, from good images.
+    augment = augmentation.undegraded(training.augment)
+    of_teacher = dataclasses.replace(training, head_rate=None, body_rate=None, augment=augment)
     return Plan(
         DatasetPlan(config.data, config.skip_bad_rows, config.image_size),
         teaching_plan.resolve(config, loss),

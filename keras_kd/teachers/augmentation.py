@@ -68,6 +68,21 @@ def of_batches(augment: str) -> tuple[str, ...]:
     return tuple(word for word in words(augment, ()) if word not in CHANGES)
 
 
+def undegraded(augment: str) -> str:
+    """Return `--augment` without the word that degrades images.
+
+    Args:
+        augment: the option's text.
+
+    Returns:
+        The same text where the word is not in it.
+    """
+    given = [word.strip() for word in augment.split(",")]
+    if DEGRADE not in given:
+        return augment
+    return ",".join(word for word in given if word != DEGRADE) or "none"
+
+
 @dataclass(frozen=True)
 class Mixture:
     """How the images of one batch are mixed with the same images in another order.

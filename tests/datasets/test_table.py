@@ -172,3 +172,14 @@ def test_files_in_several_rows_are_remarked_on(tmp_path):
         (tmp_path / "labels.csv").write_text("\n".join(["file,label", *written]))
         found = datasets.passed_over(tmp_path / "labels.csv")
         assert [line.partition(" first")[0] for line in found] == told
+
+
+def test_a_class_without_any_file_is_refused_and_a_name_too_long_is_a_bad_row(
+    tmp_path,
+):
+    lines = [*rows(tmp_path, ("a", "b")), "x" * 300 + ".png,a"]
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
+    assert len(datasets.load(tmp_path, "train", skip_bad_rows=True).skipped) == 1
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines, "y.png,c"]))
+    with pytest.raises(DataError, match="no training image of the class c that can be found"):
+        datasets.load(tmp_path, "train", skip_bad_rows=True)

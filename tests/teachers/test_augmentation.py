@@ -112,3 +112,12 @@ def test_stored_answers_refuse_mixtures_and_a_live_teacher_refuses_stores():
     assert plan.resolve(Config(augment="crops,mixup", beta=0.0)).teaching.kind == "nobody"
     with pytest.raises(ConfigError, match="stores nothing: leave it out, or unlabeled"):
         plan.resolve(Config(live_teacher=True, unlabeled="more"))
+
+
+def test_a_teacher_that_is_trained_for_a_student_sees_good_images():
+    for augment, of_teacher in (("crops,degrade", "crops"), ("degrade", "none")):
+        planned = plan.resolve(Config(augment=augment))
+        assert planned.training.augment == augment
+        assert planned.teacher.training.augment == of_teacher
+        # `teach` is asked for such a teacher by the word itself.
+        assert plan.resolve_teacher(Config(augment=augment)).teacher.training.augment == augment

@@ -92,8 +92,11 @@ def finder(root: Path) -> Callable[[Path, str], Path]:
     def find(folder: Path, text: str) -> Path:
         named = Path(text.replace("\\", "/"))
         file = inside(root, folder / named)
-        if file.is_file():
-            return file
+        try:
+            if file.is_file():
+                return file
+        except OSError as error:  # As of a name that is too long.
+            raise ValueError(f"{text[:40]!r} is no file ({error.strerror})") from error
         found = [one for one in by_name[named.name] if _ends_alike(one.relative_to(root), named)]
         if len(found) != 1:
             count = f"{len(found)} files of" if found else "no file of"

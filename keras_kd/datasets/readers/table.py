@@ -148,9 +148,14 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
         raise DataError(f"In {path} {wrong}: rename the class.")
     find = _image_files.finder(_folder(path))
     given = [split for split in SPLITS if split in rows]
-    return tuple(names), {
-        split: _listing(rows[split], labels, find, skip_bad_rows) for split in given
-    }
+    listings = {split: _listing(rows[split], labels, find, skip_bad_rows) for split in given}
+    empty = [name for number, name in enumerate(names) if number not in listings["train"].labels]
+    if empty:
+        raise DataError(
+            f"{path} has no training image of the class {empty[0]} that can be found: add its"
+            " files, or remove its rows."
+        )
+    return tuple(names), listings
 
 
 def _listing(
