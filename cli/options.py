@@ -97,6 +97,7 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+LOSS = ("temperature", "alpha", "beta", "soft_loss", "match", "bound_weight", "margin")
 TRAINING = (
     "start_from",
     "keep_weights",
