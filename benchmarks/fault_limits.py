@@ -26,7 +26,10 @@ import fault_processes
 import pandas as pd
 from fault_lessons import LESSONS
 
-COMMANDS = ("evaluate", "bench", "predict", "report", "rerun", "import", "export", "web")
+COMMANDS = (
+    "evaluate", "bench", "predict", "report", "rerun", "import", "export", "web", "compare",
+    "guide", "init",
+)  # fmt: skip
 AMOUNTS = {"files": (1, 3, 6, 12), "disk": (0, 16), "addresses": (600_000,)}
 KILOBYTE, DISK = 1024, 64 * 2**20
 KERAKD = "from keras_kd.cli.start import main; main()"
