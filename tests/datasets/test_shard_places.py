@@ -157,3 +157,39 @@ def test_a_query_in_a_url_is_no_pattern(server: tuple[str, type[_Handler]], tmp_
     small_shards.write_splits(tmp_path / "faces", ".tar", rows=6)
     found = _shard_files.listed(f"{url}/faces/train-000.tar?signed=yes")
     assert [one.split for one in found] == ["train"] and found[0].url.endswith("?signed=yes")
+
+
+def test_an_object_store_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = pytest.importorskip("moto.server", reason="needs moto[server], which plays S3")
+    s3fs = pytest.importorskip("s3fs", reason="needs s3fs, by which fsspec reads s3://")
+    server = servers.ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    told = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    store = s3fs.S3FileSystem(skip_instance_cache=True)
+    store.mkdir("bucket")
+    folder = small_shards.write_splits(tmp_path / "faces", ".tar", rows=6)
+    store.put(f"{folder}/", "bucket/faces/", recursive=True)
+    store.pipe("bucket/faces/labels.txt", b"dark\nbright\n")
+    data = splits.load("s3://bucket/faces", size=16)
+    assert data.shards.shards[0].url == "s3://bucket/faces/train-000.tar"
+    assert data.class_names == ("dark", "bright")
+    here = datasets.load(str(folder), "train", size=16)
+    np.testing.assert_array_equal(data.shards.all().images, here.images)
+    by_pattern = splits.load("s3://bucket/faces/*-0*.tar", size=16)
+    assert by_pattern.shards.shards == data.shards.shards
+    # An object of the same size has another ETag.
+    small_shards.write(folder / "train-000.tar", *small_shards.pictures(6, 9))
+    store.put_file(str(folder / "train-000.tar"), "bucket/faces/train-000.tar")
+    s3fs.S3FileSystem.clear_instance_cache()
+    again = splits.load("s3://bucket/faces", size=16).shards
+    assert again.shards[0].content != data.shards.shards[0].content
+    assert again.shards[1:] == data.shards.shards[1:]
+    server.stop()
