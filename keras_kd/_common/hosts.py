@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ def join(own: Place, seed: int) -> None:
         initialization_timeout=WAIT_FOR_HEAD,
         heartbeat_timeout_seconds=SILENCE,
     )
+    # JAX takes it for a notice, and would go on.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if jax.local_device_count() != 1:
         raise ConfigError(
             f"Each process trains on one device, and this one sees {jax.local_device_count()}:"

@@ -11,6 +11,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +72,7 @@ def follow(count: int, out: Path) -> None:
         "keras_kd.pipelines.joint",
         str(out.resolve()),
         str(count),
+        str(os.getpid()),
     ]
     done = subprocess.run(command, env=environment)
     if done.returncode:
@@ -103,9 +106,17 @@ def member(out: Path, own: hosts.Place) -> None:
     hosts.wait_for_all("written")
 
 
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, whoever goes on after it."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def main() -> None:
-    """Be one process of a joint training: OUT COUNT."""
-    out, count = Path(sys.argv[1]), int(sys.argv[2])
+    """Be one process of a joint training: OUT COUNT PARENT, the last the starting process."""
+    out, count, parent = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         own = hosts.place(count) if count > 1 else hosts.Place(0, 1, "")
         member(out, replace(own, count=count))

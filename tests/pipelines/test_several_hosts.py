@@ -88,12 +88,16 @@ def _run(data: Path, out: Path, form: str, count: int, student: str = "C") -> Pa
     return out
 
 
+def _program(out: Path, count: int, parent: int) -> list[str]:
+    return ["-m", "keras_kd.pipelines.joint", str(out), str(count), str(parent)]
+
+
 def _start(out: Path, count: int, number: int, port: int, **more: str) -> subprocess.Popen:
     place = {"KERAKD_HEAD": f"127.0.0.1:{port}", "KERAKD_HOST": str(number)}
     own = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment = {**os.environ, **own, **place, "KERAKD_CACHE": str(out / "cache"), **more}
     return subprocess.Popen(
-        [sys.executable, "-m", "keras_kd.pipelines.joint", str(out), str(count)],
+        [sys.executable, *_program(out, count, os.getpid())],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -150,7 +154,7 @@ def small_alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[np
     return _trained(_run(data, tmp_path_factory.mktemp("small") / "run", "shards", 1, NETWORK), 1)
 
 
-def _killed_after_an_epoch(out: Path, count: int, lost: int) -> None:
+def _killed_after_an_epoch(out: Path, count: int, lost: int, how: int) -> None:
     """Start the processes, kill one when the next epoch is saved, and see the others end."""
     state, port = out / ".state" / "state.npz", _port()
     first = state.stat().st_mtime_ns if state.exists() else None
@@ -163,7 +167,7 @@ def _killed_after_an_epoch(out: Path, count: int, lost: int) -> None:
             if state.stat().st_mtime_ns > first:
                 break
         time.sleep(0.01)
-    os.kill(processes[lost].pid, signal.SIGKILL)
+    os.kill(processes[lost].pid, how)
     # The other ones notice within the minute that a process may be silent.
     for number, process in enumerate(processes):
         assert number == lost or process.wait(timeout=1200) != 0
@@ -172,14 +176,21 @@ def _killed_after_an_epoch(out: Path, count: int, lost: int) -> None:
 @NEEDS_JAX
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("count", "lost"), [(2, [1]), (2, [0]), (4, [2, 0])], ids=["worker", "head", "two of four"]
+    ("count", "lost", "how"),
+    [(2, [1], signal.SIGTERM), (2, [0], signal.SIGKILL), (4, [2, 0], signal.SIGKILL)],
+    ids=["worker", "head", "two of four"],
 )
 def test_killed_processes_end_all_and_the_run_goes_on_to_the_same_end(
-    data: Path, small_alone: list[np.ndarray], tmp_path: Path, count: int, lost: list[int]
+    data: Path,
+    small_alone: list[np.ndarray],
+    tmp_path: Path,
+    count: int,
+    lost: list[int],
+    how: int,
 ) -> None:
     out = _run(data, tmp_path / "run", "shards", count, NETWORK)
     for number in lost:
-        _killed_after_an_epoch(out, count, number)
+        _killed_after_an_epoch(out, count, number, how)
     difference = max(_difference(_trained(out, count), small_alone))
     sys.stdout.write(f"{count} processes, killed {lost}: difference {difference:.2g}\n")
     assert difference < 1e-6
@@ -201,6 +212,32 @@ def test_a_slow_process_is_waited_for(
     assert [process.wait() for process in processes] == [0, 0]
     found = keras.models.load_model(out / ".state" / "joint.keras").get_weights()
     assert max(_difference(found, small_alone)) < 1e-6
+
+
+@NEEDS_JAX
+@pytest.mark.slow
+def test_a_process_ends_with_the_command_that_started_it(data: Path, tmp_path: Path) -> None:
+    out = _run(data, tmp_path / "run", "shards", 2, NETWORK)
+    command = (
+        "import os, subprocess, sys\n"
+        f"program = {_program(out, 2, 0)[:-1]!r} + [str(os.getpid())]\n"
+        "process = subprocess.Popen([sys.executable, *program])\n"
+        "print(process.pid, flush=True)\n"
+        "process.wait()\n"
+    )
+    place = {"KERAKD_HEAD": f"127.0.0.1:{_port()}", "KERAKD_HOST": "1", "KERAS_BACKEND": "jax"}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", command], env={**os.environ, **place}, stdout=subprocess.PIPE
+    )
+    # It would wait for its head for a week.
+    child = int(parent.stdout.readline())
+    time.sleep(1)
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 300
+    while Path(f"/proc/{child}").exists() and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_a_process_finds_its_place() -> None:
