@@ -4,9 +4,10 @@ Dense weights get one scale a tensor. TensorFlow Lite up to 2.9 takes the first 
 fully connected weights for all, and the reference kernels of 2.10 to 2.14 are wrong where the
 layer's output has more than two axes.
 
-Convolutions of 1x1 with strides get kernels of 2x1, whose second row is zeros. LiteRT's GPU code
-(ML Drift: WebGPU, OpenCL, Metal) computes 1x1 convolutions of int8 weights as dense layers, and
-forgets their strides.
+Convolutions of 1x1 with strides get larger kernels, of zeros besides. LiteRT's GPU code (ML Drift:
+WebGPU, OpenCL, Metal) computes 1x1 convolutions of int8 weights as dense layers, and forgets their
+strides. The larger kernels need no padding where they can, or are as large as the stride: XNNPACK
+of LiteRT 2.0 and of tfjs-tflite pads wrongly where a kernel is smaller than its stride.
 
 None of these runtimes reports an error.
 """
@@ -40,7 +41,7 @@ def right_on_all_runtimes(content: bytes) -> bytes:
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     dense = [_with_one_scale(model, graph) for graph in model.subgraphs]
-    strided = [_with_two_rows(model, graph) for graph in model.subgraphs]
+    strided = [_with_larger_kernels(model, graph) for graph in model.subgraphs]
     if not any([*dense, *strided]):
         return content
     for code in model.operatorCodes if any(dense) else ():
@@ -106,30 +107,49 @@ def _rescale_bias(model: schema.ModelT, bias: schema.TensorT, scale: float) -> N
     _set_scale(bias, scale)
 
 
-def _with_two_rows(model: schema.ModelT, graph: schema.SubGraphT) -> bool:
-    """Give strided 1x1 convolutions a second row of zeros; return whether there were any."""
-    readers = list(_weighted(model, graph, _CONVOLUTION))
-    places = {place for operator, place in readers
-              if _skips(operator) and tuple(graph.tensors[place].shape[1:3]) == (1, 1)}  # fmt: skip
-    for place in places:
-        _add_a_row(model, graph.tensors[place])
-    for operator, place in readers:
-        if place in places:
-            # The second row's pixels are those that follow: padding lies behind the image alone.
-            operator.builtinOptions.padding = schema.Padding.SAME
-    return bool(places)
+def _with_larger_kernels(model: schema.ModelT, graph: schema.SubGraphT) -> bool:
+    """Give strided 1x1 convolutions larger kernels; return whether there were any."""
+    readers: dict[int, list[schema.OperatorT]] = {}
+    for operator, place in _weighted(model, graph, _CONVOLUTION):
+        readers.setdefault(place, []).append(operator)
+    changed = False
+    for place, operators in readers.items():
+        weights = graph.tensors[place]
+        # Layers of equal weights may share them, and be of other sizes.
+        forms = {_larger_kernel(graph, one) for one in operators}
+        if tuple(weights.shape[1:3]) == (1, 1) and len(forms) == 1 and None not in forms:
+            size, tap, padding = forms.pop()
+            _enlarge(model, weights, size, tap)
+            for one in operators:
+                one.builtinOptions.padding = padding
+            changed = True
+    return changed
 
 
-def _skips(operator: schema.OperatorT) -> bool:
-    return max(operator.builtinOptions.strideH, operator.builtinOptions.strideW) > 1
+def _larger_kernel(
+    graph: schema.SubGraphT, one: schema.OperatorT
+) -> tuple[tuple[int, int], tuple[int, int], int] | None:
+    """Size, place of the only tap, and padding; None without strides."""
+    strides = one.builtinOptions.strideH, one.builtinOptions.strideW
+    sizes = [int(size) for size in graph.tensors[one.inputs[0]].shape[1:3]]
+    if max(strides) == 1:
+        return None
+    for axis, (size, stride) in enumerate(zip(sizes, strides, strict=True)):
+        # As many steps of two pixels fit as of one.
+        if size > 1 and -(-size // stride) == (size - 2) // stride + 1:
+            return ((2, 1), (1, 2))[axis], (0, 0), schema.Padding.VALID
+    before = [(-size % stride) // 2 for size, stride in zip(sizes, strides, strict=True)]
+    return strides, (before[0], before[1]), schema.Padding.SAME
 
 
-def _add_a_row(model: schema.ModelT, weights: schema.TensorT) -> None:
+def _enlarge(
+    model: schema.ModelT, weights: schema.TensorT, size: tuple[int, int], tap: tuple[int, int]
+) -> None:
     filters, _, _, channels = weights.shape
-    rows = np.zeros((filters, 2, 1, channels), np.int8)
-    rows[:, 0, 0] = _values(model, weights, np.int8).reshape(filters, channels)
-    _set_values(model, weights, rows)
-    weights.shape = list(rows.shape)
+    kernels = np.zeros((filters, *size, channels), np.int8)
+    kernels[:, tap[0], tap[1]] = _values(model, weights, np.int8).reshape(filters, channels)
+    _set_values(model, weights, kernels)
+    weights.shape = list(kernels.shape)
 
 
 def _shared(model: schema.ModelT, tensor: schema.TensorT) -> bool:
