@@ -5,7 +5,8 @@ accuracy, and what a start costs in time and memory at 10^5, 10^6 and 10^7 rows.
     .venv/bin/python benchmarks/shards.py rows
 
 `shuffling` trains on the labels alone and prints the accuracies; `--buffers 1` shuffles within each
-shard, 100000 all images. `rows` draws a shard of 10,000 pictures once and links it under as many names as are needed.
+shard, 100000 all images. `rows` draws a shard of 10,000 pictures once and links it under as many
+names as are needed.
 """
 
 from __future__ import annotations
