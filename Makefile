@@ -19,14 +19,14 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 20
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
 
 # The tests of `make test` once more, with the lines that they run counted: a third longer.
 coverage: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 # What the tests of `kerakd web` and of filmed faces need besides; they are skipped without.
 browser:

@@ -212,7 +212,12 @@ def test_no_markup_of_a_model_card_comes_from_a_name() -> None:
 
 def test_nor_of_a_bundles_card() -> None:
     made = ExportReport(Path("model.tflite"), "int8", 100, 0.01, Counter())
-    given_image = {"shape": [1, 48, 48, 1], "dtype": "uint8", "color": "gray"}
+    given_image = {
+        "shape": [1, 48, 48, 1],
+        "dtype": "uint8",
+        "color": "gray",
+        "range": [0, 255],
+    }
     preprocess = {
         "input": given_image,
         "inside_the_file": ["softmax"],
