@@ -146,17 +146,18 @@ def _show_operators(
         output.show_json(records.where(records.notna(), None).to_dict(orient="records"))
         return
     # The parts of an image's time are small: 0.00013 ms is hard to read.
-    named = {"milliseconds": ("µs", 1000), "share": ("share %", 100)}
-    rows = [tuple(named.get(name, (name, 1))[0] for name in table.columns)]
-    for row in table.itertuples(index=False):
-        cells = zip(table.columns, row, strict=True)
-        rows.append(tuple(_cell(value, named.get(name, (name, 1))[1]) for name, value in cells))
+    for name, (unit, factor) in {"milliseconds": ("µs", 1000), "share": ("share %", 100)}.items():
+        if name in table:
+            table[name] = factor * table[name].astype(float)
+            table = table.rename(columns={name: unit})
+    rows = [tuple(table.columns)]
+    rows += [tuple(_cell(value) for value in row) for row in table.itertuples(index=False)]
     output.show_table(rows)
     click.echo(told)
 
 
-def _cell(value: Any, factor: int) -> str:
-    return value if isinstance(value, str) else _figure(factor * value if value else value)
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else _figure(value)
 
 
 def _draw(path: str, measurements: Sequence[Any], title: str) -> None:

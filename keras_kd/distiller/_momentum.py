@@ -123,23 +123,12 @@ def require_usable(optimizer: keras.optimizers.Optimizer) -> None:
         optimizer: as `compile` keeps it, in a LossScaleOptimizer for float16.
 
     Raises:
-        ConfigError: see `require_backend`.
-    """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    if isinstance(inner, DistillationOrientedSGD):
-        require_backend(scaled=inner is not optimizer)
-
-
-def require_backend(scaled: bool) -> None:
-    """Check that two gradients can be had on this backend.
-
-    Args:
-        scaled: whether the loss is scaled, as float16 needs it.
-
-    Raises:
         ConfigError: the backend is not TensorFlow, or the precision is float16.
     """
-    if scaled or keras.backend.backend() != "tensorflow":
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if not isinstance(inner, DistillationOrientedSGD):
+        return
+    if inner is not optimizer or keras.backend.backend() != "tensorflow":
         raise ConfigError(
             "DistillationOrientedSGD (optimizer dot) needs the TensorFlow backend and float32 or"
             " bfloat16: choose those, or SGD."

@@ -99,7 +99,6 @@ def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
     """
     path = Path(path)
     mistaken_files.require_keras(path)
-    mistaken_files.require_model(path)
     models.names()  # Imports every architecture, which registers its layers.
     endless = ModelError(f"{path} takes more than {LONGEST} s to load: give a smaller model.")
     with (

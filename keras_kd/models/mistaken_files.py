@@ -56,7 +56,8 @@ def require_keras(path: Path) -> None:
         path: the path.
 
     Raises:
-        ModelError: there is nothing, or a converted model; the message says what to give.
+        ModelError: there is nothing, a converted model, or plainly something else; the message says
+            what to give.
     """
     if path.is_dir() and (path / "saved_model.pb").exists():
         kind = "a SavedModel"
@@ -65,7 +66,7 @@ def require_keras(path: Path) -> None:
     elif path.is_file() and path.suffix.lower() == ".onnx":
         kind = "an .onnx file"
     elif path.is_file():
-        return
+        return require_model(path)
     else:
         raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
     raise ModelError(

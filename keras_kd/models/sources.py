@@ -99,7 +99,6 @@ def require_known(option: str, source: str) -> None:
         raise ModelError(f"No model at {option}={source!r}: check the path.")
     if os.path.isfile(source):
         mistaken_files.require_keras(Path(source))
-        mistaken_files.require_model(Path(source))
     near = difflib.get_close_matches(source, [*models.names(), *_application_names()], 3)
     hint = f"did you mean {' or '.join(near)}? It" if near else "it"
     raise ModelError(

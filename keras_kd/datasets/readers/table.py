@@ -118,13 +118,14 @@ def remarks(path: Path) -> list[str]:
 
 def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:
     """The class names, and the files of each split that has rows."""
-    if path is None or not _tables_of(path):
+    tables = _tables_of(path) if path else {}
+    if not tables:
         raise DataError(
             f"{path or 'table'} has no table of image files: give table:PATH, a csv file with the"
             " columns file and label, or its folder."
         )
     rows: dict[str, list[_Row]] = defaultdict(list)
-    for table, own in _tables_of(path).items():
+    for table, own in tables.items():
         for split, row in _rows(table, own):
             rows[split].append(row)
     unknown = set(rows) - set(SPLITS)
