@@ -1,7 +1,7 @@
 """Whether files answer the same on every runtime that an app may meet.
 
     make runtimes
-    .venv/bin/python benchmarks/runtimes.py [--models A B C vgg8] [--data faces] [--write]
+    .venv/bin/python benchmarks/runtimes.py [--models A B C …] [--seconds 60] [--write]
 
 Each runtime that can be had here gets an environment of its own below build/runtimes, and runs the
 shipped bundles and every format of some models (see runtime_files.py) on the same 300 images, one
@@ -9,16 +9,15 @@ at a time. The outputs are compared as probabilities with those of ai-edge-liter
 uses it; an ONNX file's with those of the float32 .tflite. Prints a line for each; --write puts
 them into docs/results/runtimes.csv and the table into docs/export.md. What can't be had or refuses
 a file is a row with the reason. A file gets --seconds on each runtime: slow ones compute fewer
-images, which the csv counts.
+images, which csv and table count. What was computed is kept below build/runtimes, so that the next
+run goes on where the time was up; so are models and files: delete build/runtimes/files when the
+exporter changed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +26,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pandas as pd
 import runtime_files
+from runtime_cells import kept
 from runtime_files import File
-from runtime_list import BROWSER, DRIVERS, RUNTIMES, Missing, Runtime
+from runtime_list import RUNTIMES, Missing, Runtime
 from scipy.special import softmax
 
 from keras_kd import datasets
@@ -41,40 +41,9 @@ ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "runtimes"
 CSV, PAGE = ROOT / "docs" / "results" / "runtimes.csv", ROOT / "docs" / "export.md"
 BEGIN, END = "<!-- runtimes: written by benchmarks/runtimes.py -->", "<!-- runtimes end -->"
-MODELS, IMAGES = ("A", "B", "C", "vgg8"), 300
+MODELS, IMAGES = ("A", "B", "C", "vgg8", "mobilenetv2", "efficientformer-l1"), 300
 # Differences of the arithmetic: int8 probabilities come in steps of 1/256.
 RIGHT = 0.1
-
-
-def outputs(command: list[str], model: Path, images: np.ndarray, seconds: float,
-            packages: tuple[str, ...] = ()) -> np.ndarray:  # fmt: skip
-    """Return a driver's outputs, float32 (N, classes) of the first N images.
-
-    Raises:
-        Missing: the runtime refuses the file, with the last words that it said.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        given, answer = Path(name) / "images.npy", Path(name) / "outputs.npy"
-        np.save(given, images)
-        try:
-            done = subprocess.run(
-                [*command, str(model), str(given), str(answer), str(seconds), *packages],
-                capture_output=True, text=True, timeout=10 * seconds + 120,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise Missing("gives no answer in time") from None
-        if done.returncode or not answer.exists():
-            raise Missing(_reason(done.returncode, done.stderr))
-        return np.load(answer)
-
-
-def _reason(code: int, said: str) -> str:
-    """The line that names the operator, if one does; else the last."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if "registration" in line or "Error: " in line
-               or "not supported" in line or "Didn't find op" in line]  # fmt: skip
-    line = (telling or lines or [f"ended with code {code}"])[-1 if not telling else 0]
-    return " ".join(line.split())[:160]
 
 
 def probabilities(rows: np.ndarray, file: File) -> np.ndarray:
@@ -89,9 +58,8 @@ def compared(
 ) -> dict[str, object]:  # fmt: skip
     """Return a row of the csv: how a file's answers on a runtime differ from the usual ones."""
     row: dict[str, object] = {"runtime": runtime.name, "model": file.model, "kind": file.kind}
-    extra = (str(WORK / "npm"),) if runtime.driver == BROWSER else ()
     try:
-        found = probabilities(outputs(command, file.path, pixels, seconds, extra), file)
+        found = probabilities(kept(runtime, command, file.path, pixels, seconds, WORK), file)
     except Missing as reason:
         return row | {"reason": str(reason)}
     expected = exact[: len(found)]
@@ -106,11 +74,11 @@ def compared(
 
 def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[dict[str, object]]:
     shown = {file: _pixels(file, files, images) for file in files}
-    usual = [sys.executable, str(DRIVERS / "tflite.py"), "default"]
+    usual = Runtime("LiteRT here", "tflite")
     exact = {}
     for file in files:
         judge = _judge(file, files)
-        rows = outputs(usual, judge.path, shown[judge], 60)
+        rows = kept(usual, usual.command(WORK), judge.path, shown[judge], 600, WORK)
         exact[file] = probabilities(rows, judge)
     for runtime in RUNTIMES:
         try:
@@ -141,18 +109,19 @@ def page(rows: pd.DataFrame, count: int, data: str) -> str:
     kinds = [runtime_files.SHIPPED, *runtime_files.KINDS]
     names = list(dict.fromkeys(rows["runtime"]))
     notes: dict[str, int] = {}
-    lines = [(name, *(_cell(rows, name, kind, notes) for kind in kinds)) for name in names]
+    lines = [(name, *(_cell(rows, name, kind, notes, count) for kind in kinds)) for name in names]
     models = ", ".join(dict.fromkeys(rows.loc[rows["kind"] == "float32", "model"]))
     told = (
         f"{models} and the shipped files, {count} images of `{data}`. A cell has the largest"
         " difference of a probability and the share of changed answers, the worst of all models;"
-        " a number in parentheses is a reason below; – is not for such files."
+        " after a colon, the fewest images that a model was run on, where time was short; a number"
+        " in parentheses is a reason below; – is not for such files."
     )
     reasons = [f"{number}. {text.rstrip('.')}." for text, number in notes.items()]
     return "\n\n".join([told, table(("runtime", *kinds), lines), "\n".join(reasons)])
 
 
-def _cell(rows: pd.DataFrame, runtime: str, kind: str, notes: dict[str, int]) -> str:
+def _cell(rows: pd.DataFrame, runtime: str, kind: str, notes: dict[str, int], count: int) -> str:
     of_runtime = rows[rows["runtime"] == runtime]
     found = of_runtime[(of_runtime["kind"] == kind) | of_runtime["kind"].isna()]
     if found.empty:
@@ -164,7 +133,9 @@ def _cell(rows: pd.DataFrame, runtime: str, kind: str, notes: dict[str, int]) ->
         return " ".join(marks)
     worst, changed = ran["largest_difference"].max(), 100 * ran["changed_answers"].max()
     text = f"{worst:.2g}, {changed:.1f} %"
-    return " ".join([f"**{text}**" if worst > RIGHT else text, *marks])
+    text = f"**{text}**" if worst > RIGHT else text
+    fewest = int(ran["images"].min())
+    return " ".join([text if fewest == count else f"{text}: {fewest}", *marks])
 
 
 def write(rows: pd.DataFrame, count: int, data: str) -> None:

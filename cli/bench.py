@@ -100,8 +100,7 @@ def command(
     if picture:
         _draw(picture, measurements, f"{text.encodable(Path(data).name)}, {count:,} test images")
     if as_json:
-        records = table.reset_index().astype(object)
-        output.show_json(records.where(records.notna(), None).to_dict(orient="records"))
+        output.show_json(output.records(table.reset_index()))
         return
     shown = table.T
     rows = [("", *shown.columns)]
@@ -127,7 +126,7 @@ def _show_operators(
     import pandas as pd
 
     if on_device:
-        measured = engine.load("evaluation.on_device").measure(model)
+        measured = engine.load("evaluation.on_device").measure(model, seconds)
         columns = ("operator", "milliseconds", "name")
         table = pd.DataFrame(list(measured.operators), columns=columns)
         told = f"{measured.device}: {measured.milliseconds:.3g} ms an image, one thread of the CPU."
@@ -142,8 +141,7 @@ def _show_operators(
     if csv_path:
         write_text(csv_path, text.csv(table))
     if as_json:
-        records = table.astype(object)
-        output.show_json(records.where(records.notna(), None).to_dict(orient="records"))
+        output.show_json(output.records(table))
         return
     # The parts of an image's time are small: 0.00013 ms is hard to read.
     for name, (unit, factor) in {"milliseconds": ("µs", 1000), "share": ("share %", 100)}.items():

@@ -69,8 +69,7 @@ def command(
     if out:
         write_text(out, pages.page(study))
     if as_json:
-        numbers = comparison.table(study).astype(object)
-        output.show_json(numbers.where(numbers.notna(), None).to_dict(orient="records"))
+        output.show_json(output.records(comparison.table(study)))
         return
     output.show_table(pages.shown(study))
     for note in [

@@ -1,5 +1,5 @@
-"""What the shell completes: names of architectures and formats, read without importing Keras, and
-files.
+"""What the shell completes: names of architectures, formats and targets, read without importing
+Keras, and files.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import ast
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -25,6 +26,17 @@ def formats() -> list[str]:
     return sorted(own | {point.name for point in entry_points(group="keras_kd.formats")})
 
 
+def targets() -> list[str]:
+    """The names of all places where a file can be told to run."""
+    values = _assigned(_package() / "exporters" / "targets.py")["TARGETS"]
+    return [ast.literal_eval(key) for key in values.keys if key]
+
+
+def formats_and_targets() -> list[str]:
+    """What --formats takes."""
+    return [*formats(), *targets()]
+
+
 def _package() -> Path:
     import keras_kd
 
@@ -33,15 +45,20 @@ def _package() -> Path:
 
 def _names(path: Path) -> list[str]:
     """The value of NAMES in a module's source: a tuple of texts, or of a dictionary's keys."""
-    values = {
-        node.targets[0].id: node.value
-        for node in ast.parse(path.read_text("utf-8")).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
+    values = _assigned(path)
     names = values["NAMES"]
     if isinstance(names, ast.Call):
         names = values[ast.unparse(names.args[0])]
     return list(ast.literal_eval(names))
+
+
+def _assigned(path: Path) -> dict[str, Any]:
+    """The expressions of a module's names."""
+    return {
+        node.targets[0].id: node.value
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
 
 
 class Text(click.types.StringParamType):
@@ -63,8 +80,9 @@ class Text(click.types.StringParamType):
 _COMPLETED = {
     "student": architectures,
     "teacher": architectures,
-    "formats": formats,
+    "formats": formats_and_targets,
     "format": formats,
+    "target": targets,
 }
 
 

@@ -8,16 +8,28 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from keras_kd._common.text import printable
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def show_json(result: Any) -> None:
     """Print one JSON object on stdout."""
     click.echo(json.dumps(result, indent=2))
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows for JSON: a dictionary each, without the index, None where a value is
+    missing.
+    """
+    # JSON knows no NaN, and columns of numbers can't hold None.
+    cells = table.astype(object)
+    return cells.where(cells.notna(), None).to_dict(orient="records")
 
 
 def show_table(rows: Sequence[Sequence[str]], rule_after: int | None = None) -> None:

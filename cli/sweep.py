@@ -95,8 +95,7 @@ def command(
     with stopping.with_advice("To go on, give the same command again."):
         frame = sweep.sweep(shared, dimensions, folder, trials, not no_pruning, Terminal(), storage)
     if as_json:
-        # JSON knows no NaN, and columns of numbers can't hold None.
-        output.show_json(frame.astype(object).where(frame.notna(), None).to_dict(orient="records"))
+        output.show_json(output.records(frame))
         return
     output.show_table(sweep.rows(frame, list(dimensions)))
     if sweep.best(frame) is not None:

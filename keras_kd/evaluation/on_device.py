@@ -6,6 +6,7 @@ https://ai.google.dev/edge/litert/models/measurement. It is put on the device on
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -18,7 +19,8 @@ from keras_kd.runtimes import tflite_graph
 FOLDER = "/data/local/tmp"
 TOOL, FILE = f"{FOLDER}/benchmark_model", f"{FOLDER}/keras_kd.tflite"
 PAGE = "https://ai.google.dev/edge/litert/models/measurement"
-_LIMIT = 600  # seconds of one call
+_LIMIT = 600  # seconds of one call, besides those of timing
+_MOST_SECONDS = 150  # the tool's own
 _INFERENCE = re.compile(r"Inference \(avg\): ([0-9.e+]+)")
 
 
@@ -38,11 +40,14 @@ class DeviceTimes:
     operators: tuple[tuple[str, float, str], ...]
 
 
-def measure(path: str | Path, threads: int = 1, gpu: bool = False) -> DeviceTimes:
+def measure(
+    path: str | Path, seconds: float = 5.0, threads: int = 1, gpu: bool = False
+) -> DeviceTimes:
     """Put a file on the device that adb finds and time it there.
 
     Args:
         path: a `.tflite` file.
+        seconds: of timing, on the device.
         threads: of the CPU.
         gpu: whether the GPU delegate takes what it can.
 
@@ -68,9 +73,14 @@ def measure(path: str | Path, threads: int = 1, gpu: bool = False) -> DeviceTime
         said = _called(
             adb, "shell", TOOL, f"--graph={FILE}", f"--num_threads={threads}",
             f"--use_gpu={'true' if gpu else 'false'}", "--enable_op_profiling=true",
+            "--num_runs=1", f"--min_secs={seconds:g}",
+            f"--max_secs={max(seconds, _MOST_SECONDS):g}",
+            limit=_LIMIT + 2 * seconds,
         )  # fmt: skip
     finally:
-        _called(adb, "shell", "rm", "-f", FILE)
+        # A file that stays there must not hide what the tool said.
+        with contextlib.suppress(ModelError):
+            _called(adb, "shell", "rm", "-f", FILE)
     return _times(device, said)
 
 
@@ -96,14 +106,15 @@ def _require_tool(adb: str, device: str) -> None:
         )
 
 
-def _called(adb: str, *words: str) -> str:
+def _called(adb: str, *words: str, limit: float = _LIMIT) -> str:
     try:
         done = subprocess.run(
-            [adb, *words], capture_output=True, text=True, errors="replace", timeout=_LIMIT
+            [adb, *words], capture_output=True, text=True, errors="replace", timeout=limit
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(
-            f"adb {words[0]} took more than {_LIMIT} s: check the device, or give a smaller model."
+            f"adb {words[0]} took more than {limit:.0f} s: check the device, or give a smaller"
+            " model."
         ) from error
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]

@@ -329,7 +329,7 @@ def minimum_runtimes(path: Path) -> str:
     oldest = operator_support.oldest_tensorflow_lite(path)
     known = f"LiteRT 1.0 and TensorFlow Lite {oldest} or later"
     if oldest == operator_support.UNKNOWN:
-        known = "no released runtime known here, because it has newer operators"
+        known = "no release that is known here: TensorFlow's list of versions lacks its operators"
     if wrong := operator_support.against(path, operator_support.wrong_on_gpus):
         names = ", ".join(sorted({f"{one.name} ({why})" for one, why in wrong}))
         known += f"; not right on LiteRT's GPUs, WebGPU among them: {names}"

@@ -35,7 +35,7 @@ def oldest_tensorflow_lite(path: str | Path) -> str:
         path: a `.tflite` file.
 
     Returns:
-        A release, e.g. "2.8"; UNKNOWN if a version of an operator is newer than the table.
+        A release, e.g. "2.8"; UNKNOWN if the table lacks an operator, or its version.
 
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
@@ -46,11 +46,16 @@ def oldest_tensorflow_lite(path: str | Path) -> str:
     return max([OLDEST, *releases], key=lambda release: [int(part) for part in release.split(".")])
 
 
+@functools.cache
+def _versions_of_oldest() -> dict[str, int]:
+    known = _table()["versions"]["known"]
+    return {name: int(version) for version, names in known.items() for name in names}
+
+
 def _release(operator: Operator) -> str:
     newer: dict[str, str] = _table()["versions"]["operators"].get(operator.name, {})
-    release = newer.get(str(operator.version), OLDEST)
-    if newer and operator.version > max(map(int, newer)):
-        release = UNKNOWN
+    old = operator.version <= _versions_of_oldest().get(operator.name, 0)
+    release = OLDEST if old else newer.get(str(operator.version), UNKNOWN)
     weights = operator.inputs[1] if len(operator.inputs) > 1 else None
     if operator.name == "FULLY_CONNECTED" and release == OLDEST and weights and weights.scales > 1:
         # Older ones take the first channel's scale for all, and give one constant answer.
@@ -174,5 +179,5 @@ def newer(operator: Operator) -> str:
     """
     release = _release(operator)
     if release == UNKNOWN:
-        return "newer than the releases known here"
+        return "in no release known here"
     return "" if release == OLDEST else f"right since TensorFlow Lite {release}"

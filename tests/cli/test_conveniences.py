@@ -43,6 +43,7 @@ def test_what_was_meant_is_said(typed, meant, capsys) -> None:
 def test_names_are_read_from_the_source_as_they_are() -> None:
     assert set(completion.architectures()) == set(models.names())
     assert completion.formats() == sorted(exporters.names())
+    assert completion.targets() == list(exporters.targets.TARGETS)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,8 @@ def test_names_are_read_from_the_source_as_they_are() -> None:
         ("kerakd distill --stu", "plain,--student"),
         ("kerakd distill --student reseM".lower(), "plain,resemotenet"),
         ("kerakd distill --formats float32,in", "plain,float32,int8"),
+        ("kerakd distill --formats float32,mic", "plain,float32,microcontroller"),
+        ("kerakd export --target mic", "plain,microcontroller"),
         ("kerakd distill --schedule co", "plain,cosine"),
         ("kerakd evaluate run", "file,run"),
     ],

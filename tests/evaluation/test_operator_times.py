@@ -41,7 +41,8 @@ case "$1 $2" in
   "devices "*) printf 'List of devices attached\\n{devices}' ;;
   "shell getprop") echo Pixel 9 ;;
   "shell test"*) echo {tool} ;;
-  "shell {folder}/benchmark_model") echo "$@" >> "{log}"; cat "{said}" ;;
+  "shell {folder}/benchmark_model") echo "$@" >> "{log}"; cat "{said}"; exit {failed} ;;
+  "shell rm") echo "$@" >> "{log}"; exit {failed} ;;
   *) echo "$@" >> "{log}" ;;
 esac
 """
@@ -107,13 +108,13 @@ def test_the_command_shows_them_and_refuses_what_it_can_not_time(file, tmp_path,
     assert "give one" in capsys.readouterr().err
 
 
-def _adb(folder, monkeypatch, devices="P9\\tdevice\\n", tool="there", said=SAID):
+def _adb(folder, monkeypatch, devices="P9\\tdevice\\n", tool="there", said=SAID, failed=0):
     """A stand-in for adb in PATH; returns the file of what it was asked."""
     (folder / "said").write_text(said.replace("\\\n", ""))
     script = folder / "adb"
     script.write_text(
         ADB.format(devices=devices, tool=tool, folder=on_device.FOLDER, log=folder / "log",
-                   said=folder / "said")
+                   said=folder / "said", failed=failed)
     )  # fmt: skip
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -130,8 +131,9 @@ def test_a_device_s_times_are_read_and_the_file_is_removed(file, tmp_path, monke
     push, run, remove = log.read_text().splitlines()
     assert push == f"push {file} {on_device.FILE}" and remove == f"shell rm -f {on_device.FILE}"
     assert f"--graph={on_device.FILE}" in run and "--num_threads=1" in run
-    assert called("bench", str(file), "--on-device", "--json") == 0
+    assert called("bench", str(file), "--on-device", "--seconds", "0.5", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["operator"] == "CAST"
+    assert "--min_secs=5 " in run and "--min_secs=0.5 " in log.read_text().splitlines()[-2]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,7 @@ def test_a_device_s_times_are_read_and_the_file_is_removed(file, tmp_path, monke
         ({"devices": "P9\\tunauthorized\\n"}, "P9 is unauthorized.*debugging"),
         ({"tool": "missing"}, "Pixel 9 has no .*benchmark_model.*adb push"),
         ({"said": "ERROR: Failed to load model\n"}, "no times.*Failed to load model"),
+        ({"said": "Killed\\n", "failed": 1}, "benchmark_model failed.*Killed"),
     ],
 )
 def test_a_device_that_can_not_measure_is_told(adb, told, file, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 import runtime_files
 import runtimes
 from keras import layers
+from runtime_cells import outputs
 from runtime_files import File
 from runtime_list import DRIVERS, RUNTIMES, Missing
 
@@ -62,7 +63,7 @@ def files(model, tmp_path_factory):
         sized = fitted(IMAGES, here.input_shape)
         pixels = np.stack([here.as_input(image[None])[0] for image in sized])
         command = [sys.executable, str(DRIVERS / "tflite.py"), "default"]
-        found[kind] = file, pixels, runtimes.outputs(command, path, pixels, 60)
+        found[kind] = file, pixels, outputs(command, path, pixels, 60)
     return found
 
 
