@@ -107,6 +107,12 @@ def _targets() -> list[tuple[str, str]]:
     ),
 )
 @click.option(
+    "--measure",
+    is_flag=True,
+    help="int8 with --io app: time the first convolution in float32 and in int8 on this machine,"
+    " and write the faster.",
+)
+@click.option(
     "--bundle",
     is_flag=True,
     help="Write a folder for apps with model.tflite, labels, model card and worked example.",
@@ -161,6 +167,7 @@ def command(
     app_input: str | None,
     keep_float: str | None,
     min_agreement: float | None,
+    measure: bool,
     bundle: bool,
     model_version: str | None,
     calibrate: bool,
@@ -182,6 +189,7 @@ def command(
       kerakd export student.keras --format int8 --data fer2013.csv
       kerakd export student.keras --target microcontroller --data fer2013.csv
       kerakd export student.keras --format int8 --data faces --bundle --calibrate --out exports/mine
+      kerakd export student.keras --format int8 --io app --measure --data fer2013.csv
       kerakd export student.keras --tune --max-drop 0.005 --data fer2013.csv
       kerakd export student.keras --format qat --data fer2013.csv --soft-labels store --prune 0.75
       --cluster 16
@@ -204,7 +212,7 @@ def command(
     how = {name: value for name, value in how.items() if value is not None}
     soft_labels = given.pop("soft_labels", None)
     settings = choices.ExportSettings(
-        **how, keep_float=_names(keep_float),
+        **how, keep_float=_names(keep_float), measure=measure,
         data=data, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
         model_version=model_version, soft_labels=soft_labels,
         fine_tuning=choices.fine_tuning(model, given),
@@ -276,6 +284,8 @@ def _show(result: Mapping[str, Any]) -> None:
     output.show_table([tuple(shown), tuple(shown.values())])
     for fact in result.get("proof", ()):
         click.echo(f"{fact[:1].upper()}{fact[1:]}.")
+    if choice := result.get("choice"):
+        click.echo(f"{choice['said'][:1].upper()}{choice['said'][1:]}.")
     if worst := result.get("worst_layer"):
         click.echo(
             f"Rounding adds most in {worst['layer']} ({worst['operator']}): "

@@ -7,8 +7,6 @@ in turns; the time of an addition of two numbers, which is the calling alone, is
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +16,16 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import kernels, operator_support, single_operators, tflite_graph
+from keras_kd.runtimes import (
+    kernels,
+    operator_support,
+    single_operators,
+    tflite_graph,
+    timing,
+)
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.tflite_graph import Operator
 
-_TURN, _WARM_UP = 20, 3  # runs of an operator in a turn, and before them
 _YES = "yes"
 
 
@@ -35,7 +38,8 @@ class OperatorTime:
         operator: its name, e.g. CONV_2D.
         output: the first output's shape, e.g. 1x24x24x16.
         types: dtypes of the first input and the first output.
-        milliseconds: the median for one image; None where it can't run alone.
+        milliseconds: of the processor's time for one image, the median; None where it can't run
+            alone.
         share: of the sum of all operators' times, 0..1; None likewise.
         xnnpack: "yes" if XNNPACK takes it here, as it was seen; "no"; or "?" where it can't run
             alone.
@@ -62,7 +66,7 @@ class OperatorTimes:
 
     Attributes:
         operators: in the order they run.
-        whole: milliseconds of the whole file for one image, the median.
+        whole: milliseconds of the whole file for one image, likewise.
     """
 
     operators: tuple[OperatorTime, ...]
@@ -98,7 +102,7 @@ def measure(path: str | Path, seconds: float = 5.0) -> OperatorTimes:
     alone = [_loaded(content) for content in single_operators.files(path)]
     smallest = _loaded(single_operators.smallest())
     runs = [model.compute, *(one and one.invoke for one in (smallest, *alone))]
-    whole, calling, *each = _medians(runs, seconds)
+    whole, calling, *each = timing.medians(runs, seconds)
     spent = [None if one is None else max(one - (calling or 0.0), 0.0) for one in each]
     total = sum(one or 0.0 for one in spent) or 1.0
     rows = enumerate(zip(operators, alone, spent, strict=True))
@@ -127,28 +131,6 @@ def _loaded(content: bytes) -> Interpreter | None:
     except (RuntimeError, ValueError):
         return None
     return interpreter
-
-
-def _medians(runs: Sequence[Callable[[], object] | None], seconds: float) -> list[float | None]:
-    """Milliseconds of each run, in turns, so that other load affects all equally."""
-    taken: list[list[float]] = [[] for _ in runs]
-    end = time.perf_counter() + seconds
-    while not taken[0] or time.perf_counter() < end:
-        for run, times in zip(runs, taken, strict=True):
-            if run is not None:
-                times.extend(_turn(run))
-    return [float(np.median(times)) * 1e3 if times else None for times in taken]
-
-
-def _turn(run: Callable[[], object]) -> list[float]:
-    for _ in range(_WARM_UP):
-        run()
-    times = []
-    for _ in range(_TURN):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return times
 
 
 def _row(

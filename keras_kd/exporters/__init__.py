@@ -39,8 +39,9 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError, OutputError
-from keras_kd.exporters import _conversion_process, _judgement, formats, targets
+from keras_kd.exporters import _conversion_process, _judgement, formats, measuring, targets
 from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
+from keras_kd.exporters.measuring import Choice
 from keras_kd.runtimes import litert
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class ExportReport:
         worst_layer: the layer whose rounding adds the largest error; None for formats that do not
             round, and without samples.
         proof: what was proven of the file for its target, in words; empty without a target.
+        choice: the form of the first convolution that was chosen by measuring; None without.
     """
 
     path: Path
@@ -76,6 +78,7 @@ class ExportReport:
     answers: Answers | None = None
     worst_layer: LayerError | None = None
     proof: tuple[str, ...] = ()
+    choice: Choice | None = None
 
 
 def names() -> list[str]:
@@ -132,6 +135,7 @@ def export(
     keep_float: tuple[str, ...] = (),
     min_agreement: float = MIN_AGREEMENT,
     target: str | None = None,
+    measure: bool = False,
 ) -> ExportReport:
     """Convert a Keras model to a file, compare the file on its own runtime with Keras, then move it
     to its place.
@@ -162,6 +166,8 @@ def export(
             class as Keras.
         target: where the file is to run, one of `targets.TARGETS`: the written file must satisfy
             what is said there.
+        measure: for the format int8 with io="app": time the file with its first convolution in
+            float32 and in int8 on this machine, and write the faster.
 
     Returns:
         The report.
@@ -173,7 +179,7 @@ def export(
     """
     format, io = targets.chosen(target, format, io, samples is not None)
     exporter = Exporter(model, samples, io, class_names, app_input, value_range, keep_float)
-    return exporter.export(path, format, min_agreement, target)
+    return exporter.export(path, format, min_agreement, target, measure)
 
 
 def expect(formats: Iterable[str]) -> None:
@@ -226,6 +232,7 @@ class Exporter:
         format: str = "dynamic",
         min_agreement: float = MIN_AGREEMENT,
         target: str | None = None,
+        measure: bool = False,
     ) -> ExportReport:
         """Write one format; see the function `export`.
 
@@ -234,6 +241,7 @@ class Exporter:
             format: one of names().
             min_agreement: see `export`.
             target: see `export`.
+            measure: see `export`.
 
         Returns:
             The report.
@@ -246,6 +254,8 @@ class Exporter:
         _check_request(module, format, path, self.io, self.samples)
         targets.require_tflite(target, format, module.SUFFIX)
         _check_settings(format, self.app_input, self.keep_float, min_agreement)
+        if measure:
+            measuring.require_choice(format, self.io)
         # The conversion's process imports TensorFlow while this one does.
         expect([format])
         # TensorFlow takes seconds to import: not before the request is known to make sense.
@@ -261,6 +271,7 @@ class Exporter:
             errors = module.write(
                 serving, temporary, None if images is None else serving.as_input(images)
             )
+            choice = measuring.keep_faster(temporary) if measure else None
             comparison = _comparison.compare(
                 prepared.expected, serving, lambda batch: module.run(temporary, batch)
             )
@@ -272,7 +283,7 @@ class Exporter:
         operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
         return ExportReport(
             path, format, _size(path), comparison.difference, operators, comparison.answers, worst,
-            proof,
+            proof, choice,
         )  # fmt: skip
 
     @functools.cached_property

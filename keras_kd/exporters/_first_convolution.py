@@ -19,13 +19,13 @@ _NONE = schema.ActivationFunctionType.NONE
 
 
 @dataclass(frozen=True)
-class _Found:
+class Pattern:
     """What the pattern consists of.
 
     Attributes:
         image: the gray image's tensor.
         repeat: the operator that repeats it, or None.
-        scaling: the 1x1 convolution that normalises.
+        scaling: the 1x1 convolution that normalises, or None.
         first: the convolution.
         scale: s of each channel.
         offset: b of each channel.
@@ -33,7 +33,7 @@ class _Found:
 
     image: int
     repeat: schema.OperatorT | None
-    scaling: schema.OperatorT
+    scaling: schema.OperatorT | None
     first: schema.OperatorT
     scale: np.ndarray
     offset: np.ndarray
@@ -50,10 +50,10 @@ def of_fewer_channels(content: bytes) -> bytes:
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     graph = model.subgraphs[0]
-    found = _found(model, graph)
+    found = pattern_in(model, graph)
     if found is None:
         return content
-    weights = _values(model, graph, found.first.inputs[1])
+    weights = values_of(model, graph, found.first.inputs[1])
     pixels = (weights * found.scale).sum(axis=3, keepdims=True)
     ones = (weights * found.offset).sum(axis=3, keepdims=True)
     padded = found.first.builtinOptions.padding == schema.Padding.SAME
@@ -65,17 +65,23 @@ def of_fewer_channels(content: bytes) -> bytes:
         given, bias = found.first.inputs[0], found.first.inputs[2]
     else:
         _remove(graph, found.scaling)
-        total = _values(model, graph, found.first.inputs[2]) + ones.sum(axis=(1, 2, 3))
+        total = values_of(model, graph, found.first.inputs[2]) + ones.sum(axis=(1, 2, 3))
         changed, given, bias = pixels, found.image, _added(model, graph, total, b"bias_of_pixels")
     found.first.inputs = [given, _added(model, graph, changed, b"weights_of_pixels"), bias]
     if found.repeat is not None:
         _remove(graph, found.repeat)
-    builder = flatbuffers.Builder(len(content))
+    return packed(model)
+
+
+def packed(model: schema.ModelT) -> bytes:
+    """Return a model as the bytes of a `.tflite` file."""
+    builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
-def _found(model: schema.ModelT, graph: schema.SubGraphT) -> _Found | None:
+def pattern_in(model: schema.ModelT, graph: schema.SubGraphT) -> Pattern | None:
+    """Return what normalises a gray image and convolves it first, in float32; None without."""
     makers = {output: one for one in graph.operators for output in one.outputs}
     for first in graph.operators:
         if not _is_float_convolution(model, graph, first):
@@ -85,16 +91,16 @@ def _found(model: schema.ModelT, graph: schema.SubGraphT) -> _Found | None:
         if scaling is None or not wide or not _scales(model, graph, scaling, first):
             continue
         given = scaling.inputs[0]
-        kernel = _values(model, graph, scaling.inputs[1])[:, 0, 0]
+        kernel = values_of(model, graph, scaling.inputs[1])[:, 0, 0]
         repeat = makers.get(given)
         image = _repeated(model, graph, repeat)
         if image is None:
             repeat, image = None, given
-        read_twice = repeat is not None and _readers(graph, given) > 1
+        read_twice = repeat is not None and readers(graph, given) > 1
         if graph.tensors[image].shape[-1] != 1 or read_twice:
             return None
-        offset = _values(model, graph, scaling.inputs[2])
-        return _Found(int(image), repeat, scaling, first, kernel.sum(axis=1), offset)
+        offset = values_of(model, graph, scaling.inputs[2])
+        return Pattern(int(image), repeat, scaling, first, kernel.sum(axis=1), offset)
     return None
 
 
@@ -102,7 +108,7 @@ def _scales(
     model: schema.ModelT, graph: schema.SubGraphT, one: schema.OperatorT, first: schema.OperatorT
 ) -> bool:
     """Whether it is a 1x1 convolution in float32 that only the first convolution reads."""
-    if not _is_float_convolution(model, graph, one) or _readers(graph, one.outputs[0]) > 1:
+    if not _is_float_convolution(model, graph, one) or readers(graph, one.outputs[0]) > 1:
         return False
     options, channels = one.builtinOptions, graph.tensors[first.inputs[1]].shape[3]
     shape = tuple(graph.tensors[one.inputs[1]].shape)
@@ -113,7 +119,7 @@ def _scales(
 def _is_float_convolution(
     model: schema.ModelT, graph: schema.SubGraphT, one: schema.OperatorT
 ) -> bool:
-    if _code(model, one) != schema.BuiltinOperator.CONV_2D or len(one.inputs) != 3:
+    if operator_number(model, one) != schema.BuiltinOperator.CONV_2D or len(one.inputs) != 3:
         return False
     tensors = [graph.tensors[index] for index in one.inputs]
     floats = all(tensor.type == _FLOAT for tensor in tensors)
@@ -126,29 +132,34 @@ def _repeated(
     model: schema.ModelT, graph: schema.SubGraphT, one: schema.OperatorT | None
 ) -> int | None:
     """The tensor of one channel that a concatenation repeats along the channels."""
-    if one is None or _code(model, one) != schema.BuiltinOperator.CONCATENATION:
+    if one is None or operator_number(model, one) != schema.BuiltinOperator.CONCATENATION:
         return None
     along = one.builtinOptions.axis in (-1, 3)
     return int(one.inputs[0]) if along and len(set(map(int, one.inputs))) == 1 else None
 
 
-def _readers(graph: schema.SubGraphT, tensor: int) -> int:
+def readers(graph: schema.SubGraphT, tensor: int) -> int:
+    """Return how many operators and outputs of the graph need a tensor."""
     reading = sum(tensor in one.inputs for one in graph.operators)
     return reading + list(graph.outputs).count(tensor)
 
 
-def _code(model: schema.ModelT, one: schema.OperatorT) -> int:
+def operator_number(model: schema.ModelT, one: schema.OperatorT) -> int:
+    """Return which of `BuiltinOperator` an operator is."""
     code = model.operatorCodes[one.opcodeIndex]
     return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
-def _values(model: schema.ModelT, graph: schema.SubGraphT, index: int) -> np.ndarray:
+def values_of(model: schema.ModelT, graph: schema.SubGraphT, index: int) -> np.ndarray:
+    """Return a constant tensor of float32, as float64 in its shape."""
     tensor = graph.tensors[index]
     data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
     return data.view(np.float32).reshape(tensor.shape).astype(np.float64)
 
 
-def _scale_to_pixels_and_ones(model: schema.ModelT, graph: schema.SubGraphT, found: _Found) -> None:
+def _scale_to_pixels_and_ones(
+    model: schema.ModelT, graph: schema.SubGraphT, found: Pattern
+) -> None:
     kernel = np.array([1.0, 0.0]).reshape(2, 1, 1, 1)
     weights = _added(model, graph, kernel, b"pixels_and_ones/weights")
     bias = _added(model, graph, np.array([0.0, 1.0]), b"pixels_and_ones/bias")

@@ -218,6 +218,7 @@ def write(
             f"- SHA-256 of `{MODEL_FILE}`: `{hashlib.sha256(content).hexdigest()}`.",
             f"- Runs right on: {minimum_runtimes(folder / MODEL_FILE)}.",
             *(f"- Checked: {fact}." for fact in report.proof),
+            *([f"- Measured: {report.choice}."] if report.choice else []),
             *facts,
             (
                 f"- Check your app: for `{EXAMPLE_IMAGE}` it must give the probabilities of"

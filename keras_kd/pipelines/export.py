@@ -58,7 +58,7 @@ def export(
 
     Returns:
         file, format, bytes and max_difference; with a target the proof; with data the scores of the
-            test; for TUNED the attempts; with calibration the temperature.
+            test; by measuring the choice; for TUNED the attempts; with calibration the temperature.
 
     Raises:
         KerasKDError: see keras_kd.errors; nothing is written then.
@@ -123,6 +123,8 @@ def export(
         result["worst_layer"] = dataclasses.asdict(made.worst_layer)
     if made.proof:
         result["proof"] = list(made.proof)
+    if made.choice:
+        result["choice"] = {**dataclasses.asdict(made.choice), "said": str(made.choice)}
     if temperature:
         result["temperature"] = temperature
     if tried:
@@ -231,6 +233,7 @@ def _converted(
         settings.keep_float,
         settings.min_agreement,
         settings.target,
+        settings.measure,
     )
 
 

@@ -11,7 +11,7 @@ from keras_kd import config, exporters
 from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_text
 from keras_kd.errors import ConfigError
-from keras_kd.exporters import bundle, targets, tuning
+from keras_kd.exporters import bundle, measuring, targets, tuning
 from keras_kd.exporters.quantization_aware import FineTuning
 from keras_kd.runtimes.stated import NOTHING, Stated
 
@@ -44,6 +44,7 @@ class ExportSettings:
             override those of its file.
         keep_float: names of layers that the format int8 leaves in float32.
         min_agreement: see `exporters.export`.
+        measure: see `exporters.export`.
         fine_tuning: settings of QAT.
         target: where the file is to run, see `exporters.export`; None for no check of that.
         model_version: for a bundle, its version, as 1.2.3; None for 1.0.0.
@@ -66,6 +67,7 @@ class ExportSettings:
     soft_labels: str | Path | None = None
     model_version: str | None = None
     target: str | None = None
+    measure: bool = False
 
 
 def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
@@ -130,6 +132,7 @@ def require_consistent(settings: ExportSettings) -> None:
 
     Raises:
         ConfigError: they contradict each other, or one that another needs is missing.
+        ExportError: there is nothing to choose by measuring.
     """
     if settings.as_bundle and settings.target is None and settings.io != "app":
         raise ConfigError(
@@ -153,6 +156,8 @@ def require_consistent(settings: ExportSettings) -> None:
         raise ConfigError(
             f"--keep-float belongs to --format int8: leave it out. Received: {settings.format}."
         )
+    if settings.measure:
+        measuring.require_choice(settings.format, settings.io)
     if settings.calibrate and settings.data is None:
         raise ConfigError("--calibrate needs --data: its validation images give the temperature.")
     if settings.calibrate and settings.format == QAT:

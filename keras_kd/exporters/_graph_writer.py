@@ -1,0 +1,91 @@
+"""New operators on int8 in the graph of a `.tflite` file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+_CONVOLUTION_VERSION = 3  # of int8
+
+
+class GraphWriter:
+    """Adds integer tensors and operators to a graph of a `.tflite` file."""
+
+    def __init__(self, model: schema.ModelT, graph: schema.SubGraphT):
+        self.model, self.graph = model, graph
+
+    def integers(self, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
+        """A tensor that is computed, int8."""
+        return self._tensor(shape, schema.TensorType.INT8, [scale], int(zero_point))
+
+    def convolution(
+        self, given: int, kernels: np.ndarray, bias: np.ndarray, scales: np.ndarray, output: int,
+        like: Any = None,
+    ) -> schema.OperatorT:  # fmt: skip
+        """Convolve int8 by whole numbers; `like` has vertical stride, padding and activation."""
+        scales = scales * self.graph.tensors[given].quantization.scale[0]
+        weights = self._constant(kernels.astype(np.int8), schema.TensorType.INT8, scales)
+        whole = np.round(bias / scales).astype(np.int32)
+        offsets = self._constant(whole, schema.TensorType.INT32, scales)
+        options = schema.Conv2DOptionsT()
+        options.strideH = options.strideW = options.dilationHFactor = options.dilationWFactor = 1
+        options.padding = schema.Padding.VALID
+        if like is not None:
+            options.strideH, options.padding = like.strideH, like.padding
+            options.fusedActivationFunction = like.fusedActivationFunction
+        one = schema.OperatorT()
+        one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.Conv2DOptions, options
+        code = self._code(schema.BuiltinOperator.CONV_2D, _CONVOLUTION_VERSION)
+        return self.operator(code, [given, weights, offsets], output, one)
+
+    def reshaped(self, given: int, output: int) -> schema.OperatorT:
+        """The same numbers in the shape of another tensor."""
+        shape = np.array(self.graph.tensors[output].shape, np.int32)
+        one = schema.OperatorT()
+        one.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
+        one.builtinOptions = schema.ReshapeOptionsT()
+        one.builtinOptions.newShape = shape.tolist()
+        sizes = self._constant(shape, schema.TensorType.INT32, None)
+        return self.operator(
+            self._code(schema.BuiltinOperator.RESHAPE, 1), [given, sizes], output, one
+        )
+
+    def operator(
+        self, code: int, inputs: list[int], output: int, like: schema.OperatorT
+    ) -> schema.OperatorT:
+        """An operator with the options of another."""
+        one = schema.OperatorT()
+        one.opcodeIndex, one.inputs, one.outputs = code, inputs, [output]
+        one.builtinOptionsType, one.builtinOptions = like.builtinOptionsType, like.builtinOptions
+        return one
+
+    def _code(self, number: int, version: int) -> int:
+        for place, known in enumerate(self.model.operatorCodes):
+            if (max(known.builtinCode, known.deprecatedBuiltinCode), known.version) == (
+                number, version,
+            ):  # fmt: skip
+                return place
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = number
+        code.version = version
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+    def _constant(self, values: np.ndarray, kind: int, scales: np.ndarray | None) -> int:
+        self.model.buffers.append(schema.BufferT(data=values.view(np.uint8).ravel()))
+        number = self._tensor(values.shape, kind, scales, 0)
+        self.graph.tensors[number].buffer = len(self.model.buffers) - 1
+        return number
+
+    def _tensor(self, shape: tuple[int, ...], kind: int, scales: Any, zero_point: int) -> int:
+        number = len(self.graph.tensors)
+        tensor = schema.TensorT(shape=list(map(int, shape)), type=kind)
+        tensor.name = f"integer_pixels/{number}".encode()
+        if scales is not None:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = [float(scale) for scale in scales]
+            tensor.quantization.zeroPoint = [zero_point] * len(scales)
+        self.graph.tensors.append(tensor)
+        return number
