@@ -10,11 +10,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from keras_kd.runtimes import tflite_graph
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Input's over output's scale, lowest and below what: the limits of XNNPACK's int8 kernels. Files
 # beyond them can't be loaded, and the plain kernel of ADD ends the whole process.
@@ -36,6 +39,9 @@ def converted(converter: tf.lite.TFLiteConverter, tensors: Sequence[str]) -> byt
         converter: set up for int8, with its samples.
         tensors: outputs of further operators to keep, by name.
     """
+    # Not where the limits below are only looked up.
+    import tensorflow as tf
+
     # The converter alone has no way to leave operators in float32; their names show in a first
     # file.
     debugger = tf.lite.experimental.QuantizationDebugger(

@@ -8,19 +8,22 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ExportError
-from keras_kd.exporters import _conversion, _conversion_process
-from keras_kd.exporters._conversion import Request
+from keras_kd.exporters import _conversion_process
 from keras_kd.exporters._conversion_process import ConversionEnded
 from keras_kd.exporters._layer_errors import Added
-from keras_kd.exporters._serving import Serving
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.runtimes import litert
+
+if TYPE_CHECKING:
+    from keras_kd.exporters._conversion import Request
+    from keras_kd.exporters._serving import Serving
 
 SUFFIX = ".tflite"
 IO: tuple[str, ...] = ("float", "app")
@@ -61,6 +64,9 @@ def write(
         ExportError: the converter refuses or ends, or the file holds operators that plain LiteRT
             lacks.
     """
+    # TensorFlow takes seconds to import: not where a format is only looked up.
+    from keras_kd.exporters._conversion import Request
+
     # From a SavedModel alone: converting a concrete function gives NaN, a Keras model an open
     # batch size.
     graph = serving.saved_model
@@ -86,6 +92,8 @@ def write(
 
 
 def _converted(request: Request, format: str, serving: Serving) -> list[Added]:
+    from keras_kd.exporters import _conversion
+
     uncommon = _uncommon(serving.model)
     try:
         # Calibration, recurrent layers and layers of others can end the process that converts.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_kd.exporters._layer_errors import Added
-from keras_kd.exporters._serving import Serving
 from keras_kd.exporters.formats import _tflite
 from keras_kd.exporters.formats._tflite import IO, SUFFIX, run
+
+if TYPE_CHECKING:
+    from keras_kd.exporters._serving import Serving
 
 TOLERANCE = 1e-4
 NEEDS_SAMPLES = False

@@ -7,6 +7,7 @@ See `_float_parts` for what stays float32.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,12 @@ from keras_kd.errors import ExportError
 from keras_kd.exporters._float_parts import out_of_range
 from keras_kd.exporters._layer_errors import Added
 from keras_kd.exporters._operator_layers import tensors_of
-from keras_kd.exporters._serving import Serving
 from keras_kd.exporters.formats import _tflite
 from keras_kd.exporters.formats._tflite import SUFFIX, run
 from keras_kd.runtimes import tflite_graph
+
+if TYPE_CHECKING:
+    from keras_kd.exporters._serving import Serving
 
 TOLERANCE = 0.3
 NEEDS_SAMPLES = True
