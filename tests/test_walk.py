@@ -89,6 +89,23 @@ def test_a_run_reads_a_csv_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert read == [path] and [len(data.train), len(data.validation), len(data.test)] == [14] * 3
 
 
+def test_a_run_looks_at_each_image_file_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number in range(20):
+        file = tmp_path / ["cat", "dog"][number % 2] / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8), number).save(file)
+    asked, read = [], []
+    is_gray, image = images.is_gray, images.read
+    monkeypatch.setattr(images, "is_gray", lambda file: asked.append(file) or is_gray(file))
+    monkeypatch.setattr(images, "read", lambda file: read.append(file) or image(file))
+    data = splits.load(str(tmp_path), size=8)
+    assert sum(map(len, (data.train, data.validation, data.test))) == 20
+    # Whether it has colours, for the channels of all, and its pixels.
+    assert len(asked) == len(read) == 20
+
+
 def test_a_run_reads_the_images_of_a_parquet_file_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,7 +10,8 @@ disk, for help and the README; and
     load(path, split, skip_bad_rows, size) -> Samples
                                                 size: the side of a square, or (height, width)
     load_splits(path, splits, skip_bad_rows, size) (optional)
-                                                {split: Samples}, where one file holds several;
+                                                {split: Samples}, where one file or listing has
+                                                several;
                                                 `load` is then
                                                 `_splitting.one_split(load_splits, SIZE)`
     sources(path) (optional)                    the files that `load` reads
@@ -29,6 +30,7 @@ images in pixels. DataError: the data is missing or broken; the message names th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -162,6 +164,8 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     if is_elsewhere(rest if named else text):
         return _reader(name if named else "shards"), path
     if (rest or not named) and not path.exists():
+        if re.search(r"\{\d+\.\.\d+\}", path.name):
+            raise DataError(f"No data at {path}: write * in place of {{first..last}}.")
         raise DataError(f"No data at {path}: give a file, a folder or one of {', '.join(names())}.")
     if named:
         return _reader(name), path if rest else None

@@ -31,32 +31,35 @@ class Listing:
 def samples(
     listings: Mapping[str, Listing],
     names: Sequence[str],
-    split: str,
+    splits: Sequence[str],
     skip_bad_rows: bool,
     size: Size,
-) -> Samples:
-    """Read one split's images, gray if every file of all splits is, else RGB.
+) -> dict[str, Samples]:
+    """Read the images of some splits, gray if every file of all splits is, else RGB.
 
     Args:
         listings: the files of each split that is on disk; the others are held out of train.
         names: the class names.
-        split: the split to read.
+        splits: the splits to read.
         skip_bad_rows: as in `datasets`.
         size: as in `datasets`.
 
     Returns:
-        The samples.
+        The samples by split.
 
     Raises:
         DataError: a file is no image, or a class has too few images to hold a split out.
     """
     files = (file for listing in listings.values() for file in listing.files)
     channels = 1 if _image_files.all_gray(files) else 3
-    own = _with_held_out(listings, names)[split]
-    pictures = _image_files.read(own.files, (*height_width(size), channels), skip_bad_rows)
-    labels = own.labels[pictures.kept]
-    skipped = own.problems + pictures.skipped
-    return Samples(pictures.images, labels, tuple(names), None, skipped, pictures.sizes)
+    shape, found = (*height_width(size), channels), {}
+    whole = _with_held_out(listings, names)
+    for split in splits:
+        own = whole[split]
+        pictures = _image_files.read(own.files, shape, skip_bad_rows)
+        labels, skipped = own.labels[pictures.kept], own.problems + pictures.skipped
+        found[split] = Samples(pictures.images, labels, tuple(names), None, skipped, pictures.sizes)
+    return found
 
 
 def _with_held_out(listings: Mapping[str, Listing], names: Sequence[str]) -> dict[str, Listing]:

@@ -21,13 +21,20 @@ file is, else RGB.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_kd.datasets import SIZE, Samples
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _class_folders, _image_files, _listings, _tree
+from keras_kd.datasets.readers import (
+    _class_folders,
+    _image_files,
+    _listings,
+    _splitting,
+    _tree,
+)
 from keras_kd.datasets.readers._listings import Listing
 from keras_kd.errors import DataError
 
@@ -47,14 +54,19 @@ def matches(path: Path) -> bool:
     return any(map(_image_files.image_files, _image_files.class_folders(train).values()))
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
-    """Load one split of class folders. Arguments: see `datasets`.
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
+) -> dict[str, Samples]:
+    """Load several splits of class folders, which are listed once. Arguments: see `datasets`.
 
     Images are uint8 (N, height, width, 1 or 3). Errors are also an empty class, splits of different
     classes, and a folder that is neither a split nor a class.
     """
     names, listings = _listed(path, skip_bad_rows)
-    return _listings.samples(listings, names, split, skip_bad_rows, size)
+    return _listings.samples(listings, names, splits, skip_bad_rows, size)
+
+
+load = _splitting.one_split(load_splits, SIZE)
 
 
 def sources(path: Path) -> list[Path]:
