@@ -56,16 +56,16 @@ def mixtures(augment: str) -> tuple[str, ...]:
     return tuple(word for word in words(augment, ()) if word in MIXTURES)
 
 
-def of_batches(augment: str) -> tuple[str, ...]:
-    """Return the words of `--augment` that change each batch anew, after the views.
+def degrades(augment: str) -> bool:
+    """Return whether `--augment` shows the student degraded images.
 
     Args:
         augment: the option's text.
 
     Returns:
-        The mixtures, and "degrade" if the student sees degraded images.
+        True or False.
     """
-    return tuple(word for word in words(augment, ()) if word not in CHANGES)
+    return DEGRADE in words(augment, ())
 
 
 def undegraded(augment: str) -> str:

@@ -21,18 +21,21 @@ RADII = (0.01, 0.04)  # of a Gaussian, as a share of the shorter side
 BRIGHTNESSES = (0.9, 0.3)
 
 
-def degraded(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def degraded(images: np.ndarray, random: np.random.Generator, before: int = 0) -> np.ndarray:
     """Degrade about a quarter of some images in one way each.
 
     Args:
         images: uint8 (n, H, W, C); C is 1 (gray) or 3 (RGB). They are not changed.
         random: the source of randomness; each image takes three numbers.
+        before: the number of images of the same batch that are degraded elsewhere, by whose numbers
+            it is put forward.
 
     Returns:
         uint8 (n, H, W, C).
     """
     done = images.copy()
-    for row, (chance, which, strength) in enumerate(random.random((len(images), 3)).tolist()):
+    drawn = random.random((before + len(images), 3))[before:]
+    for row, (chance, which, strength) in enumerate(drawn.tolist()):
         if chance < SHARE:
             way = WAYS[int(which * len(WAYS))]
             picture = Image.fromarray(

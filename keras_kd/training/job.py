@@ -13,7 +13,6 @@ import keras
 
 from keras_kd._common import hardware, hosts
 from keras_kd._common.progress import Terminal
-from keras_kd._common.vocabulary import DEGRADE
 from keras_kd.datasets.sharded import Shards
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
@@ -187,14 +186,14 @@ def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches,
         job.unlabeled,
         job.unlabeled_share,
         mixtures,
-        DEGRADE in augmentation.of_batches(settings.augment),
+        augmentation.degrades(settings.augment),
     )
     shared = SharedBatches(batches, hosts.number(), hosts.count()) if hosts.count() > 1 else batches
     return shared, of_validation
 
 
 def require_in_memory(settings: TrainingSettings, data: Data) -> None:
-    """Refuse augmentations that change whole batches of images that stay in their shards.
+    """Refuse augmentations that mix the images of a batch, where these stay in their shards.
 
     Args:
         settings: how to train.
@@ -203,10 +202,10 @@ def require_in_memory(settings: TrainingSettings, data: Data) -> None:
     Raises:
         ConfigError: there is one.
     """
-    in_memory = augmentation.of_batches(settings.augment)
-    if in_memory and data.shards:
+    mixtures = augmentation.mixtures(settings.augment)
+    if mixtures and data.shards:
         raise ConfigError(
-            f"{' and '.join(in_memory)} changes images in memory, and these stay in their shards:"
+            f"{' and '.join(mixtures)} mixes images in memory, and these stay in their shards:"
             " leave it out of augment, or give the data in another form."
         )
 
@@ -224,6 +223,7 @@ def _of_shards(job: Job, settings: TrainingSettings, shards: Shards) -> ShardBat
         settings.shuffle_buffer,
         hosts.number(),
         hosts.count(),
+        augmentation.degrades(settings.augment),
     )
 
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_kd.datasets.sharded import Shards
+from keras_kd.teachers.degradation import degraded
 from keras_kd.teachers.views import Views
 
 
@@ -36,6 +37,7 @@ class ShardBatches:
         buffer: images that are shuffled together, in whole shards.
         host: the number of this process among `hosts`, which reads its part of each batch alone.
         hosts: the number of processes that share each batch.
+        degrade: as for `TrainingBatches`.
     """
 
     shards: Shards
@@ -48,6 +50,7 @@ class ShardBatches:
     buffer: int
     host: int = 0
     hosts: int = 1
+    degrade: bool = False
 
     @property
     def steps(self) -> int:
@@ -59,7 +62,8 @@ class ShardBatches:
         it.
         """
         while True:
-            yield from self._epoch(epoch, step)
+            for number, batch in enumerate(self._epoch(epoch, step), step):
+                yield self._finished(batch, (self.seed, epoch, number))
             epoch, step = epoch + 1, 0
 
     def _epoch(self, epoch: int, step: int) -> Iterator[tuple[np.ndarray, Any]]:
@@ -71,20 +75,24 @@ class ShardBatches:
                 continue
             begin = 0 if rest is None else own - len(rest[0])
             if begin:
-                yield self._with_live_teacher(_joined(rest, _rows(part, slice(begin))))
+                yield _joined(rest, _rows(part, slice(begin)))
             end = len(part[0]) - own
             while begin <= end:
-                yield self._with_live_teacher(_rows(part, slice(begin, begin + own)))
+                yield _rows(part, slice(begin, begin + own))
                 begin += own
             # Copied, because a view would keep its whole group in memory.
             rest = _joined(_rows(part, slice(begin, None)))
         # Fewer images than a batch make one that is smaller.
         if rest is not None and len(self.shards) < self.batch_size:
-            yield self._with_live_teacher(rest)
+            yield rest
 
     def _own(self, batch: int) -> int:
         """The number of images of a batch that are this process's."""
-        return batch * (self.host + 1) // self.hosts - batch * self.host // self.hosts
+        return batch * (self.host + 1) // self.hosts - self._begin(batch)
+
+    def _begin(self, batch: int) -> int:
+        """The first image of a batch that is this process's."""
+        return batch * self.host // self.hosts
 
     def _groups(self, epoch: int) -> list[list[int]]:
         """The shards of each group."""
@@ -141,7 +149,7 @@ class ShardBatches:
         last = self.steps * self.batch_size
         batch = min(self.batch_size, len(self.shards))
         within = positions % self.batch_size
-        begin = batch * self.host // self.hosts
+        begin = self._begin(batch)
         own = (within >= begin) & (within < begin + self._own(batch))
         return own & (positions >= first) & (positions < last)
 
@@ -156,9 +164,18 @@ class ShardBatches:
         )
         return pixels, {"label": labels, "teacher": logits}
 
-    def _with_live_teacher(self, batch: tuple[np.ndarray, Any]) -> tuple[np.ndarray, Any]:
-        pixels, y = batch
-        return (pixels, y | {"teacher": self.live_teacher(pixels)}) if self.live_teacher else batch
+    def _finished(
+        self, batch: tuple[np.ndarray, Any], seed: tuple[int, int, int]
+    ) -> tuple[np.ndarray, Any]:
+        good, y = batch
+        if self.live_teacher:
+            y = y | {"teacher": self.live_teacher(good)}
+        return (self._degraded(good, seed) if self.degrade else good), y
+
+    def _degraded(self, images: np.ndarray, seed: tuple[int, int, int]) -> np.ndarray:
+        """This process's images as they are degraded in the batch of all."""
+        before = self._begin(min(self.batch_size, len(self.shards)))
+        return degraded(images, np.random.default_rng((*seed, 2)), before)
 
 
 def _rows(batch: Any, rows: Any) -> Any:

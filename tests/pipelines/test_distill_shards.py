@@ -145,7 +145,8 @@ def test_what_needs_all_images_in_memory_is_refused(data: Path, tmp_path: Path) 
     teacher = tmp_path / "teacher.keras"
     sources.build(NETWORK, 2, (16, 16, 1)).save(teacher)
     store = tmp_path / "store"
-    config = _config(data, teacher=str(teacher), soft_labels=str(store), augment="degrade")
-    with pytest.raises(ConfigError, match="degrade.*shards"):
-        distill(config, tmp_path / "degraded")
+    given = {"teacher": str(teacher), "soft_labels": str(store)}
+    config = _config(data, unlabeled=str(tmp_path), **given)
+    with pytest.raises(ConfigError, match="unlabeled.*shards"):
+        distill(config, tmp_path / "labelled")
     assert not store.exists()  # refused before the teacher labels any shard

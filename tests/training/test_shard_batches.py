@@ -14,6 +14,7 @@ import small_shards
 
 from keras_kd.datasets import Samples, splits
 from keras_kd.datasets.sharded import Shard, Shards
+from keras_kd.teachers import degradation
 from keras_kd.teachers.views import Views
 from keras_kd.training.shard_batches import ShardBatches
 
@@ -103,6 +104,30 @@ def test_processes_share_the_batches_of_one(data: splits.Data, hosts: int, batch
         assert joined == _rows_of(one)
         pixels = np.concatenate([part[number][0] for part in parts])
         np.testing.assert_array_equal(pixels, one[0])
+
+
+@pytest.mark.parametrize("batch", [8, 500])
+def test_degraded_images_are_those_of_the_whole_batch(data: splits.Data, batch: int) -> None:
+    good = _epoch(_batches(data, batch), 1)
+    parts = [
+        _epoch(_batches(data, batch, degrade=True, host=host, hosts=3), 1) for host in range(3)
+    ]
+    changed = 0
+    for number, (pixels, _) in enumerate(good):
+        wanted = degradation.degraded(pixels, np.random.default_rng((3, 1, number, 2)))
+        found = np.concatenate([part[number][0] for part in parts])
+        np.testing.assert_array_equal(found, wanted)
+        changed += (found != pixels).any(axis=(1, 2, 3)).sum()
+    assert changed
+    later = _epoch(_batches(data, 8, degrade=True), 1, step=2)[0][0]
+    np.testing.assert_array_equal(later, _epoch(_batches(data, 8, degrade=True), 1)[2][0])
+
+
+def test_a_live_teacher_sees_good_images(data: splits.Data) -> None:
+    given = {"teacher_logits": None, "live_teacher": lambda pixels: pixels[:, 0, 0]}
+    good, degraded = (_batches(data, degrade=spoilt, **given) for spoilt in (False, True))
+    for (pixels, _), (_, y) in zip(_epoch(good, 0), _epoch(degraded, 0), strict=True):
+        np.testing.assert_array_equal(y["teacher"], pixels[:, 0, 0])
 
 
 def test_images_of_a_group_are_mixed_and_epochs_differ(data: splits.Data) -> None:
