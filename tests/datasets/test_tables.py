@@ -19,6 +19,16 @@ def test_rows_come_in_the_asked_order_with_their_first_line(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8"])
+def test_spreadsheets_name_their_separator_and_write_utf_16(tmp_path, encoding):
+    path = tmp_path / "table.csv"
+    text = 'sep=;\r\nfile;label\r\n"a, b.png";"Mädchen"\r\nc.png;"x\ny"\r\nd.png;z\r\n'
+    path.write_bytes(text.encode(encoding))
+    wanted = [(3, ["Mädchen", "a, b.png"]), (4, ["x\ny", "c.png"]), (6, ["z", "d.png"])]
+    assert tables.header(path) == ["file", "label"]
+    assert list(tables.rows(path, ["label", "file"])) == wanted
+
+
 def test_missing_columns_are_named(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("emotion,pixel\n1,2\n")

@@ -4,8 +4,10 @@ between the fields.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -30,7 +32,8 @@ def header(path: str | Path) -> list[str]:
 def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, values of `columns` in that order) for each row that is not blank.
 
-    The file may begin with a byte-order mark, quote its fields, hold further columns and have its
+    The file may begin with a byte-order mark, be UTF-16 if it does, name its separator in a first
+    line `sep=;`, quote its fields, hold further columns and have its
     columns in any order; names are compared without regard to case and to blanks around them. A
     field that a short row lacks is "". Lines count from 1; of a row that spans several it is the
     first.
@@ -65,28 +68,38 @@ def _bounded(file: TextIO) -> Iterator[str]:
         yield line
 
 
+def _encoding(path: str | Path) -> str:
+    """That of the byte-order mark with which spreadsheets begin a file, or UTF-8."""
+    with open(path, "rb") as file:
+        marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return "utf-16" if file.read(2) in marks else "utf-8-sig"
+
+
 def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
         refuse_special(path)
-        # Spreadsheets begin UTF-8 with a byte-order mark.
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open(path, newline="", encoding=_encoding(path)) as file:
             lines = _bounded(file)
             first = next(lines, "")
+            stated = re.fullmatch(r"sep=([,;\t])", first.rstrip("\r\n"))
+            if stated:
+                first, line = next(lines, ""), 2
             # Spreadsheets of some countries write semicolons.
-            delimiter = max(",;\t", key=first.count)
+            delimiter = stated[1] if stated else max(",;\t", key=first.count)
             rest = itertools.chain([first], lines)
-            reader = csv.reader(rest, delimiter=delimiter, skipinitialspace=True)
+            reader, before = csv.reader(rest, delimiter=delimiter, skipinitialspace=True), line
             for fields in reader:
                 yield line, fields
-                line = reader.line_num + 1
+                line = before + reader.line_num
     except OSError as error:
         raise DataError(
             f"{path} can't be read ({error.strerror}): check the path and its permissions."
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}, after line {line}: not UTF-8 text; save the file as UTF-8 csv."
+            f"{path}, after line {line}: not {error.encoding.upper()} text; save the file as UTF-8"
+            " csv."
         ) from error
     except csv.Error as error:
         raise DataError(
