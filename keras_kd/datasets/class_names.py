@@ -53,6 +53,25 @@ def canonical(name: str) -> str:
     return _CANONICAL.get(lowered, lowered)
 
 
+def alike(names: Sequence[str]) -> list[str]:
+    """Say which class names mean the same and are different classes nevertheless.
+
+    Args:
+        names: class names.
+
+    Returns:
+        One sentence for each meaning that several have, as Cat and cat.
+    """
+    means: dict[str, list[str]] = {}
+    for name in names:
+        means.setdefault(canonical(name), []).append(name)
+    return [
+        f"{' and '.join(same)} are different classes here"
+        for same in means.values()
+        if len(same) > 1
+    ]
+
+
 def are_expressions(names: Sequence[str]) -> bool:
     """Whether all classes are expressions of faces.
 

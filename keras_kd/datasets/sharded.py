@@ -58,12 +58,14 @@ class Shards:
         class_names: the name of each class number.
         shape: height, width and channels that each image is brought to.
         skipped: one line for every row that is left out.
+        notes: sentences on the shards of all splits, see `datasets.passed_over`.
     """
 
     shards: tuple[Shard, ...]
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.rows.sum())
@@ -114,7 +116,7 @@ class Shards:
     def _used(self, shard: Shard) -> Iterator[tuple[bytes, int, str]]:
         """Content, class number and name of the rows of a shard that have both."""
         with _shard_files.on_disk(shard.url) as path:
-            if _shard_files.digest(path) != shard.content:
+            if _shard_files.digest(path, shard.url) != shard.content:
                 raise DataError(
                     f"{shard.url} changed since it was indexed, at the start: start again."
                 )

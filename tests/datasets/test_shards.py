@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,7 @@ def test_what_can_not_be_read_is_said_in_one_sentence(tmp_path: Path) -> None:
         ("nosuchstore://bucket/faces", "nosuchstore"),
         (f"{folder}/*.parquet", "No .parquet, .tar or .tfrecord files"),
         (f"{folder}/train*.tar", "too few"),
+        (f"{folder}/train-{{000..007}}.tar", "write * in place of {first..last}"),
     ):
         with pytest.raises(DataError, match=re.escape(words)):
             splits.load(path, size=16)
@@ -148,6 +150,47 @@ def test_what_can_not_be_read_is_said_in_one_sentence(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[: 9 * 512 + 100])
     with pytest.raises(DataError, match=r"train-000\.tar"):
         splits.load(str(folder), size=16)
+
+
+def test_a_tar_file_that_was_not_written_to_its_end_is_told(tmp_path: Path) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
+    file = folder / "train-000.tar"
+    with tarfile.open(file) as archive:
+        end = archive.getmembers()[10].offset
+    # Python's reader takes the end of the file for that of the archive.
+    file.write_bytes(file.read_bytes()[:end])
+    with pytest.raises(DataError, match=r"train-000\.tar is damaged.*cut short.*replace"):
+        splits.load(str(folder), size=16)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_shard_that_is_gone_when_it_is_read_is_told(tmp_path: Path, suffix: str) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", suffix, rows=4)
+    shards = splits.load(f"shards:{folder}", size=16).shards
+    (folder / f"train-002{suffix}").unlink()
+    with pytest.raises(DataError, match=rf"train-002\{suffix} can't be read.*check it"):
+        shards.read(2)
+
+
+@pytest.mark.parametrize("form", ["shards", "parquet"])
+def test_a_file_that_is_missing_by_its_number_is_noted(tmp_path: Path, form: str) -> None:
+    for number in (0, 1, 3, 4):
+        file = tmp_path / f"train-{number:05d}-of-00005.parquet"
+        small_shards.write(file, *small_shards.pictures(12, number))
+    missing = tmp_path / "train-00002-of-00005.parquet"
+    lines = (f"4 of 5 files are there, {missing} is not",)
+    found = splits.load(f"{form}:{tmp_path}", size=16).passed_over
+    assert tuple(line.partition(":")[0] for line in found) == lines
+    small_shards.write(missing, *small_shards.pictures(12, 2))
+    assert not splits.load(f"{form}:{tmp_path}", size=16).passed_over
+
+
+def test_names_that_differ_by_a_capital_are_noted(tmp_path: Path) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", rows=4)
+    files = [small_shards.png(picture) for picture in small_shards.pictures(2)[0]]
+    small_shards.write_files(folder / "train-9.tar", files, ["Dark", "bright"])
+    found = splits.load(str(folder), size=16)
+    assert found.passed_over == ("Dark and dark are different classes here",)
 
 
 def test_inspect_counts_every_image(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -174,6 +174,13 @@ def test_files_in_several_rows_are_remarked_on(tmp_path):
         assert [line.partition(" first")[0] for line in found] == told
 
 
+def test_class_names_that_differ_by_a_capital_are_remarked_on(tmp_path):
+    lines = rows(tmp_path, ("Cat", "cat"))
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    found = datasets.passed_over(tmp_path / "labels.csv")
+    assert found == ("Cat and cat are different classes here",)
+
+
 def test_a_class_without_any_file_is_refused_and_a_name_too_long_is_a_bad_row(
     tmp_path,
 ):

@@ -96,14 +96,7 @@ def remarks(train: Path, others: Iterable[Path]) -> list[str]:
                 for folder in folders
                 if class_names.plain(folder.name) not in plain
             ]
-    means: dict[str, list[str]] = {}
-    for name in classes:
-        means.setdefault(class_names.canonical(name), []).append(name)
-    lines += [
-        f"{' and '.join(same)} are different classes here"
-        for same in means.values()
-        if len(same) > 1
-    ]
+    lines += class_names.alike(list(classes))
     if _numbering.are_numbers(classes):
         lines.append(_of_numbers(list(classes)))
     deeper = [file for folders in classes.values() for file in _deeper(folders)]

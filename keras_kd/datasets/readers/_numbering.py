@@ -39,6 +39,20 @@ def ordered(labels: Collection[str]) -> list[str]:
     return sorted(labels, key=int) if are_numbers(labels) else sorted(labels)
 
 
+def read_names(file: Path) -> list[str]:
+    """Return the names in a labels.txt, one a line.
+
+    Raises:
+        DataError: it is not text.
+    """
+    try:
+        return class_names.read(file)
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{file} can't be read as text ({error}): write one class name a line."
+        ) from error
+
+
 def names_of(numbers: Sequence[str], file: Path) -> list[str]:
     """Return the names in a labels.txt of classes that are numbers.
 
@@ -49,12 +63,7 @@ def names_of(numbers: Sequence[str], file: Path) -> list[str]:
     Raises:
         DataError: it is not text, or has not one name for each number.
     """
-    try:
-        names = class_names.read(file)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{file} can't be read as text ({error}): write one class name a line."
-        ) from error
+    names = read_names(file)
     if len(set(names)) != len(numbers) or len(names) != len(numbers):
         raise DataError(
             f"{file} has {len(names)} lines, {len(set(names))} of them different: expected a name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from keras_kd._common.system_errors import refusals
 from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
 
@@ -59,7 +61,7 @@ def listed(path: str | Path) -> list[Found]:
     Raises:
         DataError: the place can't be listed, or its kind of store needs a package.
     """
-    place = _place(path)
+    place = spelled(path)
     with _refusals(place):
         store, root = _store(place)
         folder, pattern = _divided(store, root)
@@ -70,6 +72,9 @@ def listed(path: str | Path) -> list[Found]:
             else store.find(root, detail=True)
         )
         here = "file" in store.protocol
+        if not found and not here:
+            # Stores on the web say nothing of a server that doesn't answer until they are asked.
+            store.info(folder.rstrip("/") if pattern else root)
         return [
             Found(
                 name if here else store.unstrip_protocol(name),
@@ -81,7 +86,7 @@ def listed(path: str | Path) -> list[Found]:
         ]
 
 
-def _place(path: str | Path) -> str:
+def spelled(path: str | Path) -> str:
     """The text of a path, of which `Path` leaves one slash where a URL has two."""
     place = re.sub(r"^([a-z][a-z0-9+.-]+):/+", r"\1://", str(path))
     return re.sub(r"^(file|local)://", r"\1:///", place)
@@ -130,9 +135,20 @@ def _refusals(url: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise DataError(f"{url} needs another package ({error}): install it.") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # of its temporary copy
+            with refusals(tempfile.gettempdir()):
+                raise
+        raise _unreadable(url, error) from error
     except Exception as error:  # Each kind of store raises errors of its own.
-        reason = str(error) or type(error).__name__
-        raise DataError(f"{url} can't be read ({reason}): check it and its permissions.") from error
+        raise _unreadable(url, error) from error
+
+
+def _unreadable(url: str, error: Exception) -> DataError:
+    cause = error.__cause__ or error
+    missing = isinstance(error, FileNotFoundError) and isinstance(cause, FileNotFoundError)
+    reason = "nothing is there" if missing else str(cause) or type(cause).__name__
+    return DataError(f"{url} can't be read ({reason}): check it and its permissions.")
 
 
 @contextmanager
@@ -153,15 +169,19 @@ def on_disk(url: str) -> Iterator[Path]:
         yield path
 
 
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with open(path, "rb") as file:
+def digest(path: Path, url: str) -> str:
+    """Return the SHA-256 of a file, which errors call `url`.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    with _refusals(url), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def text_beside(place: str | Path, name: str) -> str | None:
     """Return the text of a file beside the shards of a folder or URL; None if there is none."""
     with _refusals(f"{place}/{name}"):
-        store, root = _store(_place(place))
+        store, root = _store(spelled(place))
         file = _divided(store, root)[0] + name
         return store.cat_file(file).decode() if store.isfile(file) else None

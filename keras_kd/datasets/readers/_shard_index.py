@@ -85,7 +85,7 @@ def _made(url: str, decoding: bool) -> Entry:
     unreadable: dict[int, str] = {}
     channels = 0
     with _shard_files.on_disk(url) as path:
-        content = _shard_files.digest(path)
+        content = _shard_files.digest(path, url)
         names = _stated(path, url)
         for row, (image, label) in enumerate(_shard_rows.rows(path, url)):
             try:
@@ -107,7 +107,7 @@ def _made(url: str, decoding: bool) -> Entry:
 def _digest(url: str) -> str:
     """The SHA-256 of a shard whose store tells nothing that changes with its content."""
     with _shard_files.on_disk(url) as path:
-        return _shard_files.digest(path)
+        return _shard_files.digest(path, url)
 
 
 def _stated(path: Path, url: str) -> list[str]:

@@ -69,6 +69,10 @@ def _tar_rows(path: Path) -> Iterator[Row]:
             before = (name.parent, key)
             content = archive.extractfile(member)
             sample[field.lower()] = content.read() if content else b""
+        # Behind the last member lies an empty block. Without it Python's reader ends in silence.
+        whole = archive.fileobj is not None and archive.fileobj.tell() > archive.offset
+    if not whole:
+        raise DataError(f"{path} is damaged (cut short, without its end mark): replace it.")
     if sample:
         yield _of_fields(sample)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ _SYSTEM = (
     "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
     "icon\r", "lost+found", "@eadir", "#recycle",
 )  # fmt: skip
+# As Hugging Face and TensorFlow call shards: the name, the number, of how many, the suffix.
+_NUMBERED = re.compile(r"(.*)-(\d{1,6})-of-(\d{1,6})(\D.*|)", re.DOTALL)
 _RESULTS = (run_files.METRICS, "session.json", "sweep.db")
 _BEGUN = [run_files.OPTIONS]  # all that a run has when it reads its data
 _MODELS = (".keras", ".tflite", ".onnx")
@@ -151,6 +153,31 @@ def called(name: str) -> str | None:
 def split_of_file(name: str) -> str | None:
     """Return the split that a file's name begins with, or else has as a word, as `split_of`."""
     return called(re.split("[^a-z]", name.casefold())[0]) or split_of(name)
+
+
+def lacking(names: Iterable[str]) -> list[str]:
+    """Say which files are missing of those that number themselves, as `-00000-of-00004`.
+
+    Args:
+        names: names or paths of files.
+
+    Returns:
+        One sentence for each such set that is not whole.
+    """
+    sets: dict[tuple[str, str, str], set[int]] = {}
+    for name in names:
+        if match := _NUMBERED.fullmatch(name):
+            sets.setdefault(match.group(1, 3, 4), set()).add(int(match[2]))
+    lines = []
+    for (before, of, after), found in sets.items():
+        missing = next((number for number in range(int(of)) if number not in found), None)
+        if missing is not None:
+            name = f"{before}-{missing:0{len(of)}}-of-{of}{after}"
+            lines.append(
+                f"{len(found)} of {int(of)} files are there, {name} is not: copy it, or call the"
+                " others by another number"
+            )
+    return lines
 
 
 def _innermost(folder: Path) -> Path:

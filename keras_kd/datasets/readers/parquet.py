@@ -27,7 +27,7 @@ from keras_kd._common import arrays, files
 from keras_kd._common.checked_files import read_json
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _parquet_labels, _splitting, _tree
+from keras_kd.datasets.readers import _numbering, _parquet_labels, _splitting, _tree
 from keras_kd.errors import DataError
 
 if TYPE_CHECKING:
@@ -101,6 +101,13 @@ def sources(path: Path) -> list[Path]:
         *(file for shards in _shards(path).values() for file in shards),
         path / class_names.LABELS_FILE,
     ]
+
+
+def remarks(path: Path) -> list[str]:
+    """Report class names that mean the same, and missing files. Arguments: see `datasets`."""
+    shards = _shards(path)
+    files = [str(file) for own in shards.values() for file in own]
+    return [*class_names.alike(_class_names(shards["train"], path)), *_tree.lacking(files)]
 
 
 def _shards(path: Path) -> dict[str, list[Path]]:
@@ -188,13 +195,8 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     """The names in the metadata, in labels.txt, or the labels themselves, sorted."""
     schema = opened(shards[0]).schema_arrow
     listed = path / class_names.LABELS_FILE
-    try:
-        stated = filter(None, map(_stated, shards))
-        names = class_names.read(listed) if listed.is_file() else next(stated, [])
-    except ValueError as error:
-        raise DataError(
-            f"{listed} can't be read as text ({error}): write one class name a line."
-        ) from error
+    stated = filter(None, map(_stated, shards))
+    names = _numbering.read_names(listed) if listed.is_file() else next(stated, [])
     labels = columns(shards, "label")
     if not names and _parquet_labels.is_text(schema.field("label").type):
         names = _parquet_labels.texts(labels)

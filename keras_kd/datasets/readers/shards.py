@@ -22,7 +22,13 @@ from pathlib import Path
 
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _parquet_labels, _shard_files, _shard_index, _splitting
+from keras_kd.datasets.readers import (
+    _parquet_labels,
+    _shard_files,
+    _shard_index,
+    _splitting,
+    _tree,
+)
 from keras_kd.datasets.readers._shard_files import Found
 from keras_kd.datasets.readers._shard_index import Entry
 from keras_kd.datasets.sharded import Shard, Shards
@@ -74,7 +80,10 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
         raise DataError("shards needs a place: give shards:PLACE, a folder, a pattern or a URL.")
     listed = _shard_files.listed(path)
     if not listed:
-        raise DataError(f"No .parquet, .tar or .tfrecord files at {path}: check the place.")
+        raise DataError(
+            f"No .parquet, .tar or .tfrecord files at {_shard_files.spelled(path)}: check the"
+            " place."
+        )
     indexed = list(zip(listed, _shard_index.entries(listed, skip_bad_rows), strict=True))
     parts = _divided(indexed, path)
     _parquet_labels.require_same_names([(found.url, entry.names) for found, entry in indexed])
@@ -82,7 +91,10 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
     names = _class_names([entry for _, entry in parts["train"]], stated, path)
     _require_same_channels(indexed, *parts["train"][0])
     shape = (*images.height_width(size), parts["train"][0][1].channels)
-    return {split: _shards(part, names, shape, skip_bad_rows) for split, part in parts.items()}
+    notes = (*class_names.alike(names), *_tree.lacking(found.url for found in listed))
+    return {
+        split: _shards(part, names, shape, skip_bad_rows, notes) for split, part in parts.items()
+    }
 
 
 def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]:
@@ -157,6 +169,7 @@ def _shards(
     names: tuple[str, ...],
     shape: tuple[int, int, int],
     skip_bad_rows: bool,
+    notes: tuple[str, ...],
 ) -> Shards:
     made, skipped = [], []
     for found, entry in part:
@@ -166,7 +179,8 @@ def _shards(
             if number >= 0:
                 counts[number] += count
                 continue
-            line = f"{found.url}: {count} rows have the label {label!r}"
+            has = "no label" if label is None else f"the label {label!r}"
+            line = f"{found.url}: {count} rows have {has}"
             if not skip_bad_rows:
                 raise DataError(
                     f"{line}, expected one of the {len(names)} classes"
@@ -179,4 +193,4 @@ def _shards(
         if sum(counts):
             rows = (tuple(counts), tuple(entry.unreadable), tuple(left_out))
             made.append(Shard(found.url, entry.content, *rows))
-    return Shards(tuple(made), names, shape, tuple(skipped))
+    return Shards(tuple(made), names, shape, tuple(skipped), notes)

@@ -29,7 +29,14 @@ import numpy as np
 from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _image_files, _listings, _numbering, _tables, _tree
+from keras_kd.datasets.readers import (
+    _image_files,
+    _listings,
+    _numbering,
+    _splitting,
+    _tables,
+    _tree,
+)
 from keras_kd.datasets.readers._listings import Listing
 from keras_kd.errors import DataError
 
@@ -80,13 +87,18 @@ def _holds_classes(folder: Path) -> bool:
     return len([*filter(_image_files.image_files, classes)]) > 1
 
 
-def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
-    """Load one split of a table's images. Arguments: see `datasets`.
+def load_splits(
+    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
+) -> dict[str, Samples]:
+    """Load several splits of a table's images, which are listed once. Arguments: see `datasets`.
 
     Images are uint8 (N, height, width, 1 or 3). Messages count lines from 1.
     """
     names, listings = _listed(path, skip_bad_rows)
-    return _listings.samples(listings, names, split, skip_bad_rows, size)
+    return _listings.samples(listings, names, splits, skip_bad_rows, size)
+
+
+load = _splitting.one_split(load_splits, SIZE)
 
 
 def sources(path: Path) -> list[Path]:
@@ -97,16 +109,17 @@ def sources(path: Path) -> list[Path]:
 
 
 def remarks(path: Path) -> list[str]:
-    """Report classes that are only numbers, and files that stand in several rows.
+    """Report classes that are only numbers or mean the same, and files that stand in several rows.
 
     Args:
         path: the table or its folder.
 
     Returns:
-        At most one line of each.
+        One line of each.
     """
     names, listings = _listed(path, skip_bad_rows=True)
     lines = [_numbering.remark(names, "table")] if _numbering.are_numbers(names) else []
+    lines += class_names.alike(names)
     rows = Counter(file for listing in listings.values() for file in listing.files)
     if repeated := [file.name for file, count in rows.items() if count > 1]:
         lines.append(
