@@ -2,9 +2,11 @@
 
     KERAS_BACKEND=jax .venv/bin/python benchmarks/joint_processes.py data/fer2013.csv
 
-Student C on the labels alone, 48 pixels, batches of 128. Each count is run for one epoch and for
-three; half of the difference is an epoch, and the rest is what starting costs. Efficiency compares
-an epoch's processor seconds with those of one process. Needs the extra jax; prints Markdown.
+Student C on the labels alone, 48 pixels, batches of 128, three epochs. Processor time is read of
+the processes when the state is saved at an epoch's end: an epoch's is the mean of the last two, and
+the rest is what starting costs. Efficiency compares an epoch's processor seconds with those of one
+process. `--threads` shows which kinds of threads spent them. Needs Linux and the extra jax; prints
+Markdown.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,33 +27,41 @@ from keras_kd import config as configuration
 from keras_kd._common.markdown import table
 from keras_kd.config import Config
 
-EPOCHS = (1, 3)
+EPOCHS = 3
+TICK = os.sysconf("SC_CLK_TCK")
 
 
-def spent() -> float:
-    """Processor seconds of all ended children."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def folder(data: Path, out: Path, epochs: int, count: int) -> Path:
+def folder(data: Path, out: Path, count: int, batch: int) -> Path:
     """A run's folder as its head leaves it for the training."""
     config = Config(
-        data=str(data.resolve()), student="C", alpha=1.0, image_size=48, epochs=epochs,
-        batch_size=128, precision="float32", hosts=count,
+        data=str(data.resolve()), student="C", alpha=1.0, image_size=48, epochs=EPOCHS,
+        batch_size=batch, precision="float32", hosts=count,
     ).effective()  # fmt: skip
     (out / ".state").mkdir(parents=True)
     (out / "config.toml").write_text(configuration.dump(asdict(config), {}))
     return out
 
 
-def trained(out: Path, count: int) -> float:
-    """Train in so many processes; their processor seconds."""
+def spent(processes: list[subprocess.Popen]) -> dict[str, float]:
+    """Processor seconds of running processes by the names of their threads."""
+    found: dict[str, float] = defaultdict(float)
+    for process in processes:
+        for stat in Path(f"/proc/{process.pid}/task").glob("*/stat"):
+            name, _, rest = stat.read_text().rpartition(")")
+            fields = rest.split()
+            found[name.partition("(")[2]] += (int(fields[11]) + int(fields[12])) / TICK
+    return found
+
+
+def trained(out: Path, count: int) -> tuple[dict[str, float], float]:
+    """Train in so many processes; an epoch's processor seconds by thread, and those of a whole
+    process beside its epochs.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     own = {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-P", "-m", "keras_kd.pipelines.joint"]
-    before = spent()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     processes = [
         subprocess.Popen(
             [*command, str(out), str(count), str(os.getpid())],
@@ -57,10 +69,19 @@ def trained(out: Path, count: int) -> float:
         )
         for number in range(count)
     ]
-    codes = [process.wait() for process in processes]
-    if any(codes):
+    state, saves = out / ".state" / "state.npz", {}
+    while processes[0].poll() is None:
+        time.sleep(0.02)
+        if state.exists() and state.stat().st_mtime_ns not in saves:
+            saves[state.stat().st_mtime_ns] = spent(processes)
+    if any(process.wait() for process in processes):
         raise SystemExit(f"The training of {count} processes failed.")
-    return spent() - before
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    # At the beginning, and after each epoch.
+    _, first, _, last = saves.values()
+    epoch = {name: (own - first.get(name, 0.0)) / 2 for name, own in last.items()}
+    return epoch, (total - EPOCHS * sum(epoch.values())) / count
 
 
 def main() -> None:
@@ -70,19 +91,22 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path, help="fer2013.csv")
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--threads", action="store_true")
     given = parser.parse_args()
-    epoch: dict[int, float] = {}
-    rows = []
+    rows, one = [], 0.0
     with tempfile.TemporaryDirectory() as place:
         for count in given.counts:
-            short, long = (
-                trained(folder(given.data, Path(place, f"{count}-{epochs}"), epochs, count), count)
-                for epochs in EPOCHS
+            run = folder(given.data, Path(place, str(count)), count, given.batch)
+            epoch, beside = trained(run, count)
+            one = one or sum(epoch.values())
+            share = 100 * one / sum(epoch.values())
+            rows.append(
+                (f"{count}", f"{sum(epoch.values()):.1f}", f"{share:.0f} %", f"{beside:.1f}")
             )
-            epoch[count] = (long - short) / (EPOCHS[1] - EPOCHS[0])
-            beside = (short - epoch[count]) / count
-            share = 100 * epoch[given.counts[0]] / epoch[count]
-            rows.append((f"{count}", f"{epoch[count]:.1f}", f"{share:.0f} %", f"{beside:.1f}"))
+            if given.threads:
+                most = sorted(epoch.items(), key=lambda pair: -pair[1])[:6]
+                print(count, {name: round(own, 1) for name, own in most})
     head = ("processes", "processor seconds an epoch, all", "efficiency", "beside, each")
     print(table(head, rows))
 
