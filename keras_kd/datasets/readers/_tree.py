@@ -167,7 +167,7 @@ def lacking(names: Iterable[str]) -> list[str]:
     sets: dict[tuple[str, str, str], set[int]] = {}
     for name in names:
         if match := _NUMBERED.fullmatch(name):
-            sets.setdefault(match.group(1, 3, 4), set()).add(int(match[2]))
+            sets.setdefault((match[1], match[3], match[4]), set()).add(int(match[2]))
     lines = []
     for (before, of, after), found in sets.items():
         missing = next((number for number in range(int(of)) if number not in found), None)
