@@ -65,6 +65,20 @@ def test_a_vgg_has_the_counts_of_its_plan(name, divisor):
         models.build(name, input_shape=(15, 48, 3))
 
 
+def test_the_slim_vggs_have_the_counts_of_their_plans():
+    # Kernels of 3x3, batch norms of two and a dense layer, counted by hand.
+    slim = models.build("vgg9-slim")
+    kernels = {24: 3 * 16 + 16 * 16, 12: 16 * 32 + 32 * 32, 6: 32 * 64 + 64 * 64}
+    kernels[3] = 64 * 96 + 96 * 96
+    norms, dense = 2 * 2 * (16 + 32 + 64 + 96), 96 * 7
+    assert _trainable(slim) == 9 * sum(kernels.values()) + norms + dense + 7
+    macs = sum(9 * side**2 * weights for side, weights in kernels.items()) + dense
+    assert multiply_accumulates.of_model(slim) == macs
+    smaller = models.build("vgg6-slim")
+    kernels = {48: 3 * 16, 24: 16 * 16, 12: 16 * 32, 6: 32 * 64 + 64 * 64}
+    assert _trainable(smaller) == 9 * sum(kernels.values()) + 2 * (16 + 16 + 32 + 128) + 64 * 7 + 7
+
+
 def test_names_are_sorted_and_can_all_be_asked_for():
     assert set(TRAINABLE) <= set(models.names()) and models.names() == sorted(models.names())
 

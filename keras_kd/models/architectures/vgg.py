@@ -1,12 +1,17 @@
-"""A narrow VGG for small faces, which two cores can train, and a student of half its width.
+"""Narrow VGGs for small faces, which two cores can train.
 
-The plan is that of the VGG which Khaireddin and Chen trained on FER2013 (arXiv 2105.03588): four
-stages of 3x3 convolutions with batch normalisation, each followed by max pooling. It has half the
-width, one convolution in the first stage, and global average pooling with one dense layer at the
-end, where the published one has three.
+The plan of vgg8 is that of the VGG which Khaireddin and Chen trained on FER2013 (arXiv 2105.03588):
+four stages of 3x3 convolutions with batch normalisation, each followed by max pooling. It has half
+the width, one convolution in the first stage, and global average pooling with one dense layer at
+the end, where the published one has three. vgg8-half has half of its width.
+
+vgg9-slim and vgg6-slim are students of a twentieth of a millisecond and of a tenth of a megabyte in
+int8, found among such plans by their time on LiteRT and their accuracy (docs/results/slim.md).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import keras
 from keras import layers
@@ -14,19 +19,35 @@ from keras import layers
 from keras_kd.models.architectures._parts import (
     Heads,
     Seeds,
-    conv,
     imagenet_normalised,
     norm,
     outputs,
     require_size,
 )
 
-# Weight layers, as VGGs are counted: seven convolutions and one dense.
-DIVISORS = {"vgg8": 1, "vgg8-half": 2}
-NAMES = tuple(DIVISORS)
+
+@dataclass(frozen=True)
+class Plan:
+    """The widths of the convolutions of each stage, and the stride of the first one.
+
+    With stride 2 the last stage has no pooling, so that every plan shrinks the image to a
+    sixteenth.
+    """
+
+    stages: tuple[tuple[int, ...], ...]
+    stride: int = 1
+
+
+# The numbers count the layers with weights, as VGGs are counted: convolutions and one dense layer.
+PLANS = {
+    "vgg6-slim": Plan(((16,), (16,), (32,), (64, 64))),
+    "vgg8": Plan(((32,), (64, 64), (128, 128), (256, 256))),
+    "vgg8-half": Plan(((16,), (32, 32), (64, 64), (128, 128))),
+    "vgg9-slim": Plan(((16, 16), (32, 32), (64, 64), (96, 96)), stride=2),
+}
+NAMES = tuple(PLANS)
 INPUT_SHAPE = (48, 48, 3)
 
-STAGES = ((32,), (64, 64), (128, 128), (256, 256))
 DEFAULT_DROPOUT = (0.1, 0.3)
 
 
@@ -37,7 +58,7 @@ def build(
     dropout: tuple[float, float] | None,
     seed: int | None,
 ) -> keras.Model:
-    """Build one of the two networks. Arguments: see `models`.
+    """Build one of the networks. Arguments: see `models`.
 
     The rates of dropout apply between convolutions and before the dense layer.
     """
@@ -45,19 +66,35 @@ def build(
     require_size(name, input_shape, 16)
     conv_dropout, dense_dropout = DEFAULT_DROPOUT if dropout is None else dropout
     seeds = Seeds(seed)
+    plan = PLANS[name]
 
     image = keras.Input(input_shape, name="image")
     x = imagenet_normalised(image)
-    for stage, widths in enumerate(STAGES, start=1):
+    stride = plan.stride
+    for stage, widths in enumerate(plan.stages, start=1):
         for index, filters in enumerate(widths, start=1):
-            layer = f"{stage}_{index}"
-            x = norm(
-                conv(x, filters // DIVISORS[name], 3, f"conv{layer}", seeds, bias=False),
-                f"bn{layer}",
-            )
-            x = layers.ReLU(name=f"relu{layer}")(x)
-        x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
+            x = _conv(x, filters, stride, f"{stage}_{index}", seeds)
+            stride = 1
+        if stage < len(plan.stages) or plan.stride == 1:
+            x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
         x = layers.Dropout(conv_dropout, seed=seeds(), name=f"drop{stage}")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.Dropout(dense_dropout, seed=seeds(), name="average_drop")(x)
     return keras.Model(image, outputs(x, heads, "dense", seeds), name=name)
+
+
+def _conv(
+    x: keras.KerasTensor, filters: int, stride: int, place: str, seeds: Seeds
+) -> keras.KerasTensor:
+    # Keras' own padding, also at stride 2: it is part of LiteRT's convolution, where zeros on both
+    # sides would be an operator of their own.
+    convolution = layers.Conv2D(
+        filters,
+        3,
+        stride,
+        "same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.HeUniform(seeds()),
+        name=f"conv{place}",
+    )
+    return layers.ReLU(name=f"relu{place}")(norm(convolution(x), f"bn{place}"))
