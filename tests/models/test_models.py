@@ -74,9 +74,10 @@ def test_the_slim_vggs_have_the_counts_of_their_plans():
     assert _trainable(slim) == 9 * sum(kernels.values()) + norms + dense + 7
     macs = sum(9 * side**2 * weights for side, weights in kernels.items()) + dense
     assert multiply_accumulates.of_model(slim) == macs
-    smaller = models.build("vgg6-slim")
-    kernels = {48: 3 * 16, 24: 16 * 16, 12: 16 * 32, 6: 32 * 64 + 64 * 64}
-    assert _trainable(smaller) == 9 * sum(kernels.values()) + 2 * (16 + 16 + 32 + 128) + 64 * 7 + 7
+    smaller = models.build("vgg8-slim")
+    kernels = {48: 3 * 16, 24: 2 * 16 * 16, 12: 16 * 32 + 32 * 32, 6: 32 * 64 + 64 * 64}
+    norms, dense = 2 * (16 + 2 * (16 + 32 + 64)), 64 * 7
+    assert _trainable(smaller) == 9 * sum(kernels.values()) + norms + dense + 7
 
 
 def test_names_are_sorted_and_can_all_be_asked_for():
