@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["PAPER", "TRIALS", "best", "rows", "space", "sweep"]
 
 TRIALS = 20
+_NOTES = {"complete": "", "pruned": "stopped early"}
 
 
 def sweep(
@@ -98,7 +99,7 @@ def sweep(
             objective = _Objective(options, dimensions, students, out / run_files.STATE, terminal)
             try:
                 study.optimize(
-                    objective, n_trials=1, catch=TrainingError, callbacks=[objective.forget]
+                    objective, n_trials=1, catch=TrainingError, callbacks=[objective.ended]
                 )
             except _TakenOverError:
                 terminal.say(
@@ -168,10 +169,14 @@ class _Objective:
             trial.study.enqueue_trial(trial.params, trial_queue.QUEUED)
             raise
 
-    def forget(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        """Remove the training's state, once the study knows how it ended: half a state can't be
-        gone on with.
+    def ended(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        """Tell how a trial ended and remove the training's state, once the study knows it: half a
+        state can't be gone on with.
         """
+        state = trial.state.name.lower()
+        score = "" if trial.value is None else f"{100 * trial.value:.2f} % of validation"
+        told = [trial.user_attrs.get("error", ""), score, _NOTES.get(state, "")]
+        self.terminal.say(f"Trial {trial.number}: {', '.join(filter(None, told))}")
         shutil.rmtree(self._folder(trial.params), ignore_errors=True)
 
     def _folder(self, params: dict[str, Any]) -> Path:
@@ -291,6 +296,6 @@ def rows(frame: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:
     table = [(*names, "validation %", "epochs", "")]
     for _, row in ordered.iterrows():
         score = "–" if pd.isna(row["validation"]) else f"{100 * row['validation']:.2f}"
-        note = row["error"] or {"complete": "", "pruned": "stopped early"}[row["state"]]
+        note = row["error"] or _NOTES[row["state"]]
         table.append((*(str(row[name]) for name in names), score, str(row["epochs"]), note))
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from command_line import called
 from PIL import Image
 from small_network import NETWORK
 
+from keras_kd._common.progress import Terminal
 from keras_kd.errors import ConfigError
 from keras_kd.reports import sweep_picture
 
@@ -263,7 +265,7 @@ def test_a_sweep_killed_while_a_finished_training_is_forgotten_goes_on(
 
 
 def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(
-    data: Path, tmp_path: Path
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from keras_kd.pipelines import sweep, trial_queue
 
@@ -291,7 +293,10 @@ def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(
         )  # fmt: skip
     for rate in (1e30, 1e-9):
         study.enqueue_trial({"learning_rate": rate}, trial_queue.QUEUED)
-    frame = sweep.sweep(options, dimensions, tmp_path, trials=6)
+    frame = sweep.sweep(options, dimensions, tmp_path, trials=6, terminal=Terminal())
+    said = capsys.readouterr().err
+    assert re.search(r"Trial 4: .*loss became", said), said
+    assert re.search(r"Trial 5: [\d.]+ % of validation, stopped early", said), said
     failed, behind = frame.iloc[4], frame.iloc[5]
     assert (failed["state"], failed["learning_rate"]) == ("fail", 1e30) and "loss became" in failed[
         "error"
