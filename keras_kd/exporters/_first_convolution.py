@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from keras_kd.exporters._graph_writer import operator_number, packed
 
 _FLOAT = schema.TensorType.FLOAT32
 _NONE = schema.ActivationFunctionType.NONE
@@ -71,13 +72,6 @@ def of_fewer_channels(content: bytes) -> bytes:
     if found.repeat is not None:
         _remove(graph, found.repeat)
     return packed(model)
-
-
-def packed(model: schema.ModelT) -> bytes:
-    """Return a model as the bytes of a `.tflite` file."""
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def pattern_in(model: schema.ModelT, graph: schema.SubGraphT) -> Pattern | None:
@@ -142,12 +136,6 @@ def readers(graph: schema.SubGraphT, tensor: int) -> int:
     """Return how many operators and outputs of the graph need a tensor."""
     reading = sum(tensor in one.inputs for one in graph.operators)
     return reading + list(graph.outputs).count(tensor)
-
-
-def operator_number(model: schema.ModelT, one: schema.OperatorT) -> int:
-    """Return which of `BuiltinOperator` an operator is."""
-    code = model.operatorCodes[one.opcodeIndex]
-    return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
 def values_of(model: schema.ModelT, graph: schema.SubGraphT, index: int) -> np.ndarray:

@@ -1,17 +1,35 @@
-"""New operators on int8 in the graph of a `.tflite` file."""
+"""New operators in the graph of a `.tflite` file."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-_CONVOLUTION_VERSION = 3  # of int8
+_OF_INT8 = 3  # the version of convolutions, depthwise ones too
+
+
+def operator_number(model: schema.ModelT, one: schema.OperatorT) -> int:
+    """Return which of `BuiltinOperator` an operator is."""
+    return code_number(model.operatorCodes[one.opcodeIndex])
+
+
+def code_number(code: schema.OperatorCodeT) -> int:
+    """Return which of `BuiltinOperator` a code stands for: old ones have a byte for it."""
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def packed(model: schema.ModelT) -> bytes:
+    """Return a model as the bytes of a `.tflite` file."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 class GraphWriter:
-    """Adds integer tensors and operators to a graph of a `.tflite` file."""
+    """Adds tensors and operators to a graph of a `.tflite` file."""
 
     def __init__(self, model: schema.ModelT, graph: schema.SubGraphT):
         self.model, self.graph = model, graph
@@ -19,6 +37,40 @@ class GraphWriter:
     def integers(self, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
         """A tensor that is computed, int8."""
         return self._tensor(shape, schema.TensorType.INT8, [scale], int(zero_point))
+
+    def like(self, other: schema.TensorT, shape: tuple[int, ...]) -> int:
+        """A tensor that is computed, of the type and scale of another."""
+        number = self._tensor(shape, other.type, None, 0)
+        self.graph.tensors[number].quantization = other.quantization
+        return number
+
+    def depthwise(
+        self, given: int, kernel: np.ndarray, output: int, strides: tuple[int, int], padded: bool
+    ) -> schema.OperatorT:
+        """Convolve each channel of int8 or float32 by whole numbers (1, H, W, C)."""
+        options = schema.DepthwiseConv2DOptionsT()
+        options.strideH, options.strideW = strides
+        options.depthMultiplier = options.dilationHFactor = options.dilationWFactor = 1
+        options.padding = schema.Padding.SAME if padded else schema.Padding.VALID
+        one = schema.OperatorT()
+        one.builtinOptionsType = schema.BuiltinOptions.DepthwiseConv2DOptions
+        one.builtinOptions = options
+        zeros = np.zeros(kernel.shape[3])
+        constants, version = self._for(given, kernel, zeros)
+        code = self._code(schema.BuiltinOperator.DEPTHWISE_CONV_2D, version)
+        return self.operator(code, [given, *constants], output, one)
+
+    def _for(self, given: int, kernel: np.ndarray, bias: np.ndarray) -> tuple[list[int], int]:
+        """Constants of a scale of 1 for an input's type, and the operator's version."""
+        tensor, kind = self.graph.tensors[given], schema.TensorType
+        if tensor.type == kind.FLOAT32:
+            values = (kernel.astype(np.float32), bias.astype(np.float32))
+            return [self._constant(one, kind.FLOAT32, None) for one in values], 1
+        ones = np.ones(len(bias))  # a scale a channel, which depthwise kernels require
+        weights = self._constant(kernel.astype(np.int8), kind.INT8, ones)
+        self.graph.tensors[weights].quantization.quantizedDimension = 3
+        scales = ones * tensor.quantization.scale[0]
+        return [weights, self._constant(bias.astype(np.int32), kind.INT32, scales)], _OF_INT8
 
     def convolution(
         self, given: int, kernels: np.ndarray, bias: np.ndarray, scales: np.ndarray, output: int,
@@ -37,7 +89,7 @@ class GraphWriter:
             options.fusedActivationFunction = like.fusedActivationFunction
         one = schema.OperatorT()
         one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.Conv2DOptions, options
-        code = self._code(schema.BuiltinOperator.CONV_2D, _CONVOLUTION_VERSION)
+        code = self._code(schema.BuiltinOperator.CONV_2D, _OF_INT8)
         return self.operator(code, [given, weights, offsets], output, one)
 
     def reshaped(self, given: int, output: int) -> schema.OperatorT:
@@ -63,9 +115,7 @@ class GraphWriter:
 
     def _code(self, number: int, version: int) -> int:
         for place, known in enumerate(self.model.operatorCodes):
-            if (max(known.builtinCode, known.deprecatedBuiltinCode), known.version) == (
-                number, version,
-            ):  # fmt: skip
+            if (code_number(known), known.version) == (number, version):
                 return place
         code = schema.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = number
@@ -82,7 +132,7 @@ class GraphWriter:
     def _tensor(self, shape: tuple[int, ...], kind: int, scales: Any, zero_point: int) -> int:
         number = len(self.graph.tensors)
         tensor = schema.TensorT(shape=list(map(int, shape)), type=kind)
-        tensor.name = f"integer_pixels/{number}".encode()
+        tensor.name = f"keras_kd/{number}".encode()
         if scales is not None:
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.scale = [float(scale) for scale in scales]

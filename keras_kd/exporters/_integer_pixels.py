@@ -19,13 +19,11 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd.exporters._first_convolution import (
     Pattern,
-    operator_number,
-    packed,
     pattern_in,
     readers,
     values_of,
 )
-from keras_kd.exporters._graph_writer import GraphWriter
+from keras_kd.exporters._graph_writer import GraphWriter, operator_number, packed
 
 _PAIR = 2
 _LOWEST, _LARGEST = -128, 127

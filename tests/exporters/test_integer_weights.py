@@ -150,7 +150,7 @@ def _strided():
 
 
 @pytest.mark.parametrize("calibrated", [True, False], ids=["int8", "dynamic"])
-def test_strided_pointwise_convolutions_get_larger_kernels_and_answer_the_same(
+def test_strided_pointwise_convolutions_lose_their_strides_and_answer_the_same(
     calibrated, tmp_path
 ):
     images = np.random.default_rng(1).integers(0, 256, (20, 9, 12, 3)).astype(np.float32)
@@ -163,12 +163,23 @@ def test_strided_pointwise_convolutions_get_larger_kernels_and_answer_the_same(
     after.write_bytes(_integer_weights.right_on_all_runtimes(before.read_bytes()))
     assert "GPU" in bundle.minimum_runtimes(before)
     assert "GPU" not in bundle.minimum_runtimes(after)
-    shapes = [one.inputs[1].shape[1:3] for one in tflite_graph.read(after) if one.name == "CONV_2D"]
-    # 9x12 by strides of 2, 5x6 by strides of 3, 2x2 by 1: even sides need no padding.
-    assert shapes[-3:] == [(1, 2), (2, 1), (1, 1)]
+    operators = tflite_graph.read(after)
+    kernels = [
+        (one.name, one.inputs[0].dtype, one.inputs[1].shape[1:3])
+        for one in operators
+        if "CONV_2D" in one.name
+    ][-5:]
+    dtype = "int8" if calibrated else "float32"
+    # 9x12 by strides of 2, 5x6 by strides of 3, 2x2 by 1.
+    assert kernels == [
+        ("DEPTHWISE_CONV_2D", dtype, (2, 2)), ("CONV_2D", dtype, (1, 1)),
+        ("DEPTHWISE_CONV_2D", dtype, (3, 3)), ("CONV_2D", dtype, (1, 1)),
+        ("CONV_2D", dtype, (1, 1)),
+    ]  # fmt: skip
     # The dense layer's weights are rounded anew in both: only the convolutions are compared.
     rows = [_features(path, images) for path in (before, after)]
-    np.testing.assert_array_equal(*rows)
+    # In dynamic files the range of an input is that of the pixels that are chosen.
+    np.testing.assert_allclose(*rows, rtol=0, atol=0 if calibrated else 0.005)
 
 
 def _features(path, images):
