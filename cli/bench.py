@@ -177,7 +177,8 @@ def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
 def _label(model: str) -> str:
     """A bundle is named after its folder, because every bundle's file is called model.tflite."""
     path = Path(model)
-    return text.encodable(path.parent.name if path.stem == "model" else path.name)
+    bundle = path.parent.name if path.stem == "model" else ""
+    return text.encodable(bundle or path.name)
 
 
 def _figure(value: float | None) -> str:

@@ -31,6 +31,8 @@ def prepare() -> None:
         )
     _require_addresses()
     os.environ.setdefault("KERAS_HOME", str(cache_folder("keras")))
+    # Pictures are drawn without a window; matplotlib refuses to be imported with a wrong name.
+    os.environ.pop("MPLBACKEND", None)
 
 
 def _require_addresses() -> None:

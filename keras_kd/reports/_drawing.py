@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,19 +30,54 @@ def log_scale(axes: Axes, unit: float = 1, suffix: str = "") -> None:
 
 @contextmanager
 def drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
-    """Yield an empty figure of at most so many inches; crop and write it when the block ends."""
-    import matplotlib
+    """Yield an empty figure of at most so many inches; crop and write it when the block ends.
+
+    It looks the same whatever style the user or the working folder has set: a matplotlibrc could
+    start LaTeX, or ask for a picture of any size.
+    """
+    _import_matplotlib()
+    import matplotlib.style
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(
-        {"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
-    ):
+    own = {"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
+    with matplotlib.style.context(["default", own]):
         # A Figure without pyplot draws with Agg, whatever the user's backend is.
         figure = Figure((width, height), dpi=140, layout="constrained")
         yield figure
         with written_whole(path) as temporary:
             # Cropped to what is drawn: legends stand beside the axes and would be cut off.
             figure.savefig(temporary, bbox_inches="tight", pad_inches=0.12)
+
+
+def add_legend(
+    axes: Axes,
+    corner: str = "best",
+    place: tuple[float, float] | None = None,
+    title: str | None = None,
+) -> None:
+    """Name the lines as they are called: a file, a class or a head may be called _a or $x$.
+
+    Args:
+        axes: with the lines.
+        corner: of the legend, which lies at `place`.
+        place: in widths and heights of the axes; None where there is most room.
+        title: above the names.
+    """
+    # matplotlib calls a line so that has no name.
+    lines = [line for line in axes.lines if not str(line.get_label()).startswith("_child")]
+    names = [str(line.get_label()) for line in lines]
+    legend = axes.legend(lines, names, loc=corner, bbox_to_anchor=place, title=title, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib from the folder of its own matplotlibrc: it reads the working folder's."""
+    found = find_spec("matplotlib")
+    if found is None or found.origin is None:
+        raise ImportError("matplotlib is not installed")
+    with chdir(Path(found.origin).parent / "mpl-data"):
+        import matplotlib  # noqa: F401
 
 
 def percent(share: float, _position: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from keras_kd.reports._drawing import COLOURS, drawn, log_scale, percent
+from keras_kd.reports._drawing import COLOURS, add_legend, drawn, log_scale, percent
 
 _MARKS = ("o", "s", "^", "D")
 
@@ -34,7 +34,7 @@ def cost_picture(path: str | Path, costs: Mapping[str, tuple[float, float]], tit
         axes.set(xlabel="multiply-accumulates for one image", ylabel="accuracy")
         axes.yaxis.set_major_formatter(percent)
         axes.grid(which="both", alpha=0.3)
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.18))
+        add_legend(axes, "upper left", (0, -0.18))
 
 
 def tradeoff_picture(
@@ -85,4 +85,4 @@ def tradeoff_picture(
             axes.yaxis.set_major_formatter(percent)
         left.set_ylabel("accuracy, with its 95 % interval")
         figure.suptitle(title, parse_math=False, wrap=True)
-        right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        add_legend(right, "center left", (1.0, 0.5))

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_kd.reports._drawing import BLUE, COLOURS, GRAY, GREEN, ORANGE, drawn, percent
+from keras_kd.reports._drawing import (
+    BLUE,
+    COLOURS,
+    GRAY,
+    GREEN,
+    ORANGE,
+    add_legend,
+    drawn,
+    percent,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +116,7 @@ def curves_picture(
             if name == "accuracy":
                 _mark_accuracies(axes, history, teacher_accuracy)
             if name != "learning rate":
-                axes.legend(frameon=False)
+                add_legend(axes)
         # Half an epoch on each side: a single epoch would leave the axis without a width.
         axes.set(xlabel="epoch", xlim=(history["epoch"].min() - 0.5, history["epoch"].max() + 0.5))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
@@ -164,17 +173,13 @@ def values_picture(
                     mean = across.mean(), up.mean()
                     axes.plot(*mean, "o", ms=11, color=colour, mec="white", label=name, zorder=3)
             axes.set_title(of)
-            axes.set(xlabel=x, xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+            axes.set_xlabel(x, parse_math=False)
+            axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
             axes.axhline(0, color=GRAY, lw=0.6, zorder=0)
             axes.axvline(0, color=GRAY, lw=0.6, zorder=0)
         # The axes are shared: one label serves both.
-        left.set_ylabel(y)
-        right.legend(
-            frameon=False,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            title="means of" if labels is not None else None,
-        )
+        left.set_ylabel(y, parse_math=False)
+        add_legend(right, "center left", (1.0, 0.5), "means of" if labels is not None else None)
 
 
 def reliability_picture(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from PIL import Image
 
 from keras_kd.errors import OutputError
@@ -199,3 +200,66 @@ def test_tradeoff_puts_the_slower_model_right_and_the_better_one_above(tmp_path:
         np.nonzero(_near(half, _hex(colour))) for colour in comparison_pictures.COLOURS[:2]
     )
     assert quick_rows.mean() < slow_rows.mean() and quick_columns.mean() < slow_columns.mean() - 100
+
+
+# Mathtext that matplotlib can't read, and a name that it leaves out of a legend.
+_NAMES = ["$\\frac{$", "_hidden"]
+
+
+def test_names_are_no_formulas_and_none_is_left_out(tmp_path: Path) -> None:
+    scores, one = [(0.9, 0.8, 1.0), (0.6, 0.5, 0.7)], np.array([0.5, -0.5])
+    costs = dict(zip(_NAMES, [(3e6, 0.7), (2e6, 0.6)], strict=True))
+    plane = dict.fromkeys(_NAMES, one)
+    history = _history(3).assign(**{f"val_{name}_accuracy": 0.5 for name in _NAMES})
+    drawings = {
+        "costs": lambda path: comparison_pictures.cost_picture(path, costs, "$"),
+        "times": lambda path: comparison_pictures.tradeoff_picture(
+            path, _NAMES, scores, [1.0, 2.0], [1.0, 2.0], "$"
+        ),
+        "plane": lambda path: pictures.values_picture(
+            path, plane, plane, np.array([0, 1]), _NAMES, "$"
+        ),
+        "curves": lambda path: pictures.curves_picture(path, history),
+    }
+    for name, draw in drawings.items():
+        draw(tmp_path / f"{name}.png")
+        # Both lines have a mark in the legend, which lies below or to the right of the axes.
+        pixels = _pixels(tmp_path / f"{name}.png")
+        legend = pixels[int(0.8 * len(pixels)) :] if name == "costs" else pixels[:, -150:]
+        assert name == "curves" or all(
+            _near(legend, _hex(colour)).any() for colour in comparison_pictures.COLOURS[:2]
+        )
+
+
+_DRAW = """
+from keras_kd.reports import comparison_pictures
+comparison_pictures.cost_picture("a.png", {"a": (1e6, 0.5), "b": (2e6, 0.6)}, "title")
+"""
+
+
+@pytest.mark.parametrize(
+    "style",
+    [b"figure.facecolor: red\ntext.usetex: True\nsavefig.dpi: 30000\n", b"\xff\xfe\x80", None],
+)
+def test_styles_that_lie_in_the_working_folder_are_not_read(
+    style: bytes | None, tmp_path: Path
+) -> None:
+    if style is None:
+        os.mkfifo(tmp_path / "matplotlibrc")
+    else:
+        (tmp_path / "matplotlibrc").write_bytes(style)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _DRAW], cwd=tmp_path, timeout=120, capture_output=True
+    )
+    assert done.returncode == 0 and not done.stderr
+    comparison_pictures.cost_picture(
+        tmp_path / "b.png", {"a": (1e6, 0.5), "b": (2e6, 0.6)}, "title"
+    )
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_users_own_style_changes_no_picture(tmp_path: Path) -> None:
+    pictures.confusion_picture(tmp_path / "a.png", [[1, 0], [0, 1]], ["a", "b"], "title")
+    with rc_context({"figure.facecolor": "red", "text.usetex": True, "font.size": 30}):
+        pictures.confusion_picture(tmp_path / "b.png", [[1, 0], [0, 1]], ["a", "b"], "title")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
