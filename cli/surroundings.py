@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+from pathlib import Path
 
+from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.folders import cache_folder
 from keras_kd.errors import ConfigError
 
 # Beside TensorFlow, which commands need, PyTorch can end the process.
 BACKENDS = ("tensorflow", "jax")
+# Keras would end each training early, and matplotlib refuse to be imported with a wrong name;
+# pictures are drawn without a window.
+_NOT_HEEDED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED", "MPLBACKEND")
+# What Keras does without a keras.json. KERAS_BACKEND goes before it.
+_DEFAULTS = {
+    "floatx": "float32",
+    "epsilon": 1e-7,
+    "backend": "tensorflow",
+    "image_data_format": "channels_last",
+}
 # Address space, not memory: `evaluate` worked with 3.5 million kB and was aborted with 3 million.
 ADDRESSES = 3_500_000 * 1024
 
 
 def prepare() -> None:
-    """Check the backend and the limit on memory; keep Keras away from the user's keras.json.
+    """Check the backend and the limit on memory; keep the user's settings from Keras.
 
-    Keras reads that file when it is imported, and writes it where there is none. Commands need what
-    Keras does without it: channels last, float32, TensorFlow unless KERAS_BACKEND names another.
+    Keras reads keras.json when it is imported, and writes it where there is none. Commands need
+    what Keras does without it: channels last, float32, TensorFlow unless KERAS_BACKEND names
+    another.
 
     Raises:
         ConfigError: KERAS_BACKEND names none that is installed, or `ulimit -v` is too low.
@@ -30,9 +44,28 @@ def prepare() -> None:
             " installed: unset it for TensorFlow."
         )
     _require_addresses()
-    os.environ.setdefault("KERAS_HOME", str(cache_folder("keras")))
-    # Pictures are drawn without a window; matplotlib refuses to be imported with a wrong name.
-    os.environ.pop("MPLBACKEND", None)
+    os.environ["KERAS_HOME"] = _keras_home()
+    for name in _NOT_HEEDED:
+        os.environ.pop(name, None)
+
+
+def _keras_home() -> str:
+    """The user's KERAS_HOME, where weights of Keras may lie, unless its keras.json would change
+    what Keras does; then a folder of the cache.
+    """
+    home = os.environ.get("KERAS_HOME")
+    return home if home and _changes_nothing(Path(home)) else str(cache_folder("keras"))
+
+
+def _changes_nothing(home: Path) -> bool:
+    with contextlib.suppress(OSError):
+        if not (home / "keras.json").exists():
+            return True
+    try:
+        settings = read_json(read_text(home / "keras.json"), {})
+    except (ValueError, OSError):
+        return False
+    return _DEFAULTS.items() >= settings.items()
 
 
 def _require_addresses() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,10 @@ from keras_kd.errors import ModelError
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 STEP = 64
+# Images that a file may compute at once, and seconds of the processor's time for the first run: a
+# file may declare any number, and loop without end.
+LARGEST_BATCH, LONGEST = 4096, 60.0
+SILENT = 4  # ONNX Runtime's severity: fatal errors alone
 
 
 class OnnxModel:
@@ -54,7 +61,12 @@ class OnnxModel:
         self.takes_bytes = self._type is np.uint8
         # An open size is a name or None.
         batch, *sizes = (size if isinstance(size, int) else None for size in inputs[0].shape)
-        self._batch = batch
+        if (batch or 0) > LARGEST_BATCH:
+            raise ModelError(
+                f"{path} computes {batch:,} images at once, more than {LARGEST_BATCH:,}: export it"
+                " for one image or any number."
+            )
+        self._batch, self._tried = batch, False
         self._channels_first = sizes[0] in (1, 3) and sizes[2] not in (1, 3)
         self.input_shape = (*sizes[1:], sizes[0]) if self._channels_first else tuple(sizes)
 
@@ -93,19 +105,57 @@ class OnnxModel:
             )
         ordered = (shape[2], *shape[:2]) if self._channels_first else shape
         feed = {self._name: np.zeros((self._batch or 1, *ordered), self._type)}
+        self._run(feed)
         return lambda: self._session.run(None, feed)
 
     def _step(self, shown: np.ndarray) -> list[np.ndarray]:
         # A file of fixed batch gets its last, shorter step filled up.
         missing = self._batch - len(shown) if self._batch else 0
         filled = np.concatenate([shown, np.repeat(shown[-1:], missing, axis=0)])
-        try:
-            outputs = self._session.run(None, {self._name: filled.astype(self._type)})
-        except Exception as error:
-            raise ModelError(
-                f"{self.path} can't be run by ONNX Runtime ({_reason(error)}): export it again."
-            ) from error
+        outputs = self._run({self._name: filled.astype(self._type)})
         return [output[: len(shown)] for output in outputs]
+
+    def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Compute all outputs; before the first time, as few images as the file takes."""
+        if not self._tried:
+            few = {name: images[: self._batch or 1] for name, images in feed.items()}
+            with _ended_after(LONGEST) as options:
+                self._computed(few, options)
+            self._tried = True
+        return self._computed(feed, None)
+
+    def _computed(self, feed: dict[str, np.ndarray], options: Any) -> list[np.ndarray]:
+        try:
+            return self._session.run(None, feed, options)
+        except Exception as error:
+            reason = _reason(error)
+            if options and options.terminate:
+                reason = f"it takes more than {LONGEST:g} s of the processor's time"
+            raise ModelError(
+                f"{self.path} can't be run by ONNX Runtime ({reason}): export it again."
+            ) from error
+
+
+@contextmanager
+def _ended_after(seconds: float) -> Iterator[Any]:
+    """Yield options for a run that ends after so many seconds of the processor's time."""
+    import onnxruntime
+
+    options, done = onnxruntime.RunOptions(), threading.Event()
+    options.log_severity_level = SILENT
+    end = time.process_time() + seconds
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            if time.process_time() > end:
+                options.terminate = True
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield options
+    finally:
+        done.set()
 
 
 def files(path: str | Path) -> list[Path]:
@@ -185,6 +235,9 @@ def _session(path: str | Path, threads: int) -> Any:
         raise ModelError(f"{path} needs ONNX Runtime: pip install 'keras-kd[onnx]'.") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # It would print errors itself, with names from the file as they are; they are raised besides.
+    options.log_severity_level = SILENT
+    onnxruntime.set_default_logger_severity(SILENT)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from keras_kd.cli import surroundings
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,44 @@ def test_the_users_keras_json_is_neither_read_nor_written(
     code, told = _told(f"{KERAKD} evaluate none.keras", **environment)
     assert code == 2 and told.startswith("kerakd: No model at none.keras")
     assert (file.read_text() if file.exists() else None) == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"floatx": "float16", "backend": "torch"}',
+        '{"image_data_format": "channels_first"}',
+        '{"epsilon": 0.1}',
+        "[1]",
+        "a pipe",
+    ],
+)
+def test_a_keras_home_that_would_change_keras_is_not_used(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "keras.json"
+    os.mkfifo(file) if content == "a pipe" else file.write_text(content)
+    assert _keras_home(tmp_path, monkeypatch) == str(tmp_path / "cache" / "keras")
+
+
+@pytest.mark.parametrize("content", ['{"floatx": "float32", "backend": "tensorflow"}', None])
+def test_a_keras_home_that_changes_nothing_is_used(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content:
+        (tmp_path / "keras.json").write_text(content)
+    assert _keras_home(tmp_path, monkeypatch) == str(tmp_path)
+
+
+def _keras_home(place: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where Keras looks for its settings and weights, as commands set it."""
+    monkeypatch.setenv("KERAS_HOME", str(place))
+    monkeypatch.setenv("KERAKD_CACHE", str(place / "cache"))
+    for name in ("KERAS_MAX_EPOCHS", "MPLBACKEND"):
+        monkeypatch.setenv(name, "nonsense")
+    surroundings.prepare()
+    assert not {"KERAS_MAX_EPOCHS", "MPLBACKEND"} & os.environ.keys()
+    return os.environ["KERAS_HOME"]
 
 
 @pytest.mark.parametrize("content", ['{"floatx": "float32", "epsilon": 1e-06}', None])

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import socket
 import struct
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -183,6 +184,24 @@ def test_of_several_frames_the_first_is_read_and_that_is_told(suffix: str, tmp_p
     assert images.traits(tmp_path / f"a.{suffix}") == (
         "several frames or pages, the first is read",
     )
+
+
+def test_pages_are_not_counted(tmp_path: Path) -> None:
+    """Pillow's count of these takes minutes: it compares each page's place with all before."""
+    pages, file = 60_000, tmp_path / "a.tif"
+    # Width, height, bits, photometric and so on: a tag, a type, one value.
+    entries = [(256, 2), (257, 2), (258, 8), (259, 1), (262, 1), (273, 8), (278, 2), (279, 4)]
+    size = 2 + 12 * len(entries) + 4
+    content = bytearray(struct.pack("<2sHI", b"II", 42, 12) + bytes(4))
+    for page in range(pages):
+        content += struct.pack("<H", len(entries))
+        content += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+        content += struct.pack("<I", 12 + (page + 1) * size if page < pages - 1 else 0)
+    file.write_bytes(content)
+    started = time.process_time()
+    assert images.traits(file) == ("several frames or pages, the first is read",)
+    assert images.read(file).shape == (2, 2, 1)
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.skipif(NO_HEIC, reason="needs the extra heic")

@@ -221,6 +221,34 @@ def test_rows_that_a_small_file_declares_are_refused_at_once(tmp_path):
     assert time.process_time() - started < 1
 
 
+@pytest.mark.parametrize("layout", ["bytes", "struct"])
+def test_an_image_that_many_rows_name_is_copied_for_few_at_a_time(layout, tmp_path):
+    """A dictionary holds 2 MB once; copied for each row they would be 512 MB."""
+    content = pyarrow.array([_png(_pixels(1)[0]) + bytes(2_000_000)])
+    held = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 256, "int32"), content)
+    image = held if layout == "bytes" else pyarrow.StructArray.from_arrays([held], ["bytes"])
+    salt = pyarrow.array([np.random.default_rng(row).bytes(32) for row in range(256)])
+    table = pyarrow.table({"image": image, "label": ["a", "b"] * 128, "salt": salt})
+    path = tmp_path / "train.parquet"
+    # Without Arrow's own schema nothing says that a dictionary was written.
+    parquet.write_table(table, path, compression="zstd", store_schema=False)
+    assert path.stat().st_size < 20_000
+    highest = pyarrow.default_memory_pool().max_memory
+    allowed = max(highest(), 400_000_000)
+    assert len(datasets.load(f"parquet:{tmp_path}", "train")) > 200
+    assert highest() <= allowed
+
+
+def test_labels_that_are_no_names_are_refused_before_they_are_copied(tmp_path):
+    long = pyarrow.array(["a" * 2_000_000])
+    held = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 64, "int32"), long)
+    images = list(map(_png, _pixels(64)))
+    table = pyarrow.table({"image": images, "label": held})
+    parquet.write_table(table, tmp_path / "train.parquet", compression="zstd", store_schema=False)
+    with pytest.raises(DataError, match="a label of 2,000,000 bytes, more than 2000"):
+        datasets.load(f"parquet:{tmp_path}", "train")
+
+
 @pytest.mark.parametrize("name", ["faces_train.parquet", "data.train.parquet", "Train01.parquet"])
 def test_a_word_of_a_file_s_name_tells_its_split(tmp_path, name):
     _write(tmp_path / name, list(map(_png, _pixels(20))), ["sun", "moon"] * 10)

@@ -33,9 +33,11 @@ from keras_kd.errors import DataError
 if TYPE_CHECKING:
     import pyarrow
 
-ROWS = 256  # read at a time
+# Read at a time. A file may hold an image once and name it in many rows; it is copied for each.
+ROWS = {"image": 4, "label": 256}
 # The smallest image file has some 30 bytes, and compression gains nothing on such.
 LEAST_BYTES = 16
+LONGEST_LABEL = 2000  # bytes, more than a class's name may have
 _FORM = {"info": {"features": {"label": {"names": [str]}}}}
 
 
@@ -180,15 +182,34 @@ def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.
     for file in shards:
         source, start = opened(file), 0
         import pyarrow
+        import pyarrow.parquet
 
         try:
-            for batch in source.iter_batches(ROWS, columns=[name]):
+            if _parquet_labels.is_text(source.schema_arrow.field(name).type):
+                # A text that many rows name is held once.
+                source = pyarrow.parquet.ParquetFile(file, read_dictionary=[name])
+            for batch in source.iter_batches(ROWS[name], columns=[name]):
+                _require_short(file, name, batch.column(0))
                 yield file, start, batch.column(0)
                 start += batch.num_rows
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(
                 f"{file} can't be read after row {start} ({error}): replace it."
             ) from error
+
+
+def _require_short(file: Path, name: str, part: pyarrow.Array) -> None:
+    """Check that no label is longer than a class's name could be."""
+    import pyarrow
+    import pyarrow.compute
+
+    if name != "label" or not pyarrow.types.is_dictionary(part.type):
+        return
+    lengths = pyarrow.compute.binary_length(part.dictionary)
+    if (longest := pyarrow.compute.max(lengths).as_py() or 0) > LONGEST_LABEL:
+        raise DataError(
+            f"{file} has a label of {longest:,} bytes, more than {LONGEST_LABEL}: replace it."
+        )
 
 
 def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:

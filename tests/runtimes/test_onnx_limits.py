@@ -1,0 +1,93 @@
+"""ONNX files that declare or compute without end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_kd.errors import ModelError
+from keras_kd.runtimes import onnx_runtime
+from keras_kd.runtimes.onnx_runtime import OnnxModel
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+def _saved(path: Path, batch: int | str, rounds: int, columns: int = 16, name: str = "") -> Path:
+    """A network of 4x4 pixels and 2 classes that adds 1 to its outputs so many times."""
+    helper, numbers = onnx.helper, onnx.numpy_helper.from_array
+    kinds = {"float": onnx.TensorProto.FLOAT, "bool": onnx.TensorProto.BOOL}
+
+    def value(name: str, shape: list[int | str] | None, kind: str = "float") -> object:
+        return helper.make_tensor_value_info(name, kinds[kind], shape)
+
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["on"]),
+            helper.make_node("Add", ["before", "one"], ["after"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("round", onnx.TensorProto.INT64, []),
+            value("go", [], "bool"),
+            value("before", None),
+        ],
+        [value("on", [], "bool"), value("after", None)],
+    )
+    nodes = [
+        helper.make_node("Reshape", ["image", "shape"], ["row"], name=name),
+        helper.make_node("MatMul", ["row", "weights"], ["start"]),
+        helper.make_node("Loop", ["rounds", "yes", "start"], ["logits"], body=body),
+    ]
+    constants = {
+        "shape": np.array([-1, columns]),
+        "weights": np.zeros((columns, 2), np.float32),
+        "rounds": np.array(rounds),
+        "yes": np.array(True),
+        "one": np.array(1, np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [value("image", [batch, 4, 4, 1])],
+        [value("logits", [batch, 2])],
+        [numbers(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_loop_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_runtime, "LONGEST", 1.0)
+    endless = OnnxModel(_saved(tmp_path / "a.onnx", "n", 2**62))
+    for compute in (endless.prepared, lambda: endless.predict_heads(np.zeros((3, 4, 4, 1)))):
+        started = time.process_time()
+        with pytest.raises(ModelError, match="takes more than 1 s of the processor's time"):
+            compute()
+        assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize("batch", ["n", 2])
+def test_a_loop_that_ends_is_computed(batch: int | str, tmp_path: Path) -> None:
+    model = OnnxModel(_saved(tmp_path / "a.onnx", batch, 5))
+    found = model.predict_heads(np.zeros((3, 4, 4, 1)))["logits"]
+    np.testing.assert_array_equal(found, np.full((3, 2), 5, np.float32))
+
+
+def test_more_images_at_once_than_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="computes 10,000,000 images at once, more than 4,096"):
+        OnnxModel(_saved(tmp_path / "a.onnx", 10_000_000, 1))
+
+
+def test_names_from_the_file_do_not_reach_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """ONNX Runtime prints an error with its node's name before it raises it."""
+    model = OnnxModel(_saved(tmp_path / "a.onnx", "n", 1, columns=17, name="a\x1b[2J\u202e"))
+    with pytest.raises(ModelError, match="can't be run by ONNX Runtime"):
+        model.predict_heads(np.zeros((1, 4, 4, 1)))
+    assert capfd.readouterr() == ("", "")
