@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from keras_kd._common.files import written_whole
 
@@ -51,7 +51,7 @@ def drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
 
 def add_legend(
     axes: Axes,
-    corner: str = "best",
+    corner: Literal["best", "upper left", "center left"] = "best",
     place: tuple[float, float] | None = None,
     title: str | None = None,
 ) -> None:
