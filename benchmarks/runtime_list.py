@@ -66,7 +66,7 @@ class Runtime:
             _install_npm(folder / "npm")
         if not self.packages:
             return [sys.executable, *extra]
-        return [str(_environment(folder, self.python, self.packages)), *extra]
+        return [str(environment(folder, self.python, self.packages)), *extra]
 
 
 def _tensorflow_lite(version: str, python: str) -> list[Runtime]:
@@ -103,7 +103,7 @@ RUNTIMES = (
 )  # fmt: skip
 
 
-def _environment(folder: Path, version: str, packages: Sequence[str]) -> Path:
+def environment(folder: Path, version: str, packages: Sequence[str]) -> Path:
     """Return the Python of a virtual environment of these packages."""
     made = folder / "-".join(
         package.translate({ord(c): "_" for c in "<>=,."}) for package in packages

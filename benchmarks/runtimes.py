@@ -7,11 +7,12 @@ Each runtime that can be had here gets an environment of its own below build/run
 shipped bundles and every format of some models (see runtime_files.py) on the same 300 images, one
 at a time. The outputs are compared as probabilities with those of ai-edge-litert as this library
 uses it; an ONNX file's with those of the float32 .tflite. Prints a line for each; --write puts
-them into docs/results/runtimes.csv and the table into docs/export.md. What can't be had or refuses
-a file is a row with the reason. A file gets --seconds on each runtime: slow ones compute fewer
-images, which csv and table count. What was computed is kept below build/runtimes, so that the next
-run goes on where the time was up; so are models and files: delete build/runtimes/files when the
-exporter changed.
+them into docs/results/runtimes.csv, the table into docs/export.md and a line into each card of
+exports/. What can't be had or refuses a file is a row with the reason.
+
+A file gets --seconds on each runtime: slow ones compute fewer images, which csv and table count.
+What was computed is kept below build/runtimes, so that the next run goes on where the time was up;
+so are models and files: delete build/runtimes/files when the exporter changed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pandas as pd
+import runtime_cards
 import runtime_files
+from runtime_cards import RIGHT
 from runtime_cells import kept
 from runtime_files import File
 from runtime_list import RUNTIMES, Missing, Runtime
@@ -42,8 +45,6 @@ WORK = ROOT / "build" / "runtimes"
 CSV, PAGE = ROOT / "docs" / "results" / "runtimes.csv", ROOT / "docs" / "export.md"
 BEGIN, END = "<!-- runtimes: written by benchmarks/runtimes.py -->", "<!-- runtimes end -->"
 MODELS, IMAGES = ("A", "B", "C", "vgg8", "mobilenetv2", "efficientformer-l1"), 300
-# Differences of the arithmetic: int8 probabilities come in steps of 1/256.
-RIGHT = 0.1
 
 
 def probabilities(rows: np.ndarray, file: File) -> np.ndarray:
@@ -139,10 +140,11 @@ def _cell(rows: pd.DataFrame, runtime: str, kind: str, notes: dict[str, int], co
 
 
 def write(rows: pd.DataFrame, count: int, data: str) -> None:
-    """Write csv and page."""
+    """Write csv, page and the cards of exports/."""
     write_text(CSV, rows.to_csv(index=False))
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
+    runtime_cards.write(rows, count, data)
     write_text(PAGE, f"{before}{BEGIN}\n\n{page(rows, count, data)}\n\n{END}{after}")
 
 

@@ -60,7 +60,7 @@ def _targets() -> list[tuple[str, str]]:
 @click.option(
     "--tune",
     is_flag=True,
-    help="Write the smallest .tflite of all formats that stays within --max-drop.",
+    help="Write the smallest .tflite of all formats that stays within --max-drop, and say why.",
 )
 @click.option(
     "--max-drop",
@@ -83,8 +83,8 @@ def _targets() -> list[tuple[str, str]]:
     type=click.Choice(["float", "app", "int8"]),
     help=(
         "Types of input and output. float: pixels 0..255 as float32 in, logits out. "
-        "app: uint8 pixels in, probabilities out. int8: both are int8.  [default: float; app"
-        " for bundles]"
+        "app: uint8 pixels in, probabilities out. int8: both are int8, or int16 by the format"
+        " int16x8.  [default: float; app for bundles]"
     ),
 )
 @click.option(
@@ -102,8 +102,8 @@ def _targets() -> list[tuple[str, str]]:
     type=float,
     metavar="SHARE",
     help=(
-        "Share of samples on which a dynamic, int8 or qat file must predict the same class "
-        "as Keras.  [default: 0.97]"
+        "Share of samples on which a dynamic, int8, int16x8 or qat file must predict the same "
+        "class as Keras.  [default: 0.97]"
     ),
 )
 @click.option(
@@ -257,14 +257,23 @@ def _flags(names: Mapping[str, Any] | list[str]) -> str:
     return ", ".join(options.flag(name) for name in names)
 
 
+def _tried(attempt: Mapping[str, Any]) -> tuple[str, ...]:
+    kept = f", float: {','.join(attempt['keep_float'])}" if attempt["keep_float"] else ""
+    if attempt["bytes"] is None:
+        figures = ("–", "–", "–")
+    else:
+        figures = (
+            f"{attempt['bytes'] / 1000:,.0f}",
+            f"{attempt['milliseconds']:.3g}",
+            f"{100 * attempt['accuracy']:.2f}",
+        )
+    return attempt["format"] + kept, *figures, attempt["reason"]
+
+
 def _show(result: Mapping[str, Any]) -> None:
     if "tried" in result:
-        rows = [("tried", "kB", "validation accuracy %")]
-        for attempt in result["tried"]:
-            size = "–" if attempt["bytes"] is None else f"{attempt['bytes'] / 1000:,.0f}"
-            rows.append(
-                (attempt["format"], size, attempt["failure"] or f"{100 * attempt['accuracy']:.2f}")
-            )
+        rows: list[tuple[str, ...]] = [("tried", "kB", "ms", "validation accuracy %", "why")]
+        rows += [_tried(attempt) for attempt in result["tried"]]
         output.show_table(rows)
     accuracy = (
         f"{100 * result['test']['accuracy']:.2f}" if "accuracy" in result.get("test", {}) else ""

@@ -103,6 +103,11 @@ def litert_names() -> list[str]:
     return sorted((name for name in names() if find(name).SUFFIX == ".tflite"), key=place)
 
 
+def calibrated_names() -> list[str]:
+    """Return the names of the formats whose ranges are set by samples, sorted."""
+    return [name for name in names() if find(name).NEEDS_SAMPLES]
+
+
 def find(format: str) -> ModuleType:
     """Return the module of a format.
 
@@ -155,7 +160,8 @@ def export(
         io: "float": the model's own input, logits out. "app": uint8 pixels of shape `app_input` in,
             probabilities out; resizing, gray to RGB, pixel values and softmax are part of the file.
             One logit or sigmoid of two named classes becomes their two probabilities.
-            "int8": input and outputs are quantized. None for the target's, or "float".
+            "int8": input and outputs are quantized (to int16 by the format int16x8). None for the
+            target's, or "float".
         class_names: the labels; their number is checked against the output.
         app_input: (H, W, C) of the image for io="app"; C is 1 (gray) or 3 (RGB).
         value_range: the values that the model expects for pixels 0 and 255, or a PixelValues with

@@ -17,6 +17,14 @@ from keras_kd.errors import ModelError
 from keras_kd.exporters import _first_convolution, _float_parts, _integer_weights, _layer_errors
 from keras_kd.runtimes import litert, tflite_graph
 
+_INTEGERS = {
+    "int8": (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8),
+    "int16": (
+        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+        tf.int16,
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -27,18 +35,19 @@ class Request:
         exact: file of the same SavedModel in float32, which the first request that needs it writes.
         file: where to write.
         weights: their dtype, "float32", "float16" or "int8".
-        calibrated: whether `samples` set ranges by which activations are int8 too.
+        activations: their dtype, "float32", or "int8" or "int16" in ranges that `samples` set.
         samples: `.npy` of (N, H, W, C) as the signature takes them, which calibrate and compare;
             None for none.
-        integer_io: if calibrated: whether input and output are int8 too.
-        float_tensors: if calibrated: outputs of operators that stay float32, by the tensors' names.
+        integer_io: of integer activations: whether input and output are such too.
+        float_tensors: of int8 activations: outputs of operators that stay float32, by the tensors'
+            names.
     """
 
     saved_model: str
     exact: str
     file: str
     weights: str = "float32"
-    calibrated: bool = False
+    activations: str = "float32"
     samples: str | None = None
     integer_io: bool = False
     float_tensors: tuple[str, ...] = ()
@@ -112,15 +121,18 @@ def _content(request: Request) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if request.weights == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if not request.calibrated:
+    if request.activations == "float32":
         return converter.convert()
     samples = _samples(request)
     # A function, because the converter goes through the images several times.
     converter.representative_dataset = lambda: ([image[None]] for image in samples)
-    if not request.integer_io:
+    if request.activations == "int8" and not request.integer_io:
         return _float_parts.converted(converter, request.float_tensors)
-    # Integers at both ends exclude float32 within: the converter refuses what it can't round.
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
+    operators, dtype = _INTEGERS[request.activations]
+    converter.target_spec.supported_ops = [operators]
+    if request.integer_io:
+        # Integers at both ends exclude float32 within: the converter refuses what it can't round.
+        converter.inference_input_type = converter.inference_output_type = dtype
+    else:
+        converter.target_spec.supported_ops += [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter.convert()

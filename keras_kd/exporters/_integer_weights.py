@@ -23,6 +23,8 @@ _LARGEST = 127
 # Version 12 of the operator says that int8 weights of float32 inputs have a scale a channel; files
 # that ask for it are refused up to 2.14.
 _LATEST_OF_ONE_SCALE = 9
+# Of int8 and int16 activations.
+_BIASES = {schema.TensorType.INT32: np.int32, schema.TensorType.INT64: np.int64}
 _DENSE = schema.BuiltinOperator.FULLY_CONNECTED
 
 
@@ -79,7 +81,7 @@ def _with_one_scale(model: schema.ModelT, graph: schema.SubGraphT) -> bool:
             if len(operator.inputs) > 2 and operator.inputs[2] >= 0
         }
         for bias, scale in scales.items():
-            if graph.tensors[bias].type == schema.TensorType.INT32:
+            if graph.tensors[bias].type in _BIASES:
                 _rescale_bias(model, graph.tensors[bias], scale[0] * _scales(weights)[0])
     return bool(readers)
 
@@ -95,8 +97,9 @@ def _round_with_one_scale(model: schema.ModelT, weights: schema.TensorT) -> None
 
 
 def _rescale_bias(model: schema.ModelT, bias: schema.TensorT, scale: float) -> None:
-    values = _values(model, bias, np.int32) * _scales(bias)
-    _set_values(model, bias, np.round(values / scale).astype(np.int32))
+    dtype = _BIASES[bias.type]
+    values = _values(model, bias, dtype) * _scales(bias)
+    _set_values(model, bias, np.round(values / scale).astype(dtype))
     _set_scale(bias, scale)
 
 

@@ -22,6 +22,19 @@ _NAMED = 12  # layers that a sentence can name
 _PREPARATION = "the input's preparation"
 
 
+class DisagreementError(ExportError):
+    """Rounding changed too many answers.
+
+    Args:
+        message: what the user is told.
+        layers: the layers that are better kept in float32; none where that is no help.
+    """
+
+    def __init__(self, message: str, layers: tuple[str, ...] = ()):
+        super().__init__(message)
+        self.layers = layers
+
+
 @dataclass(frozen=True)
 class LayerError:
     """The largest error that rounding adds in one place.
@@ -65,7 +78,9 @@ def require_right(
 ) -> None:
     """Raise ExportError for a file whose answers or values are too far from Keras'."""
     if getattr(module, "ROUNDS", False) and comparison.answers is not None:
-        require_same_answers(format, comparison.answers, min_agreement, _advice(format, at_worst))
+        advice = _advice(format, at_worst)
+        layers = kept_layers(at_worst) if format == "int8" else ()
+        require_same_answers(format, comparison.answers, min_agreement, advice, layers)
     # Written so that NaN is refused, too.
     if not comparison.difference <= module.TOLERANCE:
         raise ExportError(
@@ -80,13 +95,26 @@ def require_share(min_agreement: float) -> None:
         raise ExportError(f"min_agreement must be 0..1. Received: min_agreement={min_agreement}.")
 
 
-def require_same_answers(format: str, answers: Answers, min_agreement: float, advice: str) -> None:
-    """Raise ExportError, with the advice, where too few answers are those of Keras."""
+def kept_layers(at_worst: LayerError | None) -> tuple[str, ...]:
+    """Return the layers that a file gains most by keeping in float32; none where they are many."""
+    found = at_worst.bad_layers if at_worst else ()
+    return found if len(found) <= _NAMED else ()
+
+
+def require_same_answers(
+    format: str,
+    answers: Answers,
+    min_agreement: float,
+    advice: str,
+    layers: tuple[str, ...] = (),
+) -> None:
+    """Raise DisagreementError, with advice and layers, where too few answers are those of Keras."""
     if _too_few(answers, min_agreement):
-        raise ExportError(
+        raise DisagreementError(
             f"The {format} file predicts the same class as Keras on {100 * answers.same:.1f} % of "
             f"{answers.images} samples, less than the {100 * min_agreement:g} % required"
-            f"{_accuracies(answers)}: {advice}"
+            f"{_accuracies(answers)}: {advice}",
+            layers,
         )
 
 

@@ -380,12 +380,13 @@ def _preprocess(
 
 
 def _quantization(file: LiteRTModel) -> dict[str, Any]:
-    """Scale and zero point of an int8 input."""
-    if file.input_dtype != np.int8 or file.input_limits is None:
+    """Scale and zero point of an int8 or int16 input."""
+    if file.input_dtype.kind != "i" or file.input_limits is None:
         return {}
     low, high = file.input_limits
-    scale = (high - low) / 255
-    return {"quantization": {"scale": scale, "zero_point": round(-128 - low / scale)}}
+    integers = np.iinfo(file.input_dtype)
+    scale = (high - low) / (integers.max - integers.min)
+    return {"quantization": {"scale": scale, "zero_point": round(integers.min - low / scale)}}
 
 
 def _inside(

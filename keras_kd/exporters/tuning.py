@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,21 +26,32 @@ if TYPE_CHECKING:
 MAX_DROP = 0.01
 
 
+# A file that takes longer than this times float32's is no gain here: no kernel is made for it.
+SLOW = 5.0
+_RUNS, _WARM_UP = 15, 3
+
+
 @dataclass(frozen=True)
 class Attempt:
-    """One format that was tried.
+    """One file that was tried.
 
     Attributes:
-        format: its name.
+        format: the format's name.
         bytes: the file's size; None if the export failed.
         accuracy: accuracy on the validation samples, 0..1; None if the export failed.
         failure: why the export failed, else "".
+        milliseconds: of the processor for one image on one thread; None if the export failed.
+        keep_float: layers that stayed in float32.
+        reason: why the file was chosen or passed over, in words.
     """
 
     format: str
     bytes: int | None
     accuracy: float | None
     failure: str = ""
+    milliseconds: float | None = None
+    keep_float: tuple[str, ...] = ()
+    reason: str = ""
 
 
 def tune(
@@ -53,6 +66,9 @@ def tune(
     class_names: tuple[str, ...] | None = None,
 ) -> tuple[ExportReport, list[Attempt]]:
     """Write the smallest `.tflite` whose accuracy is within `max_drop` of the format float32.
+
+    Files that take more than SLOW times as long as float32 on this machine are passed over. If int8
+    changes too many answers, it is tried again with the layers at fault in float32.
 
     Args:
         model: as for `export`.
@@ -75,38 +91,96 @@ def tune(
     if max_drop < 0:
         raise ExportError(f"max_drop must be 0 or more. Received: max_drop={max_drop}.")
     path = Path(path)
-    attempts: list[Attempt] = []
-    reports: list[ExportReport] = []
-    exporter = Exporter(model, train, io, class_names, app_input, value_range)
+    plain = io == "app" or value_range is None
+    pixels = PixelValues().value_range if plain else value_range
+    made = functools.partial(Exporter, model, train, io, class_names, app_input, value_range)
+    found: list[tuple[Attempt, ExportReport | None]] = []
     with tempfile.TemporaryDirectory() as folder:
+        trial = _Trial(Path(folder), validation, pixels)
+        exporter = made()
         for format in litert_names():
-            try:
-                report = exporter.export(Path(folder) / f"{format}.tflite", format)
-            except ExportError as error:
-                # float32 comes first: without it there is nothing to compare with.
-                if not reports:
-                    raise
-                attempts.append(Attempt(format, None, None, str(error)))
-                continue
-            reports.append(report)
-            plain = io == "app" or value_range is None
-            share = accuracy(
-                report.path, validation, PixelValues().value_range if plain else value_range
-            )
-            attempts.append(Attempt(format, report.bytes, share))
-        needed = attempts[0].accuracy - max_drop - 1e-9  # a drop of exactly as much is allowed
-        good = {
-            attempt.format
-            for attempt in attempts
-            if attempt.accuracy is not None and attempt.accuracy >= needed
-        }
-        chosen = min(
-            (report for report in reports if report.format in good), key=lambda report: report.bytes
-        )
+            attempt, report, layers = trial.of(exporter, format)
+            # float32 comes first: without it there is nothing to compare with.
+            if report is None and not found:
+                raise ExportError(attempt.failure)
+            found.append((attempt, report))
+            if layers:
+                found.append(trial.of(made(layers), format)[:2])
+        attempts = [attempt for attempt, _ in found]
+        number, attempts = _chosen(attempts, max_drop)
+        chosen = found[number][1]
+        assert chosen is not None
         with written_whole(path) as temporary:
             # Not moved: the temporary folder may lie on another disk than the user's path.
             temporary.write_bytes(chosen.path.read_bytes())
     return dataclasses.replace(chosen, path=path), attempts
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Exports into a folder, and scores by these samples in these values of pixels."""
+
+    folder: Path
+    validation: Samples
+    pixels: PixelStatement
+
+    def of(
+        self, exporter: Exporter, format: str
+    ) -> tuple[Attempt, ExportReport | None, tuple[str, ...]]:
+        """Return the attempt, its report, and the layers to keep in float32 in another one."""
+        kept = exporter.keep_float
+        name = f"{format}_kept" if kept else format
+        try:
+            report = exporter.export(self.folder / f"{name}.tflite", format)
+        except ExportError as error:
+            layers = getattr(error, "layers", ())
+            return Attempt(format, None, None, str(error), keep_float=kept), None, layers
+        share = accuracy(report.path, self.validation, self.pixels)
+        spent = milliseconds(report.path)
+        return Attempt(format, report.bytes, share, "", spent, kept), report, ()
+
+
+def _chosen(attempts: list[Attempt], max_drop: float) -> tuple[int, list[Attempt]]:
+    """Return the number of the smallest good file, and the attempts with their reasons."""
+    against = [_against(attempt, attempts[0], max_drop) for attempt in attempts]
+    good = [number for number, why in enumerate(against) if not why]
+    number = min(good, key=lambda one: attempts[one].bytes or 0)
+    smallest = attempts[number].bytes or 1
+    reasons = [why or f"{(attempt.bytes or 0) / smallest:.2g} times the chosen file's size"
+               for attempt, why in zip(attempts, against, strict=True)]  # fmt: skip
+    reasons[number] = f"chosen: the smallest that loses at most {100 * max_drop:g} points"
+    pairs = zip(attempts, reasons, strict=True)
+    return number, [dataclasses.replace(attempt, reason=reason) for attempt, reason in pairs]
+
+
+def _against(attempt: Attempt, exact: Attempt, max_drop: float) -> str:
+    """What speaks against a file beside float32's; nothing where it is good."""
+    if attempt.accuracy is None or exact.accuracy is None:
+        return attempt.failure
+    drop = exact.accuracy - attempt.accuracy
+    if drop > max_drop + 1e-9:  # a drop of exactly as much is allowed
+        return f"loses {100 * drop:.2f} points"
+    ratio = (attempt.milliseconds or 0.0) / (exact.milliseconds or 1.0)
+    return f"takes {ratio:.2g} times as long as float32 here" if ratio > SLOW else ""
+
+
+def milliseconds(path: str | Path) -> float:
+    """Return the processor's time for one image on one thread, the median of some runs.
+
+    Args:
+        path: a `.tflite` file that was run before, which tried it.
+
+    Returns:
+        Milliseconds.
+    """
+    model = LiteRTModel(path, trusted=True)
+    model.predict_heads(np.zeros((model.batch, *model.input_shape), np.uint8))
+    times = []
+    for _ in range(_WARM_UP + _RUNS):
+        begun = time.process_time()
+        model.compute()
+        times.append(time.process_time() - begun)
+    return 1e3 * float(np.median(times[_WARM_UP:]))
 
 
 def accuracy(

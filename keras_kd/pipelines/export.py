@@ -312,9 +312,9 @@ def _bundled(
 def _facts(settings: ExportSettings) -> list[str]:
     """Lines of a bundle's card on its data and calibration."""
     name, folder = splits.form_and_folder(*datasets.find(settings.data))
-    ranges = settings.format in ("int8", QAT)
+    ranges = settings.format in (QAT, *exporters.calibrated_names())
     parts = [
-        *(["its training images set the ranges of int8"] if ranges else []),
+        *(["its training images set the ranges of integers"] if ranges else []),
         *(["its validation images set the temperature"] if settings.calibrate else []),
         "its test images give the scores below",
     ]

@@ -49,7 +49,7 @@ class LiteRTModel:
         input_shape: (H, W, C).
         batch: the number of images N that one run computes; most files have 1.
         channels_first: whether the file takes (N, C, H, W).
-        input_dtype: numpy dtype of the input tensor: float32, uint8 or int8.
+        input_dtype: numpy dtype of the input tensor: float32, uint8, int8 or int16.
         input_limits: the numbers that the smallest and largest integer of a quantized input stand
             for; None for other inputs.
         output_shapes: the shape of each output without the batch axis, by its name, in the order of
@@ -98,10 +98,10 @@ class LiteRTModel:
         self.input_shape = height, width, channels
         self.input_dtype = np.dtype(self._input["dtype"])
         self.input_limits = _limits(self._input)
-        if self.input_dtype == np.int8 and self.input_limits is None:
+        if self.input_dtype in (np.int8, np.int16) and self.input_limits is None:
             raise ModelError(
-                f"{path} has an int8 input without a scale, so that pixels can't be converted: "
-                "export it again with one."
+                f"{path} has an {self.input_dtype} input without a scale, so that pixels can't be"
+                " converted: export it again with one."
             )
         self.output_shapes = {
             name: self._shape_of_one(name, tuple(map(int, tensor["shape"])))

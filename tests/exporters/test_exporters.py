@@ -266,6 +266,27 @@ def test_terminal_stays_clean(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_int16_activations_are_nearer_to_float_than_int8(tmp_path):
+    model, images = _network(), _blobs(40)
+    found = {
+        format: exporters.export(
+            model, tmp_path / f"{format}.tflite", format, images, min_agreement=0
+        )
+        for format in ("int8", "int16x8")
+    }
+    assert found["int16x8"].max_difference < found["int8"].max_difference
+    assert found["int16x8"].bytes < 1.2 * found["int8"].bytes
+
+
+def test_a_layer_that_no_image_gets_through_leaves_int16_right(tmp_path):
+    model, images = _network(), _blobs(20)
+    squeeze = next(layer for layer in model.layers if isinstance(layer, layers.Dense))
+    squeeze.set_weights([-np.ones_like(squeeze.get_weights()[0])])
+    for io in ("float", "int8"):
+        path = tmp_path / f"{io}.tflite"
+        exporters.export(model, path, "int16x8", images, io, min_agreement=0)
+
+
 def test_a_layer_that_no_image_gets_through_stays_float(tmp_path):
     """All values of the squeeze are 0, so int8 would divide by next to nothing, which XNNPACK
     refuses to load.

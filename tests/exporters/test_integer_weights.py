@@ -32,12 +32,19 @@ def model():
     return model
 
 
-def _converted(model, calibrated):
+KINDS = pytest.mark.parametrize("activations", ["int8", "int16", None])
+
+
+def _converted(model, activations):
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if calibrated:
+    if activations:
         images = IMAGES.astype(np.float32)
         converter.representative_dataset = lambda: ([image[None]] for image in images)
+    if activations == "int16":
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
     return converter.convert()
 
 
@@ -64,9 +71,9 @@ def _numbers(interpreter, tensor):
     return (values.T * (scales if len(scales) else 1)).T
 
 
-@pytest.mark.parametrize("calibrated", [True, False], ids=["int8", "dynamic"])
-def test_weights_and_biases_stay_within_half_a_step(model, calibrated):
-    before = _converted(model, calibrated)
+@KINDS
+def test_weights_and_biases_stay_within_half_a_step(model, activations):
+    before = _converted(model, activations)
     after = _integer_weights.right_on_all_runtimes(before)
     pairs = list(zip(_dense(before), _dense(after), strict=True))
     assert len(pairs) == 2

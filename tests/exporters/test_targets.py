@@ -66,6 +66,16 @@ def test_a_target_chooses_format_and_input_and_says_what_it_proved(
     assert set(targets.summaries()) == set(targets.TARGETS)
 
 
+def test_int16_activations_are_for_chips_of_integers_and_not_for_gpus(model, tmp_path):
+    path = tmp_path / "m.tflite"
+    report = _exported(model, path, "npu", format="int16x8")
+    file = LiteRTModel(path)
+    types = {one.dtype for operator in tflite_graph.read(path) for one in operator.outputs}
+    assert types == {"int16"} and file.input_dtype == np.int16 and report.proof
+    with pytest.raises(ExportError, match="the target gpu.*int16"):
+        _exported(model, path, "gpu", format="int16x8")
+
+
 @pytest.mark.parametrize("target", ["phone", "web"])
 def test_without_samples_the_weights_alone_are_rounded(target, model, tmp_path):
     path = tmp_path / "m.tflite"

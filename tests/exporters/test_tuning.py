@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gratings
 import keras
 import numpy as np
 import pytest
@@ -45,17 +46,25 @@ def test_the_smallest_good_file_is_written(model, tmp_path):
     assert sizes[report.format] == min(sizes.values()) < sizes["float32"] / 2
     assert report.path.stat().st_size == report.bytes == sizes[report.format]
     assert [path.name for path in tmp_path.iterdir()] == ["model.tflite"]
+    reasons = {attempt.format: attempt.reason for attempt in attempts}
+    assert "chosen" in reasons[report.format] and "10 points" in reasons[report.format]
+    assert sum("chosen:" in reason for reason in reasons.values()) == 1
+    share = float(reasons["float32"].split(" times")[0])
+    assert share == pytest.approx(sizes["float32"] / report.bytes, rel=0.1)
+    assert all(attempt.milliseconds > 0 for attempt in attempts)
 
 
 def test_a_file_that_loses_too_much_is_passed_over(model, tmp_path, monkeypatch):
-    accuracies = {"float32": 0.9, "float16": 0.9, "dynamic": 0.8, "int8": 0.895}
+    accuracies = {"float32": 0.9, "float16": 0.9, "dynamic": 0.8, "int8": 0.895, "int16x8": 0.5}
     monkeypatch.setattr(
         tuning, "accuracy", lambda path, samples, value_range: accuracies[path.stem]
     )
-    report, _ = tuning.tune(
+    report, attempts = tuning.tune(
         model, tmp_path / "model.tflite", _samples(1), _samples(2), max_drop=0.001
     )
     assert report.format == "float16"
+    reasons = {attempt.format: attempt.reason for attempt in attempts}
+    assert reasons["int8"] == "loses 0.50 points" and reasons["dynamic"] == "loses 10.00 points"
     report, _ = tuning.tune(
         model, tmp_path / "model.tflite", _samples(1), _samples(2), max_drop=0.01
     )
@@ -69,7 +78,29 @@ def test_a_failed_export_is_told_and_passed_over(model, tmp_path, monkeypatch):
         model, tmp_path / "model.tflite", _samples(1), _samples(2), max_drop=1.0
     )
     assert report.format == "dynamic"
-    assert "differs from Keras" in attempts[-1].failure and attempts[-1].bytes is None
+    failed = next(attempt for attempt in attempts if attempt.format == "int8")
+    assert "differs from Keras" in failed.failure == failed.reason and failed.bytes is None
+
+
+def test_a_file_that_no_kernel_is_made_for_is_passed_over(model, tmp_path, monkeypatch):
+    times = {"float32": 1.0, "float16": 1.0, "dynamic": 6.0, "int8": 5.5, "int16x8": 20.0}
+    monkeypatch.setattr(tuning, "milliseconds", lambda path: times[path.stem])
+    report, attempts = tuning.tune(
+        model, tmp_path / "model.tflite", _samples(1), _samples(2), max_drop=1.0
+    )
+    assert report.format == "float16"
+    reasons = {attempt.format: attempt.reason for attempt in attempts}
+    assert "20 times as long" in reasons["int16x8"] and "5.5 times" in reasons["int8"]
+
+
+def test_int8_is_tried_again_with_the_layers_at_fault_in_float32(tmp_path):
+    model = gratings.trained("softplus", epochs=25)
+    labelled = [Samples(*gratings.stripes(100, seed), ("a", "b", "c", "d", "e")) for seed in (0, 9)]
+    _, attempts = tuning.tune(model, tmp_path / "m.tflite", *labelled, max_drop=0.05)
+    refused, kept = (attempt for attempt in attempts if attempt.format == "int8")
+    assert "less than the 97 % required" in refused.reason and not refused.keep_float
+    assert kept.keep_float and all(name in refused.failure for name in kept.keep_float)
+    assert kept.accuracy == pytest.approx(attempts[0].accuracy, abs=0.05)
 
 
 def test_a_negative_drop_is_refused(model, tmp_path):

@@ -86,8 +86,8 @@ def test_tune_says_what_it_tried_and_scores_in_the_models_order(student, data, t
     out = tmp_path / "small.tflite"
     result = _exported(capsys, student, "--tune", "--max-drop", 0.05, "--data", data, "--out", out)
     sizes = {attempt["format"]: attempt["bytes"] for attempt in result["tried"]}
-    assert set(sizes) == {"float32", "float16", "dynamic", "int8"}
-    assert [attempt["accuracy"] for attempt in result["tried"]] == [1.0] * 4
+    assert set(sizes) == {"float32", "float16", "dynamic", "int8", "int16x8"}
+    assert [attempt["accuracy"] for attempt in result["tried"]] == [1.0] * 5
     assert result["bytes"] == out.stat().st_size == min(sizes.values()) == sizes[result["format"]]
     assert result["test"]["accuracy"] == 1.0
 
@@ -107,6 +107,7 @@ def test_tune_prints_its_choice(student, data, tmp_path, capsys):
     )
     shown = capsys.readouterr().out
     assert "validation accuracy %" in shown and "float16" in shown and "100.00" in shown
+    assert "chosen: the smallest" in shown and "times the chosen file's size" in shown
 
 
 def test_qat_learns_from_the_store_in_the_models_order(student, data, store, capsys):
@@ -137,7 +138,9 @@ def test_qat_without_soft_labels_says_so_and_makes_bundles(student, data, tmp_pa
     assert "labels alone" in shown.err and "pruned: epoch 1/1" in shown.err
     card = (tmp_path / "bundle" / "README.md").read_text()
     assert "format qat" in card and "| 100.00 % |" in card
-    told = f"- Data: {data.name}; its training images set the ranges of int8, its test images give"
+    told = (
+        f"- Data: {data.name}; its training images set the ranges of integers, its test images give"
+    )
     assert told in card and "- Not calibrated: " in card and "- Version 1.0.0, made on" in card
 
 

@@ -36,12 +36,12 @@ class Kind:
     Attributes:
         format: the format's name, for messages.
         weights: as of `_conversion.Request`.
-        calibrated: as of `_conversion.Request`.
+        activations: as of `_conversion.Request`.
     """
 
     format: str
     weights: str
-    calibrated: bool = False
+    activations: str = "float32"
 
 
 def write(
@@ -76,7 +76,7 @@ def write(
         if images is not None:
             np.save(samples, images.astype(serving.input_dtype.as_numpy_dtype))
         request = Request(
-            str(graph), str(exact), str(file), kind.weights, kind.calibrated,
+            str(graph), str(exact), str(file), kind.weights, kind.activations,
             None if images is None else str(samples), serving.io == "int8", float_tensors,
         )  # fmt: skip
         errors = _converted(request, kind.format, serving)
@@ -97,7 +97,7 @@ def _converted(request: Request, format: str, serving: Serving) -> list[Added]:
     uncommon = _uncommon(serving.model)
     try:
         # Calibration, recurrent layers and layers of others can end the process that converts.
-        if request.calibrated or uncommon:
+        if request.activations != "float32" or uncommon:
             return _conversion_process.convert(request)
         with native_output_hidden():
             _conversion.convert(request)

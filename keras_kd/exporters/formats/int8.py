@@ -26,7 +26,7 @@ TOLERANCE = 0.3
 NEEDS_SAMPLES = True
 IO = ("float", "app", "int8")
 ROUNDS = True
-KIND = _tflite.Kind("int8", weights="int8", calibrated=True)
+KIND = _tflite.Kind("int8", weights="int8", activations="int8")
 __all__ = ["IO", "NEEDS_SAMPLES", "ROUNDS", "SUFFIX", "TOLERANCE", "run", "write"]
 
 
