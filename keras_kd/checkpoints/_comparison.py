@@ -15,6 +15,7 @@ from keras_kd.models import heads
 
 INPUTS, OUTPUTS = "inputs", "outputs"
 TOLERANCE = 1e-3  # of an output's spread
+LARGEST = 2**31  # bytes of all arrays
 _UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
@@ -61,6 +62,7 @@ def _difference(found: np.ndarray, expected: np.ndarray) -> float:
 def _read(path: str | Path, names: list[str]) -> list[np.ndarray]:
     try:
         refuse_special(path)
+        _require_small(path)
         with np.load(path, allow_pickle=False) as arrays:
             found = [np.asarray(arrays[name]) for name in names]
     except (*_UNREADABLE, KeyError, TypeError, AttributeError) as error:
@@ -74,6 +76,14 @@ def _read(path: str | Path, names: list[str]) -> list[np.ndarray]:
             raise DataError(f"{name} in {path} is a single number: expected an array (N, ...).")
     # A value of an image may have an axis of its own or none.
     return [array.reshape(len(array), 1) if array.ndim == 1 else array for array in found]
+
+
+def _require_small(path: str | Path) -> None:
+    """Check what an archive, which may be compressed, declares to hold."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > LARGEST:
+        raise ValueError(f"it holds {size:,} bytes, more than {LARGEST:,}")
 
 
 def _require_shape(name: str, array: np.ndarray, shape: tuple[int, ...], path: str | Path) -> None:

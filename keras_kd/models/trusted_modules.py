@@ -14,6 +14,7 @@ import keras
 
 from keras_kd._common import trust as trusting
 from keras_kd._common.arrays import fingerprint
+from keras_kd._common.files import refuse_special
 from keras_kd.errors import ModelError
 
 
@@ -44,6 +45,7 @@ def _imported(module: str) -> ModuleType:
             return importlib.import_module(module)
         # A name of its own, which hides no other module.
         path = os.path.abspath(module)
+        refuse_special(path)
         name = f"kerakd_trusted_{fingerprint([path])}"
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(name, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ def rerun(folder: str | Path, out: str | Path, terminal: Terminal | None = None)
 
     A teacher that is in the cache is not trained again. Equal weights can be expected on the same
     machine with the same versions and one thread; several threads add numbers in changing order.
+    The new run is not logged to where the finished one was.
 
     Args:
         folder: folder of the finished run.
@@ -40,6 +42,10 @@ def rerun(folder: str | Path, out: str | Path, terminal: Terminal | None = None)
         )
     before = run_records.read(Path(folder))
     config = configuration.merged(Path(folder) / run_files.OPTIONS, {})
+    if config.log:
+        # The folder may be anyone's: it can't have this machine write and connect elsewhere.
+        (terminal or Terminal(quiet=True)).say(f"This run is not logged to {config.log}.")
+        config = dataclasses.replace(config, log=None)
     metrics = distill.distill(
         config, out, terminal, command=f"kerakd rerun {shlex.quote(str(folder))}"
     )

@@ -11,7 +11,7 @@ from command_line import called
 
 from keras_kd import checkpoints, models
 from keras_kd.checkpoints import _files
-from keras_kd.errors import ModelError
+from keras_kd.errors import DataError, ModelError
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
@@ -59,7 +59,7 @@ def test_an_imported_model_is_compared_with_what_the_original_gave(tmp_path, cap
         assert re.search(message, capsys.readouterr().err) and not out.exists()
 
 
-def test_each_head_is_compared_under_its_own_name(tmp_path):
+def test_each_head_is_compared_under_its_own_name(tmp_path, monkeypatch):
     keras.utils.set_random_seed(4)
     image = keras.Input((4, 4, 3))
     flat = keras.layers.Flatten()(image)
@@ -71,6 +71,11 @@ def test_each_head_is_compared_under_its_own_name(tmp_path):
     assert checkpoints.compare(model, check) < 1e-5
     np.savez(check, inputs=inputs, **{**outputs, "valence": -outputs["valence"]})
     with pytest.raises(ModelError, match="from the valence in .*heads.npz, more than 0.001"):
+        checkpoints.compare(model, check)
+    # A packed archive of a few kB may hold terabytes.
+    monkeypatch.setattr(checkpoints._comparison, "LARGEST", 300)
+    np.savez_compressed(check, inputs=inputs, **outputs)
+    with pytest.raises(DataError, match="holds [0-9,]+ bytes, more than 300"):
         checkpoints.compare(model, check)
 
 

@@ -39,6 +39,7 @@ def in_time() -> Iterator[None]:
         "analyze film.mp4 --segments FILE.csv",
         "analyze film.mp4 --events FILE.csv",
         "compare FILE.csv",
+        "evaluate a.keras --trust-module FILE.py",
     ],
 )
 def test_what_is_no_file_is_refused_at_once(
@@ -50,7 +51,7 @@ def test_what_is_no_file_is_refused_at_once(
     capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for suffix in (".tflite", ".onnx", ".keras", ".csv"):
+    for suffix in (".tflite", ".onnx", ".keras", ".csv", ".py"):
         file = tmp_path / f"FILE{suffix}"
         os.mkfifo(file) if kind == "pipe" else file.symlink_to("/dev/zero")
     for name in ("film.mp4", "wall.png"):

@@ -149,7 +149,8 @@ def test_a_run_made_again_is_the_same_and_changes_are_listed(
     (old / "metrics.json").write_text(json.dumps(record))
     config = (old / "config.toml").read_text()
     assert '"hardware" = ' in config and '"keras" = ' in config
-    (old / "config.toml").write_text(config.replace('"keras" = "', '"keras" = "0.'))
+    logged = f'log = "tensorboard:{tmp_path}/elsewhere"\n'
+    (old / "config.toml").write_text(logged + config.replace('"keras" = "', '"keras" = "0.'))
     command = [*KERAKD, "rerun", str(old), "--out", str(tmp_path / "new"), "--json", *TRUSTED]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -160,6 +161,7 @@ def test_a_run_made_again_is_the_same_and_changes_are_listed(
     then, now = shown["differences"]["test nll"]
     assert then == pytest.approx(now + 1)
     assert all(map(np.array_equal, _weights(tmp_path / "new"), _weights(old)))
+    assert not (tmp_path / "elsewhere").exists()
     assert called("rerun", str(tmp_path)) == 2
     assert "holds no finished run (metrics.json)" in capsys.readouterr().err
 
