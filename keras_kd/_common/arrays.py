@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd._common.files import claim, refusals
+from keras_kd._common.files import claim, refusals, refuse_special
 
 LARGEST_IN_MEMORY = 2**29
 
@@ -36,9 +36,10 @@ def mapped_array(path: str | Path) -> np.ndarray:
     object is unpickled.
 
     Raises:
-        ValueError: it is cut short, damaged, or holds Python objects.
+        ValueError: it is no regular file, cut short, damaged, or holds Python objects.
         OSError: it can't be read.
     """
+    refuse_special(path)
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except OSError:

@@ -234,9 +234,11 @@ def plain_archive(file: str | Path | IO[bytes], size: int) -> zipfile.ZipFile:
         size: of it, in bytes.
 
     Raises:
-        ValueError: it is no zip archive, has too many members, or its content could grow when
-            read: compressed, or declared too large.
+        ValueError: it is no regular file or zip archive, has too many members, or its content
+            could grow when read: compressed, or declared too large.
     """
+    if isinstance(file, (str, Path)):
+        refuse_special(file)
     if _directory_bytes(file) > LARGEST_DIRECTORY:
         raise ValueError(f"its list of members is longer than {LARGEST_DIRECTORY:,} bytes")
     try:

