@@ -25,7 +25,7 @@ SHIPPED, INTEGERS, COLOUR, ONNX = (
     "int8, app in RGB",
     "onnx",
 )
-KINDS = ("float32", "float16", "dynamic", "int8", INTEGERS, COLOUR, ONNX)
+KINDS = ("float32", "float16", "dynamic", "int8", INTEGERS, COLOUR, "int16x8", ONNX)
 SHAPES = {"mobilenetv2": (96, 96, 3), "efficientformer-l1": (224, 224, 3)}
 STEPS, BATCH = 200, 16
 # A step takes seconds at its size.

@@ -21,6 +21,7 @@ _TENSOR_AXIS_LABELS = 2
 _FEATURE, _IMAGE = 1, 2
 _RGB, _GRAYSCALE = 1, 2
 _NORMALIZATION = 1
+_OLDEST = "min_runtime_version"
 # Slots of the model's texts; the last is the oldest parser that reads them.
 _NAME, _DESCRIPTION, _VERSION, _PARSER = 0, 1, 2, 7
 
@@ -32,6 +33,7 @@ def with_metadata(
     class_names: Sequence[str],
     version: str = "1.0.0",
     pixels: PixelValues = PIXELS_AS_THEY_ARE,
+    oldest: str = "",
 ) -> bytes:
     """Return a `.tflite` file's bytes with metadata, and with labels.txt appended as a zip archive.
 
@@ -42,6 +44,8 @@ def with_metadata(
         class_names: the labels, one for each value of the outputs that have as many.
         version: of the model.
         pixels: the values that a float input takes for pixels 0..255.
+        oldest: the TensorFlow Lite from which on the file is right, e.g. "2.8"; "" if unknown. The
+            converter names the oldest that has the operators, which may compute them wrongly.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     texts = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
@@ -50,6 +54,9 @@ def with_metadata(
         texts[described.ENTRY] = form
     texts_of_model = {_NAME: name, _DESCRIPTION: description, _VERSION: version, _PARSER: "1.0.0"}
     written = _metadata(model, texts_of_model, len(class_names), pixels)
+    for one in model.metadata or [] if oldest else []:
+        if one.name in (_OLDEST, _OLDEST.encode()):
+            model.buffers[one.buffer].data = list(f"{oldest}.0".encode().ljust(16, b"\0"))
     model.buffers.append(schema.BufferT(data=written))
     entry = schema.MetadataT(name="TFLITE_METADATA", buffer=len(model.buffers) - 1)
     model.metadata = [*(model.metadata or []), entry]

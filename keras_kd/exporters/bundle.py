@@ -193,8 +193,10 @@ def write(
             file = LiteRTModel(path, trusted=True)
             # What the app itself makes of pixels.
             outside = PixelValues() if file.input_dtype == np.uint8 else taken or PixelValues()
+            oldest = operator_support.oldest_tensorflow_lite(path)
+            known = "" if oldest == operator_support.UNKNOWN else oldest
             content = with_metadata(
-                path.read_bytes(), name, description, class_names, version, outside
+                path.read_bytes(), name, description, class_names, version, outside, known
             )
             path.write_bytes(content)
             pixels = fitted(example[None], file.input_shape)

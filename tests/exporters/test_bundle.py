@@ -99,6 +99,8 @@ def test_the_version_stands_in_the_metadata(bundle):
     root = Table(content, encode.Get(number_types.UOffsetTFlags.packer_type, content, 0))
     version = root.String(root.Pos + number_types.UOffsetTFlags.py_type(root.Offset(4 + 2 * 2)))
     assert version == b"2.0.1"
+    oldest = next(one.Buffer() for one in entries if one.Name() == b"min_runtime_version")
+    assert model.Buffers(oldest).DataAsNumpy().tobytes().rstrip(b"\0") == b"2.8.0"
 
 
 @pytest.mark.skipif(shutil.which("minisign") is None, reason="minisign is not installed")
