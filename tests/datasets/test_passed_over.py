@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from keras_kd import datasets
+from keras_kd._common.files import locked
 from keras_kd.datasets.inspection import inspect
 from keras_kd.errors import DataError
 
@@ -66,6 +67,19 @@ def test_results_of_a_run_are_no_class(where: str, tmp_path: Path) -> None:
     assert datasets.passed_over(tmp_path) == (
         f"the folder {tmp_path / where}, which holds results of a run",
     )
+
+
+def test_a_folder_that_a_command_has_begun_is_no_class(tmp_path: Path) -> None:
+    """`kerakd export --bundle --out DATA/bundle` reads the data after it has locked its folder."""
+    for name in ("cat", "dog"):
+        write_images(tmp_path / name, 10)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "progress.json").touch()
+    with locked(tmp_path / "bundle"):
+        assert datasets.load(tmp_path, "train").class_names == ("cat", "dog")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty is a class without images"):
+        datasets.load(tmp_path, "train")
 
 
 def test_a_run_within_its_own_data_leaves_results_out_and_says_so(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_kd._common import run_files
+from keras_kd._common.files import LOCK
 from keras_kd.errors import DataError
 
 # What a split may be called on disk, in any case.
@@ -26,7 +27,8 @@ _SYSTEM = (
 )  # fmt: skip
 # As Hugging Face and TensorFlow call shards: the name, the number, of how many, the suffix.
 _NUMBERED = re.compile(r"(.*)-(\d{1,6})-of-(\d{1,6})(\D.*|)", re.DOTALL)
-_RESULTS = (run_files.METRICS, "session.json", "sweep.db")
+# Of runs, recordings, sweeps, and stores of soft labels, whole or begun.
+_RESULTS = (run_files.METRICS, "session.json", "sweep.db", "store.json", "progress.json")
 _BEGUN = [run_files.OPTIONS]  # all that a run has when it reads its data
 _MODELS = (".keras", ".tflite", ".onnx")
 
@@ -57,7 +59,10 @@ class Folder:
         """
         names = [file.name for file in self.files]
         models = any(file.suffix in _MODELS for file in self.files)
-        return models or names == _BEGUN or any(name in _RESULTS for name in names)
+        begun = names == _BEGUN or (
+            not names and not self.folders and (self.path / LOCK).is_file()  # a bundle's
+        )
+        return models or begun or any(name in _RESULTS for name in names)
 
 
 def listed(path: Path) -> Folder:
