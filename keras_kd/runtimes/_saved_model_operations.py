@@ -30,6 +30,7 @@ _OTHERS = {
     "VarIsInitializedOp", "Variable", "VariableShape", "VariableV2", "While",
 }  # fmt: skip
 RESTORE = "RestoreV2"
+_LOOPS = {"NextIteration", "StatelessWhile", "While"}
 
 
 @functools.cache
@@ -54,11 +55,14 @@ def _stays_inside(definition: Any) -> bool:
     return not any(_OUTSIDE.search(argument.name) for argument in arguments)
 
 
-def require_computing(folder: str | Path) -> None:
+def require_computing(folder: str | Path) -> bool:
     """Check everything that loading and running a SavedModel would run; nothing of it is run.
 
     Args:
         folder: of `saved_model.pb`.
+
+    Returns:
+        Whether it has loops, which may never end.
 
     Raises:
         ModelError: there is no such file, it is damaged, or it holds any other operation.
@@ -79,13 +83,16 @@ def require_computing(folder: str | Path) -> None:
         raise ModelError(
             f"{path} is cut short or damaged ({error}): export the model again."
         ) from error
+    loops = False
     for graph in model.meta_graphs:
         for node in _run(graph):
+            loops = loops or node.op in _LOOPS
             if node.op not in computing():
                 raise ModelError(
                     f"{folder} holds the operation {node.op} ({node.name}), which isn't known to "
                     "compute alone: export the model without it, e.g. as .tflite or .onnx."
                 )
+    return loops
 
 
 def _run(graph: Any) -> Iterator[Any]:
