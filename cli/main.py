@@ -13,7 +13,6 @@ import warnings
 from keyword import iskeyword
 
 import click
-from click.utils import PacifyFlushWrapper
 
 from keras_kd._common import system_errors
 from keras_kd._common.text import printable
@@ -154,7 +153,8 @@ def _run() -> None:
         kerakd.main(standalone_mode=False)
     except SystemExit:
         # So click ends where the reader of stdout has gone, as of `| head -1`.
-        if type(sys.stdout) is not PacifyFlushWrapper:
+        # The class is click's own, and has another name in each of its versions.
+        if not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):
             raise
         return
     except OSError as error:

@@ -63,9 +63,14 @@ class _Handler(BaseHTTPRequestHandler):
         port = cast(ThreadingHTTPServer, self.server).server_port
         own = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
         origin = self.headers.get("Origin")
-        # Another site's name may be made to lead to this machine (DNS rebinding).
-        return self.headers.get("Host") in own and (
-            origin is None or origin in {f"http://{host}" for host in own}
+        hosts = self.headers.get_all("Host", [])
+        # Another site's name may be made to lead to this machine (DNS rebinding), and a whole
+        # address in place of a path would go before the host.
+        return (
+            len(hosts) == 1
+            and hosts[0] in own
+            and self.path.startswith("/")
+            and (origin is None or origin in {f"http://{host}" for host in own})
         )
 
     def end_headers(self) -> None:

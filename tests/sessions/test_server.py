@@ -103,6 +103,25 @@ def test_other_names_for_this_machine_are_refused(
     assert status == 421 and b"<p>page</p>" not in content
 
 
+@pytest.mark.parametrize(
+    ("place", "hosts"),
+    [
+        ("http://evil.example/", ["127.0.0.1"]),
+        ("/", ["127.0.0.1", "evil.example"]),
+        ("/", ["evil.example", "127.0.0.1"]),
+        ("/", []),
+    ],
+)
+def test_requests_for_two_hosts_or_none_are_refused(
+    place: str, hosts: list[str], served: tuple[int, Path]
+) -> None:
+    with socket.create_connection(("127.0.0.1", served[0]), timeout=30) as asked:
+        lines = [f"GET {place} HTTP/1.1", *(f"Host: {host}:{served[0]}" for host in hosts)]
+        asked.sendall("\r\n".join([*lines, "", ""]).encode())
+        answer = asked.makefile("rb").read()
+    assert b" 421 " in answer.splitlines()[0] and b"<p>page</p>" not in answer
+
+
 def test_unfinished_requests_do_not_hold_it(
     served: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
