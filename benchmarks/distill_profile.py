@@ -3,13 +3,14 @@
     .venv/bin/python benchmarks/distill_profile.py distill --data data/fer2013.csv --student C \
         --teacher exports/vgg8/model.tflite --epochs 1 --out /tmp/run
 
-Each row is a line of the program that was at work, by the calls that led to it within this package.
+Each row is a function of this package, with all that it called, below the one that called it.
 The processor time of all threads counts for the main thread's line. Processes that the command
-starts are told by their own command. Prints Markdown.
+starts are told in one number. Needs Linux; prints Markdown.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -25,6 +26,8 @@ from keras_kd._common.markdown import table
 INTERVAL = 0.01  # seconds
 SHOWN = 0.3  # seconds that a row has at least
 ROOTS = ("keras_kd", "cli")
+# What TensorFlow does, by its own functions.
+INSIDE = {"quick_execute": "compute", "maybe_define_function": "trace"}
 
 
 class Sampler(threading.Thread):
@@ -56,8 +59,8 @@ def _calls(frame: FrameType | None) -> tuple[str, ...]:
             beside = "import"
         elif own:
             calls.append(f"{Path(path).stem}.{name}")
-        elif not calls and not beside and "tracing_compilation" in path:
-            beside = "trace"
+        elif not calls and not beside and name in INSIDE:
+            beside = INSIDE[name]
         frame = frame.f_back
     return (*reversed(calls), *([f"({beside})"] if beside else []))
 
@@ -80,6 +83,18 @@ def _tree(spent: Mapping[tuple[str, ...], float]) -> list[tuple[str, str]]:
     return below(())
 
 
+def _of_children() -> float:
+    """Processor seconds of the processes that this one started, ended or not."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == os.getpid():
+                ticks += int(fields[11]) + int(fields[12])
+    return ended.ru_utime + ended.ru_stime + ticks / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     """Run the command in this process, print."""
     sampler = Sampler()
@@ -94,8 +109,7 @@ def main() -> None:
         code = end.code
     sampler.ended.set()
     sampler.join()
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    others = children.ru_utime + children.ru_stime
+    others = _of_children()
     print(table(("calls", "processor seconds"), _tree(sampler.spent)))
     print(f"\nAll: {time.process_time():.1f}; processes that it started: {others:.1f}")
     sys.stdout.flush()

@@ -10,6 +10,7 @@ from types import ModuleType
 
 from keras_kd._common.allocator import tune_allocator
 from keras_kd._common.collector import collect_rarely
+from keras_kd._common.imports import hidden
 from keras_kd._common.quiet import native_output_hidden
 
 from . import surroundings
@@ -33,7 +34,7 @@ def load(name: str) -> ModuleType:
     if name in _KEEP_MEMORY:
         tune_allocator()
     # TensorFlow writes about CUDA and oneDNN to stderr before its own log level takes hold.
-    with native_output_hidden():
+    with native_output_hidden(), hidden("sklearn", "matplotlib"):
         import tensorflow as tf
 
         # Makes TensorFlow look for GPUs now, while what it says about them is hidden.

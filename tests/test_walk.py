@@ -87,6 +87,10 @@ def test_a_run_reads_a_csv_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     config = Config(data=str(path), image_size=8)
     data = load_data(plan.resolve(config).data, Terminal(quiet=True))
     assert read == [path] and [len(data.train), len(data.validation), len(data.test)] == [14] * 3
+    # A teacher of another size sees the same file; one that changed is another.
+    assert splits.load(str(path), size=16).image_shape == (16, 16, 1) and read == [path]
+    path.write_text(path.read_text().replace("\n0,7", "\n1,7", 1))
+    assert splits.load(str(path), size=8).train.labels[0] == 1 and read == [path] * 2
 
 
 def test_a_run_looks_at_each_image_file_twice(

@@ -22,6 +22,7 @@ from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
 from keras_kd._common.collector import collect_rarely
+from keras_kd._common.imports import hidden
 from keras_kd.errors import ExportError
 from keras_kd.exporters._layer_errors import Added
 
@@ -123,7 +124,9 @@ def _asked(process: subprocess.Popen[str], request: Request) -> list[Added]:
 def _serve(requests: IO[str], answers: IO[str], idle: float) -> None:
     """Answer requests until there are no more, or was none for `idle` seconds."""
     collect_rarely()
-    from keras_kd.exporters import _conversion
+    # TensorFlow imports Keras, if it is there, and its converter needs it for Keras models alone.
+    with hidden("keras", "sklearn", "matplotlib"):
+        from keras_kd.exporters import _conversion
 
     def tell(**answer: Any) -> None:
         answers.write(json.dumps(answer) + "\n")

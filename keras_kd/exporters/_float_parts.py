@@ -43,14 +43,13 @@ def converted(converter: tf.lite.TFLiteConverter, tensors: Sequence[str]) -> byt
     import tensorflow as tf
 
     # The converter alone has no way to leave operators in float32; their names show in a first
-    # file.
+    # file. Both come of one calibration.
+    options = tf.lite.experimental.QuantizationDebugOptions
     debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter,
-        debug_dataset=converter.representative_dataset,
-        debug_options=tf.lite.experimental.QuantizationDebugOptions(
-            denylisted_nodes=[*_chosen(converter.convert()), *tensors]
-        ),
+        converter=converter, debug_dataset=converter.representative_dataset, debug_options=options()
     )
+    kept = [*_chosen(debugger.get_nondebug_quantized_model()), *tensors]
+    debugger.options = options(denylisted_nodes=kept)
     return debugger.get_nondebug_quantized_model()
 
 

@@ -8,6 +8,8 @@ names begin with a blank, is read as well.
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -76,6 +78,23 @@ def read(path: str | Path, splits: Sequence[str], skip_bad_rows: bool = False) -
         DataError: the file can't be read, a row is bad (the message names file and line), or a
             split is empty.
     """
+    return _read(path, _stamp(path), tuple(splits), skip_bad_rows)
+
+
+def _stamp(path: str | Path) -> tuple[int, ...]:
+    """What changes with a file; nothing of one that can't be looked at, which `_read` tells."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+# The last one is kept, because a teacher of another size sees the same file once more.
+@functools.lru_cache(maxsize=1)
+def _read(
+    path: str | Path, stamp: tuple[int, ...], splits: tuple[str, ...], skip_bad_rows: bool
+) -> dict[str, Table]:
     parts = {split: _Part(ImageRows((SIDE, SIDE, 1))) for split in splits}
     usages = []
     with warnings.catch_warnings():
