@@ -64,7 +64,12 @@ def kept(
     done = 0 if rows is None else len(rows)
     if done < len(images):
         extra = (str(folder / "npm"),) if runtime.driver == BROWSER else ()
-        more = outputs(command, model, images[done:], seconds, extra)
+        try:
+            more = outputs(command, model, images[done:], seconds, extra)
+        except Missing:
+            if rows is None:
+                raise
+            return rows
         rows = more if rows is None else np.concatenate([rows, more])
         cell.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(cell) as temporary, temporary.open("wb") as file:

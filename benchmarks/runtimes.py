@@ -141,7 +141,7 @@ def _cell(rows: pd.DataFrame, runtime: str, kind: str, notes: dict[str, int], co
 
 def write(rows: pd.DataFrame, count: int, data: str) -> None:
     """Write csv, page and the cards of exports/."""
-    write_text(CSV, rows.to_csv(index=False))
+    write_text(CSV, rows.astype({"images": "Int64"}).to_csv(index=False))
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     runtime_cards.write(rows, count, data)
