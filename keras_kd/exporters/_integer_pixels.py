@@ -131,8 +131,8 @@ def _steps(
     gray = _middle(pixels, level)
     rest = gray * pixels + level
     mark = _mark(pixels, rest, gray)
-    kernels, scales = _kernels(pixels, rest / mark, place)
     bias = np.tile(values_of(writer.model, graph, first.inputs[2]), _PAIR)
+    kernels, scales = _kernels(pixels, rest / mark, bias, place)
 
     height, columns, pairs = _height(graph, pattern.image), place.columns, place.width // _PAIR
     shift = gray + _LOWEST
@@ -160,19 +160,21 @@ def _height(graph: schema.SubGraphT, image: int) -> int:
 
 
 def _middle(pixels: np.ndarray, level: np.ndarray) -> int:
-    """The gray p for which w (s p + b) is nearest to 0 over all taps."""
+    """The gray p for which w (s p + b) is nearest to 0 over all taps, 0..254: a mark is above 0."""
     energy = (pixels**2).sum()
-    return int(np.clip(np.round(-(pixels * level).sum() / energy), 0, 255)) if energy else 0
+    return int(np.clip(np.round(-(pixels * level).sum() / energy), 0, 254)) if energy else 0
 
 
 def _mark(pixels: np.ndarray, rest: np.ndarray, gray: int) -> int:
     """The mark v that makes its weights about as large as those of the pixels."""
     largest = np.abs(pixels).max(axis=(1, 2))
     shares = np.abs(rest).max(axis=(1, 2))[largest > 0] / largest[largest > 0]
-    return int(np.clip(np.ceil(max(shares, default=1)), 1, max(255 - gray, 1)))
+    return int(np.clip(np.ceil(max(shares, default=1)), 1, 255 - gray))
 
 
-def _kernels(pixels: np.ndarray, marks: np.ndarray, place: _Place) -> tuple[np.ndarray, np.ndarray]:
+def _kernels(
+    pixels: np.ndarray, marks: np.ndarray, bias: np.ndarray, place: _Place
+) -> tuple[np.ndarray, np.ndarray]:
     """Kernels (2 filters, rows, 1, 2 span) of a pair, whole numbers, and the filters' scales."""
     filters, rows, taps = pixels.shape
     kernels = np.zeros((_PAIR, filters, rows, 1, 2, place.span))
@@ -182,8 +184,9 @@ def _kernels(pixels: np.ndarray, marks: np.ndarray, place: _Place) -> tuple[np.n
         kernels[output, :, :, 0, 1, at] = marks
     pair = kernels.reshape(_PAIR * filters, rows, 1, -1)
     largest = np.abs(pair).max(axis=(1, 2, 3))
-    # A filter of zeros needs a scale, too.
-    scales = np.maximum(largest, largest.max() * 1e-6 or 1.0) / _LARGEST
+    # A filter of zeros needs a scale, too, and its bias has to fit into 32 bits.
+    least = np.maximum(largest.max() * 1e-6 or 1.0, np.abs(bias) * 1e-5)
+    scales = np.maximum(largest, least) / _LARGEST
     return np.round(pair / scales[:, None, None, None]), scales
 
 

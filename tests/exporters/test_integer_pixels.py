@@ -64,6 +64,18 @@ def test_it_computes_what_the_one_in_float32_does_borders_included(settings, tmp
     assert np.abs(before).max() > 0.5
 
 
+@pytest.mark.parametrize("filters", [slice(0, 3), slice(None)])
+def test_filters_of_zeros_give_their_bias(filters, tmp_path):
+    model = _network()
+    kernel, bias = model.layers[2].get_weights()
+    kernel[..., filters], bias[:] = 0, 0.5
+    model.layers[2].set_weights([kernel, bias])
+    path = _export(model, tmp_path / "m.tflite").path
+    before = LiteRTModel(path).predict(IMAGES)
+    path.write_bytes(_integer_pixels.with_integer_pixels(path.read_bytes()))
+    assert np.abs(LiteRTModel(path).predict(IMAGES) - before).max() < 0.05
+
+
 def test_an_odd_row_and_colours_are_left_alone(tmp_path):
     odd = _export(_network((3, 2), "valid"), tmp_path / "odd.tflite").path.read_bytes()
     assert _integer_pixels.with_integer_pixels(odd) is odd
