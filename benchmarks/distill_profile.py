@@ -1,7 +1,7 @@
 """Processor seconds of a whole `kerakd` command by stage: what takes time beside the steps.
 
     .venv/bin/python benchmarks/distill_profile.py distill --data data/fer2013.csv --student C \
-        --teacher exports/vgg8/model.tflite --epochs 1 --out /tmp/run
+        --teacher exports/vgg8/model.tflite --epochs 1 --out runs/profile
 
 Each row is a function of this package, with all that it called, below the one that called it.
 The processor time of all threads counts for the main thread's line. Processes that the command
