@@ -11,8 +11,6 @@ They were chosen among such plans by the time on LiteRT and the accuracy (docs/r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import keras
 from keras import layers
 
@@ -25,27 +23,18 @@ from keras_kd.models.architectures._parts import (
     require_size,
 )
 
-
-@dataclass(frozen=True)
-class Plan:
-    """The widths of the convolutions of each stage, and the stride of the first one.
-
-    With stride 2 the last stage has no pooling, so that every plan shrinks the image to a
-    sixteenth.
-    """
-
-    stages: tuple[tuple[int, ...], ...]
-    stride: int = 1
-
-
-# The numbers count the layers with weights, as VGGs are counted: convolutions and one dense layer.
-PLANS = {
-    "vgg8": Plan(((32,), (64, 64), (128, 128), (256, 256))),
-    "vgg8-half": Plan(((16,), (32, 32), (64, 64), (128, 128))),
-    "vgg8-slim": Plan(((16,), (16, 16), (32, 32), (64, 64))),
-    "vgg9-slim": Plan(((16, 16), (32, 32), (64, 64), (96, 96)), stride=2),
+# The widths of the convolutions of each stage. The numbers in the names count the layers with
+# weights, as VGGs are counted: convolutions and one dense layer.
+STAGES = {
+    "vgg8": ((32,), (64, 64), (128, 128), (256, 256)),
+    "vgg8-half": ((16,), (32, 32), (64, 64), (128, 128)),
+    "vgg8-slim": ((16,), (16, 16), (32, 32), (64, 64)),
+    "vgg9-slim": ((16, 16), (32, 32), (64, 64), (96, 96)),
 }
-NAMES = tuple(PLANS)
+# Its first convolution has stride 2 and its last stage no pooling, so that every plan shrinks the
+# image to a sixteenth.
+STRIDED = ("vgg9-slim",)
+NAMES = tuple(STAGES)
 INPUT_SHAPE = (48, 48, 3)
 
 DEFAULT_DROPOUT = (0.1, 0.3)
@@ -66,16 +55,16 @@ def build(
     require_size(name, input_shape, 16)
     conv_dropout, dense_dropout = DEFAULT_DROPOUT if dropout is None else dropout
     seeds = Seeds(seed)
-    plan = PLANS[name]
+    stages, strided = STAGES[name], name in STRIDED
 
     image = keras.Input(input_shape, name="image")
     x = imagenet_normalised(image)
-    stride = plan.stride
-    for stage, widths in enumerate(plan.stages, start=1):
+    stride = 2 if strided else 1
+    for stage, widths in enumerate(stages, start=1):
         for index, filters in enumerate(widths, start=1):
             x = _conv(x, filters, stride, f"{stage}_{index}", seeds)
             stride = 1
-        if stage < len(plan.stages) or plan.stride == 1:
+        if stage < len(stages) or not strided:
             x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
         x = layers.Dropout(conv_dropout, seed=seeds(), name=f"drop{stage}")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)

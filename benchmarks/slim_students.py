@@ -1,7 +1,7 @@
 """Small students under a limit of time: narrow VGGs of several depths, widths and first strides.
 
-python benchmarks/small_students.py    (times and sizes of the untrained int8 files)
-kerakd sweep --vary student=benchmarks/small_students.py:s2_16_32_64_96_d2222,...    (trains them)
+python benchmarks/slim_students.py    (times and sizes of the untrained int8 files)
+kerakd sweep --vary student=benchmarks/slim_students.py:s2_16_32_64_96_d2222,...    (trains them)
 
 A name tells the first stride, the width of each stage and the number of its 3x3 convolutions. Every
 stage ends in max pooling as long as the image is wider than three pixels. The times are those of
@@ -66,7 +66,7 @@ def student(name: str, num_classes: int, input_shape: tuple[int, int, int]) -> k
 
 
 def __getattr__(name: str) -> Callable[..., keras.Model]:
-    """Return the function that `--student benchmarks/small_students.py:NAME` names."""
+    """Return the function that `--student benchmarks/slim_students.py:NAME` names."""
     if name not in NAMES:
         raise AttributeError(name)
 
