@@ -96,9 +96,13 @@ def names_forced(folder: Path) -> None:
         forced(folder)
 
 
-def written_meanwhile(path: Path) -> OutputError:
+class WrittenMeanwhileError(OutputError):
+    """Another process wrote the same file or folder at the same time."""
+
+
+def written_meanwhile(path: Path) -> WrittenMeanwhileError:
     """The error of a process whose temporary file or folder another one has removed."""
-    return OutputError(
+    return WrittenMeanwhileError(
         f"Can't write {path}: another process wrote it at the same time; choose another name for"
         " one of the two."
     )

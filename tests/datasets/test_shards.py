@@ -16,6 +16,7 @@ from command_line import called
 from PIL import Image
 
 from keras_kd import datasets
+from keras_kd._common import files
 from keras_kd.datasets import splits
 from keras_kd.datasets.readers import _shard_files
 from keras_kd.errors import DataError
@@ -78,6 +79,15 @@ def test_a_second_start_reads_new_shards_alone(
     os.utime(folder / "train-000.tar", (1, 1))
     changed = datasets.find(str(folder))[0].training_shards(folder, False, 16)
     assert changed.shards[0].content == before.shards.shards[1].content
+
+
+def test_shards_may_be_indexed_by_two_processes_at_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".parquet")
+    # As the other process does, which takes this one's new file for a leftover.
+    monkeypatch.setattr(files, "forced", lambda path: path.unlink())
+    assert splits.load(f"shards:{folder}", size=16).training_images == 4 * 24
 
 
 def test_whole_shards_are_held_out_where_names_tell_no_split(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from keras_kd._common.checked_files import read_json, read_text
-from keras_kd._common.files import write_text
+from keras_kd._common.files import WrittenMeanwhileError, write_text
 from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.identity import identity
 from keras_kd.datasets import images
@@ -76,7 +77,9 @@ def _entry(found: Found, folder: Path, decoding: bool) -> Entry:
         return Entry(**{**known, "labels": [tuple(pair) for pair in known["labels"]]})
     except (FileNotFoundError, ValueError, TypeError):
         made = _made(found.url, decoding)
-    write_text(path, json.dumps(asdict(made)) + "\n")
+    # Who writes the same entry at the same time, as processes of one training do, finds the same.
+    with suppress(WrittenMeanwhileError):
+        write_text(path, json.dumps(asdict(made)) + "\n")
     return made
 
 
