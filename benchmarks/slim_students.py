@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import numpy as np
 from keras import layers
 
 import keras_kd
+from keras_kd.runtimes import timing
 
 NAMES = (
     "s1_16_16_16_32_d1122",
@@ -35,7 +35,7 @@ NAMES = (
     "s2_32_32_64_64_d2222",
 )
 SHIPPED = ("C", "B", "vgg8-half")
-ROUNDS, RUNS = 200, 10
+SECONDS = 20.0
 
 
 def student(name: str, num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
@@ -91,21 +91,12 @@ def main() -> None:
         interpreters = {name: Interpreter(str(file), num_threads=1) for name, file in files.items()}
         for interpreter in interpreters.values():
             interpreter.allocate_tensors()
-        times: dict[str, list[float]] = {name: [] for name in files}
-        for _ in range(ROUNDS):
-            for name, interpreter in interpreters.items():
-                interpreter.invoke()
-                start = time.thread_time()
-                for _ in range(RUNS):
-                    interpreter.invoke()
-                times[name].append((time.thread_time() - start) / RUNS)
+        runs = [interpreter.invoke for interpreter in interpreters.values()]
+        times = dict(zip(files, timing.medians(runs, SECONDS), strict=True))
         print("| student | ms | beside C | kB |\n| --- | ---: | ---: | ---: |")
-        for name, seconds in sorted(times.items(), key=lambda item: np.median(item[1])):
-            median = np.median(seconds)
-            print(
-                f"| {name} | {1000 * median:.4f} | {median / np.median(times['C']):.2f} |"
-                f" {files[name].stat().st_size / 1000:.0f} |"
-            )
+        for name, spent in sorted(times.items(), key=lambda item: item[1]):
+            size = files[name].stat().st_size / 1000
+            print(f"| {name} | {spent:.4f} | {spent / times['C']:.2f} | {size:.0f} |")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError
 from keras_kd.exporters import Exporter, ExportReport, litert_names
+from keras_kd.exporters._judgement import DisagreementError
+from keras_kd.runtimes import timing
 from keras_kd.runtimes.litert import LiteRTModel
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ MAX_DROP = 0.01
 
 # A file that takes longer than this times float32's is no gain here: no kernel is made for it.
 SLOW = 5.0
-_RUNS, _WARM_UP = 15, 3
+_SECONDS = 0.2  # of timing a file
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class _Trial:
         try:
             report = exporter.export(self.folder / f"{name}.tflite", format)
         except ExportError as error:
-            layers = getattr(error, "layers", ())
+            layers = error.layers if isinstance(error, DisagreementError) else ()
             return Attempt(format, None, None, str(error), keep_float=kept), None, layers
         share = accuracy(report.path, self.validation, self.pixels)
         spent = milliseconds(report.path)
@@ -173,14 +174,9 @@ def milliseconds(path: str | Path) -> float:
     Returns:
         Milliseconds.
     """
-    model = LiteRTModel(path, trusted=True)
-    model.predict_heads(np.zeros((model.batch, *model.input_shape), np.uint8))
-    times = []
-    for _ in range(_WARM_UP + _RUNS):
-        begun = time.process_time()
-        model.compute()
-        times.append(time.process_time() - begun)
-    return 1e3 * float(np.median(times[_WARM_UP:]))
+    (median,) = timing.medians([LiteRTModel(path, trusted=True).compute], _SECONDS)
+    assert median is not None
+    return median
 
 
 def accuracy(

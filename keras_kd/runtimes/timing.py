@@ -22,11 +22,12 @@ def medians(runs: Sequence[Callable[[], object] | None], seconds: float) -> list
         thread for it; None for None.
     """
     taken: list[list[float]] = [[] for _ in runs]
-    end = time.perf_counter() + seconds
-    while not taken[0] or time.perf_counter() < end:
+    end, over = time.perf_counter() + seconds, False
+    while not over:
         for run, times in zip(runs, taken, strict=True):
             if run is not None:
                 times.append(_turn(run))
+        over = time.perf_counter() >= end
     return [float(np.median(times)) * 1e3 if times else None for times in taken]
 
 
