@@ -77,11 +77,13 @@ class ShardBatches:
             if begin:
                 yield _joined(rest, _rows(part, slice(begin)))
             end = len(part[0]) - own
-            while begin <= end:
-                yield _rows(part, slice(begin, begin + own))
-                begin += own
             # Copied, because a view would keep its whole group in memory.
+            while begin <= end:
+                yield _joined(_rows(part, slice(begin, begin + own)))
+                begin += own
             rest = _joined(_rows(part, slice(begin, None)))
+            # The reading of a further group begins as soon as the next one is asked for.
+            del part
         # Fewer images than a batch make one that is smaller.
         if rest is not None and len(self.shards) < self.batch_size:
             yield rest

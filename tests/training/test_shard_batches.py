@@ -5,8 +5,9 @@ can be taken up anywhere and shared by processes.
 from __future__ import annotations
 
 import itertools
-import time
 import tracemalloc
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from keras_kd.datasets import Samples, splits
 from keras_kd.datasets.sharded import Shard, Shards
 from keras_kd.teachers import degradation
 from keras_kd.teachers.views import Views
+from keras_kd.training import shard_batches
 from keras_kd.training.shard_batches import ShardBatches
 
 pytest.importorskip("fsspec", reason="needs the extra shards")
@@ -157,9 +159,16 @@ def test_a_live_teacher_sees_the_pixels_of_the_batch(data: splits.Data) -> None:
         np.testing.assert_array_equal(y["teacher"], pixels[:, 0, 0])
 
 
-def test_two_groups_and_a_shard_are_in_memory(
-    data: splits.Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class _EarlyThreads(ThreadPoolExecutor):
+    """Threads whose work is done before the caller goes on, as early as it can be."""
+
+    def submit(self, *work: Any) -> Future[Any]:  # type: ignore[override]
+        future = super().submit(*work)
+        wait([future])
+        return future
+
+
+def test_two_groups_and_a_shard_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     side, shards, rows = 64, 12, 100
     shard = rows * side * side
     many = Shards(
@@ -174,12 +183,12 @@ def test_two_groups_and_a_shard_are_in_memory(
         )
 
     monkeypatch.setattr(Shards, "read", read)
+    monkeypatch.setattr(shard_batches, "ThreadPoolExecutor", _EarlyThreads)
     views = Views("none", rows)
     batches = ShardBatches(many, lambda labels: labels, views, 8, 3, None, None, 3 * rows)
     tracemalloc.start()
     for _ in itertools.islice(batches.from_step(0, 0), batches.steps):
-        # So that the next group is there before this one's end.
-        time.sleep(0.002)
+        pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # Groups have three shards, and one is read and changed; a little is for batches and positions.
