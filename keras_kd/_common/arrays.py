@@ -91,10 +91,13 @@ class ImageRows:
             self._file.write(image.tobytes())
 
     def array(self) -> np.ndarray:
-        """All images, uint8 (N, *shape), mapped into memory; at least one must have come."""
+        """All images, uint8 (N, *shape), mapped into memory; at least one must have come.
+
+        What is written into one such array is seen in no other.
+        """
         with refusals(tempfile.gettempdir()):
             self._file.flush()
-        return np.memmap(self._file, np.uint8, "r+").reshape(-1, *self._shape)
+        return np.memmap(self._file, np.uint8, "c").reshape(-1, *self._shape)
 
 
 def row_fingerprints(array: np.ndarray) -> np.ndarray:

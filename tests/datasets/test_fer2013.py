@@ -52,6 +52,16 @@ def test_the_csv_is_split_by_usage_and_resized_as_pillow_does(tmp_path):
         assert samples.sizes.tolist() == [[48, 48]] * len(rows)
 
 
+def test_what_is_written_into_the_images_is_not_there_when_they_are_loaded_again(tmp_path):
+    images = drawn(8)
+    path = write_csv(tmp_path / "fer2013.csv", good_rows(images))
+    first = datasets.load(path, "validation", size=48)
+    first.images[:], first.labels[:] = 0, 5
+    again = datasets.load(path, "validation", size=48)
+    np.testing.assert_array_equal(again.images[..., 0], images[[2, 6]])
+    assert again.labels.tolist() == [2, 6]
+
+
 def as_bom(rows):
     return "\ufeffemotion,pixels,Usage\n" + "".join(
         f"{label},{pixels},{usage}\n" for label, pixels, usage in rows

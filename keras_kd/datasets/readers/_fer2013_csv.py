@@ -34,7 +34,7 @@ class Table:
     """One split of the file.
 
     Attributes:
-        images: uint8 (N, 48, 48, 1), mapped into memory.
+        images: uint8 (N, 48, 48, 1), mapped into memory; no later call sees what is written here.
         labels: int64 (N,) in the order of CLASS_NAMES.
         rows: int64 (N,) positions among all rows of the file, from 0.
         usages: the Usage of every row of the file, whatever its split.
@@ -78,7 +78,8 @@ def read(path: str | Path, splits: Sequence[str], skip_bad_rows: bool = False) -
         DataError: the file can't be read, a row is bad (the message names file and line), or a
             split is empty.
     """
-    return _read(path, _stamp(path), tuple(splits), skip_bad_rows)
+    parts, usages = _read(path, _stamp(path), tuple(splits), skip_bad_rows)
+    return {split: part.table(usages) for split, part in parts.items()}
 
 
 def _stamp(path: str | Path) -> tuple[int, ...]:
@@ -94,7 +95,7 @@ def _stamp(path: str | Path) -> tuple[int, ...]:
 @functools.lru_cache(maxsize=1)
 def _read(
     path: str | Path, stamp: tuple[int, ...], splits: tuple[str, ...], skip_bad_rows: bool
-) -> dict[str, Table]:
+) -> tuple[dict[str, _Part], tuple[str, ...]]:
     parts = {split: _Part(ImageRows((SIDE, SIDE, 1))) for split in splits}
     usages = []
     with warnings.catch_warnings():
@@ -124,7 +125,7 @@ def _read(
                 f"{path} has no usable rows with Usage {usage}, the {split} split: give the"
                 " complete file."
             )
-    return {split: part.table(tuple(usages)) for split, part in parts.items()}
+    return parts, tuple(usages)
 
 
 def _label(emotion: str, usage: str) -> int:
