@@ -14,7 +14,7 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q $(addprefix tests/, test_architecture.py test_config.py test_docs.py test_losses.py test_soft_losses.py test_walk.py)
 
-# Two processes side by side, a file's tests in one, in the order of tests/conftest.py.
+# Three processes side by side, a file's tests in one, in the order of tests/conftest.py.
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
