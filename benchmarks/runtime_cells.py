@@ -1,96 +1,188 @@
-"""What a file answers on a runtime: computed by a driver, and kept, so that the next run goes on.
+"""What files answer on a runtime: computed by a driver, and kept, so that the next run goes on.
 
 A cell is named by the file's content, the images, and the runtime with its packages. Each run adds
-images to it for its seconds, until there are all.
+images to it for its seconds, until there are all. A reason why there are none is kept beside it,
+for runs of no seconds, which only tell what others found.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import subprocess
 import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from runtime_list import BROWSER, Missing, Runtime
 
-from keras_kd._common.files import written_whole
+from keras_kd._common.files import write_text, written_whole
 from keras_kd._common.identity import identity
 
 VERSION = 1
+LATE = "gives no answer in time"
 
 
-def outputs(command: list[str], model: Path, images: np.ndarray, seconds: float,
-            packages: tuple[str, ...] = ()) -> np.ndarray:  # fmt: skip
-    """Return a driver's outputs, float32 (N, classes) of the first N images.
+@dataclass(frozen=True)
+class Job:
+    """A file to run.
 
-    Raises:
-        Missing: the runtime refuses the file, with the last words that it said.
+    Attributes:
+        model: the file.
+        images: a `.npy` file of images as the model takes them, see `stored`.
+        start: the number of the first one.
+    """
+
+    model: Path
+    images: Path
+    start: int = 0
+
+
+Answer = np.ndarray | Missing
+
+
+def stored(images: np.ndarray, folder: Path) -> Path:
+    """Return the file of these images below build/runtimes, which is named by their content."""
+    content = hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
+    path = folder / "images" / f"{content}.npy"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            np.save(file, images)
+    return path
+
+
+def outputs(
+    command: list[str], jobs: Sequence[Job], seconds: float, packages: tuple[str, ...] = ()
+) -> list[Answer]:
+    """Return a driver's outputs of each job, float32 (N, classes) of its first N images, or why
+    the runtime has none.
+
+    A driver that a file ends, or holds up, is started anew with the next file.
     """
     with tempfile.TemporaryDirectory() as name:
-        given, answer = Path(name) / "images.npy", Path(name) / "outputs.npy"
-        np.save(given, images)
-        try:
-            done = subprocess.run(
-                [*command, str(model), str(given), str(answer), str(seconds), *packages],
-                capture_output=True, text=True, timeout=10 * seconds + 120,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise Missing("gives no answer in time") from None
-        if done.returncode or not answer.exists():
-            raise Missing(_reason(done.returncode, done.stderr))
-        return np.load(answer)
+        places = [Path(name) / f"{number}.npy" for number in range(len(jobs))]
+        begun = 0
+        while begun < len(jobs):
+            rest = [
+                (str(job.model), str(job.images), job.start, str(place))
+                for job, place in zip(jobs[begun:], places[begun:], strict=True)
+            ]
+            listed = Path(name) / "jobs.json"
+            listed.write_text(json.dumps(rest))
+            _ended(
+                [*command, str(listed), str(seconds), *packages],
+                places[begun:],
+                10 * seconds + 120,
+            )
+            # The last one that was begun: the driver is through, or it ended over this one.
+            begun = max([begun, *(i for i, one in enumerate(places) if _said(one).exists())]) + 1
+        return [_answer(place) for place in places]
+
+
+def _ended(command: list[str], places: Sequence[Path], patience: float) -> None:
+    """Run a driver until it ends, or has begun no further file for `patience` seconds."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    begun, since = 0, time.monotonic()
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            said = process.communicate(timeout=0.5)[1]
+            break
+        if (now := sum(_said(place).exists() for place in places)) > begun:
+            begun, since = now, time.monotonic()
+        if time.monotonic() - since > patience:
+            process.kill()
+            process.communicate()
+            _tell(places, LATE)
+            return
+    if process.returncode:
+        _tell(places, f"{said}\nended with code {process.returncode}")
+
+
+def _tell(places: Sequence[Path], words: str) -> None:
+    """Add to what was said of the file that a driver was at."""
+    at = max((i for i, one in enumerate(places) if _said(one).exists()), default=0)
+    with _said(places[at]).open("a") as file:
+        file.write(f"\n{words}\n")
+
+
+def _said(place: Path) -> Path:
+    return place.with_name(f"{place.name}.txt")
+
+
+def _answer(place: Path) -> Answer:
+    if place.exists():
+        return np.load(place)
+    return Missing(_reason(_said(place).read_text("utf-8", errors="replace")))
+
+
+def _reason(said: str) -> str:
+    """The line that names the operator, if one does; else the last."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if "registration" in line or "Error: " in line
+               or "not supported" in line or "Didn't find op" in line]  # fmt: skip
+    line = telling[0] if telling else (lines or ["ended without a word"])[-1]
+    return " ".join(line.split())[:160]
 
 
 def kept(
-    runtime: Runtime, command: list[str], model: Path, images: np.ndarray, seconds: float,
-    folder: Path,
-) -> np.ndarray:  # fmt: skip
+    runtime: Runtime, command: list[str], jobs: Sequence[Job], seconds: float, folder: Path
+) -> list[Answer]:
     """Return the outputs of earlier runs and those of further images, as many as the time allows.
 
     Args:
         runtime: which computes.
         command: its command, see `Runtime.command`.
-        model: the file.
-        images: all of them, as the file takes them.
-        seconds: for further images; none are computed once all are there.
+        jobs: the files and all of their images.
+        seconds: for further images of each; none are computed once all are there, or for 0.
         folder: build/runtimes, in which cells are kept.
 
-    Raises:
-        Missing: see `outputs`.
+    Returns:
+        Of each job the outputs, or why there are none.
     """
-    cell = folder / "cells" / f"{_name(runtime, model, images)}.npy"
-    rows = np.load(cell) if cell.exists() else None
-    done = 0 if rows is None else len(rows)
-    if done < len(images):
-        extra = (str(folder / "npm"),) if runtime.driver == BROWSER else ()
-        try:
-            more = outputs(command, model, images[done:], seconds, extra)
-        except Missing:
-            if rows is None:
-                raise
-            return rows
-        rows = more if rows is None else np.concatenate([rows, more])
-        cell.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(cell) as temporary, temporary.open("wb") as file:
-            np.save(file, rows)
-    assert rows is not None
-    return rows
+    cells = [folder / "cells" / f"{_name(runtime, job)}.npy" for job in jobs]
+    (folder / "cells").mkdir(parents=True, exist_ok=True)
+    starts = [len(np.load(cell, mmap_mode="r")) if cell.exists() else 0 for cell in cells]
+    open_ones = [
+        (cell, Job(job.model, job.images, start))
+        for job, cell, start in zip(jobs, cells, starts, strict=True)
+        if seconds and start < len(np.load(job.images, mmap_mode="r"))
+    ]
+    extra = (str(folder / "npm"),) if runtime.driver == BROWSER else ()
+    if open_ones:
+        found = outputs(command, [job for _, job in open_ones], seconds, extra)
+        for (cell, _), answer in zip(open_ones, found, strict=True):
+            _keep(cell, answer)
+    return [_kept(cell) for cell in cells]
 
 
-def _name(runtime: Runtime, model: Path, images: np.ndarray) -> str:
+def _keep(cell: Path, answer: Answer) -> None:
+    """Add outputs to a cell; a reason stands for a cell that has none."""
+    if isinstance(answer, Missing):
+        write_text(cell.with_suffix(".txt"), str(answer))
+        return
+    rows = np.concatenate([np.load(cell), answer]) if cell.exists() else answer
+    with written_whole(cell) as temporary, temporary.open("wb") as file:
+        np.save(file, rows)
+
+
+def _kept(cell: Path) -> Answer:
+    if cell.exists():
+        return np.load(cell)
+    reason = cell.with_suffix(".txt")
+    return Missing(reason.read_text("utf-8") if reason.exists() else "was not run yet")
+
+
+def _name(runtime: Runtime, job: Job) -> str:
     facts = {
         "runtime": [runtime.name, runtime.driver, runtime.kind, *runtime.packages],
-        "file": hashlib.sha256(model.read_bytes()).hexdigest(),
-        "images": hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest(),
+        "file": hashlib.sha256(job.model.read_bytes()).hexdigest(),
+        "images": job.images.stem,
     }
     return identity("runtime's outputs", VERSION, facts)
-
-
-def _reason(code: int, said: str) -> str:
-    """The line that names the operator, if one does; else the last."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if "registration" in line or "Error: " in line
-               or "not supported" in line or "Didn't find op" in line]  # fmt: skip
-    line = (telling or lines or [f"ended with code {code}"])[-1 if not telling else 0]
-    return " ".join(line.split())[:160]

@@ -11,8 +11,9 @@ them into docs/results/runtimes.csv, the table into docs/export.md and a line in
 exports/. What can't be had or refuses a file is a row with the reason.
 
 A file gets --seconds on each runtime: slow ones compute fewer images, which csv and table count.
-What was computed is kept below build/runtimes, so that the next run goes on where the time was up;
-so are models and files: delete build/runtimes/files when the exporter changed.
+What was computed is kept below build/runtimes, so that the next run goes on where the time was up,
+and --seconds 0 only tells what is there. Models and files are kept, too: delete
+build/runtimes/files when the exporter changed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import pandas as pd
 import runtime_cards
 import runtime_files
 from runtime_cards import RIGHT
-from runtime_cells import kept
+from runtime_cells import Answer, Job, kept, stored
 from runtime_files import File
 from runtime_list import RUNTIMES, Missing, Runtime
 from scipy.special import softmax
@@ -53,20 +54,16 @@ def probabilities(rows: np.ndarray, file: File) -> np.ndarray:
     return rows if file.probabilities else softmax(rows, axis=1)
 
 
-def compared(
-    runtime: Runtime, command: list[str], file: File, pixels: np.ndarray, exact: np.ndarray,
-    seconds: float,
-) -> dict[str, object]:  # fmt: skip
+def compared(runtime: Runtime, file: File, answer: Answer, exact: np.ndarray) -> dict[str, object]:
     """Return a row of the csv: how a file's answers on a runtime differ from the usual ones."""
     row: dict[str, object] = {"runtime": runtime.name, "model": file.model, "kind": file.kind}
-    try:
-        found = probabilities(kept(runtime, command, file.path, pixels, seconds, WORK), file)
-    except Missing as reason:
-        return row | {"reason": str(reason)}
-    expected = exact[: len(found)]
+    if isinstance(answer, Missing):
+        return row | {"reason": str(answer)}
+    count = min(len(answer), len(exact))
+    found, expected = probabilities(answer[:count], file), exact[:count]
     changed = (found.argmax(axis=1) != expected.argmax(axis=1)).mean()
     return row | {
-        "images": len(found),
+        "images": count,
         "largest_difference": round(float(np.abs(found - expected).max()), 4),
         "changed_answers": round(float(changed), 4),
         "reason": "",
@@ -74,21 +71,38 @@ def compared(
 
 
 def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[dict[str, object]]:
-    shown = {file: _pixels(file, files, images) for file in files}
-    usual = Runtime("LiteRT here", "tflite")
-    exact = {}
-    for file in files:
-        judge = _judge(file, files)
-        rows = kept(usual, usual.command(WORK), judge.path, shown[judge], 600, WORK)
-        exact[file] = probabilities(rows, judge)
+    shown = {file: stored(_pixels(file, files, images), WORK) for file in files}
+    exact = _exact(files, shown, seconds)
     for runtime in RUNTIMES:
         try:
             command = runtime.command(WORK)
         except Missing as reason:
             yield {"runtime": runtime.name, "reason": str(reason)}
             continue
-        for file in filter(runtime.takes, files):
-            yield compared(runtime, command, file, shown[file], exact[file], seconds)
+        taken = [file for file in files if runtime.takes(file)]
+        answers = kept(
+            runtime, command, [Job(one.path, shown[one]) for one in taken], seconds, WORK
+        )
+        for file, answer in zip(taken, answers, strict=True):
+            yield compared(runtime, file, answer, exact[file])
+
+
+def _exact(files: list[File], shown: dict[File, Path], seconds: float) -> dict[File, np.ndarray]:
+    """The probabilities that are right, of LiteRT here, of as many images as ten times the time
+    allows.
+    """
+    usual = Runtime("LiteRT here", "tflite")
+    judges = list(dict.fromkeys(_judge(file, files) for file in files))
+    jobs = [Job(judge.path, shown[judge]) for judge in judges]
+    answers = dict(
+        zip(judges, kept(usual, usual.command(WORK), jobs, 10 * seconds, WORK), strict=True)
+    )
+    for judge, answer in answers.items():
+        if isinstance(answer, Missing):
+            raise RuntimeError(f"{judge.path}: {answer}")
+    return {
+        file: probabilities(answers[_judge(file, files)], _judge(file, files)) for file in files
+    }
 
 
 def _judge(file: File, files: list[File]) -> File:

@@ -107,6 +107,12 @@ def _targets() -> list[tuple[str, str]]:
     ),
 )
 @click.option(
+    "--layer-errors",
+    metavar="FILE.csv",
+    help="Formats that round: also write what rounding adds in each layer, the worst first, as a"
+    " table and as a picture beside it.",
+)
+@click.option(
     "--measure",
     is_flag=True,
     help="int8 with --io app: time the first convolution in float32 and in int8 on this machine,"
@@ -167,6 +173,7 @@ def command(
     app_input: str | None,
     keep_float: str | None,
     min_agreement: float | None,
+    layer_errors: str | None,
     measure: bool,
     bundle: bool,
     model_version: str | None,
@@ -213,6 +220,7 @@ def command(
     soft_labels = given.pop("soft_labels", None)
     settings = choices.ExportSettings(
         **how, keep_float=_names(keep_float), measure=measure,
+        layer_errors=Path(layer_errors) if layer_errors else None,
         data=data, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
         model_version=model_version, soft_labels=soft_labels,
         fine_tuning=choices.fine_tuning(model, given),

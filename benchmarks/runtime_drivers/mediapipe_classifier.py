@@ -1,9 +1,8 @@
-"""Run a .tflite file of three channels by MediaPipe's ImageClassifier; arguments as of tflite.py.
+"""Run .tflite files of three channels by MediaPipe's ImageClassifier; arguments as of tflite.py.
 
 It reads the file's metadata and labels, and sorts the classes by their score.
 """
 
-import sys
 import zipfile
 
 import rows
@@ -11,7 +10,8 @@ from mediapipe import Image, ImageFormat
 from mediapipe.tasks.python import BaseOptions, vision
 
 
-def main(kind, model, images, outputs, seconds):
+def compute(kind, model, save):
+    """Run one file."""
     labels = zipfile.ZipFile(model).read("labels.txt").decode().splitlines()
     options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=model))
     with vision.ImageClassifier.create_from_options(options) as classifier:
@@ -21,8 +21,8 @@ def main(kind, model, images, outputs, seconds):
             scores = {one.category_name: one.score for one in found.classifications[0].categories}
             return [scores[label] for label in labels]
 
-        rows.save(run, images, outputs, seconds)
+        save(run)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    rows.main(compute)

@@ -1,6 +1,4 @@
-"""Run a .tflite file by TensorFlow Lite for Microcontrollers; arguments as of tflite.py."""
-
-import sys
+"""Run .tflite files by TensorFlow Lite for Microcontrollers; arguments as of tflite.py."""
 
 import rows
 from tflite_micro.python.tflite_micro import runtime
@@ -8,7 +6,8 @@ from tflite_micro.python.tflite_micro import runtime
 ARENA = 64 * 2**20
 
 
-def main(kind, model, images, outputs, seconds):
+def compute(kind, model, save):
+    """Run one file."""
     interpreter = runtime.Interpreter.from_file(model, arena_size=ARENA)
     details = interpreter.get_output_details(0)["quantization_parameters"]
     scale, zero = ([*details[name], 0][0] for name in ("scales", "zero_points"))
@@ -18,8 +17,8 @@ def main(kind, model, images, outputs, seconds):
         interpreter.invoke()
         return rows.dequantized(interpreter.get_output(0)[0], scale, zero)
 
-    rows.save(run, images, outputs, seconds)
+    save(run)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    rows.main(compute)

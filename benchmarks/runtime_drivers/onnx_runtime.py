@@ -1,18 +1,17 @@
-"""Run an .onnx file by ONNX Runtime; arguments as of tflite.py."""
-
-import sys
+"""Run .onnx files by ONNX Runtime; arguments as of tflite.py."""
 
 import onnxruntime
 import rows
 
 
-def main(kind, model, images, outputs, seconds):
+def compute(kind, model, save):
+    """Run one file."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    rows.save(lambda image: session.run(None, {name: image[None]})[0][0], images, outputs, seconds)
+    save(lambda image: session.run(None, {name: image[None]})[0][0])
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    rows.main(compute)

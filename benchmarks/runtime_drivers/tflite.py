@@ -1,12 +1,11 @@
-"""Run a .tflite file by TensorFlow Lite's or LiteRT's Interpreter; Python 3.8 and numpy suffice.
+"""Run .tflite files by TensorFlow Lite's or LiteRT's Interpreter; Python 3.8 and numpy suffice.
 
-    python tflite.py KIND MODEL IMAGES.npy OUTPUTS.npy SECONDS
+    python tflite.py KIND JOBS.json SECONDS
 
-KIND is "default", "plain" (built-in kernels without XNNPACK) or "reference". Drivers write the
-outputs of the images that they could run in the time, as float32, whatever the file's type is.
+KIND is "default", "plain" (built-in kernels without XNNPACK) or "reference". A job is a list of
+model, images (.npy), the first image's number and outputs. Drivers write the outputs of the images
+that they could run in the time, as float32, whatever the file's type is.
 """
-
-import sys
 
 import rows
 
@@ -22,7 +21,8 @@ RESOLVERS = {
 }
 
 
-def main(kind, model, images, outputs, seconds):
+def compute(kind, model, save):
+    """Run one file."""
     interpreter = Interpreter(model, num_threads=1, experimental_op_resolver_type=RESOLVERS[kind])
     interpreter.allocate_tensors()
     given, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -33,8 +33,8 @@ def main(kind, model, images, outputs, seconds):
         interpreter.invoke()
         return rows.dequantized(interpreter.get_tensor(answer["index"])[0], scale, zero)
 
-    rows.save(run, images, outputs, seconds)
+    save(run)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    rows.main(compute)

@@ -40,7 +40,7 @@ from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError, OutputError
 from keras_kd.exporters import _conversion_process, _judgement, formats, measuring, targets
-from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
+from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError, WorstLayer
 from keras_kd.exporters.measuring import Choice
 from keras_kd.runtimes import litert
 
@@ -68,6 +68,8 @@ class ExportReport:
             round, and without samples.
         proof: what was proven of the file for its target, in words; empty without a target.
         choice: the form of the first convolution that was chosen by measuring; None without.
+        layer_errors: what rounding adds in each operator, the largest first, before a form was
+            chosen by measuring; empty where there is no `worst_layer`.
     """
 
     path: Path
@@ -76,9 +78,10 @@ class ExportReport:
     max_difference: float
     operators: Counter[str]
     answers: Answers | None = None
-    worst_layer: LayerError | None = None
+    worst_layer: WorstLayer | None = None
     proof: tuple[str, ...] = ()
     choice: Choice | None = None
+    layer_errors: tuple[LayerError, ...] = ()
 
 
 def names() -> list[str]:
@@ -106,6 +109,11 @@ def litert_names() -> list[str]:
 def calibrated_names() -> list[str]:
     """Return the names of the formats whose ranges are set by samples, sorted."""
     return [name for name in names() if find(name).NEEDS_SAMPLES]
+
+
+def rounding_names() -> list[str]:
+    """Return the names of the formats whose answers are compared with Keras' too, sorted."""
+    return [name for name in names() if getattr(find(name), "ROUNDS", False)]
 
 
 def find(format: str) -> ModuleType:
@@ -281,7 +289,8 @@ class Exporter:
             comparison = _comparison.compare(
                 prepared.expected, serving, lambda batch: module.run(temporary, batch)
             )
-            worst = _judgement.worst(errors, serving)
+            by_layer = _judgement.by_layer(errors, serving)
+            worst = _judgement.worst(by_layer)
             _judgement.require_right(format, module, comparison, worst, min_agreement)
             proof = targets.prove(target, temporary) if target else ()
             form = serving.form(prepared.pixels, self.class_names)
@@ -289,7 +298,7 @@ class Exporter:
         operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
         return ExportReport(
             path, format, _size(path), comparison.difference, operators, comparison.answers, worst,
-            proof, choice,
+            proof, choice, by_layer,
         )  # fmt: skip
 
     @functools.cached_property

@@ -37,12 +37,29 @@ class DisagreementError(ExportError):
 
 @dataclass(frozen=True)
 class LayerError:
-    """The largest error that rounding adds in one place.
+    """The error that rounding adds in one operator.
 
     Attributes:
         layer: name of the Keras layer; several, joined by " + ", where the file has fused them.
         operator: e.g. CONV_2D.
         error: root mean square, as a share of the standard deviation of the operator's output.
+        layers: the names of the layers; none for the input's preparation.
+    """
+
+    layer: str
+    operator: str
+    error: float
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WorstLayer:
+    """The largest error that rounding adds in one place.
+
+    Attributes:
+        layer: as of LayerError.
+        operator: as of LayerError.
+        error: as of LayerError.
         bad_layers: this layer and those whose operators add at least a quarter of that.
     """
 
@@ -52,28 +69,31 @@ class LayerError:
     bad_layers: tuple[str, ...] = ()
 
 
-def worst(errors: Sequence[Added] | None, serving: Serving) -> LayerError | None:
-    """Return the first of the errors with its layer, or None."""
+def by_layer(errors: Sequence[Added] | None, serving: Serving) -> tuple[LayerError, ...]:
+    """Return the errors with their layers, in the same order."""
     from keras_kd.exporters._operator_layers import layers_of
 
+    found = [sorted(layers_of(error.tensor, serving.model)) for error in errors or ()]
+    return tuple(
+        LayerError(" + ".join(layers) or _PREPARATION, error.operator, error.error, tuple(layers))
+        for layers, error in zip(found, errors or (), strict=True)
+    )
+
+
+def worst(errors: Sequence[LayerError]) -> WorstLayer | None:
+    """Return the first of the errors, which is the largest, and what comes near it; or None."""
     if not errors:
         return None
-    found = [layers_of(error.tensor, serving.model) for error in errors]
-    many = [layers for layers, error in zip(found, errors, strict=True)
-            if error.error >= _MANY * errors[0].error]  # fmt: skip
-    return LayerError(
-        " + ".join(sorted(found[0])) or _PREPARATION,
-        errors[0].operator,
-        errors[0].error,
-        tuple(dict.fromkeys(layer for layers in many for layer in sorted(layers))),
-    )
+    many = [one.layers for one in errors if one.error >= _MANY * errors[0].error]
+    bad = tuple(dict.fromkeys(layer for layers in many for layer in layers))
+    return WorstLayer(errors[0].layer, errors[0].operator, errors[0].error, bad)
 
 
 def require_right(
     format: str,
     module: ModuleType,
     comparison: Comparison,
-    at_worst: LayerError | None,
+    at_worst: WorstLayer | None,
     min_agreement: float,
 ) -> None:
     """Raise ExportError for a file whose answers or values are too far from Keras'."""
@@ -95,7 +115,7 @@ def require_share(min_agreement: float) -> None:
         raise ExportError(f"min_agreement must be 0..1. Received: min_agreement={min_agreement}.")
 
 
-def kept_layers(at_worst: LayerError | None) -> tuple[str, ...]:
+def kept_layers(at_worst: WorstLayer | None) -> tuple[str, ...]:
     """Return the layers that a file gains most by keeping in float32; none where they are many."""
     found = at_worst.bad_layers if at_worst else ()
     return found if len(found) <= _NAMED else ()
@@ -132,7 +152,7 @@ def _accuracies(answers: Answers) -> str:
     return f" (accuracy {100 * answers.accuracy:.1f} %, Keras {100 * answers.keras_accuracy:.1f} %)"
 
 
-def _advice(format: str, at_worst: LayerError | None) -> str:
+def _advice(format: str, at_worst: WorstLayer | None) -> str:
     exact = "saved_model" if format == "float32" else "float32"
     if at_worst is None:
         return f"use the format {exact}."

@@ -88,6 +88,7 @@ def export_bundle(
     value_range: PixelStatement | None = None,
     version: str = FIRST_VERSION,
     target: str | None = None,
+    measure: bool = False,
 ) -> ExportReport:
     """Export and write the bundle's other files; see `write`.
 
@@ -105,6 +106,7 @@ def export_bundle(
         value_range: as for `export`.
         version: of the model, as 1.2.3.
         target: as for `export`; None for a file of io="app".
+        measure: as for `export`.
 
     Returns:
         The report.
@@ -120,8 +122,9 @@ def export_bundle(
     def converted(path: Path) -> ExportReport:
         io = None if target else "app"
         return export(
-            model, path, format, samples, io, class_names, app_input, value_range, target=target
-        )
+            model, path, format, samples, io, class_names, app_input, value_range,
+            target=target, measure=measure,
+        )  # fmt: skip
 
     taken = None if value_range is None else pixel_values(value_range)
     return write(

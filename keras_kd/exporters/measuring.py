@@ -38,8 +38,8 @@ class Choice:
         if self.int8 is None:
             return "its first convolution is float32, the only form for such images"
         return (
-            f"its first convolution is {self.first_convolution}, as measured on one thread where it"
-            f" was made: {self.int8:.3g} ms an image in int8, {self.float32:.3g} ms in float32"
+            f"its first convolution is {self.first_convolution}: on one thread of the machine that"
+            f" made it an image takes {self.int8:.3g} ms in int8, {self.float32:.3g} ms in float32"
         )
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
 from keras_kd import datasets, exporters
-from keras_kd._common import run_files
-from keras_kd._common.files import write_text
+from keras_kd._common import run_files, text
+from keras_kd._common.files import require_apart, write_text
 from keras_kd._common.markdown import escaped, fenced
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples, images, splits
@@ -35,6 +36,7 @@ from keras_kd.pipelines.export_settings import (
     suffix,
 )
 from keras_kd.reports import usage
+from keras_kd.reports.layer_errors_picture import layer_errors_picture
 from keras_kd.runtimes import described, labels, predictors
 from keras_kd.runtimes.predictors import Predictor
 from keras_kd.teachers import soft_labels, views
@@ -67,6 +69,8 @@ def export(
     settings = resolved(settings)
     require_consistent(settings)
     source = Path(model)
+    if table := settings.layer_errors:
+        require_apart((out, table, table.with_suffix(".png")), [source])
     built, form = keras_file.load(source)
     form = labels.with_labels(form, source, settings.stated.class_names)
     form = predictors.given(form, settings.stated)
@@ -117,6 +121,8 @@ def export(
         "bytes": made.bytes,
         "max_difference": made.max_difference,
     }
+    if settings.layer_errors is not None:
+        _write_layer_errors(made, settings.layer_errors)
     if made.answers is not None:
         result["answers"] = dataclasses.asdict(made.answers)
     if made.worst_layer is not None:
@@ -132,6 +138,15 @@ def export(
     if settings.data and made.path.suffix == ".tflite":
         result["test"] = scored or scores(made.path)
     return result
+
+
+def _write_layer_errors(made: ExportReport, path: Path) -> None:
+    """Write what rounding adds in each operator as a table, and as a picture beside it."""
+    rows = [(one.layer, one.operator, one.error) for one in made.layer_errors]
+    frame = pd.DataFrame(rows, columns=["layer", "operator", "error"])
+    write_text(path, text.csv(frame))
+    title = f"What rounding to {made.format} adds, each operator of {made.path.name}"
+    layer_errors_picture(path.with_suffix(".png"), frame, title)
 
 
 def _with_datas_classes(

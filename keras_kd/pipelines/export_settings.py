@@ -45,6 +45,8 @@ class ExportSettings:
         keep_float: names of layers that the format int8 leaves in float32.
         min_agreement: see `exporters.export`.
         measure: see `exporters.export`.
+        layer_errors: a `.csv` file for what rounding adds in each operator, the largest first, with
+            a picture of the same name; needs data and a format that rounds.
         fine_tuning: settings of QAT.
         target: where the file is to run, see `exporters.export`; None for no check of that.
         model_version: for a bundle, its version, as 1.2.3; None for 1.0.0.
@@ -68,6 +70,7 @@ class ExportSettings:
     model_version: str | None = None
     target: str | None = None
     measure: bool = False
+    layer_errors: Path | None = None
 
 
 def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
@@ -156,6 +159,8 @@ def require_consistent(settings: ExportSettings) -> None:
         raise ConfigError(
             f"--keep-float belongs to --format int8: leave it out. Received: {settings.format}."
         )
+    if settings.layer_errors is not None:
+        _require_layer_errors(settings)
     if settings.measure:
         measuring.require_choice(settings.format, settings.io)
     if settings.calibrate and settings.data is None:
@@ -166,6 +171,21 @@ def require_consistent(settings: ExportSettings) -> None:
         )
     if settings.soft_labels is not None and settings.format != QAT:
         raise ConfigError("Soft labels belong to --format qat: the other formats don't train.")
+
+
+def _require_layer_errors(settings: ExportSettings) -> None:
+    fits = settings.format in exporters.rounding_names() and settings.data is not None
+    if not fits:
+        raise ConfigError(
+            "--layer-errors compares a file of rounded numbers with float32 on training images:"
+            f" choose one of the formats {', '.join(exporters.rounding_names())}, and give --data."
+            f" Received: format {settings.format}, data {settings.data}."
+        )
+    if settings.layer_errors is not None and settings.layer_errors.suffix != ".csv":
+        raise ConfigError(
+            "--layer-errors names a .csv file, beside which the picture is written. Received:"
+            f" {settings.layer_errors}."
+        )
 
 
 def options_of_the_run(source: Path) -> str | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from command_line import called
 from keras import layers
+from PIL import Image
 
-from keras_kd import exporters
+from keras_kd import datasets, exporters
+from keras_kd.datasets.images import fitted
 from keras_kd.errors import ExportError
 from keras_kd.exporters import _integer_pixels, measuring
 from keras_kd.runtimes import tflite_graph
@@ -124,8 +130,50 @@ def test_the_command_says_it_and_the_card_holds_it(tmp_path, capsys):
     given = ["--data", "faces", "--format", "int8", "--min-agreement", "0.1", "--range", "0,255"]
     source, bundle = str(tmp_path / "m.keras"), tmp_path / "bundle"
     given += ["--app-input", "48x48x1", "--measure"]
-    assert called("export", source, *given, "--bundle", "--out", str(bundle)) == 0
-    assert "as measured on one thread" in capsys.readouterr().out
-    assert "- Measured: its first convolution is " in (bundle / "README.md").read_text()
+    table = tmp_path / "errors.csv"
+    more = ["--layer-errors", str(table), "--bundle", "--out", str(bundle)]
+    assert called("export", source, *given, *more) == 0
+    said = capsys.readouterr().out
+    card = (bundle / "README.md").read_text()
+    assert "on one thread of the machine that made it" in said
+    assert "- Measured: its first convolution is " in card
+    _same_recall(card, bundle / "model.tflite")
+    _worst_first(table, said, {layer.name for layer in model.layers})
     assert called("export", source, *given) == 2
     assert "io='app'" in capsys.readouterr().err
+
+
+def _same_recall(card: str, path: Path) -> None:
+    """The card's recall of each class is that of the file on the test images, counted here."""
+    test = datasets.load("faces", "test", size=48)
+    file = LiteRTModel(path)
+    found = file.predict(fitted(test.images, file.input_shape)).argmax(axis=1)
+    for number, name in enumerate(test.class_names):
+        shown = found[test.hard_labels == number]
+        assert f"| {name} | {100 * np.mean(shown == number):.1f} % |" in card
+
+
+def _worst_first(table: Path, said: str, layers: set[str]) -> None:
+    frame = pd.read_csv(table)
+    assert list(frame.columns) == ["layer", "operator", "error"]
+    assert frame["error"].is_monotonic_decreasing and frame["error"].min() >= 0
+    told = [set(name.split(" + ")) for name in frame["layer"]]
+    assert all(names <= layers | {"the input's preparation"} for names in told)
+    assert f"Rounding adds most in {frame['layer'][0]} ({frame['operator'][0]})" in said
+    with Image.open(table.with_suffix(".png")) as picture:
+        assert picture.format == "PNG" and picture.width > picture.height / 3
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        (["--format", "float16", "--data", "faces"], "dynamic, int16x8, int8.*format float16"),
+        (["--format", "dynamic"], "give --data.*data None"),
+    ],
+)
+def test_layer_errors_need_a_file_that_rounds_and_images(given, told, tmp_path, capsys):
+    _network().save(tmp_path / "m.keras")
+    where = ["--layer-errors", str(tmp_path / "e.csv")]
+    assert called("export", str(tmp_path / "m.keras"), *given, *where) == 2
+    assert re.search(told, " ".join(capsys.readouterr().err.split()))
+    assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]

@@ -15,9 +15,9 @@ import pytest
 import runtime_files
 import runtimes
 from keras import layers
-from runtime_cells import outputs
+from runtime_cells import Job, outputs, stored
 from runtime_files import File
-from runtime_list import DRIVERS, RUNTIMES, Missing
+from runtime_list import BROWSER, DRIVERS, RUNTIMES, Missing
 
 from keras_kd import exporters
 from keras_kd.datasets.images import fitted
@@ -63,7 +63,9 @@ def files(model, tmp_path_factory):
         sized = fitted(IMAGES, here.input_shape)
         pixels = np.stack([here.as_input(image[None])[0] for image in sized])
         command = [sys.executable, str(DRIVERS / "tflite.py"), "default"]
-        found[kind] = file, pixels, outputs(command, path, pixels, 60)
+        shown = stored(pixels, folder)
+        [rows] = outputs(command, [Job(path, shown)], 60)
+        found[kind] = file, shown, rows
     return found
 
 
@@ -72,13 +74,15 @@ def files(model, tmp_path_factory):
 def test_a_runtime_answers_as_litert_does_here(runtime, kind, files):
     if not runtime.takes(files[kind][0]) or runtime.only:
         pytest.skip(f"{runtime.name} takes other files; `make runtimes` has them")
-    file, pixels, rows = files[kind]
+    file, shown, rows = files[kind]
     try:
         command = runtime.command(runtimes.WORK)
     except Missing as reason:
         pytest.skip(f"{runtime.name}: {reason}")
     exact = runtimes.probabilities(rows, file)
-    row = runtimes.compared(runtime, command, file, pixels, exact, 20)
+    extra = (str(runtimes.WORK / "npm"),) if runtime.driver == BROWSER else ()
+    [answer] = outputs(command, [Job(file.path, shown)], 20, extra)
+    row = runtimes.compared(runtime, file, answer, exact)
     if row["reason"]:
         expected = _refuses(runtime, kind)
         assert expected, row["reason"]
