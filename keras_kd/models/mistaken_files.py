@@ -15,6 +15,7 @@ _BEGINNINGS = {
     b"<!doctype html": _PAGE,
     b"<html": _PAGE,
 }
+_MODELS = (".keras", ".h5", ".hdf5", ".tflite", ".onnx")
 _SUFFIXES = {
     ".pth": "PyTorch's: bring its weights into a Keras model by `kerakd import`",
     ".pt": "PyTorch's: bring its weights into a Keras model by `kerakd import`",
@@ -28,12 +29,14 @@ def require_model(path: Path) -> None:
     """Check that a file may be a model.
 
     Args:
-        path: the file; a folder and a missing file pass.
+        path: the file, or the folder of a SavedModel; a missing file passes.
 
     Raises:
         ModelError: it is plainly something else; the message says what, and what to do.
     """
-    if path.exists() and not path.is_dir():
+    if path.is_dir():
+        require_saved_model(path)
+    elif path.exists():
         try:
             refuse_special(path)
         except ValueError as error:
@@ -59,7 +62,8 @@ def require_keras(path: Path) -> None:
         ModelError: there is nothing, a converted model, or plainly something else; the message says
             what to give.
     """
-    if path.is_dir() and (path / "saved_model.pb").exists():
+    if path.is_dir():
+        require_saved_model(path)
         kind = "a SavedModel"
     elif _start(path)[4:8] == b"TFL3":
         kind = "a .tflite file"
@@ -73,6 +77,24 @@ def require_keras(path: Path) -> None:
         f"{path} is {kind}, from which no Keras model can be made: give the .keras or .h5 file that"
         " it was exported from."
     )
+
+
+def require_saved_model(folder: Path) -> None:
+    """Check that a folder may be a SavedModel.
+
+    Args:
+        folder: an existing folder.
+
+    Raises:
+        ModelError: it has no `saved_model.pb`; the message names the models that lie in it.
+    """
+    if (folder / "saved_model.pb").is_file():
+        return
+    models = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in _MODELS)
+    advice = (
+        f"give a model that lies in it ({', '.join(models[:5])})" if models else "check the path"
+    )
+    raise ModelError(f"{folder} is no SavedModel: it has no file saved_model.pb; {advice}.")
 
 
 def _start(path: Path) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd.errors import ModelError
+from keras_kd.models import mistaken_files
 
 # TensorFlow's modules of operations that make tensors of tensors.
 _FAMILIES = (
@@ -70,9 +71,8 @@ def require_computing(folder: str | Path) -> bool:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
+    mistaken_files.require_saved_model(Path(folder))
     path = Path(folder) / "saved_model.pb"
-    if not path.is_file():
-        raise ModelError(f"{folder} is no SavedModel: it has no file saved_model.pb.")
     for part in (Path(folder) / "variables").glob("*"):
         if not part.is_file():
             raise ModelError(f"{part} is no regular file: export the model again.")

@@ -18,8 +18,7 @@ from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
 from keras_kd.errors import ConfigError, of_file
 from keras_kd.models import keras_file, sources
-from keras_kd.models.surgery import fine_tuning, precision
-from keras_kd.models.surgery.batch_norm import fused, unfused
+from keras_kd.models.surgery import batch_norm, fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.teachers import augmentation
 from keras_kd.teachers.shard_labels import ShardLogits
@@ -119,13 +118,17 @@ def train(
         student = _untrained(job, settings, data)
         if job.start:
             fine_tuning.set_statistics(student, data.train.images, settings.seed)
+        elif not job.pretrained:
+            batch_norm.begin_averages(student, data.train.images, settings.seed)
+        momenta = batch_norm.shorten_averages(student, steps)
         distiller = _compiled(job, settings, data, student, steps)
         chosen = optimizers.schedule_callbacks(settings.schedule, settings.patience)
         chosen += [callbacks.made(source) for source in settings.callbacks]
         history = fitting.fit(
             distiller, batches, validation, job.epochs, job.folder, chosen, tell, advance
         )
-    student = expand(precision.with_policy(unfused(distiller.student), "float32"))
+    student = expand(precision.with_policy(batch_norm.unfused(distiller.student), "float32"))
+    batch_norm.set_momenta(student, momenta)
     for layer in student.layers:
         layer.trainable = True  # Frozen for this training alone.
     return student, history
@@ -268,7 +271,7 @@ def _distiller(job: Job, settings: TrainingSettings, data: Data, built: keras.Mo
         )
     # Trained without the weights that no pixel reaches: they cost time and change no output.
     return Distiller(
-        fused(precision.in_precision(compact(built), settings.precision)),
+        batch_norm.fused(precision.in_precision(compact(built), settings.precision)),
         None if alone else job.feature_teacher,
         features=() if alone else loss.matches,
         temperature=loss.temperature,

@@ -18,6 +18,7 @@ from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.compaction import compact
+from keras_kd.runtimes import predictors
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
 FORM = ModelSpec(("böse", "froh", "müde"), PixelValues((-1.0, 1.0)), "probabilities", (8, 8, 1))
@@ -113,9 +114,19 @@ def test_broken_files_are_refused_in_one_sentence(name, content, tmp_path):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    for path in (tmp_path / "none.keras", tmp_path):
-        with pytest.raises(ModelError, match=f"No model at {path}: check the path"):
-            keras_file.load(path)
+    path = tmp_path / "none.keras"
+    with pytest.raises(ModelError, match=f"No model at {path}: check the path"):
+        keras_file.load(path)
+
+
+def test_a_folder_that_holds_models_names_them(tmp_path):
+    with pytest.raises(ModelError, match="is no SavedModel: .*; check the path"):
+        keras_file.load(tmp_path)
+    for name in ("student_int8.tflite", "student.keras", "metrics.json"):
+        (tmp_path / name).touch()
+    for load in (keras_file.load, predictors.load):
+        with pytest.raises(ModelError, match=r"lies in it \(student.keras, student_int8.tflite\)"):
+            load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,32 @@ def test_an_own_student_learns_from_an_application_and_is_exported(data, own, tm
     assert teacher.parent.name.startswith("MobileNet-")
 
 
+DEEP = """
+import keras
+from keras import layers
+
+def net(num_classes, input_shape):
+    image = x = keras.Input(input_shape)
+    for stage in range(3):
+        x = layers.Conv2D(8, 3, strides=2, use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.999)(x))
+    return keras.Model(image, layers.Dense(num_classes)(layers.GlobalAveragePooling2D()(x)))
+"""
+
+
+def test_a_network_whose_averages_span_a_thousand_steps_learns_in_thirty_two(data, tmp_path):
+    (tmp_path / "deep.py").write_text(DEEP)
+    student = f"{tmp_path / 'deep.py'}:net"
+    config = Config(
+        data=str(data), student=student, beta=0.0, epochs=8, formats="float32", **TRAINING
+    )
+    found = distill.distill(config, tmp_path / "run")
+    assert found["test"]["accuracy"] == 1.0
+    kept = keras_file.load(tmp_path / "run" / "student.keras")[0]
+    momenta = {one.momentum for one in kept.layers if isinstance(one, layers.BatchNormalization)}
+    assert momenta == {0.999}
+
+
 def test_code_that_a_run_folder_names_runs_only_when_it_is_trusted(data, own, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + OWN)
