@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from keras_kd._common import text
 from keras_kd._common.files import require_apart, write_text
 from keras_kd._common.progress import Terminal
 
 from . import engine, options, output, sessions
+
+# What has no meaning for a picture as a whole.
+_OF_FACES = {"detector": "--detector", "score": "--score", "side": "--crop"}
 
 
 @click.command("predict")
@@ -26,13 +31,21 @@ from . import engine, options, output, sessions
     is_flag=True,
     help="Coarsen the faces in the pictures of --annotate beyond recognition.",
 )
+@click.option(
+    "--whole",
+    is_flag=True,
+    help="Read each picture as a whole, without looking for faces: for other classes than faces'.",
+)
 @options.trust_module
 @options.as_json
+@click.pass_context
 def command(
+    context: click.Context,
     images: tuple[str, ...],
     csv_path: str | None,
     annotate: str | None,
     redact: bool,
+    whole: bool,
     as_json: bool,
     confidence: float,
     side: float,
@@ -40,24 +53,32 @@ def command(
 ) -> None:
     """Find the faces in images and predict their classes and values.
 
-    IMAGES are files, folders or globs. The command needs the extra sessions. Nothing leaves this
-    machine.
+    IMAGES are files, folders or globs. To find faces the command needs the extra sessions. Nothing
+    leaves this machine.
 
     \b
     Examples:
       kerakd predict photo.jpg --model exports/mine
       kerakd predict 'photos/*.png' --model student_int8.tflite --csv faces.csv --annotate shown/
+      kerakd predict new/ --model app --whole
     """
     if redact and not annotate:
         raise click.UsageError(
             "--redact changes the pictures of --annotate: add --annotate FOLDER."
         )
+    given = [
+        option
+        for name, option in _OF_FACES.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if whole and given:
+        raise click.UsageError(f"--whole looks for no faces: leave out {' and '.join(given)}.")
     terminal = Terminal()
     photos = engine.load("sessions.photos")
     files = photos.expand(images)
     bundle = engine.load("exporters.bundle")
     require_apart([csv_path], [*files, *bundle.files_of(bundle.model_file(asked["model"]))])
-    reader, detector, _ = sessions.load(asked, terminal)
+    reader, detector, _ = sessions.load(asked, terminal, whole)
     with terminal.bar("Reading pictures", len(files)) as advance:
         readings = photos.predict(
             files,
@@ -79,21 +100,28 @@ def command(
             {"images": [{"file": file, "faces": faces} for file, faces in records.items()]}
         )
         return
-    values = reader.value_names
-    rows = [("picture", "label", "probability %", *values, "box", "quality")]
+    output.show_table(_rows(readings, reader.value_names, whole))
+    if not whole and not any(readings.values()):
+        terminal.say("No picture has a face: add --whole if the classes are none of faces.")
+
+
+def _rows(
+    readings: dict[str, list[Any]], values: Sequence[str], whole: bool
+) -> list[tuple[str, ...]]:
+    rows = [("picture", "label", "probability %", *values, *(() if whole else ("box", "quality")))]
     for file, faces in readings.items():
         for reading in faces:
             chance = max(reading.probabilities.values(), default=None)
-            rows.append(
-                (
-                    file,
-                    reading.label,
-                    "" if chance is None else f"{100 * chance:.1f}",
-                    *(f"{reading.values[name]:+.2f}" for name in values),
-                    " ".join(f"{value:.0f}" for value in reading.face.box),
-                    f"{reading.quality:.2f}",
-                )
+            row = (
+                file,
+                reading.label,
+                "" if chance is None else f"{100 * chance:.1f}",
+                *(f"{reading.values[name]:+.2f}" for name in values),
             )
+            if not whole:
+                box = " ".join(f"{value:.0f}" for value in reading.face.box)
+                row = (*row, box, f"{reading.quality:.2f}")
+            rows.append(row)
         if not faces:
             rows.append((file, "no face", "", *("" for _ in values), "", ""))
-    output.show_table(rows)
+    return rows

@@ -69,16 +69,18 @@ def _number(names: str, low: float, high: float, default: float, help: str) -> C
     )
 
 
-def load(asked: dict[str, Any], terminal: Terminal) -> tuple[Any, Any, float | None]:
-    """Take what `model_options` gave out of `asked`; return reader, detector and temperature, if
-    calibrated.
+def load(
+    asked: dict[str, Any], terminal: Terminal, whole: bool = False
+) -> tuple[Any, Any, float | None]:
+    """Take what `model_options` gave out of `asked`; return reader, detector (None for pictures as
+    a whole) and temperature, if calibrated.
     """
     reading = engine.load("sessions._reader")
-    detectors = engine.load("sessions._detectors")
     model = asked.pop("model")
     named = model or str(engine.load("exporters.bundle").model_file(model))
     stated = engine.load("pipelines.statements").parse([named], asked.pop("stated")).of(named)
-    detector = detectors.load(asked.pop("detector"), asked.pop("score"))
+    finding = asked.pop("detector"), asked.pop("score")
+    detector = None if whole else engine.load("sessions._detectors").load(*finding)
     data = asked.pop("calibrate")
     if data:
         terminal.say(f"Calibrating on {data}")

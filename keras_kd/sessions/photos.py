@@ -1,4 +1,4 @@
-"""Faces in pictures: label, probabilities and box of each."""
+"""Faces in pictures, or pictures as a whole: label, probabilities and box of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_kd.datasets import images
 from keras_kd.errors import DataError
 from keras_kd.sessions import SIDE
 from keras_kd.sessions._detectors import Detector
-from keras_kd.sessions._faces import Face, blurred, crop
+from keras_kd.sessions._faces import Box, Face, blurred, crop
 from keras_kd.sessions._quality import quality
 from keras_kd.sessions._reader import Reader
 
@@ -29,31 +29,36 @@ FRAME = (255, 196, 0)
 
 @dataclass(frozen=True)
 class Reading:
-    """One face.
+    """One face, or a picture as a whole.
 
     Attributes:
         file: the picture.
-        face: the face's position.
+        face: the face's position; None of a whole picture.
         label: the most probable class, or "uncertain" below the required probability.
         probabilities: 0..1 by class.
         values: by name, e.g. valence and arousal.
-        quality: 0..1, see `Quality`.
+        quality: 0..1, see `Quality`; None of a whole picture.
     """
 
     file: str
-    face: Face
+    face: Face | None
     label: str
     probabilities: dict[str, float]
     values: dict[str, float]
-    quality: float
+    quality: float | None
 
     def record(self) -> dict[str, Any]:
         """Return everything as plain values, with the box in whole pixels."""
-        return {
+        read = {
             "file": self.file,
             "label": self.label,
             "probabilities": self.probabilities,
             **self.values,
+        }
+        if self.face is None or self.quality is None:
+            return read
+        return {
+            **read,
             "box": [round(value) for value in self.face.box],
             "detection_score": round(self.face.score, 4),
             "quality": round(self.quality, 4),
@@ -114,7 +119,7 @@ def _pictures(files: Iterable[Path], pattern: str) -> list[Path]:
 def predict(
     files: Iterable[Path],
     reader: Reader,
-    detector: Detector,
+    detector: Detector | None,
     confidence: float = 0.0,
     side: float = SIDE,
     pictures: Path | None = None,
@@ -126,7 +131,7 @@ def predict(
     Args:
         files: the pictures; they are turned upright by their Exif orientation.
         reader: the model.
-        detector: the face detector.
+        detector: the face detector; None to read each picture as a whole.
         confidence: smallest probability of a label; faces below it are "uncertain".
         side: width of the crop in widths of the face box, as the model was trained.
         pictures: folder for copies with boxes and labels drawn; None for none.
@@ -175,18 +180,27 @@ def _annotated_names(files: list[Path], pictures: Path | None) -> list[str]:
 
 
 def _draw(image: np.ndarray, found: list[Reading], redact: bool, path: Path) -> None:
-    shown = blurred(image, [reading.face.box for reading in found]) if redact else image
+    shown = blurred(image, [_box(image, reading) for reading in found]) if redact else image
     with written_whole(path) as temporary:
         annotated(shown, found).save(temporary)
 
 
+def _box(image: np.ndarray, reading: Reading) -> Box:
+    return reading.face.box if reading.face else (0, 0, image.shape[1] - 1, image.shape[0] - 1)
+
+
 def _read(
-    image: np.ndarray, file: str, reader: Reader, detector: Detector, confidence: float, side: float
+    image: np.ndarray,
+    file: str,
+    reader: Reader,
+    detector: Detector | None,
+    confidence: float,
+    side: float,
 ) -> list[Reading]:
-    faces = detector.find(image)
+    faces = detector.find(image) if detector else [None]
     if not faces:
         return []
-    cuts = [crop(image, face.box, side, face.roll) for face in faces]
+    cuts = [crop(image, face.box, side, face.roll) if face else image for face in faces]
     probabilities, values = reader.read(cuts)
     return [
         Reading(
@@ -195,7 +209,7 @@ def _read(
             named(reader.class_names, row, confidence),
             dict(zip(reader.class_names, np.round(row, 6).tolist(), strict=True)),
             {name: round(float(column[number]), 4) for name, column in values.items()},
-            quality(face, cut).overall,
+            quality(face, cut).overall if face else None,
         )
         for number, (face, cut, row) in enumerate(zip(faces, cuts, probabilities, strict=True))
     ]
@@ -234,7 +248,7 @@ def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
         for number, reading in enumerate(faces):
             record = reading.record()
             chances = {f"p_{name}": chance for name, chance in record.pop("probabilities").items()}
-            box = dict(zip(("x", "y", "width", "height"), record.pop("box"), strict=True))
+            box = dict(zip(("x", "y", "width", "height"), record.pop("box", ()), strict=False))
             rows.append({"file": file, "face": number + 1, **record, **box, **chances})
         if not faces:
             rows.append({"file": file})
@@ -258,7 +272,7 @@ def annotated(image: np.ndarray, readings: list[Reading]) -> Image.Image:
     font = ImageFont.load_default(size=max(12, round(min(image.shape[:2]) / 30)))
     for reading in readings:
         # In whole pixels, as in the record.
-        x, y, width, height = (round(value) for value in reading.face.box)
+        x, y, width, height = (round(value) for value in _box(image, reading))
         draw.rectangle((x, y, x + width, y + height), outline=FRAME, width=thickness)
         chance = max(reading.probabilities.values(), default=None)
         parts = [reading.label] if chance is None else [f"{reading.label} {chance:.0%}"]

@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from keras_kd.datasets.readers import faces as drawn
+from keras_kd.runtimes import predictors
 from keras_kd.sessions._faces import crop
 
 pytestmark = pytest.mark.skipif(
@@ -92,6 +93,34 @@ def test_labels_below_the_confidence_are_uncertain(model, folder, capsys):
             capsys, str(folder / "a.png"), "--model", model, "--confidence", confidence
         )
         assert (picture["faces"][0]["label"] == "uncertain") is uncertain
+
+
+def test_a_whole_picture_is_read_as_a_data_sets_image(model, folder, tmp_path, capsys):
+    arguments = str(folder / "a.png"), "--model", model, "--whole"
+    ((read,),) = (picture["faces"] for picture in _predicted(capsys, *arguments))
+    assert set(read) == {"file", "label", "probabilities"}
+    predictor = predictors.load(model)
+    picture = Image.open(folder / "a.png").convert("RGB")
+    height, width, _ = predictor.form.input_shape
+    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    (logits,) = predictor.logits(np.asarray(picture)[None])
+    np.testing.assert_allclose(list(read["probabilities"].values()), softmax(logits), atol=1e-5)
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    csv_path = tmp_path / "read.csv"
+    assert called("predict", *arguments, "--csv", str(csv_path), "--annotate", str(shown)) == 0
+    out = capsys.readouterr().out
+    assert "probability" in out and "quality" not in out and "no face" not in out
+    assert "box" not in csv_path.read_text("utf-8") and "quality" not in csv_path.read_text("utf-8")
+    frame = np.asarray(Image.open(shown / "a_png.png"))
+    assert frame[-1, -1].tolist() == frame[-1, 0].tolist() == [255, 196, 0]
+    assert called("predict", *arguments, "--crop", "1.5") == 2
+    assert "--whole looks for no faces: leave out --crop" in capsys.readouterr().err
+
+
+def test_pictures_without_faces_are_told_of_whole_ones(model, folder, capsys):
+    assert called("predict", str(folder / "c.png"), "--model", model) == 0
+    assert "add --whole" in "".join(capsys.readouterr())
 
 
 def test_csv_has_a_row_a_face_and_pictures_without_one(model, folder, tmp_path, capsys):
