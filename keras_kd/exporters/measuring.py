@@ -36,7 +36,10 @@ class Choice:
 
     def __str__(self) -> str:
         if self.int8 is None:
-            return "its first convolution is float32, the only form for such images"
+            return (
+                "its first convolution is float32: the int8 form is for gray images (app_input with"
+                " one channel), in rows of an even number of outputs"
+            )
         return (
             f"its first convolution is {self.first_convolution}: on one thread of the machine that"
             f" made it an image takes {self.int8:.3g} ms in int8, {self.float32:.3g} ms in float32"

@@ -87,7 +87,7 @@ def test_an_odd_row_and_colours_are_left_alone(tmp_path):
     assert _integer_pixels.with_integer_pixels(odd) is odd
     colour = _export(_network(), tmp_path / "c.tflite", app_input=(10, 12, 3), measure=True)
     assert (colour.choice.first_convolution, colour.choice.int8) == ("float32", None)
-    assert "only form" in str(colour.choice)
+    assert "for gray images" in str(colour.choice)
 
 
 @pytest.mark.parametrize(("least", "dtype"), [(-9.0, "int8"), (1.0, "float32")])
