@@ -49,8 +49,9 @@ TARGETS = {
     ),
     "web": Target(
         "LiteRT.js: right by WASM and by WebGPU.",
-        "int8", "dynamic", "app", (operator_support.custom, operator_support.wrong_on_gpus),
-        "no operator is one that LiteRT.js computes wrongly by WebGPU",
+        "int8", "dynamic", "app",
+        (operator_support.custom, operator_support.wrong_on_gpus, operator_support.refused_on_web),
+        "no operator is one that LiteRT.js computes wrongly or may refuse by WebGPU",
     ),
     "gpu": Target(
         "LiteRT's GPU delegate: floats, and no operator that is left to the CPU.",
@@ -201,8 +202,8 @@ def _listed(against: list[tuple[Operator, str]]) -> str:
 def _advice(target: str) -> str:
     if target == "web":
         return (
-            "Let the app resize: give --app-input the model's own size and channels. Replace layers"
-            " that make other operators."
+            "Leave the format to the target, and let the app resize: give --app-input the model's"
+            " own size and channels. Replace layers that make other operators."
         )
     if target == "phone":
         return "Replace the layers that make these operators."

@@ -109,6 +109,16 @@ def wrong_on_gpus(operator: Operator) -> str:
     return "strides of 1x1 kernels, forgotten" if strided and pointwise else ""
 
 
+def refused_on_web(operator: Operator) -> str:
+    """Return why LiteRT.js may refuse an operator by WebGPU.
+
+    Measured on LiteRT.js 2.5.3: it runs some files of int16, and refuses others.
+    Arguments: see `runtimes.operator_support.custom`.
+    """
+    wide = any(tensor.dtype == "int16" for tensor in _computed(operator))
+    return "int16, which LiteRT.js may refuse by WebGPU" if wide else ""
+
+
 def not_on_gpus(operator: Operator) -> str:
     """Return why LiteRT's GPU delegate leaves an operator to the CPU; nothing if it takes it.
 

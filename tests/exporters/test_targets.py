@@ -72,8 +72,9 @@ def test_int16_activations_are_for_chips_of_integers_and_not_for_gpus(model, tmp
     file = LiteRTModel(path)
     types = {one.dtype for operator in tflite_graph.read(path) for one in operator.outputs}
     assert types == {"int16"} and file.input_dtype == np.int16 and report.proof
-    with pytest.raises(ExportError, match="the target gpu.*int16"):
-        _exported(model, path, "gpu", format="int16x8")
+    for target in ("gpu", "web"):
+        with pytest.raises(ExportError, match=f"the target {target}.*int16"):
+            _exported(model, path, target, format="int16x8")
 
 
 @pytest.mark.parametrize("target", ["phone", "web"])
