@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import zipfile
@@ -83,10 +84,13 @@ SHIPPED = sorted((Path(__file__).parents[2] / "exports").glob("*/model.tflite"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
-def test_shipped_cards_name_their_file_and_where_it_is_right(path):
+def test_shipped_cards_have_what_an_app_team_files(path):
     card = path.with_name("README.md").read_text("utf-8")
     assert hashlib.sha256(path.read_bytes()).hexdigest() in card
-    assert "- Runs right on: " in card
+    assert "- Runs right on: " in card and "\n- Run on " in card
+    assert re.search(r"- Version \d+\.\d+\.\d+, made on \d+ \w+ \d{4}\.", card)
+    labels = path.with_name("labels.txt").read_text("utf-8").splitlines()
+    assert all(re.search(rf"\| {label} \| \d+\.\d % \|", card) for label in labels)
 
 
 def test_the_version_stands_in_the_metadata(bundle):
