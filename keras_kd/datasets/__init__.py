@@ -51,6 +51,8 @@ from keras_kd.errors import DataError
 ENTRY_POINTS = "keras_kd.datasets"  # of other packages, each a module as above
 SIZE = 64
 DRAWN = "faces"  # the data set that needs no path
+# Of shards; ? and [ stand for themselves in the names of other files.
+_PATTERN = re.compile(r"\*|[?\[].*\.(tar|tfrec|parquet)")
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def is_elsewhere(path: str) -> bool:
     Returns:
         True or False.
     """
-    return "://" in path or ("*" in path and not Path(path).exists())
+    pattern = _PATTERN.search(path) and not Path(path).exists()
+    return "://" in path or bool(pattern)
 
 
 @contextmanager
@@ -161,11 +164,11 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     name, _, rest = text.partition(":")
     named = name in names() and not Path(text).exists()
     path = Path(rest if named else text)
+    if re.search(r"\{.*(\.\.|,).*\}", path.name) and not path.exists():
+        raise DataError(f"No data at {path}: write * in place of {{first..last}} or {{a,b}}.")
     if is_elsewhere(rest if named else text):
         return _reader(name if named else "shards"), path
     if (rest or not named) and not path.exists():
-        if re.search(r"\{\d+\.\.\d+\}", path.name):
-            raise DataError(f"No data at {path}: write * in place of {{first..last}}.")
         raise DataError(f"No data at {path}: give a file, a folder or one of {', '.join(names())}.")
     if named:
         return _reader(name), path if rest else None

@@ -106,6 +106,18 @@ def decoded(content: bytes, name: str) -> np.ndarray:
     return _pixels(io.BytesIO(content), name)
 
 
+def mistaken(path: str | Path) -> str | None:
+    """Say what a file that can't be read is instead, by its first bytes.
+
+    Args:
+        path: a file of any kind.
+
+    Returns:
+        What it is and what to do; None where its first bytes are those of nothing known.
+    """
+    return _other(_start(path))
+
+
 def is_gray(path: str | Path) -> bool | None:
     """Whether the header of an image file declares no colours.
 
@@ -223,10 +235,12 @@ def _what_else(source: str | Path | io.BytesIO) -> str:
     if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
         readable = "HEIF" in formats()
         return "a damaged HEIC image; replace it" if readable else f"an HEIC image; {HEIC_HINT}"
-    other = next(
-        (what for magic, what in _OTHERS.items() if start.lstrip().startswith(magic)), None
-    )
-    return other or f"none of {', '.join(formats())}, or damaged; replace or remove it"
+    return _other(start) or f"none of {', '.join(formats())}, or damaged; replace or remove it"
+
+
+def _other(start: bytes) -> str | None:
+    found = (what for magic, what in _OTHERS.items() if start.lstrip().startswith(magic))
+    return next(found, None)
 
 
 def _start(path: str | Path) -> bytes:

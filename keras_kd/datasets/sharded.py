@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_kd._common.arrays import fingerprint, large_array
 from keras_kd.datasets import Samples, images
-from keras_kd.datasets.readers import _parquet_labels, _shard_files, _shard_rows
+from keras_kd.datasets.readers import _parquet_labels, _shard_files, _shard_index, _shard_rows
 from keras_kd.errors import DataError
 
 # A sample is read from so many shards.
@@ -120,10 +120,10 @@ class Shards:
                 raise DataError(
                     f"{shard.url} changed since it was indexed, at the start: start again."
                 )
-            for row, (content, label) in enumerate(_shard_rows.rows(path, shard.url)):
-                number = _parquet_labels.number(label, self.class_names)
-                if number >= 0 and row not in shard.unreadable:
-                    yield content or b"", number, f"{shard.url}, row {row}"
+            for number, row in enumerate(_shard_rows.rows(path, shard.url)):
+                label = _parquet_labels.number(row.label, self.class_names)
+                if label >= 0 and number not in shard.unreadable:
+                    yield row.content or b"", label, _shard_index.called(shard.url, number, row)
 
     def _decoded(self, content: bytes, name: str) -> np.ndarray:
         picture = images.decoded(content, name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import gzip
 import http.server
+import importlib
 import os
 import threading
 from collections.abc import Iterator
@@ -49,6 +50,11 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("latest-0.parquet", ""),
         ("both-and-test.tar", "test"),
         ("a-train-test.tar", ""),
+        ("train-3.tfrec", "train"),
+        ("train-00000-of-01024", "train"),
+        ("mnist-test.tfrecord-00000-of-00001", "test"),
+        ("train.snappy.pq", "train"),
+        ("valid.tar.xz", "validation"),
     ],
 )
 def test_a_word_of_a_name_tells_the_split(tmp_path: Path, name: str, split: str) -> None:
@@ -57,7 +63,7 @@ def test_a_word_of_a_name_tells_the_split(tmp_path: Path, name: str, split: str)
     path = place / name
     path.parent.mkdir(parents=True)
     path.touch()
-    assert [found.split for found in _shard_files.listed(place)] == [split]
+    assert [found.split for found in _shard_files.listed(place)[0]] == [split]
 
 
 @pytest.mark.parametrize("name", ["year [2024]", "who?", "a#b", "100%25", "x::y"])
@@ -92,6 +98,40 @@ def test_packed_shards_are_read(tmp_path: Path, suffix: str) -> None:
     broken.write_bytes(broken.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"train-000\S* is damaged"):
         splits.load(f"shards:{packed}", size=16)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "packed"), [(".tar.bz2", "bz2"), (".tar.xz", "xz"), (".tar", "gz")]
+)
+def test_tar_files_packed_otherwise_are_read(tmp_path: Path, suffix: str, packed: str) -> None:
+    plain = small_shards.write_splits(tmp_path / "plain", ".tar", rows=6)
+    (tmp_path / "packed").mkdir()
+    for file in plain.iterdir():
+        content = importlib.import_module({"gz": "gzip", "xz": "lzma"}.get(packed, packed))
+        (tmp_path / "packed" / f"{file.stem}{suffix}").write_bytes(
+            content.compress(file.read_bytes())
+        )
+    found = datasets.load(f"shards:{tmp_path}/packed", "train", size=16)
+    np.testing.assert_array_equal(found.images, datasets.load(str(plain), "train", size=16).images)
+
+
+def test_files_that_are_no_shards_are_noted(tmp_path: Path) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", rows=6)
+    for name in ("README.md", "train-0.idx", "_SUCCESS", "train-000.tfrecord.index"):
+        (folder / name).touch()
+    assert splits.load(str(folder), size=16).passed_over == ()
+    (folder / "train-004.tar.zst").touch()
+    (note,) = splits.load(str(folder), size=16).passed_over
+    assert note == f"{folder}/train-004.tar.zst: no shard, not read"
+
+
+@pytest.mark.parametrize("pattern", ["*-00?.tar", "train-00[0-3].tar", "train-???.tar"])
+def test_patterns_may_have_other_signs(tmp_path: Path, pattern: str) -> None:
+    folder = small_shards.write_splits(tmp_path / "year [2024]", ".tar", rows=6)
+    here = splits.load(f"{folder}/train*.tar", size=16)
+    assert splits.load(f"{folder}/{pattern}", size=16).shards.shards == here.shards.shards
+    with pytest.raises(DataError, match=r"write \* in place of"):
+        splits.load(f"{folder}/{{train-000,train-001}}.tar", size=16)
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -155,7 +195,7 @@ def test_a_web_server_s_changed_shard_is_found(
 def test_a_query_in_a_url_is_no_pattern(server: tuple[str, type[_Handler]], tmp_path: Path) -> None:
     url, _ = server
     small_shards.write_splits(tmp_path / "faces", ".tar", rows=6)
-    found = _shard_files.listed(f"{url}/faces/train-000.tar?signed=yes")
+    found = _shard_files.listed(f"{url}/faces/train-000.tar?signed=yes")[0]
     assert [one.split for one in found] == ["train"] and found[0].url.endswith("?signed=yes")
 
 

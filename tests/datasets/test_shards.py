@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -287,3 +288,188 @@ def test_names_of_a_later_shard_s_metadata_serve_all(tmp_path: Path) -> None:
     small_shards.write_metadata(tmp_path / "train-1.parquet", ["night", "day"])
     for place in (f"shards:{tmp_path}", f"shards:{tmp_path}/*.parquet"):
         assert splits.load(place, size=16).class_names == ("night", "day")
+
+
+def _row_files(seed: int = 0) -> tuple[list[bytes], list[str]]:
+    pictures, _ = small_shards.pictures(6, seed)
+    return [small_shards.png(picture) for picture in pictures], ["dark", "bright"] * 3
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_shards_without_images_are_noted(tmp_path: Path, suffix: str) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", suffix, rows=6)
+    small_shards.write_files(folder / f"train-9{suffix}", [], [])
+    data = splits.load(f"shards:{folder}", size=16)
+    assert data.training_images == 24
+    assert data.passed_over == (f"{folder}/train-9{suffix}: without images",)
+
+
+def test_shards_of_the_same_bytes_are_noted(tmp_path: Path) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", rows=6)
+    shutil.copy(folder / "train-000.tar", folder / "test-0.tar")
+    (note,) = splits.load(str(folder), size=16).passed_over
+    assert re.search(r"test-0\.tar of test and \S*train-000\.tar of train: .*bytes", note)
+
+
+def test_splits_of_one_class_are_refused(tmp_path: Path) -> None:
+    for number in range(12):
+        files, _ = _row_files(number)
+        names = [small_shards.NAMES[number % 2]] * 6
+        small_shards.write_files(tmp_path / f"part-{number:02d}.tar", files, names)
+    with pytest.raises(DataError, match=r"validation shards.*1 of 2 classes: mix"):
+        splits.load(str(tmp_path), size=16)
+
+
+@pytest.mark.parametrize("names", ["img pixels", "img labels"])
+def test_other_columns_serve_where_metadata_tells_them(tmp_path: Path, names: str) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    image, label = names.split()
+    kinds = {
+        image: {"_type": "Image"},
+        label: {"_type": "ClassLabel", "names": ["night", "day"]},
+        "id": {"_type": "Value", "dtype": "int64"},
+    }
+    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
+    for seed, split in enumerate(("train", "validation", "test")):
+        contents = [{"bytes": file, "path": None} for file in _row_files(seed)[0] * 10]
+        table = pyarrow.table({image: contents, label: [0, 1] * 30, "id": range(60)})
+        file = tmp_path / f"{split}.parquet"
+        pyarrow.parquet.write_table(table.replace_schema_metadata(told), file)
+    for form in ("shards", "parquet"):
+        data = splits.load(f"{form}:{tmp_path}", size=16)
+        assert data.class_names == ("night", "day")
+        assert data.counts()["train"] == {"night": 30, "day": 30}
+    table = table.append_column("coarse", table[label])
+    kinds["coarse"] = kinds[label]
+    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(told), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="no column label: expected.*received.*coarse"):
+        splits.load(f"shards:{tmp_path}", size=16)
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "words"),
+    [
+        ([[1, 2], [3, 4]], "dark", "images as list.*paths or pixels"),
+        ({"bytes": None, "path": "a.png"}, "dark", "images as struct.*paths or pixels"),
+        (b"", [0, 1], "several labels a row"),
+        (b"", {"id": 1}, "labels of type struct"),
+        (b"", True, "labels of type bool"),
+    ],
+    ids=["pixels", "path", "list", "struct", "bool"],
+)
+def test_columns_of_other_types_are_told(
+    tmp_path: Path, image: object, label: object, words: str
+) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    images = [image or small_shards.png(small_shards.pictures(1)[0][0])] * 20
+    for number in range(3):
+        table = pyarrow.table({"image": images, "label": [label] * 20})
+        pyarrow.parquet.write_table(table, tmp_path / f"train-{number}.parquet")
+    with pytest.raises(DataError, match=words):
+        splits.load(f"shards:{tmp_path}", size=16)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("{0}.png {0}.txt", r"no labels, its first row is 0 with png, txt.*\.cls or"),
+        ("dark/{0}.png", r"no labels, its first row is dark/0 with png"),
+        ("img.{0}.png img.{0}.cls", r"row 0 \(img with 0\.png, 0\.cls.*can't be read"),
+        ("{0}.npy {0}.cls", r"row 0 \(0 with npy, cls\) can't be read"),
+        ("{0}.png {0}.cls {0}.png", r"has 0\.png twice"),
+        ("{0}.png {0}.cls all.png", r"has all\.png twice|sample all in two places"),
+        ("{0}.png {0}.json", r"has no labels, its first row is 0 with png, json"),
+    ],
+)
+def test_samples_of_other_layouts_are_told(tmp_path: Path, lines: str, words: str) -> None:
+    content = {"png": _row_files()[0][0], "cls": b"dark", "json": b'{"class": 3}'}
+    for number in range(3):
+        _write_tar(
+            tmp_path / f"train-{number}.tar",
+            [
+                (name, content.get(name.rpartition(".")[2], b"other"))
+                for row in range(3)
+                for name in lines.format(row).split()
+            ],
+        )
+    with pytest.raises(DataError, match=words):
+        splits.load(str(tmp_path), size=16)
+
+
+def _write_tar(path: Path, members: list[tuple[str, bytes]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def test_labels_in_json_and_fields_with_dots_are_read_and_other_files_passed_over(
+    tmp_path: Path,
+) -> None:
+    for number in range(3):
+        members = [("README.md", b"Faces."), ("labels.txt", b"dark\nbright\n")]
+        for row, (file, name) in enumerate(zip(*_row_files(number), strict=True)):
+            about = json.dumps({"label": name, "width": 16}).encode()
+            members += [(f"./{row}.left.png", file), (f"./{row}.json", about)]
+        _write_tar(tmp_path / f"{number}.tar", members)
+    data = splits.load(str(tmp_path), size=16)
+    assert data.counts()["train"] == {"bright": 3, "dark": 3}
+    np.testing.assert_array_equal(data.shards.read(0).images, small_shards.pictures(6, 2)[0])
+
+
+def test_a_label_that_is_no_text_is_told(tmp_path: Path) -> None:
+    file = _row_files()[0][0]
+    for number in range(3):
+        _write_tar(
+            tmp_path / f"{number}.tar", [("a.png", file), ("a.cls", "Ärger".encode("cp1252"))]
+        )
+    with pytest.raises(DataError, match=r"0\.tar, a with png, cls has a label that is no UTF-8"):
+        splits.load(str(tmp_path), size=16)
+
+
+def test_a_tar_file_with_a_damaged_or_an_appended_part_is_told(tmp_path: Path) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=2)
+    file = folder / "train-000.tar"
+    whole = file.read_bytes()
+    with tarfile.open(file) as archive:
+        header = archive.getmembers()[10].offset
+    # Python's reader takes either for the end of the archive.
+    for content in (whole[:header] + b"\xff" * 100 + whole[header + 100 :], whole + whole):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"train-000\.tar is damaged after byte.*replace it"):
+            splits.load(str(folder), size=16)
+
+
+def test_several_labels_in_a_record_are_told(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    file = tf.train.Feature(bytes_list=tf.train.BytesList(value=[_row_files()[0][0]]))
+    marks = tf.train.Feature(int64_list=tf.train.Int64List(value=[0, 1]))
+    share = tf.train.Feature(float_list=tf.train.FloatList(value=[1.0]))
+    for wrong, words in (
+        ({"label": marks}, "row 0 has 2 whole numbers or names"),
+        ({"label": share}, "row 0 has 0 whole numbers or names"),
+        ({"target": marks}, "no labels, its first row is with the features image, target"),
+    ):
+        example = tf.train.Example(features=tf.train.Features(feature={"image": file, **wrong}))
+        for number in range(3):
+            with tf.io.TFRecordWriter(str(tmp_path / f"{number}.tfrecord")) as writer:
+                writer.write(example.SerializeToString())
+        with pytest.raises(DataError, match=words):
+            splits.load(str(tmp_path), size=16)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_pointer_of_git_lfs_is_told(tmp_path: Path, suffix: str) -> None:
+    folder = small_shards.write_splits(tmp_path / "data", suffix, train=2, rows=6)
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n"
+    (folder / f"train-001{suffix}").write_text(text)
+    with pytest.raises(DataError, match=rf"train-001\{suffix}.*Git LFS pointer"):
+        splits.load(f"shards:{folder}", size=16)

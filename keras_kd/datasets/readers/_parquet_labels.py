@@ -54,8 +54,7 @@ def numbers(
     found: list[np.ndarray] = []
     bad: list[tuple[str, Any]] = []
     for file, start, part in column:
-        _check_type(file, part.type)
-        labels = part.to_pylist()
+        labels = checked(file, part).to_pylist()
         found.append(np.array([number(label, names) for label in labels], np.int64))
         bad += [
             (f"{file}, row {start + row}", labels[row]) for row in np.flatnonzero(found[-1] < 0)
@@ -64,19 +63,31 @@ def numbers(
     problems = tuple(f"{place}: the label is {_shown(label)}" for place, label in bad)
     if problems and not skip_bad_rows:
         expected = f"expected one of the {len(names)} classes {class_names.numbered(names)}"
-        advice = _advice([label for _, label in bad], values, len(names))
+        mend = advice([label for _, label in bad], bool((values == 0).any()), len(names))
         raise DataError(
-            f"{problems[0]}, {expected}; {advice}, or leave out all such rows with --skip-bad-rows."
+            f"{problems[0]}, {expected}; {mend}, or leave out all such rows with --skip-bad-rows."
         )
     return values, problems
 
 
-def _check_type(file: Path, kind: Any) -> None:
+def checked(file: Path, part: pyarrow.Array) -> pyarrow.Array:
+    """Check that rows are of a type that labels can have.
+
+    Args:
+        file: what errors name.
+        part: rows of the column.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: its type can't be labels.
+    """
     import pyarrow
 
-    types = pyarrow.types
+    types, kind = pyarrow.types, part.type
     if is_text(kind) or types.is_integer(kind) or types.is_floating(kind):
-        return
+        return part
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         raise DataError(
             f"{file} has several labels a row ({kind}): one class an image is expected; choose one,"
@@ -120,9 +131,15 @@ def _shown(label: Any) -> str:
     return "missing" if missing else repr(label)[:40]
 
 
-def _advice(bad: list[Any], values: np.ndarray, classes: int) -> str:
-    """What to do about labels without a class, by what they look like."""
-    if not (values == 0).any() and set(bad) == {classes}:
+def advice(bad: list[Any], zero: bool, classes: int) -> str:
+    """Say what to do about labels without a class, by what they look like.
+
+    Args:
+        bad: the labels.
+        zero: whether other labels are 0.
+        classes: the number of classes.
+    """
+    if not zero and set(bad) == {classes}:
         return "they seem to count from 1, as RAF-DB's do: subtract 1"
     if set(bad) == {-1}:
         return "-1 stands for no label, as in test splits that keep theirs secret: remove the rows"

@@ -26,6 +26,16 @@ _CHANGES = (
 )  # fmt: skip
 
 
+# TensorFlow numbers such files behind the suffix, or in its place.
+_TFRECORD = re.compile(r".*(\.tfrec|\.tfrecords?|-\d+-of-\d+)(-\d+-of-\d+)?(\.gz)?", re.DOTALL)
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+# Signs of a pattern; in a URL "?" begins a query.
+_SIGNS = {True: "*", False: "*?["}
+# Files beside shards that hold no images: texts, descriptions, indexes, checksums.
+_TEXTS = ("", ".txt", ".md", ".rst", ".json", ".jsonl", ".yaml", ".yml", ".csv", ".py", ".idx",
+          ".index", ".crc", ".md5", ".sha256")  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Found:
     """A shard as its store lists it.
@@ -44,11 +54,11 @@ class Found:
 def form(name: str) -> str | None:
     """Return the form that a file's name tells: "parquet", "tar", "tfrecord", or None."""
     name = _file_name(name).lower()
-    if ".tfrecord" in name:
-        return "tfrecord"
-    if name.endswith((".tar", ".tar.gz", ".tgz")):
+    if name.endswith(_TAR):
         return "tar"
-    return "parquet" if name.endswith(".parquet") else None
+    if name.endswith((".parquet", ".pq")):
+        return "parquet"
+    return "tfrecord" if _TFRECORD.fullmatch(name) else None
 
 
 def _file_name(url: str) -> str:
@@ -56,8 +66,9 @@ def _file_name(url: str) -> str:
     return PurePosixPath(url.partition("?")[0] if "://" in url else url).name
 
 
-def listed(path: str | Path) -> list[Found]:
-    """Return the shards in a folder, at any depth, of a pattern or at a URL, sorted by name.
+def listed(path: str | Path) -> tuple[list[Found], list[str]]:
+    """Return the shards in a folder, at any depth, of a pattern or at a URL, sorted by name; and
+    the other files that are no texts.
 
     Raises:
         DataError: the place can't be listed, or its kind of store needs a package.
@@ -76,15 +87,22 @@ def listed(path: str | Path) -> list[Found]:
         if not found and not here:
             # Stores on the web say nothing of a server that doesn't answer until they are asked.
             store.info(folder.rstrip("/") if pattern else root)
-        return [
+        visible = [
+            (name, facts)
+            for name, facts in sorted(found.items())
+            if not PurePosixPath(name).name.startswith((".", "_"))
+        ]
+        shards = [
             Found(
                 name if here else store.unstrip_protocol(name),
                 _split(folder, name.removeprefix(folder)),
                 _stamp(store, name, facts),
             )
-            for name, facts in sorted(found.items())
-            if form(name) and not PurePosixPath(name).name.startswith((".", "_"))
+            for name, facts in visible
+            if form(name)
         ]
+        others = [name for name, _ in visible if not form(name)]
+        return shards, [one for one in others if PurePosixPath(one).suffix.lower() not in _TEXTS]
 
 
 def spelled(path: str | Path) -> str:
@@ -95,9 +113,14 @@ def spelled(path: str | Path) -> str:
 
 def _divided(store: Any, root: str) -> tuple[str, str]:
     """The folder that a place names, with a slash at its end, and the pattern below it or ""."""
-    if "*" in root and not store.exists(root):
-        folder = root[: root.index("*")].rpartition("/")[0] + "/"
-        return folder, root.removeprefix(folder)
+    signs = _SIGNS["file" not in store.protocol]
+    first = next((place for place, sign in enumerate(root) if sign in signs), None)
+    if first is not None and not store.exists(root):
+        folder = root[:first].rpartition("/")[0]
+        # Folders may have such signs in their names, too.
+        while store.isdir(deeper := root[: (root + "/").find("/", len(folder) + 1)]):
+            folder = deeper
+        return f"{folder}/", root.removeprefix(f"{folder}/")
     return (root.rpartition("/")[0] if form(root) else root.rstrip("/")) + "/", ""
 
 
@@ -186,4 +209,4 @@ def text_beside(place: str | Path, name: str) -> str | None:
     with _refusals(f"{place}/{name}"):
         store, root = _store(spelled(place))
         file = _divided(store, root)[0] + name
-        return store.cat_file(file).decode() if store.isfile(file) else None
+        return store.cat_file(file).decode("utf-8-sig") if store.isfile(file) else None

@@ -18,11 +18,12 @@ from keras_kd._common.files import WrittenMeanwhileError, write_text
 from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.identity import identity
 from keras_kd.datasets import images
-from keras_kd.datasets.readers import _shard_files, _shard_rows, parquet
+from keras_kd.datasets.readers import _parquet_files, _shard_files, _shard_rows
 from keras_kd.datasets.readers._shard_files import Found
+from keras_kd.datasets.readers._shard_rows import Row
 from keras_kd.errors import DataError
 
-VERSION = 2  # a higher one whenever an entry's facts change
+VERSION = 3  # a higher one whenever an entry's facts change
 _FORM = {
     "content": str,
     "labels": [[(str, float, None)]],
@@ -40,7 +41,8 @@ class Entry:
     Attributes:
         content: SHA-256 of the file.
         labels: each label as it stands in the file, with the number of its rows.
-        channels: 1 or 3, of the first image; where all were decoded, 3 if any is in colour.
+        channels: 1 or 3, of the first image; where all were decoded, 3 if any is in colour; 0 of
+            a shard without images.
         names: class names that the file states.
         unreadable: rows whose image can't be read; looked for only where they may be left out.
         problems: what is wrong with each of them.
@@ -86,35 +88,38 @@ def _entry(found: Found, folder: Path, decoding: bool) -> Entry:
 def _made(url: str, decoding: bool) -> Entry:
     labels: Counter[int | str | None] = Counter()
     unreadable: dict[int, str] = {}
-    channels = 0
+    channels, fields = 0, ""
     with _shard_files.on_disk(url) as path:
         content = _shard_files.digest(path, url)
-        names = _stated(path, url)
-        for row, (image, label) in enumerate(_shard_rows.rows(path, url)):
+        names = _parquet_files.stated(path) if _shard_files.form(url) == "parquet" else []
+        for number, row in enumerate(_shard_rows.rows(path, url)):
+            fields = fields or row.fields
             try:
                 if decoding or not channels:
-                    seen = images.decoded(image or b"", f"{url}, row {row}").shape[2]
+                    seen = images.decoded(row.content or b"", called(url, number, row)).shape[2]
                     channels = max(channels, seen)
             except DataError as error:
                 if not decoding:
                     raise
-                unreadable[row] = str(error)
+                unreadable[number] = str(error)
                 continue
-            labels[None if label != label else label] += 1
-    if not labels:
-        raise DataError(f"{url} holds no images: remove it.")
+            labels[None if row.label != row.label else row.label] += 1
+    if set(labels) == {None} and not decoding:
+        raise DataError(
+            f"{url} has no labels, its first row is {fields or 'one without'}: expected .cls or"
+            f" the field label of .json in a tar file, {' or '.join(_shard_rows.LABELS)} in a"
+            " TFRecord; write them, or leave out all such rows with --skip-bad-rows."
+        )
     found = sorted(labels.items(), key=str)
     return Entry(content, found, channels, names, [*unreadable], [*unreadable.values()])
+
+
+def called(url: str, number: int, row: Row) -> str:
+    """What messages call a row."""
+    return f"{url}, row {number}{row.fields and f' ({row.fields})'}"
 
 
 def _digest(url: str) -> str:
     """The SHA-256 of a shard whose store tells nothing that changes with its content."""
     with _shard_files.on_disk(url) as path:
         return _shard_files.digest(path, url)
-
-
-def _stated(path: Path, url: str) -> list[str]:
-    """The class names in a Parquet file's metadata."""
-    if _shard_files.form(url) != "parquet":
-        return []
-    return parquet.described(parquet.opened(path).schema_arrow.metadata or {})

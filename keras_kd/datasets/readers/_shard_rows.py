@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import json
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_kd.datasets import images
-from keras_kd.datasets.readers import _shard_files, parquet
+from keras_kd.datasets.readers import _parquet_files, _parquet_labels, _shard_files
 from keras_kd.errors import DataError
 
-Row = tuple[bytes | None, int | str | None]  # content of an image file, and the label as it stands
 _IMAGES = ("image/encoded", "image")
-_LABELS = ("image/class/label", "label", "image/class/text")
+LABELS = ("image/class/label", "label", "image/class/text")
+_CHUNK = 2**20  # bytes
+
+
+class Row(NamedTuple):
+    """A row as it stands in a shard.
+
+    Attributes:
+        content: of an image file; None where the row has none.
+        label: a number, a text, or None.
+        fields: what the row is made of, for messages; "" where the shard tells it itself.
+    """
+
+    content: bytes | None
+    label: int | str | None
+    fields: str = ""
 
 
 def rows(path: Path, url: str) -> Iterator[Row]:
-    """Yield the content of the image file and the label of every row of a shard, in order.
+    """Yield every row of a shard, in order.
 
     Args:
         path: the file.
@@ -33,73 +51,158 @@ def rows(path: Path, url: str) -> Iterator[Row]:
         yield from read[_shard_files.form(url) or ""](path)
     except DataError as error:
         raise DataError(str(error).replace(str(path), url)) from error
-    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+    except (tarfile.TarError, OSError, ValueError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise DataError(f"{url} is damaged ({error}): replace it.") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    count = parquet.opened(path).metadata.num_rows
+    count = _parquet_files.opened(path).metadata.num_rows
     labels = (
-        label for _, _, part in parquet.columns([path], "label") for label in part.to_pylist()
+        label
+        for _, _, part in _parquet_files.columns([path], "label")
+        for label in _parquet_labels.checked(path, part).to_pylist()
     )
-    contents = parquet.contents([path], np.arange(count))
+    contents = _parquet_files.contents([path], np.arange(count))
     for (_, content), label in zip(contents, labels, strict=True):
-        yield content, label
+        yield Row(content, label)
 
 
 def _tar_rows(path: Path) -> Iterator[Row]:
     """WebDataset's layout: members of one sample follow each other and differ after the first dot
     of the name.
     """
-    sample: dict[str, bytes] = {}
-    before = None
-    with tarfile.open(path, "r:gz" if path.name.endswith("gz") else "r:") as archive:
+    if not tarfile.is_tarfile(path):
+        what = (
+            images.mistaken(path) or "it is no tar file" if path.stat().st_size else "it is empty"
+        )
+        raise DataError(f"{path} is damaged ({what}): replace it.")
+    seen: set[str] = set()
+    name, sample = "", dict[str, bytes]()
+    with tarfile.open(path, "r:*") as archive:
         for member in archive:
-            name = PurePosixPath(member.name)
-            key, _, field = name.name.partition(".")
-            if not member.isfile() or not key:
+            own, field = _place(member)
+            if not own:
                 continue
-            if member.size > images.MAX_BYTES:
-                raise DataError(
-                    f"{path}, {member.name} is {member.size:,} bytes long: leave it out."
-                )
-            if sample and (name.parent, key) != before:
-                yield _of_fields(sample)
-                sample = {}
-            before = (name.parent, key)
+            if own != name:
+                yield from _of_fields(path, name, sample)
+                if own in seen:
+                    raise DataError(
+                        f"{path} has files of the sample {own} in two places: write the files of a"
+                        " sample one behind the other, as tar --sort=name does."
+                    )
+                seen.add(own)
+                name, sample = own, {}
+            if field in sample:
+                raise DataError(f"{path} has {member.name} twice: write the file anew.")
             content = archive.extractfile(member)
-            sample[field.lower()] = content.read() if content else b""
-        # Behind the last member lies an empty block. Without it Python's reader ends in silence.
-        whole = archive.fileobj is not None and archive.fileobj.tell() > archive.offset
-    if not whole:
+            sample[field] = content.read() if content else b""
+        _require_end(path, archive)
+    yield from _of_fields(path, name, sample)
+
+
+def _place(member: tarfile.TarInfo) -> tuple[str, str]:
+    """The sample and the field that a member belongs to; the sample is "" where to none."""
+    name = PurePosixPath(member.name)
+    key, _, field = name.name.partition(".")
+    if not (member.isfile() and key):
+        return "", ""
+    if member.size > images.MAX_BYTES:
+        raise DataError(f"{name} is {member.size:,} bytes long: leave it out.")
+    return str(name.with_name(key)), field.lower()
+
+
+def _require_end(path: Path, archive: tarfile.TarFile) -> None:
+    """Behind the last member lie blocks of zeros alone. Python's reader also ends in silence where
+    the file does, at a damaged block, and before the members of an archive that was appended.
+    """
+    if (file := archive.fileobj) is None:
+        return
+    file.seek(archive.offset)
+    rest = file.read(_CHUNK)
+    if len(rest) < tarfile.BLOCKSIZE:
         raise DataError(f"{path} is damaged (cut short, without its end mark): replace it.")
-    if sample:
-        yield _of_fields(sample)
+    while rest:
+        if rest.strip(b"\0"):
+            raise DataError(
+                f"{path} is damaged after byte {archive.offset:,}, or several archives joined:"
+                " replace it, or write one archive."
+            )
+        rest = file.read(_CHUNK)
 
 
-def _of_fields(sample: dict[str, bytes]) -> Row:
-    image = next((sample[name] for name in sample if f".{name}" in images.suffixes()), None)
-    return image, _label(sample.get("cls"))
+def _of_fields(path: Path, name: str, sample: dict[str, bytes]) -> Iterator[Row]:
+    """The row of a sample; none of files without an image and a class, as a README."""
+    pictures = {suffix[1:] for suffix in images.suffixes()}
+    if not any(field.rpartition(".")[2] in pictures | {"cls"} for field in sample):
+        return
+    image, label = _only(sample, pictures), _only(sample, {"cls"})
+    told = f"{name} with {', '.join(sample)[:80]}"
+    place = f"{path}, {told}"
+    if label is not None:
+        yield Row(image, _label(label, place), told)
+    else:
+        yield Row(image, _described_label(_only(sample, {"json"}), place), told)
+
+
+def _only(sample: dict[str, bytes], ends: set[str]) -> bytes | None:
+    """The field that is called so, or the only one whose name ends so, as `left.png`."""
+    named = [field for field in sample if field.rpartition(".")[2] in ends]
+    plain = [field for field in named if field in ends]
+    chosen = plain or (named if len(named) == 1 else [])
+    return sample[chosen[0]] if chosen else None
+
+
+def _described_label(content: bytes | None, place: str) -> int | str | None:
+    """The field `label` of a sample's JSON; None where there is none."""
+    if content is None:
+        return None
+    try:
+        found = json.loads(content)
+    except ValueError as error:
+        raise DataError(f"{place}: its JSON is damaged ({error}): mend it.") from error
+    label = found.get("label") if isinstance(found, dict) else None
+    if isinstance(label, (bool, float, list, dict)):
+        raise DataError(f"{place} has the label {label!r:.40}: expected a whole number or a name.")
+    return _label(label.encode(), place) if isinstance(label, str) else label
 
 
 def _tfrecord_rows(path: Path) -> Iterator[Row]:
     import tensorflow as tf
 
-    try:
-        packed = "GZIP" if path.suffix == ".gz" else ""
-        for record in tf.data.TFRecordDataset(str(path), packed).as_numpy_iterator():
+    packed = "GZIP" if path.suffix == ".gz" else ""
+    records = tf.data.TFRecordDataset(str(path), packed).as_numpy_iterator()
+    number = 0
+    while True:
+        try:
+            if (record := next(records, None)) is None:
+                return
             fields = tf.train.Example.FromString(record).features.feature
-            image = next((fields[name].bytes_list.value for name in _IMAGES if name in fields), ())
-            label = next((fields[name] for name in _LABELS if name in fields), None)
-            values = [*label.int64_list.value, *label.bytes_list.value] if label else []
-            yield next(iter(image), None), _label(values[0]) if values else None
-    except Exception as error:  # TensorFlow's and protobuf's errors share no base.
-        raise DataError(f"{path} is damaged as TFRecord ({error}): replace it.") from error
+        except Exception as error:  # TensorFlow's and protobuf's errors share no base.
+            reason = images.mistaken(path) or re.sub(r"\{\{.*\}\} | \[Op:.*", "", str(error))
+            raise DataError(f"{path} is damaged as TFRecord ({reason}): replace it.") from error
+        yield _of_example(fields, f"{path}, row {number}")
+        number += 1
 
 
-def _label(value: bytes | int | None) -> int | str | None:
+def _of_example(fields: Any, place: str) -> Row:
+    image = next((fields[name].bytes_list.value for name in _IMAGES if name in fields), ())
+    label = next((fields[name] for name in LABELS if name in fields), None)
+    values = [*label.int64_list.value, *label.bytes_list.value] if label else []
+    if len(values) > 1 or (label and label.float_list.value):
+        raise DataError(
+            f"{place} has {len(values)} whole numbers or names as its label: expected one class an"
+            " image; write its number or its name."
+        )
+    told = f"with the features {', '.join(sorted(fields))[:200]}"
+    return Row(next(iter(image), None), _label(values[0], place) if values else None, told)
+
+
+def _label(value: bytes | int | None, place: str) -> int | str | None:
     """A label that may be written as text: a number where it is one."""
     if not isinstance(value, bytes):
         return value
-    text = value.decode("utf-8", "replace").strip()
+    try:
+        text = value.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place} has a label that is no UTF-8 ({error}): mend it.") from error
     return int(text) if re.fullmatch(r"-?\d{1,9}", text) else text or None

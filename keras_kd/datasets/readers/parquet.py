@@ -11,34 +11,23 @@ folder, tells the split; all may lie in a folder `data`.
 
 Columns: `image`, the content of an image file, alone or as the field `bytes` of a struct; `label`,
 a name, or a number whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt`
-beside. Other columns are passed over. A split without a file is held out of the training images as
+beside. Columns of other names serve where that metadata tells one Image and one ClassLabel; others
+are passed over. A split without a file is held out of the training images as
 with class folders. Images are gray if the first one is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_kd._common import arrays, files
-from keras_kd._common.checked_files import read_json
+from keras_kd._common import arrays
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _numbering, _parquet_labels, _splitting, _tree
+from keras_kd.datasets.readers import _numbering, _parquet_files, _parquet_labels, _splitting, _tree
 from keras_kd.errors import DataError
-
-if TYPE_CHECKING:
-    import pyarrow
-
-# Read at a time. A file may hold an image once and name it in many rows; it is copied for each.
-ROWS = {"image": 4, "label": 256}
-# The smallest image file has some 30 bytes, and compression gains nothing on such.
-LEAST_BYTES = 16
-LONGEST_LABEL = 2000  # bytes, more than a class's name may have
-_FORM = {"info": {"features": {"label": {"names": [str]}}}}
 
 
 def matches(path: Path) -> bool:
@@ -68,7 +57,7 @@ def load_splits(
         )
     shards = _shards(path)
     files = [file for split in {"train", *splits} for file in shards.get(split, ())]
-    _parquet_labels.require_same_names([(file, _stated(file)) for file in files])
+    _parquet_labels.require_same_names([(file, _parquet_files.stated(file)) for file in files])
     names = _class_names(shards["train"], path)
     shape = (*images.height_width(size), _channels(shards["train"], skip_bad_rows))
     found: dict[str, Samples] = {}
@@ -79,7 +68,7 @@ def load_splits(
             if split == owner or (owner == "train" and split not in shards)
         ]
         labels, unlabelled = _parquet_labels.numbers(
-            columns(shards[owner], "label"), names, skip_bad_rows
+            _parquet_files.columns(shards[owner], "label"), names, skip_bad_rows
         )
         rows = np.flatnonzero(labels >= 0)
         parts = {owner: rows}
@@ -132,94 +121,16 @@ def _shards(path: Path) -> dict[str, list[Path]]:
     return {split: listed for split, listed in shards.items() if listed}
 
 
-def opened(file: Path) -> pyarrow.parquet.ParquetFile:
-    """Open a Parquet file that has images and labels.
-
-    Args:
-        file: its path.
-
-    Returns:
-        The opened file.
-
-    Raises:
-        DataError: it is damaged, lacks a column, or declares more rows than its bytes can hold.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise DataError("Parquet files need pyarrow: pip install 'keras-kd[parquet]'.") from error
-    try:
-        files.refuse_special(file)
-        found = pyarrow.parquet.ParquetFile(file)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{file} can't be read as Parquet ({error}): replace it.") from error
-    size, rows = file.stat().st_size, found.metadata.num_rows
-    if size < LEAST_BYTES * rows:
-        raise DataError(
-            f"{file} declares {rows:,} rows in {size:,} bytes, fewer than {LEAST_BYTES} an image: "
-            "it is damaged, or repeats a few images; replace it."
-        )
-    missing = {"image", "label"} - set(found.schema_arrow.names)
-    if missing:
-        raise DataError(
-            f"{file} has no column {' and no column '.join(sorted(missing))}: expected image and"
-            f" label, received {', '.join(found.schema_arrow.names)}; rename the columns."
-        )
-    return found
-
-
-def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.Array]]:
-    """Read a column of Parquet files piece by piece.
-
-    Args:
-        shards: the files, in order.
-        name: the column's name.
-
-    Yields:
-        The file, the number of the first row in it, and the values of some rows.
-    """
-    for file in shards:
-        source, start = opened(file), 0
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            if _parquet_labels.is_text(source.schema_arrow.field(name).type):
-                # A text that many rows name is held once.
-                source = pyarrow.parquet.ParquetFile(file, read_dictionary=[name])
-            for batch in source.iter_batches(ROWS[name], columns=[name]):
-                _require_short(file, name, batch.column(0))
-                yield file, start, batch.column(0)
-                start += batch.num_rows
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(
-                f"{file} can't be read after row {start} ({error}): replace it."
-            ) from error
-
-
-def _require_short(file: Path, name: str, part: pyarrow.Array) -> None:
-    """Check that no label is longer than a class's name could be."""
-    import pyarrow
-    import pyarrow.compute
-
-    if name != "label" or not pyarrow.types.is_dictionary(part.type):
-        return
-    lengths = pyarrow.compute.binary_length(part.dictionary)
-    if (longest := pyarrow.compute.max(lengths).as_py() or 0) > LONGEST_LABEL:
-        raise DataError(
-            f"{file} has a label of {longest:,} bytes, more than {LONGEST_LABEL}: replace it."
-        )
-
-
 def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     """The names in the metadata, in labels.txt, or the labels themselves, sorted."""
-    schema = opened(shards[0]).schema_arrow
+    schema = _parquet_files.opened(shards[0]).schema_arrow
     listed = path / class_names.LABELS_FILE
-    stated = filter(None, map(_stated, shards))
+    stated = filter(None, map(_parquet_files.stated, shards))
     names = _numbering.read_names(listed) if listed.is_file() else next(stated, [])
-    labels = columns(shards, "label")
-    if not names and _parquet_labels.is_text(schema.field("label").type):
+    labels = _parquet_files.columns(shards, "label")
+    if not names and _parquet_labels.is_text(
+        schema.field(_parquet_files.column(schema, "label")).type
+    ):
         names = _parquet_labels.texts(labels)
     if len(names) < 2:
         known = _parquet_labels.known_numbers(labels)
@@ -232,31 +143,10 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     return tuple(map(class_names.plain, names))
 
 
-def _stated(file: Path) -> list[str]:
-    return described(opened(file).schema_arrow.metadata or {})
-
-
-def described(metadata: dict[bytes, bytes]) -> list[str]:
-    """Return what Hugging Face's metadata calls the classes.
-
-    Args:
-        metadata: that of a schema.
-
-    Returns:
-        The names; nothing where there is no metadata of the form.
-    """
-    try:
-        return read_json(metadata.get(b"huggingface", b""), _FORM)["info"]["features"]["label"][
-            "names"
-        ]
-    except ValueError:
-        return []
-
-
 def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
     """Those of the first training image, for the images of all splits."""
-    count = sum(opened(file).metadata.num_rows for file in shards)
-    for name, content in contents(shards, np.arange(count)):
+    count = sum(_parquet_files.opened(file).metadata.num_rows for file in shards)
+    for name, content in _parquet_files.contents(shards, np.arange(count)):
         try:
             return images.decoded(content or b"", name).shape[2]
         except DataError:
@@ -308,7 +198,7 @@ def _read(
     parts = {split: _Part(own, shape) for split, own in rows.items()}
     splits = {row: split for split, own in rows.items() for row in own.tolist()}
     ordered = sorted(splits)
-    found = contents(shards, np.array(ordered, np.int64))
+    found = _parquet_files.contents(shards, np.array(ordered, np.int64))
     for row, (name, content) in zip(ordered, found, strict=True):
         part = parts[splits[row]]
         try:
@@ -322,29 +212,3 @@ def _read(
     for part in parts.values():
         part.require_images()
     return parts
-
-
-def contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes | None]]:
-    """Yield what an error may call it, and the content of the image file, of each of the given
-    rows.
-
-    Args:
-        shards: the files, in order.
-        rows: int (n,), sorted, counted over all files.
-
-    Yields:
-        The row's name, and its bytes or None.
-    """
-    before = 0
-    for file, start, part in columns(shards, "image"):
-        first, last = np.searchsorted(rows, (before, before + len(part)))
-        for row in rows[first:last] - before:
-            value = part[int(row)].as_py()
-            content = value.get("bytes") if isinstance(value, dict) else value
-            if isinstance(content, str) or (isinstance(value, dict) and "bytes" not in value):
-                raise DataError(
-                    f"{file} has images as {part.type}: expected the content of image files, alone"
-                    " or as the field bytes of a struct; write their content, not their paths."
-                )
-            yield f"{file}, row {start + row}", content
-        before += len(part)

@@ -2,14 +2,14 @@
 fit on this machine. Needs the extra `shards`.
 
 Forms on disk: `shards:PLACE` is a folder, a pattern with * or a URL (s3://, gs://, http:// …) of
-`.parquet`, `.tar` or `.tfrecord` files at any depth, the last two also with `.gz`; a URL or a
-pattern alone is read so, too. A word in a file's name, or a folder's, tells the split, as
-`train-00000.tar`, `faces_val_3.tar` or `test/0.tar`.
+`.parquet`, `.tar` or `.tfrecord` files at any depth, the last two also packed (`.gz`; tar files
+also `.bz2` and `.xz`); a URL or a pattern alone is read so, too. A word in a file's name, or a
+folder's, tells the split, as `train-00000.tar`, `faces_val_3.tar` or `test/0.tar`.
 
-Parquet has the columns `image` and `label` of the data set `parquet`. A sample in a tar file is an
-image and `.cls`, its class, of the same name. A TFRecord holds `tf.train.Example` with
-`image/encoded` and `image/class/label`, or `image` and `label`. Classes are names, or numbers whose
-names stand in Parquet's metadata or, one a line, in a `labels.txt` beside. Of a split without
+Parquet has the columns of the data set `parquet`. A sample in a tar file is an image and, of the
+same name, `.cls`, its class, or `.json` with the field `label`. A TFRecord holds `tf.train.Example`
+with `image/encoded` and `image/class/label`, or `image` and `label`. Classes are names, or numbers
+whose names stand in Parquet's metadata or, one a line, in a `labels.txt` beside. Of a split without
 files, every tenth training shard is taken, up to 10,000 images. Each start lists the shards and
 reads new ones alone; training reads them again in every epoch, one group at a time.
 """
@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
@@ -36,6 +38,7 @@ from keras_kd.errors import DataError
 
 HELD_OUT_OF = 10  # shards, one is validation and one is test
 MOST_HELD_OUT = 10_000  # images of a split
+TFDS_LABELS = "label.labels.txt"  # what TensorFlow Datasets calls it
 
 Indexed = tuple[Found, Entry]
 
@@ -78,23 +81,66 @@ def training_shards(path: Path | None, skip_bad_rows: bool, size: Size) -> Shard
 def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards]:
     if path is None:
         raise DataError("shards needs a place: give shards:PLACE, a folder, a pattern or a URL.")
-    listed = _shard_files.listed(path)
+    listed, others = _shard_files.listed(path)
     if not listed:
+        beside = f", but {others[0]}" if others else ""
         raise DataError(
-            f"No .parquet, .tar or .tfrecord files at {_shard_files.spelled(path)}: check the"
-            " place."
+            f"No .parquet, .tar or .tfrecord files at {_shard_files.spelled(path)}{beside}: check"
+            " the place."
         )
-    indexed = list(zip(listed, _shard_index.entries(listed, skip_bad_rows), strict=True))
+    every = list(zip(listed, _shard_index.entries(listed, skip_bad_rows), strict=True))
+    indexed = [one for one in every if one[1].labels or one[1].problems]
     parts = _divided(indexed, path)
     _parquet_labels.require_same_names([(found.url, entry.names) for found, entry in indexed])
     stated = next((entry.names for _, entry in indexed if entry.names), [])
     names = _class_names([entry for _, entry in parts["train"]], stated, path)
-    _require_same_channels(indexed, *parts["train"][0])
-    shape = (*images.height_width(size), parts["train"][0][1].channels)
-    notes = (*class_names.alike(names), *_tree.lacking(found.url for found in listed))
-    return {
+    first = next((one for one in parts["train"] if one[1].channels), parts["train"][0])
+    _require_same_channels(indexed, *first)
+    shape = (*images.height_width(size), first[1].channels)
+    empty = [found.url for found, entry in every if not (entry.labels or entry.problems)]
+    notes = (
+        *class_names.alike(names),
+        *_tree.lacking(found.url for found in listed),
+        *_noted(others, "no shard, not read"),
+        *_noted(empty, "without images"),
+        *_noted(_repeated(parts), "shards whose bytes are those of another one"),
+    )
+    made = {
         split: _shards(part, names, shape, skip_bad_rows, notes) for split, part in parts.items()
     }
+    for split, own in made.items():
+        _require_classes(split, own, parts[split][0][0].split == split, path)
+    return made
+
+
+def _noted(urls: list[str], what: str) -> list[str]:
+    shown = ", ".join(urls[:3]) + f" and {len(urls) - 3:,} more" * (len(urls) > 3)
+    return [f"{shown}: {what}"] if urls else []
+
+
+def _repeated(parts: dict[str, list[Indexed]]) -> list[str]:
+    """Shards whose content was there before; those of another split make its scores untrue."""
+    seen: dict[str, str] = {}
+    repeated = []
+    for split, part in parts.items():
+        for found, entry in part:
+            if entry.content in seen:
+                repeated.append(f"{found.url} of {split} and {seen[entry.content]}")
+            seen.setdefault(entry.content, f"{found.url} of {split}")
+    return repeated
+
+
+def _require_classes(split: str, own: Shards, named: bool, path: Path) -> None:
+    """A split of one class tells nothing, as whole shards make it where each has one class; who
+    names it so has it so.
+    """
+    classes = np.count_nonzero(own.counts)
+    if classes < (1 if named else 2):
+        raise DataError(
+            f"The {split} shards at {path} ({', '.join(one.url for one in own.shards[:2])}) hold"
+            f" images of {classes} of {len(own.class_names)} classes: mix the classes in each"
+            " shard, or give each split shards of its own."
+        )
 
 
 def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]:
@@ -123,8 +169,8 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
     parts["train"] = [one for one in training if id(one) not in taken]
     if not all(parts.values()):
         raise DataError(
-            f"{path} has {len(indexed)} shards, too few for train, validation and test: expected"
-            " three or more, or files called by these names."
+            f"{path} has {len(indexed)} shards with images, too few for train, validation and test:"
+            " expected three or more, or files called by these names."
         )
     return parts
 
@@ -141,11 +187,14 @@ def _require_same_channels(indexed: Sequence[Indexed], first: Found, seen: Entry
 
 def _class_names(entries: Sequence[Entry], stated: list[str], path: Path) -> tuple[str, ...]:
     """The names in labels.txt, those stated in Parquet's metadata, or the labels, sorted."""
-    beside = _shard_files.text_beside(path, class_names.LABELS_FILE)
+    texts = (
+        _shard_files.text_beside(path, name) for name in (class_names.LABELS_FILE, TFDS_LABELS)
+    )
+    beside = next((text for text in texts if text is not None), None)
     labels = {label for entry in entries for label, _ in entry.labels}
     written = {class_names.plain(label) for label in labels if isinstance(label, str)}
     if beside is not None:
-        names = class_names.parsed(beside.removeprefix("\ufeff").splitlines())
+        names = class_names.parsed(beside.splitlines())
     else:
         names = stated or sorted(written)
         numbers = (label for label in labels if not isinstance(label, str))
@@ -182,9 +231,10 @@ def _shards(
             has = "no label" if label is None else f"the label {label!r}"
             line = f"{found.url}: {count} rows have {has}"
             if not skip_bad_rows:
+                advice = _parquet_labels.advice([label], bool(counts[0]), len(names))
                 raise DataError(
                     f"{line}, expected one of the {len(names)} classes"
-                    f" {class_names.numbered(names)}; mend them, or leave out all such rows with"
+                    f" {class_names.numbered(names)}; {advice}, or leave out all such rows with"
                     " --skip-bad-rows."
                 )
             skipped.append(line)

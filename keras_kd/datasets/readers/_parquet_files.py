@@ -1,0 +1,190 @@
+"""Parquet files of images and labels: opened, their two columns found and read piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_kd._common import files
+from keras_kd._common.checked_files import read_json
+from keras_kd.datasets import images
+from keras_kd.datasets.readers import _parquet_labels
+from keras_kd.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+# Read at a time. A file may hold an image once and name it in many rows; it is copied for each.
+ROWS = {"image": 4, "label": 256}
+# The smallest image file has some 30 bytes, and compression gains nothing on such.
+LEAST_BYTES = 16
+LONGEST_LABEL = 2000  # bytes, more than a class's name may have
+# What Hugging Face's metadata calls such a column, whatever its name.
+_KINDS = {"image": "Image", "label": "ClassLabel"}
+
+
+def opened(file: Path) -> pyarrow.parquet.ParquetFile:
+    """Open a Parquet file that has images and labels.
+
+    Args:
+        file: its path.
+
+    Returns:
+        The opened file.
+
+    Raises:
+        DataError: it is damaged, lacks a column, or declares more rows than its bytes can hold.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError("Parquet files need pyarrow: pip install 'keras-kd[parquet]'.") from error
+    try:
+        files.refuse_special(file)
+        found = pyarrow.parquet.ParquetFile(file)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = (file.is_file() and images.mistaken(file)) or error
+        raise DataError(f"{file} can't be read as Parquet ({reason}): replace it.") from error
+    size, rows = file.stat().st_size, found.metadata.num_rows
+    if size < LEAST_BYTES * rows:
+        raise DataError(
+            f"{file} declares {rows:,} rows in {size:,} bytes, fewer than {LEAST_BYTES} an image: "
+            "it is damaged, or repeats a few images; replace it."
+        )
+    schema = found.schema_arrow
+    missing = [wanted for wanted in _KINDS if not column(schema, wanted)]
+    if missing:
+        raise DataError(
+            f"{file} has no column {' and no column '.join(missing)}: expected image and"
+            f" label, received {', '.join(schema.names)}; rename the columns."
+        )
+    return found
+
+
+def column(schema: pyarrow.Schema, wanted: str) -> str:
+    """Return the name of the column of images or labels: the only one that Hugging Face's metadata
+    calls so, where none has the name.
+
+    Args:
+        schema: that of a file.
+        wanted: "image" or "label".
+
+    Returns:
+        The name; "" where there is no such column, or several.
+    """
+    if wanted in schema.names:
+        return wanted
+    found = [
+        name
+        for name, feature in _features(schema).items()
+        if feature.get("_type") == _KINDS[wanted] and name in schema.names
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def stated(file: Path) -> list[str]:
+    """Return the class names in Hugging Face's metadata.
+
+    Args:
+        file: its path.
+
+    Returns:
+        The names in the order of their numbers; none where the file states none.
+    """
+    schema = opened(file).schema_arrow
+    names = _features(schema).get(column(schema, "label"), {}).get("names")
+    whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if whole else []
+
+
+def _features(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
+    text = (schema.metadata or {}).get(b"huggingface", b"")
+    try:
+        found = read_json(text, {"info": {"features": dict}})["info"]["features"]
+    except ValueError:
+        return {}
+    return {name: feature for name, feature in found.items() if isinstance(feature, dict)}
+
+
+def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.Array]]:
+    """Read a column of Parquet files piece by piece.
+
+    Args:
+        shards: the files, in order.
+        name: "image" or "label".
+
+    Yields:
+        The file, the number of the first row in it, and the values of some rows.
+    """
+    for file in shards:
+        source, start = opened(file), 0
+        import pyarrow
+        import pyarrow.parquet
+
+        own = column(source.schema_arrow, name)
+        try:
+            if _parquet_labels.is_text(source.schema_arrow.field(own).type):
+                # A text that many rows name is held once.
+                source = pyarrow.parquet.ParquetFile(file, read_dictionary=[own])
+            for batch in source.iter_batches(ROWS[name], columns=[own]):
+                _require_short(file, name, batch.column(0))
+                yield file, start, batch.column(0)
+                start += batch.num_rows
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(
+                f"{file} can't be read after row {start} ({error}): replace it."
+            ) from error
+
+
+def _require_short(file: Path, name: str, part: pyarrow.Array) -> None:
+    """Check that no label is longer than a class's name could be."""
+    import pyarrow
+    import pyarrow.compute
+
+    if name != "label" or not pyarrow.types.is_dictionary(part.type):
+        return
+    lengths = pyarrow.compute.binary_length(part.dictionary)
+    if (longest := pyarrow.compute.max(lengths).as_py() or 0) > LONGEST_LABEL:
+        raise DataError(
+            f"{file} has a label of {longest:,} bytes, more than {LONGEST_LABEL}: replace it."
+        )
+
+
+def contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes | None]]:
+    """Yield what an error may call it, and the content of the image file, of each of the given
+    rows.
+
+    Args:
+        shards: the files, in order.
+        rows: int (n,), sorted, counted over all files.
+
+    Yields:
+        The row's name, and its bytes or None.
+    """
+    before = 0
+    for file, start, part in columns(shards, "image"):
+        first, last = np.searchsorted(rows, (before, before + len(part)))
+        for row in rows[first:last] - before:
+            yield f"{file}, row {start + row}", _content(part[int(row)].as_py(), file, part.type)
+        before += len(part)
+
+
+def _content(value: Any, file: Path, kind: Any) -> bytes | None:
+    """The bytes of an image file, or None where the row has none."""
+    fields = value if isinstance(value, dict) else {"bytes": value}
+    content = fields.get("bytes")
+    # Hugging Face writes paths in place of contents where it is not told to embed them.
+    if (
+        not isinstance(content, (bytes, type(None)))
+        or "bytes" not in fields
+        or (content is None and fields.get("path"))
+    ):
+        raise DataError(
+            f"{file} has images as {kind}: expected the content of image files, alone or as the"
+            " field bytes of a struct; write their content, not their paths or pixels."
+        )
+    return content
