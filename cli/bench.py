@@ -81,6 +81,8 @@ def command(
         return
     if picture and not data:
         raise click.UsageError("--picture shows accuracy, which needs --data: add it.")
+    if picture:
+        engine.load("reports.comparison_pictures").require_picture(picture)
     statements = engine.load("pipelines.statements").parse(models, stated)
     bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
 

@@ -15,6 +15,7 @@ from keyword import iskeyword
 import click
 
 from keras_kd._common import system_errors
+from keras_kd._common.files import require_local
 from keras_kd._common.text import printable
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
 
@@ -138,6 +139,15 @@ def _refuse_empty_words() -> None:
             )
 
 
+def _refuse_addresses() -> None:
+    """Check before the work that no result is to go to an address."""
+    words = sys.argv[1:]
+    given = [word.partition("=")[::2] for word in words] + list(zip(words, words[1:], strict=False))
+    for option, value in given:
+        if option in options.WRITTEN:
+            require_local(value)
+
+
 def _working_folder_is_gone() -> bool:
     try:
         os.getcwd()
@@ -148,6 +158,7 @@ def _working_folder_is_gone() -> bool:
 
 def _run() -> None:
     _refuse_empty_words()
+    _refuse_addresses()
     try:
         # Else click prints errors in its own form and ends the process.
         kerakd.main(standalone_mode=False)

@@ -97,6 +97,8 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+# What a command writes to.
+WRITTEN = ("--out", "--csv", "--picture", "--annotate", "--soft-labels")
 LOSS = ("temperature", "alpha", "beta", "soft_loss", "match", "bound_weight", "margin")
 TRAINING = (
     "start_from",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import stat
 import tempfile
 import zipfile
@@ -22,6 +23,21 @@ from keras_kd.errors import OutputError
 LARGEST_DIRECTORY = 2**21
 LOCK = ".lock"
 PARTIAL = "-partial-"
+# One letter would be a drive of Windows; `Path` leaves one slash of two.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def require_local(path: str | Path) -> None:
+    """Check that a place to write to is no address: a folder called `gs:` would be made for it.
+
+    Raises:
+        OutputError: it begins as one, e.g. gs://, s3://, http:// or file://.
+    """
+    if found := _ADDRESS.match(str(path)):
+        raise OutputError(
+            f"Can't write {path}: results go to local files, not to {found[0]}/ addresses. Give a"
+            " path on this machine, and copy what lies there afterwards."
+        )
 
 
 @contextmanager
@@ -33,9 +49,10 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     left of an earlier attempt is removed first.
 
     Raises:
-        OutputError: where the operating system refuses (disk full, no permission), or another
-            process wrote `path` meanwhile.
+        OutputError: where `path` is an address, the operating system refuses (disk full, no
+            permission), or another process wrote `path` meanwhile.
     """
+    require_local(path)
     path = Path(path)
     temporary = None
     try:
@@ -155,8 +172,10 @@ def locked(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterat
             refuse instead.
 
     Raises:
-        OutputError: another process is at work there, or the operating system refuses.
+        OutputError: it is an address, another process is at work there, or the operating system
+            refuses.
     """
+    require_local(folder)
     existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)

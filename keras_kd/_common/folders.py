@@ -13,7 +13,14 @@ from pathlib import Path
 
 import platformdirs
 
-from keras_kd._common.files import PARTIAL, forced, names_forced, no_new_files, written_meanwhile
+from keras_kd._common.files import (
+    PARTIAL,
+    forced,
+    names_forced,
+    no_new_files,
+    require_local,
+    written_meanwhile,
+)
 from keras_kd._common.system_errors import refusals
 from keras_kd.errors import OutputError
 
@@ -27,6 +34,7 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
         OutputError: `path` exists and is no folder holding the file `mark`, so it isn't ours to
             replace; the operating system refuses; or another process wrote `path` meanwhile.
     """
+    require_local(path)
     if path.exists() and not (path / mark).is_file():
         raise OutputError(
             f"{path} exists already and holds no {mark}: choose another path or remove it."
@@ -82,6 +90,7 @@ def cache_folder(kind: str) -> Path:
             may be anyone's.
     """
     cache = Path(os.environ.get("KERAKD_CACHE") or platformdirs.user_cache_dir("kerakd"))
+    require_local(cache)
     for folder in (cache, cache / kind):
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -33,6 +33,14 @@ _REASONS = {
     errno.ENXIO: "a pipe or a device is there: choose another path",
     errno.ENODEV: "a device is there: choose another path",
     errno.ETIMEDOUT: "the network disk doesn't answer: check the connection",
+    errno.ENOTCONN: "the network disk is not connected: connect it again",
+    errno.EHOSTDOWN: "the network disk doesn't answer: check the connection",
+    errno.EINVAL: "the file system doesn't take such a name: choose another name or folder",
+    errno.EILSEQ: "the file system doesn't take such a name: choose another name or folder",
+    errno.EOPNOTSUPP: "the file system can't do that: choose another folder",
+    errno.EMLINK: "the folder holds as many as it can: choose another folder",
+    errno.ENOMEM: "memory has run out: close other programs, or use a larger machine",
+    errno.EAGAIN: "the system starts no further process: close others, or raise `ulimit -u`",
 }
 
 
@@ -40,6 +48,9 @@ def reason(error: OSError) -> str | None:
     """Return why the system refused, and what to do; None where it is no refusal of the
     system's.
     """
+    if error.errno == errno.ENOENT and "temporary directory" in str(error.strerror):
+        # Python's own, where none of its places takes a file, as in a read-only container.
+        return "no folder for temporary files takes any: set TMPDIR to one that can be written to"
     return _REASONS.get(error.errno)
 
 
@@ -52,3 +63,11 @@ def refusals(path: str | Path) -> Iterator[None]:
         if (why := reason(error)) is None:
             raise
         raise OutputError(f"Can't write {path}: {why}.") from error
+    except ValueError as error:
+        # Of Python's zip archives, on a machine whose clock starts anew with each power failure.
+        if "timestamps before 1980" not in str(error):
+            raise
+        raise OutputError(
+            f"Can't write {path}: this machine's clock stands before 1980, which an archive can't"
+            " hold: set the clock."
+        ) from error

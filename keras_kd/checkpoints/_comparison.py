@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO
 
 import keras
 import numpy as np
@@ -79,11 +81,26 @@ def _read(path: str | Path, names: list[str]) -> list[np.ndarray]:
 
 
 def _require_small(path: str | Path) -> None:
-    """Check what an archive, which may be compressed, declares to hold."""
+    """Check what an archive, which may be compressed, and its arrays declare to hold."""
     with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-    if size > LARGEST:
-        raise ValueError(f"it holds {size:,} bytes, more than {LARGEST:,}")
+        members = archive.infolist()
+        if (size := sum(member.file_size for member in members)) > LARGEST:
+            raise ValueError(f"it holds {size:,} bytes, more than {LARGEST:,}")
+        for member in members:
+            with archive.open(member) as file:
+                if (declared := _declared(file)) > member.file_size:
+                    raise ValueError(
+                        f"{member.filename} declares {declared:,} bytes and holds"
+                        f" {member.file_size:,}"
+                    )
+
+
+def _declared(file: IO[bytes]) -> int:
+    """Bytes of the numbers that an array's header declares."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0}
+    reader = readers.get(np.lib.format.read_magic(file), np.lib.format.read_array_header_2_0)
+    shape, _, kind = reader(file)
+    return math.prod(shape) * kind.itemsize
 
 
 def _require_shape(name: str, array: np.ndarray, shape: tuple[int, ...], path: str | Path) -> None:

@@ -44,8 +44,8 @@ _MODELS = {"Functional": keras.Model, "Model": keras.Model, "Sequential": keras.
 LARGEST_ARRAY = 2**28
 # Seconds to load a model in: NASNetLarge takes a tenth of them.
 LONGEST = 300
-# NASNetLarge has 5,400 arrays and groups.
-MOST_LINKS = 50_000
+# NASNetLarge has 5,400 arrays and groups; models in models make few levels of groups each.
+MOST_LINKS, DEEPEST = 50_000, 200
 
 
 def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
@@ -257,17 +257,21 @@ def _require_bounded(file: Path, size: int) -> None:
     links: dict[str, object] = {}
     with h5py.File(file) as content:
         # An exception in there would not get out of the HDF5 library.
-        content.visititems_links(lambda name, link: links.update({name: link}) or _too_many(links))
-        if _too_many(links):
-            raise ValueError(f"it holds more than {MOST_LINKS:,} arrays and groups")
+        content.visititems_links(
+            lambda name, link: links.update({name: link}) or _too_many(links, name)
+        )
+        if links and _too_many(links, next(reversed(links))):
+            raise ValueError(
+                f"it holds more than {MOST_LINKS:,} arrays and groups, or {DEEPEST} levels of them"
+            )
         declared = sum(_bytes(content, name, link) for name, link in links.items())
     if declared > size:
         raise ValueError(f"it declares {declared:,} bytes of weights and holds {size:,}")
 
 
-def _too_many(links: dict[str, object]) -> bool | None:
-    # HDF5 goes on until it is given anything but None.
-    return len(links) > MOST_LINKS or None
+def _too_many(links: dict[str, object], newest: str) -> bool | None:
+    # HDF5 goes on until it is given anything but None. Each level is looked up from the top.
+    return len(links) > MOST_LINKS or newest.count("/") > DEEPEST or None
 
 
 def _bytes(content: h5py.File, name: str, link: object) -> int:

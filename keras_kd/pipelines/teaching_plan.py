@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from keras_kd import config as configuration
+from keras_kd._common.files import require_local
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines import statements
@@ -61,6 +62,7 @@ def resolve(config: Config, loss: LossSettings) -> TeachingPlan:
 
     Raises:
         ConfigError: options contradict each other.
+        OutputError: the soft labels are to lie at an address.
     """
     if config.votes and (config.teacher or config.soft_labels) and not loss.labels_alone:
         raise ConfigError(
@@ -73,6 +75,8 @@ def resolve(config: Config, loss: LossSettings) -> TeachingPlan:
             f" votes={config.votes!r}."
         )
     _check_live(config, loss)
+    if config.soft_labels:
+        require_local(config.soft_labels)
     kind = _kind(config, loss)
     if loss.matches and (kind != "models" or len(config.teachers) > 1):
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from importlib.util import find_spec
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from keras_kd._common.files import written_whole
+from keras_kd.errors import OutputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_DATED = (".svg", ".pdf")  # they hold the date that SOURCE_DATE_EPOCH states
+_FORMS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", *_DATED)
 # Okabe and Ito, safe for colour-blind eyes.
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#767676"
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", GRAY)
@@ -28,6 +32,24 @@ def log_scale(axes: Axes, unit: float = 1, suffix: str = "") -> None:
     axes.tick_params(axis="x", which="both", length=4, pad=4)
 
 
+def require_picture(path: str | Path) -> None:
+    """Check before the work that a picture can be written under a name.
+
+    Raises:
+        OutputError: its end tells no form of a picture, or the surroundings state a date for it
+            that is none.
+    """
+    form = Path(path).suffix.lower()
+    if form not in _FORMS:
+        raise OutputError(f"Can't write {path}: give a name that ends in {', '.join(_FORMS)}.")
+    date = os.environ.get("SOURCE_DATE_EPOCH") or "0"
+    if form in _DATED and not date.isdecimal():
+        raise OutputError(
+            f"Can't write {path}: SOURCE_DATE_EPOCH is {date[:40]!r} and no number of seconds:"
+            " unset it."
+        )
+
+
 @contextmanager
 def drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
     """Yield an empty figure of at most so many inches; crop and write it when the block ends.
@@ -35,6 +57,7 @@ def drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
     It looks the same whatever style the user or the working folder has set: a matplotlibrc could
     start LaTeX, or ask for a picture of any size.
     """
+    require_picture(path)
     _import_matplotlib()
     import matplotlib.style
     from matplotlib.figure import Figure

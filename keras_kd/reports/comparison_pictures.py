@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from keras_kd.reports._drawing import COLOURS, add_legend, drawn, log_scale, percent
+from keras_kd.reports._drawing import require_picture as require_picture
 
 _MARKS = ("o", "s", "^", "D")
 

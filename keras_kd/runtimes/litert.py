@@ -7,8 +7,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -19,17 +17,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import tflite_graph
+from keras_kd.runtimes import tflite_graph, trial
 
-try:
-    import resource
-except ImportError:
-    # Windows, which has no such limits.
-    resource = None  # type: ignore[assignment]
-
-# What one image may take in a trial: seconds of the processor's time, bytes, and seconds by the
-# clock, which other programs stretch.
-TRIAL, TRIAL_MEMORY, TRIAL_CLOCK = 60, 4 * 2**30, 1200
 # Digests of what was made or tried in this process.
 _SURVIVED: set[bytes] = set()
 _VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
@@ -249,50 +238,15 @@ def _require_survival(path: Path, content: bytes) -> None:
         # The same bytes, whatever happens to the path meanwhile.
         copy = Path(folder) / "model.tflite"
         copy.write_bytes(content)
-        command = [sys.executable, "-P", "-m", "keras_kd.runtimes.litert", str(copy), str(TRIAL)]
-        try:
-            tried = subprocess.run(command, capture_output=True, timeout=TRIAL_CLOCK)
-        except subprocess.TimeoutExpired as error:
-            raise ModelError(
-                f"{path} takes LiteRT more than {TRIAL_CLOCK} s for one image: give a smaller "
-                "model, or try again when the machine is less busy."
-            ) from error
-    if resource is not None and tried.returncode == -signal.SIGXCPU:
-        raise ModelError(
-            f"{path} takes LiteRT more than {TRIAL} s of the processor's time for one image: give "
-            "a smaller model."
-        )
-    if tried.returncode:
-        raise ModelError(
-            f"{path} makes LiteRT fail on one image ({_ending(tried.returncode, tried.stderr)}): it"
-            " is damaged or made to do harm, so export it again."
-        )
+        trial.require_survival(path, "LiteRT", __name__, copy)
 
 
-def _ending(code: int, output: bytes) -> str:
-    if code < 0:
-        return signal.Signals(-code).name
-    return (output.decode(errors="replace").strip().splitlines() or [f"exit code {code}"])[-1]
-
-
-def _try(path: str, seconds: int) -> None:
-    """Compute once on pixels of every value; what can't be loaded is no failure, since its loading
-    says why.
-    """
-    if resource is not None:
-        limit = TRIAL_MEMORY + 8 * os.stat(path).st_size
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        highest = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        if highest == resource.RLIM_INFINITY or highest > seconds:
-            # At the soft limit SIGXCPU tells the parent why; the hard one, a second later, can't be
-            # ignored.
-            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    try:
+def _try(path: str, seconds: int, memory: int) -> None:
+    """Compute once on pixels of every value."""
+    with trial.bounded(os.stat(path).st_size, seconds, memory):
         model = LiteRTModel(path, trusted=True)
-    except ModelError:
-        return
-    pixels = np.arange(math.prod(model.input_shape)) % 256
-    model.predict_heads(pixels.astype(np.uint8).reshape(1, *model.input_shape))
+        pixels = np.arange(math.prod(model.input_shape)) % 256
+        model.predict_heads(pixels.astype(np.uint8).reshape(1, *model.input_shape))
 
 
 def operators(path: str | Path) -> Counter[str]:
@@ -357,4 +311,4 @@ def _first_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    _try(sys.argv[1], int(sys.argv[2]))
+    _try(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import threading
-import time
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_kd.errors import ModelError
+from keras_kd.runtimes import trial
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 STEP = 64
-# Images that a file may compute at once, and seconds of the processor's time for the first run: a
-# file may declare any number, and loop without end.
-LARGEST_BATCH, LONGEST = 4096, 60.0
+LARGEST_BATCH = 4096  # images that a file may compute at once: it may declare any number
+OPEN = (64, 64, 3)  # height, width and channels in a trial where a file leaves them open
+# Digests of what was tried in this process.
+_SURVIVED: set[bytes] = set()
 SILENT = 4  # ONNX Runtime's severity: fatal errors alone
 
 
@@ -29,6 +30,9 @@ class OnnxModel:
         path: the file; it has one image input (N, H, W, C) or (N, C, H, W) of float32, float16 or
             uint8, and outputs (N, columns).
         threads: number of CPU threads; 0 lets ONNX Runtime choose.
+        tried: whether it survived a trial. ONNX Runtime does not check all that a file declares,
+            and a bad file can end the whole process, or take all memory. Any other file is
+            therefore tried in a process of its own first.
 
     Attributes:
         input_shape: (H, W, C); None for a size that the file leaves open.
@@ -40,8 +44,10 @@ class OnnxModel:
             installed.
     """
 
-    def __init__(self, path: str | Path, threads: int = 0) -> None:
+    def __init__(self, path: str | Path, threads: int = 0, tried: bool = False) -> None:
         self.path = path
+        if not tried:
+            _require_survival(Path(path))
         self._session = _session(path, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if (
@@ -66,7 +72,7 @@ class OnnxModel:
                 f"{path} computes {batch:,} images at once, more than {LARGEST_BATCH:,}: export it"
                 " for one image or any number."
             )
-        self._batch, self._tried = batch, False
+        self._batch = batch
         self._channels_first = sizes[0] in (1, 3) and sizes[2] not in (1, 3)
         self.input_shape = (*sizes[1:], sizes[0]) if self._channels_first else tuple(sizes)
 
@@ -116,46 +122,12 @@ class OnnxModel:
         return [output[: len(shown)] for output in outputs]
 
     def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """Compute all outputs; before the first time, as few images as the file takes."""
-        if not self._tried:
-            few = {name: images[: self._batch or 1] for name, images in feed.items()}
-            with _ended_after(LONGEST) as options:
-                self._computed(few, options)
-            self._tried = True
-        return self._computed(feed, None)
-
-    def _computed(self, feed: dict[str, np.ndarray], options: Any) -> list[np.ndarray]:
         try:
-            return self._session.run(None, feed, options)
+            return self._session.run(None, feed)
         except Exception as error:
-            reason = _reason(error)
-            if options and options.terminate:
-                reason = f"it takes more than {LONGEST:g} s of the processor's time"
             raise ModelError(
-                f"{self.path} can't be run by ONNX Runtime ({reason}): export it again."
+                f"{self.path} can't be run by ONNX Runtime ({_reason(error)}): export it again."
             ) from error
-
-
-@contextmanager
-def _ended_after(seconds: float) -> Iterator[Any]:
-    """Yield options for a run that ends after so many seconds of the processor's time."""
-    import onnxruntime
-
-    options, done = onnxruntime.RunOptions(), threading.Event()
-    options.log_severity_level = SILENT
-    end = time.process_time() + seconds
-
-    def watch() -> None:
-        while not done.wait(0.2):
-            if time.process_time() > end:
-                options.terminate = True
-                return
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield options
-    finally:
-        done.set()
 
 
 def files(path: str | Path) -> list[Path]:
@@ -224,15 +196,43 @@ def _flat(outputs: list[Any]) -> bool:
     return all(len(output.shape) == 2 and isinstance(output.shape[1], int) for output in outputs)
 
 
-def _session(path: str | Path, threads: int) -> Any:
+def _require_survival(path: Path) -> None:
+    """Compute once in another process; raise ModelError where that ends it."""
+    _runtime(path)
+    # ONNX Runtime would follow a path out of the folder to any file of the machine.
+    content = b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files(path))
+    if content not in _SURVIVED:
+        trial.require_survival(path, "ONNX Runtime", __name__)
+    _SURVIVED.add(content)
+
+
+def _try(path: str, seconds: int, memory: int) -> None:
+    """Compute once on a black image."""
+    size = sum(file.stat().st_size for file in files(path))
+    with trial.bounded(size, seconds, memory):
+        model = OnnxModel(path, tried=True)
+        height, width, channels = model.input_shape
+        shape = (height or OPEN[0], width or OPEN[1], channels or OPEN[2])
+        try:
+            model.prepared(shape)
+        except ModelError as error:
+            # A file of open sizes may not take these; its own images tell.
+            if shape == model.input_shape or "alloc" in str(error):
+                raise
+
+
+def _runtime(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise ModelError(f"No model at {path}: check the path.")
-    # ONNX Runtime would follow a path out of the folder to any file of the machine.
-    files(path)
     try:
         import onnxruntime
     except ImportError as error:
         raise ModelError(f"{path} needs ONNX Runtime: pip install 'keras-kd[onnx]'.") from error
+    return onnxruntime
+
+
+def _session(path: str | Path, threads: int) -> Any:
+    onnxruntime = _runtime(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # It would print errors itself, with names from the file as they are; they are raised besides.
@@ -249,3 +249,7 @@ def _session(path: str | Path, threads: int) -> Any:
 def _reason(error: Exception) -> str:
     """The first line of what ONNX Runtime raised; its exceptions have no public type in common."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+if __name__ == "__main__":
+    _try(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -7,27 +7,21 @@ only loaded if all its operations are known to compute and nothing else, see
 
 from __future__ import annotations
 
-import signal
-import subprocess
+import logging
 import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
-
+from keras_kd._common.folders import files_below
 from keras_kd.errors import ModelError
 from keras_kd.models.heads import OutputKind
-from keras_kd.runtimes import _saved_model_graph, _saved_model_operations
+from keras_kd.runtimes import _saved_model_graph, _saved_model_operations, trial
 
 SIGNATURE = "serving_default"
-# Seconds of the processor's time, and of the clock, for one image of a model with loops; height,
-# width and channels where it leaves them open.
-TRIAL, TRIAL_CLOCK, OPEN = 60, 1200, (64, 64, 3)
+# Height, width and channels where a model leaves them open.
+OPEN = (64, 64, 3)
 
 
 def load(path: str | Path) -> keras.Model:
@@ -42,11 +36,33 @@ def load(path: str | Path) -> keras.Model:
 
     Raises:
         ModelError: the folder is no SavedModel, has another form, has operations that do more
-            than compute, or loops without end.
+            than compute, loops without end, or takes too much memory for one image.
     """
     if _saved_model_operations.require_computing(path):
-        _require_end(path)
-    return _loaded(path)
+        # Nothing ends an operation in this process.
+        trial.require_survival(Path(path), "TensorFlow", __name__)
+    return _tried(path)
+
+
+def _tried(path: str | Path) -> keras.Model:
+    """Load a folder and compute once, in bounded memory."""
+    import tensorflow as tf
+
+    with trial.memory_bounded(_size(path)):
+        model = _loaded(path)
+        batch, *sides = model.input_shape
+        shape = [side or usual for side, usual in zip(sides, OPEN, strict=False)]
+        try:
+            model.predict_on_batch(np.zeros((batch or 1, *shape), model.input.dtype))
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            raise ModelError(
+                f"{path} takes more than {trial.MEMORY:,} bytes of memory for one image: give a"
+                " smaller model."
+            ) from error
+        except Exception as error:
+            # Of another size than it takes, perhaps: its own images tell.
+            logging.getLogger(__name__).debug("%s: %s", path, error)
+    return model
 
 
 def _loaded(path: str | Path) -> keras.Model:
@@ -66,33 +82,13 @@ def _loaded(path: str | Path) -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
-def _require_end(path: str | Path) -> None:
-    """Compute once in another process: nothing ends an operation in this one.
-
-    Whatever else happens there is told by the loading here.
-    """
-    command = [sys.executable, "-P", "-m", __name__, str(path), str(TRIAL)]
-    try:
-        code = subprocess.run(command, capture_output=True, timeout=TRIAL_CLOCK).returncode
-    except subprocess.TimeoutExpired:
-        code = None
-    if code is None or (resource is not None and code in (-signal.SIGXCPU, -signal.SIGKILL)):
-        raise ModelError(
-            f"{path} loops for more than {TRIAL} s of the processor's time, or {TRIAL_CLOCK} s in"
-            " all, on one image: export the model without that loop."
-        )
+def _try(path: str, seconds: int, memory: int) -> None:
+    with trial.bounded(_size(path), seconds, memory):
+        _tried(path)
 
 
-def _try(path: str, seconds: int) -> None:
-    model = _loaded(path)
-    if resource is not None:
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        end = int(own.ru_utime + own.ru_stime) + 1 + seconds
-        # At the soft limit SIGXCPU tells the parent why; the hard one can't be ignored.
-        resource.setrlimit(resource.RLIMIT_CPU, (end, end + 1))
-    batch, *sizes = model.input_shape
-    shape = [size or usual for size, usual in zip(sizes, OPEN, strict=True)]
-    model.predict_on_batch(np.zeros((batch or 1, *shape), model.input.dtype))
+def _size(folder: str | Path) -> int:
+    return sum(file.stat().st_size for file in files_below(folder))
 
 
 def output_kind(model: keras.Model, head: str) -> OutputKind:
@@ -110,4 +106,4 @@ def output_kind(model: keras.Model, head: str) -> OutputKind:
 
 
 if __name__ == "__main__":
-    _try(sys.argv[1], int(sys.argv[2]))
+    _try(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

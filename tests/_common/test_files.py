@@ -108,6 +108,29 @@ def test_no_pipe_socket_or_stream_is_replaced(tmp_path):
     assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("place", ["gs://b/x", "s3:/b/x", "http://h/x", "file:///tmp/x", "hdfs:/x"])
+def test_no_folder_is_made_for_an_address(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAKD_CACHE", place)
+    writers = (
+        lambda: files.write_text(place, "x"),
+        lambda: folders.folder_written_whole(Path(place), "index.html").__enter__(),
+        lambda: files.locked(Path(place)).__enter__(),
+        lambda: folders.cache_folder("teachers"),
+    )
+    for write in writers:
+        with pytest.raises(OutputError, match="results go to local files, not to .* addresses"):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_with_colons_are_no_addresses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("12:30.txt", "a/b:/c.txt", "C:/x.txt", "gs:b.txt"):
+        files.write_text(place, "x")
+        assert Path(place).read_text() == "x"
+
+
 def test_a_locked_folder_may_vanish(tmp_path):
     with files.locked(tmp_path / "new"):
         shutil.rmtree(tmp_path / "new")

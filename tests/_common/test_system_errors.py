@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,9 @@ from keras_kd.errors import OutputError
     "number",
     [
         errno.EACCES, errno.EBUSY, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE,
-        errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE,
+        errno.EAGAIN, errno.EHOSTDOWN, errno.EILSEQ, errno.EINVAL, errno.EMLINK, errno.ENOMEM,
+        errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTCONN, errno.ENOTDIR, errno.EOPNOTSUPP,
+        errno.EPERM, errno.EROFS, errno.ESTALE,
     ],
 )  # fmt: skip
 def test_each_refusal_has_a_sentence(number: int, tmp_path: Path) -> None:
@@ -27,6 +31,20 @@ def test_each_refusal_has_a_sentence(number: int, tmp_path: Path) -> None:
         written_whole(tmp_path / "result.txt"),
     ):
         raise OSError(number, os.strerror(number))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_clock_before_archives_began_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a small computer without a battery for its clock, after a power failure."""
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    with (
+        pytest.raises(OutputError, match="clock stands before 1980.*: set the clock"),
+        written_whole(tmp_path / "model.keras") as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,
+    ):
+        archive.writestr("config.json", "{}")
     assert not list(tmp_path.iterdir())
 
 

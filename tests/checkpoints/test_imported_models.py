@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+import struct
+import zipfile
 
 import keras
 import numpy as np
@@ -72,11 +75,23 @@ def test_each_head_is_compared_under_its_own_name(tmp_path, monkeypatch):
     np.savez(check, inputs=inputs, **{**outputs, "valence": -outputs["valence"]})
     with pytest.raises(ModelError, match="from the valence in .*heads.npz, more than 0.001"):
         checkpoints.compare(model, check)
+    _declare(check, inputs.shape, (10**5, 10**5))
+    with pytest.raises(DataError, match="inputs.npy declares 10,000,000,000 bytes"):
+        checkpoints.compare(model, check)
     # A packed archive of a few kB may hold terabytes.
     monkeypatch.setattr(checkpoints._comparison, "LARGEST", 300)
     np.savez_compressed(check, inputs=inputs, **outputs)
     with pytest.raises(DataError, match="holds [0-9,]+ bytes, more than 300"):
         checkpoints.compare(model, check)
+
+
+def _declare(path, shape, declared):
+    """Arrays of zeros whose headers declare another shape; NumPy takes that much memory first."""
+    header = str({"descr": "|u1", "fortran_order": False, "shape": declared}).encode()
+    start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("inputs", "kind", "valence"):
+            archive.writestr(f"{name}.npy", start + bytes(math.prod(shape)))
 
 
 def _weights(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from command_line import called
 
 from keras_kd._common import files, folders
 from keras_kd.errors import OutputError
+from keras_kd.reports.comparison_pictures import tradeoff_picture
+from keras_kd.runtimes import litert
 
 MODEL = str(Path(__file__).parents[2] / "exports" / "C")
 
@@ -28,6 +31,26 @@ def test_an_empty_argument_is_refused(
 ) -> None:
     assert called(*arguments) == 2
     assert f"kerakd: {named} is empty, as a shell's variable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "analyze a.mp4 --out", "bench a --csv", "bench a --picture", "compare a --out",
+        "compare a --csv", "distill --out", "distill --soft-labels", "export a --out",
+        "guide a --out", "import a --out", "init a --out", "predict a --csv",
+        "predict a --annotate", "report a --out", "rerun a --out", "sweep --out", "teach --out",
+        "teach --soft-labels", "web a --out",
+    ],
+)  # fmt: skip
+def test_no_command_makes_a_folder_for_an_address(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for joint, place in ((" ", "gs://bucket/a"), ("=", "http://host/a")):
+        assert called(*f"{line}{joint}{place}".split()) == 2
+        assert f"kerakd: Can't write {place}: results go to local files" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("line", ["compare .", "export .", "export / --format qat", "rerun /"])
@@ -60,3 +83,37 @@ def test_a_place_that_takes_no_new_files_is_told() -> None:
         folders.folder_written_whole(Path("/proc/page"), "index.html"),
     ):
         pass
+
+
+@pytest.mark.parametrize("line", [f"evaluate {MODEL}/model.tflite --data faces", f"bench {MODEL}"])
+def test_a_machine_without_room_for_temporary_files_is_told(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """As a container whose whole disk is read-only."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+    monkeypatch.setattr(litert, "_SURVIVED", set())
+    assert called(*line.split()) == 2
+    assert "no folder for temporary files takes any: set TMPDIR" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "date", "told"),
+    [
+        ("a.xyz", "0", "give a name that ends in .png"),
+        ("a", "0", "give a name that ends in .png"),
+        ("a.svg", "today", "SOURCE_DATE_EPOCH is 'today' and no number of seconds"),
+        ("a.PDF", "-1", "SOURCE_DATE_EPOCH is '-1' and no number of seconds"),
+    ],
+)
+def test_a_picture_that_can_not_be_written_is_told_before_the_work(
+    name: str, date: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
+    assert called("bench", MODEL, "--data", "none", "--picture", name) == 2
+    assert told in capsys.readouterr().err and not list(tmp_path.iterdir())
+    if date == "0":
+        with pytest.raises(OutputError, match=told):
+            tradeoff_picture(name, ["B"], [(0.5, 0.4, 0.6)], [1.0], [1.0], "")

@@ -199,11 +199,17 @@ def test_weights_that_are_links_or_declared_larger_than_their_file_are_refused(
         del group["1"]
         group.create_dataset("1", (10**6, 10**6), "f4", chunks=(1000, 1000))
 
+    def deep(group: h5py.Group) -> None:
+        """3 MB that took minutes: each level is looked up from the top."""
+        for _ in range(3000):
+            group = group.create_group("g")
+
     cases = {
         external: "is a link",
         soft: "is a link",
         hard: "is a link",
         elsewhere: "in another file",
+        deep: "200 levels",
     }
     for change, words in (
         cases | {virtual: "in another file", huge: "it declares 4,000,000,000,0"}

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import litert
+from keras_kd.runtimes import litert, trial
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +25,13 @@ def slow_file(tmp_path_factory):
 
 
 def test_a_file_is_refused_by_the_processors_time(slow_file, monkeypatch):
-    monkeypatch.setattr(litert, "TRIAL", 1)
+    monkeypatch.setattr(trial, "SECONDS", 1)
     with pytest.raises(ModelError, match="more than 1 s of the processor's time"):
         litert.LiteRTModel(slow_file)
 
 
 def test_a_busy_machine_does_not_refuse_a_file(slow_file, monkeypatch):
-    monkeypatch.setattr(litert, "TRIAL_CLOCK", 0.2)
+    monkeypatch.setattr(trial, "CLOCK", 0.2)
     with pytest.raises(ModelError, match="when the machine is less busy"):
         litert.LiteRTModel(slow_file)
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""SavedModels with loops, which may never end."""
+"""SavedModels that loop without end, or take too much memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import saved_model
+from keras_kd.runtimes import saved_model, trial
 
 
 class _Counting(tf.Module):
@@ -39,6 +39,42 @@ def test_a_loop_that_ends_is_computed(tmp_path: Path) -> None:
 
 
 def test_a_loop_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved_model, "TRIAL", 2)
-    with pytest.raises(ModelError, match="loops for more than 2 s of the processor's time"):
+    monkeypatch.setattr(trial, "SECONDS", 2)
+    with pytest.raises(ModelError, match="more than 2 s of the processor's time"):
         saved_model.load(_saved(tmp_path / "model", 2**30))
+
+
+class _Large(tf.Module):
+    """Adds the sum of 3 GB of numbers; in a model with a loop or without."""
+
+    def __init__(self, loop: bool) -> None:
+        super().__init__()
+        self._loop = loop
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 4, 4, 1), tf.float32)])
+    def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        side, row = tf.shape(image)[1] * 7000, tf.reshape(image, (-1, 16))[:, :2]
+        if self._loop:
+            (row,) = tf.while_loop(lambda row: row[0, 0] > 1, lambda row: (row / 2,), [row])
+        return {"logits": row + tf.reduce_sum(tf.fill([side, side], image[0, 0, 0, 0]))}
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_memory_of_one_image_is_bounded(
+    loop: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _Large(loop)
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures=model.__call__)
+    monkeypatch.setattr(trial, "MEMORY", 2**30)
+    with pytest.raises(ModelError, match="takes more than .* bytes of memory for one image"):
+        saved_model.load(tmp_path / "model")
+
+
+def test_a_trial_that_is_killed_is_no_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the system kills it where memory runs out."""
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nkill -KILL $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr(trial.sys, "executable", str(killed))
+    with pytest.raises(ModelError, match="killed TensorFlow .* where memory runs out"):
+        saved_model.load(_saved(tmp_path / "model", 5))
