@@ -285,6 +285,10 @@ def _bytes(content: h5py.File, name: str, link: object) -> int:
         return 0
     if found.external or found.is_virtual:
         raise ValueError(f"the numbers of {name} lie in another file")
+    if found.id.get_create_plist().get_nfilters():
+        raise ValueError(f"{name} is packed, which Keras' weights never are")
+    if found.dtype.kind not in "biufV" or found.dtype.names or found.dtype.hasobject:
+        raise ValueError(f"{name} holds no numbers but {found.dtype}")
     return (found.size or 0) * found.dtype.itemsize
 
 

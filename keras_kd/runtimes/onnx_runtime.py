@@ -184,10 +184,11 @@ def _beside(path: Path, place: str) -> Path:
     file = path.parent / place
     inside = not os.path.isabs(place) and ".." not in Path(place).parts
     # A link could lead out of the folder as well as "..".
-    if not inside or file.resolve() != path.parent.resolve() / place or not file.is_file():
+    straight = file.resolve() == path.parent.resolve() / place and file.is_file()
+    if not inside or not straight or file.stat().st_nlink > 1:
         raise ModelError(
-            f"{path} has weights in {place}, which is no file in its folder: export it again, or"
-            " put the file there."
+            f"{path} has weights in {place}, which is no file in its folder or a link: export it"
+            " again, or put a copy of the file there."
         )
     return file
 
