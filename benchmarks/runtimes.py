@@ -128,9 +128,10 @@ def page(rows: pd.DataFrame, count: int, data: str) -> str:
     models = ", ".join(dict.fromkeys(rows.loc[rows["kind"] == "float32", "model"]))
     told = (
         f"{models} and the shipped files, {count} images of `{data}`. A cell has the largest"
-        " difference of a probability and the share of changed answers, the worst of all models;"
-        " after a colon, the fewest images that a model was run on, where time was short; a number"
-        " in parentheses is a reason below; – is not for such files."
+        " difference of a probability and the share of changed answers, the worst of all models,"
+        " named where the difference is more than a tenth; after a colon, the fewest images"
+        " that a model was run on, where time was short; a number in parentheses is a reason below;"
+        " – is not for such files."
     )
     reasons = [f"{number}. {text.rstrip('.')}." for text, number in notes.items()]
     return "\n\n".join([told, table(("runtime", *kinds), lines), "\n".join(reasons)])
@@ -148,7 +149,8 @@ def _cell(rows: pd.DataFrame, runtime: str, kind: str, notes: dict[str, int], co
         return " ".join(marks)
     worst, changed = ran["largest_difference"].max(), 100 * ran["changed_answers"].max()
     text = f"{worst:.2g}, {changed:.1f} %"
-    text = f"**{text}**" if worst > RIGHT else text
+    if worst > RIGHT:
+        text = f"**{text}** {ran.loc[ran['largest_difference'].idxmax(), 'model']}"
     fewest = int(ran["images"].min())
     return " ".join([text if fewest == count else f"{text}: {fewest}", *marks])
 

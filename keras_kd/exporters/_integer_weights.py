@@ -2,7 +2,8 @@
 
 Dense weights get one scale a tensor. TensorFlow Lite up to 2.9 takes the first channel's scale of
 fully connected weights for all, and the reference kernels of 2.10 to 2.14 are wrong where the
-layer's output has more than two axes.
+layer's output has more than two axes. Those of 2.8 are wrong there whatever the scales, so outputs
+of one place, as of a squeeze and excitation, get two axes and are reshaped.
 
 Strided convolutions of 1x1 lose their strides, see `_strided_kernels`.
 
@@ -11,12 +12,18 @@ None of these runtimes reports an error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._graph_writer import code_number, operator_number, packed
+from keras_kd.exporters._graph_writer import (
+    GraphWriter,
+    code_number,
+    operator_number,
+    packed,
+)
 from keras_kd.exporters._strided_kernels import without_strides
 
 _LARGEST = 127
@@ -43,7 +50,8 @@ def right_on_all_runtimes(content: bytes) -> bytes:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     dense = [_with_one_scale(model, graph) for graph in model.subgraphs]
     strided = [without_strides(model, graph) for graph in model.subgraphs]
-    if not any([*dense, *strided]):
+    flat = [_with_flat_outputs(model, graph) for graph in model.subgraphs]
+    if not any([*dense, *strided, *flat]):
         return content
     for code in model.operatorCodes if any(dense) else ():
         if code_number(code) == _DENSE:
@@ -84,6 +92,25 @@ def _with_one_scale(model: schema.ModelT, graph: schema.SubGraphT) -> bool:
             if graph.tensors[bias].type in _BIASES:
                 _rescale_bias(model, graph.tensors[bias], scale[0] * _scales(weights)[0])
     return bool(readers)
+
+
+def _with_flat_outputs(model: schema.ModelT, graph: schema.SubGraphT) -> bool:
+    """Give dense layers of one place an output of two axes; return whether any had more."""
+    deep = [one for one, _ in _weighted(model, graph, _DENSE) if _is_deep(graph, one)]
+    for one in deep:
+        writer, output = GraphWriter(model, graph), one.outputs[0]
+        tensor = graph.tensors[output]
+        flat = writer.like(tensor, (1, tensor.shape[-1]))
+        graph.tensors[flat].name = tensor.name + b"/flat"  # by which its layer is found
+        one.outputs, one.builtinOptions.keepNumDims = [flat], False
+        graph.operators.insert(graph.operators.index(one) + 1, writer.reshaped(flat, output))
+    return bool(deep)
+
+
+def _is_deep(graph: schema.SubGraphT, one: schema.OperatorT) -> bool:
+    tensor = graph.tensors[one.outputs[0]]
+    one_place = len(tensor.shape) > 2 and math.prod(tensor.shape[:-1]) == 1
+    return one_place and tensor.type == schema.TensorType.INT8
 
 
 def _round_with_one_scale(model: schema.ModelT, weights: schema.TensorT) -> None:

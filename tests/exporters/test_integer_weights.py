@@ -143,6 +143,28 @@ def test_a_dense_layer_that_is_called_twice_has_both_biases_rescaled(tmp_path):
         np.testing.assert_allclose(numbers, bias, atol=offset.scale)
 
 
+def test_dense_layers_of_one_place_have_outputs_of_two_axes(tmp_path):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(16, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
+    squeezed = layers.Dense(8, "relu")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.Multiply()([x, layers.Dense(16, "sigmoid")(squeezed)])
+    model = keras.Model(image, layers.Dense(5)(layers.Flatten()(x)))
+    path = exporters.export(model, tmp_path / "m.tflite", "int8", IMAGES, min_agreement=0.5).path
+    dense = [one for one in tflite_graph.read(path) if one.name == "FULLY_CONNECTED"]
+    assert [one.outputs[0].shape for one in dense] == [(1, 8), (1, 16), (1, 5)]
+    assert _integer_weights.right_on_all_runtimes(path.read_bytes()) == path.read_bytes()
+    plain = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    plain.allocate_tensors()
+    rows = []
+    for pixels in IMAGES.astype(np.float32):
+        plain.set_tensor(plain.get_input_details()[0]["index"], pixels[None])
+        plain.invoke()
+        rows.append(plain.get_tensor(plain.get_output_details()[0]["index"])[0])
+    expected = model.predict(IMAGES.astype(np.float32), verbose=0)
+    assert np.abs(np.array(rows) - expected).max() < 0.1 * np.ptp(expected)
+
+
 def _strided():
     """Two 1x1 convolutions with strides, one on an odd size, and one without.
 
