@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import glob
+import lzma
 import os
 import re
 import stat
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -19,6 +22,11 @@ import filelock
 from keras_kd._common.system_errors import refusals
 from keras_kd.errors import OutputError
 
+# What zipfile raises of archives that are damaged, encrypted, of another version or packing.
+BAD_ARCHIVE = (
+    ValueError, OSError, EOFError, RuntimeError, struct.error, zlib.error, lzma.LZMAError,
+    zipfile.BadZipFile,
+)  # fmt: skip
 # Some 40,000 members, which are read in half a second.
 LARGEST_DIRECTORY = 2**21
 LOCK = ".lock"
@@ -266,7 +274,7 @@ def plain_archive(file: str | Path | IO[bytes], size: int) -> zipfile.ZipFile:
         raise ValueError(f"its list of members is longer than {LARGEST_DIRECTORY:,} bytes")
     try:
         archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except BAD_ARCHIVE as error:
         raise ValueError(f"it is no whole zip archive: {error}") from error
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):

@@ -24,7 +24,7 @@ import numpy as np
 from keras_kd import models
 from keras_kd._common import system_errors
 from keras_kd._common.arrays import fingerprint
-from keras_kd._common.files import plain_archive, refusals, written_whole
+from keras_kd._common.files import BAD_ARCHIVE, plain_archive, refusals, written_whole
 from keras_kd._common.time_limit import limited
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, mistaken_files, trusted_modules
@@ -79,7 +79,7 @@ def has_spec(path: str | Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return ENTRY in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except BAD_ARCHIVE:
         return False
 
 
@@ -297,7 +297,7 @@ def _stored_form(archive: zipfile.ZipFile, path: Path) -> ModelSpec:
         return ModelSpec()
     try:
         return read_form(archive.read(ENTRY))
-    except (ValueError, zipfile.BadZipFile) as error:
+    except BAD_ARCHIVE as error:
         raise ModelError(
             f"{path} holds a damaged {ENTRY} ({error}): write the model again with keras_kd."
         ) from error

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from keras_kd._common.checked_files import read_text
-from keras_kd._common.files import refuse_special
+from keras_kd._common.files import BAD_ARCHIVE, refuse_special
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.form import ENTRY, ModelSpec, read_form
@@ -49,7 +49,7 @@ def of_model(path: Path) -> ModelSpec | None:
     try:
         text = _text(path)
         return None if text is None else read_form(text)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except BAD_ARCHIVE as error:
         raise ModelError(f"{path} holds a damaged {ENTRY} ({error}): export it again.") from error
 
 
@@ -106,8 +106,7 @@ def entry(content: bytes) -> str | None:
         JSON; None if there is none.
 
     Raises:
-        ValueError: it is damaged.
-        zipfile.BadZipFile: the archive is damaged.
+        BAD_ARCHIVE: it is damaged.
     """
     file = io.BytesIO(content)
     if not zipfile.is_zipfile(file):

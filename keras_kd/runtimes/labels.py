@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from keras_kd._common.checked_files import read_json, read_text
+from keras_kd._common.files import BAD_ARCHIVE
 from keras_kd.datasets import class_names
 from keras_kd.datasets.class_names import LABELS_FILE, canonical
 from keras_kd.errors import ModelError
@@ -128,7 +129,7 @@ def _inside(path: Path) -> tuple[str, ...] | None:
                 raise ValueError(f"it declares {named[0].file_size:,} bytes")
             lines = archive.read(named[0]).decode("utf-8-sig").splitlines()
         return _checked(class_names.parsed(lines))
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except BAD_ARCHIVE as error:
         raise ModelError(
             f"The class names inside {path} can't be read ({error}): export it again."
         ) from error

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_kd._common import hosts
-from keras_kd._common.files import written_whole
+from keras_kd._common.files import plain_archive, written_whole
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
 from keras_kd.models.surgery import weights
@@ -115,9 +115,20 @@ def load_weights(model: keras.Model, path: Path) -> None:
     Args:
         model: the model, which is changed.
         path: the file.
+
+    Raises:
+        TrainingError: it is damaged or gone.
     """
-    with np.load(path, allow_pickle=False) as stored:
-        weights.put([stored[f"weight{index}"] for index in range(len(stored.files))], model)
+    try:
+        plain_archive(path, path.stat().st_size).close()
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = [stored[f"weight{index}"] for index in range(len(stored.files))]
+        weights.put(arrays, model)
+    except Exception as error:
+        # NumPy and zipfile raise what their parsers of headers raise: tokenize.TokenError, ...
+        raise TrainingError(
+            f"{path} is damaged or gone ({error}): start again without --resume."
+        ) from error
 
 
 def fit(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import warnings
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,15 +75,8 @@ class TrainingState(keras.callbacks.Callback):
                 arrays = [stored[f"variable{index}"] for index in range(state["variables"])]
                 self._metrics = [stored[f"metric{index}"] for index in range(state["metrics"])]
                 self.best = float(state["best"])
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            EOFError,
-            MemoryError,
-            OSError,
-            zipfile.BadZipFile,
-        ) as error:
+        except Exception as error:
+            # NumPy and zipfile raise what their parsers of headers raise: tokenize.TokenError, ...
             raise TrainingError(
                 f"{self.path} is damaged ({error}): start again without --resume."
             ) from error

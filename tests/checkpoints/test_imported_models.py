@@ -78,6 +78,11 @@ def test_each_head_is_compared_under_its_own_name(tmp_path, monkeypatch):
     _declare(check, inputs.shape, (10**5, 10**5))
     with pytest.raises(DataError, match="inputs.npy declares 10,000,000,000 bytes"):
         checkpoints.compare(model, check)
+    # NumPy's parser of this header raises tokenize.TokenError.
+    for spoilt in (b"{'descr': ((", b"{'shape': (" + b"9" * 5000):
+        _archive(check, spoilt, b"")
+        with pytest.raises(DataError, match="heads.npz can't be read"):
+            checkpoints.compare(model, check)
     # A packed archive of a few kB may hold terabytes.
     monkeypatch.setattr(checkpoints._comparison, "LARGEST", 300)
     np.savez_compressed(check, inputs=inputs, **outputs)
@@ -87,11 +92,15 @@ def test_each_head_is_compared_under_its_own_name(tmp_path, monkeypatch):
 
 def _declare(path, shape, declared):
     """Arrays of zeros whose headers declare another shape; NumPy takes that much memory first."""
-    header = str({"descr": "|u1", "fortran_order": False, "shape": declared}).encode()
+    header = {"descr": "|u1", "fortran_order": False, "shape": declared}
+    _archive(path, str(header).encode(), bytes(math.prod(shape)))
+
+
+def _archive(path, header, numbers):
     start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n"
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("inputs", "kind", "valence"):
-            archive.writestr(f"{name}.npy", start + bytes(math.prod(shape)))
+            archive.writestr(f"{name}.npy", start + numbers)
 
 
 def _weights(name):

@@ -1,6 +1,8 @@
 """Class names in lists beside a model's file, as other programs write them."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import keras
@@ -12,11 +14,47 @@ from PIL import Image
 
 from keras_kd.errors import ModelError
 from keras_kd.models.form import ModelSpec
-from keras_kd.runtimes import labels, predictors
+from keras_kd.runtimes import described, labels, predictors
 from keras_kd.runtimes.stated import Stated
 
 NAMES = ("happy", "angry", "very sad")
 LINES = "happy\nangry\nvery sad\n"
+
+
+def _with_archive(path: Path, name: str, place: int, changed: bytes) -> Path:
+    """A `.tflite` file that ends in an archive of one member, whose headers say something else."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, LINES * 20)
+    spoilt = bytearray(content.getvalue())
+    # The list at the end repeats the first 30 bytes, two further on.
+    for start in (place, spoilt.index(b"PK\1\2") + place + 2)[: 2 if place < 30 else 1]:
+        spoilt[start : start + len(changed)] = changed
+    path.write_bytes(bytes(spoilt))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "changed"),
+    [
+        pytest.param(6, b"\1", id="encrypted"),
+        pytest.param(8, b"\x63", id="another packing"),
+        pytest.param(4, b"\xc8", id="another version"),
+        pytest.param(44, b"\xff" * 8, id="damaged"),
+    ],
+)
+@pytest.mark.parametrize("name", ["labels.txt", "keras_kd.json"])
+def test_archives_that_can_not_be_read_are_told(
+    name: str, place: int, changed: bytes, tmp_path: Path
+) -> None:
+    path = _with_archive(tmp_path / "m.tflite", name, place, changed)
+    read = described.of_model if name == "keras_kd.json" else _inside
+    with pytest.raises(ModelError, match=r"m\.tflite .*export it again"):
+        read(path)
+
+
+def _inside(path: Path) -> ModelSpec:
+    return labels.with_labels(ModelSpec(), path, None)
 
 
 @pytest.mark.parametrize(

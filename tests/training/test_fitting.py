@@ -20,7 +20,7 @@ from keras_kd.errors import TrainingError
 from keras_kd.teachers.views import Views
 from keras_kd.training import optimizers, state
 from keras_kd.training.batches import TrainingBatches
-from keras_kd.training.fitting import fit
+from keras_kd.training.fitting import fit, load_weights
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (44, 8, 8, 1), dtype=np.uint8)
@@ -321,6 +321,15 @@ def test_a_damaged_state_is_refused(content, tmp_path):
         TrainingError, match="state.npz is damaged .*: start again without --resume"
     ):
         fit(_distiller(), _batches(), VALIDATION, 1, tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off"])
+def test_damaged_weights_of_the_best_epoch_are_told(content, tmp_path):
+    fit(_distiller(), _batches(), VALIDATION, 1, tmp_path)
+    best = tmp_path / "best.npz"
+    best.unlink() if content is None else best.write_bytes(content)
+    with pytest.raises(TrainingError, match="best.npz is damaged or gone .*: start again"):
+        load_weights(_distiller().student, best)
 
 
 KILLED = """
