@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,12 @@ SIDE = 8
 
 def picture(seed: int = 0, side: int = SIDE) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8))
+
+
+def png() -> bytes:
+    content = io.BytesIO()
+    picture().save(content, "png")
+    return content.getvalue()
 
 
 def write_fer2013(folder: Path) -> None:
@@ -70,9 +77,7 @@ def write_parquet(folder: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    picture = io.BytesIO()
-    picture().save(picture, "png")
-    images = [{"bytes": picture.getvalue(), "path": None}] * COUNT
+    images = [{"bytes": png(), "path": None}] * COUNT
     table = pyarrow.table({"image": images, "label": ["a", "b"] * (COUNT // 2)})
     pyarrow.parquet.write_table(table, folder / "train-00000-of-00001.parquet")
 
@@ -144,3 +149,32 @@ def read_pictures(folder: Path) -> object:
             refused = error
     if refused:
         raise refused
+
+
+def write_shards(folder: Path) -> None:
+    for split in ("train", "validation", "test"):
+        with tarfile.open(folder / f"{split}-0.tar", "w") as archive:
+            for number in range(COUNT):
+                for suffix, part in (("png", png()), ("cls", b"ab"[number % 2 :][:1])):
+                    member = tarfile.TarInfo(f"{number}.{suffix}")
+                    member.size = len(part)
+                    archive.addfile(member, io.BytesIO(part))
+
+
+def read_shards(folder: Path) -> object:
+    from keras_kd import datasets
+
+    return datasets.load(f"shards:{folder}", "train")
+
+
+def write_class_folders(folder: Path) -> None:
+    for number in range(COUNT):
+        path = folder / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        picture(number).save(path)
+
+
+def read_class_folders(folder: Path) -> object:
+    from keras_kd import datasets
+
+    return datasets.load(str(folder), "train")

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import fuzz_bombs as bombs
+import fuzz_bombs_of_graphs as bombs_of_graphs
 import fuzz_data_sets as data_sets
 import fuzz_model_files as model_files
 import numpy as np
@@ -27,6 +29,7 @@ class Reader:
         tokens: words of the format, for edits that random bytes would hardly find.
         guided: whether it is Python all through, so that its coverage can guide the search.
         needs: a package of an extra, without which the reader is left out.
+        bombs: what puts a small file there that declares or computes far more than it holds.
     """
 
     write: Callable[[Path], None]
@@ -35,6 +38,7 @@ class Reader:
     tokens: tuple[bytes, ...] = ()
     guided: bool = False
     needs: str = ""
+    bombs: tuple[bombs.Bomb, ...] = ()
 
 
 def _write_store(folder: Path) -> None:
@@ -190,6 +194,7 @@ def _read_video(folder: Path) -> object:
         return sum(1 for _ in video.after())
 
 
+RECODED = (bombs.recoded,)
 READERS = {
     "fer2013.csv": Reader(
         data_sets.write_fer2013,
@@ -197,9 +202,15 @@ READERS = {
         "fer2013.csv",
         (*CSV, b"Training", b"256"),
         True,
+        bombs=RECODED,
     ),
     "FER+ votes, csv": Reader(
-        data_sets.write_ferplus, data_sets.read_ferplus, "fer2013new.csv", CSV, True
+        data_sets.write_ferplus,
+        data_sets.read_ferplus,
+        "fer2013new.csv",
+        CSV,
+        True,
+        bombs=RECODED,
     ),
     "RAF-DB list": Reader(
         data_sets.write_rafdb,
@@ -217,11 +228,36 @@ READERS = {
         "*.csv",
         (*CSV, b"../../x.jpg"),
         True,
+        bombs=RECODED,
     ),
     "Parquet": Reader(
-        data_sets.write_parquet, data_sets.read_parquet, "*.parquet", (b"PAR1",), needs="pyarrow"
+        data_sets.write_parquet,
+        data_sets.read_parquet,
+        "*.parquet",
+        (b"PAR1",),
+        needs="pyarrow",
+        bombs=(bombs.parquet_rows,),
     ),
-    "images": Reader(data_sets.write_pictures, data_sets.read_pictures, "*"),
+    "shards: tar": Reader(
+        data_sets.write_shards,
+        data_sets.read_shards,
+        "*.tar",
+        (b"ustar", b"../../x.png", b"77777777777", b"L" * 100),
+        needs="fsspec",
+        bombs=(bombs.tar_members,),
+    ),
+    "class folders": Reader(
+        data_sets.write_class_folders,
+        data_sets.read_class_folders,
+        "**/*.png",
+        bombs=(bombs.deep_folders,),
+    ),
+    "images": Reader(
+        data_sets.write_pictures,
+        data_sets.read_pictures,
+        "*",
+        bombs=(bombs.pages, bombs.png_texts, bombs.large_picture),
+    ),
     "soft labels: store.json, logits.npy": Reader(
         _write_store, _read_store, "*", (*JSON, *NPY), True
     ),
@@ -235,9 +271,21 @@ READERS = {
         lambda folder: model_files.predicted(folder, "model.keras"),
         "*",
         KERAS,
+        bombs=(bombs.keras_archive, bombs.keras_weights, bombs.nested_layers),
     ),
     ".h5": Reader(
-        model_files.write_h5, lambda folder: model_files.predicted(folder, "model.h5"), "*", KERAS
+        model_files.write_h5,
+        lambda folder: model_files.predicted(folder, "model.h5"),
+        "*",
+        KERAS,
+        bombs=(bombs.keras_weights,),
+    ),
+    "arrays to compare with, .npz": Reader(
+        model_files.write_arrays,
+        model_files.read_arrays,
+        "*.npz",
+        NPY,
+        bombs=(bombs.packed_arrays,),
     ),
     ".pth, .safetensors": Reader(
         model_files.write_weights, model_files.read_weights, "*", (*PICKLE, *JSON), True
@@ -264,15 +312,17 @@ READERS = {
         lambda folder: model_files.predicted(folder, "model.onnx"),
         "*.onnx",
         needs="tf2onnx",
+        bombs=(bombs_of_graphs.onnx_file,),
     ),
     "SavedModel": Reader(
         model_files.write_saved_model,
         lambda folder: model_files.predicted(folder, "model"),
         "model/**/*",
+        bombs=(bombs_of_graphs.saved_model,),
     ),
-    "segments, csv": Reader(_write_segments, _read_segments, "*", CSV, True),
+    "segments, csv": Reader(_write_segments, _read_segments, "*", CSV, True, bombs=RECODED),
     "recording: csv, session.json": Reader(
-        _write_recording, _read_recording, "**/*.*", (*CSV, *JSON)
+        _write_recording, _read_recording, "**/*.*", (*CSV, *JSON), bombs=RECODED
     ),
     "recording that was stopped": Reader(
         _write_recording, _read_stopped_recording, "*.csv", CSV, True

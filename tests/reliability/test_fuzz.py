@@ -17,9 +17,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from fuzz import judged, table, ways
+from fuzz import table, ways
 from fuzz_edits import spoilt
 from fuzz_readers import READERS
+from fuzz_worker import judged, removed
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -90,6 +91,20 @@ def test_valid_files_are_read_and_spoilt_ones_read_or_refused(
 
     check()
     assert "refused" in outcomes
+
+
+@pytest.mark.parametrize("name", ["fer2013.csv", "segments, csv", "images", "class folders"])
+@pytest.mark.filterwarnings("ignore")
+def test_bombs_are_read_or_refused(name: str, valid: Callable[[str], Path]) -> None:
+    folder = valid(name)
+    work = folder.with_name("bombs")
+    for seed, bomb in enumerate(READERS[name].bombs * 3):
+        shutil.copytree(folder, work)
+        bomb(work, Random(seed))
+        outcome, detail = judged(READERS[name], work)
+        # Python's own way of removing folders ends at a thousand levels.
+        removed(work)
+        assert outcome != "finding", detail
 
 
 def _places(document: Any) -> Iterator[tuple[Any, ...]]:
