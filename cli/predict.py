@@ -16,7 +16,12 @@ from keras_kd._common.progress import Terminal
 from . import engine, options, output, sessions
 
 # What has no meaning for a picture as a whole.
-_OF_FACES = {"detector": "--detector", "score": "--score", "side": "--crop"}
+_OF_FACES = {
+    "detector": "--detector",
+    "score": "--score",
+    "side": "--crop",
+    "redact": "--redact",
+}
 
 
 @click.command("predict")
@@ -102,7 +107,7 @@ def command(
         return
     output.show_table(_rows(readings, reader.value_names, whole))
     if not whole and not any(readings.values()):
-        terminal.say("No picture has a face: add --whole if the classes are none of faces.")
+        terminal.say("No face was found: for a model whose classes are not of faces, add --whole.")
 
 
 def _rows(

@@ -15,7 +15,8 @@ _BEGINNINGS = {
     b"<!doctype html": _PAGE,
     b"<html": _PAGE,
 }
-_MODELS = (".keras", ".h5", ".hdf5", ".tflite", ".onnx")
+_KERAS = (".keras", ".h5", ".hdf5")
+_MODELS = (*_KERAS, ".tflite", ".onnx")
 _SUFFIXES = {
     ".pth": "PyTorch's: bring its weights into a Keras model by `kerakd import`",
     ".pt": "PyTorch's: bring its weights into a Keras model by `kerakd import`",
@@ -63,7 +64,7 @@ def require_keras(path: Path) -> None:
             what to give.
     """
     if path.is_dir():
-        require_saved_model(path)
+        require_saved_model(path, _KERAS)
         kind = "a SavedModel"
     elif _start(path)[4:8] == b"TFL3":
         kind = "a .tflite file"
@@ -79,18 +80,22 @@ def require_keras(path: Path) -> None:
     )
 
 
-def require_saved_model(folder: Path) -> None:
+def require_saved_model(folder: Path, suffixes: tuple[str, ...] = _MODELS) -> None:
     """Check that a folder may be a SavedModel.
 
     Args:
         folder: an existing folder.
+        suffixes: of the models that the message names, if they lie there.
 
     Raises:
         ModelError: it has no `saved_model.pb`; the message names the models that lie in it.
     """
-    if (folder / "saved_model.pb").is_file():
-        return
-    models = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in _MODELS)
+    try:
+        if (folder / "saved_model.pb").is_file():
+            return
+        models = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in suffixes)
+    except OSError as error:
+        raise ModelError(f"{folder} can't be read ({error.strerror}): check the path.") from error
     advice = (
         f"give a model that lies in it ({', '.join(models[:5])})" if models else "check the path"
     )

@@ -240,7 +240,8 @@ def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
         readings: as `predict` returns them.
 
     Returns:
-        One row for each face, and one without a label for each picture without a face.
+        One row for each face (in `face` its number, from 1, which a whole picture lacks), and one
+            without a label for each picture without a face.
     """
     rows = []
     for file, faces in readings.items():
@@ -249,11 +250,13 @@ def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
             record = reading.record()
             chances = {f"p_{name}": chance for name, chance in record.pop("probabilities").items()}
             box = dict(zip(("x", "y", "width", "height"), record.pop("box", ()), strict=False))
-            rows.append({"file": file, "face": number + 1, **record, **box, **chances})
+            counted = {"face": number + 1} if box else {}
+            rows.append({"file": file, **counted, **record, **box, **chances})
         if not faces:
             rows.append({"file": file})
     # With pictures without a face, a plain column would hold 1.0 and NaN.
-    return pd.DataFrame(rows).astype({"face": "Int64"} if any(readings.values()) else {})
+    found = pd.DataFrame(rows)
+    return found.astype({"face": "Int64"} if "face" in found else {})
 
 
 def annotated(image: np.ndarray, readings: list[Reading]) -> Image.Image:

@@ -118,17 +118,15 @@ def train(
         student = _untrained(job, settings, data)
         if job.start:
             fine_tuning.set_statistics(student, data.train.images, settings.seed)
-        elif not job.pretrained:
-            batch_norm.begin_averages(student, data.train.images, settings.seed)
-        momenta = batch_norm.shorten_averages(student, steps)
         distiller = _compiled(job, settings, data, student, steps)
+        momenta = batch_norm.shorten_averages(distiller.student, steps)
         chosen = optimizers.schedule_callbacks(settings.schedule, settings.patience)
         chosen += [callbacks.made(source) for source in settings.callbacks]
         history = fitting.fit(
             distiller, batches, validation, job.epochs, job.folder, chosen, tell, advance
         )
+    batch_norm.set_momenta(distiller.student, momenta)
     student = expand(precision.with_policy(batch_norm.unfused(distiller.student), "float32"))
-    batch_norm.set_momenta(student, momenta)
     for layer in student.layers:
         layer.trainable = True  # Frozen for this training alone.
     return student, history
@@ -150,7 +148,12 @@ def rehearse(job: Job, settings: TrainingSettings, data: Data) -> None:
 
 
 def _untrained(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
-    return _started(job, settings, data) if job.start else _new(job, settings, data)
+    if job.start:
+        return _started(job, settings, data)
+    student = _new(job, settings, data)
+    if not job.pretrained:
+        batch_norm.begin_averages(student, data.train.images, settings.seed)
+    return student
 
 
 def _compiled(

@@ -8,7 +8,7 @@ CPU second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -53,34 +53,35 @@ class FusedBatchNormalization(layers.BatchNormalization):
         return outputs
 
 
-def shorten_averages(model: keras.Model, steps: int) -> dict[str, float]:
+def shorten_averages(model: keras.Model, steps: int) -> list[float]:
     """Have the moving averages span at most a quarter of a training.
 
     Keras' own span is 100 steps, and 1,000 in some of keras.applications. After a shorter training
     a model still has the statistics of its first steps, and is at chance.
 
     Args:
-        model: the model, which is changed.
+        model: the model that is trained, which is changed. A copy is made of configurations, in
+            which layers of the user's own may not tell their momentum.
         steps: the training's steps, at least 1.
 
     Returns:
-        The momenta that the layers had, by their names.
+        The momenta that the layers had, for `set_momenta`.
     """
-    before = {layer.name: layer.momentum for layer in _normalising(model)}
+    before = [layer.momentum for layer in _normalising(model)]
     bound = max(0.0, 1 - _SPANS / steps)
-    set_momenta(model, {name: min(momentum, bound) for name, momentum in before.items()})
+    set_momenta(model, [min(momentum, bound) for momentum in before])
     return before
 
 
-def set_momenta(model: keras.Model, momenta: Mapping[str, float]) -> None:
+def set_momenta(model: keras.Model, momenta: Sequence[float]) -> None:
     """Change the momentum of batch normalisation.
 
     Args:
         model: the model, which is changed.
-        momenta: by the layers' names; layers that it lacks keep their own.
+        momenta: one for each of its layers of this kind, in order.
     """
-    for layer in _normalising(model):
-        layer.momentum = momenta.get(layer.name, layer.momentum)
+    for layer, momentum in zip(_normalising(model), momenta, strict=True):
+        layer.momentum = momentum
 
 
 def begin_averages(model: keras.Model, images: np.ndarray, seed: int) -> None:
@@ -98,12 +99,12 @@ def begin_averages(model: keras.Model, images: np.ndarray, seed: int) -> None:
     averages = {id(one) for layer in norms for one in (layer.moving_mean, layer.moving_variance)}
     others = [one for one in model.non_trainable_variables if id(one) not in averages]
     values = [keras.ops.convert_to_numpy(one) for one in others]
-    momenta = {layer.name: layer.momentum for layer in norms}
-    set_momenta(model, dict.fromkeys(momenta, 0.0))
+    before = [layer.momentum for layer in _normalising(model)]
+    set_momenta(model, [0.0] * len(before))
     # Drawn, as the first images may all be of one class; sorted, as they may lie in a mapped file.
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:BEGINNING])
     model(images[rows], training=True)
-    set_momenta(model, momenta)
+    set_momenta(model, before)
     # Dropout's seeds went on.
     for variable, value in zip(others, values, strict=True):
         variable.assign(value)
