@@ -11,7 +11,7 @@ import click
 
 import keras_kd
 from keras_kd._common import text
-from keras_kd._common.files import require_apart, write_text
+from keras_kd._common.files import places_of, require_apart, write_text
 
 from . import engine, options, output
 
@@ -73,7 +73,7 @@ def command(
       kerakd bench exports/mine/model.tflite --operators
       kerakd bench exports/mine/model.tflite --on-device
     """
-    require_apart((csv_path, picture), models)
+    require_apart((csv_path, picture), [*models, *places_of(data)])
     if operators and on_device:
         raise click.UsageError("--operators times here and --on-device elsewhere: give one.")
     if operators or on_device:

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from keras_kd._common import text
-from keras_kd._common.files import require_apart, write_text
+from keras_kd._common.files import places_of, require_apart, write_text
 from keras_kd._common.progress import Terminal
 
 from . import engine, options, output, sessions
@@ -82,7 +82,8 @@ def command(
     photos = engine.load("sessions.photos")
     files = photos.expand(images)
     bundle = engine.load("exporters.bundle")
-    require_apart([csv_path], [*files, *bundle.files_of(bundle.model_file(asked["model"]))])
+    read = bundle.files_of(bundle.model_file(asked["model"]))
+    require_apart([csv_path], [*files, *read, *places_of(asked["calibrate"])])
     reader, detector, _ = sessions.load(asked, terminal, whole)
     with terminal.bar("Reading pictures", len(files)) as advance:
         readings = photos.predict(

@@ -156,6 +156,11 @@ def require_apart(written: Iterable[str | Path | None], read: Iterable[str | Pat
         taken.add(real)
 
 
+def places_of(data: str | None) -> list[str]:
+    """Return the paths that a data set as the user names it may mean: `PATH`, or `FORM:PATH`."""
+    return [path for path in (data or "", (data or "").partition(":")[2]) if path]
+
+
 def half_written(path: Path) -> list[Path]:
     """Return the files that killed processes left beside `path` while they wrote it."""
     return list(path.parent.glob(f".{glob.escape(path.stem)}{PARTIAL}*{glob.escape(path.suffix)}"))

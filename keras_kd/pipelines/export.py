@@ -13,7 +13,7 @@ import pandas as pd
 
 from keras_kd import datasets, exporters
 from keras_kd._common import run_files, text
-from keras_kd._common.files import require_apart, write_text
+from keras_kd._common.files import places_of, require_apart, write_text
 from keras_kd._common.markdown import escaped, fenced
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples, images, splits
@@ -70,7 +70,8 @@ def export(
     require_consistent(settings)
     source = Path(model)
     if table := settings.layer_errors:
-        require_apart((out, table, table.with_suffix(".png")), [source])
+        read = [str(source), *places_of(settings.data)]
+        require_apart((out, table, table.with_suffix(".png")), read)
     built, form = keras_file.load(source)
     form = labels.with_labels(form, source, settings.stated.class_names)
     form = predictors.given(form, settings.stated)

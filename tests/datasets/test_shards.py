@@ -18,7 +18,7 @@ from PIL import Image
 
 from keras_kd import datasets
 from keras_kd._common import files
-from keras_kd.datasets import splits
+from keras_kd.datasets import images, splits
 from keras_kd.datasets.readers import _shard_files
 from keras_kd.errors import DataError
 
@@ -422,6 +422,35 @@ def test_labels_in_json_and_fields_with_dots_are_read_and_other_files_passed_ove
     data = splits.load(str(tmp_path), size=16)
     assert data.counts()["train"] == {"bright": 3, "dark": 3}
     np.testing.assert_array_equal(data.shards.read(0).images, small_shards.pictures(6, 2)[0])
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ({"a.png": b"x", "a.jpg": b"y", "a.cls": b"0"}, "a with png, jpg, cls has several images"),
+        ({"a.png": b"x", "a.json": b"[" * 100_000}, "its JSON is damaged"),
+    ],
+)
+def test_samples_that_could_be_read_in_two_ways_or_not_are_told(
+    members: dict[str, bytes], told: str, tmp_path: Path
+) -> None:
+    for number in range(3):
+        _write_tar(tmp_path / f"{number}.tar", list(members.items()))
+    with pytest.raises(DataError, match=told):
+        splits.load(str(tmp_path), size=16)
+
+
+@pytest.mark.skipif("HEIF" in images.formats(), reason="this installation reads HEIC")
+def test_an_image_that_this_installation_can_not_read_is_told(tmp_path: Path) -> None:
+    about = json.dumps({"label": "dark"}).encode()
+    for number in range(3):
+        members = [("b.heic", b"x"), ("b.json", about)]
+        for row, (file, name) in enumerate(zip(*_row_files(number), strict=True)):
+            about = json.dumps({"label": name}).encode()
+            members += [(f"{row}.png", file), (f"{row}.json", about)]
+        _write_tar(tmp_path / f"{number}.tar", members)
+    with pytest.raises(DataError, match="b with heic, json"):
+        splits.load(str(tmp_path), size=16)
 
 
 def test_a_label_that_is_no_text_is_told(tmp_path: Path) -> None:

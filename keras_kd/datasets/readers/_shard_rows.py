@@ -133,11 +133,15 @@ def _require_end(path: Path, archive: tarfile.TarFile) -> None:
 def _of_fields(path: Path, name: str, sample: dict[str, bytes]) -> Iterator[Row]:
     """The row of a sample; none of files without an image and a class, as a README."""
     pictures = {suffix[1:] for suffix in images.suffixes()}
-    if not any(field.rpartition(".")[2] in pictures | {"cls"} for field in sample):
+    # Those that this installation can't read are rows without an image, which are refused.
+    unread = {suffix[1:] for suffix in images.HEIC_SUFFIXES}
+    if not any(field.rpartition(".")[2] in pictures | unread | {"cls"} for field in sample):
         return
-    image, label = _only(sample, pictures), _only(sample, {"cls"})
     told = f"{name} with {', '.join(sample)[:80]}"
     place = f"{path}, {told}"
+    if len(pictures & sample.keys()) > 1:
+        raise DataError(f"{place} has several images of one name: write one image a sample.")
+    image, label = _only(sample, pictures), _only(sample, {"cls"})
     if label is not None:
         yield Row(image, _label(label, place), told)
     else:
@@ -158,7 +162,7 @@ def _described_label(content: bytes | None, place: str) -> int | str | None:
         return None
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: its JSON is damaged ({error}): mend it.") from error
     label = found.get("label") if isinstance(found, dict) else None
     if isinstance(label, (bool, float, list, dict)):
