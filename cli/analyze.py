@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from keras_kd._common.progress import Terminal
 
@@ -228,13 +227,7 @@ def command(
 
 def _require_of_exports() -> None:
     """Refuse options that need a video or a model."""
-    context = click.get_current_context()
-    foreign = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name not in OF_EXPORTS
-        and context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
-    ]
+    foreign = [option for name, option in options.typed().items() if name not in OF_EXPORTS]
     if foreign:
         raise click.UsageError(
             f"--from takes another program's exports: leave out {', '.join(foreign)}."

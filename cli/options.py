@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from keras_kd import config
 
@@ -97,8 +98,18 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def typed() -> dict[str, str]:
+    """Return the options that the user gave to the command that runs, by the parameters' names."""
+    context = click.get_current_context()
+    return {
+        str(parameter.name): parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+    }
+
+
 # What a command writes to.
-WRITTEN = ("--out", "--csv", "--picture", "--annotate", "--soft-labels")
+WRITTEN = ("--out", "--csv", "--picture", "--annotate", "--soft-labels", "--layer-errors")
 LOSS = ("temperature", "alpha", "beta", "soft_loss", "match", "bound_weight", "margin")
 TRAINING = (
     "start_from",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from keras_kd._common import text
 from keras_kd._common.files import places_of, require_apart, write_text
@@ -16,12 +15,7 @@ from keras_kd._common.progress import Terminal
 from . import engine, options, output, sessions
 
 # What has no meaning for a picture as a whole.
-_OF_FACES = {
-    "detector": "--detector",
-    "score": "--score",
-    "side": "--crop",
-    "redact": "--redact",
-}
+_OF_FACES = ("detector", "score", "side", "redact")
 
 
 @click.command("predict")
@@ -43,9 +37,7 @@ _OF_FACES = {
 )
 @options.trust_module
 @options.as_json
-@click.pass_context
 def command(
-    context: click.Context,
     images: tuple[str, ...],
     csv_path: str | None,
     annotate: str | None,
@@ -71,11 +63,7 @@ def command(
         raise click.UsageError(
             "--redact changes the pictures of --annotate: add --annotate FOLDER."
         )
-    given = [
-        option
-        for name, option in _OF_FACES.items()
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
-    ]
+    given = [option for name, option in options.typed().items() if name in _OF_FACES]
     if whole and given:
         raise click.UsageError(f"--whole looks for no faces: leave out {' and '.join(given)}.")
     terminal = Terminal()
