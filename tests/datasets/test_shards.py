@@ -357,8 +357,9 @@ def test_other_columns_serve_where_metadata_tells_them(tmp_path: Path, names: st
         (b"", [0, 1], "several labels a row"),
         (b"", {"id": 1}, "labels of type struct"),
         (b"", True, "labels of type bool"),
+        (b"", None, "has no labels: expected a class in the column label of each row"),
     ],
-    ids=["pixels", "path", "list", "struct", "bool"],
+    ids=["pixels", "path", "list", "struct", "bool", "none"],
 )
 def test_columns_of_other_types_are_told(
     tmp_path: Path, image: object, label: object, words: str
@@ -369,6 +370,8 @@ def test_columns_of_other_types_are_told(
     images = [image or small_shards.png(small_shards.pictures(1)[0][0])] * 20
     for number in range(3):
         table = pyarrow.table({"image": images, "label": [label] * 20})
+        if label is None:
+            table = table.set_column(1, "label", pyarrow.nulls(20, pyarrow.int64()))
         pyarrow.parquet.write_table(table, tmp_path / f"train-{number}.parquet")
     with pytest.raises(DataError, match=words):
         splits.load(f"shards:{tmp_path}", size=16)
@@ -377,7 +380,7 @@ def test_columns_of_other_types_are_told(
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ("{0}.png {0}.txt", r"no labels, its first row is 0 with png, txt.*\.cls or"),
+        ("{0}.png {0}.txt", r"no labels, its first row is 0 with png, txt.*\.cls, or"),
         ("dark/{0}.png", r"no labels, its first row is dark/0 with png"),
         ("img.{0}.png img.{0}.cls", r"row 0 \(img with 0\.png, 0\.cls.*can't be read"),
         ("{0}.npy {0}.cls", r"row 0 \(0 with npy, cls\) can't be read"),

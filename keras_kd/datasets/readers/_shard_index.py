@@ -105,10 +105,11 @@ def _made(url: str, decoding: bool) -> Entry:
                 continue
             labels[None if row.label != row.label else row.label] += 1
     if set(labels) == {None} and not decoding:
+        first = f", its first row is {fields}" if fields else ""
         raise DataError(
-            f"{url} has no labels, its first row is {fields or 'one without'}: expected .cls or"
-            f" the field label of .json in a tar file, {' or '.join(_shard_rows.LABELS)} in a"
-            " TFRecord; write them, or leave out all such rows with --skip-bad-rows."
+            f"{url} has no labels{first}: expected"
+            f" {_shard_rows.LABELLED[_shard_files.form(url) or '']}; write them, or leave out all"
+            " such rows with --skip-bad-rows."
         )
     found = sorted(labels.items(), key=str)
     return Entry(content, found, channels, names, [*unreadable], [*unreadable.values()])

@@ -19,6 +19,12 @@ from keras_kd.errors import DataError
 
 _IMAGES = ("image/encoded", "image")
 LABELS = ("image/class/label", "label", "image/class/text")
+# Where each form has the class of an image.
+LABELLED = {
+    "parquet": "a class in the column label of each row",
+    "tar": ".cls, or the field label of .json, beside each image",
+    "tfrecord": f"the feature {' or '.join(LABELS)} in each row",
+}
 _CHUNK = 2**20  # bytes
 
 
