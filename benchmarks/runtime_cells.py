@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -23,8 +25,9 @@ from runtime_list import BROWSER, Missing, Runtime
 from keras_kd._common.files import write_text, written_whole
 from keras_kd._common.identity import identity
 
-VERSION = 1
+VERSION = 2
 LATE = "gives no answer in time"
+PATIENCE = 120  # seconds that a driver may take to begin, besides ten times those of a file
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,17 @@ class Job:
 
 
 Answer = np.ndarray | Missing
+# A runtime's answers of a file; None if no run has asked for them yet.
+Cell = Answer | None
 
 
 def stored(images: np.ndarray, folder: Path) -> Path:
-    """Return the file of these images below build/runtimes, which is named by their content."""
+    """Return the file of these images below build/runtimes, which is named by their content, shape
+    and type.
+    """
     content = hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
-    path = folder / "images" / f"{content}.npy"
+    facts = {"content": content, "shape": list(images.shape), "type": images.dtype.str}
+    path = folder / "images" / f"{identity('images', VERSION, facts)}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary, temporary.open("wb") as file:
@@ -77,18 +85,36 @@ def outputs(
             _ended(
                 [*command, str(listed), str(seconds), *packages],
                 places[begun:],
-                10 * seconds + 120,
+                10 * seconds + PATIENCE,
+                Path(name),
             )
             # The last one that was begun: the driver is through, or it ended over this one.
             begun = max([begun, *(i for i, one in enumerate(places) if _said(one).exists())]) + 1
         return [_answer(place) for place in places]
 
 
-def _ended(command: list[str], places: Sequence[Path], patience: float) -> None:
-    """Run a driver until it ends, or has begun no further file for `patience` seconds."""
+def _ended(command: list[str], places: Sequence[Path], patience: float, folder: Path) -> None:
+    """Run a driver until it ends, or has begun no further file for `patience` seconds.
+
+    Its temporary files lie in `folder`. No program that it started is left, such as a browser.
+    """
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(folder)},
+        start_new_session=True,  # a group of its own, so that all of it can be ended
     )
+    try:
+        _watch(process, places, patience)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def _watch(process: subprocess.Popen[str], places: Sequence[Path], patience: float) -> None:
     begun, since = 0, time.monotonic()
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -97,8 +123,6 @@ def _ended(command: list[str], places: Sequence[Path], patience: float) -> None:
         if (now := sum(_said(place).exists() for place in places)) > begun:
             begun, since = now, time.monotonic()
         if time.monotonic() - since > patience:
-            process.kill()
-            process.communicate()
             _tell(places, LATE)
             return
     if process.returncode:
@@ -133,7 +157,7 @@ def _reason(said: str) -> str:
 
 def kept(
     runtime: Runtime, command: list[str], jobs: Sequence[Job], seconds: float, folder: Path
-) -> list[Answer]:
+) -> list[Cell]:
     """Return the outputs of earlier runs and those of further images, as many as the time allows.
 
     Args:
@@ -144,7 +168,7 @@ def kept(
         folder: build/runtimes, in which cells are kept.
 
     Returns:
-        Of each job the outputs, or why there are none.
+        Of each job the outputs, or why there are none; None if it was not run yet.
     """
     cells = [folder / "cells" / f"{_name(runtime, job)}.npy" for job in jobs]
     (folder / "cells").mkdir(parents=True, exist_ok=True)
@@ -172,11 +196,11 @@ def _keep(cell: Path, answer: Answer) -> None:
         np.save(file, rows)
 
 
-def _kept(cell: Path) -> Answer:
+def _kept(cell: Path) -> Cell:
     if cell.exists():
         return np.load(cell)
     reason = cell.with_suffix(".txt")
-    return Missing(reason.read_text("utf-8") if reason.exists() else "was not run yet")
+    return Missing(reason.read_text("utf-8")) if reason.exists() else None
 
 
 def _name(runtime: Runtime, job: Job) -> str:

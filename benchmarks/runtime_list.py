@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import runtime_files as files
-from runtime_files import File
 
 DRIVERS = Path(__file__).with_name("runtime_drivers")
 NPM = (
@@ -49,11 +48,11 @@ class Runtime:
     python: str = ""
     only: tuple[str, ...] = ()
 
-    def takes(self, file: File) -> bool:
+    def takes(self, kind: str) -> bool:
         """Whether the runtime is for files of this kind; a browser's gives no scale of integers."""
-        if self.driver == BROWSER and file.kind == files.INTEGERS:
+        if self.driver == BROWSER and kind == files.INTEGERS:
             return False
-        return file.kind in self.only if self.only else file.kind != files.ONNX
+        return kind in self.only if self.only else kind != files.ONNX
 
     def command(self, folder: Path) -> list[str]:
         """Return the command before the file's name; what it needs is installed below `folder`.

@@ -11,9 +11,9 @@ them into docs/results/runtimes.csv, the table into docs/export.md and a line in
 exports/. What can't be had or refuses a file is a row with the reason.
 
 A file gets --seconds on each runtime: slow ones compute fewer images, which csv and table count.
-What was computed is kept below build/runtimes, so that the next run goes on where the time was up,
-and --seconds 0 only tells what is there. Models and files are kept, too: delete
-build/runtimes/files when the exporter changed.
+What was computed is kept below build/runtimes, so that the next run goes on where the time was up.
+--seconds 0 only tells what is there; cells that were not run yet are left out and counted. Models
+and files are kept, too: delete build/runtimes/files when the exporter changed.
 """
 
 from __future__ import annotations
@@ -54,9 +54,12 @@ def probabilities(rows: np.ndarray, file: File) -> np.ndarray:
     return rows if file.probabilities else softmax(rows, axis=1)
 
 
-def compared(runtime: Runtime, file: File, answer: Answer, exact: np.ndarray) -> dict[str, object]:
+Row = dict[str, object]
+
+
+def compared(runtime: Runtime, file: File, answer: Answer, exact: np.ndarray) -> Row:
     """Return a row of the csv: how a file's answers on a runtime differ from the usual ones."""
-    row: dict[str, object] = {"runtime": runtime.name, "model": file.model, "kind": file.kind}
+    row: Row = {"runtime": runtime.name, "model": file.model, "kind": file.kind}
     if isinstance(answer, Missing):
         return row | {"reason": str(answer)}
     count = min(len(answer), len(exact))
@@ -70,7 +73,8 @@ def compared(runtime: Runtime, file: File, answer: Answer, exact: np.ndarray) ->
     }
 
 
-def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[dict[str, object]]:
+def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[Row | None]:
+    """The rows, and None for what was not run yet."""
     shown = {file: stored(_pixels(file, files, images), WORK) for file in files}
     exact = _exact(files, shown, seconds)
     for runtime in RUNTIMES:
@@ -79,17 +83,18 @@ def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[dic
         except Missing as reason:
             yield {"runtime": runtime.name, "reason": str(reason)}
             continue
-        taken = [file for file in files if runtime.takes(file)]
+        taken = [file for file in files if runtime.takes(file.kind)]
         answers = kept(
             runtime, command, [Job(one.path, shown[one]) for one in taken], seconds, WORK
         )
         for file, answer in zip(taken, answers, strict=True):
-            yield compared(runtime, file, answer, exact[file])
+            judged = answer is not None and file in exact
+            yield compared(runtime, file, answer, exact[file]) if judged else None
 
 
 def _exact(files: list[File], shown: dict[File, Path], seconds: float) -> dict[File, np.ndarray]:
     """The probabilities that are right, of LiteRT here, of as many images as ten times the time
-    allows.
+    allows; of files that were run.
     """
     usual = Runtime("LiteRT here", "tflite")
     judges = list(dict.fromkeys(_judge(file, files) for file in files))
@@ -100,8 +105,11 @@ def _exact(files: list[File], shown: dict[File, Path], seconds: float) -> dict[F
     for judge, answer in answers.items():
         if isinstance(answer, Missing):
             raise RuntimeError(f"{judge.path}: {answer}")
+    judged = {file: _judge(file, files) for file in files}
     return {
-        file: probabilities(answers[_judge(file, files)], _judge(file, files)) for file in files
+        file: probabilities(answers[judge], judge)
+        for file, judge in judged.items()
+        if answers[judge] is not None
     }
 
 
@@ -141,7 +149,8 @@ def _cell(rows: pd.DataFrame, runtime: str, kind: str, notes: dict[str, int], co
     of_runtime = rows[rows["runtime"] == runtime]
     found = of_runtime[(of_runtime["kind"] == kind) | of_runtime["kind"].isna()]
     if found.empty:
-        return "–"
+        takes = any(one.takes(kind) for one in RUNTIMES if one.name == runtime)
+        return "not run" if takes else "–"
     ran = found[found["reason"] == ""]
     reasons = dict.fromkeys(found.loc[found["reason"] != "", "reason"])
     marks = [f"({notes.setdefault(reason, len(notes) + 1)})" for reason in reasons]
@@ -179,10 +188,15 @@ def main() -> None:
     files = runtime_files.shipped()
     for name in given.models:
         files += runtime_files.made(name, train, WORK / "files")
-    rows = []
+    rows, absent = [], 0
     for row in _rows(files, images, given.seconds):
+        if row is None:
+            absent += 1
+            continue
         rows.append(row)
         print(*row.values(), sep=" | ", flush=True)
+    if absent:
+        print(f"{absent} cells were not run yet and are left out: give --seconds more than 0")
     if given.write:
         write(pd.DataFrame(rows).fillna({"reason": ""}), len(images), given.data)
 

@@ -76,7 +76,7 @@ class Browser:
             return json.loads(self.server.posted.get(timeout=float(seconds) + START))
         except queue.Empty:
             self.stop()
-            return {"error": f"Chromium gave no answer in {float(seconds) + START:.0f} s"}
+            return {"error": f"gives no answer in time: {float(seconds) + START:.0f} s of Chromium"}
 
     def start(self):
         """Open the page; an earlier one's answers count no more."""

@@ -7,17 +7,15 @@ maps of one pixel, strides of 1x1 kernels, pixels that are resized inside of the
 
 from __future__ import annotations
 
-import sys
-
 import keras
 import numpy as np
 import pytest
 import runtime_files
 import runtimes
 from keras import layers
-from runtime_cells import Job, outputs, stored
+from runtime_cells import LATE, Job, outputs, stored
 from runtime_files import File
-from runtime_list import BROWSER, DRIVERS, RUNTIMES, Missing
+from runtime_list import BROWSER, RUNTIMES, Missing
 
 from keras_kd import exporters
 from keras_kd.datasets.images import fitted
@@ -62,17 +60,14 @@ def files(model, tmp_path_factory):
         here = LiteRTModel(path, trusted=True)
         sized = fitted(IMAGES, here.input_shape)
         pixels = np.stack([here.as_input(image[None])[0] for image in sized])
-        command = [sys.executable, str(DRIVERS / "tflite.py"), "default"]
-        shown = stored(pixels, folder)
-        [rows] = outputs(command, [Job(path, shown)], 60)
-        found[kind] = file, shown, rows
+        found[kind] = file, stored(pixels, folder), here.predict(sized)
     return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda runtime: runtime.name)
 def test_a_runtime_answers_as_litert_does_here(runtime, kind, files):
-    if not runtime.takes(files[kind][0]) or runtime.only:
+    if not runtime.takes(kind) or runtime.only:
         pytest.skip(f"{runtime.name} takes other files; `make runtimes` has them")
     file, shown, rows = files[kind]
     try:
@@ -83,6 +78,8 @@ def test_a_runtime_answers_as_litert_does_here(runtime, kind, files):
     extra = (str(runtimes.WORK / "npm"),) if runtime.driver == BROWSER else ()
     [answer] = outputs(command, [Job(file.path, shown)], 20, extra)
     row = runtimes.compared(runtime, file, answer, exact)
+    if LATE in row["reason"]:
+        pytest.skip(f"{runtime.name} {row['reason']}: the machine is too busy")
     if row["reason"]:
         expected = _refuses(runtime, kind)
         assert expected, row["reason"]

@@ -1,0 +1,75 @@
+"""The cells of `make runtimes`: what is kept under which name, and that nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import runtime_cells
+import runtimes
+from runtime_cells import Job, kept, outputs, stored
+from runtime_files import File
+from runtime_list import Missing, Runtime
+
+IMAGES = np.arange(12, dtype=np.uint8)
+# Begins its job, starts a program of its own as browser.py does, and hangs.
+HANGS = """
+import json, pathlib, subprocess, sys, time
+[[_, _, _, outputs]] = json.loads(pathlib.Path(sys.argv[1]).read_text())
+child = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+pathlib.Path(sys.argv[3]).write_text(str(child.pid))
+pathlib.Path(outputs + ".txt").write_text("")
+time.sleep(600)
+"""
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
+    return state != "Z"
+
+
+def _ends(pid: int) -> bool:
+    """Whether it ends soon after it was killed."""
+    for _ in range(100):
+        if not _is_running(pid):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads the states of Linux' processes")
+def test_a_driver_that_is_too_late_leaves_no_program_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime_cells, "PATIENCE", 2)
+    told, job = tmp_path / "pid", Job(tmp_path / "model", stored(IMAGES, tmp_path))
+    [answer] = outputs([sys.executable, "-c", HANGS], [job], 0, (str(told),))
+    assert isinstance(answer, Missing) and str(answer) == runtime_cells.LATE
+    assert _ends(int(told.read_text()))
+
+
+def test_images_of_other_shapes_or_types_have_other_files(tmp_path):
+    others = [IMAGES, IMAGES.reshape(3, 4), IMAGES.reshape(4, 3), IMAGES.view(np.int8)]
+    paths = [stored(images, tmp_path) for images in others]
+    assert len(set(paths)) == len(others)
+    for images, path in zip(others, paths, strict=True):
+        np.testing.assert_array_equal(np.load(path), images)
+        assert np.load(path).dtype == images.dtype
+    assert stored(IMAGES, tmp_path) == paths[0]
+
+
+def test_a_cell_that_was_not_run_has_no_row(tmp_path, monkeypatch):
+    model = tmp_path / "model.tflite"
+    model.write_bytes(b"never opened")
+    usual, images = Runtime("LiteRT here", "tflite"), stored(IMAGES, tmp_path)
+    assert kept(usual, ["false"], [Job(model, images)], 0, tmp_path) == [None]
+    monkeypatch.setattr(runtimes, "WORK", tmp_path)
+    monkeypatch.setattr(runtimes, "RUNTIMES", [usual])
+    monkeypatch.setattr(runtimes, "_pixels", lambda *_: IMAGES)
+    assert list(runtimes._rows([File("A", "shipped", model, True)], IMAGES, 0)) == [None]
