@@ -93,6 +93,18 @@ def large_picture(folder: Path, random: Random) -> None:
     (folder / "c.gif").write_bytes(picture)
 
 
+def scans(folder: Path, random: Random) -> None:
+    """A JPEG file that goes over its pixels again and again."""
+    from PIL import Image
+
+    path, file = folder / "b.jpg", io.BytesIO()
+    side = int(10 ** random.uniform(1, 3.8))
+    Image.new("L", (side, side)).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    last = whole[whole.rfind(b"\xff\xda") : -2]
+    path.write_bytes(whole[:-2] + last * int(10 ** random.uniform(0, 4.5)) + b"\xff\xd9")
+
+
 def packed_arrays(folder: Path, random: Random) -> None:
     """An .npz file of zeros that are packed a thousandfold, or declare a shape they don't fill."""
     shape = tuple(int(10 ** random.uniform(0, 4)) for _ in range(random.randint(1, 4)))

@@ -256,7 +256,7 @@ READERS = {
         data_sets.write_pictures,
         data_sets.read_pictures,
         "*",
-        bombs=(bombs.pages, bombs.png_texts, bombs.large_picture),
+        bombs=(bombs.pages, bombs.png_texts, bombs.large_picture, bombs.scans),
     ),
     "soft labels: store.json, logits.npy": Reader(
         _write_store, _read_store, "*", (*JSON, *NPY), True

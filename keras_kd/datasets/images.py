@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ from keras_kd.errors import DataError
 Size = int | tuple[int, int]
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 2**29
+# Each scan of a JPEG file goes over all pixels, however few bytes it has; cameras write ten.
+MAX_SCANS = 100
+_JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
 # Pillow's names. Its other formats start programs (EPS), hold no photographs, or were never looked
 # at here.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "HEIF")
@@ -81,8 +85,9 @@ def read(path: str | Path) -> np.ndarray:
 
     Raises:
         DataError: the file is missing, empty, not a regular file, larger than MAX_BYTES or
-            MAX_PIXELS, broken, or of none of FORMATS; or the range of its values is unknown: 32
-            bits, floating point, or 16 bits of which none is used above DARKEST_PEAK.
+            MAX_PIXELS, broken, of more than MAX_SCANS, or of none of FORMATS; or the range of its
+            values is unknown: 32 bits, floating point, or 16 bits of which none is used above
+            DARKEST_PEAK.
     """
     _check_file(Path(path))
     return _pixels(path, str(path))
@@ -216,6 +221,8 @@ def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
                     f"{name} is declared {image.width}x{image.height}, more than {MAX_PIXELS}"
                     " pixels: scale it down or leave it out."
                 )
+            if image.format in ("JPEG", "MPO"):
+                _require_few_scans(image, name)
             pixels = _upright(image, name)
     except DataError:
         raise
@@ -227,6 +234,20 @@ def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
             " remove it."
         ) from error
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _require_few_scans(image: Image.Image, name: str) -> None:
+    image.fp.seek(0)
+    content, place, scans = image.fp.read(), 0, 0
+    # What follows the end of the image may be anything, as a phone's film.
+    while (found := _JPEG_MARKER.search(content, place)) and found[1] != b"\xd9":
+        scans += found[1] == b"\xda"
+        place = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+    if scans > MAX_SCANS:
+        raise DataError(
+            f"{name} holds {scans:,} scans of one image, more than {MAX_SCANS}: save it again as a"
+            " JPEG file."
+        )
 
 
 def _what_else(source: str | Path | io.BytesIO) -> str:

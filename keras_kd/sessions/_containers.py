@@ -17,6 +17,14 @@ FORMATS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,m4v,mjpeg,asf,flv,ogg,mxf,gif,dv,nut,rm,"
     "3gp,yuv4mpegpipe,mp3,aac,flac,wav"
 )
+# FFmpeg's decoders of what they write, and of lossless films. It has 300, many of old games. Sound
+# is not decoded.
+CODECS = (
+    "h264,hevc,av1,libdav1d,vp8,vp9,libvpx,libvpx-vp9,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4,h263,"
+    "h263i,h263p,flv,vp6,vp6f,wmv1,wmv2,wmv3,vc1,mpeg1video,mpeg2video,mpegvideo,mjpeg,"
+    "dvvideo,prores,dnxhd,cfhd,theora,rv30,rv40,rawvideo,gif,png,qtrle,huffyuv,ffvhuff,ffv1,"
+    "utvideo"
+)
 # avformat.h's AVFMT_TS_DISCONT: times may start again, so that a time does not identify a place in
 # the file.
 _TIMES_MAY_JUMP = 0x0200
@@ -37,7 +45,12 @@ def opened_file(path: Path) -> Any:
     if not path.is_file():
         what = "is no regular file" if path.exists() else "is not there"
         raise DataError(f"{path} {what}: give the path of a video file.")
-    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": FORMATS,
+        # To find out what a stream is, FFmpeg decodes its beginning.
+        "codec_whitelist": CODECS,
+    }
     return _opened(f"file:{path.resolve()}", str(path), None, options)
 
 
@@ -85,9 +98,13 @@ def film(container: Any, name: str) -> Any:
     streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
     if not streams:
         raise DataError(f"{name} holds no video: check the file.")
-    readable = [stream for stream in streams if stream.codec_context is not None]
+    readable = [
+        stream
+        for stream in streams
+        if stream.codec_context is not None and stream.codec_context.name in CODECS.split(",")
+    ]
     if not readable:
-        raise DataError(f"{name} is of a form that can't be decoded: save it as H.264 in mp4.")
+        raise DataError(f"{name} is of a form that isn't decoded here: save it as H.264 in mp4.")
     return next(
         (stream for stream in readable if stream.disposition & Disposition.default), readable[0]
     )

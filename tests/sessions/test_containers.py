@@ -193,3 +193,45 @@ def test_a_recording_whose_times_go_back_is_refused(tmp_path):
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match="times go back at frame 10"):
         _timeline.load(path, _timeline.Options())
+
+
+CODECS = [
+    ("mp4", "libx264", "yuv420p"),
+    ("webm", "libvpx", "yuv420p"),
+    ("webm", "libvpx-vp9", "yuv420p"),
+    ("avi", "mjpeg", "yuvj420p"),
+    ("avi", "mpeg4", "yuv420p"),
+    ("mpg", "mpeg1video", "yuv420p"),
+    ("mkv", "ffv1", "yuv420p"),
+    ("mov", "prores", "yuv422p10le"),
+    ("wmv", "wmv2", "yuv420p"),
+    ("flv", "flv", "yuv420p"),
+]
+
+
+def _coded(path: Path, codec: str, pixels: str) -> Path:
+    import av
+
+    with av.open(str(path), "w") as made:
+        stream = made.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        for frame in _flat(range(0, 200, 20)):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            made.mux(stream.encode(picture.reformat(format=pixels)))
+        made.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "codec", "pixels"), CODECS)
+def test_what_cameras_and_recorders_write_is_decoded(suffix, codec, pixels, tmp_path):
+    assert len(_frames(_coded(tmp_path / f"a.{suffix}", codec, pixels))) == 10
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels"),
+    # CVE-2026-8461 is of the first one's decoder; the others are some of many that none needs.
+    [("magicyuv", "gbrp"), ("asv1", "yuv420p"), ("zmbv", "bgr0"), ("snow", "yuv420p")],
+)
+def test_decoders_that_no_camera_needs_see_no_frame(codec, pixels, tmp_path):
+    with pytest.raises(DataError, match="of a form that isn't decoded here: save it as H.264"):
+        _frames(_coded(tmp_path / "a.avi", codec, pixels))
