@@ -222,7 +222,7 @@ def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
                     " pixels: scale it down or leave it out."
                 )
             if image.format in ("JPEG", "MPO"):
-                _require_few_scans(image, name)
+                _require_few_scans(source, name)
             pixels = _upright(image, name)
     except DataError:
         raise
@@ -236,9 +236,9 @@ def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
-def _require_few_scans(image: Image.Image, name: str) -> None:
-    image.fp.seek(0)
-    content, place, scans = image.fp.read(), 0, 0
+def _require_few_scans(source: str | Path | io.BytesIO, name: str) -> None:
+    content = source.getvalue() if isinstance(source, io.BytesIO) else Path(source).read_bytes()
+    place = scans = 0
     # What follows the end of the image may be anything, as a phone's film.
     while (found := _JPEG_MARKER.search(content, place)) and found[1] != b"\xd9":
         scans += found[1] == b"\xda"

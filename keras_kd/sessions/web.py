@@ -16,6 +16,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.folders import folder_written_whole
 from keras_kd._common.text import encodable
 from keras_kd.errors import ModelError, OutputError
@@ -162,35 +163,38 @@ def _settings(path: Path, side: float, confidence: float, stated: Stated) -> dic
 
 
 def _check(packages: Path) -> None:
-    record = packages / _CORE / "package.json"
-    version = (
-        json.loads(record.read_text(encoding="utf-8"))["version"] if record.is_file() else None
-    )
-    if version != LITERT_JS:
+    try:
+        record = read_text(packages / _CORE / "package.json")
+        found = read_json(record, {"version": str})["version"] == LITERT_JS
+    except (OSError, ValueError):  # missing, or npm was stopped while it wrote
+        found = False
+    if not (found and all(path.is_file() for path in _runtime(packages))):
         raise ModelError(
             f"LiteRT.js {LITERT_JS} is not in {packages}: install it with "
             f"`npm install --prefix {packages} @litertjs/core@{LITERT_JS}`."
         )
 
 
+def _runtime(packages: Path) -> list[Path]:
+    """What the page loads of LiteRT.js: its code, its helper's, and what both load."""
+    core, helper = packages / _CORE, packages / "node_modules/@litertjs/wasm-utils/dist/index.js"
+    wasm = [core / "wasm" / f"{name}.{suffix}" for name in _WASM for suffix in ("js", "wasm")]
+    return [core / "dist" / "index.js", helper, *wasm]
+
+
 def _copy_runtime(packages: Path, folder: Path) -> None:
     """Copy what the page loads of LiteRT.js; its only import by a bare name becomes a path, as
     browsers need.
     """
-    core, helper = packages / _CORE, packages / "node_modules/@litertjs/wasm-utils/dist/index.js"
+    core, helper, *wasm = _runtime(packages)
     (folder / "wasm").mkdir(parents=True)
-    code = (core / "dist" / "index.js").read_text(encoding="utf-8")
-    (folder / "index.js").write_text(
+    (folder / "index.js").write_bytes(
         # Browsers resolve no package names.
-        code.replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'),
-        encoding="utf-8",
+        core.read_bytes().replace(b'"@litertjs/wasm-utils"', b'"./wasm-utils.js"')
     )
     shutil.copyfile(helper, folder / "wasm-utils.js")
-    for name in _WASM:
-        for suffix in ("js", "wasm"):
-            shutil.copyfile(
-                core / "wasm" / f"{name}.{suffix}", folder / "wasm" / f"{name}.{suffix}"
-            )
+    for path in wasm:
+        shutil.copyfile(path, folder / "wasm" / path.name)
 
 
 def server(folder: Path, port: int = 8000) -> ThreadingHTTPServer:

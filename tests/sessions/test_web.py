@@ -268,3 +268,15 @@ def test_mistakes_are_told_in_one_sentence(tmp_path, capsys):
         message = capsys.readouterr().err
         assert word in message and "Traceback" not in message
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"version": 2.5}', '{"version": "2.5.3"}', "\0"])
+def test_an_installation_that_was_broken_off_is_told(record, tmp_path, capsys):
+    """As where npm was stopped, or the disk was full: `web` ended in a traceback."""
+    core = tmp_path / "node_modules" / "@litertjs" / "core"
+    core.mkdir(parents=True)
+    (core / "package.json").write_text(record)
+    arguments = [str(colour_model(tmp_path)), "--litert-js", str(tmp_path)]
+    assert called("web", *arguments, "--out", str(tmp_path / "a")) == 2
+    assert "npm install" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
