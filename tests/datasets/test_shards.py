@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -477,6 +478,79 @@ def test_a_tar_file_with_a_damaged_or_an_appended_part_is_told(tmp_path: Path) -
         file.write_bytes(content)
         with pytest.raises(DataError, match=r"train-000\.tar is damaged after byte.*replace it"):
             splits.load(str(folder), size=16)
+
+
+def _masked_checksum(content: bytes) -> bytes:
+    """CRC-32C of the Castagnoli polynomial, rotated and shifted as TFRecord has it."""
+    crc = 2**32 - 1
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 2**32 - 1
+    return (((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("size", [2**40, 2**62, images.MAX_BYTES + 1])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_record_that_declares_more_than_an_image_holds_is_refused(
+    size: int, packed: bool, tmp_path: Path
+) -> None:
+    """TensorFlow takes that much memory, and ended the process (SIGSEGV)."""
+    folder = small_shards.write_splits(tmp_path / "data", ".tfrecord", train=1)
+    path = folder / "train-000.tfrecord"
+    whole, length = path.read_bytes(), size.to_bytes(8, "little")
+    # What the test computes is what TensorFlow wrote.
+    assert _masked_checksum(whole[:8]) == whole[8:12]
+    content = whole + length + _masked_checksum(length) + bytes(100)
+    path.unlink()
+    if packed:
+        path = path.with_name(f"{path.name}.gz")
+        content = gzip.compress(content)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"is damaged .a record declares {size:,} bytes.: replace"):
+        splits.load(f"shards:{folder}", size=16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (tarfile.GNUTYPE_LONGNAME, "names or attributes of 2,000,000 bytes"),
+        (tarfile.XHDTYPE, "names or attributes of 2,000,000 bytes"),
+        (tarfile.GNUTYPE_SPARSE, "a sparse member, as no image is"),
+    ],
+)
+def test_headers_that_grow_without_bound_are_refused(
+    kind: bytes, message: str, tmp_path: Path
+) -> None:
+    """Packed, a few kB of them are any number of bytes, which Python's reader takes at once."""
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
+    path = folder / "train-000.tar"
+    for before in (path.read_bytes()[: 2 * tarfile.BLOCKSIZE], b""):
+        member = tarfile.TarInfo("./@LongLink")
+        member.type, member.size = kind, 2_000_000
+        header = member.tobuf(tarfile.GNU_FORMAT)
+        path.unlink(missing_ok=True)
+        path.with_name("train-000.tar.gz").write_bytes(
+            gzip.compress(before + header + bytes(2_000_384))
+        )
+        with pytest.raises(DataError, match=f"train-000.tar.gz is damaged .{message}"):
+            splits.load(str(folder), size=16)
+
+
+def test_a_sample_of_many_large_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a sample is in memory at once, and packed zeros take no room in the file."""
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
+    monkeypatch.setattr(images, "MAX_BYTES", 10_000)
+    with tarfile.open(folder / "train-000.tar", "a") as archive:
+        for number in range(3):
+            member = tarfile.TarInfo(f"x.{number}")
+            member.size = 4_000
+            archive.addfile(member, io.BytesIO(bytes(4_000)))
+    with pytest.raises(DataError, match=r"x\.2 and what belongs to it are 12,000 bytes long"):
+        splits.load(str(folder), size=16)
 
 
 def test_several_labels_in_a_record_are_told(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import lzma
+import os
 import re
 import tarfile
 import zlib
@@ -26,6 +28,11 @@ LABELLED = {
     "tfrecord": f"the feature {' or '.join(LABELS)} in each row",
 }
 _CHUNK = 2**20  # bytes
+# Members of tar files that hold the names and attributes of the next one, read as a whole.
+_ATTRIBUTES = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -73,18 +80,26 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         yield Row(content, label)
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose header takes no more memory than names need, however well it is packed."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> _Member:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _ATTRIBUTES and member.size > _CHUNK:
+            raise ValueError(f"names or attributes of {member.size:,} bytes")
+        if member.type == tarfile.GNUTYPE_SPARSE:
+            raise ValueError("a sparse member, as no image is")
+        return member
+
+
 def _tar_rows(path: Path) -> Iterator[Row]:
     """WebDataset's layout: members of one sample follow each other and differ after the first dot
     of the name.
     """
-    if not tarfile.is_tarfile(path):
-        what = (
-            images.mistaken(path) or "it is no tar file" if path.stat().st_size else "it is empty"
-        )
-        raise DataError(f"{path} is damaged ({what}): replace it.")
     seen: set[str] = set()
     name, sample = "", dict[str, bytes]()
-    with tarfile.open(path, "r:*") as archive:
+    with _tar_opened(path) as archive:
         for member in archive:
             own, field = _place(member)
             if not own:
@@ -100,10 +115,26 @@ def _tar_rows(path: Path) -> Iterator[Row]:
                 name, sample = own, {}
             if field in sample:
                 raise DataError(f"{path} has {member.name} twice: write the file anew.")
+            size = member.size + sum(map(len, sample.values()))
+            if size > images.MAX_BYTES:
+                raise DataError(
+                    f"{path}: {member.name} and what belongs to it are {size:,} bytes long, more"
+                    f" than {images.MAX_BYTES:,}: leave it out."
+                )
             content = archive.extractfile(member)
             sample[field] = content.read() if content else b""
         _require_end(path, archive)
     yield from _of_fields(path, name, sample)
+
+
+def _tar_opened(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, "r:*", tarinfo=_Member)
+    except tarfile.ReadError as error:
+        what = (
+            images.mistaken(path) or "it is no tar file" if path.stat().st_size else "it is empty"
+        )
+        raise DataError(f"{path} is damaged ({what}): replace it.") from error
 
 
 def _place(member: tarfile.TarInfo) -> tuple[str, str]:
@@ -112,8 +143,6 @@ def _place(member: tarfile.TarInfo) -> tuple[str, str]:
     key, _, field = name.name.partition(".")
     if not (member.isfile() and key):
         return "", ""
-    if member.size > images.MAX_BYTES:
-        raise DataError(f"{name} is {member.size:,} bytes long: leave it out.")
     return str(name.with_name(key)), field.lower()
 
 
@@ -180,6 +209,8 @@ def _tfrecord_rows(path: Path) -> Iterator[Row]:
     import tensorflow as tf
 
     packed = "GZIP" if path.suffix == ".gz" else ""
+    mistaken = None if packed else images.mistaken(path)
+    _require_short(path, mistaken)
     records = tf.data.TFRecordDataset(str(path), packed).as_numpy_iterator()
     number = 0
     while True:
@@ -188,10 +219,23 @@ def _tfrecord_rows(path: Path) -> Iterator[Row]:
                 return
             fields = tf.train.Example.FromString(record).features.feature
         except Exception as error:  # TensorFlow's and protobuf's errors share no base.
-            reason = images.mistaken(path) or re.sub(r"\{\{.*\}\} | \[Op:.*", "", str(error))
+            reason = mistaken or re.sub(r"\{\{.*\}\} | \[Op:.*", "", str(error))
             raise DataError(f"{path} is damaged as TFRecord ({reason}): replace it.") from error
         yield _of_example(fields, f"{path}, row {number}")
         number += 1
+
+
+def _require_short(path: Path, mistaken: str | None) -> None:
+    """Check the length that each record declares: TensorFlow takes that much memory at once, and
+    is ended by it.
+    """
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        # Eight bytes of length, four of checksum, the record and four of its checksum.
+        while len(length := file.read(8)) == 8:
+            size = int.from_bytes(length, "little")
+            if size > images.MAX_BYTES:
+                raise ValueError(mistaken or f"a record declares {size:,} bytes")
+            file.seek(size + 8, os.SEEK_CUR)
 
 
 def _of_example(fields: Any, place: str) -> Row:
