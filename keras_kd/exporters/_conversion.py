@@ -14,7 +14,13 @@ import tensorflow as tf
 
 from keras_kd._common.files import written_whole
 from keras_kd.errors import ModelError
-from keras_kd.exporters import _first_convolution, _float_parts, _integer_weights, _layer_errors
+from keras_kd.exporters import (
+    _first_convolution,
+    _float_parts,
+    _gray_pixels,
+    _integer_weights,
+    _layer_errors,
+)
 from keras_kd.runtimes import litert, tflite_graph
 
 _INTEGERS = {
@@ -59,7 +65,8 @@ def convert(request: Request) -> None:
     Raises:
         Exception: the converter refuses, with exceptions of its own that have no public name.
     """
-    content = _first_convolution.of_fewer_channels(_content(request))
+    content = _gray_pixels.with_float_gray(_content(request))
+    content = _first_convolution.of_fewer_channels(content)
     if request.weights == "int8":
         content = _integer_weights.right_on_all_runtimes(content)
     Path(request.file).write_bytes(content)

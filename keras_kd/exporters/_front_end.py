@@ -16,18 +16,16 @@ import tensorflow as tf
 
 _BITS = 22
 # ITU-R 601 luma in 16 bits, as `images.with_channels`.
-_LUMA_WEIGHTS, _LUMA_BITS = (19595, 38470, 7471), 16
+LUMA_WEIGHTS, LUMA_BITS = (19595, 38470, 7471), 16
 
 
 def pixels(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     """Return uint8 (N, H, W, C) as `images.fitted(image, shape)` does, in float32 0..255."""
     height, width, channels = shape
-    values = tf.cast(image, tf.int32)
+    values = image
     if image.shape[3] == 3 and channels == 1:
-        values = _shifted(
-            tf.reduce_sum(values * tf.constant(_LUMA_WEIGHTS, tf.int32), axis=3, keepdims=True),
-            _LUMA_BITS,
-        )
+        weighted = tf.cast(image, tf.int32) * tf.constant(LUMA_WEIGHTS, tf.int32)
+        values = _shifted(tf.reduce_sum(weighted, axis=3, keepdims=True), LUMA_BITS)
     values = _resized(_resized(values, axis=2, size=width), axis=1, size=height)
     values = tf.cast(values, tf.float32)
     return tf.concat([values] * 3, axis=3) if image.shape[3] == 1 and channels == 3 else values
@@ -36,6 +34,7 @@ def pixels(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
 def _resized(values: tf.Tensor, axis: int, size: int) -> tf.Tensor:
     if values.shape[axis] == size:
         return values
+    values = tf.cast(values, tf.int32)
     indices, weights = taps(values.shape[axis], size)
     shape = [-1 if i == axis else 1 for i in range(4)]
     weighted = [

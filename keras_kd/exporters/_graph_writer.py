@@ -38,6 +38,10 @@ class GraphWriter:
         """A tensor that is computed, int8."""
         return self._tensor(shape, schema.TensorType.INT8, [scale], int(zero_point))
 
+    def floats(self, shape: tuple[int, ...]) -> int:
+        """A tensor that is computed, float32."""
+        return self._tensor(shape, schema.TensorType.FLOAT32, None, 0)
+
     def like(self, other: schema.TensorT, shape: tuple[int, ...]) -> int:
         """A tensor that is computed, of the type and scale of another."""
         number = self._tensor(shape, other.type, None, 0)
@@ -91,6 +95,30 @@ class GraphWriter:
         one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.Conv2DOptions, options
         code = self._code(schema.BuiltinOperator.CONV_2D, _OF_INT8)
         return self.operator(code, [given, weights, offsets], output, one)
+
+    def float_convolution(
+        self, given: int, kernel: np.ndarray, bias: np.ndarray, output: int
+    ) -> schema.OperatorT:
+        """Convolve float32 without strides and padding, by a kernel (outputs, H, W, inputs)."""
+        values = (kernel.astype(np.float32), bias.astype(np.float32))
+        constants = [self._constant(one, schema.TensorType.FLOAT32, None) for one in values]
+        options = schema.Conv2DOptionsT()
+        options.strideH = options.strideW = options.dilationHFactor = options.dilationWFactor = 1
+        options.padding = schema.Padding.VALID
+        one = schema.OperatorT()
+        one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.Conv2DOptions, options
+        code = self._code(schema.BuiltinOperator.CONV_2D, 1)
+        return self.operator(code, [given, *constants], output, one)
+
+    def cast(self, given: int, output: int) -> schema.OperatorT:
+        """The same numbers in the type of another tensor."""
+        one = schema.OperatorT()
+        one.builtinOptionsType = schema.BuiltinOptions.CastOptions
+        one.builtinOptions = schema.CastOptionsT()
+        one.builtinOptions.inDataType = self.graph.tensors[given].type
+        one.builtinOptions.outDataType = self.graph.tensors[output].type
+        code = self._code(schema.BuiltinOperator.CAST, 1)
+        return self.operator(code, [given], output, one)
 
     def reshaped(self, given: int, output: int) -> schema.OperatorT:
         """The same numbers in the shape of another tensor."""

@@ -55,10 +55,14 @@ def with_integer_pixels(content: bytes) -> bytes:
 
 
 def _without_scaling(model: schema.ModelT, graph: schema.SubGraphT) -> Pattern | None:
-    """A convolution of the gray image itself, which has its normalisation in its kernel."""
+    """A convolution of the gray image itself, which has its normalisation in its kernel; one of a
+    pixel may have made the image from RGB.
+    """
     for one in graph.operators:
         if operator_number(model, one) == schema.BuiltinOperator.CONV_2D:
             image, weights = (graph.tensors[index] for index in one.inputs[:2])
+            if max(weights.shape[1:3]) == 1:
+                continue
             gray = image.shape[3] == 1 and weights.type == schema.TensorType.FLOAT32
             options = one.builtinOptions
             plain = options.dilationHFactor == options.dilationWFactor == 1

@@ -17,6 +17,7 @@ import tf_keras
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import from_facts
 from keras_kd.exporters import _front_end
+from keras_kd.exporters._gray_pixels import with_float_gray
 from keras_kd.exporters._integer_weights import right_on_all_runtimes
 
 _TOLERANCE = 1e-4
@@ -115,4 +116,4 @@ def converted(model: tf_keras.Model, options: dict) -> bytes:
         tf.saved_model.save(module, folder, signatures={"serving_default": serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        return right_on_all_runtimes(converter.convert())
+        return right_on_all_runtimes(with_float_gray(converter.convert()))

@@ -80,8 +80,8 @@ def test_each_operator_has_a_time_and_who_would_take_it(file):
     times = operator_times.measure(file, 0.3)
     table = operator_times.table(times)
     first, last = table.iloc[0], table.iloc[-1]
-    assert (first.operator, first.types) == ("CAST", "uint8 → int32")
-    assert (first.gpu, first.integers, first.microcontroller) == ("uint8", "uint8", "yes")
+    assert (first.operator, first.types) == ("CAST", "uint8 → float32")
+    assert (first.gpu, first.integers, first.microcontroller) == ("uint8", "float32", "yes")
     assert last.operator == "SOFTMAX" and last.gpu == "yes" and last.integers == "float32"
     convolution = table[table.operator == "CONV_2D"].iloc[-1]
     assert convolution.xnnpack == "yes" and convolution.output == "1x20x20x32"

@@ -87,7 +87,7 @@ def test_without_samples_the_weights_alone_are_rounded(target, model, tmp_path):
 @pytest.mark.parametrize(
     ("target", "settings", "named"),
     [
-        ("npu", {"io": "app"}, ("CAST", "uint8", "QUANTIZE", "float32")),
+        ("npu", {"io": "app"}, ("CAST", "QUANTIZE", "float32")),
         ("npu", {"format": "float32", "io": "float"}, ("x CONV_2D", "float32")),
         ("microcontroller", {"format": "dynamic", "io": "float"}, ("CONV_2D", "float32")),
         ("gpu", {"format": "int8", "io": "float"}, ("CONV_2D", "int8")),
