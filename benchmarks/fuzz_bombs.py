@@ -6,6 +6,8 @@ Each takes the folder of a reader's valid files and a random generator, and puts
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
 import os
@@ -213,6 +215,51 @@ def tar_members(folder: Path, random: Random) -> None:
                 found.size = len(content) if found.isreg() else 0
                 found.linkname = "/etc/passwd"
                 archive.addfile(found, io.BytesIO(content))
+
+
+def tar_headers(folder: Path, random: Random) -> None:
+    """A packed tar file whose names, attributes or maps of holes grow when they are unpacked."""
+    kinds = [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+             tarfile.GNUTYPE_SPARSE]  # fmt: skip
+    member = tarfile.TarInfo("./@LongLink")
+    member.type, member.size = random.choice(kinds), int(10 ** random.uniform(2, 8.5))
+    header, path = member.tobuf(tarfile.GNU_FORMAT), folder / "train-0.tar"
+    content = header + bytes(member.size + -member.size % tarfile.BLOCKSIZE) + path.read_bytes()
+    path.unlink()
+    path.with_suffix(".tar.bz2").write_bytes(bz2.compress(content, 1))
+
+
+def tar_sample(folder: Path, random: Random) -> None:
+    """A packed tar file of a sample that has many large files."""
+    path = folder / "train-0.tar"
+    path.unlink()
+    with tarfile.open(path.with_suffix(".tar.xz"), "w:xz", preset=0) as archive:
+        for number in range(random.randint(1, 5)):
+            member = tarfile.TarInfo(f"0.x{number}")
+            member.size = int(10 ** random.uniform(6, 8.5))
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+
+
+def masked_checksum(content: bytes) -> bytes:
+    """CRC-32C (Castagnoli), rotated and shifted as TFRecord has it."""
+    crc = 2**32 - 1
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 2**32 - 1
+    return (((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32).to_bytes(4, "little")
+
+
+def record_lengths(folder: Path, random: Random) -> None:
+    """A TFRecord file, packed or not, of a record that declares any number of bytes."""
+    path = folder / "train-0.tfrecord"
+    length = int(2 ** random.uniform(4, 64)).to_bytes(9, "little")[:8]
+    content = path.read_bytes() + length + masked_checksum(length) + bytes(100)
+    if random.random() < 0.5:
+        path.unlink()
+        path, content = path.with_name(f"{path.name}.gz"), gzip.compress(content)
+    path.write_bytes(content)
 
 
 def deep_folders(folder: Path, random: Random) -> None:

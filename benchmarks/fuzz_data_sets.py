@@ -161,6 +161,20 @@ def write_shards(folder: Path) -> None:
                     archive.addfile(member, io.BytesIO(part))
 
 
+def write_tfrecords(folder: Path) -> None:
+    import tensorflow as tf
+
+    def feature(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    for split in ("train", "validation", "test"):
+        with tf.io.TFRecordWriter(str(folder / f"{split}-0.tfrecord")) as writer:
+            for number in range(COUNT):
+                fields = {"image": feature(png()), "label": feature(b"ab"[number % 2 :][:1])}
+                example = tf.train.Example(features=tf.train.Features(feature=fields))
+                writer.write(example.SerializeToString())
+
+
 def read_shards(folder: Path) -> object:
     from keras_kd import datasets
 

@@ -244,7 +244,15 @@ READERS = {
         "*.tar",
         (b"ustar", b"../../x.png", b"77777777777", b"L" * 100),
         needs="fsspec",
-        bombs=(bombs.tar_members,),
+        bombs=(bombs.tar_members, bombs.tar_headers, bombs.tar_sample),
+    ),
+    "shards: TFRecord": Reader(
+        data_sets.write_tfrecords,
+        data_sets.read_shards,
+        "*.tfrecord",
+        (b"image", b"label"),
+        needs="fsspec",
+        bombs=(bombs.record_lengths,),
     ),
     "class folders": Reader(
         data_sets.write_class_folders,

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import small_shards
 from command_line import called
+from fuzz_bombs import masked_checksum
 from PIL import Image
 
 from keras_kd import datasets
@@ -480,17 +481,6 @@ def test_a_tar_file_with_a_damaged_or_an_appended_part_is_told(tmp_path: Path) -
             splits.load(str(folder), size=16)
 
 
-def _masked_checksum(content: bytes) -> bytes:
-    """CRC-32C of the Castagnoli polynomial, rotated and shifted as TFRecord has it."""
-    crc = 2**32 - 1
-    for byte in content:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    crc ^= 2**32 - 1
-    return (((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32).to_bytes(4, "little")
-
-
 @pytest.mark.parametrize("size", [2**40, 2**62, images.MAX_BYTES + 1])
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_record_that_declares_more_than_an_image_holds_is_refused(
@@ -501,8 +491,8 @@ def test_a_record_that_declares_more_than_an_image_holds_is_refused(
     path = folder / "train-000.tfrecord"
     whole, length = path.read_bytes(), size.to_bytes(8, "little")
     # What the test computes is what TensorFlow wrote.
-    assert _masked_checksum(whole[:8]) == whole[8:12]
-    content = whole + length + _masked_checksum(length) + bytes(100)
+    assert masked_checksum(whole[:8]) == whole[8:12]
+    content = whole + length + masked_checksum(length) + bytes(100)
     path.unlink()
     if packed:
         path = path.with_name(f"{path.name}.gz")
