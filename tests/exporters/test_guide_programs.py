@@ -1,5 +1,6 @@
 """The guide's programs, compiled and run: C on TensorFlow Lite's C library, TypeScript in Chromium,
-Kotlin on a JVM against declarations of Android's and LiteRT's classes.
+Kotlin on a JVM against declarations of Android's and LiteRT's classes. Swift and Dart, whose
+compilers are in no registry of packages, are parsed alone.
 """
 
 from __future__ import annotations
@@ -284,6 +285,23 @@ def test_kotlin_compiles_its_crop_is_pythons_and_it_says_what_it_got(
         wanted = found.pixels.of(guide.worked_input(found.shape)[None]).ravel()
         np.testing.assert_allclose(_unsigned(worked, found), wanted, rtol=1e-6, atol=1e-6)
         assert told == ["GPU null true", "0 open", "CPU no GPU true", "0 open"]
+
+
+@pytest.mark.skipif(
+    shutil.which("node") is None or not (PACKAGES / "web-tree-sitter").is_dir(), reason=MISSING
+)
+def test_swift_and_dart_have_no_error_of_syntax(files: dict[str, Path], tmp_path: Path) -> None:
+    programs = ("model.swift", "model.dart")
+    for kind in ("values", "caffe", "shipped"):
+        app_programs.write(guide.facts(files.get(kind, SHIPPED)), tmp_path / kind, *programs)
+    paths = sorted(tmp_path.glob("*/model.*"))
+    done = _ran("node", APPS / "syntax.mjs", *paths)
+    assert (len(paths), done.returncode, done.stdout, done.stderr) == (6, 0, "", "")
+    for path in paths[:2]:
+        path.write_text(path.read_text("utf-8").replace("{", "(", 1), encoding="utf-8")
+    done = _ran("node", APPS / "syntax.mjs", *paths)
+    assert done.returncode == 0 and all(f"{path}:" in done.stdout for path in paths[:2])
+    assert not any(f"{path}:" in done.stdout for path in paths[2:])
 
 
 def _unsigned(line: str, found: guide.Facts) -> np.ndarray:

@@ -1,0 +1,20 @@
+// Prints what tree-sitter's grammar can't parse of each file, one a line: nothing if all is well.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { Language, Parser } from "web-tree-sitter";
+
+function wrong(node) {
+  if (node.isError || node.isMissing) return [node];
+  return node.children.flatMap(wrong);
+}
+
+await Parser.init();
+for (const path of process.argv.slice(2)) {
+  const language = path.split(".").pop();
+  const grammar = `tree-sitter-wasms/out/tree-sitter-${language}.wasm`;
+  const parser = new Parser();
+  parser.setLanguage(await Language.load(createRequire(import.meta.url).resolve(grammar)));
+  for (const { startPosition, text } of wrong(parser.parse(readFileSync(path, "utf8")).rootNode)) {
+    console.log(`${path}:${startPosition.row + 1}: ${text.split("\n")[0]}`);
+  }
+}
