@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 from keras_kd._common.checked_files import read_json, read_text
@@ -23,6 +27,9 @@ _DEFAULTS = {
     "backend": "tensorflow",
     "image_data_format": "channels_last",
 }
+# TensorFlow ends the process over a flag in these that it doesn't know, once it compiles by XLA.
+_FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS")
+_COMPILED = "import tensorflow as tf; tf.function(lambda x: x + 1, jit_compile=True)(1.0)"
 # Address space, not memory: `evaluate` worked with 3.5 million kB and was aborted with 3 million.
 ADDRESSES = 3_500_000 * 1024
 
@@ -35,7 +42,8 @@ def prepare() -> None:
     another.
 
     Raises:
-        ConfigError: KERAS_BACKEND names none that is installed, or `ulimit -v` is too low.
+        ConfigError: KERAS_BACKEND names none that is installed, `ulimit -v` is too low, or the
+            variables for XLA's flags hold some that TensorFlow doesn't know.
     """
     backend = os.environ.get("KERAS_BACKEND")
     if backend and (backend not in BACKENDS or importlib.util.find_spec(backend) is None):
@@ -44,6 +52,7 @@ def prepare() -> None:
             " installed: unset it for TensorFlow."
         )
     _require_addresses()
+    _require_flags()
     os.environ["KERAS_HOME"] = _keras_home()
     for name in _NOT_HEEDED:
         os.environ.pop(name, None)
@@ -78,4 +87,20 @@ def _require_addresses() -> None:
         raise ConfigError(
             f"`ulimit -v` is {limit // 1024:,} kB, and TensorFlow needs {ADDRESSES // 1024:,} kB to"
             " start: raise or lift it."
+        )
+
+
+@functools.cache
+def _require_flags() -> None:
+    given = [f"{name}={os.environ[name]}" for name in _FLAGS if os.environ.get(name)]
+    if not given:
+        return
+    command = [sys.executable, "-P", "-c", _COMPILED]
+    tried = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if tried.returncode:
+        told = re.search("Unknown flag.*", tried.stderr)
+        raise ConfigError(
+            f"TensorFlow can't start with {' '.join(given)}"
+            f" ({told[0][:200] if told else f'exit code {tried.returncode}'}): unset it, or"
+            " correct the flags."
         )

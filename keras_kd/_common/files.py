@@ -36,11 +36,18 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def require_local(path: str | Path) -> None:
-    """Check that a place to write to is no address: a folder called `gs:` would be made for it.
+    """Check that a place to write to is no address and not `~`: a folder called `gs:` or `~` would
+    be made for it.
 
     Raises:
-        OutputError: it begins as one, e.g. gs://, s3://, http:// or file://.
+        OutputError: it begins as one, e.g. gs://, s3://, http:// or file://, or with `~/`.
     """
+    if str(path) == "~" or str(path).startswith("~/"):
+        raise OutputError(
+            f"Can't write {path}: it would be a folder called ~ here, since shells take ~ for the"
+            " home folder only at the beginning of a word: leave out the = before it, or give the"
+            " whole path."
+        )
     if found := _ADDRESS.match(str(path)):
         raise OutputError(
             f"Can't write {path}: results go to local files, not to {found[0]}/ addresses. Give a"

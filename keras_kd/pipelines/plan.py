@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 from keras_kd import config as configuration
 from keras_kd import exporters, losses
 from keras_kd._common import run_files
+from keras_kd._common.files import require_local
+from keras_kd._common.vocabulary import TENSORBOARD
 from keras_kd.config import Config
 from keras_kd.distiller import FeatureMatch
 from keras_kd.errors import ConfigError
@@ -116,10 +118,15 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
 
     Raises:
         ConfigError: options contradict each other, or a name is unknown.
+        OutputError: TensorBoard's log is to lie at an address.
     """
     config = config.effective()
     _check_names(config)
     _check_hosts(config)
+    for target in configuration.separated(config.log):
+        # TensorBoard's writer would make a folder called `gs:` on this machine.
+        if target.startswith(TENSORBOARD):
+            require_local(target.removeprefix(TENSORBOARD))
     matched = [losses.parsed_match(text) for text in configuration.separated(config.match)]
     matches = tuple(FeatureMatch(*parts) for parts in matched)
     loss = _part(config, LossSettings, matches=matches)

@@ -124,6 +124,21 @@ def test_no_folder_is_made_for_an_address(place, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("place", ["~", "~/runs/a"])
+def test_no_folder_is_called_as_the_home_folder(place, tmp_path, monkeypatch):
+    """As `--out=~/runs` would: who then removes it by `rm -r ~` loses the other one."""
+    monkeypatch.chdir(tmp_path)
+    for write in (
+        lambda: files.write_text(place, "x"),
+        lambda: folders.folder_written_whole(Path(place), "index.html").__enter__(),
+        lambda: files.locked(Path(place)).__enter__(),
+    ):
+        with pytest.raises(OutputError, match="it would be a folder called ~ here"):
+            write()
+    assert not list(tmp_path.iterdir())
+    files.write_text("./~a", "x")
+
+
 def test_names_with_colons_are_no_addresses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for place in ("12:30.txt", "a/b:/c.txt", "C:/x.txt", "gs:b.txt"):

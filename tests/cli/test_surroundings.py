@@ -38,6 +38,16 @@ def test_too_little_room_for_addresses_is_told_at_once(limit: int) -> None:
     assert code == 2 and f"`ulimit -v` is {limit:,} kB, and TensorFlow needs" in told
 
 
+def test_flags_that_end_tensorflow_are_told() -> None:
+    """The command ended with exit code 1 and no word: what TensorFlow says is hidden then."""
+    code, told = _told(f"{KERAKD} evaluate a.keras", TF_XLA_FLAGS="--bogus")
+    assert (code, told) == (
+        2,
+        "kerakd: TensorFlow can't start with TF_XLA_FLAGS=--bogus (Unknown flag in TF_XLA_FLAGS:"
+        " --bogus): unset it, or correct the flags.",
+    )
+
+
 @pytest.mark.parametrize("content", ["[1]", None])  # Keras can't read the first
 def test_the_users_keras_json_is_neither_read_nor_written(
     content: str | None, tmp_path: Path

@@ -11,6 +11,7 @@ import pytest
 
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError, OutputError
+from keras_kd.pipelines import plan
 from keras_kd.training import callbacks, logs, optimizers
 
 
@@ -167,6 +168,15 @@ def test_mlflow_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):
         logs.logged(["mlflow:sqlite:///x.db"], "student C", {}, tmp_path),
     ):
         raise AssertionError("nothing is trained")
+
+
+@pytest.mark.parametrize("place", ["gs://bucket/logs", "s3://bucket/logs", "~/logs"])
+def test_tensorboard_writes_on_this_machine_alone(place, tmp_path, monkeypatch):
+    """A folder called `gs:` was made, and the log written there."""
+    monkeypatch.chdir(tmp_path)
+    for text in (f"tensorboard:{place}", f"mlflow:sqlite:///a.db;tensorboard:{place}"):
+        with pytest.raises(OutputError, match="Can't write"):
+            plan.resolve(Config(data="faces", student="C", teacher="t.keras", log=text))
 
 
 @pytest.mark.parametrize("text", ["mlflow", "tensorboard", "tensorboard:", "tensorboard:a;b"])
