@@ -57,14 +57,34 @@ def probabilities(rows: np.ndarray, file: File) -> np.ndarray:
 Row = dict[str, object]
 
 
-def compared(runtime: Runtime, file: File, answer: Answer, exact: np.ndarray) -> Row:
-    """Return a row of the csv: how a file's answers on a runtime differ from the usual ones."""
+def compared(
+    runtime: Runtime,
+    file: File,
+    answer: Answer,
+    exact: np.ndarray,
+    floats: np.ndarray | None = None,
+) -> Row:
+    """Return a row of the csv: how a file's answers on a runtime differ from the usual ones.
+
+    Args:
+        runtime: which gave them.
+        file: whose they are.
+        answer: the file's outputs, or why there are none.
+        exact: the usual probabilities.
+        floats: those of the same model's float32 file; None where there is none. With it the row
+            says how far both are from it: the mean of each image's largest difference.
+    """
     row: Row = {"runtime": runtime.name, "model": file.model, "kind": file.kind}
     if isinstance(answer, Missing):
         return row | {"reason": str(answer)}
-    count = min(len(answer), len(exact))
+    count = min(len(answer), len(exact), *([] if floats is None else [len(floats)]))
     found, expected = probabilities(answer[:count], file), exact[:count]
     changed = (found.argmax(axis=1) != expected.argmax(axis=1)).mean()
+    if floats is not None:
+        row |= {
+            name: round(float(np.abs(one - floats[:count]).max(axis=1).mean()), 4)
+            for name, one in (("from_float32", found), ("usual_from_float32", expected))
+        }
     return row | {
         "images": count,
         "largest_difference": round(float(np.abs(found - expected).max()), 4),
@@ -77,6 +97,7 @@ def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[Row
     """The rows, and None for what was not run yet."""
     shown = {file: stored(_pixels(file, files, images), WORK) for file in files}
     exact = _exact(files, shown, seconds)
+    floats = {file.model: rows for file, rows in exact.items() if file.kind == "float32"}
     for runtime in RUNTIMES:
         try:
             command = runtime.command(WORK)
@@ -88,8 +109,11 @@ def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[Row
             runtime, command, [Job(one.path, shown[one]) for one in taken], seconds, WORK
         )
         for file, answer in zip(taken, answers, strict=True):
-            judged = answer is not None and file in exact
-            yield compared(runtime, file, answer, exact[file]) if judged else None
+            if answer is None or file not in exact:
+                yield None
+                continue
+            own = floats.get(file.model) if file.kind != runtime_files.SHIPPED else None
+            yield compared(runtime, file, answer, exact[file], own)
 
 
 def _exact(files: list[File], shown: dict[File, Path], seconds: float) -> dict[File, np.ndarray]:

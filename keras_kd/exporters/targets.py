@@ -203,7 +203,7 @@ def _advice(target: str) -> str:
     if target == "web":
         return (
             "Leave the format to the target, and let the app resize: give --app-input the model's"
-            " own size and channels. Replace layers that make other operators."
+            " own size. Replace layers that make other operators."
         )
     if target == "phone":
         return "Replace the layers that make these operators."

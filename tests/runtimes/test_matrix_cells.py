@@ -73,3 +73,14 @@ def test_a_cell_that_was_not_run_has_no_row(tmp_path, monkeypatch):
     monkeypatch.setattr(runtimes, "RUNTIMES", [usual])
     monkeypatch.setattr(runtimes, "_pixels", lambda *_: IMAGES)
     assert list(runtimes._rows([File("A", "shipped", model, True)], IMAGES, 0)) == [None]
+
+
+def test_a_row_tells_rounding_from_a_wrong_operator():
+    """By how far both kernels are from float32: here 0.1 and 0.2 on average."""
+    floats = np.array([[0.5, 0.5], [0.5, 0.5], [1.0, 0.0]])
+    usual = np.array([[0.4, 0.6], [0.4, 0.6]])
+    found = np.array([[0.8, 0.2], [0.6, 0.4]], np.float32)
+    file = File("A", "int8, app in RGB", Path("model.tflite"), True)
+    row = runtimes.compared(Runtime("other", "tflite"), file, found, usual, floats)
+    assert row["from_float32"] == 0.2 and row["usual_from_float32"] == 0.1
+    assert row["images"] == 2 and row["largest_difference"] == 0.4 and row["changed_answers"] == 1
