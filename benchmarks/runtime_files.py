@@ -6,7 +6,7 @@ A model made here is trained for 200 batches of 16 images, EfficientFormer for 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -14,8 +14,10 @@ import numpy as np
 
 import keras_kd
 from keras_kd import exporters, models
+from keras_kd._common.files import write_text
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
+from keras_kd.errors import ExportError
 from keras_kd.exporters import bundle
 from keras_kd.models import keras_file
 
@@ -42,12 +44,14 @@ class File:
         kind: SHIPPED or one of KINDS.
         path: where it lies.
         probabilities: whether it gives probabilities, not logits.
+        refusal: why there is no such file; empty if there is.
     """
 
     model: str
     kind: str
     path: Path
     probabilities: bool
+    refusal: str = ""
 
 
 def shipped() -> list[File]:
@@ -57,7 +61,8 @@ def shipped() -> list[File]:
 
 
 def made(name: str, train: Samples, folder: Path) -> list[File]:
-    """Return a model's files in all kinds, which are written if they are missing.
+    """Return a model's files in all kinds, which are written if they are missing; what the exporter
+    refuses is remembered.
 
     Args:
         name: of `keras_kd.models.names()`.
@@ -65,11 +70,22 @@ def made(name: str, train: Samples, folder: Path) -> list[File]:
         folder: where the files lie.
     """
     files = [_file(name, kind, folder) for kind in KINDS]
-    missing = [file for file in files if not file.path.exists()]
+    missing = [one for one in files if not (one.path.exists() or _refusal(one).exists())]
     model = _student(name, train, folder) if missing else None
     for file in missing:
-        _write(model, file, train)
-    return files
+        try:
+            _write(model, file, train)
+        except ExportError as error:
+            write_text(_refusal(file), str(error))
+    return [
+        file if file.path.exists() else replace(file, refusal=_refusal(file).read_text("utf-8"))
+        for file in files
+    ]
+
+
+def _refusal(file: File) -> Path:
+    """Where it is written why there is no such file."""
+    return file.path.with_name(f"{file.model} {file.kind}, refused.txt")
 
 
 def _student(name: str, train: Samples, folder: Path) -> keras.Model:

@@ -95,6 +95,8 @@ def compared(
 
 def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[Row | None]:
     """The rows, and None for what was not run yet."""
+    refused = [file for file in files if file.refusal]
+    files = [file for file in files if not file.refusal]
     shown = {file: stored(_pixels(file, files, images), WORK) for file in files}
     exact = _exact(files, shown, seconds)
     floats = {file.model: rows for file, rows in exact.items() if file.kind == "float32"}
@@ -114,6 +116,9 @@ def _rows(files: list[File], images: np.ndarray, seconds: float) -> Iterator[Row
                 continue
             own = floats.get(file.model) if file.kind != runtime_files.SHIPPED else None
             yield compared(runtime, file, answer, exact[file], own)
+        for file in refused:
+            if runtime.takes(file.kind):
+                yield compared(runtime, file, Missing(file.refusal), np.zeros(0))
 
 
 def _exact(files: list[File], shown: dict[File, Path], seconds: float) -> dict[File, np.ndarray]:

@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import runtime_cells
+import runtime_files
 import runtimes
 from runtime_cells import Job, kept, outputs, stored
 from runtime_files import File
 from runtime_list import Missing, Runtime
+
+from keras_kd.errors import ExportError
 
 IMAGES = np.arange(12, dtype=np.uint8)
 # Begins its job, starts a program of its own as browser.py does, and hangs.
@@ -84,3 +87,19 @@ def test_a_row_tells_rounding_from_a_wrong_operator():
     row = runtimes.compared(Runtime("other", "tflite"), file, found, usual, floats)
     assert row["from_float32"] == 0.2 and row["usual_from_float32"] == 0.1
     assert row["images"] == 2 and row["largest_difference"] == 0.4 and row["changed_answers"] == 1
+
+
+def test_a_file_that_the_exporter_refuses_is_a_row_with_the_reason(tmp_path, monkeypatch):
+    def refuse(model, file, train):
+        raise ExportError(f"{file.kind} is refused.")
+
+    monkeypatch.setattr(runtime_files, "KINDS", ("int8",))
+    monkeypatch.setattr(runtime_files, "_student", lambda *_: None)
+    monkeypatch.setattr(runtime_files, "_write", refuse)
+    [file] = runtime_files.made("A", None, tmp_path)
+    monkeypatch.delattr(runtime_files, "_write")  # remembered: it is not tried again
+    assert runtime_files.made("A", None, tmp_path) == [file]
+    monkeypatch.setattr(runtimes, "WORK", tmp_path)
+    monkeypatch.setattr(runtimes, "RUNTIMES", [Runtime("LiteRT here", "tflite")])
+    [row] = runtimes._rows([file], IMAGES, 0)
+    assert (row["model"], row["kind"], row["reason"]) == ("A", "int8", "int8 is refused.")
