@@ -100,6 +100,15 @@ def main() -> None:
         streams.line(f"kerakd: {_for_command(error)}", err=True)
         # 2 for what the user can mend, 1 for our own faults: the error knows.
         sys.exit(error.exit_code)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        streams.line(
+            "kerakd: The system starts no further thread: close other programs, or raise `ulimit"
+            " -u` or the container's limit.",
+            err=True,
+        )
+        sys.exit(2)
     except MemoryError as error:
         streams.line(
             f"kerakd: Out of memory ({error}): use a smaller model or batch, or a larger machine.",

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from keras_kd._common.checked_files import read_json, read_text
@@ -42,8 +43,8 @@ def prepare() -> None:
     another.
 
     Raises:
-        ConfigError: KERAS_BACKEND names none that is installed, `ulimit -v` is too low, or the
-            variables for XLA's flags hold some that TensorFlow doesn't know.
+        ConfigError: KERAS_BACKEND names none that is installed, `ulimit -v` or `ulimit -u` is too
+            low, or the variables for XLA's flags hold some that TensorFlow doesn't know.
     """
     backend = os.environ.get("KERAS_BACKEND")
     if backend and (backend not in BACKENDS or importlib.util.find_spec(backend) is None):
@@ -52,6 +53,7 @@ def prepare() -> None:
             " installed: unset it for TensorFlow."
         )
     _require_addresses()
+    _require_threads()
     _require_flags()
     os.environ["KERAS_HOME"] = _keras_home()
     for name in _NOT_HEEDED:
@@ -88,6 +90,27 @@ def _require_addresses() -> None:
             f"`ulimit -v` is {limit // 1024:,} kB, and TensorFlow needs {ADDRESSES // 1024:,} kB to"
             " start: raise or lift it."
         )
+
+
+@functools.cache
+def _require_threads() -> None:
+    # 19 were counted on two cores; TensorFlow is aborted over those that it can't start.
+    wanted = 4 * (os.cpu_count() or 1) + 12
+    end, started = threading.Event(), list[threading.Thread]()
+    try:
+        for _ in range(wanted):
+            thread = threading.Thread(target=end.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"The system lets this program start {len(started)} threads, and TensorFlow needs"
+            f" {wanted}: close other programs, or raise `ulimit -u` or the container's limit."
+        ) from error
+    finally:
+        end.set()
+        for thread in started:
+            thread.join()
 
 
 @functools.cache

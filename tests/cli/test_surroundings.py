@@ -38,6 +38,20 @@ def test_too_little_room_for_addresses_is_told_at_once(limit: int) -> None:
     assert code == 2 and f"`ulimit -v` is {limit:,} kB, and TensorFlow needs" in told
 
 
+@pytest.mark.skipif(
+    not (shutil.which("setpriv") and shutil.which("prlimit") and os.geteuid() == 0),
+    reason="the system limits the processes of users without rights",
+)
+@pytest.mark.parametrize("limit", [1, 4, 16])
+def test_too_few_threads_are_told_before_tensorflow_is_aborted(limit: int) -> None:
+    """It ended by Ctrl-C's exit code, a traceback or SIGABRT."""
+    rights = "--inh-caps +dac_read_search --ambient-caps +dac_read_search"
+    user = f"setpriv --reuid 64123 --regid 64123 --clear-groups {rights}"
+    code, told = _told(f"{user} prlimit --nproc={limit} {KERAKD} evaluate a.keras")
+    assert code == 2
+    assert told.startswith(f"kerakd: The system lets this program start {limit - 1} threads, and")
+
+
 def test_flags_that_end_tensorflow_are_told() -> None:
     """The command ended with exit code 1 and no word: what TensorFlow says is hidden then."""
     code, told = _told(f"{KERAKD} evaluate a.keras", TF_XLA_FLAGS="--bogus")
