@@ -38,8 +38,13 @@ def line(rows: pd.DataFrame, model: str, count: int, data: str) -> str:
 
 
 def write(rows: pd.DataFrame, count: int, data: str) -> None:
-    """Put the line into each card, in the place of the last one, or after the oldest runtimes."""
+    """Put the line into the card of each model that has rows, in the place of the last one, or
+    after the oldest runtimes.
+    """
+    names = set(rows.loc[rows["kind"] == SHIPPED, "model"])
     for path in sorted(EXPORTS.glob("*/README.md")):
+        if path.parent.name not in names:
+            continue
         kept = [one for one in path.read_text("utf-8").split("\n") if not one.startswith(BEGIN)]
         place = next(i for i, one in enumerate(kept) if one.startswith("- Runs right on: "))
         kept.insert(place + 1, line(rows, path.parent.name, count, data))
