@@ -92,10 +92,17 @@ def _require_addresses() -> None:
         )
 
 
+def _cores() -> int:
+    """Those that this process may use, as TensorFlow counts them: fewer in some containers."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @functools.cache
 def _require_threads() -> None:
     # 19 were counted on two cores; TensorFlow is aborted over those that it can't start.
-    wanted = 4 * (os.cpu_count() or 1) + 12
+    wanted = 4 * _cores() + 12
     end, started = threading.Event(), list[threading.Thread]()
     try:
         for _ in range(wanted):
@@ -119,9 +126,15 @@ def _require_flags() -> None:
     if not given:
         return
     command = [sys.executable, "-P", "-c", _COMPILED]
-    tried = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    # Without GPUs, whose memory another program may have taken; with the errors that say why.
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    tried = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", env=environment
+    )
     if tried.returncode:
-        told = re.search("Unknown flag.*", tried.stderr)
+        told = re.search(
+            "(Unknown flag|Couldn't interpret value|Could not open file).*", tried.stderr
+        )
         raise ConfigError(
             f"TensorFlow can't start with {' '.join(given)}"
             f" ({told[0][:200] if told else f'exit code {tried.returncode}'}): unset it, or"

@@ -44,9 +44,8 @@ def require_local(path: str | Path) -> None:
     """
     if str(path) == "~" or str(path).startswith("~/"):
         raise OutputError(
-            f"Can't write {path}: it would be a folder called ~ here, since shells take ~ for the"
-            " home folder only at the beginning of a word: leave out the = before it, or give the"
-            " whole path."
+            f"Can't write {path}: it would be a folder called ~ here, since only a shell takes ~"
+            " for the home folder, and only at the beginning of a word: give the whole path."
         )
     if found := _ADDRESS.match(str(path)):
         raise OutputError(

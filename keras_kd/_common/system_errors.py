@@ -23,7 +23,7 @@ _REASONS = {
         "another folder"
     ),
     errno.EFBIG: "it is larger than a file may be there: raise `ulimit -f` or choose another disk",
-    errno.ELOOP: "links lead in a circle, or one lies in a file's place: choose another path",
+    errno.ELOOP: "links lead in a circle, or a link lies in a lock's place: choose another path",
     errno.EIO: "the disk failed: check it, or choose another one",
     errno.EMFILE: "too many files are open: raise `ulimit -n`",
     errno.ENFILE: "too many files are open on this machine: close other programs",

@@ -55,8 +55,8 @@ def with_integer_pixels(content: bytes) -> bytes:
 
 
 def _without_scaling(model: schema.ModelT, graph: schema.SubGraphT) -> Pattern | None:
-    """A convolution of the gray image itself, which has its normalisation in its kernel; one of a
-    pixel may have made the image from RGB.
+    """The convolution of the gray image itself, which has its normalisation in its kernel. A 1x1
+    convolution before it is passed over: it makes the gray image from RGB.
     """
     for one in graph.operators:
         if operator_number(model, one) == schema.BuiltinOperator.CONV_2D:

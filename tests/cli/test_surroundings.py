@@ -52,14 +52,40 @@ def test_too_few_threads_are_told_before_tensorflow_is_aborted(limit: int) -> No
     assert told.startswith(f"kerakd: The system lets this program start {limit - 1} threads, and")
 
 
-def test_flags_that_end_tensorflow_are_told() -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no such limit")
+def test_threads_are_counted_by_the_cores_that_a_container_may_use() -> None:
+    usual = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(usual)})
+        assert surroundings._cores() == 1
+    finally:
+        os.sched_setaffinity(0, usual)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "reason"),
+    [
+        ("TF_XLA_FLAGS", "--bogus", "Unknown flag in TF_XLA_FLAGS: --bogus"),
+        (
+            "XLA_FLAGS",
+            "--xla_backend_optimization_level=x",
+            "Couldn't interpret value x for flag xla_backend_optimization_level.",
+        ),
+    ],
+)
+def test_flags_that_end_tensorflow_are_told(name: str, flags: str, reason: str) -> None:
     """The command ended with exit code 1 and no word: what TensorFlow says is hidden then."""
-    code, told = _told(f"{KERAKD} evaluate a.keras", TF_XLA_FLAGS="--bogus")
+    code, told = _told(f"{KERAKD} evaluate a.keras", **{name: flags})
     assert (code, told) == (
         2,
-        "kerakd: TensorFlow can't start with TF_XLA_FLAGS=--bogus (Unknown flag in TF_XLA_FLAGS:"
-        " --bogus): unset it, or correct the flags.",
+        f"kerakd: TensorFlow can't start with {name}={flags} ({reason}): unset it, or correct the"
+        " flags.",
     )
+
+
+def test_flags_that_tensorflow_knows_are_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    surroundings._require_flags.__wrapped__()
 
 
 @pytest.mark.parametrize("content", ["[1]", None])  # Keras can't read the first

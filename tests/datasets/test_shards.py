@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from PIL import Image
 from keras_kd import datasets
 from keras_kd._common import files
 from keras_kd.datasets import images, splits
-from keras_kd.datasets.readers import _shard_files
+from keras_kd.datasets.readers import _shard_files, _shard_rows
 from keras_kd.errors import DataError
 
 pytest.importorskip("fsspec", reason="needs the extra shards")
@@ -507,7 +508,7 @@ def test_a_record_that_declares_more_than_an_image_holds_is_refused(
     [
         (tarfile.GNUTYPE_LONGNAME, "names or attributes of 2,000,000 bytes"),
         (tarfile.XHDTYPE, "names or attributes of 2,000,000 bytes"),
-        (tarfile.GNUTYPE_SPARSE, "a sparse member, as no image is"),
+        (tarfile.GNUTYPE_SPARSE, "a member with holes: write the archive without"),
     ],
 )
 def test_headers_that_grow_without_bound_are_refused(
@@ -541,6 +542,62 @@ def test_a_sample_of_many_large_files_is_refused(
             archive.addfile(member, io.BytesIO(bytes(4_000)))
     with pytest.raises(DataError, match=r"x\.2 and what belongs to it are 12,000 bytes long"):
         splits.load(str(folder), size=16)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_headers_of_headers_are_refused(kind: bytes, tmp_path: Path) -> None:
+    """Python's reader calls itself for each; it ended in a traceback."""
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
+    member = tarfile.TarInfo("x")
+    member.type, content = kind, b"11 path=ab\n"
+    member.size = len(content)
+    header = member.tobuf(tarfile.GNU_FORMAT) + content.ljust(tarfile.BLOCKSIZE, b"\0")
+    (folder / "train-000.tar").write_bytes(header * 3000)
+    with pytest.raises(DataError, match="train-000.tar is damaged .maximum recursion depth"):
+        splits.load(str(folder), size=16)
+
+
+def test_a_map_of_holes_that_stands_in_a_member_is_refused(tmp_path: Path) -> None:
+    """Packed, 18 kB of it took 230 MB."""
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
+    facts = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "2"}
+    # One part of two bytes, from byte 0 on.
+    content = b"1\n0\n2\n".ljust(tarfile.BLOCKSIZE, b"\0") + b"ab"
+    with tarfile.open(folder / "train-000.tar", "a", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("x.cls")
+        member.size, member.pax_headers = len(content), facts
+        archive.addfile(member, io.BytesIO(content))
+    with tarfile.open(folder / "train-000.tar") as archive:
+        assert archive.extractfile("x.cls").read() == b"ab"  # Python's reader knows it
+    with pytest.raises(DataError, match="a member with holes: write the archive without"):
+        splits.load(str(folder), size=16)
+
+
+def test_members_that_are_no_samples_take_no_memory(tmp_path: Path) -> None:
+    """Packed, a few kB are any number of them."""
+    path = tmp_path / "train-0.tar"
+    folder = tarfile.TarInfo("a")
+    folder.type = tarfile.DIRTYPE
+    path.write_bytes(folder.tobuf() * 5000 + bytes(2 * tarfile.BLOCKSIZE))
+    tracemalloc.start()
+    try:
+        assert not list(_shard_rows.rows(path, str(path)))
+        assert tracemalloc.get_traced_memory()[1] < 2e6  # megabytes more if all are kept
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<html>", "of HTML")],
+)
+def test_a_packed_record_file_that_is_something_else_is_told(
+    content: bytes, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "train-0.tfrecord.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        list(_shard_rows.rows(path, str(path)))
 
 
 def test_several_labels_in_a_record_are_told(tmp_path: Path) -> None:

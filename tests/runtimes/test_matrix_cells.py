@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,8 +52,11 @@ def _ends(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads the states of Linux' processes")
 def test_a_driver_that_is_too_late_leaves_no_program_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime_cells, "PATIENCE", 2)
     told, job = tmp_path / "pid", Job(tmp_path / "model", stored(IMAGES, tmp_path))
+    # An hour passes at each look, once the driver has begun.
+    hours = itertools.count(step=3600)
+    now = SimpleNamespace(monotonic=lambda: next(hours) if told.exists() else 0)
+    monkeypatch.setattr(runtime_cells, "time", now)
     [answer] = outputs([sys.executable, "-c", HANGS], [job], 0, (str(told),))
     assert isinstance(answer, Missing) and str(answer) == runtime_cells.LATE
     assert _ends(int(told.read_text()))

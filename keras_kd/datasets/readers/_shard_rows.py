@@ -33,6 +33,11 @@ _ATTRIBUTES = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )  # fmt: skip
+# What Python's readers raise of damaged files; RecursionError of headers that follow each other.
+_DAMAGES = (
+    tarfile.TarError, OSError, ValueError, EOFError, RecursionError, lzma.LZMAError, zlib.error,
+)  # fmt: skip
+_SPARSE = "a member with holes: write the archive without tar's option --sparse"
 
 
 class Row(NamedTuple):
@@ -64,7 +69,7 @@ def rows(path: Path, url: str) -> Iterator[Row]:
         yield from read[_shard_files.form(url) or ""](path)
     except DataError as error:
         raise DataError(str(error).replace(str(path), url)) from error
-    except (tarfile.TarError, OSError, ValueError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except _DAMAGES as error:
         raise DataError(f"{url} is damaged ({error}): replace it.") from error
 
 
@@ -89,8 +94,12 @@ class _Member(tarfile.TarInfo):
         if member.type in _ATTRIBUTES and member.size > _CHUNK:
             raise ValueError(f"names or attributes of {member.size:,} bytes")
         if member.type == tarfile.GNUTYPE_SPARSE:
-            raise ValueError("a sparse member, as no image is")
+            raise ValueError(_SPARSE)
         return member
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        # Its map is no header but the beginning of the member, and has no bound.
+        raise ValueError(_SPARSE)
 
 
 def _tar_rows(path: Path) -> Iterator[Row]:
@@ -98,9 +107,10 @@ def _tar_rows(path: Path) -> Iterator[Row]:
     of the name.
     """
     seen: set[str] = set()
-    name, sample = "", dict[str, bytes]()
+    name, sample, size = "", dict[str, bytes](), 0
     with _tar_opened(path) as archive:
         for member in archive:
+            archive.members.clear()  # type: ignore[attr-defined]  # kept for access by name
             own, field = _place(member)
             if not own:
                 continue
@@ -112,10 +122,10 @@ def _tar_rows(path: Path) -> Iterator[Row]:
                         " sample one behind the other, as tar --sort=name does."
                     )
                 seen.add(own)
-                name, sample = own, {}
+                name, sample, size = own, {}, 0
             if field in sample:
                 raise DataError(f"{path} has {member.name} twice: write the file anew.")
-            size = member.size + sum(map(len, sample.values()))
+            size += member.size
             if size > images.MAX_BYTES:
                 raise DataError(
                     f"{path}: {member.name} and what belongs to it are {size:,} bytes long, more"
@@ -209,7 +219,11 @@ def _tfrecord_rows(path: Path) -> Iterator[Row]:
     import tensorflow as tf
 
     packed = "GZIP" if path.suffix == ".gz" else ""
-    mistaken = None if packed else images.mistaken(path)
+    mistaken = images.mistaken(path)
+    if packed and mistaken:
+        if not mistaken.startswith("a gzip"):
+            raise DataError(f"{path} is no TFRecord but {mistaken}.")
+        mistaken = None  # it is packed, as it should be
     _require_short(path, mistaken)
     records = tf.data.TFRecordDataset(str(path), packed).as_numpy_iterator()
     number = 0
