@@ -104,6 +104,12 @@ def test_every_option_has_help_and_a_known_type():
         assert spec.metadata["help"].endswith(".") and config.kind(name) in (str, int, float, bool)
 
 
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    path = tmp_path / "options.toml"
+    path.write_text("temperature = 5.0\n", "utf-8-sig")  # as Windows' Notepad saves
+    assert config.load(path) == {"temperature": 5.0}
+
+
 def test_every_option_comes_back_from_toml(tmp_path):
     options = Config(**{name: _other(name) for name in config.fields()})
     text = config.dump(dataclasses.asdict(options), {"keras": "3.15", 'odd "name"': "a\\b"})

@@ -60,7 +60,7 @@ def read_toml(text: str, form: Any = dict) -> dict[str, Any]:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a text file of a reasonable size as UTF-8.
+    """Read a text file of a reasonable size as UTF-8, with a byte-order mark or without.
 
     Raises:
         ValueError: it is no regular file, larger than LARGEST_TEXT, or no UTF-8.
@@ -70,7 +70,7 @@ def read_text(path: str | Path) -> str:
     refuse_special(path)
     if (size := path.stat().st_size) > LARGEST_TEXT:
         raise ValueError(f"it is {size:,} bytes long, more than {LARGEST_TEXT:,}")
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")
 
 
 def _misfit(value: Any, form: Any, place: str) -> str | None:

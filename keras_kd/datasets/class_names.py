@@ -135,7 +135,7 @@ def read(path: Path) -> list[str]:
         ValueError: the file is not text, or is too large.
         OSError: the file can't be read.
     """
-    return parsed(read_text(path).removeprefix("\ufeff").splitlines())
+    return parsed(read_text(path).splitlines())
 
 
 def parsed(lines: Sequence[str]) -> list[str]:

@@ -92,7 +92,7 @@ def _of_file(file: Path) -> tuple[str, ...] | None:
 
 def _of_json(file: Path) -> list[str]:
     """The names of a list, of {name: index} or of {index: name}."""
-    found = read_json(read_text(file).removeprefix("\ufeff"), _JSON)
+    found = read_json(read_text(file), _JSON)
     if isinstance(found, list):
         return [class_names.plain(name) for name in found]
     by_index = (
