@@ -85,9 +85,14 @@ def _opened(source: str, name: str, form: str | None, options: dict[str, str]) -
         ) from error
 
 
-def film(container: Any, name: str) -> Any:
+def film(container: Any, name: str, camera: bool = False) -> Any:
     """Return the stream with the film: the default one, else the first, of those that are no cover
     picture.
+
+    Args:
+        container: the opened file or camera.
+        name: what errors call it.
+        camera: whether it is one, which every decoder may read.
 
     Raises:
         DataError: there is none, or it can't be decoded.
@@ -101,7 +106,8 @@ def film(container: Any, name: str) -> Any:
     readable = [
         stream
         for stream in streams
-        if stream.codec_context is not None and stream.codec_context.name in CODECS.split(",")
+        if stream.codec_context is not None
+        and (camera or stream.codec_context.name in CODECS.split(","))
     ]
     if not readable:
         raise DataError(f"{name} is of a form that isn't decoded here: save it as H.264 in mp4.")

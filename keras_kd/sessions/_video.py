@@ -139,7 +139,7 @@ class Video:
             self._container = _containers.opened_camera(str(self._source))
         else:
             self._container = _containers.opened_file(Path(self._source))
-        self._stream = _containers.film(self._container, self.name)
+        self._stream = _containers.film(self._container, self.name, self._camera)
         self._stream.thread_type = "AUTO"
 
     def _decoded(self) -> Iterator[Any]:
