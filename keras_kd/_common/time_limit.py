@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+_AGAIN = 1.0  # seconds
+
+
 class _Over(BaseException):
     """No `Exception`, so that nothing within the work takes it for a fault of its own."""
 
@@ -22,20 +25,23 @@ def limited(seconds: float, error: Exception) -> Iterator[None]:
     done = threading.Event()
 
     def end() -> None:
-        # Never after the block: the exception would hit what runs then.
-        with lock:
-            if not done.is_set():
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_Over))
+        wait = seconds
+        while not done.wait(wait):
+            # Never after the block: the exception would hit what runs then.
+            with lock:
+                if not done.is_set():
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_Over))
+            # Again, as Python drops an exception that hits a finalizer.
+            wait = _AGAIN
 
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
+    watch = threading.Thread(target=end, daemon=True)
     try:
-        timer.start()
+        watch.start()
         try:
             yield
         finally:
             with lock:
                 done.set()
-            timer.cancel()
     except _Over:
+        done.set()
         raise error from None

@@ -40,12 +40,28 @@ def test_it_is_ended_in_other_threads_too() -> None:
     assert found == ["too long"]
 
 
+def _busy(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+class _Finalized:
+    def __del__(self) -> None:
+        _busy(0.5)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_end_that_a_finalizer_has_dropped_comes_again() -> None:
+    with pytest.raises(ModelError, match="too long"), limited(0.1, ModelError("too long")):
+        _Finalized()
+        _busy(20)
+
+
 def test_work_that_ends_in_time_is_left_alone() -> None:
     for seconds in (0.01, 0.02, 0.05):
         with limited(seconds, ModelError("too long")):
             pass
     with pytest.raises(KeyError), limited(0.05, ModelError("too long")):
         raise KeyError
-    until = time.monotonic() + 0.2
-    while time.monotonic() < until:
-        pass
+    _busy(0.2)
