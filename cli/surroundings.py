@@ -12,6 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
+from keras_kd._common import hardware
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.folders import cache_folder
 from keras_kd.errors import ConfigError
@@ -92,17 +93,10 @@ def _require_addresses() -> None:
         )
 
 
-def _cores() -> int:
-    """Those that this process may use, as TensorFlow counts them: fewer in some containers."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @functools.cache
 def _require_threads() -> None:
     # 19 were counted on two cores; TensorFlow is aborted over those that it can't start.
-    wanted = 4 * _cores() + 12
+    wanted = 4 * hardware.cores() + 12
     end, started = threading.Event(), list[threading.Thread]()
     try:
         for _ in range(wanted):

@@ -7,8 +7,6 @@ import platform
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-import keras
-
 from keras_kd.errors import ConfigError
 
 
@@ -18,8 +16,17 @@ def cpu_information() -> str:
     return path.read_text() if path.exists() else ""
 
 
+def cores() -> int:
+    """Number of cores that this process may use: fewer than the machine's in some containers."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def gpus() -> list[str]:
     """Names of the GPUs that Keras' backend sees."""
+    import keras
+
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -40,6 +47,8 @@ def scope(devices: int) -> AbstractContextManager:
     """
     if devices == 1:
         return nullcontext()
+    import keras
+
     if keras.backend.backend() != "tensorflow":
         raise ConfigError(
             f"devices={devices} needs Keras' TensorFlow backend: on {keras.backend.backend()} set "
@@ -63,8 +72,8 @@ def describe() -> str:
         for line in cpu_information().splitlines()
         if line.startswith("model name")
     ]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parts = [models[0] if models else platform.processor() or platform.machine(), f"{cores} cores"]
+    name = models[0] if models else platform.processor() or platform.machine()
+    parts = [name, f"{cores()} cores"]
     if hasattr(os, "sysconf"):
         parts.append(
             f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB memory"

@@ -13,6 +13,8 @@ import pytest
 from keras_kd.cli import surroundings
 from PIL import Image
 
+from keras_kd._common import hardware
+
 ROOT = Path(__file__).parents[2]
 
 KERAKD = f"{sys.executable} -P -c 'from keras_kd.cli.start import main; main()'"
@@ -57,7 +59,7 @@ def test_threads_are_counted_by_the_cores_that_a_container_may_use() -> None:
     usual = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(usual)})
-        assert surroundings._cores() == 1
+        assert hardware.cores() == 1
     finally:
         os.sched_setaffinity(0, usual)
 
