@@ -40,7 +40,7 @@ from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError, OutputError
 from keras_kd.exporters import _conversion_process, _judgement, formats, measuring, targets
-from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError, WorstLayer
+from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
 from keras_kd.exporters.measuring import Choice
 from keras_kd.runtimes import litert
 
@@ -64,12 +64,10 @@ class ExportReport:
         max_difference: the largest difference from Keras' outputs, as a share of their spread.
         operators: number of uses of each operator; empty for formats other than `.tflite`.
         answers: how often file and Keras predict the same class; None without samples or classes.
-        worst_layer: the layer whose rounding adds the largest error; None for formats that do not
-            round, and without samples.
         proof: what was proven of the file for its target, in words; empty without a target.
         choice: the form of the first convolution that was chosen by measuring; None without.
         layer_errors: what rounding adds in each operator, the largest first, before a form was
-            chosen by measuring; empty where there is no `worst_layer`.
+            chosen by measuring; empty for formats that do not round, and without samples.
     """
 
     path: Path
@@ -78,10 +76,14 @@ class ExportReport:
     max_difference: float
     operators: Counter[str]
     answers: Answers | None = None
-    worst_layer: WorstLayer | None = None
     proof: tuple[str, ...] = ()
     choice: Choice | None = None
     layer_errors: tuple[LayerError, ...] = ()
+
+    @property
+    def worst_layer(self) -> LayerError | None:
+        """The largest of `layer_errors`; None where there are none."""
+        return self.layer_errors[0] if self.layer_errors else None
 
 
 def names() -> list[str]:
@@ -289,16 +291,15 @@ class Exporter:
             comparison = _comparison.compare(
                 prepared.expected, serving, lambda batch: module.run(temporary, batch)
             )
-            by_layer = _judgement.by_layer(errors, serving)
-            worst = _judgement.worst(by_layer)
-            _judgement.require_right(format, module, comparison, worst, min_agreement)
+            layer_errors = _judgement.by_layer(errors, serving)
+            _judgement.require_right(format, module, comparison, layer_errors, min_agreement)
             proof = targets.prove(target, temporary) if target else ()
             form = serving.form(prepared.pixels, self.class_names)
             described.describe(temporary, form, module.SUFFIX)
         operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
         return ExportReport(
-            path, format, _size(path), comparison.difference, operators, comparison.answers, worst,
-            proof, choice, by_layer,
+            path, format, _size(path), comparison.difference, operators, comparison.answers,
+            proof, choice, layer_errors,
         )  # fmt: skip
 
     @functools.cached_property

@@ -52,23 +52,6 @@ class LayerError:
     layers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class WorstLayer:
-    """The largest error that rounding adds in one place.
-
-    Attributes:
-        layer: as of LayerError.
-        operator: as of LayerError.
-        error: as of LayerError.
-        bad_layers: this layer and those whose operators add at least a quarter of that.
-    """
-
-    layer: str
-    operator: str
-    error: float
-    bad_layers: tuple[str, ...] = ()
-
-
 def by_layer(errors: Sequence[Added] | None, serving: Serving) -> tuple[LayerError, ...]:
     """Return the errors with their layers, in the same order."""
     from keras_kd.exporters._operator_layers import layers_of
@@ -80,32 +63,23 @@ def by_layer(errors: Sequence[Added] | None, serving: Serving) -> tuple[LayerErr
     )
 
 
-def worst(errors: Sequence[LayerError]) -> WorstLayer | None:
-    """Return the first of the errors, which is the largest, and what comes near it; or None."""
-    if not errors:
-        return None
-    many = [one.layers for one in errors if one.error >= _MANY * errors[0].error]
-    bad = tuple(dict.fromkeys(layer for layers in many for layer in layers))
-    return WorstLayer(errors[0].layer, errors[0].operator, errors[0].error, bad)
-
-
 def require_right(
     format: str,
     module: ModuleType,
     comparison: Comparison,
-    at_worst: WorstLayer | None,
+    errors: Sequence[LayerError],
     min_agreement: float,
 ) -> None:
     """Raise ExportError for a file whose answers or values are too far from Keras'."""
     if getattr(module, "ROUNDS", False) and comparison.answers is not None:
-        advice = _advice(format, at_worst)
-        layers = kept_layers(at_worst) if format == "int8" else ()
+        advice = _advice(format, errors)
+        layers = kept_layers(errors) if format == "int8" else ()
         require_same_answers(format, comparison.answers, min_agreement, advice, layers)
     # Written so that NaN is refused, too.
     if not comparison.difference <= module.TOLERANCE:
         raise ExportError(
             f"The {format} file differs from Keras by {comparison.difference:.2g} of the outputs' "
-            f"spread, more than the {module.TOLERANCE:.2g} allowed: {_advice(format, at_worst)}"
+            f"spread, more than the {module.TOLERANCE:.2g} allowed: {_advice(format, errors)}"
         )
 
 
@@ -115,10 +89,16 @@ def require_share(min_agreement: float) -> None:
         raise ExportError(f"min_agreement must be 0..1. Received: min_agreement={min_agreement}.")
 
 
-def kept_layers(at_worst: WorstLayer | None) -> tuple[str, ...]:
+def kept_layers(errors: Sequence[LayerError]) -> tuple[str, ...]:
     """Return the layers that a file gains most by keeping in float32; none where they are many."""
-    found = at_worst.bad_layers if at_worst else ()
+    found = _bad_layers(errors)
     return found if len(found) <= _NAMED else ()
+
+
+def _bad_layers(errors: Sequence[LayerError]) -> tuple[str, ...]:
+    """Return the layers of the largest error, and those that add a quarter of it or more."""
+    many = [one.layers for one in errors if one.error >= _MANY * errors[0].error]
+    return tuple(dict.fromkeys(layer for layers in many for layer in layers))
 
 
 def require_same_answers(
@@ -152,20 +132,20 @@ def _accuracies(answers: Answers) -> str:
     return f" (accuracy {100 * answers.accuracy:.1f} %, Keras {100 * answers.keras_accuracy:.1f} %)"
 
 
-def _advice(format: str, at_worst: WorstLayer | None) -> str:
+def _advice(format: str, errors: Sequence[LayerError]) -> str:
     exact = "saved_model" if format == "float32" else "float32"
-    if at_worst is None:
+    if not errors:
         return f"use the format {exact}."
+    worst, bad = errors[0], _bad_layers(errors)
     told = (
-        f"rounding adds most in {at_worst.layer} ({at_worst.operator}, {at_worst.error:.2g} of its "
-        "spread)"
+        f"rounding adds most in {worst.layer} ({worst.operator}, {worst.error:.2g} of its spread)"
     )
-    if format != "int8" or not at_worst.bad_layers:
+    if format != "int8" or not bad:
         return f"{told}, so use the format float16."
-    if len(at_worst.bad_layers) > _NAMED:
+    if len(bad) > _NAMED:
         return (
-            f"{told}, and a quarter of that or more in {len(at_worst.bad_layers)} layers: use the"
+            f"{told}, and a quarter of that or more in {len(bad)} layers: use the"
             " format float16, or fine-tune the model with its rounding (the format qat)."
         )
-    names = ",".join(at_worst.bad_layers)
+    names = ",".join(bad)
     return f"{told}, so keep it in float32 (--keep-float {names}) or use the format float16."

@@ -17,7 +17,7 @@ from keras_kd import exporters
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _conversion_process, bundle
 from keras_kd.exporters._comparison import Answers, Comparison
-from keras_kd.exporters._judgement import WorstLayer, require_right
+from keras_kd.exporters._judgement import LayerError, require_right
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -55,11 +55,11 @@ def test_the_bound_on_answers_can_be_set_and_values_are_still_bounded(softplus, 
 
 
 def test_more_layers_than_a_sentence_can_name_are_counted():
-    names = tuple(f"block_{number}" for number in range(40))
+    names = [f"block_{number}" for number in range(40)]
+    errors = [LayerError(name, "CONV_2D", 0.05, (name,)) for name in names]
     compared = Comparison(0.1, Answers(100, 0.9, 0.6, 0.7))
-    worst = WorstLayer("block_0", "CONV_2D", 0.05, names)
     with pytest.raises(ExportError, match="90.0 %.*block_0.*in 40 layers.*float16.*qat") as refused:
-        require_right("int8", exporters.find("int8"), compared, worst, 0.97)
+        require_right("int8", exporters.find("int8"), compared, errors, 0.97)
     assert len(str(refused.value)) < 400 and "--keep-float" not in str(refused.value)
 
 
