@@ -118,7 +118,7 @@ def _write(model: keras.Model, file: File, train: Samples) -> None:
         size = (*model.input_shape[1:3], 3)
         bundle.write(
             model, file.path.parent, train.class_names, train.images[0],
-            lambda path: _exported(model, path, "int8", train, "app", size), size,
+            lambda path: _exported(model, path, "int8", train, "app", size),
         )  # fmt: skip
         return
     train = train[: FEW_SAMPLES.get(file.model, len(train))]
@@ -129,7 +129,7 @@ def _write(model: keras.Model, file: File, train: Samples) -> None:
 
 def _exported(
     model: keras.Model, path: Path, format: str, train: Samples, io: str,
-    size: tuple[int, int, int] = (48, 48, 1),
+    size: tuple[int, int, int] | None = None,
 ) -> exporters.ExportReport:  # fmt: skip
     """Export whatever rounding costs."""
     return keras_kd.export(

@@ -145,7 +145,7 @@ def export(
     samples: Samples | np.ndarray | None = None,
     io: str | None = None,
     class_names: tuple[str, ...] | None = None,
-    app_input: tuple[int, int, int] = (48, 48, 1),
+    app_input: tuple[int, int, int] | None = None,
     value_range: PixelStatement | None = None,
     keep_float: tuple[str, ...] = (),
     min_agreement: float = MIN_AGREEMENT,
@@ -173,7 +173,8 @@ def export(
             "int8": input and outputs are quantized (to int16 by the format int16x8). None for the
             target's, or "float".
         class_names: the labels; their number is checked against the output.
-        app_input: (H, W, C) of the image for io="app"; C is 1 (gray) or 3 (RGB).
+        app_input: (H, W, C) of the image for io="app"; C is 1 (gray) or 3 (RGB). None is the
+            model's own input.
         value_range: the values that the model expects for pixels 0 and 255, or a PixelValues with
             mean, std and channel order. None is 0, 255, which is checked by the samples' labels if
             they have any.
@@ -230,7 +231,7 @@ class Exporter:
         samples: Samples | np.ndarray | None = None,
         io: str = "float",
         class_names: tuple[str, ...] | None = None,
-        app_input: tuple[int, int, int] = (48, 48, 1),
+        app_input: tuple[int, int, int] | None = None,
         value_range: PixelStatement | None = None,
         keep_float: tuple[str, ...] = (),
     ):
@@ -269,7 +270,7 @@ class Exporter:
         module, path = find(format), Path(path)
         _check_request(module, format, path, self.io, self.samples)
         targets.require_tflite(target, format, module.SUFFIX)
-        _check_settings(format, self.app_input, self.keep_float, min_agreement)
+        _check_settings(format, self.keep_float, min_agreement)
         if measure:
             measuring.require_choice(format, self.io)
         # The conversion's process imports TensorFlow while this one does.
@@ -317,9 +318,10 @@ class Exporter:
             else pixel_values(self.value_range)
         )
         pixels = known or PixelValues()
-        gray = self.io == "app" and self.app_input[2] == 1
+        app_input = _model.app_input(model, self.io, self.app_input)
+        gray = self.io == "app" and app_input[2] == 1
         serving = _serving.Serving(
-            _runtime_form.runtime_form(reference, gray), self.io, self.app_input, reference, pixels,
+            _runtime_form.runtime_form(reference, gray), self.io, app_input, reference, pixels,
             self.keep_float,
         )  # fmt: skip
         images = labels = None
@@ -347,13 +349,7 @@ class _Prepared:
     images: np.ndarray | None
 
 
-def _check_settings(
-    format: str, app_input: tuple[int, int, int], keep_float: tuple[str, ...], agreement: float
-) -> None:
-    if len(app_input) != 3 or min(app_input) < 1 or app_input[2] not in (1, 3):
-        raise ExportError(
-            f"app_input is (height, width, 1 for gray or 3 for RGB). Received: {tuple(app_input)}."
-        )
+def _check_settings(format: str, keep_float: tuple[str, ...], agreement: float) -> None:
     if keep_float and format != "int8":
         raise ExportError(
             f"keep_float belongs to the format int8: leave it out. Received: format={format!r}."

@@ -71,6 +71,27 @@ def for_io(model: keras.Model, io: str, class_names: tuple[str, ...] | None) -> 
     return heads.in_two_columns(model)
 
 
+def app_input(
+    model: keras.Model, io: str, given: tuple[int, int, int] | None
+) -> tuple[int, int, int]:
+    """Return the (H, W, C) of the image that an app gives: the given one, or the model's own.
+
+    Raises:
+        ExportError: it is neither gray nor RGB.
+    """
+    if given is not None and (len(given) != 3 or min(given) < 1 or given[2] not in (1, 3)):
+        raise ExportError(
+            f"app_input is (height, width, 1 for gray or 3 for RGB). Received: {tuple(given)}."
+        )
+    height, width, channels = given or model.inputs[0].shape[1:]
+    if io == "app" and channels not in (1, 3):
+        raise ExportError(
+            f"{model.name} takes images of {channels} channels, and io='app' gray or RGB ones: use"
+            " io='float'."
+        )
+    return height, width, channels
+
+
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     """Refuse what no format can hold: several inputs, open shapes, Lambda layers, NaN weights,
     labels of another number or in no line.

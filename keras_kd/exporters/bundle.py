@@ -82,7 +82,7 @@ def export_bundle(
     samples: Samples | np.ndarray | None,
     example: np.ndarray,
     format: str | None = None,
-    app_input: tuple[int, int, int] = (48, 48, 1),
+    app_input: tuple[int, int, int] | None = None,
     name: str = "",
     description: str = "",
     value_range: PixelStatement | None = None,
@@ -98,9 +98,9 @@ def export_bundle(
         class_names: the labels, in the order of the outputs.
         samples: training images, as for `export`.
         example: uint8 (H, W, 1 or 3), an image that may be published; it is converted to
-            `app_input`.
+            what the file takes.
         format: a `.tflite` format of `exporters.names()`; None for the target's.
-        app_input: (H, W, C) of the pixels that the app will feed.
+        app_input: as for `export`.
         name: name in the metadata; the model's own name if empty.
         description: description in the metadata.
         value_range: as for `export`.
@@ -128,9 +128,8 @@ def export_bundle(
 
     taken = None if value_range is None else pixel_values(value_range)
     return write(
-        model, folder, class_names, example, converted, app_input, name, description, taken,
-        version=version,
-    )  # fmt: skip
+        model, folder, class_names, example, converted, name, description, taken, version=version
+    )
 
 
 def write(
@@ -139,7 +138,6 @@ def write(
     class_names: tuple[str, ...],
     example: np.ndarray,
     converted: Callable[[Path], ExportReport],
-    app_input: tuple[int, int, int],
     name: str = "",
     description: str = "",
     taken: PixelValues | None = None,
@@ -153,7 +151,7 @@ def write(
     The folder gets `model.tflite` (with TFLite metadata and labels inside), `labels.txt`,
     `preprocess.json`, `example.png`, `example.json` (the file's probabilities for it) and a model
     card `README.md`. Other files in the folder are kept. MediaPipe's ImageClassifier takes the file
-    if `app_input` has 3 channels.
+    if it takes 3 channels.
 
     Args:
         model: the model that is converted.
@@ -161,7 +159,6 @@ def write(
         class_names: as for `export_bundle`.
         example: as for `export_bundle`.
         converted: a function that writes the `.tflite` to a path.
-        app_input: as for `export_bundle`; files of other profiles than "app" have the model's own.
         name: as for `export_bundle`.
         description: as for `export_bundle`.
         taken: the pixel values that the model takes inside the file; None if nobody states them.

@@ -105,7 +105,7 @@ def export_quantization_aware(
     views: Views | None = None,
     fine_tuning: FineTuning = FineTuning(),
     io: str = "float",
-    app_input: tuple[int, int, int] = (48, 48, 1),
+    app_input: tuple[int, int, int] | None = None,
     checkpoint: str | Path | None = None,
     value_range: PixelStatement = (0.0, 255.0),
     tell: Callable[[str], None] = lambda line: None,
@@ -153,6 +153,7 @@ def export_quantization_aware(
     _judgement.require_share(min_agreement)
     model = _model.graph_of(model)
     _model.check(model, None)
+    app_input = _model.app_input(model, io, app_input)
     if len(model.outputs) > 1 or model.outputs[0].shape[-1] == 1:
         raise ExportError(
             f"{model.name} has {len(model.outputs)} outputs, the first of"

@@ -62,7 +62,7 @@ def tune(
     validation: Samples,
     max_drop: float = MAX_DROP,
     io: str = "float",
-    app_input: tuple[int, int, int] = (48, 48, 1),
+    app_input: tuple[int, int, int] | None = None,
     value_range: PixelStatement | None = None,
     class_names: tuple[str, ...] | None = None,
 ) -> tuple[ExportReport, list[Attempt]]:

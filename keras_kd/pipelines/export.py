@@ -76,7 +76,6 @@ def export(
     form = labels.with_labels(form, source, settings.stated.class_names)
     form = predictors.given(form, settings.stated)
     form = _with_datas_classes(form, source, settings, built, terminal)
-    settings = dataclasses.replace(settings, app_input=_app_input(settings, form))
     train = _samples(settings.data, "train", form) if settings.data else None
     tried: list[tuning.Attempt] = []
     if settings.as_bundle and form.class_names is None:
@@ -168,14 +167,6 @@ def _with_datas_classes(
         f"{', '.join(names)} (--classes overrides this)."
     )
     return dataclasses.replace(form, class_names=tuple(names))
-
-
-def _app_input(settings: ExportSettings, form: ModelSpec) -> tuple[int, int, int]:
-    """The image that an app gives: the model's own where none is stated and it is one."""
-    own = form.input_shape
-    if settings.app_input or own is None or own[2] not in (1, 3):
-        return settings.app_input or (48, 48, 1)
-    return own
 
 
 def _of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
@@ -315,7 +306,6 @@ def _bundled(
         form.class_names,
         example,
         converted,
-        settings.app_input,
         description=description,
         taken=form.pixels,
         scores=scores,

@@ -137,8 +137,7 @@ def exported(
         if format in targets.TARGETS:
             exporters.export(
                 student, path, samples=data.train, class_names=class_names,
-                app_input=tuple(student.inputs[0].shape[1:]), value_range=PIXEL_RANGE,
-                min_agreement=0, target=format,
+                value_range=PIXEL_RANGE, min_agreement=0, target=format,
             )  # fmt: skip
         else:
             exporter.export(path, format, min_agreement=0)

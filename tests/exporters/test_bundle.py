@@ -124,7 +124,7 @@ def test_a_signed_model_is_verified_as_the_docs_say(bundle, tmp_path):
 def test_versions_that_are_none_are_refused(bundle, tmp_path, version):
     model, _, _ = bundle
     with pytest.raises(ConfigError, match=r"three numbers, as 1\.2\.3"):
-        write(model, tmp_path, CLASSES, np.zeros((4, 4, 3), np.uint8), None, (4, 4, 3),
+        write(model, tmp_path, CLASSES, np.zeros((4, 4, 3), np.uint8), None,
               version=version)  # fmt: skip
 
 

@@ -134,6 +134,26 @@ def test_app_file_agrees_with_pillow_and_keras_on_photographs(app_input, tmp_pat
     np.testing.assert_allclose(found, softmax(logits, axis=1), atol=1e-5)
 
 
+@pytest.mark.parametrize("target", [None, "web"])
+def test_an_app_gives_the_models_own_image_where_nothing_else_is_stated(target, tmp_path):
+    model, images = _network(), _blobs(4)
+    report = exporters.export(model, tmp_path / "app.tflite", "float32", io="app", target=target)
+    file = litert.LiteRTModel(report.path)
+    assert file.input_shape == model.input_shape[1:]
+    logits = model.predict(images, verbose=0)
+    np.testing.assert_allclose(file.predict(images), softmax(logits, axis=1), atol=1e-6)
+
+
+def test_an_app_gives_gray_or_rgb_images(tmp_path):
+    path, four = tmp_path / "app.tflite", _network((16, 16, 4))
+    with pytest.raises(ExportError, match="takes images of 4 channels.*use io='float'"):
+        exporters.export(four, path, "float32", io="app")
+    for wrong in [(16, 16, 2), (16, 16), (0, 16, 3)]:
+        with pytest.raises(ExportError, match="1 for gray or 3 for RGB"):
+            exporters.export(_network(), path, "float32", io="app", app_input=wrong)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("softmax", [layers.Softmax(), keras.ops.softmax])
 def test_app_file_of_a_model_that_ends_in_softmax_has_one_softmax(softmax, inside, tmp_path):
