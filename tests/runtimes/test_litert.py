@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,6 +72,13 @@ def test_several_outputs_by_name(tmp_path):
     np.testing.assert_array_equal(results["largest"], [[3], [7], [11]])
     with pytest.raises(ModelError, match="several outputs"):
         model.predict(IMAGES)
+
+
+def test_more_threads_change_no_answer():
+    file = Path(__file__).parents[2] / "exports" / "vgg9-slim" / "model.tflite"
+    images = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 1), np.uint8)
+    one, many = (litert.LiteRTModel(file, threads).predict(images) for threads in (1, 4))
+    np.testing.assert_array_equal(one, many)
 
 
 def test_images_of_another_shape_are_refused(tmp_path):
