@@ -24,7 +24,7 @@ class _Rate(ProgressColumn):
 
 
 def bars(console: Console, unit: str) -> Progress:
-    """Bars that go away when they end, with how many `unit` a second; none but on a terminal."""
+    """Bars that go away when they end, with how many `unit` a second."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -32,4 +32,4 @@ def bars(console: Console, unit: str) -> Progress:
         _Rate(unit),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(*columns, console=console, transient=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from keras_kd._common.text import printable
+
+_SECONDS_A_LINE = 60.0  # where there is no terminal for a bar
 
 
 class Terminal:
@@ -32,10 +35,27 @@ class Terminal:
 
         Without a number of images the bar only moves; `unit` says what is counted.
 
-        If stderr is not a terminal, there is no bar; `say` prints what matters.
+        If stderr is not a terminal, a line a minute says how much is done.
         """
+        if not self._console.is_terminal:
+            yield self._lines(title, images, unit)
+            return
         from keras_kd._common.bars import bars
 
         with bars(self._console, unit) as shown:
             task = shown.add_task(printable(title), total=images)
             yield lambda count: shown.advance(task, count)
+
+    def _lines(self, title: str, images: int | None, unit: str) -> Callable[[int], None]:
+        """Return a function that counts, and says once a minute how much is done."""
+        done, told = 0, time.monotonic()
+        of_all = f" of {images:,}" if images else ""
+
+        def advance(count: int) -> None:
+            nonlocal done, told
+            done += count
+            if time.monotonic() - told >= _SECONDS_A_LINE:
+                told = time.monotonic()
+                self.say(f"{title}: {done:,}{of_all} {unit}")
+
+        return advance
