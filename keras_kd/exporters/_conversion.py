@@ -5,7 +5,6 @@ calls it in a process of its own.
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from keras_kd.errors import ModelError
 from keras_kd.exporters import (
     _first_convolution,
     _float_parts,
+    _float_splits,
     _gray_pixels,
     _integer_weights,
     _layer_errors,
@@ -66,7 +66,7 @@ def convert(request: Request) -> None:
         Exception: the converter refuses, with exceptions of its own that have no public name.
     """
     content = _gray_pixels.with_float_gray(_content(request))
-    content = _first_convolution.of_fewer_channels(content)
+    content = _float_splits.without_splits(_first_convolution.of_fewer_channels(content))
     if request.weights == "int8":
         content = _integer_weights.right_on_all_runtimes(content)
     Path(request.file).write_bytes(content)
@@ -75,24 +75,19 @@ def convert(request: Request) -> None:
 def run_once(request: Request) -> None:
     """Compute the written file on nothing, which ends this process if it would end another.
 
-    Files that are refused for what is in them are left alone.
+    int8 files that are refused for what is in them are left alone.
 
     Raises:
         RuntimeError: LiteRT refuses to compute an operator, which is named with its output.
     """
-    if any(map(_float_parts.out_of_range, tflite_graph.read(request.file))):
+    int8 = request.activations == "int8"
+    if int8 and any(map(_float_parts.out_of_range, tflite_graph.read(request.file))):
         return
     try:
         with contextlib.suppress(ModelError):
             litert.LiteRTModel(request.file, trusted=True).compute()
     except RuntimeError as error:
-        operators = tflite_graph.read(request.file, main_alone=True)
-        place = re.search(r"Node number (\d+)", str(error))
-        number = int(place[1]) if place else len(operators)
-        if number >= len(operators):
-            raise
-        stopped = operators[number]
-        raise RuntimeError(f"{stopped.name} of {stopped.outputs[0].name} fails") from error
+        raise RuntimeError(litert.stopped(request.file, error)) from error
 
 
 def errors(request: Request) -> list[_layer_errors.Added]:

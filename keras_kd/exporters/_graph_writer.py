@@ -132,6 +132,18 @@ class GraphWriter:
             self._code(schema.BuiltinOperator.RESHAPE, 1), [given, sizes], output, one
         )
 
+    def slice(self, given: int, begin: np.ndarray, output: int) -> schema.OperatorT:
+        """A part of a tensor from whole numbers `begin` on, of the shape of another."""
+        size = np.array(self.graph.tensors[output].shape, np.int32)
+        places = [
+            self._constant(one, schema.TensorType.INT32, None) for one in (begin.copy(), size)
+        ]
+        one = schema.OperatorT()
+        one.builtinOptionsType = schema.BuiltinOptions.SliceOptions
+        one.builtinOptions = schema.SliceOptionsT()
+        code = self._code(schema.BuiltinOperator.SLICE, 1)
+        return self.operator(code, [given, *places], output, one)
+
     def operator(
         self, code: int, inputs: list[int], output: int, like: schema.OperatorT
     ) -> schema.OperatorT:

@@ -1,11 +1,12 @@
-"""int8 weights in the forms that all runtimes compute right.
+"""int8 weights and operands in the forms that all runtimes compute right.
 
 Dense weights get one scale a tensor. TensorFlow Lite up to 2.9 takes the first channel's scale of
 fully connected weights for all, and the reference kernels of 2.10 to 2.14 are wrong where the
 layer's output has more than two axes. Those of 2.8 are wrong there whatever the scales, so outputs
 of one place, as of a squeeze and excitation, get two axes and are reshaped.
 
-Strided convolutions of 1x1 lose their strides, see `_strided_kernels`.
+Strided convolutions of 1x1 lose their strides, see `_strided_kernels`. Computed operands of one
+operator get one rank, see `_equal_ranks`.
 
 None of these runtimes reports an error.
 """
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_kd.exporters._equal_ranks import with_equal_ranks
 from keras_kd.exporters._graph_writer import (
     GraphWriter,
     code_number,
@@ -36,7 +38,7 @@ _DENSE = schema.BuiltinOperator.FULLY_CONNECTED
 
 
 def right_on_all_runtimes(content: bytes) -> bytes:
-    """Return a `.tflite` file's bytes with int8 weights in the forms above.
+    """Return a `.tflite` file's bytes with int8 weights and operands in the forms above.
 
     Dense weights are rounded anew, and with them the bias of each integer operator that reads them,
     whose scale is that of the input times that of the weights.
@@ -51,7 +53,8 @@ def right_on_all_runtimes(content: bytes) -> bytes:
     dense = [_with_one_scale(model, graph) for graph in model.subgraphs]
     strided = [without_strides(model, graph) for graph in model.subgraphs]
     flat = [_with_flat_outputs(model, graph) for graph in model.subgraphs]
-    if not any([*dense, *strided, *flat]):
+    equal = [with_equal_ranks(model, graph) for graph in model.subgraphs]
+    if not any([*dense, *strided, *flat, *equal]):
         return content
     for code in model.operatorCodes if any(dense) else ():
         if code_number(code) == _DENSE:

@@ -9,6 +9,7 @@ the model.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import signal
@@ -37,6 +38,7 @@ from keras_kd.exporters import (
     _serving,
     _twin_description,
 )
+from keras_kd.exporters.formats import _tflite
 from keras_kd.models import heads
 from keras_kd.models.surgery.precision import in_float32
 from keras_kd.runtimes import described, litert
@@ -191,8 +193,7 @@ def export_quantization_aware(
     with written_whole(path) as temporary:
         _work(options, arrays, twin.weights, temporary, tell)
         compared = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
-        # This process has just written the file: it needs no trial in another one.
-        run = litert.LiteRTModel(temporary, trusted=True).predict_heads
+        run = functools.partial(_tflite.run, temporary)
         known = labels if labels.ndim == 1 else labels.argmax(axis=1)
         known = _comparison.evenly(known, _comparison.COMPARED)
         wanted = _comparison.expected(reference, serving, compared, known)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -281,6 +282,27 @@ def custom_or_flex(path: str | Path) -> list[str]:
         for name in operators(path)
         if name.startswith(("CUSTOM:", "UNKNOWN:")) or name in _VARIABLE_OPERATORS
     ]
+
+
+def stopped(path: str | Path, error: RuntimeError) -> str:
+    """Say which operator LiteRT refused to compute, as part of a sentence.
+
+    Args:
+        path: the `.tflite` file.
+        error: what LiteRT raised.
+
+    Returns:
+        The operator and its output; LiteRT's own words where these name no operator.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
+    """
+    named = tflite_graph.read(path, main_alone=True)
+    place = re.search(r"Node number (\d+)", str(error))
+    number = int(place[1]) if place else len(named)
+    if number >= len(named):
+        return _first_line(error)
+    return f"{named[number].name} of {named[number].outputs[0].name} fails"
 
 
 def _limits(tensor: dict) -> tuple[float, float] | None:

@@ -93,6 +93,11 @@ def custom(operator: Operator) -> str:
     return "not built in" if foreign else ""
 
 
+def of_equal_ranks() -> tuple[str, ...]:
+    """Return the operators whose computed int8 operands must have one rank for WebGPU."""
+    return tuple(_table()["webgpu"]["equal_ranks"])
+
+
 def wrong_on_gpus(operator: Operator) -> str:
     """Return what LiteRT's GPU code computes wrongly, without an error, about an operator.
 
@@ -102,11 +107,29 @@ def wrong_on_gpus(operator: Operator) -> str:
     constants = [tensor for tensor in operator.inputs if tensor.values is not None]
     if operator.name in _ARITHMETIC and any(one.dtype == "int32" for one in constants):
         return "whole numbers with constants, taken for zeros"
-    if operator.name != "CONV_2D" or not constants or operator.inputs[1].dtype != "int8":
+    if operator.name == "CONV_2D" and constants and operator.inputs[1].dtype == "int8":
+        strided = max(operator.options.StrideH(), operator.options.StrideW()) > 1
+        pointwise = operator.inputs[1].shape[1:3] == (1, 1)
+        return "strides of 1x1 kernels, forgotten" if strided and pointwise else ""
+    return _wrong_ranks_on_gpus(operator)
+
+
+def _wrong_ranks_on_gpus(operator: Operator) -> str:
+    if not operator.inputs or not operator.outputs:
         return ""
-    strided = max(operator.options.StrideH(), operator.options.StrideW()) > 1
-    pointwise = operator.inputs[1].shape[1:3] == (1, 1)
-    return "strides of 1x1 kernels, forgotten" if strided and pointwise else ""
+    ranks, output = [len(one.shape) for one in operator.inputs], operator.outputs[0]
+    if operator.name == "SOFTMAX" and ranks == [1]:
+        return "of one axis"
+    if operator.name in ("SPLIT", "SPLIT_V") and output.dtype.startswith("float"):
+        return "floats, whose parts are combined wrongly"
+    if not all(one.dtype == "int8" for one in operator.inputs[:2]):
+        return ""
+    computed = all(one.values is None for one in operator.inputs)
+    if operator.name in of_equal_ranks() and computed and len(set(ranks)) > 1:
+        return "int8 operands of different ranks, one taken for zeros"
+    rows = operator.name == "FULLY_CONNECTED" and len(output.shape) == 2 and output.shape[0] > 1
+    wrong = rows and ranks[0] > 2
+    return "int8 rows of an input of more axes, all but the first forgotten" if wrong else ""
 
 
 def refused_on_web(operator: Operator) -> str:

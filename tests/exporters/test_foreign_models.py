@@ -15,9 +15,10 @@ from keras import layers
 
 from keras_kd import exporters
 from keras_kd.errors import ExportError, ModelError
-from keras_kd.exporters import _conversion_process, bundle
+from keras_kd.exporters import _conversion, _conversion_process, bundle
 from keras_kd.exporters._comparison import Answers, Comparison
 from keras_kd.exporters._judgement import LayerError, require_right
+from keras_kd.exporters.formats import _tflite
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -309,3 +310,33 @@ def test_a_model_that_keras_quantized_is_refused_by_its_layer(mode, tmp_path):
     ):
         exporters.export(model, tmp_path / "m.tflite", "float32")
     assert not list(tmp_path.iterdir())
+
+
+def _with_a_large_variance():
+    """Large beside the layer's epsilon, so that ADD could not be rescaled in int8."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input(SHAPE)
+    maps = layers.LayerNormalization()(layers.Conv2D(8, 3)(layers.Rescaling(1 / 25)(image)))
+    return keras.Model(image, layers.Dense(3)(layers.Flatten()(maps)))
+
+
+def test_int16_that_litert_can_not_compute_names_the_operator(tmp_path):
+    with pytest.raises(ExportError, match=r"SQUARED_DIFFERENCE of .* fails\): use the format"):
+        exporters.export(_with_a_large_variance(), tmp_path / "m.tflite", "int16x8", _images(20))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_litert_refuses_while_it_is_compared_ends_in_a_sentence(tmp_path):
+    archive, model = keras.export.ExportArchive(), _with_a_large_variance()
+    archive.track(model)
+    archive.add_endpoint("serve", model.call, [keras.InputSpec(shape=(1, *SHAPE), dtype="float32")])
+    archive.write_out(tmp_path / "saved", verbose=False)
+    samples, file = tmp_path / "samples.npy", tmp_path / "m.tflite"
+    np.save(samples, _images(20).astype(np.float32))
+    _conversion.convert(
+        _conversion.Request(
+            str(tmp_path / "saved"), "", str(file), "int8", "int16", samples=str(samples)
+        )
+    )
+    with pytest.raises(ExportError, match=r"LiteRT can't compute the file .*SQUARED_DIFFERENCE of"):
+        _tflite.run(file, _images(1))

@@ -2,7 +2,8 @@
 
 Each is installed below build/runtimes, or its tests are skipped with the reason. The network has
 what once went wrong on one of them: dense layers with and without bias behind integers, a sum of
-maps of one pixel, strides of 1x1 kernels, pixels that are resized inside of the file.
+maps of one pixel, strides of 1x1 kernels, a split whose parts are combined, the mean of two heads,
+pixels that are resized inside of the file.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ def model():
     x = layers.Conv2D(32, 4, activation="relu")(x)
     x = layers.Add()([x, layers.Conv2D(32, 1, activation="relu")(x)])
     x = layers.Dense(64, activation="relu", use_bias=False)(layers.Flatten()(x))
-    last = layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(0, 4, seed=1))
-    return keras.Model(image, last(x))
+    first, second = keras.ops.split(x, 2, axis=-1)
+    x = second * keras.ops.sigmoid(first)
+    heads = [layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(0, 16, seed=seed))
+             for seed in (1, 2)]  # fmt: skip
+    return keras.Model(image, layers.Average()([head(x) for head in heads]))
 
 
 @pytest.fixture(scope="module")

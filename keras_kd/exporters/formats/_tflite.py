@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_kd._common.quiet import native_output_hidden
-from keras_kd.errors import ExportError
+from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _conversion_process
 from keras_kd.exporters._conversion_process import ConversionEnded
 from keras_kd.exporters._layer_errors import Added
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 SUFFIX = ".tflite"
 IO: tuple[str, ...] = ("float", "app")
+_KNOWN = "replace the layers by ones that LiteRT knows, or export as saved_model"
+_KNOWN_IN_INTEGERS = (
+    "use the format float16, or replace the layers by ones that LiteRT knows in integers"
+)
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,11 @@ def _converted(request: Request, format: str, serving: Serving) -> list[Added]:
     except ConversionEnded as ending:
         raise ExportError(_ended(format, serving.model.name, uncommon, ending)) from ending
     except Exception as error:  # the converter's own exceptions have no public name
+        reason = _reason(str(error))
+        integers = request.activations != "float32" and reason.endswith(" fails")
         raise ExportError(
-            f"{serving.model.name} can't be converted to LiteRT ({_reason(str(error))}): "
-            "replace the layers by ones that LiteRT knows, or export as saved_model."
+            f"{serving.model.name} can't be converted to LiteRT ({reason}):"
+            f" {_KNOWN_IN_INTEGERS if integers else _KNOWN}."
         ) from error
 
 
@@ -139,5 +145,17 @@ def _reason(text: str) -> str:
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute the file's outputs by name on LiteRT, float32 (N, ...)."""
-    return litert.LiteRTModel(path, trusted=True).predict_heads(images)
+    """Compute the file's outputs by name on LiteRT, float32 (N, ...).
+
+    Raises:
+        ExportError: LiteRT can't load the file, or refuses to compute an operator.
+    """
+    try:
+        return litert.LiteRTModel(path, trusted=True).predict_heads(images)
+    except ModelError as error:
+        raise ExportError(str(error).replace(str(path), "The file", 1)) from error
+    except RuntimeError as error:
+        raise ExportError(
+            f"LiteRT can't compute the file for these images ({litert.stopped(path, error)}):"
+            " replace the layer that makes this operator, or use another format, such as float16."
+        ) from error
