@@ -138,8 +138,16 @@ def refused_on_web(operator: Operator) -> str:
     Measured on LiteRT.js 2.5.3: it runs some files of int16, and refuses others.
     Arguments: see `runtimes.operator_support.custom`.
     """
-    wide = any(tensor.dtype == "int16" for tensor in _computed(operator))
-    return "int16, which LiteRT.js may refuse by WebGPU" if wide else ""
+    computed = _computed(operator)
+    if any(tensor.dtype == "int16" for tensor in computed):
+        return "int16, which LiteRT.js may refuse by WebGPU"
+    if operator.name in _table()["webgpu"]["refused"]:
+        return "which LiteRT.js refuses by WebGPU"
+    ranks = [len(tensor.shape) for tensor in computed]
+    if max(ranks, default=1) > _MOST_GPU_AXES or min(ranks, default=1) < 1:
+        return "of no axis or more than four, which LiteRT.js refuses by WebGPU"
+    left_out = operator.name == "STRIDED_SLICE" and ranks[-1] < ranks[0]
+    return "leaves an axis out, which LiteRT.js refuses by WebGPU" if left_out else ""
 
 
 def not_on_gpus(operator: Operator) -> str:

@@ -90,6 +90,22 @@ def test_what_is_wrong_is_refused_and_its_right_form_is_equal_to_the_last_bit(
     np.testing.assert_array_equal(_answers(after), _answers(before))
 
 
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (lambda x: tf.gather(x, [0, 2, 1], axis=1) + 1, "GATHER"),
+        (lambda x: tf.nn.relu(x)[:, 0], "STRIDED_SLICE .*an axis"),
+        (lambda x: x * tf.reduce_mean(x), "MEAN .*no axis"),
+        (lambda x: tf.transpose(tf.reshape(x, (1, 2, 3, 2, 4)), (0, 2, 1, 4, 3)), "more than four"),
+    ],
+)
+def test_what_webgpu_refuses_is_refused_here(function, named, tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(_converted(function, False))
+    with pytest.raises(ExportError, match=f"target web .*{named}"):
+        targets.prove("web", path)
+
+
 def test_a_float_file_without_splits_stays():
     content = _converted(_rows, False)
     assert _float_splits.without_splits(content) is content
