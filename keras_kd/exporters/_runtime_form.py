@@ -20,8 +20,7 @@ from keras_kd.models.surgery.keras_internals import calls, layer_of, readers
 class PlainAdd(keras.layers.Layer):
     """The sum of its inputs by TensorFlow's own addition.
 
-    Keras turns the sum of (1, 1, 1, C) into BiasAdd of (C,), which LiteRT.js computes as zeros on
-    WebGPU.
+    Keras turns the sum of (1, 1, 1, C) into BiasAdd of (C,), which takes a reshape more.
     """
 
     def call(self, inputs: list[Any]) -> Any:
