@@ -18,6 +18,7 @@ from keras_kd.exporters import (
     _float_parts,
     _float_splits,
     _gray_pixels,
+    _int16_squares,
     _integer_weights,
     _layer_errors,
 )
@@ -67,6 +68,8 @@ def convert(request: Request) -> None:
     """
     content = _gray_pixels.with_float_gray(_content(request))
     content = _float_splits.without_splits(_first_convolution.of_fewer_channels(content))
+    if request.activations == "int16":
+        content = _int16_squares.without_squared_differences(content)
     if request.weights == "int8":
         content = _integer_weights.right_on_all_runtimes(content)
     Path(request.file).write_bytes(content)

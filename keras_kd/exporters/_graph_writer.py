@@ -144,6 +144,21 @@ class GraphWriter:
         code = self._code(schema.BuiltinOperator.SLICE, 1)
         return self.operator(code, [given, *places], output, one)
 
+    def int16_difference(self, given: list[int], output: int) -> schema.OperatorT:
+        """The first of two int16 tensors less the second."""
+        one = schema.OperatorT()
+        one.builtinOptionsType = schema.BuiltinOptions.SubOptions
+        one.builtinOptions = schema.SubOptionsT()
+        one.builtinOptions.potScaleInt16 = False  # scales may be any number
+        return self.operator(self._code(schema.BuiltinOperator.SUB, 5), given, output, one)
+
+    def int16_product(self, given: list[int], output: int) -> schema.OperatorT:
+        """The product of two int16 tensors."""
+        one = schema.OperatorT()
+        one.builtinOptionsType = schema.BuiltinOptions.MulOptions
+        one.builtinOptions = schema.MulOptionsT()
+        return self.operator(self._code(schema.BuiltinOperator.MUL, 4), given, output, one)
+
     def operator(
         self, code: int, inputs: list[int], output: int, like: schema.OperatorT
     ) -> schema.OperatorT:
