@@ -20,7 +20,7 @@ from keras_kd.models.surgery.keras_internals import calls, layer_of, readers
 class PlainAdd(keras.layers.Layer):
     """The sum of its inputs by TensorFlow's own addition.
 
-    Keras turns the sum of (1, 1, 1, C) into BiasAdd of (C,), which takes a reshape more.
+    Keras turns the sum of (1, 1, 1, C) into BiasAdd of (C,), which needs one more RESHAPE.
     """
 
     def call(self, inputs: list[Any]) -> Any:

@@ -33,6 +33,11 @@ def _lower(x):
     return x * tf.reduce_mean(x, 1) + tf.reshape(tf.nn.relu(x), (6, 8))
 
 
+def _read_twice(x):
+    rows = tf.reshape(tf.nn.relu(x), (6, 8))
+    return tf.concat([tf.nn.relu(x) * x + rows, rows[None] * tf.reduce_mean(rows, 0)], 0)
+
+
 def _gate(x):
     first, second = tf.split(x, 2, -1)
     head, _, tail = tf.split(x, (1, 2, 5), 2)
@@ -71,6 +76,7 @@ def _answers(content):
     [
         (_rows, True, _with_equal_ranks, r"FULLY_CONNECTED \(int8 rows"),
         (_lower, True, _with_equal_ranks, r"MUL \(int8 operands of different ranks.*ADD \(int8"),
+        (_read_twice, True, _with_equal_ranks, r"\(int8 operands of different ranks"),
         (_gate, False, _float_splits.without_splits, r"SPLIT \(floats.*SPLIT_V \(floats"),
     ],
 )
