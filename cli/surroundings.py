@@ -95,8 +95,8 @@ def _require_addresses() -> None:
 
 @functools.cache
 def _require_threads() -> None:
-    # 19 were counted on two cores; TensorFlow is aborted over those that it can't start.
-    wanted = 4 * hardware.cores() + 12
+    # On two cores TensorFlow starts 19, and is aborted where it can't; LiteRT starts three at most.
+    wanted = 4 * hardware.cores() + 15
     end, started = threading.Event(), list[threading.Thread]()
     try:
         for _ in range(wanted):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ExportError
@@ -137,7 +138,14 @@ def _outputs(reference: keras.Model, serving: Serving, images: np.ndarray) -> di
 
 
 def _by_name(reference: keras.Model, serving: Serving, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    outputs = outputs_by_name(reference, pixels.astype(reference.inputs[0].dtype))
+    try:
+        outputs = outputs_by_name(reference, pixels.astype(reference.inputs[0].dtype))
+    except tf.errors.OpError as error:
+        raise ExportError(
+            f"{reference.name} can't compute {len(pixels)} images at once"
+            f" ({error.message.splitlines()[0]}): build it so that each image is computed"
+            " without the others, e.g. with axes of one place between those that are added."
+        ) from error
     outputs = serving.probabilities(outputs) if serving.app else outputs
     return {name: keras.ops.convert_to_numpy(values) for name, values in outputs.items()}
 

@@ -202,8 +202,8 @@ def _listed(against: list[tuple[Operator, str]]) -> str:
 def _advice(target: str) -> str:
     if target == "web":
         return (
-            "Leave the format to the target, and let the app resize: give --app-input the model's"
-            " own size. Replace layers that make other operators."
+            "Leave the format to the target, and let the app resize: leave --app-input out."
+            " Replace layers that make other operators."
         )
     if target == "phone":
         return "Replace the layers that make these operators."

@@ -111,10 +111,10 @@ def wrong_on_gpus(operator: Operator) -> str:
         strided = max(operator.options.StrideH(), operator.options.StrideW()) > 1
         pointwise = operator.inputs[1].shape[1:3] == (1, 1)
         return "strides of 1x1 kernels, forgotten" if strided and pointwise else ""
-    return _wrong_ranks_on_gpus(operator)
+    return _wrong_forms_on_gpus(operator)
 
 
-def _wrong_ranks_on_gpus(operator: Operator) -> str:
+def _wrong_forms_on_gpus(operator: Operator) -> str:
     if not operator.inputs or not operator.outputs:
         return ""
     ranks, output = [len(one.shape) for one in operator.inputs], operator.outputs[0]

@@ -144,6 +144,17 @@ def test_an_app_gives_the_models_own_image_where_nothing_else_is_stated(target, 
     np.testing.assert_allclose(file.predict(images), softmax(logits, axis=1), atol=1e-6)
 
 
+def test_a_model_that_mixes_the_images_of_a_batch_is_refused(tmp_path):
+    image = keras.Input((8, 8, 3))
+    tokens = layers.Reshape((64, 3))(image)
+    # (N, 64, 3) + (N, 3) is right for one image alone.
+    summed = keras.ops.add(tokens, layers.GlobalAveragePooling2D()(image))
+    model = keras.Model(image, layers.Dense(4)(layers.Flatten()(summed)))
+    with pytest.raises(ExportError, match="can't compute .* images at once"):
+        exporters.export(model, tmp_path / "m.tflite", "float32", samples=_blobs(4, (8, 8, 3)))
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_app_gives_gray_or_rgb_images(tmp_path):
     path, four = tmp_path / "app.tflite", _network((16, 16, 4))
     with pytest.raises(ExportError, match="takes images of 4 channels.*use io='float'"):
