@@ -75,8 +75,7 @@ def made(name: str, train: Samples, folder: Path) -> list[File]:
     for file in missing:
         try:
             _write(model, file, train)
-        # LiteRT's own refusals come as RuntimeError.
-        except (ExportError, RuntimeError) as error:
+        except ExportError as error:
             write_text(_refusal(file), str(error))
     return [
         file if file.path.exists() else replace(file, refusal=_refusal(file).read_text("utf-8"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._graph_writer import operator_number, packed
+from keras_kd.exporters._graph_writer import operator_number, packed, unpacked
 
 _FLOAT = schema.TensorType.FLOAT32
 _NONE = schema.ActivationFunctionType.NONE
@@ -49,7 +49,7 @@ def of_fewer_channels(content: bytes) -> bytes:
     Returns:
         The file; `content` itself where nothing is to change.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpacked(content)
     graph = model.subgraphs[0]
     found = pattern_in(model, graph)
     if found is None:

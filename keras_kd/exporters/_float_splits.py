@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number, packed
+from keras_kd.exporters._graph_writer import GraphWriter, operator_number, rewritten
 
 # The place of the tensor that is split, and that of the axis.
 _PLACES = {schema.BuiltinOperator.SPLIT: (1, 0), schema.BuiltinOperator.SPLIT_V: (0, 2)}
@@ -24,9 +24,7 @@ def without_splits(content: bytes) -> bytes:
     Returns:
         The file; `content` itself where it splits no floats.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    changed = [_with_slices(model, graph) for graph in model.subgraphs]
-    return packed(model) if any(changed) else content
+    return rewritten(content, _with_slices)
 
 
 def _with_slices(model: schema.ModelT, graph: schema.SubGraphT) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flatbuffers
@@ -19,6 +20,26 @@ def operator_number(model: schema.ModelT, one: schema.OperatorT) -> int:
 def code_number(code: schema.OperatorCodeT) -> int:
     """Return which of `BuiltinOperator` a code stands for: old ones have a byte for it."""
     return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def unpacked(content: bytes) -> schema.ModelT:
+    """Return the model of a `.tflite` file's bytes, to be changed."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+def rewritten(content: bytes, change: Callable[[schema.ModelT, schema.SubGraphT], bool]) -> bytes:
+    """Return a `.tflite` file's bytes with a change of each graph.
+
+    Args:
+        content: the file, without archives at its end.
+        change: changes a graph of the model, and returns whether it did.
+
+    Returns:
+        The file; `content` itself where nothing was changed.
+    """
+    model = unpacked(content)
+    changed = [change(model, graph) for graph in model.subgraphs]
+    return packed(model) if any(changed) else content
 
 
 def packed(model: schema.ModelT) -> bytes:

@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd.exporters._first_convolution import readers
 from keras_kd.exporters._front_end import LUMA_BITS, LUMA_WEIGHTS
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number, packed
+from keras_kd.exporters._graph_writer import GraphWriter, operator_number, packed, unpacked
 
 _WHOLE = schema.TensorType.INT32
 # The steps of `_front_end` from the pixels to the gray image, with the constant of each.
@@ -35,7 +35,7 @@ def with_float_gray(content: bytes) -> bytes:
     Returns:
         The file; `content` itself where it makes no gray image of RGB.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpacked(content)
     graph = model.subgraphs[0]
     steps = _steps(model, graph)
     if not steps:

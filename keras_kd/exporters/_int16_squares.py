@@ -10,7 +10,7 @@ import copy
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number, packed
+from keras_kd.exporters._graph_writer import GraphWriter, operator_number, rewritten
 
 _LARGEST = 2**15 - 1
 
@@ -24,9 +24,7 @@ def without_squared_differences(content: bytes) -> bytes:
     Returns:
         The file; `content` itself where it has none.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    changed = [_squares(model, graph) for graph in model.subgraphs]
-    return packed(model) if any(changed) else content
+    return rewritten(content, _squares)
 
 
 def _squares(model: schema.ModelT, graph: schema.SubGraphT) -> bool:

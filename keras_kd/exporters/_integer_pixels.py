@@ -23,7 +23,7 @@ from keras_kd.exporters._first_convolution import (
     readers,
     values_of,
 )
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number, packed
+from keras_kd.exporters._graph_writer import GraphWriter, operator_number, packed, unpacked
 
 _PAIR = 2
 _LOWEST, _LARGEST = -128, 127
@@ -39,7 +39,7 @@ def with_integer_pixels(content: bytes) -> bytes:
         The file; `content` itself where the image has three channels, the convolution's output is
         not rounded to int8 next, or the outputs of a row make no pairs.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpacked(content)
     graph = model.subgraphs[0]
     pattern = pattern_in(model, graph) or _without_scaling(model, graph)
     if pattern is None or not _of_whole_numbers(model, graph, pattern.image):

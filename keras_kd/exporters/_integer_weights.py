@@ -25,6 +25,7 @@ from keras_kd.exporters._graph_writer import (
     code_number,
     operator_number,
     packed,
+    unpacked,
 )
 from keras_kd.exporters._strided_kernels import without_strides
 
@@ -49,7 +50,7 @@ def right_on_all_runtimes(content: bytes) -> bytes:
     Returns:
         The file; `content` itself where nothing is to change.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpacked(content)
     dense = [_with_one_scale(model, graph) for graph in model.subgraphs]
     strided = [without_strides(model, graph) for graph in model.subgraphs]
     flat = [_with_flat_outputs(model, graph) for graph in model.subgraphs]
