@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from keras_kd.reports.run_records import DATA_SETS, Record
@@ -16,6 +16,21 @@ ROWS = (
     *TABLE_IV,
     *(Row(data, f"best {student}", student) for data in DATA_SETS for student in ("A", "B", "C")),
 )
+_NOT_OF_RECIPE = ("seed", "baseline", "made_with")
+# Options that a student without a teacher doesn't depend on.
+_NOT_OF_STUDENT = (
+    "teacher",
+    "teacher_mirror",
+    "teacher_epochs",
+    "temperature",
+    "alpha",
+    "beta",
+    "soft_loss",
+    "baseline",
+    "label_workers",
+    "verify_soft_labels",
+    "made_with",
+)
 
 
 def of_row(records: Sequence[Record], row: Row) -> list[Record]:
@@ -23,7 +38,7 @@ def of_row(records: Sequence[Record], row: Row) -> list[Record]:
 
     E1 to E6 are the longest runs of the student with that T and alpha and the recipe `paper`. The
     teacher has no run of its own: it was scored in the runs of its students. “best” is the run of a
-    student that the validation images choose, and the runs that differ from it in the seed alone.
+    student that the validation images choose, and its runs with other seeds.
 
     Args:
         records: finished runs.
@@ -41,7 +56,11 @@ def of_row(records: Sequence[Record], row: Row) -> list[Record]:
             records, key=lambda record: record.metrics["validation"]["accuracy"], default=None
         )
         return _one_a_seed(
-            [record for record in records if best and _but_seed(record) == _but_seed(best)]
+            [
+                one
+                for one in records
+                if best and _without(one, _NOT_OF_RECIPE) == _without(best, _NOT_OF_RECIPE)
+            ]
         )
     wanted = {"recipe": "paper", "temperature": TEMPERATURE, "alpha": row.alpha, "beta": None}
     records = [
@@ -62,17 +81,19 @@ def _taught_by(record: Record, teacher: str) -> bool:
     return "teacher_test" in record.metrics and (record.teacher or "").startswith(teacher)
 
 
-def _but_seed(record: Record) -> dict[str, Any]:
-    return {
-        name: value for name, value in record.config.items() if name not in ("seed", "made_with")
-    }
+def _without(record: Record, left_out: Container[str]) -> dict[str, Any]:
+    return {name: value for name, value in record.config.items() if name not in left_out}
 
 
-def accuracies(record: Record) -> dict[str, float]:
+def accuracies(record: Record, records: Sequence[Record]) -> dict[str, float]:
     """Return the accuracies of a run.
+
+    The same student without a teacher may have been trained in this run, or in another one whose
+    options differ in those of teaching alone.
 
     Args:
         record: the run.
+        records: finished runs.
 
     Returns:
         Shares 0..1 by test set; a test set that was not scored is left out.
@@ -83,12 +104,24 @@ def accuracies(record: Record) -> dict[str, float]:
         "test": metrics["test"],
         "validation": metrics["validation"],
         "int8": ((metrics.get("exported") or {}).get("int8") or {}).get("test"),
-        "alone": metrics.get("baseline_test"),
+        "alone": metrics.get("baseline_test") or _alone(record, records),
     }
     figures = {name: part["accuracy"] for name, part in parts.items() if part}
     if "alone" in figures:
         figures["gain"] = figures["test"] - figures["alone"]
     return figures
+
+
+def _alone(record: Record, records: Sequence[Record]) -> dict[str, Any] | None:
+    """The test scores of the same student without a teacher in another run, or None."""
+    options = _without(record, _NOT_OF_STUDENT)
+    for other in records:
+        alike = (other.student, other.data_set) == (record.student, record.data_set)
+        if alike and _without(other, _NOT_OF_STUDENT) == options:
+            untaught = other.metrics["test"] if other.config.get("beta") == 0 else None
+            if scores := other.metrics.get("baseline_test") or untaught:
+                return scores
+    return None
 
 
 def accuracies_of_teacher(record: Record) -> dict[str, float]:

@@ -19,7 +19,7 @@ from keras_kd.errors import OutputError
 from keras_kd.reports import pictures
 from keras_kd.reports.run_records import DATA_SETS, Record, images_by_class, rows
 from keras_kd.reproduction._cells import NOT_RUN, count, label, mean, notes, printed_value
-from keras_kd.reproduction.matched_runs import ROWS, accuracies, of_row
+from keras_kd.reproduction.matched_runs import ROWS, of_row
 from keras_kd.reproduction.published import (
     OWN_VI,
     PARAMETERS,
@@ -227,8 +227,8 @@ def table_vi(records: Sequence[Record]) -> str:
     ]
     for name, printed in OWN_VI.items():
         ours = (
-            mean([_compared(one) for one in of_row(records, Row(data, "best", name))])
-            for data in DATA_SETS
+            mean([_matrix(one, row)[0]["accuracy"] for one in of_row(records, row)])
+            for row in (Row(data, "best", name) for data in DATA_SETS)
         )
         lines.append(
             (
@@ -247,11 +247,6 @@ def table_vi(records: Sequence[Record]) -> str:
         "RAF-DB, ours",
     )
     return "\n\n".join(("## Table VI: beside other models", table(header, lines), notes("VI")))
-
-
-def _compared(record: Record) -> float:
-    figures = accuracies(record)
-    return figures.get("both", figures["test"])
 
 
 def _draw(records: Sequence[Record], out: Path) -> list[tuple[str, str]]:

@@ -33,14 +33,14 @@ def table_iv(records: Sequence[Record]) -> str:
             else ["ours"]
         )
         header += ["validation", "int8", "no teacher", "gain", "taught by", "epochs", "seeds"]
-        lines = [_line(row, of_row(records, row)) for row in ROWS if row.data_set == name]
+        lines = [_line(row, records) for row in ROWS if row.data_set == name]
         parts += [f"### {name}", table(header, lines)]
     parts.append(notes("IV"))
     return "\n\n".join(parts)
 
 
-def _line(row: Row, chosen: Sequence[Record]) -> tuple[str, ...]:
-    on_fer2013 = row.data_set == "FER2013"
+def _line(row: Row, records: Sequence[Record]) -> tuple[str, ...]:
+    chosen, on_fer2013 = of_row(records, row), row.data_set == "FER2013"
     line = [
         row.name,
         label(row.student),
@@ -49,7 +49,8 @@ def _line(row: Row, chosen: Sequence[Record]) -> tuple[str, ...]:
     if on_fer2013:
         line += ["–" if row.accuracy is None else yes(fits(row.accuracy, n)) for n in (3589, 7178)]
     figures = [
-        accuracies_of_teacher(one) if row.name == "teacher" else accuracies(one) for one in chosen
+        accuracies_of_teacher(one) if row.name == "teacher" else accuracies(one, records)
+        for one in chosen
     ]
     columns = ("both", "test") if on_fer2013 else ("test",)
     line += [
