@@ -133,6 +133,10 @@ def test_every_option_comes_back_from_toml(tmp_path):
             "temperature in {path} must be a number. Received: temperature='warm'.",
         ),
         ("epochs = 2.5", "epochs in {path} must be a whole number. Received: epochs=2.5."),
+        (
+            "epochs = 2147483648",
+            "epochs in {path} must be at most 2,147,483,647. Received: epochs=2147483648.",
+        ),
         ("epochs = true", "epochs in {path} must be a whole number. Received: epochs=True."),
         ("baseline = 1", "baseline in {path} must be true or false. Received: baseline=1."),
         ("student = ['B']", "student in {path} must be a text."),

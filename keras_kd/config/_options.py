@@ -133,6 +133,8 @@ def _hints(options: type) -> dict[str, Any]:
     return typing.get_type_hints(options)
 
 
+# TensorFlow counts steps in 64 bits, which hold this many epochs of this many steps.
+_LARGEST = 2**31 - 1
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -148,6 +150,8 @@ def require(name: str, spec: Field, kind: type, value: Any, where: str = "") -> 
     # To Python, true is a whole number.
     if not fits or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{name}{where} must be {_KINDS[kind]}. Received: {name}={value!r}.")
+    if kind is int and abs(value) > _LARGEST:
+        raise ConfigError(f"{name}{where} must be at most {_LARGEST:,}. Received: {name}={value}.")
     # Whole numbers that are too large for a float are refused here, too.
     if kind is float and not abs(value) < math.inf:
         raise ConfigError(f"{name}{where} must be a finite number. Received: {name}={value!r}.")
