@@ -17,6 +17,7 @@ COLUMNS = (
     ("balanced_accuracy", "balanced"),
     ("macro_f1", "macro-F1"),
     ("ece", "ECE"),
+    ("ece_by_chance", "by chance"),
 )
 
 

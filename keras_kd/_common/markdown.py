@@ -28,6 +28,14 @@ def fenced(code: str, language: str) -> str:
     return f"{fence}{language}\n{code}\n{fence}"
 
 
+def chance_note(scores: Mapping[str, Any]) -> str:
+    """Return the sentence of a card about ECE by chance; `scores` has `ece_by_chance` and `n`."""
+    return (
+        f"Probabilities that are exactly right have an ECE of about"
+        f" {100 * scores['ece_by_chance']:.1f} % on {scores['n']:,} images, by chance."
+    )
+
+
 def ties_note(scores: Mapping[str, Any]) -> str:
     """Return the sentence of a card about equal highest outputs; `scores` has `ties` and `n`."""
     return (

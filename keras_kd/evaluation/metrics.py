@@ -50,6 +50,9 @@ def classification(
         recall: {class name: share of its samples predicted right, or None if it has none}.
         ece: expected calibration error of the top class over 15 equal bins (Guo et al. 2017,
             equation 3).
+        ece_by_chance: the ECE to be expected on so many samples of probabilities that are exactly
+            right, because the share of right ones in a bin varies. A normal distribution stands
+            for that of each bin, whose mean deviation is √(2/π) of the standard deviation.
         ece_bins: number of these bins.
         ties: number of samples whose highest logit is shared by several classes, as the steps of
             int8 cause; the first of these classes is the prediction.
@@ -90,6 +93,7 @@ def classification(
         },
         # Equation 3: each bin counts by its samples.
         "ece": float(np.average(gaps, weights=curve["count"])),
+        "ece_by_chance": sum(math.sqrt(2 / math.pi * one) for one in curve["variance"]) / len(hard),
         "ece_bins": BINS,
         "ties": int(((logits == logits.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum()),
         "cohen_kappa": _kappa(hard, predicted),
@@ -130,8 +134,8 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dic
 
     Returns:
         Lists with one entry for each bin that holds a sample: its edges `low` and `high`, the
-            `count` of samples, their mean `confidence` and their `accuracy` (all but the count in
-            0..1).
+            `count` of samples, their mean `confidence` and their `accuracy` (these four in 0..1),
+            and the `variance` of the number of right ones if each confidence were exactly right.
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
     right = logits.argmax(axis=1) == _hard_labels(logits, labels)
@@ -147,6 +151,7 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dic
         "count": count.tolist(),
         "confidence": (np.bincount(index, confidence) / count).tolist(),
         "accuracy": (np.bincount(index, right) / count).tolist(),
+        "variance": np.bincount(index, confidence * (1 - confidence)).tolist(),
     }
 
 

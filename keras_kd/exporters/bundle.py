@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from keras_kd._common.files import locked, write_text, written_whole
-from keras_kd._common.markdown import escaped, ties_note
+from keras_kd._common.markdown import chance_note, escaped, ties_note
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.images import fitted
@@ -285,6 +285,8 @@ def _card(
         for name, value in scores["recall"].items()
     ]
     lines += ["| --- | ---: |", *(f"| {escaped(name)} | {value} |" for name, value in recall), ""]
+    if "ece_by_chance" in scores:
+        lines += [chance_note(scores), ""]
     if scores.get("ties"):
         lines += [ties_note(scores), ""]
     lines += [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_kd._common.markdown import escaped, fenced, table, ties_note
+from keras_kd._common.markdown import chance_note, escaped, fenced, table, ties_note
 from keras_kd.reports.summary import SCORE_TITLES, class_scores, correlation, percent, summary_rows
 from keras_kd.reports.usage import usage_snippet, use_and_limits
 
@@ -120,6 +120,8 @@ def _results(metrics: Mapping[str, Any]) -> str:
                 " error (15 bins)."
             ),
         ]
+        if "ece_by_chance" in metrics["test"]:
+            notes.append(chance_note(metrics["test"]))
     if metrics.get("baseline_test"):
         notes.append(
             "“No teacher” is the same student on the same data with the same budget, learning the"

@@ -64,7 +64,22 @@ def test_figures_worked_out_by_hand() -> None:
     assert result["macro_f1"] == pytest.approx((0.5 + 0 + 1) / 3)
     # Bin of 0.5: one of one wrong, gap 0.5; bin of 0.8: two of three right, gap 0.8 - 2/3.
     assert result["ece"] == pytest.approx(0.25 * 0.5 + 0.75 * (0.8 - 2 / 3))
+    # A bin of variance 0.25 and one of 3 * 0.16, in which a normal deviate is off by this much.
+    by_chance = (2 / np.pi) ** 0.5 * (0.25**0.5 + 0.48**0.5) / 4
+    assert result["ece_by_chance"] == pytest.approx(by_chance)
     assert result["nll"] == pytest.approx(-np.log([0.3, 0.8, 0.1, 0.8]).mean())
+
+
+def test_the_error_by_chance_is_that_of_labels_drawn_from_the_probabilities() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (1000, 7))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    errors = []
+    for _ in range(50):
+        labels = (shares.cumsum(axis=1) < random.random((1000, 1))).sum(axis=1)
+        scores = metrics.classification(logits, labels, "abcdefg")
+        errors.append(scores["ece"])
+    assert scores["ece_by_chance"] == pytest.approx(np.mean(errors), rel=0.1)
 
 
 def test_a_sure_model_that_is_wrong_has_ece_one_and_a_fair_coin_zero() -> None:

@@ -94,6 +94,14 @@ def test_results_table() -> None:
     assert [list(row) for row in summary.summary_rows(METRICS)] == results
 
 
+def test_the_card_tells_the_calibration_error_by_chance() -> None:
+    known = copy.deepcopy(METRICS)
+    known["test"]["ece_by_chance"] = 0.0391
+    n = METRICS["test"]["n"]
+    sentence = f"have an ECE of about 3.9 % on {n:,} images, by chance."
+    assert sentence in _card(known) and "by chance" not in _card(METRICS)
+
+
 def _values(ccc: float) -> dict[str, Any]:
     scores = {"n": 1190, "ccc": ccc, "pcc": ccc + 0.05, "rmse": 0.25, "sagr": 0.8125}
     return {"valence": scores, "arousal": {**scores, "ccc": None}}
