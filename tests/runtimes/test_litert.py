@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import litert
+from keras_kd.runtimes import litert, predictors
 
 
 def _converted(function, folder, name="model.tflite", configure=lambda converter: None):
@@ -79,6 +79,18 @@ def test_more_threads_change_no_answer():
     images = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 1), np.uint8)
     one, many = (litert.LiteRTModel(file, threads).predict(images) for threads in (1, 4))
     np.testing.assert_array_equal(one, many)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted by Linux")
+def test_a_predictor_uses_up_to_four_threads(monkeypatch):
+    file = Path(__file__).parents[2] / "exports" / "vgg9-slim" / "model.tflite"
+    kept = []
+    for cores, threads in ((1, 1), (3, 3), (64, 4)):
+        monkeypatch.setattr("keras_kd.runtimes._litert_predictor.cores", lambda cores=cores: cores)
+        before = len(list(Path("/proc/self/task").iterdir()))
+        kept.append(predictors.load(file))
+        # The calling thread is one of them.
+        assert len(list(Path("/proc/self/task").iterdir())) - before == threads - 1
 
 
 def test_images_of_another_shape_are_refused(tmp_path):
