@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _OF_INT8 = 3  # the version of convolutions, depthwise ones too
 
@@ -20,11 +21,6 @@ def operator_number(model: schema.ModelT, one: schema.OperatorT) -> int:
 def code_number(code: schema.OperatorCodeT) -> int:
     """Return which of `BuiltinOperator` a code stands for: old ones have a byte for it."""
     return max(code.builtinCode, code.deprecatedBuiltinCode)
-
-
-def unpacked(content: bytes) -> schema.ModelT:
-    """Return the model of a `.tflite` file's bytes, to be changed."""
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
 
 
 def rewritten(content: bytes, change: Callable[[schema.ModelT, schema.SubGraphT], bool]) -> bytes:
@@ -40,13 +36,6 @@ def rewritten(content: bytes, change: Callable[[schema.ModelT, schema.SubGraphT]
     model = unpacked(content)
     changed = [change(model, graph) for graph in model.subgraphs]
     return packed(model) if any(changed) else content
-
-
-def packed(model: schema.ModelT) -> bytes:
-    """Return a model as the bytes of a `.tflite` file."""
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 class GraphWriter:

@@ -13,7 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd.exporters._first_convolution import readers
 from keras_kd.exporters._front_end import LUMA_BITS, LUMA_WEIGHTS
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number, packed, unpacked
+from keras_kd.exporters._graph_writer import GraphWriter, operator_number
+from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _WHOLE = schema.TensorType.INT32
 # The steps of `_front_end` from the pixels to the gray image, with the constant of each.

@@ -23,7 +23,8 @@ from keras_kd.exporters._first_convolution import (
     readers,
     values_of,
 )
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number, packed, unpacked
+from keras_kd.exporters._graph_writer import GraphWriter, operator_number
+from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _PAIR = 2
 _LOWEST, _LARGEST = -128, 127

@@ -24,10 +24,9 @@ from keras_kd.exporters._graph_writer import (
     GraphWriter,
     code_number,
     operator_number,
-    packed,
-    unpacked,
 )
 from keras_kd.exporters._strided_kernels import without_strides
+from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _LARGEST = 127
 # Version 12 of the operator says that int8 weights of float32 inputs have a scale a channel; files

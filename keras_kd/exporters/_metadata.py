@@ -16,6 +16,7 @@ from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.pixel_values import USUAL as PIXELS_AS_THEY_ARE
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.runtimes import described
+from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _TENSOR_AXIS_LABELS = 2
 _FEATURE, _IMAGE = 1, 2
@@ -47,7 +48,7 @@ def with_metadata(
         oldest: the TensorFlow Lite from which on the file is right, e.g. "2.8"; "" if unknown. The
             converter names the oldest that has the operators, which may compute them wrongly.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpacked(content)
     texts = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
     # Packing anew leaves out the archive at the file's end.
     if form := described.entry(content):
@@ -60,9 +61,7 @@ def with_metadata(
     model.buffers.append(schema.BufferT(data=written))
     entry = schema.MetadataT(name="TFLITE_METADATA", buffer=len(model.buffers) - 1)
     model.metadata = [*(model.metadata or []), entry]
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return described.with_entries(bytes(builder.Output()), texts)
+    return described.with_entries(packed(model), texts)
 
 
 def _metadata(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd.runtimes import tflite_graph
@@ -33,7 +32,7 @@ def files(path: str | Path) -> Iterator[bytes]:
 
 
 def _alone(content: bytes, number: int) -> bytes:
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = tflite_graph.unpacked(content)
     graph = model.subgraphs[0]
     operator = graph.operators[number]
     graph.operators = [operator]
@@ -42,9 +41,7 @@ def _alone(content: bytes, number: int) -> bytes:
     model.signatureDefs = model.metadata = None
     if len(model.subgraphs) == 1:  # else bodies of loops may read any buffer
         _forget_others(model, graph, {*operator.inputs, *operator.outputs})
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return tflite_graph.packed(model)
 
 
 def _is_given(model: schema.ModelT, graph: schema.SubGraphT, index: int) -> bool:
@@ -70,6 +67,4 @@ def smallest() -> bytes:
     graph.tensors = [schema.TensorT(shape=[1, 1, 1, 1], name=name) for name in (b"in", b"out")]
     graph.inputs, graph.outputs, graph.operators = [0], [1], [operator]
     model.buffers, model.operatorCodes, model.subgraphs = [schema.BufferT()], [code], [graph]
-    builder = flatbuffers.Builder(256)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return tflite_graph.packed(model)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -107,6 +108,18 @@ def content(path: str | Path) -> bytes:
             " wrote."
         )
     return data
+
+
+def unpacked(content: bytes) -> schema.ModelT:
+    """Return the model of a `.tflite` file's bytes, to be changed."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+def packed(model: schema.ModelT) -> bytes:
+    """Return a model as the bytes of a `.tflite` file."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def read(path: str | Path, main_alone: bool = False) -> list[Operator]:

@@ -16,8 +16,8 @@ from keras_kd import exporters
 from keras_kd.errors import ExportError
 from keras_kd.exporters import _float_splits, bundle, targets
 from keras_kd.exporters._equal_ranks import with_equal_ranks
-from keras_kd.exporters._graph_writer import packed
 from keras_kd.runtimes import operator_support, tflite_graph
+from keras_kd.runtimes.tflite_graph import packed
 
 RANDOM = np.random.default_rng(0)
 TOKENS = RANDOM.normal(size=(20, 6, 8)).astype(np.float32)
