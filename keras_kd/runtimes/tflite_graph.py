@@ -1,4 +1,4 @@
-"""The graph of a `.tflite` file, read without running it."""
+"""The graph of a `.tflite` file, read without running it, and its bytes."""
 
 from __future__ import annotations
 
