@@ -137,6 +137,10 @@ def test_every_option_comes_back_from_toml(tmp_path):
             "epochs = 2147483648",
             "epochs in {path} must be at most 2,147,483,647. Received: epochs=2147483648.",
         ),
+        (
+            "views = 100001",
+            "views in {path} must be above 0 and at most 100,000. Received: views=100001.",
+        ),
         ("epochs = true", "epochs in {path} must be a whole number. Received: epochs=True."),
         ("baseline = 1", "baseline in {path} must be true or false. Received: baseline=1."),
         ("student = ['B']", "student in {path} must be a text."),

@@ -274,7 +274,7 @@ class Config:
     views: int = option(
         8,
         "Number of augmented views to store of each image, unless --augment is none or mirror.",
-        POSITIVE,
+        (lambda value: 0 < value <= 100_000, "above 0 and at most 100,000"),
     )
     shuffle_buffer: int = option(
         SHUFFLE_BUFFER,
