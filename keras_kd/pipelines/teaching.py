@@ -93,7 +93,7 @@ def _models(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         _require_size(ensemble, data)
     live = Teaching(name, ensemble, feature_teacher=matched)
     task = student_job(plan, data, live, Path())
-    if matched or plan.training.optimizer == "dot":
+    if matched or plan.student.start or plan.training.optimizer == "dot":
         job.rehearse(task, plan.training, data)
     return live
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pandas as pd
@@ -91,6 +93,17 @@ def test_a_student_starts_from_a_file_and_its_teacher_does_not(data, tmp_path, m
     (teacher,) = (tmp_path / "cache" / "teachers").glob("*/teacher.keras")
     kernel = keras_file.load(teacher)[0].get_layer("conv8").kernel
     assert not np.array_equal(kernel, source.get_layer("conv8").kernel)
+
+
+def test_a_student_that_can_not_start_is_refused_before_the_teacher_labels_images(
+    data, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    _saved(tmp_path / "start.keras", ("level", "upright"))
+    config = _config(data, tmp_path / "start.keras")
+    with pytest.raises(ModelError, match="can't start from .*other shapes: conv1"):
+        distill.distill(dataclasses.replace(config, student="C"), tmp_path / "run")
+    assert not list(tmp_path.rglob("*.npy"))
 
 
 def test_a_foreign_file_is_trained_by_its_own_layers(data, tmp_path, monkeypatch):
