@@ -82,7 +82,8 @@ NOTES = {
         (
             "E1 to E6 are runs with the recipe `paper`; the paper trains 80 epochs and teaches by"
             " ResEmoteNet, columns tell ours. “best” are the runs of a student, with any recipe,"
-            " that the validation images chose."
+            " that the validation images chose. The epochs of a run that began from another one's"
+            " student have a plus sign."
         ),
         (
             "int8, no teacher and gain are on PrivateTest (RAF-DB: test). “gain” is what the"

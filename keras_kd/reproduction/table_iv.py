@@ -64,9 +64,13 @@ def _line(row: Row, records: Sequence[Record]) -> tuple[str, ...]:
     return (
         *line,
         escaped(teachers) or "–",
-        str(chosen[0].epochs) if chosen else "–",
+        _epochs(chosen[0]) if chosen else "–",
         str(len(chosen)),
     )
+
+
+def _epochs(record: Record) -> str:
+    return f"{'+' if record.config.get('start_from') else ''}{record.epochs}"
 
 
 _OF_STUDENT = ("int8", "alone", "gain")

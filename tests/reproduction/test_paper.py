@@ -216,6 +216,11 @@ def test_the_student_alone_may_be_in_another_run(tmp_path: Path) -> None:
     assert row[-1] == "2"
 
 
+def test_epochs_after_another_run_are_marked(tmp_path: Path) -> None:
+    _run(tmp_path / "last", 10, student="C", recipe="best", epochs=15, start_from="c.keras")
+    assert _row(paper.table_iv(run_records.find([tmp_path])), "best C")[-2:] == ["+15", "1"]
+
+
 def test_other_data_fills_no_cell(tmp_path: Path) -> None:
     _run(tmp_path / "part", 0, student="A", alpha=0.2)
     metrics = json.loads((tmp_path / "part" / "metrics.json").read_text())
