@@ -111,12 +111,26 @@ def content(path: str | Path) -> bytes:
 
 
 def unpacked(content: bytes) -> schema.ModelT:
-    """Return the model of a `.tflite` file's bytes, to be changed."""
+    """Return the model of a `.tflite` file, to be changed.
+
+    Args:
+        content: the file's bytes.
+
+    Returns:
+        Its parts as objects.
+    """
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
 
 
 def packed(model: schema.ModelT) -> bytes:
-    """Return a model as the bytes of a `.tflite` file."""
+    """Return a model as a `.tflite` file.
+
+    Args:
+        model: as `unpacked` returned it, changed or not.
+
+    Returns:
+        The file's bytes.
+    """
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
