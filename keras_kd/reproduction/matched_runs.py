@@ -114,6 +114,8 @@ def accuracies(record: Record, records: Sequence[Record]) -> dict[str, float]:
 
 def _alone(record: Record, records: Sequence[Record]) -> dict[str, Any] | None:
     """The test scores of the same student without a teacher in another run, or None."""
+    if record.config.get("beta") == 0:
+        return None  # It is that student itself.
     options = _without(record, _NOT_OF_STUDENT)
     for other in records:
         alike = (other.student, other.data_set) == (record.student, record.data_set)

@@ -216,6 +216,15 @@ def test_the_student_alone_may_be_in_another_run(tmp_path: Path) -> None:
     assert row[-1] == "2"
 
 
+def test_a_student_without_a_teacher_is_not_compared_with_itself(tmp_path: Path) -> None:
+    _run(tmp_path / "alone", 10, student="C", recipe="best", alpha=1.0, beta=0.0)
+    metrics = json.loads((tmp_path / "alone" / "metrics.json").read_text())
+    del metrics["baseline_test"]
+    (tmp_path / "alone" / "metrics.json").write_text(json.dumps(metrics))
+    row = _row(paper.table_iv(run_records.find([tmp_path])), "best C")
+    assert row[10:12] == ["not run", "not run"]
+
+
 def test_epochs_after_another_run_are_marked(tmp_path: Path) -> None:
     _run(tmp_path / "last", 10, student="C", recipe="best", epochs=15, start_from="c.keras")
     assert _row(paper.table_iv(run_records.find([tmp_path])), "best C")[-2:] == ["+15", "1"]
