@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 NAMES = ("dark", "bright")
+SUFFIXES = (".parquet", ".tar", ".tfrecord")
 
 
 def pictures(count: int, seed: int = 0, side: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +38,11 @@ def write_files(path: Path, files: list[bytes], names: list[str] | list[int]) ->
     {".parquet": _parquet, ".tar": _tar, ".tfrecord": _tfrecord}[path.suffix](path, files, names)
 
 
+def row_files(seed: int = 0) -> tuple[list[bytes], list[str]]:
+    """Six PNG files and names for them."""
+    return [png(picture) for picture in pictures(6, seed)[0]], ["dark", "bright"] * 3
+
+
 def _parquet(path: Path, files: list[bytes], names: list[str] | list[int]) -> None:
     import pyarrow
     import pyarrow.parquet
@@ -55,12 +61,20 @@ def write_metadata(path: Path, names: list[str]) -> None:
 
 
 def _tar(path: Path, files: list[bytes], names: list[str]) -> None:
+    members = []
+    for row, (file, name) in enumerate(zip(files, names, strict=True)):
+        members += [(f"{row:06d}.png", file), (f"{row:06d}.cls", name.encode())]
+    write_members(path, members)
+
+
+def write_members(path: Path, members: list[tuple[str, bytes]]) -> None:
+    """Write a tar file of names and contents."""
+    path.parent.mkdir(exist_ok=True)
     with tarfile.open(path, "w") as archive:
-        for number, (file, name) in enumerate(zip(files, names, strict=True)):
-            for suffix, content in (("png", file), ("cls", name.encode())):
-                member = tarfile.TarInfo(f"{number:06d}.{suffix}")
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
 def _tfrecord(path: Path, files: list[bytes], names: list[str]) -> None:

@@ -26,11 +26,6 @@ fsspec = pytest.importorskip("fsspec", reason="needs the extra shards")
 pytest.importorskip("pyarrow", reason="needs the extra shards")
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.mark.parametrize(
     ("name", "split"),
     [

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 import os
 import re
 import shutil
 import tarfile
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small_shards
 from command_line import called
-from fuzz_bombs import masked_checksum
 from PIL import Image
 
 from keras_kd import datasets
 from keras_kd._common import files
-from keras_kd.datasets import images, splits
-from keras_kd.datasets.readers import _shard_files, _shard_rows
+from keras_kd.datasets import splits
+from keras_kd.datasets.readers import _shard_files
 from keras_kd.errors import DataError
 
 pytest.importorskip("fsspec", reason="needs the extra shards")
 pytest.importorskip("pyarrow", reason="needs the extra shards")
-SUFFIXES = (".parquet", ".tar", ".tfrecord")
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", small_shards.SUFFIXES)
 def test_each_form_gives_what_was_written(tmp_path: Path, suffix: str) -> None:
     folder = small_shards.write_splits(tmp_path / "data", suffix)
     data = splits.load(f"shards:{folder}", size=16)
@@ -57,7 +47,7 @@ def test_all_forms_have_the_same_images_and_a_folder_of_tar_files_needs_no_name(
     tmp_path: Path,
 ) -> None:
     found = []
-    for suffix in SUFFIXES:
+    for suffix in small_shards.SUFFIXES:
         folder = small_shards.write_splits(tmp_path / suffix[1:], suffix)
         path = f"shards:{folder}" if suffix == ".parquet" else str(folder)
         found.append(datasets.load(path, "train", size=16))
@@ -177,7 +167,7 @@ def test_a_tar_file_that_was_not_written_to_its_end_is_told(tmp_path: Path) -> N
         splits.load(str(folder), size=16)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", small_shards.SUFFIXES)
 def test_a_shard_that_is_gone_when_it_is_read_is_told(tmp_path: Path, suffix: str) -> None:
     folder = small_shards.write_splits(tmp_path / "data", suffix, rows=4)
     shards = splits.load(f"shards:{folder}", size=16).shards
@@ -293,12 +283,7 @@ def test_names_of_a_later_shard_s_metadata_serve_all(tmp_path: Path) -> None:
         assert splits.load(place, size=16).class_names == ("night", "day")
 
 
-def _row_files(seed: int = 0) -> tuple[list[bytes], list[str]]:
-    pictures, _ = small_shards.pictures(6, seed)
-    return [small_shards.png(picture) for picture in pictures], ["dark", "bright"] * 3
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", small_shards.SUFFIXES)
 def test_shards_without_images_are_noted(tmp_path: Path, suffix: str) -> None:
     folder = small_shards.write_splits(tmp_path / "data", suffix, rows=6)
     small_shards.write_files(folder / f"train-9{suffix}", [], [])
@@ -316,313 +301,8 @@ def test_shards_of_the_same_bytes_are_noted(tmp_path: Path) -> None:
 
 def test_splits_of_one_class_are_refused(tmp_path: Path) -> None:
     for number in range(12):
-        files, _ = _row_files(number)
+        files, _ = small_shards.row_files(number)
         names = [small_shards.NAMES[number % 2]] * 6
         small_shards.write_files(tmp_path / f"part-{number:02d}.tar", files, names)
     with pytest.raises(DataError, match=r"validation shards.*1 of 2 classes: mix"):
         splits.load(str(tmp_path), size=16)
-
-
-@pytest.mark.parametrize("names", ["img pixels", "img labels"])
-def test_other_columns_serve_where_metadata_tells_them(tmp_path: Path, names: str) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    image, label = names.split()
-    kinds = {
-        image: {"_type": "Image"},
-        label: {"_type": "ClassLabel", "names": ["night", "day"]},
-        "id": {"_type": "Value", "dtype": "int64"},
-    }
-    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
-    for seed, split in enumerate(("train", "validation", "test")):
-        contents = [{"bytes": file, "path": None} for file in _row_files(seed)[0] * 10]
-        table = pyarrow.table({image: contents, label: [0, 1] * 30, "id": range(60)})
-        file = tmp_path / f"{split}.parquet"
-        pyarrow.parquet.write_table(table.replace_schema_metadata(told), file)
-    for form in ("shards", "parquet"):
-        data = splits.load(f"{form}:{tmp_path}", size=16)
-        assert data.class_names == ("night", "day")
-        assert data.counts()["train"] == {"night": 30, "day": 30}
-    table = table.append_column("coarse", table[label])
-    kinds["coarse"] = kinds[label]
-    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
-    pyarrow.parquet.write_table(table.replace_schema_metadata(told), tmp_path / "train.parquet")
-    with pytest.raises(DataError, match="no column label: expected.*received.*coarse"):
-        splits.load(f"shards:{tmp_path}", size=16)
-
-
-@pytest.mark.parametrize(
-    ("image", "label", "words"),
-    [
-        ([[1, 2], [3, 4]], "dark", "images as list.*paths or pixels"),
-        ({"bytes": None, "path": "a.png"}, "dark", "images as struct.*paths or pixels"),
-        (b"", [0, 1], "several labels a row"),
-        (b"", {"id": 1}, "labels of type struct"),
-        (b"", True, "labels of type bool"),
-        (b"", None, "has no labels: expected a class in the column label of each row"),
-    ],
-    ids=["pixels", "path", "list", "struct", "bool", "none"],
-)
-def test_columns_of_other_types_are_told(
-    tmp_path: Path, image: object, label: object, words: str
-) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    images = [image or small_shards.png(small_shards.pictures(1)[0][0])] * 20
-    for number in range(3):
-        table = pyarrow.table({"image": images, "label": [label] * 20})
-        if label is None:
-            table = table.set_column(1, "label", pyarrow.nulls(20, pyarrow.int64()))
-        pyarrow.parquet.write_table(table, tmp_path / f"train-{number}.parquet")
-    with pytest.raises(DataError, match=words):
-        splits.load(f"shards:{tmp_path}", size=16)
-
-
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ("{0}.png {0}.txt", r"no labels, its first row is 0 with png, txt.*\.cls, or"),
-        ("dark/{0}.png", r"no labels, its first row is dark/0 with png"),
-        ("img.{0}.png img.{0}.cls", r"row 0 \(img with 0\.png, 0\.cls.*can't be read"),
-        ("{0}.npy {0}.cls", r"row 0 \(0 with npy, cls\) can't be read"),
-        ("{0}.png {0}.cls {0}.png", r"has 0\.png twice"),
-        ("{0}.png {0}.cls all.png", r"has all\.png twice|sample all in two places"),
-        ("{0}.png {0}.json", r"has no labels, its first row is 0 with png, json"),
-    ],
-)
-def test_samples_of_other_layouts_are_told(tmp_path: Path, lines: str, words: str) -> None:
-    content = {"png": _row_files()[0][0], "cls": b"dark", "json": b'{"class": 3}'}
-    for number in range(3):
-        _write_tar(
-            tmp_path / f"train-{number}.tar",
-            [
-                (name, content.get(name.rpartition(".")[2], b"other"))
-                for row in range(3)
-                for name in lines.format(row).split()
-            ],
-        )
-    with pytest.raises(DataError, match=words):
-        splits.load(str(tmp_path), size=16)
-
-
-def _write_tar(path: Path, members: list[tuple[str, bytes]]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with tarfile.open(path, "w") as archive:
-        for name, content in members:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-
-
-def test_labels_in_json_and_fields_with_dots_are_read_and_other_files_passed_over(
-    tmp_path: Path,
-) -> None:
-    for number in range(3):
-        members = [("README.md", b"Faces."), ("labels.txt", b"dark\nbright\n")]
-        for row, (file, name) in enumerate(zip(*_row_files(number), strict=True)):
-            about = json.dumps({"label": name, "width": 16}).encode()
-            members += [(f"./{row}.left.png", file), (f"./{row}.json", about)]
-        _write_tar(tmp_path / f"{number}.tar", members)
-    data = splits.load(str(tmp_path), size=16)
-    assert data.counts()["train"] == {"bright": 3, "dark": 3}
-    np.testing.assert_array_equal(data.shards.read(0).images, small_shards.pictures(6, 2)[0])
-
-
-@pytest.mark.parametrize(
-    ("members", "told"),
-    [
-        ({"a.png": b"x", "a.jpg": b"y", "a.cls": b"0"}, "a with png, jpg, cls has several images"),
-        ({"a.png": b"x", "a.json": b"[" * 100_000}, "its JSON is damaged"),
-    ],
-)
-def test_samples_that_could_be_read_in_two_ways_or_not_are_told(
-    members: dict[str, bytes], told: str, tmp_path: Path
-) -> None:
-    for number in range(3):
-        _write_tar(tmp_path / f"{number}.tar", list(members.items()))
-    with pytest.raises(DataError, match=told):
-        splits.load(str(tmp_path), size=16)
-
-
-@pytest.mark.skipif("HEIF" in images.formats(), reason="this installation reads HEIC")
-def test_an_image_that_this_installation_can_not_read_is_told(tmp_path: Path) -> None:
-    about = json.dumps({"label": "dark"}).encode()
-    for number in range(3):
-        members = [("b.heic", b"x"), ("b.json", about)]
-        for row, (file, name) in enumerate(zip(*_row_files(number), strict=True)):
-            about = json.dumps({"label": name}).encode()
-            members += [(f"{row}.png", file), (f"{row}.json", about)]
-        _write_tar(tmp_path / f"{number}.tar", members)
-    with pytest.raises(DataError, match="b with heic, json"):
-        splits.load(str(tmp_path), size=16)
-
-
-def test_a_label_that_is_no_text_is_told(tmp_path: Path) -> None:
-    file = _row_files()[0][0]
-    for number in range(3):
-        _write_tar(
-            tmp_path / f"{number}.tar", [("a.png", file), ("a.cls", "Ärger".encode("cp1252"))]
-        )
-    with pytest.raises(DataError, match=r"0\.tar, a with png, cls has a label that is no UTF-8"):
-        splits.load(str(tmp_path), size=16)
-
-
-def test_a_tar_file_with_a_damaged_or_an_appended_part_is_told(tmp_path: Path) -> None:
-    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=2)
-    file = folder / "train-000.tar"
-    whole = file.read_bytes()
-    with tarfile.open(file) as archive:
-        header = archive.getmembers()[10].offset
-    # Python's reader takes either for the end of the archive.
-    for content in (whole[:header] + b"\xff" * 100 + whole[header + 100 :], whole + whole):
-        file.write_bytes(content)
-        with pytest.raises(DataError, match=r"train-000\.tar is damaged after byte.*replace it"):
-            splits.load(str(folder), size=16)
-
-
-@pytest.mark.parametrize("size", [2**40, 2**62, images.MAX_BYTES + 1])
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_record_that_declares_more_than_an_image_holds_is_refused(
-    size: int, packed: bool, tmp_path: Path
-) -> None:
-    """TensorFlow takes that much memory, and ended the process (SIGSEGV)."""
-    folder = small_shards.write_splits(tmp_path / "data", ".tfrecord", train=1)
-    path = folder / "train-000.tfrecord"
-    whole, length = path.read_bytes(), size.to_bytes(8, "little")
-    # What the test computes is what TensorFlow wrote.
-    assert masked_checksum(whole[:8]) == whole[8:12]
-    content = whole + length + masked_checksum(length) + bytes(100)
-    path.unlink()
-    if packed:
-        path = path.with_name(f"{path.name}.gz")
-        content = gzip.compress(content)
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=f"is damaged .a record declares {size:,} bytes.: replace"):
-        splits.load(f"shards:{folder}", size=16)
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        (tarfile.GNUTYPE_LONGNAME, "names or attributes of 2,000,000 bytes"),
-        (tarfile.XHDTYPE, "names or attributes of 2,000,000 bytes"),
-        (tarfile.GNUTYPE_SPARSE, "a member with holes: write the archive without"),
-    ],
-)
-def test_headers_that_grow_without_bound_are_refused(
-    kind: bytes, message: str, tmp_path: Path
-) -> None:
-    """Packed, a few kB of them are any number of bytes, which Python's reader takes at once."""
-    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
-    path = folder / "train-000.tar"
-    for before in (path.read_bytes()[: 2 * tarfile.BLOCKSIZE], b""):
-        member = tarfile.TarInfo("./@LongLink")
-        member.type, member.size = kind, 2_000_000
-        header = member.tobuf(tarfile.GNU_FORMAT)
-        path.unlink(missing_ok=True)
-        path.with_name("train-000.tar.gz").write_bytes(
-            gzip.compress(before + header + bytes(2_000_384))
-        )
-        with pytest.raises(DataError, match=f"train-000.tar.gz is damaged .{message}"):
-            splits.load(str(folder), size=16)
-
-
-def test_a_sample_of_many_large_files_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All of a sample is in memory at once, and packed zeros take no room in the file."""
-    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
-    monkeypatch.setattr(images, "MAX_BYTES", 10_000)
-    with tarfile.open(folder / "train-000.tar", "a") as archive:
-        for number in range(3):
-            member = tarfile.TarInfo(f"x.{number}")
-            member.size = 4_000
-            archive.addfile(member, io.BytesIO(bytes(4_000)))
-    with pytest.raises(DataError, match=r"x\.2 and what belongs to it are 12,000 bytes long"):
-        splits.load(str(folder), size=16)
-
-
-@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
-def test_headers_of_headers_are_refused(kind: bytes, tmp_path: Path) -> None:
-    """Python's reader calls itself for each; it ended in a traceback."""
-    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
-    member = tarfile.TarInfo("x")
-    member.type, content = kind, b"11 path=ab\n"
-    member.size = len(content)
-    header = member.tobuf(tarfile.GNU_FORMAT) + content.ljust(tarfile.BLOCKSIZE, b"\0")
-    (folder / "train-000.tar").write_bytes(header * 3000)
-    with pytest.raises(DataError, match="train-000.tar is damaged .maximum recursion depth"):
-        splits.load(str(folder), size=16)
-
-
-def test_a_map_of_holes_that_stands_in_a_member_is_refused(tmp_path: Path) -> None:
-    """Packed, 18 kB of it took 230 MB."""
-    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
-    facts = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "2"}
-    # One part of two bytes, from byte 0 on.
-    content = b"1\n0\n2\n".ljust(tarfile.BLOCKSIZE, b"\0") + b"ab"
-    with tarfile.open(folder / "train-000.tar", "a", format=tarfile.PAX_FORMAT) as archive:
-        member = tarfile.TarInfo("x.cls")
-        member.size, member.pax_headers = len(content), facts
-        archive.addfile(member, io.BytesIO(content))
-    with tarfile.open(folder / "train-000.tar") as archive:
-        assert archive.extractfile("x.cls").read() == b"ab"  # Python's reader knows it
-    with pytest.raises(DataError, match="a member with holes: write the archive without"):
-        splits.load(str(folder), size=16)
-
-
-def test_members_that_are_no_samples_take_no_memory(tmp_path: Path) -> None:
-    """Packed, a few kB are any number of them."""
-    path = tmp_path / "train-0.tar"
-    folder = tarfile.TarInfo("a")
-    folder.type = tarfile.DIRTYPE
-    path.write_bytes(folder.tobuf() * 5000 + bytes(2 * tarfile.BLOCKSIZE))
-    tracemalloc.start()
-    try:
-        assert not list(_shard_rows.rows(path, str(path)))
-        assert tracemalloc.get_traced_memory()[1] < 2e6  # megabytes more if all are kept
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [(b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<html>", "of HTML")],
-)
-def test_a_packed_record_file_that_is_something_else_is_told(
-    content: bytes, words: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "train-0.tfrecord.gz"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=words):
-        list(_shard_rows.rows(path, str(path)))
-
-
-def test_several_labels_in_a_record_are_told(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    file = tf.train.Feature(bytes_list=tf.train.BytesList(value=[_row_files()[0][0]]))
-    marks = tf.train.Feature(int64_list=tf.train.Int64List(value=[0, 1]))
-    share = tf.train.Feature(float_list=tf.train.FloatList(value=[1.0]))
-    for wrong, words in (
-        ({"label": marks}, "row 0 has 2 whole numbers or names"),
-        ({"label": share}, "row 0 has 0 whole numbers or names"),
-        ({"target": marks}, "no labels, its first row is with the features image, target"),
-    ):
-        example = tf.train.Example(features=tf.train.Features(feature={"image": file, **wrong}))
-        for number in range(3):
-            with tf.io.TFRecordWriter(str(tmp_path / f"{number}.tfrecord")) as writer:
-                writer.write(example.SerializeToString())
-        with pytest.raises(DataError, match=words):
-            splits.load(str(tmp_path), size=16)
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_pointer_of_git_lfs_is_told(tmp_path: Path, suffix: str) -> None:
-    folder = small_shards.write_splits(tmp_path / "data", suffix, train=2, rows=6)
-    text = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n"
-    (folder / f"train-001{suffix}").write_text(text)
-    with pytest.raises(DataError, match=rf"train-001\{suffix}.*Git LFS pointer"):
-        splits.load(f"shards:{folder}", size=16)

@@ -1,0 +1,172 @@
+"""What a shard's rows hold: columns, samples and records of other layouts than expected."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_shards
+
+from keras_kd.datasets import images, splits
+from keras_kd.errors import DataError
+
+pytest.importorskip("fsspec", reason="needs the extra shards")
+pytest.importorskip("pyarrow", reason="needs the extra shards")
+
+
+@pytest.mark.parametrize("names", ["img pixels", "img labels"])
+def test_other_columns_serve_where_metadata_tells_them(tmp_path: Path, names: str) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    image, label = names.split()
+    kinds = {
+        image: {"_type": "Image"},
+        label: {"_type": "ClassLabel", "names": ["night", "day"]},
+        "id": {"_type": "Value", "dtype": "int64"},
+    }
+    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
+    for seed, split in enumerate(("train", "validation", "test")):
+        contents = [{"bytes": file, "path": None} for file in small_shards.row_files(seed)[0] * 10]
+        table = pyarrow.table({image: contents, label: [0, 1] * 30, "id": range(60)})
+        file = tmp_path / f"{split}.parquet"
+        pyarrow.parquet.write_table(table.replace_schema_metadata(told), file)
+    for form in ("shards", "parquet"):
+        data = splits.load(f"{form}:{tmp_path}", size=16)
+        assert data.class_names == ("night", "day")
+        assert data.counts()["train"] == {"night": 30, "day": 30}
+    table = table.append_column("coarse", table[label])
+    kinds["coarse"] = kinds[label]
+    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(told), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="no column label: expected.*received.*coarse"):
+        splits.load(f"shards:{tmp_path}", size=16)
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "words"),
+    [
+        ([[1, 2], [3, 4]], "dark", "images as list.*paths or pixels"),
+        ({"bytes": None, "path": "a.png"}, "dark", "images as struct.*paths or pixels"),
+        (b"", [0, 1], "several labels a row"),
+        (b"", {"id": 1}, "labels of type struct"),
+        (b"", True, "labels of type bool"),
+        (b"", None, "has no labels: expected a class in the column label of each row"),
+    ],
+    ids=["pixels", "path", "list", "struct", "bool", "none"],
+)
+def test_columns_of_other_types_are_told(
+    tmp_path: Path, image: object, label: object, words: str
+) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    images = [image or small_shards.png(small_shards.pictures(1)[0][0])] * 20
+    for number in range(3):
+        table = pyarrow.table({"image": images, "label": [label] * 20})
+        if label is None:
+            table = table.set_column(1, "label", pyarrow.nulls(20, pyarrow.int64()))
+        pyarrow.parquet.write_table(table, tmp_path / f"train-{number}.parquet")
+    with pytest.raises(DataError, match=words):
+        splits.load(f"shards:{tmp_path}", size=16)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("{0}.png {0}.txt", r"no labels, its first row is 0 with png, txt.*\.cls, or"),
+        ("dark/{0}.png", r"no labels, its first row is dark/0 with png"),
+        ("img.{0}.png img.{0}.cls", r"row 0 \(img with 0\.png, 0\.cls.*can't be read"),
+        ("{0}.npy {0}.cls", r"row 0 \(0 with npy, cls\) can't be read"),
+        ("{0}.png {0}.cls {0}.png", r"has 0\.png twice"),
+        ("{0}.png {0}.cls all.png", r"has all\.png twice|sample all in two places"),
+        ("{0}.png {0}.json", r"has no labels, its first row is 0 with png, json"),
+    ],
+)
+def test_samples_of_other_layouts_are_told(tmp_path: Path, lines: str, words: str) -> None:
+    content = {"png": small_shards.row_files()[0][0], "cls": b"dark", "json": b'{"class": 3}'}
+    for number in range(3):
+        small_shards.write_members(
+            tmp_path / f"train-{number}.tar",
+            [
+                (name, content.get(name.rpartition(".")[2], b"other"))
+                for row in range(3)
+                for name in lines.format(row).split()
+            ],
+        )
+    with pytest.raises(DataError, match=words):
+        splits.load(str(tmp_path), size=16)
+
+
+def test_labels_in_json_and_fields_with_dots_are_read_and_other_files_passed_over(
+    tmp_path: Path,
+) -> None:
+    for number in range(3):
+        members = [("README.md", b"Faces."), ("labels.txt", b"dark\nbright\n")]
+        for row, (file, name) in enumerate(zip(*small_shards.row_files(number), strict=True)):
+            about = json.dumps({"label": name, "width": 16}).encode()
+            members += [(f"./{row}.left.png", file), (f"./{row}.json", about)]
+        small_shards.write_members(tmp_path / f"{number}.tar", members)
+    data = splits.load(str(tmp_path), size=16)
+    assert data.counts()["train"] == {"bright": 3, "dark": 3}
+    np.testing.assert_array_equal(data.shards.read(0).images, small_shards.pictures(6, 2)[0])
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ({"a.png": b"x", "a.jpg": b"y", "a.cls": b"0"}, "a with png, jpg, cls has several images"),
+        ({"a.png": b"x", "a.json": b"[" * 100_000}, "its JSON is damaged"),
+    ],
+)
+def test_samples_that_could_be_read_in_two_ways_or_not_are_told(
+    members: dict[str, bytes], told: str, tmp_path: Path
+) -> None:
+    for number in range(3):
+        small_shards.write_members(tmp_path / f"{number}.tar", list(members.items()))
+    with pytest.raises(DataError, match=told):
+        splits.load(str(tmp_path), size=16)
+
+
+@pytest.mark.skipif("HEIF" in images.formats(), reason="this installation reads HEIC")
+def test_an_image_that_this_installation_can_not_read_is_told(tmp_path: Path) -> None:
+    about = json.dumps({"label": "dark"}).encode()
+    for number in range(3):
+        members = [("b.heic", b"x"), ("b.json", about)]
+        for row, (file, name) in enumerate(zip(*small_shards.row_files(number), strict=True)):
+            about = json.dumps({"label": name}).encode()
+            members += [(f"{row}.png", file), (f"{row}.json", about)]
+        small_shards.write_members(tmp_path / f"{number}.tar", members)
+    with pytest.raises(DataError, match="b with heic, json"):
+        splits.load(str(tmp_path), size=16)
+
+
+def test_a_label_that_is_no_text_is_told(tmp_path: Path) -> None:
+    file = small_shards.row_files()[0][0]
+    for number in range(3):
+        small_shards.write_members(
+            tmp_path / f"{number}.tar", [("a.png", file), ("a.cls", "Ärger".encode("cp1252"))]
+        )
+    with pytest.raises(DataError, match=r"0\.tar, a with png, cls has a label that is no UTF-8"):
+        splits.load(str(tmp_path), size=16)
+
+
+def test_several_labels_in_a_record_are_told(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    file = tf.train.Feature(bytes_list=tf.train.BytesList(value=[small_shards.row_files()[0][0]]))
+    marks = tf.train.Feature(int64_list=tf.train.Int64List(value=[0, 1]))
+    share = tf.train.Feature(float_list=tf.train.FloatList(value=[1.0]))
+    for wrong, words in (
+        ({"label": marks}, "row 0 has 2 whole numbers or names"),
+        ({"label": share}, "row 0 has 0 whole numbers or names"),
+        ({"target": marks}, "no labels, its first row is with the features image, target"),
+    ):
+        example = tf.train.Example(features=tf.train.Features(feature={"image": file, **wrong}))
+        for number in range(3):
+            with tf.io.TFRecordWriter(str(tmp_path / f"{number}.tfrecord")) as writer:
+                writer.write(example.SerializeToString())
+        with pytest.raises(DataError, match=words):
+            splits.load(str(tmp_path), size=16)
