@@ -16,13 +16,13 @@ import numpy as np
 from PIL import Image
 
 from keras_kd._common.files import locked, write_text, written_whole
-from keras_kd._common.markdown import chance_note, escaped, ties_note
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ConfigError, DataError, ModelError
 from keras_kd.exporters import ExportReport, export
+from keras_kd.exporters._bundle_card import bundle_card
 from keras_kd.exporters._metadata import with_metadata
 from keras_kd.runtimes import operator_support
 from keras_kd.runtimes.kernels import measured_tolerance
@@ -228,82 +228,9 @@ def write(
                 " and a step for those of other processors."
             ),
         ]
-        card = _card(name, description, report, preprocess, class_names, measured, facts)
+        card = bundle_card(name, description, report, preprocess, class_names, measured, facts)
         write_text(folder / CARD_FILE, "\n".join([card, *(f"{section}\n" for section in sections)]))
     return report
-
-
-def _card(
-    name: str,
-    description: str,
-    report: ExportReport,
-    preprocess: Mapping[str, Any],
-    class_names: tuple[str, ...],
-    scores: Mapping[str, Any] | None,
-    facts: Sequence[str],
-) -> str:
-    """What one must know before the file goes into an app, in Markdown."""
-    given, outputs = preprocess["input"], preprocess["outputs"]
-    shape = "x".join(map(str, given["shape"][1:]))
-    lines = [f"# {escaped(name)}", "", *([escaped(description), ""] if description else [])]
-    lines += [
-        (
-            f"- `{MODEL_FILE}`: format {report.format}, {report.bytes / 1e6:.2f} MB, runs on LiteRT"
-            " and TensorFlow Lite."
-        ),
-        f"- In: `image`, {_values(given)}, {shape} ({given['color']}). Inside the"
-        f" file: {', '.join(preprocess['inside_the_file'])}.",
-        (
-            "- Out: "
-            + ", ".join(f"`{output}` ({values[-1]} values)" for output, values in outputs.items())
-            + "."
-        ),
-        f"- Classes, in order: {', '.join(map(escaped, class_names))}.",
-        (
-            f"- Differs from the model it was made of by at most {100 * report.max_difference:.2g}"
-            " % of the outputs' spread on the images it was checked on."
-        ),
-        *_answers_lines(report),
-        *facts,
-    ]
-    if scores is None or "recall" not in scores:
-        return "\n".join([*lines, "", "Its classes were not scored on test images."]) + "\n"
-    lines += [
-        "",
-        f"Scored as this file, on LiteRT, on {scores['n']:,} test images of the classes above:",
-        "",
-    ]
-    lines += ["| accuracy | balanced accuracy | macro-F1 | ECE |", "| ---: | ---: | ---: | ---: |"]
-    keys = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
-    lines += [
-        "| " + " | ".join(f"{100 * scores[key]:.2f} %" for key in keys) + " |",
-        "",
-        "| class | recall |",
-    ]
-    recall = [
-        (name, "–" if value is None else f"{100 * value:.1f} %")
-        for name, value in scores["recall"].items()
-    ]
-    lines += ["| --- | ---: |", *(f"| {escaped(name)} | {value} |" for name, value in recall), ""]
-    if "ece_by_chance" in scores:
-        lines += [chance_note(scores), ""]
-    if scores.get("ties"):
-        lines += [ties_note(scores), ""]
-    lines += [
-        "These figures hold for images like those; check it on images of your own before you rely"
-        " on it."
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _answers_lines(report: ExportReport) -> list[str]:
-    answers = report.answers
-    if answers is None:
-        return []
-    return [
-        f"- Names the class that the model it was made of names on {100 * answers.same:.1f} % of "
-        f"{answers.images} of the images that it was calibrated on."
-    ]
 
 
 def require_version(version: str) -> None:
@@ -339,18 +266,6 @@ def minimum_runtimes(path: Path) -> str:
         names = ", ".join(sorted({f"{one.name} ({why})" for one, why in wrong}))
         known += f"; not right on LiteRT's GPUs, WebGPU among them: {names}"
     return known
-
-
-def _values(given: Mapping[str, Any]) -> str:
-    """What an app writes into the input, from `preprocess.json`."""
-    low, high = given["range"]
-    told, value = f"{given['dtype']} pixels {low:g}..{high:g}", "pixel"
-    if "normalisation" in given:
-        told, value = f"{told}, normalised by the app ({given['normalisation']})", "value"
-    if "quantization" in given:
-        scale, zero = given["quantization"]["scale"], given["quantization"]["zero_point"]
-        told = f"{told}, written as {value} / {scale:.6g} + {zero}"
-    return told
 
 
 def _preprocess(

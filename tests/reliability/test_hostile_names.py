@@ -29,7 +29,8 @@ from keras_kd._common import text
 from keras_kd._common.markdown import escaped
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ConfigError, DataError, ExportError, KerasKDError, ModelError
-from keras_kd.exporters import ExportReport, _guide_code, bundle, guide
+from keras_kd.exporters import ExportReport, _guide_code, guide
+from keras_kd.exporters._bundle_card import bundle_card
 from keras_kd.reports import model_card
 from keras_kd.sessions import (
     _comparison_page,
@@ -178,6 +179,7 @@ def _scores(names: tuple[str, ...]) -> dict:
         "balanced_accuracy": 0.5,
         "macro_f1": 0.5,
         "ece": 0.1,
+        "ece_by_chance": 0.2,
     }
     counts = np.eye(len(names), dtype=int).tolist()
     return part | {"n": 3, "recall": dict.fromkeys(names, 0.5), "confusion": counts}
@@ -224,7 +226,7 @@ def test_nor_of_a_bundles_card() -> None:
         "outputs": {"probabilities": [1, 3]},
     }
     plain, hostile = (
-        _rendered(bundle._card(names[0], names[1], made, preprocess, names, _scores(names), ()))
+        _rendered(bundle_card(names[0], names[1], made, preprocess, names, _scores(names), ()))
         for names in (PLAIN, NAMES)
     )
     assert hostile.elements == plain.elements
