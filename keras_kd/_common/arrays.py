@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common.files import claim, refusals, refuse_special
+from keras_kd.errors import OutputError
 
 LARGEST_IN_MEMORY = 2**29
 
@@ -25,6 +27,13 @@ def large_array(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if size <= LARGEST_IN_MEMORY:
         return np.zeros(shape, dtype)
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if size > free:
+        raise OutputError(
+            f"{shape[0]:,} arrays of {'x'.join(map(str, shape[1:])) or 1} take {size / 1e9:,.1f} GB"
+            f" where temporary files go, and {tempfile.gettempdir()} has {free / 1e9:,.1f} GB left:"
+            " use smaller or fewer images, or set TMPDIR to a larger disk."
+        )
     with refusals(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
         claim(file, size)
         # The map outlives the handle; the nameless file's place on the disk goes with the map.

@@ -80,6 +80,11 @@ def test_the_space_of_a_large_array_is_claimed_at_once(tmp_path, monkeypatch):
     os.close(opened[0])
 
 
+def test_an_array_that_no_disk_holds_is_refused_with_its_size():
+    with pytest.raises(OutputError, match=r"^28,709 arrays of 100000x100000x1 take 287,090\.0 GB"):
+        arrays.large_array((28_709, 100_000, 100_000, 1))
+
+
 def test_names_that_are_no_utf_8_are_written_as_python_shows_them(tmp_path):
     files.write_text(tmp_path / "a.json", json.dumps({"name": "M\udcfc.mp4"}, ensure_ascii=False))
     assert json.loads((tmp_path / "a.json").read_text("utf-8"))["name"] == "M\udcfc.mp4"
