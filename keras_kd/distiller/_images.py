@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_kd._common.resizing import bilinear
 from keras_kd.errors import ModelError
 
 
@@ -66,7 +67,4 @@ def resized(images: Any, shape: tuple[int | None, ...]) -> Any:
     )
     if size == tuple(images.shape[1:3]):
         return images
-    # Without antialiasing, shrinking skips pixels.
-    return ops.image.resize(
-        images, size, interpolation="bilinear", antialias=True, data_format="channels_last"
-    )
+    return bilinear(images, *size)

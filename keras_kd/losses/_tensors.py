@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from keras import ops
 
+from keras_kd._common.resizing import bilinear
 from keras_kd.errors import ModelError
 
 # What `keras.ops` takes and gives: a tensor of the backend, or a numpy array.
@@ -55,7 +56,5 @@ def same_size(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
         return teacher, student
     size = tuple(student.shape[1:3])
     if tuple(teacher.shape[1:3]) != size:
-        teacher = ops.image.resize(
-            teacher, size, interpolation="bilinear", antialias=True, data_format="channels_last"
-        )
+        teacher = bilinear(teacher, *size)
     return teacher, student
