@@ -261,7 +261,7 @@ def test_a_shared_body_stays_trainable_and_is_refused_unless_frozen():
     refusal(
         lambda: distiller.compile("sgd"),
         ModelError,
-        "share weights that are trained (body/",
+        "share weights that training changes (body/",
         "freeze",
     )
     student, teacher = halves(frozen=True)

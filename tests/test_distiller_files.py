@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 from scipy.special import rel_entr, softmax
-from small_students import IMAGES, LABELS, LOGITS, compiled, linear
+from small_students import IMAGES, LABELS, LOGITS, compiled, deep, linear
 from test_distiller_entries import ending, first_step, refusal, subclassed
 from test_distiller_heads import convolved
 
@@ -84,6 +84,54 @@ def test_the_best_epochs_file_is_the_student(tmp_path):
     refusal(lambda: distiller.save(tmp_path / "best"), OutputError, ".keras")
 
 
+class Stop(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("with_features", [False, True])
+def test_a_backup_continues_to_the_bit(tmp_path, with_features):
+    """Momenta, a schedule, dropout's random numbers and projections, against an unbroken run."""
+
+    def made():
+        keras.utils.set_random_seed(3)
+        schedule = keras.optimizers.schedules.CosineDecay(0.05, 12)
+        student, teacher = (convolved(0, 2), convolved(1, 5)) if with_features else (deep(), None)
+        options = {"features": FeatureMatch("maps", "maps")} if with_features else {"beta": 0.0}
+        return compiled(student, teacher, keras.optimizers.Adam(schedule), **options)
+
+    def trained(*callbacks):
+        distiller = made()
+        run = {"batch_size": 8, "epochs": 4, "shuffle": False, "verbose": 0}
+        try:
+            distiller.fit(IMAGES, LABELS, callbacks=list(callbacks), **run)
+        except KeyboardInterrupt:
+            return None
+        return distiller
+
+    whole = trained()
+    assert trained(keras.callbacks.BackupAndRestore(tmp_path / "backup"), Stop()) is None
+    again = trained(keras.callbacks.BackupAndRestore(tmp_path / "backup"))
+    assert int(again.optimizer.iterations) == 12
+    for found, expected in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_weights_of_another_training_are_the_students_with_a_warning(tmp_path):
+    distiller = compiled(linear(), linear(1), keras.optimizers.Adam())
+    distiller.fit(IMAGES, LABELS, verbose=0)
+    distiller.save_weights(tmp_path / "a.weights.h5")
+    other = compiled(linear(5), linear(1), keras.optimizers.SGD(0.1))
+    other.optimizer.build(other.trainable_variables)
+    with pytest.warns(UserWarning, match="optimizer of another training"):
+        other.load_weights(tmp_path / "a.weights.h5")
+    expected = distiller.student.get_weights()
+    for found, weights in zip(other.student.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(found, weights)
+    assert float(other.optimizer.learning_rate) == pytest.approx(0.1)
+
+
 def test_a_student_that_can_not_be_saved_leaves_no_file(tmp_path):
     class Own(layers.Layer):
         def __init__(self, what):
@@ -151,6 +199,53 @@ def test_features_of_sequential_models_are_matched():
         "maps",
     )
     refusal(lambda: FeatureMatch("maps", "maps", "cosine"), ConfigError, "hint", "cosine")
+
+
+def test_a_feature_is_the_one_output_of_a_layer_in_this_model():
+    """Also where another model used the layer first."""
+    maps, image, other = (
+        layers.Conv2D(5, 3, name="maps"),
+        keras.Input((4, 4, 1)),
+        keras.Input((3, 3, 1)),
+    )
+    keras.Model(other, maps(other))
+    shown = maps(image)
+    teacher = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(shown)))
+    student = convolved(0, 2)
+    match = FeatureMatch("maps", "maps", "attention")
+    distiller = compiled(student, teacher, keras.optimizers.SGD(0.0), features=match)
+    found = distiller.fit(IMAGES, LABELS, batch_size=24, verbose=0).history["feature_loss"]
+    of_teacher = keras.ops.convert_to_numpy(maps(IMAGES.astype("float32")))
+    of_student = keras.Model(student.input, student.get_layer("maps").output)(IMAGES)
+    expected = keras_kd.losses.feature_loss("attention")(of_teacher, of_student)
+    assert found == pytest.approx([float(np.mean(expected))], rel=1e-4)
+
+    again = layers.Conv2D(1, 3, padding="same", name="maps")
+    twice = keras.Model(image, layers.Dense(3)(layers.Flatten()(again(again(image)))))
+    cell = layers.LSTM(4, return_state=True, name="maps")
+    states = keras.Model(image, layers.Dense(3)(cell(layers.Reshape((4, 4))(image))[0]))
+    for model, words in ((twice, "is called 2 times"), (states, "has 3 outputs")):
+        refusal(
+            lambda m=model: Distiller(convolved(0, 2), m, features=match),
+            ModelError,
+            words,
+            "'maps'",
+        )
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_batch_normalisation_of_both_models_is_refused_unless_it_is_frozen(trainable):
+    shared = layers.BatchNormalization(center=False, scale=False, trainable=trainable)
+    image = keras.Input((4, 4, 1))
+    student, teacher = (
+        keras.Model(image, layers.Dense(3)(layers.Flatten()(shared(image)))) for _ in range(2)
+    )
+    if trainable:
+        refusal(lambda: compiled(student, teacher), ModelError, "share weights", "moving_mean")
+        return
+    before = teacher.predict(IMAGES, verbose=0)
+    compiled(student, teacher).fit(IMAGES, LABELS, verbose=0)
+    np.testing.assert_array_equal(teacher.predict(IMAGES, verbose=0), before)
 
 
 @pytest.mark.parametrize("kind", ["hint", "relational", "similarity"])

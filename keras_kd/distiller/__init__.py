@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from keras_kd.distiller._momentum import DistillationOrientedSGD
 from keras_kd.distiller._teacher import Teacher, Teachers, as_logits
 from keras_kd.errors import ModelError
 from keras_kd.models import heads
+from keras_kd.models.surgery.keras_internals import metrics_of_outputs
 
 __all__ = ["DistillationOrientedSGD", "Distiller", "FeatureMatch"]
 
@@ -52,6 +53,10 @@ class Distiller(CheckedTraining):
     replaced by their logarithms, with a warning. If the teacher expects another image size, it gets
     the batch resized, with a warning. The teacher is called with training=False, so that
     augmentation inside it is off. It is not changed, nor is its `trainable`.
+
+    `temperature`, `alpha`, `beta`, `value_weight`, `bound_weight` and `margin` may be set at any
+    time, also by a callback during `fit`: the next step obeys, and is traced anew. All other
+    settings are fixed.
 
     Args:
         student: keras.Model that maps images to logits (N, C), or to a dict of logits and values
@@ -107,7 +112,7 @@ class Distiller(CheckedTraining):
         value_weight: float = 1.0,
         bound_weight: float = 0.5,
         margin: float = 0.0,
-        features: Sequence[FeatureMatch] = (),
+        features: FeatureMatch | Sequence[FeatureMatch] = (),
         seed: int = 0,
         binary: Collection[str] | None = None,
         weights_normalised: bool = False,
@@ -121,40 +126,36 @@ class Distiller(CheckedTraining):
         # autocast=False: student and teachers cast the images themselves, each to its own
         # precision.
         super().__init__(name="distiller", dtype=_backend.policy(student), autocast=False)
-        _settings.require_temperature(temperature)
-        _settings.require_share("alpha", alpha)
-        _settings.require_not_negative(**({} if beta is None else {"beta": beta}))
-        _settings.require_not_negative(
-            value_weight=value_weight, bound_weight=bound_weight, margin=margin
-        )
         _settings.require_one_of("value_loss", value_loss, losses.VALUE_LOSSES)
         _settings.require_seed(seed)
-        columns = _settings.columns_of_heads(student, binary)
+        self.binary = _settings.names(binary)
+        columns = _settings.columns_of_heads(student, self.binary)
         self.student, self._columns = student, columns
         self.teachers = _settings.teachers(student, teacher)
         self.teacher = self.teachers[0] if self.teachers else None
-        self.temperature, self.alpha = temperature, alpha
-        self.beta = 1 - alpha if beta is None else beta
+        self.temperature, self.alpha, self.beta = temperature, alpha, beta
         self.value_weight, self.bound_weight, self.margin = value_weight, bound_weight, margin
         self.soft_loss_name, self.value_loss_name = soft_loss, value_loss
-        self.binary = None if binary is None else list(binary)
-        self.weights_normalised, self.seed = weights_normalised, seed
+        self._soft_loss = _settings.soft_loss(soft_loss)
+        self.weights_normalised, self.seed = bool(weights_normalised), int(seed)
         self.teacher_head, self.teacher_output = teacher_head, teacher_output
         if teacher_output is not None:
             _settings.require_one_of("teacher_output", teacher_output, heads.STATED_KINDS)
         self.class_weights = _settings.class_weights(columns, class_weights)
         self.draws = keras.random.SeedGenerator(seed) if value_loss == "shake-shake" else None
-        self._heads = {name: self._head(name, count) for name, count in columns.items()}
-        self._weigh_classes(self.class_weights)
-        self.teacher_weights = None if teacher_weights is None else list(teacher_weights)
+        self._class_weights_of_fit: dict[str, tuple[float, ...]] = {}
+        self._make_heads(self.class_weights)
         shape = tuple(student.inputs[0].shape[1:]) if len(student.inputs) == 1 else ()
         live = []
         for one in self.teachers:
             live.append(Teacher(one, columns, shape, teacher_head, teacher_output))
         # Weights without teachers are refused in there.
-        self._live = Teachers(live, teacher_weights) if live or teacher_weights else None
+        given_weights = teacher_weights is not None and len(teacher_weights) > 0
+        self._live = Teachers(live, teacher_weights) if live or given_weights else None
+        self.teacher_weights = None if teacher_weights is None else [*map(float, teacher_weights)]
         self._stored_kinds: dict[str, heads.OutputKind] = {}
-        self.features = tuple(features)
+        features = (features,) if isinstance(features, FeatureMatch) else tuple(features)
+        self.features = features
         self._matching = Matching(features, student, self.teacher, seed) if features else None
         self.projections = self._matching.projections if self._matching else []
         self.hard_loss = keras.metrics.Mean("hard_loss")
@@ -167,12 +168,36 @@ class Distiller(CheckedTraining):
         # Student and projections are built: Keras has nothing left to build.
         self.built = True
 
+    @property
+    def beta(self) -> float:
+        """β, the weight of the teacher's loss: as given, or 1 - alpha."""
+        return 1 - self.alpha if self._beta is None else self._beta
+
+    @beta.setter
+    def beta(self, beta: float | None) -> None:
+        """Set β; None for 1 - alpha."""
+        self._beta = beta
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute: numbers in the loss from the next step on, also in a callback."""
+        made = getattr(self, "built", False)
+        if made:
+            _settings.refuse_change(name)
+        is_of_loss = name in _settings.OF_LOSS
+        if is_of_loss and not (name == "beta" and value is None):
+            value = _settings.of_loss(name, value)
+        super().__setattr__(name, value)
+        if made and is_of_loss:
+            self._make_heads({each: head.class_weights for each, head in self._heads.items()})
+
+    def _make_heads(self, class_weights: Mapping[str, Any]) -> None:
+        self._heads = {name: self._head(name, count) for name, count in self._columns.items()}
+        self._weigh_classes(class_weights)
+
     def _head(self, name: str, columns: int | None) -> ClassHead | ValueHead:
         if columns is not None:
-            given = self.soft_loss_name
-            soft_loss = losses.soft_loss(given) if isinstance(given, str) else given
-            parts = (self.alpha, self.beta, self.temperature, soft_loss, self.weights_normalised)
-            return ClassHead(name, columns, *parts)
+            weights = (self.alpha, self.beta, self.temperature)
+            return ClassHead(name, columns, *weights, self._soft_loss, self.weights_normalised)
         weights = (self.value_weight, self.bound_weight, self.margin)
         declared = self.binary is not None
         return ValueHead(
@@ -323,15 +348,33 @@ class Distiller(CheckedTraining):
             ConfigError: a metric does not fit the labels' form, or takes logits for probabilities.
         """
         outputs = y_pred[0] if self._matching and isinstance(y_pred, (tuple, list)) else y_pred
-        given = _batches.by_head(outputs, self._heads).items()
-        shown = {name: self._heads[name].shown_to_metrics(output) for name, output in given}
-        outputs = shown if isinstance(outputs, dict) else shown[""]
-        labels = _batches.label(y)
-        try:
-            return super().compute_metrics(x, labels, outputs, _batches.label(sample_weight))
-        finally:
-            # Only now: the first call turns names into metrics, and may itself fail by a bad one.
-            _metrics.require_computable(self.metrics, labels, outputs)
+        given = _batches.by_head(outputs, self._heads)
+        labels = _batches.by_head(_batches.label(y), self._heads)
+        weights = self._weights_of_metrics(labels, sample_weight)
+        for name, output in given.items():
+            given[name] = self._heads[name].shown_to_metrics(output)
+            if self._heads[name].binary:
+                labels[name] = _metrics.labels_of_one_logit(labels[name])
+        shown = [part if isinstance(outputs, dict) else part[""] for part in (labels, given)]
+        of_heads = metrics_of_outputs(self, *shown)
+        _metrics.require_computable(
+            dict(zip(sorted(given), of_heads, strict=False)), labels, self._columns
+        )
+        weights = (weights or None) if isinstance(outputs, dict) else weights.get("")
+        return super().compute_metrics(x, *shown, weights)
+
+    def _weights_of_metrics(self, labels: dict[str, Any], sample_weight: Any) -> dict[str, Any]:
+        """Weights by head of the weighted metrics; as in Keras, fit's class_weight counts in
+        training.
+        """
+        weights = _batches.weights(sample_weight, self._heads)
+        given = self._class_weights_of_fit if self._reports_parts else {}
+        for name, of_classes in given.items():
+            each, of_images = losses.class_weight_each(labels[name], of_classes), weights.get(name)
+            if of_images is not None:
+                each = each * ops.reshape(ops.cast(of_images, "float32"), (-1,))
+            weights = {**dict.fromkeys(self._heads), **weights, name: each}
+        return weights
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return Keras' metrics, and in training the parts of the loss.

@@ -27,6 +27,7 @@ class CheckedTraining(StudentModel):
     """
 
     class_weights: dict[str, tuple[float, ...]]
+    _class_weights_of_fit: dict[str, tuple[float, ...]]
     _columns: dict[str, int | None]
     _heads: dict[str, ClassHead | ValueHead]
     _live: Teachers | None
@@ -47,8 +48,8 @@ class CheckedTraining(StudentModel):
         """Configure training, as `keras.Model.compile` does.
 
         Raises:
-            ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own; or a
-                loss stands among the metrics.
+            ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own; a loss
+                stands among the metrics; or metrics of several heads are not by head.
             ModelError: the student has no weights to train, or shares some with the teacher.
         """
         if loss is not None or loss_weights is not None:
@@ -57,13 +58,15 @@ class CheckedTraining(StudentModel):
                 "weighed by alpha, beta "
                 f"and value_weight. Received: loss={loss!r}, loss_weights={loss_weights!r}."
             )
-        for given in (metrics, weighted_metrics):
-            _metrics.require_metrics(given, self._columns.get(""))
+        measured = [_metrics.by_head(one, self._columns) for one in (metrics, weighted_metrics)]
+        for given in measured:
+            _metrics.require_no_losses(given, self._columns)
+        plain, weighted = [_metrics.of_known_values(given, self._columns) for given in measured]
         _settings.require_trainable(self.student, self.teachers)
         super().compile(
             optimizer,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
+            metrics=plain,
+            weighted_metrics=weighted,
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
@@ -168,17 +171,20 @@ class CheckedTraining(StudentModel):
             raise ConfigError(
                 "class_weight is given beside the Distiller's class_weights: give one of the two."
             )
-        self._weigh_classes(_settings.class_weights(self._columns, class_weight))
+        self._class_weights_of_fit = _settings.class_weights(self._columns, class_weight)
+        self._weigh_classes(self._class_weights_of_fit)
         try:
             yield
         finally:
+            self._class_weights_of_fit = {}
             self._weigh_classes({})
 
     def _weigh_classes(self, class_weights: Mapping[str, tuple[float, ...]]) -> None:
         for name, head in self._heads.items():
             head.class_weights = class_weights.get(name)
-        # Steps that were traced hold the weights that they were traced with.
-        self.train_function = None
+        # A traced step holds what it was traced with, and a running fit needs another at once.
+        if self.train_function is not None:
+            self.make_train_function(force=True)
 
     def _look(self, x: Any, y: Any) -> None:
         """Check what of a batch, or of a whole set, is at hand as arrays."""

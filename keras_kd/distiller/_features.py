@@ -14,6 +14,7 @@ from keras_kd import losses
 from keras_kd.distiller import _settings
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
+from keras_kd.models.surgery.keras_internals import calls_in_order
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class FeatureMatch:
 
     def __post_init__(self) -> None:
         _settings.require_one_of("kind", self.kind, losses.feature_loss_names())
-        _settings.require_not_negative(weight=self.weight)
+        # NumPy's numbers are no JSON values; a frozen object is set this way.
+        object.__setattr__(self, "weight", _settings.of_loss("weight", self.weight))
 
     def get_config(self) -> dict[str, Any]:
         """Return the attributes by name."""
@@ -120,12 +122,13 @@ def _with_features(model: keras.Model, names: list[str]) -> keras.Model:
             f"The layers of {model.name} have no known outputs: build it with keras.Input to match "
             "features."
         )
-    outputs = [_output(model, name) for name in names]
-    # A layer's output is a node of this model's graph: the copy shares all weights.
+    # A Sequential model's graph, too, is that of a Functional one: all weights are shared.
+    graph = keras.Model(model.inputs, heads.structure(model))
+    outputs = [_output(model, graph, name) for name in names]
     return keras.Model(model.inputs, [heads.structure(model), outputs])
 
 
-def _output(model: keras.Model, name: str) -> keras.KerasTensor:
+def _output(model: keras.Model, graph: keras.Model, name: str) -> keras.KerasTensor:
     known = [layer.name for layer in model.layers]
     if name not in known:
         close = difflib.get_close_matches(name, known, 3) or known[:8]
@@ -133,4 +136,13 @@ def _output(model: keras.Model, name: str) -> keras.KerasTensor:
             f"{model.name} has no layer {name!r} to match; it has, among others, "
             f"{', '.join(close)}: see its `summary()` for names."
         )
-    return model.get_layer(name).output
+    # Of the calls in this graph: the layer itself may also know those in other models.
+    calls = [call for call in calls_in_order(graph) if call.operation is model.get_layer(name)]
+    outputs = [output for call in calls for output in call.output_tensors]
+    if len(outputs) != 1:
+        many = f"is called {len(calls)} times" if len(calls) != 1 else f"has {len(outputs)} outputs"
+        raise ModelError(
+            f"The layer {name!r} of {model.name} {many}, and one output is matched: choose a layer "
+            "behind the one that you mean, e.g. a keras.layers.Identity(name=...) put there."
+        )
+    return outputs[0]

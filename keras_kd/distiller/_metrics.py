@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
-from keras import losses, metrics
+from keras import losses, metrics, ops
 
 from keras_kd.errors import ConfigError
+from keras_kd.models.surgery.keras_internals import metric_function
 
 # What each compares with the outputs: a row of shares for each image, or a class number.
 OF_ROWS = (
@@ -21,15 +22,29 @@ OF_ROWS = (
     metrics.FBetaScore,
     metrics.Precision,
     metrics.Recall,
+    metrics.Hinge,
+    metrics.SquaredHinge,
+    metrics.CategoricalHinge,
 )
 OF_NUMBERS = (
     metrics.SparseCategoricalAccuracy,
     metrics.SparseTopKCategoricalAccuracy,
     metrics.SparseCategoricalCrossentropy,
 )
+# Rank the columns of each image.
+OF_COLUMNS = (
+    *OF_NUMBERS,
+    metrics.CategoricalAccuracy,
+    metrics.TopKCategoricalAccuracy,
+    metrics.CategoricalCrossentropy,
+    metrics.CategoricalHinge,
+    metrics.Accuracy,
+    metrics.IoU,
+)
 OF_PROBABILITIES = (
     metrics.Accuracy,
     metrics.BinaryAccuracy,
+    metrics.BinaryIoU,
     metrics.Precision,
     metrics.Recall,
     metrics.TruePositives,
@@ -60,40 +75,125 @@ WITH_LOGITS = (
 )
 
 
-def require_computable(given: Iterable[metrics.Metric], labels: Any, logits: Any) -> None:
+def by_head(given: Any, columns: Collection[str]) -> dict[str, list[Any]]:
+    """Return metrics as `compile` takes them as a list for each head.
+
+    Args:
+        given: a list for the only head, a list or dict with metrics for each head, or None.
+        columns: the student's heads, "" for one without a name.
+
+    Raises:
+        ConfigError: they are not by head, or a head is unknown.
+    """
+    if given is None:
+        return {}
+    if len(columns) == 1:
+        return {next(iter(columns)): keras.tree.flatten(given)}
+    if isinstance(given, (list, tuple)) and len(given) == len(columns):
+        # Keras sorts a dict of outputs by name.
+        given = dict(zip(sorted(columns), given, strict=True))
+    if not isinstance(given, dict) or not set(given) <= set(columns):
+        raise ConfigError(
+            f"Metrics of a student with the heads {', '.join(columns)} must be a dict by head, e.g."
+            f" {{{next(iter(columns))!r}: ['accuracy']}}. Received: {given!r}."
+        )
+    return {name: keras.tree.flatten(part) for name, part in given.items() if part is not None}
+
+
+def of_known_values(given: Mapping[str, list[Any]], columns: Mapping[str, Any]) -> Any:
+    """Return metrics by head, of which Keras' own leave values that are NaN out, as the loss does.
+
+    Args:
+        given: metrics by head.
+        columns: of the student's heads, None for a value.
+    """
+    found = {
+        name: [_of_known(one) for one in part] if columns[name] is None else part
+        for name, part in given.items()
+    }
+    return found.get("", found)
+
+
+def _of_known(given: Any) -> Any:
+    metric = given
+    if isinstance(given, str) and given.lower() not in ("accuracy", "acc"):
+        metric = metrics.get(given)
+        metric.name = given
+    own = isinstance(metric, metrics.Metric) and type(metric).__module__.startswith("keras.")
+    return OfKnown(metric) if own and not isinstance(metric, OfKnown) else given
+
+
+class OfKnown(metrics.Metric):
+    """A metric of the rows whose value is not NaN."""
+
+    def __init__(self, metric: metrics.Metric) -> None:
+        super().__init__(name=metric.name)
+        self.metric = metric
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch: values (N,) or (N, 1), predictions (N, 1), and optional weights (N,)."""
+        y_true = ops.reshape(ops.cast(y_true, "float32"), (-1, 1))
+        known = ops.logical_not(ops.isnan(y_true))
+        weights = ops.reshape(ops.cast(known, "float32"), (-1,))
+        if sample_weight is not None:
+            weights = weights * ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+        # NaN would stay NaN under a weight of 0.
+        self.metric.update_state(ops.where(known, y_true, 0.0), y_pred, weights)
+
+    def result(self) -> Any:
+        """Return the metric of all batches so far."""
+        return self.metric.result()
+
+
+def labels_of_one_logit(labels: Any) -> Any:
+    """Return the class of the larger share (N, 1) for rows of two shares, which Keras would
+    compare with the one column; other labels as they are.
+    """
+    if len(labels.shape) != 2 or labels.shape[-1] != 2:
+        return labels
+    return ops.cast(labels[:, 1:] > labels[:, :1], "float32")
+
+
+def require_computable(
+    given: Mapping[str, list[metrics.Metric]],
+    labels: Mapping[str, Any],
+    columns: Mapping[str, int | None],
+) -> None:
     """Refuse metrics that do not fit the labels' form, or take logits for probabilities.
 
     Args:
-        given: a model's metrics.
-        labels: (N,), (N, 1) or (N, C), of one head; a dict of several heads is not looked at.
-        logits: (N, C). One column holds a probability already, and all fits.
+        given: a model's metrics by head.
+        labels: (N,), (N, 1) or (N, C), by head.
+        columns: C of each head, whose metrics see logits; 1 for two classes by one logit, whose
+            metrics see its sigmoid; None for a value, whose metrics all fit.
 
     Raises:
         ConfigError: the message names the metric and what to give in its place.
     """
-    if isinstance(labels, dict) or len(labels.shape) == 0 or logits.shape[-1] == 1:
-        return
-    rows = len(labels.shape) > 1 and labels.shape[-1] != 1
-    for metric in _single(given):
-        if problem := _problem(metric, rows, logits.shape[-1]):
-            raise ConfigError(f"The metric {metric.name} {problem}.")
+    for name, found in given.items():
+        label, count = labels[name], columns[name]
+        if count is None or len(label.shape) == 0:
+            continue
+        rows = len(label.shape) > 1 and label.shape[-1] != 1
+        for metric in found:
+            if problem := _problem(metric, rows, count):
+                of = f" of head {name!r}" if name else ""
+                raise ConfigError(f"The metric {metric.name}{of} {problem}.")
 
 
-def require_metrics(given: Any, columns: int | None) -> None:
+def require_no_losses(given: Mapping[str, list[Any]], columns: Mapping[str, int | None]) -> None:
     """Refuse losses in the place of metrics, which would be computed from logits as from
     probabilities.
 
     Args:
-        given: as `compile` takes metrics; a dict by head is not looked at.
-        columns: of the student's only output; None if there are several.
+        given: metrics by head, as `compile` takes them.
+        columns: of the student's heads, None for a value.
 
     Raises:
         ConfigError: one of them is a loss of Keras, or a function of it.
     """
-    if isinstance(given, dict) or (columns or 1) == 1:
-        return
     functions = [one for one in vars(losses).values() if inspect.isfunction(one)]
-    for one in keras.tree.flatten(given):
+    for one in [one for name, part in given.items() if (columns[name] or 1) > 1 for one in part]:
         if isinstance(one, losses.Loss) or one in functions:
             name = getattr(one, "name", None) or one.__name__
             raise ConfigError(
@@ -102,33 +202,65 @@ def require_metrics(given: Any, columns: int | None) -> None:
             )
 
 
-def _single(given: Iterable[metrics.Metric]) -> Iterator[metrics.Metric]:
-    """Each metric; Keras keeps those of `compile` in one that holds them."""
-    for metric in given:
-        yield from getattr(metric, "metrics", [metric])
+def _kind(metric: metrics.Metric) -> tuple[type | None, dict[str, Any]]:
+    """The class in keras.metrics that a metric is or stands for, with its settings; None for one
+    of the user's own, which may take logits.
+    """
+    if not type(metric).__module__.startswith("keras."):
+        return None, {}
+    function = metric_function(metric)
+    if type(metric) is not metrics.MeanMetricWrapper:
+        return type(metric), metric.get_config()
+    if isinstance(function, losses.Loss):
+        return getattr(metrics, type(function).__name__, metrics.Poisson), function.get_config()
+    if not getattr(function, "__module__", "").startswith("keras."):
+        return None, {}
+    classes = {name.lower(): one for name, one in vars(metrics).items() if inspect.isclass(one)}
+    # A loss that is no metric takes probabilities, as Poisson does.
+    named = classes.get(function.__name__.replace("_", "").lower(), metrics.Poisson)
+    return named, metric.get_config()
 
 
 def _problem(metric: metrics.Metric, rows: bool, columns: int) -> str | None:
     """What is wrong with a metric for class numbers, or for rows of shares."""
-    if not type(metric).__module__.startswith("keras."):
-        return None  # A subclass may take logits.
+    kind, config = _kind(metric)
+    if kind is None:
+        return None
+    if columns == 1:
+        return _problem_of_sigmoids(kind, config)
     later = "compute it after training from keras.ops.softmax(student.predict(images))"
-    by_rank = getattr(metric, "top_k", None) is not None
-    thresholded = isinstance(metric, metrics.FBetaScore) and metric.threshold is not None
-    if thresholded or (isinstance(metric, OF_PROBABILITIES) and not by_rank):
+    by_rank = config.get("top_k") is not None
+    thresholded = issubclass(kind, metrics.FBetaScore) and config.get("threshold") is not None
+    if thresholded or (issubclass(kind, OF_PROBABILITIES) and not by_rank):
         return f"takes probabilities, and the student gives logits: {later}"
-    if isinstance(metric, WITH_LOGITS) and not metric.get_config().get("from_logits"):
+    if issubclass(kind, WITH_LOGITS) and not config.get("from_logits"):
         return f"takes probabilities unless it is made with from_logits=True: do so, or {later}"
-    if isinstance(metric, metrics.IoU) and metric.sparse_y_pred:
-        return "compares predicted class numbers: make it with sparse_y_pred=False"
-    if isinstance(metric, OF_ROWS) and not rows:
+    of_shares, of_numbers = issubclass(kind, OF_ROWS), issubclass(kind, OF_NUMBERS)
+    if isinstance(metric, metrics.IoU):
+        of_shares, of_numbers = not metric.sparse_y_true, metric.sparse_y_true
+        if metric.sparse_y_pred:
+            return "compares predicted class numbers: make it with sparse_y_pred=False"
+    if of_shares and not rows:
         return (
             "compares rows of shares, and the labels are class numbers: choose 'accuracy' or a"
             f" sparse_… metric, or give keras.utils.to_categorical(labels, {columns})"
         )
-    if isinstance(metric, OF_NUMBERS) and rows:
+    if of_numbers and rows:
         return (
             "compares class numbers, and the labels are rows of shares: give labels.argmax(axis=1),"
             " also of the validation images, or choose a metric without sparse"
         )
+    return None
+
+
+def _problem_of_sigmoids(kind: type, config: Mapping[str, Any]) -> str | None:
+    """What is wrong with a metric for the sigmoid of one logit."""
+    if config.get("from_logits"):
+        return "sees the sigmoid of the one logit: make it without from_logits"
+    thresholds = keras.tree.flatten([config.get("threshold"), config.get("thresholds")])
+    given = [threshold for threshold in thresholds if threshold is not None]
+    if given and max(given) <= 0:
+        return "sees the sigmoid of the one logit: make it with the threshold 0.5 for a logit of 0"
+    if issubclass(kind, OF_COLUMNS) and not issubclass(kind, metrics.BinaryIoU):
+        return "compares columns, and the student gives one: choose 'accuracy' or a Binary… metric"
     return None

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
+import numpy as np
+from keras import ops
 
 from keras_kd import losses
 from keras_kd._common.files import written_whole
 from keras_kd.errors import ConfigError, ModelError, OutputError
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+WEIGHTS_SUFFIX = ".weights.h5"
+STATE = "distiller"  # the group in a file of weights that has what else training continues from
 
 
 def save_student(student: keras.Model, path: str | Path, overwrite: bool) -> None:
@@ -33,18 +40,70 @@ def save_student(student: keras.Model, path: str | Path, overwrite: bool) -> Non
         ) from error
 
 
-def save_student_weights(student: keras.Model, path: str | Path, overwrite: bool) -> None:
-    """Write the student's weights.
+def save_weights(distiller: Any, path: str | Path, overwrite: bool) -> None:
+    """Write the student's weights as the student does, and the state of training beside them.
 
     Raises:
         OutputError: as for `save_student`.
     """
-    path = _checked(path, (".weights.h5",), overwrite)
+    path = _checked(path, (WEIGHTS_SUFFIX,), overwrite)
     with written_whole(path) as temporary:
         # Keras wants this suffix, of which the temporary file's name has the last part.
-        whole = temporary.with_suffix(".weights.h5")
-        student.save_weights(whole)
+        whole = temporary.with_suffix(WEIGHTS_SUFFIX)
+        distiller.student.save_weights(whole)
+        with h5py.File(whole, "a") as file:
+            for part, variables in _training_state(distiller).items():
+                group = file.create_group(f"{STATE}/{part}")
+                for number, variable in enumerate(variables):
+                    group[str(number)] = _stored(variable)
         whole.replace(temporary)
+
+
+def load_training_state(distiller: Any, path: str | Path) -> None:
+    """Restore the state of training where a file of weights has it; warn of what does not fit."""
+    if not str(path).endswith(WEIGHTS_SUFFIX) or not Path(path).is_file():
+        return
+    with h5py.File(path, "r") as file:
+        for part, variables in _training_state(distiller).items():
+            if f"{STATE}/{part}" in file:
+                group = file[f"{STATE}/{part}"]
+                stored = [group[str(number)][()] for number in range(len(group))]
+                _assign(part, variables, stored, path)
+
+
+def _training_state(distiller: Any) -> dict[str, list[keras.Variable]]:
+    """All variables that decide how training goes on, but for the student's weights."""
+    of_others = [*distiller.student.weights, *distiller.metrics_variables]
+    known = {id(one) for one in of_others}
+    known |= {id(one) for teacher in distiller.teachers for one in teacher.variables}
+    # Projections and the states of random numbers.
+    state = {"variables": [one for one in distiller.variables if id(one) not in known]}
+    optimizer = getattr(distiller, "optimizer", None)
+    if optimizer is not None and optimizer.built:
+        state["optimizer"] = list(optimizer.variables)
+    return state
+
+
+def _stored(variable: keras.Variable) -> np.ndarray:
+    # HDF5 has no bfloat16, and float32 holds all of its numbers.
+    is_short = keras.backend.standardize_dtype(variable.dtype) == "bfloat16"
+    return ops.convert_to_numpy(ops.cast(variable, "float32") if is_short else variable)
+
+
+def _assign(
+    part: str, variables: Sequence[keras.Variable], stored: Sequence[np.ndarray], path: str | Path
+) -> None:
+    if [tuple(one.shape) for one in variables] == [one.shape for one in stored]:
+        for variable, value in zip(variables, stored, strict=True):
+            variable.assign(value)
+    elif variables:
+        what = "optimizer" if part == "optimizer" else "projections and random numbers"
+        warnings.warn(
+            f"{path} has the student's weights and the {what} of another training: the {what} of "
+            "this one stay as they are.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _checked(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:

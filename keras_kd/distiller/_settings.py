@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -9,11 +10,32 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd import losses
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
 from keras_kd.models.surgery.keras_internals import all_layers
 
 SIGMOID = "Activation('sigmoid')"
+# Numbers in the loss, which may be changed at any time.
+OF_LOSS = ("temperature", "alpha", "beta", "value_weight", "bound_weight", "margin")
+# What a Distiller is built with and keeps.
+OF_BUILDING = (
+    "student",
+    "teacher",
+    "teachers",
+    "class_weights",
+    "soft_loss",
+    "soft_loss_name",
+    "value_loss",
+    "value_loss_name",
+    "features",
+    "seed",
+    "binary",
+    "weights_normalised",
+    "teacher_head",
+    "teacher_weights",
+    "teacher_output",
+)
 
 
 def require_number(name: str, value: Any) -> None:
@@ -46,6 +68,59 @@ def require_not_negative(**values: Any) -> None:
         require_number(name, value)
         if not 0 <= value < np.inf:
             raise ConfigError(f"{name} must be 0 or more and finite. Received: {name}={value}.")
+
+
+def of_loss(name: str, value: Any) -> float:
+    """Return one of the numbers in the loss, checked."""
+    if name == "temperature":
+        require_temperature(value)
+    elif name == "alpha":
+        require_share(name, value)
+    else:
+        require_not_negative(**{name: value})
+    # NumPy's numbers are no JSON values.
+    return float(value)
+
+
+def refuse_change(name: str) -> None:
+    """Refuse a new value of what the Distiller was built with."""
+    if name in OF_BUILDING:
+        raise ConfigError(
+            f"{name} of a Distiller can't be changed: build another with it, "
+            f"Distiller(distiller.student, ...); {', '.join(OF_LOSS)} can be set at any time."
+        )
+
+
+def soft_loss(given: Any) -> Any:
+    """Return the function that a soft loss's name means, or the function that is given."""
+    if isinstance(given, str):
+        return losses.soft_loss(given)
+    if not callable(given) or inspect.isclass(given) or not _takes_four(given):
+        raise ConfigError(
+            f"soft_loss must be one of {', '.join(losses.soft_loss_names())}, or a function of "
+            "labels, teacher's logits, student's logits and temperature. "
+            f"Received: soft_loss={given!r}."
+        )
+    return given
+
+
+def _takes_four(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind(*range(4))
+    except TypeError:
+        return False
+    except ValueError:  # It is compiled, and has no signature to look at.
+        return True
+    return True
+
+
+def names(binary: Any) -> list[str] | None:
+    """Return the names of binary heads as a list; refuse one name that would be taken apart."""
+    if isinstance(binary, str):
+        raise ConfigError(
+            f"binary must be a list of names, e.g. [{binary!r}]. Received: {binary!r}."
+        )
+    return None if binary is None else list(binary)
 
 
 def require_one_of(name: str, value: Any, choices: Collection[str]) -> None:
@@ -168,10 +243,20 @@ def class_weights(columns: Mapping[str, int | None], given: Any) -> dict[str, tu
     classes = {name: max(count, 2) for name, count in columns.items() if count}
     by_class = isinstance(given, Mapping) and all(isinstance(key, Integral) for key in given)
     if isinstance(given, Mapping) and not by_class:
-        by_head = dict(given)
+        # The only output has no name; its layer's or any other stands for it.
+        alone = set(classes) == {""} and len(given) == 1
+        by_head = {"": next(iter(given.values()))} if alone else dict(given)
     else:
         by_head = dict.fromkeys(list(classes)[:1] or [""], given)
-    return {name: _weights_of(weights, classes.get(name, 0)) for name, weights in by_head.items()}
+    unknown = [name for name in by_head if name not in classes]
+    if unknown:
+        known = ", ".join(map(repr, classes)) or "none"
+        raise ConfigError(
+            "class_weights must be by the student's heads of classes "
+            f"({'it has one, without a name' if '' in classes else known}), or by class numbers, "
+            f"which are integers. Received: weights for {unknown[0]!r}."
+        )
+    return {name: _weights_of(weights, classes[name]) for name, weights in by_head.items()}
 
 
 def _weights_of(given: Any, classes: int) -> tuple[float, ...]:
@@ -220,12 +305,16 @@ def require_trainable(student: keras.Model, teachers: Sequence[keras.Model]) -> 
             f"The student {student.name} has no trainable weights: set `trainable` of its layers "
             "to True."
         )
+    for layer in all_layers(student):
+        # Its statistics are no trainable weights, and training moves them.
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+            trained |= {id(variable): variable.path for variable in layer.weights}
     of_teachers = {id(variable) for teacher in teachers for variable in teacher.variables}
     shared = trained.keys() & of_teachers
     if shared:
         first = min(trained[number] for number in shared)
         raise ModelError(
-            f"Student and teacher share weights that are trained ({first}), so the "
+            f"Student and teacher share weights that training changes ({first}), so the "
             "teacher would change with the student: freeze the shared layers, or give the "
             "student layers of its own (keras.models.clone_model, then set_weights)."
         )

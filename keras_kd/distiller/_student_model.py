@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_kd.distiller._saving import save_student, save_student_weights
+from keras_kd.distiller._saving import load_training_state, save_student, save_weights
 from keras_kd.errors import ConfigError
 
 
@@ -76,7 +76,8 @@ class StudentModel(keras.Model):
         """Write the student, as its own `save` does; the file is whole or absent.
 
         `keras.models.load_model` gives the student back. The settings are in `get_config()`, the
-        teacher in its file.
+        teacher in its file. `keras.saving.save_model(distiller, ...)` is another thing: it writes
+        the Distiller, with the teacher's weights.
 
         Raises:
             ModelError: the student holds what Keras can't save.
@@ -102,7 +103,8 @@ class StudentModel(keras.Model):
     def save_weights(
         self, filepath: str | Path, overwrite: bool = True, max_shard_size: None = None
     ) -> None:
-        """Write the student's weights, which `student.load_weights` reads; the file is whole or
+        """Write the student's weights, which `student.load_weights` reads, and beside them what
+        training continues from: projections, random numbers and the optimizer. The file is whole or
         absent.
 
         Raises:
@@ -113,10 +115,15 @@ class StudentModel(keras.Model):
                 "The Distiller writes one file of weights: call distiller.student.save_weights for "
                 "shards."
             )
-        save_student_weights(self.student, filepath, overwrite)
+        save_weights(self, filepath, overwrite)
 
     def load_weights(
         self, filepath: str | Path, skip_mismatch: bool = False, **kwargs: Any
     ) -> None:
-        """Read the student's weights."""
+        """Read the student's weights, and what `save_weights` wrote beside them.
+
+        As in Keras, an optimizer is restored if it is built, which
+        `keras.callbacks.BackupAndRestore` sees to; what does not fit is left, with a warning.
+        """
         self.student.load_weights(filepath, skip_mismatch, **kwargs)
+        load_training_state(self, filepath)

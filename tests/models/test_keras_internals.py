@@ -55,3 +55,19 @@ def test_weights_without_memory_leave_none_behind():
         assert model.weights[0]._value is None
     left = internals.global_state.get_global_attribute("uninitialized_variables", [])
     assert len(left) == waiting
+
+
+def test_metrics_of_a_compiled_model_by_its_sorted_outputs():
+    image = keras.Input((2,))
+    model = keras.Model(image, {"b": layers.Dense(1)(image), "a": layers.Dense(3)(image)})
+    own = keras.metrics.MeanMetricWrapper(keras.metrics.mean_absolute_error)
+    model.compile(metrics={"b": ["mse", own]}, weighted_metrics={"a": ["accuracy"]})
+    batch = {"a": keras.ops.ones((4, 3)), "b": keras.ops.ones((4, 1))}
+    found = internals.metrics_of_outputs(model, batch, batch)
+    names = [[metric.name for metric in part] for part in found]
+    assert names == [["accuracy"], ["mse", own.name]]
+    assert internals.metric_function(own) is keras.metrics.mean_absolute_error
+    assert internals.metric_function(keras.metrics.AUC()) is None
+    model = keras.Model(image, layers.Dense(1)(image))
+    model.compile()
+    assert internals.metrics_of_outputs(model, batch, batch) == []

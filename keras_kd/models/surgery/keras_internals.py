@@ -93,6 +93,36 @@ def all_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
     return iter(layer._flatten_layers())
 
 
+def metrics_of_outputs(model: keras.Model, labels: Any, outputs: Any) -> list[list[Any]]:
+    """Return the metrics that a model was compiled with, made now if they have only names yet.
+
+    Args:
+        model: a compiled model.
+        labels: of one batch, in the structure of the outputs.
+        outputs: the model's, an array or a dict.
+
+    Returns:
+        A list for each output, in the order of their sorted names, with those of weighted_metrics
+            last.
+    """
+    compiled = model._compile_metrics
+    if compiled is None:
+        return []
+    if not compiled.built:
+        compiled.build(labels, outputs)
+    pairs = zip(compiled._flat_metrics, compiled._flat_weighted_metrics, strict=True)
+    return [[one for part in pair if part for one in part.metrics] for pair in pairs]
+
+
+def metric_function(metric: keras.metrics.Metric) -> Any:
+    """Return the function, or loss, whose mean a metric is; None for other metrics.
+
+    Args:
+        metric: any.
+    """
+    return metric._fn if isinstance(metric, keras.metrics.MeanMetricWrapper) else None
+
+
 @contextmanager
 def no_memory_for_weights() -> Iterator[None]:
     """Make models created in this block keep only the shapes of weights; assigned weights are
