@@ -115,10 +115,13 @@ def metrics_of_outputs(model: keras.Model, labels: Any, outputs: Any) -> list[li
 
 
 def metric_function(metric: keras.metrics.Metric) -> Any:
-    """Return the function, or loss, whose mean a metric is; None for other metrics.
+    """Return what a metric is the mean of.
 
     Args:
         metric: any.
+
+    Returns:
+        A function or a loss of Keras; None for metrics that are no such mean.
     """
     return metric._fn if isinstance(metric, keras.metrics.MeanMetricWrapper) else None
 
