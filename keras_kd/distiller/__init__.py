@@ -15,7 +15,8 @@ from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._momentum import DistillationOrientedSGD
-from keras_kd.distiller._teacher import Teacher, Teachers, as_logits
+from keras_kd.distiller._outputs import OutputFaults, Outputs, require_kind
+from keras_kd.distiller._teacher import Teacher, Teachers
 from keras_kd.errors import ModelError
 from keras_kd.models import heads
 from keras_kd.models.surgery.keras_internals import metrics_of_outputs
@@ -50,9 +51,10 @@ class Distiller(CheckedTraining):
     values) and changes no variable. Metrics see the labels alone.
 
     A teacher's probabilities (a softmax at its end, or stored rows in 0..1 that sum to 1) are
-    replaced by their logarithms, with a warning. If the teacher expects another image size, it gets
-    the batch resized, with a warning. The teacher is called with training=False, so that
-    augmentation inside it is off. It is not changed, nor is its `trainable`.
+    replaced by their logarithms, with a warning. A logit of -inf counts as a probability of 1e-12.
+    If the teacher expects another image size, it gets the batch resized, with a warning. The
+    teacher is called with training=False, so that augmentation inside it is off. It is not changed,
+    nor is its `trainable`.
 
     `temperature`, `alpha`, `beta`, `value_weight`, `bound_weight` and `margin` may be set at any
     time, also by a callback during `fit`: the next step obeys, and is traced anew. All other
@@ -89,8 +91,9 @@ class Distiller(CheckedTraining):
         teacher_head: name of the teacher's output to learn from, if the teacher has several outputs
             and the student one.
         teacher_weights: a number, 0 or more, for each of several teachers; None for equal weights.
-        teacher_output: "logits", "probabilities" or "sigmoids", if neither a teacher's graph nor
-            its values tell what its outputs of classes are.
+        teacher_output: "logits", "probabilities" or "sigmoids": what the outputs of classes are, of
+            live teachers and of stored ones; None to find it out from a teacher's graph, or from
+            its values for images in arrays.
 
     Raises:
         ConfigError: a value has another type or is out of its range; or `keras.distribution` is set
@@ -163,6 +166,9 @@ class Distiller(CheckedTraining):
         self.feature_loss = keras.metrics.Mean("feature_loss")
         self.faults = _labels.Faults(
             {name: head.classes for name, head in self._heads.items() if head.classes}
+        )
+        self.output_faults = OutputFaults(
+            {name: count for name, count in columns.items() if count}, max(len(live), 1)
         )
         self._reports_parts = True
         # Student and projections are built: Keras has nothing left to build.
@@ -302,7 +308,7 @@ class Distiller(CheckedTraining):
         """The labels by head, looked at now where they are known, and in the graph where not."""
         self._look_at_labels(targets.label)
         labels = _batches.by_head(targets.label, self._heads)
-        self.faults.update_state(labels, targets.unchecked, _batches.rows(outputs))
+        self.faults.update_state(labels, _batches.rows(outputs))
         return labels
 
     def _targets(self, x: Any, y: Any) -> _batches.Targets:
@@ -314,12 +320,14 @@ class Distiller(CheckedTraining):
         _batches.require_given(label)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
-            targets = _batches.Targets(label, outputs, features)
-            if stored is None:
-                return targets
-            return replace(self._stored(label, stored), features=features)
+            targets = (
+                self._live_targets(label, outputs)
+                if stored is None
+                else self._stored_targets(label, stored)
+            )
+            return replace(targets, features=features)
         if stored is not None:
-            return self._stored(label, stored)
+            return self._stored_targets(label, stored)
         if not self._learns_from_teacher:
             return _batches.Targets(label)
         if self._live is None:
@@ -328,15 +336,27 @@ class Distiller(CheckedTraining):
                 '{"label": labels, "teacher": logits}, or set beta=0 (and bound_weight=0 where '
                 "there are values)."
             )
-        outputs = self._live(x)
-        return _batches.Targets(label, outputs, unchecked=self._live.unchecked(outputs))
+        return self._live_targets(label, self._live(x))
 
-    def _stored(self, label: Any, stored: Any) -> _batches.Targets:
+    def _live_targets(self, label: Any, outputs: list[Outputs]) -> _batches.Targets:
+        self._check_outputs(outputs)
+        return _batches.Targets(label, self._live.mean(outputs))
+
+    def _stored_targets(self, label: Any, stored: Any) -> _batches.Targets:
         given = _batches.by_head(stored, self._heads)
-        kinds = {name: self._stored_kinds.get(name, "unknown") for name in given}
-        logits = {name: as_logits(kinds[name], values) for name, values in given.items()}
-        unchecked = {name: given[name] for name in given if kinds[name] == "unknown"}
-        return _batches.Targets(label, logits, unchecked=unchecked)
+        stated = self.teacher_output or "unknown"
+        kinds = {
+            name: self._stored_kinds.get(name, stated) for name in given if self._columns.get(name)
+        }
+        for name, kind in kinds.items():
+            require_kind(kind, name, self._columns[name])
+        outputs = Outputs(given, kinds)
+        self._check_outputs([outputs])
+        return _batches.Targets(label, outputs.logits())
+
+    def _check_outputs(self, outputs: list[Outputs]) -> None:
+        if self._learns_from_teacher:
+            self.output_faults.update_state(outputs)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -381,11 +401,12 @@ class Distiller(CheckedTraining):
 
         Raises:
             DataError: a label in the batches since the epoch began is not one of its head's
-                classes.
+                classes, or a teacher's output is not of its kind.
         """
         results = super().get_metrics_result()
-        results.pop(self.faults.name, None)
-        self.faults.refuse()
+        for faults in (self.faults, self.output_faults):
+            results.pop(faults.name, None)
+            faults.refuse()
         # `evaluate` has no such parts: their means would be those of the training before.
         if not self._reports_parts or not self._learns_from_teacher:
             results.pop("soft_loss", None)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 
 from keras_kd.errors import ConfigError
 from keras_kd.models.surgery.keras_internals import all_layers
 
 
-def number(variable: keras.Variable) -> float | None:
-    """Return a variable's number; None while a step is being traced and none can be read."""
+def array(variable: keras.Variable) -> np.ndarray | None:
+    """Return a variable's numbers; None while a step is being traced and none can be read."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         # For several replicas this is the sum.
-        return float(variable + 0.0) if tf.executing_eagerly() else None
+        return np.asarray(variable + 0.0) if tf.executing_eagerly() else None
     if keras.backend.backend() == "jax":
         import jax
 
-        return None if isinstance(variable.value, jax.core.Tracer) else float(variable.value)
-    return float(variable.value)
+        return None if isinstance(variable.value, jax.core.Tracer) else np.asarray(variable.value)
+    return keras.ops.convert_to_numpy(variable)
+
+
+def number(variable: keras.Variable) -> float | None:
+    """Return the number of a variable of no dimensions; None as `array`."""
+    found = array(variable)
+    return None if found is None else float(found)
 
 
 def refuse_distribution() -> None:

@@ -23,13 +23,11 @@ class Targets:
         label: labels, an array or a dict by head.
         teacher: teacher's logits and values by head.
         features: maps of the live teacher, where some are matched.
-        unchecked: those of the teacher's outputs, by head, that may be no logits.
     """
 
     label: Any
     teacher: dict[str, Any] = field(default_factory=dict)
     features: Any = None
-    unchecked: dict[str, Any] = field(default_factory=dict)
 
 
 def label(y: Any) -> Any:

@@ -10,8 +10,9 @@ import keras
 
 from keras_kd.distiller import _batches, _labels, _metrics, _momentum, _settings
 from keras_kd.distiller._heads import ClassHead, ValueHead
+from keras_kd.distiller._outputs import kind_of, require_fit, require_kind, warn_of_kind
 from keras_kd.distiller._student_model import StudentModel
-from keras_kd.distiller._teacher import Teachers, require_kind, warn_of_kind
+from keras_kd.distiller._teacher import Teachers
 from keras_kd.errors import ConfigError
 from keras_kd.models import heads
 
@@ -193,13 +194,14 @@ class CheckedTraining(StudentModel):
         _batches.require_shape(x, self.student)
         self._look_at_labels(y)
         stored = _batches.teacher(y)
-        if stored is not None:
-            self._look_at_stored(stored)
-        elif self._live is not None and self._learns_from_teacher and not isinstance(x, dict):
+        self._look_at_stored(stored)
+        if stored is None and self._live is not None and self._learns_from_teacher:
             # A data set that can be indexed would be read whole if it were taken for an array.
-            images = _labels.on_host(x) if _batches.are_data(x) else None
-            if images is not None and images.dtype != object:
-                self._live.look(images)
+            known = _batches.are_data(x) and not isinstance(x, dict)
+            images = _labels.on_host(x) if known else None
+            if images is not None and images.dtype != object and self._live.look(images):
+                # A traced step holds the kinds that it was traced with.
+                self.train_function = None
 
     def _look_at_labels(self, y: Any) -> None:
         labels = _batches.label(y)
@@ -211,14 +213,16 @@ class CheckedTraining(StudentModel):
                 self._heads[name].require(known)
 
     def _look_at_stored(self, stored: Any) -> None:
-        if not _batches.are_data(stored):
-            return
         found = {}
-        for name, values in _batches.by_head(stored, self._heads).items():
+        given = _batches.by_head(stored, self._heads) if _batches.are_data(stored) else {}
+        for name, values in given.items():
             known, columns = _labels.on_host(values), self._columns.get(name)
             if known is not None and columns:
-                found[name] = self.teacher_output or heads.kind_of_values(known[:LOOKED_AT_ROWS])
-                require_kind(found[name], name, columns)
+                kind = self.teacher_output or kind_of(known[:LOOKED_AT_ROWS], columns)
+                require_kind(kind, name, columns)
+                require_fit(kind, known, name, columns)
+                found[name] = kind
+        # Also for a data set, which an earlier fit on arrays says nothing about.
         if found != self._stored_kinds:
             # A traced step holds the kinds that it was traced with.
             self._stored_kinds, self.train_function = found, None
@@ -240,4 +244,5 @@ class _FirstBatch(keras.callbacks.Callback):
             # JAX keeps the step's variables to itself until the epoch ends.
             self.model.jax_state_sync()
         self.model.faults.refuse()
+        self.model.output_faults.refuse()
         self._looked = True

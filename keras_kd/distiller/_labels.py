@@ -115,31 +115,25 @@ def require_values(values: np.ndarray, head: str, declared: bool) -> None:
 
 
 class Faults(keras.metrics.Metric):
-    """Records the first bad label, and soft labels that are probabilities, in batches seen in the
-    graph.
-    """
+    """Records the first bad label in batches seen in the graph."""
 
     def __init__(self, heads: dict[str, int]) -> None:
         super().__init__(name="faults")
         self._heads, self._replicas = heads, _backend.replicas()
         # A traced step can't raise: what it finds waits in variables until the step has ended.
-        for part in ("row", "label", "head", "seen", "probabilities"):
+        for part in ("row", "label", "head", "seen"):
             setattr(self, part, self.add_weight(shape=(), initializer="zeros", name=part))
 
-    def update_state(self, labels: dict[str, Any], unknown: dict[str, Any], count: Any) -> None:
+    def update_state(self, labels: dict[str, Any], count: Any) -> None:
         """Check one batch.
 
         Args:
             labels: labels by head of classes, as for `require_classes`.
-            unknown: a teacher's outputs by head, of which logits are expected.
             count: number of images.
         """
         for number, (name, classes) in enumerate(self._heads.items()):
             if name in labels:
                 self._look(number, *_bad_rows(labels[name], classes))
-            if name in unknown and classes > 1:
-                found = ops.where(_are_probabilities(unknown[name]), number + 1.0, 0.0)
-                self.probabilities.assign(ops.maximum(self.probabilities, found))
         self.seen.assign_add(ops.cast(count, "float32"))
 
     def _look(self, number: int, bad: Any, labels: Any) -> None:
@@ -162,11 +156,11 @@ class Faults(keras.metrics.Metric):
         """Raise for a recorded fault; to be called outside of traced code.
 
         Raises:
-            DataError: a label is outside its classes, or the teacher's outputs are probabilities.
+            DataError: a label is outside its classes.
         """
-        parts = (self.row, self.label, self.head, self.probabilities)
+        parts = (self.row, self.label, self.head)
         # On several replicas this adds up theirs: that something was found is all that is known.
-        row, label, head, soft = (_backend.number(part) for part in parts)
+        row, label, head = (_backend.number(part) for part in parts)
         if row and self._replicas > 1:
             raise DataError("A label in the batches is outside the classes of its head." + COUNTING)
         if row:
@@ -175,12 +169,6 @@ class Faults(keras.metrics.Metric):
             raise DataError(
                 f"The label{of} in row {int(row) - 1} of the batches is {label:g}: expected class "
                 f"numbers 0 to {classes - 1}, or shares that sum to 1.{COUNTING}"
-            )
-        if soft:
-            raise DataError(
-                "The teacher's outputs in the batches are probabilities (rows in 0..1 that sum to "
-                "1), and logits are expected: give their logarithms, "
-                "numpy.log(numpy.maximum(probabilities, 1e-12))."
             )
 
 
@@ -196,10 +184,3 @@ def _bad_rows(labels: Any, classes: int) -> tuple[Any, Any]:
     total = ops.sum(labels, axis=-1)
     good = ops.logical_and(ops.min(labels, axis=-1) >= 0, ops.abs(total - 1) <= SHARES_TOLERANCE)
     return ops.logical_not(good), total
-
-
-def _are_probabilities(outputs: Any) -> Any:
-    outputs = ops.cast(outputs, "float32")
-    inside = ops.logical_and(ops.min(outputs) >= -1e-6, ops.max(outputs) <= 1 + 1e-6)
-    sums = ops.max(ops.abs(ops.sum(outputs, axis=-1) - 1))
-    return ops.logical_and(inside, sums < 5e-3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,55 +11,13 @@ import numpy as np
 from keras import ops
 
 from keras_kd.distiller import _batches, _images
+from keras_kd.distiller._outputs import Outputs, kind_of, require_kind, warn_of_kind
 from keras_kd.distiller._settings import require_not_negative
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
 
-SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
 LOOKED_AT = 32  # images that show the kind of outputs of a teacher without a graph
-
-
-def as_logits(kind: OutputKind, outputs: Any) -> Any:
-    """Return logits for outputs of a known kind: log p, or log(p / (1 - p)) for a sigmoid."""
-    if kind not in ("probabilities", "sigmoids"):
-        return outputs
-    log = ops.log(ops.maximum(ops.cast(outputs, "float32"), SMALLEST_PROBABILITY))
-    if kind == "probabilities":
-        return log
-    # Each part has its own floor, so that a sigmoid of exactly 0 or 1 has a finite logit.
-    return log - ops.log(ops.maximum(1 - ops.cast(outputs, "float32"), SMALLEST_PROBABILITY))
-
-
-def require_kind(kind: OutputKind, name: str, columns: int) -> None:
-    """Refuse independent sigmoids for classes of which each image has one, and what may be either
-    sigmoids or logits.
-    """
-    if kind == "undecided":
-        raise ModelError(
-            f"All numbers of the teacher's output{f' {name!r}' if name else ''} for the first "
-            f"images "
-            "lie in 0..1, and the rows don't sum to 1: they may be logits or sigmoids. Say which "
-            "by Distiller(teacher_output='logits') or 'sigmoids'."
-        )
-    if kind == "sigmoids" and columns > 1:
-        raise ModelError(
-            f"The teacher's output{f' {name!r}' if name else ''} is {columns} independent sigmoids "
-            "(several classes an image), which have no logits of one class an image: give a "
-            "teacher "
-            "whose last layer has no activation, or a student with one head of one column for each "
-            "class."
-        )
-
-
-def warn_of_kind(kind: OutputKind, whose: str) -> None:
-    """Say once that probabilities were found and what is done with them."""
-    if kind in ("probabilities", "sigmoids"):
-        form = "probabilities p" if kind == "probabilities" else "sigmoids p"
-        taken = "log p is" if kind == "probabilities" else "log(p / (1 - p)) is"
-        warnings.warn(
-            f"{whose} gives {form}, not logits: {taken} learnt from.", UserWarning, stacklevel=5
-        )
 
 
 class Teacher:
@@ -139,19 +96,19 @@ class Teacher:
             )
             self._accept(
                 {
-                    name: self._stated or heads.kind_of_values(ops.convert_to_numpy(found))
+                    name: self._stated or kind_of(ops.convert_to_numpy(found), self._heads[name])
                     for name, found in outputs.items()
                 }
             )
 
-    def __call__(self, images: Any) -> dict[str, Any]:
-        """Return the teacher's logits and values for a batch, by the student's heads."""
-        return self._logits(self.model(self.shown(images), training=False))
+    def __call__(self, images: Any) -> Outputs:
+        """Return the teacher's outputs for a batch, by the student's heads."""
+        return self._outputs(self.model(self.shown(images), training=False))
 
-    def with_features(self, model: keras.Model, images: Any) -> tuple[dict[str, Any], Any]:
+    def with_features(self, model: keras.Model, images: Any) -> tuple[Outputs, Any]:
         """Return the same and the maps that `model`, the teacher with more outputs, gives."""
         outputs, maps = model(self.shown(images), training=False)
-        return self._logits(outputs), keras.tree.map_structure(ops.stop_gradient, maps)
+        return self._outputs(outputs), keras.tree.map_structure(ops.stop_gradient, maps)
 
     def shown(self, images: Any) -> Any:
         """Return images of the size and channels that the teacher takes."""
@@ -184,11 +141,14 @@ class Teacher:
             )
         return several[self.head]
 
-    def _logits(self, outputs: Any) -> dict[str, Any]:
+    def _outputs(self, outputs: Any) -> Outputs:
         found = _batches.by_head(self.chosen(outputs), self._heads)
-        kinds = {name: self.kinds.get(name, "unknown") for name in found}
+        stated = self._stated or "unknown"
+        kinds = {name: self.kinds.get(name, stated) for name in found if self._heads.get(name)}
+        for name, kind in kinds.items():
+            require_kind(kind, name, self._heads[name])
         # The student's loss must not train the teacher.
-        return {name: as_logits(kinds[name], ops.stop_gradient(found[name])) for name in found}
+        return Outputs({name: ops.stop_gradient(one) for name, one in found.items()}, kinds)
 
 
 class Teachers:
@@ -216,30 +176,31 @@ class Teachers:
                 f"of which one is above 0. Received: teacher_weights={self.weights}."
             )
 
-    def look(self, images: np.ndarray) -> None:
-        """Find out from some images of what kind the outputs of teachers without a graph are."""
+    def look(self, images: np.ndarray) -> bool:
+        """Find out from some images of what kind the outputs of teachers without a graph are.
+
+        Returns:
+            Whether any kind is another than before.
+        """
+        before = [dict(member.kinds) for member in self.members]
         for member in self.members:
             member.look(images)
+        return [member.kinds for member in self.members] != before
 
-    def __call__(self, images: Any) -> dict[str, Any]:
-        """Return the mean logits and values by the student's heads, over the teachers with that
-        head.
-        """
-        return self._mean([member(images) for member in self.members])
+    def __call__(self, images: Any) -> list[Outputs]:
+        """Return each teacher's outputs by the student's heads."""
+        return [member(images) for member in self.members]
 
-    def with_features(self, model: keras.Model, images: Any) -> tuple[dict[str, Any], Any]:
+    def with_features(self, model: keras.Model, images: Any) -> tuple[list[Outputs], Any]:
         """Return the same, and the maps that `model`, the first teacher with more outputs,
         gives.
         """
         first, maps = self.members[0].with_features(model, images)
-        return self._mean([first, *(member(images) for member in self.members[1:])]), maps
+        return [first, *(member(images) for member in self.members[1:])], maps
 
-    def unchecked(self, outputs: dict[str, Any]) -> dict[str, Any]:
-        """Return the outputs whose kind neither a graph nor images have shown yet."""
-        told = [member.kinds.get(name) for member in self.members for name in outputs]
-        return outputs if set(told) <= {None, "unknown"} else {}
-
-    def _mean(self, found: list[dict[str, Any]]) -> dict[str, Any]:
+    def mean(self, outputs: Sequence[Outputs]) -> dict[str, Any]:
+        """Return the mean logits and values by head, over the teachers with that head."""
+        found = [one.logits() for one in outputs]
         if len(found) == 1:
             return found[0]
         means = {}

@@ -14,7 +14,14 @@ import numpy as np
 
 from keras_kd.errors import ModelError
 from keras_kd.models.surgery.copies import copied
-from keras_kd.models.surgery.keras_internals import GRAPHS, calls, layer_of, producer, readers
+from keras_kd.models.surgery.keras_internals import (
+    GRAPHS,
+    all_layers,
+    calls,
+    layer_of,
+    producer,
+    readers,
+)
 
 OutputKind: TypeAlias = Literal[
     "logits", "probabilities", "log-probabilities", "sigmoids", "undecided", "unknown"
@@ -165,15 +172,15 @@ def kind_of_values(outputs: np.ndarray) -> OutputKind:
     if not outputs.size or not np.isfinite(outputs[outputs != -np.inf]).all():
         return "unknown"
     low, high = outputs.min(), outputs.max()
+    several = outputs.shape[-1] > 1  # A sigmoid near 1 alone in its row is no distribution.
     if low >= -SUM_TOLERANCE and high <= 1 + SUM_TOLERANCE:
-        if np.abs(outputs.sum(axis=-1) - 1).max() < SUM_TOLERANCE:
+        if several and np.abs(outputs.sum(axis=-1) - 1).max() < SUM_TOLERANCE:
             return "probabilities"
         return (
             _of_numbers_in_0_to_1(outputs) if low >= 0 and high <= 1 and low < high else "unknown"
         )
-    if high <= SUM_TOLERANCE and np.abs(np.exp(outputs).sum(axis=-1) - 1).max() < SUM_TOLERANCE:
-        return "log-probabilities"
-    return "unknown"
+    sums = np.exp(outputs).sum(axis=-1) if several and high <= SUM_TOLERANCE else np.zeros(1)
+    return "log-probabilities" if np.abs(sums - 1).max() < SUM_TOLERANCE else "unknown"
 
 
 def _of_numbers_in_0_to_1(outputs: np.ndarray) -> OutputKind:
@@ -249,13 +256,22 @@ class _Tail:
         return self._scopes[key]
 
     def _drawn(self, operation: Any, tensor: keras.KerasTensor) -> Any:
-        layer = operation.layer if isinstance(operation, keras.layers.Wrapper) else operation
-        if not type(layer).__module__.startswith("keras.") or isinstance(layer, keras.Model):
+        layer = operation
+        while _of_keras(layer) and isinstance(layer, keras.layers.Wrapper):
+            layer = layer.layer
+        activation = getattr(layer, "activation", None)
+        if not _of_keras(layer) or set(all_layers(layer)) - {layer, activation}:
             raise ModelError(f"The outputs of {layer.name} are not known.")
         shape = [_ROWS, *(size or _OPEN_SIZE for size in tensor.shape[1:])]
         # Far beyond 0..1, so that only a softmax or a sigmoid brings numbers in there.
         drawn = keras.ops.cast(self._random.normal(0, 10, shape), tensor.dtype)
-        return drawn if getattr(layer, "activation", None) is None else layer.activation(drawn)
+        return drawn if activation is None else activation(drawn)
+
+
+def _of_keras(layer: Any) -> bool:
+    """Whether a layer is one of Keras' own, and no wrapper of another framework's computation."""
+    # TFSMLayer, JaxLayer and TorchModuleWrapper are not among the modules of layers.
+    return type(layer).__module__.startswith("keras.src.layers.")
 
 
 def _outside_of_tracing() -> contextlib.AbstractContextManager:

@@ -164,6 +164,37 @@ def test_models_without_a_graph_are_unknown():
     assert heads.output_kind(ending(lambda a, b: Own()(a))) == "unknown"
 
 
+class OwnWrapper(layers.Wrapper):
+    def call(self, x):
+        return ops.softmax(self.layer(x))
+
+
+def saved_softmax(folder):
+    activated("softmax").export(folder, verbose=False)
+    return layers.TFSMLayer(folder, call_endpoint="serve")
+
+
+HIDDEN = {
+    "a saved model": saved_softmax,
+    "a pipeline": lambda folder: layers.Pipeline([layers.Dense(3), layers.Softmax()]),
+    "an own wrapper": lambda folder: OwnWrapper(layers.Dense(3)),
+    "a wrapped model": lambda folder: layers.TimeDistributed(activated("softmax")),
+    "a wrapped wrapper": lambda folder: layers.TimeDistributed(
+        layers.TimeDistributed(keras.Sequential([layers.Dense(3), layers.Softmax()]))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_layer_that_hides_its_computation_is_unknown(name, tmp_path):
+    if name == "a saved model" and keras.backend.backend() != "tensorflow":
+        pytest.skip("A TFSMLayer computes on TensorFlow alone")
+    layer = HIDDEN[name](str(tmp_path / "saved"))
+    size = {"a wrapped model": (2, 4, 4, 1), "a wrapped wrapper": (2, 2, 5)}.get(name, (4, 4, 1))
+    image = keras.Input(size)
+    assert heads.output_kind(keras.Model(image, layer(image))) == "unknown"
+
+
 def test_the_kind_can_be_asked_inside_a_traced_function():
     tf = pytest.importorskip("tensorflow", reason="tf.function is TensorFlow's")
     model, kinds = activated("softmax"), []
@@ -198,6 +229,7 @@ def test_a_quantized_model_keeps_its_kind():
         (np.maximum(LOGITS, 0) / 20, "undecided"),
         (LOGITS, "unknown"),
         (np.zeros((5, 3)), "unknown"),
+        (np.array([[0.999], [0.998]]), "undecided"),  # no distribution of one class
         (softmax(LOGITS, -1) - 0.1, "unknown"),
         (np.full((4, 3), np.nan), "unknown"),
         (np.empty((0, 3)), "unknown"),
