@@ -145,9 +145,17 @@ def test_metrics_of_heads_are_looked_at_and_right():
     entropy = -log_softmax(logits["kind"].astype(float), -1)[np.arange(24), LABELS].mean()
     assert found["kind_xe"] == pytest.approx(entropy, rel=1e-5)
     assert found["kind_accuracy"] == pytest.approx((logits["kind"].argmax(-1) == LABELS).mean())
-    assert found["size_mae"] == pytest.approx(
-        np.abs(logits["size"][:, 0] - VALUES).mean(), rel=1e-5
-    )
+    error = np.abs(logits["size"][:, 0] - VALUES)
+    assert found["size_mae"] == pytest.approx(error.mean(), rel=1e-5)
+    weighted = {"kind": [], "size": "mae"}
+    distiller = compiled(student, **plain, metrics=weighted, weighted_metrics=weighted)
+    for weights, expected in (
+        ({"kind": WEIGHTS}, error.mean()),
+        ({"size": WEIGHTS}, np.average(error, weights=WEIGHTS)),
+    ):
+        logs = distiller.test_on_batch(IMAGES, y, sample_weight=weights, return_dict=True)
+        assert float(logs["size_weighted_mae"]) == pytest.approx(expected, rel=1e-5)
+        distiller.reset_metrics()
 
 
 def test_unknown_values_are_left_out_of_metrics_too():

@@ -393,8 +393,9 @@ class Distiller(CheckedTraining):
             each, of_images = losses.class_weight_each(labels[name], of_classes), weights.get(name)
             if of_images is not None:
                 each = each * ops.reshape(ops.cast(of_images, "float32"), (-1,))
-            weights = {**dict.fromkeys(self._heads), **weights, name: each}
-        return weights
+            weights = {**weights, name: each}
+        # Keras asks for those of all heads.
+        return {**dict.fromkeys(self._heads), **weights} if weights else {}
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return Keras' metrics, and in training the parts of the loss.
