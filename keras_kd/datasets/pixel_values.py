@@ -15,6 +15,13 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 PIXELS, UNIT = (0.0, 255.0), (0.0, 1.0)
 
 
+def _numbers(name: str, given: Any) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, given))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} must be numbers. Received: {given!r}.") from error
+
+
 @dataclass(frozen=True)
 class PixelValues:
     """The values that a model expects for pixels 0..255: (range(pixel) - mean) / std.
@@ -39,14 +46,16 @@ class PixelValues:
     channel_order: str = "rgb"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value_range", tuple(map(float, self.value_range)))
+        object.__setattr__(self, "value_range", _numbers("range", self.value_range))
         for name in ("mean", "std"):
-            numbers = tuple(map(float, getattr(self, name)))
+            numbers = _numbers(name, getattr(self, name))
             object.__setattr__(self, name, numbers)
             if len(numbers) not in (0, 1, 3) or not all(map(math.isfinite, numbers)):
                 raise ConfigError(
                     f"{name} must be one number, or three, one a channel. Received: {numbers}."
                 )
+        if len(self.value_range) != 2:
+            raise ConfigError(f"range must be two different numbers. Received: {self.value_range}.")
         low, high = self.value_range
         if not (math.isfinite(low) and math.isfinite(high)) or low == high:
             raise ConfigError(f"range must be two different numbers. Received: {low:g},{high:g}.")
@@ -155,6 +164,9 @@ def pixel_values(statement: PixelStatement) -> PixelValues:
 
     Returns:
         PixelValues.
+
+    Raises:
+        ConfigError: it is neither.
     """
     return statement if isinstance(statement, PixelValues) else PixelValues(statement)
 

@@ -19,7 +19,6 @@ docs/export.md; and
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
 
     from keras_kd.exporters._comparison import Answers, Expected
     from keras_kd.exporters._serving import Serving
+    from keras_kd.models.heads import OutputKind
 
 ENTRY_POINTS = "keras_kd.formats"  # of other packages, each a module as above
 
@@ -151,6 +151,7 @@ def export(
     min_agreement: float = MIN_AGREEMENT,
     target: str | None = None,
     measure: bool = False,
+    output: OutputKind | None = None,
 ) -> ExportReport:
     """Convert a Keras model to a file, compare the file on its own runtime with Keras, then move it
     to its place.
@@ -185,17 +186,21 @@ def export(
             what is said there.
         measure: for the format int8 with io="app": time the file with its first convolution in
             float32 and in int8 on this machine, and write the faster.
+        output: what the outputs of classes are, "logits", "probabilities" or "sigmoids", for a
+            model whose graph does not show it (a subclassed one, a last layer of one's own); None
+            to decide it by the outputs for the samples.
 
     Returns:
         The report.
 
     Raises:
+        ConfigError: value_range is none.
         ExportError: the model, the format or the samples do not fit together, or the file failed
             its checks or does not fit its target.
         OutputError: the file can't be written.
     """
     format, io = targets.chosen(target, format, io, samples is not None)
-    exporter = Exporter(model, samples, io, class_names, app_input, value_range, keep_float)
+    exporter = Exporter(model, samples, io, class_names, app_input, value_range, keep_float, output)
     return exporter.export(path, format, min_agreement, target, measure)
 
 
@@ -223,6 +228,10 @@ class Exporter:
         app_input: see `export`.
         value_range: see `export`.
         keep_float: see `export`.
+        output: see `export`.
+
+    Raises:
+        ExportError: class_names are no names.
     """
 
     def __init__(
@@ -234,14 +243,17 @@ class Exporter:
         app_input: tuple[int, int, int] | None = None,
         value_range: PixelStatement | None = None,
         keep_float: tuple[str, ...] = (),
+        output: OutputKind | None = None,
     ):
         self.model = model
         self.samples = samples
         self.io = io
-        self.class_names = class_names
+        self.class_names = _names(class_names)
         self.app_input = app_input
         self.value_range = value_range
         self.keep_float = keep_float
+        self.output = output
+        self._known: tuple[str, _Prepared] | None = None
 
     def export(
         self,
@@ -279,7 +291,7 @@ class Exporter:
         from keras_kd.exporters import _comparison, _samples
         from keras_kd.runtimes import described
 
-        prepared = self._prepared
+        prepared = self._prepared()
         serving, images = prepared.serving, prepared.images
         if module.NEEDS_SAMPLES:
             _samples.warn_of_few(images, format)
@@ -303,31 +315,54 @@ class Exporter:
             proof, choice, layer_errors,
         )  # fmt: skip
 
-    @functools.cached_property
     def _prepared(self) -> _Prepared:
-        from keras_kd.exporters import _comparison, _model, _runtime_form, _samples, _serving
-        from keras_kd.models.surgery.precision import in_float32
+        """What was prepared for these weights: the model may be trained between two exports."""
+        from keras_kd.exporters import _model
+        from keras_kd.models.keras_file import weights_fingerprint
 
         _model.require(self.model)
+        weights = weights_fingerprint(self.model)
+        if self._known is None or self._known[0] != weights:
+            self._known = weights, self._prepare()
+        return self._known[1]
+
+    def _prepare(self) -> _Prepared:
+        from keras_kd.exporters import (
+            _comparison,
+            _model,
+            _output_kinds,
+            _runtime_form,
+            _samples,
+            _serving,
+        )
+        from keras_kd.models.surgery.precision import in_float32
+
+        _output_kinds.require_statement(self.output)
         model = _model.for_io(_model.graph_of(self.model), self.io, self.class_names)
         _model.check(model, self.class_names)
         reference = in_float32(model)
+        samples = self.samples
+        if samples is not None:
+            samples = _samples.checked(samples, model, self.class_names)
         known = (
-            _samples.found_pixels(reference, self.samples)
+            _samples.found_pixels(reference, samples)
             if self.value_range is None
             else pixel_values(self.value_range)
         )
         pixels = known or PixelValues()
+        _model.require_pixels(model, pixels)
         app_input = _model.app_input(model, self.io, self.app_input)
         gray = self.io == "app" and app_input[2] == 1
+        images = labels = None
+        if samples is not None:
+            shown = _samples.shown(samples, pixels)
+            size = app_input if self.io == "app" else tuple(model.inputs[0].shape[1:])
+            images, labels = fitted(shown.images, size), shown.labels
+        kinds = _output_kinds.found(reference, self.output, pixels, images, self.io == "app")
         serving = _serving.Serving(
             _runtime_form.runtime_form(reference, gray), self.io, app_input, reference, pixels,
-            self.keep_float,
+            self.keep_float, kinds,
         )  # fmt: skip
-        images = labels = None
-        if self.samples is not None:
-            shown = _samples.shown(self.samples, pixels)
-            images, labels = fitted(shown.images, serving.input_shape), shown.labels
         expected = _comparison.expected(reference, serving, images, labels)
         return _Prepared(serving, known, expected, images)
 
@@ -347,6 +382,19 @@ class _Prepared:
     pixels: PixelValues | None
     expected: Expected
     images: np.ndarray | None
+
+
+def _names(given: Iterable[str] | None) -> tuple[str, ...] | None:
+    """The class names as a tuple, of a list or an array too."""
+    if given is None:
+        return None
+    names = (given,) if isinstance(given, str) else tuple(given)
+    if isinstance(given, str) or not all(isinstance(name, str) for name in names):
+        raise ExportError(
+            "class_names must be one name for each output, e.g. ('cat', 'dog'). Received:"
+            f" {given!r}."
+        )
+    return tuple(map(str, names))
 
 
 def _check_settings(format: str, keep_float: tuple[str, ...], agreement: float) -> None:

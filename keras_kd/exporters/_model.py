@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_kd.datasets.class_names import problem
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.models import heads
+from keras_kd.models.form import ModelSpec, require_whole_pixels
 from keras_kd.models.keras_config import SCOPE
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.models.surgery.tracing import with_graph
@@ -71,6 +74,20 @@ def for_io(model: keras.Model, io: str, class_names: tuple[str, ...] | None) -> 
     return heads.in_two_columns(model)
 
 
+def require_pixels(model: keras.Model, pixels: PixelValues) -> None:
+    """Refuse pixel values that a model of whole numbers can't take.
+
+    Raises:
+        ExportError: it is one, and `pixels` are not 0..255.
+    """
+    if keras.backend.is_float_dtype(model.inputs[0].dtype):
+        return
+    try:
+        require_whole_pixels(ModelSpec(pixels=pixels))
+    except ModelError as error:
+        raise ExportError(f"{model.name} can't be exported: {error}") from error
+
+
 def app_input(
     model: keras.Model, io: str, given: tuple[int, int, int] | None
 ) -> tuple[int, int, int]:
@@ -94,7 +111,7 @@ def app_input(
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     """Refuse what no format can hold: several inputs, open shapes, Lambda layers, NaN weights,
-    labels of another number or in no line.
+    labels of another number, twice or in no line.
 
     Raises:
         ExportError: one of these.
@@ -103,6 +120,14 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
         raise ExportError(
             f"{model.name} has {len(model.inputs)} inputs: only models of one image input can be"
             " exported."
+        )
+    outputs = heads.structure(model)
+    if isinstance(outputs, dict) and any(
+        keras.tree.is_nested(output) for output in outputs.values()
+    ):
+        raise ExportError(
+            f"{model.name} gives outputs in a dict inside of another structure: build it with one"
+            " dict, each output by a name of its own."
         )
     shape = model.inputs[0].shape[1:]
     if len(shape) != 3 or None in shape:
@@ -155,6 +180,11 @@ def _check_name(layer: keras.Layer, model: keras.Model) -> None:
 def _check_class_names(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     if wrong := problem(class_names or ()):
         raise ExportError(f"{model.name} can't be exported, {wrong}: rename the class.")
+    if twice := [name for name, count in Counter(class_names or ()).items() if count > 1]:
+        raise ExportError(
+            f"The class name {twice[0]!r} is given to several outputs of {model.name}: name each"
+            " class once."
+        )
     outputs = keras.tree.flatten(model.outputs)
     if class_names is not None and len(outputs) == 1 and outputs[0].shape[-1] != len(class_names):
         if len(class_names) == 2 and heads.gives_one_number(model):

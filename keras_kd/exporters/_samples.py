@@ -14,6 +14,7 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ExportError
+from keras_kd.exporters import _fitting_samples
 from keras_kd.exporters._comparison import evenly
 from keras_kd.exporters._serving import outputs_by_name
 from keras_kd.models import heads
@@ -36,6 +37,23 @@ class Shown:
 
     images: np.ndarray
     labels: np.ndarray | None
+
+
+def checked(
+    samples: Samples | np.ndarray, model: keras.Model, class_names: tuple[str, ...] | None
+) -> Samples | np.ndarray:
+    """Return the samples with labels in the model's order of classes.
+
+    Args:
+        samples: what the user gives.
+        model: with known inputs and outputs.
+        class_names: in the model's order, or None.
+
+    Raises:
+        ExportError: images or labels don't fit the model.
+    """
+    shape = tuple(model.inputs[0].shape[1:])
+    return _fitting_samples.checked(samples, shape, _classes(model), class_names)
 
 
 def shown(samples: Samples | np.ndarray, pixels: PixelValues) -> Shown:
@@ -141,7 +159,8 @@ def _classes(model: keras.Model) -> int:
 def _logits(model: keras.Model, values: np.ndarray) -> np.ndarray:
     (outputs,) = outputs_by_name(model, values).values()
     found = keras.ops.convert_to_numpy(outputs).astype(np.float64)
-    if heads.output_kind(model) == "probabilities":
+    kind = heads.output_kind(model)
+    if (heads.kind_of_values(found) if kind == "unknown" else kind) == "probabilities":
         # A probability that was rounded to 0 has no logarithm.
         return np.log(np.maximum(found, 1e-12))
     return found

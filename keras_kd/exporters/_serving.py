@@ -6,6 +6,7 @@ import functools
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.exporters import _front_end
 from keras_kd.models import heads
 from keras_kd.models.form import ModelSpec
+from keras_kd.models.heads import OutputKind
 
 
 class Serving:
@@ -31,6 +33,7 @@ class Serving:
             None: `model`.
         pixels: what the model takes for pixels 0..255.
         float_layers: names of layers that int8 leaves in float32.
+        kinds: what the outputs of classes are, by name; None for what the graph shows.
 
     Attributes:
         input_shape: (H, W, C) that the file takes.
@@ -46,6 +49,7 @@ class Serving:
         original: keras.Model | None = None,
         pixels: PixelValues = USUAL,
         float_layers: tuple[str, ...] = (),
+        kinds: Mapping[str, OutputKind] | None = None,
     ):
         self.model = model
         self.original = model if original is None else original
@@ -56,6 +60,9 @@ class Serving:
         self.input_shape = tuple(app_input) if self.app else tuple(model.inputs[0].shape[1:])
         self.input_dtype = tf.uint8 if self.app else tf.as_dtype(model.inputs[0].dtype)
         names = heads.names(model)
+        self.kinds = (
+            {name: heads.output_kind(model, name) for name in names} if kinds is None else kinds
+        )
         self.output_names = [self._probabilities(name) for name in names] if self.app else names
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -78,11 +85,19 @@ class Serving:
             class_names: the labels, or None.
         """
         names = self.output_names
-        shares = any("probabilities" in name for name in names) or self._gives_one_sigmoid()
+        shares = (
+            any("probabilities" in name for name in names)
+            or self._gives_found_probabilities()
+            or self._gives_one_sigmoid()
+        )
         output = "probabilities" if shares else "logits"
         height, width, channels = self.input_shape
         pixels = USUAL if self.app else known
         return ModelSpec(class_names, pixels, output, (height, width, channels))
+
+    def _gives_found_probabilities(self) -> bool:
+        """Whether the only output is of probabilities, which the graph need not show."""
+        return list(self.kinds.values()) == ["probabilities"] and len(self.output_names) == 1
 
     def _gives_one_sigmoid(self) -> bool:
         one = heads.gives_one_number(self.model)
@@ -107,9 +122,8 @@ class Serving:
         return dict(zip(self.output_names, results, strict=True))
 
     def _shares(self, name: str, values: tf.Tensor) -> tf.Tensor:
-        head = name if len(self.output_names) > 1 else None
-        kind = heads.output_kind(self.model, head)
-        logits = values.shape[-1] > 1 and kind not in ("probabilities", "sigmoids")
+        are_shares = self.kinds.get(name) in ("probabilities", "sigmoids")
+        logits = values.shape[-1] > 1 and not are_shares
         return tf.nn.softmax(values) if logits else values
 
     def specification(self, batch: int | None = 1) -> tf.TensorSpec:

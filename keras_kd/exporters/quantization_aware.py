@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from keras_kd.errors import ConfigError, DataError, ExportError
 from keras_kd.exporters import (
     ExportReport,
     _comparison,
+    _fitting_samples,
     _judgement,
     _model,
     _runtime_form,
@@ -40,11 +42,15 @@ from keras_kd.exporters import (
 )
 from keras_kd.exporters.formats import _tflite
 from keras_kd.models import heads
+from keras_kd.models.heads import OutputKind
 from keras_kd.models.surgery.precision import in_float32
 from keras_kd.runtimes import described, litert
 from keras_kd.teachers.views import Views
 
 _COMPARED = 8
+_TEACHER_OUTPUTS = ("logits", "probabilities")
+_LOOKED_AT = 1000  # rows of the teacher's numbers, which show what they are
+_SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ def export_quantization_aware(
     value_range: PixelStatement = (0.0, 255.0),
     tell: Callable[[str], None] = lambda line: None,
     min_agreement: float = _judgement.MIN_AGREEMENT,
+    teacher_output: OutputKind | None = None,
 ) -> ExportReport:
     """Fine-tune a trained model for int8 on alpha·CE + beta·T²·KL (or another soft loss) and write
     it as `.tflite`.
@@ -126,9 +133,9 @@ def export_quantization_aware(
             their softmax.
         path: the file to write, ending in `.tflite`.
         images: uint8 (N, H, W, C) of the training data, any size.
-        labels: int (N,) or float (N, classes) shares.
+        labels: int (N,) or (N, 1) from 0 on, or float (N, classes) shares that sum to 1.
         teacher_logits: float (N, classes), or (N, views, classes) for the views of the same images;
-            None trains on the labels alone.
+            None trains on the labels alone. Of probabilities p, log p is learnt from.
         views: the augmented views of the images; None for the default.
         fine_tuning: settings of the training.
         io: "float" or "app", as for `export`.
@@ -140,27 +147,42 @@ def export_quantization_aware(
         min_agreement: share of images, 0..1, on which the file must predict the same class as the
             float model before fine-tuning, unless its accuracy on them is as high: training may
             mend answers.
+        teacher_output: "logits" or "probabilities", what teacher_logits are; None to decide it by
+            their values.
 
     Returns:
         The report. Its max_difference is relative to the float model before fine-tuning.
 
     Raises:
         ExportError: a layer or setting has no twin, the twin differs, training or conversion
-            fails, or too few of the file's answers are the model's.
-        DataError: the numbers of images, labels, logits and views differ.
+            fails, images or labels don't fit the model, or too few of the file's answers are the
+            model's.
+        DataError: the numbers of images, labels, logits and views differ, or the teacher's numbers
+            are no logits of the model's classes.
     """
     path, taken = Path(path), pixel_values(value_range)
+    labels = np.asarray(labels)
+    teacher_logits = None if teacher_logits is None else np.asarray(teacher_logits)
     views = views or Views("none", len(images))
     _check(path, len(images), labels, teacher_logits, views, io)
     _judgement.require_share(min_agreement)
     model = _model.graph_of(model)
     _model.check(model, None)
+    _model.require_pixels(model, taken)
     app_input = _model.app_input(model, io, app_input)
     if len(model.outputs) > 1 or model.outputs[0].shape[-1] == 1:
         raise ExportError(
             f"{model.name} has {len(model.outputs)} outputs, the first of"
             f" {model.outputs[0].shape[-1]} columns: the format qat trains one output of classes."
         )
+    _fitting_samples.require_images(images, tuple(model.inputs[0].shape[1:]))
+    if images.dtype != np.uint8:
+        raise ExportError(
+            f"The format qat trains on images of uint8 pixels 0..255. Received: {images.dtype}."
+        )
+    labels = _fitting_samples.class_labels(labels, model.outputs[0].shape[-1])
+    if teacher_logits is not None:
+        teacher_logits = _teacher_logits(teacher_logits, model, teacher_output)
     # Of mixed precision, the file computes in float32 before it is rounded: so does what it is
     # compared with.
     reference = in_float32(model)
@@ -276,6 +298,38 @@ def _check(
             f"The teacher's logits are of {teacher_logits.shape[1]} views, but {len(views)} are"
             " given."
         )
+
+
+def _teacher_logits(given: np.ndarray, model: keras.Model, stated: OutputKind | None) -> np.ndarray:
+    """Return logits of the model's classes; of probabilities p, log p."""
+    classes = model.outputs[0].shape[-1]
+    if given.ndim not in (2, 3) or given.shape[-1] != classes:
+        raise DataError(
+            f"The teacher's logits must be (N, {classes}) or (N, views, {classes}), as {model.name}"
+            f" gives {classes} classes. Received: {given.shape}."
+        )
+    if not np.isfinite(given).all():
+        raise DataError(
+            "The teacher's logits hold NaN or infinity: predict them anew, and give a probability"
+            " of 0 a small value before its logarithm is taken."
+        )
+    if stated not in (None, *_TEACHER_OUTPUTS):
+        raise DataError(
+            f"teacher_output must be one of {', '.join(_TEACHER_OUTPUTS)}. Received: {stated!r}."
+        )
+    looked_at = _comparison.evenly(given, _LOOKED_AT).astype(np.float32)
+    kind = stated or heads.kind_of_values(looked_at)
+    if kind in ("sigmoids", "undecided"):
+        raise DataError(
+            "All of the teacher's numbers lie in 0..1, and the rows don't sum to 1: if they are"
+            " logits, say so by teacher_output='logits'; independent sigmoids can't be learnt from."
+        )
+    if kind != "probabilities":
+        return given
+    warnings.warn(
+        "The teacher gives probabilities p, not logits: log p is learnt from.", stacklevel=3
+    )
+    return np.log(np.maximum(given, _SMALLEST_PROBABILITY))
 
 
 def _by_view(teacher_logits: np.ndarray | None, count: int, views: int, classes: int) -> np.ndarray:

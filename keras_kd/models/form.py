@@ -9,6 +9,7 @@ from keras_kd._common.checked_files import read_json
 from keras_kd.datasets import class_names, pixel_values
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.pixel_values import PixelValues
+from keras_kd.errors import ModelError
 
 ENTRY = "keras_kd.json"  # beside the model, in its file
 OUTPUTS = ("logits", "probabilities")
@@ -76,6 +77,22 @@ class ModelSpec:
             pixels=pixels or self.pixels,
             output=output or self.output,
             class_names=class_names or self.class_names,
+        )
+
+
+def require_whole_pixels(form: ModelSpec) -> None:
+    """Refuse other pixel values than 0..255 for a model of whole numbers.
+
+    Args:
+        form: what the model takes.
+
+    Raises:
+        ModelError: other values than 0..255 are stated.
+    """
+    if not replace(form.taken, channel_order="rgb").plain:
+        raise ModelError(
+            f"The model takes whole numbers, but is stated to take {form.taken}: such a model "
+            "takes pixels of 0..255, so leave the statement out."
         )
 
 

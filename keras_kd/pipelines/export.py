@@ -227,6 +227,7 @@ def _converted(
             tell=terminal.say,
             value_range=form.taken,
             min_agreement=settings.min_agreement,
+            teacher_output="logits",  # as stores hold them
         )
     return exporters.export(
         model,

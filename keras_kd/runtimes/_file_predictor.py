@@ -295,15 +295,6 @@ def shown(images: np.ndarray, form: ModelSpec) -> np.ndarray:
     return form.taken.of(pixels.fitted(images, form.input_shape))
 
 
-def require_whole_pixels(form: ModelSpec) -> None:
-    """Raise ModelError where a model of whole numbers is said to take others than 0..255."""
-    if not replace(form.taken, channel_order="rgb").plain:
-        raise ModelError(
-            f"The model takes whole numbers, but is stated to take {form.taken}: such a model "
-            "takes pixels of 0..255, so leave the statement out."
-        )
-
-
 def _of_two_classes(outputs: np.ndarray, output: str) -> np.ndarray:
     """One column, a logit or the probability of the second class, as two columns of logits.
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras_kd._common.folders import files_below
 from keras_kd.errors import ModelError
 from keras_kd.models import heads, keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.form import ModelSpec, require_whole_pixels
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
 from keras_kd.models.surgery.precision import in_precision
@@ -21,7 +21,6 @@ from keras_kd.runtimes._file_predictor import (
     require_known,
     require_rows,
     require_shape,
-    require_whole_pixels,
     shown,
     sized,
 )

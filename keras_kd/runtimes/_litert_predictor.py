@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_kd._common.hardware import cores
 from keras_kd.datasets.pixel_values import PixelValues
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.form import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import tflite_graph
-from keras_kd.runtimes._file_predictor import FilePredictor, require_rows, require_whole_pixels
+from keras_kd.runtimes._file_predictor import FilePredictor, require_rows
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.multiply_accumulates import of_tflite
 

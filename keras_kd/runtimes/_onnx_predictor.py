@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.form import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import onnx_graph, onnx_runtime
-from keras_kd.runtimes._file_predictor import FilePredictor, require_whole_pixels, sized
+from keras_kd.runtimes._file_predictor import FilePredictor, sized
 from keras_kd.runtimes.onnx_runtime import OnnxModel
 
 

@@ -317,3 +317,48 @@ def test_the_converters_reason_names_the_layer():
     told = "layer pool2_pool: quantization parameters violate the same scale constraint"
     assert quantization_aware._reason(said) == told
     assert quantization_aware._reason("Traceback\nValueError: no\n") == "ValueError: no"
+
+
+def _refused(labels, teacher, tmp_path):
+    with pytest.raises((ExportError, DataError)) as refused:
+        export_quantization_aware(_network(), tmp_path / "m.tflite", _images(4), labels, teacher)
+    assert not list(tmp_path.iterdir())
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([1, 2, 3, 1], "Label 3 is none of the 3 classes"),
+        ([0, 1, -1, 2], "Label -1 is none of the 3 classes"),
+        ([0.0, 1.0, 2.0, 1.0], "Labels must be whole numbers"),
+        (np.full((4, 3), 0.5), "each row must sum to 1"),
+    ],
+)
+def test_labels_of_no_class_are_refused(labels, told, tmp_path):
+    assert told in _refused(np.array(labels), None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [
+        (np.zeros((4, 5)), "as small gives 3 classes. Received: (4, 5)"),
+        (np.full((4, 3), 0.9), "if they are logits, say so by teacher_output='logits'"),
+        (np.array([[0, 1, np.nan]] * 4), "hold NaN or infinity"),
+    ],
+)
+def test_a_teachers_numbers_that_are_no_logits_are_refused(teacher, told, tmp_path):
+    if told.startswith("if they"):
+        teacher = teacher * [[0.1, 0.9, 0.5]]
+    assert told in _refused(np.zeros(4, int), teacher.astype(np.float32), tmp_path)
+
+
+def test_a_teachers_probabilities_are_learnt_from_as_logits():
+    """The softmax of what is learnt from is what the teacher gave."""
+    shares = np.array([[0.998, 0.001, 0.001], [0.2, 0.5, 0.3]], np.float32)
+    with pytest.warns(UserWarning, match="gives probabilities p, not logits"):
+        logits = quantization_aware._teacher_logits(shares, _network(), None)
+    found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, shares, rtol=1e-5)
+    stated = quantization_aware._teacher_logits(shares, _network(), "logits")
+    np.testing.assert_array_equal(stated, shares)

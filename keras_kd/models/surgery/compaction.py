@@ -111,6 +111,8 @@ def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
             type(layer) is not layers.Conv2D
             or len(calls(layer)) != 1
             or layer.dilation_rate != (1, 1)
+            # Its kernel is a sum, whose parts have other shapes.
+            or layer.lora_enabled
         ):
             continue
         if layer.data_format != "channels_last" or None in layer.input.shape[1:3]:

@@ -1,0 +1,84 @@
+"""What the numbers of a model's outputs are: by the graph, the user's statement, or the values."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from keras_kd.datasets.images import fitted
+from keras_kd.datasets.pixel_values import PixelValues
+from keras_kd.errors import ExportError
+from keras_kd.exporters._comparison import evenly
+from keras_kd.exporters._serving import outputs_by_name
+from keras_kd.models import heads
+from keras_kd.models.heads import OutputKind
+
+_LOOKED_AT = 64  # images that show the kind where the graph does not
+
+
+def require_statement(stated: str | None) -> None:
+    """Refuse what is no kind of outputs.
+
+    Raises:
+        ExportError: it is none of `heads.STATED_KINDS`.
+    """
+    if stated not in (None, *heads.STATED_KINDS):
+        raise ExportError(
+            f"output must be one of {', '.join(heads.STATED_KINDS)}. Received: {stated!r}."
+        )
+
+
+def found(
+    model: keras.Model,
+    stated: OutputKind | None,
+    pixels: PixelValues,
+    images: np.ndarray | None,
+    needed: bool,
+) -> dict[str, OutputKind]:
+    """Return the kind of each output of classes by its name.
+
+    Args:
+        model: with known outputs.
+        stated: by the user, or None.
+        pixels: what the model takes for pixels 0..255.
+        images: uint8 (N, H, W, C) of any size; None for random pixels.
+        needed: whether logits must be told from probabilities and sigmoids.
+
+    Raises:
+        ExportError: the statement contradicts the graph, or neither graph, statement nor values
+            say what is needed.
+    """
+    names = [name for name, width in heads.widths(model).items() if width > 1]
+    kinds = {name: heads.output_kind(model, name) for name in names}
+    for name, kind in kinds.items():
+        if stated not in (None, kind) and kind in heads.STATED_KINDS:
+            raise ExportError(
+                f"The output {name} of {model.name} is stated to give {stated}, and its graph"
+                f" gives {kind}: leave output={stated!r} out, or end the model accordingly."
+            )
+    unknown = [name for name, kind in kinds.items() if kind == "unknown"]
+    if stated is not None:
+        return kinds | dict.fromkeys(unknown, stated)
+    if not unknown:
+        return kinds
+    values = outputs_by_name(model, _shown(model, pixels, images))
+    for name in unknown:
+        kinds[name] = heads.kind_of_values(keras.ops.convert_to_numpy(values[name]))
+        if needed and kinds[name] in ("sigmoids", "undecided"):
+            raise ExportError(
+                f"All numbers that {model.name} gives as {name} lie in 0..1, and the rows don't"
+                " sum to 1: they may be logits or independent sigmoids, so state output='logits'"
+                " or output='sigmoids', or use io='float'."
+            )
+    return kinds
+
+
+def _shown(model: keras.Model, pixels: PixelValues, images: np.ndarray | None) -> np.ndarray:
+    shape = tuple(model.inputs[0].shape[1:])
+    if images is None:
+        # From black to bright, or logits of images that are too much alike may all lie in 0..1.
+        noise = np.random.default_rng(0).random((8, *shape))
+        given = (noise * np.linspace(0, 255, 8)[:, None, None, None]).astype(np.uint8)
+    else:
+        given = fitted(evenly(images, _LOOKED_AT), shape)
+    return pixels.of(given).astype(model.inputs[0].dtype)
