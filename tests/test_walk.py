@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from keras_kd import datasets
+from keras_kd._common import csv_files
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import images, splits
-from keras_kd.datasets.readers import _fer2013_csv, _tables
+from keras_kd.datasets.readers import _fer2013_csv
 from keras_kd.pipelines import plan
 from keras_kd.pipelines.distill import load_data
 
@@ -82,8 +83,10 @@ def _fer2013(folder: Path) -> Path:
 
 def test_a_run_reads_a_csv_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path, read = _fer2013(tmp_path), []
-    rows = _tables.rows
-    monkeypatch.setattr(_tables, "rows", lambda file, names: read.append(file) or rows(file, names))
+    rows = csv_files.rows
+    monkeypatch.setattr(
+        csv_files, "rows", lambda file, names: read.append(file) or rows(file, names)
+    )
     config = Config(data=str(path), image_size=8)
     data = load_data(plan.resolve(config).data, Terminal(quiet=True))
     assert read == [path] and [len(data.train), len(data.validation), len(data.test)] == [14] * 3

@@ -6,16 +6,16 @@ its sum and told by `Imported.meaning`, on the page too.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from keras_kd._common.checked_files import read_text
+from keras_kd._common import csv_files
 from keras_kd.errors import DataError
 from keras_kd.sessions._options import Task, seconds
 
@@ -30,6 +30,7 @@ ACTION_UNITS = {
     "surprise": (1, 2, 5, 26),
 }
 FACS_SCALE = 5.0
+LANDMARKS = [f"{axis}_{number}" for axis in "xy" for number in range(68)]
 EMOTIENT = {
     "Anger": "angry",
     "Contempt": "contempt",
@@ -65,6 +66,8 @@ class Imported:
         roll: degrees, clockwise, float (T,); NaN where the program gives none.
         meaning: of `chances`, a sentence.
         tasks: parts of the session that the program knows.
+        start: the program's time of the first row, in seconds.
+        joins: where the program's times start again, in seconds; they are counted on.
     """
 
     times: np.ndarray
@@ -74,29 +77,38 @@ class Imported:
     values: dict[str, np.ndarray]
     roll: np.ndarray
     meaning: str
-    tasks: tuple[Task, ...] = field(default=())
+    tasks: tuple[Task, ...] = ()
+    start: float = 0.0
+    joins: tuple[float, ...] = ()
 
 
 def openface(path: Path) -> Imported:
     """Read OpenFace's csv (FeatureExtraction, one face)."""
-    table = _numbers(_table(path, read_text(path), ","), path)
-    _require(path, table, ("timestamp", "confidence", "success"), "OpenFace")
+    needed = {unit for group in ACTION_UNITS.values() for unit in group}
+    names = {unit: f"AU{unit:02}_r" for unit in sorted(needed)}
+    columns, rows = _rows(
+        path,
+        "OpenFace",
+        ("timestamp", "confidence", "success"),
+        ("face_id", "pose_Rz", *names.values(), *LANDMARKS),
+    )
+    if lacking := set(names.values()) - set(columns):
+        raise DataError(
+            f"{path} lacks {', '.join(sorted(lacking))}: run FeatureExtraction with -aus."
+        )
+    table = _numbers(path, columns, rows)
     if "face_id" in table and table["face_id"].nunique() > 1:
         raise DataError(f"{path} follows several faces: export one face's rows.")
-    units = {int(name[2:4]): table[name] for name in table if _is_unit(name)}
-    needed = {unit for group in ACTION_UNITS.values() for unit in group}
-    if lacking := needed - set(units):
-        names = ", ".join(f"AU{unit:02}_r" for unit in sorted(lacking))
-        raise DataError(f"{path} lacks {names}: run FeatureExtraction with -aus.")
     chances = {
-        name: np.mean([units[unit] for unit in group], axis=0) / FACS_SCALE
+        name: np.mean([table[names[unit]] for unit in group], axis=0) / FACS_SCALE
         for name, group in ACTION_UNITS.items()
     }
     chances["neutral"] = 1 - np.max(list(chances.values()), axis=0)
     seen = table["success"].to_numpy() == 1
     roll = np.degrees(table["pose_Rz"].to_numpy()) if "pose_Rz" in table else None
+    times = table["timestamp"].to_numpy()
     return Imported(
-        table["timestamp"].to_numpy(),
+        times - times[0],
         _landmarks(table),
         np.where(seen, table["confidence"], np.nan),
         chances,
@@ -105,50 +117,47 @@ def openface(path: Path) -> Imported:
         "An expression's share is the mean intensity of its action units (EMFACS) over 5, the"
         " scale's end; neutral is 1 less the largest. Shares are divided by their sum. They are no"
         " probabilities.",
+        start=float(times[0]),
     )
-
-
-def _is_unit(name: str) -> bool:
-    return name.startswith("AU") and name.endswith("_r") and name[2:4].isdigit()
 
 
 def _landmarks(table: pd.DataFrame) -> np.ndarray:
     """The boxes around 68 landmarks; zeros without them."""
-    columns = [[f"{axis}_{number}" for number in range(68)] for axis in "xy"]
-    if not {name for names in columns for name in names} <= set(table.columns):
+    if not set(LANDMARKS) <= set(table.columns):
         return np.zeros((len(table), 4))
-    low, high = (
-        np.stack([getattr(table[names], side)(axis=1) for names in columns], axis=1)
-        for side in ("min", "max")
-    )
+    across, down = table[LANDMARKS[:68]], table[LANDMARKS[68:]]
+    low = np.stack([across.min(axis=1), down.min(axis=1)], axis=1)
+    high = np.stack([across.max(axis=1), down.max(axis=1)], axis=1)
     return np.concatenate([low, high - low], axis=1)
 
 
 def imotions(path: Path) -> Imported:
     """Read iMotions' sensor data with columns of Emotient FACET, one respondent's."""
-    lines = read_text(path).splitlines()
-    header = next((n for n, line in enumerate(lines) if line.startswith("StudyName\t")), None)
-    if header is None:
-        raise DataError(f"{path} has no line that begins with StudyName: export it from iMotions.")
-    table = _table(path, "\n".join(lines[header:]), "\t")
     evidence = {f"{theirs} Evidence": ours for theirs, ours in EMOTIENT.items()}
-    needed = (*evidence, "EventSource", "Name", "NoOfFaces", "StimulusName", "Timestamp")
-    _require(path, table, needed, "iMotions with Emotient FACET")
-    table = table[table["EventSource"].str.contains("FACET")]
-    if table.empty:
+    boxes = [f"FaceRect {name}" for name in ("X", "Y", "Width", "Height")]
+    texts = ["EventSource", "Name", "StimulusName"]
+    columns, rows = _rows(
+        path,
+        "iMotions with Emotient FACET",
+        (*texts, *evidence, "NoOfFaces", "Timestamp"),
+        (*boxes, "Roll Degrees"),
+        "StudyName\t",
+    )
+    found = [(line, cells) for line, cells in rows if "FACET" in cells[0]]
+    if not found:
         raise DataError(
             f"{path} has no row of FACET in its column EventSource: export the data of Emotient"
             " FACET too."
         )
-    if table["Name"].nunique() != 1:
+    if len({cells[1] for _, cells in found}) != 1:
         raise DataError(f"{path} must hold one respondent: export each alone.")
+    numbers = _numbers(path, columns[3:], ((line, cells[3:]) for line, cells in found))
+    numbers = numbers.reindex(columns=[*evidence, "NoOfFaces", "Timestamp", *boxes, "Roll Degrees"])
+    numbers["stimulus"] = [cells[2] for _, cells in found]
     # Rows of other sensors at the same time repeat the face's.
-    table = table.drop_duplicates("Timestamp").reset_index(drop=True)
-    stimuli = table["StimulusName"].to_numpy()
-    boxes = [f"FaceRect {name}" for name in ("X", "Y", "Width", "Height")]
-    chosen = [*evidence, "NoOfFaces", "Timestamp", *boxes, "Roll Degrees"]
-    numbers = _numbers(table.reindex(columns=chosen, fill_value=""), path)
-    times = (numbers["Timestamp"] - numbers["Timestamp"].iloc[0]).to_numpy() / 1000
+    numbers = numbers[numbers["Timestamp"].diff() != 0]
+    stamps, stimuli = numbers["Timestamp"].to_numpy() / 1000, numbers["stimulus"].to_numpy()
+    times, joins = _counted_on(path, stamps, stimuli)
     return Imported(
         times,
         numbers[boxes].fillna(0).to_numpy(),
@@ -160,7 +169,27 @@ def imotions(path: Path) -> Imported:
         " logarithm of the odds to base 10. Each expression is judged alone; shares are divided by"
         " their sum.",
         _stretches(times, stimuli),
+        float(stamps[0]),
+        joins,
     )
+
+
+def _counted_on(
+    path: Path, stamps: np.ndarray, stimuli: np.ndarray
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Seconds from the first row, and those at which a stimulus' times start again: they are
+    counted on, one usual step after the stimulus before.
+    """
+    steps = np.diff(stamps)
+    back = steps < 0
+    if (within := np.flatnonzero(back & (stimuli[1:] == stimuli[:-1]))).size:
+        raise DataError(
+            f"{path}: its times go back within the stimulus {stimuli[within[0]]!r}, after"
+            f" {stamps[within[0]]:g} s: export each recording alone."
+        )
+    usual = np.median(steps[~back]) if not back.all() else 1.0
+    times = stamps - stamps[0] + np.append(0.0, np.cumsum(np.where(back, usual - steps, 0.0)))
+    return times, tuple(times[1:][back].tolist())
 
 
 def _stretches(times: np.ndarray, names: np.ndarray) -> tuple[Task, ...]:
@@ -175,22 +204,24 @@ def _stretches(times: np.ndarray, names: np.ndarray) -> tuple[Task, ...]:
 
 def facereader(path: Path) -> Imported:
     """Read FaceReader's detailed log."""
-    lines = read_text(path).splitlines()
-    header = next((n for n, line in enumerate(lines) if line.startswith("Video Time\t")), None)
-    if header is None:
-        raise DataError(
-            f"{path} has no line that begins with Video Time: export FaceReader's detailed log."
-        )
-    table = _table(path, "\n".join(lines[header:]), "\t")
+    expressions = ["Neutral", "Happy", "Sad", "Angry"]
+    others = [name for name in FACEREADER if name not in expressions]
+    names, lines = _rows(
+        path,
+        "FaceReader's detailed log",
+        ("Video Time", *expressions),
+        (*others, "Valence", "Arousal"),
+        "Video Time\t",
+    )
+    table = pd.DataFrame([[line, *cells] for line, cells in lines], columns=["line", *names])
     present = {theirs: ours for theirs, ours in FACEREADER.items() if theirs in table}
-    _require(path, table, ("Neutral", "Happy", "Sad", "Angry"), "FaceReader")
-    measured = [*present, *(name for name in ("Valence", "Arousal") if name in table)]
-    # FIT_FAILED and FIND_FAILED stand where there is no face; some countries write 0,5.
+    measured = names[1:]
+    # FIT_FAILED and FIND_FAILED stand where there is no face.
     failed = (
         table[list(present)].apply(lambda column: column.str.contains("_FAILED|^$")).any(axis=1)
     )
-    text = table[measured].where(~failed, "").apply(lambda one: one.str.replace(",", "."))
-    numbers = _numbers(text, path)
+    text = table[measured].where(~failed, "")
+    numbers = _numbers(path, measured, zip(table["line"], text.to_numpy().tolist(), strict=True))
     times = np.array([_clock(path, time) for time in table["Video Time"]])
     return Imported(
         times - times[0],
@@ -201,6 +232,7 @@ def facereader(path: Path) -> Imported:
         np.full(len(table), np.nan),
         "Each expression's share is FaceReader's intensity, which is no probability. Shares are"
         " divided by their sum.",
+        start=float(times[0]),
     )
 
 
@@ -218,36 +250,51 @@ def _clock(path: Path, text: str) -> float:
         raise DataError(f"{path} has no time of the form hh:mm:ss.mmm: {text!r:.40}.") from error
 
 
-def _table(path: Path, content: str, separator: str) -> pd.DataFrame:
-    """A table of text; names without the spaces around them."""
-    try:
-        table = pd.read_csv(
-            io.StringIO(content),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            skipinitialspace=separator == ",",
-            quoting=csv.QUOTE_NONE,
+def _rows(
+    path: Path,
+    program: str,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    begins: str = "",
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Those of an export's columns that are there, and (line, cells of them) for each row."""
+    found, rows = csv_files.opened(path, begins, quotes=False)
+    if not found:
+        raise DataError(
+            f"{path} has no line{f' that begins with {begins.strip()}' * bool(begins)}: it is no"
+            f" export of {program}."
         )
-    except ValueError as error:
-        raise DataError(f"{path} can't be read as a table ({error}): export it again.") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    if table.empty:
-        raise DataError(f"{path} holds no row.")
-    return table
-
-
-def _numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """float64; NaN where a cell is empty."""
-    try:
-        numbers = table.replace(r"^\s*$", np.nan, regex=True).astype(np.float64)
-    except ValueError as error:
-        raise DataError(f"{path} holds a text where a number belongs ({error}).") from error
-    if np.isinf(numbers.to_numpy()).any():
-        raise DataError(f"{path} holds an infinite number: export it again.")
-    return numbers
-
-
-def _require(path: Path, table: pd.DataFrame, columns: Sequence[str], program: str) -> None:
-    if missing := [name for name in columns if name not in table]:
+    if missing := [name for name in needed if name not in found]:
         raise DataError(f"{path} lacks {', '.join(missing)}: it is no export of {program}.")
+    names = [*needed, *(name for name in optional if name in found)]
+    places = [found.index(name) for name in names]
+    cells = (
+        (line, [fields[place].strip() if place < len(fields) else "" for place in places])
+        for line, fields in rows
+    )
+    if (first := next(cells, None)) is None:
+        raise DataError(f"{path} holds no row.")
+    return names, itertools.chain([first], cells)
+
+
+def _numbers(
+    path: Path, columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]
+) -> pd.DataFrame:
+    """float64; NaN where a cell is empty."""
+    return pd.DataFrame(
+        [np.array([_number(path, line, cell) for cell in cells]) for line, cells in rows],
+        columns=list(columns),
+    )
+
+
+def _number(path: Path, line: int, cell: str) -> float:
+    """Some countries write 0,5."""
+    try:
+        number = float(cell.replace(",", ".") or "nan")
+    except ValueError as error:
+        raise DataError(
+            f"{path}, line {line}, holds a text where a number belongs: {cell!r:.40}."
+        ) from error
+    if math.isinf(number):
+        raise DataError(f"{path}, line {line}, holds an infinite number: export it again.")
+    return number

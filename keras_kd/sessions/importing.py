@@ -31,6 +31,8 @@ from keras_kd.sessions._session_files import (
 
 # Times in the csv have four decimals.
 TIME_STEP = 1e-4
+# Seconds: an export whose first row comes later may have tasks in its own times.
+LATE = 1.0
 
 
 def import_sessions(
@@ -90,9 +92,23 @@ def import_sessions(
                 csv.writer(csv_file).writerows(_rows(file, imported))
             timeline = _timeline.load(rows, own)
             write(folder, timeline, _session(file, program, imported, own, informed), file.stem)
+        for note in (*_notes(imported), *timeline.doubts):
+            terminal.say(f"{file.stem}: {note}")
         terminal.say(f"{file.stem}: {len(imported.times):,} rows; {folder / 'report.html'}")
         results[file.stem] = result(rows, folder, timeline, len(imported.times), 0.0)
     return results
+
+
+def _notes(imported: Imported) -> Iterator[str]:
+    """What happened to an export's times, a sentence each."""
+    if abs(imported.start) >= LATE:
+        yield (
+            f"its times begin at {imported.start:.1f} s, and are counted from there: for tasks and"
+            f" events in the export's own times add --offset {-imported.start:.3f}."
+        )
+    if imported.joins:
+        places = ", ".join(f"{second:.1f} s" for second in imported.joins[:5])
+        yield f"its times start again at {places}: taken as recordings joined end to end."
 
 
 @contextmanager
@@ -111,7 +127,10 @@ def _rows(file: Path, imported: Imported) -> Iterator[list[str]]:
     """The rows of a recording's csv, a header first."""
     times = np.round(imported.times, 4)
     if (back := np.flatnonzero(np.diff(times) < TIME_STEP / 2)).size:
-        raise DataError(f"{file}: its times don't grow at row {back[0] + 2} of its data.")
+        raise DataError(
+            f"{file}: its times don't grow at row {back[0] + 2} of its data: export each recording"
+            " alone."
+        )
     names = header(tuple(imported.chances), tuple(imported.values))
     yield names
     shares = np.column_stack(list(imported.chances.values()))

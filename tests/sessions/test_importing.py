@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -78,11 +79,12 @@ def test_facereader_s_failures_are_no_face(tmp_path):
 
 
 def test_what_is_no_export_is_told(tmp_path, capsys):
+    units = ",".join(f"AU{unit:02}_r" for unit in UNITS)
     for text, word in (
         ("a,b\n1,2\n", "lacks timestamp"),
-        ("", "can't be read"),
+        ("", "has no line"),
         ("timestamp,confidence,success\n0,1,1\n", "lacks AU01_r"),
-        ("timestamp,confidence,success\nx,1,1\n", "text where a number belongs"),
+        (f"timestamp,confidence,success,{units}\nx,1,1\n", "text where a number belongs: 'x'"),
     ):
         (tmp_path / "bad.csv").write_text(text)
         out = ["--out", str(tmp_path / "B")]
@@ -145,6 +147,91 @@ def test_a_failed_import_leaves_nothing_in_the_next_one_s_way(tmp_path, monkeypa
             importing.import_sessions(*asked)
     assert not list((tmp_path / "A").iterdir())
     assert set(importing.import_sessions(*asked)) == {"p1"}
+
+
+def test_large_exports_are_read_row_by_row(tmp_path):
+    path = _openface(tmp_path / "p1.csv")
+    head, *rows = path.read_text().splitlines()
+    # Columns that nobody needs, long instead of many as OpenFace's: 73 MB in all.
+    more, cells = "".join(f", X_{n}" for n in range(8)), f", {'1' * 1100}" * 8
+    with path.open("w") as file:
+        file.write(f"{head}{more}\n")
+        for number in range(8200):
+            frame, _, *rest = rows[number % 10].split(", ")
+            file.write(f"{', '.join([frame, f'{number / 30:.4f}', *rest])}{cells}\n")
+    assert path.stat().st_size > 67_108_864
+    tracemalloc.start()
+    found = others.openface(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+    assert len(found.times) == 8200 and found.times[-1] == pytest.approx(8199 / 30, abs=1e-4)
+    assert found.chances["happy"][[5, 8199]].tolist() == pytest.approx([0.8, 0.8])
+
+
+def test_exports_are_utf_16_with_its_mark_or_utf_8(tmp_path, capsys):
+    text = _facereader(tmp_path / "p2.txt").read_text().replace("General", "Fran\u00e7ois")
+    (tmp_path / "p3.txt").write_text(text, encoding="utf-16")
+    (tmp_path / "p4.txt").write_text(text, encoding="latin-1")
+    assert others.facereader(tmp_path / "p3.txt").chances["happy"][1] == 0.6
+    command = ["analyze", "--from", "facereader", "--out", str(tmp_path / "A")]
+    assert called(*command, str(tmp_path / "p4.txt")) == 2
+    told = capsys.readouterr().err.strip()
+    assert "p4.txt, after line " in told and "save the file as UTF-8" in told and "\n" not in told
+
+
+def test_semicolons_and_decimal_commas_are_read(tmp_path):
+    plain = others.openface(_openface(tmp_path / "p1.csv"))
+    text = (tmp_path / "p1.csv").read_text().replace(", ", ";").replace(".", ",")
+    (tmp_path / "p2.csv").write_text(text)
+    found = others.openface(tmp_path / "p2.csv")
+    assert found.times.tolist() == plain.times.tolist() and found.quality[0] == 0.98
+
+
+def test_openface_s_times_count_from_its_first_row(tmp_path, capsys):
+    path = _openface(tmp_path / "p1.csv")
+    text = path.read_text()
+    for frame in range(10):
+        text = text.replace(f"\n{frame + 1}, 0.{frame}, ", f"\n{frame + 1}, 100.{frame}, ")
+    text = text.replace("\n1, 0.0, ", "\n1, 100.0, ")
+    path.write_text(text)
+    command = ["analyze", str(path), "--from", "openface", "--baseline", "0.4"]
+    assert called(*command, "--out", str(tmp_path / "A")) == 0
+    assert [float(row["time_s"]) for row in _rows(tmp_path / "A" / "p1.csv")] == pytest.approx(
+        [frame / 10 for frame in range(10)]
+    )
+    assert "begin at 100.0 s" in (told := capsys.readouterr().err) and "--offset -100.000" in told
+
+
+def _imotions(path: Path, rows: list[tuple[str, int]]) -> Path:
+    """Rows of stimulus and milliseconds; a face without evidence for or against anything."""
+    names = [f"{name} Evidence" for name in others.EMOTIENT]
+    head = [*names, "EventSource", "Name", "NoOfFaces", "StimulusName", "Timestamp"]
+    lines = ["\t".join(["StudyName", *head])]
+    for stimulus, time in rows:
+        cells = ["0"] * len(names), "Emotient FACET", "P1", "1", stimulus, str(time)
+        lines.append("\t".join(["study", *cells[0], *cells[1:]]))
+    path.write_text("Study name : x\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_stimuli_whose_times_start_again_are_counted_on(tmp_path, capsys):
+    once = [40, 80, 80, 120, 160]
+    path = _imotions(
+        tmp_path / "p1.txt", [(name, time) for name in ("ad1", "ad2") for time in once]
+    )
+    found = others.imotions(path)
+    # The row that is there twice counts once; the second stimulus begins one step after the first.
+    assert found.times == pytest.approx([0.04 * frame for frame in range(8)])
+    assert [(task.name, task.start, task.end) for task in found.tasks] == [
+        ("ad1", 0, pytest.approx(0.16)),
+        ("ad2", pytest.approx(0.16), pytest.approx(0.32)),
+    ]
+    command = ["analyze", "--from", "imotions", "--out", str(tmp_path / "A"), "--baseline", "0.1"]
+    assert called(*command, str(path)) == 0
+    assert "its times start again at 0.2 s" in capsys.readouterr().err
+    path = _imotions(tmp_path / "p2.txt", [("ad1", 40), ("ad1", 80), ("ad1", 40)])
+    with pytest.raises(DataError, match="go back within the stimulus 'ad1', after 0.08 s"):
+        others.imotions(path)
 
 
 def test_an_export_without_facet_is_told(tmp_path):

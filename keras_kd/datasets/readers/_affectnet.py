@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from keras_kd._common import csv_files
 from keras_kd._common.arrays import mapped_array
 from keras_kd.datasets import Samples, class_names
 from keras_kd.datasets.images import MAX_PIXELS, Size, height_width
-from keras_kd.datasets.readers import _image_files, _splitting, _tables
+from keras_kd.datasets.readers import _image_files, _splitting
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
@@ -229,7 +230,7 @@ def _table_rows(table: Path, report: Callable[[str], None]) -> Iterator[Row]:
     names = ("subDirectory_filePath", "facial_landmarks", "expression", "valence", "arousal")
     root = table.parent / "Manually_Annotated_Images"
     root = root if root.is_dir() else table.parent
-    for line, (name, landmarks, label, valence, arousal) in _tables.rows(table, names):
+    for line, (name, landmarks, label, valence, arousal) in csv_files.rows(table, names):
         try:
             image = _image_files.inside(root, root / name)
             points = np.array(landmarks.split(";"), float) if landmarks.strip() else None

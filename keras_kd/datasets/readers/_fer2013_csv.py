@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common import csv_files
 from keras_kd._common.arrays import ImageRows
 from keras_kd.datasets.class_names import numbered
-from keras_kd.datasets.readers import _tables
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -64,7 +64,7 @@ class _Part:
 
 def matches(path: Path) -> bool:
     """Whether `path` is a csv file with a column `pixels`; `read` says which others are missing."""
-    return path.is_file() and path.suffix.lower() == ".csv" and "pixels" in _tables.header(path)
+    return path.is_file() and path.suffix.lower() == ".csv" and "pixels" in csv_files.header(path)
 
 
 def read(path: str | Path, splits: Sequence[str], skip_bad_rows: bool = False) -> dict[str, Table]:
@@ -101,7 +101,7 @@ def _read(
     with warnings.catch_warnings():
         # Older numpy only warns where text is no number.
         warnings.simplefilter("error", DeprecationWarning)
-        for row, (line, (emotion, text, usage)) in enumerate(_tables.rows(path, COLUMNS)):
+        for row, (line, (emotion, text, usage)) in enumerate(csv_files.rows(path, COLUMNS)):
             usages.append(usage.strip())
             part = parts.get(USAGES.get(usages[-1], "train"))
             try:

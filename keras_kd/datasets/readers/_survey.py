@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
+from keras_kd._common import csv_files
 from keras_kd._common.text import counted
 from keras_kd.datasets import images
-from keras_kd.datasets.readers import _fer2013_csv, _tables, _tree
+from keras_kd.datasets.readers import _fer2013_csv, _tree
 
 
 def passed_over(root: Path, used: Collection[Path]) -> list[str]:
@@ -73,7 +74,7 @@ def described(path: Path) -> str:
 
 
 def _other_columns(path: Path) -> str:
-    expected, received = ", ".join(_fer2013_csv.COLUMNS), ", ".join(_tables.header(path))
+    expected, received = ", ".join(_fer2013_csv.COLUMNS), ", ".join(csv_files.header(path))
     return (
         f"it has no column pixels: a csv file of pixels has {expected} in its first line, and a"
         f" table of image files has file, label; received {received or 'nothing'}; name the columns"

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common import csv_files
 from keras_kd.datasets import SIZE, Samples, duplicates, images
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _fer2013_csv, _splitting, _tables
+from keras_kd.datasets.readers import _fer2013_csv, _splitting
 from keras_kd.datasets.readers._fer2013_csv import USAGES
 from keras_kd.errors import DataError
 
@@ -154,7 +155,7 @@ def _votes_files(path: Path) -> list[Path]:
         if path.suffix.lower() == ".csv"
         else []
     )
-    return [file for file in files if {"neutral", "happiness", "nf"} <= set(_tables.header(file))]
+    return [file for file in files if {"neutral", "happiness", "nf"} <= set(csv_files.header(file))]
 
 
 def _both_files(path: Path | None) -> tuple[Path, Path]:
@@ -168,7 +169,7 @@ def _both_files(path: Path | None) -> tuple[Path, Path]:
     pixels = [
         file
         for file in sorted(folder.glob("*.csv"))
-        if {"emotion", "pixels"} <= set(_tables.header(file))
+        if {"emotion", "pixels"} <= set(csv_files.header(file))
     ]
     for kind, files in (
         ("FER+ votes (neutral, happiness, ...)", votes),
@@ -188,7 +189,7 @@ def _read_votes(path: Path) -> tuple[list[int], list[str], np.ndarray, dict[int,
     problems.
     """
     lines, usages, votes, problems = [], [], [], {}
-    for row, (line, (usage, *counts)) in enumerate(_tables.rows(path, COLUMNS)):
+    for row, (line, (usage, *counts)) in enumerate(csv_files.rows(path, COLUMNS)):
         # Ten people voted: a number of ten digits is none of votes, and one of 20 does not fit
         # int64.
         if not all(count.strip().isdecimal() and len(count) < 10 for count in counts):

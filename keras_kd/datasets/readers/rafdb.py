@@ -26,9 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common import csv_files
 from keras_kd.datasets import SIZE, Samples, class_names
 from keras_kd.datasets.images import Size, height_width
-from keras_kd.datasets.readers import _image_files, _splitting, _tables, _tree
+from keras_kd.datasets.readers import _image_files, _splitting, _tree
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral")
@@ -193,7 +194,7 @@ def _kaggle_rows(root: Path, half: str) -> Iterator[tuple[str, Path, str]]:
     """
     table, folder = _table(root, half), _tree.split_folders(root).get(half, root / half)
     listed = set()
-    for line, (name, label) in _tables.rows(table, ("image", "label")) if table else ():
+    for line, (name, label) in csv_files.rows(table, ("image", "label")) if table else ():
         image = folder / label.strip() / name.strip()
         listed.add(image)
         yield f"{table}, line {line}", image, label.strip()

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common import csv_files
 from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names
 from keras_kd.datasets.images import Size
@@ -34,7 +35,6 @@ from keras_kd.datasets.readers import (
     _listings,
     _numbering,
     _splitting,
-    _tables,
     _tree,
 )
 from keras_kd.datasets.readers._listings import Listing
@@ -205,10 +205,10 @@ def _number(label: str, known: dict[str, int]) -> int:
 
 def _rows(table: Path, own: str | None) -> Iterator[tuple[str, _Row]]:
     """The split and the row of each line of a table, all of split `own` if it is given."""
-    header = _tables.header(table)
+    header = csv_files.header(table)
     columns = [next((name for name in header if name in names), "") for names in (FILE, LABEL)]
     of_split = [name for name in header if name in SPLIT][:1]
-    for line, fields in _tables.rows(table, columns + of_split):
+    for line, fields in csv_files.rows(table, columns + of_split):
         word = fields[2].strip().casefold() if of_split else own or "train"
         split = USAGES.get(word) or _tree.split_of(word) or own or word
         place = f"{table}, line {line}"
@@ -224,7 +224,7 @@ def _plain(label: str) -> str:
 def _is_table(file: Path) -> bool:
     if file.suffix.lower() not in SUFFIXES:
         return False
-    header = set(_tables.header(file))
+    header = set(csv_files.header(file))
     return bool(header & set(FILE) and header & set(LABEL))
 
 

@@ -5,14 +5,14 @@ import tracemalloc
 
 import pytest
 
-from keras_kd.datasets.readers import _tables as tables
+from keras_kd._common import csv_files
 from keras_kd.errors import DataError
 
 
 def test_rows_come_in_the_asked_order_with_their_first_line(tmp_path):
     path = tmp_path / "table.csv"
     path.write_bytes(b'\xef\xbb\xbf b , "A",extra\r\n1,2,3\r\n\r\n"4\n4", 5,6\r\n7\r\n')
-    assert list(tables.rows(path, ("a", "B"))) == [
+    assert list(csv_files.rows(path, ("a", "B"))) == [
         (2, ["2", "1"]),
         (4, ["5", "4\n4"]),
         (6, ["", "7"]),
@@ -25,8 +25,8 @@ def test_spreadsheets_name_their_separator_and_write_utf_16(tmp_path, encoding):
     text = 'sep=;\r\nfile;label\r\n"a, b.png";"Mädchen"\r\nc.png;"x\ny"\r\nd.png;z\r\n'
     path.write_bytes(text.encode(encoding))
     wanted = [(3, ["Mädchen", "a, b.png"]), (4, ["x\ny", "c.png"]), (6, ["z", "d.png"])]
-    assert tables.header(path) == ["file", "label"]
-    assert list(tables.rows(path, ["label", "file"])) == wanted
+    assert csv_files.header(path) == ["file", "label"]
+    assert list(csv_files.rows(path, ["label", "file"])) == wanted
 
 
 def test_missing_columns_are_named(tmp_path):
@@ -35,7 +35,7 @@ def test_missing_columns_are_named(tmp_path):
     with pytest.raises(
         DataError, match=r"table\.csv has no column pixels, Usage: .*received emotion, pixel"
     ):
-        list(tables.rows(path, ("emotion", "pixels", "Usage")))
+        list(csv_files.rows(path, ("emotion", "pixels", "Usage")))
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,20 @@ def test_unreadable_text_is_refused_with_its_place(tmp_path, content, message):
     path = tmp_path / "table.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        list(tables.rows(path, ("a", "b")))
+        list(csv_files.rows(path, ("a", "b")))
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv can't be read \(No such file"):
-        list(tables.rows(tmp_path / "none.csv", ("a",)))
+        list(csv_files.rows(tmp_path / "none.csv", ("a",)))
 
 
 def test_header_of_an_unreadable_file_is_empty(tmp_path):
     path = tmp_path / "table.csv"
     path.write_bytes(b"\xff\xfe\x00")
-    assert tables.header(path) == []
+    assert csv_files.header(path) == []
     path.write_text(" A,b \n")
-    assert tables.header(path) == ["a", "b"]
+    assert csv_files.header(path) == ["a", "b"]
 
 
 def test_a_gigabyte_without_a_line_break_is_not_read_to_its_end(tmp_path):
@@ -75,6 +75,6 @@ def test_a_gigabyte_without_a_line_break_is_not_read_to_its_end(tmp_path):
         DataError,
         match=r"table.csv, line 3: not a csv row \(a line of 1,048,576 characters or more\)",
     ):
-        list(tables.rows(path, ("a", "b")))
+        list(csv_files.rows(path, ("a", "b")))
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()

@@ -24,7 +24,7 @@ def header(path: str | Path) -> list[str]:
     unreadable.
     """
     try:
-        return _names(next(_lines(path), (1, []))[1])
+        return [name.lower() for name in opened(path)[0]]
     except DataError:
         return []
 
@@ -32,17 +32,14 @@ def header(path: str | Path) -> list[str]:
 def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, values of `columns` in that order) for each row that is not blank.
 
-    The file may begin with a byte-order mark, be UTF-16 if it does, name its separator in a first
-    line `sep=;`, quote its fields, hold further columns and have its
-    columns in any order; names are compared without regard to case and to blanks around them. A
-    field that a short row lacks is "". Lines count from 1; of a row that spans several it is the
-    first.
+    Columns may have any order, with others between them; names are compared without regard to
+    case. A field that a short row lacks is "".
 
     Raises:
-        DataError: the file is missing, no UTF-8 text, no csv, or lacks one of `columns`.
+        DataError: as `opened`, or the file lacks one of `columns`.
     """
-    lines = _lines(path)
-    names = _names(next(lines, (1, []))[1])
+    found, lines = opened(path)
+    names = [name.lower() for name in found]
     missing = [column for column in columns if column.lower() not in names]
     if missing:
         raise DataError(
@@ -52,12 +49,33 @@ def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
         )
     places = [names.index(column.lower()) for column in columns]
     for line, fields in lines:
-        if any(map(str.strip, fields)):
-            yield line, [fields[place] if place < len(fields) else "" for place in places]
+        yield line, [fields[place] if place < len(fields) else "" for place in places]
 
 
-def _names(fields: list[str]) -> list[str]:
-    return [field.strip().lower() for field in fields]
+def opened(
+    path: str | Path, begins: str = "", quotes: bool = True
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Open a csv file, of which one row at a time is in memory.
+
+    The file may begin with a byte-order mark, be UTF-16 if it does, and name its separator in a
+    first line `sep=;`.
+
+    Args:
+        path: of the file.
+        begins: what the line of column names begins with, where other lines come before it.
+        quotes: whether fields may be quoted.
+
+    Returns:
+        The column names without blanks around them, [] without a line of them; and an iterator of
+        (line, fields) for each further row that is not blank. Lines count from 1; of a row that
+        spans several it is the first.
+
+    Raises:
+        DataError: the file is missing, no UTF-8 text, or no csv; the iterator raises it too.
+    """
+    lines = _lines(path, begins, quotes)
+    names = [field.strip() for field in next(lines, (1, list[str]()))[1]]
+    return names, ((line, fields) for line, fields in lines if any(map(str.strip, fields)))
 
 
 def _bounded(file: TextIO) -> Iterator[str]:
@@ -75,7 +93,7 @@ def _encoding(path: str | Path) -> str:
         return "utf-16" if file.read(2) in marks else "utf-8-sig"
 
 
-def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: str | Path, begins: str, quotes: bool) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
         refuse_special(path)
@@ -85,10 +103,18 @@ def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
             stated = re.fullmatch(r"sep=([,;\t])", first.rstrip("\r\n"))
             if stated:
                 first, line = next(lines, ""), 2
+            while first and not first.startswith(begins):
+                first, line = next(lines, ""), line + 1
             # Spreadsheets of some countries write semicolons.
             delimiter = stated[1] if stated else max(",;\t", key=first.count)
             rest = itertools.chain([first], lines)
-            reader, before = csv.reader(rest, delimiter=delimiter, skipinitialspace=True), line
+            reader = csv.reader(
+                rest,
+                delimiter=delimiter,
+                skipinitialspace=True,
+                quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+            )
+            before = line
             for fields in reader:
                 yield line, fields
                 line = before + reader.line_num
@@ -98,8 +124,7 @@ def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}, after line {line}: not {error.encoding.upper()} text; save the file as UTF-8"
-            " csv."
+            f"{path}, after line {line}: not {error.encoding.upper()} text; save the file as UTF-8."
         ) from error
     except csv.Error as error:
         raise DataError(
