@@ -189,7 +189,8 @@ def test_metrics_of_one_logit_see_its_sigmoid_and_the_class_of_rows():
     ]
     distiller = compiled(student, alpha=1.0, beta=0.0, metrics=given)
     rows = np.where(np.stack([~yes, yes], 1), 0.9, 0.1)
-    for labels in (np.stack([~yes, yes], 1).astype("float32"), rows, yes[:, None].astype(int)):
+    of_two = np.stack([~yes, yes], 1).astype("float32")
+    for labels in (of_two, rows, yes[:, None].astype(int), yes.astype("uint8")):
         found = distiller.evaluate(IMAGES, labels, verbose=0, return_dict=True)
         assert found["accuracy"] == pytest.approx(((logits > 0) == yes).mean())
         entropy = -np.log(np.where(yes, share, 1 - share)).mean()

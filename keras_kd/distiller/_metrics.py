@@ -146,11 +146,11 @@ class OfKnown(metrics.Metric):
 
 
 def labels_of_one_logit(labels: Any) -> Any:
-    """Return the class of the larger share (N, 1) for rows of two shares, which Keras would
-    compare with the one column; other labels as they are.
+    """Return labels as the one column (N, 1) that Keras compares, of rows of two shares the class
+    of the larger one.
     """
     if len(labels.shape) != 2 or labels.shape[-1] != 2:
-        return labels
+        return ops.reshape(labels, (-1, 1))
     return ops.cast(labels[:, 1:] > labels[:, :1], "float32")
 
 
