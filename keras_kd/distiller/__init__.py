@@ -31,8 +31,8 @@ class Distiller(CheckedTraining):
 
     As in that paper, α is the weight of the hard labels. The student is trained in place. `save`,
     `save_weights` and `load_weights`, and thereby `keras.callbacks.ModelCheckpoint`, save and load
-    the student alone. `get_config` has the settings and the student's architecture, without the
-    teacher.
+    the student. A file of weights also has what `keras.callbacks.BackupAndRestore` continues from.
+    `get_config` has the settings and the student's architecture, without the teacher.
 
     A student with one output has one head; a student whose output is a dict has a head under each
     name. A head of C columns gives logits of C classes. A head of one column is binary if it is

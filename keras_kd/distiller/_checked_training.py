@@ -99,7 +99,7 @@ class CheckedTraining(StudentModel):
 
         Arrays are checked whole before the first step. Of data sets and generators the first batch
         is checked after its step, and all of an epoch at its end. `class_weight` weighs the labels'
-        term alone, as `class_weights`.
+        term alone, as `class_weights`, and the training images in `weighted_metrics`, as in Keras.
 
         Raises:
             DataError: a label that no head can learn, or a teacher's probabilities where logits are
