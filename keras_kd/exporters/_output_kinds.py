@@ -66,9 +66,9 @@ def found(
         kinds[name] = heads.kind_of_values(keras.ops.convert_to_numpy(values[name]))
         if needed and kinds[name] in ("sigmoids", "undecided"):
             raise ExportError(
-                f"All numbers that {model.name} gives as {name} lie in 0..1, and the rows don't"
-                " sum to 1: they may be logits or independent sigmoids, so state output='logits'"
-                " or output='sigmoids', or use io='float'."
+                f"All numbers of {model.name}{f' in {name!r}' if len(names) > 1 else ''} lie in"
+                " 0..1, and the rows don't sum to 1: they may be logits or independent sigmoids, so"
+                " state output='logits' or output='sigmoids', or use io='float'."
             )
     return kinds
 
