@@ -17,7 +17,7 @@ import pandas as pd
 
 from keras_kd._common import csv_files
 from keras_kd.errors import DataError
-from keras_kd.sessions._options import Task, seconds
+from keras_kd.sessions._options import QUESTIONNAIRE, WHOLE, Task, seconds
 
 # Action units of an expression: W. V. Friesen and P. Ekman, "EMFACS-7: Emotional Facial Action
 # Coding System", 1983; those of them that OpenFace measures.
@@ -68,6 +68,7 @@ class Imported:
         tasks: parts of the session that the program knows.
         start: the program's time of the first row, in seconds.
         joins: where the program's times start again, in seconds; they are counted on.
+        renamed: the tasks that got a number, as others have their names.
     """
 
     times: np.ndarray
@@ -80,6 +81,7 @@ class Imported:
     tasks: tuple[Task, ...] = ()
     start: float = 0.0
     joins: tuple[float, ...] = ()
+    renamed: tuple[str, ...] = ()
 
 
 def openface(path: Path) -> Imported:
@@ -158,6 +160,7 @@ def imotions(path: Path) -> Imported:
     numbers = numbers[numbers["Timestamp"].diff() != 0]
     stamps, stimuli = numbers["Timestamp"].to_numpy() / 1000, numbers["stimulus"].to_numpy()
     times, joins = _counted_on(path, stamps, stimuli)
+    tasks = _stretches(times, stimuli)
     return Imported(
         times,
         numbers[boxes].fillna(0).to_numpy(),
@@ -168,9 +171,10 @@ def imotions(path: Path) -> Imported:
         "Each expression's share is 1 / (1 + 10^-evidence), as Emotient's evidence is the"
         " logarithm of the odds to base 10. Each expression is judged alone; shares are divided by"
         " their sum.",
-        _stretches(times, stimuli),
+        tasks,
         float(stamps[0]),
         joins,
+        tuple(task.name for task in tasks if task.name not in set(stimuli)),
     )
 
 
@@ -193,13 +197,21 @@ def _counted_on(
 
 
 def _stretches(times: np.ndarray, names: np.ndarray) -> tuple[Task, ...]:
-    """A task for each stretch of one stimulus."""
+    """A task for each stretch of one stimulus; its name gets a number where it is taken."""
     starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist()]
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     # The last row lasts as long as the others, else a stretch of one row would be empty.
     ends = [*times[starts[1:]].tolist(), float(times[-1]) + step]
-    found = zip(starts, ends, strict=True)
-    return tuple(Task(float(times[at]), end, str(names[at])) for at, end in found if names[at])
+    tasks, given = list[Task](), {WHOLE, QUESTIONNAIRE}
+    for at, end in zip(starts, ends, strict=True):
+        name = own = str(names[at])
+        if name in given:
+            numbered = (f"{name} ({number})" for number in itertools.count(2))
+            own = next(one for one in numbered if one not in given and one not in names)
+        given.add(own)
+        if name:
+            tasks.append(Task(float(times[at]), end, own))
+    return tuple(tasks)
 
 
 def facereader(path: Path) -> Imported:

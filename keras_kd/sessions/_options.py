@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import io
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from keras_kd._common.checked_files import read_text
+from keras_kd._common import csv_files
 from keras_kd.errors import DataError
 
 MEDIAN = "median"
+# The rows of a summary and a comparison that are no task of the user's.
+WHOLE, QUESTIONNAIRE = "whole session", "questionnaire"
 # Seconds, some four months: longer is damage, not a session.
 LONGEST = 1e7
+# Seconds that a task or event may end after a recording: nobody stops both at once.
+ROUNDING = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,25 @@ class Options:
     events: tuple[Event, ...] = ()
 
 
+def outside(options: Options, duration: float) -> list[str]:
+    """Return which tasks and events a recording of `duration` seconds does not hold, or not whole,
+    a sentence each.
+    """
+    behind = [task.name for task in options.tasks if task.start >= duration]
+    longer = [task.name for task in options.tasks if task.start < duration < task.end - ROUNDING]
+    apart = [event.name for event in options.events if not 0 <= event.time < duration + ROUNDING]
+    return [
+        f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}; the recording is"
+        f" {duration:.1f} s long: check --offset, and times, which are seconds, mm:ss or hh:mm:ss."
+        for what, names in (
+            ("Tasks beyond the recording, which count nothing", behind),
+            ("Tasks that end after the recording, which are cut", longer),
+            ("Events outside the recording", apart),
+        )
+        if names
+    ]
+
+
 def read_tasks(path: str | Path, offset: float = 0.0) -> tuple[Task, ...]:
     """Read a csv with the columns start_s, end_s and task; times as `seconds` reads them.
 
@@ -63,16 +87,26 @@ def read_tasks(path: str | Path, offset: float = 0.0) -> tuple[Task, ...]:
         offset: seconds to add, where the times are of a recording that began so much later.
 
     Raises:
-        DataError: it has other columns, no time where one belongs, or an end before its start.
+        DataError: it has other columns, no time where one belongs, an end before its start, or two
+            tasks of one name.
     """
-    tasks = []
-    for row, line in _lines(path, "segments", ("start_s", "end_s", "task")):
+    tasks, lines = [], dict[str, int]()
+    for row, line in _lines(path, ("start_s", "end_s", "task")):
         start, end = _time(path, row, line["start_s"]), _time(path, row, line["end_s"])
         name = line["task"].strip()
         if not (start < end and name):
             raise DataError(
                 f"{path}, line {row}: expected start_s < end_s and a name. Received: {start:g},"
                 f" {end:g}, {name!r}."
+            )
+        if name in (WHOLE, QUESTIONNAIRE):
+            raise DataError(
+                f"{path}, line {row}: a comparison has a row {name!r} of its own: rename the task."
+            )
+        if (first := lines.setdefault(name, row)) != row:
+            raise DataError(
+                f"{path}, line {row}: the task {name!r} is already in line {first}: give each its"
+                f" own name, e.g. '{name} 2'."
             )
         # What lies before the video begins isn't in it.
         task = Task(max(start + offset, 0.0), end + offset, name)
@@ -92,7 +126,7 @@ def read_events(path: str | Path, offset: float = 0.0) -> tuple[Event, ...]:
         DataError: it has other columns, no time where one belongs, or an event without a name.
     """
     events = []
-    for row, line in _lines(path, "events", ("time", "name")):
+    for row, line in _lines(path, ("time", "name")):
         event = Event(_time(path, row, line["time"]) + offset, line["name"].strip())
         if not event.name:
             raise DataError(f"{path}, line {row}: an event needs a name.")
@@ -119,43 +153,57 @@ def offset_of_marker(events: str | Path, name: str, time: float) -> float:
     return time - times[0]
 
 
-def read_table(path: str | Path, what: str) -> pd.DataFrame:
+def read_table(path: str | Path, known: Sequence[str]) -> pd.DataFrame:
     """Return a csv's cells as text: a task may be called NA or 007.
 
     Args:
-        path: the csv.
-        what: what it holds, for messages.
+        path: the csv, with commas, semicolons or tabs.
+        known: columns that are found whatever their case.
 
     Returns:
-        The table; empty cells are "".
+        The table, whose index is the lines; empty cells are "".
 
     Raises:
-        DataError: it is missing, or can't be read as csv.
+        DataError: it is missing, can't be read as csv, names a column twice, or a row has more
+            cells than there are columns.
     """
-    try:
-        # pandas itself would fetch what reads like an address, and unpack what is called `.gz`.
-        return pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise DataError(f"No {what} at {path}: check the path.") from error
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} can't be read as csv ({error}).") from error
+    found, rows = csv_files.opened(path)
+    spelled = {name.lower(): name for name in known}
+    names = [
+        spelled.get(name.lower(), name) or f"column {number}"
+        for number, name in enumerate(found, start=1)
+    ]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{path} has the column {twice[0]} twice: rename or remove one.")
+    cells = dict[int, list[str]]()
+    for line, fields in rows:
+        if any(map(str.strip, fields[len(names) :])):
+            raise DataError(
+                f"{path}, line {line}: {len(fields)} cells for {len(names)} columns: put a cell"
+                ' that holds a separator in double quotes (").'
+            )
+        padded = [*fields, *[""] * len(names)]
+        cells[line] = [cell.strip() for cell in padded[: len(names)]]
+    table = pd.DataFrame.from_dict(cells, orient="index", columns=names)
+    # Spreadsheets write separators for empty columns, too.
+    pairs = zip(names, found, strict=True)
+    return table[[name for name, given in pairs if given or (table[name] != "").any()]]
 
 
-def _lines(
-    path: str | Path, what: str, columns: tuple[str, ...]
-) -> list[tuple[int, dict[str, str]]]:
+def _lines(path: str | Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """The lines of a csv with their numbers, as text."""
-    table = read_table(path, what)
+    table = read_table(path, columns)
     if missing := set(columns) - set(table.columns):
         raise DataError(
             f"{path} lacks {', '.join(sorted(missing))}: its columns must be {','.join(columns)}."
         )
-    return list(enumerate(table.to_dict("records"), start=2))
+    return list(zip(table.index, table.to_dict("records"), strict=True))
 
 
 def _time(path: str | Path, row: int, text: str) -> float:
     try:
-        return seconds(text)
+        # Some countries write 0,5.
+        return seconds(text.replace(",", "."))
     except ValueError as error:
         raise DataError(
             f"{path} has no time in line {row}: times are seconds, mm:ss or hh:mm:ss. Received:"

@@ -64,8 +64,10 @@ def _count(number: float) -> str:
 
 
 def _doubts(timeline: Timeline) -> str:
+    doubts = [("Times", doubt) for doubt in timeline.outside]
+    doubts += [("Baseline", doubt) for doubt in timeline.doubts]
     return "".join(
-        f'<p class="warning"><b>Baseline.</b> {html.escape(doubt)}</p>' for doubt in timeline.doubts
+        f'<p class="warning"><b>{of}.</b> {html.escape(doubt)}</p>' for of, doubt in doubts
     )
 
 

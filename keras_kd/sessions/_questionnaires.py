@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from keras_kd.errors import DataError
-from keras_kd.sessions._options import read_table
+from keras_kd.sessions._options import QUESTIONNAIRE, read_table
 
 # The task under which a comparison shows them, and how their columns begin.
-TASK, PREFIX = "questionnaire", "questionnaire_"
+TASK, PREFIX = QUESTIONNAIRE, "questionnaire_"
 SUS = [f"sus_{number}" for number in range(1, 11)]
 
 
@@ -60,7 +60,7 @@ def belongs(task: str, measure: str) -> bool:
 
 
 def _read(path: str | Path) -> pd.DataFrame:
-    table = read_table(path, "questionnaire")
+    table = read_table(path, ("participant", "group", *SUS))
     if "participant" not in table or table.empty:
         raise DataError(f"{path} must have the column participant and a row for each.")
     return table
@@ -70,7 +70,9 @@ def _measures(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     """The numbers, with the SUS score in place of its items."""
     given = table.drop(columns=["participant", "group"], errors="ignore")
     try:
-        numbers = given.replace(r"^\s*$", np.nan, regex=True).astype(np.float64)
+        # Some countries write 0,5.
+        decimals = given.apply(lambda column: column.str.replace(",", "."))
+        numbers = decimals.mask(decimals == "").astype(np.float64)
     except ValueError as error:
         raise DataError(f"{path} holds a text where a number belongs ({error}).") from error
     if np.isinf(numbers.to_numpy()).any() or numbers.shape[1] == 0:

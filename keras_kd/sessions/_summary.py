@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from keras_kd.sessions._options import WHOLE
 from keras_kd.sessions._timeline import Spike, Task, Timeline
 
 
@@ -21,7 +22,7 @@ def summary(timeline: Timeline) -> pd.DataFrame:
     moments) and spikes_per_minute and smiles_per_minute of the time that could be read, with
     their 95 % intervals _low and _high. What could not be seen is unknown, NaN, and not 0.
     """
-    whole = Task(float(timeline.times[0]), timeline.duration, "whole session")
+    whole = Task(float(timeline.times[0]), timeline.duration, WHOLE)
     return pd.DataFrame([_summed(timeline, task) for task in (whole, *timeline.options.tasks)])
 
 

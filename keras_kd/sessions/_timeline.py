@@ -17,7 +17,7 @@ from keras_kd.datasets.class_names import canonical, problem
 from keras_kd.errors import DataError
 from keras_kd.sessions import _baseline, _rows
 from keras_kd.sessions._labels import smoothed, steadied
-from keras_kd.sessions._options import Options, Task
+from keras_kd.sessions._options import Options, Task, outside
 from keras_kd.sessions._quality import LOWEST_QUALITY
 from keras_kd.sessions._tracking import longest_gap_between
 
@@ -119,6 +119,11 @@ class Timeline:
     def moments(self) -> list[Spike]:
         """All moments worth a look, in the order of their starts: so they are numbered."""
         return sorted((*self.spikes, *self.smiles), key=lambda moment: moment.start)
+
+    @property
+    def outside(self) -> list[str]:
+        """Which tasks and events the recording does not hold, or not whole, a sentence each."""
+        return outside(self.options, self.duration)
 
     def within(self, task: Task) -> np.ndarray:
         """Whether each frame lies in a task, (T,) bool."""

@@ -175,7 +175,7 @@ def analyze(
             if keys.is_file():
                 own = replace(own, events=(*own.events, *read_events(keys)))
             timeline = _timeline.load(rows, own)
-            for doubt in timeline.doubts:
+            for doubt in (*timeline.outside, *timeline.doubts):
                 terminal.say(f"{name}: {doubt}")
             frames = len(timeline.times) if frames is None else frames
             made = {"clips": clips, "options": asdict(own)}

@@ -92,7 +92,7 @@ def import_sessions(
                 csv.writer(csv_file).writerows(_rows(file, imported))
             timeline = _timeline.load(rows, own)
             write(folder, timeline, _session(file, program, imported, own, informed), file.stem)
-        for note in (*_notes(imported), *timeline.doubts):
+        for note in (*_notes(imported), *timeline.outside, *timeline.doubts):
             terminal.say(f"{file.stem}: {note}")
         terminal.say(f"{file.stem}: {len(imported.times):,} rows; {folder / 'report.html'}")
         results[file.stem] = result(rows, folder, timeline, len(imported.times), 0.0)
@@ -109,6 +109,9 @@ def _notes(imported: Imported) -> Iterator[str]:
     if imported.joins:
         places = ", ".join(f"{second:.1f} s" for second in imported.joins[:5])
         yield f"its times start again at {places}: taken as recordings joined end to end."
+    if imported.renamed:
+        names = ", ".join(imported.renamed[:5])
+        yield f"its stimuli that are shown again became tasks with a number: {names}."
 
 
 @contextmanager

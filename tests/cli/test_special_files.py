@@ -96,5 +96,5 @@ def test_tables_of_sessions_are_files_whatever_their_names_read_like(
         _rows.read(name)
     packed = tmp_path / "tasks.csv.gz"
     packed.write_bytes(gzip.compress(name.read_bytes()))
-    with pytest.raises(DataError, match="can't be read as csv"):
+    with pytest.raises(DataError, match="not UTF-8 text"):
         _options.read_tasks(packed)

@@ -297,7 +297,7 @@ def test_mistakes_are_told_in_one_sentence(session, tmp_path, capsys):
         ([film, str(tmp_path / "p1.mp4"), *out], "same name"),
         (["--camera", "0", "--redact", *out], "--redact"),
         (["--camera", "987", *out], "can't be opened"),
-        ([film, *out, "--segments", str(tmp_path / "none.csv")], "No segments"),
+        ([film, *out, "--segments", str(tmp_path / "none.csv")], "none.csv can't be read"),
         ([film, *out, "--baseline", "calm"], "baseline 'calm' is neither a time nor a task"),
         ([film, *out, "--baseline", "0"], "a time above 0"),
         ([film, *out, "--baseline", "inf"], "baseline 'inf' is neither a time"),

@@ -276,6 +276,15 @@ def test_a_questionnaire_is_joined_by_participant(study, tmp_path, capsys):
     assert rows["questionnaire_seconds"]["A_mean"] == pytest.approx(61.5)
 
 
+def test_a_questionnaire_may_be_a_spreadsheet_s(study, tmp_path):
+    rows = comparison.participants(sorted(study.glob("A/*.csv")))
+    (tmp_path / "q.csv").write_text("Participant;Ease;\np0;4,5;\np1;;\n", "utf-16")
+    found = _questionnaires.joined(rows, tmp_path / "q.csv")
+    answers = found[found["task"] == "questionnaire"]
+    assert answers["questionnaire_Ease"].tolist() == pytest.approx([4.5, np.nan], nan_ok=True)
+    assert [name for name in found if name.startswith("questionnaire_")] == ["questionnaire_Ease"]
+
+
 def test_mistakes_in_a_questionnaire_are_told(study, tmp_path):
     rows = comparison.participants(sorted(study.glob("?/*.csv")))
     one = rows[rows["group"] == "A"]

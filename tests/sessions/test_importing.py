@@ -234,6 +234,32 @@ def test_stimuli_whose_times_start_again_are_counted_on(tmp_path, capsys):
         others.imotions(path)
 
 
+def test_stimuli_shown_again_get_names_that_can_be_compared(tmp_path, capsys):
+    shown = ["ad1", "rest", "ad1", "ad1 (2)", "whole session"]
+    rows = [(name, 40 * n) for n, name in enumerate(np.repeat(shown, 5))]
+    path = _imotions(tmp_path / "p1.txt", rows)
+    out = tmp_path / "A"
+    command = ["analyze", "--from", "imotions", "--out", str(out), "--baseline", "ad1"]
+    assert called(*command, str(path)) == 0
+    assert "tasks with a number: ad1 (3), whole session (2)." in capsys.readouterr().err
+    names = [row["task"] for row in _rows(out / "p1" / "tasks.csv")]
+    own = ["ad1", "rest", "ad1 (3)", "ad1 (2)", "whole session (2)"]
+    assert names == ["whole session", *own]
+    assert called("compare", str(out / "p1.csv")) == 0
+
+
+def test_tasks_beyond_an_export_are_told(tmp_path, capsys):
+    (tmp_path / "tasks.csv").write_text("start_s,end_s,task\n0,0.5,a\n0:59,1:02,pay <b>\n")
+    command = ["analyze", str(_openface(tmp_path / "p1.csv")), "--from", "openface"]
+    given = ["--segments", str(tmp_path / "tasks.csv"), "--out", str(tmp_path / "A")]
+    assert called(*command, *given) == 0
+    assert (
+        "p1: Tasks beyond the recording, which count nothing: pay <b>;" in capsys.readouterr().err
+    )
+    page = (tmp_path / "A" / "p1" / "report.html").read_text("utf-8")
+    assert "<b>Times.</b> Tasks beyond the recording, which count nothing: pay &lt;b&gt;;" in page
+
+
 def test_an_export_without_facet_is_told(tmp_path):
     names = [f"{name} Evidence" for name in others.EMOTIENT]
     head = [*names, "EventSource", "Name", "NoOfFaces", "StimulusName", "Timestamp"]

@@ -9,6 +9,7 @@ from drawn_timeline import mostly, write
 
 from keras_kd.errors import DataError
 from keras_kd.sessions import _labels, _options, _timeline
+from keras_kd.sessions._options import Event
 from keras_kd.sessions._summary import block_interval, rate_interval, summary
 from keras_kd.sessions._timeline import Options, Task
 
@@ -147,14 +148,42 @@ def test_segments_are_read_and_mistakes_named(tmp_path):
         ("start_s,end_s,task\n0,1:60,a\n", "line 2"),
         ("start_s,end_s,task\n0,1:2:3:4,a\n", "line 2"),
         ("start_s,end_s,task\n0,1,\n", "line 2"),
-        ("", "can't be read"),
+        ("", "lacks end_s, start_s, task"),
+        ("start_s,end_s,task\n0,10,5,a\n", "line 2: 4 cells for 3 columns"),
+        ("start_s,end_s,task,Task\n0,1,a,b\n", "the column task twice"),
+        ("start_s,end_s,task\n\n0,1,a\n2,3,b\n5,6, a\n", "line 5: the task 'a' is .*line 3"),
+        ("start_s,end_s,task\n0,1,whole session\n", "line 2: .* a row 'whole session'"),
     ):
         bad = tmp_path / "bad.csv"
         bad.write_text(text)
         with pytest.raises(DataError, match=word):
             _options.read_tasks(bad)
-    with pytest.raises(DataError, match="No segments"):
+    with pytest.raises(DataError, match="none.csv can't be read .No such file"):
         _options.read_tasks(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_tables_may_be_those_of_a_spreadsheet(tmp_path, encoding):
+    table = tmp_path / "t.csv"
+    table.write_text("Start_s;END_S;task;;\n0;10,5;f\u00fcrst;;\n;;;;\n10,5;20;b;;\n", encoding)
+    assert _options.read_tasks(table) == (Task(0.0, 10.5, "f\u00fcrst"), Task(10.5, 20.0, "b"))
+    table.write_text("Time\tName\n1:02,5\tclap\n", encoding)
+    assert _options.read_events(table) == (Event(62.5, "clap"),)
+
+
+def test_tasks_and_events_beyond_the_recording_are_told(tmp_path):
+    path = write(tmp_path / "a.csv", mostly("neutral", 30))
+    tasks = Task(0, 5, "in"), Task(29, 30.9, "late"), Task(25, 120, "cut"), Task(30, 31, "far")
+    events = Event(-1, "early"), Event(3, "in"), Event(500, "never")
+    options = Options(tasks=tasks, events=events)
+    timeline = _timeline.load(path, options)
+    assert [line.split(";")[0] for line in timeline.outside] == [
+        "Tasks beyond the recording, which count nothing: far",
+        "Tasks that end after the recording, which are cut: cut",
+        "Events outside the recording: early, never",
+    ]
+    assert all("is 30.0 s long: check --offset" in line for line in timeline.outside)
+    assert not _timeline.load(path, Options(tasks=tasks[:2], events=events[1:2])).outside
 
 
 def test_a_number_beyond_floats_is_no_time(tmp_path):
