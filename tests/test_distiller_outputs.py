@@ -185,6 +185,21 @@ def test_a_saved_model_as_a_layer_is_looked_at(activation, tmp_path):
     assert found == pytest.approx(expected(student, logits), rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:The teacher")
+def test_a_call_of_ones_own_is_looked_at_and_not_passed_by():
+    class OwnCall(keras.Sequential):
+        def call(self, x, training=None, mask=None):
+            return ops.softmax(super().call(x))
+
+    inner, student = linear(1), linear()
+    teacher = OwnCall([keras.Input((4, 4, 1)), inner])
+    found = soft_loss(still(student, teacher), "arrays", LABELS)
+    logits = inner.predict(MODEL_IMAGES, verbose=0)
+    assert found == pytest.approx(expected(student, logits), rel=1e-3)
+    hints = [FeatureMatch(student.layers[-1].name, inner.name, "similarity")]
+    refusal(lambda: still(student, teacher, features=hints), ModelError, "`call` of its own")
+
+
 # --- what is not finite ---
 @pytest.mark.parametrize("way", WAYS)
 def test_a_logit_of_minus_infinity_is_a_probability_of_1e_12(way):

@@ -117,10 +117,10 @@ def _require_shapes(kind: str, student: Any, teacher: Any) -> None:
 
 
 def _with_features(model: keras.Model, names: list[str]) -> keras.Model:
-    if not heads.has_graph(model):
+    if not heads.computes_its_graph(model):
         raise ModelError(
-            f"The layers of {model.name} have no known outputs: build it with keras.Input to match "
-            "features."
+            f"The layers of {model.name} have no known outputs: build it with keras.Input, and "
+            "without a `call` of its own, to match features."
         )
     # A Sequential model's graph, too, is that of a Functional one: all weights are shared.
     graph = keras.Model(model.inputs, heads.structure(model))

@@ -185,7 +185,7 @@ def _refuse(flags: np.ndarray, name: str, columns: int) -> None:
     if found["not_finite"]:
         raise DataError(
             f"{outputs} have NaN, inf or a row of -inf: expected logits or probabilities of each "
-            "image, so leave those images out."
+            "image, so correct the teacher or leave those images out."
         )
     if found["beyond"]:
         raise DataError(

@@ -123,6 +123,18 @@ def has_graph(model: keras.Model) -> bool:
     return isinstance(model, GRAPHS) and bool(model.built)
 
 
+def computes_its_graph(model: keras.Model) -> bool:
+    """Whether a model has a graph and its call computes that graph, nothing else.
+
+    Args:
+        model: any Keras model.
+
+    Returns:
+        False without a graph, and where a class of one's own has a `call` beside it.
+    """
+    return has_graph(model) and type(model).call in [graph.call for graph in GRAPHS]
+
+
 def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
     """Find out from a model's graph of what kind an output is.
 
@@ -140,7 +152,7 @@ def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
             "sigmoids": each number in 0..1 on its own; "unknown": other activations, subclassed
             models and layers of others; then use `kind_of_values`.
     """
-    if not has_graph(model):
+    if not computes_its_graph(model):
         return "unknown"
     tensor = _classes(model) if head is None else by_name(model, structure(model))[head]
     try:
@@ -239,7 +251,7 @@ class _Tail:
             return self.value(*scope[id(tensor)])
         operation, node_index, tensor_index = producer(tensor)
         node = calls(operation)[node_index]
-        if isinstance(operation, GRAPHS):
+        if isinstance(operation, GRAPHS) and computes_its_graph(operation):
             return self.value(operation.outputs[tensor_index], self._inside(node, scope))
         if getattr(operation, "weights", []) or isinstance(operation, keras.layers.InputLayer):
             return self._drawn(operation, tensor)

@@ -288,6 +288,8 @@ def _distiller(job: Job, settings: TrainingSettings, data: Data, built: keras.Mo
         bound_weight=0.0 if alone else loss.bound_weight,
         margin=loss.margin,
         seed=settings.seed,
+        # Batches bring logits; of a live model of features its graph says what it gives.
+        teacher_output="logits" if job.feature_teacher is None else None,
     )
 
 

@@ -164,6 +164,32 @@ def test_models_without_a_graph_are_unknown():
     assert heads.output_kind(ending(lambda a, b: Own()(a))) == "unknown"
 
 
+class OwnCall(keras.Sequential):
+    def call(self, x, training=None, mask=None):
+        return ops.softmax(super().call(x))
+
+
+class OwnModel(keras.Model):
+    """With a graph, and with a `call` that goes beyond it."""
+
+    def __init__(self):
+        image = keras.Input((4, 4, 1))
+        super().__init__(image, layers.Dense(3)(layers.Flatten()(image)))
+
+    def call(self, x):
+        return ops.softmax(super().call(x))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [OwnModel, lambda: OwnCall([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3)])],
+)
+def test_a_call_of_ones_own_is_not_its_graph(model):
+    own = model()
+    assert heads.has_graph(own) and not heads.computes_its_graph(own)
+    assert heads.output_kind(own) == heads.output_kind(nested(own)) == "unknown"
+
+
 class OwnWrapper(layers.Wrapper):
     def call(self, x):
         return ops.softmax(self.layer(x))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -289,15 +290,12 @@ def test_an_epoch_is_reported_once_though_its_report_ended_the_training(tmp_path
 
 
 def test_nan_stops_with_one_sentence(tmp_path):
+    distiller = _distiller()
+    distiller.compile(optimizers.sgd("cosine", 1e30, 1e-3, STEPS * 4))
     with pytest.raises(TrainingError) as caught:
-        fit(
-            _distiller(),
-            _batches(teacher_logits=np.full_like(LOGITS, np.nan)),
-            VALIDATION,
-            2,
-            tmp_path,
-        )
-    assert str(caught.value).startswith("The loss became nan in epoch 1: lower --learning-rate")
+        fit(distiller, _batches(), VALIDATION, 2, tmp_path)
+    told = str(caught.value)
+    assert re.match("The loss became (nan|inf) in epoch 1: lower --learning-rate", told)
     assert "\n" not in str(caught.value)
     with np.load(tmp_path / "state.npz") as stored:
         assert json.loads(str(stored["state"]))["epoch"] == 0
