@@ -31,6 +31,8 @@ from keras_kd.runtimes.litert import LiteRTModel
 if TYPE_CHECKING:
     import keras
 
+    from keras_kd.models.heads import OutputKind
+
 MODEL_FILE, CARD_FILE, PREPROCESSING_FILE = "model.tflite", "README.md", "preprocess.json"
 EXAMPLE_IMAGE, EXAMPLE_FILE = "example.png", "example.json"
 _FILES = (MODEL_FILE, CARD_FILE, PREPROCESSING_FILE, LABELS_FILE, EXAMPLE_IMAGE, EXAMPLE_FILE)
@@ -89,6 +91,7 @@ def export_bundle(
     version: str = FIRST_VERSION,
     target: str | None = None,
     measure: bool = False,
+    output: OutputKind | None = None,
 ) -> ExportReport:
     """Export and write the bundle's other files; see `write`.
 
@@ -107,6 +110,7 @@ def export_bundle(
         version: of the model, as 1.2.3.
         target: as for `export`; None for a file of io="app".
         measure: as for `export`.
+        output: as for `export`.
 
     Returns:
         The report.
@@ -123,13 +127,14 @@ def export_bundle(
         io = None if target else "app"
         return export(
             model, path, format, samples, io, class_names, app_input, value_range,
-            target=target, measure=measure,
+            target=target, measure=measure, output=output,
         )  # fmt: skip
 
     taken = None if value_range is None else pixel_values(value_range)
     return write(
-        model, folder, class_names, example, converted, name, description, taken, version=version
-    )
+        model, folder, class_names, example, converted, name, description, taken, version=version,
+        output=output,
+    )  # fmt: skip
 
 
 def write(
@@ -145,6 +150,7 @@ def write(
     sections: Sequence[str] = (),
     version: str = FIRST_VERSION,
     facts: Sequence[str] = (),
+    output: OutputKind | None = None,
 ) -> ExportReport:
     """Write the bundle of a model that is converted by a given function.
 
@@ -167,6 +173,7 @@ def write(
         sections: paragraphs of Markdown at the end of the card.
         version: of the model, as 1.2.3, for the file's metadata and the card.
         facts: lines of the card, in Markdown.
+        output: as for `export`.
 
     Returns:
         The report of `converted`.
@@ -206,7 +213,7 @@ def write(
             measured = scores(path) if scores else None
         # Metadata and labels have made the file longer.
         report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
-        preprocess = _preprocess(model, file, outputs, taken, outside)
+        preprocess = _preprocess(model, file, outputs, taken, outside, output)
         with written_whole(folder / MODEL_FILE) as temporary_file:
             temporary_file.write_bytes(content)
         write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
@@ -274,12 +281,13 @@ def _preprocess(
     outputs: dict[str, np.ndarray],
     taken: PixelValues | None,
     outside: PixelValues,
+    output: OutputKind | None,
 ) -> dict:
     from keras_kd.models import heads
 
     app = file.input_dtype == np.uint8
     first = _inside(file.input_shape, tuple(model.inputs[0].shape[1:]), taken if app else None)
-    last = "sigmoids" if heads.output_kind(model) == "sigmoids" else "softmax"
+    last = "sigmoids" if "sigmoids" in (output, heads.output_kind(model)) else "softmax"
     return {
         "input": {
             "name": "image",

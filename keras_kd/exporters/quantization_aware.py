@@ -329,7 +329,8 @@ def _teacher_logits(given: np.ndarray, model: keras.Model, stated: OutputKind | 
     warnings.warn(
         "The teacher gives probabilities p, not logits: log p is learnt from.", stacklevel=3
     )
-    return np.log(np.maximum(given, _SMALLEST_PROBABILITY))
+    # In float16, the smallest probability would be 0.
+    return np.log(np.maximum(given.astype(np.float32), _SMALLEST_PROBABILITY))
 
 
 def _by_view(teacher_logits: np.ndarray | None, count: int, views: int, classes: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from keras import layers
 
 from keras_kd import exporters
 from keras_kd.errors import ExportError
+from keras_kd.exporters import bundle
 from keras_kd.runtimes.described import of_model
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -103,3 +106,15 @@ def test_a_file_of_found_probabilities_says_so(tmp_path):
         _model("softmax"), tmp_path / "m.tflite", "float32", _pixels(), value_range=(0, 255)
     )
     assert of_model(tmp_path / "m.tflite").output == "probabilities"
+
+
+def test_a_bundle_says_which_outputs_were_stated(tmp_path):
+    model = _model("sigmoid")
+    bundle.export_bundle(
+        model, tmp_path, NAMES, _pixels(), _pixels(1)[0], "float32", output="sigmoids"
+    )
+    said = json.loads((tmp_path / "preprocess.json").read_text())["inside_the_file"]
+    assert said == ["normalisation", "sigmoids"]
+    expected = model.predict(_pixels().astype(np.float32), verbose=0)
+    found = LiteRTModel(tmp_path / "model.tflite").predict(_pixels())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
