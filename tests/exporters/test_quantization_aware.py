@@ -360,6 +360,6 @@ def test_a_teachers_probabilities_are_learnt_from_as_logits(dtype):
     with pytest.warns(UserWarning, match="gives probabilities p, not logits"):
         logits = quantization_aware._teacher_logits(shares, _network(), None)
     found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(found, shares, rtol=1e-3, atol=1e-11)
+    np.testing.assert_allclose(found, shares.astype("float64"), rtol=1e-3, atol=1e-11)
     stated = quantization_aware._teacher_logits(shares, _network(), "logits")
     np.testing.assert_array_equal(stated, shares)
