@@ -10,12 +10,13 @@ import keras
 from keras import ops
 
 from keras_kd import losses
-from keras_kd.distiller import _backend, _batches, _labels, _metrics, _saving, _settings
+from keras_kd.distiller import _backend, _batches, _images, _labels, _metrics, _saving, _settings
 from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._momentum import DistillationOrientedSGD
 from keras_kd.distiller._outputs import OutputFaults, Outputs, require_kind
+from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._teacher import Teacher, Teachers
 from keras_kd.errors import ModelError
 from keras_kd.models import heads
@@ -45,8 +46,10 @@ class Distiller(CheckedTraining):
     Batches are `x, y` or `x, y, sample_weight`. Either y is the labels, and the live `teacher` is
     run once on each batch; or y is `{"label": labels, "teacher": logits}`, and no teacher is run.
     Labels and logits are arrays, or dicts by head. Labels of classes are integers (N,) or (N, 1),
-    or shares (N, C). A head that the teacher lacks learns from the labels alone. `sample_weight`
-    applies to all terms, `class_weights` to the labels' term alone. Regularisers of the student are
+    or shares (N, C). Dimensions of one pixel or one view, as in (N, 1, 1, C), are left out; of maps
+    (N, H, W, C), each pixel is learnt, from labels (N, H, W). Any other shape is refused. A head
+    that the teacher lacks learns from the labels alone. `sample_weight`, (N,), applies to all
+    terms, `class_weights` to the labels' term alone. Regularisers of the student are
     added. `evaluate` computes the plain cross-entropy with the labels (and the squared error of
     values) and changes no variable. Metrics see the labels alone.
 
@@ -148,9 +151,15 @@ class Distiller(CheckedTraining):
         self.draws = keras.random.SeedGenerator(seed) if value_loss == "shake-shake" else None
         self._class_weights_of_fit: dict[str, tuple[float, ...]] = {}
         self._make_heads(self.class_weights)
+        outputs = _batches.by_head(self._single(heads.structure(student)), self._heads)
+        self._shapes = {
+            name: HeadShape(name, output.shape, self._heads[name].classes)
+            for name, output in outputs.items()
+        }
         shape = tuple(student.inputs[0].shape[1:]) if len(student.inputs) == 1 else ()
         live = []
         for one in self.teachers:
+            _images.require_inputs(one, student)
             live.append(Teacher(one, columns, shape, teacher_head, teacher_output))
         # Weights without teachers are refused in there.
         given_weights = teacher_weights is not None and len(teacher_weights) > 0
@@ -165,7 +174,8 @@ class Distiller(CheckedTraining):
         self.soft_loss = keras.metrics.Mean("soft_loss")
         self.feature_loss = keras.metrics.Mean("feature_loss")
         self.faults = _labels.Faults(
-            {name: head.classes for name, head in self._heads.items() if head.classes}
+            {name: head.classes for name, head in self._heads.items() if head.classes},
+            [name for name, head in self._heads.items() if not head.classes and binary is None],
         )
         self.output_faults = OutputFaults(
             {name: count for name, count in columns.items() if count}, max(len(live), 1)
@@ -215,8 +225,13 @@ class Distiller(CheckedTraining):
         maps.
         """
         if training and self._matching:
-            return self._matching.student(inputs, training=training)
-        outputs = self.student(inputs, training=training)
+            outputs, maps = self._matching.student(inputs, training=training)
+            return self._single(outputs), maps
+        return self._single(self.student(inputs, training=training))
+
+    @staticmethod
+    def _single(outputs: Any) -> Any:
+        """The outputs, or the only one of a list."""
         return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
     if keras.backend.backend() == "tensorflow":
@@ -273,12 +288,9 @@ class Distiller(CheckedTraining):
         """The labels' and the teacher's part of the loss."""
         outputs, maps = y_pred if self._matching else (y_pred, [])
         targets = self._targets(x, y)
-        labels = self._labels(targets, outputs)
-        weights = _batches.weights(sample_weight, self._heads)
         hard_total = soft_total = of_labels = of_teacher = ops.convert_to_tensor(0.0)
-        for name, output in _batches.by_head(outputs, self._heads).items():
-            label, teacher = _batches.required(labels, name), targets.teacher.get(name)
-            hard, soft, *parts = self._heads[name](label, teacher, output, weights.get(name))
+        for name, rows in self._rows(targets, outputs, sample_weight).items():
+            hard, soft, *parts = self._heads[name](*rows)
             hard_total, soft_total = hard_total + hard, soft_total + soft
             of_labels, of_teacher = of_labels + parts[0], of_teacher + parts[1]
         count = _batches.rows(outputs)
@@ -286,7 +298,7 @@ class Distiller(CheckedTraining):
         self.soft_loss.update_state(soft_total, sample_weight=count)
         if self._matching:
             # Maps belong to no head: the first head's weights stand for the images'.
-            weight = next(iter(weights.values()), None)
+            weight = next(iter(_batches.weights(sample_weight, self._heads).values()), None)
             matched = self._matching.loss(maps, targets.features, weight, self.weights_normalised)
             self.feature_loss.update_state(matched, sample_weight=count)
             of_teacher = of_teacher + matched
@@ -296,20 +308,11 @@ class Distiller(CheckedTraining):
 
     def _plain_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Any:
         targets = _batches.Targets(_batches.label(y))
-        labels = self._labels(targets, outputs)
-        weights = _batches.weights(sample_weight, self._heads)
         total = 0.0
-        for name, output in _batches.by_head(outputs, self._heads).items():
-            label = _batches.required(labels, name)
-            total = total + self._heads[name].plain(label, output, weights.get(name))
+        for name, rows in self._rows(targets, outputs, sample_weight).items():
+            label, _, output, weights = rows
+            total = total + self._heads[name].plain(label, output, weights)
         return total
-
-    def _labels(self, targets: _batches.Targets, outputs: Any) -> dict[str, Any]:
-        """The labels by head, looked at now where they are known, and in the graph where not."""
-        self._look_at_labels(targets.label)
-        labels = _batches.by_head(targets.label, self._heads)
-        self.faults.update_state(labels, _batches.rows(outputs))
-        return labels
 
     def _targets(self, x: Any, y: Any) -> _batches.Targets:
         """Labels with the teacher's logits and features, of the batch or of the live teacher."""
@@ -339,6 +342,8 @@ class Distiller(CheckedTraining):
         return self._live_targets(label, self._live(x))
 
     def _live_targets(self, label: Any, outputs: list[Outputs]) -> _batches.Targets:
+        # As rows already: the mean of several would spread one over another.
+        outputs = [self._as_rows(one) for one in outputs]
         self._check_outputs(outputs)
         return _batches.Targets(label, self._live.mean(outputs))
 
@@ -350,7 +355,7 @@ class Distiller(CheckedTraining):
         }
         for name, kind in kinds.items():
             require_kind(kind, name, self._columns[name])
-        outputs = Outputs(given, kinds)
+        outputs = self._as_rows(Outputs(given, kinds))
         self._check_outputs([outputs])
         return _batches.Targets(label, outputs.logits())
 
@@ -370,11 +375,16 @@ class Distiller(CheckedTraining):
         outputs = y_pred[0] if self._matching and isinstance(y_pred, (tuple, list)) else y_pred
         given = _batches.by_head(outputs, self._heads)
         labels = _batches.by_head(_batches.label(y), self._heads)
-        weights = self._weights_of_metrics(labels, sample_weight)
+        weights = dict(_batches.weights(sample_weight, self._heads))
         for name, output in given.items():
-            given[name] = self._heads[name].shown_to_metrics(output)
+            shape, rows = self._shapes[name], self._shapes[name].outputs(output)
+            labels[name] = shape.labels_of_metrics(labels[name], rows)
+            if name in weights:
+                weights[name] = shape.weights(weights[name], rows)
+            given[name] = self._heads[name].shown_to_metrics(rows)
             if self._heads[name].binary:
                 labels[name] = _metrics.labels_of_one_logit(labels[name])
+        weights = self._weights_of_metrics(labels, weights)
         shown = [part if isinstance(outputs, dict) else part[""] for part in (labels, given)]
         of_heads = metrics_of_outputs(self, *shown)
         _metrics.require_computable(
@@ -383,16 +393,17 @@ class Distiller(CheckedTraining):
         weights = (weights or None) if isinstance(outputs, dict) else weights.get("")
         return super().compute_metrics(x, *shown, weights)
 
-    def _weights_of_metrics(self, labels: dict[str, Any], sample_weight: Any) -> dict[str, Any]:
+    def _weights_of_metrics(
+        self, labels: dict[str, Any], weights: dict[str, Any]
+    ) -> dict[str, Any]:
         """Weights by head of the weighted metrics; as in Keras, fit's class_weight counts in
         training.
         """
-        weights = _batches.weights(sample_weight, self._heads)
         given = self._class_weights_of_fit if self._reports_parts else {}
         for name, of_classes in given.items():
             each, of_images = losses.class_weight_each(labels[name], of_classes), weights.get(name)
             if of_images is not None:
-                each = each * ops.reshape(ops.cast(of_images, "float32"), (-1,))
+                each = each * of_images
             weights = {**weights, name: each}
         # Keras asks for those of all heads.
         return {**dict.fromkeys(self._heads), **weights} if weights else {}

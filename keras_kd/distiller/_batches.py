@@ -54,9 +54,19 @@ def by_head(values: Any, outputs: Any) -> dict[str, Any]:
         outputs: the student's, or its heads by name.
 
     Raises:
-        ModelError: one is a dict and the other is not.
+        ModelError: one is a dict and the other is not, or the values are a list.
     """
+    if isinstance(values, (list, tuple)):
+        raise ModelError(
+            f"The labels or the teacher give a {type(values).__name__} of {len(values)} parts: "
+            'expected one array, a dict by head, or y={"label": labels, "teacher": logits}.'
+        )
     named = isinstance(outputs, dict) and "" not in outputs
+    if named and set(outputs) <= PARTS and not isinstance(values, dict):
+        raise ModelError(
+            f"The student's heads are called {', '.join(outputs)}, and y's own parts are too: give "
+            'y={"label": labels by head}, or name the heads otherwise.'
+        )
     if named != isinstance(values, dict):
         raise ModelError(
             f"The student gives {_described(outputs if named else None)}, and the labels or the "
@@ -141,8 +151,13 @@ def require_shape(images: Any, student: keras.Model) -> None:
     """Refuse images of another shape than the student takes.
 
     Raises:
-        DataError: a size differs.
+        DataError: a size differs, or they are a list.
     """
+    if isinstance(images, (list, tuple)) and len(student.inputs) == 1 and len(images) != 1:
+        raise DataError(
+            f"The images are a {type(images).__name__} of {len(images)} parts, and the student "
+            f"{student.name} takes one array: make one of them, numpy.stack(images)."
+        )
     taken = tuple(student.inputs[0].shape) if len(student.inputs) == 1 else ()
     given = tuple(getattr(images, "shape", ()))
     if len(given) == len(taken) and any(
@@ -156,9 +171,11 @@ def require_shape(images: Any, student: keras.Model) -> None:
 
 
 def are_data(values: Any) -> bool:
-    """Whether these are arrays or tensors, or a dict of such, and no data set or generator."""
+    """Whether these are arrays or tensors, or a dict or tuple of them, and no data set."""
     if isinstance(values, dict):
         return all(are_data(value) for value in values.values())
+    if isinstance(values, tuple):
+        return bool(values) and all(are_data(value) for value in values)
     return values is not None and (
         ops.is_tensor(values) or hasattr(values, "__array__") or isinstance(values, list)
     )

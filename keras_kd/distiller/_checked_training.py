@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_kd.distiller import _batches, _labels, _metrics, _momentum, _settings
 from keras_kd.distiller._heads import ClassHead, ValueHead
-from keras_kd.distiller._outputs import kind_of, require_fit, require_kind, warn_of_kind
+from keras_kd.distiller._outputs import Outputs, kind_of, require_fit, require_kind, warn_of_kind
+from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._student_model import StudentModel
-from keras_kd.distiller._teacher import Teachers
+from keras_kd.distiller._teacher import LOOKED_AT, Teachers
 from keras_kd.errors import ConfigError
 from keras_kd.models import heads
 
@@ -31,6 +34,8 @@ class CheckedTraining(StudentModel):
     _class_weights_of_fit: dict[str, tuple[float, ...]]
     _columns: dict[str, int | None]
     _heads: dict[str, ClassHead | ValueHead]
+    faults: _labels.Faults
+    _shapes: dict[str, HeadShape]
     _live: Teachers | None
     _stored_kinds: dict[str, heads.OutputKind]
 
@@ -197,9 +202,12 @@ class CheckedTraining(StudentModel):
         self._look_at_stored(stored)
         if stored is None and self._live is not None and self._learns_from_teacher:
             # A data set that can be indexed would be read whole if it were taken for an array.
-            known = _batches.are_data(x) and not isinstance(x, dict)
-            images = _labels.on_host(x) if known else None
-            if images is not None and images.dtype != object and self._live.look(images):
+            images = keras.tree.map_structure(_first_rows, x) if _batches.are_data(x) else None
+            known = all(
+                isinstance(one, np.ndarray) and one.dtype.kind != "O"
+                for one in keras.tree.flatten(images)
+            )
+            if known and self._live.look(images):
                 # A traced step holds the kinds that it was traced with.
                 self.train_function = None
 
@@ -210,7 +218,34 @@ class CheckedTraining(StudentModel):
         for name, values in _batches.by_head(labels, self._heads).items():
             known = _labels.on_host(values)
             if known is not None and name in self._heads:
-                self._heads[name].require(known)
+                self._heads[name].require(self._shapes[name].labels(known), len(known))
+
+    def _rows(
+        self, targets: _batches.Targets, outputs: Any, sample_weight: Any
+    ) -> dict[str, tuple[Any, Any, Any, Any]]:
+        """Labels, teacher's outputs, student's and weights by head, each as rows; the labels are
+        looked at now where they are known, and in the graph where not.
+        """
+        self._look_at_labels(targets)
+        labels = _batches.by_head(targets.label, self._heads)
+        weights = _batches.weights(sample_weight, self._heads)
+        found = {}
+        for name, output in _batches.by_head(outputs, self._heads).items():
+            shape, rows = self._shapes[name], self._shapes[name].outputs(output)
+            label = shape.labels(_batches.required(labels, name), rows)
+            teacher = shape.matched(targets.teacher.get(name), rows)
+            found[name] = (label, teacher, rows, shape.weights(weights.get(name), rows))
+        checked = {name: rows[0] for name, rows in found.items()}
+        self.faults.update_state(checked, _batches.rows(outputs))
+        return found
+
+    def _as_rows(self, outputs: Outputs) -> Outputs:
+        values = {
+            name: self._shapes[name].teacher(values)
+            for name, values in outputs.values.items()
+            if name in self._shapes
+        }
+        return replace(outputs, values=values)
 
     def _look_at_stored(self, stored: Any) -> None:
         found = {}
@@ -228,6 +263,10 @@ class CheckedTraining(StudentModel):
             self._stored_kinds, self.train_function = found, None
             for kind in set(found.values()):
                 warn_of_kind(kind, "The teacher whose outputs the batches bring")
+
+
+def _first_rows(values: Any) -> np.ndarray | None:
+    return _labels.on_host(values[:LOOKED_AT]) if hasattr(values, "shape") else None
 
 
 class _FirstBatch(keras.callbacks.Callback):

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd import losses
-from keras_kd.distiller import _labels
+from keras_kd.distiller import _labels, _shapes
 
 # The losses on labels and teacher, then both with their weights in the whole loss.
 Parts: TypeAlias = tuple[Any, Any, Any, Any]
@@ -50,9 +50,11 @@ class ClassHead:
         """Whether the teacher's loss has a weight above 0."""
         return self._beta > 0
 
-    def require(self, labels: np.ndarray) -> None:
-        """Raise DataError for labels that are not classes of this head."""
-        _labels.require_classes(labels, self.classes, self.name)
+    def require(self, labels: np.ndarray, images: int) -> None:
+        """Raise DataError for rows of labels, of so many images, that are not classes of this
+        head.
+        """
+        _labels.require_classes(labels, self.classes, self.name, images)
 
     def __call__(self, labels: Any, teacher: Any, output: Any, weights: Any) -> Parts:
         """Return the loss with the labels and that with the teacher, plain and weighed."""
@@ -63,7 +65,8 @@ class ClassHead:
         if teacher is None:
             # The teacher lacks this head: its labels get the whole weight, not alpha.
             return hard, 0.0, hard, 0.0
-        each = self._soft_loss(labels, self._logits(teacher), logits, self._temperature)
+        given = self._soft_loss(labels, self._logits(teacher), logits, self._temperature)
+        each = _shapes.require_each(given, logits)
         soft = losses.weighted_mean(each, weights, self._normalised)
         return hard, soft, self._alpha * hard, self._beta * soft
 
@@ -129,9 +132,9 @@ class ValueHead:
         """Whether the teacher-bounded error has a weight above 0."""
         return self._bound_weight * self._value_weight > 0
 
-    def require(self, labels: np.ndarray) -> None:
-        """Raise DataError for labels that are not values."""
-        _labels.require_values(labels, self.name, self._declared)
+    def require(self, labels: np.ndarray, images: int) -> None:
+        """Raise DataError for rows of labels, of so many images, that are not values."""
+        _labels.require_values(labels, self.name, self._declared, images)
 
     def __call__(self, values: Any, teacher: Any, output: Any, weights: Any) -> Parts:
         """Return the loss with the values and the teacher-bounded one, plain and weighed."""

@@ -18,6 +18,32 @@ def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
 
 
+def require_inputs(teacher: keras.Model, student: keras.Model) -> None:
+    """Refuse a teacher of another number of inputs than the student, or of several of other shapes.
+
+    Raises:
+        ModelError: see above.
+    """
+    theirs, ours = (
+        [tuple(one.shape[1:]) for one in getattr(model, "inputs", None) or ()]
+        for model in (teacher, student)
+    )
+    if not theirs:
+        return  # Its inputs are known when it is called.
+    fits = all(_fits(*pair) for pair in zip(theirs, ours, strict=False))
+    if len(theirs) != len(ours) or (len(ours) > 1 and not fits):
+        raise ModelError(
+            f"The teacher {teacher.name} takes {_inputs(theirs)} and the student {student.name} "
+            f"{_inputs(ours)}: both see the same batch, so build one of them for the other's "
+            "inputs."
+        )
+
+
+def _inputs(shapes: list[tuple[int | None, ...]]) -> str:
+    number = f"{len(shapes)} inputs of shapes" if len(shapes) > 1 else "one input of shape"
+    return f"{number} {', '.join(map(str, shapes))}"
+
+
 def require_shape(
     model: keras.Model, expected: tuple[int | None, ...], given: tuple[int | None, ...]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -28,24 +29,25 @@ def on_host(values: Any) -> np.ndarray | None:
     return values.numpy() if eager else None
 
 
-def require_classes(labels: np.ndarray, classes: int, head: str) -> None:
+def require_classes(labels: np.ndarray, classes: int, head: str, images: int) -> None:
     """Refuse labels that are no class numbers 0..C-1 and no shares of the C classes.
 
     Args:
-        labels: (N,), (N, 1) or (N, C).
+        labels: rows (R,) or (R, C).
         classes: C; 2 for one logit.
         head: its name for the message, "" for the only one.
+        images: N, of which each has R / N rows.
 
     Raises:
         DataError: a label is a word, NaN, no whole number or outside 0..C-1, or a row's shares
-            don't sum to 1. The message names the first such row.
+            don't sum to 1. The message names the first such image.
     """
     of = f" of head {head!r}" if head else ""
     labels = _numbers(labels, classes, of)
-    if labels.ndim > 1 and labels.shape[-1] == classes and classes > 1:
-        _require_shares(labels, of)
-    elif labels.ndim == 1 or labels.shape[-1] == 1:
-        _require_numbers(labels.reshape(-1), classes, of)
+    if labels.ndim == 1:
+        _require_numbers(labels, classes, of, images)
+    elif labels.shape[-1] == classes:
+        _require_shares(labels, of, images)
 
 
 def _numbers(labels: np.ndarray, classes: int, of: str) -> np.ndarray:
@@ -62,14 +64,21 @@ def _numbers(labels: np.ndarray, classes: int, of: str) -> np.ndarray:
     )
 
 
-def _require_numbers(labels: np.ndarray, classes: int, of: str) -> None:
+def _first(bad: np.ndarray, images: int) -> tuple[int, int]:
+    """The first bad row, and the number of its image."""
+    row = int(bad.argmax())
+    return row, row * images // len(bad)
+
+
+def _require_numbers(labels: np.ndarray, classes: int, of: str, images: int) -> None:
     bad = ~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))
     if not bad.any():
         return
-    row = int(bad.argmax())
+    row, image = _first(bad, images)
     raise DataError(
-        f"The label{of} in row {row} is {labels[row]:g}: expected class numbers 0 to {classes - 1},"
-        f" and {int(bad.sum())} of {len(labels)} labels are none.{_hint(labels, classes)}"
+        f"The label{of} in row {image} is {labels[row]:g}: expected class numbers 0 to "
+        f"{classes - 1}, and {int(bad.sum())} of {len(labels)} labels are none."
+        + _hint(labels, classes)
     )
 
 
@@ -81,22 +90,22 @@ def _hint(labels: np.ndarray, classes: int) -> str:
     return COUNTING
 
 
-def _require_shares(labels: np.ndarray, of: str) -> None:
+def _require_shares(labels: np.ndarray, of: str, images: int) -> None:
     bad = ~((labels.min(axis=-1) >= 0) & (np.abs(labels.sum(axis=-1) - 1) <= SHARES_TOLERANCE))
     if not bad.any():
         return
-    row = int(bad.argmax())
+    row, image = _first(bad, images)
     shares = ", ".join(f"{share:g}" for share in labels[row][:8])
     raise DataError(
-        f"The labels{of} in row {row} are [{shares}]: expected shares of the classes that sum to "
+        f"The labels{of} in row {image} are [{shares}]: expected shares of the classes that sum to "
         "1. "
         "An image of several classes (multi-label) needs one head of one column for each class, "
         "named in binary=[...]."
     )
 
 
-def require_values(values: np.ndarray, head: str, declared: bool) -> None:
-    """Check the labels of a continuous head.
+def require_values(values: np.ndarray, head: str, declared: bool, images: int) -> None:
+    """Check the labels of a continuous head, rows (R,) of N images.
 
     Raises:
         DataError: a label is a word or infinite, or all are 0 or 1 and nobody declared the head.
@@ -104,45 +113,70 @@ def require_values(values: np.ndarray, head: str, declared: bool) -> None:
     of = f" of head {head!r}" if head else ""
     numbers = _numbers(values, 2, of).reshape(-1)
     if np.isinf(numbers).any():
-        row = int(np.isinf(numbers).argmax())
-        raise DataError(f"The value{of} in row {row} is infinite: give NaN where it is unknown.")
-    if not declared and set(np.unique(numbers)) == {0.0, 1.0}:
-        raise DataError(
-            f"The labels{of} are all 0 or 1 and it has one column: say what it learns, "
-            f"Distiller(..., binary=[{head!r}]) for two classes by one logit, or binary=[] for a "
-            "continuous value."
-        )
+        _, image = _first(np.isinf(numbers), images)
+        raise DataError(f"The value{of} in row {image} is infinite: give NaN where it is unknown.")
+    if not declared and set(np.unique(numbers[~np.isnan(numbers)])) == {0.0, 1.0}:
+        raise _undeclared(head)
+
+
+def _undeclared(head: str) -> DataError:
+    return DataError(
+        f"The labels{f' of head {head!r}' if head else ''} are all 0 or 1 and it has one column: "
+        f"say what it learns, Distiller(..., binary=[{head!r}]) for two classes by one logit, or "
+        "binary=[] for a continuous value."
+    )
 
 
 class Faults(keras.metrics.Metric):
-    """Records the first bad label in batches seen in the graph."""
+    """Records the first bad label in the graph's batches, and labels 0 and 1 of heads that nobody
+    declared.
 
-    def __init__(self, heads: dict[str, int]) -> None:
+    Args:
+        heads: the number of classes of each head of classes.
+        undeclared: names of the heads of one column of which nobody said what they learn.
+    """
+
+    def __init__(self, heads: dict[str, int], undeclared: Sequence[str] = ()) -> None:
         super().__init__(name="faults")
         self._heads, self._replicas = heads, _backend.replicas()
+        self._undeclared = list(undeclared)
         # A traced step can't raise: what it finds waits in variables until the step has ended.
-        for part in ("row", "label", "head", "seen"):
+        parts = ["row", "label", "head", "seen"]
+        for number in range(len(self._undeclared)):
+            parts += [f"zeros_{number}", f"ones_{number}", f"others_{number}"]
+        for part in parts:
             setattr(self, part, self.add_weight(shape=(), initializer="zeros", name=part))
 
     def update_state(self, labels: dict[str, Any], count: Any) -> None:
         """Check one batch.
 
         Args:
-            labels: labels by head of classes, as for `require_classes`.
+            labels: rows of labels by head, (R,) or (R, C).
             count: number of images.
         """
         for number, (name, classes) in enumerate(self._heads.items()):
             if name in labels:
-                self._look(number, *_bad_rows(labels[name], classes))
+                self._look(number, *_bad_rows(labels[name], classes), count)
+        for number, name in enumerate(self._undeclared):
+            if name in labels:
+                self._look_at_values(number, ops.cast(labels[name], "float32"))
         self.seen.assign_add(ops.cast(count, "float32"))
 
-    def _look(self, number: int, bad: Any, labels: Any) -> None:
-        index = ops.argmax(bad)
+    def _look_at_values(self, number: int, values: Any) -> None:
+        zeros, ones = values == 0, values == 1
+        others = ops.logical_not(ops.logical_or(ops.logical_or(zeros, ones), ops.isnan(values)))
+        for part, found in {"zeros": zeros, "ones": ones, "others": others}.items():
+            variable = getattr(self, f"{part}_{number}")
+            variable.assign(ops.maximum(variable, ops.cast(ops.any(found), "float32")))
+
+    def _look(self, number: int, bad: Any, labels: Any, count: Any) -> None:
+        index = ops.cast(ops.argmax(bad), "int32")
         first = ops.logical_and(ops.any(bad), self.row == 0)
         found = {
             "label": ops.take(labels, index),
             "head": float(number),
-            "row": self.seen + ops.cast(index, "float32") + 1,
+            # A map has several rows.
+            "row": self.seen + ops.cast(index * count // ops.size(bad), "float32") + 1,
         }
         for part, value in found.items():
             variable = getattr(self, part)
@@ -156,7 +190,8 @@ class Faults(keras.metrics.Metric):
         """Raise for a recorded fault; to be called outside of traced code.
 
         Raises:
-            DataError: a label is outside its classes.
+            DataError: a label is outside its classes, or labels are 0 and 1 alone and their head is
+                not declared.
         """
         parts = (self.row, self.label, self.head)
         # On several replicas this adds up theirs: that something was found is all that is known.
@@ -170,6 +205,13 @@ class Faults(keras.metrics.Metric):
                 f"The label{of} in row {int(row) - 1} of the batches is {label:g}: expected class "
                 f"numbers 0 to {classes - 1}, or shares that sum to 1.{COUNTING}"
             )
+        for number, name in enumerate(self._undeclared):
+            zeros, ones, others = (
+                _backend.number(getattr(self, f"{part}_{number}"))
+                for part in ("zeros", "ones", "others")
+            )
+            if zeros and ones and not others:
+                raise _undeclared(name)
 
 
 def _bad_rows(labels: Any, classes: int) -> tuple[Any, Any]:
@@ -177,10 +219,9 @@ def _bad_rows(labels: Any, classes: int) -> tuple[Any, Any]:
     its sum.
     """
     labels = ops.cast(labels, "float32")
-    if len(labels.shape) == 1 or labels.shape[-1] == 1:
-        flat = ops.reshape(labels, (-1,))
-        good = ops.logical_and(ops.logical_and(flat >= 0, flat < classes), flat == ops.floor(flat))
-        return ops.logical_not(good), flat
+    if len(labels.shape) == 1:
+        inside = ops.logical_and(labels >= 0, labels < classes)
+        return ops.logical_not(ops.logical_and(inside, labels == ops.floor(labels))), labels
     total = ops.sum(labels, axis=-1)
     good = ops.logical_and(ops.min(labels, axis=-1) >= 0, ops.abs(total - 1) <= SHARES_TOLERANCE)
     return ops.logical_not(good), total

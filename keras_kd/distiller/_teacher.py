@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_kd.distiller import _batches, _images
@@ -88,12 +87,10 @@ class Teacher:
             warn_of_kind(kind, f"The teacher {self.model.name}")
         self.kinds |= kinds
 
-    def look(self, images: np.ndarray) -> None:
+    def look(self, images: Any) -> None:
         """Find out from some images of what kind the outputs of a teacher without a graph are."""
         if self.model.built and set(self.kinds.values()) <= {"unknown"}:
-            outputs = self._by_head(
-                self.chosen(self.model(self.shown(images[:LOOKED_AT]), training=False))
-            )
+            outputs = self._by_head(self.chosen(self.model(self.shown(images), training=False)))
             self._accept(
                 {
                     name: self._stated or kind_of(ops.convert_to_numpy(found), self._heads[name])
@@ -176,7 +173,7 @@ class Teachers:
                 f"of which one is above 0. Received: teacher_weights={self.weights}."
             )
 
-    def look(self, images: np.ndarray) -> bool:
+    def look(self, images: Any) -> bool:
         """Find out from some images of what kind the outputs of teachers without a graph are.
 
         Returns:

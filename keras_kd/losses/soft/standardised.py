@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import TINY, Tensor
+from keras_kd.losses._tensors import TINY, Tensor, require_classes
 from keras_kd.losses.soft.kl import soft_target_kl_each
 
 
@@ -27,6 +27,7 @@ def standardised_kl_each(
     Raises:
         ModelError: teacher and student have different numbers of classes.
     """
+    require_classes("teacher's logits", teacher_logits, student_logits)
     return soft_target_kl_each(
         _standardised(teacher_logits), _standardised(student_logits), temperature
     )
