@@ -54,7 +54,11 @@ def described(options: Options) -> str:
 
 
 def doubts(
-    options: Options, class_names: Sequence[str], baseline: np.ndarray, readable: float
+    options: Options,
+    class_names: Sequence[str],
+    baseline: np.ndarray,
+    readable: float,
+    rest: np.ndarray,
 ) -> list[str]:
     """Return why the baseline may not show a face at rest, a sentence each.
 
@@ -63,6 +67,7 @@ def doubts(
         class_names: of the baseline's values.
         baseline: (C,) probabilities; NaN where no face was readable.
         readable: share of the baseline's time that could be read, 0..1; NaN without any.
+        rest: as `at_rest` returns it.
     """
     when, remedy = (
         described(options),
@@ -74,6 +79,11 @@ def doubts(
             f" {remedy}."
         ]
     found = []
+    if rest.all() and not is_median(options):
+        found.append(
+            f"The baseline ({when}) is the whole recording, so changes against it are 0 on average:"
+            f" {remedy}."
+        )
     if readable < LEAST_READABLE:
         found.append(f"Only {readable:.0%} of the baseline ({when}) could be read: {remedy}.")
     names = [canonical(name) for name in class_names]

@@ -189,7 +189,7 @@ def load(path: str | Path, options: Options) -> Timeline:
         },
         labels,
         baseline,
-        _baseline.doubts(options, class_names, baseline, readable) if class_names else [],
+        _baseline.doubts(options, class_names, baseline, readable, rest) if class_names else [],
         bad,
         _risen(chances, baseline, bad),
         good,

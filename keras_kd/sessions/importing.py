@@ -33,6 +33,8 @@ from keras_kd.sessions._session_files import (
 TIME_STEP = 1e-4
 # Seconds: an export whose first row comes later may have tasks in its own times.
 LATE = 1.0
+# Seconds: rows further apart are hardly those of a video.
+SLOW = 2.0
 
 
 def import_sessions(
@@ -100,7 +102,12 @@ def import_sessions(
 
 
 def _notes(imported: Imported) -> Iterator[str]:
-    """What happened to an export's times, a sentence each."""
+    """What happened to an export's times and may be wrong with them, a sentence each."""
+    if len(imported.times) > 1 and (step := np.median(np.diff(imported.times))) > SLOW:
+        yield (
+            f"its rows are {step:.1f} s apart: if its times are not in the unit that its program"
+            " exports, export it again."
+        )
     if abs(imported.start) >= LATE:
         yield (
             f"its times begin at {imported.start:.1f} s, and are counted from there: for tasks and"

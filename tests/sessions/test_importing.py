@@ -202,6 +202,18 @@ def test_openface_s_times_count_from_its_first_row(tmp_path, capsys):
     assert "begin at 100.0 s" in (told := capsys.readouterr().err) and "--offset -100.000" in told
 
 
+def test_times_in_milliseconds_are_doubted(tmp_path, capsys):
+    head, *rows = _openface(tmp_path / "p1.csv").read_text().splitlines()
+    cells = [row.split(", ") for row in rows]
+    slow = [", ".join([one[0], f"{1000 * float(one[1]):.0f}", *one[2:]]) for one in cells]
+    command = ["analyze", "--from", "openface", str(tmp_path / "p1.csv"), "--out"]
+    assert called(*command, str(tmp_path / "A")) == 0
+    assert "apart" not in capsys.readouterr().err
+    (tmp_path / "p1.csv").write_text("\n".join([head, *slow]))
+    assert called(*command, str(tmp_path / "B")) == 0
+    assert "p1: its rows are 100.0 s apart" in capsys.readouterr().err
+
+
 def _imotions(path: Path, rows: list[tuple[str, int]]) -> Path:
     """Rows of stimulus and milliseconds; a face without evidence for or against anything."""
     names = [f"{name} Evidence" for name in others.EMOTIENT]

@@ -278,6 +278,8 @@ def test_what_could_not_be_seen_is_unknown_and_not_zero(tmp_path):
     ("chances", "baseline", "word"),
     [
         (mostly("neutral", 40), 10.0, None),
+        (mostly("neutral", 40), 500.0, "is the whole recording"),
+        (mostly("neutral", 10), 10.0, "is the whole recording"),
         ([*mostly("angry", 10), *mostly("neutral", 30)], 10.0, "mostly angry"),
         ([*mostly("angry", 10), *mostly("neutral", 30)], "median", None),
         ([*mostly("angry", 10), *mostly("neutral", 30)], "find", None),
