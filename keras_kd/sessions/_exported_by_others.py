@@ -220,7 +220,7 @@ def facereader(path: Path) -> Imported:
     others = [name for name in FACEREADER if name not in expressions]
     names, lines = _rows(
         path,
-        "FaceReader's detailed log",
+        "FaceReader (detailed log)",
         ("Video Time", *expressions),
         (*others, "Valence", "Arousal"),
         "Video Time\t",
