@@ -64,6 +64,8 @@ def command(
     shape = configuration.numbers("input", input_shape, "x", 3, int)
     checkpoints, saved = engine.load("checkpoints"), engine.load("models.keras_file")
     names = tuple(name.strip() for name in classes.split(",")) if classes else None
+    if twice := engine.load("datasets.class_names").repeated(names or ()):
+        raise click.UsageError(f"--classes: {twice}; name each class once. Received: {classes}.")
     built, form = checkpoints.load(weights, model, class_names=names, input_shape=shape)
     difference = checkpoints.compare(built, check) if check else None
     saved.save(built, out, form)

@@ -279,9 +279,18 @@ def load_found(
         Samples by split, each as `load` returns them.
 
     Raises:
-        DataError: as for `load`.
+        DataError: as for `load`; or a split is empty.
     """
     size = size or module.SIZE
     if hasattr(module, "load_splits"):
-        return module.load_splits(path, splits, skip_bad_rows, size)
-    return {split: module.load(path, split, skip_bad_rows, size) for split in splits}
+        found = module.load_splits(path, splits, skip_bad_rows, size)
+    else:
+        found = {split: module.load(path, split, skip_bad_rows, size) for split in splits}
+    for split, samples in found.items():
+        if not len(samples):
+            first = f"; the first problem: {samples.skipped[0]}" if samples.skipped else ""
+            raise DataError(
+                f"The {split} split of {path or module.__name__} has no images: add some, or remove"
+                f" its files so that images of train are held out for it{first}."
+            )
+    return found

@@ -106,6 +106,20 @@ def problem(names: Sequence[str]) -> str | None:
     )
 
 
+def repeated(names: Sequence[str]) -> str | None:
+    """Describe the first class name that a list states more than once.
+
+    Args:
+        names: class names.
+
+    Returns:
+        A description; None if all are different.
+    """
+    shown = [*map(plain, names)]
+    twice = next((name for name in shown if shown.count(name) > 1), None)
+    return None if twice is None else f"the class name {twice} stands {shown.count(twice)} times"
+
+
 def numbered(names: Sequence[str], first: int = 0) -> str:
     """Return names with their numbers for a message: 0 angry, 1 disgust, ...
 

@@ -103,6 +103,53 @@ def test_labels_of_pandas_categories_and_decomposed_letters_are_names(tmp_path: 
     assert samples.class_names == ("froh", "w\u00fctend") and samples.labels.tolist() == [1, 0, 1]
 
 
+def test_text_of_any_type_of_pyarrow_is_a_name(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    texts, contents = ["sun", "moon", "sun"], [b"sun", b"moon", b"sun"]
+    for kind, labels in (
+        (pyarrow.binary(), contents),
+        (pyarrow.binary_view(), contents),
+        (pyarrow.string_view(), texts),
+    ):
+        samples = datasets.load(_three(tmp_path, pyarrow.array(labels, kind), ()), "train")
+        assert samples.class_names == ("moon", "sun") and samples.labels.tolist() == [1, 0, 1]
+
+
+def test_a_type_of_labels_is_refused_where_no_names_are_stated_either(tmp_path: Path) -> None:
+    _three(tmp_path, [True, False, True], ())
+    with pytest.raises(DataError, match="labels of type bool: expected whole numbers or names"):
+        datasets.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_class_that_is_named_twice_is_refused(stated: bool, tmp_path: Path) -> None:
+    names = ("cat", "dog", "cat")
+    _three(tmp_path, [0, 1, 2], names if stated else ())
+    (tmp_path / "labels.txt").write_text("\n".join(names))
+    if stated:
+        (tmp_path / "labels.txt").unlink()
+    with pytest.raises(DataError, match="the class name cat stands 2 times: rename the class"):
+        datasets.load(tmp_path, "train")
+
+
+def test_a_split_without_rows_is_refused(tmp_path: Path) -> None:
+    _three(tmp_path, ["sun", "moon"] * 2, ())
+    pyarrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    _parquet(tmp_path / "test.parquet", pyarrow.array([], pyarrow.string()))
+    with pytest.raises(DataError, match="The test split of .* has no images: add some, or remove"):
+        datasets.load(tmp_path, "test")
+
+
+def test_a_folder_of_a_split_without_files_is_refused_with_the_reason(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(3 if split == "train" else 0):
+                (tmp_path / split / name / f"{number}.png").write_bytes(_png(number))
+    with pytest.raises(DataError, match="has no images: .*test.a is a class without images"):
+        datasets.load(tmp_path, "test", skip_bad_rows=True)
+
+
 def test_numbers_without_names_are_offered_a_known_data_set_s(tmp_path: Path) -> None:
     _three(tmp_path, [1, 2, 3, 4, 5, 6, 7], ())
     with pytest.raises(DataError, match="does not name its classes") as raised:

@@ -142,7 +142,7 @@ def read(
         fitted[row - len(skipped)] = images.fitted(crop(picture, row)[None], shape)[0]
         sizes[row] = picture.shape[:2]
         kept[row] = True
-    if not kept.any():
+    if paths and not kept.any():
         raise DataError(
             f"None of the {len(paths)} images can be read; the first problem:"
             f" {''.join(skipped[:1])}"

@@ -53,6 +53,21 @@ def read_names(file: Path) -> list[str]:
         ) from error
 
 
+def checked(names: Sequence[str], place: Path) -> tuple[str, ...]:
+    """Return class names as they are displayed.
+
+    Args:
+        names: the names in the order of the class numbers.
+        place: of the data set, for errors.
+
+    Raises:
+        DataError: a name can't be displayed, or stands twice.
+    """
+    if wrong := class_names.problem(names) or class_names.repeated(names):
+        raise DataError(f"In {place} {wrong}: rename the class.")
+    return tuple(map(class_names.plain, names))
+
+
 def names_of(numbers: Sequence[str], file: Path) -> list[str]:
     """Return the names in a labels.txt of classes that are numbers.
 

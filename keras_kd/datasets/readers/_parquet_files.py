@@ -126,13 +126,18 @@ def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.
         import pyarrow.parquet
 
         own = column(source.schema_arrow, name)
+        kind = source.schema_arrow.field(own).type
+        names = name == "label" and _parquet_labels.is_text(kind)
         try:
-            if _parquet_labels.is_text(source.schema_arrow.field(own).type):
+            if names:
                 # A text that many rows name is held once.
                 source = pyarrow.parquet.ParquetFile(file, read_dictionary=[own])
             for batch in source.iter_batches(ROWS[name], columns=[own]):
-                _require_short(file, name, batch.column(0))
-                yield file, start, batch.column(0)
+                part = batch.column(0)
+                if name == "label":
+                    _parquet_labels.require_kind(file, part.type)
+                _require_short(file, name, part)
+                yield file, start, part.cast(pyarrow.string()) if names else part
                 start += batch.num_rows
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(

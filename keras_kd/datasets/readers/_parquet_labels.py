@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 def is_text(kind: Any) -> bool:
-    """Whether a column's type is text, dictionaries of pandas' categories among them."""
+    """Whether a column's type is text or bytes, dictionaries of pandas' categories among them."""
     import pyarrow
 
     types = pyarrow.types
     kind = kind.value_type if types.is_dictionary(kind) else kind
-    return types.is_string(kind) or types.is_large_string(kind)
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    contents = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    return any(is_kind(kind) for is_kind in (*texts, *contents))
 
 
 def texts(column: Column) -> list[str]:
@@ -48,13 +50,12 @@ def numbers(
     such row.
 
     Raises:
-        DataError: the column's type can't be labels; or, without `skip_bad_rows`, a row has no
-            class. The message names the first one.
+        DataError: without `skip_bad_rows`, a row has no class. The message names the first one.
     """
     found: list[np.ndarray] = []
     bad: list[tuple[str, Any]] = []
     for file, start, part in column:
-        labels = checked(file, part).to_pylist()
+        labels = part.to_pylist()
         found.append(np.array([number(label, names) for label in labels], np.int64))
         bad += [
             (f"{file}, row {start + row}", labels[row]) for row in np.flatnonzero(found[-1] < 0)
@@ -70,24 +71,21 @@ def numbers(
     return values, problems
 
 
-def checked(file: Path, part: pyarrow.Array) -> pyarrow.Array:
-    """Check that rows are of a type that labels can have.
+def require_kind(file: Path, kind: Any) -> None:
+    """Check that a column is of a type that labels can have.
 
     Args:
         file: what errors name.
-        part: rows of the column.
-
-    Returns:
-        The rows.
+        kind: the column's type.
 
     Raises:
         DataError: its type can't be labels.
     """
     import pyarrow
 
-    types, kind = pyarrow.types, part.type
+    types = pyarrow.types
     if is_text(kind) or types.is_integer(kind) or types.is_floating(kind):
-        return part
+        return
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         raise DataError(
             f"{file} has several labels a row ({kind}): one class an image is expected; choose one,"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_kd.datasets import images
-from keras_kd.datasets.readers import _parquet_files, _parquet_labels, _shard_files
+from keras_kd.datasets.readers import _parquet_files, _shard_files
 from keras_kd.errors import DataError
 
 _IMAGES = ("image/encoded", "image")
@@ -78,7 +78,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     labels = (
         label
         for _, _, part in _parquet_files.columns([path], "label")
-        for label in _parquet_labels.checked(path, part).to_pylist()
+        for label in part.to_pylist()
     )
     contents = _parquet_files.contents([path], np.arange(count))
     for (_, content), label in zip(contents, labels, strict=True):

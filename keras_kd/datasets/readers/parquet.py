@@ -138,9 +138,7 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
             f"{shards[0]} does not name its classes, two or more: write them to {listed}, one a "
             f"line{known}."
         )
-    if wrong := class_names.problem(names):
-        raise DataError(f"In {path} {wrong}: rename the class.")
-    return tuple(map(class_names.plain, names))
+    return _numbering.checked(names, path)
 
 
 def _channels(shards: list[Path], skip_bad_rows: bool) -> int:

@@ -25,6 +25,7 @@ import numpy as np
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
+    _numbering,
     _parquet_labels,
     _shard_files,
     _shard_index,
@@ -208,9 +209,7 @@ def _class_names(entries: Sequence[Entry], stated: list[str], path: Path) -> tup
             f"The shards at {path} don't name their classes, two or more: write them to"
             f" {class_names.LABELS_FILE} beside, one a line."
         )
-    if wrong := class_names.problem(names):
-        raise DataError(f"At {path} {wrong}: rename the class.")
-    return tuple(map(class_names.plain, names))
+    return _numbering.checked(names, path)
 
 
 def _shards(

@@ -157,9 +157,8 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
         )
     listed = _folder(path) / class_names.LABELS_FILE
     named = listed.is_file() and _numbering.are_numbers(labels)
-    names = _numbering.names_of(labels, listed) if named else labels
-    if wrong := class_names.problem(names):
-        raise DataError(f"In {path} {wrong}: rename the class.")
+    stated = _numbering.names_of(labels, listed) if named else labels
+    names = _numbering.checked(stated, _folder(path))
     find = _image_files.finder(_folder(path))
     given = [split for split in SPLITS if split in rows]
     listings = {split: _listing(rows[split], labels, find, skip_bad_rows) for split in given}
@@ -169,7 +168,7 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
             f"{path} has no training image of the class {empty[0]} that can be found: add its"
             " files, or remove its rows."
         )
-    return tuple(names), listings
+    return names, listings
 
 
 def _listing(
