@@ -1,5 +1,5 @@
-"""Rows of csv files by column name, each with its line in the file; commas, semicolons or tabs lie
-between the fields.
+"""Rows of csv files by column name, each with its line in the file; commas, semicolons, tabs or |
+lie between the fields.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
     case. A field that a short row lacks is "".
 
     Raises:
-        DataError: as `opened`, or the file lacks one of `columns`.
+        DataError: as `opened`, or the file has not one of `columns` once.
     """
     found, lines = opened(path)
     names = [name.lower() for name in found]
@@ -46,6 +46,11 @@ def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
             f"{path} has no column {', '.join(missing)}: expected {', '.join(columns)} in its first"
             f" line, received {', '.join(names) or 'nothing'}; name the columns so or choose"
             " another file."
+        )
+    if twice := [column for column in columns if names.count(column.lower()) > 1]:
+        raise DataError(
+            f"{path} has {names.count(twice[0].lower())} columns {twice[0]} in its first line: keep"
+            " one of them."
         )
     places = [names.index(column.lower()) for column in columns]
     for line, fields in lines:
@@ -100,13 +105,13 @@ def _lines(path: str | Path, begins: str, quotes: bool) -> Iterator[tuple[int, l
         with open(path, newline="", encoding=_encoding(path)) as file:
             lines = _bounded(file)
             first = next(lines, "")
-            stated = re.fullmatch(r"sep=([,;\t])", first.rstrip("\r\n"))
+            stated = re.fullmatch(r"sep=([,;\t|])", first.rstrip("\r\n"))
             if stated:
                 first, line = next(lines, ""), 2
             while first and not first.startswith(begins):
                 first, line = next(lines, ""), line + 1
-            # Spreadsheets of some countries write semicolons.
-            delimiter = stated[1] if stated else max(",;\t", key=first.count)
+            # Spreadsheets of some countries write semicolons, databases write |.
+            delimiter = stated[1] if stated else max(",;\t|", key=first.count)
             rest = itertools.chain([first], lines)
             reader = csv.reader(
                 rest,

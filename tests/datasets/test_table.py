@@ -28,7 +28,7 @@ def values(samples):
     return samples.images[:, 0, 0, 0].tolist()
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_table_with_splits_in_any_order_and_spelling(tmp_path, delimiter):
     words = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
     lines = ["id,Label, File_Name ,Usage"]
@@ -117,6 +117,7 @@ def test_a_row_without_an_image_or_class_is_named_or_passed_over(tmp_path, line,
         ({"one.csv": "file,label,split\n0.png,a,first\n"}, "rows of the splits first"),
         ({"one.csv": "file,label\n", "two.csv": "path,class\n"}, "the tables one.csv, two.csv"),
         ({"one.csv": "file,name\n"}, "none of the known forms"),
+        ({"one.csv": "file,label,label\n0.png,a,b\n"}, "2 columns label in its first line: keep"),
         ({"one.csv": "file,label\n"}, "has no rows: add one for each image"),
         ({"one.csv": "file,label,split\n0.png,a,\n"}, r"rows of the splits '' .empty.: expected"),
     ],
@@ -190,3 +191,67 @@ def test_a_class_without_any_file_is_refused_and_a_name_too_long_is_a_bad_row(
     (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines, "y.png,c"]))
     with pytest.raises(DataError, match="no training image of the class c that can be found"):
         datasets.load(tmp_path, "train", skip_bad_rows=True)
+
+
+def test_of_several_columns_the_first_is_taken_and_that_is_told(tmp_path):
+    lines = [f"{line},old,train,test" for line in rows(tmp_path, ("a", "b"))]
+    (tmp_path / "all.csv").write_text("\n".join(["file,category,label,set,split", *lines]))
+    assert datasets.load(tmp_path, "train").class_names == ("a", "b")
+    assert list(datasets.passed_over(tmp_path)) == [
+        "all.csv is read by its column category, which stands before label",
+        "all.csv is read by its column set, which stands before split",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("-1", "1", "0"), ("0", "1")),
+        (("nan", "1.0", "0.0"), ("0", "1")),
+        (("-1", "1.0", "x"), ("-1", "1.0", "x")),
+        (("1", "01", "2"), ("01", "1", "2")),
+    ],
+)
+def test_labels_that_stand_for_none_and_numbers_among_words(tmp_path, labels, names):
+    lines = rows(tmp_path, labels)
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
+    samples = datasets.load(tmp_path, "train", skip_bad_rows=True)
+    assert samples.class_names == names and len(samples.skipped) == 3 * (3 - len(names))
+    if samples.skipped:
+        with pytest.raises(DataError, match="line 2: the label is missing .or nan, or -1 among"):
+            datasets.load(tmp_path, "train")
+
+
+def test_labels_that_may_stand_for_none_or_be_one_number_are_remarked_on(tmp_path):
+    for labels, words in ((("None", "a"), "class None may stand"), (("1", "01"), "01 and 1 are")):
+        lines = rows(tmp_path, labels)
+        (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
+        assert any(words in line for line in datasets.passed_over(tmp_path))
+
+
+def test_absolute_paths_in_a_table_whose_own_path_is_relative(tmp_path, monkeypatch):
+    lines = [f"{tmp_path}/set/{line}" for line in rows(tmp_path / "set", ("a", "b"))]
+    (tmp_path / "set" / "all.csv").write_text("\n".join(["file,label", *lines]))
+    monkeypatch.chdir(tmp_path)
+    assert len(datasets.load("set", "train")) == 2
+    (tmp_path / "set" / "all.csv").write_text("file,label\n/etc/passwd,a\n0.png,b\n")
+    with pytest.raises(DataError, match="/etc/passwd lies outside of set"):
+        datasets.load("set", "train")
+
+
+def test_composed_letters_of_a_table_are_decomposed_ones_on_disk(tmp_path):
+    lines = [line.replace("/", "/\u00fc") for line in rows(tmp_path, "ab", where="u\u0308/")]
+    for file in tmp_path.glob("*/*.png"):
+        file.rename(file.with_name(f"u\u0308{file.name}"))
+    table = "\n".join(["file,label", *lines]).replace("u\u0308", "\u00fc")
+    (tmp_path / "all.csv").write_text(table, encoding="utf-8")
+    assert len(datasets.load(tmp_path, "train")) == 2
+
+
+def test_labels_txt_of_class_folders_is_noted_only_where_it_is_not_read(tmp_path):
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    for first, noted in (("1", False), ("a", True)):
+        for name in (first, "2"):
+            picture(tmp_path / name / "0.png", 0)
+        lines = datasets.passed_over(tmp_path)
+        assert any(".txt file" in line for line in lines) == noted

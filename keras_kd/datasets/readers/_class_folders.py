@@ -37,6 +37,13 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
     return classes
 
 
+def names_file(train: Path, root: Path) -> list[Path]:
+    """Return the labels.txt, if the classes have their names from it."""
+    classes = of_train(train, root, skip_bad_rows=True)
+    named = any(class_names.plain(own[0].name) != name for name, own in classes.items())
+    return [root / class_names.LABELS_FILE] if named else []
+
+
 def of_split(
     split_folder: Path, classes: dict[str, list[Path]]
 ) -> tuple[dict[str, list[Path]], list[Path]]:
@@ -109,8 +116,8 @@ def remarks(train: Path, others: Iterable[Path]) -> list[str]:
 def _of_numbers(names: list[str]) -> str:
     """What to know of classes that are numbers."""
     parts = [_numbering.remark(names, "folders")]
-    if names != sorted(names, key=int):
-        first = next(n for n, name in enumerate(names) if name != sorted(names, key=int)[n])
+    if names != (ordered := _numbering.ordered(names)):
+        first = next(n for n, name in enumerate(names) if name != ordered[n])
         parts.append(
             f"until then they are in the alphabet's order, so output {first} is of {names[first]}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ def inside(folder: Path, file: Path) -> Path:
     Raises:
         ValueError: it leads out of `folder`, by its words; links within it may.
     """
-    if not Path(os.path.normpath(file)).is_relative_to(os.path.normpath(folder)):
+    # A table may name absolute paths where its own path is relative.
+    if not Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder)):
         raise ValueError(f"the image {file} lies outside of {folder}")
     return file
 
@@ -87,7 +89,7 @@ def finder(root: Path) -> Callable[[Path, str], Path]:
     for file in image_files(root):
         # Tables of competitions leave out the suffix.
         for name in (file.name, file.stem):
-            by_name[name].append(file)
+            by_name[_composed(name)].append(file)
 
     def find(folder: Path, text: str) -> Path:
         named = Path(text.replace("\\", "/"))
@@ -97,7 +99,11 @@ def finder(root: Path) -> Callable[[Path, str], Path]:
                 return file
         except OSError as error:  # As of a name that is too long.
             raise ValueError(f"{text[:40]!r} is no file ({error.strerror})") from error
-        found = [one for one in by_name[named.name] if _ends_alike(one.relative_to(root), named)]
+        found = [
+            one
+            for one in by_name[_composed(named.name)]
+            if _ends_alike(one.relative_to(root), named)
+        ]
         if len(found) != 1:
             count = f"{len(found)} files of" if found else "no file of"
             raise ValueError(f"{root} has {count} the name {text!r}")
@@ -109,7 +115,12 @@ def finder(root: Path) -> Callable[[Path, str], Path]:
 def _ends_alike(one: Path, other: Path) -> bool:
     """Whether the last folders are the same, as many as both paths have."""
     pairs = zip(reversed(one.parent.parts), reversed(other.parent.parts), strict=False)
-    return all(own == others for own, others in pairs)
+    return all(_composed(own) == _composed(others) for own, others in pairs)
+
+
+def _composed(name: str) -> str:
+    """A file's name with composed letters; a Mac's are decomposed, and tables mostly are not."""
+    return unicodedata.normalize("NFC", name)
 
 
 def read(

@@ -36,7 +36,9 @@ def are_numbers(labels: Collection[str]) -> bool:
 
 def ordered(labels: Collection[str]) -> list[str]:
     """Return labels by their number if all are numbers, else in the alphabet's order."""
-    return sorted(labels, key=int) if are_numbers(labels) else sorted(labels)
+    numbers = are_numbers(labels)
+    # 01 and 1 are one number and two labels.
+    return sorted(labels, key=lambda label: (int(label), label) if numbers else (0, label))
 
 
 def read_names(file: Path) -> list[str]:
@@ -89,8 +91,11 @@ def names_of(numbers: Sequence[str], file: Path) -> list[str]:
 
 def remark(numbers: Collection[str], beside: str) -> str:
     """Say that classes are numbers, where their names belong, and which data sets number so."""
-    known = offered({int(number) for number in numbers})
+    values = [*map(int, numbers)]
+    known = offered(values)
+    same = [number for number in numbers if values.count(int(number)) > 1]
+    alike = f"; {' and '.join(same)} are different classes here" if same else ""
     return (
         f"the classes are numbers; write their names to {class_names.LABELS_FILE} beside the"
-        f" {beside}, one a line{known and '; '}{known}"
+        f" {beside}, one a line{known and '; '}{known}{alike}"
     )

@@ -71,9 +71,9 @@ load = _splitting.one_split(load_splits, SIZE)
 
 def sources(path: Path) -> list[Path]:
     """Return every file that the splits are read from. Arguments: see `datasets`."""
-    return [
-        file for listing in _listed(path, skip_bad_rows=True)[1].values() for file in listing.files
-    ]
+    listings = _listed(path, skip_bad_rows=True)[1].values()
+    named = _class_folders.names_file(_tree.split_folders(path)["train"], path)
+    return [*named, *(file for listing in listings for file in listing.files)]
 
 
 def remarks(path: Path) -> list[str]:

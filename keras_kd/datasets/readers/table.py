@@ -6,7 +6,8 @@ Forms on disk; the table or its folder is given:
     train.csv  test.csv        file,label          images/1.jpg,cat
     train/metadata.csv  test/metadata.csv          1.jpg,cat
 
-The first line names the columns, in any case and order; other columns are passed over. The file
+The first line names the columns, in any case and order; other columns are passed over. Of several
+that may be the file, the class or the split the first is taken, with a note. The file
 stands in `file`, `filename`, `file_name`, `filepath`, `path`, `image` or `image_path`; its class in
 `label`, `class`, `class_name`, `category`, `emotion`, `expression` or `target`; its split, where
 there is such a column, in `split`, `subset`, `set` or `usage`. Files are looked for from the
@@ -14,14 +15,15 @@ table's folder, then in the folders below it by their name and as many of its fo
 A split's own table has its word in its name or its folder's; a word in the column goes before it.
 
 Classes that are numbers are named by them, in their order, or by a `labels.txt` beside the table,
-one name a line. A split without rows is held out of the training images, as with class folders.
+one name a line. The label `nan`, and -1 among numbers, stands for none. A split without rows is
+held out of the training images, as with class folders.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,8 @@ SUFFIXES = (".csv", ".tsv")
 FILE = ("file", "filename", "file_name", "filepath", "path", "image", "image_path")
 LABEL = ("label", "class", "class_name", "category", "emotion", "expression", "target")
 SPLIT = ("split", "subset", "set", "usage")
+# What stands for no label: always, among classes that are numbers, and perhaps.
+_MISSING, _NO_NUMBER, _NO_LABELS = ("", "nan", "NaN"), "-1", ("None", "null", "NULL", "NA", "N/A")
 # FER2013's words, beside those that folders of splits have.
 USAGES = {"publictest": "validation", "privatetest": "test"}
 
@@ -120,6 +124,14 @@ def remarks(path: Path) -> list[str]:
     names, listings = _listed(path, skip_bad_rows=True)
     lines = [_numbering.remark(names, "table")] if _numbering.are_numbers(names) else []
     lines += class_names.alike(names)
+    lines += [f"the class {name} may stand for no label" for name in names if name in _NO_LABELS]
+    for table in _tables_of(path):
+        for chosen, *others in filter(None, _columns(table)):
+            if others:
+                lines.append(
+                    f"{table.name} is read by its column {chosen}, which stands before"
+                    f" {' and '.join(others)}"
+                )
     rows = Counter(file for listing in listings.values() for file in listing.files)
     if repeated := [file.name for file, count in rows.items() if count > 1]:
         lines.append(
@@ -127,6 +139,12 @@ def remarks(path: Path) -> list[str]:
             " may share images; leave one row of each"
         )
     return lines
+
+
+def _columns(table: Path) -> list[list[str]]:
+    """The columns that may be the file, the class and the split; the first of each is taken."""
+    header = csv_files.header(table)
+    return [[name for name in header if name in names] for names in (FILE, LABEL, SPLIT)]
 
 
 def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:
@@ -150,10 +168,12 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
             f"{path} has rows of the splits {words}: expected train, and validation and test where"
             " there are such; mend the column or the tables' names."
         )
+    rows = _labelled(rows)
     labels = _numbering.ordered({row.label for row in rows["train"]} - {""})
     if len(labels) < 2:
         raise DataError(
-            f"{path} has fewer than two classes in its training rows, {labels}: add rows of others."
+            f"{path} has fewer than two classes in its training rows, {labels}; nan, and -1 among"
+            " numbers, stand for no label: add rows of others."
         )
     listed = _folder(path) / class_names.LABELS_FILE
     named = listed.is_file() and _numbering.are_numbers(labels)
@@ -197,27 +217,41 @@ def _listing(
 def _number(label: str, known: dict[str, int]) -> int:
     if label not in known:
         expected = ", ".join([*known][:12])
-        shown = repr(label)[:40] if label else "missing"
+        shown = repr(label)[:40] if label else "missing (or nan, or -1 among numbers)"
         raise ValueError(f"the label is {shown}, expected one of the training rows', {expected}")
     return known[label]
 
 
 def _rows(table: Path, own: str | None) -> Iterator[tuple[str, _Row]]:
     """The split and the row of each line of a table, all of split `own` if it is given."""
-    header = csv_files.header(table)
-    columns = [next((name for name in header if name in names), "") for names in (FILE, LABEL)]
-    of_split = [name for name in header if name in SPLIT][:1]
-    for line, fields in csv_files.rows(table, columns + of_split):
+    files, labels, of_split = _columns(table)
+    for line, fields in csv_files.rows(table, [files[0], labels[0], *of_split[:1]]):
         word = fields[2].strip().casefold() if of_split else own or "train"
         split = USAGES.get(word) or _tree.split_of(word) or own or word
         place = f"{table}, line {line}"
-        yield split, _Row(place, table.parent, fields[0].strip(), _plain(fields[1]))
+        yield split, _Row(place, table.parent, fields[0].strip(), class_names.plain(fields[1]))
 
 
-def _plain(label: str) -> str:
-    # pandas turns whole numbers into floats where one is missing.
-    whole = class_names.plain(label).removesuffix(".0")
-    return whole if whole.isdecimal() else class_names.plain(label)
+def _labelled(rows: dict[str, list[_Row]]) -> dict[str, list[_Row]]:
+    """Rows by split with "" for the labels that stand for none; if the others are numbers, these
+    without the `.0` that pandas adds where a number is missing.
+    """
+    given = {_whole(row.label) for row in rows["train"]} - {*_MISSING, _NO_NUMBER}
+    numbers = _numbering.are_numbers(given)
+    missing = (*_MISSING, _NO_NUMBER) if numbers else _MISSING
+    return {
+        split: [replace(row, label=_label(row.label, numbers, missing)) for row in own]
+        for split, own in rows.items()
+    }
+
+
+def _label(label: str, numbers: bool, missing: tuple[str, ...]) -> str:
+    label = _whole(label) if numbers else label
+    return "" if label in missing else label
+
+
+def _whole(label: str) -> str:
+    return label.removesuffix(".0")
 
 
 def _is_table(file: Path) -> bool:
