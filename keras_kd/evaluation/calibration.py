@@ -14,7 +14,7 @@ from scipy.special import log_softmax, softmax
 
 from keras_kd.datasets import Samples
 from keras_kd.errors import DataError, ModelError
-from keras_kd.evaluation.metrics import require_finite
+from keras_kd.evaluation.metrics import hard_labels
 from keras_kd.runtimes.predictors import Predictor, reordered
 
 LOWEST, HIGHEST = 0.05, 20.0
@@ -25,17 +25,20 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Args:
         logits: float (N, C) of images that training has not seen.
-        labels: int (N,) class numbers.
+        labels: int (N,) class numbers, or float (N, C) shares of votes, of which the largest
+            counts.
 
     Returns:
         T, between 0.05 and 20.
 
     Raises:
         ModelError: a logit is NaN or infinite.
-        DataError: the best T is not within 0.05 and 20, e.g. because all predictions are right.
+        DataError: labels don't fit the logits, or the best T is not within 0.05 and 20, e.g.
+            because all predictions are right.
     """
-    require_finite(logits)
-    scores, rows = np.asarray(logits, np.float64), np.arange(len(labels))
+    scores = np.asarray(logits, np.float64)
+    labels = hard_labels(scores, np.asarray(labels))
+    rows = np.arange(len(labels))
 
     # In the logarithm T stays above 0, and half and twice as much are equally far.
     def loss(log_temperature: float) -> float:

@@ -21,6 +21,7 @@ from sklearn.metrics import (
 from keras_kd.errors import DataError, ModelError
 
 BINS = 15
+SHARES_TOLERANCE = 1e-3  # float16 shares don't sum to 1 exactly
 EDGE_DECIMALS = 4  # of a bin, to which a confidence counts as lying on its edge
 INTERVAL = "Wilson, 95 %"
 _Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
@@ -67,7 +68,7 @@ def classification(
         ModelError: a logit is not finite.
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
-    hard = _hard_labels(logits, labels)
+    hard = hard_labels(logits, labels)
     classes = np.arange(logits.shape[1])
     if len(class_names) != len(classes):
         raise DataError(
@@ -138,7 +139,7 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dic
             and the `variance` of the number of right ones if each confidence were exactly right.
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
-    right = logits.argmax(axis=1) == _hard_labels(logits, labels)
+    right = logits.argmax(axis=1) == hard_labels(logits, labels)
     confidence = np.exp(_log_softmax(logits).max(axis=1))
     # Steps of int8 lie on edges of bins, from which rounding would move them either way.
     number = np.clip(
@@ -179,9 +180,9 @@ class Regression:
     """Scores of one continuous value (valence, arousal) over all batches, as if computed over the
     whole set at once.
 
-    Predictions are clipped to -1..1. Means, squared deviations and the co-deviation are merged
-    batch by batch in float64 (Chan, Golub and LeVeque 1983), which is stable where sums of squares
-    cancel.
+    Values lie in -1..1, and predictions are clipped to it. Means, squared deviations and the
+    co-deviation are merged batch by batch in float64 (Chan, Golub and LeVeque 1983), which is
+    stable where sums of squares cancel.
     """
 
     def __init__(self) -> None:
@@ -193,7 +194,17 @@ class Regression:
         self._equal_signs = 0
 
     def update(self, values: np.ndarray, predictions: np.ndarray) -> None:
-        """Add one batch: finite true values and predictions, both float with N elements."""
+        """Add one batch: finite true values in -1..1 and predictions, both float with N elements.
+
+        Raises:
+            DataError: a true value lies elsewhere.
+            ModelError: a value or a prediction is not finite.
+        """
+        if (np.abs(values) > 1).any():
+            raise DataError(
+                "Continuous values must lie in -1..1, as valence and arousal do: scale them."
+                f" Received: {np.min(values):g} to {np.max(values):g}."
+            )
         pair = np.stack([np.ravel(values), np.clip(np.ravel(predictions), -1, 1)]).astype(
             np.float64
         )
@@ -252,14 +263,14 @@ def regression(values: np.ndarray, predictions: np.ndarray) -> dict[str, float |
     """Score one continuous value at once.
 
     Args:
-        values: true values, float (N,); rows with NaN are left out.
+        values: true values, float (N,) in -1..1; rows with NaN are left out.
         predictions: float (N,).
 
     Returns:
         n, the number of rows with a value, and the scores of `Regression.result`.
 
     Raises:
-        DataError: no row has a value.
+        DataError: no row has a value, or one lies outside of -1..1.
         ModelError: a prediction is not finite.
     """
     known = ~np.isnan(values)
@@ -308,14 +319,33 @@ def require_finite(logits: np.ndarray) -> None:
         )
 
 
-def _hard_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return int (N,) class numbers, after checking that logits and labels belong together."""
+def hard_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Check that logits and labels belong together.
+
+    Args:
+        logits: float (N, C).
+        labels: as for `classification`.
+
+    Returns:
+        int (N,) class numbers.
+
+    Raises:
+        DataError: they don't.
+        ModelError: a logit is not finite.
+    """
     if logits.ndim != 2 or not len(logits) or labels.shape not in (logits.shape[:1], logits.shape):
         raise DataError(
             "Expected logits (samples, classes) with at least one sample and a label for each: "
             f"received logits {logits.shape} and labels {labels.shape}."
         )
     require_finite(logits)
+    if labels.dtype.kind not in ("iu" if labels.ndim == 1 else "iuf"):
+        raise DataError(
+            "Labels must be class numbers of an integer type, (samples,), or shares of votes,"
+            f" (samples, classes): received {labels.dtype} {labels.shape}."
+        )
+    if labels.ndim == 2 and not (np.abs(labels.sum(axis=1) - 1) <= SHARES_TOLERANCE).all():
+        raise DataError("The shares of votes must sum to 1 for each sample.")
     hard = labels if labels.ndim == 1 else labels.argmax(axis=1)
     if hard.min() < 0 or hard.max() >= logits.shape[1]:
         raise DataError(

@@ -19,9 +19,12 @@ into logits and values. ModelError: the images are too small, or neither gray no
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from numbers import Integral
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
@@ -106,13 +109,15 @@ def build(
         raise ModelError(f"Unknown model {name!r}: expected one of {', '.join(names())}.")
     module = _modules()[name]
     outputs = _checked(num_classes if heads is None else heads)
-    shape = tuple(input_shape or module.INPUT_SHAPE)
-    if len(shape) != 3 or not all(isinstance(size, Integral) and size > 0 for size in shape):
+    shape = module.INPUT_SHAPE if input_shape is None else tuple(input_shape)
+    if len(shape) != 3 or not all(isinstance(size, Integral) and int(size) > 0 for size in shape):
         raise ModelError(
             "input_shape must be height, width and channels, all known. Received:"
             f" input_shape={shape}."
         )
-    if dropout is not None and not all(0 <= rate < 1 for rate in dropout):
+    if seed is not None and not isinstance(seed, Integral):
+        raise ModelError(f"seed must be a whole number. Received: seed={seed!r}.")
+    if dropout is not None and (np.shape(dropout) != (2,) or not all(0 <= r < 1 for r in dropout)):
         raise ModelError(
             f"dropout must be two rates of 0 or more and below 1. Received: dropout={dropout}."
         )
@@ -122,20 +127,28 @@ def build(
             f"Keras offers no weights {pretrained!r} of {name}: choose one of {offering}, or leave"
             " out --pretrained."
         )
-    model = module.build(name, outputs, shape, dropout, seed)
+    # NumPy's numbers, as in an array's shape or a highest label, are no numbers to Keras' JSON.
+    height, width, channels = map(int, shape)
+    seed = None if seed is None else int(seed)
+    rates = None if dropout is None else (float(dropout[0]), float(dropout[1]))
+    model = module.build(name, outputs, (height, width, channels), rates, seed)
     if pretrained is not None:
         module.load_pretrained(model)
     return model
 
 
 def _checked(heads: Heads) -> Heads:
-    if isinstance(heads, int):
-        if heads < 2:
-            raise ModelError(f"num_classes must be 2 or more. Received: num_classes={heads}.")
-        return heads
-    if not heads or any(classes is not None and classes < 2 for classes in heads.values()):
+    if not isinstance(heads, Mapping):
+        if not _is_class_count(heads):
+            raise ModelError(f"num_classes must be 2 or more. Received: num_classes={heads!r}.")
+        return int(heads)
+    if not heads or not all(count is None or _is_class_count(count) for count in heads.values()):
         raise ModelError(
             "heads must name outputs of 2 or more classes, or None for a value. Received:"
             f" heads={heads}."
         )
-    return dict(heads)
+    return {name: None if count is None else int(count) for name, count in heads.items()}
+
+
+def _is_class_count(count: object) -> bool:
+    return isinstance(count, Integral) and int(count) >= 2

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn import metrics as reference
 
 from keras_kd.errors import DataError, ModelError
-from keras_kd.evaluation import metrics
+from keras_kd.evaluation import calibration, metrics
 
 NAMES = ("angry", "happy", "sad", "neutral")
 
@@ -239,3 +239,30 @@ def test_a_constant_correlates_with_nothing(constant: float) -> None:
         assert result["pcc"] is None and result["ccc"] == 0
     assert metrics.regression(same, same)["ccc"] is None
     assert metrics.regression(same, np.clip(same + 0.1, -1, 1))["ccc"] == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0.0, 1.0, 2.0], r"integer type, .*received float64 \(3,\)"),
+        (["angry", "sad", "sad"], "integer type"),
+        ([1, 2, 4], r"lie in 0\.\.3"),
+        ([-1, 0, 2], r"lie in 0\.\.3"),
+        ([[0], [1], [2]], r"labels \(3, 1\)"),
+        ([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]], "sum to 1"),
+    ],
+)
+def test_labels_that_stand_for_no_class_are_refused(labels: list, words: str) -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 4))
+    for score in (
+        lambda: metrics.classification(logits, np.array(labels), NAMES),
+        lambda: calibration.temperature(logits, np.array(labels)),
+    ):
+        with pytest.raises(DataError, match=words):
+            score()
+
+
+def test_values_outside_of_their_range_are_refused_and_not_clipped() -> None:
+    ages = np.array([20.0, np.nan, 57.0])
+    with pytest.raises(DataError, match=r"lie in -1\.\.1.*20 to 57"):
+        metrics.regression(ages, ages)

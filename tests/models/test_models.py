@@ -169,6 +169,9 @@ def test_squeeze_has_the_width_that_the_papers_count_needs(name, width):
         ({"input_shape": (None, 64, 3)}, "all known. Received: input_shape=(None, 64, 3)."),
         ({"input_shape": (0, 64, 3)}, "all known. Received: input_shape=(0, 64, 3)."),
         ({"dropout": (0.2, 1.0)}, "Received: dropout=(0.2, 1.0)."),
+        ({"dropout": 0.3}, "Received: dropout=0.3."),
+        ({"seed": 0.5}, "seed must be a whole number. Received: seed=0.5."),
+        ({"heads": {"kind": 4.5}}, "heads={'kind': 4.5}."),
     ],
 )
 def test_wrong_values_are_refused(options, message):
@@ -230,3 +233,16 @@ def test_weights_that_cannot_be_had_are_told_in_one_sentence(monkeypatch, tmp_pa
         ModelError, match="offers no weights 'imagenet' of C: choose one of mobilenetv2, or leave"
     ):
         models.build("C", 3, pretrained="imagenet")
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    labels, images = np.array([0, 3, 2]), np.zeros((3, 48, 48, 1))
+    shape = np.array(images.shape[1:])
+    model = models.build("C", labels.max() + 1, shape, (0.1, 0.2), seed=np.int64(3))
+    plain = models.build("C", 4, (48, 48, 1), (0.1, 0.2), seed=3)
+    for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert model.to_json()
+    assert (
+        models.build("C", heads={"kind": np.int64(4), "value": None}).output["kind"].shape[1] == 4
+    )
