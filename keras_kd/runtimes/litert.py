@@ -211,10 +211,16 @@ class LiteRTModel:
         """Return the details of the inputs, and of the outputs by their signature's (or else own)
         names.
         """
-        if self._interpreter.get_signature_list():
-            runner = self._interpreter.get_signature_runner(
-                next(iter(self._interpreter.get_signature_list()))
-            )
+        if signatures := list(self._interpreter.get_signature_list()):
+            # With several, the name that TensorFlow gives to the one that is served.
+            only = signatures[0] if len(signatures) == 1 else "serving_default"
+            if only not in signatures or not self._is_main_graph(only):
+                raise ModelError(
+                    f"{self.path} has the signatures {', '.join(signatures)}: expected one alone,"
+                    " or serving_default as the main graph, which is what an app runs. Export the"
+                    " signature that you mean alone."
+                )
+            runner = self._interpreter.get_signature_runner(only)
             named = runner.get_output_details()
             # A signature lists its outputs by name; apps that count them follow the file.
             places = [tensor["index"] for tensor in self._interpreter.get_output_details()]
@@ -222,6 +228,12 @@ class LiteRTModel:
             return list(runner.get_input_details().values()), dict(ordered)
         outputs = self._interpreter.get_output_details()
         return self._interpreter.get_input_details(), {tensor["name"]: tensor for tensor in outputs}
+
+    def _is_main_graph(self, signature: str) -> bool:
+        """Whether a signature's outputs are those of the graph that `invoke` runs."""
+        main = {(one["index"], one["name"]) for one in self._interpreter.get_output_details()}
+        named = self._interpreter.get_signature_runner(signature).get_output_details()
+        return {(one["index"], one["name"]) for one in named.values()} <= main
 
 
 def _require_built_in(path: str | Path) -> None:
