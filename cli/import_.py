@@ -25,7 +25,8 @@ from . import engine, streams
 @click.option(
     "--classes",
     metavar="A,B,C",
-    help="Class names in the order of the outputs.  [default: the published names]",
+    help="Class names in the order of the outputs.  [default: those in the file, or the published "
+    "names]",
 )
 @click.option(
     "--input",

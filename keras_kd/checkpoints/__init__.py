@@ -5,7 +5,8 @@ FaceRes' weights are read from TensorFlow.js' format, see `_faceres`. A module f
     NAMES                        the architectures of the family, as in keras_kd.models; the
                                  module's own name first
     MARK                         a key that only its state dicts have
-    CLASS_NAMES                  the published order of the classes, by their number
+    CLASS_NAMES                  the published order of the classes, by their number, of the
+                                 module's own network; its students have their data's order
     build(tensors, input_shape)  the untrained model that fits the arrays' shapes
     slots(model)                 the place of each of the model's weights in the state dict
 
@@ -28,6 +29,7 @@ from keras_kd._common.files import written_whole
 from keras_kd._common.modules import module_names
 from keras_kd.checkpoints import _faceres, _files, _layouts
 from keras_kd.checkpoints._comparison import compare as compare
+from keras_kd.checkpoints._files import write_class_names as write_class_names
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.compaction import expand
@@ -62,8 +64,8 @@ def load(
         model: an architecture of names(), which the file must fit; None recognises it from the
             keys. Widths are recognised from the shapes: "resemotenet" also stands for its students.
         num_classes: number of classes that the file must have; None for any.
-        class_names: names in the order of the outputs; None for the published order, if there is
-            one for their number.
+        class_names: names in the order of the outputs; None for those in the file, or for the
+            published order of a published network, if there is one for their number.
         input_shape: height, width and channels of pixels in 0..255; None for the architecture's
             own. Normalisation is part of the model.
 
@@ -86,7 +88,9 @@ def load(
             f"{path} holds weights of {built.name}, not of {model}: leave the model out, or give"
             " its own."
         )
-    names = _class_names(module, _outputs(built), num_classes, class_names, path)
+    published = module.CLASS_NAMES if built.name == module.NAMES[0] else {}
+    given = class_names or _files.class_names(path) or published.get(_outputs(built))
+    names = _class_names(_outputs(built), num_classes, given, path)
     return built, ModelSpec(names, input_shape=tuple(built.input_shape[1:]))
 
 
@@ -183,7 +187,6 @@ def _outputs(model: keras.Model) -> int:
 
 
 def _class_names(
-    module: ModuleType,
     outputs: int,
     num_classes: int | None,
     given: tuple[str, ...] | None,
@@ -194,7 +197,7 @@ def _class_names(
             f"{path} is made for {outputs} classes. Received: num_classes={num_classes}."
         )
     if given is None:
-        return module.CLASS_NAMES.get(outputs)
+        return None
     if len(given) != outputs:
         raise ModelError(
             f"{path} is made for {outputs} classes. Received {len(given)} names:"

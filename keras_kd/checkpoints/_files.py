@@ -28,6 +28,7 @@ from keras_kd.errors import ModelError
 # Wrappers that training scripts put around a state dict.
 WRAPPERS = ("model_state_dict", "state_dict", "model")
 PREFIX = "module."
+CLASS_NAMES = "class_names"  # in the metadata of .safetensors: a list in JSON
 
 _STORAGES = {
     "torch.FloatStorage": np.dtype("<f4"),
@@ -226,14 +227,69 @@ def _type(storage: Storage) -> np.dtype:
 
 
 def _safetensors(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
+    header = _header(file, size)
+    content = file.read()
+    header.pop("__metadata__", None)
+    return {key: _slice(content, entry, key) for key, entry in header.items()}
+
+
+def _header(file: BinaryIO, size: int) -> dict[str, Any]:
     """Eight bytes with the header's length, the header in JSON, then the numbers."""
     (length,) = struct.unpack("<Q", file.read(8))
     if length > min(size - 8, _pickles.LARGEST_PICKLE):
         raise ValueError(f"its header is declared {length:,} bytes long")
-    header = json.loads(file.read(length))
-    content = file.read()
-    header.pop("__metadata__", None)
-    return {key: _slice(content, entry, key) for key, entry in header.items()}
+    return json.loads(file.read(length))
+
+
+def class_names(path: str | Path) -> tuple[str, ...] | None:
+    """Return the class names in a `.safetensors` file that `write_class_names` wrote.
+
+    Args:
+        path: a file that `read` has read.
+
+    Returns:
+        The names in the order of the outputs; None if there are none.
+
+    Raises:
+        ModelError: what stands there is no list of names.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        return None
+    with path.open("rb") as file:
+        metadata = _header(file, path.stat().st_size).get("__metadata__")
+    told = metadata.get(CLASS_NAMES) if isinstance(metadata, dict) else None
+    if told is None:
+        return None
+    try:
+        names = json.loads(told)
+    except (TypeError, ValueError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"{path} holds damaged class names: export it again.")
+    return tuple(names)
+
+
+def write_class_names(path: str | Path, names: tuple[str, ...]) -> None:
+    """Put class names into a `.safetensors` file, as text in the metadata of its header.
+
+    Args:
+        path: the file.
+        names: in the order of the outputs.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        header = _header(file, path.stat().st_size)
+        numbers = file.read()
+    told = {"format": "pt", CLASS_NAMES: json.dumps(names, ensure_ascii=False)}
+    path.write_bytes(_packed_header({"__metadata__": told, **header}) + numbers)
+
+
+def _packed_header(header: dict[str, Any]) -> bytes:
+    text = json.dumps(header).encode()
+    # The format aligns the numbers to 8 bytes.
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
 
 
 def _slice(content: bytes, entry: dict[str, Any], key: str) -> np.ndarray:
@@ -277,11 +333,8 @@ def write_safetensors(tensors: dict[str, np.ndarray], path: str | Path) -> None:
             "data_offsets": offsets,
         }
         start = offsets[1]
-    text = json.dumps(header).encode()
-    # The format aligns the numbers to 8 bytes.
-    text += b" " * (-len(text) % 8)
     with Path(path).open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
+        file.write(_packed_header(header))
         for array in tensors.values():
             file.write(np.ascontiguousarray(array).tobytes())
 

@@ -288,6 +288,7 @@ class Exporter:
         # The conversion's process imports TensorFlow while this one does.
         expect([format])
         # TensorFlow takes seconds to import: not before the request is known to make sense.
+        from keras_kd import checkpoints
         from keras_kd.exporters import _comparison, _samples
         from keras_kd.runtimes import described
 
@@ -309,6 +310,8 @@ class Exporter:
             proof = targets.prove(target, temporary) if target else ()
             form = serving.form(prepared.pixels, self.class_names)
             described.describe(temporary, form, module.SUFFIX)
+            if module.SUFFIX == ".safetensors" and form.class_names:
+                checkpoints.write_class_names(temporary, form.class_names)
         operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
         return ExportReport(
             path, format, _size(path), comparison.difference, operators, comparison.answers,
