@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from keras_kd.errors import OutputError
+
 OPTIONS = "config.toml"
 HISTORY = "history.csv"
 STUDENT = "student.keras"
@@ -10,6 +14,19 @@ CARD = "README.md"
 STATE = ".state"
 BEGINNING = "began-with.json"  # in the state: what the run began with
 ORIGINAL = "original.json"  # in it: the learning rate and clipping that the run began with
+
+
+def refuse_run(folder: Path) -> None:
+    """Check that a folder to write into is not a run's, whose card and labels are its own.
+
+    Args:
+        folder: the folder, which may be missing.
+
+    Raises:
+        OutputError: a run is there.
+    """
+    if any((folder / name).exists() for name in (METRICS, HISTORY, STUDENT, STATE)):
+        raise OutputError(f"{folder} is already in use, by a run: choose another --out.")
 
 
 def exported_file(format: str) -> str:

@@ -69,6 +69,8 @@ def export(
     settings = resolved(settings)
     require_consistent(settings)
     source = Path(model)
+    if settings.as_bundle:
+        run_files.refuse_run(Path(out or source.with_suffix("")))
     if table := settings.layer_errors:
         read = [str(source), *places_of(settings.data)]
         require_apart((out, table, table.with_suffix(".png")), read)

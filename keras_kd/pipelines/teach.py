@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from keras_kd import models
+from keras_kd._common import run_files
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.models import keras_file, sources
@@ -32,6 +33,8 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
         KerasKDError: see keras_kd.errors.
     """
     terminal = terminal or Terminal(quiet=True)
+    if out is not None:
+        run_files.refuse_run(Path(out))
     plan = planning.resolve_teacher(config)
     name = plan.options["teacher"] or _start_name(plan) or plan.teaching.teachers[0]
     if plan.options["teacher"] or not plan.teacher.start:

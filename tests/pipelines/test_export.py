@@ -247,6 +247,21 @@ def test_a_bundle_of_a_run_says_how_it_was_trained(student, data, tmp_path):
     assert f"```sh\nkerakd distill --config config.toml --out run\n{typed}\n```" in card
 
 
+@pytest.mark.parametrize("holds", ["metrics.json", "student.keras", ".state"])
+def test_a_bundle_does_not_replace_a_runs_card(student, data, tmp_path, holds, capsys):
+    run = tmp_path / "run"
+    (run / holds).mkdir(parents=True)
+    (run / "README.md").write_text("The run's card.")
+    for command in (
+        ["export", student, "--data", data, "--bundle", "--out", run],
+        ["teach", "--data", data, "--teacher", "C", "--out", run],
+    ):
+        assert called(*map(str, command)) != 0
+        assert "run is already in use, by a run: choose another --out." in capsys.readouterr().err
+    assert sorted(path.name for path in run.iterdir()) == sorted(["README.md", holds])
+    assert (run / "README.md").read_text() == "The run's card."
+
+
 def test_versions_belong_to_bundles(student, data, capsys):
     for arguments, told in ((["1.0.1"], "add --bundle"), (["1.0"], "three numbers")):
         asked = ["--data", str(data), "--model-version", *arguments]
