@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from keras_kd._common.arrays import large_array
 from keras_kd._common.files import refuse_special
@@ -282,11 +283,23 @@ def _upright(image: Image.Image, name: str) -> np.ndarray:
     if bits == 16:
         _refuse_dark(image, name)
     if image.mode in DEEP_MODES:
-        # Pillow would clip 16-bit values at 255 where the upper 8 bits are wanted.
-        return (np.clip(np.asarray(image), 0, 2**16 - 1) >> 8).astype(np.uint8)
+        return (_deep_values(image) >> 8).astype(np.uint8)
     if image.has_transparency_data:
+        if bits == 16 and "transparency" in image.info:
+            # Pillow keeps the upper 8 bits of colours, and 16 of the hidden one.
+            image.info["transparency"] = tuple(part >> 8 for part in image.info["transparency"])
         image = _on_white(image)
     return np.asarray(image.convert("L" if image.mode in GRAY_MODES else "RGB"))
+
+
+def _deep_values(image: Image.Image) -> np.ndarray:
+    """The values 0..65535 of a gray image of 16 bits, which Pillow's conversions clip at 255."""
+    values = np.clip(np.asarray(image), 0, 2**16 - 1)
+    hidden = image.info.get("transparency")
+    # Pillow inverts WhiteIsZero of 8 bits, and not of 16.
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
+        values = 2**16 - 1 - values
+    return values if hidden is None else np.where(values == hidden, 2**16 - 1, values)
 
 
 def _refuse_dark(image: Image.Image, name: str) -> None:

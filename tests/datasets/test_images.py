@@ -73,7 +73,7 @@ def test_damaged_exif_data_leave_the_image_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(images.read(tmp_path / "a.png"), BLOCKS)
 
 
-def _png16(path: Path, values: np.ndarray, colour: int) -> Path:
+def _png16(path: Path, values: np.ndarray, colour: int, hidden: bytes = b"") -> Path:
     """A PNG file of 16 bits, written here because Pillow writes no colours of 16 bits."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
@@ -86,7 +86,8 @@ def _png16(path: Path, values: np.ndarray, colour: int) -> Path:
 
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour, 0, 0, 0)
-    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    head = chunk(b"IHDR", header) + (chunk(b"tRNS", hidden) if hidden else b"")
+    content = head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     return path
 
@@ -119,6 +120,30 @@ def test_fewer_bits_in_sixteen_are_refused_instead_of_read_as_black(
         DataError, match=f"{name} holds 16-bit pixels of which none reaches a quarter .* scale it"
     ):
         images.read(_deep(tmp_path / name, values))
+
+
+def test_white_is_zero_in_sixteen_bits_as_in_eight(tmp_path: Path) -> None:
+    expected = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for stored in (expected, expected.astype(np.uint16) * 257):
+        stored = np.iinfo(stored.dtype).max - stored
+        # Tag 262 says how values are meant: 0 is WhiteIsZero. Pillow inverts 8 bits itself.
+        raw = stored if stored.dtype == np.uint16 else expected
+        Image.fromarray(raw).save(tmp_path / "a.tif", tiffinfo={262: 0})
+        np.testing.assert_array_equal(images.read(tmp_path / "a.tif")[:, :, 0], expected)
+
+
+def test_the_hidden_value_of_sixteen_bits_is_white(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+    gray = images.read(_png16(tmp_path / "gray.png", values, 0, struct.pack(">H", values[0, 1])))
+    expected = values // 256
+    expected[0, 1] = 255
+    np.testing.assert_array_equal(gray[:, :, 0], expected)
+    hidden = struct.pack(">HHH", *[values[0, 1]] * 3)
+    colour = images.read(_png16(tmp_path / "a.png", np.stack([values] * 3, -1), 2, hidden))
+    np.testing.assert_array_equal(colour[:, :, 2], expected)
+    with_alpha = np.stack([values, values, values, np.full_like(values, 65535)], -1)
+    read = images.read(_png16(tmp_path / "a.png", with_alpha, 6))
+    np.testing.assert_array_equal(read[:, :, 1], values // 256)
 
 
 def test_a_black_image_of_sixteen_bits_is_black(tmp_path: Path) -> None:
