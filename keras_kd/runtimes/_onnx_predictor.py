@@ -27,9 +27,13 @@ class OnnxPredictor(FilePredictor):
         if self._model.takes_bytes:
             require_whole_pixels(self.form)
             self.takes_whole_numbers = True
+        self._scales = onnx_graph.output_scales(path)
         self._know(self._model.output_widths, head)
         self.content = [file.read_bytes() for file in onnx_runtime.files(path)]
         self._know_kind(lambda name: onnx_graph.output_kind(path, name))
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        return self._model.predict_heads(pixels)
+        outputs = self._model.predict_heads(pixels)
+        for name, (scale, zero) in self._scales.items():
+            outputs[name] = (outputs[name] - zero) * scale
+        return outputs
