@@ -172,6 +172,13 @@ class FilePredictor:
         within = low >= -tolerance and high <= 1 + tolerance
         are = bool(within and (np.abs(sums - 1) < tolerance).all())
         wanted = self.form.output == "probabilities"
+        percent = low >= -100 * tolerance and (np.abs(sums - 100) < 100 * tolerance).all()
+        if percent and not wanted and len(outputs) > 1 and not self._output_stated:
+            raise ModelError(
+                "The model is taken to give logits, but its outputs for these images are rows that"
+                " sum to 100, as percentages do: let it give probabilities in 0..1, or say that"
+                " they are logits by --output logits."
+            )
         # One image may have logits that look like probabilities.
         if are == wanted or len(outputs) < 2 or not np.isfinite(outputs).all():
             return

@@ -207,3 +207,12 @@ def test_a_saved_model_of_many_branches_is_read_at_once(tmp_path: Path) -> None:
     assert found.form.output == "probabilities"
     expected = np.log(model.predict(PIXELS, verbose=0))
     np.testing.assert_allclose(found.logits(PIXELS), expected, atol=1e-4)
+
+
+def test_percentages_are_no_logits(tmp_path: Path) -> None:
+    path = tmp_path / "a.keras"
+    _model(layers.Softmax(), layers.Rescaling(100.0)).save(path)
+    with pytest.raises(ModelError, match="sum to 100"):
+        predictors.load(path).logits(PIXELS)
+    stated = predictors.load(path, Stated(output="logits")).logits(PIXELS)
+    np.testing.assert_allclose(stated.sum(axis=1), 100, atol=1e-3)
