@@ -138,3 +138,29 @@ def test_a_body_of_one_size_is_told():
     flat = keras.layers.Dense(2)(keras.layers.Dense(4)(keras.layers.Flatten()(image)))
     with pytest.raises(ModelError, match="takes images of 16x16x3 and can't be rebuilt for .*24"):
         fine_tuning.with_new_head(keras.Model(image, flat), 3, (24, 24, 3))
+
+
+@pytest.mark.parametrize("network", ["MobileNet", "MobileNetV3Small"])
+def test_a_convolution_as_the_head_is_replaced_or_kept(network):
+    own = {"alpha": 0.25} if network == "MobileNet" else {"minimalistic": True}
+    build = getattr(keras.applications, network)
+    trained = build(weights=None, input_shape=(32, 32, 3), classes=10, **own)
+    random = np.random.default_rng(0)
+    for layer in trained.layers[-6:]:
+        layer.set_weights([random.normal(0, 0.3, one.shape) for one in layer.get_weights()])
+    other = fine_tuning.with_new_head(trained, 3, (32, 32, 3))
+    assert not any("preds" in layer.name for layer in other.layers)
+    assert other.layers[-1].input.shape == (None, _before_the_head(trained))
+    kept = fine_tuning.with_new_head(trained, 10, (32, 32, 3))
+    fine_tuning.keep_head(trained, kept)
+    images = random.integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
+    expected = np.asarray(trained(images, training=False))
+    found = keras.ops.softmax(kept(images, training=False))
+    assert np.ptp(expected, axis=1).min() > 1e-3
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def _before_the_head(model: keras.Model) -> int:
+    """The channels that the last convolution of single pixels reads."""
+    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1]
+    return last.kernel.shape[2]

@@ -20,6 +20,15 @@ from keras_kd.models.surgery.keras_internals import calls, layer_of, producer
 # Images that the statistics are computed from, and how many of them at a time.
 STATISTICS_IMAGES = 2048
 _BATCH = 32
+# Between a convolution as the head and the output.
+_WITHOUT_WEIGHTS = (
+    layers.Activation,
+    layers.Softmax,
+    layers.Reshape,
+    layers.Flatten,
+    layers.Dropout,
+    layers.GlobalAveragePooling2D,
+)
 
 
 def head_layers(model: keras.Model) -> list[layers.Layer]:
@@ -72,7 +81,8 @@ def with_new_head(
 ) -> keras.Model:
     """Return a copy of a trained network with the weights of its body and a new head.
 
-    The body ends before the last dense layer and the activations after it. A network that ends in
+    The body ends before the last dense layer and the activations after it; a convolution of single
+    pixels in its place counts as one. A network that ends in
     features is a body as a whole; maps of features are averaged over height and width.
 
     Args:
@@ -148,22 +158,34 @@ def keep_head(source: keras.Model, target: keras.Model) -> None:
     """
     (output,) = as_functional(source).outputs
     (head,) = head_layers(target)
-    found = layer_of(_logits(output))
-    if not isinstance(found, layers.Dense) or _shapes(found) != _shapes(head):
+    given = _given_by_head(output)
+    found = [] if given is None else layer_of(given).get_weights()
+    # A convolution of single pixels is a dense layer of each.
+    found = [array.reshape(array.shape[-2:]) if array.ndim == 4 else array for array in found]
+    if [array.shape for array in found] != _shapes(head):
         raise ModelError(f"{source.name} ends in no dense layer of {head.units} classes.")
-    head.set_weights(found.get_weights())
+    head.set_weights(found)
 
 
-def _logits(output: keras.KerasTensor) -> keras.KerasTensor:
-    """The output before its activations, if they are layers."""
-    while isinstance(layer_of(output), (layers.Activation, layers.Softmax)):
-        output = _input(output)
-    return output
+def _given_by_head(output: keras.KerasTensor) -> keras.KerasTensor | None:
+    """What the last dense layer gives, before the activations after it, or a convolution of single
+    pixels in its place, as in MobileNet; None without either.
+    """
+    found = output
+    while isinstance(layer_of(found), (layers.Activation, layers.Softmax)):
+        found = _input(found)
+    if isinstance(layer_of(found), layers.Dense):
+        return found
+    while isinstance(layer_of(found), _WITHOUT_WEIGHTS):
+        found = _input(found)
+    last = layer_of(found)
+    is_head = isinstance(last, layers.Conv2D) and last.kernel_size == (1, 1) and last.groups == 1
+    return found if is_head and len(output.shape) == 2 else None
 
 
 def _before_head(output: keras.KerasTensor) -> keras.KerasTensor:
-    logits = _logits(output)
-    return _input(logits) if isinstance(layer_of(logits), layers.Dense) else output
+    given = _given_by_head(output)
+    return output if given is None else _input(given)
 
 
 def _input(tensor: keras.KerasTensor) -> keras.KerasTensor:
