@@ -64,6 +64,9 @@ def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
         # The ends of a range stand for what lies between: options are checked by bounds.
         for value in trial_queue.choices(distribution) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
             configuration.merged(None, {name: value})
+        values = trial_queue.choices(distribution)
+        if repeated := [one for one in values if values.count(one) > 1]:
+            raise ConfigError(f"--vary names {name}={repeated[0]} twice: give each value once.")
     return distributions
 
 

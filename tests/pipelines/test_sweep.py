@@ -320,6 +320,7 @@ def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(
         ("alpha=0.2:0.1", "--vary takes"),
         ("alpha=0.5,1.5", "alpha must be between 0 and 1"),
         ("learning-rate=0:1", "learning_rate must be above 0"),
+        ("alpha=0,0.0", "--vary names alpha=0.0 twice"),
         ("recipe=paper,fast", "recipe must be one of"),
     ],
 )
