@@ -117,6 +117,7 @@ def train(
 
         student = _untrained(job, settings, data)
         if job.start:
+            student = fine_tuning.with_factors(student)
             fine_tuning.set_statistics(student, data.train.images, settings.seed)
         distiller = _compiled(job, settings, data, student, steps)
         momenta = batch_norm.shorten_averages(distiller.student, steps)

@@ -140,27 +140,60 @@ def test_a_body_of_one_size_is_told():
         fine_tuning.with_new_head(keras.Model(image, flat), 3, (24, 24, 3))
 
 
-@pytest.mark.parametrize("network", ["MobileNet", "MobileNetV3Small"])
-def test_a_convolution_as_the_head_is_replaced_or_kept(network):
-    own = {"alpha": 0.25} if network == "MobileNet" else {"minimalistic": True}
-    build = getattr(keras.applications, network)
-    trained = build(weights=None, input_shape=(32, 32, 3), classes=10, **own)
-    random = np.random.default_rng(0)
-    for layer in trained.layers[-6:]:
-        layer.set_weights([random.normal(0, 0.3, one.shape) for one in layer.get_weights()])
-    other = fine_tuning.with_new_head(trained, 3, (32, 32, 3))
-    assert not any("preds" in layer.name for layer in other.layers)
-    assert other.layers[-1].input.shape == (None, _before_the_head(trained))
-    kept = fine_tuning.with_new_head(trained, 10, (32, 32, 3))
-    fine_tuning.keep_head(trained, kept)
-    images = random.integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
-    expected = np.asarray(trained(images, training=False))
-    found = keras.ops.softmax(kept(images, training=False))
-    assert np.ptp(expected, axis=1).min() > 1e-3
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+def _normalised(**options):
+    """A body whose batch normalisation has statistics of its own, for images of 8 x 8."""
+    image, uniform = keras.Input((8, 8, 3)), keras.initializers.RandomUniform(0.5, 2.0, seed=1)
+    options |= {"moving_mean_initializer": uniform, "moving_variance_initializer": uniform}
+    x = keras.layers.Conv2D(4, 3)(image)
+    return keras.Model(image, keras.layers.BatchNormalization(**options)(x))
 
 
-def _before_the_head(model: keras.Model) -> int:
-    """The channels that the last convolution of single pixels reads."""
-    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1]
-    return last.kernel.shape[2]
+@pytest.mark.parametrize(
+    "options", [{}, {"scale": False}, {"center": False}, {"scale": False, "center": False}]
+)
+def test_nested_normalisation_and_such_without_factors_begin_as_inference(options):
+    image, inner = keras.Input((8, 8, 3)), _normalised(**options)
+    x = keras.layers.ReLU()(inner(image))
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x)))
+    images = IMAGES[:, :8, :8]
+    before = np.asarray(model(images))
+    model = fine_tuning.with_factors(model)
+    fine_tuning.set_statistics(model, images)
+    for training in (False, True):
+        found = np.asarray(model(images, training=training))
+        np.testing.assert_allclose(found, before, rtol=0, atol=1e-4 * np.ptp(before))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("MobileNet", {}), ("MobileNetV3Small", {"minimalistic": True})]
+)
+def test_a_convolution_as_the_head_is_replaced_or_kept(name, options):
+    build = getattr(keras.applications, name)
+    source = build(weights=None, input_shape=(32, 32, 3), alpha=0.25, classes=10, **options)
+    model = fine_tuning.with_new_head(source, 3, (32, 32, 3))
+    conv = next(one for one in reversed(source.layers) if isinstance(one, keras.layers.Conv2D))
+    assert model.get_layer("logits").input.shape[-1] == conv.input.shape[-1] > 10
+    assert not any("predictions" in layer.name for layer in model.layers)
+    same = fine_tuning.with_new_head(source, 10, (32, 32, 3))
+    fine_tuning.keep_head(source, same)
+    np.testing.assert_allclose(keras.ops.softmax(same(IMAGES)), source(IMAGES), rtol=0, atol=1e-5)
+
+
+def test_a_head_inside_of_a_nested_model_is_refused_rather_than_kept():
+    for activation in (None, "softmax"):
+        image, inner = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+        pooled = keras.layers.GlobalAveragePooling2D()(inner)
+        whole = keras.Model(inner, keras.layers.Dense(4, activation)(pooled), name="whole")
+        with pytest.raises(ModelError, match=r"The head of .* is not found: it ends in whole"):
+            fine_tuning.with_new_head(keras.Model(image, whole(image)), 3, (8, 8, 3))
+
+
+def test_layers_named_as_the_new_head_are_renamed():
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.GlobalAveragePooling2D(name="features")(image)
+    x = keras.layers.Dense(4, "relu", name="logits")(x)
+    source = keras.Model(image, keras.layers.Dense(2, name="old")(x))
+    model = fine_tuning.with_new_head(source, 3, (8, 8, 3))
+    hidden = keras.Model(image, x)(IMAGES[:, :8, :8])
+    expected = model.get_layer("logits")(hidden)
+    np.testing.assert_allclose(model(IMAGES[:, :8, :8]), expected, rtol=1e-5, atol=1e-4)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,23 +14,17 @@ from keras import layers
 
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ModelError
+from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
 from keras_kd.models.surgery import weights
-from keras_kd.models.surgery.copies import as_functional, copied
-from keras_kd.models.surgery.keras_internals import calls, layer_of, producer
+from keras_kd.models.surgery.copies import as_functional, copied, remade
+from keras_kd.models.surgery.keras_internals import GRAPHS, all_layers, calls, layer_of, producer
 
 # Images that the statistics are computed from, and how many of them at a time.
 STATISTICS_IMAGES = 2048
 _BATCH = 32
-# Between a convolution as the head and the output.
-_WITHOUT_WEIGHTS = (
-    layers.Activation,
-    layers.Softmax,
-    layers.Reshape,
-    layers.Flatten,
-    layers.Dropout,
-    layers.GlobalAveragePooling2D,
-)
+# Of the layers that `with_new_head` adds.
+_NAMES = frozenset({"image", "gray_to_rgb", "pixels_as_trained", "features", "logits"})
 
 
 def head_layers(model: keras.Model) -> list[layers.Layer]:
@@ -81,9 +77,10 @@ def with_new_head(
 ) -> keras.Model:
     """Return a copy of a trained network with the weights of its body and a new head.
 
-    The body ends before the last dense layer and the activations after it; a convolution of single
-    pixels in its place counts as one. A network that ends in
-    features is a body as a whole; maps of features are averaged over height and width.
+    The body ends before the last dense layer, or the last convolution of single pixels that gives
+    the classes, and the activations after it. A network that ends in features is a body as a whole;
+    maps of features are averaged over height and width. Layers named as one of the new ones are
+    renamed.
 
     Args:
         model: Functional or Sequential, with one image as its input.
@@ -97,7 +94,8 @@ def with_new_head(
         The copy, from pixels 0..255 to logits and values.
 
     Raises:
-        ModelError: the body can't take such images, or its outputs do not share one body.
+        ModelError: the body can't take such images, its outputs do not share one body, or the head
+            is not found.
     """
     graph = as_functional(model)
     body = keras.Model(graph.inputs[0], _features(graph))
@@ -110,8 +108,15 @@ def with_new_head(
         arguments, options = keras.tree.map_structure(lambda x: shown if x is image else x, given)
         return layer(*arguments, **options)
 
+    taken = _NAMES | (set() if isinstance(heads, int) else set(heads))
+
+    def renamed(layer: layers.Layer) -> layers.Layer | None:
+        if layer.name not in taken:
+            return None
+        return remade(layer, lambda config: config | {"name": f"body_{layer.name}"})
+
     try:
-        x = copied(body, called=called, inputs=image).outputs[0]
+        x = copied(body, renamed, called=called, inputs=image).outputs[0]
     except (ValueError, TypeError) as error:
         wanted = "x".join(map(str, model.input_shape[1:]))
         raise ModelError(
@@ -143,6 +148,17 @@ def _features(model: keras.Model) -> keras.KerasTensor:
     features = next(iter(found.values()))
     if len(found) > 1 or len(features.shape) not in (2, 4):
         raise ModelError(f"The heads of {model.name} don't share one body that ends in features.")
+    last = layer_of(features)
+    # Below a new head, what a kept one gives would be all that is left of the features.
+    if model_heads.output_kind(keras.Model(model.inputs[0], features)) in (
+        "probabilities",
+        "log-probabilities",
+    ) or (isinstance(last, GRAPHS) and any(_before_head(one) is not one for one in last.outputs)):
+        raise ModelError(
+            f"The head of {model.name} is not found: it ends in {last.name} "
+            f"({type(last).__name__}), not in a dense layer or a 1x1 convolution with its "
+            "activation. Give the network without its head."
+        )
     return features
 
 
@@ -154,38 +170,49 @@ def keep_head(source: keras.Model, target: keras.Model) -> None:
         target: the model of `with_new_head`.
 
     Raises:
-        ModelError: the source has no dense head of this size.
+        ModelError: the source has no dense or convolutional head of this size.
     """
     (output,) = as_functional(source).outputs
     (head,) = head_layers(target)
-    given = _given_by_head(output)
-    found = [] if given is None else layer_of(given).get_weights()
-    # A convolution of single pixels is a dense layer of each.
-    found = [array.reshape(array.shape[-2:]) if array.ndim == 4 else array for array in found]
-    if [array.shape for array in found] != _shapes(head):
+    found = layer_of(_logits(output))
+    values = found.get_weights() if _before_head(output) is not output else []
+    if values and isinstance(found, layers.Conv2D):
+        values[0] = values[0][0, 0]  # of its only pixel
+    if [value.shape for value in values] != _shapes(head):
         raise ModelError(f"{source.name} ends in no dense layer of {head.units} classes.")
-    head.set_weights(found)
+    head.set_weights(values)
 
 
-def _given_by_head(output: keras.KerasTensor) -> keras.KerasTensor | None:
-    """What the last dense layer gives, before the activations after it, or a convolution of single
-    pixels in its place, as in MobileNet; None without either.
+def _logits(output: keras.KerasTensor) -> keras.KerasTensor:
+    """The output before its activations, if they are layers, and before what only brings the
+    classes of a convolution into rows.
     """
-    found = output
-    while isinstance(layer_of(found), (layers.Activation, layers.Softmax)):
-        found = _input(found)
-    if isinstance(layer_of(found), layers.Dense):
-        return found
-    while isinstance(layer_of(found), _WITHOUT_WEIGHTS):
-        found = _input(found)
-    last = layer_of(found)
-    is_head = isinstance(last, layers.Conv2D) and last.kernel_size == (1, 1) and last.groups == 1
-    return found if is_head and len(output.shape) == 2 else None
+    while isinstance(layer_of(output), (layers.Activation, layers.Softmax)):
+        output = _input(output)
+    inner = output
+    while isinstance(layer_of(inner), _INTO_ROWS):
+        inner = _input(inner)
+    return inner if _gives_classes(layer_of(inner), output.shape[-1]) else output
+
+
+_INTO_ROWS = (layers.Flatten, layers.Reshape, layers.GlobalAveragePooling2D)
+
+
+def _gives_classes(layer: layers.Layer, count: int) -> bool:
+    """Whether a convolution is a dense layer at each place, whose places are averaged or one."""
+    single = isinstance(layer, layers.Conv2D) and layer.kernel_size == layer.strides == (1, 1)
+    linear = single and layer.activation is keras.activations.linear and layer.groups == 1
+    return linear and layer.filters == count
 
 
 def _before_head(output: keras.KerasTensor) -> keras.KerasTensor:
-    given = _given_by_head(output)
-    return output if given is None else _input(given)
+    logits = _logits(output)
+    layer = layer_of(logits)
+    # A network that ends in maps has no classes.
+    ends = isinstance(layer, layers.Dense) or (
+        len(output.shape) == 2 and _gives_classes(layer, output.shape[-1])
+    )
+    return _input(logits) if ends else output
 
 
 def _input(tensor: keras.KerasTensor) -> keras.KerasTensor:
@@ -220,6 +247,36 @@ def freeze_until(model: keras.Model, name: str) -> None:
         raise ModelError(f"If {model.name} is frozen until {name}, nothing is left to train.")
 
 
+def with_factors(model: keras.Model) -> keras.Model:
+    """Give each trainable batch normalisation a factor and a shift, which `set_statistics` changes.
+
+    Args:
+        model: Functional.
+
+    Returns:
+        A copy that computes the same, with factors of 1 and shifts of 0 where there were none; the
+            model itself if none is missing.
+    """
+    lacking = {id(one) for one in _normalising(model) if not (one.center and one.scale)}
+    if not lacking:
+        return model
+
+    def replaced(layer: layers.Layer) -> layers.Layer | None:
+        if id(layer) not in lacking:
+            return None
+        return remade(layer, lambda config: config | {"center": True, "scale": True})
+
+    def adapted(layer: layers.Layer) -> Sequence[np.ndarray]:
+        if id(layer) not in lacking:
+            return layer.get_weights()
+        *_, mean, variance = layer.get_weights()
+        gamma = layer.get_weights()[0] if layer.scale else np.ones_like(mean)
+        beta = layer.get_weights()[0] if layer.center else np.zeros_like(mean)
+        return [gamma, beta, mean, variance]
+
+    return copied(model, replaced, adapted=adapted)
+
+
 def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> None:
     """Set the statistics of batch normalisation to those of these images, without changing the
     output.
@@ -230,17 +287,27 @@ def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> Non
     β = t + m·s.
 
     Args:
-        model: Functional; frozen layers are not changed.
+        model: any, also with nested models; layers that are frozen, or without factor or shift
+            (see `with_factors`), are not changed.
         images: uint8 (N, H, W, C); STATISTICS_IMAGES of them are drawn.
         seed: seed of the draw.
     """
-    norms = [layer for layer in model.layers if _has_statistics(layer)]
+    norms = [layer for layer in _normalising(model) if layer.center and layer.scale]
     if not norms:
         return
     count = min(len(images), STATISTICS_IMAGES)
     # Drawn, as the first images may all be of one class; sorted, as they may lie in a mapped file.
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:count])
-    for layer, (mean, variance) in zip(norms, _moments(model, norms, images, rows), strict=True):
+    moments = [_Moments(layer) for layer in norms]
+    with ExitStack() as stack:
+        for one in moments:
+            stack.enter_context(one.counting())
+        for start in range(0, count, _BATCH):
+            model(images[rows[start : start + _BATCH]], training=False)
+    for layer, one in zip(norms, moments, strict=True):
+        if not one.count:  # a part of the graph that no output needs
+            continue
+        mean, variance = one.result()
         gamma, beta, old_mean, old_variance = layer.get_weights()
         scale = gamma / np.sqrt(old_variance + layer.epsilon)
         shift = beta - old_mean * scale
@@ -248,26 +315,46 @@ def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> Non
         layer.set_weights([new_gamma, shift + mean * scale, mean, variance])
 
 
-def _has_statistics(layer: layers.Layer) -> bool:
-    plain = isinstance(layer, layers.BatchNormalization) and layer.center and layer.scale
-    return plain and layer.trainable and layer.axis in (-1, len(layer.input.shape) - 1)
+def _normalising(model: keras.Model) -> list[layers.BatchNormalization]:
+    """The trainable layers of batch normalisation, at any depth."""
+    found = [one for one in all_layers(model) if isinstance(one, layers.BatchNormalization)]
+    return [one for one in found if one.trainable]
 
 
-def _moments(
-    model: keras.Model, norms: list[layers.Layer], images: np.ndarray, rows: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Mean and variance of each channel that arrives at each of the layers."""
-    probe = keras.Model(model.input, [layer.input for layer in norms])
-    sums = [np.zeros((2, layer.input.shape[-1])) for layer in norms]
-    counts = np.zeros(len(norms))
-    for start in range(0, len(rows), _BATCH):
-        arriving = keras.tree.flatten(probe(images[rows[start : start + _BATCH]], training=False))
-        for number, maps in enumerate(arriving):
-            # In float32 the difference of two large sums below would be mostly rounding.
-            values = keras.ops.convert_to_numpy(maps).astype(np.float64)
-            values = values.reshape(-1, values.shape[-1])
-            sums[number] += values.sum(axis=0), (values**2).sum(axis=0)
-            counts[number] += len(values)
-    means = [(of_layer / count) for of_layer, count in zip(sums, counts, strict=True)]
-    # Rounding may leave a variance a little below 0.
-    return [(mean, np.maximum(square - mean**2, 0)) for mean, square in means]
+class _Moments:
+    """Mean and variance of each channel that arrives at a layer, over all of its calls."""
+
+    def __init__(self, layer: layers.BatchNormalization) -> None:
+        self.layer = layer
+        self.count = 0
+        self._sums = np.zeros((2, layer.moving_mean.shape[0]))
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what arrives. No graph reaches the inputs inside of nested models, so the layer's
+        own calls are watched.
+        """
+        call = self.layer.call
+
+        def watched(inputs: Any, *arguments: Any, **options: Any) -> Any:
+            self._add(inputs)
+            return call(inputs, *arguments, **options)
+
+        vars(self.layer)["call"] = watched
+        try:
+            yield
+        finally:
+            del vars(self.layer)["call"]
+
+    def _add(self, maps: Any) -> None:
+        # In float32 the difference of two large sums below would be mostly rounding.
+        values = keras.ops.convert_to_numpy(maps).astype(np.float64)
+        values = np.moveaxis(values, self.layer.axis, -1).reshape(-1, self._sums.shape[1])
+        self._sums += values.sum(axis=0), (values**2).sum(axis=0)
+        self.count += len(values)
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance."""
+        mean, square = self._sums / self.count
+        # Rounding may leave a variance a little below 0.
+        return mean, np.maximum(square - mean**2, 0)
