@@ -172,7 +172,9 @@ class FilePredictor:
         within = low >= -tolerance and high <= 1 + tolerance
         are = bool(within and (np.abs(sums - 1) < tolerance).all())
         wanted = self.form.output == "probabilities"
-        percent = low >= -100 * tolerance and (np.abs(sums - 100) < 100 * tolerance).all()
+        # As exact as probabilities in float32 or in steps of int8: logits can come near to it.
+        exact = 100 * outputs.shape[-1] * _ROUNDING
+        percent = low >= -exact and bool((np.abs(sums - 100) < exact).all())
         if percent and not wanted and len(outputs) > 1 and not self._output_stated:
             raise ModelError(
                 "The model is taken to give logits, but its outputs for these images are rows that"
