@@ -29,7 +29,6 @@ from keras_kd._common.files import written_whole
 from keras_kd._common.modules import module_names
 from keras_kd.checkpoints import _faceres, _files, _layouts
 from keras_kd.checkpoints._comparison import compare as compare
-from keras_kd.checkpoints._files import write_class_names as write_class_names
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.compaction import expand
@@ -137,12 +136,13 @@ def state_dict(model: keras.Model) -> dict[str, np.ndarray]:
     return _layouts.collect(module.slots(expand(model)))
 
 
-def save(model: keras.Model, path: str | Path) -> None:
+def save(model: keras.Model, path: str | Path, class_names: tuple[str, ...] | None = None) -> None:
     """Write a model's state dict with the published keys.
 
     Args:
         model: a model of an architecture of names().
         path: .safetensors; or .pth or .pt, which needs PyTorch (the extra `torch`).
+        class_names: in the order of the outputs; .safetensors alone holds them.
 
     Raises:
         ModelError: the architecture has no published form, PyTorch is missing, or the path has
@@ -156,9 +156,11 @@ def save(model: keras.Model, path: str | Path) -> None:
             f" {path}."
         )
     tensors = state_dict(model)
-    write = _files.write_safetensors if suffix == ".safetensors" else _files.write_torch
     with written_whole(path) as temporary:
-        write(tensors, temporary)
+        if suffix == ".safetensors":
+            _files.write_safetensors(tensors, temporary, class_names)
+        else:
+            _files.write_torch(tensors, temporary)
 
 
 def _module(model: str | None, tensors: dict[str, np.ndarray], path: str | Path) -> ModuleType:

@@ -242,7 +242,7 @@ def _header(file: BinaryIO, size: int) -> dict[str, Any]:
 
 
 def class_names(path: str | Path) -> tuple[str, ...] | None:
-    """Return the class names in a `.safetensors` file that `write_class_names` wrote.
+    """Return the class names in a `.safetensors` file that `write_safetensors` wrote.
 
     Args:
         path: a file that `read` has read.
@@ -270,28 +270,6 @@ def class_names(path: str | Path) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def write_class_names(path: str | Path, names: tuple[str, ...]) -> None:
-    """Put class names into a `.safetensors` file, as text in the metadata of its header.
-
-    Args:
-        path: the file.
-        names: in the order of the outputs.
-    """
-    path = Path(path)
-    with path.open("rb") as file:
-        header = _header(file, path.stat().st_size)
-        numbers = file.read()
-    told = {"format": "pt", CLASS_NAMES: json.dumps(names, ensure_ascii=False)}
-    path.write_bytes(_packed_header({"__metadata__": told, **header}) + numbers)
-
-
-def _packed_header(header: dict[str, Any]) -> bytes:
-    text = json.dumps(header).encode()
-    # The format aligns the numbers to 8 bytes.
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
-
-
 def _slice(content: bytes, entry: dict[str, Any], key: str) -> np.ndarray:
     if entry["dtype"] not in SAFETENSORS:
         raise ValueError(f"{key[:80]} is of type {str(entry['dtype'])[:20]}")
@@ -316,15 +294,21 @@ torch.save({key: torch.from_numpy(arrays[key]) for key in arrays.files}, sys.arg
 """
 
 
-def write_safetensors(tensors: dict[str, np.ndarray], path: str | Path) -> None:
+def write_safetensors(
+    tensors: dict[str, np.ndarray], path: str | Path, class_names: tuple[str, ...] | None = None
+) -> None:
     """Write arrays by key to `path` in the order given.
 
     Args:
         tensors: of any type in SAFETENSORS.
         path: in an existing folder.
+        class_names: in the order of the outputs, for the metadata; None for none.
     """
     types = {dtype: name for name, dtype in SAFETENSORS.items()}
-    header, start = {}, 0
+    header, start = dict[str, Any](), 0
+    if class_names is not None:
+        names = json.dumps(class_names, ensure_ascii=False)
+        header["__metadata__"] = {"format": "pt", CLASS_NAMES: names}
     for key, array in tensors.items():
         offsets = [start, start + array.nbytes]
         header[key] = {
@@ -333,8 +317,11 @@ def write_safetensors(tensors: dict[str, np.ndarray], path: str | Path) -> None:
             "data_offsets": offsets,
         }
         start = offsets[1]
+    text = json.dumps(header).encode()
+    # The format aligns the numbers to 8 bytes.
+    text += b" " * (-len(text) % 8)
     with Path(path).open("wb") as file:
-        file.write(_packed_header(header))
+        file.write(struct.pack("<Q", len(text)) + text)
         for array in tensors.values():
             file.write(np.ascontiguousarray(array).tobytes())
 

@@ -141,11 +141,11 @@ class Faults(keras.metrics.Metric):
         self._heads, self._replicas = heads, _backend.replicas()
         self._undeclared = list(undeclared)
         # A traced step can't raise: what it finds waits in variables until the step has ended.
-        parts = ["row", "label", "head", "seen"]
-        for number in range(len(self._undeclared)):
-            parts += [f"zeros_{number}", f"ones_{number}", f"others_{number}"]
-        for part in parts:
+        for part in ("row", "label", "head", "seen"):
             setattr(self, part, self.add_weight(shape=(), initializer="zeros", name=part))
+        # Whether zeros, ones and other labels were seen, of each undeclared head.
+        shape = (len(self._undeclared), 3)
+        self.values = self.add_weight(shape=shape, initializer="zeros", name="values")
 
     def update_state(self, labels: dict[str, Any], count: Any) -> None:
         """Check one batch.
@@ -157,17 +157,11 @@ class Faults(keras.metrics.Metric):
         for number, (name, classes) in enumerate(self._heads.items()):
             if name in labels:
                 self._look(number, *_bad_rows(labels[name], classes), count)
-        for number, name in enumerate(self._undeclared):
-            if name in labels:
-                self._look_at_values(number, ops.cast(labels[name], "float32"))
+        # Only then: a variable without numbers is none to compute with.
+        if self._undeclared:
+            seen = [_zeros_ones_others(labels.get(name)) for name in self._undeclared]
+            self.values.assign(ops.maximum(self.values, ops.stack(seen)))
         self.seen.assign_add(ops.cast(count, "float32"))
-
-    def _look_at_values(self, number: int, values: Any) -> None:
-        zeros, ones = values == 0, values == 1
-        others = ops.logical_not(ops.logical_or(ops.logical_or(zeros, ones), ops.isnan(values)))
-        for part, found in {"zeros": zeros, "ones": ones, "others": others}.items():
-            variable = getattr(self, f"{part}_{number}")
-            variable.assign(ops.maximum(variable, ops.cast(ops.any(found), "float32")))
 
     def _look(self, number: int, bad: Any, labels: Any, count: Any) -> None:
         index = ops.cast(ops.argmax(bad), "int32")
@@ -205,13 +199,21 @@ class Faults(keras.metrics.Metric):
                 f"The label{of} in row {int(row) - 1} of the batches is {label:g}: expected class "
                 f"numbers 0 to {classes - 1}, or shares that sum to 1.{COUNTING}"
             )
-        for number, name in enumerate(self._undeclared):
-            zeros, ones, others = (
-                _backend.number(getattr(self, f"{part}_{number}"))
-                for part in ("zeros", "ones", "others")
-            )
+        seen = _backend.array(self.values)
+        pairs = [] if seen is None else zip(self._undeclared, seen, strict=True)
+        for name, (zeros, ones, others) in pairs:
             if zeros and ones and not others:
                 raise _undeclared(name)
+
+
+def _zeros_ones_others(values: Any) -> Any:
+    """Whether zeros, ones and other numbers are among labels, float32 (3,); None are no labels."""
+    if values is None:
+        return ops.zeros(3)
+    values = ops.cast(values, "float32")
+    zeros, ones = values == 0, values == 1
+    others = ops.logical_not(ops.logical_or(ops.logical_or(zeros, ones), ops.isnan(values)))
+    return ops.cast(ops.stack([ops.any(found) for found in (zeros, ones, others)]), "float32")
 
 
 def _bad_rows(labels: Any, classes: int) -> tuple[Any, Any]:

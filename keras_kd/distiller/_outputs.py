@@ -15,9 +15,8 @@ from keras import ops
 from keras_kd.distiller import _backend
 from keras_kd.errors import DataError, ModelError
 from keras_kd.models import heads
-from keras_kd.models.heads import SUM_TOLERANCE, OutputKind
+from keras_kd.models.heads import SMALLEST_PROBABILITY, SUM_TOLERANCE, OutputKind
 
-SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
 _FLOOR = math.log(SMALLEST_PROBABILITY)
 # Where a trace can't raise, what it finds of a head's outputs waits as one flag for each of these.
 _FLAGS = ("not_finite", "beyond", "probabilities", "inside", "outside")

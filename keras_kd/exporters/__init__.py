@@ -37,8 +37,15 @@ from keras_kd._common.modules import summaries as module_summaries
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
-from keras_kd.errors import ExportError, OutputError
-from keras_kd.exporters import _conversion_process, _judgement, formats, measuring, targets
+from keras_kd.errors import ExportError
+from keras_kd.exporters import (
+    _conversion_process,
+    _judgement,
+    _request,
+    formats,
+    measuring,
+    targets,
+)
 from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
 from keras_kd.exporters.measuring import Choice
 from keras_kd.runtimes import litert
@@ -248,7 +255,7 @@ class Exporter:
         self.model = model
         self.samples = samples
         self.io = io
-        self.class_names = _names(class_names)
+        self.class_names = _request.names(class_names)
         self.app_input = app_input
         self.value_range = value_range
         self.keep_float = keep_float
@@ -280,15 +287,14 @@ class Exporter:
             OutputError: see `export`.
         """
         module, path = find(format), Path(path)
-        _check_request(module, format, path, self.io, self.samples)
+        _request.check(module, format, path, self.io, self.samples)
         targets.require_tflite(target, format, module.SUFFIX)
-        _check_settings(format, self.keep_float, min_agreement)
+        _request.check_settings(format, self.keep_float, min_agreement)
         if measure:
             measuring.require_choice(format, self.io)
         # The conversion's process imports TensorFlow while this one does.
         expect([format])
         # TensorFlow takes seconds to import: not before the request is known to make sense.
-        from keras_kd import checkpoints
         from keras_kd.exporters import _comparison, _samples
         from keras_kd.runtimes import described
 
@@ -308,10 +314,7 @@ class Exporter:
             layer_errors = _judgement.by_layer(errors, serving)
             _judgement.require_right(format, module, comparison, layer_errors, min_agreement)
             proof = targets.prove(target, temporary) if target else ()
-            form = serving.form(prepared.pixels, self.class_names)
-            described.describe(temporary, form, module.SUFFIX)
-            if module.SUFFIX == ".safetensors" and form.class_names:
-                checkpoints.write_class_names(temporary, form.class_names)
+            described.describe(temporary, serving.form(prepared.pixels), module.SUFFIX)
         operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
         return ExportReport(
             path, format, _size(path), comparison.difference, operators, comparison.answers,
@@ -364,7 +367,7 @@ class Exporter:
         kinds = _output_kinds.found(reference, self.output, pixels, images, self.io == "app")
         serving = _serving.Serving(
             _runtime_form.runtime_form(reference, gray), self.io, app_input, reference, pixels,
-            self.keep_float, kinds,
+            self.keep_float, kinds, self.class_names,
         )  # fmt: skip
         expected = _comparison.expected(reference, serving, images, labels)
         return _Prepared(serving, known, expected, images)
@@ -387,27 +390,6 @@ class _Prepared:
     images: np.ndarray | None
 
 
-def _names(given: Iterable[str] | None) -> tuple[str, ...] | None:
-    """The class names as a tuple, of a list or an array too."""
-    if given is None:
-        return None
-    names = (given,) if isinstance(given, str) else tuple(given)
-    if isinstance(given, str) or not all(isinstance(name, str) for name in names):
-        raise ExportError(
-            "class_names must be one name for each output, e.g. ('cat', 'dog'). Received:"
-            f" {given!r}."
-        )
-    return tuple(map(str, names))
-
-
-def _check_settings(format: str, keep_float: tuple[str, ...], agreement: float) -> None:
-    if keep_float and format != "int8":
-        raise ExportError(
-            f"keep_float belongs to the format int8: leave it out. Received: format={format!r}."
-        )
-    _judgement.require_share(agreement)
-
-
 def _written(path: Path, module: ModuleType) -> AbstractContextManager[Path]:
     return written_whole(path) if module.SUFFIX else folder_written_whole(path, module.MARK)
 
@@ -415,31 +397,3 @@ def _written(path: Path, module: ModuleType) -> AbstractContextManager[Path]:
 def _size(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _check_request(
-    module: ModuleType, format: str, path: Path, io: str, samples: Samples | np.ndarray | None
-) -> None:
-    if module.SUFFIX and path.suffix != module.SUFFIX:
-        raise ExportError(
-            f"The format {format} is written to files ending in {module.SUFFIX}. Received: {path}."
-        )
-    if module.SUFFIX and path.is_dir():
-        raise OutputError(f"{path} is a folder: choose the path of a file.")
-    if io not in module.IO:
-        raise ExportError(
-            f"The format {format} offers io={' or '.join(map(repr, module.IO))}. Received:"
-            f" io={io!r}."
-        )
-    if samples is None and module.NEEDS_SAMPLES:
-        raise ExportError(
-            f"The format {format} is calibrated on images: give samples of the training data."
-        )
-    if not isinstance(samples, (Samples, np.ndarray, type(None))):
-        raise ExportError(
-            f"samples must be an array (N, H, W, C) or Samples. Received: {type(samples).__name__};"
-            " numpy.stack(images) makes one of a list, and numpy.concatenate([images for images,"
-            " labels in dataset.take(8)]) of a data set's batches."
-        )
-    if samples is not None and not len(samples):
-        raise ExportError("There are no images among the samples: give some of the training data.")

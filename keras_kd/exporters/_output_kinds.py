@@ -75,10 +75,9 @@ def found(
 
 def _shown(model: keras.Model, pixels: PixelValues, images: np.ndarray | None) -> np.ndarray:
     shape = tuple(model.inputs[0].shape[1:])
-    if images is None:
-        # From black to bright, or logits of images that are too much alike may all lie in 0..1.
-        noise = np.random.default_rng(0).random((8, *shape))
-        given = (noise * np.linspace(0, 255, 8)[:, None, None, None]).astype(np.uint8)
-    else:
-        given = fitted(evenly(images, _LOOKED_AT), shape)
+    given = (
+        heads.images_of_noise(shape)
+        if images is None
+        else fitted(evenly(images, _LOOKED_AT), shape)
+    )
     return pixels.of(given).astype(model.inputs[0].dtype)

@@ -161,6 +161,5 @@ def _logits(model: keras.Model, values: np.ndarray) -> np.ndarray:
     found = keras.ops.convert_to_numpy(outputs).astype(np.float64)
     kind = heads.output_kind(model)
     if (heads.kind_of_values(found) if kind == "unknown" else kind) == "probabilities":
-        # A probability that was rounded to 0 has no logarithm.
-        return np.log(np.maximum(found, 1e-12))
+        return heads.log_probabilities(found)
     return found

@@ -34,6 +34,7 @@ class Serving:
         pixels: what the model takes for pixels 0..255.
         float_layers: names of layers that int8 leaves in float32.
         kinds: what the outputs of classes are, by name; None for what the graph shows.
+        class_names: the labels, or None.
 
     Attributes:
         input_shape: (H, W, C) that the file takes.
@@ -50,12 +51,14 @@ class Serving:
         pixels: PixelValues = USUAL,
         float_layers: tuple[str, ...] = (),
         kinds: Mapping[str, OutputKind] | None = None,
+        class_names: tuple[str, ...] | None = None,
     ):
         self.model = model
         self.original = model if original is None else original
         self.io = io
         self.pixels = pixels
         self.float_layers = float_layers
+        self.class_names = class_names
         self.app = io == "app"
         self.input_shape = tuple(app_input) if self.app else tuple(model.inputs[0].shape[1:])
         self.input_dtype = tf.uint8 if self.app else tf.as_dtype(model.inputs[0].dtype)
@@ -77,12 +80,11 @@ class Serving:
         """Turn pixels 0..255 into what the model takes, arrays or tensors."""
         return self.pixels.of(pixels)
 
-    def form(self, known: PixelValues | None, class_names: tuple[str, ...] | None) -> ModelSpec:
+    def form(self, known: PixelValues | None) -> ModelSpec:
         """What the file takes and gives, for its own description.
 
         Args:
             known: what the model takes for pixels 0..255; None where nobody says.
-            class_names: the labels, or None.
         """
         names = self.output_names
         shares = (
@@ -93,7 +95,7 @@ class Serving:
         output = "probabilities" if shares else "logits"
         height, width, channels = self.input_shape
         pixels = USUAL if self.app else known
-        return ModelSpec(class_names, pixels, output, (height, width, channels))
+        return ModelSpec(self.class_names, pixels, output, (height, width, channels))
 
     def _gives_found_probabilities(self) -> bool:
         """Whether the only output is of probabilities, which the graph need not show."""

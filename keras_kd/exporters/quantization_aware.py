@@ -50,7 +50,6 @@ from keras_kd.teachers.views import Views
 _COMPARED = 8
 _TEACHER_OUTPUTS = ("logits", "probabilities")
 _LOOKED_AT = 1000  # rows of the teacher's numbers, which show what they are
-_SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
 
 
 @dataclass(frozen=True)
@@ -226,7 +225,7 @@ def export_quantization_aware(
             raise ExportError(
                 f"The quantized file needs operators that LiteRT lacks: {', '.join(foreign)}."
             )
-        described.describe(temporary, serving.form(taken, None), ".tflite")
+        described.describe(temporary, serving.form(taken), ".tflite")
     return ExportReport(
         path, "qat", path.stat().st_size, comparison.difference, litert.operators(path),
         comparison.answers,
@@ -329,8 +328,7 @@ def _teacher_logits(given: np.ndarray, model: keras.Model, stated: OutputKind | 
     warnings.warn(
         "The teacher gives probabilities p, not logits: log p is learnt from.", stacklevel=3
     )
-    # In float16, the smallest probability would be 0.
-    return np.log(np.maximum(given.astype(np.float32), _SMALLEST_PROBABILITY))
+    return heads.log_probabilities(given.astype(np.float32))
 
 
 def _by_view(teacher_logits: np.ndarray | None, count: int, views: int, classes: int) -> np.ndarray:

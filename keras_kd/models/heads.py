@@ -29,6 +29,7 @@ OutputKind: TypeAlias = Literal[
 STATED_KINDS = ("logits", "probabilities", "sigmoids")  # that a user may name
 # How far from 1 the sum of a row of probabilities may be, e.g. in float16.
 SUM_TOLERANCE = 5e-3
+SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
 # Logits that happen to lie in 0..1 are spread over it; sigmoids crowd where they saturate.
 _SATURATED = 0.02  # from 0 or 1
 _CROWD = 0.2  # of all numbers; of evenly spread ones it is twice _SATURATED
@@ -193,6 +194,32 @@ def kind_of_values(outputs: np.ndarray) -> OutputKind:
         )
     sums = np.exp(outputs).sum(axis=-1) if several and high <= SUM_TOLERANCE else np.zeros(1)
     return "log-probabilities" if np.abs(sums - 1).max() < SUM_TOLERANCE else "unknown"
+
+
+def images_of_noise(shape: tuple[int, ...]) -> np.ndarray:
+    """Return images whose outputs show their kind where a user gives none.
+
+    Args:
+        shape: height, width and channels.
+
+    Returns:
+        uint8 (8, *shape), noise from black to bright: logits of images that are too much alike may
+            all lie in 0..1.
+    """
+    noise = np.random.default_rng(0).random((8, *shape))
+    return (noise * np.linspace(0, 255, 8)[:, None, None, None]).astype(np.uint8)
+
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Return logarithms, of a probability that was rounded to 0 too.
+
+    Args:
+        probabilities: float32 or float64; in float16 the smallest one would be 0.
+
+    Returns:
+        log p in the same shape and type.
+    """
+    return np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
 
 
 def _of_numbers_in_0_to_1(outputs: np.ndarray) -> OutputKind:

@@ -61,10 +61,11 @@ def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"--vary names {twice} twice: give all its values at once.")
     for name, distribution in distributions.items():
-        # The ends of a range stand for what lies between: options are checked by bounds.
-        for value in trial_queue.choices(distribution) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
-            configuration.merged(None, {name: value})
         values = trial_queue.choices(distribution)
+        # The ends of a range stand for what lies between: options are checked by bounds.
+        ends = () if values else (distribution.low, distribution.high)  # type: ignore[attr-defined]
+        for value in values or ends:
+            configuration.merged(None, {name: value})
         if repeated := [one for one in values if values.count(one) > 1]:
             raise ConfigError(f"--vary names {name}={repeated[0]} twice: give each value once.")
     return distributions

@@ -16,7 +16,7 @@ from keras_kd.datasets import images as pixels
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models.form import OUTPUTS, ModelSpec
-from keras_kd.models.heads import OutputKind, kind_of_values
+from keras_kd.models.heads import OutputKind, images_of_noise, kind_of_values
 from keras_kd.runtimes.prediction import Prediction
 
 SMALLEST_PROBABILITY = 1e-7
@@ -137,10 +137,8 @@ class FilePredictor:
         self._set_output(self.graph_kind)
 
     def _classes_of_noise(self) -> np.ndarray:
-        # From black to bright, or logits of images that are too much alike may all lie in 0..1.
-        noise = np.random.default_rng(0).random((8, *self.form.input_shape))
-        noise *= np.linspace(0, 255, 8)[:, None, None, None]
-        return self._classes(self._outputs(shown(noise.astype(np.uint8), self.form)))
+        noise = images_of_noise(self.form.input_shape)
+        return self._classes(self._outputs(shown(noise, self.form)))
 
     def _classes(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
         return next(output for name, output in outputs.items() if name == self.head)

@@ -27,7 +27,8 @@ class OnnxPredictor(FilePredictor):
         if self._model.takes_bytes:
             require_whole_pixels(self.form)
             self.takes_whole_numbers = True
-        self._scales = onnx_graph.output_scales(path)
+        names = self._model.quantized_outputs
+        self._scales = onnx_graph.output_scales(path, names) if names else {}
         self._know(self._model.output_widths, head)
         self.content = [file.read_bytes() for file in onnx_runtime.files(path)]
         self._know_kind(lambda name: onnx_graph.output_kind(path, name))

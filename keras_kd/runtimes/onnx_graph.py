@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +40,17 @@ def output_kind(path: str | Path, output: str) -> OutputKind:
     return _graph_tail.output_kind(output, makers.get)
 
 
-def output_scales(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def output_scales(
+    path: str | Path, names: Sequence[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return how the integers of quantized outputs are turned into numbers.
 
     Args:
         path: a file that ONNX Runtime loads.
+        names: of its outputs of integers.
 
     Returns:
-        (scale, zero point) by the name of each output of 8 or 16 bits; the number is
-        (integer - zero point) * scale.
+        (scale, zero point) by the name of each; the number is (integer - zero point) * scale.
 
     Raises:
         ModelError: such an output has no constant scale for all of its columns.
@@ -55,12 +58,8 @@ def output_scales(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
-    kinds = onnx.TensorProto
-    quantized = {kinds.INT8, kinds.UINT8, kinds.INT16, kinds.UINT16}
-    names = [
-        output.name for output in graph.output if output.type.tensor_type.elem_type in quantized
-    ]
-    inline = (one for one in graph.initializer if one.data_location != kinds.EXTERNAL)
+    external = onnx.TensorProto.EXTERNAL
+    inline = (one for one in graph.initializer if one.data_location != external)
     constants = {tensor.name: tensor for tensor in inline}
     makers = {name: node for node in graph.node for name in node.output}
     for name, node in makers.items():

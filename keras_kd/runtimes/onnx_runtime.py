@@ -14,6 +14,7 @@ import numpy as np
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import trial
 
+_QUANTIZED = {f"tensor({sign}int{bits})" for sign in ("", "u") for bits in (8, 16)}
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 STEP = 64
 LARGEST_BATCH = 4096  # images that a file may compute at once: it may declare any number
@@ -38,6 +39,7 @@ class OnnxModel:
         input_shape: (H, W, C); None for a size that the file leaves open.
         output_widths: number of columns of each output by its name.
         takes_bytes: whether its input is uint8.
+        quantized_outputs: names of the outputs of integers of 8 or 16 bits.
 
     Raises:
         ModelError: the file is missing, damaged or of another form, or ONNX Runtime is not
@@ -63,6 +65,7 @@ class OnnxModel:
                 " in, and (N, columns) out."
             )
         self.output_widths = {output.name: output.shape[1] for output in outputs}
+        self.quantized_outputs = [one.name for one in outputs if one.type in _QUANTIZED]
         self._name, self._type = inputs[0].name, _TYPES[inputs[0].type]
         self.takes_bytes = self._type is np.uint8
         # An open size is a name or None.

@@ -44,7 +44,6 @@ def test_a_student_of_seven_classes_has_not_the_published_order(tmp_path: Path):
 
 def test_damaged_names_are_refused(student, tmp_path: Path):
     path = tmp_path / "damaged.safetensors"
-    checkpoints.save(student, path)
-    checkpoints.write_class_names(path, {"a": 1})
+    checkpoints.save(student, path, {"a": 1})
     with pytest.raises(ModelError, match="damaged class names: export it again"):
         checkpoints.load(path, input_shape=(16, 16, 1))

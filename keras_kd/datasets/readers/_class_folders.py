@@ -37,13 +37,6 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
     return classes
 
 
-def names_file(train: Path, root: Path) -> list[Path]:
-    """Return the labels.txt, if the classes have their names from it."""
-    classes = of_train(train, root, skip_bad_rows=True)
-    named = any(class_names.plain(own[0].name) != name for name, own in classes.items())
-    return [root / class_names.LABELS_FILE] if named else []
-
-
 def of_split(
     split_folder: Path, classes: dict[str, list[Path]]
 ) -> tuple[dict[str, list[Path]], list[Path]]:

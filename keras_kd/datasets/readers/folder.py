@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.datasets import SIZE, Samples
+from keras_kd.datasets import SIZE, Samples, class_names
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
     _class_folders,
@@ -71,9 +71,15 @@ load = _splitting.one_split(load_splits, SIZE)
 
 def sources(path: Path) -> list[Path]:
     """Return every file that the splits are read from. Arguments: see `datasets`."""
-    listings = _listed(path, skip_bad_rows=True)[1].values()
-    named = _class_folders.names_file(_tree.split_folders(path)["train"], path)
-    return [*named, *(file for listing in listings for file in listing.files)]
+    names, listings = _listed(path, skip_bad_rows=True)
+    train = _tree.split_folders(path)["train"]
+    # Other names than the folders' are those of a labels.txt.
+    named = any(
+        class_names.plain(file.relative_to(train).parts[0]) != names[label]
+        for file, label in zip(listings["train"].files, listings["train"].labels, strict=True)
+    )
+    listed = [path / class_names.LABELS_FILE] if named else []
+    return [*listed, *(file for listing in listings.values() for file in listing.files)]
 
 
 def remarks(path: Path) -> list[str]:

@@ -19,7 +19,7 @@ IO = ("float",)
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
     """Write the file; `images` are not needed."""
-    checkpoints.save(serving.original, path)
+    checkpoints.save(serving.original, path, serving.class_names)
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,64 @@
+"""What of a request for an export makes no sense, found before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from keras_kd.datasets import Samples
+from keras_kd.errors import ExportError, OutputError
+from keras_kd.exporters import _judgement
+
+
+def names(given: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return the class names as a tuple, of a list or an array too."""
+    if given is None:
+        return None
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if isinstance(given, str) or not all(isinstance(name, str) for name in found):
+        raise ExportError(
+            "class_names must be one name for each output, e.g. ('cat', 'dog'). Received:"
+            f" {given!r}."
+        )
+    return tuple(map(str, found))
+
+
+def check_settings(format: str, keep_float: tuple[str, ...], agreement: float) -> None:
+    """Refuse settings that the format has not, or that are out of their range."""
+    if keep_float and format != "int8":
+        raise ExportError(
+            f"keep_float belongs to the format int8: leave it out. Received: format={format!r}."
+        )
+    _judgement.require_share(agreement)
+
+
+def check(
+    module: ModuleType, format: str, path: Path, io: str, samples: Samples | np.ndarray | None
+) -> None:
+    """Refuse a path, an io or samples that the format can't have."""
+    if module.SUFFIX and path.suffix != module.SUFFIX:
+        raise ExportError(
+            f"The format {format} is written to files ending in {module.SUFFIX}. Received: {path}."
+        )
+    if module.SUFFIX and path.is_dir():
+        raise OutputError(f"{path} is a folder: choose the path of a file.")
+    if io not in module.IO:
+        raise ExportError(
+            f"The format {format} offers io={' or '.join(map(repr, module.IO))}. Received:"
+            f" io={io!r}."
+        )
+    if samples is None and module.NEEDS_SAMPLES:
+        raise ExportError(
+            f"The format {format} is calibrated on images: give samples of the training data."
+        )
+    if not isinstance(samples, (Samples, np.ndarray, type(None))):
+        raise ExportError(
+            f"samples must be an array (N, H, W, C) or Samples. Received: {type(samples).__name__};"
+            " numpy.stack(images) makes one of a list, and numpy.concatenate([images for images,"
+            " labels in dataset.take(8)]) of a data set's batches."
+        )
+    if samples is not None and not len(samples):
+        raise ExportError("There are no images among the samples: give some of the training data.")
