@@ -120,11 +120,11 @@ def write_affectnet_csv(folder: Path) -> None:
 
 
 def write_pictures(folder: Path) -> None:
-    from keras_kd.datasets import images
+    from keras_kd.datasets import decoding
 
-    images.formats()  # registers HEIC where it can be read
+    decoding.formats()  # registers HEIC where it can be read
     names = ["a.png", "b.jpg", "c.gif", "d.bmp", "e.tiff", "f.webp", "g.ppm", "l.avif", "m.jp2"]
-    for name in (*names, *(["n.heic"] if ".heic" in images.suffixes() else [])):
+    for name in (*names, *(["n.heic"] if ".heic" in decoding.suffixes() else [])):
         picture().save(folder / name)
     picture().convert("RGBA").save(folder / "o.png", save_all=True, append_images=[picture()])
     picture().convert("CMYK").save(folder / "p.tif")
@@ -138,13 +138,13 @@ def write_pictures(folder: Path) -> None:
 
 
 def read_pictures(folder: Path) -> object:
-    from keras_kd.datasets import images
+    from keras_kd.datasets import decoding
     from keras_kd.errors import KerasKDError
 
     refused = None
     for path in sorted(folder.iterdir()):
         try:
-            images.read(path)
+            decoding.read(path)
         except KerasKDError as error:
             refused = error
     if refused:

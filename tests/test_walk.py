@@ -11,7 +11,7 @@ from keras_kd import datasets
 from keras_kd._common import csv_files
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
-from keras_kd.datasets import images, splits
+from keras_kd.datasets import decoding, splits
 from keras_kd.datasets.readers import _fer2013_csv
 from keras_kd.pipelines import plan
 from keras_kd.pipelines.distill import load_data
@@ -104,9 +104,9 @@ def test_a_run_looks_at_each_image_file_twice(
         file.parent.mkdir(exist_ok=True)
         Image.new("L", (8, 8), number).save(file)
     asked, read = [], []
-    is_gray, image = images.is_gray, images.read
-    monkeypatch.setattr(images, "is_gray", lambda file: asked.append(file) or is_gray(file))
-    monkeypatch.setattr(images, "read", lambda file: read.append(file) or image(file))
+    is_gray, image = decoding.is_gray, decoding.read
+    monkeypatch.setattr(decoding, "is_gray", lambda file: asked.append(file) or is_gray(file))
+    monkeypatch.setattr(decoding, "read", lambda file: read.append(file) or image(file))
     data = splits.load(str(tmp_path), size=8)
     assert sum(map(len, (data.train, data.validation, data.test))) == 20
     # Whether it has colours, for the channels of all, and its pixels.
@@ -123,8 +123,8 @@ def test_a_run_reads_the_images_of_a_parquet_file_once(
     labels = pyarrow.array(["cat", "dog"] * 20)
     table = pyarrow.table({"image": [png.getvalue()] * 40, "label": labels})
     parquet_files.write_table(table, tmp_path / "train.parquet")
-    decoded, decode = [], images.decoded
-    monkeypatch.setattr(images, "decoded", lambda *of: decoded.append(of) or decode(*of))
+    decoded, decode = [], decoding.decoded
+    monkeypatch.setattr(decoding, "decoded", lambda *of: decoded.append(of) or decode(*of))
     data = splits.load(str(tmp_path), size=8)
     assert sum(map(len, (data.train, data.validation, data.test))) == 40
     # Once each, and the first for the number of channels.

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from keras_kd import datasets
-from keras_kd.datasets import SPLITS, Samples, images
+from keras_kd.datasets import SPLITS, Samples, decoding
 from keras_kd.datasets.duplicates import digests
 
 
@@ -60,7 +60,7 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
             number of `images` in them.
         published: None if no counts are published, else `equal` and `differences` (a sentence
             each).
-        traits: number of images by what is done with them, see `images.traits`.
+        traits: number of images by what is done with them, see `decoding.traits`.
         passed_over: one line for each kind of file that is not read, see `datasets.passed_over`.
         skipped: one line for every row or file left out; only with `skip_bad_rows`.
 
@@ -85,7 +85,7 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
         "published": _compared(module, splits),
         "traits": dict(
             Counter(
-                trait for file in datasets.sources(path_or_name) for trait in images.traits(file)
+                trait for file in datasets.sources(path_or_name) for trait in decoding.traits(file)
             )
         ),
         "passed_over": list(datasets.passed_over_found(module, path)),

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from keras_kd._common.arrays import fingerprint, large_array
-from keras_kd.datasets import Samples, images
+from keras_kd.datasets import Samples, decoding, images
 from keras_kd.datasets.readers import _parquet_labels, _shard_files, _shard_index, _shard_rows
 from keras_kd.errors import DataError
 
@@ -126,7 +126,7 @@ class Shards:
                     yield row.content or b"", label, _shard_index.called(shard.url, number, row)
 
     def _decoded(self, content: bytes, name: str) -> np.ndarray:
-        picture = images.decoded(content, name)
+        picture = decoding.decoded(content, name)
         images.require_channels(picture, self.shape, name)
         return images.fitted(picture[None], self.shape)[0]
 

@@ -16,7 +16,7 @@ from keras_kd._common import run_files, text
 from keras_kd._common.files import places_of, require_apart, write_text
 from keras_kd._common.markdown import escaped, fenced
 from keras_kd._common.progress import Terminal
-from keras_kd.datasets import Samples, images, splits
+from keras_kd.datasets import Samples, decoding, splits
 from keras_kd.datasets.class_names import are_expressions, permutation
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.readers import faces
@@ -298,7 +298,7 @@ def _bundled(
     scores: Callable[[Path], dict[str, Any]],
 ) -> ExportReport:
     if settings.example:
-        example = images.read(settings.example)
+        example = decoding.read(settings.example)
     elif are_expressions(form.class_names):
         example = faces.load(None, "test").images[0]
     else:

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_kd._common.files import require_apart, written_whole
 from keras_kd._common.text import encodable
-from keras_kd.datasets import images
+from keras_kd.datasets import decoding, images
 from keras_kd.errors import DataError
 from keras_kd.sessions import SIDE
 from keras_kd.sessions._detectors import Detector
@@ -98,7 +98,7 @@ def expand(patterns: Iterable[str]) -> list[Path]:
         if not fitting:
             raise DataError(
                 f"No picture at {pattern}: give files, folders or globs of"
-                f" {', '.join(images.suffixes())}."
+                f" {', '.join(decoding.suffixes())}."
             )
         found += fitting
     return list(dict.fromkeys(found))
@@ -107,13 +107,13 @@ def expand(patterns: Iterable[str]) -> list[Path]:
 def _pictures(files: Iterable[Path], pattern: str) -> list[Path]:
     """Return the pictures among files, sorted; a warning names those that need another package."""
     named = sorted(files)
-    unread = [file for file in named if file.suffix.lower() in images.HEIC_SUFFIXES]
-    if unread and unread[0].suffix.lower() not in images.suffixes():
+    unread = [file for file in named if file.suffix.lower() in decoding.HEIC_SUFFIXES]
+    if unread and unread[0].suffix.lower() not in decoding.suffixes():
         warnings.warn(
-            f"{len(unread):,} HEIC files at {pattern} are left out: {images.HEIC_HINT}.",
+            f"{len(unread):,} HEIC files at {pattern} are left out: {decoding.HEIC_HINT}.",
             stacklevel=3,
         )
-    return [file for file in named if file.suffix.lower() in images.suffixes()]
+    return [file for file in named if file.suffix.lower() in decoding.suffixes()]
 
 
 def predict(
@@ -153,7 +153,7 @@ def predict(
     with ThreadPoolExecutor(1) as pool:
         drawn: Future[None] | None = None
         for file, name in zip(files, names, strict=True):
-            image = images.with_channels(images.read(file)[None], 3)[0]
+            image = images.with_channels(decoding.read(file)[None], 3)[0]
             found = readings[str(file)] = _read(
                 image, str(file), reader, detector, confidence, side
             )

@@ -12,7 +12,7 @@ import pytest
 import small_shards
 from fuzz_bombs import masked_checksum
 
-from keras_kd.datasets import images, splits
+from keras_kd.datasets import decoding, splits
 from keras_kd.datasets.readers import _shard_rows
 from keras_kd.errors import DataError
 
@@ -33,7 +33,7 @@ def test_a_tar_file_with_a_damaged_or_an_appended_part_is_told(tmp_path: Path) -
             splits.load(str(folder), size=16)
 
 
-@pytest.mark.parametrize("size", [2**40, 2**62, images.MAX_BYTES + 1])
+@pytest.mark.parametrize("size", [2**40, 2**62, decoding.MAX_BYTES + 1])
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_record_that_declares_more_than_an_image_holds_is_refused(
     size: int, packed: bool, tmp_path: Path
@@ -85,7 +85,7 @@ def test_a_sample_of_many_large_files_is_refused(
 ) -> None:
     """All of a sample is in memory at once, and packed zeros take no room in the file."""
     folder = small_shards.write_splits(tmp_path / "data", ".tar", train=1)
-    monkeypatch.setattr(images, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(decoding, "MAX_BYTES", 10_000)
     with tarfile.open(folder / "train-000.tar", "a") as archive:
         for number in range(3):
             member = tarfile.TarInfo(f"x.{number}")

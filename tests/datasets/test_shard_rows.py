@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_shards
 
-from keras_kd.datasets import images, splits
+from keras_kd.datasets import decoding, splits
 from keras_kd.errors import DataError
 
 pytest.importorskip("fsspec", reason="needs the extra shards")
@@ -130,7 +130,7 @@ def test_samples_that_could_be_read_in_two_ways_or_not_are_told(
         splits.load(str(tmp_path), size=16)
 
 
-@pytest.mark.skipif("HEIF" in images.formats(), reason="this installation reads HEIC")
+@pytest.mark.skipif("HEIF" in decoding.formats(), reason="this installation reads HEIC")
 def test_an_image_that_this_installation_can_not_read_is_told(tmp_path: Path) -> None:
     about = json.dumps({"label": "dark"}).encode()
     for number in range(3):

@@ -20,7 +20,7 @@ from PIL import Image
 from keras_kd import config
 from keras_kd._common import checked_files
 from keras_kd._common.arrays import mapped_array
-from keras_kd.datasets import images
+from keras_kd.datasets import decoding
 from keras_kd.errors import ConfigError, DataError, KerasKDError, ModelError, TrainingError
 from keras_kd.runtimes import litert, multiply_accumulates, predictors
 from keras_kd.teachers import soft_labels
@@ -150,10 +150,10 @@ def test_an_image_of_100000_by_100000_pixels_is_refused_by_its_header(tmp_path: 
     )
     (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     Image.new("L", (2, 2)).save(tmp_path / "small.png")
-    images.read(tmp_path / "small.png")  # imports what reads pictures
+    decoding.read(tmp_path / "small.png")  # imports what reads pictures
     tracemalloc.start()
     with pytest.raises(DataError, match="large.png .*(100000x100000|10000000000 pixels)"):
-        images.read(tmp_path / "large.png")
+        decoding.read(tmp_path / "large.png")
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
 

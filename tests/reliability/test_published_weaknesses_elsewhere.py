@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.datasets import images
+from keras_kd.datasets import decoding
 from keras_kd.errors import DataError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.runtimes.litert import LiteRTModel
@@ -210,4 +210,4 @@ def test_arrow_files_are_no_parquet(tmp_path: Path) -> None:
 def test_forms_of_pictures_that_are_not_decoded(start: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(start + bytes(4000))
     with pytest.raises(DataError, match="can't be read as an image"):
-        images.read(tmp_path / "a.png")
+        decoding.read(tmp_path / "a.png")

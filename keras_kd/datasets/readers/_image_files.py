@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common import arrays
-from keras_kd.datasets import images
+from keras_kd.datasets import decoding, images
 from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
 
@@ -49,7 +49,7 @@ def image_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    known = images.suffixes()
+    known = decoding.suffixes()
     data = _tree.data_folders(folder)
     return sorted(file for part in data for file in part.files if file.suffix.lower() in known)
 
@@ -143,7 +143,7 @@ def read(
     skipped = []
     for row, path in enumerate(paths):
         try:
-            picture = images.read(path)
+            picture = decoding.read(path)
         except DataError as error:
             if not skip_bad_rows:
                 raise
@@ -165,4 +165,4 @@ def all_gray(paths: Iterable[Path]) -> bool:
     """Whether no file's header declares colours; unreadable files count as gray, `read`
     reports them.
     """
-    return all(images.is_gray(path) is not False for path in paths)
+    return all(decoding.is_gray(path) is not False for path in paths)

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_kd._common import files
 from keras_kd._common.checked_files import read_json
-from keras_kd.datasets import images
+from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _parquet_labels
 from keras_kd.errors import DataError
 
@@ -47,7 +47,7 @@ def opened(file: Path) -> pyarrow.parquet.ParquetFile:
         files.refuse_special(file)
         found = pyarrow.parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = (file.is_file() and images.mistaken(file)) or error
+        reason = (file.is_file() and decoding.mistaken(file)) or error
         raise DataError(f"{file} can't be read as Parquet ({reason}): replace it.") from error
     size, rows = file.stat().st_size, found.metadata.num_rows
     if size < LEAST_BYTES * rows:

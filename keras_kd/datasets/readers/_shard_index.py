@@ -17,7 +17,7 @@ from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import WrittenMeanwhileError, write_text
 from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.identity import identity
-from keras_kd.datasets import images
+from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _parquet_files, _shard_files, _shard_rows
 from keras_kd.datasets.readers._shard_files import Found
 from keras_kd.datasets.readers._shard_rows import Row
@@ -71,21 +71,21 @@ def entries(found: Sequence[Found], skip_bad_rows: bool) -> list[Entry]:
         return list(pool.map(lambda one: _entry(one, folder, skip_bad_rows), found))
 
 
-def _entry(found: Found, folder: Path, decoding: bool) -> Entry:
-    facts = {"url": found.url, "stamp": found.stamp or _digest(found.url), "decoded": decoding}
+def _entry(found: Found, folder: Path, decode_all: bool) -> Entry:
+    facts = {"url": found.url, "stamp": found.stamp or _digest(found.url), "decoded": decode_all}
     path = folder / f"{identity('shard', VERSION, facts)}.json"
     try:
         known = read_json(read_text(path), _FORM)
         return Entry(**{**known, "labels": [tuple(pair) for pair in known["labels"]]})
     except (FileNotFoundError, ValueError, TypeError):
-        made = _made(found.url, decoding)
+        made = _made(found.url, decode_all)
     # Who writes the same entry at the same time, as processes of one training do, finds the same.
     with suppress(WrittenMeanwhileError):
         write_text(path, json.dumps(asdict(made)) + "\n")
     return made
 
 
-def _made(url: str, decoding: bool) -> Entry:
+def _made(url: str, decode_all: bool) -> Entry:
     labels: Counter[int | str | None] = Counter()
     unreadable: dict[int, str] = {}
     channels, fields = 0, ""
@@ -95,16 +95,16 @@ def _made(url: str, decoding: bool) -> Entry:
         for number, row in enumerate(_shard_rows.rows(path, url)):
             fields = fields or row.fields
             try:
-                if decoding or not channels:
-                    seen = images.decoded(row.content or b"", called(url, number, row)).shape[2]
+                if decode_all or not channels:
+                    seen = decoding.decoded(row.content or b"", called(url, number, row)).shape[2]
                     channels = max(channels, seen)
             except DataError as error:
-                if not decoding:
+                if not decode_all:
                     raise
                 unreadable[number] = str(error)
                 continue
             labels[None if row.label != row.label else row.label] += 1
-    if set(labels) == {None} and not decoding:
+    if set(labels) == {None} and not decode_all:
         first = f", its first row is {fields}" if fields else ""
         raise DataError(
             f"{url} has no labels{first}: expected"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_kd.datasets import images
+from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _parquet_files, _shard_files
 from keras_kd.errors import DataError
 
@@ -126,10 +126,10 @@ def _tar_rows(path: Path) -> Iterator[Row]:
             if field in sample:
                 raise DataError(f"{path} has {member.name} twice: write the file anew.")
             size += member.size
-            if size > images.MAX_BYTES:
+            if size > decoding.MAX_BYTES:
                 raise DataError(
                     f"{path}: {member.name} and what belongs to it are {size:,} bytes long, more"
-                    f" than {images.MAX_BYTES:,}: leave it out."
+                    f" than {decoding.MAX_BYTES:,}: leave it out."
                 )
             content = archive.extractfile(member)
             sample[field] = content.read() if content else b""
@@ -142,7 +142,7 @@ def _tar_opened(path: Path) -> tarfile.TarFile:
         return tarfile.open(path, "r:*", tarinfo=_Member)
     except tarfile.ReadError as error:
         what = (
-            images.mistaken(path) or "it is no tar file" if path.stat().st_size else "it is empty"
+            decoding.mistaken(path) or "it is no tar file" if path.stat().st_size else "it is empty"
         )
         raise DataError(f"{path} is damaged ({what}): replace it.") from error
 
@@ -177,9 +177,9 @@ def _require_end(path: Path, archive: tarfile.TarFile) -> None:
 
 def _of_fields(path: Path, name: str, sample: dict[str, bytes]) -> Iterator[Row]:
     """The row of a sample; none of files without an image and a class, as a README."""
-    pictures = {suffix[1:] for suffix in images.suffixes()}
+    pictures = {suffix[1:] for suffix in decoding.suffixes()}
     # Those that this installation can't read are rows without an image, which are refused.
-    unread = {suffix[1:] for suffix in images.HEIC_SUFFIXES}
+    unread = {suffix[1:] for suffix in decoding.HEIC_SUFFIXES}
     if not any(field.rpartition(".")[2] in pictures | unread | {"cls"} for field in sample):
         return
     told = f"{name} with {', '.join(sample)[:80]}"
@@ -219,7 +219,7 @@ def _tfrecord_rows(path: Path) -> Iterator[Row]:
     import tensorflow as tf
 
     packed = "GZIP" if path.suffix == ".gz" else ""
-    mistaken = images.mistaken(path)
+    mistaken = decoding.mistaken(path)
     if packed and mistaken:
         if not mistaken.startswith("a gzip"):
             raise DataError(f"{path} is no TFRecord but {mistaken}.")
@@ -247,7 +247,7 @@ def _require_short(path: Path, mistaken: str | None) -> None:
         # Eight bytes of length, four of checksum, the record and four of its checksum.
         while len(length := file.read(8)) == 8:
             size = int.from_bytes(length, "little")
-            if size > images.MAX_BYTES:
+            if size > decoding.MAX_BYTES:
                 raise ValueError(mistaken or f"a record declares {size:,} bytes")
             file.seek(size + 8, os.SEEK_CUR)
 

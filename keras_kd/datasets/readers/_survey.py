@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_kd._common import csv_files
 from keras_kd._common.text import counted
-from keras_kd.datasets import images
+from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _fer2013_csv, _tree
 
 
@@ -32,7 +32,7 @@ def passed_over(root: Path, used: Collection[Path]) -> list[str]:
             if file in read:
                 continue
             suffix = file.suffix.lower()
-            if suffix in images.suffixes():
+            if suffix in decoding.suffixes():
                 apart[_place(root, file)] += 1
             else:
                 kinds[suffix] += 1
@@ -52,7 +52,7 @@ def described(path: Path) -> str:
     if path.is_file():
         if suffix in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"):
             return "it is an archive: unpack it and give the folder"
-        if suffix in images.suffixes():
+        if suffix in decoding.suffixes():
             return (
                 "it is one image: give a folder of class folders, or have a model read it with"
                 " `kerakd predict`"
@@ -92,4 +92,4 @@ def _line(suffix: str, count: int) -> str:
     kind = (
         counted(count, f"{suffix} file") if suffix else f"{counted(count, 'file')} without a suffix"
     )
-    return f"{kind} ({images.HEIC_HINT})" if suffix in images.HEIC_SUFFIXES else kind
+    return f"{kind} ({decoding.HEIC_HINT})" if suffix in decoding.HEIC_SUFFIXES else kind

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common import arrays
-from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
+from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, decoding, images
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import _numbering, _parquet_files, _parquet_labels, _splitting, _tree
 from keras_kd.errors import DataError
@@ -146,7 +146,7 @@ def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
     count = sum(_parquet_files.opened(file).metadata.num_rows for file in shards)
     for name, content in _parquet_files.contents(shards, np.arange(count)):
         try:
-            return images.decoded(content or b"", name).shape[2]
+            return decoding.decoded(content or b"", name).shape[2]
         except DataError:
             if not skip_bad_rows:
                 raise
@@ -200,7 +200,7 @@ def _read(
     for row, (name, content) in zip(ordered, found, strict=True):
         part = parts[splits[row]]
         try:
-            picture = images.decoded(content or b"", name)
+            picture = decoding.decoded(content or b"", name)
             images.require_channels(picture, shape, name)
             part.add(row, picture)
         except DataError as error:

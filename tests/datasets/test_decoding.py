@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_kd.datasets import images
+from keras_kd.datasets import decoding
 from keras_kd.errors import DataError
 
 # What a viewer does to a stored picture, by the number that Exif 2.3 (table 6) gives it.
@@ -56,13 +56,13 @@ def test_images_are_turned_as_exif_says(suffix: str, orientation: int, tmp_path:
     exif = Image.Exif()
     exif[0x112] = orientation
     picture = Image.fromarray(BLOCKS)
-    images.formats()  # registers HEIC with Pillow, which turns by its own boxes instead
+    decoding.formats()  # registers HEIC with Pillow, which turns by its own boxes instead
     picture.info["exif"] = exif.tobytes()
     picture.save(tmp_path / f"a{suffix}", exif=exif.tobytes())
     expected = TURNED[orientation](BLOCKS)
     for found in (
-        images.read(tmp_path / f"a{suffix}"),
-        images.decoded((tmp_path / f"a{suffix}").read_bytes(), "a"),
+        decoding.read(tmp_path / f"a{suffix}"),
+        decoding.decoded((tmp_path / f"a{suffix}").read_bytes(), "a"),
     ):
         assert found.shape == expected.shape
         assert np.abs(found.astype(int) - expected).mean() < 8
@@ -70,7 +70,7 @@ def test_images_are_turned_as_exif_says(suffix: str, orientation: int, tmp_path:
 
 def test_damaged_exif_data_leave_the_image_as_it_is(tmp_path: Path) -> None:
     Image.fromarray(BLOCKS).save(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
-    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), BLOCKS)
+    np.testing.assert_array_equal(decoding.read(tmp_path / "a.png"), BLOCKS)
 
 
 def _png16(path: Path, values: np.ndarray, colour: int, hidden: bytes = b"") -> Path:
@@ -105,7 +105,7 @@ DEEP = ["gray.png", "gray.tif", "gray.jp2", "gray.pgm", "colour.png"]
 @pytest.mark.parametrize("name", DEEP)
 def test_sixteen_bits_keep_their_upper_eight(name: str, tmp_path: Path) -> None:
     values = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
-    found = images.read(_deep(tmp_path / name, values))
+    found = decoding.read(_deep(tmp_path / name, values))
     assert found.dtype == np.uint8 and found.shape == (8, 8, 3 if name == "colour.png" else 1)
     np.testing.assert_array_equal(found[:, :, 0], values // 256)
 
@@ -119,7 +119,7 @@ def test_fewer_bits_in_sixteen_are_refused_instead_of_read_as_black(
     with pytest.raises(
         DataError, match=f"{name} holds 16-bit pixels of which none reaches a quarter .* scale it"
     ):
-        images.read(_deep(tmp_path / name, values))
+        decoding.read(_deep(tmp_path / name, values))
 
 
 def test_white_is_zero_in_sixteen_bits_as_in_eight(tmp_path: Path) -> None:
@@ -129,25 +129,25 @@ def test_white_is_zero_in_sixteen_bits_as_in_eight(tmp_path: Path) -> None:
         # Tag 262 says how values are meant: 0 is WhiteIsZero. Pillow inverts 8 bits itself.
         raw = stored if stored.dtype == np.uint16 else expected
         Image.fromarray(raw).save(tmp_path / "a.tif", tiffinfo={262: 0})
-        np.testing.assert_array_equal(images.read(tmp_path / "a.tif")[:, :, 0], expected)
+        np.testing.assert_array_equal(decoding.read(tmp_path / "a.tif")[:, :, 0], expected)
 
 
 def test_the_hidden_value_of_sixteen_bits_is_white(tmp_path: Path) -> None:
     values = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
-    gray = images.read(_png16(tmp_path / "gray.png", values, 0, struct.pack(">H", values[0, 1])))
+    gray = decoding.read(_png16(tmp_path / "gray.png", values, 0, struct.pack(">H", values[0, 1])))
     expected = values // 256
     expected[0, 1] = 255
     np.testing.assert_array_equal(gray[:, :, 0], expected)
     hidden = struct.pack(">HHH", *[values[0, 1]] * 3)
-    colour = images.read(_png16(tmp_path / "a.png", np.stack([values] * 3, -1), 2, hidden))
+    colour = decoding.read(_png16(tmp_path / "a.png", np.stack([values] * 3, -1), 2, hidden))
     np.testing.assert_array_equal(colour[:, :, 2], expected)
     with_alpha = np.stack([values, values, values, np.full_like(values, 65535)], -1)
-    read = images.read(_png16(tmp_path / "a.png", with_alpha, 6))
+    read = decoding.read(_png16(tmp_path / "a.png", with_alpha, 6))
     np.testing.assert_array_equal(read[:, :, 1], values // 256)
 
 
 def test_a_black_image_of_sixteen_bits_is_black(tmp_path: Path) -> None:
-    assert images.read(_deep(tmp_path / "gray.png", np.zeros((8, 8), np.uint16))).max() == 0
+    assert decoding.read(_deep(tmp_path / "gray.png", np.zeros((8, 8), np.uint16))).max() == 0
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
@@ -156,7 +156,7 @@ def test_values_whose_range_is_unknown_are_refused(kind: type, tmp_path: Path) -
     with pytest.raises(
         DataError, match="a.tif holds .* whose range is unknown: save it in 8 or 16 bits"
     ):
-        images.read(tmp_path / "a.tif")
+        decoding.read(tmp_path / "a.tif")
 
 
 def _with_hole(mode: str) -> tuple[Image.Image, dict]:
@@ -187,16 +187,16 @@ def test_transparent_parts_are_white_whatever_colour_hides_there(
     picture.save(
         tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}), **options
     )
-    found = images.read(tmp_path / f"a.{suffix}")
+    found = decoding.read(tmp_path / f"a.{suffix}")
     assert found.shape[2] == (1 if mode in ("LA", "L") else 3)
     assert (found[0] == 255).all() and (found[1:] == 64).all()
-    assert "transparency, shown on white" in images.traits(tmp_path / f"a.{suffix}")
+    assert "transparency, shown on white" in decoding.traits(tmp_path / f"a.{suffix}")
 
 
 def test_cmyk_is_turned_into_rgb(tmp_path: Path) -> None:
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=100)
-    assert np.abs(images.read(tmp_path / "red.jpg").astype(int) - (255, 0, 0)).max() < 4
-    assert images.traits(tmp_path / "red.jpg") == (
+    assert np.abs(decoding.read(tmp_path / "red.jpg").astype(int) - (255, 0, 0)).max() < 4
+    assert decoding.traits(tmp_path / "red.jpg") == (
         "CMYK colours, turned into RGB without a profile",
     )
 
@@ -205,8 +205,8 @@ def test_cmyk_is_turned_into_rgb(tmp_path: Path) -> None:
 def test_of_several_frames_the_first_is_read_and_that_is_told(suffix: str, tmp_path: Path) -> None:
     first, second = Image.new("RGB", (16, 16), (200, 0, 0)), Image.new("RGB", (16, 16), (0, 0, 200))
     first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second])
-    assert np.abs(images.read(tmp_path / f"a.{suffix}").astype(int) - (200, 0, 0)).max() < 12
-    assert images.traits(tmp_path / f"a.{suffix}") == (
+    assert np.abs(decoding.read(tmp_path / f"a.{suffix}").astype(int) - (200, 0, 0)).max() < 12
+    assert decoding.traits(tmp_path / f"a.{suffix}") == (
         "several frames or pages, the first is read",
     )
 
@@ -224,8 +224,8 @@ def test_pages_are_not_counted(tmp_path: Path) -> None:
         content += struct.pack("<I", 12 + (page + 1) * size if page < pages - 1 else 0)
     file.write_bytes(content)
     started = time.process_time()
-    assert images.traits(file) == ("several frames or pages, the first is read",)
-    assert images.read(file).shape == (2, 2, 1)
+    assert decoding.traits(file) == ("several frames or pages, the first is read",)
+    assert decoding.read(file).shape == (2, 2, 1)
     assert time.process_time() - started < 5
 
 
@@ -238,27 +238,27 @@ def test_scans_of_nothing_are_refused(tmp_path: Path) -> None:
     usual, ending = whole.count(b"\xff\xda"), b"\xff\xd9"
     # What lies behind the end of an image is not of it.
     file.write_bytes(whole + last * 1000)
-    assert images.read(file).shape == BLOCKS.shape
-    file.write_bytes(whole[:-2] + last * (images.MAX_SCANS - usual) + ending)
-    assert images.read(file).shape == BLOCKS.shape
+    assert decoding.read(file).shape == BLOCKS.shape
+    file.write_bytes(whole[:-2] + last * (decoding.MAX_SCANS - usual) + ending)
+    assert decoding.read(file).shape == BLOCKS.shape
     file.write_bytes(whole[:-2] + last * 1000 + ending)
     with pytest.raises(DataError, match=f"a.jpg holds {1000 + usual:,} scans of one image"):
-        images.read(file)
+        decoding.read(file)
     # In colour each scan may be of one channel; without its data it is gone over all the same.
     Image.fromarray(BLOCKS).save(file)
     whole = file.read_bytes()
     start = whole.rfind(b"\xff\xda")
     file.write_bytes(whole[:start] + bytes.fromhex("ffda0008010100003f00") * 1000 + whole[start:])
     with pytest.raises(DataError, match="holds 1,001 scans"):
-        images.read(file)
+        decoding.read(file)
 
 
 @pytest.mark.skipif(NO_HEIC, reason="needs the extra heic")
 def test_heic_is_read(tmp_path: Path) -> None:
-    images.formats()  # registers the format with Pillow
+    decoding.formats()  # registers the format with Pillow
     Image.fromarray(BLOCKS).save(tmp_path / "a.heic", quality=95)
-    assert np.abs(images.read(tmp_path / "a.heic").astype(int) - BLOCKS).mean() < 4
-    assert ".heic" in images.suffixes()
+    assert np.abs(decoding.read(tmp_path / "a.heic").astype(int) - BLOCKS).mean() < 4
+    assert ".heic" in decoding.suffixes()
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_other_files_called_images_are_told_apart(
 ) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DataError, match=f"a.png can't be read as an image.*{words}"):
-        images.read(tmp_path / "a.png")
+        decoding.read(tmp_path / "a.png")
 
 
 def test_ghostscript_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,7 @@ def test_ghostscript_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
     (tmp_path / "a.png").write_text("\n".join(lines))
     with pytest.raises(DataError, match="a PostScript file"):
-        images.read(tmp_path / "a.png")
+        decoding.read(tmp_path / "a.png")
     assert not (tmp_path / "started").exists()
 
 
@@ -316,14 +316,14 @@ def test_special_files_are_refused_at_once(kind: str, tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="a.png can't be read .(it is no regular file|Too many levels)"
     ):
-        images.read(path)
+        decoding.read(path)
 
 
 def test_a_file_beyond_all_images_is_refused_by_its_size(tmp_path: Path) -> None:
     with (tmp_path / "a.png").open("wb") as file:
-        file.truncate(images.MAX_BYTES + 1)  # sparse: takes no room
+        file.truncate(decoding.MAX_BYTES + 1)  # sparse: takes no room
     with pytest.raises(DataError, match="a.png is 536,870,913 bytes long, more than 536,870,912"):
-        images.read(tmp_path / "a.png")
+        decoding.read(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "gif", "bmp", "avif", "jp2"])
@@ -338,5 +338,5 @@ def test_a_file_cut_short_is_named_and_no_warning_reaches_the_terminal(
         warnings.catch_warnings(record=True) as told,
         pytest.raises(DataError, match=f"a.{suffix} can't be read as"),
     ):
-        images.read(tmp_path / f"a.{suffix}")
+        decoding.read(tmp_path / f"a.{suffix}")
     assert told == []

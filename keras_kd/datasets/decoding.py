@@ -1,0 +1,331 @@
+"""Image files, decoded by Pillow into uint8 arrays as viewers show them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import io
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
+from keras_kd._common.files import refuse_special
+from keras_kd.datasets.images import MAX_PIXELS
+from keras_kd.errors import DataError
+
+MAX_BYTES = 2**29
+# Each scan of a JPEG file goes over all pixels, however few bytes it has; cameras write ten.
+MAX_SCANS = 100
+_JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
+# Pillow's names. Its other formats start programs (EPS), hold no photographs, or were never looked
+# at here.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "HEIF")
+HEIC_SUFFIXES = (".heic", ".heif", ".hif")
+SUFFIXES = (
+    ".apng",
+    ".avif",
+    ".bmp",
+    ".dib",
+    ".gif",
+    ".j2k",
+    ".jfif",
+    ".jp2",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".jpx",
+    ".mpo",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+HEIC_HINT = "pip install 'keras-kd[heic]' reads HEIC"
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
+GRAY_MODES = ("1", "L", "LA", *DEEP_MODES)
+# A 16-bit image without a pixel above this has at most 64 of the 256 values of uint8.
+DARKEST_PEAK = 2**14
+
+# How files begin that are often called images and are none.
+_OTHERS = {
+    b"version https://git-lfs": "a Git LFS pointer: fetch the files with `git lfs pull`",
+    b"%!PS": "a PostScript file: save it as PNG",
+    b"%PDF": "a PDF file: save its pages as PNG",
+    b"<": "a text of HTML, SVG or XML, as failed downloads are: replace or remove it",
+    b"PK\x03\x04": "a zip archive: unpack it",
+    b"\x1f\x8b": "a gzip archive: unpack it",
+}
+
+
+def read(path: str | Path) -> np.ndarray:
+    """Read one image file as viewers show it: turned by its Exif orientation, transparent parts on
+    white.
+
+    The first frame or page of a file is read. Colour profiles are not applied.
+
+    Args:
+        path: the file.
+
+    Returns:
+        uint8 (H, W, 1) for gray files and (H, W, 3) for all others. The upper 8 of 16 bits are
+            kept.
+
+    Raises:
+        DataError: the file is missing, empty, not a regular file, larger than MAX_BYTES or
+            MAX_PIXELS, broken, of more than MAX_SCANS, or of none of FORMATS; or the range of its
+            values is unknown: 32 bits, floating point, or 16 bits of which none is used above
+            DARKEST_PEAK.
+    """
+    _check_file(Path(path))
+    return _pixels(path, str(path))
+
+
+def decoded(content: bytes, name: str) -> np.ndarray:
+    """Decode the content of an image file as `read` does.
+
+    Args:
+        content: the bytes of the file.
+        name: what errors call the file.
+
+    Returns:
+        uint8 (H, W, 1 or 3).
+
+    Raises:
+        DataError: as for `read`.
+    """
+    if not content:
+        raise DataError(f"{name} can't be read as an image (it is empty): replace or remove it.")
+    return _pixels(io.BytesIO(content), name)
+
+
+def mistaken(path: str | Path) -> str | None:
+    """Say what a file that can't be read is instead, by its first bytes.
+
+    Args:
+        path: a file of any kind.
+
+    Returns:
+        What it is and what to do; None where its first bytes are those of nothing known.
+    """
+    return _other(_start(path))
+
+
+def is_gray(path: str | Path) -> bool | None:
+    """Whether the header of an image file declares no colours.
+
+    Args:
+        path: the file.
+
+    Returns:
+        True or False; None if the header can't be read, which `read` reports.
+    """
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        # Remembered as long as the file is the same.
+        return _is_gray(str(path), status.st_mtime_ns, status.st_size)
+    return None
+
+
+# Every split of a data set asks for the files of all.
+@functools.lru_cache(maxsize=2**17)
+def _is_gray(path: str, written: int, size: int) -> bool | None:
+    with contextlib.suppress(Exception), _opened(path) as image:  # Pillow raises anything
+        return image.mode in GRAY_MODES
+    return None
+
+
+def traits(path: str | Path) -> tuple[str, ...]:
+    """Return what `read` does with a file that some viewers do not do, according to its header.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Phrases for a report, e.g. on orientation or transparency.
+    """
+    with contextlib.suppress(Exception), _opened(path) as image:
+        found = {
+            "several frames or pages, the first is read": (
+                # Not n_frames: counting the 60,000 pages of a file of 7 MB takes minutes.
+                getattr(image, "is_animated", False) and image.format != "MPO"
+            ),
+            "transparency, shown on white": image.has_transparency_data,
+            "16 bits, the upper 8 are read": _bits(image) == 16,
+            "CMYK colours, turned into RGB without a profile": image.mode == "CMYK",
+        }
+        return tuple(words for words, holds in found.items() if holds)
+    return ()
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    _check_file(Path(path))
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats()) as image:
+        yield image
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """Those of FORMATS that this installation reads; HEIF by the extra `heic`."""
+    if importlib.util.find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+    # Pillow knows most of its formats only after this.
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def suffixes() -> tuple[str, ...]:
+    """How the names of files end that this installation reads, in lower case."""
+    return (*SUFFIXES, *(HEIC_SUFFIXES if "HEIF" in formats() else ()))
+
+
+def _check_file(path: Path) -> None:
+    try:
+        refuse_special(path)
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: check the path.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path} can't be read ({reason}): replace or remove it.") from error
+    if not size:
+        raise DataError(f"{path} can't be read as an image (it is empty): replace or remove it.")
+    if size > MAX_BYTES:
+        raise DataError(f"{path} is {size:,} bytes long, more than {MAX_BYTES:,}: scale it down.")
+
+
+def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
+    try:
+        # Pillow's warnings name no file.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(source, formats=formats()) as image,
+        ):
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(
+                    f"{name} is declared {image.width}x{image.height}, more than {MAX_PIXELS}"
+                    " pixels: scale it down or leave it out."
+                )
+            if image.format in ("JPEG", "MPO"):
+                _require_few_scans(source, name)
+            pixels = _upright(image, name)
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError(f"{name} can't be read as an image: it is {_what_else(source)}.") from error
+    except Exception as error:  # Pillow's decoders raise whatever comes up
+        raise DataError(
+            f"{name} can't be read as an image ({error or type(error).__name__}): replace or"
+            " remove it."
+        ) from error
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _require_few_scans(source: str | Path | io.BytesIO, name: str) -> None:
+    content = source.getvalue() if isinstance(source, io.BytesIO) else Path(source).read_bytes()
+    place = scans = 0
+    # What follows the end of the image may be anything, as a phone's film.
+    while (found := _JPEG_MARKER.search(content, place)) and found[1] != b"\xd9":
+        scans += found[1] == b"\xda"
+        place = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+    if scans > MAX_SCANS:
+        raise DataError(
+            f"{name} holds {scans:,} scans of one image, more than {MAX_SCANS}: save it again as a"
+            " JPEG file."
+        )
+
+
+def _what_else(source: str | Path | io.BytesIO) -> str:
+    """What a file is that is none of the formats, and what to do."""
+    start = source.getvalue()[:64] if isinstance(source, io.BytesIO) else _start(source)
+    if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
+        readable = "HEIF" in formats()
+        return "a damaged HEIC image; replace it" if readable else f"an HEIC image; {HEIC_HINT}"
+    return _other(start) or f"none of {', '.join(formats())}, or damaged; replace or remove it"
+
+
+def _other(start: bytes) -> str | None:
+    found = (what for magic, what in _OTHERS.items() if start.lstrip().startswith(magic))
+    return next(found, None)
+
+
+def _start(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(64)
+
+
+def _upright(image: Image.Image, name: str) -> np.ndarray:
+    """The pixels of an open image, uint8 (H, W) or (H, W, 3)."""
+    bits = _bits(image)
+    if bits > 16 or image.mode == "F":
+        kind = "floating-point pixels" if image.mode == "F" else "pixels of 32 bits or with a sign"
+        raise DataError(f"{name} holds {kind}, whose range is unknown: save it in 8 or 16 bits.")
+    # Before what is suppressed: of a file that is cut short only the first loading raises.
+    image.load()
+    with contextlib.suppress(Exception):  # damaged Exif data raise whatever comes up
+        ImageOps.exif_transpose(image, in_place=True)
+    if bits == 16:
+        _refuse_dark(image, name)
+    if image.mode in DEEP_MODES:
+        return (_deep_values(image) >> 8).astype(np.uint8)
+    if image.has_transparency_data:
+        if bits == 16 and "transparency" in image.info:
+            # Pillow keeps the upper 8 bits of colours, and 16 of the hidden one.
+            image.info["transparency"] = tuple(part >> 8 for part in image.info["transparency"])
+        image = _on_white(image)
+    return np.asarray(image.convert("L" if image.mode in GRAY_MODES else "RGB"))
+
+
+def _deep_values(image: Image.Image) -> np.ndarray:
+    """The values 0..65535 of a gray image of 16 bits, which Pillow's conversions clip at 255."""
+    values = np.clip(np.asarray(image), 0, 2**16 - 1)
+    hidden = image.info.get("transparency")
+    # Pillow inverts WhiteIsZero of 8 bits, and not of 16.
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
+        values = 2**16 - 1 - values
+    return values if hidden is None else np.where(values == hidden, 2**16 - 1, values)
+
+
+def _refuse_dark(image: Image.Image, name: str) -> None:
+    gray = image.mode in DEEP_MODES
+    peak = (
+        int(np.max(np.asarray(image)))
+        if gray
+        else int(np.max(np.asarray(image.convert("RGB")))) << 8
+    )
+    # A gray image may be black all over; of colours Pillow keeps the upper 8 bits alone, which
+    # can't decide.
+    if peak < DARKEST_PEAK and (peak or not gray):
+        raise DataError(
+            f"{name} holds 16-bit pixels of which none reaches a quarter of the range, as cameras"
+            " of 10 to 14 bits write them; in 8 bits they would lose their contrast: scale it to"
+            " the full range."
+        )
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits of a value, 8 or fewer as 8; before the image is loaded."""
+    if image.mode == "I" and image.format == "TIFF":
+        return 32
+    # Pillow reads 16-bit colours as 8-bit ones; only its decoder's settings show it.
+    return 16 if image.mode in DEEP_MODES or ";16" in str(getattr(image, "tile", "")) else 8
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Transparent parts on white, as on paper: what colours hide there is anyone's guess."""
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white.convert("L") if image.mode in GRAY_MODES else white
