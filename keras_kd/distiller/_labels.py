@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._common.shares import TOLERANCE, are_shares
 from keras_kd.distiller import _backend
 from keras_kd.errors import DataError
 
 COUNTING = " Some data sets count from 1, as RAF-DB does: subtract 1 from those."
-SHARES_TOLERANCE = 1e-2  # of a sum of 1, for shares that were kept in float16
 
 
 def on_host(values: Any) -> np.ndarray | None:
@@ -91,7 +91,7 @@ def _hint(labels: np.ndarray, classes: int) -> str:
 
 
 def _require_shares(labels: np.ndarray, of: str, images: int) -> None:
-    bad = ~((labels.min(axis=-1) >= 0) & (np.abs(labels.sum(axis=-1) - 1) <= SHARES_TOLERANCE))
+    bad = ~are_shares(labels)
     if not bad.any():
         return
     row, image = _first(bad, images)
@@ -225,5 +225,5 @@ def _bad_rows(labels: Any, classes: int) -> tuple[Any, Any]:
         inside = ops.logical_and(labels >= 0, labels < classes)
         return ops.logical_not(ops.logical_and(inside, labels == ops.floor(labels))), labels
     total = ops.sum(labels, axis=-1)
-    good = ops.logical_and(ops.min(labels, axis=-1) >= 0, ops.abs(total - 1) <= SHARES_TOLERANCE)
+    good = ops.logical_and(ops.min(labels, axis=-1) >= 0, ops.abs(total - 1) <= TOLERANCE)
     return ops.logical_not(good), total

@@ -18,10 +18,10 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from keras_kd._common.shares import are_shares
 from keras_kd.errors import DataError, ModelError
 
 BINS = 15
-SHARES_TOLERANCE = 1e-3  # float16 shares don't sum to 1 exactly
 EDGE_DECIMALS = 4  # of a bin, to which a confidence counts as lying on its edge
 INTERVAL = "Wilson, 95 %"
 _Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
@@ -344,8 +344,13 @@ def hard_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
             "Labels must be class numbers of an integer type, (samples,), or shares of votes,"
             f" (samples, classes): received {labels.dtype} {labels.shape}."
         )
-    if labels.ndim == 2 and not (np.abs(labels.sum(axis=1) - 1) <= SHARES_TOLERANCE).all():
-        raise DataError("The shares of votes must sum to 1 for each sample.")
+    if labels.ndim == 2 and not (fit := are_shares(labels)).all():
+        row = int(fit.argmin())
+        shares = ", ".join(f"{share:g}" for share in labels[row][:8])
+        raise DataError(
+            f"The labels of sample {row} are [{shares}]: shares of votes must sum to 1, and none"
+            " may be below 0."
+        )
     hard = labels if labels.ndim == 1 else labels.argmax(axis=1)
     if hard.min() < 0 or hard.max() >= logits.shape[1]:
         raise DataError(

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._common.shares import are_shares
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import permutation
 from keras_kd.errors import ExportError, ModelError
 
 _GRAY_OR_RGB = (1, 3)
-_SUM_TOLERANCE = 0.01  # of shares of votes
 
 
 def checked(
@@ -128,8 +128,7 @@ def class_labels(labels: Any, classes: int) -> np.ndarray:
         return shaped.astype(np.int64)
     if shaped.ndim == 2 and shaped.shape[1] == classes and shaped.dtype.kind in "uif":
         shares = shaped.astype(np.float32)
-        # Written so that NaN is refused, too.
-        if (shares >= 0).all() and (np.abs(shares.sum(axis=1) - 1) <= _SUM_TOLERANCE).all():
+        if are_shares(shares).all():
             return shares
         raise ExportError(
             f"The labels (N, {classes}) are no shares of votes: each row must sum to 1, and no"

@@ -249,7 +249,8 @@ def test_a_constant_correlates_with_nothing(constant: float) -> None:
         ([1, 2, 4], r"lie in 0\.\.3"),
         ([-1, 0, 2], r"lie in 0\.\.3"),
         ([[0], [1], [2]], r"labels \(3, 1\)"),
-        ([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]], "sum to 1"),
+        ([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]], r"sample 0 are \[1, 1, 0, 0\]: .*sum to 1"),
+        ([[1, 0, 0, 0], [1.5, -0.5, 0, 0], [0, 0, 1, 0]], r"sample 1 are \[1.5, -0.5.*below 0"),
     ],
 )
 def test_labels_that_stand_for_no_class_are_refused(labels: list, words: str) -> None:
