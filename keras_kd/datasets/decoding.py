@@ -212,7 +212,12 @@ def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
         # Pillow's warnings name no file.
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(source, formats=formats()) as image,
+            # Opened here: of a path Pillow maps some TIFF files into memory, and garbles turned
+            # ones.
+            contextlib.nullcontext(source)
+            if isinstance(source, io.BytesIO)
+            else open(source, "rb") as file,
+            Image.open(file, formats=formats()) as image,
         ):
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(

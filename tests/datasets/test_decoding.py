@@ -68,6 +68,19 @@ def test_images_are_turned_as_exif_says(suffix: str, orientation: int, tmp_path:
         assert np.abs(found.astype(int) - expected).mean() < 8
 
 
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "I;16"])
+def test_plain_tiff_files_are_turned_whatever_their_pixels(
+    mode: str, orientation: int, tmp_path: Path
+) -> None:
+    deep = BLOCKS[..., 0].astype(np.uint16) << 8
+    picture = Image.fromarray(deep) if mode == "I;16" else Image.fromarray(BLOCKS).convert(mode)
+    picture.save(tmp_path / "a.tif", tiffinfo={0x112: orientation})
+    shown = deep >> 8 if mode == "I;16" else picture.convert("L" if mode == "L" else "RGB")
+    expected = np.asarray(shown).reshape(*BLOCKS.shape[:2], -1)
+    np.testing.assert_array_equal(decoding.read(tmp_path / "a.tif"), TURNED[orientation](expected))
+
+
 def test_damaged_exif_data_leave_the_image_as_it_is(tmp_path: Path) -> None:
     Image.fromarray(BLOCKS).save(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
     np.testing.assert_array_equal(decoding.read(tmp_path / "a.png"), BLOCKS)
