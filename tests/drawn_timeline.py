@@ -8,11 +8,14 @@ import pandas as pd
 NAMES = ("angry", "happy", "neutral")
 
 
-def write(path, chances, rate=10.0, quality=1.0, values=None, face=1):
-    """A recording of probabilities (T, 3), NaN rows for frames without a face."""
+def write(path, chances, rate=10.0, quality=1.0, values=None, face=1, times=None):
+    """A recording of probabilities (T, 3), NaN rows for frames without a face, at `rate` or
+    `times`.
+    """
     rows = []
-    for number, row in enumerate(np.asarray(chances, float)):
-        start = {"frame": number, "time_s": f"{number / rate:.4f}"}
+    times = np.arange(len(chances)) / rate if times is None else times
+    for number, (time, row) in enumerate(zip(times, np.asarray(chances, float), strict=True)):
+        start = {"frame": number, "time_s": f"{time:.4f}"}
         if np.isnan(row).any():
             rows.append(start)
             continue

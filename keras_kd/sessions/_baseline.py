@@ -37,11 +37,18 @@ def at_rest(times: np.ndarray, options: Options) -> np.ndarray:
     return np.any([(times >= task.start) & (times < task.end) for task in spans], axis=0)
 
 
-def level(rows: np.ndarray, chosen: np.ndarray, options: Options) -> np.ndarray:
-    """Return the mean, or the median, of the chosen rows of (T, C): (C,), NaN without one."""
+def level(
+    rows: np.ndarray, chosen: np.ndarray, lengths: np.ndarray, options: Options
+) -> np.ndarray:
+    """Return the mean, or the median, over the time of the chosen rows of (T, C), which last
+    `lengths` seconds: (C,), NaN without one.
+    """
     if not chosen.any():
         return np.full(rows.shape[1], np.nan, np.float32)
-    return np.median(rows[chosen], axis=0) if is_median(options) else rows[chosen].mean(axis=0)
+    weights = lengths[chosen]
+    if is_median(options):
+        return np.quantile(rows[chosen], 0.5, axis=0, weights=weights, method="inverted_cdf")
+    return np.average(rows[chosen], axis=0, weights=weights)
 
 
 def described(options: Options) -> str:

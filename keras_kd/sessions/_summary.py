@@ -34,7 +34,7 @@ def _summed(timeline: Timeline, task: Task) -> dict[str, float | str]:
     def share(chosen: np.ndarray, of: float) -> float:
         return float(weights[chosen].sum() / of) if of else float("nan")
 
-    low, high = block_interval(timeline.times[rows], timeline.negative[rows])
+    low, high = block_interval(timeline.times[rows], timeline.negative[rows], weights)
     return {
         "task": task.name,
         "start_s": task.start,
@@ -99,9 +99,11 @@ def _average(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def block_interval(
-    times: np.ndarray, values: np.ndarray, block: float = 5.0
+    times: np.ndarray, values: np.ndarray, lengths: np.ndarray, block: float = 5.0
 ) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of a mean over time, resampling blocks of `block` seconds.
+
+    Each of the (T,) values counts by its length in seconds, as in the mean: a film's rate may vary.
 
     Neighbouring frames say nearly the same, so frames can't be resampled singly (H. R. Künsch, "The
     jackknife and the bootstrap for general stationary observations", 1989). NaN with fewer than
@@ -111,9 +113,9 @@ def block_interval(
     numbers = (times[known] // block).astype(int)
     if len(np.unique(numbers)) < 5:
         return float("nan"), float("nan")
-    groups = pd.Series(values[known].astype(np.float64)).groupby(numbers)
-    sums, counts = groups.sum().to_numpy(), groups.count().to_numpy()
+    weighted = pd.DataFrame({"sum": values[known] * lengths[known], "seconds": lengths[known]})
+    sums, seconds = weighted.groupby(numbers).sum().to_numpy(np.float64).T
     drawn = np.random.default_rng(0).integers(0, len(sums), (2000, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    means = sums[drawn].sum(axis=1) / seconds[drawn].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)

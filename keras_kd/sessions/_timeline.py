@@ -30,8 +30,8 @@ SPIKE, SPIKE_SECONDS = 0.3, 0.5
 
 @dataclass(frozen=True)
 class Interval:
-    """A stretch of one label; `chance` is the mean of its smoothed probability, None without a
-    label.
+    """A stretch of one label; `chance` is the mean of its smoothed probability over the time, None
+    without a label.
     """
 
     start: float
@@ -165,7 +165,7 @@ def load(path: str | Path, options: Options) -> Timeline:
     }
     rest = _baseline.at_rest(times, options)
     chances = smoothed(times, raw, valid, options.smooth)
-    baseline = _baseline.level(raw, valid & rest, options)
+    baseline = _baseline.level(raw, valid & rest, lengths, options)
     readable = (
         float(lengths[valid & rest].sum() / lengths[rest].sum()) if rest.any() else float("nan")
     )
@@ -236,8 +236,12 @@ def _stretches(marks: np.ndarray, timeline: Timeline) -> list[tuple[int, int, fl
 def _intervals(timeline: Timeline) -> list[Interval]:
     found = []
     for first, behind, end in _stretches(timeline.labels, timeline):
-        number = timeline.labels[first]
-        chance = float(timeline.chances[first:behind, number].mean()) if number >= 0 else None
+        number, rows = timeline.labels[first], slice(first, behind)
+        chance = (
+            float(np.average(timeline.chances[rows, number], weights=timeline.lengths[rows]))
+            if number >= 0
+            else None
+        )
         start = float(timeline.times[first])
         found.append(Interval(start, end, timeline.label(number), chance))
     return found

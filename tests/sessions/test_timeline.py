@@ -127,11 +127,32 @@ def test_the_interval_of_a_mean_over_time_minds_that_neighbours_are_alike():
     levels = generator.normal(0.2, 0.1, blocks)
     values = np.repeat(levels, length) + generator.normal(0, 0.01, blocks * length)
     times = np.arange(blocks * length) / 10
-    low, high = block_interval(times, values)
+    lengths = np.full(len(times), 0.1)
+    low, high = block_interval(times, values, lengths)
     # The mean's standard error is that of 400 independent blocks, not of 20,000 frames.
     assert high - low == pytest.approx(2 * 1.96 * levels.std() / np.sqrt(blocks), rel=0.1)
     assert low < values.mean() < high
-    assert np.isnan(block_interval(times[:200], values[:200])).all()
+    assert np.isnan(block_interval(times[:200], values[:200], lengths[:200])).all()
+
+
+@pytest.mark.parametrize("baseline", [10.0, "median"])
+def test_a_film_of_varying_rate_has_the_numbers_of_one_of_constant_rate(baseline, tmp_path):
+    # As screen recorders write: many frames where something moves, few where nothing does.
+    even = np.arange(0, 90, 1 / 30)
+    lively = even // 3 % 3 == 0
+    frames = np.arange(len(even))
+    varying = lively | (frames % 15 == 0)
+    chances = np.where(lively[:, None], [0.7, 0.0, 0.3], [0.1, 0.0, 0.9])
+    options = Options(0.0, baseline=baseline)
+    constant, sparse = (
+        _timeline.load(write(tmp_path / f"{n}.csv", chances[rows], times=even[rows]), options)
+        for n, rows in enumerate((frames, varying))
+    )
+    assert sparse.baseline == pytest.approx(constant.baseline, abs=0.01)
+    expected, found = (summary(one).iloc[0] for one in (constant, sparse))
+    for name in ("negative", "negative_low", "negative_high", "share_angry", "p_angry"):
+        assert found[name] == pytest.approx(expected[name], abs=0.02), name
+    assert found["negative_low"] < found["negative"] < found["negative_high"]
 
 
 def test_segments_are_read_and_mistakes_named(tmp_path):
