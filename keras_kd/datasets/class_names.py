@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,27 @@ def plain(name: str) -> str:
         The name with composed letters and without surrounding blanks.
     """
     return unicodedata.normalize("NFC", name).strip()
+
+
+def by_number(pairs: Iterable[tuple[int | str, str]]) -> list[str]:
+    """Return names in the order of their numbers, as they are displayed.
+
+    Args:
+        pairs: number, from 0 or from 1, and name; the number may be text.
+
+    Returns:
+        The names.
+
+    Raises:
+        ValueError: the numbers are others.
+    """
+    names = list(pairs)
+    found = {int(number): name for number, name in names}
+    first = min(found, default=0)
+    counted = range(first, first + len(names))
+    if first not in (0, 1) or set(found) != set(counted):
+        raise ValueError(f"its {len(names)} classes are not numbered from 0 to {len(names) - 1}")
+    return [plain(found[number]) for number in counted]
 
 
 def canonical(name: str) -> str:

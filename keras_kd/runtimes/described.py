@@ -128,21 +128,25 @@ def _text(path: Path) -> str | None:
     if path.suffix == ".tflite":
         refuse_special(path)
         return entry(path.read_bytes())
-    return _of_onnx(path) if path.suffix == ".onnx" else None
+    return onnx_properties(path).get(ENTRY) if path.suffix == ".onnx" else None
 
 
-def _of_onnx(path: Path) -> str | None:
+def onnx_properties(path: Path) -> dict[str, str]:
+    """Return the metadata of an `.onnx` file, text by key; {} where it can't be read.
+
+    Args:
+        path: the file.
+    """
     try:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError:
-        return None  # The runtime says what to install.
+        return {}  # The runtime says what to install.
     try:
         model = onnx.ModelProto.FromString(path.read_bytes())
     except DecodeError:
-        return None  # The runtime says what is damaged.
-    found = (one.value for one in model.metadata_props if one.key == ENTRY)
-    return next(found, None)
+        return {}  # The runtime says what is damaged.
+    return {one.key: one.value for one in model.metadata_props}
 
 
 def range_of(path: Path, form: ModelSpec) -> tuple[float, float]:

@@ -1,10 +1,10 @@
-"""Class names of a model file: in a list of labels beside it, or inside a `.tflite` file."""
+"""Class names of a model file: in a list of labels beside it, or inside a `.tflite` or `.onnx`."""
 
 from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from keras_kd.datasets import class_names
 from keras_kd.datasets.class_names import LABELS_FILE, canonical
 from keras_kd.errors import ModelError
 from keras_kd.models.form import ModelSpec
+from keras_kd.runtimes import described, published
 
 # As Teachable Machine, Lobe, LabelImg, the guides of Keras and Hugging Face call such a list.
 STEMS = ("labels", "label", "labelmap", "classes", "class_names", "class_indices")
@@ -59,7 +60,7 @@ def named_inside(form: ModelSpec, path: Path) -> bool:
         path: the file or folder.
 
     Returns:
-        Whether its description, or the archive inside of it, has class names.
+        Whether its description, or the metadata inside of it, has class names.
 
     Raises:
         ModelError: the names inside can't be read.
@@ -72,8 +73,22 @@ def _lists(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     folders = [path.parent, *([path, path / "assets"] if path.is_dir() else [])]
     files = [folder / f"{stem}{end}" for folder in folders for stem in STEMS for end in _READERS]
     found = [(str(file), names) for file in files if file.is_file() and (names := _of_file(file))]
+    if hub := _of_hub(path):
+        found.append(hub)
     inside = _inside(path)
-    return [*found, *([("the archive inside of it", inside)] if inside else [])]
+    return [*found, *([("the metadata inside of it", inside)] if inside else [])]
+
+
+def _of_hub(path: Path) -> tuple[str, tuple[str, ...]] | None:
+    try:
+        found = published.class_names(path)
+        names = found and _checked(found[1])
+    except (ValueError, OSError) as error:
+        raise ModelError(
+            f"The class names in {published.CONFIG} beside {path} can't be read ({error}): mend"
+            " them, or remove the file."
+        ) from error
+    return (found[0], names) if found and names else None
 
 
 def _of_file(file: Path) -> tuple[str, ...] | None:
@@ -95,44 +110,50 @@ def _of_json(file: Path) -> list[str]:
     found = read_json(read_text(file), _JSON)
     if isinstance(found, list):
         return [class_names.plain(name) for name in found]
-    by_index = (
-        {number: name for name, number in found.items()}
-        if all(isinstance(number, int) for number in found.values())
-        else {int(number): name for number, name in found.items()}
-    )
-    return [class_names.plain(by_index[number]) for number in _counted(by_index, len(found))]
-
-
-def _counted(numbers: Iterable[int], classes: int) -> range:
-    """The numbers in order, which count from 0 or 1."""
-    first = min(numbers, default=0)
-    counted = range(first, first + classes)
-    if first not in (0, 1) or set(numbers) != set(counted):
-        raise ValueError(f"its {classes} classes are not numbered from 0 to {classes - 1}")
-    return counted
+    if all(isinstance(number, int) for number in found.values()):
+        return class_names.by_number((number, name) for name, number in found.items())
+    return class_names.by_number(found.items())
 
 
 _READERS: dict[str, Callable[[Path], list[str]]] = {".txt": class_names.read, ".json": _of_json}
 
 
 def _inside(path: Path) -> tuple[str, ...] | None:
-    """The one text file in the archive that TFLite metadata appends to a `.tflite`."""
-    if path.suffix != ".tflite" or not zipfile.is_zipfile(path):
-        return None
+    """The names in the archive at the end of a `.tflite`, or in the metadata of an `.onnx`."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            texts = [entry for entry in archive.infolist() if entry.filename.endswith(".txt")]
-            named = [entry for entry in texts if entry.filename == LABELS_FILE] or texts
-            if len(named) != 1:
-                return None
-            if named[0].file_size > LARGEST:
-                raise ValueError(f"it declares {named[0].file_size:,} bytes")
-            lines = archive.read(named[0]).decode("utf-8-sig").splitlines()
-        return _checked(class_names.parsed(lines))
+        if path.suffix == ".onnx" and path.is_file():
+            return _of_onnx(path)
+        if path.suffix == ".tflite" and zipfile.is_zipfile(path):
+            return _of_archive(path)
     except BAD_ARCHIVE as error:
         raise ModelError(
             f"The class names inside {path} can't be read ({error}): export it again."
         ) from error
+    return None
+
+
+def _of_archive(path: Path) -> tuple[str, ...] | None:
+    """The one text file in an archive: lines, or a dict as Ultralytics writes it."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        texts = [entry for entry in entries if entry.filename.endswith(".txt")] or [
+            entry for entry in entries if entry.filename == published.METADATA
+        ]
+        named = [entry for entry in texts if entry.filename == LABELS_FILE] or texts
+        if len(named) != 1:
+            return None
+        if named[0].file_size > LARGEST:
+            raise ValueError(f"it declares {named[0].file_size:,} bytes")
+        text = archive.read(named[0]).decode("utf-8-sig")
+    if text.lstrip().startswith("{"):
+        return _checked(published.of_dictionary(text) or [])
+    return _checked(class_names.parsed(text.splitlines()))
+
+
+def _of_onnx(path: Path) -> tuple[str, ...] | None:
+    properties = described.onnx_properties(path)
+    texts = [properties[key] for key in published.ONNX_KEYS if key in properties]
+    return _checked(published.of_dictionary(texts[0]) or []) if texts else None
 
 
 def _checked(names: list[str]) -> tuple[str, ...] | None:

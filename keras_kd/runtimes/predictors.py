@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_kd.errors import of_file
 from keras_kd.models import keras_file, mistaken_files
 from keras_kd.models.form import ModelSpec
-from keras_kd.runtimes import described, labels, tflite_metadata
+from keras_kd.runtimes import described, labels, published, tflite_metadata
 from keras_kd.runtimes._combined import averaged, in_order_of, mean, reordered
 from keras_kd.runtimes._file_predictor import FilePredictor
 from keras_kd.runtimes._keras_predictor import KerasPredictor, of_saved_model
@@ -66,7 +66,7 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
 def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
     if not path.is_dir() and path.suffix not in (".tflite", ".onnx"):
         model, own = keras_file.load(path)
-        form = given(labels.with_labels(own, path, stated.class_names), stated)
+        form = given(labels.with_labels(_with_pixels(own, path), path, stated.class_names), stated)
         predictor = KerasPredictor(model, form, precision, head=stated.head)
         predictor.names_itself = labels.named_inside(own, path)
         return predictor
@@ -78,12 +78,20 @@ def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
 
 
 def _of_other_runtime(path: Path, own: ModelSpec, stated: Stated) -> FilePredictor:
+    own = _with_pixels(own, path)
     if path.suffix == ".onnx":
         return OnnxPredictor(path, given(own, stated), stated.head)
     if path.is_dir():
         return of_saved_model(path, given(own, stated), stated.head)
-    own = replace(own, pixels=own.pixels or tflite_metadata.pixels(path))
     return LiteRTPredictor(path, given(own, replace(stated, input_shape=None)), stated.head)
+
+
+def _with_pixels(own: ModelSpec, path: Path) -> ModelSpec:
+    """The specification with the pixel values that other programs wrote into or beside the file."""
+    if own.pixels:
+        return own
+    inside = tflite_metadata.pixels(path) if path.suffix == ".tflite" else None
+    return replace(own, pixels=inside or published.pixels(path))
 
 
 def _tell_assumed_logit(predictor: FilePredictor, stated: Stated) -> None:

@@ -1,0 +1,158 @@
+"""What files of Hugging Face and timm beside a model, and Ultralytics' metadata inside of one, say
+of its classes and pixels.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from keras_kd._common.checked_files import read_json, read_text
+from keras_kd.datasets.class_names import by_number
+from keras_kd.datasets.pixel_values import UNIT, PixelValues, from_parts
+from keras_kd.errors import ConfigError, ModelError
+
+CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+# Of Ultralytics: an entry of the archive in a `.tflite`; and keys in the metadata of an `.onnx`.
+METADATA = "metadata.json"
+ONNX_KEYS = ("names", "class_names")
+_NUMBERS = ([float], float, None)
+_NAMES = ({str: str}, None)
+_TIMM = {"mean": _NUMBERS, "std": _NUMBERS}
+_CONFIG = {"id2label": _NAMES, "label_names": ([str], None), "pretrained_cfg": (_TIMM, None)}
+_PROCESSOR = {
+    "do_rescale": (bool, None),
+    "rescale_factor": (float, None),
+    "rescale_offset": (bool, None),
+    "do_normalize": (bool, None),
+    "image_mean": _NUMBERS,
+    "image_std": _NUMBERS,
+    "do_flip_channel_order": (bool, None),
+}
+# What transformers calls classes that nobody named.
+_UNNAMED = re.compile(r"LABEL_\d+")
+# Folders into which a hub's repository puts the model's other forms.
+_FORMS = ("onnx", "saved_model")
+
+
+def class_names(path: Path) -> tuple[str, list[str]] | None:
+    """Return the class names in a `config.json` that belongs to a model.
+
+    Args:
+        path: the model's file or folder.
+
+    Returns:
+        The place and the names in order; None if nothing names them.
+
+    Raises:
+        ValueError: the names are not numbered from 0 on.
+        OSError: the file can't be read.
+    """
+    for file in _beside(path, CONFIG):
+        try:
+            config = read_json(read_text(file), _CONFIG)
+        except ValueError:
+            continue  # many programs have a file of this name
+        names = config.get("label_names") or by_number((config.get("id2label") or {}).items())
+        if names and not all(map(_UNNAMED.fullmatch, names)):
+            return str(file), names
+    return None
+
+
+def of_dictionary(text: str) -> list[str] | None:
+    """Return the class names in Ultralytics' metadata, a dict as Python prints it or JSON.
+
+    Args:
+        text: {number: name} or a list of names, or a dict that has it as "names".
+
+    Returns:
+        The names in order; None if the text is no such dict.
+
+    Raises:
+        ValueError: the names are not numbered from 0 on.
+    """
+    found = _literal(text)
+    if isinstance(found, dict) and isinstance(found.get("names"), (dict, list)):
+        found = found["names"]
+    if isinstance(found, list):
+        found = dict(enumerate(found))
+    if not isinstance(found, dict) or not found:
+        return None
+    fits = all(isinstance(name, str) for name in found.values()) and all(
+        isinstance(number, int) or str(number).isdecimal() for number in found
+    )
+    return by_number(found.items()) if fits else None
+
+
+def _literal(text: str) -> Any:
+    for parse in (json.loads, ast.literal_eval):  # literals alone, nothing is executed
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            return parse(text)
+    return None
+
+
+def pixels(path: Path) -> PixelValues | None:
+    """Return the pixel values that a `preprocessor_config.json`, or timm's `config.json`, states.
+
+    Args:
+        path: the model's file or folder.
+
+    Returns:
+        The pixel values; None if nothing states them.
+
+    Raises:
+        ModelError: they are damaged.
+    """
+    for name, form, read in ((PROCESSOR, _PROCESSOR, _processed), (CONFIG, _CONFIG, _timm)):
+        for file in _beside(path, name):
+            try:
+                found = read(read_json(read_text(file), form))
+            except (ValueError, OSError, ConfigError) as error:
+                if name == CONFIG:
+                    continue
+                raise ModelError(
+                    f"{file} can't be read ({error}): mend it, or state the pixel values by"
+                    " --range, --mean and --std and remove it."
+                ) from error
+            if found is not None:
+                return found
+    return None
+
+
+def _beside(path: Path, name: str) -> list[Path]:
+    folders = [path.parent, *([path] if path.is_dir() else [])]
+    if path.parent.name in _FORMS:
+        folders.append(path.parent.parent)
+    return [folder / name for folder in folders if (folder / name).is_file()]
+
+
+def _processed(config: dict[str, Any]) -> PixelValues | None:
+    """What transformers' image processors do: scale, subtract 1, normalise."""
+    if not config.keys() & _PROCESSOR.keys():
+        return None
+    mean, std = _listed(config.get("image_mean")), _listed(config.get("image_std"))
+    if config.get("do_normalize") is False:
+        mean = std = None
+    order = "bgr" if config.get("do_flip_channel_order") else None
+    if config.get("do_rescale") is False:
+        return from_parts(None, mean, std, order)
+    offset = -1.0 if config.get("rescale_offset") else 0.0
+    factor = config.get("rescale_factor")
+    high = 1.0 if factor is None else round(255 * factor, 9)
+    return from_parts((offset, high + offset), mean, std, order)
+
+
+def _timm(config: dict[str, Any]) -> PixelValues | None:
+    stated = config.get("pretrained_cfg") or {}
+    mean, std = _listed(stated.get("mean")), _listed(stated.get("std"))
+    return PixelValues(UNIT, mean or (), std or ()) if mean or std else None
+
+
+def _listed(numbers: list[float] | float | None) -> tuple[float, ...] | None:
+    if numbers is None:
+        return None
+    return tuple(numbers) if isinstance(numbers, list) else (float(numbers),)
