@@ -132,10 +132,13 @@ def _text(path: Path) -> str | None:
 
 
 def onnx_properties(path: Path) -> dict[str, str]:
-    """Return the metadata of an `.onnx` file, text by key; {} where it can't be read.
+    """Return the metadata of an `.onnx` file.
 
     Args:
         path: the file.
+
+    Returns:
+        Text by key; {} where the file can't be read.
     """
     try:
         import onnx
