@@ -18,6 +18,12 @@ def notes(study: Study) -> list[str]:
         found.append(
             f"With {smallest} in a group such intervals come out too narrow: take them as a hint."
         )
+    if len(study.baselines) > 1:
+        counts = ", ".join(f"{when} in {count}" for when, count in study.baselines.items())
+        found.append(
+            f"The recordings have different baselines ({counts}): negative expressions and moments"
+            " are counted against each one's own."
+        )
     if len(study.groups) == 2:
         found += _of_two(study)
     else:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd.errors import DataError
-from keras_kd.sessions import LEAST_READABLE, _questionnaires, _timeline
+from keras_kd.sessions import LEAST_READABLE, _baseline, _questionnaires, _timeline
 from keras_kd.sessions._estimates import (
     Estimate,
     chance,
@@ -33,6 +33,7 @@ from keras_kd.sessions._options import Options, Task
 from keras_kd.sessions._summary import summary
 
 _TASK = {"start": float, "end": float, "name": str}
+_RECIPE = {"side": (float, None), "detector": (str, None)}
 _OPTIONS = {
     "smooth": float,
     "confidence": float,
@@ -41,7 +42,9 @@ _OPTIONS = {
     "tasks": [_TASK],
 }
 # The columns of `participants` besides the measures.
-KEYS = ("task", "group", "participant", "readable")
+KEYS = ("task", "group", "participant", "readable", "baseline")
+# Settings that a new timeline changes; others need the video again.
+_OF_TIMELINE = ("--smooth", "--confidence")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Study:
         same_names: whether unpaired groups have participants with the same names.
         smallest: the effect that the smallest comparison finds in 80 % of studies; NaN with one
             group.
+        baselines: number of recordings by their baseline, in words.
     """
 
     rows: list[Comparison]
@@ -89,6 +93,7 @@ class Study:
     left_out: list[str]
     same_names: bool
     smallest: float
+    baselines: dict[str, int]
 
     @property
     def groups(self) -> list[str]:
@@ -105,22 +110,22 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
 
     Returns:
         One row for each recording and task: group (the part of its folder's name that distinguishes
-            it), participant, task, readable (share of the task's time, 0..1) and the measures:
-            share_<class>, uncertain, <value>, negative, and spikes_per_minute and smiles_per_minute
-            of readable time.
+            it), participant, task, readable (share of the task's time, 0..1), baseline (in words)
+            and the measures: share_<class>, uncertain, <value>, negative, and spikes_per_minute and
+            smiles_per_minute of readable time.
 
     Raises:
         DataError: a file is not a recording, two have the same name and group, or they were made
-            with different models.
+            with different models or settings.
     """
-    rows, models = [], dict[str, Path]()
+    rows, known = [], dict[str, dict[Any, Path]]()
     paths = [Path(file) for file in files]
     groups = _group_names({path.resolve().parent for path in paths})
     for file in paths:
         path = file.resolve()
-        options, model = _session(file)
-        if model:
-            models.setdefault(model, file)
+        options, settings = _session(file)
+        for name, value in settings.items():
+            known.setdefault(name, {}).setdefault(value, file)
         timeline = _timeline.load(file, options)
         summed = summary(timeline).rename(columns={"valid": "readable"})
         shares = [f"share_{name}" for name in timeline.class_names]
@@ -133,12 +138,15 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             "smiles_per_minute",
         ]
         kept = summed[["task", "readable", *measures]]
-        rows.append(kept.assign(group=groups[path.parent], participant=path.stem))
-    if len(models) > 1:
-        raise DataError(
-            f"{' and '.join(map(str, list(models.values())[:2]))} were analysed by different"
-            " models: analyse all recordings with the same one."
+        rows.append(
+            kept.assign(
+                group=groups[path.parent],
+                participant=path.stem,
+                baseline=_baseline.described(options),
+            )
         )
+    for name, found in known.items():
+        _require_one(name, found)
     if not rows:
         raise DataError(
             "There is no recording to compare: give the csv files that `kerakd analyze` wrote."
@@ -162,15 +170,35 @@ def _group_names(folders: set[Path]) -> dict[Path, str]:
     return names if folders else {}
 
 
-def _session(file: Path) -> tuple[Options, str | None]:
-    """A recording's options and its model's fingerprint; without its folder the usual ones and
-    None.
+def _require_one(name: str, found: dict[Any, Path]) -> None:
+    """Refuse recordings whose numbers mean different things."""
+    if len(found) < 2:
+        return
+    (value, file), (other, another) = list(found.items())[:2]
+    if name == "model":
+        raise DataError(
+            f"{file} and {another} were analysed by different models: analyse all recordings with"
+            " the same one."
+        )
+    again = " --resume" if name in _OF_TIMELINE else ""
+    raise DataError(
+        f"{file} was analysed with {name} {value}, and {another} with {other}, which changes their"
+        f" numbers: run `kerakd analyze{again}` with the same on all."
+    )
+
+
+def _session(file: Path) -> tuple[Options, dict[str, Any]]:
+    """A recording's options, and by name what must be the same in all of a study; without its
+    folder the usual options.
     """
     record = file.parent / file.stem / "session.json"
     if not record.is_file():
-        return Options(), None
+        return Options(), _of_timeline(Options())
     try:
-        session = read_json(read_text(record), {"options": _OPTIONS, "model": (str, None)})
+        session = read_json(
+            read_text(record),
+            {"options": _OPTIONS, "model": (str, None), "recipe": (_RECIPE, None)},
+        )
     except (ValueError, OSError) as error:
         raise DataError(
             f"{record} can't be read ({error}): run `kerakd analyze --resume` on that recording"
@@ -181,7 +209,18 @@ def _session(file: Path) -> tuple[Options, str | None]:
     options = Options(
         stored["smooth"], stored["confidence"], stored["baseline"], tuple(stored["faces"]), tasks
     )
-    return options, session.get("model")
+    recipe = session.get("recipe") or {}
+    made = {
+        "model": session.get("model"),
+        "--crop": recipe.get("side"),
+        "--detector and --score": recipe.get("detector"),
+    }
+    told = {name: value for name, value in made.items() if value is not None}
+    return options, told | _of_timeline(options)
+
+
+def _of_timeline(options: Options) -> dict[str, Any]:
+    return dict(zip(_OF_TIMELINE, (options.smooth, options.confidence), strict=True))
 
 
 def compare(
@@ -235,7 +274,10 @@ def compare(
         if len(groups) == 2 and min(row.counts.values()) > 1
     ]
     smallest = max((smallest_found(count, paired) for count in set(counts)), default=math.nan)
-    return Study(found, paired, left_out, bool(same) and not paired, smallest)
+    told = rows.drop_duplicates(["group", "participant"]).get("baseline")
+    baselines = {} if told is None else told.value_counts().to_dict()
+    unmarked = bool(same) and not paired
+    return Study(found, paired, left_out, unmarked, smallest, baselines)
 
 
 def _reason(row: dict[str, Any], least: float) -> str:

@@ -111,7 +111,7 @@ def test_one_group_is_summed_up(study, capsys):
 def test_tasks_come_from_the_sessions_own_folder(study):
     for number in range(2):
         tasks = [{"start": 0, "end": 5, "name": "find"}]
-        options = {"smooth": 0, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": tasks}
+        options = {"smooth": 0.5, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": tasks}
         (study / "A" / f"p{number}").mkdir()
         (study / "A" / f"p{number}" / "session.json").write_text(json.dumps({"options": options}))
     rows = comparison.participants(sorted(study.glob("A/*.csv")))
@@ -243,14 +243,51 @@ def test_folders_of_one_name_are_two_groups(study):
     assert set(rows["group"]) == {"x/S", "y/S"}
 
 
+def _note(study, number, recipe=None, model="a", **options):
+    """Write a recording's session.json with the usual settings but for these."""
+    usual = {"smooth": 0.5, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": []}
+    record = {"options": usual | options, "model": model, "recipe": recipe}
+    (study / "A" / f"p{number}").mkdir()
+    (study / "A" / f"p{number}" / "session.json").write_text(json.dumps(record))
+
+
 def test_recordings_of_different_models_are_not_compared(study):
     for number in range(2):
-        (study / "A" / f"p{number}").mkdir()
-        options = {"smooth": 0, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": []}
-        record = {"options": options, "model": f"model {number}"}
-        (study / "A" / f"p{number}" / "session.json").write_text(json.dumps(record))
+        _note(study, number, model=f"model {number}")
     with pytest.raises(DataError, match=r"p0.csv and .*p1.csv were analysed by different models"):
         comparison.participants(sorted(study.glob("A/*.csv")))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ({"confidence": 0.9}, {}, "--confidence 0.9, .* with 0.5, .*--resume"),
+        ({"smooth": 2.0}, {}, "--smooth 2.0"),
+        # Another recording has no folder, and so the usual settings.
+        ({"smooth": 2.0}, {"smooth": 2.0}, "--smooth 2.0, .* with 0.5"),
+        ({"recipe": {"side": 1.5}}, {"recipe": {"side": 1.17}}, "--crop 1.5, .* with 1.17"),
+        (
+            {"recipe": {"detector": "auto 0.5"}},
+            {"recipe": {"detector": "cascade 0.5"}},
+            "--detector",
+        ),
+    ],
+)
+def test_recordings_of_different_settings_are_not_compared(study, first, second, told):
+    _note(study, 0, **first)
+    _note(study, 1, **second)
+    with pytest.raises(DataError, match=told):
+        comparison.participants(sorted(study.glob("A/*.csv")))
+
+
+def test_baselines_of_their_own_are_told(study, capsys):
+    _note(study, 0, baseline="median")
+    files = sorted(map(str, study.glob("A/*.csv")))
+    assert called("compare", *files) == 0
+    told = capsys.readouterr().out
+    assert "baselines (the first 10 s in 3, the median of the session in 1)" in told
+    assert called("compare", *files[1:]) == 0
+    assert "baselines" not in capsys.readouterr().out
 
 
 def test_a_questionnaire_is_joined_by_participant(study, tmp_path, capsys):
