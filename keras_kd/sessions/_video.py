@@ -31,7 +31,7 @@ class Frame:
     Attributes:
         number: from 0, in the order shown.
         time: seconds from the start.
-        pixels: uint8 (H, W, 3), RGB, upright.
+        pixels: uint8 (H, W, 3), RGB, upright, of square pixels.
     """
 
     number: int
@@ -97,7 +97,7 @@ class Video:
                 number += passed
                 continue
             number += 1
-            yield Frame(number, now, _upright(picture))
+            yield Frame(number, now, _upright(picture, self._aspect))
 
     def _timed(self, number: int) -> Iterator[tuple[float, Any]]:
         """Yield pictures with times that only grow, from the frame after `number` on."""
@@ -141,6 +141,9 @@ class Video:
             self._container = _containers.opened_file(Path(self._source))
         self._stream = _containers.film(self._container, self.name, self._camera)
         self._stream.thread_type = "AUTO"
+        # Camcorders store 1440x1080 pixels that are shown 1920 wide.
+        stated = self._stream.sample_aspect_ratio
+        self._aspect = stated if stated and stated > 0 else Fraction(1)
 
     def _decoded(self) -> Iterator[Any]:
         from av.error import FFmpegError
@@ -162,9 +165,10 @@ class Video:
                     ) from None
 
     def _require_size(self, size: Any) -> None:
-        if size.width * size.height > MAX_PIXELS:
+        width = round(size.width * self._aspect)
+        if width * size.height > MAX_PIXELS:
             raise DataError(
-                f"{self.name} is declared {size.width}x{size.height}, more than {MAX_PIXELS} pixels"
+                f"{self.name} is declared {width}x{size.height}, more than {MAX_PIXELS} pixels"
                 " a frame: scale it down."
             )
 
@@ -180,11 +184,12 @@ class Video:
         return None if self._camera or duration is None else round(duration / 1e6 * self.rate)
 
 
-def _upright(picture: Any) -> np.ndarray:
-    """Turn the picture as the file's display matrix says; its angle counts against the clock, as
-    rot90's.
+def _upright(picture: Any, aspect: Fraction) -> np.ndarray:
+    """Widen the picture by the aspect of its pixels, width over height, and turn it as the file's
+    display matrix says; its angle counts against the clock, as rot90's.
     """
-    pixels = picture.to_ndarray(format="rgb24")
+    width = max(1, round(picture.width * aspect))
+    pixels = picture.to_ndarray(format="rgb24", width=width, height=picture.height)
     turns = round(picture.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 

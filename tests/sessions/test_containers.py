@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import struct
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -145,6 +147,37 @@ def _joined(path: Path) -> Path:
     ]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
+
+
+@pytest.mark.parametrize("turned", [0, 90, 180, 270])
+@pytest.mark.parametrize("aspect", [None, Fraction(3, 2), Fraction(10, 11)])
+def test_a_film_is_read_as_players_show_it(turned, aspect, tmp_path):
+    import av
+
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:16, :32] = 255  # the upper left corner
+    with av.open(str(tmp_path / "film.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(stored, format="rgb24")))
+        container.mux(stream.encode(None))
+    # ISO 14496-12, 8.3.2: the track header's matrix a, b, u, c, d, v, x, y, w in 16.16; players
+    # turn by it, clockwise.
+    plain, whole = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), 1 << 16
+    a, b = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turned]
+    matrix = struct.pack(">9i", a * whole, b * whole, 0, -b * whole, a * whole, 0, 0, 0, 1 << 30)
+    head, tail = (tmp_path / "film.mp4").read_bytes().split(b"tkhd")
+    (tmp_path / "film.mp4").write_bytes(head + b"tkhd" + tail.replace(plain, matrix, 1))
+    width = round(64 * (aspect or 1))
+    expected = np.zeros((48, width), bool)
+    expected[:16, : width // 2] = True
+    expected = np.rot90(expected, -turned // 90)
+    for frame in _frames(tmp_path / "film.mp4"):
+        assert frame.pixels.shape == (*expected.shape, 3)
+        assert ((frame.pixels[..., 0] > 128) == expected).mean() > 0.97
 
 
 def test_times_that_start_again_are_counted_on(tmp_path):
