@@ -24,7 +24,7 @@ from keras_kd.exporters import targets
 from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import plan as planning
-from keras_kd.pipelines import results, run_folder, teaching
+from keras_kd.pipelines import results, run_folder, teaching, unused_options
 from keras_kd.pipelines.plan import DatasetPlan, Plan
 from keras_kd.pipelines.taught import Teaching, student_job
 from keras_kd.runtimes.predictors import KerasPredictor
@@ -59,6 +59,7 @@ def distill(
     terminal, out = terminal or Terminal(quiet=True), Path(out)
     plan = planning.resolve_run(config, out, resume)
     with run_folder.held(out, plan.options, resume):
+        unused_options.tell(plan, terminal)
         data = load_data(plan.data, terminal)
         taught = teaching.prepare(plan, data, terminal)
         task = student_job(plan, data, taught, out / run_files.STATE)
