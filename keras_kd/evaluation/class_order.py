@@ -16,6 +16,7 @@ from keras_kd.errors import ModelError
 from keras_kd.runtimes import pixel_check, predictors
 from keras_kd.runtimes.pixel_check import ASSUMED_PIXELS
 from keras_kd.runtimes.predictors import FilePredictor, Predictor
+from keras_kd.runtimes.stated import NOTHING
 
 # Images a class that a check needs, and how much more often another order must be right to be
 # believed; chance alone gives a tenth at most with so many images.
@@ -86,6 +87,7 @@ def in_order_of_data(
 
     If neither the user nor the file states pixel values and class names, pixels 0..255 and the
     data's order are assumed, and checked on up to 500 of the images, unless the model is untrained.
+    What the user states of a file is used; a warning tells where the labels speak against it.
 
     Args:
         predictor: the model.
@@ -110,12 +112,50 @@ def in_order_of_data(
     if of_file and of_file.is_untrained and (assuming or names is None):
         tell(UNTRAINED)
     elif predictor.tells_classes and len(samples):
+        if of_file and of_file.stated != NOTHING and not (assuming or of_file.is_untrained):
+            _doubt_statement(of_file, samples, names)
         other = _require_right_pixels(assuming, samples, names) if assuming else None
         if names is None:
             some = _spread(samples, CHECKED)
             logits = predictor.logits(some.images)
             require_plausible(logits, some.hard_labels, samples.class_names, other)
     return predictors.in_order_of(predictor, names, samples.class_names)
+
+
+def _doubt_statement(
+    predictor: FilePredictor, samples: Samples, names: tuple[str, ...] | None
+) -> None:
+    """Warn where other pixels than the user's, or classes in another order, suit a model far
+    better.
+    """
+    some = _spread(samples, pixel_check.TRIED)
+    logits, labels = _by_pixels(predictor, some, names), some.hard_labels
+    taken, pixels = predictor.form.taken, predictor.stated.pixels
+    doubt = None
+    if pixels and not predictor.takes_whole_numbers:
+        channels, ordered = predictor.form.input_shape[2], names is not None
+        doubt = pixel_check.contradiction("The model", pixels, logits, labels, channels, ordered)
+    if doubt := doubt or _doubtful_names(logits(taken), labels, names, samples.class_names):
+        warnings.warn(doubt, stacklevel=4)
+
+
+def _by_pixels(
+    predictor: FilePredictor, samples: Samples, names: tuple[str, ...] | None
+) -> Callable[[PixelValues], np.ndarray]:
+    """The model's logits in the data's order of classes, by the pixels that it is shown."""
+    order = np.arange(len(samples.class_names))
+    if names is not None:
+        order = permutation(names, samples.class_names)
+
+    @functools.cache
+    def logits(pixels: PixelValues) -> np.ndarray:
+        # The model itself notes what it has told of its outputs; copies of it then know.
+        own = pixels == predictor.form.taken
+        shown = predictor if own else predictor.with_pixels(pixels)
+        found = shown.logits(samples.images)
+        return found[:, order] if found.shape[1] == len(order) else found
+
+    return logits
 
 
 def _require_right_pixels(
@@ -128,15 +168,7 @@ def _require_right_pixels(
         0..255 do.
     """
     some = _spread(samples, pixel_check.TRIED)
-    order = np.arange(len(samples.class_names))
-    if names is not None:
-        order = permutation(names, samples.class_names)
-
-    @functools.cache
-    def logits(pixels: PixelValues) -> np.ndarray:
-        found = predictor.with_pixels(pixels).logits(some.images)
-        return found[:, order] if found.shape[1] == len(order) else found
-
+    logits = _by_pixels(predictor, some, names)
     channels, labels = predictor.form.input_shape[2], some.hard_labels
     found = pixel_check.scores(logits, labels, channels, names is not None)
     problem = pixel_check.complaint("The model", found) if found else None

@@ -356,6 +356,8 @@ class Exporter:
             else pixel_values(self.value_range)
         )
         pixels = known or PixelValues()
+        if self.value_range is not None:
+            _samples.doubt(reference, samples, pixels)
         _model.require_pixels(model, pixels)
         app_input = _model.app_input(model, self.io, self.app_input)
         gray = self.io == "app" and app_input[2] == 1

@@ -5,6 +5,7 @@ takes.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -133,21 +134,39 @@ def found_pixels(model: keras.Model, samples: Samples | np.ndarray | None) -> Pi
     return USUAL if usual.has_learnt else None
 
 
+def doubt(model: keras.Model, samples: Samples | np.ndarray | None, stated: PixelValues) -> None:
+    """Warn where by the samples' labels other pixels than the stated ones suit a model better."""
+    if shown := _labelled(model, samples):
+        told = pixel_check.contradiction(model.name, stated, *shown)
+        if told:
+            warnings.warn(told, stacklevel=3)
+
+
 def _scores(model: keras.Model, samples: Samples | np.ndarray | None) -> list[pixel_check.Score]:
     """Return how right the model is with pixels of each kind; nothing where that can't be told."""
+    shown = _labelled(model, samples)
+    return pixel_check.scores(*shown) if shown else []
+
+
+def _labelled(
+    model: keras.Model, samples: Samples | np.ndarray | None
+) -> tuple[Callable[[PixelValues], np.ndarray], np.ndarray, int] | None:
+    """The model's logits by the pixels that it is shown, the labels and the channels; None where
+    these can't tell.
+    """
     if not isinstance(samples, Samples) or not len(samples):
-        return []
+        return None
     images = evenly(samples.images, pixel_check.TRIED)
     labels = evenly(samples.hard_labels, pixel_check.TRIED)
     floats = keras.backend.is_float_dtype(model.inputs[0].dtype)
     if images.dtype != np.uint8 or not floats or labels.max() >= _classes(model):
-        return []
+        return None
     # An untrained model is right by chance, whatever its pixels are.
     if is_untrained(model):
-        return []
+        return None
     shape = tuple(model.inputs[0].shape[1:])
     shown = fitted(images, shape).astype(np.float32)
-    return pixel_check.scores(lambda pixels: _logits(model, pixels.of(shown)), labels, shape[-1])
+    return lambda pixels: _logits(model, pixels.of(shown)), labels, shape[-1]
 
 
 def _classes(model: keras.Model) -> int:

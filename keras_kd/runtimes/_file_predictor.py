@@ -18,6 +18,7 @@ from keras_kd.errors import ModelError
 from keras_kd.models.form import OUTPUTS, ModelSpec
 from keras_kd.models.heads import OutputKind, images_of_noise, kind_of_values
 from keras_kd.runtimes.prediction import Prediction
+from keras_kd.runtimes.stated import NOTHING, Stated
 
 SMALLEST_PROBABILITY = 1e-7
 # Outputs of one number by these names are continuous values, whatever bounds them.
@@ -37,6 +38,7 @@ class FilePredictor:
     values: tuple[str, ...]
     tells_classes: bool
     source: tuple[Callable[..., Any], tuple[Any, ...]]  # what loads it again, and its arguments
+    stated: Stated = NOTHING  # by the user
     content: list[bytes | str]  # what the file holds, for the fingerprint
     graph_kind: OutputKind  # of the classes
     head: str | None  # the output of classes
@@ -46,6 +48,7 @@ class FilePredictor:
     is_untrained = False  # its answers tell nothing about its pixels and classes
     _output_stated = False  # whether the user says what it gives
     _undecided = False  # between logits and sigmoids, until images tell
+    _contradiction_told = False  # between what is stated of the outputs and what they are
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.source
@@ -95,10 +98,9 @@ class FilePredictor:
                 "--output."
             )
         if kind == "probabilities" and stated == "logits":
-            warnings.warn(
+            self._tell_contradiction(
                 "The model gives probabilities, but is stated to give logits: the statement is "
-                "used, so a softmax is applied to them.",
-                stacklevel=4,
+                "used, so a softmax is applied to them."
             )
         self._output_stated = stated is not None
         self._undecided = kind == "undecided" and stated is None
@@ -189,7 +191,13 @@ class FilePredictor:
         )
         if not self._output_stated:
             raise ModelError(f"{problem}: state its outputs with --output.")
-        warnings.warn(f"{problem}: the statement is used.", stacklevel=4)
+        self._tell_contradiction(f"{problem}: the statement is used.")
+
+    def _tell_contradiction(self, text: str) -> None:
+        """Warn once of each model, which may predict many batches."""
+        if not self._contradiction_told:
+            self._contradiction_told = True
+            warnings.warn(text, stacklevel=5)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the model's outputs by name, each (N, columns), for images as it takes them."""

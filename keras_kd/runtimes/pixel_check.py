@@ -25,6 +25,8 @@ ASSUMED_PIXELS = (
     " order are stated"
 )
 TRIED, _FEWEST, _FAR_BETTER, _ABOUT = 100, 10, 0.2, 0.05
+# Images below which a statement of the user is not doubted: chance may explain what they show.
+_FEWEST_TO_DOUBT = 30
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class Score:
         accurate.
         """
         return self.has_learnt and self.accuracy >= other.accuracy - _ABOUT
+
+    @property
+    def can_not_be_far_worse(self) -> bool:
+        """Whether no other pixel values can suit the model clearly better."""
+        too_sure = self.cross_entropy > self.entropy + _ABOUT
+        return self.accuracy >= 1 - _FAR_BETTER and not too_sure
 
     @property
     def has_learnt(self) -> bool:
@@ -108,6 +116,47 @@ def scores(
     for pixels in candidates(channels)[1:]:
         found.append(_score(pixels, logits(pixels), labels, ordered))
     return found
+
+
+def contradiction(
+    name: str,
+    stated: PixelValues,
+    logits: Callable[[PixelValues], np.ndarray],
+    labels: np.ndarray,
+    channels: int,
+    ordered: bool = True,
+) -> str | None:
+    """Return a warning if other pixel values than the stated ones suit a model far better.
+
+    Args:
+        name: the model's name.
+        stated: what the user states.
+        logits: as for `scores`.
+        labels: int (N,).
+        channels: number of channels of the model's input.
+        ordered: as for `scores`.
+
+    Returns:
+        The warning, or None.
+    """
+    outputs = logits(stated) if len(labels) >= _FEWEST_TO_DOUBT else np.empty(0)
+    if outputs.ndim != 2 or labels.max() >= outputs.shape[1]:
+        return None
+    own = _score(stated, outputs, labels, ordered)
+    if own.can_not_be_far_worse:
+        return None
+    others = [pixels for pixels in candidates(channels) if pixels != stated]
+    found = (_score(pixels, logits(pixels), labels, ordered) for pixels in others)
+    fitting = [score for score in found if score.has_learnt and score.suits_better_than(own)]
+    best = max(fitting, key=lambda score: (score.accuracy, -score.cross_entropy), default=None)
+    if best is None:
+        return None
+    return (
+        f"{name} is stated to take pixels of {named(stated)}, but seems to take"
+        f" {named(best.pixels)}: with the statement, which is used, it is right on"
+        f" {100 * own.accuracy:.0f} % of {len(labels)} images, and with {best.pixels} on"
+        f" {100 * best.accuracy:.0f} %."
+    )
 
 
 def _score(pixels: PixelValues, outputs: np.ndarray, labels: np.ndarray, ordered: bool) -> Score:

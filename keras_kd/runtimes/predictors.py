@@ -60,6 +60,7 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
         predictor.settle_output(stated.output, described.has_spec(path))
         _tell_assumed_logit(predictor, stated)
     predictor.source = load, (path.resolve(), stated, precision)
+    predictor.stated = stated
     return predictor
 
 

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from keras_kd.datasets import Samples
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.evaluation.class_order import in_order_of_data, require_plausible
+from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
+from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import KerasPredictor
+from keras_kd.runtimes.stated import Stated
 
 NAMES = ("happy", "sad", "angry")
 
@@ -80,3 +84,51 @@ def test_names_that_fit_less_well_than_another_order_are_doubted() -> None:
         if doubted:
             assert "bee, ant, cat the model is right on 33.3 %" in told[0]
             assert "in the order ant, bee, cat on 100.0 %" in told[0]
+
+
+def _bright() -> tuple[keras.Model, Samples]:
+    """A model that calls an image bright above 60 of 255, and images of 20 and of 200."""
+    image = keras.Input((4, 4, 1))
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(image)))
+    model.layers[-1].set_weights([np.array([[0.0, 1.0]]), np.array([60.0, 0.0])])
+    labels = np.arange(40) % 2
+    images = np.full((40, 4, 4, 1), 20) + 180 * labels[:, None, None, None]
+    return model, Samples(images.astype(np.uint8), labels, ("dark", "bright"))
+
+
+def _told(predictor, samples: Samples) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        in_order_of_data(predictor, samples)
+    return [str(one.message) for one in caught if "state" in str(one.message)]
+
+
+def test_a_statement_of_pixels_that_the_labels_speak_against_is_doubted_once(tmp_path) -> None:
+    model, samples = _bright()
+    path = tmp_path / "bright.keras"
+    model.save(path)
+
+    def stated(low: float, high: float) -> Stated:
+        return Stated(pixels=PixelValues((low, high)), class_names=samples.class_names)
+
+    (told,) = _told(predictors.load(path, stated(0, 1)), samples)
+    assert "stated to take pixels of 0..1, but seems to take 0..255" in told
+    assert "right on 50 % of 40 images, and with --range 0,255 on 100 %" in told
+    assert not _told(predictors.load(path, stated(0, 255)), samples)
+    # On so few images chance may be right.
+    assert not _told(predictors.load(path, stated(0, 1)), samples[np.arange(20)])
+
+
+def test_a_statement_of_classes_that_the_labels_speak_against_is_doubted(tmp_path) -> None:
+    model, samples = _bright()
+    form = ModelSpec(samples.class_names, PixelValues(), input_shape=(4, 4, 1))
+    keras_file.save(model, tmp_path / "bright.keras", form)
+    for names, count in ((("dark", "bright"), 0), (("bright", "dark"), 1)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = predictors.load(tmp_path / "bright.keras", Stated(class_names=names))
+            in_order_of_data(found, samples)
+        told = [text for one in caught if "class names" in (text := str(one.message))]
+        assert len(told) == count
+    assert "bright, dark the model is right on 0.0 %" in told[0]
+    assert "in the order dark, bright on 100.0 %" in told[0]

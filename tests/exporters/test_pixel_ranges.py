@@ -49,6 +49,15 @@ def test_a_model_for_pixels_of_0_to_1_must_say_so(digits, tmp_path):
     assert np.mean(found.argmax(1) == samples.labels[1300:]) > 0.9
 
 
+def test_a_range_that_the_labels_speak_against_is_used_and_doubted(digits, tmp_path):
+    model, samples = digits
+    words = r"stated to take pixels of 0\.\.255, but seems to take 0\.\.1: .*--range 0,1"
+    with pytest.warns(UserWarning, match=words):
+        exporters.export(
+            model, tmp_path / "m.tflite", "float32", samples[:1300], value_range=(0, 255)
+        )
+
+
 def test_what_is_assumed_is_told_where_answers_can_not_decide(small_pixels, tmp_path):
     with pytest.warns(UserWarning, match=r"Pixels of 0\.\.255 are assumed"):
         exporters.export(small_pixels, tmp_path / "m.tflite", "float32", gratings.samples())
