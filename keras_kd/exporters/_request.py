@@ -52,7 +52,8 @@ def check(
         )
     if samples is None and module.NEEDS_SAMPLES:
         raise ExportError(
-            f"The format {format} is calibrated on images: give samples of the training data."
+            f"The format {format} is calibrated on images: give some of the training data as"
+            " samples (--data)."
         )
     if not isinstance(samples, (Samples, np.ndarray, type(None))):
         raise ExportError(

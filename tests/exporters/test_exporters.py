@@ -422,7 +422,7 @@ def test_few_different_samples_are_warned_about(tmp_path):
 
 
 def test_int8_needs_samples(tmp_path):
-    with pytest.raises(ExportError, match="calibrated on images"):
+    with pytest.raises(ExportError, match=r"calibrated on images: give .* \(--data\)"):
         exporters.export(_network(), tmp_path / "model.tflite", "int8")
 
 
