@@ -63,17 +63,17 @@ class Config:
     )
     teacher: str | None = option(
         None,
-        "Teacher model: a model file, which teaches as it is, or any value of "
-        "--student, which is first trained on the same data and kept in the cache. "
-        "Several teachers are averaged. If not given, the teacher is vgg8, or vgg8-half with "
-        "the recipe quick; there is none if --soft-labels has the logits.",
+        "Teacher model: a model file, which teaches as it is (`teach` trains its layers with new "
+        "weights, or see --keep-weights), or any value of --student, which is first trained on the "
+        "same data and kept in the cache. Several teachers are averaged. If not given, it is vgg8, "
+        "or vgg8-half with the recipe quick; there is none if --soft-labels has the logits.",
         several=True,
         runs_code=True,
     )
     keep_weights: bool = option(
         False,
         "Keep the weights of the .keras file that is trained: the student's, or the "
-        "teacher's with `teach`. Its head is new unless its classes are the data's.",
+        "teacher's with `teach`. Its head is new unless its classes are the data's, in any order.",
     )
     teacher_mirror: bool = option(
         False, "Average the teacher's outputs over each image and its mirror image."
@@ -150,7 +150,7 @@ class Config:
     start_from: str | None = option(
         None,
         "Fine-tune a .keras file: the student with `distill`, the teacher with `teach`. "
-        "Its body is kept; its head is new unless its classes are the data's.",
+        "Its body is kept; its head is new unless its classes are the data's, in any order.",
     )
     freeze_until: str | None = option(
         None, "With --start-from or --keep-weights: freeze all layers up to the one with this name."

@@ -22,6 +22,7 @@ from keras_kd.pipelines.plan import Plan, TeacherPlan
 from keras_kd.teachers import augmentation
 from keras_kd.training import job
 from keras_kd.training.job import Job
+from keras_kd.training.settings import StartingPoint
 
 TEACHER_FILE = "teacher.keras"
 # A higher number whenever the facts by which a trained teacher is found in the cache change.
@@ -117,7 +118,7 @@ def teacher_facts(
         "views": views,
         "data": data,
         "training": settings,
-        "start": teacher.start and [_content(teacher.start.path), teacher.start.freeze_until],
+        "start": teacher.start and _started(teacher.start),
     }
 
 
@@ -127,6 +128,13 @@ def _content_of(name: str, plan: Plan, heads: Heads, data: Data) -> dict[str, st
     if sources.is_trainable(name) or sources.is_file(name):
         facts["content"] = sources.content(name, heads.asked, data.image_shape)
     return {fact: value for fact, value in facts.items() if value}
+
+
+def _started(start: StartingPoint) -> list[Any]:
+    """The facts of a start from a trained model; those that the user states where there are any."""
+    facts: list[Any] = [_content(start.path), start.freeze_until]
+    pixels, names = start.stated.pixels, start.stated.class_names
+    return facts if pixels is None and names is None else [*facts, str(pixels), names]
 
 
 def _content(path: str) -> str:

@@ -177,10 +177,27 @@ def resolve_teacher(config: Config) -> Plan:
     teacher = dataclasses.replace(
         plan.teacher,
         training=plan.training,
-        start=plan.student.start,
+        start=_described(plan),
         pretrained=plan.student.pretrained,
     )
     return dataclasses.replace(plan, teacher=teacher)
+
+
+def _described(plan: Plan) -> StartingPoint | None:
+    """The start of a teacher's training with what the user states of its file."""
+    start, stated = plan.student.start, plan.teaching.stated
+    parts = ("range", "mean", "std", "channel_order", "classes")
+    given = stated.names()
+    kept = {f"{stated.prefix}{part}" for part in parts} if start else set()
+    if wrong := [name for name in given if name not in kept]:
+        raise ConfigError(
+            f"{', '.join(wrong)} describes a file that teaches as it is, and teach trains one: of"
+            f" a file whose weights are kept (start_from, keep_weights), {', '.join(parts)} can be"
+            " stated; leave anything else out."
+        )
+    if start is None or not given:
+        return start
+    return dataclasses.replace(start, stated=stated.of(stated.models[0]))
 
 
 def resolve_run(config: Config, out: Path, resume: bool) -> Plan:
@@ -247,6 +264,11 @@ def _start(config: Config, option: str) -> StartingPoint | None:
     source = getattr(config, option)
     if not config.keep_weights:
         path = config.start_from
+        if path and source and sources.is_file(source) and source != path:
+            raise ConfigError(
+                f"start_from trains the layers of its own file, so those of {option}={source!r}"
+                f" would not be used: leave one of the two out. Received: start_from={path!r}."
+            )
         return StartingPoint(path, config.freeze_until) if path else None
     if config.start_from or source is None or not sources.is_file(source):
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from keras_kd import models
@@ -9,7 +10,7 @@ from keras_kd._common import run_files
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.models import keras_file, sources
-from keras_kd.pipelines import cached_teachers, teaching
+from keras_kd.pipelines import cached_teachers, statements, teaching
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.distill import load_data
 from keras_kd.pipelines.plan import Plan
@@ -43,8 +44,11 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     path = cached_teachers.trained(plan, data, name, terminal)
     if plan.teaching.store:
         views = job.views(plan.training, data, plan.teaching.views)
-        ensemble = teaching.teacher(plan, data, terminal)
-        teaching.soft_labels(plan.teaching, data, views, ensemble, terminal)
+        # The one that was trained: the name may be that of the file whose layers it has.
+        trained = (path.parent.name,)
+        of_trained = replace(plan.teaching, teachers=trained, stated=statements.parse(trained, {}))
+        ensemble = teaching.teacher(replace(plan, teaching=of_trained), data, terminal)
+        teaching.soft_labels(of_trained, data, views, ensemble, terminal)
     if out is not None:
         model, form = keras_file.load(path)
         path = Path(out) / cached_teachers.TEACHER_FILE

@@ -116,7 +116,8 @@ def _feature_teacher(plan: Plan, data: Data) -> keras.Model:
             " file, or leave --match out."
         )
     model, own = keras_file.load(path)
-    if predictors.given(own, stated).pixels not in (None, PixelValues()):
+    # A contradiction was told when the teacher was loaded.
+    if own.with_given(pixels=stated.pixels).pixels not in (None, PixelValues()):
         raise ConfigError(
             f"match shows the student's pixels 0..255 to {path}, which takes others: put a"
             " Rescaling layer in front of it, or leave --match out."
@@ -160,8 +161,8 @@ def remark_on_work(
     if of_student > of_teacher:
         terminal.say(
             f"Note: the student {sources.called(name)} computes more than its teacher, "
-            f"{of_student / 1e6:,.1f} against {of_teacher / 1e6:,.1f} million multiply-accumulates "
-            "an image: see `kerakd models` for smaller ones."
+            f"{of_student:,} against {of_teacher:,} multiply-accumulates an image: see `kerakd"
+            " models` for smaller ones."
         )
 
 

@@ -13,13 +13,15 @@ import keras
 
 from keras_kd._common import hardware, hosts
 from keras_kd._common.progress import Terminal
+from keras_kd.datasets.class_names import permutation
 from keras_kd.datasets.sharded import Shards
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
-from keras_kd.errors import ConfigError, of_file
+from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.models import keras_file, sources
 from keras_kd.models.surgery import batch_norm, fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
+from keras_kd.runtimes import predictors
 from keras_kd.teachers import augmentation
 from keras_kd.teachers.shard_labels import ShardLogits
 from keras_kd.teachers.views import Views
@@ -27,6 +29,8 @@ from keras_kd.training import callbacks, fitting, logs, optimizers, scores, targ
 from keras_kd.training.batches import Batches, SharedBatches, TrainingBatches
 from keras_kd.training.settings import StartingPoint, TrainingSettings
 from keras_kd.training.shard_batches import ShardBatches
+
+_SHOWN = 8  # names of classes in a sentence
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def train(
             log(row)
             after_epoch(row)
 
-        student = _untrained(job, settings, data)
+        student = _untrained(job, settings, data, terminal.say)
         if job.start:
             student = fine_tuning.with_factors(student)
             fine_tuning.set_statistics(student, data.train.images, settings.seed)
@@ -148,9 +152,16 @@ def rehearse(job: Job, settings: TrainingSettings, data: Data) -> None:
     _compiled(job, settings, data, _untrained(job, settings, data), steps=job.epochs)
 
 
-def _untrained(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
+def _untrained(
+    job: Job, settings: TrainingSettings, data: Data, say: Callable[[str], None] = lambda text: None
+) -> keras.Model:
     if job.start:
-        return _started(job, settings, data)
+        return _started(job, settings, data, say)
+    if sources.is_file(job.architecture):
+        say(
+            f"The {job.title} has the layers of {job.architecture} with new weights: --keep-weights"
+            " would keep the file's."
+        )
     student = _new(job, settings, data)
     if not job.pretrained:
         batch_norm.begin_averages(student, data.train.images, settings.seed)
@@ -319,22 +330,47 @@ def _new(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
     )
 
 
-def _started(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
+def _started(
+    job: Job, settings: TrainingSettings, data: Data, say: Callable[[str], None]
+) -> keras.Model:
     """A model with a trained one's weights; of a file's own layers where `architecture` is none
     that is built anew.
     """
     source, form = keras_file.load(job.start.path)
     with of_file(job.start.path):
-        same = form.class_names == data.class_names
+        form = predictors.given(form, job.start.stated)
+        order, told = _kept_head(form.class_names, job.heads)
         if sources.is_trainable(job.architecture):
             built = _new(job, settings, data)
-            fine_tuning.take_over(source, built, with_head=same)
+            fine_tuning.take_over(source, built, order)
         else:
             built = fine_tuning.with_new_head(
                 source, job.heads.asked, data.image_shape, form.taken, settings.seed
             )
-            if same and job.heads.single:
-                fine_tuning.keep_head(source, built)
+            if order is not None and job.heads.single:
+                fine_tuning.keep_head(source, built, order)
+            elif order is not None:
+                told = "its heads are new, because several are trained"
+    say(f"The {job.title} starts from {job.start.path}; {told}.")
     if job.start.freeze_until:
         fine_tuning.freeze_until(built, job.start.freeze_until)
     return built
+
+
+def _kept_head(names: tuple[str, ...] | None, heads: Heads) -> tuple[list[int] | None, str]:
+    """The number in a trained model of each class of the data, and what becomes of its head; None
+    if its head is new.
+    """
+    if not names:
+        return None, "its head is new, because the file names no classes"
+    try:
+        order = permutation(names, heads.class_names).tolist()
+    except ModelError:
+        other, own = _shortened(heads.class_names), _shortened(names)
+        return None, f"its head is new, because its classes ({own}) are not the data's ({other})"
+    in_order = order == sorted(order)
+    return order, "its head is kept" + ", in the data's order of classes" * (not in_order)
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keras_kd.distiller import FeatureMatch
+from keras_kd.runtimes.stated import NOTHING, Stated
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ class StartingPoint:
     Attributes:
         path: a `.keras` file.
         freeze_until: name of the last frozen layer; None if all layers are trained.
+        stated: what the user says of the file's pixels and classes.
     """
 
     path: str
     freeze_until: str | None
+    stated: Stated = NOTHING

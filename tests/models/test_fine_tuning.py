@@ -37,7 +37,7 @@ def test_the_body_is_taken_over_and_the_head_is_new():
 
 def test_with_the_same_classes_the_head_can_be_kept_at_another_size():
     source, target = _trained(), models.build("C", 3, (40, 40, 3), dropout=(0, 0), seed=2)
-    fine_tuning.take_over(source, target, with_head=True)
+    fine_tuning.take_over(source, target, order=range(3))
     again = models.build("C", 3, (32, 32, 3), dropout=(0, 0))
     again.set_weights(target.get_weights())
     np.testing.assert_array_equal(again(IMAGES), source(IMAGES))
@@ -122,6 +122,36 @@ def test_a_head_of_the_same_classes_can_be_kept():
     np.testing.assert_allclose(keras.ops.softmax(model(IMAGES)), expected, rtol=0, atol=1e-5)
     with pytest.raises(ModelError, match="ends in no dense layer of 3 classes"):
         fine_tuning.keep_head(source, fine_tuning.with_new_head(source, 3, (32, 32, 3)))
+
+
+def test_a_kept_heads_classes_are_reordered():
+    source, order = _trained(), [2, 0, 1]
+    target = models.build("C", 3, (32, 32, 3), dropout=(0, 0), seed=2)
+    fine_tuning.take_over(source, target, order)
+    np.testing.assert_allclose(
+        target(IMAGES), np.asarray(source(IMAGES))[:, order], rtol=0, atol=1e-4
+    )
+    foreign = _foreign()
+    model = fine_tuning.with_new_head(foreign, 2, (32, 32, 3), PixelValues((-1.0, 1.0)))
+    fine_tuning.keep_head(foreign, model, [1, 0])
+    expected = np.asarray(foreign(IMAGES / 127.5 - 1))[:, ::-1]
+    np.testing.assert_allclose(keras.ops.softmax(model(IMAGES)), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"activation": "sigmoid"}, {"use_bias": False}])
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_a_head_of_one_number_is_kept_as_that_of_two_classes(options, order):
+    image = keras.Input((8, 8, 3))
+    features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
+    source = keras.Model(image, keras.layers.Dense(1, **options)(features))
+    model = fine_tuning.with_new_head(source, 2, (8, 8, 3))
+    fine_tuning.keep_head(source, model, order)
+    images = IMAGES[:, :8, :8]
+    second = np.asarray(source(images))[:, 0]
+    if "activation" not in options:
+        second = 1 / (1 + np.exp(-second))
+    found = np.asarray(keras.ops.softmax(model(images)))[:, order.index(1)]
+    np.testing.assert_allclose(found, second, rtol=0, atol=1e-5)
 
 
 def test_a_network_without_a_head_is_a_body_as_a_whole():

@@ -11,11 +11,15 @@ import pytest
 import striped_images
 from small_network import NETWORK, network
 
+from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
+from keras_kd.datasets import splits
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
-from keras_kd.pipelines import distill, teach
+from keras_kd.pipelines import distill, plan, teach
+from keras_kd.runtimes.predictors import KerasPredictor
+from keras_kd.teachers.soft_labels import open_store
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint8)
 # So little that nothing changes beyond rounding.
@@ -73,6 +77,79 @@ def test_with_the_datas_classes_the_head_is_kept_too(data, tmp_path, monkeypatch
     np.testing.assert_allclose(model(IMAGES), expected, atol=0.2 * np.ptp(expected))
     kernels = [one.get_layer("logits").kernel for one in (model, source)]
     np.testing.assert_allclose(*kernels, atol=1e-6)
+
+
+@pytest.mark.parametrize("own_layers", [False, True])
+def test_classes_in_another_order_are_kept_in_the_datas(
+    data, tmp_path, monkeypatch, capsys, own_layers
+):
+    path = tmp_path / "start.keras"
+    source = _saved(path, ("Upright", "level"))
+    config = _config(data, None if own_layers else path, **STILL)
+    if own_layers:
+        config = dataclasses.replace(config, teacher=str(path), keep_weights=True, start_from=None)
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    model, form = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
+    assert form.class_names == ("level", "upright")
+    kernel = np.asarray(source.get_layer("logits").kernel)[:, ::-1]
+    np.testing.assert_allclose(model.get_layer("logits").kernel, kernel, atol=1e-6)
+    told = f"starts from {path}; its head is kept, in the data's order of classes."
+    assert capsys.readouterr().err.count(told) == 1
+
+
+def test_why_a_head_is_new_is_told(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "start.keras"
+    names_none = "the file names no classes"
+    other = r"its classes (upright, oblique) are not the data's (level, upright)"
+    for names, why in ((None, names_none), (("upright", "oblique"), other)):
+        model = network(2, (32, 32, 1))
+        keras_file.save(model, path, ModelSpec(names, input_shape=(32, 32, 1)))
+        teach.teach(_config(data, path), terminal=Terminal())
+        assert f"its head is new, because {why}." in capsys.readouterr().err
+
+
+def test_a_teachers_file_is_trained_anew_unless_its_weights_are_kept(
+    data, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "start.keras"
+    _saved(path, ("level", "upright"))
+    config = dataclasses.replace(_config(data, ""), start_from=None, teacher=str(path), views=1)
+    config = dataclasses.replace(config, soft_labels=str(tmp_path / "store"))
+    trained, form = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
+    told = f"The teacher start has the layers of {path} with new weights: --keep-weights would"
+    assert told in capsys.readouterr().err
+    # The soft labels are those of the teacher that was trained.
+    images = splits.load(str(data), False, 32).train.images
+    stored = open_store(tmp_path / "store").logits[:, 0]
+    expected = KerasPredictor(trained, form).logits(images)
+    np.testing.assert_allclose(stored, expected, atol=0.01)
+
+
+def test_pixels_that_are_stated_are_those_of_the_file_that_is_kept(data, tmp_path, monkeypatch):
+    image = keras.Input((32, 32, 1))
+    features = keras.layers.GlobalAveragePooling2D()(image)
+    foreign = keras.Model(image, keras.layers.Dense(2)(features))
+    foreign.save(tmp_path / "mine.keras")
+    options = {**STILL, "teacher_range": "0,1", "teacher_classes": "upright,level"}
+    config = dataclasses.replace(
+        _config(data, "", **options), start_from=None, teacher=str(tmp_path / "mine.keras")
+    )
+    model, _ = _taught(dataclasses.replace(config, keep_weights=True), tmp_path, monkeypatch)
+    expected = np.asarray(foreign(IMAGES / np.float32(255)))[:, ::-1]
+    np.testing.assert_allclose(model(IMAGES), expected, atol=1e-4)
+    with pytest.raises(ConfigError, match="teacher_range, teacher_classes describes a file that"):
+        teach.teach(config)
+
+
+def test_layers_of_two_files_are_refused(data, tmp_path):
+    path = tmp_path / "start.keras"
+    _saved(path, ("level", "upright"))
+    (tmp_path / "other.keras").write_bytes(path.read_bytes())
+    config = dataclasses.replace(_config(data, path), student=str(tmp_path / "other.keras"))
+    with pytest.raises(ConfigError, match=r"start_from trains .* student='.*other.keras' would"):
+        plan.resolve(config)
 
 
 def test_a_student_starts_from_a_file_and_its_teacher_does_not(data, tmp_path, monkeypatch):

@@ -96,3 +96,12 @@ def test_a_student_that_computes_more_than_its_teacher_is_told(models, capsys, s
     teaching.remark_on_work(teacher, built, planned, terminal)
     told = capsys.readouterr().err
     assert told.startswith("Note: the student A computes more") == (student == "A")
+    assert ("against 7,000,000 multiply-accumulates" in told) == (student == "A")
+
+
+def test_the_work_of_small_models_is_told_in_numbers_above_zero(models, capsys):
+    planned = plan.resolve(Config(student=models[0], teacher=models[0]))
+    teacher = SimpleNamespace(multiply_accumulates=40, values=())
+    teaching.remark_on_work(teacher, keras_file.load(models[0])[0], planned, Terminal())
+    # 16 pixels times 3 classes.
+    assert " 48 against 40 multiply-accumulates an image" in capsys.readouterr().err

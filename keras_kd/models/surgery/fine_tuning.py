@@ -39,18 +39,19 @@ def head_layers(model: keras.Model) -> list[layers.Layer]:
     return [layer_of(output) for output in model.outputs]
 
 
-def take_over(source: keras.Model, target: keras.Model, with_head: bool = False) -> None:
+def take_over(source: keras.Model, target: keras.Model, order: Sequence[int] | None = None) -> None:
     """Copy a trained network's weights into a new one of the same architecture, except the head.
 
     Args:
         source: the trained network, of any input size and with any head.
         target: a network with the same layer names.
-        with_head: also copy the head.
+        order: also copy the head; column i of its classes is then the source's column `order[i]`.
 
     Raises:
-        ModelError: layers of the target are missing in the source or have other shapes there.
+        ModelError: layers of the target are missing in the source or have other shapes there, or
+            its classes can't be reordered.
     """
-    skipped = () if with_head else head_layers(target)
+    skipped = head_layers(target) if order is None else ()
     # By name, not by place: the two may differ in their heads and in layers without weights.
     found = {layer.name: layer for layer in source.layers}
     wanted = [layer for layer in target.layers if layer.weights and layer not in skipped]
@@ -66,6 +67,21 @@ def take_over(source: keras.Model, target: keras.Model, with_head: bool = False)
         )
     for layer in wanted:
         weights.put(found[layer.name].get_weights(), layer)
+    if order is not None and list(order) != sorted(order):
+        _reorder(target, order)
+
+
+def _reorder(model: keras.Model, order: Sequence[int]) -> None:
+    """Put the columns of the classes in another order."""
+    for output in (one for one in model.outputs if one.shape[-1] > 1):
+        layer = layer_of(_logits(output))
+        if _before_head(output) is output:
+            raise ModelError(
+                f"The head of {model.name} is not found, so its classes can't be put in the data's"
+                f" order: it ends in {layer.name} ({type(layer).__name__}), not in a dense layer or"
+                " a 1x1 convolution. Train it anew, without a start from a trained model."
+            )
+        layer.set_weights([weight[..., order] for weight in layer.get_weights()])
 
 
 def with_new_head(
@@ -162,12 +178,13 @@ def _features(model: keras.Model) -> keras.KerasTensor:
     return features
 
 
-def keep_head(source: keras.Model, target: keras.Model) -> None:
+def keep_head(source: keras.Model, target: keras.Model, order: Sequence[int] | None = None) -> None:
     """Copy the weights of the only head, for the same classes, into a model of `with_new_head`.
 
     Args:
-        source: the trained network.
+        source: the trained network; one logit z of two classes becomes the logits (0, z).
         target: the model of `with_new_head`.
+        order: the number in the source of each of the target's classes; None for the same order.
 
     Raises:
         ModelError: the source has no dense or convolutional head of this size.
@@ -178,9 +195,13 @@ def keep_head(source: keras.Model, target: keras.Model) -> None:
     values = found.get_weights() if _before_head(output) is not output else []
     if values and isinstance(found, layers.Conv2D):
         values[0] = values[0][0, 0]  # of its only pixel
+    if len(values) == 1:
+        values.append(np.zeros(values[0].shape[-1:], np.float32))  # a head without biases
+    if head.units == 2 and values and values[0].shape[-1] == 1:
+        values = [np.concatenate([0 * value, value], axis=-1) for value in values]
     if [value.shape for value in values] != _shapes(head):
         raise ModelError(f"{source.name} ends in no dense layer of {head.units} classes.")
-    head.set_weights(values)
+    head.set_weights(values if order is None else [value[..., order] for value in values])
 
 
 def _logits(output: keras.KerasTensor) -> keras.KerasTensor:
