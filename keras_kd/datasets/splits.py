@@ -14,7 +14,7 @@ import numpy as np
 from keras_kd import datasets
 from keras_kd._common.arrays import fingerprint, row_fingerprints
 from keras_kd._common.text import encodable
-from keras_kd.datasets import Samples
+from keras_kd.datasets import Samples, duplicates
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.sharded import Shards
 from keras_kd.errors import ConfigError
@@ -119,6 +119,16 @@ class Data:
         return {
             name: dict(zip(self.class_names, counts.tolist(), strict=True))
             for name, counts in counted.items()
+        }
+
+    def scored_copies(self) -> dict[str, int]:
+        """The number of scored images with exactly the pixels of a training image, by split; of
+        shards those that the sample shows.
+        """
+        known = set(duplicates.digests(self.train.images))
+        return {
+            name: sum(digest in known for digest in duplicates.digests(samples.images))
+            for name, samples in (("validation", self.validation), ("test", self.test))
         }
 
     @property

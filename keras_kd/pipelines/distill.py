@@ -15,6 +15,7 @@ from keras_kd import exporters
 from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import counted
 from keras_kd.config import Config
 from keras_kd.datasets import splits
 from keras_kd.datasets.class_names import LABELS_FILE
@@ -131,6 +132,12 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
     sizes = ", ".join(f"{count} {name}" for name, count in counts.items())
     values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
     terminal.say(f"Data {data.called}: {sizes} images of {len(data.class_names)} classes{values}")
+    for name, count in data.scored_copies().items():
+        if count:
+            terminal.say(
+                f"Copies: {counted(count, f'{name} image')} with exactly the pixels of a training"
+                " image, which makes scores too good: leave one of each image."
+            )
     return data
 
 

@@ -123,7 +123,8 @@ def test_images_in_deeper_folders_belong_to_their_class(tmp_path: Path) -> None:
     assert datasets.passed_over(tmp_path) == (
         (
             f"16 images in deeper folders, {tmp_path / 'cat/anna/2024'} for one, count as their"
-            " class folder's"
+            " class folder's; those of one folder, of one person perhaps, may fall into several"
+            " splits"
         ),
     )
 

@@ -103,6 +103,36 @@ def test_a_run_within_its_own_data_leaves_results_out_and_says_so(
     assert f"Notes on the data: {each.format(first)}; {each.format(second)}" in told
 
 
+def test_scored_images_that_are_trained_on_are_told_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_splits(tmp_path, {"train": "train", "validation": "val", "test": "test"})
+    for folder in (tmp_path / "val", tmp_path / "test"):
+        for image in folder.glob("*/*.png"):
+            Image.new("L", (6, 6), 100 + int(image.stem)).save(image)
+    # Another name and size on disk; read as the same pixels as 0.png.
+    Image.new("L", (12, 12), 0).save(tmp_path / "test" / "dog" / "x.png")
+    ends = ["--teacher", str(tmp_path / "none.keras"), "--out", str(tmp_path / "out")]
+    assert called("distill", "--student", "C", "--data", str(tmp_path), *ends) == 2
+    assert "Copies: 1 test image with exactly the pixels" in capsys.readouterr().err
+    (tmp_path / "test" / "dog" / "x.png").unlink()
+    assert called("distill", "--student", "C", "--data", str(tmp_path), *ends) == 2
+    assert "Copies" not in capsys.readouterr().err
+
+
+def test_folders_of_persons_that_are_split_are_told(tmp_path: Path) -> None:
+    for person in range(10):
+        for name in ("happy", "sad"):
+            write_images(tmp_path / name / f"p{person}", 2, 2 * person)
+    (line,) = datasets.passed_over(tmp_path)
+    assert line.startswith("40 images in deeper folders") and "several splits" in line
+    write_splits(tmp_path / "whole", {"train": "train", "validation": "val", "test": "test"})
+    for person in range(2):
+        write_images(tmp_path / "whole" / "train" / "cat" / f"p{person}", 2)
+    (line,) = datasets.passed_over(tmp_path / "whole")
+    assert line.startswith("4 images in deeper folders") and "several splits" not in line
+
+
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     write_images(tmp_path / "store" / "cats", 10)
     (tmp_path / "data" / "dog").mkdir(parents=True)

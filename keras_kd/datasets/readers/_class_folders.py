@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_kd._common.text import counted
@@ -82,7 +82,7 @@ def refuse_unknown(path: Path, splits: dict[str, Path]) -> None:
             )
 
 
-def remarks(train: Path, others: Iterable[Path]) -> list[str]:
+def remarks(train: Path, others: Sequence[Path]) -> list[str]:
     """Say which folders count as a class of another name, and that classes are numbers or mean the
     same.
     """
@@ -102,7 +102,10 @@ def remarks(train: Path, others: Iterable[Path]) -> list[str]:
     deeper = [file for folders in classes.values() for file in _deeper(folders)]
     if deeper:
         lie = f"{counted(len(deeper), 'image')} in deeper folders"
-        lines.append(f"{lie}, {deeper[0].parent} for one, count as their class folder's")
+        line = f"{lie}, {deeper[0].parent} for one, count as their class folder's"
+        held_out = len(others) < len(SPLITS) - 1
+        spread = "; those of one folder, of one person perhaps, may fall into several splits"
+        lines.append(line + spread * held_out)
     return lines
 
 
