@@ -24,6 +24,8 @@ _SAME = {
 }
 LONGEST = 200
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
+# What stands for no label in some tables.
+_NO_LABELS = ("nan", "NaN", "None", "null", "NULL", "NA", "N/A")
 LABELS_FILE = "labels.txt"  # one name a line, beside images or a model
 _CANONICAL = {other: name for name, others in _SAME.items() for other in others}
 
@@ -74,22 +76,27 @@ def canonical(name: str) -> str:
     return _CANONICAL.get(lowered, lowered)
 
 
-def alike(names: Sequence[str]) -> list[str]:
-    """Say which class names mean the same and are different classes nevertheless.
+def doubts(names: Sequence[str]) -> list[str]:
+    """Say which class names mean the same and are different classes nevertheless, and which may
+    mean none.
 
     Args:
         names: class names.
 
     Returns:
-        One sentence for each meaning that several have, as Cat and cat.
+        One sentence for each meaning that several have, as Cat and cat, and for each name such as
+            nan.
     """
     means: dict[str, list[str]] = {}
     for name in names:
         means.setdefault(canonical(name), []).append(name)
     return [
-        f"{' and '.join(same)} are different classes here"
-        for same in means.values()
-        if len(same) > 1
+        *(
+            f"{' and '.join(same)} are different classes here"
+            for same in means.values()
+            if len(same) > 1
+        ),
+        *(f"the class {name} may stand for no label" for name in names if name in _NO_LABELS),
     ]
 
 

@@ -255,3 +255,44 @@ def test_a_word_of_a_file_s_name_tells_its_split(tmp_path, name):
     _write(tmp_path / "val_1-of-2.parquet", list(map(_png, _pixels(3, seed=1))), ["sun"] * 3)
     assert len(datasets.load(tmp_path, "train")) == 18
     assert len(datasets.load(tmp_path, "validation")) == 3
+
+
+def test_numbers_written_as_text_are_in_the_order_of_numbers_and_take_names(tmp_path: Path) -> None:
+    labels = [str(number % 11) for number in range(33)]
+    _write(tmp_path / "train.parquet", [*map(_png, _pixels(33))], labels)
+    in_order = tuple(map(str, range(11)))
+    assert datasets.load(tmp_path, "train").class_names == in_order
+    assert any("classes are numbers" in line for line in datasets.passed_over(tmp_path))
+    names = tuple(f"digit {number}" for number in in_order)
+    (tmp_path / "labels.txt").write_text("\n".join(names))
+    named = datasets.load(tmp_path, "train")
+    assert named.class_names == names and set(named.labels.tolist()) == set(range(11))
+
+
+def test_names_and_numbers_in_files_of_one_split_are_refused(tmp_path: Path) -> None:
+    for number, labels in enumerate((["sun", "moon"] * 5, [0, 1] * 5)):
+        _write(tmp_path / f"train-{number}.parquet", [*map(_png, _pixels(10))], labels)
+    with pytest.raises(DataError, match="train-1.parquet has numbers as labels, and other files"):
+        datasets.load(tmp_path, "train")
+
+
+def test_a_list_of_names_that_contradicts_the_files_own_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path / "train.parquet", [*map(_png, _pixels(10))], [0, 1] * 5, NAMES)
+    (tmp_path / "labels.txt").write_text("moon\nsun\n")
+    with pytest.raises(DataError, match="names the classes moon, sun, and the Parquet files.* sun"):
+        datasets.load(tmp_path, "train")
+    # Other names, as in another language, are the user's.
+    (tmp_path / "labels.txt").write_text("Sonne\nMond\n")
+    assert datasets.load(tmp_path, "train").class_names == ("Sonne", "Mond")
+
+
+def test_columns_that_splits_may_depend_on_and_doubtful_names_are_told(tmp_path: Path) -> None:
+    images = [*map(_png, _pixels(30))]
+    labels = ["nan", "sun", "moon"] * 10
+    columns = {"image": images, "label": labels, "split": ["train"] * 30, "subject": [1, 2, 3] * 10}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "train.parquet")
+    assert datasets.passed_over(tmp_path) == (
+        "the class nan may stand for no label",
+        "the column split is not read, so no split is taken from it",
+        "the column subject is not read: images of one subject may fall into several splits",
+    )

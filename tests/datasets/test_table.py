@@ -255,3 +255,19 @@ def test_labels_txt_of_class_folders_is_noted_only_where_it_is_not_read(tmp_path
             picture(tmp_path / name / "0.png", 0)
         lines = datasets.passed_over(tmp_path)
         assert any(".txt file" in line for line in lines) == noted
+
+
+def test_columns_that_splits_may_depend_on_are_told(tmp_path):
+    lines = [f"{line},{n % 2},p{n % 3},{n}" for n, line in enumerate(rows(tmp_path, "ab"))]
+    (tmp_path / "all.csv").write_text("\n".join(["file,label,is_test,subject_id,id", *lines]))
+    assert datasets.passed_over(tmp_path) == (
+        "all.csv: the column is_test is not read, so no split is taken from it",
+        "all.csv: the column subject_id is not read: images of one subject_id may fall into"
+        " several splits",
+    )
+    # Who has all splits keeps persons apart, or does not.
+    parts = [
+        f"{line},p,{split}" for split in ("train", "val", "test") for line in rows(tmp_path, "ab")
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["file,label,person,split", *parts]))
+    assert not any("person" in line for line in datasets.passed_over(tmp_path))

@@ -96,7 +96,7 @@ def remarks(train: Path, others: Sequence[Path]) -> list[str]:
                 for folder in folders
                 if class_names.plain(folder.name) not in plain
             ]
-    lines += class_names.alike(list(classes))
+    lines += class_names.doubts(list(classes))
     if _numbering.are_numbers(classes):
         lines.append(_of_numbers(list(classes)))
     deeper = [file for folders in classes.values() for file in _deeper(folders)]

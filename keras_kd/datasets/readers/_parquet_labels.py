@@ -31,9 +31,39 @@ def is_text(kind: Any) -> bool:
 
 
 def texts(column: Column) -> list[str]:
-    """Return the different labels of a text column, sorted."""
-    found = {label for _, _, part in column for label in part.unique().to_pylist()}
-    return sorted({class_names.plain(label) for label in found - {None}})
+    """Return the different labels of a text column, sorted; numbers by their value.
+
+    Raises:
+        DataError: a file has other labels than texts.
+    """
+    found: set[str] = set()
+    for file, _, part in column:
+        if not is_text(part.type):
+            raise DataError(
+                f"{file} has numbers as labels, and other files have names: write the names of the"
+                f" numbers to {class_names.LABELS_FILE} beside, one a line, or mend the labels."
+            )
+        found.update(part.unique().to_pylist())
+    return _numbering.ordered({class_names.plain(label) for label in found - {None}})
+
+
+def listed_names(listed: list[str], stated: Sequence[str], file: str | Path) -> list[str]:
+    """Return the names of a labels.txt, which go before those that data state themselves.
+
+    Args:
+        listed: the names in the list.
+        stated: those that the data state; empty where they state none.
+        file: the list.
+
+    Raises:
+        DataError: both have the same names in another order.
+    """
+    if sorted(listed) == sorted(stated) and listed != [*stated]:
+        raise DataError(
+            f"{file} names the classes {', '.join(listed)}, and the Parquet files themselves"
+            f" {', '.join(stated)}: remove the list, or mend its order."
+        )
+    return listed
 
 
 def known_numbers(column: Column) -> str:
@@ -115,10 +145,12 @@ def require_same_names(named: Sequence[tuple[str | Path, Sequence[str]]]) -> Non
 
 
 def number(label: Any, names: Sequence[str]) -> int:
-    """The class number of one label; -1 where it has none."""
+    """The class number of one label, which may be written as text; -1 where it has none."""
     if isinstance(label, str):
         plain = class_names.plain(label)
-        return names.index(plain) if plain in names else -1
+        if plain in names or not plain.isdecimal():
+            return names.index(plain) if plain in names else -1
+        label = int(plain)
     # pandas turns whole numbers into floats where one is missing.
     whole = label is not None and label == label and 0 <= label < len(names) and label == int(label)
     return int(label) if whole else -1

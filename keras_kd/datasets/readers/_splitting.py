@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -9,9 +10,16 @@ import numpy as np
 
 from keras_kd.datasets import SPLITS, Samples
 from keras_kd.datasets.images import Size
+from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
 
 HELD_OUT = 0.1
+# Words of columns whose images belong together, and of those that may tell a split.
+_GROUPS = {
+    "actor", "family", "group", "identity", "participant", "patient", "person", "session",
+    "speaker", "subject", "user", "video",
+}  # fmt: skip
+_SPLITS = {"fold", "partition", "set", "split", "subset", "usage"}
 
 
 def held_out(
@@ -63,6 +71,26 @@ def stratified(
             rows = rows[count:]
         parts[first].append(rows)
     return {name: np.sort(np.concatenate(rows)) for name, rows in parts.items()}
+
+
+def unread(columns: Collection[str], given: Collection[str]) -> list[str]:
+    """Say which columns beside an image and its class are not read although a split may depend on
+    them.
+
+    Args:
+        columns: names of columns that are not read.
+        given: the splits that are not held out of the training images.
+    """
+    lines = []
+    for name in columns:
+        words = set(re.findall("[a-z]+", name.casefold()))
+        if words & _SPLITS or _tree.split_of(name):
+            lines.append(f"the column {name} is not read, so no split is taken from it")
+        elif words & _GROUPS and set(given) < set(SPLITS):
+            lines.append(
+                f"the column {name} is not read: images of one {name} may fall into several splits"
+            )
+    return lines
 
 
 def one_split(

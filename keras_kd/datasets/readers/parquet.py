@@ -95,10 +95,20 @@ def sources(path: Path) -> list[Path]:
 
 
 def remarks(path: Path) -> list[str]:
-    """Report class names that mean the same, and missing files. Arguments: see `datasets`."""
+    """Report classes that are only numbers or mean the same, columns that are not read, and missing
+    files. Arguments: see `datasets`.
+    """
     shards = _shards(path)
     files = [str(file) for own in shards.values() for file in own]
-    return [*class_names.alike(_class_names(shards["train"], path)), *_tree.lacking(files)]
+    names = _class_names(shards["train"], path)
+    schema = _parquet_files.opened(shards["train"][0]).schema_arrow
+    read = [_parquet_files.column(schema, wanted) for wanted in ("image", "label")]
+    return [
+        *([_numbering.remark(names, "files")] if _numbering.are_numbers(names) else []),
+        *class_names.doubts(names),
+        *_splitting.unread([name for name in schema.names if name not in read], shards),
+        *_tree.lacking(files),
+    ]
 
 
 def _shards(path: Path) -> dict[str, list[Path]]:
@@ -125,8 +135,9 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
     """The names in the metadata, in labels.txt, or the labels themselves, sorted."""
     schema = _parquet_files.opened(shards[0]).schema_arrow
     listed = path / class_names.LABELS_FILE
-    stated = filter(None, map(_parquet_files.stated, shards))
-    names = _numbering.read_names(listed) if listed.is_file() else next(stated, [])
+    names = next(filter(None, map(_parquet_files.stated, shards)), [])
+    if listed.is_file():
+        names = _parquet_labels.listed_names(_numbering.read_names(listed), names, listed)
     labels = _parquet_files.columns(shards, "label")
     if not names and _parquet_labels.is_text(
         schema.field(_parquet_files.column(schema, "label")).type

@@ -100,7 +100,7 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
     shape = (*images.height_width(size), first[1].channels)
     empty = [found.url for found, entry in every if not (entry.labels or entry.problems)]
     notes = (
-        *class_names.alike(names),
+        *class_names.doubts(names),
         *_tree.lacking(found.url for found in listed),
         *_noted(others, "no shard, not read"),
         *_noted(empty, "without images"),
@@ -196,8 +196,9 @@ def _class_names(entries: Sequence[Entry], stated: list[str], path: Path) -> tup
     written = {class_names.plain(label) for label in labels if isinstance(label, str)}
     if beside is not None:
         names = class_names.parsed(beside.splitlines())
+        names = _parquet_labels.listed_names(names, stated, f"The list of labels at {path}")
     else:
-        names = stated or sorted(written)
+        names = stated or _numbering.ordered(written)
         numbers = (label for label in labels if not isinstance(label, str))
         if written and any(_parquet_labels.number(label, names) >= 0 for label in numbers):
             raise DataError(

@@ -46,8 +46,8 @@ SUFFIXES = (".csv", ".tsv")
 FILE = ("file", "filename", "file_name", "filepath", "path", "image", "image_path")
 LABEL = ("label", "class", "class_name", "category", "emotion", "expression", "target")
 SPLIT = ("split", "subset", "set", "usage")
-# What stands for no label: always, among classes that are numbers, and perhaps.
-_MISSING, _NO_NUMBER, _NO_LABELS = ("", "nan", "NaN"), "-1", ("None", "null", "NULL", "NA", "N/A")
+# What stands for no label: always, and among classes that are numbers.
+_MISSING, _NO_NUMBER = ("", "nan", "NaN"), "-1"
 # FER2013's words, beside those that folders of splits have.
 USAGES = {"publictest": "validation", "privatetest": "test"}
 
@@ -113,7 +113,8 @@ def sources(path: Path) -> list[Path]:
 
 
 def remarks(path: Path) -> list[str]:
-    """Report classes that are only numbers or mean the same, and files that stand in several rows.
+    """Report classes that are only numbers or mean the same, columns that are not read, and files
+    that stand in several rows.
 
     Args:
         path: the table or its folder.
@@ -123,8 +124,7 @@ def remarks(path: Path) -> list[str]:
     """
     names, listings = _listed(path, skip_bad_rows=True)
     lines = [_numbering.remark(names, "table")] if _numbering.are_numbers(names) else []
-    lines += class_names.alike(names)
-    lines += [f"the class {name} may stand for no label" for name in names if name in _NO_LABELS]
+    lines += class_names.doubts(names)
     for table in _tables_of(path):
         for chosen, *others in filter(None, _columns(table)):
             if others:
@@ -132,6 +132,8 @@ def remarks(path: Path) -> list[str]:
                     f"{table.name} is read by its column {chosen}, which stands before"
                     f" {' and '.join(others)}"
                 )
+        unread = [name for name in csv_files.header(table) if name not in (*FILE, *LABEL, *SPLIT)]
+        lines += [f"{table.name}: {line}" for line in _splitting.unread(unread, listings)]
     rows = Counter(file for listing in listings.values() for file in listing.files)
     if repeated := [file.name for file, count in rows.items() if count > 1]:
         lines.append(
