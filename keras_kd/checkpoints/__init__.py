@@ -32,6 +32,7 @@ from keras_kd.checkpoints._comparison import compare as compare
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.compaction import expand
+from keras_kd.runtimes import labels
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -63,8 +64,9 @@ def load(
         model: an architecture of names(), which the file must fit; None recognises it from the
             keys. Widths are recognised from the shapes: "resemotenet" also stands for its students.
         num_classes: number of classes that the file must have; None for any.
-        class_names: names in the order of the outputs; None for those in the file, or for the
-            published order of a published network, if there is one for their number.
+        class_names: names in the order of the outputs; None for those in the file or in a list
+            beside it (`labels.txt`, `config.json` and others), or for the published order of a
+            published network, if there is one for their number.
         input_shape: height, width and channels of pixels in 0..255; None for the architecture's
             own. Normalisation is part of the model.
 
@@ -88,7 +90,9 @@ def load(
             " its own."
         )
     published = module.CLASS_NAMES if built.name == module.NAMES[0] else {}
-    given = class_names or _files.class_names(path) or published.get(_outputs(built))
+    stored = ModelSpec(_files.class_names(path))
+    listed = labels.with_labels(stored, Path(path), class_names).class_names
+    given = class_names or listed or published.get(_outputs(built))
     names = _class_names(_outputs(built), num_classes, given, path)
     return built, ModelSpec(names, input_shape=tuple(built.input_shape[1:]))
 

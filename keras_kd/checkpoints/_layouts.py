@@ -33,11 +33,13 @@ class Slot:
         key: in the state dict.
         variable: in the model.
         axes: of PyTorch's array in Keras' order; None: as they are.
+        is_variance: whether its numbers must be 0 or more.
     """
 
     key: str
     variable: keras.Variable
     axes: tuple[int, ...] | None = None
+    is_variance: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,7 +93,7 @@ def of_layer(layer: keras.Layer, prefix: str) -> Iterator[Slot | Constant]:
         yield Slot(f"{prefix}.bias", layer.beta)
         if isinstance(layer, layers.BatchNormalization):
             yield Slot(f"{prefix}.running_mean", layer.moving_mean)
-            yield Slot(f"{prefix}.running_var", layer.moving_variance)
+            yield Slot(f"{prefix}.running_var", layer.moving_variance, is_variance=True)
             # PyTorch's load_state_dict wants it; Keras counts no batches.
             yield Constant(f"{prefix}.num_batches_tracked", np.zeros((), np.int64))
     elif layer.weights:
@@ -149,8 +151,8 @@ def fill(
     """Set the variables from a state dict that holds exactly what they need.
 
     Raises:
-        ModelError: keys are missing or left over, shapes or types are wrong, or weights are not
-            finite; all are named.
+        ModelError: keys are missing or left over, shapes or types are wrong, weights are not
+            finite, or variances are negative; all are named.
     """
     slots = list(slots)
     expected = _by_key(slots)
@@ -166,6 +168,10 @@ def fill(
         (
             "has NaN, infinity or numbers beyond float32 in {}",
             [k for k in expected if k in tensors and not _finite(tensors[k])],
+        ),
+        (
+            "has negative variances in {}",
+            [k for k in expected if k in tensors and _negative(expected[k], tensors[k])],
         ),
     ]
     found = [text.format(", ".join(keys)) for text, keys in problems if keys]
@@ -212,3 +218,10 @@ def _finite(array: np.ndarray) -> bool:
         return True
     with np.errstate(over="ignore"):
         return bool(np.isfinite(array.astype(np.float32)).all())
+
+
+def _negative(sharing: list[Slot], array: np.ndarray) -> bool:
+    """Whether an array of variances has a number below 0; another dtype has its own message."""
+    return (
+        _floating(array) and any(slot.is_variance for slot in sharing) and bool((array < 0).any())
+    )

@@ -42,6 +42,13 @@ def test_a_student_of_seven_classes_has_not_the_published_order(tmp_path: Path):
     assert checkpoints.load(path, input_shape=(16, 16, 1))[1].class_names is None
 
 
+def test_a_list_beside_the_weights_names_their_classes(tmp_path: Path):
+    path = tmp_path / "unnamed.safetensors"
+    checkpoints.save(models.build("C", 3, (16, 16, 1), seed=0), path)
+    (tmp_path / "labels.txt").write_text("\n".join(NAMES), encoding="utf-8")
+    assert checkpoints.load(path, input_shape=(16, 16, 1))[1].class_names == NAMES
+
+
 def test_damaged_names_are_refused(student, tmp_path: Path):
     path = tmp_path / "damaged.safetensors"
     checkpoints.save(student, path, {"a": 1})

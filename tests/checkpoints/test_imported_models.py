@@ -26,6 +26,16 @@ def test_weights_that_are_not_finite_are_named(value, tmp_path):
         checkpoints.load(tmp_path / "c.safetensors")
 
 
+def test_negative_variances_are_refused_and_named(tmp_path):
+    # Keras would take the root of a negative number, and every output would be NaN.
+    tensors = {key: array.copy() for key, array in _weights("C").items()}
+    key = next(key for key in tensors if key.endswith("running_var"))
+    tensors[key][0] = -1
+    _files.write_safetensors(tensors, tmp_path / "c.safetensors")
+    with pytest.raises(ModelError, match=f"has negative variances in {re.escape(key)}: give"):
+        checkpoints.load(tmp_path / "c.safetensors")
+
+
 def test_an_efficientformer_without_its_distillation_head_has_one_head(tmp_path):
     keras.utils.set_random_seed(4)
     both = models.build("efficientformer-l1", 3, (32, 32, 3))
