@@ -12,6 +12,7 @@ import click
 import keras_kd
 from keras_kd._common import text
 from keras_kd._common.files import places_of, require_apart, write_text
+from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
 
@@ -94,7 +95,7 @@ def command(
     count = len(samples(None)) if data else 0
     measurements = bench.measure(
         models, seconds=seconds, samples=samples if data else None,
-        stated={name: statements.of(name) for name in models},
+        stated={name: statements.of(name) for name in models}, tell=Terminal().say,
     )  # fmt: skip
     table = bench.table(measurements)
     if csv_path:

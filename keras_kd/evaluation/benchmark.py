@@ -75,6 +75,7 @@ def measure(
     samples: Callable[[Size | None], Samples] | None = None,
     stated: Mapping[str | Path, Stated] | None = None,
     convert: bool = True,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> list[Measurement]:
     """Measure `.tflite`, `.onnx` and `.keras` files.
 
@@ -89,6 +90,7 @@ def measure(
         stated: the user's statements about files without metadata, by path.
         convert: run a `.keras` file in its float32 export; otherwise run it by Keras, as a compiled
             function on all cores whatever `threads` is.
+        tell: told what is assumed of a file, a sentence each.
 
     Returns:
         One measurement for each file.
@@ -123,7 +125,7 @@ def measure(
             for measurement, path, file, form in zip(
                 measurements, paths, runnable, forms, strict=True
             ):
-                _score(measurement, Path(path), file, form, samples, loaded)
+                _score(measurement, Path(path), file, form, samples, loaded, tell)
     return measurements
 
 
@@ -236,6 +238,7 @@ def _score(
     stated: Stated,
     samples: Callable[[Size | None], Samples],
     loaded: Loaded,
+    tell: Callable[[str], None],
 ) -> None:
     """Score the file that was timed, in the data's order of classes."""
     from keras_kd.runtimes import labels, predictors
@@ -249,7 +252,9 @@ def _score(
         predictor = predictors.load(path, stated)
     test = samples(predictor.form.size)
     with of_file(path):
-        predictor = class_order.in_order_of_data(predictor, test)
+        predictor = class_order.in_order_of_data(
+            predictor, test, tell=lambda what: tell(f"{path} {what}")
+        )
     if predictor.tells_classes:
         scores = metrics.classification(
             predictor.logits(test.images), test.labels, test.class_names

@@ -85,6 +85,19 @@ def test_scores_need_data_and_count_right_answers(measured):
     assert all(0 <= one.ece <= 0.5 for one in measured)
 
 
+def test_what_is_assumed_of_a_file_is_told(files):
+    samples = Samples(np.zeros((4, 16, 16, 3), np.uint8), np.array([0, 1, 0, 1]), ("a", "b"))
+    told = []
+    stated = {files[2]: Stated(class_names=("b", "a"))}
+    benchmark.measure(files[::2], (1,), 0.02, lambda size: samples, stated, tell=told.append)
+    pixels = "does not say which pixels it takes"
+    assert [line.partition(":")[0] for line in told] == [
+        f"{files[0]} {pixels}",
+        f"{files[0]} names no classes",
+        f"{files[2]} {pixels}",
+    ]
+
+
 def test_table_opens_with_ratios_to_the_first(measured):
     table = benchmark.table(measured)
     assert list(table.index) == ["tiny.tflite", "large.tflite", "large.keras"]
