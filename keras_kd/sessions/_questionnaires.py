@@ -16,6 +16,9 @@ from keras_kd.sessions._options import QUESTIONNAIRE, read_table
 
 # The task under which a comparison shows them, and how their columns begin.
 TASK, PREFIX = QUESTIONNAIRE, "questionnaire_"
+# 1,200 and 1,200,000, which may be decimal commas.
+_THOUSANDS = r"[1-9]\d{0,2}(,\d{3})+"
+_UNKNOWN = ("", "nan", "NaN")
 SUS = [f"sus_{number}" for number in range(1, 11)]
 
 
@@ -69,19 +72,32 @@ def _read(path: str | Path) -> pd.DataFrame:
 def _measures(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     """The numbers, with the SUS score in place of its items."""
     given = table.drop(columns=["participant", "group"], errors="ignore")
-    try:
-        # Some countries write 0,5.
-        decimals = given.apply(lambda column: column.str.replace(",", "."))
-        numbers = decimals.mask(decimals == "").astype(np.float64)
-    except ValueError as error:
-        raise DataError(f"{path} holds a text where a number belongs ({error}).") from error
-    if np.isinf(numbers.to_numpy()).any() or numbers.shape[1] == 0:
+    numbers = given.apply(lambda column: _numbers(column, path))
+    if numbers.shape[1] == 0:
         raise DataError(f"{path} must hold finite numbers besides the column participant.")
     if set(SUS) <= set(numbers.columns):
         score = _sus(numbers[SUS], path)
         numbers = numbers.drop(columns=SUS)
         numbers.insert(0, "SUS", score)
     return numbers.add_prefix(PREFIX)
+
+
+def _numbers(texts: pd.Series, path: str | Path) -> pd.Series:
+    """A column's numbers; NaN where a cell is empty. Some countries write 0,5."""
+    thousands = texts.str.fullmatch(_THOUSANDS)
+    if thousands.any() and not (texts.str.contains(",") & ~thousands).any():
+        text = texts[thousands].iloc[0]
+        raise DataError(
+            f"{path}, line {texts[thousands].index[0]}: {texts.name} is {text}, which may be"
+            f" {text.replace(',', '')} or {text.replace(',', '.', 1)}: write it without a comma."
+        )
+    numbers = pd.to_numeric(texts.str.replace(",", "."), errors="coerce")
+    if (wrong := texts[~np.isfinite(numbers) & ~texts.isin(_UNKNOWN)]).size:
+        raise DataError(
+            f"{path}, line {wrong.index[0]}: {texts.name} is {wrong.iloc[0]!r:.40}, a text where"
+            " a number belongs: leave the cell empty if it is unknown, or remove the column."
+        )
+    return numbers.astype(np.float64)
 
 
 def _sus(items: pd.DataFrame, path: str | Path) -> pd.Series:

@@ -243,6 +243,30 @@ def test_folders_of_one_name_are_two_groups(study):
     assert set(rows["group"]) == {"x/S", "y/S"}
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (("900", "1,200"), r"line 3: ms is 1,200, which may be 1200 or 1\.200"),
+        (("1,200,000", "1"), "line 2: ms is 1,200,000"),
+        (("1", "NA"), "line 3: ms is 'NA', a text where a number belongs: leave"),
+        (("inf", "1"), "line 2: ms is 'inf'"),
+        (("1,200", "1,5"), (1.2, 1.5)),
+        (("0,512", ""), (0.512, None)),
+    ],
+)
+def test_numbers_of_a_questionnaire_are_what_they_say_or_refused(cells, expected, tmp_path):
+    rows = pd.DataFrame({"group": "A", "participant": ["p0", "p1"], "task": "t", "readable": 1.0})
+    path = tmp_path / "answers.csv"
+    lines = [f"p{number};{cell}" for number, cell in enumerate(cells)]
+    path.write_text("\n".join(["participant;ms", *lines]))
+    if isinstance(expected, str):
+        with pytest.raises(DataError, match=expected):
+            _questionnaires.joined(rows, path)
+        return
+    found = _questionnaires.joined(rows, path)["questionnaire_ms"].dropna().tolist()
+    assert found == [number for number in expected if number is not None]
+
+
 def _note(study, number, recipe=None, model="a", **options):
     """Write a recording's session.json with the usual settings but for these."""
     usual = {"smooth": 0.5, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": []}
