@@ -88,6 +88,12 @@ def _targets() -> list[tuple[str, str]]:
     ),
 )
 @click.option(
+    "--output",
+    "output_kind",
+    type=click.Choice(["logits", "probabilities", "sigmoids"]),
+    help="Kind of the model's outputs, if its last layer is code of your own.",
+)
+@click.option(
     "--app-input",
     metavar="HxWxC",
     help="Size of the input image for --io app and bundles.  [default: the model's own]",
@@ -170,6 +176,7 @@ def command(
     out: str | None,
     data: str | None,
     io: str | None,
+    output_kind: str | None,
     app_input: str | None,
     keep_float: str | None,
     min_agreement: float | None,
@@ -222,7 +229,7 @@ def command(
         **how, keep_float=_names(keep_float), measure=measure,
         layer_errors=Path(layer_errors) if layer_errors else None,
         data=data, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
-        model_version=model_version, soft_labels=soft_labels,
+        model_version=model_version, soft_labels=soft_labels, output=output_kind,
         fine_tuning=choices.fine_tuning(model, given),
     )  # fmt: skip
     command_line = shlex.join(["kerakd", *sys.argv[1:]])

@@ -68,7 +68,7 @@ def found(
             raise ExportError(
                 f"All numbers of {model.name}{f' in {name!r}' if len(names) > 1 else ''} lie in"
                 " 0..1, and the rows don't sum to 1: they may be logits or independent sigmoids, so"
-                " state output='logits' or output='sigmoids', or use io='float'."
+                " state output='logits' or output='sigmoids' (--output), or use io='float'."
             )
     return kinds
 

@@ -18,6 +18,7 @@ from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_va
 from keras_kd.errors import ExportError
 from keras_kd.exporters import Exporter, ExportReport, _fitting_samples, litert_names
 from keras_kd.exporters._judgement import DisagreementError
+from keras_kd.models.heads import OutputKind
 from keras_kd.runtimes import timing
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -65,6 +66,7 @@ def tune(
     app_input: tuple[int, int, int] | None = None,
     value_range: PixelStatement | None = None,
     class_names: tuple[str, ...] | None = None,
+    output: OutputKind | None = None,
 ) -> tuple[ExportReport, list[Attempt]]:
     """Write the smallest `.tflite` whose accuracy is within `max_drop` of the format float32.
 
@@ -81,6 +83,7 @@ def tune(
         app_input: as for `export`.
         value_range: as for `export`.
         class_names: as for `export`.
+        output: as for `export`.
 
     Returns:
         The report of the written file, and all attempts, float32 first.
@@ -95,7 +98,9 @@ def tune(
     validation = _fitting_samples.in_order(validation, class_names)
     plain = io == "app" or value_range is None
     pixels = PixelValues().value_range if plain else value_range
-    made = functools.partial(Exporter, model, train, io, class_names, app_input, value_range)
+    made = functools.partial(
+        Exporter, model, train, io, class_names, app_input, value_range, output=output
+    )
     found: list[tuple[Attempt, ExportReport | None]] = []
     with tempfile.TemporaryDirectory() as folder:
         trial = _Trial(Path(folder), validation, pixels)

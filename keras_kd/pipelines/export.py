@@ -210,7 +210,7 @@ def _converted(
         validation = _samples(settings.data, "validation", form)
         made, attempts = tuning.tune(
             model, path, train, validation, settings.max_drop, settings.io, settings.app_input,
-            form.pixels, form.class_names,
+            form.pixels, form.class_names, settings.output,
         )  # fmt: skip
         tried += attempts
         return made
@@ -244,6 +244,7 @@ def _converted(
         settings.min_agreement,
         settings.target,
         settings.measure,
+        settings.output,
     )
 
 
@@ -315,6 +316,7 @@ def _bundled(
         sections=history,
         version=settings.model_version or bundle.FIRST_VERSION,
         facts=_facts(settings),
+        output=settings.output,
     )
 
 

@@ -13,6 +13,7 @@ from keras_kd._common.checked_files import read_text
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import bundle, measuring, targets, tuning
 from keras_kd.exporters.quantization_aware import FineTuning
+from keras_kd.models.heads import OutputKind
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 # Ways to a file besides exporters.names(): fine-tuned for int8, and the smallest that is accurate
@@ -50,6 +51,7 @@ class ExportSettings:
         fine_tuning: settings of QAT.
         target: where the file is to run, see `exporters.export`; None for no check of that.
         model_version: for a bundle, its version, as 1.2.3; None for 1.0.0.
+        output: what the model's outputs of classes are, see `exporters.export`.
         soft_labels: for QAT, the folder of a store made of the same data; None trains on the labels
             alone.
     """
@@ -71,6 +73,7 @@ class ExportSettings:
     target: str | None = None
     measure: bool = False
     layer_errors: Path | None = None
+    output: OutputKind | None = None
 
 
 def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:
@@ -168,6 +171,10 @@ def require_consistent(settings: ExportSettings) -> None:
     if settings.calibrate and settings.format == QAT:
         raise ConfigError(
             "--calibrate doesn't go with --format qat, which trains on: choose another format."
+        )
+    if settings.output is not None and settings.format == QAT:
+        raise ConfigError(
+            "--output doesn't go with --format qat, whose models show their outputs: leave it out."
         )
     if settings.soft_labels is not None and settings.format != QAT:
         raise ConfigError("Soft labels belong to --format qat: the other formats don't train.")

@@ -10,8 +10,9 @@ import pytest
 from keras import layers
 
 from keras_kd import exporters
+from keras_kd.datasets import Samples
 from keras_kd.errors import ExportError
-from keras_kd.exporters import bundle
+from keras_kd.exporters import bundle, tuning
 from keras_kd.runtimes.described import of_model
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -89,6 +90,18 @@ def test_what_may_be_sigmoids_or_logits_must_be_stated(tmp_path):
     for stated, expected in (("sigmoids", outputs), ("logits", _softmax(outputs))):
         exporters.export(model, path, "float32", _pixels(), "app", NAMES, output=stated)
         np.testing.assert_allclose(LiteRTModel(path).predict(_pixels()), expected, atol=1e-5)
+
+
+def test_tuning_takes_the_statement(tmp_path):
+    model, pixels = _model("sigmoid"), _pixels()
+    outputs = model.predict(pixels.astype(np.float32), verbose=0)
+    labelled = Samples(pixels, outputs.argmax(axis=1), NAMES)
+    path = tmp_path / "m.tflite"
+    with pytest.raises(ExportError, match="may be logits or independent sigmoids.*state output"):
+        tuning.tune(model, path, labelled, labelled, io="app")
+    report, _ = tuning.tune(model, path, labelled, labelled, io="app", output="sigmoids")
+    assert "SOFTMAX" not in report.operators
+    np.testing.assert_allclose(LiteRTModel(path).predict(pixels), outputs, atol=0.02)
 
 
 def test_a_wrong_statement_is_refused(tmp_path):

@@ -84,5 +84,9 @@ def test_own_code_is_evaluated_taught_from_and_exported_where_it_is_trusted(
     assert called("export", str(file), "--format", "float32", "--out", str(out), *trusted) == 0
     (found,) = litert.LiteRTModel(out).predict_heads(images.astype(np.float32)).values()
     np.testing.assert_allclose(found, expected, atol=1e-4)
+    stated = [*trusted, "--format", "float32", "--io", "app", "--output", "logits"]
+    assert called("export", str(file), "--out", str(out), *stated) == 0, capsys.readouterr().err
+    (found,) = litert.LiteRTModel(out).predict_heads(images).values()
+    np.testing.assert_allclose(found, keras.ops.softmax(expected), atol=1e-4)
     # What a teacher's soft labels are made of.
     np.testing.assert_allclose(predictors.load(file).logits(images), expected, atol=1e-5)
