@@ -271,3 +271,33 @@ def test_columns_that_splits_may_depend_on_are_told(tmp_path):
     ]
     (tmp_path / "all.csv").write_text("\n".join(["file,label,person,split", *parts]))
     assert not any("person" in line for line in datasets.passed_over(tmp_path))
+
+
+@pytest.mark.parametrize("where", ["/home/other/set/", "C:\\Users\\other\\set\\"])
+def test_absolute_paths_of_another_machine_are_found_by_folder_and_name(tmp_path, where):
+    lines = rows(tmp_path, "ab", where="train/") + rows(tmp_path, "ab", 10, where="test/")
+    paths = [where + line.replace("/", where[-1]) for line in lines]
+    (tmp_path / "all.csv").write_text(
+        "\n".join(
+            [
+                "file,label,split",
+                *(f"{path},{'train' if 'train' in path else 'test'}" for path in paths),
+            ]
+        )
+    )
+    assert values(datasets.load(tmp_path, "test")) == [*range(10, 16)]
+    assert len(datasets.load(tmp_path, "train")) + len(datasets.load(tmp_path, "validation")) == 6
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("filename,cat,dog\n0.png,1,0\n", "labels.csv is not read: .*received filename, cat, dog"),
+        ("file,label\n0.png,w\xfctend\n", "labels.csv, .*: not UTF-8 text; save the file as UTF-8"),
+    ],
+)
+def test_a_table_that_is_not_read_is_named_where_its_folder_is_refused(tmp_path, table, words):
+    rows(tmp_path, "ab", where="images/")
+    (tmp_path / "labels.csv").write_text(table, encoding="latin-1")
+    with pytest.raises(DataError, match=words):
+        datasets.load(tmp_path, "train")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keras_kd._common.text import counted
 from keras_kd.datasets import SPLITS, class_names
-from keras_kd.datasets.readers import _image_files, _numbering, _tree
+from keras_kd.datasets.readers import _image_files, _numbering, _survey, _tree
 from keras_kd.errors import DataError
 
 
@@ -30,9 +30,10 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
         advice = "".join(
             f", or give {folders[0]} if its folders are the classes" for folders in classes.values()
         )
+        unread = _survey.unread_table(root)
         raise DataError(
             f"{train} has {counted(len(classes), 'class folder')} with images, expected two or "
-            f"more: add classes{advice}."
+            f"more: add classes{advice}{unread and '; '}{unread.removesuffix('.')}."
         )
     return classes
 

@@ -83,6 +83,7 @@ def finder(root: Path) -> Callable[[Path, str], Path]:
     Returns:
         A function of the table's folder and the text. The file lies there, or is the only one below
         `root` of that name, with its suffix or without, and in folders called as the text has them.
+        An absolute path that is not on this machine is looked for in the second way alone.
         It raises ValueError where there is none, or more.
     """
     by_name: dict[str, list[Path]] = defaultdict(list)
@@ -93,7 +94,9 @@ def finder(root: Path) -> Callable[[Path, str], Path]:
 
     def find(folder: Path, text: str) -> Path:
         named = Path(text.replace("\\", "/"))
-        file = inside(root, folder / named)
+        # An absolute path of another machine tells its last folders and name.
+        elsewhere = named.is_absolute() and not os.path.lexists(named)
+        file = folder / named if elsewhere else inside(root, folder / named)
         try:
             if file.is_file():
                 return file

@@ -10,6 +10,9 @@ from keras_kd._common import csv_files
 from keras_kd._common.text import counted
 from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _fer2013_csv, _tree
+from keras_kd.errors import DataError
+
+TABLES = (".csv", ".tsv")
 
 
 def passed_over(root: Path, used: Collection[Path]) -> list[str]:
@@ -59,7 +62,7 @@ def described(path: Path) -> str:
             )
         if suffix == ".parquet":
             return "it is one Parquet file: call it train.parquet and give its folder"
-        if suffix in (".csv", ".tsv"):
+        if suffix in TABLES:
             return _other_columns(path)
         return (
             "it is a file of another kind: give a folder of class folders, or convert the"
@@ -73,8 +76,21 @@ def described(path: Path) -> str:
     return f"{holds}: sort images into a folder for each class"
 
 
+def unread_table(root: Path) -> str:
+    """Say why the first table in a folder is none of images; "" where there is no table."""
+    tables = (file for file in _tree.listed(root).files if file.suffix.lower() in TABLES)
+    for file in tables:
+        reason = _other_columns(file)
+        return reason if str(file) in reason else f"{file} is not read: {reason}"
+    return ""
+
+
 def _other_columns(path: Path) -> str:
-    expected, received = ", ".join(_fer2013_csv.COLUMNS), ", ".join(csv_files.header(path))
+    try:
+        received = ", ".join(csv_files.opened(path)[0])
+    except DataError as error:
+        return str(error)
+    expected = ", ".join(_fer2013_csv.COLUMNS)
     return (
         f"it has no column pixels: a csv file of pixels has {expected} in its first line, and a"
         f" table of image files has file, label; received {received or 'nothing'}; name the columns"
