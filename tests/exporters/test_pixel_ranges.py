@@ -51,10 +51,11 @@ def test_a_model_for_pixels_of_0_to_1_must_say_so(digits, tmp_path):
 
 def test_a_range_that_the_labels_speak_against_is_used_and_doubted(digits, tmp_path):
     model, samples = digits
-    words = r"stated to take pixels of 0\.\.255, but seems to take 0\.\.1: .*--range 0,1"
+    of_pixels = keras.Sequential([keras.Input((8, 8, 1)), layers.Rescaling(1 / 255), model])
+    words = r"stated to take pixels of 0\.\.1, but seems to take 0\.\.255: .*--range 0,255"
     with pytest.warns(UserWarning, match=words):
         exporters.export(
-            model, tmp_path / "m.tflite", "float32", samples[:1300], value_range=(0, 255)
+            of_pixels, tmp_path / "m.tflite", "float32", samples[:1300], value_range=(0, 1)
         )
 
 
