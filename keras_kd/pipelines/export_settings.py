@@ -178,6 +178,24 @@ def require_consistent(settings: ExportSettings) -> None:
         )
     if settings.soft_labels is not None and settings.format != QAT:
         raise ConfigError("Soft labels belong to --format qat: the other formats don't train.")
+    _require_effect(settings)
+
+
+def _require_effect(settings: ExportSettings) -> None:
+    """Refuse settings that others would leave unused."""
+    if settings.example is not None and not settings.as_bundle:
+        raise ConfigError("--example is a bundle's: add --bundle, or leave it out.")
+    if settings.app_input is not None and settings.io != "app" and not settings.as_bundle:
+        raise ConfigError(
+            "--app-input is the size of the image that an app gives: add --io app, or leave it"
+            f" out. Received: io {settings.io}."
+        )
+    of_teacher = settings.fine_tuning.loss_weights(taught=True)["beta"]
+    if settings.soft_labels is not None and not of_teacher:
+        raise ConfigError(
+            "alpha and beta give the soft labels no weight: set --beta above 0, or leave"
+            " --soft-labels out."
+        )
 
 
 def _require_layer_errors(settings: ExportSettings) -> None:

@@ -136,9 +136,11 @@ def test_export_refuses_what_it_can_not_do(
 ) -> None:
     for arguments, word in (
         (["--format", "gif"], "int8"),
-        (["--format", "int8"], "images"),
+        (["--format", "int8"], "--data"),
         (["--bundle"], "--data"),
         (["--app-input", "48"], "3 numbers"),
+        (["--app-input", "48x48x1"], "add --io app"),
+        (["--example", "a.png"], "--example is a bundle's"),
         (["--out", str(tmp_path / "x.png")], ".tflite"),
         (["--tune", "--format", "int8"], "leave out --format"),
         (["--tune"], "--data"),
@@ -147,6 +149,10 @@ def test_export_refuses_what_it_can_not_do(
         (["--format", "qat", "--alpha", "0.5"], "--alpha: these set the loss on soft labels"),
         (["--format", "qat"], "--data"),
         (["--format", "qat", "--epochs", "0"], "epochs must be above 0"),
+        (
+            ["--format", "qat", "--data", "faces", "--soft-labels", "store", "--beta", "0"],
+            "no weight: set --beta",
+        ),
         (["--format", "qat", "--prune", "2"], "prune must be between 0 and 1"),
         (["--format", "qat", "--cluster", "1"], "cluster must be 2 or more"),
     ):
