@@ -177,7 +177,10 @@ class Video:
             return None
         if self._stream.duration is not None:
             return float(self._stream.duration * self._stream.time_base)
-        return None if self._container.duration is None else self._container.duration / 1e6
+        if self._container.duration is None:
+            return None
+        # Matroska's ends where the last frame does, and begins at 0 though the film may not.
+        return self._container.duration / 1e6 - max(self._start, 0.0)
 
     def _estimate(self) -> int | None:
         duration = self._container.duration

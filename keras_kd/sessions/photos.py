@@ -105,8 +105,11 @@ def expand(patterns: Iterable[str]) -> list[Path]:
 
 
 def _pictures(files: Iterable[Path], pattern: str) -> list[Path]:
-    """Return the pictures among files, sorted; a warning names those that need another package."""
-    named = sorted(files)
+    """Return the pictures among files, sorted, without hidden ones; a warning names those that need
+    another package.
+    """
+    # A Mac leaves ._1.jpg beside 1.jpg on others' disks, which is no picture.
+    named = sorted(file for file in files if not file.name.startswith("."))
     unread = [file for file in named if file.suffix.lower() in decoding.HEIC_SUFFIXES]
     if unread and unread[0].suffix.lower() not in decoding.suffixes():
         warnings.warn(

@@ -180,6 +180,25 @@ def test_a_film_is_read_as_players_show_it(turned, aspect, tmp_path):
         assert ((frame.pixels[..., 0] > 128) == expected).mean() > 0.97
 
 
+def test_a_film_that_begins_late_declares_its_own_length(tmp_path):
+    import av
+
+    from keras_kd.sessions import _video
+
+    with av.open(str(tmp_path / "late.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for number, pixels in enumerate(_flat(range(10))):
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts, picture.time_base = 50 + number, Fraction(1, RATE)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    with _video.Video(tmp_path / "late.mkv") as source:
+        times = [frame.time for frame in source.after()]
+        assert times == pytest.approx(np.arange(10) / RATE)
+        assert source.seconds == pytest.approx(1, abs=0.11)
+
+
 def test_times_that_start_again_are_counted_on(tmp_path):
     from keras_kd.sessions import _video
 

@@ -16,6 +16,7 @@ from scipy.special import softmax
 
 from keras_kd.datasets.readers import faces as drawn
 from keras_kd.runtimes import predictors
+from keras_kd.sessions import photos
 from keras_kd.sessions._faces import crop
 
 pytestmark = pytest.mark.skipif(
@@ -227,3 +228,11 @@ def test_copies_of_one_name_and_odd_patterns_are_refused(model, folder, tmp_path
     pattern = str(folder / "**.png")
     assert called("predict", pattern, "--model", model) in (0, 2)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_hidden_files_are_no_pictures_unless_they_are_named(tmp_path):
+    for name in ("1.png", "._1.png"):
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    for pattern in (tmp_path, tmp_path / "*.png"):
+        assert photos.expand([str(pattern)]) == [tmp_path / "1.png"]
+    assert photos.expand([str(tmp_path / "._1.png")]) == [tmp_path / "._1.png"]
