@@ -132,6 +132,11 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
     sizes = ", ".join(f"{count} {name}" for name, count in counts.items())
     values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
     terminal.say(f"Data {data.called}: {sizes} images of {len(data.class_names)} classes{values}")
+    if empty := [name for name, count in data.counts()["train"].items() if not count]:
+        terminal.say(
+            f"Classes without a training image, which can't be learnt: {', '.join(empty[:12])}"
+            f"{', …' if len(empty) > 12 else ''}."
+        )
     for name, count in data.scored_copies().items():
         if count:
             terminal.say(

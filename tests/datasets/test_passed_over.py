@@ -120,6 +120,28 @@ def test_scored_images_that_are_trained_on_are_told_before_training(
     assert "Copies" not in capsys.readouterr().err
 
 
+def test_classes_without_a_readable_training_image_are_told_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for number, name in enumerate(("cat", "dog", "fox")):
+        write_images(tmp_path / name, 10, 20 * number)
+    for image in (tmp_path / "fox").iterdir():
+        image.write_bytes(b"broken")
+    ends = ["--teacher", str(tmp_path / "none.keras"), "--out", str(tmp_path / "out")]
+    given = ["--data", str(tmp_path), "--skip-bad-rows"]
+    assert called("distill", "--student", "C", *given, *ends) == 2
+    assert "Classes without a training image, which can't be learnt: fox." in (
+        capsys.readouterr().err
+    )
+
+
+def test_folders_that_differ_by_a_blank_are_one_class_and_told(tmp_path: Path) -> None:
+    for name in ("cat", "cat ", "dog"):
+        write_images(tmp_path / name, 10)
+    assert datasets.load(tmp_path, "train").class_names == ("cat", "dog")
+    assert datasets.passed_over(tmp_path) == ("'cat ' counts as cat",)
+
+
 def test_folders_of_persons_that_are_split_are_told(tmp_path: Path) -> None:
     for person in range(10):
         for name in ("happy", "sad"):

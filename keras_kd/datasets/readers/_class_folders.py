@@ -88,7 +88,12 @@ def remarks(train: Path, others: Sequence[Path]) -> list[str]:
     same.
     """
     classes = of_train(train, train.parent, skip_bad_rows=True)
-    lines = []
+    lines = [
+        f"{folder.name!r} counts as {name}"
+        for name, folders in classes.items()
+        for folder in folders
+        if folder.name != folder.name.strip()
+    ]
     for split in others:
         for name, folders in of_split(split, classes)[0].items():
             plain = {class_names.plain(folder.name) for folder in classes[name]}
