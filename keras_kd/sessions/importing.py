@@ -33,6 +33,8 @@ from keras_kd.sessions._session_files import (
 TIME_STEP = 1e-4
 # Seconds: an export whose first row comes later may have tasks in its own times.
 LATE = 1.0
+# By which a number may lie beyond its range.
+ROUNDING = 1e-3
 # Seconds: rows further apart are hardly those of a video.
 SLOW = 2.0
 
@@ -141,6 +143,7 @@ def _rows(file: Path, imported: Imported) -> Iterator[list[str]]:
             f"{file}: its times don't grow at row {back[0] + 2} of its data: export each recording"
             " alone."
         )
+    _require_possible(file, imported)
     names = header(tuple(imported.chances), tuple(imported.values))
     yield names
     shares = np.column_stack(list(imported.chances.values()))
@@ -160,6 +163,25 @@ def _rows(file: Path, imported: Imported) -> Iterator[list[str]]:
             if not np.isnan(imported.roll[row]):
                 cells["roll"] = f"{imported.roll[row]:.3f}"
         yield list(cells.values())
+
+
+def _require_possible(file: Path, imported: Imported) -> None:
+    """Raise DataError for a number that none of the programs exports, as of another unit."""
+    parts = {
+        "the confidence": (imported.quality, 0),
+        **{name: (shares, 0) for name, shares in imported.chances.items()},
+        **{name: (values, -1) for name, values in imported.values.items()},
+    }
+    seen = ~np.isnan(imported.quality)
+    for name, (numbers, lowest) in parts.items():
+        # A number that is not known is none beyond.
+        beyond = seen & ((numbers < lowest - ROUNDING) | (numbers > 1 + ROUNDING))
+        if beyond.any():
+            row = int(np.flatnonzero(beyond)[0])
+            raise DataError(
+                f"{file}: {name} is {numbers[row]:g} in row {row + 1} of its data, and lies between"
+                f" {lowest} and 1 in what the program exports: export it again, in its own units."
+            )
 
 
 def _session(

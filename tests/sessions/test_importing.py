@@ -214,6 +214,31 @@ def test_times_in_milliseconds_are_doubted(tmp_path, capsys):
     assert "p1: its rows are 100.0 s apart" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("program", "before", "after", "told"),
+    [
+        # An action unit has 0 to 5, a confidence and an intensity 0 to 1, valence -1 to 1.
+        ("openface", ", 4.0", ", 40.0", "happy is 8 in row 6 of its data"),
+        ("openface", ", 0.98,", ", 98,", "the confidence is 98 in row 1"),
+        ("facereader", "\t0.9\t", "\t90\t", "neutral is 90 in row 1"),
+        ("facereader", "\t0,6\t0,4", "\t60\t40", "valence is 60 in row 2"),
+    ],
+)
+def test_numbers_of_another_unit_are_refused_and_nothing_is_left(
+    program, before, after, told, tmp_path, capsys
+):
+    made = {"openface": _openface, "facereader": _facereader}[program](tmp_path / "p.csv")
+    text = made.read_text()
+    assert before in text
+    made.write_text(text.replace(before, after))
+    command = ["analyze", str(made), "--from", program, "--out", str(tmp_path / "A")]
+    assert called(*command) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "A" / "p.csv").exists()
+    made.write_text(text)
+    assert called(*command, "--baseline", "0.4") == 0
+
+
 def _imotions(path: Path, rows: list[tuple[str, int]]) -> Path:
     """Rows of stimulus and milliseconds; a face without evidence for or against anything."""
     names = [f"{name} Evidence" for name in others.EMOTIENT]
