@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -172,6 +176,34 @@ def test_settings_survive_get_config():
     assert again.student.count_params() == distiller.student.count_params()
     restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(distiller))
     assert (restored.temperature, restored.beta, restored.teacher) == (2.0, 1.5, None)
+
+
+@pytest.mark.parametrize("features", [(), FeatureMatch("maps", "maps")])
+def test_a_saved_distiller_has_the_student_without_its_teacher(features, tmp_path):
+    student, teacher = convolved(0, 2), convolved(1, 2)
+    distiller = Distiller(student, teacher, temperature=3.0, features=features)
+    distiller.compile("sgd")
+    distiller.fit(IMAGES, LABELS, verbose=0)
+    path = tmp_path / "distiller.keras"
+    keras.saving.save_model(distiller, path)
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("model.weights.h5")
+    kernels = [weight for weight in teacher.get_weights() if weight.ndim > 1]
+    with h5py.File(io.BytesIO(content)) as file:
+        stored: list[np.ndarray] = []
+        file.visititems(
+            lambda _, one: stored.append(np.array(one)) if hasattr(one, "shape") else None
+        )
+    assert stored and not any(np.array_equal(one, kernel) for one in stored for kernel in kernels)
+    loaded = keras.saving.load_model(path)
+    assert loaded.temperature == 3.0 and loaded.teacher is None
+    np.testing.assert_array_equal(
+        loaded.student.predict(IMAGES, verbose=0), student.predict(IMAGES, verbose=0)
+    )
+    loaded.compile("sgd")
+    with pytest.raises(ModelError, match="No teacher to learn from: give Distiller a teacher"):
+        loaded.fit(IMAGES, LABELS, verbose=0)
+    loaded.fit(IMAGES, {"label": LABELS, "teacher": LOGITS}, verbose=0)
 
 
 def test_features_of_sequential_models_are_matched():

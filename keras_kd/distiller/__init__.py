@@ -33,7 +33,9 @@ class Distiller(CheckedTraining):
     As in that paper, α is the weight of the hard labels. The student is trained in place. `save`,
     `save_weights` and `load_weights`, and thereby `keras.callbacks.ModelCheckpoint`, save and load
     the student. A file of weights also has what `keras.callbacks.BackupAndRestore` continues from.
-    `get_config` has the settings and the student's architecture, without the teacher.
+    `get_config` has the settings and the student's architecture, without the teacher. So has
+    `keras.saving.save_model(distiller)`, with the student's weights: what is loaded has to be
+    compiled, and has no teacher; `Distiller(loaded.student, teacher)` goes on with one.
 
     A student with one output has one head; a student whose output is a dict has a head under each
     name. A head of C columns gives logits of C classes. A head of one column is binary if it is
@@ -433,6 +435,11 @@ class Distiller(CheckedTraining):
         teacher.
         """
         return _saving.config(self)
+
+    def __dir__(self) -> list[str]:
+        """Return the attributes that Keras saves: the teacher's weights belong in no file."""
+        hidden = ("teacher", "teachers", "layers")
+        return [name for name in super().__dir__() if name not in hidden]
 
     @classmethod
     def from_config(cls, config: dict[str, Any], teacher: Any = None) -> Distiller:
