@@ -53,7 +53,9 @@ def colours(class_names: Sequence[str]) -> dict[str, str]:
 
 
 def minutes(seconds: float) -> str:
-    """Return m:ss, or h:mm:ss from an hour on."""
+    """Return m:ss, or h:mm:ss from an hour on; -m:ss before 0."""
+    if seconds < 0:
+        return f"-{minutes(-seconds)}"
     whole = int(seconds + 1e-3)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
@@ -167,8 +169,10 @@ def expressions(timeline: Timeline) -> str:
             )
     parts.append(f'<text x="{LEFT - 6}" y="304" text-anchor="end">look at</text>')
     for number, event in enumerate(timeline.options.events, start=1):
+        if not axis.start <= event.time <= axis.end:
+            continue
         x = axis.at(event.time)
-        words = html.escape(f"{event.name}, {minutes(max(event.time, 0))}")
+        words = html.escape(f"{event.name}, {minutes(event.time)}")
         parts.append(
             f'<g><title>{words}</title><line class="event" x1="{x}" x2="{x}" y1="30" y2="310"/>'
         )

@@ -63,8 +63,11 @@ def records(timeline: Timeline) -> list[dict]:
         if interval.label != NO_FACE
     ]
     rows += [(task.start, task.end, "task", task.name, None) for task in timeline.options.tasks]
+    # Subtitles and ELAN know no time before the recording; that such events are there is told.
     rows += [
-        (event.time, event.time, "event", event.name, None) for event in timeline.options.events
+        (event.time, event.time, "event", event.name, None)
+        for event in timeline.options.events
+        if event.time >= 0
     ]
     rows += [
         (moment.start, moment.end, moment.kind, moment.label, moment.height)
@@ -102,7 +105,9 @@ def vtt(timeline: Timeline) -> str:
             continue
         mark = MARKS.get(record["tier"], "")
         chance = _strength(record)
-        shown = html.escape(f"{mark}{record['value']}{chance}", quote=False)
+        # An empty line would end the cue.
+        value = " ".join(record["value"].split())
+        shown = html.escape(f"{mark}{value}{chance}", quote=False)
         cues.append(f"{clock(record['start_s'])} --> {clock(_end(record))}\n{shown}\n")
     return "\n".join(cues)
 

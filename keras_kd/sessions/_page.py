@@ -180,7 +180,9 @@ def _events(timeline: Timeline) -> list[str]:
         label = next(
             (one.label for one in timeline.intervals if one.start <= event.time < one.end), ""
         )
-        rows.append((minutes(max(event.time, 0)), event.name, label or "no face read"))
+        within = timeline.times[0] <= event.time <= timeline.duration
+        unknown = "no face read" if within else "outside the recording"
+        rows.append((minutes(event.time), event.name, label or unknown))
     return ["<h2>Events</h2>", table(("at", "event", "label then"), rows, "Events")]
 
 

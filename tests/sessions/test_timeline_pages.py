@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import xml.etree.ElementTree
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ from drawn_timeline import mostly
 from drawn_timeline import write as write_rows
 
 from keras_kd.sessions import _exports, _page, _timeline
+from keras_kd.sessions._options import Event
 from keras_kd.sessions._timeline import Options, Task
 
 EVIL = "<img src=x onerror=alert(1)> & --> \t\"'"
@@ -191,6 +193,21 @@ def test_subtitles_are_webvtt(timeline):
         assert arrow == "-->" and len(start) == len(end) == 12 and start < end and len(lines) == 1
     assert "00:00:10.000 --> 00:00:20.000\nhappy 80%" in text
     assert "! angry, negative expressions +70 points against the baseline" in text
+
+
+def test_events_before_the_recording_and_of_several_lines_break_no_file(timeline, tmp_path):
+    events = Event(-70.0, "early"), Event(5.0, "one\n\ntwo")
+    options = dataclasses.replace(timeline.options, events=events)
+    with_events = dataclasses.replace(timeline, options=options)
+    (block,) = [one for one in _exports.vtt(with_events).split("\n\n") if "* " in one]
+    assert block == "00:00:05.000 --> 00:00:06.000\n* one two"
+    assert "early" not in _exports.vtt(with_events) + _exports.bids(with_events)
+    assert 'TIME_VALUE="-' not in _exports.elan(with_events)
+    page = _page.page(with_events, "p1", SESSION)
+    words = " ".join(Page(page).words)
+    assert "-1:10 early outside the recording" in " ".join(words.split())
+    # Flags stand in the chart where it has the time.
+    assert page.count('class="flag"') == 1
 
 
 @pytest.mark.parametrize(
