@@ -124,9 +124,10 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
     for file in paths:
         path = file.resolve()
         options, settings = _session(file)
+        timeline = _timeline.load(file, options)
+        settings["the classes"] = ", ".join(timeline.class_names)
         for name, value in settings.items():
             known.setdefault(name, {}).setdefault(value, file)
-        timeline = _timeline.load(file, options)
         summed = summary(timeline).rename(columns={"valid": "readable"})
         shares = [f"share_{name}" for name in timeline.class_names]
         measures = [

@@ -304,6 +304,13 @@ def test_recordings_of_different_settings_are_not_compared(study, first, second,
         comparison.participants(sorted(study.glob("A/*.csv")))
 
 
+def test_recordings_of_different_classes_are_not_compared(study):
+    path = study / "A" / "p1.csv"
+    path.write_text(path.read_text().replace("p_angry", "p_sad", 1))
+    with pytest.raises(DataError, match="the classes angry, happy, neutral, .* with sad, happy"):
+        comparison.participants(sorted(study.glob("A/*.csv")))
+
+
 def test_baselines_of_their_own_are_told(study, capsys):
     _note(study, 0, baseline="median")
     files = sorted(map(str, study.glob("A/*.csv")))
