@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import called
+from drawn_film import colour_model
 from gray_images import counts, write_images, write_splits
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,6 +135,21 @@ def test_classes_without_a_readable_training_image_are_told_before_training(
     assert "Classes without a training image, which can't be learnt: fox." in (
         capsys.readouterr().err
     )
+
+
+def test_images_that_a_score_leaves_out_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "model").mkdir()
+    model = colour_model(tmp_path / "model")
+    for number, name in enumerate("rgb"):
+        write_images(tmp_path / "data" / name, 10, 20 * number)
+    for image in (tmp_path / "data" / "r").iterdir():
+        image.write_bytes(b"broken")
+    given = [str(model), "--data", str(tmp_path / "data"), "--range", "0,255"]
+    assert called("evaluate", *given, "--skip-bad-rows", "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["test"]["n"] == 2 and told.err.count("skipped: ") == 1
 
 
 def test_folders_that_differ_by_a_blank_are_one_class_and_told(tmp_path: Path) -> None:
