@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
 from keras_kd._common.files import refuse_special
 from keras_kd.datasets.images import MAX_PIXELS
@@ -275,7 +275,7 @@ def _start(path: str | Path) -> bytes:
 def _upright(image: Image.Image, name: str) -> np.ndarray:
     """The pixels of an open image, uint8 (H, W) or (H, W, 3)."""
     bits = _bits(image)
-    if bits > 16 or image.mode == "F":
+    if bits > 16 or image.mode == "F" or _has_sign(image):
         kind = "floating-point pixels" if image.mode == "F" else "pixels of 32 bits or with a sign"
         raise DataError(f"{name} holds {kind}, whose range is unknown: save it in 8 or 16 bits.")
     # Before what is suppressed: of a file that is cut short only the first loading raises.
@@ -327,6 +327,11 @@ def _bits(image: Image.Image) -> int:
         return 32
     # Pillow reads 16-bit colours as 8-bit ones; only its decoder's settings show it.
     return 16 if image.mode in DEEP_MODES or ";16" in str(getattr(image, "tile", "")) else 8
+
+
+def _has_sign(image: Image.Image) -> bool:
+    """Whether a TIFF file's values have a sign, which Pillow passes by where they have 8 bits."""
+    return isinstance(image, TiffImageFile) and 2 in image.tag_v2.get(SAMPLEFORMAT, ())
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -68,6 +68,16 @@ def test_images_are_turned_as_exif_says(suffix: str, orientation: int, tmp_path:
         assert np.abs(found.astype(int) - expected).mean() < 8
 
 
+def test_8_bits_with_a_sign_are_refused_as_16_are(tmp_path: Path) -> None:
+    # TIFF 6.0, SampleFormat: 1 without a sign, 2 with one.
+    for sign in (1, 2):
+        Image.fromarray(BLOCKS[..., 0]).save(tmp_path / "a.tif", tiffinfo={339: sign})
+        if sign == 1:
+            np.testing.assert_array_equal(decoding.read(tmp_path / "a.tif")[..., 0], BLOCKS[..., 0])
+    with pytest.raises(DataError, match="with a sign, whose range is unknown"):
+        decoding.read(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("orientation", TURNED)
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "I;16"])
 def test_plain_tiff_files_are_turned_whatever_their_pixels(
