@@ -8,6 +8,7 @@ classes.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from keras_kd.errors import DataError, ModelError
 BINS = 15
 EDGE_DECIMALS = 4  # of a bin, to which a confidence counts as lying on its edge
 INTERVAL = "Wilson, 95 %"
+MOST_BEYOND = 0.1  # share of predictions beyond -1..1 that a model of that scale may have
 _Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
 
 
@@ -259,12 +261,15 @@ class Regression:
         }
 
 
-def regression(values: np.ndarray, predictions: np.ndarray) -> dict[str, float | None]:
-    """Score one continuous value at once.
+def regression(
+    values: np.ndarray, predictions: np.ndarray, name: str = "The value"
+) -> dict[str, float | None]:
+    """Score one continuous value at once; warn of predictions on another scale.
 
     Args:
         values: true values, float (N,) in -1..1; rows with NaN are left out.
         predictions: float (N,).
+        name: what a warning calls the value.
 
     Returns:
         n, the number of rows with a value, and the scores of `Regression.result`.
@@ -274,6 +279,14 @@ def regression(values: np.ndarray, predictions: np.ndarray) -> dict[str, float |
         ModelError: a prediction is not finite.
     """
     known = ~np.isnan(values)
+    beyond = np.abs(predictions[known]) > 1
+    if known.any() and beyond.mean() > MOST_BEYOND:
+        warnings.warn(
+            f"{name}: {beyond.mean():.0%} of the predictions lie beyond -1..1"
+            f" ({predictions[known].min():g} to {predictions[known].max():g}) and count as -1 or 1:"
+            " if the model has another scale, as 1 to 9, these scores say nothing of it.",
+            stacklevel=3,
+        )
     scores = Regression()
     scores.update(values[known], predictions[known])
     return {"n": int(known.sum()), **scores.result()}

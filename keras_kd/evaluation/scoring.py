@@ -144,7 +144,7 @@ def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:
     shared = [name for name in known if name in prediction.values]
     if shared:
         results["values"] = {
-            name: metrics.regression(samples.values[name], prediction.values[name])
+            name: metrics.regression(samples.values[name], prediction.values[name], name)
             for name in shared
         }
     return results

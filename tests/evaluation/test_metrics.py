@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -267,3 +268,12 @@ def test_values_outside_of_their_range_are_refused_and_not_clipped() -> None:
     ages = np.array([20.0, np.nan, 57.0])
     with pytest.raises(DataError, match=r"lie in -1\.\.1.*20 to 57"):
         metrics.regression(ages, ages)
+
+
+def test_predictions_on_another_scale_are_warned_of():
+    values = np.linspace(-1, 1, 101)
+    with pytest.warns(UserWarning, match=r"valence: 99 % of .* \(1 to 9\) and count as -1 or 1"):
+        metrics.regression(values, 5 + 4 * values, "valence")
+    with warnings.catch_warnings(action="error"):
+        # A head without tanh passes 1 here and there.
+        metrics.regression(values, 1.05 * values, "valence")
