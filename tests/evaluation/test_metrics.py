@@ -272,7 +272,7 @@ def test_values_outside_of_their_range_are_refused_and_not_clipped() -> None:
 
 def test_predictions_on_another_scale_are_warned_of():
     values = np.linspace(-1, 1, 101)
-    with pytest.warns(UserWarning, match=r"valence: 99 % of .* \(1 to 9\) and count as -1 or 1"):
+    with pytest.warns(UserWarning, match=r"valence: 99% of .* \(1 to 9\) and count as -1 or 1"):
         metrics.regression(values, 5 + 4 * values, "valence")
     with warnings.catch_warnings(action="error"):
         # A head without tanh passes 1 here and there.
