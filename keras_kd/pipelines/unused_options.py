@@ -62,7 +62,7 @@ def _of_teaching(options: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, 
         alpha = ("alpha",) * (options["beta"] == 0)
         dot = ("optimizer",) * (options["optimizer"] == "dot")
         names = (*rest, *_MODEL, *_PASS, *_LOSS, *alpha, *dot)
-        yield f"{why} gives a teacher no weight and the labels all", names
+        yield f"{why} trains on the labels alone", names
     elif options["alpha"] == 0:
         labels = ("class_weights", "weights_normalised", "label_smoothing")
         yield "alpha=0 gives labels of taught classes no weight", labels

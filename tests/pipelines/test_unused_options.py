@@ -10,7 +10,7 @@ from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.pipelines import distill, plan, unused_options
 
-LABELS = "gives a teacher no weight and the labels all"
+LABELS = "trains on the labels alone"
 
 
 @pytest.mark.parametrize(
