@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_kd._common.files import locked, written_whole
 from keras_kd._common.progress import Terminal
-from keras_kd.errors import ConfigError, OutputError
+from keras_kd.errors import ConfigError, DataError, OutputError
 from keras_kd.sessions import (
     SIDE,
     _keys,
@@ -172,6 +172,7 @@ def analyze(
                     raise
                 frames = None
             took = time.perf_counter() - started
+            _require_frames(video, rows, folder / "session.json")
             if keys.is_file():
                 own = replace(own, events=(*own.events, *read_events(keys)))
             timeline = _timeline.load(rows, own)
@@ -201,6 +202,21 @@ def analyze(
             if refused:
                 raise refused[0]
     return results
+
+
+def _require_frames(video: str, rows: Path, record: Path) -> None:
+    """Raise DataError of a video that gave no frame; what there is of its session is removed, as it
+    would stand in the next try's way.
+    """
+    # A camera may be stopped before the file is there.
+    if rows.is_file():
+        with rows.open("rb") as file:
+            file.readline()
+            if file.readline():
+                return
+    rows.unlink(missing_ok=True)
+    record.unlink(missing_ok=True)
+    raise DataError(f"{video} gave no frame: it is empty or damaged, copy it again.")
 
 
 def _listening(

@@ -368,3 +368,18 @@ def test_a_stream_without_an_index_is_gone_on_with(session, tmp_path):
     assert called(*command, "--resume") == 0
     rows = list(csv.DictReader((tmp_path / "S" / "raw.csv").open()))
     assert [int(row["frame"]) for row in rows] == list(range(40))
+
+
+@needs_extra
+def test_a_film_without_a_frame_leaves_nothing_in_the_next_one_s_way(session, tmp_path, capsys):
+    _, arguments = session
+    whole = write(tmp_path / "p.mkv", [np.full((48, 64, 3), 90, np.uint8)] * 10)
+    content = whole.read_bytes()
+    # Behind the head of Matroska's first cluster, which holds all frames.
+    whole.write_bytes(content[: content.index(b"\x1f\x43\xb6\x75") + 20])
+    command = ["analyze", str(whole), *arguments[2:4], "--out", str(tmp_path / "A")]
+    assert called(*command) == 2
+    assert "p.mkv gave no frame" in capsys.readouterr().err
+    assert not [path for path in (tmp_path / "A").rglob("*") if path.suffix]
+    whole.write_bytes(content)
+    assert called(*command) == 0
