@@ -188,13 +188,26 @@ class Video:
 
 
 def _upright(picture: Any, aspect: Fraction) -> np.ndarray:
-    """Widen the picture by the aspect of its pixels, width over height, and turn it as the file's
-    display matrix says; its angle counts against the clock, as rot90's.
+    """Widen the picture by the aspect of its pixels, width over height, and turn and mirror it as
+    the file's display matrix says.
     """
     width = max(1, round(picture.width * aspect))
     pixels = picture.to_ndarray(format="rgb24", width=width, height=picture.height)
-    turns = round(picture.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+    # ISO 14496-12, 8.3.2: a point (x, y) is shown at (a x + c y, b x + d y).
+    (a, b, _), (c, d, _) = _display_matrix(picture)[:2].tolist()
+    if abs(b) > abs(a):
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _display_matrix(picture: Any) -> np.ndarray:
+    """The matrix (3, 3) in 16.16 by which a file has its pictures shown; the identity without
+    one.
+    """
+    for part in picture.side_data:
+        if part.type.name == "DISPLAYMATRIX":
+            return np.frombuffer(part, np.int32).reshape(3, 3)
+    return np.eye(3, dtype=np.int32)
 
 
 def write(path: Path, frames: Iterator[tuple[float, np.ndarray]]) -> None:

@@ -149,9 +149,10 @@ def _joined(path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("turned", [0, 90, 180, 270])
 @pytest.mark.parametrize("aspect", [None, Fraction(3, 2), Fraction(10, 11)])
-def test_a_film_is_read_as_players_show_it(turned, aspect, tmp_path):
+def test_a_film_is_read_as_players_show_it(turned, mirrored, aspect, tmp_path):
     import av
 
     stored = np.zeros((48, 64, 3), np.uint8)
@@ -168,13 +169,15 @@ def test_a_film_is_read_as_players_show_it(turned, aspect, tmp_path):
     # turn by it, clockwise.
     plain, whole = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), 1 << 16
     a, b = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turned]
-    matrix = struct.pack(">9i", a * whole, b * whole, 0, -b * whole, a * whole, 0, 0, 0, 1 << 30)
+    x, y = (-whole if mirrored else whole), whole
+    matrix = struct.pack(">9i", a * x, b * y, 0, -b * x, a * y, 0, 0, 0, 1 << 30)
     head, tail = (tmp_path / "film.mp4").read_bytes().split(b"tkhd")
     (tmp_path / "film.mp4").write_bytes(head + b"tkhd" + tail.replace(plain, matrix, 1))
     width = round(64 * (aspect or 1))
     expected = np.zeros((48, width), bool)
     expected[:16, : width // 2] = True
     expected = np.rot90(expected, -turned // 90)
+    expected = expected[:, ::-1] if mirrored else expected
     for frame in _frames(tmp_path / "film.mp4"):
         assert frame.pixels.shape == (*expected.shape, 3)
         assert ((frame.pixels[..., 0] > 128) == expected).mean() > 0.97
