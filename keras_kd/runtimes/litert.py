@@ -310,11 +310,13 @@ def stopped(path: str | Path, error: RuntimeError) -> str:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     named = tflite_graph.read(path, main_alone=True)
-    place = re.search(r"Node number (\d+)", str(error))
-    number = int(place[1]) if place else len(named)
-    if number >= len(named):
+    # From the innermost body of a loop outwards; numbers count in their own graph.
+    *inside, last = re.findall(r"Node number (\d+) \((\w+)\)", str(error)) or [("", "")]
+    if not last[0] or int(last[0]) >= len(named):
         return _first_line(error)
-    return f"{named[number].name} of {named[number].outputs[0].name} fails"
+    outer = named[int(last[0])]
+    names = " in ".join([*(name for _, name in inside), outer.name])
+    return f"{names} of {outer.outputs[0].name} fails"
 
 
 def _limits(tensor: dict) -> tuple[float, float] | None:

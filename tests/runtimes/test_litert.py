@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,22 @@ def test_loading_prints_nothing(tmp_path, capfd):
     capfd.readouterr()
     litert.LiteRTModel(path).predict(IMAGES)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_operator_that_fails_in_a_loop_is_named_with_the_loop(tmp_path: Path) -> None:
+    table = tf.constant(np.arange(4, dtype=np.float32))
+
+    def looped(image):
+        row = tf.reshape(image, (1, 4))
+        first = tf.gather(table, tf.cast(row, tf.int32))
+
+        def body(i, total):
+            # Beyond the table's end.
+            return i + 1, total + tf.gather(table, tf.cast(row * 50.0, tf.int32))
+
+        return {"scores": tf.exp(tf.while_loop(lambda i, _: i < 3, body, (0, first))[1])}
+
+    path = _converted(looped, tmp_path)
+    with pytest.raises(RuntimeError) as raised:
+        litert.LiteRTModel(path, trusted=True).predict_heads(np.ones((1, 2, 2, 1), np.float32))
+    assert re.fullmatch(r"GATHER in WHILE of .* fails", litert.stopped(path, raised.value))
