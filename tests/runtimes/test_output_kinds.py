@@ -133,7 +133,7 @@ def test_labels_inside_a_tflite_name_its_classes_and_may_not_contradict_those_be
         archive.writestr("labels.txt", "d\nc\nb\na\n")
     assert predictors.load(path).form.class_names == ("d", "c", "b", "a")
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
-    with pytest.raises(ModelError, match="a, b, c, d.*archive.* d, c, b, a.*remove the wrong"):
+    with pytest.raises(ModelError, match="a, b, c, d.*metadata.* d, c, b, a.*remove the wrong"):
         predictors.load(path)
 
 
