@@ -10,10 +10,11 @@ import numpy as np
 
 from keras_kd._common.hardware import cores
 from keras_kd.datasets.pixel_values import PixelValues
+from keras_kd.errors import ModelError
 from keras_kd.models.form import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import tflite_graph
 from keras_kd.runtimes._file_predictor import FilePredictor, require_rows
-from keras_kd.runtimes.litert import LiteRTModel
+from keras_kd.runtimes.litert import LiteRTModel, stopped
 from keras_kd.runtimes.multiply_accumulates import of_tflite
 
 # Calibrated ranges end a step or two beside the numbers that they are made of.
@@ -54,7 +55,14 @@ class LiteRTPredictor(FilePredictor):
         return of_tflite(self._path) // self._model.batch
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = self._model.predict_heads(pixels)
+        try:
+            outputs = self._model.predict_heads(pixels)
+        except RuntimeError as error:
+            raise ModelError(
+                f"LiteRT can't compute {self._path} for these images"
+                f" ({stopped(self._path, error)}): export it again without this operator, or leave"
+                " the images out."
+            ) from error
         # Some converters leave axes of one before the classes.
         return {name: output.reshape(len(output), -1) for name, output in outputs.items()}
 

@@ -164,3 +164,14 @@ def test_an_operator_that_fails_in_a_loop_is_named_with_the_loop(tmp_path: Path)
     with pytest.raises(RuntimeError) as raised:
         litert.LiteRTModel(path, trusted=True).predict_heads(np.ones((1, 2, 2, 1), np.float32))
     assert re.fullmatch(r"GATHER in WHILE of .* fails", litert.stopped(path, raised.value))
+
+
+def test_an_operator_that_fails_for_some_pixels_is_named(tmp_path: Path) -> None:
+    table = tf.constant(np.arange(100, dtype=np.float32))
+
+    def looked_up(image):
+        return {"scores": tf.gather(table, tf.cast(tf.reshape(image, (1, 4)), tf.int32))}
+
+    path = _converted(looked_up, tmp_path)
+    with pytest.raises(ModelError, match=r"can't compute .*model\.tflite .*\(GATHER of .* fails\)"):
+        predictors.load(path)  # shows it noise
