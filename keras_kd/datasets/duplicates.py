@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Set
 
 import numpy as np
 
@@ -33,7 +34,19 @@ def copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     Returns:
         bool (N,): whether an image has exactly the pixels of one of `others`.
     """
-    known = set(digests(others))
+    return among(images, set(digests(others)))
+
+
+def among(images: np.ndarray, known: Set[bytes]) -> np.ndarray:
+    """Find images whose digests are known.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        known: digests of other images.
+
+    Returns:
+        bool (N,).
+    """
     return np.array([digest in known for digest in digests(images)], bool)
 
 

@@ -127,7 +127,7 @@ class Data:
         """
         known = set(duplicates.digests(self.train.images))
         return {
-            name: sum(digest in known for digest in duplicates.digests(samples.images))
+            name: int(duplicates.among(samples.images, known).sum())
             for name, samples in (("validation", self.validation), ("test", self.test))
         }
 

@@ -132,6 +132,12 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
     sizes = ", ".join(f"{count} {name}" for name, count in counts.items())
     values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
     terminal.say(f"Data {data.called}: {sizes} images of {len(data.class_names)} classes{values}")
+    _tell_doubts(data, terminal)
+    return data
+
+
+def _tell_doubts(data: Data, terminal: Terminal) -> None:
+    """Say which classes can't be learnt, and which scored images are training images, too."""
     if empty := [name for name, count in data.counts()["train"].items() if not count]:
         terminal.say(
             f"Classes without a training image, which can't be learnt: {', '.join(empty[:12])}"
@@ -143,7 +149,6 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
                 f"Copies: {counted(count, f'{name} image')} with exactly the pixels of a training"
                 " image, which makes scores too good: leave one of each image."
             )
-    return data
 
 
 def _without_teacher(task: Job) -> Job:

@@ -6,6 +6,7 @@ a `.tflite` file, and in the folder of a SavedModel. An `.onnx` file has it in i
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import zipfile
@@ -140,6 +141,13 @@ def onnx_properties(path: Path) -> dict[str, str]:
     Returns:
         Text by key; {} where the file can't be read.
     """
+    status = path.stat()
+    # Remembered as long as the file is the same: several questions of one load are answered by it.
+    return _onnx_properties(path.resolve(), status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _onnx_properties(path: Path, written: int, size: int) -> dict[str, str]:
     try:
         import onnx
         from google.protobuf.message import DecodeError

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from png_files import chunk
 
 from keras_kd.datasets import decoding
 from keras_kd.errors import DataError
@@ -98,14 +99,6 @@ def test_damaged_exif_data_leave_the_image_as_it_is(tmp_path: Path) -> None:
 
 def _png16(path: Path, values: np.ndarray, colour: int, hidden: bytes = b"") -> Path:
     """A PNG file of 16 bits, written here because Pillow writes no colours of 16 bits."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content))
-            + kind
-            + content
-            + struct.pack(">I", zlib.crc32(kind + content))
-        )
 
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour, 0, 0, 0)

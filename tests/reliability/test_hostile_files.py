@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
+from png_files import chunk
 
 from keras_kd import config
 from keras_kd._common import checked_files
@@ -136,14 +137,6 @@ def test_a_states_archive_cannot_grow(tmp_path: Path) -> None:
 
 
 def test_an_image_of_100000_by_100000_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content))
-            + kind
-            + content
-            + struct.pack(">I", zlib.crc32(kind + content))
-        )
-
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     content = (
         chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
