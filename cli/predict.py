@@ -11,6 +11,7 @@ import click
 from keras_kd._common import text
 from keras_kd._common.files import places_of, require_apart, write_text
 from keras_kd._common.progress import Terminal
+from keras_kd.errors import DataError
 
 from . import engine, options, output, sessions
 
@@ -73,6 +74,7 @@ def command(
     read = bundle.files_of(bundle.model_file(asked["model"]))
     require_apart([csv_path], [*files, *read, *places_of(asked["calibrate"])])
     reader, detector, _ = sessions.load(asked, terminal, whole)
+    unread: dict[str, DataError] = {}
     with terminal.bar("Reading pictures", len(files)) as advance:
         readings = photos.predict(
             files,
@@ -83,24 +85,44 @@ def command(
             Path(annotate) if annotate else None,
             redact,
             advance,
+            unread,
         )
+    if len(unread) == len(files):
+        raise _refusal(unread, len(files))
     if csv_path:
-        write_text(csv_path, text.csv(photos.table(readings)))
+        write_text(csv_path, text.csv(photos.table(readings, unread)))
     if as_json:
-        records = {
-            file: [reading.record() for reading in faces] for file, faces in readings.items()
-        }
-        output.show_json(
-            {"images": [{"file": file, "faces": faces} for file, faces in records.items()]}
-        )
-        return
-    output.show_table(_rows(readings, reader.value_names, whole))
-    if not whole and not any(readings.values()):
+        output.show_json({"images": _records(readings, unread)})
+    else:
+        output.show_table(_rows(readings, reader.value_names, whole, unread))
+    if unread:
+        raise _refusal(unread, len(files))
+    if not (as_json or whole or any(readings.values())):
         terminal.say("No face was found: for a model whose classes are not of faces, add --whole.")
 
 
+def _refusal(unread: dict[str, DataError], pictures: int) -> DataError:
+    first, *others = unread.values()
+    count = f"{len(unread):,} of {pictures:,} pictures"
+    return DataError(f"{count} can't be read; the first problem: {first}") if others else first
+
+
+def _records(readings: dict[str, list[Any]], unread: dict[str, DataError]) -> list[dict[str, Any]]:
+    return [
+        {
+            "file": file,
+            "faces": [reading.record() for reading in faces],
+            **({"error": str(unread[file])} if file in unread else {}),
+        }
+        for file, faces in readings.items()
+    ]
+
+
 def _rows(
-    readings: dict[str, list[Any]], values: Sequence[str], whole: bool
+    readings: dict[str, list[Any]],
+    values: Sequence[str],
+    whole: bool,
+    unread: dict[str, DataError],
 ) -> list[tuple[str, ...]]:
     rows = [("picture", "label", "probability %", *values, *(() if whole else ("box", "quality")))]
     for file, faces in readings.items():
@@ -117,5 +139,6 @@ def _rows(
                 row = (*row, box, f"{reading.quality:.2f}")
             rows.append(row)
         if not faces:
-            rows.append((file, "no face", "", *("" for _ in values), "", ""))
+            what = "can't be read" if file in unread else "no face"
+            rows.append((file, what, *("" for _ in rows[0][2:])))
     return rows

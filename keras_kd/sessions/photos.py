@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,7 @@ def predict(
     pictures: Path | None = None,
     redact: bool = False,
     advance: Callable[[int], None] = lambda count: None,
+    unread: dict[str, DataError] | None = None,
 ) -> dict[str, list[Reading]]:
     """Read the faces in picture files.
 
@@ -140,12 +142,16 @@ def predict(
         pictures: folder for copies with boxes and labels drawn; None for none.
         redact: coarsen the faces in these copies beyond recognition.
         advance: called with 1 after each picture.
+        unread: takes the error of each picture that can't be read, by file; None: the first is
+            raised.
 
     Returns:
-        The readings by file, with the most certain face first; an empty list if there is no face.
+        The readings by file, with the most certain face first; an empty list if there is no face,
+            or if the picture is in `unread`.
 
     Raises:
-        DataError: a picture can't be read, or two pictures would be annotated under one name.
+        DataError: a picture can't be read and `unread` is None, or two pictures would be annotated
+            under one name.
         OutputError: a picture would be annotated under its own name or another's.
     """
     readings = {}
@@ -156,18 +162,29 @@ def predict(
     with ThreadPoolExecutor(1) as pool:
         drawn: Future[None] | None = None
         for file, name in zip(files, names, strict=True):
-            image = images.with_channels(decoding.read(file)[None], 3)[0]
-            found = readings[str(file)] = _read(
-                image, str(file), reader, detector, confidence, side
+            image = _image(file, unread)
+            found = readings[str(file)] = (
+                [] if image is None else _read(image, str(file), reader, detector, confidence, side)
             )
             if drawn is not None:
                 drawn.result()
-            if pictures is not None:
+            if pictures is not None and image is not None:
                 drawn = pool.submit(_draw, image, found, redact, pictures / name)
             advance(1)
         if drawn is not None:
             drawn.result()
     return readings
+
+
+def _image(file: Path, unread: dict[str, DataError] | None) -> np.ndarray | None:
+    """The picture, uint8 (H, W, 3); None where it can't be read and `unread` takes the error."""
+    try:
+        return images.with_channels(decoding.read(file)[None], 3)[0]
+    except DataError as error:
+        if unread is None:
+            raise
+        unread[str(file)] = error
+        return None
 
 
 def _annotated_names(files: list[Path], pictures: Path | None) -> list[str]:
@@ -236,19 +253,23 @@ def named(class_names: tuple[str, ...], probabilities: np.ndarray, confidence: f
     )
 
 
-def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
+def table(
+    readings: dict[str, list[Reading]], unread: Mapping[str, DataError] = MappingProxyType({})
+) -> pd.DataFrame:
     """Return readings as a table.
 
     Args:
         readings: as `predict` returns them.
+        unread: errors of the pictures that couldn't be read, by file.
 
     Returns:
         One row for each face (in `face` its number, from 1, which a whole picture lacks), and one
-            without a label for each picture without a face.
+            without a label for each picture without a face; if it couldn't be read, its error is in
+            `error`.
     """
     rows = []
-    for file, faces in readings.items():
-        file = encodable(file)
+    for path, faces in readings.items():
+        file = encodable(path)
         for number, reading in enumerate(faces):
             record = reading.record()
             chances = {f"p_{name}": chance for name, chance in record.pop("probabilities").items()}
@@ -256,7 +277,8 @@ def table(readings: dict[str, list[Reading]]) -> pd.DataFrame:
             counted = {"face": number + 1} if box else {}
             rows.append({"file": file, **counted, **record, **box, **chances})
         if not faces:
-            rows.append({"file": file})
+            refused = {"error": str(unread[path])} if path in unread else {}
+            rows.append({"file": file, **refused})
     # With pictures without a face, a plain column would hold 1.0 and NaN.
     found = pd.DataFrame(rows)
     return found.astype({"face": "Int64"} if "face" in found else {})

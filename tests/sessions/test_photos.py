@@ -236,3 +236,35 @@ def test_hidden_files_are_no_pictures_unless_they_are_named(tmp_path):
     for pattern in (tmp_path, tmp_path / "*.png"):
         assert photos.expand([str(pattern)]) == [tmp_path / "1.png"]
     assert photos.expand([str(tmp_path / "._1.png")]) == [tmp_path / "._1.png"]
+
+
+@pytest.mark.parametrize("whole", [[], ["--whole"]])
+def test_a_broken_picture_stops_no_other(whole, model, folder, tmp_path, capsys):
+    pictures, out = tmp_path / "pictures", tmp_path / "faces.csv"
+    pictures.mkdir()
+    content = (folder / "a.png").read_bytes()
+    for name, part in (("1.png", content), ("2.png", content[:500]), ("3.png", content)):
+        (pictures / name).write_bytes(part)
+    asked = ("predict", str(pictures), "--model", model, *whole)
+    assert called(*asked, "--csv", str(out)) == 2
+    shown = capsys.readouterr()
+    assert shown.err.count(f"{pictures / '2.png'} can't be read as an image") == 1
+    assert [line.split()[1] for line in shown.out.splitlines() if "2.png" in line] == ["can't"]
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert [bool(row["label"]) for row in rows] == [True, False, True]
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert called(*asked, "--json") == 2
+    records = json.loads(capsys.readouterr().out)["images"]
+    assert [len(record["faces"]) for record in records] == [1, 0, 1]
+    assert records[0]["faces"][0] == records[2]["faces"][0] | {"file": str(pictures / "1.png")}
+    assert "2.png" in records[1]["error"] and "error" not in records[0]
+
+
+def test_where_no_picture_can_be_read_nothing_is_written(model, tmp_path, capsys):
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    out = tmp_path / "faces.csv"
+    assert called("predict", str(tmp_path), "--model", model, "--csv", str(out)) == 2
+    shown = capsys.readouterr()
+    assert "2 of 2 pictures can't be read; the first problem:" in shown.err
+    assert not out.exists() and not shown.out
