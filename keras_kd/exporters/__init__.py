@@ -47,6 +47,7 @@ from keras_kd.exporters import (
     targets,
 )
 from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
+from keras_kd.exporters._request import require_path  # noqa: F401  # for pipelines
 from keras_kd.exporters.measuring import Choice
 from keras_kd.runtimes import litert
 

@@ -35,16 +35,31 @@ def check_settings(format: str, keep_float: tuple[str, ...], agreement: float) -
     _judgement.require_share(agreement)
 
 
+def require_path(format: str, suffix: str, path: Path) -> None:
+    """Check that a path can be that of an exported file.
+
+    Args:
+        format: the format's name, for the message.
+        suffix: what the format's files end in, "" for a folder.
+        path: where the user wants the file.
+
+    Raises:
+        ExportError: the path ends otherwise.
+        OutputError: a folder lies there.
+    """
+    if suffix and path.suffix != suffix:
+        raise ExportError(
+            f"The format {format} is written to files ending in {suffix}. Received: {path}."
+        )
+    if suffix and path.is_dir():
+        raise OutputError(f"{path} is a folder: choose the path of a file.")
+
+
 def check(
     module: ModuleType, format: str, path: Path, io: str, samples: Samples | np.ndarray | None
 ) -> None:
     """Refuse a path, an io or samples that the format can't have."""
-    if module.SUFFIX and path.suffix != module.SUFFIX:
-        raise ExportError(
-            f"The format {format} is written to files ending in {module.SUFFIX}. Received: {path}."
-        )
-    if module.SUFFIX and path.is_dir():
-        raise OutputError(f"{path} is a folder: choose the path of a file.")
+    require_path(format, module.SUFFIX, path)
     if io not in module.IO:
         raise ExportError(
             f"The format {format} offers io={' or '.join(map(repr, module.IO))}. Received:"

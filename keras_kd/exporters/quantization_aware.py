@@ -36,6 +36,7 @@ from keras_kd.exporters import (
     _fitting_samples,
     _judgement,
     _model,
+    _request,
     _runtime_form,
     _serving,
     _twin_description,
@@ -271,10 +272,7 @@ def _check(
     views: Views,
     io: str,
 ) -> None:
-    if path.suffix != ".tflite":
-        raise ExportError(
-            f"The format qat is written to files ending in .tflite. Received: {path}."
-        )
+    _request.require_path("qat", ".tflite", path)
     if io not in ("float", "app"):
         raise ExportError(f"The format qat offers io='float' or 'app'. Received: io={io!r}.")
     logits = "no logits" if teacher_logits is None else f"{len(teacher_logits)} logits"

@@ -16,7 +16,7 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ExportError
-from keras_kd.exporters import Exporter, ExportReport, _fitting_samples, litert_names
+from keras_kd.exporters import Exporter, ExportReport, _fitting_samples, _request, litert_names
 from keras_kd.exporters._judgement import DisagreementError
 from keras_kd.models.heads import OutputKind
 from keras_kd.runtimes import timing
@@ -95,6 +95,7 @@ def tune(
     if max_drop < 0:
         raise ExportError(f"max_drop must be 0 or more. Received: max_drop={max_drop}.")
     path = Path(path)
+    _request.require_path("tuned", ".tflite", path)
     validation = _fitting_samples.in_order(validation, class_names)
     plain = io == "app" or value_range is None
     pixels = PixelValues().value_range if plain else value_range

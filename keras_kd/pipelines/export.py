@@ -69,8 +69,13 @@ def export(
     settings = resolved(settings)
     require_consistent(settings)
     source = Path(model)
+    ending = suffix(settings.format)
     if settings.as_bundle:
-        run_files.refuse_run(Path(out or source.with_suffix("")))
+        out = out or source.with_suffix("")
+        run_files.refuse_run(Path(out))
+    else:
+        out = out or source.with_name(f"{source.stem}_{settings.format}{ending}")
+        exporters.require_path(settings.format, ending, Path(out))
     if table := settings.layer_errors:
         read = [str(source), *places_of(settings.data)]
         require_apart((out, table, table.with_suffix(".png")), read)
@@ -100,11 +105,10 @@ def export(
         return scored
 
     if settings.as_bundle:
-        folder = out or source.with_suffix("")
         made = _bundled(
             built,
             form,
-            folder,
+            out,
             settings,
             converted,
             description,
@@ -112,11 +116,9 @@ def export(
             scores,
         )
         if options := options_of_the_run(source):
-            write_text(folder / run_files.OPTIONS, options)
+            write_text(out / run_files.OPTIONS, options)
     else:
-        made = converted(
-            out or source.with_name(f"{source.stem}_{settings.format}{suffix(settings.format)}")
-        )
+        made = converted(out)
     result = {
         "file": str(made.path),
         "format": made.format,

@@ -110,6 +110,22 @@ def test_tune_prints_its_choice(student, data, tmp_path, capsys):
     assert "chosen: the smallest" in shown and "times the chosen file's size" in shown
 
 
+@pytest.mark.parametrize(
+    "way", [["--tune"], ["--format", "qat"], ["--format", "int8", "--calibrate"]]
+)
+def test_a_path_without_the_files_ending_is_refused_before_any_work(
+    way, student, data, tmp_path, capsys
+):
+    """Finding the temperature, training and tuning take minutes, and a file of another name is
+    neither scored nor read again."""
+    out = str(tmp_path / "small")
+    assert called("export", str(student), *way, "--data", str(data), "--out", out) == 2
+    shown = capsys.readouterr()
+    assert "is written to files ending in .tflite. Received: " + out in shown.err
+    assert "Finding" not in shown.err + shown.out and "Training" not in shown.err + shown.out
+    assert not list(tmp_path.iterdir())
+
+
 def test_qat_learns_from_the_store_in_the_models_order(student, data, store, capsys):
     result = _exported(
         capsys, student, "--format", "qat", "--data", data, "--soft-labels", store,
