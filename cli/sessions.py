@@ -84,9 +84,9 @@ def load(
     data = asked.pop("calibrate")
     if data:
         terminal.say(f"Calibrating on {data}")
-    reader, temperature = reading.load(model, data, stated)
-    if reader.assumes_pixels:
-        terminal.say(f"{named} {engine.load('runtimes.pixel_check').ASSUMED_PIXELS}")
+    reader, temperature = reading.load(
+        model, data, stated, lambda what: terminal.say(f"{named} {what}")
+    )
     if data:
         terminal.say(f"Temperature {temperature:.3f}: logits are divided by it.")
     return reader, detector, temperature

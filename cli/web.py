@@ -77,15 +77,19 @@ def command(
     packages = Path(litert_js) if litert_js else cache_folder("web")
     named = str(engine.load("exporters.bundle").model_file(model))
     said = engine.load("pipelines.statements").parse([named], stated).of(named)
+
+    def tell(what: str) -> None:
+        terminal.say(f"{named} {what}")
+
     if out:
-        web.build(model, Path(out), packages, side, confidence, said)
+        web.build(model, Path(out), packages, side, confidence, said, tell)
         terminal.say(
             f"Page: {Path(out) / 'index.html'}; serve its folder by https to use a camera."
         )
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "page"
-        web.build(model, folder, packages, side, confidence, said)
+        web.build(model, folder, packages, side, confidence, said, tell)
         with web.server(folder, port) as served:
             terminal.say(f"http://127.0.0.1:{served.server_port}/ until Ctrl-C")
             served.serve_forever()

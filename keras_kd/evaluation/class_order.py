@@ -21,6 +21,7 @@ from keras_kd.runtimes.stated import NOTHING
 # Images a class that a check needs, and how much more often another order must be right to be
 # believed; chance alone gives a tenth at most with so many images.
 IMAGES_A_CLASS = 10
+# How many images are tried, if these are enough for the classes.
 CHECKED = 500
 GAIN = 0.2
 UNTRAINED = (
@@ -67,7 +68,7 @@ def _better_order(
     with the accuracies of their own order and of this one.
     """
     # With few images a class, some order fits by chance.
-    if logits.shape[1] != classes or len(labels) < IMAGES_A_CLASS * classes:
+    if logits.shape[1] != classes or not _are_enough(len(labels), classes):
         return None
     answers = np.zeros((classes, classes))
     np.add.at(answers, (logits.argmax(axis=1), labels), 1)
@@ -75,6 +76,53 @@ def _better_order(
     outputs, meant = linear_sum_assignment(-answers)
     assumed, best = np.trace(answers) / len(labels), answers[outputs, meant].sum() / len(labels)
     return (meant, assumed, best) if best - assumed > GAIN else None
+
+
+def _are_enough(images: int, classes: int) -> bool:
+    return images >= IMAGES_A_CLASS * classes
+
+
+def require_order_of_data(
+    predictor: Predictor, samples: Samples, other_pixels: PixelValues | None = None
+) -> None:
+    """Check the assumption that a model's classes are in the data's order.
+
+    Args:
+        predictor: a model that does not name its classes.
+        samples: labelled images, of which CHECKED or IMAGES_A_CLASS a class are tried.
+        other_pixels: see `require_plausible`.
+
+    Raises:
+        ModelError: see `require_plausible`.
+    """
+    names = samples.class_names
+    some = _spread(samples, max(CHECKED, IMAGES_A_CLASS * len(names)))
+    require_plausible(predictor.logits(some.images), some.hard_labels, names, other_pixels)
+
+
+def assume_order_of_data(
+    predictor: FilePredictor, samples: Samples, tell: Callable[[str], None]
+) -> None:
+    """Tell that a model's classes are assumed to be in the data's order, and check it unless the
+    model is untrained.
+
+    Args:
+        predictor: a model that does not name its classes.
+        samples: labelled images.
+        tell: told the assumption, as the end of a sentence about the model.
+
+    Raises:
+        ModelError: see `require_plausible`.
+    """
+    _tell_order(samples, tell)
+    if not predictor.is_untrained:
+        require_order_of_data(predictor, samples)
+
+
+def _tell_order(samples: Samples, tell: Callable[[str], None]) -> None:
+    enough = _are_enough(len(samples), len(samples.class_names))
+    unchecked = f", unchecked, as a check takes {IMAGES_A_CLASS} images a class" * (not enough)
+    tell(f"names no classes: the data's order is assumed{unchecked}")
 
 
 def in_order_of_data(
@@ -86,7 +134,7 @@ def in_order_of_data(
     """Return a model with its classes in the data's order.
 
     If neither the user nor the file states pixel values and class names, pixels 0..255 and the
-    data's order are assumed, and checked on up to 500 of the images, unless the model is untrained.
+    data's order are assumed, and checked on some of the images, unless the model is untrained.
     What the user states of a file is used; a warning tells where the labels speak against it.
 
     Args:
@@ -108,7 +156,7 @@ def in_order_of_data(
     if assuming:
         tell(ASSUMED_PIXELS)
     if names is None and predictor.tells_classes:
-        tell("names no classes: the data's order is assumed")
+        _tell_order(samples, tell)
     if of_file and of_file.is_untrained and (assuming or names is None):
         tell(UNTRAINED)
     elif predictor.tells_classes and len(samples):
@@ -116,9 +164,7 @@ def in_order_of_data(
             _doubt_statement(of_file, samples, names)
         other = _require_right_pixels(assuming, samples, names) if assuming else None
         if names is None:
-            some = _spread(samples, CHECKED)
-            logits = predictor.logits(some.images)
-            require_plausible(logits, some.hard_labels, samples.class_names, other)
+            require_order_of_data(predictor, samples, other)
     return predictors.in_order_of(predictor, names, samples.class_names)
 
 

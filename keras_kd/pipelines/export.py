@@ -20,7 +20,7 @@ from keras_kd.datasets import Samples, decoding, splits
 from keras_kd.datasets.class_names import are_expressions, permutation
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.readers import faces
-from keras_kd.errors import ConfigError
+from keras_kd.errors import ConfigError, of_file
 from keras_kd.evaluation import calibration, class_order, scoring
 from keras_kd.exporters import ExportReport, bundle, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware
@@ -92,7 +92,10 @@ def export(
     temperature, description = None, ""
     if settings.calibrate:
         terminal.say(f"Finding the temperature of {source} on {settings.data}")
-        built, temperature, description = _calibrated(built, form, settings.data)
+        with of_file(source):
+            built, temperature, description = _calibrated(
+                built, form, settings.data, lambda what: terminal.say(f"{source} {what}")
+            )
 
     def converted(path: Path) -> ExportReport:
         terminal.say(f"Converting {source} to {settings.format} and comparing the file with Keras")
@@ -159,7 +162,8 @@ def _with_datas_classes(
     """The form of a bundle, with the classes of its data where neither file nor user names them."""
     if form.class_names is not None or not (settings.as_bundle and settings.data):
         return form
-    names = datasets.load(settings.data, "test", size=form.size).class_names
+    test = datasets.load(settings.data, "test", size=form.size)
+    names = test.class_names
     widths = heads.widths(model).values()
     if len(names) not in widths and not (len(names) == 2 and heads.gives_one_number(model)):
         raise ConfigError(
@@ -170,7 +174,12 @@ def _with_datas_classes(
         f"{source} names no classes; its outputs are assumed to be, in this order: "
         f"{', '.join(names)} (--classes overrides this)."
     )
-    return dataclasses.replace(form, class_names=tuple(names))
+    form = dataclasses.replace(form, class_names=tuple(names))
+    predictor = predictors.KerasPredictor(model, form, head=settings.stated.head)
+    if not predictor.is_untrained:
+        with of_file(source):
+            class_order.require_order_of_data(predictor, test)
+    return form
 
 
 def _of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
@@ -191,10 +200,15 @@ def _samples(data: str, split: str, form: ModelSpec) -> Samples:
     return dataclasses.replace(samples, labels=labels, class_names=form.class_names)
 
 
-def _calibrated(model: keras.Model, form: ModelSpec, data: str) -> tuple[keras.Model, float, str]:
+def _calibrated(
+    model: keras.Model, form: ModelSpec, data: str, tell: Callable[[str], None]
+) -> tuple[keras.Model, float, str]:
     """The model with honest probabilities, its temperature, and a sentence for its card."""
     validation = datasets.load(data, "validation", size=form.size)
-    temperature = calibration.fitted_temperature(predictors.KerasPredictor(model, form), validation)
+    predictor = predictors.KerasPredictor(model, form)
+    if form.class_names is None and predictor.tells_classes:
+        class_order.assume_order_of_data(predictor, validation, tell)
+    temperature = calibration.fitted_temperature(predictor, validation)
     description = calibration.statement(temperature, len(validation))
     return heads.with_divided_logits(model, temperature), temperature, description
 
@@ -343,5 +357,7 @@ def _scores(path: Path, data: str, form: ModelSpec, terminal: Terminal) -> dict[
     file: Predictor = predictors.LiteRTPredictor(path, described.of_model(path) or form)
     test = datasets.load(data, "test", size=file.form.size)
     terminal.say(f"Scoring {path.name} on {len(test)} images")
-    file = class_order.in_order_of_data(file, test, form.class_names)
+    file = class_order.in_order_of_data(
+        file, test, form.class_names, lambda what: terminal.say(f"{path.name} {what}")
+    )
     return scoring.scored(file.predict(test.images), test)

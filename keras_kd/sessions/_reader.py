@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import calibration, class_order
 from keras_kd.exporters import bundle
 from keras_kd.runtimes import predictors
-from keras_kd.runtimes.predictors import FilePredictor, Predictor
+from keras_kd.runtimes.pixel_check import ASSUMED_PIXELS
+from keras_kd.runtimes.predictors import Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 DEFAULT = "B"
@@ -31,7 +32,6 @@ class Reader:
         value_names: of its continuous outputs.
         fingerprint: of the model and the temperature.
         name: of the model, for people.
-        assumes_pixels: whether nobody states the model's pixels, so that 0..255 are assumed.
         temperature_in_file: by which the file says that it is calibrated; None where it says
             nothing.
     """
@@ -51,7 +51,6 @@ class Reader:
             f"class_{number}" for number in range(classes)
         )
         self.value_names = predictor.values
-        self.assumes_pixels = isinstance(predictor, FilePredictor) and predictor.assumes_pixels
         if len(self.class_names) != classes:
             raise ModelError(
                 f"The model gives {classes} probabilities, but {len(self.class_names)} class names"
@@ -75,6 +74,7 @@ def load(
     model: str | Path | None,
     calibrate: str | None = None,
     stated: Stated = NOTHING,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> tuple[Reader, float | None]:
     """Load a model file or bundle folder.
 
@@ -84,6 +84,7 @@ def load(
         calibrate: data set on whose validation images the probabilities are calibrated; None: they
             stay as they are.
         stated: what the user says of the model.
+        tell: told what is assumed, as the end of a sentence about the model.
 
     Returns:
         The reader and its temperature; None where it was not calibrated here.
@@ -96,9 +97,11 @@ def load(
     known = path.parent.name if path.name == bundle.MODEL_FILE else path.name
     in_file = calibration.stated(path.read_bytes()) if path.suffix == ".tflite" else None
     if calibrate is None:
+        if predictor.assumes_pixels:
+            tell(ASSUMED_PIXELS)
         return Reader(predictor, name=known, temperature_in_file=in_file), None
     samples = datasets.load(calibrate, "validation", size=predictor.form.size)
     with of_file(path):
-        class_order.in_order_of_data(predictor, samples)
+        class_order.in_order_of_data(predictor, samples, tell=tell)
     temperature = calibration.fitted_temperature(predictor, samples)
     return Reader(predictor, temperature, known, in_file), temperature

@@ -12,6 +12,7 @@ import json
 import math
 import shlex
 import shutil
+from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def build(
     side: float = SIDE,
     confidence: float = CONFIDENCE,
     stated: Stated = NOTHING,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write the page for a model as a folder.
 
@@ -66,6 +68,7 @@ def build(
         side: width of the crop for the model, in widths of the face box.
         confidence: smallest probability of a label; below it, the page shows "uncertain".
         stated: what the user says of a file without metadata.
+        tell: told what is assumed, as the end of a sentence about the model.
 
     Raises:
         ModelError: the model can't run in a browser, or LiteRT.js is missing.
@@ -74,7 +77,7 @@ def build(
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise OutputError(f"{folder} is already in use: choose another --out.")
     path = bundle.model_file(model)
-    settings = _settings(path, side, confidence, stated)
+    settings = _settings(path, side, confidence, stated, tell)
     _check(packages)
     with folder_written_whole(folder, "index.html") as made:
         made.mkdir(exist_ok=True)
@@ -98,7 +101,9 @@ def build(
         _copy_runtime(packages, made / "litert")
 
 
-def _settings(path: Path, side: float, confidence: float, stated: Stated) -> dict[str, Any]:
+def _settings(
+    path: Path, side: float, confidence: float, stated: Stated, tell: Callable[[str], None]
+) -> dict[str, Any]:
     """What the page must know: the model's tensors and labels, and how Python finds and cuts out
     faces.
     """
@@ -114,7 +119,7 @@ def _settings(path: Path, side: float, confidence: float, stated: Stated) -> dic
             " MODEL.keras --io app` or `--io float`."
         )
     model.require_one_image()
-    reader, _ = _reader.load(path, stated=stated)
+    reader, _ = _reader.load(path, stated=stated, tell=tell)
     predictor = predictors.load(path, stated)
     form = predictor.form
     variants = {

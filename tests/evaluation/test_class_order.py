@@ -64,6 +64,32 @@ def test_chance_of_an_untrained_model_is_told_and_not_taken_for_another_order(bi
         assert any("it has learnt nothing" in text for text in told)
 
 
+@pytest.mark.parametrize(("images", "unchecked"), [(19, True), (20, False)])
+def test_an_order_that_too_few_images_can_check_is_told_as_unchecked(images, unchecked) -> None:
+    model, samples = _bright()
+    told: list[str] = []
+    form = ModelSpec(pixels=PixelValues(), input_shape=(4, 4, 1))
+    in_order_of_data(KerasPredictor(model, form), samples[np.arange(images)], tell=told.append)
+    (sentence,) = told
+    assert sentence.startswith("names no classes: the data's order is assumed")
+    assert ("unchecked, as a check takes 10 images a class" in sentence) == unchecked
+
+
+def test_an_order_of_many_classes_is_checked_too() -> None:
+    # Ten images of each of 60 classes are more than 500.
+    image = keras.Input((8, 8, 1))
+    model = keras.Model(image, keras.layers.Dense(64)(keras.layers.Flatten()(image)))
+    model.layers[-1].set_weights([np.roll(np.eye(64), 1, axis=1), np.full(64, 1e-3)])
+    labels = np.arange(640) % 64
+    images = np.zeros((640, 64, 1), np.uint8)
+    images[np.arange(640), labels] = 200
+    names = tuple(f"{number:02}" for number in range(64))
+    samples = Samples(images.reshape(640, 8, 8, 1), labels, names)
+    form = ModelSpec(pixels=PixelValues(), input_shape=(8, 8, 1))
+    with pytest.raises(ModelError, match="order 63, 00, 01"):
+        in_order_of_data(KerasPredictor(model, form), samples)
+
+
 def test_names_that_fit_less_well_than_another_order_are_doubted() -> None:
     image = keras.Input((4, 4, 1))
     model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)))

@@ -173,6 +173,25 @@ def test_calibrated_probabilities_are_softer_for_an_overconfident_model(folder, 
     assert max(calibrated.values()) < max(plain.values())
 
 
+def test_classes_that_nobody_names_are_told_as_assumed_by_a_calibration(folder, tmp_path, capsys):
+    for split in ("train", "validation", "test"):
+        for name, level in (("b", 0), ("g", 1), ("r", 2)):
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for number in range(6):
+                pixels = np.full((16, 16, 3), 100 + number, np.uint8)
+                pixels[..., (level + (number < 2)) % 3] += 60
+                path = tmp_path / "data" / split / name / f"{number}.png"
+                Image.fromarray(pixels).save(path)
+    model = colour_model(tmp_path)
+    (tmp_path / "labels.txt").unlink()
+    data = ["--calibrate", str(tmp_path / "data"), "--range", "0,255"]
+    asked = ["predict", str(folder / "a.png"), "--whole", "--model", str(model), *data]
+    for classes, count in (([], 1), (["--classes", "b,g,r"], 0)):
+        assert called(*asked, *classes) == 0
+        told = capsys.readouterr().err
+        assert told.count(f"{model} names no classes: the data's order is assumed, unch") == count
+
+
 def test_without_a_model_the_shipped_one_reads(tmp_path, monkeypatch, capsys):
     from keras_kd.exporters import bundle
 

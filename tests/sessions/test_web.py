@@ -105,6 +105,15 @@ def _python(model, pictures):
     return photos.predict(map(Path, pictures), reader, _detectors.load())
 
 
+@needs_litert_js
+def test_pixels_that_nobody_states_are_called_assumed(tmp_path, capsys):
+    model = str(colour_model(tmp_path))
+    for stated, count in (([], 1), (["--range", "0,255"], 0)):
+        out = str(tmp_path / f"page{count}")
+        assert called("web", model, "--out", out, "--litert-js", str(PACKAGES), *stated) == 0
+        assert capsys.readouterr().err.count(f"{model} does not say which pixels") == count
+
+
 @needs_browser
 @needs_litert_js
 def test_the_page_gives_pythons_probabilities(site, pictures):
