@@ -1,17 +1,15 @@
-"""Questionnaires of participants, joined to their sessions: SUS scores and any other numbers.
-
-SUS: J. Brooke, "SUS: a quick and dirty usability scale", 1996: odd items count their answer less 1,
-even ones 5 less their answer; the sum times 2.5 is the score, 0..100.
-"""
+"""Questionnaires of participants, joined to their sessions: SUS scores and any other numbers."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from keras_kd.errors import DataError
+from keras_kd.sessions import _usability_scale
 from keras_kd.sessions._options import QUESTIONNAIRE, read_table
 
 # The task under which a comparison shows them, and how their columns begin.
@@ -19,7 +17,7 @@ TASK, PREFIX = QUESTIONNAIRE, "questionnaire_"
 # 1,200 and 1,200,000, which may be decimal commas.
 _THOUSANDS = r"[1-9]\d{0,2}(,\d{3})+"
 _UNKNOWN = ("", "nan", "NaN")
-SUS = [f"sus_{number}" for number in range(1, 11)]
+SCORE = "SUS"
 
 
 def joined(rows: pd.DataFrame, path: str | Path) -> pd.DataFrame:
@@ -28,11 +26,12 @@ def joined(rows: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     Args:
         rows: as `comparison.participants` returns them.
         path: csv with the column participant, with group where a participant is in both groups,
-            and columns of numbers; sus_1 to sus_10, 1..5, become the SUS score. Empty cells are
+            and columns of numbers; the ten items of SUS, 1..5, become its score. Empty cells are
             unknown.
 
     Returns:
-        `rows` and one row more for each participant, of the task TASK.
+        `rows` and one row more for each participant, of the task TASK. A warning tells of answers
+            to SUS that give no score.
 
     Raises:
         DataError: the csv can't be read, names nobody of the study or somebody twice, or holds
@@ -63,7 +62,7 @@ def belongs(task: str, measure: str) -> bool:
 
 
 def _read(path: str | Path) -> pd.DataFrame:
-    table = read_table(path, ("participant", "group", *SUS))
+    table = read_table(path, ("participant", "group"))
     if "participant" not in table or table.empty:
         raise DataError(f"{path} must have the column participant and a row for each.")
     return table
@@ -75,10 +74,10 @@ def _measures(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     numbers = given.apply(lambda column: _numbers(column, path))
     if numbers.shape[1] == 0:
         raise DataError(f"{path} must hold finite numbers besides the column participant.")
-    if set(SUS) <= set(numbers.columns):
-        score = _sus(numbers[SUS], path)
-        numbers = numbers.drop(columns=SUS)
-        numbers.insert(0, "SUS", score)
+    if problem := _usability_scale.missing(numbers):
+        warnings.warn(f"{path}: {problem}", stacklevel=3)
+    elif items := _usability_scale.items(numbers.columns):
+        numbers = _scored(numbers, items, path)
     return numbers.add_prefix(PREFIX)
 
 
@@ -100,10 +99,16 @@ def _numbers(texts: pd.Series, path: str | Path) -> pd.Series:
     return numbers.astype(np.float64)
 
 
-def _sus(items: pd.DataFrame, path: str | Path) -> pd.Series:
-    wrong = ~(items.isin([1, 2, 3, 4, 5]) | items.isna())
+def _scored(numbers: pd.DataFrame, items: dict[str, int], path: str | Path) -> pd.DataFrame:
+    """The numbers with the SUS score in place of its items, which are numbered by column."""
+    answers = numbers[[*items]]
+    wrong = ~(answers.isin(_usability_scale.ANSWERS) | answers.isna())
     if wrong.any(axis=None):
         raise DataError(f"{path}: answers to SUS are 1, 2, 3, 4 or 5.")
-    odd, even = items[SUS[::2]] - 1, 5 - items[SUS[1::2]]
-    # The score needs all ten answers: with one missing it is unknown, not lower.
-    return 2.5 * (odd.sum(axis=1, skipna=False) + even.sum(axis=1, skipna=False))
+    others = numbers.drop(columns=[*items])
+    if SCORE in others:
+        raise DataError(
+            f"{path} has the column {SCORE} and the items that it is computed from: remove one."
+        )
+    others.insert(0, SCORE, _usability_scale.score(answers.rename(columns=items)))
+    return others

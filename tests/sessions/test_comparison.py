@@ -354,6 +354,7 @@ def test_a_questionnaire_may_be_a_spreadsheet_s(study, tmp_path):
 
 
 def test_mistakes_in_a_questionnaire_are_told(study, tmp_path):
+    sus = [f"sus_{number}" for number in range(1, 11)]
     rows = comparison.participants(sorted(study.glob("?/*.csv")))
     one = rows[rows["group"] == "A"]
     for given, text, word in (
@@ -364,9 +365,10 @@ def test_mistakes_in_a_questionnaire_are_told(study, tmp_path):
         (one, "participant,x\np0,good\n", "text where a number belongs"),
         (one, "who,x\np0,1\n", "must have the column participant"),
         (one, "participant\np0\n", "must hold finite numbers"),
+        (one, ",".join(["participant", *sus, "SUS"]) + "\np0" + ",3" * 11 + "\n", "remove one"),
         (
             one,
-            ",".join(["participant", *_questionnaires.SUS]) + "\np0" + ",6" * 10 + "\n",
+            ",".join(["participant", *sus]) + "\np0" + ",6" * 10 + "\n",
             "1, 2, 3, 4 or 5",
         ),
     ):
