@@ -9,7 +9,7 @@ from typing import Any
 from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
 from keras_kd.models import sources
-from keras_kd.pipelines import cached_teachers, distill, teaching
+from keras_kd.pipelines import cached_teachers, distill, teaching, unused_options
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.taught import Teaching, student_job
@@ -31,6 +31,7 @@ class Trials:
         self._data = distill.load_data(self._plan.data, terminal)
         self._teachers: dict[str, str] = {}
         self._teachings: dict[tuple, Teaching] = {}
+        self._remarks: set[str] = set()
 
     def train(
         self,
@@ -60,9 +61,13 @@ class Trials:
         and a teacher by its name in the cache.
 
         A teacher that is trained here is trained with the options that this object was created
-        with.
+        with. The user is told which options have no effect, in each sentence once.
         """
         plan = _plan(options)
+        for remark in unused_options.remarks(plan):
+            if remark not in self._remarks:
+                self._remarks.add(remark)
+                self._terminal.say(remark)
         if plan.teaching.kind != "models":
             return plan.options
         for name in plan.teaching.teachers:

@@ -99,6 +99,16 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert "kerakd distill --config" in capsys.readouterr().out
 
 
+def test_options_without_effect_are_told_once(data: Path, tmp_path: Path, capsys) -> None:
+    fixed = ["--data", str(data), "--student", NETWORK, "--precision", "float32", "--beta", "0"]
+    vary = ["--vary", "temp=1,2", "--vary", "seed=0,1", "--out", str(tmp_path / "out")]
+    assert called("sweep", *fixed, *TRAINING, *vary, "--teacher", "none.keras") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "Without effect" in line]
+    assert told == [
+        "Without effect, because beta=0 trains on the labels alone: teacher, temperature."
+    ]
+
+
 @pytest.mark.slow
 def test_processes_share_a_sweep_and_the_trial_of_a_killed_one_is_done_by_the_others(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
