@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from small_network import WIDE
+
 QUICK = ["--batch-size", "8", "--augment", "none", "--precision", "float32"]
 
 
@@ -17,7 +19,7 @@ def teach_command(given: Path, place: Path) -> list[str]:
         "teach",
         *data_options(given),
         "--teacher",
-        "C",
+        WIDE,
         "--teacher-epochs",
         "2",
         "--out",
@@ -30,12 +32,12 @@ def soft_labels_command(given: Path, place: Path) -> list[str]:
 
 
 def distil_command(given: Path, place: Path) -> list[str]:
-    options = ["--student", "C", "--alpha", "1", "--epochs", "2", "--formats", "float32"]
+    options = ["--student", WIDE, "--alpha", "1", "--epochs", "2", "--formats", "float32"]
     return ["distill", *data_options(given), *options, "--out", str(place / "out")]
 
 
 def sweep_command(given: Path, place: Path) -> list[str]:
-    options = ["--student", "C", "--alpha", "1", "--epochs", "1", "--vary", "seed=0,1"]
+    options = ["--student", WIDE, "--alpha", "1", "--epochs", "1", "--vary", "seed=0,1"]
     return ["sweep", *data_options(given), *options, "--out", str(place / "out")]
 
 

@@ -28,6 +28,7 @@ from small_commands import (
     export_command,
     teach_command,
 )
+from small_network import WIDE
 
 from keras_kd.errors import OutputError
 
@@ -211,7 +212,7 @@ def test_what_is_cached_belongs_to_its_user_alone_and_results_are_as_the_umask_s
     (tmp_path / "cache").chmod(0o755)
     before = os.umask(0o002)
     try:
-        learning = ["--student", "C", "--teacher", str(given / "teacher.keras"), "--epochs", "1"]
+        learning = ["--student", WIDE, "--teacher", str(given / "teacher.keras"), "--epochs", "1"]
         formats = ["--formats", "float32", "--out", str(tmp_path / "out")]
         assert called("distill", *data_options(given), *learning, *formats) == 0
     finally:
@@ -285,12 +286,13 @@ def test_sigterm_keeps_the_state_and_a_clock_that_goes_back_harms_nothing(
     _terminated_when(lambda: state.exists() and _epochs(state) >= 1)
     assert called(*arguments) == 143
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message == f"Stopped. To go on: kerakd distill --resume --out {out}"
+    trusted = ["--trust-module", WIDE.partition(":wide")[0]]
+    assert message == f"Stopped. To go on: kerakd distill --resume --out {out} {' '.join(trusted)}"
     before = _epochs(state)
     assert before >= 1
     for path in out.rglob("*"):
         os.utime(path, (real() + 1e9, real() + 1e9))
-    assert called("distill", "--resume", "--out", str(out)) == 0
+    assert called("distill", "--resume", "--out", str(out), *trusted) == 0
     history = pd.read_csv(out / "history.csv")
     assert list(history["epoch"]) == list(range(1, 13)) and (history["seconds"] > 0).all()
 
