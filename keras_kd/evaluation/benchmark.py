@@ -241,13 +241,11 @@ def _score(
     tell: Callable[[str], None],
 ) -> None:
     """Score the file that was timed, in the data's order of classes."""
-    from keras_kd.runtimes import labels, predictors
+    from keras_kd.runtimes import predictors
 
     predictor: predictors.Predictor
     if path != file:
-        form = labels.with_labels(loaded(path)[1], path, stated.class_names)
-        form = form.with_given(stated.input_shape, stated.pixels, stated.output, stated.class_names)
-        predictor = predictors.LiteRTPredictor(file, form, stated.head)
+        predictor = predictors.of_converted(file, path, *loaded(path), stated)
     else:
         predictor = predictors.load(path, stated)
     test = samples(predictor.form.size)

@@ -6,9 +6,12 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import keras
+
 from keras_kd.errors import of_file
 from keras_kd.models import keras_file, mistaken_files
 from keras_kd.models.form import ModelSpec
+from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import described, labels, published, tflite_metadata
 from keras_kd.runtimes._combined import averaged, in_order_of, mean, reordered
 from keras_kd.runtimes._file_predictor import FilePredictor
@@ -31,6 +34,7 @@ __all__ = [
     "in_order_of",
     "load",
     "mean",
+    "of_converted",
     "reordered",
 ]
 
@@ -56,18 +60,53 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
     path = Path(path)
     mistaken_files.require_model(path)
     with of_file(path):
-        predictor = _loaded(path, stated, precision)
-        predictor.settle_output(stated.output, described.has_spec(path))
-        _tell_assumed_logit(predictor, stated)
+        predictor = _settled(_loaded(path, stated, precision), path, stated)
     predictor.source = load, (path.resolve(), stated, precision)
+    return predictor
+
+
+def of_converted(
+    file: Path, path: Path, model: keras.Model, own: ModelSpec, stated: Stated = NOTHING
+) -> FilePredictor:
+    """Return a `.tflite` that a Keras file was converted to, with all that is known of the Keras
+    file.
+
+    Args:
+        file: the `.tflite`, without metadata.
+        path: the Keras file.
+        model: the model in it.
+        own: what the Keras file itself says.
+        stated: as for `load`.
+
+    Returns:
+        The predictor, which can't be copied to another process.
+
+    Raises:
+        ModelError: the file can't be used.
+    """
+    with of_file(path):
+        predictor = LiteRTPredictor(file, _of_keras(own, path, stated), stated.head)
+        predictor.is_untrained = is_untrained(model)
+        predictor.names_itself = labels.named_inside(own, path)
+        return _settled(predictor, path, stated)
+
+
+def _settled(predictor: FilePredictor, path: Path, stated: Stated) -> FilePredictor:
+    predictor.settle_output(stated.output, described.has_spec(path))
+    _tell_assumed_logit(predictor, stated)
     predictor.stated = stated
     return predictor
+
+
+def _of_keras(own: ModelSpec, path: Path, stated: Stated) -> ModelSpec:
+    """What a Keras file, the files beside it and its user say."""
+    return given(labels.with_labels(_with_pixels(own, path), path, stated.class_names), stated)
 
 
 def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
     if not path.is_dir() and path.suffix not in (".tflite", ".onnx"):
         model, own = keras_file.load(path)
-        form = given(labels.with_labels(_with_pixels(own, path), path, stated.class_names), stated)
+        form = _of_keras(own, path, stated)
         predictor = KerasPredictor(model, form, precision, head=stated.head)
         predictor.names_itself = labels.named_inside(own, path)
         return predictor

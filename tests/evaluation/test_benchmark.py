@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import warnings
 
 import keras
 import numpy as np
@@ -95,6 +97,7 @@ def test_what_is_assumed_of_a_file_is_told(files):
         f"{files[0]} {pixels}",
         f"{files[0]} names no classes",
         f"{files[2]} {pixels}",
+        f"{files[2]} has the weights that Keras begins with (all biases are 0)",
     ]
 
 
@@ -178,6 +181,36 @@ def test_foreign_keras_files_are_scored(bright, tmp_path):
     reordered.save(tmp_path / "rival.keras")
     stated = {tmp_path / "rival.keras": Stated(pixels=PixelValues((-1.0, 1.0)))}
     (one,) = benchmark.measure([tmp_path / "rival.keras"], [1], 0.02, _levels, stated)
+    assert one.accuracy == 1.0
+
+
+def _many_levels(side):
+    levels = np.array([20, 90, 110, 150, 170, 240], np.uint8).repeat(8)
+    images = np.tile(levels[:, None, None, None], (1, side, side, 1))
+    return Samples(images, np.repeat([0, 1], 24), ("dark", "bright"))
+
+
+def test_a_wrong_statement_of_a_keras_file_is_doubted(bright, tmp_path):
+    path = tmp_path / "rival.keras"
+    bright[0].save(path)
+    names = ("bright", "dark")
+    for limits, doubted in (((-1.0, 1.0), 0), ((0.0, 255.0), 1)):
+        stated = {path: Stated(pixels=PixelValues(limits), class_names=names)}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            benchmark.measure([path], [1], 0.02, _many_levels, stated)
+        told = [text for one in caught if "seems to take" in (text := str(one.message))]
+        assert len(told) == doubted
+    assert "is stated to take pixels of 0..255, but seems to take -1..1" in told[0]
+
+
+def test_pixels_in_a_hubs_file_beside_a_keras_file_are_taken(bright, tmp_path):
+    bright[0].save(tmp_path / "rival.keras")
+    (tmp_path / "labels.txt").write_text("bright\ndark\n")
+    # As transformers writes it for models of -1..1.
+    processor = {"do_rescale": True, "rescale_factor": 1 / 127.5, "rescale_offset": True}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    (one,) = benchmark.measure([tmp_path / "rival.keras"], [1], 0.02, _levels)
     assert one.accuracy == 1.0
 
 
