@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
 from keras_kd._common.files import refuse_special
+from keras_kd.datasets import _tiff_pages
 from keras_kd.datasets.images import MAX_PIXELS
 from keras_kd.errors import DataError
 
@@ -72,7 +73,8 @@ def read(path: str | Path) -> np.ndarray:
     """Read one image file as viewers show it: turned by its Exif orientation, transparent parts on
     white.
 
-    The first frame or page of a file is read. Colour profiles are not applied.
+    The first frame or page of a file is read, in TIFF files the first that is no thumbnail. Colour
+    profiles are not applied.
 
     Args:
         path: the file.
@@ -83,9 +85,9 @@ def read(path: str | Path) -> np.ndarray:
 
     Raises:
         DataError: the file is missing, empty, not a regular file, larger than MAX_BYTES or
-            MAX_PIXELS, broken, of more than MAX_SCANS, or of none of FORMATS; or the range of its
-            values is unknown: 32 bits, floating point, or 16 bits of which none is used above
-            DARKEST_PEAK.
+            MAX_PIXELS, broken, of more than MAX_SCANS, or of none of FORMATS; its picture is not
+            among its pages; or the range of its values is unknown: 32 bits, floating point, or 16
+            bits of which none is used above DARKEST_PEAK.
     """
     _check_file(Path(path))
     return _pixels(path, str(path))
@@ -158,8 +160,9 @@ def traits(path: str | Path) -> tuple[str, ...]:
         found = {
             "several frames or pages, the first is read": (
                 # Not n_frames: counting the 60,000 pages of a file of 7 MB takes minutes.
-                getattr(image, "is_animated", False) and image.format != "MPO"
+                getattr(image, "is_animated", False) and image.format != "MPO" and not image.tell()
             ),
+            "a thumbnail before the picture, passed over": image.tell() > 0,
             "transparency, shown on white": image.has_transparency_data,
             "16 bits, the upper 8 are read": _bits(image) == 16,
             "CMYK colours, turned into RGB without a profile": image.mode == "CMYK",
@@ -172,6 +175,7 @@ def traits(path: str | Path) -> tuple[str, ...]:
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     _check_file(Path(path))
     with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats()) as image:
+        _tiff_pages.to_picture(image, str(path))
         yield image
 
 
@@ -219,6 +223,7 @@ def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:
             else open(source, "rb") as file,
             Image.open(file, formats=formats()) as image,
         ):
+            _tiff_pages.to_picture(image, name)
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(
                     f"{name} is declared {image.width}x{image.height}, more than {MAX_PIXELS}"

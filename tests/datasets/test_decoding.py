@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 from png_files import chunk
 
 from keras_kd.datasets import decoding
@@ -225,6 +225,44 @@ def test_of_several_frames_the_first_is_read_and_that_is_told(suffix: str, tmp_p
     assert decoding.traits(tmp_path / f"a.{suffix}") == (
         "several frames or pages, the first is read",
     )
+
+
+def _paged(path: Path, *pages: tuple[Image.Image, dict[int, int]]) -> None:
+    """Write a TIFF file of pages, each with these tags."""
+    with TiffImagePlugin.AppendingTiffWriter(str(path), new=True) as file:
+        for picture, tags in pages:
+            directory = TiffImagePlugin.ImageFileDirectory_v2()
+            for tag, value in tags.items():
+                directory[tag], directory.tagtype[tag] = value, 4
+            picture.save(file, format="TIFF", tiffinfo=directory)
+            file.newFrame()
+
+
+# TIFF 6.0, NewSubfileType: 1 reduced, 2 a page of several, 4 a mask.
+@pytest.mark.parametrize(("before", "kind"), [([1], 0), ([1, 1], 0), ([5, 4], None), ([1], 2)])
+def test_the_picture_behind_a_thumbnail_is_read(before: list, kind: int | None, tmp_path: Path):
+    small, file = Image.fromarray(BLOCKS[::8, ::8]).convert("L"), tmp_path / "a.tif"
+    own = {0x112: 6} | ({} if kind is None else {254: kind})
+    _paged(file, *((small, {254: one}) for one in before), (Image.fromarray(BLOCKS), own))
+    np.testing.assert_array_equal(decoding.read(file), TURNED[6](BLOCKS))
+    np.testing.assert_array_equal(decoding.decoded(file.read_bytes(), "a"), TURNED[6](BLOCKS))
+    assert decoding.is_gray(file) is False
+    assert decoding.traits(file) == ("a thumbnail before the picture, passed over",)
+
+
+def test_a_lone_page_is_read_though_it_calls_itself_reduced(tmp_path: Path) -> None:
+    _paged(tmp_path / "a.tif", (Image.fromarray(BLOCKS), {254: 1}))
+    np.testing.assert_array_equal(decoding.read(tmp_path / "a.tif"), BLOCKS)
+
+
+@pytest.mark.parametrize("hidden", ["inside", "behind"])
+def test_a_thumbnail_whose_picture_is_not_read_is_refused(hidden: str, tmp_path: Path) -> None:
+    small, file = Image.fromarray(BLOCKS[::8, ::8]), tmp_path / "a.tif"
+    # Raw files of cameras have the picture in a page inside of the first, by tag 330.
+    pages = [{254: 1, 330: 8}] if hidden == "inside" else [{254: 1}] * 40
+    _paged(file, *((small, tags) for tags in pages))
+    with pytest.raises(DataError, match="a.tif holds a thumbnail in place of its first page"):
+        decoding.read(file)
 
 
 def test_pages_are_not_counted(tmp_path: Path) -> None:
