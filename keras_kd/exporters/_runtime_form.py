@@ -12,9 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd.models.surgery.compaction import compact
+from keras_kd.models.surgery.compaction import CompactConv2D, CompactPadding2D, compact
 from keras_kd.models.surgery.copies import as_functional, copied
 from keras_kd.models.surgery.keras_internals import calls, layer_of, readers
+from keras_kd.models.surgery.weights import is_plain
 
 
 class PlainAdd(keras.layers.Layer):
@@ -167,7 +168,9 @@ def _equal_channels(model: keras.Model) -> tuple[keras.Layer | None, list[keras.
         chain.append(layer)
         if not _treats_channels_alike(layer):
             break
-    fits = isinstance(layer, keras.layers.Conv2D) and layer.groups == 1
+    kinds = (keras.layers.Conv2D, CompactConv2D)
+    # A subclass may compute otherwise, as by standardised weights, and LoRA's have other shapes.
+    fits = any(is_plain(layer, kind) for kind in kinds) and layer.groups == 1
     return (repeat, chain) if fits else (None, [])
 
 
@@ -182,7 +185,7 @@ def _only_reader(layer: keras.Layer, model: keras.Model) -> keras.Layer | None:
 
 def _treats_channels_alike(layer: keras.Layer) -> bool:
     """Whether it pads, or is a 1x1 convolution that scales and shifts all channels by the same."""
-    if isinstance(layer, keras.layers.ZeroPadding2D):
+    if type(layer) in (keras.layers.ZeroPadding2D, CompactPadding2D):
         return True
     if type(layer) is not keras.layers.Conv2D or layer.kernel_size != (1, 1) or not layer.use_bias:
         return False

@@ -22,6 +22,7 @@ from keras_kd.models.surgery.keras_internals import (
     producer,
     readers,
 )
+from keras_kd.models.surgery.weights import is_plain
 
 OutputKind: TypeAlias = Literal[
     "logits", "probabilities", "log-probabilities", "sigmoids", "undecided", "unknown"
@@ -358,13 +359,11 @@ def _dense_layers_of_classes(model: keras.Model) -> list[keras.layers.Dense]:
     # A layer that is averaged with itself, as over mirrored images, is divided once.
     layers = list(dict.fromkeys(layer_of(tensor) for tensor in last.input)) if averaged else [last]
     for layer in layers:
-        is_dense = (
-            isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
-        )
-        if not is_dense or layer.units == 1:
+        is_dense = is_plain(layer, keras.layers.Dense)
+        if not is_dense or layer.activation is not keras.activations.linear or layer.units == 1:
             raise ModelError(
                 f"{model.name} ends in {layer.name} ({type(layer).__name__}), not in a dense layer "
-                "of classes' logits, "
+                "of classes' logits without LoRA or quantization, "
                 "whose weights could be divided: it can't be calibrated."
             )
         others = set(readers(layer)) & _operations(model) - {last}

@@ -3,7 +3,8 @@ function of the user.
 
     B                                          one of `models.names()`
     keras:MobileNetV3Small                     of keras.applications
-    net.keras                                  the file's layers, with new weights and a new head
+    net.keras                                  the file's layers, with new weights and a new head;
+                                               frozen layers and Normalization keep theirs
     package.module:function, net.py:function   returns a Keras model; its code is run
 
 Such a function may have any of the parameters `num_classes`, `input_shape`, `heads` and `seed`, as
@@ -33,7 +34,7 @@ from keras_kd.errors import ModelError, of_file
 from keras_kd.models import _applications, keras_file, mistaken_files, trusted_modules
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads
-from keras_kd.models.surgery import fine_tuning
+from keras_kd.models.surgery import fine_tuning, weights
 from keras_kd.models.surgery.copies import copied
 from keras_kd.models.surgery.keras_internals import all_layers
 
@@ -188,7 +189,12 @@ def _of_file(
     with of_file(path):
         whole = fine_tuning.with_new_head(model, heads, input_shape, form.taken, seed)
     # Clones get new weights from their layers' initializers.
-    return keras.models.clone_model(whole)
+    new = keras.models.clone_model(whole)
+    # No training would set those of frozen layers and of Normalization.
+    for old, fresh in zip(all_layers(whole), all_layers(new), strict=True):
+        if old.weights and not old.trainable_weights:
+            weights.put(old.get_weights(), fresh)
+    return new
 
 
 def _function(source: str) -> Callable:

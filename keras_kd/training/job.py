@@ -4,7 +4,7 @@ outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -157,12 +157,12 @@ def _untrained(
 ) -> keras.Model:
     if job.start:
         return _started(job, settings, data, say)
+    student = _new(job, settings, data)
     if sources.is_file(job.architecture):
         say(
             f"The {job.title} has the layers of {job.architecture} with new weights: --keep-weights"
-            " would keep the file's."
+            f" would keep the file's.{_of_frozen(student)}"
         )
-    student = _new(job, settings, data)
     if not job.pretrained:
         batch_norm.begin_averages(student, data.train.images, settings.seed)
     return student
@@ -351,10 +351,19 @@ def _started(
                 fine_tuning.keep_head(source, built, order)
             elif order is not None:
                 told = "its heads are new, because several are trained"
-    say(f"The {job.title} starts from {job.start.path}; {told}.")
+    say(f"The {job.title} starts from {job.start.path}; {told}.{_of_frozen(built)}")
     if job.start.freeze_until:
         fine_tuning.freeze_until(built, job.start.freeze_until)
     return built
+
+
+def _of_frozen(model: keras.Model) -> str:
+    """A sentence on the layers that the file of a model has as frozen; none without."""
+    names = fine_tuning.frozen_layers(model)
+    if not names:
+        return ""
+    count = f"{len(names)} layers are" if len(names) > 1 else "1 layer is"
+    return f" {count} frozen there, and not trained here: {_shortened(names)}."
 
 
 def _kept_head(names: tuple[str, ...] | None, heads: Heads) -> tuple[list[int] | None, str]:
@@ -372,5 +381,5 @@ def _kept_head(names: tuple[str, ...] | None, heads: Heads) -> tuple[list[int] |
     return order, "its head is kept" + ", in the data's order of classes" * (not in_order)
 
 
-def _shortened(names: tuple[str, ...]) -> str:
+def _shortened(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)

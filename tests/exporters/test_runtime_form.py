@@ -50,6 +50,18 @@ def test_three_equal_channels_become_one_without_a_difference(kind, channels):
     np.testing.assert_allclose(single(images), expected, atol=1e-5 * np.ptp(expected) + 1e-5)
 
 
+def test_a_kernel_that_a_subclass_changes_is_not_summed():
+    class Standardised(layers.Conv2D):
+        def convolution_op(self, inputs, kernel):
+            mean, variance = keras.ops.moments(kernel, axes=[0, 1, 2], keepdims=True)
+            return super().convolution_op(inputs, (kernel - mean) / keras.ops.sqrt(variance))
+
+    image = keras.Input((16, 16, 3))
+    model = keras.Model(image, Standardised(4, 3)(layers.Rescaling(1 / 255)(image)))
+    gray = GRAY.astype(np.float32).repeat(3, axis=3)
+    np.testing.assert_allclose(runtime_form(model, gray=True)(gray), model(gray), atol=1e-4)
+
+
 def test_colour_stays_colour():
     model = _network("one scale", 3)
     assert runtime_form(model).inputs[0].shape[3] == 3

@@ -302,3 +302,16 @@ def test_models_without_a_graph_are_refused(done):
             ModelError, match="Only Functional models and Sequential ones with an Input can be"
         ):
             done(model)
+
+
+def test_padding_that_a_subclass_fills_otherwise_is_no_zeros():
+    class Mirrored(layers.ZeroPadding2D):
+        def call(self, inputs):
+            rows, columns = self.padding
+            return keras.ops.pad(inputs, [[0, 0], rows, columns, [0, 0]], mode="symmetric")
+
+    image = keras.Input((2, 2, 3))
+    x = layers.Conv2D(4, 3, strides=2)(Mirrored(1)(image))
+    model = keras.Model(image, layers.Flatten()(x))
+    images = _images((2, 2, 3))
+    _assert_equal(_logits(compact(model), images), _logits(model, images))

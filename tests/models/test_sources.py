@@ -112,6 +112,26 @@ def test_a_files_layers_get_new_weights_and_the_datas_head(tmp_path):
     np.testing.assert_array_equal(model.get_weights()[0], again.get_weights()[0])
 
 
+def test_what_no_training_sets_is_kept_of_a_files_layers(tmp_path):
+    """Frozen layers would stay random, and a Normalization would normalise nothing."""
+    images = np.random.default_rng(0).uniform(0, 255, (20, 8, 8, 3)).astype(np.float32)
+    norm = layers.Normalization()
+    norm.adapt(images)
+    body = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.Flatten()])
+    body.trainable = False
+    image = keras.Input((8, 8, 3))
+    file = keras.Model(image, layers.Dense(5)(layers.Dense(6)(body(norm(image)))))
+    file.save(tmp_path / "net.keras")
+    model = sources.build(str(tmp_path / "net.keras"), 3, (8, 8, 3), seed=1)
+    old, new = file.get_weights(), model.get_weights()
+    assert [np.array_equal(*pair) for pair in zip(old[:7], new[:7], strict=True)] == [
+        *[True] * 5,  # mean, variance and count; kernel and bias that are frozen
+        *[False, True],  # a new kernel and its bias of zeros
+    ]
+    shown = model.get_layer(norm.name)(images)
+    np.testing.assert_allclose(np.std(shown, (0, 1, 2)), 1, atol=1e-3)
+
+
 def test_a_functions_model_is_for_the_datas_classes_and_size(own):
     model = sources.build(f"{own}:net", 3, (6, 6, 1))
     assert model.input_shape == (None, 6, 6, 1) and model.output_shape == (None, 3)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
+from keras_kd.errors import ModelError
 from keras_kd.models import heads, keras_file
 from keras_kd.models.form import ModelSpec
-from keras_kd.models.surgery import precision
+from keras_kd.models.surgery import fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.runtimes import predictors
 
@@ -66,3 +67,27 @@ def test_a_foreign_file_answers_as_keras_does(tmp_path):
     assert not keras_file.has_spec(tmp_path / "foreign.keras")
     keras_file.save(model, tmp_path / "ours.keras", ModelSpec(("a", "b", "c")))
     assert keras_file.has_spec(tmp_path / "ours.keras")
+
+
+class Cosine(layers.Dense):
+    """Classes by the angle between features and kernel, whose length means nothing."""
+
+    def call(self, inputs):
+        return 10 * ops.matmul(ops.normalize(inputs, -1), ops.normalize(self.kernel, axis=0))
+
+
+@pytest.mark.parametrize("kind", ["a subclass", "LoRA", "quantized"])
+def test_a_head_whose_weights_mean_something_else_is_not_taken_for_a_dense_one(kind):
+    image = keras.Input((4, 4, 1))
+    last = Cosine(3, name="last") if kind == "a subclass" else layers.Dense(3, name="last")
+    model = keras.Model(image, last(layers.Flatten()(image)), name="own")
+    if kind == "LoRA":
+        last.enable_lora(2)
+        last.lora_kernel_b.assign(np.ones((2, 3)))
+    elif kind == "quantized":
+        model.quantize("int8")
+    with pytest.raises(ModelError, match="own ends in last .*: it can't be calibrated"):
+        heads.with_divided_logits(model, 2.0)
+    started = fine_tuning.with_new_head(model, 3, (4, 4, 1))
+    with pytest.raises(ModelError, match="The head of own can't be kept: last "):
+        fine_tuning.keep_head(model, started)

@@ -127,6 +127,22 @@ def test_a_teachers_file_is_trained_anew_unless_its_weights_are_kept(
     np.testing.assert_allclose(stored, expected, atol=0.01)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_layers_that_a_file_has_frozen_are_told(data, tmp_path, monkeypatch, capsys, kept):
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    source = network(2, (32, 32, 1))
+    source.get_layer("conv8").trainable = False
+    source.save(tmp_path / "mine.keras")
+    config = dataclasses.replace(
+        _config(data, ""), start_from=None, teacher=str(tmp_path / "mine.keras"), keep_weights=kept
+    )
+    trained, _ = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
+    told = " 1 layer is frozen there, and not trained here: conv8."
+    assert told in capsys.readouterr().err
+    kernels = [one.get_layer("conv8").kernel for one in (trained, source)]
+    np.testing.assert_array_equal(*kernels)
+
+
 def test_pixels_that_are_stated_are_those_of_the_file_that_is_kept(data, tmp_path, monkeypatch):
     image = keras.Input((32, 32, 1))
     features = keras.layers.GlobalAveragePooling2D()(image)

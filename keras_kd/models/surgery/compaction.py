@@ -16,6 +16,7 @@ from keras import layers
 
 from keras_kd.models.surgery.copies import as_functional, copied
 from keras_kd.models.surgery.keras_internals import calls, layer_of, readers
+from keras_kd.models.surgery.weights import is_plain
 
 
 @keras.saving.register_keras_serializable("keras_kd")
@@ -106,13 +107,10 @@ def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
     plan = {}
     for layer in model.layers:
         if (
-            # A subclass may compute otherwise; a layer called twice has two inputs, which may have
-            # other dead taps.
-            type(layer) is not layers.Conv2D
+            # A layer called twice has two inputs, which may have other dead taps.
+            not is_plain(layer, layers.Conv2D)
             or len(calls(layer)) != 1
             or layer.dilation_rate != (1, 1)
-            # Its kernel is a sum, whose parts have other shapes.
-            or layer.lora_enabled
         ):
             continue
         if layer.data_format != "channels_last" or None in layer.input.shape[1:3]:
@@ -137,7 +135,8 @@ def _axis(layer: layers.Conv2D, axis: int, model: keras.Model) -> _Axis:
 def _padding_of(layer: layers.Conv2D, model: keras.Model) -> layers.ZeroPadding2D | None:
     """The ZeroPadding2D that feeds this convolution and nothing else."""
     source = _input_layer(layer)
-    if not isinstance(source, layers.ZeroPadding2D) or _uses(source) != 1:
+    # A subclass may put something else than zeros there.
+    if not is_plain(source, layers.ZeroPadding2D) or _uses(source) != 1:
         return None
     # An output would show the zeros that are cut away.
     return None if any(layer_of(output) is source for output in model.outputs) else source

@@ -192,7 +192,14 @@ def keep_head(source: keras.Model, target: keras.Model, order: Sequence[int] | N
     (output,) = as_functional(source).outputs
     (head,) = head_layers(target)
     found = layer_of(_logits(output))
-    values = found.get_weights() if _before_head(output) is not output else []
+    has_head = _before_head(output) is not output
+    if has_head and not any(weights.is_plain(found, one) for one in (layers.Dense, layers.Conv2D)):
+        raise ModelError(
+            f"The head of {source.name} can't be kept: {found.name} ({type(found).__name__}) is a"
+            " layer of your own, or has LoRA or quantization, so its weights would mean something"
+            " else in a dense layer. Give the network without its head."
+        )
+    values = found.get_weights() if has_head else []
     if values and isinstance(found, layers.Conv2D):
         values[0] = values[0][0, 0]  # of its only pixel
     if len(values) == 1:
@@ -244,6 +251,18 @@ def _input(tensor: keras.KerasTensor) -> keras.KerasTensor:
 
 def _shapes(layer: layers.Layer) -> list[tuple[int, ...]]:
     return [tuple(weight.shape) for weight in layer.weights]
+
+
+def frozen_layers(model: keras.Model) -> list[str]:
+    """Return the names of the layers with weights that are frozen, at any depth.
+
+    Args:
+        model: any built model.
+
+    Returns:
+        The names.
+    """
+    return [layer.name for layer in all_layers(model) if layer.weights and not layer.trainable]
 
 
 def freeze_until(model: keras.Model, name: str) -> None:

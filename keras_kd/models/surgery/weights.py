@@ -1,4 +1,4 @@
-"""Setting weights, together with what Keras derives from them."""
+"""Setting weights, with what Keras derives from them, and what they mean in a layer."""
 
 from __future__ import annotations
 
@@ -22,3 +22,19 @@ def put(weights: Sequence[np.ndarray], target: keras.Layer) -> None:
     for layer in all_layers(target):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()
+
+
+def is_plain(layer: keras.Layer, kind: type[keras.Layer]) -> bool:
+    """Whether a layer computes with its weights what Keras' layer of this class does.
+
+    Args:
+        layer: any layer or operation.
+        kind: a class of keras.layers.
+
+    Returns:
+        False for other classes, for subclasses, which may compute otherwise, and for a kernel that
+            LoRA adds to or that was quantized.
+    """
+    if type(layer) is not kind or getattr(layer, "lora_enabled", False):
+        return False
+    return not isinstance(layer.dtype_policy, keras.dtype_policies.QuantizedDTypePolicy)
