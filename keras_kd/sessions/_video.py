@@ -16,6 +16,8 @@ from keras_kd.sessions import _containers
 
 # Without a rate in the file: what players assume.
 USUAL_RATE = 30
+# ITU-T H.273: of BT.709, of BT.601, and of a file that does not state how its colours are coded.
+_BT709, _BT601, _UNSTATED = 1, 5, 2
 TICK = Fraction(1, 90_000)  # seconds, of the videos that are written
 # Times nearer than this are one: csv files hold four decimals.
 TIME_STEP = 1e-4
@@ -97,7 +99,7 @@ class Video:
                 number += passed
                 continue
             number += 1
-            yield Frame(number, now, _upright(picture, self._aspect))
+            yield Frame(number, now, _upright(picture, self._aspect, self._camera))
 
     def _timed(self, number: int) -> Iterator[tuple[float, Any]]:
         """Yield pictures with times that only grow, from the frame after `number` on."""
@@ -187,17 +189,29 @@ class Video:
         return None if self._camera or duration is None else round(duration / 1e6 * self.rate)
 
 
-def _upright(picture: Any, aspect: Fraction) -> np.ndarray:
+def _upright(picture: Any, aspect: Fraction, camera: bool) -> np.ndarray:
     """Widen the picture by the aspect of its pixels, width over height, and turn and mirror it as
     the file's display matrix says.
     """
     width = max(1, round(picture.width * aspect))
-    pixels = picture.to_ndarray(format="rgb24", width=width, height=picture.height)
+    # A USB camera that states nothing has BT.601 at any size (UVC 1.5, color matching).
+    guessed = picture.colorspace == _UNSTATED and not picture.format.is_rgb and not camera
+    pixels = picture.to_ndarray(
+        format="rgb24",
+        width=width,
+        height=picture.height,
+        src_colorspace=_usual_coding(picture.height) if guessed else None,
+    )
     # ISO 14496-12, 8.3.2: a point (x, y) is shown at (a x + c y, b x + d y).
     (a, b, _), (c, d, _) = _display_matrix(picture)[:2].tolist()
     if abs(b) > abs(a):
         pixels, a, d = pixels.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _usual_coding(height: int) -> int:
+    """How browsers take colours to be coded where a film does not say it."""
+    return _BT709 if height >= 720 else _BT601
 
 
 def _display_matrix(picture: Any) -> np.ndarray:
@@ -225,8 +239,10 @@ def write(path: Path, frames: Iterator[tuple[float, np.ndarray]]) -> None:
                 stream = container.add_stream("libx264", rate=USUAL_RATE)
                 stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
                 stream.codec_context.time_base = TICK
-            picture = av.VideoFrame.from_ndarray(
-                np.ascontiguousarray(pixels[:height, :width]), format="rgb24"
+                stream.codec_context.colorspace = _usual_coding(height)
+            shown = np.ascontiguousarray(pixels[:height, :width])
+            picture = av.VideoFrame.from_ndarray(shown, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace=_usual_coding(height)
             )
             # Each frame keeps its time, whatever the rate is.
             picture.pts, picture.time_base = round(time / TICK), TICK
