@@ -73,22 +73,27 @@ def _lists(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     folders = [path.parent, *([path, path / "assets"] if path.is_dir() else [])]
     files = [folder / f"{stem}{end}" for folder in folders for stem in STEMS for end in _READERS]
     found = [(str(file), names) for file in files if file.is_file() and (names := _of_file(file))]
-    if hub := _of_hub(path):
-        found.append(hub)
+    found += _of_hub(path)
     inside = _inside(path)
     return [*found, *([("the metadata inside of it", inside)] if inside else [])]
 
 
-def _of_hub(path: Path) -> tuple[str, tuple[str, ...]] | None:
-    try:
-        found = published.class_names(path)
-        names = found and _checked(found[1])
-    except (ValueError, OSError) as error:
-        raise ModelError(
-            f"The class names in {published.CONFIG} beside {path} can't be read ({error}): mend"
-            " them, or remove the file."
-        ) from error
-    return (found[0], names) if found and names else None
+def _of_hub(path: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """Place and names of each list in the files that hubs and Ultralytics put beside a model."""
+    found = []
+    for name, read in (
+        (published.CONFIG, published.class_names),
+        (published.BESIDE, published.beside),
+    ):
+        try:
+            if (listed := read(path)) and (names := _checked(listed[1])):
+                found.append((listed[0], names))
+        except (ValueError, OSError) as error:
+            raise ModelError(
+                f"The class names in {name} beside {path} can't be read ({error}): mend them, or"
+                " remove the file."
+            ) from error
+    return found
 
 
 def _of_file(file: Path) -> tuple[str, ...] | None:

@@ -1,5 +1,5 @@
-"""What files of Hugging Face and timm beside a model, and Ultralytics' metadata inside of one, say
-of its classes and pixels.
+"""What files of Hugging Face, timm and Ultralytics beside a model, and Ultralytics' metadata inside
+of one, say of its classes and pixels.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from keras_kd.errors import ConfigError, ModelError
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 # Of Ultralytics: an entry of the archive in a `.tflite`; and keys in the metadata of an `.onnx`.
 METADATA = "metadata.json"
+# Of Ultralytics, beside a SavedModel and the `.tflite` files made of it.
+BESIDE = "metadata.yaml"
 ONNX_KEYS = ("names", "class_names")
 _NUMBERS = ([float], float, None)
 _NAMES = ({str: str}, None)
@@ -35,6 +37,13 @@ _PROCESSOR = {
 }
 # What transformers calls classes that nobody named.
 _UNNAMED = re.compile(r"LABEL_\d+")
+# Of the files of this name that other programs write, none says so.
+_OF_ULTRALYTICS = re.compile(r"(?:author|description): *['\"]?Ultralytics\b.*")
+# What YAML writes on a line of its own for each name: `0: cat`, or `- cat`.
+_NAMED = re.compile(r"\s+(?P<quote>['\"]?)(\d{1,6})(?P=quote): +(\S.*?)\s*")
+_LISTED = re.compile(r"\s*- +(\S.*?)\s*")
+# A text that YAML writes as it is; `: ` and ` #` mean something in it.
+_PLAIN = re.compile(r"(?![?:,\[\]{}#&*!|>'\"%@`]|- )(?:(?!: | #).)*[^:\s]")
 # Folders into which a hub's repository puts the model's other forms.
 _FORMS = ("onnx", "saved_model")
 
@@ -61,6 +70,53 @@ def class_names(path: Path) -> tuple[str, list[str]] | None:
         if names and not all(map(_UNNAMED.fullmatch, names)):
             return str(file), names
     return None
+
+
+def beside(path: Path) -> tuple[str, list[str]] | None:
+    """Return the class names in Ultralytics' `metadata.yaml` that belongs to a model.
+
+    Args:
+        path: the model's file or folder.
+
+    Returns:
+        The place and the names in order; None if nothing names them.
+
+    Raises:
+        ValueError: the names are not one a line, or not numbered from 0 on.
+        OSError: the file can't be read.
+    """
+    for file in _beside(path, BESIDE):
+        lines = read_text(file).splitlines()
+        if "names:" in lines and any(map(_OF_ULTRALYTICS.fullmatch, lines)):
+            return str(file), _below(lines[lines.index("names:") + 1 :])
+    return None
+
+
+def _below(lines: list[str]) -> list[str]:
+    """The names in the lines below `names:`, up to the next key."""
+    found = list[tuple[int | str, str]]()
+    for line in lines:
+        if named := _NAMED.fullmatch(line):
+            found.append((named[2], named[3]))
+        elif listed := _LISTED.fullmatch(line):
+            found.append((len(found), listed[1]))
+        elif found and line[:1].isspace():  # YAML breaks long names
+            number, text = found.pop()
+            found.append((number, f"{text} {line.strip()}"))
+        else:
+            break
+    return by_number((number, _text(scalar)) for number, scalar in found)
+
+
+def _text(scalar: str) -> str:
+    """The text that one line of YAML stands for; other forms of YAML are not read."""
+    if re.fullmatch(r"'(?:[^']|'')*'", scalar):
+        return scalar[1:-1].replace("''", "'")
+    if scalar.startswith('"') and isinstance(quoted := json.loads(scalar), str):
+        return quoted
+    if not _PLAIN.fullmatch(scalar):
+        raise ValueError(f"{scalar[:40]!r} is no plain or quoted name")
+    return scalar
 
 
 def of_dictionary(text: str) -> list[str] | None:

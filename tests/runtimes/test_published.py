@@ -134,6 +134,54 @@ def test_ultralytics_names_inside_of_a_tflite(entry: str, text: str, tmp_path: P
     assert found.class_names == NAMES
 
 
+# As `yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)` of PyYAML 6.0.3 writes it.
+BESIDE = """description: Ultralytics YOLO11n-cls model trained on faces
+author: Ultralytics
+version: 8.3.40
+stride: 1
+task: classify
+batch: 1
+imgsz:
+- 64
+- 64
+names:
+{}args:
+  batch: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        ("  0: angry\n  1: happy\n  2: sad\n", NAMES),
+        ("- angry\n- happy\n- sad\n", NAMES),
+        ("  1: happy\n  0: angry\n  2: sad\n", NAMES),
+        ("  0: 'no'\n  1: it's\n  2: '5: a'\n", ("no", "it's", "5: a")),
+        ("  0: 'it''s: a'\n  1: 'a #b'\n  2: müde\n", ("it's: a", "a #b", "müde")),
+        (f"  0: {'a' * 90}\n    {'b' * 20}\n", (f"{'a' * 90} {'b' * 20}",)),
+    ],
+)
+def test_ultralytics_names_beside_a_model(lines, names, tmp_path: Path) -> None:
+    (tmp_path / "metadata.yaml").write_text(BESIDE.format(lines), encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "m_float32.tflite", tmp_path / "folder", tmp_path):
+        assert labels.with_labels(ModelSpec(), path, None).class_names == names
+
+
+@pytest.mark.parametrize(
+    "line", ["  0: !!python/object/apply:os.system [ls]", "  0: &a cat", "  0: [cat]", "  5: cat"]
+)
+def test_other_forms_of_ultralytics_file_are_refused(line, tmp_path: Path) -> None:
+    (tmp_path / "metadata.yaml").write_text(BESIDE.format(line + "\n"))
+    with pytest.raises(ModelError, match=r"metadata\.yaml beside .* can't be read .*mend them"):
+        labels.with_labels(ModelSpec(), tmp_path / "m.tflite", None)
+
+
+def test_other_programs_files_of_ultralytics_name_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "metadata.yaml").write_text("author: somebody\nnames:\n- !x [a]\n")
+    assert labels.with_labels(ModelSpec(), tmp_path / "m.tflite", None).class_names is None
+
+
 @pytest.mark.parametrize(
     ("properties", "names"),
     [
