@@ -2,10 +2,10 @@
 
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -89,41 +89,34 @@ def test_evaluate_gives_the_scores_of_the_run(
     assert scored["confusion"] == of_run["confusion"]
 
 
-def _killed_and_resumed(
-    command: list[str], environment: dict[str, str], out: Path
-) -> tuple[int, str]:
-    """Kill -9 the command once its state was saved; resume it to its end; how often it was killed
-    and what the last one wrote to stdout.
-
-    tests/training/test_fitting.py kills a training a second time.
-    """
-    state, kills, more = out / ".state" / "state.npz", 0, []
-    while True:
-        before = state.stat().st_mtime_ns if state.exists() else 0
-        process = subprocess.Popen(
-            [*command, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        while process.poll() is None:
-            if kills < 1 and state.exists() and state.stat().st_mtime_ns > before:
-                os.kill(process.pid, signal.SIGKILL)
-                kills += 1
-            time.sleep(0.02)
-        shown, told = process.communicate()
-        if process.returncode == 0:
-            return kills, shown.decode()
-        assert process.returncode == -signal.SIGKILL, told.decode()
-        more = ["--resume"]
+# As KERAKD, until the state after the second epoch is saved.
+KILLED = """
+import os, signal
+from keras_kd.cli import engine, main
+State = engine.load("training.state").TrainingState
+save = State.save
+def save_and_end(self):
+    save(self)
+    if self.epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+State.save = save_and_end
+main.main()
+"""
 
 
 def test_a_killed_run_goes_on_to_the_same_end(
     finished: tuple[Path, dict], data: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
+    """Killed after two of six epochs; tests/training/test_fitting.py kills at random moments."""
     out, shown = finished
     broken = tmp_path / "broken"
     # A process of its own would start another to convert to int8.
     command = distill_command(data, broken, "--formats", "float32", "--json")
-    kills, printed = _killed_and_resumed(command, environment, broken)
-    assert kills == 1
+    killed = [sys.executable, "-c", KILLED, *command[len(KERAKD) :]]
+    ended = subprocess.run(killed, env=environment, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    done = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert all(
         np.array_equal(left, right)
         for left, right in zip(_weights(out), _weights(broken), strict=True)
@@ -139,8 +132,9 @@ def test_a_killed_run_goes_on_to_the_same_end(
     ]
     histories = [pd.read_csv(folder / "history.csv")[columns] for folder in (out, broken)]
     pd.testing.assert_frame_equal(*histories)
-    assert json.loads(printed) == json.loads((broken / "metrics.json").read_text())
-    assert json.loads(printed)["test"] == shown["test"]
+    resumed = json.loads(done.stdout)
+    assert resumed == json.loads((broken / "metrics.json").read_text())
+    assert resumed["test"] == shown["test"]
 
 
 def test_a_run_made_again_is_the_same_and_changes_are_listed(
