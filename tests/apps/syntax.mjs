@@ -8,12 +8,20 @@ function wrong(node) {
   return node.children.flatMap(wrong);
 }
 
+const languages = new Map();
+
+async function languageOf(name) {
+  if (!languages.has(name)) {
+    const grammar = `tree-sitter-wasms/out/tree-sitter-${name}.wasm`;
+    languages.set(name, await Language.load(createRequire(import.meta.url).resolve(grammar)));
+  }
+  return languages.get(name);
+}
+
 await Parser.init();
 for (const path of process.argv.slice(2)) {
-  const language = path.split(".").pop();
-  const grammar = `tree-sitter-wasms/out/tree-sitter-${language}.wasm`;
   const parser = new Parser();
-  parser.setLanguage(await Language.load(createRequire(import.meta.url).resolve(grammar)));
+  parser.setLanguage(await languageOf(path.split(".").pop()));
   for (const { startPosition, text } of wrong(parser.parse(readFileSync(path, "utf8")).rootNode)) {
     console.log(`${path}:${startPosition.row + 1}: ${text.split("\n")[0]}`);
   }
