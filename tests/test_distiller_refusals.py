@@ -68,3 +68,12 @@ def test_a_student_whose_outputs_are_unknown_is_refused():
             ModelError, match="The outputs of the student open are unknown before it runs: begin"
         ):
             Distiller(student)
+
+
+def test_a_student_of_masked_sequences_is_refused_and_of_one_answer_each_taken():
+    """Keras' own losses leave the masked places out; counted, they would change the loss."""
+    sequence = keras.Input((7, 3))
+    states = keras.layers.LSTM(5, return_sequences=True)(keras.layers.Masking()(sequence))
+    with pytest.raises(ModelError, match="The output of the student tags has a mask"):
+        Distiller(keras.Model(sequence, keras.layers.Dense(4)(states), name="tags"))
+    Distiller(keras.Model(sequence, keras.layers.Dense(4)(keras.layers.LSTM(5)(states))))

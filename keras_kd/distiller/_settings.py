@@ -13,7 +13,7 @@ import numpy as np
 from keras_kd import losses
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
-from keras_kd.models.surgery.keras_internals import all_layers
+from keras_kd.models.surgery.keras_internals import all_layers, is_masked
 
 SIGMOID = "Activation('sigmoid')"
 # Numbers in the loss, which may be changed at any time.
@@ -170,10 +170,17 @@ def columns_of_heads(student: keras.Model, binary: Collection[str] | None) -> di
             it has one.
 
     Raises:
-        ModelError: the outputs are unknown, several without names, or no logits.
+        ModelError: the outputs are unknown, several without names, masked, or no logits.
         ConfigError: `binary` names what is no head of one column.
     """
     outputs = _named_outputs(student)
+    if masked := [name for name, output in outputs.items() if is_masked(output)]:
+        raise ModelError(
+            f"The output{f' {masked[0]!r}' * bool(masked[0])} of the student {student.name} has a"
+            " mask (of a Masking layer, or an Embedding with mask_zero), and the places that it"
+            " leaves out would be learnt as all others: give one output for each sequence, or leave"
+            " the mask out."
+        )
     widths = {name: output.shape[-1] for name, output in outputs.items()}
     named = {""} & set(widths) if binary is None else set(binary)
     # The only output has no name; its layer's or any other stands for it.

@@ -133,7 +133,8 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     if len(shape) != 3 or None in shape:
         raise ExportError(
             f"{model.name} takes inputs of shape {shape}: build it for images of one fixed size,"
-            " e.g. (64, 64, 3)."
+            " e.g. (64, 64, 3), of an open one by set_weights of"
+            " keras.models.clone_model(model, keras.Input((64, 64, 3)))."
         )
     for layer in all_layers(model):
         mode = getattr(layer.dtype_policy, "quantization_mode", None)

@@ -31,6 +31,10 @@ from keras_kd.training.settings import StartingPoint, TrainingSettings
 from keras_kd.training.shard_batches import ShardBatches
 
 _SHOWN = 8  # names of classes in a sentence
+_PIXELS = (
+    "The file does not say which pixels it takes, so 0..255 are assumed: begin it with"
+    " keras.layers.Rescaling if it takes others."
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ def _untrained(
     if sources.is_file(job.architecture):
         say(
             f"The {job.title} has the layers of {job.architecture} with new weights: --keep-weights"
-            f" would keep the file's.{_of_frozen(student)}"
+            f" would keep the file's.{_of_file(keras_file.has_spec(job.architecture), student)}"
         )
     if not job.pretrained:
         batch_norm.begin_averages(student, data.train.images, settings.seed)
@@ -351,19 +355,20 @@ def _started(
                 fine_tuning.keep_head(source, built, order)
             elif order is not None:
                 told = "its heads are new, because several are trained"
-    say(f"The {job.title} starts from {job.start.path}; {told}.{_of_frozen(built)}")
+    notes = _of_file(form.pixels is not None, built)
+    say(f"The {job.title} starts from {job.start.path}; {told}.{notes}")
     if job.start.freeze_until:
         fine_tuning.freeze_until(built, job.start.freeze_until)
     return built
 
 
-def _of_frozen(model: keras.Model) -> str:
-    """A sentence on the layers that the file of a model has as frozen; none without."""
-    names = fine_tuning.frozen_layers(model)
-    if not names:
-        return ""
-    count = f"{len(names)} layers are" if len(names) > 1 else "1 layer is"
-    return f" {count} frozen there, and not trained here: {_shortened(names)}."
+def _of_file(says_pixels: bool, model: keras.Model) -> str:
+    """Sentences on what is assumed and kept of a file whose layers are trained."""
+    told = "" if says_pixels else f" {_PIXELS}"
+    if names := fine_tuning.frozen_layers(model):
+        count = f"{len(names)} layers are" if len(names) > 1 else "1 layer is"
+        told += f" {count} frozen there, and not trained here: {_shortened(names)}."
+    return told
 
 
 def _kept_head(names: tuple[str, ...] | None, heads: Heads) -> tuple[list[int] | None, str]:

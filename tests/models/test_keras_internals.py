@@ -24,6 +24,13 @@ def test_the_producer_of_a_tensor_is_the_layer_the_call_and_the_place():
     assert internals.layer_of(outputs[1]) is shared
 
 
+def test_a_mask_is_seen_at_the_output_that_it_reaches():
+    words = keras.Input((5,), dtype="int32")
+    states = layers.LSTM(3, return_sequences=True)(layers.Embedding(9, 4, mask_zero=True)(words))
+    assert internals.is_masked(layers.Dense(2)(states))
+    assert not internals.is_masked(layers.Dense(2)(layers.LSTM(3)(states)))
+
+
 def test_calls_and_readers_of_a_shared_layer():
     model, shared, outputs = _model()
     assert [call.output_tensors[0] is output for call, output in

@@ -128,7 +128,9 @@ def test_a_teachers_file_is_trained_anew_unless_its_weights_are_kept(
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_layers_that_a_file_has_frozen_are_told(data, tmp_path, monkeypatch, capsys, kept):
+def test_frozen_layers_and_pixels_that_a_file_does_not_state_are_told(
+    data, tmp_path, monkeypatch, capsys, kept
+):
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     source = network(2, (32, 32, 1))
     source.get_layer("conv8").trainable = False
@@ -137,8 +139,9 @@ def test_layers_that_a_file_has_frozen_are_told(data, tmp_path, monkeypatch, cap
         _config(data, ""), start_from=None, teacher=str(tmp_path / "mine.keras"), keep_weights=kept
     )
     trained, _ = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
-    told = " 1 layer is frozen there, and not trained here: conv8."
-    assert told in capsys.readouterr().err
+    found = capsys.readouterr().err
+    assert " 1 layer is frozen there, and not trained here: conv8." in found
+    assert " The file does not say which pixels it takes, so 0..255 are assumed: " in found
     kernels = [one.get_layer("conv8").kernel for one in (trained, source)]
     np.testing.assert_array_equal(*kernels)
 

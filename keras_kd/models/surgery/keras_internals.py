@@ -81,6 +81,18 @@ def calls_in_order(model: keras.Model) -> list[Any]:
             for call in model._nodes_by_depth[depth]]  # fmt: skip
 
 
+def is_masked(tensor: keras.KerasTensor) -> bool:
+    """Whether Keras leaves out places of a symbolic tensor in its losses and metrics.
+
+    Args:
+        tensor: a symbolic tensor.
+
+    Returns:
+        True for what a Masking layer, or an Embedding with `mask_zero`, leads to.
+    """
+    return getattr(tensor, "_keras_mask", None) is not None
+
+
 def all_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
     """Iterate over a layer and all layers inside it, at any depth.
 
