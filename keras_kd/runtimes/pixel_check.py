@@ -28,6 +28,11 @@ TRIED, _FEWEST, _FAR_BETTER, _ABOUT = 100, 10, 0.2, 0.05
 # Images below which a statement of the user is not doubted: chance may explain what they show.
 _FEWEST_TO_DOUBT = 30
 
+# Of doubts without labels: how far probabilities differ from image to image if a model sees next to
+# nothing of them, and if it sees them, in nats; and how much larger the other pixels are, or
+# smaller. Models of faces reach 1.3 or more by the right pixels, and 0.05 or less by those.
+_UNMOVED, _MOVED, _OTHER_SIZE, _SURE, _LEAST = 0.1, 1.0, 50, 0.9, 1e-7
+
 
 @dataclass(frozen=True)
 class Score:
@@ -157,6 +162,49 @@ def contradiction(
         f" {100 * own.accuracy:.0f} % of {len(labels)} images, and with {best.pixels} on"
         f" {100 * best.accuracy:.0f} %."
     )
+
+
+def unmoved(
+    name: str, taken: PixelValues, logits: Callable[[PixelValues], np.ndarray], channels: int
+) -> str | None:
+    """Return a warning if a model gives the same for all images by the pixels that it is shown, and
+    not by far larger or smaller ones; this needs no labels.
+
+    Args:
+        name: the model's name.
+        taken: the pixel values that it is shown.
+        logits: a function from pixel values to float (N, C) for N images that differ.
+        channels: number of channels of the model's input.
+
+    Returns:
+        The warning, or None.
+    """
+    spread, sure = _spread(logits(taken))
+    if spread > _UNMOVED:
+        return None
+    for other in (USUAL, *_RANGES):
+        ratio = _size(other, channels) / _size(taken, channels)
+        # A model may be sure of all images, and larger pixels then change its answers anyhow.
+        far = ratio <= 1 / _OTHER_SIZE or (ratio >= _OTHER_SIZE and sure < _SURE)
+        if far and _spread(logits(other))[0] > _MOVED:
+            return (
+                f"{name} is shown pixels of {named(taken)} and gives the same for all images, which"
+                f" it does not for pixels of {named(other)}: check --range, --mean and --std."
+            )
+    return None
+
+
+def _spread(logits: np.ndarray) -> tuple[float, float]:
+    """How far the logarithms of probabilities differ from image to image, in nats; and the mean
+    largest probability.
+    """
+    logs = log_softmax(logits.astype(np.float64), axis=1)
+    largest = float(np.exp(logs.max(axis=1)).mean())
+    return float(np.maximum(logs, np.log(_LEAST)).std(axis=0).max()), largest
+
+
+def _size(pixels: PixelValues, channels: int) -> float:
+    return float(np.abs(pixels.line(channels)[0]).mean())
 
 
 def _score(pixels: PixelValues, outputs: np.ndarray, labels: np.ndarray, ordered: bool) -> Score:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from keras_kd.datasets.images import fitted
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import calibration, class_order
 from keras_kd.exporters import bundle
-from keras_kd.runtimes import predictors
+from keras_kd.runtimes import pixel_check, predictors
 from keras_kd.runtimes.pixel_check import ASSUMED_PIXELS
-from keras_kd.runtimes.predictors import Predictor
+from keras_kd.runtimes.predictors import FilePredictor, Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 DEFAULT = "B"
+# Images that doubts of a model's pixels need, and the gray levels by which they differ.
+TRIED, DIFFERENT = 10, 20
 
 
 class Reader:
@@ -57,6 +60,7 @@ class Reader:
                 " lie beside it: put the right labels.txt there."
             )
         self.fingerprint = f"{predictor.fingerprint}-{temperature:g}"
+        self._doubtful, self._different = _doubtful(predictor), list[np.ndarray]()
 
     def read(self, cuts: Sequence[np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Read uint8 crops (S, S, 3) of any sizes.
@@ -67,7 +71,40 @@ class Reader:
         shape = self._predictor.form.input_shape
         images = np.concatenate([fitted(cut[None], shape) for cut in cuts])
         found = self._predictor.predict(images)
+        if self._doubtful is not None:
+            self._doubt(self._doubtful, images)
         return calibration.probabilities(found.logits, self._temperature), found.values
+
+    def _doubt(self, model: FilePredictor, images: np.ndarray) -> None:
+        """Once there are TRIED images that differ, warn if by the model's pixels all look alike."""
+        for image in images:
+            if _differs(image, self._different):
+                self._different.append(image)
+        if len(self._different) < TRIED:
+            return
+        shown = np.stack(self._different[:TRIED])
+        self._doubtful, self._different = None, []
+        told = pixel_check.unmoved(
+            self.name or "The model",
+            model.form.taken,
+            lambda pixels: model.with_pixels(pixels).logits(shown),
+            shown.shape[3],
+        )
+        if told:
+            warnings.warn(told, stacklevel=3)
+
+
+def _doubtful(predictor: Predictor) -> FilePredictor | None:
+    """The model if it has classes, and its pixels from its user or from nobody; else None."""
+    if not isinstance(predictor, FilePredictor) or not predictor.tells_classes:
+        return None
+    told = predictor.stated.pixels is not None and not predictor.takes_whole_numbers
+    return predictor if (told or predictor.assumes_pixels) and not predictor.is_untrained else None
+
+
+def _differs(image: np.ndarray, others: list[np.ndarray]) -> bool:
+    """Whether an image is another picture than the last of the others, not the next of a film."""
+    return not others or np.abs(image - others[-1].astype(np.float32)).mean() > DIFFERENT
 
 
 def load(

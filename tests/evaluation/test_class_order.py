@@ -12,7 +12,7 @@ from keras_kd.errors import ModelError
 from keras_kd.evaluation.class_order import in_order_of_data, require_plausible
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
-from keras_kd.runtimes import predictors
+from keras_kd.runtimes import pixel_check, predictors
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.runtimes.stated import Stated
 
@@ -158,3 +158,14 @@ def test_a_statement_of_classes_that_the_labels_speak_against_is_doubted(tmp_pat
         assert len(told) == count
     assert "bright, dark the model is right on 0.0 %" in told[0]
     assert "in the order dark, bright on 100.0 %" in told[0]
+
+
+@pytest.mark.parametrize(("sure", "doubted"), [(1.0, True), (30.0, False)])
+def test_a_model_that_is_sure_of_all_images_is_not_doubted_for_it(sure, doubted) -> None:
+    def logits(pixels: PixelValues) -> np.ndarray:
+        # Far larger pixels than its own change any model's answers.
+        first = 30.0 * (-1) ** np.arange(10) if pixels.plain else np.full(10, sure)
+        return np.column_stack([first, np.zeros(10)])
+
+    told = pixel_check.unmoved("The model", PixelValues((0.0, 1.0)), logits, 3)
+    assert (told is not None) == doubted

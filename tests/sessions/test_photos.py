@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -86,6 +87,43 @@ def test_pixels_that_nobody_states_are_called_assumed(model, folder, capsys):
     assert told.count("which pixels it takes: 0..255 are assumed") == 1 and model in told
     assert called("predict", str(folder / "a.png"), "--model", model, "--range", "0,255") == 0
     assert "assumed" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("taken", "doubted", "others"),
+    [
+        ((0, 255), ["--range", "0,1"], ["--range", "0,255"]),
+        ((0, 1), ["--range", "0,255"], ["--range", "0,1"]),
+        # Nobody states 0..255 here; they are assumed.
+        ((0, 1), [], ["--range", "-1,1"]),
+    ],
+)
+def test_pixels_by_which_all_pictures_look_alike_are_doubted(taken, doubted, others, tmp_path):
+    import keras
+
+    low, high = taken
+    image = keras.Input((16, 16, 3))
+    means = keras.layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, keras.layers.Dense(2, "softmax")(means))
+    # The logit grows by 12 from black to white.
+    kernel = np.array([[0, 4 / (high - low)]] * 3)
+    model.layers[-1].set_weights([kernel, np.array([1.5, 0])])
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "labels.txt").write_text("dark\nbright\n")
+    pictures, film = tmp_path / "pictures", tmp_path / "film"
+    for folder, step in ((pictures, 25), (film, 1)):
+        folder.mkdir()
+        for number in range(10):
+            flat = np.full((20, 20), 10 + number * step, np.uint8)
+            Image.fromarray(flat).save(folder / f"{number}.png")
+    asked = ["--whole", "--model", str(tmp_path / "model.keras"), "--json"]
+    # Next to equal pictures tell nothing.
+    for given, stated, count in ((pictures, doubted, 1), (pictures, others, 0), (film, doubted, 0)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert called("predict", str(given), *asked, *stated) == 0
+        told = [text for one in caught if "the same for all images" in (text := str(one.message))]
+        assert len(told) == count
 
 
 def test_labels_below_the_confidence_are_uncertain(model, folder, capsys):
