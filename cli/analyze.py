@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from keras_kd._common.progress import Terminal
+from keras_kd.errors import DataError
 
 from . import engine, options, output, sessions, stopping
 
@@ -177,7 +178,7 @@ def command(
     """
     if bool(videos) == (camera is not None):
         raise click.UsageError("Give videos, or --camera N.")
-    terminal = Terminal()
+    terminal, unread = Terminal(), dict[str, DataError]()
     timeline = engine.load("sessions._options").Options(
         smooth, confidence, _seconds(baseline), faces
     )
@@ -195,8 +196,9 @@ def command(
             offset,
             _marker(marker),
             terminal,
+            unread,
         )
-        _show(results, as_json)
+        _show(results, unread, len(videos), as_json)
         return
     analysis = engine.load("sessions.analysis")
     recipe = analysis.Recipe(side, rate, f"{asked['detector']} {asked['score']:g}", one_person)
@@ -221,8 +223,9 @@ def command(
             offset,
             _marker(marker),
             terminal,
+            unread,
         )
-    _show(results, as_json)
+    _show(results, unread, len(videos), as_json)
 
 
 def _require_of_exports() -> None:
@@ -234,11 +237,21 @@ def _require_of_exports() -> None:
         )
 
 
-def _show(results: dict[str, Any], as_json: bool) -> None:
-    if as_json:
+def _show(
+    results: dict[str, Any], unread: dict[str, DataError], recordings: int, as_json: bool
+) -> None:
+    """Show the results, and raise what is to be told of recordings that have none."""
+    if results and as_json:
         output.show_json(results)
-        return
-    rows = [("session", "seconds", "readable %", "uncertain %", "moments", "page")]
+    elif results:
+        output.show_table(_rows(results))
+    if unread:
+        raise output.refusal(unread, recordings, "recordings")
+
+
+def _rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
+    head = ("session", "seconds", "readable %", "uncertain %", "moments", "page")
+    rows: list[tuple[str, ...]] = [head]
     for name, result in results.items():
         session = result["session"]
         shares = (
@@ -254,7 +267,7 @@ def _show(results: dict[str, Any], as_json: bool) -> None:
                 result["report"],
             )
         )
-    output.show_table(rows)
+    return rows
 
 
 def _date_informed(informed: datetime | None) -> date | None:

@@ -7,12 +7,13 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from keras_kd._common.text import printable
+from keras_kd.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,24 @@ if TYPE_CHECKING:
 def show_json(result: Any) -> None:
     """Print one JSON object on stdout."""
     click.echo(json.dumps(result, indent=2))
+
+
+def refusal(unread: Mapping[str, DataError], count: int, what: str) -> DataError:
+    """Return the error of inputs that couldn't be read, once the others are done.
+
+    Args:
+        unread: at least one error, by input.
+        count: number of all inputs.
+        what: they are called, in the plural.
+
+    Returns:
+        The error, if it is one and the same; of several, their number and the first three.
+    """
+    told = list(dict.fromkeys(map(str, unread.values())))
+    if len(told) == 1:
+        return next(iter(unread.values()))
+    shown = f"{' '.join(told[:3])}{' ...' * (len(told) > 3)}"
+    return DataError(f"{len(unread):,} of {count:,} {what} can't be read: {shown}")
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

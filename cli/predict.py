@@ -88,7 +88,7 @@ def command(
             unread,
         )
     if len(unread) == len(files):
-        raise _refusal(unread, len(files))
+        raise output.refusal(unread, len(files), "pictures")
     if csv_path:
         write_text(csv_path, text.csv(photos.table(readings, unread)))
     if as_json:
@@ -96,15 +96,9 @@ def command(
     else:
         output.show_table(_rows(readings, reader.value_names, whole, unread))
     if unread:
-        raise _refusal(unread, len(files))
+        raise output.refusal(unread, len(files), "pictures")
     if not (as_json or whole or any(readings.values())):
         terminal.say("No face was found: for a model whose classes are not of faces, add --whole.")
-
-
-def _refusal(unread: dict[str, DataError], pictures: int) -> DataError:
-    first, *others = unread.values()
-    count = f"{len(unread):,} of {pictures:,} pictures"
-    return DataError(f"{count} can't be read; the first problem: {first}") if others else first
 
 
 def _records(readings: dict[str, list[Any]], unread: dict[str, DataError]) -> list[dict[str, Any]]:

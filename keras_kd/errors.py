@@ -65,6 +65,28 @@ class OutputError(KerasKDError):
 
 
 @contextmanager
+def kept(errors: dict[str, DataError] | None, name: str) -> Iterator[None]:
+    """Keep a DataError of the block by a name, so that one of many inputs doesn't stop the others.
+
+    Args:
+        errors: takes the error; None: it is raised.
+        name: of the input.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        DataError: the error of the block, if `errors` is None.
+    """
+    try:
+        yield
+    except DataError as error:
+        if errors is None:
+            raise
+        errors[name] = error
+
+
+@contextmanager
 def of_file(path: str | Path) -> Iterator[None]:
     """Name the file in a ModelError that does not name it.
 

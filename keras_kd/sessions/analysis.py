@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_kd._common.files import locked, written_whole
 from keras_kd._common.progress import Terminal
-from keras_kd.errors import ConfigError, DataError, OutputError
+from keras_kd.errors import ConfigError, DataError, OutputError, kept
 from keras_kd.sessions import (
     SIDE,
     _keys,
@@ -79,6 +79,7 @@ def analyze(
     offset: float = 0.0,
     marker: tuple[str, float] | None = None,
     terminal: Terminal | None = None,
+    unread: dict[str, DataError] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Analyse recordings, each into `out/NAME.csv` and the folder `out/NAME`.
 
@@ -105,6 +106,8 @@ def analyze(
             recording.
         marker: name of an event and its time in the video in seconds, which give the offset.
         terminal: where the user sees progress; None for nowhere.
+        unread: takes the error of each video that can't be used, by video; None: the first is
+            raised.
 
     Returns:
         By name: the csv, the page, number of frames, seconds that it took, each step's share of
@@ -112,7 +115,7 @@ def analyze(
 
     Raises:
         ConfigError: options can't be combined.
-        DataError: a video or the segments can't be used.
+        DataError: the segments can't be used, or a video can't and `unread` is None.
         OutputError: `out` holds another session, another process works there, or typed keys
             couldn't be written, which is raised once the rest is done.
     """
@@ -141,7 +144,11 @@ def analyze(
         }
         # A camera can't go on with what is there: the recording only gets a new timeline.
         again = camera and resume and rows.is_file()
-        with nullcontext() if again else _video.Video(video, camera) as source, locked(folder):
+        with (
+            kept(unread, video),
+            nullcontext() if again else _video.Video(video, camera) as source,
+            locked(folder),
+        ):
             known = claim(folder / "session.json", rows, stated, resume)
             stated_too = noted(known, source, reader, informed)
             steps, started = Steps(), time.perf_counter()

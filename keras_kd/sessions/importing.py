@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_kd._common.files import LOCK, locked, written_whole
 from keras_kd._common.progress import Terminal
-from keras_kd.errors import ConfigError, DataError, OutputError
+from keras_kd.errors import ConfigError, DataError, OutputError, kept
 from keras_kd.sessions import _timeline
 from keras_kd.sessions._exported_by_others import PROGRAMS, Imported
 from keras_kd.sessions._options import Options
@@ -50,6 +50,7 @@ def import_sessions(
     offset: float = 0.0,
     marker: tuple[str, float] | None = None,
     terminal: Terminal | None = None,
+    unread: dict[str, DataError] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Make sessions of another program's exports, each as `out/NAME.csv` and the folder `out/NAME`.
 
@@ -64,13 +65,14 @@ def import_sessions(
         offset: seconds to add to the times of segments and events.
         marker: as for `analysis.analyze`.
         terminal: where the user sees progress; None for nowhere.
+        unread: as for `analysis.analyze`, by export.
 
     Returns:
         By name what `analysis.analyze` returns.
 
     Raises:
         ConfigError: the program is none of PROGRAMS, or options can't be combined.
-        DataError: an export can't be read.
+        DataError: an export is missing, or can't be read and `unread` is None.
         OutputError: `out` holds another session.
     """
     if program not in PROGRAMS:
@@ -84,22 +86,23 @@ def import_sessions(
         if (rows := out / f"{file.stem}.csv").exists() or (out / file.stem).exists():
             raise OutputError(f"{rows} is already there: choose another --out.")
     for file in exports:
-        imported = PROGRAMS[program](file)
-        given = replace(options, tasks=() if segments else imported.tasks)
-        own = planned_options(given, file.stem, segments, events, offset, marker)
-        folder, rows = out / file.stem, out / f"{file.stem}.csv"
-        with locked(folder), _none_left_half(rows, folder):
-            with (
-                written_whole(rows) as path,
-                path.open("w", newline="", encoding="utf-8") as csv_file,
-            ):
-                csv.writer(csv_file).writerows(_rows(file, imported))
-            timeline = _timeline.load(rows, own)
-            write(folder, timeline, _session(file, program, imported, own, informed), file.stem)
-        for note in (*_notes(imported), *timeline.outside, *timeline.doubts):
-            terminal.say(f"{file.stem}: {note}")
-        terminal.say(f"{file.stem}: {len(imported.times):,} rows; {folder / 'report.html'}")
-        results[file.stem] = result(rows, folder, timeline, len(imported.times), 0.0)
+        with kept(unread, str(file)):
+            imported = PROGRAMS[program](file)
+            given = replace(options, tasks=() if segments else imported.tasks)
+            own = planned_options(given, file.stem, segments, events, offset, marker)
+            folder, rows = out / file.stem, out / f"{file.stem}.csv"
+            with locked(folder), _none_left_half(rows, folder):
+                with (
+                    written_whole(rows) as path,
+                    path.open("w", newline="", encoding="utf-8") as csv_file,
+                ):
+                    csv.writer(csv_file).writerows(_rows(file, imported))
+                timeline = _timeline.load(rows, own)
+                write(folder, timeline, _session(file, program, imported, own, informed), file.stem)
+            for note in (*_notes(imported), *timeline.outside, *timeline.doubts):
+                terminal.say(f"{file.stem}: {note}")
+            terminal.say(f"{file.stem}: {len(imported.times):,} rows; {folder / 'report.html'}")
+            results[file.stem] = result(rows, folder, timeline, len(imported.times), 0.0)
     return results
 
 

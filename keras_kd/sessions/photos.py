@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from keras_kd._common.files import require_apart, written_whole
 from keras_kd._common.text import encodable
 from keras_kd.datasets import decoding, images
-from keras_kd.errors import DataError
+from keras_kd.errors import DataError, kept
 from keras_kd.sessions import SIDE
 from keras_kd.sessions._detectors import Detector
 from keras_kd.sessions._faces import Box, Face, blurred, crop
@@ -178,13 +178,9 @@ def predict(
 
 def _image(file: Path, unread: dict[str, DataError] | None) -> np.ndarray | None:
     """The picture, uint8 (H, W, 3); None where it can't be read and `unread` takes the error."""
-    try:
+    with kept(unread, str(file)):
         return images.with_channels(decoding.read(file)[None], 3)[0]
-    except DataError as error:
-        if unread is None:
-            raise
-        unread[str(file)] = error
-        return None
+    return None
 
 
 def _annotated_names(files: list[Path], pictures: Path | None) -> list[str]:

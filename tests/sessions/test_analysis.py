@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -123,6 +124,21 @@ def test_a_whole_recording_gets_a_new_timeline_with_resume(session, capsys):
     assert result["time_by_step"] == {} or sum(result["time_by_step"].values()) == pytest.approx(1)
     assert result["session"]["found"] == 1 and (root / "A" / "p1.csv").read_bytes() == rows
     assert json.loads((root / "A" / "p1" / "session.json").read_text())["options"]["smooth"] == 1
+
+
+@needs_extra
+def test_a_broken_video_stops_no_other(session, tmp_path, capsys):
+    root, arguments = session
+    (tmp_path / "p0.mp4").write_bytes(b"no film")
+    videos = [str(tmp_path / "p0.mp4"), arguments[1], str(tmp_path / "p2.mp4")]
+    asked = ["--model", str(root / "colours.tflite"), "--out", str(tmp_path / "A")]
+    assert called("analyze", *videos, *asked, "--json") == 2
+    shown = capsys.readouterr()
+    assert list(json.loads(shown.out)) == ["p1"]
+    told = "2 of 3 recordings can't be read: .*p0.mp4 can't be opened .*p2.mp4 is not there"
+    assert re.search(told, shown.err)
+    assert (tmp_path / "A" / "p1" / "report.html").is_file()
+    assert {path.name for path in (tmp_path / "A").iterdir()} == {"p1.csv", "p1"}
 
 
 @needs_extra

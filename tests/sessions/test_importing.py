@@ -66,6 +66,16 @@ def test_openface_gives_shares_of_its_action_units(tmp_path, capsys):
     assert "already there" in capsys.readouterr().err
 
 
+def test_a_broken_export_stops_no_other(tmp_path, capsys):
+    (tmp_path / "p0.csv").write_text("a,b\n1,2\n")
+    files = [str(tmp_path / "p0.csv"), str(_openface(tmp_path / "p1.csv"))]
+    asked = ["--from", "openface", "--out", str(tmp_path / "A"), "--baseline", "0.4", "--json"]
+    assert called("analyze", *files, *asked) == 2
+    shown = capsys.readouterr()
+    assert "p0.csv lacks timestamp" in shown.err and list(json.loads(shown.out)) == ["p1"]
+    assert {path.name for path in (tmp_path / "A").iterdir()} == {"p1.csv", "p1"}
+
+
 def test_facereader_s_failures_are_no_face(tmp_path):
     _facereader(tmp_path / "p2.txt")
     command = ["analyze", str(tmp_path / "p2.txt"), "--from", "facereader"]
