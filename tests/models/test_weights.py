@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from keras_kd.errors import ModelError
@@ -91,3 +92,18 @@ def test_a_head_whose_weights_mean_something_else_is_not_taken_for_a_dense_one(k
     started = fine_tuning.with_new_head(model, 3, (4, 4, 1))
     with pytest.raises(ModelError, match="The head of own can't be kept: last "):
         fine_tuning.keep_head(model, started)
+
+
+class Blurred(layers.Layer):
+    """Convolves with a constant in float32, whatever the precision."""
+
+    def call(self, inputs):
+        return tf.nn.conv2d(inputs, tf.constant(np.ones((3, 3, 1, 1), "float32")), 1, "SAME")
+
+
+def test_a_layer_that_fails_in_another_precision_is_named():
+    image = keras.Input((4, 4, 1))
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(Blurred()(image))), name="own")
+    with pytest.raises(ModelError, match="own can't compute in mixed_bfloat16 .TypeError in Blur"):
+        precision.with_policy(model, "mixed_bfloat16")
+    precision.with_policy(model, "float32")

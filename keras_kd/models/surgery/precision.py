@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import keras
 
 from keras_kd._common.hardware import cpu_information, gpus
-from keras_kd.errors import ConfigError
+from keras_kd.errors import ConfigError, KerasKDError, ModelError
 from keras_kd.models.surgery.copies import copied, remade
 from keras_kd.models.surgery.keras_internals import GRAPHS, all_layers, layer_of
 
@@ -68,6 +69,7 @@ def with_policy(model: keras.Model, dtype_policy: str) -> keras.Model:
 
     Raises:
         ConfigError: Keras knows no such policy.
+        ModelError: a layer of the user's own can't compute in it.
     """
     try:
         # By name: layers without a get_config of their own can't be rebuilt again from an object.
@@ -86,8 +88,23 @@ def with_policy(model: keras.Model, dtype_policy: str) -> keras.Model:
     keras.config.set_dtype_policy(policy)  # for layers that make others inside
     try:
         return copied(model, replaced)
+    except KerasKDError:
+        raise
+    except Exception as error:  # A foreign `call` may raise anything in another precision.
+        raise ModelError(_refusal(model, policy, error)) from error
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _refusal(model: keras.Model, policy: str, error: Exception) -> str:
+    # Keras puts the layer's class into what it raises.
+    called = re.search(r"calling (\w+)\.call", str(error))
+    where = f" in {called[1]}" if called else ""
+    other = "" if policy == "float32" else ", or choose the precision float32"
+    return (
+        f"{model.name} can't compute in {policy} ({type(error).__name__}{where}): let each layer of"
+        f" your own convert its constants to the type of its input{other}."
+    )
 
 
 def in_float32(model: keras.Model) -> keras.Model:
