@@ -1,6 +1,9 @@
-"""Running `kerakd` inside the test's process."""
+"""Running `kerakd` inside the test's process, and code in a process of its own."""
 
 import sys
+
+# Before `-c` code that needs Keras, as `kerakd` imports it: a third of its time is saved.
+QUICK = "from keras_kd._common import quick_start; quick_start.prepare()\n"
 
 
 def called(*arguments: str) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from command_line import QUICK
 from small_students import IMAGES, LABELS, LOGITS, WEIGHTS, compiled, deep, linear
 from test_distiller_heads import Y, joint
 
@@ -49,7 +50,7 @@ def five_steps(strategy=None, policy="float32"):
 
 def _elsewhere(code, **environment):
     process = subprocess.run(
-        [sys.executable, "-c", f"import json, test_distiller_backends as t\n{code}"],
+        [sys.executable, "-c", f"{QUICK}import json, test_distiller_backends as t\n{code}"],
         cwd=Path(__file__).parent,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **environment},
         capture_output=True,

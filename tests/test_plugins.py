@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import QUICK
 
 KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference.py"
@@ -116,7 +117,11 @@ pages = runpy.run_path({str(REFERENCE)!r})["pages"]().values()
 print(json.dumps([names, " ".join(pages)]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", QUICK + code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     names, made = json.loads(done.stdout)
     assert {"tiny", "stripes", "weights", "distance"} <= set(names)

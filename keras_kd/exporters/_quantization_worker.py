@@ -1,7 +1,7 @@
 """The process behind `quantization_aware`: a Keras 2 twin, fine-tuned with TensorFlow Model
 Optimization.
 
-    python -m keras_kd.exporters._quantization_worker FOLDER
+    python -P -m keras_kd._common.quick_start keras_kd.exporters._quantization_worker FOLDER
 
 reads options.json, weights.npz, images.npy, labels.npy, teacher.npy and expected.npy, writes
 model.tflite and prints one line an epoch.
@@ -20,7 +20,6 @@ import numpy as np
 import tf_keras
 
 from keras_kd._common.allocator import tune_allocator
-from keras_kd._common.collector import collect_rarely
 from keras_kd.exporters._quantization_stages import clustered, pruned, quantize, stripped
 from keras_kd.exporters._quantization_training import Batches, fit
 from keras_kd.exporters._quantization_twin import built, converted, first_layers, require_equal
@@ -34,7 +33,6 @@ _SMALLEST_RANGE = 0.01  # a layer that no image gets through would have none
 def main(folder: Path) -> None:
     """Do the whole work of one folder."""
     tune_allocator()
-    collect_rarely()
     sys.stdout = sys.stderr  # what libraries print is not for the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
     options = json.loads((folder / "options.json").read_text())

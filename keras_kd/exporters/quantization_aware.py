@@ -26,6 +26,7 @@ import keras
 import numpy as np
 
 from keras_kd import losses
+from keras_kd._common import quick_start
 from keras_kd._common.files import written_whole
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, pixel_values
@@ -366,6 +367,7 @@ def _work(
             sys.executable,
             "-P",
             "-m",
+            quick_start.__name__,
             "keras_kd.exporters._quantization_worker",
             str(folder),
         ]

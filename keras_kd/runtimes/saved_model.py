@@ -40,7 +40,7 @@ def load(path: str | Path) -> keras.Model:
     """
     if _saved_model_operations.require_computing(path):
         # Nothing ends an operation in this process.
-        trial.require_survival(Path(path), "TensorFlow", __name__)
+        trial.require_survival(Path(path), "TensorFlow", __name__, needs_keras=True)
     return _tried(path)
 
 

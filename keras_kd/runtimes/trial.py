@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from keras_kd._common import quick_start
 from keras_kd.errors import ModelError
 
 try:
@@ -28,7 +29,9 @@ SECONDS, MEMORY, CLOCK = 60, 4 * 2**30, 1200
 REFUSED = 3
 
 
-def require_survival(path: Path, runtime: str, module: str, file: Path | None = None) -> None:
+def require_survival(
+    path: Path, runtime: str, module: str, file: Path | None = None, needs_keras: bool = False
+) -> None:
     """Have a module try a file in a process of its own, where it works within `bounded`.
 
     Args:
@@ -36,12 +39,14 @@ def require_survival(path: Path, runtime: str, module: str, file: Path | None = 
         runtime: what runs it, in messages.
         module: run with the file, SECONDS and MEMORY as its arguments.
         file: what is tried; None for the same as `path`.
+        needs_keras: whether the module imports Keras.
 
     Raises:
         ModelError: the trial refused the file, took too long, or was ended by the system.
     """
     file = file or path
-    command = [sys.executable, "-P", "-m", module, str(file), str(SECONDS), str(MEMORY)]
+    start = [quick_start.__name__] if needs_keras else []
+    command = [sys.executable, "-P", "-m", *start, module, str(file), str(SECONDS), str(MEMORY)]
     try:
         tried = subprocess.run(command, capture_output=True, timeout=CLOCK)
     except subprocess.TimeoutExpired as error:

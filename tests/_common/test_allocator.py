@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import QUICK
 
 RUN = """
 import hashlib, json, resource
@@ -41,7 +42,7 @@ def _run(setting: str) -> list:
     # NumPy asks for huge pages by itself, which would hide most faults.
     environment = {**os.environ, "KERAKD_ALLOCATOR": setting, "NUMPY_MADVISE_HUGEPAGE": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", RUN],
+        [sys.executable, "-c", QUICK + RUN],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import QUICK
 
 RUN = """
 import json, sys, threading, time
@@ -63,7 +64,7 @@ print(json.dumps([run(rows * times, folder / str(times)) for times in (1, 10)]))
 def _peaks(rows: int, folder: Path) -> list[float]:
     """Megabytes with so many images and with ten times as many, one after the other."""
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(rows), str(folder)],
+        [sys.executable, "-c", QUICK + RUN, str(rows), str(folder)],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import QUICK
 
 from keras_kd import checkpoints, models
 
-WRITE = """
+WRITE = f"""{QUICK}
 import sys
 from keras_kd import checkpoints, models
 checkpoints.save(models.build("C", seed=3), sys.argv[1])

@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from command_line import QUICK
 from keras import layers
 
 from keras_kd.errors import ConfigError, DataError, ExportError
@@ -127,7 +128,7 @@ def test_views_meet_their_logits_and_losses_are_those_of_the_student():
     """Images and logits both say their row and whether they are mirrored; the reference of the
     losses is numpy and scipy.
     """
-    code = VIEWS_AND_LOGITS + LOSSES_OF_THE_STUDENT
+    code = QUICK + VIEWS_AND_LOGITS + LOSSES_OF_THE_STUDENT
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = (line.split() for line in done.stdout.splitlines())

@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from command_line import QUICK
 from keras import layers
 
 from keras_kd.errors import ExportError
@@ -51,7 +52,7 @@ def test_every_setting_of_the_table_is_one_of_both_kerases():
                 taken |= set(inspect.signature(base.__init__).parameters)
             assert set(names) <= taken, (kind, set(names) - taken)
     """
-    command = [sys.executable, "-c", code, json.dumps(CARRIED)]
+    command = [sys.executable, "-c", QUICK + code, json.dumps(CARRIED)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     made = {"Conv2D": (2, 3), "SeparableConv2D": (2, 3),
@@ -140,7 +141,7 @@ def test_what_keras_2_has_not_is_computed_by_layers_that_it_has(tmp_path):
             found = ending(told)(twin(values["given"])).numpy()
             np.testing.assert_allclose(found, values["expected"], 1e-5, 1e-5, err_msg=name)
     """
-    command = [sys.executable, "-c", code, json.dumps(descriptions), str(tmp_path)]
+    command = [sys.executable, "-c", QUICK + code, json.dumps(descriptions), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -11,6 +11,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from command_line import QUICK
 from keras import layers
 
 from keras_kd import models
@@ -211,7 +212,7 @@ def test_weights_that_keras_offers_are_taken_from_its_folder(tmp_path):
     """
     environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", STAND_IN, str(tmp_path)],
+        [sys.executable, "-c", QUICK + STAND_IN, str(tmp_path)],
         env=environment,
         capture_output=True,
         text=True,

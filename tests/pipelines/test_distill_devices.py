@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import called
+from command_line import QUICK, called
 from small_network import NETWORK
 
 
@@ -23,7 +23,7 @@ config = Config(
 scores = distill(config, {str(tmp_path / "two")!r})
 print(scores["test"]["accuracy"])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", QUICK + code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert float(done.stdout) > 0.5  # a guess gets 0.33
 

@@ -333,6 +333,8 @@ def test_damaged_weights_of_the_best_epoch_are_told(content, tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
+from keras_kd._common import quick_start
+quick_start.prepare()
 import test_fitting as t
 t.state.SAVE_SECONDS = -1
 step = t.keras.callbacks.LambdaCallback(
