@@ -213,6 +213,12 @@ def test_a_broken_file_ends_in_a_sentence_and_leaves_nothing_of_the_last(site, p
             assert browser.run("return document.getElementById('label').textContent") == ""
             assert browser.run("return document.getElementById('download').hidden") is True
             browser.run("document.getElementById('results').textContent = ''")
+        # Among others it stops none.
+        browser.choose("#file", pictures[0], str(tmp_path / "broken.png"), pictures[1])
+        rows = json.loads(browser.wait(READ))
+        assert [len(row.get("faces", [])) for row in rows] == [1, 0, 1]
+        told = "Done: 2. broken.png can't be read as a picture: choose a JPEG, PNG or WebP."
+        assert browser.run(status) == told and rows[1]["error"] in told
 
 
 @needs_browser

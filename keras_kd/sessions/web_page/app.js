@@ -205,17 +205,22 @@ function pixelsOf(source, width, height) {
   return picture(context.getImageData(0, 0, width, height));
 }
 
+/** Read pictures; one that can't be read stops no other. */
 async function readPictures(reader, view, files) {
   const results = [];
   for (const file of files) {
-    const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" }).catch(() => {
-      throw new Error(`${file.name} can't be read as a picture: choose a JPEG, PNG or WebP.`);
-    });
+    const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
+    const bitmap = await createImageBitmap(file, options).catch(() => null);
+    if (!bitmap) {
+      results.push({ file: file.name, error: `${file.name} can't be read as a picture: choose a JPEG, PNG or WebP.` });
+      continue;
+    }
     const image = pixelsOf(bitmap, bitmap.width, bitmap.height);
     const result = await reader.read(image);
     view.show(image, bitmap, result);
     results.push({ file: file.name, ...result });
   }
+  if (results.every(({ error }) => error)) throw new Error(results[0].error);
   return results;
 }
 
@@ -254,7 +259,8 @@ async function main() {
       URL.revokeObjectURL(element("download").href);
       element("download").href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
       element("download").hidden = false;
-      say(`Done: ${results.length}`);
+      const errors = results.flatMap(({ error }) => error ?? []);
+      say([`Done: ${results.length - errors.length}`, ...errors.slice(0, 3)].join(". "));
     };
     const play = async (own) => {
       await video.play().catch((error) => {
