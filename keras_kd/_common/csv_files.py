@@ -8,7 +8,7 @@ import codecs
 import csv
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -52,7 +52,13 @@ def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
             f"{path} has {names.count(twice[0].lower())} columns {twice[0]} in its first line: keep"
             " one of them."
         )
-    places = [names.index(column.lower()) for column in columns]
+    yield from cells(lines, [names.index(column.lower()) for column in columns])
+
+
+def cells(
+    lines: Iterable[tuple[int, list[str]]], places: Sequence[int]
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, fields at `places`) for each row; a field that a short row lacks is ""."""
     for line, fields in lines:
         yield line, [fields[place] if place < len(fields) else "" for place in places]
 

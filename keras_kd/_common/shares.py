@@ -15,3 +15,13 @@ def are_shares(rows: np.ndarray) -> np.ndarray:
         rows: numbers (..., C); a row with NaN is none.
     """
     return (rows.min(axis=-1) >= 0) & (np.abs(rows.sum(axis=-1) - 1) <= TOLERANCE)
+
+
+def wrong(row: np.ndarray) -> str:
+    """Return what is wrong with a row that are no shares, as the end of a sentence about it.
+
+    Args:
+        row: numbers (C,), of which the first eight are shown.
+    """
+    shown = ", ".join(f"{share:g}" for share in row[:8])
+    return f"are [{shown}]: expected shares of the classes that sum to 1, none below 0."

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._common.shares import TOLERANCE, are_shares
+from keras_kd._common.shares import TOLERANCE, are_shares, wrong
 from keras_kd.distiller import _backend
 from keras_kd.errors import DataError
 
@@ -95,12 +95,9 @@ def _require_shares(labels: np.ndarray, of: str, images: int) -> None:
     if not bad.any():
         return
     row, image = _first(bad, images)
-    shares = ", ".join(f"{share:g}" for share in labels[row][:8])
     raise DataError(
-        f"The labels{of} in row {image} are [{shares}]: expected shares of the classes that sum to "
-        "1. "
-        "An image of several classes (multi-label) needs one head of one column for each class, "
-        "named in binary=[...]."
+        f"The labels{of} in row {image} {wrong(labels[row])} An image of several classes"
+        " (multi-label) needs one head of one column for each class, named in binary=[...]."
     )
 
 

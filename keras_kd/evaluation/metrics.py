@@ -19,7 +19,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from keras_kd._common.shares import are_shares
+from keras_kd._common.shares import are_shares, wrong
 from keras_kd.errors import DataError, ModelError
 
 BINS = 15
@@ -359,11 +359,7 @@ def hard_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         )
     if labels.ndim == 2 and not (fit := are_shares(labels)).all():
         row = int(fit.argmin())
-        shares = ", ".join(f"{share:g}" for share in labels[row][:8])
-        raise DataError(
-            f"The labels of sample {row} are [{shares}]: shares of votes must sum to 1, and none"
-            " may be below 0."
-        )
+        raise DataError(f"The labels of sample {row} {wrong(labels[row])}")
     hard = labels if labels.ndim == 1 else labels.argmax(axis=1)
     if hard.min() < 0 or hard.max() >= logits.shape[1]:
         raise DataError(

@@ -280,10 +280,7 @@ def _rows(
         raise DataError(f"{path} lacks {', '.join(missing)}: it is no export of {program}.")
     names = [*needed, *(name for name in optional if name in found)]
     places = [found.index(name) for name in names]
-    cells = (
-        (line, [fields[place].strip() if place < len(fields) else "" for place in places])
-        for line, fields in rows
-    )
+    cells = ((line, [*map(str.strip, own)]) for line, own in csv_files.cells(rows, places))
     if (first := next(cells, None)) is None:
         raise DataError(f"{path} holds no row.")
     return names, itertools.chain([first], cells)
