@@ -251,6 +251,30 @@ def test_inputs_are_given_as_keras_takes_them(form):
         assert found["soft_loss"] == pytest.approx(soft, rel=1e-5)
 
 
+@pytest.mark.parametrize("form", [dict, list, tuple])
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_images_of_one_input_may_stand_in_a_dict_or_list(form, stored):
+    student, teacher = linear(), linear(1)
+    logits = teacher.predict(IMAGES, verbose=0)
+    soft = divergence(logits, student.predict(IMAGES, verbose=0), 3.0).mean()
+    distiller = still(student, None if stored else teacher)
+    labels = {"label": LABELS, "teacher": logits} if stored else LABELS
+    images = {student.layers[0].name: IMAGES} if form is dict else form([IMAGES])
+    found = losses_of(distiller, images, labels)
+    assert found["soft_loss"] == pytest.approx(soft, rel=1e-5)
+
+
+@pytest.mark.parametrize("teacher", [None, linear(1)])
+def test_a_data_set_of_single_images_is_told_to_batch_them(teacher):
+    distiller = compiled(linear(), teacher, **({} if teacher else {"beta": 0}))
+    single = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
+    for ask in (distiller.fit, distiller.evaluate, distiller.predict):
+        refusal(lambda ask=ask: ask(single), DataError, "(4, 4, 1)", "dataset.batch(32)")
+    wide = single.map(lambda image, label: (tf.repeat(image, 2, axis=1), label)).batch(8)
+    for ask in (distiller.fit, distiller.evaluate, distiller.predict):
+        refusal(lambda ask=ask: ask(wide), DataError, "(4, 8, 1)", "(4, 4, 1)")
+
+
 def test_inputs_that_do_not_fit_are_told_in_one_sentence():
     two = of_two_inputs(list)
     refusal(lambda: compiled(linear(), two), ModelError, "2 inputs", "one input")

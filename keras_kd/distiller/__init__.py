@@ -225,7 +225,11 @@ class Distiller(CheckedTraining):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the student's output; in training with features to match, also the list of
         maps.
+
+        Raises:
+            DataError: the images are of another shape than the student takes.
         """
+        _batches.require_shape(inputs, self.student)
         if training and self._matching:
             outputs, maps = self._matching.student(inputs, training=training)
             return self._single(outputs), maps
@@ -323,6 +327,7 @@ class Distiller(CheckedTraining):
             return y
         stored, label = _batches.teacher(y), _batches.label(y)
         _batches.require_given(label)
+        _batches.require_shape(x, self.student)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
             targets = (

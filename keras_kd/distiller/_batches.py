@@ -147,19 +147,33 @@ def require_labels(images: Any, labels: Any) -> None:
         )
 
 
+def only(images: Any) -> Any:
+    """Return the images that a dict or list holds alone, as Keras takes them for one input."""
+    flat = keras.tree.flatten(images) if isinstance(images, (dict, list, tuple)) else []
+    return flat[0] if len(flat) == 1 else images
+
+
 def require_shape(images: Any, student: keras.Model) -> None:
     """Refuse images of another shape than the student takes.
 
     Raises:
-        DataError: a size differs, or they are a list.
+        DataError: a size differs, they are a list, or one image without an axis of images.
     """
+    images = only(images)
     if isinstance(images, (list, tuple)) and len(student.inputs) == 1 and len(images) != 1:
         raise DataError(
             f"The images are a {type(images).__name__} of {len(images)} parts, and the student "
             f"{student.name} takes one array: make one of them, numpy.stack(images)."
         )
     taken = tuple(student.inputs[0].shape) if len(student.inputs) == 1 else ()
-    given = tuple(getattr(images, "shape", ()))
+    shape = getattr(images, "shape", ())
+    # TensorFlow may not know the rank.
+    given = () if getattr(shape, "rank", 0) is None else tuple(shape)
+    if taken and given == taken[1:]:
+        raise DataError(
+            f"The images are of shape {given}, one image without an axis of images: batch the data"
+            " set, dataset.batch(32), or give images[None]."
+        )
     if len(given) == len(taken) and any(
         None not in (own, size) and own != size
         for own, size in zip(taken[1:], given[1:], strict=True)

@@ -109,7 +109,9 @@ class Teacher:
 
     def shown(self, images: Any) -> Any:
         """Return images of the size and channels that the teacher takes."""
-        return images if self.shape is None else _images.resized(images, self.shape)
+        if self.shape is None:
+            return images
+        return _images.resized(_batches.only(images), self.shape)
 
     def chosen(self, outputs: Any) -> Any:
         """Return what the student is compared with of all that the teacher gives."""
