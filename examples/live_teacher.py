@@ -9,12 +9,12 @@ import shapes
 import keras_kd
 
 images, labels = shapes.drawn(64)
-teacher = keras_kd.models.build("vgg8", num_classes=2, input_shape=(32, 32, 1), seed=0)
+teacher = keras_kd.models.build("vgg8-half", num_classes=2, input_shape=(32, 32, 1), seed=0)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 teacher.compile("adam", loss)
 teacher.fit(images, labels, batch_size=16, epochs=1, verbose=0)
 
-student = keras_kd.models.build("C", num_classes=2, input_shape=(32, 32, 1), seed=1)
+student = keras_kd.models.build("vgg9-slim", num_classes=2, input_shape=(32, 32, 1), seed=1)
 distiller = keras_kd.Distiller(student, teacher, temperature=3.0, alpha=0.15)
 distiller.compile("adam", metrics=["accuracy"])
 history = distiller.fit(images, labels, batch_size=16, epochs=1, verbose=0).history

@@ -14,7 +14,7 @@ from keras_kd.pipelines.distill import distill
 with tempfile.TemporaryDirectory() as folder:
     photos = Path(folder, "photos")  # one folder a class; put yours here
     shapes.write(photos)
-    options = {"student": "C", "teacher": "vgg8", "teacher_epochs": 1, "epochs": 1}
+    options = {"student": "vgg9-slim", "teacher": "vgg8-half", "teacher_epochs": 1, "epochs": 1}
     config = Config(data=str(photos), image_size=32, batch_size=16, formats="float32", **options)
     results = distill(config, Path(folder, "run"))
     print("test accuracy", results["test"]["accuracy"])

@@ -29,6 +29,7 @@ def _built_small(name: str, num_classes: int, input_shape: tuple[int, int, int])
     return network(num_classes, input_shape)
 
 
+@pytest.mark.usefixtures("few_faces")
 def test_the_readmes_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     assert len(blocks) == 2

@@ -250,6 +250,7 @@ def test_of_several_models_the_one_that_does_not_fit_is_named(
         assert capsys.readouterr().err.startswith(f"kerakd: {tmp_path / name}.keras: The model ")
 
 
+@pytest.mark.usefixtures("few_faces")
 def test_models_of_values_alone_are_exported_and_measured_without_accuracies(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_place_that_takes_no_new_files_is_told() -> None:
         pass
 
 
+@pytest.mark.usefixtures("few_faces")
 @pytest.mark.parametrize("line", [f"evaluate {MODEL}/model.tflite --data faces", f"bench {MODEL}"])
 def test_a_machine_without_room_for_temporary_files_is_told(
     line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -119,6 +119,7 @@ def test_measuring_without_a_choice_is_refused(settings, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("few_faces")
 def test_the_command_says_it_and_the_card_holds_it(tmp_path, capsys):
     keras.utils.set_random_seed(0)
     image = keras.Input((48, 48, 3))
