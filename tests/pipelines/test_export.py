@@ -352,21 +352,23 @@ def test_what_has_no_temperature_is_refused(student, data, tmp_path, names, unit
     assert message in shown and "Traceback" not in shown and [path] == list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("more", [["--bundle"], ["--calibrate"]])
-def test_classes_that_nobody_names_are_checked_against_the_data(student, tmp_path, more, capsys):
+@pytest.mark.parametrize(("more", "name"), [("--bundle", "made"), ("--calibrate", "made.tflite")])
+def test_classes_that_nobody_names_are_checked_against_the_data(
+    student, tmp_path, more, name, capsys
+):
     random = np.random.default_rng(0)
     for split in ("train", "validation", "test"):
-        for name, level in (("bright", 160), ("dark", 90)):
-            (tmp_path / "data" / split / name).mkdir(parents=True)
+        for kind, level in (("bright", 160), ("dark", 90)):
+            (tmp_path / "data" / split / kind).mkdir(parents=True)
             for number in range(10):
                 pixels = level + random.integers(-60, 61, (64, 64))
-                path = tmp_path / "data" / split / name / f"{number}.png"
+                path = tmp_path / "data" / split / kind / f"{number}.png"
                 Image.fromarray(pixels.astype(np.uint8)).save(path)
     path = tmp_path / "model.keras"
     keras_file.load(student)[0].save(path)
-    data, made = str(tmp_path / "data"), tmp_path / "made"
+    data, made = str(tmp_path / "data"), tmp_path / name
     asked = ["export", str(path), "--format", "float32", "--data", data, "--range", "0,255"]
-    assert called(*asked, *more, "--out", str(made)) == 2
+    assert called(*asked, more, "--out", str(made)) == 2
     told = capsys.readouterr().err
     assert f"{path} names no classes" in told and not made.exists()
     assert "in the order dark, bright on 100.0 %" in told
