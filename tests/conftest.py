@@ -16,13 +16,15 @@ for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
 # As `kerakd` does: a sixth of the time of the tests that train.
 collect_rarely()
 
-LONG = ("pipelines", "reliability", "exporters", "training")  # folders, whose files take minutes
+# Folders and files that take longest.
+LONG = {"pipelines", "reliability", "exporters", "training"}
+LONG |= {"test_examples", "test_own_data_page", "test_plugins"}
 USAGES = ("Training", "PublicTest", "PrivateTest")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first what takes longest, so that two processes end at about the same time."""
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    """Put first what takes longest, so that the processes end at about the same time."""
+    items.sort(key=lambda item: LONG.isdisjoint({item.path.parent.name, item.path.stem}))
 
 
 def pytest_collection_finish() -> None:
