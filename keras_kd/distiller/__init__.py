@@ -231,9 +231,10 @@ class Distiller(CheckedTraining):
         """
         _batches.require_shape(inputs, self.student)
         if training and self._matching:
-            outputs, maps = self._matching.student(inputs, training=training)
+            outputs, maps = self._matching.student(_batches.only(inputs), training=training)
             return self._single(outputs), maps
-        return self._single(self.student(inputs, training=training))
+        taken = _batches.as_taken(inputs, self.student)
+        return self._single(self.student(taken, training=training))
 
     @staticmethod
     def _single(outputs: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd.errors import DataError, ModelError
+from keras_kd.models.surgery.keras_internals import Functional
 
 PARTS = {"label", "teacher"}  # of y
 
@@ -151,6 +152,16 @@ def only(images: Any) -> Any:
     """Return the images that a dict or list holds alone, as Keras takes them for one input."""
     flat = keras.tree.flatten(images) if isinstance(images, (dict, list, tuple)) else []
     return flat[0] if len(flat) == 1 else images
+
+
+def as_taken(images: Any, model: keras.Model) -> Any:
+    """Return the images of a model of one input in the structure that it was built with; those of
+    others as they are.
+    """
+    if len(model.inputs) != 1 or keras.tree.is_nested(only(images)):
+        return images
+    structure = model.input if isinstance(model, Functional) else model.inputs[0]
+    return keras.tree.pack_sequence_as(structure, [only(images)])
 
 
 def require_shape(images: Any, student: keras.Model) -> None:

@@ -111,7 +111,8 @@ class Teacher:
         """Return images of the size and channels that the teacher takes."""
         if self.shape is None:
             return images
-        return _images.resized(_batches.only(images), self.shape)
+        resized = _images.resized(_batches.only(images), self.shape)
+        return _batches.as_taken(resized, self.model)
 
     def chosen(self, outputs: Any) -> Any:
         """Return what the student is compared with of all that the teacher gives."""
