@@ -68,6 +68,25 @@ def test_statistics_become_those_of_the_images_and_the_function_stays():
     np.testing.assert_allclose(found, before, rtol=0, atol=1e-3 * np.ptp(before))
 
 
+@pytest.mark.parametrize("scale", [True, False])
+def test_normalisation_of_ones_own_with_more_weights_stays_as_it_is(scale):
+    class Weighed(keras.layers.BatchNormalization):
+        def build(self, shape):
+            super().build(shape)
+            self.weight = self.add_weight(shape=shape[-1:], initializer="ones")
+
+        def call(self, inputs, training=None, mask=None):
+            return super().call(inputs, training=training) * self.weight
+
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, Weighed(scale=scale)(image))
+    before = model.get_weights()
+    after = fine_tuning.with_factors(model)
+    fine_tuning.set_statistics(after, IMAGES[:, :8, :8])
+    for one, other in zip(before, after.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_frozen_layers_keep_weights_and_statistics():
     model = _trained()
     fine_tuning.freeze_until(model, "pool2")

@@ -356,8 +356,10 @@ def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> Non
 
 
 def _normalising(model: keras.Model) -> list[layers.BatchNormalization]:
-    """The trainable layers of batch normalisation, at any depth."""
-    found = [one for one in all_layers(model) if isinstance(one, layers.BatchNormalization)]
+    """The trainable layers of batch normalisation, at any depth; a subclass may have more weights,
+    or normalise something else than its inputs.
+    """
+    found = [one for one in all_layers(model) if type(one) is layers.BatchNormalization]
     return [one for one in found if one.trainable]
 
 
