@@ -180,7 +180,7 @@ def require_shape(images: Any, student: keras.Model) -> None:
     shape = getattr(images, "shape", ())
     # TensorFlow may not know the rank.
     given = () if getattr(shape, "rank", 0) is None else tuple(shape)
-    if taken and given == taken[1:]:
+    if len(taken) == 4 and given == taken[1:]:
         raise DataError(
             f"The images are of shape {given}, one image without an axis of images: batch the data"
             " set, dataset.batch(32), or give images[None]."
