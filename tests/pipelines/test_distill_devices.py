@@ -17,7 +17,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from keras_kd import Config
 from keras_kd.pipelines.distill import distill
 config = Config(
-    data={str(data)!r}, student={NETWORK!r}, devices=2, alpha=1.0, epochs=6, batch_size=8,
+    data={str(data)!r}, student={NETWORK!r}, devices=2, alpha=1.0, epochs=3, batch_size=8,
     augment="none", learning_rate=0.05, precision="float32", formats="float32",
 )
 scores = distill(config, {str(tmp_path / "two")!r})
