@@ -73,8 +73,7 @@ def export(
     if settings.as_bundle:
         out = out or source.with_suffix("")
         run_files.refuse_run(Path(out))
-    else:
-        out = out or source.with_name(f"{source.stem}_{settings.format}{ending}")
+    elif out:
         exporters.require_path(settings.format, ending, Path(out))
     if table := settings.layer_errors:
         read = [str(source), *places_of(settings.data)]
@@ -121,7 +120,7 @@ def export(
         if options := options_of_the_run(source):
             write_text(out / run_files.OPTIONS, options)
     else:
-        made = converted(out)
+        made = converted(out or source.with_name(f"{source.stem}_{settings.format}{ending}"))
     result = {
         "file": str(made.path),
         "format": made.format,
