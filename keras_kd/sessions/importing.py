@@ -84,7 +84,10 @@ def import_sessions(
         if not file.is_file():
             raise DataError(f"{file} is not there: give the path of an export.")
         if (rows := out / f"{file.stem}.csv").exists() or (out / file.stem).exists():
-            raise OutputError(f"{rows} is already there: choose another --out.")
+            raise OutputError(
+                f"{rows} is already there: leave out the exports whose sessions are there, or"
+                " choose another --out."
+            )
     for file in exports:
         with kept(unread, str(file)):
             imported = PROGRAMS[program](file)

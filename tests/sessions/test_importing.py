@@ -74,6 +74,11 @@ def test_a_broken_export_stops_no_other(tmp_path, capsys):
     shown = capsys.readouterr()
     assert "p0.csv lacks timestamp" in shown.err and list(json.loads(shown.out)) == ["p1"]
     assert {path.name for path in (tmp_path / "A").iterdir()} == {"p1.csv", "p1"}
+    # The mended one is given alone.
+    _openface(tmp_path / "p0.csv")
+    assert called("analyze", *files, *asked) == 2
+    assert "leave out the exports whose sessions are there" in capsys.readouterr().err
+    assert called("analyze", files[0], *asked) == 0
 
 
 def test_facereader_s_failures_are_no_face(tmp_path):
