@@ -104,25 +104,28 @@ def assume_order_of_data(
     predictor: FilePredictor, samples: Samples, tell: Callable[[str], None]
 ) -> None:
     """Tell that a model's classes are assumed to be in the data's order, and check it unless the
-    model is untrained.
+    model is untrained, which is told too.
 
     Args:
         predictor: a model that does not name its classes.
         samples: labelled images.
-        tell: told the assumption, as the end of a sentence about the model.
+        tell: told what is assumed, as the end of a sentence about the model.
 
     Raises:
         ModelError: see `require_plausible`.
     """
     _tell_order(samples, tell)
-    if not predictor.is_untrained:
+    if predictor.is_untrained:
+        tell(UNTRAINED)
+    else:
         require_order_of_data(predictor, samples)
 
 
 def _tell_order(samples: Samples, tell: Callable[[str], None]) -> None:
-    enough = _are_enough(len(samples), len(samples.class_names))
-    unchecked = f", unchecked, as a check takes {IMAGES_A_CLASS} images a class" * (not enough)
-    tell(f"names no classes: the data's order is assumed{unchecked}")
+    assumed = "names no classes: the data's order is assumed"
+    if not _are_enough(len(samples), len(samples.class_names)):
+        assumed += f", and not checked, because a check needs {IMAGES_A_CLASS} images a class"
+    tell(assumed)
 
 
 def in_order_of_data(

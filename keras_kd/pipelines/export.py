@@ -82,12 +82,12 @@ def export(
     form = labels.with_labels(form, source, settings.stated.class_names)
     form = predictors.given(form, settings.stated)
     form = _with_datas_classes(form, source, settings, built, terminal)
-    train = _samples(settings.data, "train", form) if settings.data else None
-    tried: list[tuning.Attempt] = []
     if settings.as_bundle and form.class_names is None:
         raise ConfigError(
             f"A bundle needs the names of its classes, and {source} has none: give --classes."
         )
+    train = _samples(settings.data, "train", form) if settings.data else None
+    tried: list[tuning.Attempt] = []
     temperature, description = None, ""
     if settings.calibrate:
         terminal.say(f"Finding the temperature of {source} on {settings.data}")
@@ -121,14 +121,24 @@ def export(
             write_text(out / run_files.OPTIONS, options)
     else:
         made = converted(out or source.with_name(f"{source.stem}_{settings.format}{ending}"))
-    result = {
+    if settings.layer_errors is not None:
+        _write_layer_errors(made, settings.layer_errors)
+    result = _reported(made, temperature, tried)
+    if settings.data and made.path.suffix == ".tflite":
+        result["test"] = scored or scores(made.path)
+    return result
+
+
+def _reported(
+    made: ExportReport, temperature: float | None, tried: list[tuning.Attempt]
+) -> dict[str, Any]:
+    """What `export` returns, without the scores."""
+    result: dict[str, Any] = {
         "file": str(made.path),
         "format": made.format,
         "bytes": made.bytes,
         "max_difference": made.max_difference,
     }
-    if settings.layer_errors is not None:
-        _write_layer_errors(made, settings.layer_errors)
     if made.answers is not None:
         result["answers"] = dataclasses.asdict(made.answers)
     if made.worst_layer is not None:
@@ -141,8 +151,6 @@ def export(
         result["temperature"] = temperature
     if tried:
         result["tried"] = [dataclasses.asdict(attempt) for attempt in tried]
-    if settings.data and made.path.suffix == ".tflite":
-        result["test"] = scored or scores(made.path)
     return result
 
 
@@ -169,15 +177,13 @@ def _with_datas_classes(
             f"{source} names no classes and has {', '.join(map(str, widths))} outputs, but the data"
             f" have {len(names)} classes: give --classes one name for each output."
         )
-    terminal.say(
-        f"{source} names no classes; its outputs are assumed to be, in this order: "
-        f"{', '.join(names)} (--classes overrides this)."
-    )
     form = dataclasses.replace(form, class_names=tuple(names))
     predictor = predictors.KerasPredictor(model, form, head=settings.stated.head)
-    if not predictor.is_untrained:
-        with of_file(source):
-            class_order.require_order_of_data(predictor, test)
+    with of_file(source):
+        class_order.assume_order_of_data(
+            predictor, test, lambda what: terminal.say(f"{source} {what}")
+        )
+    terminal.say(f"The bundle's classes are {', '.join(names)} (--classes overrides this).")
     return form
 
 

@@ -72,7 +72,7 @@ def test_an_order_that_too_few_images_can_check_is_told_as_unchecked(images, unc
     in_order_of_data(KerasPredictor(model, form), samples[np.arange(images)], tell=told.append)
     (sentence,) = told
     assert sentence.startswith("names no classes: the data's order is assumed")
-    assert ("unchecked, as a check takes 10 images a class" in sentence) == unchecked
+    assert ("not checked, because a check needs 10 images a class" in sentence) == unchecked
 
 
 def test_an_order_of_many_classes_is_checked_too() -> None:

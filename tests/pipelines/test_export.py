@@ -352,23 +352,44 @@ def test_what_has_no_temperature_is_refused(student, data, tmp_path, names, unit
     assert message in shown and "Traceback" not in shown and [path] == list(tmp_path.iterdir())
 
 
+def _dark_and_bright(folder: Path, images: int) -> str:
+    """A data set of noise of two levels, so many images a split and class."""
+    random = np.random.default_rng(0)
+    for split in ("train", "validation", "test"):
+        for kind, level in (("bright", 160), ("dark", 90)):
+            (folder / split / kind).mkdir(parents=True)
+            for number in range(images):
+                pixels = level + random.integers(-60, 61, (64, 64))
+                path = folder / split / kind / f"{number}.png"
+                Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return str(folder)
+
+
+def _without_names(student: Path, path: Path) -> Path:
+    keras_file.load(student)[0].save(path)
+    return path
+
+
 @pytest.mark.parametrize(("more", "name"), [("--bundle", "made"), ("--calibrate", "made.tflite")])
 def test_classes_that_nobody_names_are_checked_against_the_data(
     student, tmp_path, more, name, capsys
 ):
-    random = np.random.default_rng(0)
-    for split in ("train", "validation", "test"):
-        for kind, level in (("bright", 160), ("dark", 90)):
-            (tmp_path / "data" / split / kind).mkdir(parents=True)
-            for number in range(10):
-                pixels = level + random.integers(-60, 61, (64, 64))
-                path = tmp_path / "data" / split / kind / f"{number}.png"
-                Image.fromarray(pixels.astype(np.uint8)).save(path)
-    path = tmp_path / "model.keras"
-    keras_file.load(student)[0].save(path)
-    data, made = str(tmp_path / "data"), tmp_path / name
+    path = _without_names(student, tmp_path / "model.keras")
+    data, made = _dark_and_bright(tmp_path / "data", 10), tmp_path / name
     asked = ["export", str(path), "--format", "float32", "--data", data, "--range", "0,255"]
     assert called(*asked, more, "--out", str(made)) == 2
     told = capsys.readouterr().err
     assert f"{path} names no classes" in told and not made.exists()
     assert "in the order dark, bright on 100.0 %" in told
+
+
+def test_a_bundle_of_too_few_images_says_that_its_classes_are_not_checked(
+    student, tmp_path, capsys
+):
+    path = _without_names(student, tmp_path / "model.keras")
+    asked = ["--bundle", "--data", _dark_and_bright(tmp_path / "data", 2), "--range", "0,255"]
+    out = str(tmp_path / "made")
+    assert called("export", str(path), "--format", "float32", *asked, "--out", out) == 0
+    told = capsys.readouterr().err
+    assert f"{path} names no classes: the data's order is assumed, and not checked" in told
+    assert "The bundle's classes are bright, dark (--classes overrides this)." in told

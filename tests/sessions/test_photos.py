@@ -229,7 +229,9 @@ def test_classes_that_nobody_names_are_told_as_assumed_by_a_calibration(folder, 
     for classes, count in (([], 1), (["--classes", "b,g,r"], 0)):
         assert called(*asked, *classes) == 0
         told = capsys.readouterr().err
-        assert told.count(f"{model} names no classes: the data's order is assumed, unch") == count
+        assert (
+            told.count(f"{model} names no classes: the data's order is assumed, and not") == count
+        )
 
 
 def test_without_a_model_the_shipped_one_reads(tmp_path, monkeypatch, capsys):
