@@ -68,6 +68,17 @@ def test_statistics_become_those_of_the_images_and_the_function_stays():
     np.testing.assert_allclose(found, before, rtol=0, atol=1e-3 * np.ptp(before))
 
 
+def test_of_frozen_layers_those_inside_are_named():
+    image, body = keras.Input((8, 8, 3)), keras.Sequential(name="body")
+    for layer in (keras.layers.Conv2D(4, 3, name="inner"), keras.layers.Flatten()):
+        body.add(layer)
+    model = keras.Model(image, keras.layers.Dense(3, name="head")(body(image)))
+    body.trainable = False
+    assert fine_tuning.frozen_layers(model) == ["inner"]
+    model.trainable = False
+    assert sorted(fine_tuning.frozen_layers(model)) == ["head", "inner"]
+
+
 @pytest.mark.parametrize("scale", [True, False])
 def test_normalisation_of_ones_own_with_more_weights_stays_as_it_is(scale):
     class Weighed(keras.layers.BatchNormalization):

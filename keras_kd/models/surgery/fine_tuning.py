@@ -254,7 +254,7 @@ def _shapes(layer: layers.Layer) -> list[tuple[int, ...]]:
 
 
 def frozen_layers(model: keras.Model) -> list[str]:
-    """Return the names of the layers with weights that are frozen, at any depth.
+    """Return the names of the frozen layers with weights, at any depth, without what holds them.
 
     Args:
         model: any built model.
@@ -262,7 +262,11 @@ def frozen_layers(model: keras.Model) -> list[str]:
     Returns:
         The names.
     """
-    return [layer.name for layer in all_layers(model) if layer.weights and not layer.trainable]
+    return [
+        layer.name
+        for layer in all_layers(model)
+        if layer.weights and not layer.trainable and [*all_layers(layer)] == [layer]
+    ]
 
 
 def freeze_until(model: keras.Model, name: str) -> None:
