@@ -58,7 +58,15 @@ def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
 def cells(
     lines: Iterable[tuple[int, list[str]]], places: Sequence[int]
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, fields at `places`) for each row; a field that a short row lacks is ""."""
+    """Yield some fields of each row.
+
+    Args:
+        lines: (line number, fields) of each row.
+        places: numbers of the fields.
+
+    Yields:
+        (line number, fields at `places`); a field that a short row lacks is "".
+    """
     for line, fields in lines:
         yield line, [fields[place] if place < len(fields) else "" for place in places]
 

@@ -83,7 +83,7 @@ def _of_hub(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     found = []
     for name, read in (
         (published.CONFIG, published.class_names),
-        (published.BESIDE, published.beside),
+        (published.METADATA_YAML, published.ultralytics_names),
     ):
         try:
             if (listed := read(path)) and (names := _checked(listed[1])):

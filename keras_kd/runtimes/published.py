@@ -20,7 +20,7 @@ CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 # Of Ultralytics: an entry of the archive in a `.tflite`; and keys in the metadata of an `.onnx`.
 METADATA = "metadata.json"
 # Of Ultralytics, beside a SavedModel and the `.tflite` files made of it.
-BESIDE = "metadata.yaml"
+METADATA_YAML = "metadata.yaml"
 ONNX_KEYS = ("names", "class_names")
 _NUMBERS = ([float], float, None)
 _NAMES = ({str: str}, None)
@@ -72,7 +72,7 @@ def class_names(path: Path) -> tuple[str, list[str]] | None:
     return None
 
 
-def beside(path: Path) -> tuple[str, list[str]] | None:
+def ultralytics_names(path: Path) -> tuple[str, list[str]] | None:
     """Return the class names in Ultralytics' `metadata.yaml` that belongs to a model.
 
     Args:
@@ -85,7 +85,7 @@ def beside(path: Path) -> tuple[str, list[str]] | None:
         ValueError: the names are not one a line, or not numbered from 0 on.
         OSError: the file can't be read.
     """
-    for file in _beside(path, BESIDE):
+    for file in _beside(path, METADATA_YAML):
         lines = read_text(file).splitlines()
         if "names:" in lines and any(map(_OF_ULTRALYTICS.fullmatch, lines)):
             return str(file), _below(lines[lines.index("names:") + 1 :])

@@ -14,13 +14,11 @@ from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import calibration, class_order
 from keras_kd.exporters import bundle
 from keras_kd.runtimes import pixel_check, predictors
-from keras_kd.runtimes.pixel_check import ASSUMED_PIXELS
 from keras_kd.runtimes.predictors import FilePredictor, Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
 
-DEFAULT = "B"
 # Images that doubts of a model's pixels need, and the gray levels by which they differ.
-TRIED, DIFFERENT = 10, 20
+_TRIED, _DIFFERENT = 10, 20
 
 
 class Reader:
@@ -76,13 +74,13 @@ class Reader:
         return calibration.probabilities(found.logits, self._temperature), found.values
 
     def _doubt(self, model: FilePredictor, images: np.ndarray) -> None:
-        """Once there are TRIED images that differ, warn if by the model's pixels all look alike."""
+        """Once _TRIED images differ, warn if by the model's pixels all look alike."""
         for image in images:
             if _differs(image, self._different):
                 self._different.append(image)
-        if len(self._different) < TRIED:
+        if len(self._different) < _TRIED:
             return
-        shown = np.stack(self._different[:TRIED])
+        shown = np.stack(self._different[:_TRIED])
         self._doubtful, self._different = None, []
         told = pixel_check.unmoved(
             self.name or "The model",
@@ -104,7 +102,7 @@ def _doubtful(predictor: Predictor) -> FilePredictor | None:
 
 def _differs(image: np.ndarray, others: list[np.ndarray]) -> bool:
     """Whether an image is another picture than the last of the others, not the next of a film."""
-    return not others or np.abs(image - others[-1].astype(np.float32)).mean() > DIFFERENT
+    return not others or np.abs(image - others[-1].astype(np.float32)).mean() > _DIFFERENT
 
 
 def load(
@@ -135,7 +133,7 @@ def load(
     in_file = calibration.stated(path.read_bytes()) if path.suffix == ".tflite" else None
     if calibrate is None:
         if predictor.assumes_pixels:
-            tell(ASSUMED_PIXELS)
+            tell(pixel_check.ASSUMED_PIXELS)
         return Reader(predictor, name=known, temperature_in_file=in_file), None
     samples = datasets.load(calibrate, "validation", size=predictor.form.size)
     with of_file(path):

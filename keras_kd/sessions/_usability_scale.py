@@ -83,8 +83,8 @@ def missing(table: pd.DataFrame) -> str | None:
     else:
         return None
     return (
-        f"No SUS score is made, because {why}: its columns are called sus_1 to sus_10, or have the"
-        " ten items' published wording."
+        f"No SUS score is made, because {why}. If these are answers to SUS, call the columns sus_1"
+        " to sus_10, or by the ten items' published wording."
     )
 
 
