@@ -84,9 +84,7 @@ def load(
     data = asked.pop("calibrate")
     if data:
         terminal.say(f"Calibrating on {data}")
-    reader, temperature = reading.load(
-        model, data, stated, lambda what: terminal.say(f"{named} {what}")
-    )
+    reader, temperature = reading.load(model, data, stated, terminal.about(named))
     if data:
         terminal.say(f"Temperature {temperature:.3f}: logits are divided by it.")
     return reader, detector, temperature

@@ -77,10 +77,7 @@ def command(
     packages = Path(litert_js) if litert_js else cache_folder("web")
     named = str(engine.load("exporters.bundle").model_file(model))
     said = engine.load("pipelines.statements").parse([named], stated).of(named)
-
-    def tell(what: str) -> None:
-        terminal.say(f"{named} {what}")
-
+    tell = terminal.about(named)
     if out:
         web.build(model, Path(out), packages, side, confidence, said, tell)
         terminal.say(

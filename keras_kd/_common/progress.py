@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from keras_kd._common.text import printable
 
@@ -26,6 +27,10 @@ class Terminal:
     def say(self, message: str) -> None:
         """Print one line; no name in it can drive the terminal."""
         self._console.print(printable(message), markup=False)
+
+    def about(self, name: str | Path) -> Callable[[str], None]:
+        """Return a function that prints a line: the name, and the text that it is called with."""
+        return lambda what: self.say(f"{name} {what}")
 
     @contextmanager
     def bar(

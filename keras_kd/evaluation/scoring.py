@@ -118,9 +118,7 @@ def _as_of_data(
 ) -> Predictor:
     """The model with its classes in the data's order; what is assumed of it is told."""
     with of_file(path):
-        return class_order.in_order_of_data(
-            predictor, samples, tell=lambda what: terminal.say(f"{path} {what}")
-        )
+        return class_order.in_order_of_data(predictor, samples, tell=terminal.about(path))
 
 
 def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:

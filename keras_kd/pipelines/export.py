@@ -93,7 +93,7 @@ def export(
         terminal.say(f"Finding the temperature of {source} on {settings.data}")
         with of_file(source):
             built, temperature, description = _calibrated(
-                built, form, settings.data, lambda what: terminal.say(f"{source} {what}")
+                built, form, settings.data, terminal.about(source)
             )
 
     def converted(path: Path) -> ExportReport:
@@ -180,9 +180,7 @@ def _with_datas_classes(
     form = dataclasses.replace(form, class_names=tuple(names))
     predictor = predictors.KerasPredictor(model, form, head=settings.stated.head)
     with of_file(source):
-        class_order.assume_order_of_data(
-            predictor, test, lambda what: terminal.say(f"{source} {what}")
-        )
+        class_order.assume_order_of_data(predictor, test, terminal.about(source))
     terminal.say(f"The bundle's classes are {', '.join(names)} (--classes overrides this).")
     return form
 
@@ -362,7 +360,5 @@ def _scores(path: Path, data: str, form: ModelSpec, terminal: Terminal) -> dict[
     file: Predictor = predictors.LiteRTPredictor(path, described.of_model(path) or form)
     test = datasets.load(data, "test", size=file.form.size)
     terminal.say(f"Scoring {path.name} on {len(test)} images")
-    file = class_order.in_order_of_data(
-        file, test, form.class_names, lambda what: terminal.say(f"{path.name} {what}")
-    )
+    file = class_order.in_order_of_data(file, test, form.class_names, terminal.about(path.name))
     return scoring.scored(file.predict(test.images), test)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -250,13 +249,13 @@ def named(class_names: tuple[str, ...], probabilities: np.ndarray, confidence: f
 
 
 def table(
-    readings: dict[str, list[Reading]], unread: Mapping[str, DataError] = MappingProxyType({})
+    readings: dict[str, list[Reading]], unread: Mapping[str, DataError] | None = None
 ) -> pd.DataFrame:
     """Return readings as a table.
 
     Args:
         readings: as `predict` returns them.
-        unread: errors of the pictures that couldn't be read, by file.
+        unread: errors of the pictures that couldn't be read, by file; None if all were read.
 
     Returns:
         One row for each face (in `face` its number, from 1, which a whole picture lacks), and one
@@ -273,7 +272,7 @@ def table(
             counted = {"face": number + 1} if box else {}
             rows.append({"file": file, **counted, **record, **box, **chances})
         if not faces:
-            refused = {"error": str(unread[path])} if path in unread else {}
+            refused = {"error": str(unread[path])} if unread and path in unread else {}
             rows.append({"file": file, **refused})
     # With pictures without a face, a plain column would hold 1.0 and NaN.
     found = pd.DataFrame(rows)
