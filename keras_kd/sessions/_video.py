@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,8 @@ from keras_kd.sessions import _containers
 USUAL_RATE = 30
 # ITU-T H.273: of BT.709, of BT.601, and of a file that does not state how its colours are coded.
 _BT709, _BT601, _UNSTATED = 1, 5, 2
+# The same: transfer functions of HDR.
+_HDR = {16: "PQ", 18: "HLG"}
 TICK = Fraction(1, 90_000)  # seconds, of the videos that are written
 # Times nearer than this are one: csv files hold four decimals.
 TIME_STEP = 1e-4
@@ -32,7 +35,7 @@ class Frame:
 
     Attributes:
         number: from 0, in the order shown.
-        time: seconds from the start.
+        time: seconds from the file's beginning, as players count: its sound may begin first.
         pixels: uint8 (H, W, 3), RGB, upright, of square pixels.
     """
 
@@ -53,7 +56,8 @@ class Video:
         rate: frames a second, as the file says.
         frames: how many there should be; None where nobody knows.
         pixels: width and height of a frame, as the file says.
-        seconds: how long it should be; None where nobody knows.
+        seconds: when it should end; None where nobody knows.
+        hdr: how its brightness is coded if that is high dynamic range, "PQ" or "HLG"; else None.
         reached: the time of the last frame decoded, in seconds.
         damaged: how many damaged parts were passed over.
         joins: times in seconds at which the file's own times started again; they are counted on.
@@ -71,8 +75,9 @@ class Video:
         self.pixels = (self._stream.codec_context.width, self._stream.codec_context.height)
         self.rate = float(self._stream.average_rate or USUAL_RATE)
         self.frames = self._stream.frames or self._estimate()
-        self._start = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
+        self._start = self._beginning()
         self.seconds = self._seconds()
+        self.hdr = _HDR.get(int(self._stream.codec_context.color_trc or 0))
         self.reached = 0.0
         self.damaged = 0
         self.joins: list[float] = []
@@ -174,19 +179,40 @@ class Video:
                 " a frame: scale it down."
             )
 
+    def _beginning(self) -> float:
+        """The file's own time at which players begin, in seconds: that of its first picture or
+        sound.
+        """
+        film = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
+        first = self._container.start_time
+        # Sound before 0 is what a decoder needs to begin, and not heard.
+        return film if first is None else min(film, max(first / 1e6, 0.0))
+
     def _seconds(self) -> float | None:
         if self._camera:
             return None
         if self._stream.duration is not None:
-            return float(self._stream.duration * self._stream.time_base)
-        if self._container.duration is None:
-            return None
-        # Matroska's ends where the last frame does, and begins at 0 though the film may not.
-        return self._container.duration / 1e6 - max(self._start, 0.0)
+            end = (self._stream.start_time or 0) + self._stream.duration
+            return float(end * self._stream.time_base) - self._start
+        # Matroska tells when each stream ends, and when the last one does; it counts from 0, though
+        # none may begin there.
+        if (end := _clock(self._stream.metadata.get("DURATION", ""))) is None:
+            if self._container.duration is None:
+                return None
+            end = self._container.duration / 1e6
+        return end - max(self._start, 0.0)
 
     def _estimate(self) -> int | None:
         duration = self._container.duration
         return None if self._camera or duration is None else round(duration / 1e6 * self.rate)
+
+
+def _clock(text: str) -> float | None:
+    """Seconds of hh:mm:ss.fraction; None of anything else."""
+    if not re.fullmatch(r"\d{1,4}:\d\d:\d\d(\.\d{1,12})?", text):
+        return None
+    hours, minutes, seconds = map(float, text.split(":"))
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def _upright(picture: Any, aspect: Fraction, camera: bool) -> np.ndarray:

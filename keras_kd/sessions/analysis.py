@@ -288,6 +288,12 @@ def _recorded(
             f"{source.name}: its times start again at {places}: taken as recordings joined end to"
             " end."
         )
+    if source.hdr:
+        terminal.say(
+            f"{source.name} has a high dynamic range (HDR, {source.hdr}), and is read as if it had"
+            " not: faces look flatter than on a screen, and probabilities differ; record without"
+            " HDR."
+        )
     if source.damaged:
         terminal.say(f"{source.name}: passed over {source.damaged} damaged parts.")
     if (

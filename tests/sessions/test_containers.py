@@ -264,6 +264,69 @@ def test_a_film_that_begins_late_declares_its_own_length(tmp_path):
         assert source.seconds == pytest.approx(1, abs=0.11)
 
 
+def _with_sound(path: Path, begins: float, lasts: float) -> Path:
+    """Sound of so many seconds, and a film of one second that begins later."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        film = container.add_stream("libx264", rate=RATE)
+        film.height, film.width, film.pix_fmt = 48, 64, "yuv420p"
+        sound = container.add_stream("aac", rate=48_000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        silence.sample_rate = 48_000
+        for number in range(round(lasts * 48_000 / 1024)):
+            silence.pts = 1024 * number
+            container.mux(sound.encode(silence))
+        for number, pixels in enumerate(_flat(range(10))):
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts, picture.time_base = round(begins * RATE) + number, Fraction(1, RATE)
+            container.mux(film.encode(picture))
+        for stream in (sound, film):
+            container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_film_that_begins_behind_its_sound_has_the_times_of_players(suffix, tmp_path):
+    from keras_kd.sessions import _video
+
+    # Chromium 156 shows the first picture of such files at 3 s.
+    with _video.Video(_with_sound(tmp_path / f"late.{suffix}", 3, 4)) as source:
+        frames = list(source.after())
+        assert [frame.time for frame in frames] == pytest.approx(3 + np.arange(10) / RATE)
+        assert source.seconds == pytest.approx(4, abs=0.11)
+    with _video.Video(tmp_path / f"late.{suffix}") as source:
+        rest = list(source.after(4, round(frames[4].time, 4)))
+    assert [(frame.number, frame.time) for frame in rest] == [
+        (frame.number, frame.time) for frame in frames[5:]
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_sound_that_ends_later_makes_no_film_cut_short(suffix, tmp_path):
+    from keras_kd.sessions import _video
+
+    with _video.Video(_with_sound(tmp_path / f"long.{suffix}", 0, 5)) as source:
+        assert source.seconds == pytest.approx(1, abs=0.11)
+
+
+@pytest.mark.parametrize(("coding", "told"), [(16, "PQ"), (18, "HLG"), (1, None)])
+def test_a_high_dynamic_range_is_seen(coding, told, tmp_path):
+    import av
+
+    from keras_kd.sessions import _video
+
+    with av.open(str(tmp_path / "film.mp4"), "w") as container:
+        film = container.add_stream("libx264", rate=RATE)
+        film.height, film.width, film.pix_fmt = 48, 64, "yuv420p10le"
+        film.codec_context.color_trc = coding
+        for pixels in _flat(range(3)):
+            container.mux(film.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(film.encode(None))
+    with _video.Video(tmp_path / "film.mp4") as source:
+        assert source.hdr == told
+
+
 def test_times_that_start_again_are_counted_on(tmp_path):
     from keras_kd.sessions import _video
 
