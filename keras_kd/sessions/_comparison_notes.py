@@ -9,12 +9,15 @@ from keras_kd.sessions.comparison import Study
 
 def notes(study: Study) -> list[str]:
     """Return what to mind, a sentence or two each."""
-    smallest = min(count for row in study.rows for count in row.counts.values())
+    sizes = [count for row in study.rows for count in row.counts.values()]
+    smallest = min((size for size in sizes if size > 1), default=0)
     found = [
         "Each participant counts once; n is their number. In brackets 95 % intervals, percentile"
         " bootstrap over " + ("pairs." if study.paired else "participants.")
     ]
-    if smallest < 10:
+    if 1 in sizes:
+        found.append("One participant has no interval, and no test is possible.")
+    if 0 < smallest < 10:
         found.append(
             f"With {smallest} in a group such intervals come out too narrow: take them as a hint."
         )
@@ -23,6 +26,13 @@ def notes(study: Study) -> list[str]:
         found.append(
             f"The recordings have different baselines ({counts}): negative expressions and moments"
             " are counted against each one's own."
+        )
+    if study.doubts:
+        recording, doubt = next(iter(study.doubts.items()))
+        found.append(
+            f"The baseline of {len(study.doubts)} of {sum(study.baselines.values())} recordings is"
+            " in doubt, and with it negative expressions and moments, as their pages tell; e.g."
+            f" {recording}: {doubt}"
         )
     if len(study.groups) == 2:
         found += _of_two(study)

@@ -78,7 +78,8 @@ def folded(study: Study) -> str:
     zero: dict[str, list[str]] = {}
     for row in study.rows:
         if row.always_zero:
-            zero.setdefault(row.task, []).append(named(row.measure).removesuffix(", %"))
+            bare = named(row.measure).removesuffix(", %").removesuffix(", points")
+            zero.setdefault(row.task, []).append(bare)
     found = "; ".join(f"{task}: {', '.join(measures)}" for task, measures in zero.items())
     return f"0 for everybody, so not shown: {found}." if found else ""
 

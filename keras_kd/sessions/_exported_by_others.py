@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from keras_kd._common import csv_files
+from keras_kd.datasets.class_names import plain
 from keras_kd.errors import DataError
 from keras_kd.sessions._options import QUESTIONNAIRE, WHOLE, Task, seconds
 
@@ -155,7 +156,7 @@ def imotions(path: Path) -> Imported:
         raise DataError(f"{path} must hold one respondent: export each alone.")
     numbers = _numbers(path, columns[3:], ((line, cells[3:]) for line, cells in found))
     numbers = numbers.reindex(columns=[*evidence, "NoOfFaces", "Timestamp", *boxes, "Roll Degrees"])
-    numbers["stimulus"] = [cells[2] for _, cells in found]
+    numbers["stimulus"] = [plain(cells[2]) for _, cells in found]
     # Rows of other sensors at the same time repeat the face's.
     numbers = numbers[numbers["Timestamp"].diff() != 0]
     stamps, stimuli = numbers["Timestamp"].to_numpy() / 1000, numbers["stimulus"].to_numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_kd._common import csv_files
+from keras_kd.datasets.class_names import plain
 from keras_kd.errors import DataError
 
 MEDIAN = "median"
@@ -17,6 +19,8 @@ MEDIAN = "median"
 WHOLE, QUESTIONNAIRE = "whole session", "questionnaire"
 # Seconds, some four months: longer is damage, not a session.
 LONGEST = 1e7
+# 0,5 and 1:02,5.
+_COMMA = r"[-\d:]+,\d+"
 # Seconds that a task or event may end after a recording: nobody stops both at once.
 ROUNDING = 1.0
 
@@ -87,13 +91,13 @@ def read_tasks(path: str | Path, offset: float = 0.0) -> tuple[Task, ...]:
         offset: seconds to add, where the times are of a recording that began so much later.
 
     Raises:
-        DataError: it has other columns, no time where one belongs, an end before its start, or two
-            tasks of one name.
+        DataError: it has other columns, no time where one belongs, a time such as 1,200 that may
+            be another, an end before its start, or two tasks of one name.
     """
     tasks, lines = [], dict[str, int]()
-    for row, line in _lines(path, ("start_s", "end_s", "task")):
+    for row, line in _lines(path, ("start_s", "end_s", "task"), ("start_s", "end_s")):
         start, end = _time(path, row, line["start_s"]), _time(path, row, line["end_s"])
-        name = line["task"].strip()
+        name = line["task"]
         if not (start < end and name):
             raise DataError(
                 f"{path}, line {row}: expected start_s < end_s and a name. Received: {start:g},"
@@ -126,8 +130,8 @@ def read_events(path: str | Path, offset: float = 0.0) -> tuple[Event, ...]:
         DataError: it has other columns, no time where one belongs, or an event without a name.
     """
     events = []
-    for row, line in _lines(path, ("time", "name")):
-        event = Event(_time(path, row, line["time"]) + offset, line["name"].strip())
+    for row, line in _lines(path, ("time", "name"), ("time",)):
+        event = Event(_time(path, row, line["time"]) + offset, line["name"])
         if not event.name:
             raise DataError(f"{path}, line {row}: an event needs a name.")
         events.append(event)
@@ -145,7 +149,7 @@ def offset_of_marker(events: str | Path, name: str, time: float) -> float:
     Raises:
         DataError: there is not one event of that name.
     """
-    times = [event.time for event in read_events(events) if event.name == name]
+    times = [event.time for event in read_events(events) if event.name == plain(name)]
     if len(times) != 1:
         raise DataError(
             f"{events} has {len(times)} events named {name!r}: a marker must be there once."
@@ -154,7 +158,8 @@ def offset_of_marker(events: str | Path, name: str, time: float) -> float:
 
 
 def read_table(path: str | Path, known: Sequence[str]) -> pd.DataFrame:
-    """Return a csv's cells as text: a task may be called NA or 007.
+    """Return a csv's cells as text: a task may be called NA or 007. Letters are composed, as names
+    of files from a Mac are not.
 
     Args:
         path: the csv, with commas, semicolons or tabs.
@@ -171,7 +176,7 @@ def read_table(path: str | Path, known: Sequence[str]) -> pd.DataFrame:
     spelled = {name.lower(): name for name in known}
     names = [
         spelled.get(name.lower(), name) or f"column {number}"
-        for number, name in enumerate(found, start=1)
+        for number, name in enumerate(map(plain, found), start=1)
     ]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{path} has the column {twice[0]} twice: rename or remove one.")
@@ -183,27 +188,64 @@ def read_table(path: str | Path, known: Sequence[str]) -> pd.DataFrame:
                 ' that holds a separator in double quotes (").'
             )
         padded = [*fields, *[""] * len(names)]
-        cells[line] = [cell.strip() for cell in padded[: len(names)]]
+        cells[line] = [plain(cell) for cell in padded[: len(names)]]
     table = pd.DataFrame.from_dict(cells, orient="index", columns=names)
     # Spreadsheets write separators for empty columns, too.
     pairs = zip(names, found, strict=True)
     return table[[name for name, given in pairs if given or (table[name] != "").any()]]
 
 
-def _lines(path: str | Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+def doubtful(cells: pd.DataFrame, table: pd.DataFrame) -> str | None:
+    """Return why numbers may be others, as those that may hold thousands; else None.
+
+    Args:
+        cells: columns of one kind of number, as text, by line.
+        table: all columns, which show whether the file has decimal commas.
+    """
+    doubt = _thousands(cells, ",") & ~_decimal_commas(cells).any(axis=None)
+    if _decimal_commas(table).any(axis=None):
+        doubt |= _thousands(cells, ".")
+    if not doubt.any(axis=None):
+        return None
+    line = doubt.any(axis=1).idxmax()
+    name = doubt.loc[line].idxmax()
+    text = cells.loc[line, name]
+    whole, decimal = re.sub("[.,]", "", text), text.replace(",", ".", 1)
+    return (
+        f"line {line}: {name} is {text}, which may be {whole} or {decimal}: write it without a"
+        f" {'comma' if ',' in text else 'point'}."
+    )
+
+
+def _thousands(cells: pd.DataFrame, separator: str) -> pd.DataFrame:
+    """Whether each cell is a number like 1,200 or 1,200,000."""
+    pattern = rf"[1-9]\d{{0,2}}({re.escape(separator)}\d{{3}})+"
+    return cells.apply(lambda column: column.str.fullmatch(pattern))
+
+
+def _decimal_commas(cells: pd.DataFrame) -> pd.DataFrame:
+    """Whether the comma of each cell can be a decimal one alone."""
+    return cells.apply(lambda column: column.str.fullmatch(_COMMA)) & ~_thousands(cells, ",")
+
+
+def _lines(
+    path: str | Path, columns: tuple[str, ...], times: tuple[str, ...]
+) -> list[tuple[int, dict[str, str]]]:
     """The lines of a csv with their numbers, as text."""
     table = read_table(path, columns)
     if missing := set(columns) - set(table.columns):
         raise DataError(
             f"{path} lacks {', '.join(sorted(missing))}: its columns must be {','.join(columns)}."
         )
+    if len(table) and (why := doubtful(table[[*times]], table[[*times]])):
+        raise DataError(f"{path}, {why}")
     return list(zip(table.index, table.to_dict("records"), strict=True))
 
 
 def _time(path: str | Path, row: int, text: str) -> float:
     try:
-        # Some countries write 0,5.
-        return seconds(text.replace(",", "."))
+        # Some countries write 0,5, and some people 0.5 s.
+        return seconds(text.replace(",", ".").removesuffix("s"))
     except ValueError as error:
         raise DataError(
             f"{path} has no time in line {row}: times are seconds, mm:ss or hh:mm:ss. Received:"

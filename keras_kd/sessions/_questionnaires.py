@@ -10,12 +10,12 @@ import pandas as pd
 
 from keras_kd.errors import DataError
 from keras_kd.sessions import _usability_scale
-from keras_kd.sessions._options import QUESTIONNAIRE, read_table
+from keras_kd.sessions._options import QUESTIONNAIRE, doubtful, read_table
 
 # The task under which a comparison shows them, and how their columns begin.
 TASK, PREFIX = QUESTIONNAIRE, "questionnaire_"
-# 1,200 and 1,200,000, which may be decimal commas.
-_THOUSANDS = r"[1-9]\d{0,2}(,\d{3})+"
+# In the third line of what Qualtrics exports; the second has the questions' texts.
+_QUALTRICS = '{"ImportId"'
 _UNKNOWN = ("", "nan", "NaN")
 SCORE = "SUS"
 
@@ -27,11 +27,11 @@ def joined(rows: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         rows: as `comparison.participants` returns them.
         path: csv with the column participant, with group where a participant is in both groups,
             and columns of numbers; the ten items of SUS, 1..5, become its score. Empty cells are
-            unknown.
+            unknown. Qualtrics' second and third line are no answers.
 
     Returns:
-        `rows` and one row more for each participant, of the task TASK. A warning tells of answers
-            to SUS that give no score.
+        `rows` and one row more for each participant, of the task TASK. Warnings tell of answers to
+            SUS that give no score, and of columns without a number, which are passed over.
 
     Raises:
         DataError: the csv can't be read, names nobody of the study or somebody twice, or holds
@@ -63,6 +63,8 @@ def belongs(task: str, measure: str) -> bool:
 
 def _read(path: str | Path) -> pd.DataFrame:
     table = read_table(path, ("participant", "group"))
+    ids = [line for line, row in table.iloc[:2].iterrows() if row.str.startswith(_QUALTRICS).any()]
+    table = table[table.index > max(ids, default=0)]
     if "participant" not in table or table.empty:
         raise DataError(f"{path} must have the column participant and a row for each.")
     return table
@@ -71,7 +73,8 @@ def _read(path: str | Path) -> pd.DataFrame:
 def _measures(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     """The numbers, with the SUS score in place of its items."""
     given = table.drop(columns=["participant", "group"], errors="ignore")
-    numbers = given.apply(lambda column: _numbers(column, path))
+    given = given.drop(columns=_texts(given, path))
+    numbers = given.apply(lambda column: _numbers(column, given, path))
     if numbers.shape[1] == 0:
         raise DataError(f"{path} must hold finite numbers besides the column participant.")
     if problem := _usability_scale.missing(numbers):
@@ -81,16 +84,34 @@ def _measures(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     return numbers.add_prefix(PREFIX)
 
 
-def _numbers(texts: pd.Series, path: str | Path) -> pd.Series:
-    """A column's numbers; NaN where a cell is empty. Some countries write 0,5."""
-    thousands = texts.str.fullmatch(_THOUSANDS)
-    if thousands.any() and not (texts.str.contains(",") & ~thousands).any():
-        text = texts[thousands].iloc[0]
-        raise DataError(
-            f"{path}, line {texts[thousands].index[0]}: {texts.name} is {text}, which may be"
-            f" {text.replace(',', '')} or {text.replace(',', '.', 1)}: write it without a comma."
-        )
-    numbers = pd.to_numeric(texts.str.replace(",", "."), errors="coerce")
+def _texts(given: pd.DataFrame, path: str | Path) -> list[str]:
+    """The columns of times, names and remarks, without one number; a warning names them."""
+    items = _usability_scale.items(given.columns)
+    known = given.where(~given.isin(_UNKNOWN))
+    counts = known.apply(lambda cells: _parsed(cells).notna().sum())
+    texts = [name for name in given if not counts[name] and known[name].notna().any()]
+    found = [name for name in texts if name not in items]
+    # Where nothing is left, the first text is what is to be told.
+    if not found or len(texts) == given.shape[1]:
+        return []
+    shown = ", ".join(f"{name} ({known[name].dropna().iloc[0]:.20})" for name in found[:5])
+    warnings.warn(
+        f"{path}: columns without a number are passed over: {shown}{', …' if found[5:] else ''}.",
+        stacklevel=4,
+    )
+    return found
+
+
+def _parsed(texts: pd.Series) -> pd.Series:
+    """Numbers, NaN for what is none. Some countries write 0,5."""
+    return pd.to_numeric(texts.str.replace(",", "."), errors="coerce")
+
+
+def _numbers(texts: pd.Series, given: pd.DataFrame, path: str | Path) -> pd.Series:
+    """A column's numbers; NaN where a cell is empty."""
+    if why := doubtful(texts.to_frame(), given):
+        raise DataError(f"{path}, {why}")
+    numbers = _parsed(texts)
     if (wrong := texts[~np.isfinite(numbers) & ~texts.isin(_UNKNOWN)]).size:
         raise DataError(
             f"{path}, line {wrong.index[0]}: {texts.name} is {wrong.iloc[0]!r:.40}, a text where"
@@ -104,7 +125,19 @@ def _scored(numbers: pd.DataFrame, items: dict[str, int], path: str | Path) -> p
     answers = numbers[[*items]]
     wrong = ~(answers.isin(_usability_scale.ANSWERS) | answers.isna())
     if wrong.any(axis=None):
-        raise DataError(f"{path}: answers to SUS are 1, 2, 3, 4 or 5.")
+        line = wrong.any(axis=1).idxmax()
+        item = wrong.loc[line].idxmax()
+        raise DataError(
+            f"{path}, line {line}: {item} is {answers.loc[line, item]:g}, and answers to SUS are 1,"
+            " 2, 3, 4 or 5: write them so."
+        )
+    if (empty := answers.isna().any(axis=1)).any():
+        warnings.warn(
+            f"{path}: {empty.sum()} of {len(empty)} rows have no SUS score, because an answer is"
+            f" missing: line {', '.join(map(str, empty.index[empty][:5]))}"
+            f"{', …' if empty.sum() > 5 else ''}.",
+            stacklevel=4,
+        )
     others = numbers.drop(columns=[*items])
     if SCORE in others:
         raise DataError(

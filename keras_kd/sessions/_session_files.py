@@ -15,6 +15,7 @@ import numpy as np
 from keras_kd._common import text
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import write_text
+from keras_kd.datasets.class_names import plain
 from keras_kd.errors import ConfigError, DataError, OutputError
 from keras_kd.sessions import _baseline, _exports, _page, _video
 from keras_kd.sessions._options import (
@@ -60,8 +61,10 @@ def planned_options(
         raise ConfigError("--marker needs --events, and gives the offset: leave out --offset.")
     if events and marker:
         offset = offset_of_marker(_own(events, name), *marker)
+    rest = options.baseline
     own = replace(
         options,
+        baseline=plain(rest) if isinstance(rest, str) else rest,
         tasks=read_tasks(_own(segments, name), offset) if segments else options.tasks,
         events=read_events(_own(events, name), offset) if events else options.events,
     )
@@ -71,8 +74,12 @@ def planned_options(
 
 
 def _own(path: Path, name: str) -> Path:
-    """A session's file where a folder holds one for each."""
-    return path / f"{name}.csv" if path.is_dir() else path
+    """A session's file where a folder holds one for each; letters may be composed in one name and
+    not in the other.
+    """
+    if not path.is_dir() or (own := path / f"{name}.csv").exists():
+        return own if path.is_dir() else path
+    return next((file for file in path.iterdir() if plain(file.name) == plain(own.name)), own)
 
 
 def described(video: str, camera: bool) -> dict[str, Any]:

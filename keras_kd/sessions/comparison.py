@@ -17,9 +17,11 @@ import numpy as np
 import pandas as pd
 
 from keras_kd._common.checked_files import read_json, read_text
+from keras_kd.datasets.class_names import plain
 from keras_kd.errors import DataError
 from keras_kd.sessions import LEAST_READABLE, _baseline, _questionnaires, _timeline
 from keras_kd.sessions._estimates import (
+    ROUNDING,
     Estimate,
     chance,
     difference,
@@ -42,7 +44,7 @@ _OPTIONS = {
     "tasks": [_TASK],
 }
 # The columns of `participants` besides the measures.
-KEYS = ("task", "group", "participant", "readable", "baseline")
+KEYS = ("task", "group", "participant", "readable", "baseline", "doubts")
 # Settings that a new timeline changes; others need the video again.
 _OF_TIMELINE = ("--smooth", "--confidence")
 
@@ -86,6 +88,7 @@ class Study:
         smallest: the effect that the smallest comparison finds in 80 % of studies; NaN with one
             group.
         baselines: number of recordings by their baseline, in words.
+        doubts: sentences on a recording's baseline, by the recording in words.
     """
 
     rows: list[Comparison]
@@ -94,6 +97,7 @@ class Study:
     same_names: bool
     smallest: float
     baselines: dict[str, int]
+    doubts: dict[str, str]
 
     @property
     def groups(self) -> list[str]:
@@ -110,9 +114,9 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
 
     Returns:
         One row for each recording and task: group (the part of its folder's name that distinguishes
-            it), participant, task, readable (share of the task's time, 0..1), baseline (in words)
-            and the measures: share_<class>, uncertain, <value>, negative, and spikes_per_minute and
-            smiles_per_minute of readable time.
+            it), participant, task, readable (share of the task's time, 0..1), baseline (in words),
+            doubts (of it, sentences) and the measures: share_<class>, uncertain, <value>,
+            negative, and spikes_per_minute and smiles_per_minute of readable time.
 
     Raises:
         DataError: a file is not a recording, two have the same name and group, or they were made
@@ -138,12 +142,13 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             "spikes_per_minute",
             "smiles_per_minute",
         ]
-        kept = summed[["task", "readable", *measures]]
+        kept = summed[["task", "readable", *measures]].round(dict.fromkeys(measures, ROUNDING))
         rows.append(
             kept.assign(
                 group=groups[path.parent],
-                participant=path.stem,
+                participant=plain(path.stem),
                 baseline=_baseline.described(options),
+                doubts=" ".join(timeline.doubts),
             )
         )
     for name, found in known.items():
@@ -165,7 +170,7 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
 def _group_names(folders: set[Path]) -> dict[Path, str]:
     """Each folder's name, with as many of the folders above as make it unique."""
     for depth in range(1, 1 + max((len(folder.parts) for folder in folders), default=0)):
-        names = {folder: "/".join(folder.parts[-depth:]) for folder in folders}
+        names = {folder: plain("/".join(folder.parts[-depth:])) for folder in folders}
         if len(set(names.values())) == len(folders):
             break
     return names if folders else {}
@@ -206,9 +211,14 @@ def _session(file: Path) -> tuple[Options, dict[str, Any]]:
             " again."
         ) from error
     stored = session["options"]
-    tasks = tuple(Task(task["start"], task["end"], task["name"]) for task in stored["tasks"])
+    tasks = tuple(Task(task["start"], task["end"], plain(task["name"])) for task in stored["tasks"])
+    rest = stored["baseline"]
     options = Options(
-        stored["smooth"], stored["confidence"], stored["baseline"], tuple(stored["faces"]), tasks
+        stored["smooth"],
+        stored["confidence"],
+        plain(rest) if isinstance(rest, str) else rest,
+        tuple(stored["faces"]),
+        tasks,
     )
     recipe = session.get("recipe") or {}
     made = {
@@ -275,10 +285,16 @@ def compare(
         if len(groups) == 2 and min(row.counts.values()) > 1
     ]
     smallest = max((smallest_found(count, paired) for count in set(counts)), default=math.nan)
-    told = rows.drop_duplicates(["group", "participant"]).get("baseline")
+    recordings = rows.drop_duplicates(["group", "participant"])
+    told = recordings.get("baseline")
     baselines = {} if told is None else told.value_counts().to_dict()
+    doubts = {
+        f"{row['participant']} in {row['group']}": row["doubts"]
+        for row in recordings.to_dict("records")
+        if row.get("doubts")
+    }
     unmarked = bool(same) and not paired
-    return Study(found, paired, left_out, unmarked, smallest, baselines)
+    return Study(found, paired, left_out, unmarked, smallest, baselines, doubts)
 
 
 def _reason(row: dict[str, Any], least: float) -> str:

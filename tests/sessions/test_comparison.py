@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 import xml.etree.ElementTree
 
 import numpy as np
@@ -186,6 +187,72 @@ def test_an_unknown_rate_is_not_averaged_as_zero(tmp_path):
     assert len(study.left_out) == 1 and "p5 in A" in study.left_out[0]
 
 
+def _people(root, groups, decomposed=()):
+    """Four people of a name with an umlaut, each 10 s longer happy in the second group; names of
+    files, tasks and answers are decomposed where they are named so.
+    """
+    for group, seconds in zip(groups, (0, 10), strict=True):
+        form = "NFD" if group in decomposed else "NFC"
+        for number in range(4):
+            name = unicodedata.normalize(form, f"Jörg {number}")
+            (root / group / name).mkdir(parents=True)
+            happy = seconds + number
+            chances = [*mostly("neutral", 30 - happy), *mostly("happy", happy)]
+            write(root / group / f"{name}.csv", chances)
+            task = {"start": 0, "end": 30, "name": unicodedata.normalize(form, "Auswählen")}
+            options = {"smooth": 0.5, "confidence": 0.5, "faces": [], "tasks": [task]}
+            options["baseline"] = task["name"]
+            (root / group / name / "session.json").write_text(json.dumps({"options": options}))
+    return sorted(root.glob("*/*.csv"))
+
+
+def test_umlauts_of_a_mac_are_those_of_others(tmp_path):
+    files = _people(tmp_path, ("A", "B"), decomposed="B")
+    rows = comparison.participants(files)
+    answers = tmp_path / "answers.csv"
+    lines = [f"Jo\u0308rg {number},A,7" for number in range(4)]
+    answers.write_text("\n".join(["participant,group,ease", *lines]), "utf-8")
+    study = comparison.compare(_questionnaires.joined(rows, answers), paired=True)
+    found = {(row.task, row.measure): row for row in study.rows}
+    assert {task for task, _ in found} == {"whole session", "Auswählen", "questionnaire"}
+    happy = found["Auswählen", "share_happy"]
+    assert happy.counts == {"A": 4, "B": 4}
+    assert happy.difference.value == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_what_is_rounding_alone_is_no_difference(tmp_path):
+    # Nobody's anger changes, so all are 0 against their baseline, but for some 1e-16.
+    generator = np.random.default_rng(3)
+    for group, least in (("A", 0.11), ("B", 0.23)):
+        (tmp_path / group).mkdir()
+        for number in range(8):
+            angry = round(least + 0.013 * number, 5)
+            happy = np.repeat(generator.uniform(0, 0.6, 30), 10).round(5)
+            chances = np.stack([np.full(300, angry), happy, 1 - angry - happy], axis=1)
+            write(tmp_path / group / f"p{number}.csv", chances.round(5))
+    rows = comparison.participants(sorted(tmp_path.glob("?/*.csv")))
+    for paired in (False, True):
+        found = {row.measure: row for row in comparison.compare(rows, paired).rows}
+        assert found["negative"].always_zero and np.isnan(found["negative"].chance)
+        assert not found["share_happy"].always_zero
+    # 0.3 - 0.1 and 0.4 - 0.2 are one gain to people, and not to computers.
+    gains = np.array([0.1, 0.2, 0.3]), np.array([0.3, 0.4, 0.2])
+    assert _estimates.chance(*gains, True) == stats.wilcoxon([2, 2, -1]).pvalue
+
+
+def test_doubtful_baselines_and_single_participants_are_told(tmp_path, capsys):
+    for group, people in (("A", 3), ("B", 1)):
+        (tmp_path / group).mkdir()
+        for number in range(people):
+            # Shorter than the baseline.
+            write(tmp_path / group / f"p{number}.csv", mostly("neutral", 8 if number < 2 else 40))
+    assert called("compare", *map(str, sorted(tmp_path.glob("?/*.csv")))) == 0
+    told = capsys.readouterr().out
+    assert "baseline of 3 of 4 recordings is in doubt" in told and "is the whole recording" in told
+    assert "One participant has no interval, and no test is possible." in told
+    assert "With 3 in a group such intervals" in told and "With 1" not in told
+
+
 def test_several_tests_are_corrected_as_holm_says():
     # Holm, 1979: the smallest p times 4, the next times 3 and so on, never less than the one
     # before.
@@ -252,6 +319,8 @@ def test_folders_of_one_name_are_two_groups(study):
         (("inf", "1"), "line 2: ms is 'inf'"),
         (("1,200", "1,5"), (1.2, 1.5)),
         (("0,512", ""), (0.512, None)),
+        (("850,5", "1.200"), r"line 3: ms is 1.200, which may be 1200 or 1.200: .* point"),
+        (("1.200", "900"), (1.2, 900)),
     ],
 )
 def test_numbers_of_a_questionnaire_are_what_they_say_or_refused(cells, expected, tmp_path):

@@ -8,6 +8,7 @@ import warnings
 import pandas as pd
 import pytest
 
+from keras_kd.errors import DataError
 from keras_kd.sessions import _questionnaires
 
 ITEMS = range(1, 11)
@@ -98,3 +99,49 @@ def test_answers_to_sus_without_a_score_are_told(columns, why, tmp_path):
 def test_other_questionnaires_are_not_taken_for_sus(columns, tmp_path):
     names, _, told = _asked(tmp_path / "q.csv", columns)
     assert names == [f"questionnaire_{column}" for column in columns] and not told
+
+
+def _joined(text, path, people=2):
+    """The questionnaire's part of a study of p0, p1 …, and what is told."""
+    names = [f"p{number}" for number in range(people)]
+    rows = pd.DataFrame({"task": "a", "group": "A", "participant": names, "readable": 1.0})
+    path.write_text(text, "utf-8")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = _questionnaires.joined(rows, path)
+    names = [name for name in found if name.startswith("questionnaire_")]
+    return found.loc[found["task"] == "questionnaire", names], [str(one.message) for one in caught]
+
+
+def test_what_qualtrics_writes_above_the_answers_is_none(tmp_path):
+    ids = ",".join(f'"{{""ImportId"":""QID{number}""}}"' for number in range(11))
+    head = f"participant,{','.join(f'SUS_{number}' for number in ITEMS)}"
+    texts = ",".join(["Your number?", *(f'"SUS - {text}"' for text in WORDING)])
+    lines = [head, texts, ids, f"p0{',5,1' * 5}", f"p1{',3' * 10}"]
+    found, told = _joined("\n".join(lines), tmp_path / "q.csv")
+    assert found["questionnaire_SUS"].tolist() == [100, 50] and not told
+
+
+def test_columns_without_a_number_are_passed_over_and_told(tmp_path):
+    head = "Timestamp,participant,ease,Remarks,Colour\n"
+    lines = "2026/11/29 2:03 PM,p0,4,nice,\n2026/11/29 2:09 PM,p1,5,,\n"
+    found, (told,) = _joined(head + lines, tmp_path / "q.csv")
+    assert found.columns.tolist() == ["questionnaire_ease", "questionnaire_Colour"]
+    assert found["questionnaire_ease"].tolist() == [4, 5]
+    assert "Timestamp (2026/11/29 2:03 PM), Remarks (nice)." in told and "Colour" not in told
+
+
+def test_answers_of_words_to_sus_are_not_passed_over(tmp_path):
+    items = ",".join(f"sus_{number}" for number in ITEMS)
+    with pytest.raises(DataError, match="line 2: sus_1 is 'agree', a text"):
+        _joined(f"participant,x,{items}\np0,1{',agree' * 10}\n", tmp_path / "q.csv")
+    with pytest.raises(DataError, match="line 3: sus_2 is 0, and answers to SUS are 1, 2, 3, 4"):
+        _joined(f"participant,{items}\np0{',3' * 10}\np1,3,0{',3' * 8}\n", tmp_path / "q.csv")
+
+
+def test_who_left_an_answer_to_sus_out_is_told(tmp_path):
+    items = ",".join(f"sus_{number}" for number in ITEMS)
+    text = f"participant,{items}\np0{',3' * 10}\np1,3,{',3' * 8}\n"
+    found, (told,) = _joined(text, tmp_path / "q.csv")
+    assert found["questionnaire_SUS"].tolist() == pytest.approx([50, float("nan")], nan_ok=True)
+    assert "1 of 2 rows have no SUS score, because an answer is missing: line 3." in told

@@ -8,7 +8,7 @@ import pytest
 from drawn_timeline import mostly, write
 
 from keras_kd.errors import DataError
-from keras_kd.sessions import _labels, _options, _timeline
+from keras_kd.sessions import _baseline, _labels, _options, _session_files, _timeline
 from keras_kd.sessions._options import Event
 from keras_kd.sessions._summary import block_interval, rate_interval, summary
 from keras_kd.sessions._timeline import Options, Task
@@ -205,6 +205,39 @@ def test_tasks_and_events_beyond_the_recording_are_told(tmp_path):
     ]
     assert all("is 30.0 s long: check --offset" in line for line in timeline.outside)
     assert not _timeline.load(path, Options(tasks=tasks[:2], events=events[1:2])).outside
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("0;2.5s;a\n62.5 s;1:03s;b", ((0, 2.5), (62.5, 63))),
+        ("0;1,200;a\n1,200;1,500;b", r"line 2: end_s is 1,200, which may be 1200 or 1\.200"),
+        ("0;1,200;a\n1,5;2,750;b", ((0, 1.2), (1.5, 2.75))),
+        ("0,5;1.200;a", r"line 2: end_s is 1\.200, .*: write it without a point"),
+        ("0:00,500;0:01,200;a", ((0.5, 1.2),)),
+    ],
+)
+def test_times_are_what_they_say_or_refused(rows, expected, tmp_path):
+    (tmp_path / "tasks.csv").write_text(f"start_s;end_s;task\n{rows}\n")
+    if isinstance(expected, str):
+        with pytest.raises(DataError, match=expected):
+            _options.read_tasks(tmp_path / "tasks.csv")
+        return
+    found = _options.read_tasks(tmp_path / "tasks.csv")
+    assert tuple((task.start, task.end) for task in found) == expected
+
+
+def test_umlauts_of_a_mac_are_those_of_others_in_tables_names_and_options(tmp_path):
+    composed, decomposed = "W\u00fcste", "Wu\u0308ste"
+    (tmp_path / f"{decomposed}.csv").write_text(f"start_s,end_s,task\n0,5,{decomposed}\n", "utf-8")
+    (tmp_path / "events.csv").write_text(f"time,name\n5,{decomposed}\n", "utf-8")
+    own = _session_files.planned_options(
+        Options(baseline=decomposed), composed, tmp_path, tmp_path / "events.csv", 0.0, None
+    )
+    assert own.tasks == (Task(0, 5, composed),) and own.baseline == composed
+    assert own.events == (Event(5, composed),)
+    assert _options.offset_of_marker(tmp_path / "events.csv", decomposed, 7) == 2
+    assert _baseline.at_rest(np.array([1.0, 6.0]), own).tolist() == [True, False]
 
 
 def test_a_number_beyond_floats_is_no_time(tmp_path):
