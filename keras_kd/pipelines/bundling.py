@@ -1,0 +1,155 @@
+"""The bundle of a model file: its classes, its worked example, and what its card says of data and
+training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd import datasets, exporters
+from keras_kd._common import run_files
+from keras_kd._common.files import write_text
+from keras_kd._common.markdown import escaped, fenced
+from keras_kd._common.progress import Terminal
+from keras_kd.datasets import decoding, splits
+from keras_kd.datasets.class_names import are_expressions
+from keras_kd.datasets.readers import faces
+from keras_kd.errors import ConfigError, of_file
+from keras_kd.evaluation import class_order
+from keras_kd.exporters import ExportReport, bundle
+from keras_kd.models import heads
+from keras_kd.models.form import ModelSpec
+from keras_kd.pipelines.conversion import Conversion
+from keras_kd.pipelines.export_settings import QAT, ExportSettings, options_of_the_run
+from keras_kd.reports import usage
+from keras_kd.runtimes import predictors
+
+
+def with_classes_of_data(
+    form: ModelSpec, source: Path, settings: ExportSettings, model: keras.Model, terminal: Terminal
+) -> ModelSpec:
+    """Return a model's form with the classes of the data, where neither file nor user names them.
+
+    Args:
+        form: the model's form, without class names.
+        source: the model's file, for messages.
+        settings: what to write; has data.
+        model: the model.
+        terminal: where the user sees which classes these are.
+
+    Returns:
+        The form.
+
+    Raises:
+        ConfigError: the model has another number of classes.
+        ModelError: it answers in another order of classes.
+    """
+    test = datasets.load(settings.data, "test", size=form.size)
+    names = test.class_names
+    widths = heads.widths(model).values()
+    if len(names) not in widths and not (len(names) == 2 and heads.gives_one_number(model)):
+        raise ConfigError(
+            f"{source} names no classes and has {', '.join(map(str, widths))} outputs, but the data"
+            f" have {len(names)} classes: give --classes one name for each output."
+        )
+    form = dataclasses.replace(form, class_names=tuple(names))
+    predictor = predictors.KerasPredictor(model, form, head=settings.stated.head)
+    with of_file(source):
+        class_order.assume_order_of_data(predictor, test, terminal.about(source))
+    terminal.say(f"The bundle's classes are {', '.join(names)} (--classes overrides this).")
+    return form
+
+
+def write(
+    conversion: Conversion,
+    folder: Path,
+    description: str,
+    command: str,
+    scores: Callable[[Path], dict[str, Any]],
+) -> ExportReport:
+    """Write a bundle, with the options of the training where the model is of a run.
+
+    Args:
+        conversion: the model, and how its file is written.
+        folder: the bundle's folder.
+        description: description in the file's metadata.
+        command: the command that the user typed, for the card.
+        scores: a function that scores the file at a path, for the card.
+
+    Returns:
+        The report.
+
+    Raises:
+        KerasKDError: see `exporters.bundle.write`, and what `conversion` and `scores` raise.
+    """
+    source, form, settings = conversion.source, conversion.form, conversion.settings
+    made = bundle.write(
+        conversion.model,
+        folder,
+        form.class_names,
+        _example(settings, form),
+        conversion.write,
+        description=description,
+        taken=form.pixels,
+        scores=scores,
+        sections=_history(source, form, settings.data, command),
+        version=settings.model_version or bundle.FIRST_VERSION,
+        facts=_facts(settings),
+        output=settings.output,
+    )
+    if options := options_of_the_run(source):
+        write_text(folder / run_files.OPTIONS, options)
+    return made
+
+
+def _example(settings: ExportSettings, form: ModelSpec) -> np.ndarray:
+    """The image of the worked example, which may be published."""
+    if settings.example:
+        return decoding.read(settings.example)
+    if are_expressions(form.class_names):
+        return faces.load(None, "test").images[0]
+    return datasets.load(settings.data, "test").images[0]
+
+
+def _history(source: Path, form: ModelSpec, data: str, command: str) -> list[str]:
+    """The end of a bundle's card: what the model is for, and the commands that made it."""
+    name, folder = splits.form_and_folder(*datasets.find(data))
+    of_run = (
+        [f"kerakd distill --config {run_files.OPTIONS} --out run"]
+        if options_of_the_run(source)
+        else []
+    )
+    made = fenced("\n".join([*of_run, command]), "sh")
+    sections = [
+        *usage.use_and_limits(folder or name, form.class_names),
+        "## How it was made",
+        made,
+    ]
+    if of_run:
+        sections.append(
+            f"`{run_files.OPTIONS}` has all options of the training, and the versions that it ran "
+            f"with."
+        )
+    return sections
+
+
+def _facts(settings: ExportSettings) -> list[str]:
+    """Lines of a bundle's card on its data and calibration."""
+    name, folder = splits.form_and_folder(*datasets.find(settings.data))
+    ranges = settings.format in (QAT, *exporters.calibrated_names())
+    parts = [
+        *(["its training images set the ranges of integers"] if ranges else []),
+        *(["its validation images set the temperature"] if settings.calibrate else []),
+        "its test images give the scores below",
+    ]
+    none = "- Not calibrated: ECE says how far probabilities are from the share that is right."
+    return [
+        f"- Data: {escaped(folder or name)}; {', '.join(parts)}.",
+        *([] if settings.calibrate else [none]),
+    ]

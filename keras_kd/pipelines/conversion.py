@@ -1,0 +1,152 @@
+"""One model file in the format of an export's settings: converted, tuned or fine-tuned."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_kd import datasets, exporters
+from keras_kd._common.progress import Terminal
+from keras_kd.datasets import Samples
+from keras_kd.datasets.class_names import permutation
+from keras_kd.exporters import ExportReport, tuning
+from keras_kd.exporters.quantization_aware import export_quantization_aware
+from keras_kd.models.form import ModelSpec
+from keras_kd.pipelines.export_settings import QAT, TUNED, ExportSettings
+from keras_kd.teachers import soft_labels, views
+
+
+@dataclass
+class Conversion:
+    """Writes one model as the settings say.
+
+    Attributes:
+        source: the model's own file, for messages.
+        model: the model.
+        form: what it takes and gives.
+        settings: what to write, as `export_settings.resolved` returned it.
+        train: training images in the model's order of classes, or None without data.
+        terminal: where the user sees progress.
+        attempts: for TUNED, what `write` tried.
+    """
+
+    source: Path
+    model: keras.Model
+    form: ModelSpec
+    settings: ExportSettings
+    train: Samples | None
+    terminal: Terminal
+    attempts: list[tuning.Attempt] = field(default_factory=list)
+
+    def write(self, path: Path) -> ExportReport:
+        """Write the file, compared with Keras.
+
+        Args:
+            path: the file or folder.
+
+        Returns:
+            The report.
+
+        Raises:
+            KerasKDError: see `exporters.export`.
+        """
+        format = self.settings.format
+        self.terminal.say(f"Converting {self.source} to {format} and comparing the file with Keras")
+        if format == TUNED:
+            return self._tuned(path)
+        return self._fine_tuned(path) if format == QAT else self._converted(path)
+
+    def _tuned(self, path: Path) -> ExportReport:
+        settings, form = self.settings, self.form
+        validation = samples_in_order(settings.data, "validation", form)
+        made, attempts = tuning.tune(
+            self.model, path, self.train, validation, settings.max_drop, settings.io,
+            settings.app_input, form.pixels, form.class_names, settings.output,
+        )  # fmt: skip
+        self.attempts += attempts
+        return made
+
+    def _fine_tuned(self, path: Path) -> ExportReport:
+        settings = self.settings
+        logits, shown = _soft_labels(settings, self.train, self.terminal)
+        return export_quantization_aware(
+            self.model,
+            path,
+            self.train.images,
+            self.train.labels,
+            logits,
+            shown,
+            settings.fine_tuning,
+            settings.io,
+            settings.app_input,
+            tell=self.terminal.say,
+            value_range=self.form.taken,
+            min_agreement=settings.min_agreement,
+            teacher_output="logits",  # as stores hold them
+        )
+
+    def _converted(self, path: Path) -> ExportReport:
+        settings = self.settings
+        return exporters.export(
+            self.model,
+            path,
+            settings.format,
+            self.train,
+            settings.io,
+            self.form.class_names,
+            settings.app_input,
+            self.form.pixels,
+            settings.keep_float,
+            settings.min_agreement,
+            settings.target,
+            settings.measure,
+            settings.output,
+        )
+
+
+def samples_in_order(data: str, split: str, form: ModelSpec) -> Samples:
+    """Return a split with its labels in a model's order of classes.
+
+    Args:
+        data: the data set as the option `data`.
+        split: "train", "validation" or "test".
+        form: the model's form; without class names the data's order stays.
+
+    Returns:
+        The samples.
+
+    Raises:
+        DataError: the split can't be read.
+        ModelError: model and data have different classes.
+    """
+    samples = datasets.load(data, split, size=form.size)
+    if form.class_names is None:
+        return samples
+    order = permutation(samples.class_names, form.class_names)
+    labels = (
+        # argsort inverts a permutation: labels are renumbered, shares are reordered.
+        np.argsort(order)[samples.labels] if samples.labels.ndim == 1 else samples.labels[:, order]
+    )
+    return dataclasses.replace(samples, labels=labels, class_names=form.class_names)
+
+
+def _soft_labels(
+    settings: ExportSettings, train: Samples, terminal: Terminal
+) -> tuple[np.ndarray | None, views.Views | None]:
+    """The teacher's logits in the model's order of classes, and the views that they belong to."""
+    if settings.soft_labels is None:
+        terminal.say(
+            "Fine-tuning on the labels alone: --soft-labels STORE adds a teacher's soft labels."
+        )
+        return None, None
+    key = soft_labels.open_store(settings.soft_labels).key
+    # Only the image fingerprint still has to be checked.
+    expected = dataclasses.replace(key, images=soft_labels.image_fingerprint(train.images))
+    store = soft_labels.open_store(settings.soft_labels, expected)
+    order = permutation(key.class_names, train.class_names)
+    # Behind the logits a store may hold continuous values.
+    return store.logits[..., : len(order)][..., order], views.named(key.views, len(train))
