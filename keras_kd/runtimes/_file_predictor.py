@@ -288,21 +288,31 @@ def require_shape(own: tuple[int | None, ...], form: ModelSpec) -> None:
         )
 
 
-def require_rows(shapes: dict[str, tuple[int | None, ...]]) -> None:
-    """Check that each output is one row of numbers for an image.
+def columns(shapes: dict[str, tuple[int | None, ...]], head: str | None = None) -> dict[str, int]:
+    """Return the columns of each output that is one row of numbers for an image.
 
     Args:
         shapes: of the outputs by name, without the batch axis.
+        head: the output of classes that is chosen; maps and single numbers beside it are left out.
 
     Raises:
-        ModelError: an output is a map, or a single number without an axis of its own.
+        ModelError: an output is a map, or a single number without an axis of its own, and no other
+            is chosen.
     """
-    for name, shape in shapes.items():
-        if not shape or any(size != 1 for size in shape[:-1]):
-            raise ModelError(
-                f"The model's output {name} has the shape {shape} for an image: expected one row "
-                "of numbers, those of classes or a value."
-            )
+    rows = {
+        name: shape[-1]
+        for name, shape in shapes.items()
+        if shape and shape[-1] is not None and all(size == 1 for size in shape[:-1])
+    }
+    others = [name for name in shapes if name not in rows]
+    if others and head not in rows:
+        wrong = head if head in others else others[0]
+        choice = f", so choose {' or '.join(rows)} by --head" if rows and head is None else ""
+        raise ModelError(
+            f"The model's output {wrong} has the shape {shapes[wrong]} for an image: expected one"
+            f" row of numbers, those of classes or a value{choice}."
+        )
+    return rows
 
 
 def shown(images: np.ndarray, form: ModelSpec) -> np.ndarray:

@@ -18,8 +18,8 @@ from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import saved_model
 from keras_kd.runtimes._file_predictor import (
     FilePredictor,
+    columns,
     require_known,
-    require_rows,
     require_shape,
     shown,
     sized,
@@ -57,13 +57,13 @@ class KerasPredictor(FilePredictor):
         require_known(form)
         require_shape(tuple(model.input_shape[1:]), form)
         outputs = heads.by_name(model, heads.structure(model))
-        require_rows({name: tuple(output.shape[1:]) for name, output in outputs.items()})
+        shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
         if not keras.backend.is_float_dtype(model.inputs[0].dtype):
             require_whole_pixels(form)
             self.takes_whole_numbers = True
         self.is_untrained = is_untrained(model)
         self.form = form
-        self._know(heads.widths(model), head)
+        self._know(columns(shapes, head), head)
         self._know_kind(lambda name: heads.output_kind(model, name))
         self.content = [keras_file.weights_fingerprint(model)]
         # Weights that no pixel reaches would be multiplied by zeros in every prediction.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +12,15 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models.form import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import tflite_graph
-from keras_kd.runtimes._file_predictor import FilePredictor, require_rows
+from keras_kd.runtimes._file_predictor import FilePredictor, columns, require_known
 from keras_kd.runtimes.litert import LiteRTModel, stopped
 from keras_kd.runtimes.multiply_accumulates import of_tflite
 
 # Calibrated ranges end a step or two beside the numbers that they are made of.
 _SCALE_SLACK = 0.02
+_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
+# Ranges were calibrated on images, of which the brightest may be no brighter.
+_LEAST_WHITE = 128
 # Two took 0.6 of one's time for mobilenet-face; of many, small files have no use.
 _MOST_THREADS = 4
 
@@ -36,10 +38,10 @@ class LiteRTPredictor(FilePredictor):
     def __init__(self, path: str | Path, form: ModelSpec, head: str | None = None) -> None:
         self._model = LiteRTModel(path, min(cores(), _MOST_THREADS))
         shapes = self._model.output_shapes
-        require_rows({name: shape or (1,) for name, shape in shapes.items()})
-        widths = {name: math.prod(shape) for name, shape in shapes.items()}
-        pixels = form.pixels or pixels_of_scale(self._model.input_limits)
+        widths = columns({name: shape or (1,) for name, shape in shapes.items()}, head)
+        pixels = form.pixels or self._pixels_of_scale()
         self.form = replace(form, input_shape=self._model.input_shape, pixels=pixels)
+        require_known(self.form)
         if self._model.input_dtype.kind != "f" and self._model.input_limits is None:
             require_whole_pixels(self.form)
             self.takes_whole_numbers = True
@@ -48,6 +50,29 @@ class LiteRTPredictor(FilePredictor):
         self.content = [Path(path).read_bytes()]
         indices = self._model.output_indices
         self._know_kind(lambda name: tflite_graph.output_kind(path, indices[name]))
+
+    def _pixels_of_scale(self) -> PixelValues | None:
+        """Return the usual range that a quantized input spans, from its scale and zero point.
+
+        Raises:
+            ModelError: it spans another one, into which pixels of 0..255 don't fit.
+        """
+        limits, dtype = self._model.input_limits, self._model.input_dtype
+        if limits is None:
+            return None
+        # int16 spans as much below 0 as above, whatever the pixels are.
+        ranges = _RANGES if dtype != np.int16 else ()
+        for usual in ranges:
+            slack = _SCALE_SLACK * (usual[1] - usual[0])
+            if all(abs(a - b) <= slack for a, b in zip(limits, usual, strict=True)):
+                return PixelValues(usual)
+        if limits[1] < _LEAST_WHITE:
+            raise ModelError(
+                f"The model takes {dtype} that stands for numbers from {limits[0]:.4g} to"
+                f" {limits[1]:.4g}, so not for pixels of 0..255: state what it takes by --range, as"
+                " 0,1 or -1,1, or by --mean and --std."
+            )
+        return None
 
     @property
     def multiply_accumulates(self) -> int:
@@ -65,16 +90,3 @@ class LiteRTPredictor(FilePredictor):
             ) from error
         # Some converters leave axes of one before the classes.
         return {name: output.reshape(len(output), -1) for name, output in outputs.items()}
-
-
-def pixels_of_scale(limits: tuple[float, float] | None) -> PixelValues | None:
-    """Return the usual range that a quantized input spans, from its scale and zero point.
-
-    Args:
-        limits: the numbers that the smallest and the largest integer stand for.
-    """
-    for usual in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)):
-        slack = _SCALE_SLACK * (usual[1] - usual[0])
-        if limits and all(abs(a - b) <= slack for a, b in zip(limits, usual, strict=True)):
-            return PixelValues(usual)
-    return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_kd.models.form import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import onnx_graph, onnx_runtime
-from keras_kd.runtimes._file_predictor import FilePredictor, sized
+from keras_kd.runtimes._file_predictor import FilePredictor, columns, sized
 from keras_kd.runtimes.onnx_runtime import OnnxModel
 
 
@@ -24,17 +24,19 @@ class OnnxPredictor(FilePredictor):
     def __init__(self, path: str | Path, form: ModelSpec, head: str | None = None) -> None:
         self._model = OnnxModel(path)
         self.form = sized(form, self._model.input_shape)
-        if self._model.takes_bytes:
+        if self._model.takes_whole_numbers:
             require_whole_pixels(self.form)
             self.takes_whole_numbers = True
-        names = self._model.quantized_outputs
+        widths = columns(self._model.output_shapes, head)
+        self._names = list(widths)
+        names = [name for name in self._model.quantized_outputs if name in widths]
         self._scales = onnx_graph.output_scales(path, names) if names else {}
-        self._know(self._model.output_widths, head)
+        self._know(widths, head)
         self.content = [file.read_bytes() for file in onnx_runtime.files(path)]
         self._know_kind(lambda name: onnx_graph.output_kind(path, name))
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = self._model.predict_heads(pixels)
+        outputs = self._model.predict_heads(pixels, self._names)
         for name, (scale, zero) in self._scales.items():
             outputs[name] = (outputs[name] - zero) * scale
         return outputs

@@ -63,6 +63,7 @@ class LiteRTModel:
             # LiteRT prints which delegate it creates.
             with native_output_hidden():
                 self._interpreter = Interpreter(model_content=content, num_threads=threads)
+                self._require_image(self._interpreter.get_input_details())
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(
@@ -70,16 +71,7 @@ class LiteRTModel:
                 " operators that LiteRT lacks, so export it again with built-in ops only."
             ) from error
         inputs, self._outputs = self._tensors()
-        if (
-            len(inputs) != 1
-            or len(inputs[0]["shape_signature"]) != 4
-            or (inputs[0]["shape_signature"][1:] < 1).any()
-        ):
-            shapes = [tuple(int(size) for size in tensor["shape_signature"]) for tensor in inputs]
-            raise ModelError(
-                f"{path} takes inputs of shapes {shapes}: expected images of one fixed shape (1, H,"
-                " W, C)."
-            )
+        self._require_image(inputs)
         self._input = inputs[0]
         self.batch, *sizes = (int(size) for size in self._input["shape"])
         # A side of three pixels or fewer can't be distinguished from channels.
@@ -190,6 +182,17 @@ class LiteRTModel:
     def compute(self) -> None:
         """Compute once with the present content of the input, for timing."""
         self._interpreter.invoke()
+
+    def _require_image(self, inputs: list[dict]) -> None:
+        """Raise ModelError for other inputs than images of one size; a file of open sizes may not
+        even be allocated.
+        """
+        shapes = [tuple(int(size) for size in tensor["shape_signature"]) for tensor in inputs]
+        if len(shapes) != 1 or len(shapes[0]) != 4 or min(shapes[0][1:]) < 1:
+            raise ModelError(
+                f"{self.path} takes inputs of shapes {shapes}: expected images of one fixed shape"
+                " (1, H, W, C), so convert a model with one image input of this form."
+            )
 
     def _shape_of_one(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return an output's shape for one image: some converters leave an axis of one out."""

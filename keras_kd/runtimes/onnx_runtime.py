@@ -15,7 +15,15 @@ from keras_kd.errors import ModelError
 from keras_kd.runtimes import trial
 
 _QUANTIZED = {f"tensor({sign}int{bits})" for sign in ("", "u") for bits in (8, 16)}
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+# What an image's input may be, by ONNX Runtime's names.
+TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
 STEP = 64
 LARGEST_BATCH = 4096  # images that a file may compute at once: it may declare any number
 OPEN = (64, 64, 3)  # height, width and channels in a trial where a file leaves them open
@@ -28,8 +36,8 @@ class OnnxModel:
     """An `.onnx` file on ONNX Runtime's CPU kernels.
 
     Args:
-        path: the file; it has one image input (N, H, W, C) or (N, C, H, W) of float32, float16 or
-            uint8, and outputs (N, columns).
+        path: the file; it has one image input (N, H, W, C) or (N, C, H, W) of floats, uint8, int32
+            or int64.
         threads: number of CPU threads; 0 lets ONNX Runtime choose.
         tried: whether it survived a trial. ONNX Runtime does not check all that a file declares,
             and a bad file can end the whole process, or take all memory. Any other file is
@@ -37,8 +45,9 @@ class OnnxModel:
 
     Attributes:
         input_shape: (H, W, C); None for a size that the file leaves open.
-        output_widths: number of columns of each output by its name.
-        takes_bytes: whether its input is uint8.
+        output_shapes: the shape of each output without the batch axis, by its name; None for a
+            size that the file leaves open.
+        takes_whole_numbers: whether its input is of integers.
         quantized_outputs: names of the outputs of integers of 8 or 16 bits.
 
     Raises:
@@ -52,22 +61,19 @@ class OnnxModel:
             _require_survival(Path(path))
         self._session = _session(path, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if (
-            len(inputs) != 1
-            or not _flat(outputs)
-            or len(inputs[0].shape) != 4
-            or inputs[0].type not in _TYPES
-        ):
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in TYPES:
             taken = " and ".join(f"{image.type} of shape {image.shape}" for image in inputs)
             raise ModelError(
-                f"{path} takes {taken} and gives arrays of shapes"
-                f" {[output.shape for output in outputs]}: expected one image of floats or bytes"
-                " in, and (N, columns) out."
+                f"{path} takes {taken}: expected one image (N, H, W, C) or (N, C, H, W) of floats,"
+                " uint8, int32 or int64."
             )
-        self.output_widths = {output.name: output.shape[1] for output in outputs}
+        self.output_shapes = {
+            output.name: tuple(size if isinstance(size, int) else None for size in output.shape[1:])
+            for output in outputs
+        }
         self.quantized_outputs = [one.name for one in outputs if one.type in _QUANTIZED]
-        self._name, self._type = inputs[0].name, _TYPES[inputs[0].type]
-        self.takes_bytes = self._type is np.uint8
+        self._name, self._type = inputs[0].name, TYPES[inputs[0].type]
+        self.takes_whole_numbers = np.dtype(self._type).kind != "f"
         # An open size is a name or None.
         batch, *sizes = (size if isinstance(size, int) else None for size in inputs[0].shape)
         if (batch or 0) > LARGEST_BATCH:
@@ -79,20 +85,27 @@ class OnnxModel:
         self._channels_first = sizes[0] in (1, 3) and sizes[2] not in (1, 3)
         self.input_shape = (*sizes[1:], sizes[0]) if self._channels_first else tuple(sizes)
 
-    def predict_heads(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute all outputs for images.
+    def predict_heads(
+        self, images: np.ndarray, names: list[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Compute outputs for images.
 
         Args:
             images: (N, H, W, C), in the values that the file expects.
+            names: of the outputs, each one row of numbers for an image; None for all.
 
         Returns:
             float32 (N, columns) by output name.
         """
+        names = names or list(self.output_shapes)
         shown = images.transpose(0, 3, 1, 2) if self._channels_first else images
         step = self._batch or STEP
-        parts = [self._step(shown[start : start + step]) for start in range(0, len(shown), step)]
-        columns = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
-        return dict(zip(self.output_widths, columns, strict=True))
+        parts = [
+            self._step(shown[start : start + step], names) for start in range(0, len(shown), step)
+        ]
+        joined = (np.concatenate(part).astype(np.float32) for part in zip(*parts, strict=True))
+        rows = (values.reshape(len(values), -1) for values in joined)
+        return dict(zip(names, rows, strict=True))
 
     def prepared(self, input_shape: tuple[int, int, int] | None = None) -> Callable[[], object]:
         """Return a function that computes once on a black image, for timing.
@@ -117,16 +130,16 @@ class OnnxModel:
         self._run(feed)
         return lambda: self._session.run(None, feed)
 
-    def _step(self, shown: np.ndarray) -> list[np.ndarray]:
+    def _step(self, shown: np.ndarray, names: list[str]) -> list[np.ndarray]:
         # A file of fixed batch gets its last, shorter step filled up.
         missing = self._batch - len(shown) if self._batch else 0
         filled = np.concatenate([shown, np.repeat(shown[-1:], missing, axis=0)])
-        outputs = self._run({self._name: filled.astype(self._type)})
+        outputs = self._run({self._name: filled.astype(self._type)}, names)
         return [output[: len(shown)] for output in outputs]
 
-    def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def _run(self, feed: dict[str, np.ndarray], names: list[str] | None = None) -> list[np.ndarray]:
         try:
-            return self._session.run(None, feed)
+            return self._session.run(names, feed)
         except Exception as error:
             raise ModelError(
                 f"{self.path} can't be run by ONNX Runtime ({_reason(error)}): export it again."
@@ -194,10 +207,6 @@ def _beside(path: Path, place: str) -> Path:
             " again, or put a copy of the file there."
         )
     return file
-
-
-def _flat(outputs: list[Any]) -> bool:
-    return all(len(output.shape) == 2 and isinstance(output.shape[1], int) for output in outputs)
 
 
 def _require_survival(path: Path) -> None:

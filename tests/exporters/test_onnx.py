@@ -31,3 +31,16 @@ def test_zeros_around_negative_maps_are_the_largest_of_their_windows(tmp_path):
     export(model, tmp_path / "model.onnx", "onnx", images)
     found = predictors.load(tmp_path / "model.onnx").logits(images)
     np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float16", "float64"])
+def test_a_file_takes_numbers_of_the_models_own_type_and_is_read_back(dtype, tmp_path):
+    pytest.importorskip("tf2onnx", reason="the extra `onnx` is not installed")
+    keras.utils.set_random_seed(0)
+    image = keras.Input((6, 6, 3), dtype=dtype)
+    scores = layers.Dense(4)(layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(image)))
+    model = keras.Model(image, scores)
+    export(model, tmp_path / "model.onnx", "onnx")
+    images = np.random.default_rng(0).integers(0, 256, (3, 6, 6, 3), np.uint8)
+    found = predictors.load(tmp_path / "model.onnx").logits(images)
+    np.testing.assert_allclose(found, model.predict(images.astype(dtype)), atol=1e-3)

@@ -15,6 +15,7 @@ from keras_kd.datasets import class_names
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import predictors
+from keras_kd.runtimes.stated import Stated
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 NAMES = ("angry", "happy", "sad")
@@ -274,3 +275,85 @@ def _numbers(builder: flatbuffers.Builder, values: tuple[float, ...]) -> int:
     for value in reversed(values):
         builder.PrependFloat32(value)
     return builder.EndVector()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
+def test_an_int16_input_spans_both_signs_and_does_not_tell_its_pixels(
+    low: float, high: float, tmp_path: Path
+) -> None:
+    import tensorflow as tf
+
+    model, pixels = _model(), PixelValues((low, high))
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([pixels.of(image[None])] for image in PIXELS)
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    ]
+    converter.inference_input_type = converter.inference_output_type = tf.int16
+    path = tmp_path / "model.tflite"
+    path.write_bytes(converter.convert())
+    with pytest.raises(ModelError, match="takes int16 that stands for numbers from -1 to 1, so"):
+        predictors.load(path)
+    found = predictors.load(path, Stated(pixels=pixels)).logits(PIXELS)
+    expected = model.predict(pixels.of(PIXELS), verbose=0)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((1, 8, 8, 4), r"shape \(8, 8, 4\): expected height, width and 1 or 3 channels"),
+        ((None, None, None, 3), r"inputs of shapes \[\(-1, -1, -1, 3\)\]: expected images of one"),
+        ((1, 8, 8), r"inputs of shapes \[\(1, 8, 8\)\]: expected images of one fixed shape"),
+    ],
+)
+def test_inputs_that_are_no_images_of_one_size_are_told_by_their_shape(
+    shape: tuple[int | None, ...], told: str, tmp_path: Path
+) -> None:
+    import tensorflow as tf
+
+    def values(image: tf.Tensor) -> tf.Tensor:
+        # A window of 2x2 doesn't fit the 1x1 that TensorFlow writes for an open size.
+        map = image[..., :3] if len(shape) == 4 else image[..., None]
+        map = tf.nn.conv2d(map, tf.ones((2, 2, map.shape[-1], 3)), 1, "VALID")
+        return tf.reduce_mean(map, axis=(1, 2))
+
+    function = tf.function(values, input_signature=[tf.TensorSpec(shape, tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    path = tmp_path / "model.tflite"
+    path.write_bytes(converter.convert())
+    with pytest.raises(ModelError, match=told):
+        predictors.load(path)
+
+
+def _with_map() -> keras.Model:
+    """A model that also gives the map that Grad-CAM needs."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((8, 8, 3))
+    map = layers.Conv2D(4, 3, name="map")(image)
+    scores = layers.Dense(3, name="scores")(layers.GlobalAveragePooling2D()(map))
+    return keras.Model(image, {"map": map, "scores": scores})
+
+
+@pytest.mark.parametrize("form", ["keras", "tflite", "saved_model", "onnx"])
+def test_a_map_beside_the_classes_is_left_out_where_these_are_chosen(
+    form: str, tmp_path: Path
+) -> None:
+    from keras_kd import exporters
+
+    if form == "onnx":
+        pytest.importorskip("tf2onnx", reason="the format onnx needs the extra onnx")
+    model, path = _with_map(), tmp_path / f"model.{form}".removesuffix(".saved_model")
+    if form == "keras":
+        model.save(path)
+    else:
+        exporters.export(model, path, "float32" if form == "tflite" else form)
+    with pytest.raises(ModelError, match="map has the shape .* so choose scores by --head"):
+        predictors.load(path)
+    with pytest.raises(ModelError, match="output map has the shape"):
+        predictors.load(path, Stated(head="map"))
+    found = predictors.load(path, Stated(head="scores"))
+    expected = model.predict(PIXELS.astype(np.float32), verbose=0)["scores"]
+    np.testing.assert_allclose(found.logits(PIXELS), expected, rtol=1e-4, atol=1e-3)
+    assert found.values == ()

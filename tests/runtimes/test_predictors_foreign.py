@@ -66,6 +66,8 @@ def _onnx(path, shape, channels_last, kind="FLOAT", outputs=1):
         (("N", 3, 8, 10), False, "FLOAT"),
         ((2, 3, 8, 10), False, "FLOAT"),
         (("N", 3, "H", "W"), False, "FLOAT"),
+        (("N", 8, 10, 3), True, "DOUBLE"),
+        (("N", 3, 8, 10), False, "INT32"),
     ],
     ids=str,
 )
@@ -107,8 +109,8 @@ def test_onnx_files_that_do_not_fit_are_refused(tmp_path):
         )
     with pytest.raises(ModelError, match="has 2 outputs of classes"):
         predictors.load(_onnx(tmp_path / "b.onnx", (1, 8, 10, 3), True, outputs=2))
-    with pytest.raises(ModelError, match=r"takes tensor\(double\) of shape"):
-        predictors.load(_onnx(tmp_path / "c.onnx", (1, 8, 10, 3), True, kind="DOUBLE"))
+    with pytest.raises(ModelError, match=r"takes tensor\(bool\) of shape"):
+        predictors.load(_onnx(tmp_path / "c.onnx", (1, 8, 10, 3), True, kind="BOOL"))
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ModelError, match="can't be loaded by ONNX Runtime"):
         predictors.load(path)

@@ -17,6 +17,7 @@ from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ExportError
 from keras_kd.exporters._operator_layers import layers_of
 from keras_kd.exporters._serving import Serving
+from keras_kd.runtimes.onnx_runtime import TYPES
 
 SUFFIX = ".onnx"
 TOLERANCE = 1e-4
@@ -134,7 +135,7 @@ def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
             f"tf2onnx left constants open ({', '.join(one.name for one in open_ones)}): replace the"
             " layer of that name, or use the format float32 or saved_model."
         )
-    as_input = images.astype(np.uint8 if image.type == "tensor(uint8)" else np.float32)
+    as_input = images.astype(TYPES[image.type])
     rows = [session.run(None, {image.name: row[None]}) for row in as_input]
     names = [output.name for output in session.get_outputs()]
     return {
