@@ -42,6 +42,13 @@ def require_names(names: Sequence[str], out: Path) -> None:
             f"Two recordings have the same name, {twice[0]}: rename one, because the results get"
             " their names."
         )
+    for path in (out / name for stem in names for name in (stem, f"{stem}.csv")):
+        # What it leads to may be another session, and clips are removed.
+        if path.is_symlink():
+            raise OutputError(
+                f"{path} is a link, and results are not written through one: remove it, or choose"
+                " another --out."
+            )
 
 
 def planned_options(

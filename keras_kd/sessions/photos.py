@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_kd._common.files import require_apart, written_whole
-from keras_kd._common.text import encodable
+from keras_kd._common.text import counted, encodable
 from keras_kd.datasets import decoding, images
 from keras_kd.errors import DataError, kept
 from keras_kd.sessions import SIDE
@@ -72,16 +72,17 @@ def expand(patterns: Iterable[str]) -> list[Path]:
         patterns: files, folders or globs.
 
     Returns:
-        The files in order, each once.
+        The files in order, each once. A warning tells of pictures in a folder's own folders.
 
     Raises:
-        DataError: a pattern matches nothing.
+        DataError: a pattern matches nothing, or a folder's pictures lie in its folders alone.
     """
     found: list[Path] = []
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
             fitting = _pictures(path.iterdir(), pattern)
+            _tell_deeper(path, pattern, len(fitting))
         # Before globs: a file's own name may hold [ or *.
         elif path.exists():
             fitting = [path]
@@ -102,6 +103,29 @@ def expand(patterns: Iterable[str]) -> list[Path]:
             )
         found += fitting
     return list(dict.fromkeys(found))
+
+
+def _tell_deeper(folder: Path, pattern: str, count: int) -> None:
+    """Warn of pictures in deeper folders, or raise DataError where there are no others."""
+    suffixes = decoding.suffixes()
+    # Nothing hidden, as a disk station's small copies.
+    deeper = sum(
+        file.suffix.lower() in suffixes
+        for file in folder.glob("*/**/*")
+        if not any(part.startswith((".", "@")) for part in file.relative_to(folder).parts)
+    )
+    all_of_them = f"'{Path(pattern) / '**' / '*'}'"
+    if deeper and not count:
+        raise DataError(
+            f"{pattern} holds no picture itself, and {counted(deeper, 'picture')} in deeper"
+            f" folders: give {all_of_them}."
+        )
+    if deeper:
+        warnings.warn(
+            f"left out: {counted(deeper, 'picture')} in deeper folders of {pattern}:"
+            f" {all_of_them} names them too.",
+            stacklevel=3,
+        )
 
 
 def _pictures(files: Iterable[Path], pattern: str) -> list[Path]:

@@ -22,7 +22,7 @@ from keras_kd._common.folders import folder_written_whole
 from keras_kd._common.text import encodable
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.exporters import bundle
-from keras_kd.runtimes import described, predictors
+from keras_kd.runtimes import described, pixel_check, predictors
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.sessions import (
@@ -119,9 +119,10 @@ def _settings(
             " MODEL.keras --io app` or `--io float`."
         )
     model.require_one_image()
-    reader, _ = _reader.load(path, stated=stated, tell=tell)
     predictor = predictors.load(path, stated)
-    form = predictor.form
+    if predictor.assumes_pixels:
+        tell(pixel_check.ASSUMED_PIXELS)
+    class_names, form = _reader.Reader(predictor).class_names, predictor.form
     variants = {
         name: {
             "size": LiteRTModel(_blazeface.path(name), trusted=True).input_shape[0],
@@ -143,11 +144,10 @@ def _settings(
         "binary": predictor.head if predictor.is_binary else None,
         "output": form.output,
         "value_range": described.range_of(path, form),
-        "class_names": reader.class_names,
-        "colours": _charts.colours(reader.class_names),
+        "class_names": class_names,
+        "colours": _charts.colours(class_names),
         "patterns": {
-            name: _patterns.tile_lines(number, name)
-            for number, name in enumerate(reader.class_names)
+            name: _patterns.tile_lines(number, name) for number, name in enumerate(class_names)
         },
         "side": side,
         "confidence": confidence,

@@ -68,6 +68,17 @@ def test_a_session_is_a_csv_and_a_folder(session):
 
 
 @needs_extra
+@pytest.mark.parametrize("name", ["p1", "p1.csv"])
+def test_results_are_not_written_through_a_link(session, name, tmp_path, capsys):
+    root, arguments = session
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).symlink_to(tmp_path / "elsewhere")
+    assert called(*arguments, "--out", str(tmp_path / "out")) == 2
+    assert f"{name} is a link, and results are not written through one" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.rglob("*")} == {"out", name}
+
+
+@needs_extra
 def test_events_are_on_the_page_and_in_the_exports(session, tmp_path):
     root, arguments = session
     (tmp_path / "events.csv").write_text("time,name\n0:01,<b>opened</b>\n2,paid\n")

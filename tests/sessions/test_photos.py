@@ -18,6 +18,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from keras_kd.datasets.readers import faces as drawn
+from keras_kd.errors import DataError
 from keras_kd.runtimes import predictors
 from keras_kd.sessions import photos
 from keras_kd.sessions._faces import crop
@@ -297,6 +298,22 @@ def test_hidden_files_are_no_pictures_unless_they_are_named(tmp_path):
     for pattern in (tmp_path, tmp_path / "*.png"):
         assert photos.expand([str(pattern)]) == [tmp_path / "1.png"]
     assert photos.expand([str(tmp_path / "._1.png")]) == [tmp_path / "._1.png"]
+
+
+def test_pictures_in_deeper_folders_are_told(tmp_path):
+    for name in ("deep/er/1.png", "team/2.JPG", ".cache/3.png", "@eaDir/4.png", "team/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / name, "png")
+    everything = f"'{tmp_path / '**' / '*'}'"
+    with pytest.raises(DataError, match="no picture itself, and 2 pictures in deeper") as refused:
+        photos.expand([str(tmp_path)])
+    assert everything in str(refused.value)
+    Image.new("L", (4, 4)).save(tmp_path / "0.png")
+    with pytest.warns(UserWarning, match="2 pictures in deeper folders") as caught:
+        assert photos.expand([str(tmp_path)]) == [tmp_path / "0.png"]
+    assert everything in str(caught[0].message)
+    named = {path.name for path in photos.expand([everything.strip("'")])}
+    assert {"0.png", "1.png", "2.JPG"} <= named
 
 
 @pytest.mark.parametrize("whole", [[], ["--whole"]])

@@ -219,6 +219,29 @@ def test_a_broken_file_ends_in_a_sentence_and_leaves_nothing_of_the_last(site, p
         assert [len(row.get("faces", [])) for row in rows] == [1, 0, 1]
         told = "Done: 2. broken.png can't be read as a picture: choose a JPEG, PNG or WebP."
         assert browser.run(status) == told and rows[1]["error"] in told
+        many = [str(shutil.copy(tmp_path / "broken.png", tmp_path / f"{n}.png")) for n in range(5)]
+        browser.choose("#file", pictures[0], *many)
+        assert browser.wait(f"{status}.startsWith('Done: 1. 0.png')")
+        assert browser.run(status).endswith("WebP. 2 more can't be read.")
+
+
+@needs_browser
+@needs_litert_js
+def test_what_is_transparent_is_white_as_in_python(site, tmp_path):
+    model, _, address = site
+    picture = Image.fromarray(scene(drawn.generate(1, 31).images[0])).convert("RGBA")
+    # The wall is cut away, and the upper half of the face shines through.
+    alpha = np.zeros((480, 640), np.uint8)
+    alpha[160:240, 240:400], alpha[240:320, 240:400] = 200, 255
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(tmp_path / "cut.png")
+    with chromium() as browser:
+        browser.open(address)
+        assert browser.wait(READY)
+        browser.choose("#file", str(tmp_path / "cut.png"))
+        (row,) = json.loads(browser.wait(READ))
+    ((face,),) = _python(model, [str(tmp_path / "cut.png")]).values()
+    assert row["faces"][0]["probabilities"] == pytest.approx(face.probabilities, abs=5e-3)
 
 
 @needs_browser

@@ -201,6 +201,9 @@ function pixelsOf(source, width, height) {
   scratch.width = width;
   scratch.height = height;
   const context = scratch.getContext("2d", { willReadFrequently: true });
+  // What is transparent is white, as in Python.
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
   context.drawImage(source, 0, 0);
   return picture(context.getImageData(0, 0, width, height));
 }
@@ -217,7 +220,7 @@ async function readPictures(reader, view, files) {
     }
     const image = pixelsOf(bitmap, bitmap.width, bitmap.height);
     const result = await reader.read(image);
-    view.show(image, bitmap, result);
+    view.show(image, scratch, result);
     results.push({ file: file.name, ...result });
   }
   if (results.every(({ error }) => error)) throw new Error(results[0].error);
@@ -260,7 +263,9 @@ async function main() {
       element("download").href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
       element("download").hidden = false;
       const errors = results.flatMap(({ error }) => error ?? []);
-      say([`Done: ${results.length - errors.length}`, ...errors.slice(0, 3)].join(". "));
+      const more = errors.length > 3 ? [`${errors.length - 3} more can't be read.`] : [];
+      const done = `Done: ${results.length - errors.length}${errors.length ? "." : ""}`;
+      say([done, ...errors.slice(0, 3), ...more].join(" "));
     };
     const play = async (own) => {
       await video.play().catch((error) => {
