@@ -99,7 +99,8 @@ def test_images_that_might_be_a_missing_split_stop_the_run(
     write_splits(tmp_path, {"train": "train", "test": "test"})
     write_images(tmp_path / "evaluation" / inner, 5)
     with pytest.raises(
-        DataError, match=f"evaluation holds images but {words}, .*no folder for validation: rename"
+        DataError,
+        match=f"evaluation holds images but {words}, .*no folder of classes for validation: rename",
     ):
         datasets.load(tmp_path, "train")
     assert counts(tmp_path, "test", skip_bad_rows=True) == [4, 4]
@@ -210,3 +211,44 @@ def test_numbers_are_named_in_their_order_not_in_the_alphabet_s(tmp_path: Path) 
     samples = datasets.load(tmp_path, "test")
     assert samples.class_names[2] == "class c" and samples.class_names[10] == "class k"
     assert samples.images[samples.labels == 1, 0, 0, 0].tolist() == [20, 21, 22, 23]
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (("fold_0", "fold_1", "fold_2"), "which seem to be the classes: call the folders train"),
+        (("trn", "vld", "tst"), "which seem to be the classes: call the folders train"),
+        ((".", "augmented"), "augmented is no class, its folders cat, dog are called as"),
+    ],
+)
+def test_folders_that_hold_all_classes_are_no_classes(
+    parts: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    for number, part in enumerate(parts):
+        for name in ("cat", "dog"):
+            write_images(tmp_path / part / name, 5, 10 * number)
+    with pytest.raises(DataError, match=words):
+        datasets.load(tmp_path, "train")
+
+
+def test_which_of_two_layers_of_folders_are_the_classes_is_told(tmp_path: Path) -> None:
+    for number, part in enumerate(("day", "night")):
+        for name in ("cat", "dog"):
+            write_images(tmp_path / part / name, 5, 10 * number)
+    (line,) = datasets.passed_over(tmp_path)
+    assert "the classes are day, night, each with the folders cat, dog: if those" in line
+    write_images(tmp_path / "day", 1, 70)
+    (line,) = datasets.passed_over(tmp_path)
+    assert "if those" not in line
+
+
+def test_a_test_folder_whose_labels_are_secret_is_told_as_such(tmp_path: Path) -> None:
+    write_splits(tmp_path, {"train": "train", "validation": "val"})
+    write_images(tmp_path / "test", 4)
+    with pytest.raises(DataError, match="no folder of classes for test: sort it"):
+        datasets.load(tmp_path, "train")
+    (tmp_path / "test").rename(tmp_path / "images")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "images").rename(tmp_path / "test" / "images")
+    with pytest.raises(DataError, match="images is no class, expected the classes of the train"):
+        datasets.load(tmp_path, "train")

@@ -140,3 +140,13 @@ def test_an_empty_class_is_named(tmp_path):
 
 def test_published_counts_add_up():
     assert (sum(rafdb.COUNTS["train"]), sum(rafdb.COUNTS["test"])) == (12_271, 3_068)
+
+
+def test_a_validation_folder_of_one_s_own_is_read(tmp_path):
+    for split, start in (("train", 0), ("valid", 100), ("test", 150)):
+        for number in range(start, start + 21):
+            write_image(tmp_path / split / str(number % 7 + 1) / f"{split}_{number}.png", number)
+    validation = datasets.load(tmp_path, "validation")
+    assert sorted(numbers(validation)) == [*range(100, 121)]
+    assert len(datasets.load(tmp_path, "train")) == 21
+    assert any("RAF-DB numbers 1 surprise" in line for line in datasets.passed_over(tmp_path))

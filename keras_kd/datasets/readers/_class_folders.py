@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keras_kd._common.text import counted
 from keras_kd.datasets import SPLITS, class_names
 from keras_kd.datasets.readers import _image_files, _numbering, _survey, _tree
 from keras_kd.errors import DataError
+
+# Parts of a data set that no class is called as, in lower case: folds, and abbreviated splits.
+_PART = re.compile(r"(fold|cv|part|split|set|batch)[\W_]*\d+|trn|tst|vld|eval|holdout")
 
 
 def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Path]]:
@@ -22,7 +26,7 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
         # Without skip_bad_rows an empty class keeps its name, and folder._listing reports it.
         if not skip_bad_rows or _image_files.image_files(folder):
             classes.setdefault(class_names.plain(name), []).append(folder)
-    _refuse_splits(train, classes)
+    _refuse_other_layouts(train, classes)
     classes = _named(classes, root)
     if wrong := class_names.problem(tuple(classes)):
         raise DataError(f"In {train} {wrong}: rename the folder.")
@@ -71,15 +75,15 @@ def refuse_unknown(path: Path, splits: dict[str, Path]) -> None:
     known = {folder for split in splits.values() for folder in (split, *split.parents)}
     for folder in _image_files.class_folders(path).values():
         if folder not in known and _image_files.image_files(folder):
-            what = (
-                "is the name of no split"
-                if _tree.listed(folder).folders
-                else "has no class folders"
-            )
+            sorted_into = bool(_tree.listed(folder).folders)
+            what = "is the name of no split" if sorted_into else "has no class folders"
+            # A test folder whose labels are secret has the right name.
+            right = not sorted_into and _tree.split_of(folder.name) in missing
+            rename = "" if right else f"rename it to {' or '.join(missing)}, "
             raise DataError(
-                f"{folder} holds images but {what}, and {path} has no folder for"
-                f" {' and '.join(missing)}: rename it to {' or '.join(missing)}, sort it into"
-                " classes, move it away, or pass over it with --skip-bad-rows."
+                f"{folder} holds images but {what}, and {path} has no folder of classes for"
+                f" {' and '.join(missing)}: {rename}sort it into classes, move it away, or pass"
+                " over it with --skip-bad-rows."
             )
 
 
@@ -111,8 +115,40 @@ def remarks(train: Path, others: Sequence[Path]) -> list[str]:
         line = f"{lie}, {deeper[0].parent} for one, count as their class folder's"
         held_out = len(others) < len(SPLITS) - 1
         spread = "; those of one folder, of one person perhaps, may fall into several splits"
-        lines.append(line + spread * held_out)
+        lines.append(line + spread * held_out + _either(classes))
     return lines
+
+
+def _either(classes: dict[str, list[Path]]) -> str:
+    """What to know where the deeper folders might be the classes."""
+    same = _same_inside(classes)
+    return (
+        f"; the classes are {_some(classes)}, each with the folders {_some(same)}: if those are the"
+        " classes, put them first"
+    ) * bool(same)
+
+
+def _same_inside(classes: dict[str, list[Path]]) -> list[str]:
+    """The names of the folders in each class, where all classes hold the same ones, two or more,
+    and no image beside them.
+    """
+    every = [folder for folders in classes.values() for folder in folders]
+    if len(every) < 2:
+        return []
+    names = _names_inside(every[0])
+    alike = all(_names_inside(folder) == names for folder in every)
+    loose = (file.parent == folder for folder in every for file in _image_files.image_files(folder))
+    return sorted(names) if len(names) > 1 and alike and not any(loose) else []
+
+
+def _names_inside(folder: Path) -> set[str]:
+    return {class_names.plain(child.name) for child in _tree.listed(folder).folders}
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first names, for a message."""
+    listed = [*names]
+    return ", ".join(listed[:8]) + ", …" * (len(listed) > 8)
 
 
 def _of_numbers(names: list[str]) -> str:
@@ -159,14 +195,22 @@ def _named(classes: dict[str, list[Path]], root: Path) -> dict[str, list[Path]]:
     return {name: classes[number] for name, number in zip(names, numbers, strict=True)}
 
 
-def _refuse_splits(train: Path, classes: dict[str, list[Path]]) -> None:
-    """Raise DataError where the folders themselves, or those of a class, are called like splits."""
+def _refuse_other_layouts(train: Path, classes: dict[str, list[Path]]) -> None:
+    """Raise DataError where the folders themselves, or those of a class, are called like splits or
+    folds, or where those of a class are the others over again.
+    """
     if classes and all(map(_tree.split_of, classes)):
         raise DataError(
             f"{train} has the folders {', '.join(classes)}, which are splits without class folders:"
             " sort the images of each into a folder for each class."
         )
     for folder in (folder for folders in classes.values() for folder in folders):
+        beside = sorted(_names_inside(folder))
+        if len(beside) > 1 and set(beside) <= {*classes} - {class_names.plain(folder.name)}:
+            raise DataError(
+                f"{folder} is no class, its folders {_some(beside)} are called as the classes"
+                " beside it: move it away, or its images into those classes."
+            )
         inside = [child for child in _tree.listed(folder).folders if _tree.split_of(child.name)]
         # Two splits at least: a person may be called Val.
         several = len({_tree.split_of(child.name) for child in inside}) > 1
@@ -176,3 +220,9 @@ def _refuse_splits(train: Path, classes: dict[str, list[Path]]) -> None:
                 f"{folder} has the splits {names} inside: give {folder} if it is a data set, or "
                 f"turn the folders round, {train / inside[0].name / folder.name}."
             )
+    same = _same_inside(classes)
+    if same and all(map(_PART.fullmatch, map(str.casefold, classes))):
+        raise DataError(
+            f"{train} has the folders {_some(classes)}, each with folders {_some(same)}, which seem"
+            " to be the classes: call the folders train, validation and test, or give one of them."
+        )

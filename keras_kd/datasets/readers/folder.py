@@ -130,10 +130,12 @@ def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: 
         for name in classes
         if not files[name]
     ]
-    problems += [
+    others = [
         f"{folder} is no class, expected the classes of the train split: {', '.join(classes)}"
         for folder in unknown
     ]
+    # Where no class has images the other folders tell more.
+    problems = problems + others if any(files.values()) else others + problems
     if problems and not skip_bad_rows:
         raise DataError(
             f"{problems[0]}; add images, rename or remove the folder, or pass over it with"

@@ -51,13 +51,17 @@ def matches(path: Path) -> bool:
         path: a file or folder.
 
     Returns:
-        True for a folder with the official list, or Kaggle's numbered folders of train_... images.
+        True for a folder with the official list, or Kaggle's numbered folders of train_... images
+        without a folder for validation.
     """
     if not path.is_dir():
         return False
-    train = _tree.split_folders(_kaggle_root(path))["train"]
-    return _list_file(path) is not None or any(
-        file.name.startswith("train_") for file in _image_files.image_files(train / "1")
+    if _list_file(path) is not None:
+        return True
+    splits = _tree.split_folders(_kaggle_root(path))
+    # A validation split of one's own is read with the other class folders.
+    return "validation" not in splits and any(
+        file.name.startswith("train_") for file in _image_files.image_files(splits["train"] / "1")
     )
 
 
