@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_kd.datasets.class_names import canonical
 from keras_kd.sessions import _patterns
-from keras_kd.sessions._timeline import NO_FACE, UNCERTAIN, Spike, Timeline
+from keras_kd.sessions._timeline import NO_FACE, UNCERTAIN, Spike, Task, Timeline
 
 COLOURS = {
     "angry": "#c8403a",
@@ -118,9 +118,37 @@ def _rect(
     )
 
 
-def svg(height: int, label: str, parts: Sequence[str], width: int = WIDTH) -> str:
-    opening = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(label)}">'
+def svg(height: int, label: str, parts: Sequence[str], width: int = WIDTH, above: int = 0) -> str:
+    """A picture whose heights begin `above` pixels above 0."""
+    box = f"0 {-above} {width} {height + above}"
+    opening = f'<svg viewBox="{box}" role="img" aria-label="{html.escape(label)}">'
     return opening + "".join(parts) + "</svg>"
+
+
+def _lanes(tasks: Sequence[Task]) -> list[int]:
+    """A lane for each task, from 0, in which none overlaps another."""
+    ends, chosen = list[float](), dict[int, int]()
+    for number in sorted(range(len(tasks)), key=lambda number: tasks[number].start):
+        free = (lane for lane, end in enumerate(ends) if end <= tasks[number].start)
+        lane = chosen[number] = next(free, len(ends))
+        ends[lane:] = [tasks[number].end, *ends[lane + 1 :]]
+    return [chosen[number] for number in range(len(tasks))]
+
+
+def _task(task: Task, number: int, axis: _Axis, top: int) -> list[str]:
+    """A task's stretch and as much of its name as fits; nothing where the recording lacks it."""
+    x, right = axis.at(task.start), axis.at(task.end)
+    if right <= x:
+        return []
+    span = f"{task.name}: {minutes(task.start)} to {minutes(task.end)}"
+    parts = [_rect(x, right, top, 24, "", span, f"task shade{number % 2}")]
+    # Letters are some 7 pixels wide.
+    fitting = int((right - x) / 7)
+    if right - x > 30:
+        name = task.name if len(task.name) < fitting else task.name[: fitting - 1] + "…"
+        words = html.escape(name)
+        parts.append(f'<text class="name" x="{(x + right) / 2:.1f}" y="{top + 16}">{words}</text>')
+    return parts
 
 
 def expressions(timeline: Timeline) -> str:
@@ -131,20 +159,9 @@ def expressions(timeline: Timeline) -> str:
     top, bottom = 34, 254
     fills = {name: _patterns.filled(number) for number, name in enumerate(chosen)}
     parts = [_patterns.definitions(chosen), *axis.ticks(top, 312)]
-    for number, task in enumerate(timeline.options.tasks):
-        x, right = axis.at(task.start), axis.at(task.end)
-        span = f"{task.name}: {minutes(task.start)} to {minutes(task.end)}"
-        parts.append(_rect(x, right, 4, 24, "", span, f"task shade{number % 2}"))
-        if right - x > 30:
-            # As many letters as fit at some 7 pixels each.
-            name = (
-                task.name
-                if len(task.name) * 7 < right - x
-                else task.name[: int((right - x) / 7) - 1] + "…"
-            )
-            parts.append(
-                f'<text class="name" x="{(x + right) / 2:.1f}" y="20">{html.escape(name)}</text>'
-            )
+    lanes = _lanes(timeline.options.tasks)
+    for number, (task, lane) in enumerate(zip(timeline.options.tasks, lanes, strict=True)):
+        parts += _task(task, number, axis, 4 - 26 * lane)
     for share in (0, 0.5, 1):
         y = bottom - share * (bottom - top)
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{share:.0%}</text>')
@@ -184,7 +201,8 @@ def expressions(timeline: Timeline) -> str:
                 axis.at(spike.start), axis.at(spike.end), 292, 16, "", title, f"look {spike.kind}"
             )
         )
-    return svg(332, "Probabilities of the expressions over time", parts)
+    above = 26 * max(lanes, default=0)
+    return svg(332, "Probabilities of the expressions over time", parts, above=above)
 
 
 def _stack(

@@ -64,19 +64,28 @@ class Options:
     events: tuple[Event, ...] = ()
 
 
-def outside(options: Options, duration: float) -> list[str]:
-    """Return which tasks and events a recording of `duration` seconds does not hold, or not whole,
-    a sentence each.
+def outside(options: Options, start: float, end: float) -> list[str]:
+    """Return which tasks and events a recording from `start` to `end` seconds does not hold, or not
+    whole, a sentence each.
     """
-    behind = [task.name for task in options.tasks if task.start >= duration]
-    longer = [task.name for task in options.tasks if task.start < duration < task.end - ROUNDING]
-    apart = [event.name for event in options.events if not 0 <= event.time < duration + ROUNDING]
+    beyond = [task for task in options.tasks if task.start >= end or task.end <= start]
+    cut = [
+        task.name
+        for task in options.tasks
+        if task not in beyond and (task.start < start - ROUNDING or task.end > end + ROUNDING)
+    ]
+    lowest = start - ROUNDING if start > 0 else 0.0
+    apart = [event.name for event in options.events if not lowest <= event.time < end + ROUNDING]
+    held = f"is {end:.1f} s long" if start < ROUNDING else f"goes from {start:.1f} s to {end:.1f} s"
     return [
-        f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}; the recording is"
-        f" {duration:.1f} s long: check --offset, and times, which are seconds, mm:ss or hh:mm:ss."
+        f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}; the recording {held}:"
+        " check --offset, and times, which are seconds, mm:ss or hh:mm:ss."
         for what, names in (
-            ("Tasks beyond the recording, which count nothing", behind),
-            ("Tasks that end after the recording, which are cut", longer),
+            (
+                "Tasks beyond the recording, which count nothing",
+                [task.name for task in beyond],
+            ),
+            ("Tasks that the recording does not hold whole, which are cut", cut),
             ("Events outside the recording", apart),
         )
         if names

@@ -73,7 +73,7 @@ def _doubts(timeline: Timeline) -> str:
 
 def _tiles(timeline: Timeline, whole: pd.Series) -> str:
     tiles = [
-        (minutes(timeline.duration), "length"),
+        (minutes(timeline.duration - timeline.times[0]), "length"),
         (percent(whole["found"]), "of the time a face was found"),
         (percent(whole["valid"]), "seen well enough to read"),
         (percent(whole["uncertain"]), "of that uncertain"),

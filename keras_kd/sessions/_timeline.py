@@ -112,7 +112,7 @@ class Timeline:
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """When the recording ends, in seconds; its picture may begin later than at 0."""
         return float(self.times[-1] + self.lengths[-1])
 
     @property
@@ -123,7 +123,7 @@ class Timeline:
     @property
     def outside(self) -> list[str]:
         """Which tasks and events the recording does not hold, or not whole, a sentence each."""
-        return outside(self.options, self.duration)
+        return outside(self.options, float(self.times[0]), self.duration)
 
     def within(self, task: Task) -> np.ndarray:
         """Whether each frame lies in a task, (T,) bool."""

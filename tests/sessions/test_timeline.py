@@ -200,11 +200,19 @@ def test_tasks_and_events_beyond_the_recording_are_told(tmp_path):
     timeline = _timeline.load(path, options)
     assert [line.split(";")[0] for line in timeline.outside] == [
         "Tasks beyond the recording, which count nothing: far",
-        "Tasks that end after the recording, which are cut: cut",
+        "Tasks that the recording does not hold whole, which are cut: cut",
         "Events outside the recording: early, never",
     ]
     assert all("is 30.0 s long: check --offset" in line for line in timeline.outside)
     assert not _timeline.load(path, Options(tasks=tasks[:2], events=events[1:2])).outside
+    # A film that begins 5 s behind its sound.
+    late = write(tmp_path / "b.csv", mostly("neutral", 5), times=5 + np.arange(50) / 10)
+    tasks = Task(0, 4, "before"), Task(0, 8, "begun"), Task(4.5, 9, "in")
+    options = Options(tasks=tasks, events=(Event(1, "unseen"), Event(4.5, "in")))
+    assert [line.split(":")[1] for line in _timeline.load(late, options).outside] == [
+        f" {name}; the recording goes from 5.0 s to 10.0 s"
+        for name in ("before", "begun", "unseen")
+    ]
 
 
 @pytest.mark.parametrize(

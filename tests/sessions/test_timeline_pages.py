@@ -13,7 +13,7 @@ import pytest
 from drawn_timeline import mostly
 from drawn_timeline import write as write_rows
 
-from keras_kd.sessions import _exports, _page, _timeline
+from keras_kd.sessions import _charts, _exports, _page, _timeline
 from keras_kd.sessions._options import Event
 from keras_kd.sessions._timeline import Options, Task
 
@@ -83,6 +83,29 @@ def test_the_page_holds_everything_and_runs_and_loads_nothing(timeline):
     assert page.tags.count("svg") == 4 + 8
     for part in text.split("<svg")[1:]:
         xml.etree.ElementTree.fromstring("<svg" + part.split("</svg>")[0] + "</svg>")
+
+
+def test_tasks_that_overlap_are_drawn_one_above_the_other(tmp_path):
+    tasks = Task(0, 20, "all"), Task(2, 6, "first"), Task(6, 12, "next"), Task(5, 9, "both")
+    tasks += (Task(50, 60, "beyond"),)
+    rows = write_rows(tmp_path / "a.csv", mostly("neutral", 20))
+    chart = xml.etree.ElementTree.fromstring(
+        _charts.expressions(_timeline.load(rows, Options(tasks=tasks)))
+    )
+    drawn = [one for one in chart.iter("rect") if one.get("class", "").startswith("task")]
+    boxes = {
+        one.find("title").text.split(":")[0]: [float(one.get(name)) for name in ("x", "width", "y")]
+        for one in drawn
+    }
+    assert {name: y for name, (_, _, y) in boxes.items()} == {
+        "all": 4,
+        "first": -22,
+        "next": -22,
+        "both": -48,
+    }
+    # 930 pixels are 20 s.
+    assert boxes["both"][:2] == pytest.approx([60 + 5 * 46.5, 4 * 46.5], abs=0.1)
+    assert chart.get("viewBox") == "0 -52 1000 384"
 
 
 def test_the_circumplex_shows_the_way_in_its_plane(timeline):
