@@ -10,33 +10,26 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import re
-import signal
-import subprocess
-import sys
-import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_kd import losses
-from keras_kd._common import quick_start
 from keras_kd._common.files import written_whole
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, pixel_values
-from keras_kd.errors import ConfigError, DataError, ExportError
+from keras_kd.errors import ConfigError, ExportError
 from keras_kd.exporters import (
     ExportReport,
     _comparison,
     _fitting_samples,
     _judgement,
     _model,
+    _quantization_data,
+    _quantization_process,
     _request,
     _runtime_form,
     _serving,
@@ -48,10 +41,6 @@ from keras_kd.models.heads import OutputKind
 from keras_kd.models.surgery.precision import in_float32
 from keras_kd.runtimes import described, litert
 from keras_kd.teachers.views import Views
-
-_COMPARED = 8
-_TEACHER_OUTPUTS = ("logits", "probabilities")
-_LOOKED_AT = 1000  # rows of the teacher's numbers, which show what they are
 
 
 @dataclass(frozen=True)
@@ -165,25 +154,19 @@ def export_quantization_aware(
     labels = np.asarray(labels)
     teacher_logits = None if teacher_logits is None else np.asarray(teacher_logits)
     views = views or Views("none", len(images))
-    _check(path, len(images), labels, teacher_logits, views, io)
+    _require_written(path, io)
+    _quantization_data.require_equally_many(len(images), labels, teacher_logits, views)
     _judgement.require_share(min_agreement)
     model = _model.graph_of(model)
     _model.check(model, None)
     _model.require_pixels(model, taken)
     app_input = _model.app_input(model, io, app_input)
-    if len(model.outputs) > 1 or model.outputs[0].shape[-1] == 1:
-        raise ExportError(
-            f"{model.name} has {len(model.outputs)} outputs, the first of"
-            f" {model.outputs[0].shape[-1]} columns: the format qat trains one output of classes."
-        )
-    _fitting_samples.require_images(images, tuple(model.inputs[0].shape[1:]))
-    if images.dtype != np.uint8:
-        raise ExportError(
-            f"The format qat trains on images of uint8 pixels 0..255. Received: {images.dtype}."
-        )
+    _require_fitting(model, images)
     labels = _fitting_samples.class_labels(labels, model.outputs[0].shape[-1])
     if teacher_logits is not None:
-        teacher_logits = _teacher_logits(teacher_logits, model, teacher_output)
+        teacher_logits = _quantization_data.teacher_logits_of_classes(
+            teacher_logits, model, teacher_output
+        )
     # Of mixed precision, the file computes in float32 before it is rounded: so does what it is
     # compared with.
     reference = in_float32(model)
@@ -192,7 +175,6 @@ def export_quantization_aware(
     _require_classes(small, twin.end == "softmax")
     if twin.left_out:
         tell(f"left out, as they do nothing but in training: {', '.join(twin.left_out)}")
-    shape, classes = tuple(small.inputs[0].shape[1:]), small.outputs[0].shape[-1]
     options = {
         **dataclasses.asdict(fine_tuning),
         **fine_tuning.loss_weights(teacher_logits is not None),
@@ -205,28 +187,12 @@ def export_quantization_aware(
         "checkpoint": None if checkpoint is None else str(Path(checkpoint).absolute()),
     }
     serving = _serving.Serving(small, io, app_input, pixels=taken)
-    # The worker refuses a twin that computes something else before it trains it.
-    shown = serving.in_range(fitted(images[:_COMPARED], shape)).astype(np.float32)
-    arrays = {
-        "images": images,
-        "labels": _shares(labels, classes),
-        "teacher": _by_view(teacher_logits, len(images), len(views), classes),
-        "expected": keras.ops.convert_to_numpy(small(shown, training=False)),
-    }
+    arrays = _quantization_data.for_worker(serving, images, labels, teacher_logits, len(views))
     with written_whole(path) as temporary:
-        _work(options, arrays, twin.weights, temporary, tell)
-        compared = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
-        run = functools.partial(_tflite.run, temporary)
-        known = labels if labels.ndim == 1 else labels.argmax(axis=1)
-        known = _comparison.evenly(known, _comparison.COMPARED)
-        wanted = _comparison.expected(reference, serving, compared, known)
-        comparison = _comparison.compare(wanted, serving, run)
+        _quantization_process.fine_tune(options, arrays, twin.weights, temporary, tell)
+        comparison = _compared(temporary, reference, serving, images, labels)
         _require_right(comparison.answers, min_agreement)
-        foreign = litert.custom_or_flex(temporary)
-        if foreign:
-            raise ExportError(
-                f"The quantized file needs operators that LiteRT lacks: {', '.join(foreign)}."
-            )
+        _require_own_operators(temporary)
         described.describe(temporary, serving.form(taken), ".tflite")
     return ExportReport(
         path, "qat", path.stat().st_size, comparison.difference, litert.operators(path),
@@ -234,14 +200,25 @@ def export_quantization_aware(
     )  # fmt: skip
 
 
-def _reason(text: str) -> str:
-    """The worker's last words; of what TensorFlow's converter says, the layer and the reason."""
-    # The converter's notes on where it was follow its reason.
-    told = [line for line in text.splitlines() if line.strip() and ": note: " not in line]
-    last = (told or ["no message"])[-1].strip()
-    layer = re.search(r"/quant_(?:twin_\d+_)?(\w+)/", last)
-    refused = re.search(r"'tfl\.\w+' op (.+)", last)
-    return f"layer {layer[1]}: {refused[1]}" if layer and refused else last
+def _require_written(path: Path, io: str) -> None:
+    """Refuse a path or an io that the format can't have."""
+    _request.require_path("qat", ".tflite", path)
+    if io not in ("float", "app"):
+        raise ExportError(f"The format qat offers io='float' or 'app'. Received: io={io!r}.")
+
+
+def _require_fitting(model: keras.Model, images: np.ndarray) -> None:
+    """Refuse models of anything but one output of classes, and images that are not theirs."""
+    if len(model.outputs) > 1 or model.outputs[0].shape[-1] == 1:
+        raise ExportError(
+            f"{model.name} has {len(model.outputs)} outputs, the first of"
+            f" {model.outputs[0].shape[-1]} columns: the format qat trains one output of classes."
+        )
+    _fitting_samples.require_images(images, tuple(model.inputs[0].shape[1:]))
+    if images.dtype != np.uint8:
+        raise ExportError(
+            f"The format qat trains on images of uint8 pixels 0..255. Received: {images.dtype}."
+        )
 
 
 def _require_classes(model: keras.Model, softmax: bool) -> None:
@@ -254,6 +231,30 @@ def _require_classes(model: keras.Model, softmax: bool) -> None:
         )
 
 
+def _compared(
+    file: Path,
+    reference: keras.Model,
+    serving: _serving.Serving,
+    images: np.ndarray,
+    labels: np.ndarray,
+) -> _comparison.Comparison:
+    """The file's answers beside the float model's before fine-tuning."""
+    shown = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
+    known = labels if labels.ndim == 1 else labels.argmax(axis=1)
+    known = _comparison.evenly(known, _comparison.COMPARED)
+    expected = _comparison.expected(reference, serving, shown, known)
+    return _comparison.compare(expected, serving, functools.partial(_tflite.run, file))
+
+
+def _require_own_operators(file: Path) -> None:
+    """Refuse a file that needs more than LiteRT's own operators."""
+    foreign = litert.custom_or_flex(file)
+    if foreign:
+        raise ExportError(
+            f"The quantized file needs operators that LiteRT lacks: {', '.join(foreign)}."
+        )
+
+
 def _require_right(answers: _comparison.Answers, min_agreement: float) -> None:
     if answers.accuracy < answers.keras_accuracy:
         _judgement.require_same_answers(
@@ -263,145 +264,6 @@ def _require_right(answers: _comparison.Answers, min_agreement: float) -> None:
             "fine-tune it with another --epochs or --learning-rate, allow it by --min-agreement, "
             "or use the format float16.",
         )
-
-
-def _check(
-    path: Path,
-    count: int,
-    labels: np.ndarray,
-    teacher_logits: np.ndarray | None,
-    views: Views,
-    io: str,
-) -> None:
-    _request.require_path("qat", ".tflite", path)
-    if io not in ("float", "app"):
-        raise ExportError(f"The format qat offers io='float' or 'app'. Received: io={io!r}.")
-    logits = "no logits" if teacher_logits is None else f"{len(teacher_logits)} logits"
-    if {
-        count,
-        len(labels),
-        count if teacher_logits is None else len(teacher_logits),
-        views.rows,
-    } != {count} or not count:
-        raise DataError(
-            "Images, labels, the teacher's logits and views must be equally many, at least 1. "
-            f"Received: {count} images, {len(labels)} labels, {logits}, views of {views.rows}."
-        )
-    if (
-        teacher_logits is not None
-        and teacher_logits.ndim == 3
-        and teacher_logits.shape[1] != len(views)
-    ):
-        raise DataError(
-            f"The teacher's logits are of {teacher_logits.shape[1]} views, but {len(views)} are"
-            " given."
-        )
-
-
-def _teacher_logits(given: np.ndarray, model: keras.Model, stated: OutputKind | None) -> np.ndarray:
-    """Return logits of the model's classes; of probabilities p, log p."""
-    classes = model.outputs[0].shape[-1]
-    if given.ndim not in (2, 3) or given.shape[-1] != classes:
-        raise DataError(
-            f"The teacher's logits must be (N, {classes}) or (N, views, {classes}), as {model.name}"
-            f" gives {classes} classes. Received: {given.shape}."
-        )
-    if not np.isfinite(given).all():
-        raise DataError(
-            "The teacher's logits hold NaN or infinity: predict them anew, and give a probability"
-            " of 0 a small value before its logarithm is taken."
-        )
-    if stated not in (None, *_TEACHER_OUTPUTS):
-        raise DataError(
-            f"teacher_output must be one of {', '.join(_TEACHER_OUTPUTS)}. Received: {stated!r}."
-        )
-    looked_at = _comparison.evenly(given, _LOOKED_AT).astype(np.float32)
-    kind = stated or heads.kind_of_values(looked_at)
-    if kind in ("sigmoids", "undecided"):
-        raise DataError(
-            "All of the teacher's numbers lie in 0..1, and the rows don't sum to 1: if they are"
-            " logits, say so by teacher_output='logits'; independent sigmoids can't be learnt from."
-        )
-    if kind != "probabilities":
-        return given
-    warnings.warn(
-        "The teacher gives probabilities p, not logits: log p is learnt from.", stacklevel=3
-    )
-    return heads.log_probabilities(given.astype(np.float32))
-
-
-def _by_view(teacher_logits: np.ndarray | None, count: int, views: int, classes: int) -> np.ndarray:
-    """Return (count, views, classes); zeros without a teacher."""
-    if teacher_logits is None:
-        # A view of one zero: it takes no memory, and its weight in the loss is 0.
-        return np.broadcast_to(np.float32(0), (count, views, classes))
-    return np.broadcast_to(teacher_logits.reshape(count, -1, classes), (count, views, classes))
-
-
-def _shares(labels: np.ndarray, classes: int) -> np.ndarray:
-    return (
-        np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels.astype(np.float32)
-    )
-
-
-def _work(
-    options: dict,
-    arrays: dict[str, np.ndarray],
-    weights: list[list[np.ndarray]],
-    path: Path,
-    tell: Callable[[str], None],
-) -> None:
-    """Run the worker in a folder of its own; it leaves model.tflite there."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        (folder / "options.json").write_text(json.dumps(options))
-        numbered: dict[str, Any] = {
-            f"{layer}.{number}": array
-            for layer, arrays_of_layer in enumerate(weights)
-            for number, array in enumerate(arrays_of_layer)
-        }
-        np.savez(folder / "weights.npz", **numbered)
-        for name, array in arrays.items():
-            np.save(folder / f"{name}.npy", array if name == "images" else array.astype(np.float32))
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            quick_start.__name__,
-            "keras_kd.exporters._quantization_worker",
-            str(folder),
-        ]
-        errors = folder / "errors.txt"
-        with (
-            errors.open("w") as log,
-            subprocess.Popen(
-                # The worker ends when its stdin does, however this process ended.
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            ) as worker,
-        ):
-            try:
-                for line in worker.stdout:
-                    tell(line.rstrip())
-            # Ctrl-C too: fine-tuning would go on without anyone waiting for it.
-            except BaseException:
-                worker.kill()
-                raise
-        if worker.returncode < 0:
-            raise ExportError(
-                "Quantization-aware training was ended by"
-                f" {signal.Signals(-worker.returncode).name}, as happens where memory runs out:"
-                " close other programs, lower --batch-size, or use the format int8 or dynamic."
-            )
-        if worker.returncode:
-            last = _reason(errors.read_text())
-            raise ExportError(
-                f"Quantization-aware training failed ({last}): use the format int8 or dynamic."
-            )
-        path.write_bytes((folder / "model.tflite").read_bytes())
 
 
 # The name before the spelling became one.

@@ -12,7 +12,7 @@ from command_line import QUICK
 from keras import layers
 
 from keras_kd.errors import ConfigError, DataError, ExportError
-from keras_kd.exporters import quantization_aware
+from keras_kd.exporters import _quantization_data, _quantization_process
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.runtimes import litert, tflite_graph
 from keras_kd.teachers.views import Views
@@ -316,8 +316,8 @@ def test_the_converters_reason_names_the_layer():
         '<unknown>:0: note: loc(fused["StatefulPartitionedCall:"]): called from\n'
     )
     told = "layer pool2_pool: quantization parameters violate the same scale constraint"
-    assert quantization_aware._reason(said) == told
-    assert quantization_aware._reason("Traceback\nValueError: no\n") == "ValueError: no"
+    assert _quantization_process._reason(said) == told
+    assert _quantization_process._reason("Traceback\nValueError: no\n") == "ValueError: no"
 
 
 def _refused(labels, teacher, tmp_path):
@@ -359,8 +359,8 @@ def test_a_teachers_probabilities_are_learnt_from_as_logits(dtype):
     """The softmax of what is learnt from is what the teacher gave."""
     shares = np.array([[1, 0, 0], [0.2, 0.5, 0.3]], dtype)
     with pytest.warns(UserWarning, match="gives probabilities p, not logits"):
-        logits = quantization_aware._teacher_logits(shares, _network(), None)
+        logits = _quantization_data.teacher_logits_of_classes(shares, _network(), None)
     found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found, shares.astype("float64"), rtol=1e-3, atol=1e-11)
-    stated = quantization_aware._teacher_logits(shares, _network(), "logits")
+    stated = _quantization_data.teacher_logits_of_classes(shares, _network(), "logits")
     np.testing.assert_array_equal(stated, shares)
