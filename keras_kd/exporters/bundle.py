@@ -184,10 +184,7 @@ def write(
         OutputError: the folder can't be written, or another process writes there.
     """
     require_version(version)
-    if example.dtype != np.uint8 or example.ndim != 3 or example.shape[2] not in (1, 3):
-        raise DataError(
-            f"The example must be uint8 (H, W, 1 or 3). Received: {example.dtype} {example.shape}."
-        )
+    _require_image(example)
     from keras_kd.exporters import _model
 
     model = _model.graph_of(model)
@@ -224,20 +221,36 @@ def write(
         _write_json(folder / EXAMPLE_FILE, _example(outputs, class_names, tolerance))
         facts = [
             f"- Version {version}, made on {datetime.date.today():%d %B %Y}.",
-            f"- SHA-256 of `{MODEL_FILE}`: `{hashlib.sha256(content).hexdigest()}`.",
-            f"- Runs right on: {minimum_runtimes(folder / MODEL_FILE)}.",
-            *(f"- Checked: {fact}." for fact in report.proof),
-            *([f"- Measured: {report.choice}."] if report.choice else []),
-            *facts,
-            (
-                f"- Check your app: for `{EXAMPLE_IMAGE}` it must give the probabilities of"
-                f" `{EXAMPLE_FILE}`, ± {tolerance:g}: twice what LiteRT's kernels differ by here,"
-                " and a step for those of other processors."
-            ),
+            *_facts_of_file(folder / MODEL_FILE, report, tolerance, facts),
         ]
         card = bundle_card(name, description, report, preprocess, class_names, measured, facts)
         write_text(folder / CARD_FILE, "\n".join([card, *(f"{section}\n" for section in sections)]))
     return report
+
+
+def _require_image(example: np.ndarray) -> None:
+    if example.dtype != np.uint8 or example.ndim != 3 or example.shape[2] not in (1, 3):
+        raise DataError(
+            f"The example must be uint8 (H, W, 1 or 3). Received: {example.dtype} {example.shape}."
+        )
+
+
+def _facts_of_file(
+    path: Path, report: ExportReport, tolerance: float, others: Sequence[str]
+) -> list[str]:
+    """Lines of the card on the written file, the caller's `others` among them."""
+    return [
+        f"- SHA-256 of `{path.name}`: `{hashlib.sha256(path.read_bytes()).hexdigest()}`.",
+        f"- Runs right on: {minimum_runtimes(path)}.",
+        *(f"- Checked: {fact}." for fact in report.proof),
+        *([f"- Measured: {report.choice}."] if report.choice else []),
+        *others,
+        (
+            f"- Check your app: for `{EXAMPLE_IMAGE}` it must give the probabilities of"
+            f" `{EXAMPLE_FILE}`, ± {tolerance:g}: twice what LiteRT's kernels differ by here,"
+            " and a step for those of other processors."
+        ),
+    ]
 
 
 def require_version(version: str) -> None:

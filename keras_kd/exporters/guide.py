@@ -69,25 +69,8 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
     runtime.require_one_image()
     dtype, taken = runtime.input_dtype.name, predictor.form.taken
     pixels = worked_input(runtime.input_shape)
+    _require_covered(path, runtime, pixels, taken)
     shown = taken.of(pixels[None])
-    # Bytes as they are, but for the order of the channels.
-    ordered = pixels[None, ..., ::-1] if taken.channel_order == "bgr" else pixels[None]
-    if dtype not in DTYPES or (
-        dtype == "uint8" and not np.array_equal(runtime.as_input(shown), ordered)
-    ):
-        limits = runtime.input_limits
-        scale = f" whose numbers stand for {limits[0]:.6g} to {limits[1]:.6g}" if limits else ""
-        raise ModelError(
-            f"{path} takes {dtype}{scale}: the guide covers files that take float32, or uint8"
-            " pixels of 0..255, so export it by `kerakd export MODEL.keras --io app` or `--io"
-            " float`."
-        )
-    if others := [name for name, one in runtime.output_dtypes.items() if one != np.float32]:
-        raise ModelError(
-            f"{path} gives {runtime.output_dtypes[others[0]]} as {others[0]}: the guide covers"
-            " files whose outputs are float32, so export it by `kerakd export MODEL.keras --io app`"
-            " or `--io float`."
-        )
     outputs = runtime.predict_heads(shown)
     difference, tolerance = measured_tolerance(path, runtime.as_input(shown))
     numbered = (
@@ -112,6 +95,31 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
         tolerance,
         minimum_runtimes(path),
     )
+
+
+def _require_covered(
+    path: Path, runtime: LiteRTModel, pixels: np.ndarray, taken: PixelValues
+) -> None:
+    """Refuse files of other inputs and outputs than the guide's programs have."""
+    dtype = runtime.input_dtype.name
+    # Bytes as they are, but for the order of the channels.
+    ordered = pixels[None, ..., ::-1] if taken.channel_order == "bgr" else pixels[None]
+    if dtype not in DTYPES or (
+        dtype == "uint8" and not np.array_equal(runtime.as_input(taken.of(pixels[None])), ordered)
+    ):
+        limits = runtime.input_limits
+        scale = f" whose numbers stand for {limits[0]:.6g} to {limits[1]:.6g}" if limits else ""
+        raise ModelError(
+            f"{path} takes {dtype}{scale}: the guide covers files that take float32, or uint8"
+            " pixels of 0..255, so export it by `kerakd export MODEL.keras --io app` or `--io"
+            " float`."
+        )
+    if others := [name for name, one in runtime.output_dtypes.items() if one != np.float32]:
+        raise ModelError(
+            f"{path} gives {runtime.output_dtypes[others[0]]} as {others[0]}: the guide covers"
+            " files whose outputs are float32, so export it by `kerakd export MODEL.keras --io app`"
+            " or `--io float`."
+        )
 
 
 def guide(found: Facts) -> str:
@@ -139,45 +147,9 @@ def guide(found: Facts) -> str:
         "## Python",
         f"`pip install ai-edge-litert=={versions['ai-edge-litert']}`",
         _code(found, "check.python", "python"),
-        "## Android, Kotlin",
-        _android(versions),
-        _code(found, "Crop.kt", "kotlin"),
-        "`Model` runs the file on the GPU or the CPU and says which, and why:",
-        _code(found, "Model.kt", "kotlin"),
-        "For frames of CameraX:",
-        _code(found, "Camera.kt", "kotlin"),
-        "The older Interpreter, on the CPU of every device:",
-        _code(found, "InterpreterModel.kt", "kotlin"),
-        "## iOS, Swift",
-        (
-            f"CocoaPods: `pod 'TensorFlowLiteSwift', '{versions['TensorFlowLiteSwift']}'`, which"
-            " reads the same files; the file goes to the app's bundle."
-        ),
-        _code(found, "model.swift", "swift"),
-        "## Flutter",
-        (
-            f"`tflite_flutter: {versions['tflite_flutter']}` in `pubspec.yaml`, the file under"
-            " `assets:`. Older versions have libraries that Android devices with pages of 16 KB"
-            " refuse."
-        ),
-        _code(found, "model.dart", "dart"),
-        "## Web, TypeScript",
-        (
-            f"`npm install @litertjs/core@{versions['@litertjs/core']}`; serve its folder `wasm`"
-            " and the file from your own origin. More than one thread needs a page that is"
-            " cross-origin isolated. `crop.ts`:"
-        ),
-        _code(found, "crop.ts", "typescript"),
-        "`web.ts`:",
-        _code(found, "web.ts", "typescript"),
-        "## React Native, TypeScript",
-        (
-            "`npm install react-native-fast-tflite@"
-            f"{versions['react-native-fast-tflite']} react-native-nitro-modules@"
-            f"{versions['react-native-nitro-modules']}`, and `tflite` among `assetExts` in"
-            " `metro.config.js`. With `crop.ts` as above:"
-        ),
-        _code(found, "reactNative.ts", "typescript"),
+        *_for_android(found, versions),
+        *_for_ios_and_flutter(found, versions),
+        *_for_typescript(found, versions),
         "## C",
         (
             "Link TensorFlow Lite's C library (`libtensorflowlite_c`, built by CMake from"
@@ -195,6 +167,60 @@ def guide(found: Facts) -> str:
         ),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _for_android(found: Facts, versions: Mapping[str, str]) -> list[str]:
+    return [
+        "## Android, Kotlin",
+        _android(versions),
+        _code(found, "Crop.kt", "kotlin"),
+        "`Model` runs the file on the GPU or the CPU and says which, and why:",
+        _code(found, "Model.kt", "kotlin"),
+        "For frames of CameraX:",
+        _code(found, "Camera.kt", "kotlin"),
+        "The older Interpreter, on the CPU of every device:",
+        _code(found, "InterpreterModel.kt", "kotlin"),
+    ]
+
+
+def _for_ios_and_flutter(found: Facts, versions: Mapping[str, str]) -> list[str]:
+    return [
+        "## iOS, Swift",
+        (
+            f"CocoaPods: `pod 'TensorFlowLiteSwift', '{versions['TensorFlowLiteSwift']}'`, which"
+            " reads the same files; the file goes to the app's bundle."
+        ),
+        _code(found, "model.swift", "swift"),
+        "## Flutter",
+        (
+            f"`tflite_flutter: {versions['tflite_flutter']}` in `pubspec.yaml`, the file under"
+            " `assets:`. Older versions have libraries that Android devices with pages of 16 KB"
+            " refuse."
+        ),
+        _code(found, "model.dart", "dart"),
+    ]
+
+
+def _for_typescript(found: Facts, versions: Mapping[str, str]) -> list[str]:
+    return [
+        "## Web, TypeScript",
+        (
+            f"`npm install @litertjs/core@{versions['@litertjs/core']}`; serve its folder `wasm`"
+            " and the file from your own origin. More than one thread needs a page that is"
+            " cross-origin isolated. `crop.ts`:"
+        ),
+        _code(found, "crop.ts", "typescript"),
+        "`web.ts`:",
+        _code(found, "web.ts", "typescript"),
+        "## React Native, TypeScript",
+        (
+            "`npm install react-native-fast-tflite@"
+            f"{versions['react-native-fast-tflite']} react-native-nitro-modules@"
+            f"{versions['react-native-nitro-modules']}`, and `tflite` among `assetExts` in"
+            " `metro.config.js`. With `crop.ts` as above:"
+        ),
+        _code(found, "reactNative.ts", "typescript"),
+    ]
 
 
 def _code(found: Facts, name: str, language: str) -> str:
