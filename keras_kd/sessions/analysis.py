@@ -132,83 +132,138 @@ def analyze(
             "(--informed DATE). Letters and digits that you type become events."
         )
     planned = [planned_options(options, name, segments, events, offset, marker) for name in names]
-    calibrated = {"temperature": temperature, "temperature_in_file": reader.temperature_in_file}
+    one = _Analysis(
+        out, reader, detector, recipe, camera, seconds, resume, redact, clips, temperature,
+        informed, terminal,
+    )  # fmt: skip
     results = {}
     for video, name, own in zip(videos, names, planned, strict=True):
-        folder, rows = out / name, out / f"{name}.csv"
+        with kept(unread, video):
+            results[name] = one.of(video, name, own)
+    return results
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """What holds for all videos of one call, under the names of the arguments of `analyze`."""
+
+    out: Path
+    reader: Reader
+    detector: Detector
+    recipe: Recipe
+    camera: bool
+    seconds: float | None
+    resume: bool
+    redact: bool
+    clips: bool
+    temperature: float | None
+    informed: date | None
+    terminal: Terminal
+
+    def of(self, video: str, name: str, options: Options) -> dict[str, Any]:
+        """Analyse one video under a name, and return its part of the results."""
+        folder, rows = self.out / name, self.out / f"{name}.csv"
         stated = {
-            "video": described(video, camera),
-            "model": reader.fingerprint,
-            "classes": list(reader.class_names),
-            "recipe": asdict(recipe),
+            "video": described(video, self.camera),
+            "model": self.reader.fingerprint,
+            "classes": list(self.reader.class_names),
+            "recipe": asdict(self.recipe),
         }
         # A camera can't go on with what is there: the recording only gets a new timeline.
-        again = camera and resume and rows.is_file()
+        again = self.camera and self.resume and rows.is_file()
         with (
-            kept(unread, video),
-            nullcontext() if again else _video.Video(video, camera) as source,
+            nullcontext() if again else _video.Video(video, self.camera) as source,
             locked(folder),
         ):
-            known = claim(folder / "session.json", rows, stated, resume)
-            stated_too = noted(known, source, reader, informed)
+            known = claim(folder / "session.json", rows, stated, self.resume)
+            stated |= noted(known, source, self.reader, self.informed)
             steps, started = Steps(), time.perf_counter()
-            keys, refused = folder / KEYS, list[OutputError]()
-            try:
-                with (
-                    _pressed(camera) as stop,
-                    _listening(source if camera else None, keys) as refused,
-                ):
-                    frames = (
-                        None
-                        if source is None
-                        else _recorded(
-                            source,
-                            rows,
-                            reader,
-                            detector,
-                            recipe,
-                            resume,
-                            seconds,
-                            terminal,
-                            stop,
-                            steps,
-                        )
-                    )
-            except KeyboardInterrupt:
-                if not camera:
-                    raise
-                frames = None
+            keys = folder / KEYS
+            frames, unwritten = self._recorded(source, rows, keys, steps)
             took = time.perf_counter() - started
             _require_frames(video, rows, folder / "session.json")
             if keys.is_file():
-                own = replace(own, events=(*own.events, *read_events(keys)))
-            timeline = _timeline.load(rows, own)
+                options = replace(options, events=(*options.events, *read_events(keys)))
+            timeline = _timeline.load(rows, options)
             for doubt in (*timeline.outside, *timeline.doubts):
-                terminal.say(f"{name}: {doubt}")
+                self.terminal.say(f"{name}: {doubt}")
             frames = len(timeline.times) if frames is None else frames
-            made = {"clips": clips, "options": asdict(own)}
-            write(folder, timeline, stated | stated_too | made | calibrated, name)
-            if redact:
-                terminal.say(f"{name}: writing redacted.mp4")
-                with written_whole(folder / "redacted.mp4") as path:
-                    _redaction.write(video, rows, path)
-            if clips:
-                terminal.say(f"{name}: writing a clip of each moment")
-                _redaction.clips(video, rows, timeline.moments, folder / "clips", redact)
-            else:
-                _redaction.forget_clips(folder / "clips")
-            rate = f", {frames / took:,.0f} frames/s" if frames else ""
-            terminal.say(
-                f"{name}: {frames:,} frames in {took:.1f} s{rate}; {folder / 'report.html'}"
-            )
+            calibrated = {
+                "temperature": self.temperature,
+                "temperature_in_file": self.reader.temperature_in_file,
+            }
+            made = {"clips": self.clips, "options": asdict(options)}
+            write(folder, timeline, stated | made | calibrated, name)
+            self._write_clips(video, name, timeline)
             shares = steps.shares() if frames else {}
-            if shares:
-                told = ", ".join(f"{step} {share:.0%}" for step, share in shares.items())
-                terminal.say(f"{name}: time by step: {told}")
-            results[name] = result(rows, folder, timeline, frames, took) | {"time_by_step": shares}
-            if refused:
-                raise refused[0]
-    return results
+            self._say_done(name, frames, took, shares)
+            if unwritten:
+                raise unwritten[0]
+            return result(rows, folder, timeline, frames, took) | {"time_by_step": shares}
+
+    def _recorded(
+        self, source: _video.Video | None, rows: Path, keys: Path, steps: Steps
+    ) -> tuple[int | None, list[OutputError]]:
+        """Record a video, and the keys typed while a camera records; without a source, nothing.
+
+        Returns the number of frames, or None if it is not known, and why keys were not written.
+        """
+        unwritten = list[OutputError]()
+        try:
+            with (
+                _pressed(self.camera) as stop,
+                _listening(source if self.camera else None, keys) as unwritten,
+            ):
+                frames = self._frames(source, rows, stop, steps) if source else None
+        except KeyboardInterrupt:
+            if not self.camera:
+                raise
+            frames = None
+        return frames, unwritten
+
+    def _frames(
+        self, source: _video.Video, rows: Path, stop: Callable[[], bool], steps: Steps
+    ) -> int:
+        """Record the frames, say what is odd about the video, and return their number."""
+        recipe = self.recipe
+        with self.terminal.bar(Path(source.name).name, source.frames, "frames") as advance:
+            frames = _recording.record(
+                source,
+                rows,
+                self.reader,
+                self.detector,
+                recipe.side,
+                recipe.rate,
+                self.resume,
+                advance,
+                self.seconds,
+                stop,
+                recipe.one_person,
+                steps,
+            )
+        for oddity in _oddities(source, whole=self.seconds is None):
+            self.terminal.say(oddity)
+        return frames
+
+    def _write_clips(self, video: str, name: str, timeline: _timeline.Timeline) -> None:
+        folder, rows = self.out / name, self.out / f"{name}.csv"
+        if self.redact:
+            self.terminal.say(f"{name}: writing redacted.mp4")
+            with written_whole(folder / "redacted.mp4") as path:
+                _redaction.write(video, rows, path)
+        if self.clips:
+            self.terminal.say(f"{name}: writing a clip of each moment")
+            _redaction.clips(video, rows, timeline.moments, folder / "clips", self.redact)
+        else:
+            _redaction.forget_clips(folder / "clips")
+
+    def _say_done(self, name: str, frames: int, took: float, shares: dict[str, float]) -> None:
+        rate = f", {frames / took:,.0f} frames/s" if frames else ""
+        page = self.out / name / "report.html"
+        self.terminal.say(f"{name}: {frames:,} frames in {took:.1f} s{rate}; {page}")
+        if shares:
+            times = ", ".join(f"{step} {share:.0%}" for step, share in shares.items())
+            self.terminal.say(f"{name}: time by step: {times}")
 
 
 def _require_frames(video: str, rows: Path, record: Path) -> None:
@@ -255,54 +310,24 @@ def _pressed(camera: bool) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _recorded(
-    source: _video.Video,
-    rows: Path,
-    reader: Reader,
-    detector: Detector,
-    recipe: Recipe,
-    resume: bool,
-    seconds: float | None,
-    terminal: Terminal,
-    stop: Callable[[], bool],
-    steps: Steps,
-) -> int:
-    with terminal.bar(Path(source.name).name, source.frames, "frames") as advance:
-        frames = _recording.record(
-            source,
-            rows,
-            reader,
-            detector,
-            recipe.side,
-            recipe.rate,
-            resume,
-            advance,
-            seconds,
-            stop,
-            recipe.one_person,
-            steps,
-        )
+def _oddities(source: _video.Video, whole: bool) -> Iterator[str]:
+    """Sentences on what is odd about a video that was read, to its end if it is `whole`."""
     if source.joins:
         places = ", ".join(f"{second:.1f} s" for second in source.joins[:5])
-        terminal.say(
+        yield (
             f"{source.name}: its times start again at {places}: taken as recordings joined end to"
             " end."
         )
     if source.hdr:
-        terminal.say(
+        yield (
             f"{source.name} has a high dynamic range (HDR, {source.hdr}), and is read as if it had"
             " not: faces look flatter than on a screen, and probabilities differ; record without"
             " HDR."
         )
     if source.damaged:
-        terminal.say(f"{source.name}: passed over {source.damaged} damaged parts.")
-    if (
-        seconds is None
-        and source.seconds
-        and source.seconds - source.reached > SHORT + 1.5 / source.rate
-    ):
-        terminal.say(
+        yield f"{source.name}: passed over {source.damaged} damaged parts."
+    if whole and source.seconds and source.seconds - source.reached > SHORT + 1.5 / source.rate:
+        yield (
             f"{source.name} ends at {source.reached:.1f} s of the {source.seconds:.1f} s that it"
             " declares: it may be cut short or damaged."
         )
-    return frames
