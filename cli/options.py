@@ -225,8 +225,8 @@ def file_form(command: Callable) -> Callable:
 
 
 def pixel_form(command: Callable) -> Callable:
-    """As `model_form`, for a model that is converted: only its pixels and its classes."""
-    return _stating(command, ("range", "mean", "std", "channel_order", "classes"))
+    """As `model_form`, for a model that is converted: its image, pixels and classes alone."""
+    return _stating(command, ("input", "range", "mean", "std", "channel_order", "classes"))
 
 
 def _stating(command: Callable, names: Sequence[str]) -> Callable:

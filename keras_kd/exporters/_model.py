@@ -130,10 +130,16 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
             " dict, each output by a name of its own."
         )
     shape = model.inputs[0].shape[1:]
-    if len(shape) != 3 or None in shape:
+    if len(shape) != 3:
         raise ExportError(
-            f"{model.name} takes inputs of shape {shape}: build it for images of one fixed size,"
-            " e.g. (64, 64, 3), of an open one by set_weights of"
+            f"{model.name} takes inputs of shape {shape}: expected images, (height, width,"
+            " channels), so put a layer before it that makes its input of them, e.g."
+            " keras.layers.Reshape((28, 28)) behind keras.Input((28, 28, 1))."
+        )
+    if None in shape:
+        raise ExportError(
+            f"{model.name} takes images of any size, {shape}: state one by --input"
+            " HEIGHTxWIDTHxCHANNELS, or in Python by set_weights of"
             " keras.models.clone_model(model, keras.Input((64, 64, 3)))."
         )
     for layer in all_layers(model):

@@ -9,7 +9,6 @@ made.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -62,8 +61,8 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
     path = model_file(model)
     if path.suffix != ".tflite":
         raise ModelError(
-            f"Apps embed .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes"
-            " one."
+            f"Apps embed .tflite files, and {path} is none: `kerakd export MODEL.keras --bundle`"
+            " makes one of a .keras or .h5 file."
         )
     runtime, predictor = LiteRTModel(path), predictors.load(path, stated)
     runtime.require_one_image()

@@ -20,6 +20,7 @@ from keras_kd.evaluation import calibration, class_order, scoring
 from keras_kd.exporters import ExportReport, tuning
 from keras_kd.models import heads, keras_file
 from keras_kd.models.form import ModelSpec
+from keras_kd.models.surgery.copies import of_size
 from keras_kd.pipelines import bundling
 from keras_kd.pipelines.conversion import Conversion, samples_in_order
 from keras_kd.pipelines.export_settings import ExportSettings, require_consistent, resolved, suffix
@@ -99,6 +100,9 @@ def _opened(
     built, form = keras_file.load(source)
     form = labels.with_labels(form, source, settings.stated.class_names)
     form = predictors.given(form, settings.stated)
+    if settings.stated.input_shape:
+        with of_file(source):
+            built = of_size(built, settings.stated.input_shape)
     if settings.as_bundle and form.class_names is None:
         form = bundling.with_classes_of_data(form, source, settings, built, terminal)
     return built, form

@@ -57,13 +57,19 @@ class KerasPredictor(FilePredictor):
         require_known(form)
         require_shape(tuple(model.input_shape[1:]), form)
         outputs = heads.by_name(model, heads.structure(model))
-        shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
+        # Text, as the name of the likeliest class, is no number of any kind.
+        shapes = {
+            name: tuple(output.shape[1:])
+            for name, output in outputs.items()
+            if output.dtype != "string"
+        }
         if not keras.backend.is_float_dtype(model.inputs[0].dtype):
             require_whole_pixels(form)
             self.takes_whole_numbers = True
         self.is_untrained = is_untrained(model)
         self.form = form
-        self._know(columns(shapes, head), head)
+        self._rows = columns(shapes, head)
+        self._know(self._rows, head)
         self._know_kind(lambda name: heads.output_kind(model, name))
         self.content = [keras_file.weights_fingerprint(model)]
         # Weights that no pixel reaches would be multiplied by zeros in every prediction.
@@ -93,11 +99,9 @@ class KerasPredictor(FilePredictor):
             return None
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = self._model.predict(pixels, batch_size=self._batch_size, verbose=0)
-        return {
-            name: np.asarray(output).reshape(len(pixels), -1)
-            for name, output in heads.by_name(self._model, outputs).items()
-        }
+        found = self._model.predict(pixels, batch_size=self._batch_size, verbose=0)
+        outputs = heads.by_name(self._model, found)
+        return {name: np.asarray(outputs[name]).reshape(len(pixels), -1) for name in self._rows}
 
 
 def of_saved_model(path: Path, form: ModelSpec, head: str | None = None) -> KerasPredictor:
@@ -119,10 +123,19 @@ def _require_steady(predictor: KerasPredictor) -> None:
     """Refuse a folder whose outputs for the same images differ, which its graph does not show."""
     noise = np.random.default_rng(0).integers(0, 256, (4, *predictor.form.input_shape), np.uint8)
     # Before it is known what the numbers are.
-    first, second = (
-        np.concatenate([*predictor._outputs(shown(noise, predictor.form)).values()], axis=-1)
-        for _ in range(2)
-    )
+    try:
+        first, second = (
+            np.concatenate([*predictor._outputs(shown(noise, predictor.form)).values()], axis=-1)
+            for _ in range(2)
+        )
+    except Exception as error:
+        # Foreign operations raise anything, and Keras adds to it.
+        reason = str(error).strip().rpartition("failed due to: ")[2].splitlines()[0]
+        raise ModelError(
+            f"The SavedModel can't compute {len(noise)} images of {predictor.form.input_shape} at"
+            f" once ({reason.partition(' for ')[0]}): state the size that it was made for by"
+            " --input, or export a function of any number of images."
+        ) from error
     # An untrained model's outputs may be next to equal.
     spread = max(float(np.ptp(first)), 1e-3)
     if np.abs(first - second).max() > 1e-3 * spread:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -69,9 +70,14 @@ def _loaded(path: str | Path) -> keras.Model:
     try:
         layer = keras.layers.TFSMLayer(str(path), call_endpoint=SIGNATURE)
         # TFSMLayer has no public name for the signature's input.
-        (image,) = layer._reloaded_obj.signatures[SIGNATURE].structured_input_signature[1].values()
+        taken = layer._reloaded_obj.signatures[SIGNATURE].structured_input_signature[1].values()
+        image = _image(path, list(taken))
+        # Keras would turn halves into float32, which the signature does not take.
+        layer.autocast = False
         inputs = keras.Input(batch_shape=tuple(image.shape), dtype=image.dtype.name, name="image")
         outputs = layer(inputs)
+    except ModelError:
+        raise
     except Exception as error:
         # TensorFlow raises what its operations raise: no narrower type covers a folder that is no
         # classifier.
@@ -80,6 +86,17 @@ def _loaded(path: str | Path) -> keras.Model:
             f"{path} can't be loaded as a SavedModel of one image in: {reason}"
         ) from error
     return keras.Model(inputs, outputs)
+
+
+def _image(path: str | Path, taken: list[Any]) -> Any:
+    """The specification of the only input, if that is images."""
+    if len(taken) != 1 or taken[0].dtype.name == "string" or len(taken[0].shape) != 4:
+        shown = ", ".join(f"{one.name} ({one.dtype.name}, {one.shape})" for one in taken)
+        raise ModelError(
+            f"{path} takes {shown}: expected one input of images (N, height, width, channels), so"
+            " export a function of these alone."
+        )
+    return taken[0]
 
 
 def _try(path: str, seconds: int, memory: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_kd.errors import ModelError
-from keras_kd.models.surgery.copies import as_functional, copied
+from keras_kd.models.surgery.copies import as_functional, copied, of_size
 from keras_kd.models.surgery.precision import in_float32
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype("float32")
@@ -117,3 +117,22 @@ def test_a_new_layer_may_have_weights_where_the_old_has_none():
         adapted=lambda layer: [2 * np.eye(3)[None, None]] if layer is rescaling else [],
     )
     np.testing.assert_allclose(copy(IMAGES), model(IMAGES), rtol=1e-6)
+
+
+def test_a_model_of_open_size_becomes_one_of_one_size_with_its_values():
+    image = keras.Input((None, None, 3), name="pixels")
+    maps = layers.Conv2D(4, 3, strides=2)(image)
+    scores = layers.Dense(2, name="scores")(layers.GlobalAveragePooling2D()(maps))
+    model = keras.Model({"pixels": image}, {"scores": scores})
+    sized = of_size(model, (8, 6, 3))
+    shown = IMAGES[:, :, :6]
+    assert sized.inputs[0].shape == (None, 8, 6, 3) and of_size(sized, (8, 6, 3)) is sized
+    np.testing.assert_array_equal(
+        sized.predict({"pixels": shown})["scores"], model.predict({"pixels": shown})["scores"]
+    )
+    with pytest.raises(
+        ModelError, match=r"shape \(None, None, 3\), not images of shape \(8, 8, 1\)"
+    ):
+        of_size(model, (8, 8, 1))
+    with pytest.raises(ModelError, match="can't be built for images of 2x2x3 .*larger --input"):
+        of_size(model, (2, 2, 3))

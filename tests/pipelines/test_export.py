@@ -393,3 +393,20 @@ def test_a_bundle_of_too_few_images_says_that_its_classes_are_not_checked(
     told = capsys.readouterr().err
     assert f"{path} names no classes: the data's order is assumed, and not checked" in told
     assert "The bundle's classes are bright, dark (--classes overrides this)." in told
+
+
+def test_a_model_of_open_size_is_exported_for_the_stated_one(data, student, tmp_path, capsys):
+    fixed = keras_file.load(student)[0]
+    model = keras.models.clone_model(fixed, keras.Input((None, None, 1)))
+    model.set_weights(fixed.get_weights())
+    model.save(tmp_path / "open.keras")
+    command = ["export", str(tmp_path / "open.keras"), "--format", "float32"]
+    assert called(*command) == 2
+    assert "takes images of any size" in capsys.readouterr().err
+    stated = ["--input", "40x48x1", "--classes", ",".join(CLASSES), "--data", str(data), "--json"]
+    assert called(*command, *stated) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["test"]["accuracy"] == 1
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 1), np.uint8)
+    found = predictors.load(result["file"]).logits(images)
+    np.testing.assert_allclose(found, model.predict(images.astype("float32")), atol=1e-4)

@@ -152,6 +152,67 @@ def test_saved_model_folders(shape, dtype, tmp_path):
     np.testing.assert_allclose(predictor.logits(IMAGES), _logits(IMAGES), rtol=1e-4, atol=1e-3)
 
 
+def _served(path, function, *taken):
+    """A SavedModel of a function."""
+    module = tf.Module()
+    module.serve = tf.function(function, input_signature=taken)
+    tf.saved_model.save(module, str(path), signatures=module.serve)
+    return path
+
+
+def _scores(image):
+    return tf.reduce_mean(tf.cast(image, tf.float32), axis=(1, 2)) @ tf.constant(WEIGHTS) + BIAS
+
+
+def test_a_saved_model_may_name_the_likeliest_class_beside_and_take_halves(tmp_path):
+    def serve(image):
+        scores = _scores(image)
+        return {
+            "scores": scores,
+            "name": tf.gather(tf.constant(list("abcd")), tf.argmax(scores, 1)),
+        }
+
+    path = _served(tmp_path / "halves", serve, tf.TensorSpec((None, 8, 10, 3), tf.float16))
+    found = predictors.load(path).logits(IMAGES)
+    np.testing.assert_allclose(found, _logits(IMAGES), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "told"),
+    [
+        (
+            [((None,), tf.string)],
+            r"takes image \(string, \(None,\)\): expected one input of images",
+        ),
+        ([((8, 10, 3), tf.float32)], r"takes image \(float32, \(8, 10, 3\)\): expected one input"),
+        (
+            [((None, 8, 10, 3), tf.float32), ((), tf.bool)],
+            r"takes .*training \(bool, \(\)\).*: expected one input of images",
+        ),
+    ],
+)
+def test_saved_models_of_other_inputs_are_told_by_their_names(shapes, told, tmp_path):
+    def serve(image, training=None):
+        return {"scores": tf.zeros((1, 4)) + tf.cast(tf.size(image), tf.float32)}
+
+    taken = [
+        tf.TensorSpec(*one, name=name)
+        for one, name in zip(shapes, ("image", "training"), strict=False)
+    ]
+    with pytest.raises(ModelError, match=told):
+        predictors.load(_served(tmp_path / "folder", serve, *taken))
+
+
+def test_a_saved_model_made_for_one_size_or_one_image_is_told(tmp_path):
+    def serve(image):
+        return {"scores": tf.reshape(image, (1, 240)) @ tf.ones((240, 4))}
+
+    shape = (None, None, None, 3)
+    path = _served(tmp_path / "folder", serve, tf.TensorSpec(shape, tf.float32))
+    with pytest.raises(ModelError, match="can't compute 4 images of .* at once .*: state the size"):
+        predictors.load(path, Stated(input_shape=(8, 10, 3)))
+
+
 def test_saved_model_fingerprint_follows_the_graph(tmp_path):
     prints = set()
     for number, shape in enumerate([(None, 8, 10, 3), (1, 8, 10, 3)]):

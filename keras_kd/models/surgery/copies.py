@@ -80,6 +80,43 @@ def _cloned(
     return clone
 
 
+def of_size(model: keras.Model, input_shape: tuple[int, int, int]) -> keras.Model:
+    """Return a model of open sizes as one of images of one size.
+
+    Args:
+        model: with known inputs and outputs.
+        input_shape: height, width and channels.
+
+    Returns:
+        A copy, or a model of this shape itself.
+
+    Raises:
+        ModelError: it takes images of another shape, or a layer can't work on this size.
+    """
+    own = tuple(model.inputs[0].shape[1:])
+    if own == input_shape:
+        return model
+    if len(own) != 3 or any(
+        size not in (None, given) for size, given in zip(own, input_shape, strict=True)
+    ):
+        raise ModelError(
+            f"The model takes inputs of shape {own}, not images of shape {input_shape}: give"
+            " --input a size that fits, or leave it out."
+        )
+    image = keras.Input(input_shape, dtype=model.inputs[0].dtype, name=model.inputs[0].name)
+    try:
+        # In the structure, as a dict, that the model takes.
+        return copied(model, inputs=keras.tree.map_structure(lambda _: image, model.input))
+    except ModelError:
+        raise
+    except Exception as error:  # Keras raises what its layers raise.
+        size = "x".join(map(str, input_shape))
+        raise ModelError(
+            f"{model.name} can't be built for images of {size}"
+            f" ({str(error).splitlines()[0].rstrip('.')}): state a larger --input."
+        ) from error
+
+
 def remade(layer: Any, changed: Callable[[dict], dict] = lambda config: config) -> Any:
     """Return a layer or operation rebuilt from its configuration.
 
