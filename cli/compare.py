@@ -49,8 +49,8 @@ def command(
     """Summarise participants' sessions, or compare two groups of them.
 
     The table shows means, intervals, effect sizes and tests, which are corrected for their number.
-    CSV is a file that `kerakd analyze` wrote. The groups are named after the folders of their
-    files. Tasks with the same name are compared.
+    CSV is a file that `kerakd analyze` wrote, or a folder of such files. The groups are named after
+    the folders of their files. Tasks with the same name are compared.
 
     \b
     Examples:

@@ -64,7 +64,8 @@ def _count(number: float) -> str:
 
 
 def _doubts(timeline: Timeline) -> str:
-    doubts = [("Times", doubt) for doubt in timeline.outside]
+    doubts = [("Face", doubt) for doubt in timeline.missing_faces]
+    doubts += [("Times", doubt) for doubt in timeline.outside]
     doubts += [("Baseline", doubt) for doubt in timeline.doubts]
     return "".join(
         f'<p class="warning"><b>{of}.</b> {html.escape(doubt)}</p>' for of, doubt in doubts

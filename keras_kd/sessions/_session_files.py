@@ -116,16 +116,35 @@ def claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> dic
                 f"Another version of keras-kd began {rows}, and noted no {', '.join(new)}: go on"
                 " with that version, or choose another --out."
             )
-        different = [key for key, value in stated.items() if known.get(key) != value]
-        if different:
+        if different := [key for key, value in stated.items() if known.get(key) != value]:
+            if isinstance(recipe, dict) and "recipe" in different:
+                different += _changed(recipe, stated["recipe"])
+                different.remove("recipe")
             raise ConfigError(
-                f"The {' and the '.join(different)} differ from those of {rows}: resume it with the"
-                " same, or choose another --out."
+                f"{rows} was begun with another {' and another '.join(different)}: resume it with"
+                " the same, or choose another --out."
             )
     else:
         # Before the first row: rows without a record could not be resumed.
         write_text(record, json.dumps(stated, indent=2, ensure_ascii=False) + "\n")
     return known
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The options of a recipe that changed, with what they were and are."""
+    options = {
+        "side": "--crop",
+        "rate": "--rate",
+        "detector": "--detector and --score",
+        "one_person": "--one-person",
+    }
+    shown = {None: "none", True: "yes", False: "no"}
+    return [
+        f"{options.get(name, name)} ({shown.get(before[name], before[name])} then,"
+        f" {shown.get(now.get(name), now.get(name))} now)"
+        for name in before
+        if before[name] != now.get(name)
+    ]
 
 
 def noted(

@@ -125,6 +125,18 @@ class Timeline:
         """Which tasks and events the recording does not hold, or not whole, a sentence each."""
         return outside(self.options, float(self.times[0]), self.duration)
 
+    @property
+    def missing_faces(self) -> list[str]:
+        """A sentence if none of the faces that the user names is in the recording."""
+        named = self.options.faces
+        if not named or set(named) & set(self.faces):
+            return []
+        followed = ", ".join(f"{face} ({n:,} frames)" for face, n in self.faces.items()) or "none"
+        return [
+            f"No frame has the face {' or '.join(map(str, named))}: the faces followed are"
+            f" {followed}; name one of them by --face."
+        ]
+
     def within(self, task: Task) -> np.ndarray:
         """Whether each frame lies in a task, (T,) bool."""
         return (self.times >= task.start) & (self.times < task.end)

@@ -8,6 +8,8 @@ participant whose face was readable for too little of a task is left out of it.
 from __future__ import annotations
 
 import math
+import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,23 +112,28 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
     `session.json`.
 
     Args:
-        files: the csv files of recordings.
+        files: the csv files of recordings, or folders of them.
 
     Returns:
         One row for each recording and task: group (the part of its folder's name that distinguishes
             it), participant, task, readable (share of the task's time, 0..1), baseline (in words),
             doubts (of it, sentences) and the measures: share_<class>, uncertain, <value>,
-            negative, and spikes_per_minute and smiles_per_minute of readable time.
+            negative, and spikes_per_minute and smiles_per_minute of readable time. A warning
+            names recordings without their folder, whose options and tasks are unknown.
 
     Raises:
         DataError: a file is not a recording, two have the same name and group, or they were made
             with different models or settings.
     """
     rows, known = [], dict[str, dict[Any, Path]]()
-    paths = [Path(file) for file in files]
-    groups = _group_names({path.resolve().parent for path in paths})
+    given = [Path(file) for file in files]
+    paths = [
+        one for file in given for one in (sorted(file.glob("*.csv")) if file.is_dir() else [file])
+    ]
+    # Links keep their own names: groups may be made of them.
+    groups = _group_names({_absolute(path).parent for path in paths})
     for file in paths:
-        path = file.resolve()
+        path = _absolute(file)
         options, settings = _session(file)
         timeline = _timeline.load(file, options)
         settings["the classes"] = ", ".join(timeline.class_names)
@@ -151,6 +158,12 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
                 doubts=" ".join(timeline.doubts),
             )
         )
+    if alone := [str(path) for path in paths if not _record(path).is_file()]:
+        warnings.warn(
+            f"{', '.join(alone[:3])}{', …' if alone[3:] else ''}: without its folder with"
+            " session.json beside it, a recording has the usual settings and no tasks.",
+            stacklevel=2,
+        )
     for name, found in known.items():
         _require_one(name, found)
     if not rows:
@@ -165,6 +178,15 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             " twice among the files: give each recording once and its tasks different names."
         )
     return everything
+
+
+def _absolute(file: Path) -> Path:
+    return Path(os.path.abspath(file))
+
+
+def _record(file: Path) -> Path:
+    """Where a recording's options are."""
+    return file.parent / file.stem / "session.json"
 
 
 def _group_names(folders: set[Path]) -> dict[Path, str]:
@@ -197,7 +219,7 @@ def _session(file: Path) -> tuple[Options, dict[str, Any]]:
     """A recording's options, and by name what must be the same in all of a study; without its
     folder the usual options.
     """
-    record = file.parent / file.stem / "session.json"
+    record = _record(file)
     if not record.is_file():
         return Options(), _of_timeline(Options())
     try:

@@ -264,6 +264,19 @@ def test_a_session_that_another_version_began_is_told(session, tmp_path):
 
 
 @needs_extra
+def test_a_session_that_goes_on_otherwise_is_told_what_differs(session, capsys):
+    _, arguments = session
+    for more, told in (
+        (["--rate", "5"], "with another --rate (none then, 5.0 now): resume"),
+        (["--one-person"], "with another --one-person (no then, yes now): resume"),
+        (["--crop", "1.5"], "with another --crop (1.17 then, 1.5 now): resume"),
+        (["--range", "0,1"], "with another model: resume"),
+    ):
+        assert called(*arguments, "--resume", *more) == 2
+        assert told in capsys.readouterr().err
+
+
+@needs_extra
 @pytest.mark.parametrize("stop", ["--seconds", "Ctrl-C"])
 def test_a_camera_is_analysed_until_it_is_stopped(session, tmp_path, monkeypatch, capsys, stop):
     from keras_kd.sessions import _containers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import unicodedata
+import warnings
 import xml.etree.ElementTree
 
 import numpy as np
@@ -185,6 +186,33 @@ def test_an_unknown_rate_is_not_averaged_as_zero(tmp_path):
     # One moment in two minutes of each of the five who were seen; the sixth would make it 0.42.
     assert rates.means["A"].value == pytest.approx(0.5, abs=0.001) and rates.counts == {"A": 5}
     assert len(study.left_out) == 1 and "p5 in A" in study.left_out[0]
+
+
+def test_recordings_without_their_folder_are_told(study):
+    files = sorted(study.glob("A/*.csv"))
+    _note(study, 0)
+    with pytest.warns(UserWarning, match="usual settings and no tasks") as caught:
+        comparison.participants(files)
+    told = str(caught[0].message)
+    assert "p1.csv" in told and "p0.csv" not in told
+    for number in (1, 2, 3):
+        _note(study, number)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        comparison.participants(files)
+
+
+def test_a_folder_stands_for_its_recordings_and_a_link_for_itself(study):
+    rows = comparison.participants([study / "A", study / "B"])
+    assert rows.equals(comparison.participants(sorted(study.glob("?/*.csv"))))
+    # Groups made of links to one folder.
+    (study / "all").mkdir()
+    for file in study.glob("?/*.csv"):
+        linked = study / "all" / f"{file.parent.name}{file.name}"
+        file.rename(linked)
+        file.symlink_to(linked)
+    again = comparison.participants([study / "A", study / "B"])
+    assert again.equals(rows)
 
 
 def _people(root, groups, decomposed=()):
