@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -15,10 +14,10 @@ from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._momentum import DistillationOrientedSGD
-from keras_kd.distiller._outputs import OutputFaults, Outputs, require_kind
+from keras_kd.distiller._outputs import OutputFaults
 from keras_kd.distiller._shapes import HeadShape
+from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import Teacher, Teachers
-from keras_kd.errors import ModelError
 from keras_kd.models import heads
 from keras_kd.models.surgery.keras_internals import metrics_of_outputs
 
@@ -167,7 +166,6 @@ class Distiller(CheckedTraining):
         given_weights = teacher_weights is not None and len(teacher_weights) > 0
         self._live = Teachers(live, teacher_weights) if live or given_weights else None
         self.teacher_weights = None if teacher_weights is None else [*map(float, teacher_weights)]
-        self._stored_kinds: dict[str, heads.OutputKind] = {}
         features = (features,) if isinstance(features, FeatureMatch) else tuple(features)
         self.features = features
         self._matching = Matching(features, student, self.teacher, seed) if features else None
@@ -182,6 +180,10 @@ class Distiller(CheckedTraining):
         self.output_faults = OutputFaults(
             {name: count for name, count in columns.items() if count}, max(len(live), 1)
         )
+        self._target_maker = TargetMaker(
+            student, columns, self._shapes, self._live, self._matching, teacher_output,
+            self.output_faults,
+        )  # fmt: skip
         self._reports_parts = True
         # Student and projections are built: Keras has nothing left to build.
         self.built = True
@@ -322,54 +324,7 @@ class Distiller(CheckedTraining):
         return total
 
     def _targets(self, x: Any, y: Any) -> _batches.Targets:
-        """Labels with the teacher's logits and features, of the batch or of the live teacher."""
-        # The step on TensorFlow made them, outside of its tape.
-        if isinstance(y, _batches.Targets):
-            return y
-        stored, label = _batches.teacher(y), _batches.label(y)
-        _batches.require_given(label)
-        _batches.require_shape(x, self.student)
-        if self._matching:
-            outputs, features = self._live.with_features(self._matching.teacher, x)
-            targets = (
-                self._live_targets(label, outputs)
-                if stored is None
-                else self._stored_targets(label, stored)
-            )
-            return replace(targets, features=features)
-        if stored is not None:
-            return self._stored_targets(label, stored)
-        if not self._learns_from_teacher:
-            return _batches.Targets(label)
-        if self._live is None:
-            raise ModelError(
-                "No teacher to learn from: give Distiller a teacher, or batches whose y is "
-                '{"label": labels, "teacher": logits}, or set beta=0 (and bound_weight=0 where '
-                "there are values)."
-            )
-        return self._live_targets(label, self._live(x))
-
-    def _live_targets(self, label: Any, outputs: list[Outputs]) -> _batches.Targets:
-        # As rows already: the mean of several would spread one over another.
-        outputs = [self._as_rows(one) for one in outputs]
-        self._check_outputs(outputs)
-        return _batches.Targets(label, self._live.mean(outputs))
-
-    def _stored_targets(self, label: Any, stored: Any) -> _batches.Targets:
-        given = _batches.by_head(stored, self._heads)
-        stated = self.teacher_output or "unknown"
-        kinds = {
-            name: self._stored_kinds.get(name, stated) for name in given if self._columns.get(name)
-        }
-        for name, kind in kinds.items():
-            require_kind(kind, name, self._columns[name])
-        outputs = self._as_rows(Outputs(given, kinds))
-        self._check_outputs([outputs])
-        return _batches.Targets(label, outputs.logits())
-
-    def _check_outputs(self, outputs: list[Outputs]) -> None:
-        if self._learns_from_teacher:
-            self.output_faults.update_state(outputs)
+        return self._target_maker.of(x, y, self._learns_from_teacher)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -392,7 +347,9 @@ class Distiller(CheckedTraining):
             given[name] = self._heads[name].shown_to_metrics(rows)
             if self._heads[name].binary:
                 labels[name] = _metrics.labels_of_one_logit(labels[name])
-        weights = self._weights_of_metrics(labels, weights)
+        # As in Keras, fit's class_weight counts in training.
+        of_classes = self._class_weights_of_fit if self._reports_parts else {}
+        weights = _metrics.weights(labels, weights, of_classes, self._heads)
         shown = [part if isinstance(outputs, dict) else part[""] for part in (labels, given)]
         of_heads = metrics_of_outputs(self, *shown)
         _metrics.require_computable(
@@ -400,21 +357,6 @@ class Distiller(CheckedTraining):
         )
         weights = (weights or None) if isinstance(outputs, dict) else weights.get("")
         return super().compute_metrics(x, *shown, weights)
-
-    def _weights_of_metrics(
-        self, labels: dict[str, Any], weights: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Weights by head of the weighted metrics; as in Keras, fit's class_weight counts in
-        training.
-        """
-        given = self._class_weights_of_fit if self._reports_parts else {}
-        for name, of_classes in given.items():
-            each, of_images = losses.class_weight_each(labels[name], of_classes), weights.get(name)
-            if of_images is not None:
-                each = each * of_images
-            weights = {**weights, name: each}
-        # Keras asks for those of all heads.
-        return {**dict.fromkeys(self._heads), **weights} if weights else {}
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return Keras' metrics, and in training the parts of the loss.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -12,12 +11,12 @@ import numpy as np
 
 from keras_kd.distiller import _batches, _labels, _metrics, _momentum, _settings
 from keras_kd.distiller._heads import ClassHead, ValueHead
-from keras_kd.distiller._outputs import Outputs, kind_of, require_fit, require_kind, warn_of_kind
+from keras_kd.distiller._outputs import kind_of, require_fit, require_kind, warn_of_kind
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._student_model import StudentModel
+from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import LOOKED_AT, Teachers
 from keras_kd.errors import ConfigError
-from keras_kd.models import heads
 
 LOOKED_AT_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
 
@@ -37,7 +36,7 @@ class CheckedTraining(StudentModel):
     faults: _labels.Faults
     _shapes: dict[str, HeadShape]
     _live: Teachers | None
-    _stored_kinds: dict[str, heads.OutputKind]
+    _target_maker: TargetMaker
 
     def compile(
         self,
@@ -239,14 +238,6 @@ class CheckedTraining(StudentModel):
         self.faults.update_state(checked, _batches.rows(outputs))
         return found
 
-    def _as_rows(self, outputs: Outputs) -> Outputs:
-        values = {
-            name: self._shapes[name].teacher(values)
-            for name, values in outputs.values.items()
-            if name in self._shapes
-        }
-        return replace(outputs, values=values)
-
     def _look_at_stored(self, stored: Any) -> None:
         found = {}
         given = _batches.by_head(stored, self._heads) if _batches.are_data(stored) else {}
@@ -258,9 +249,9 @@ class CheckedTraining(StudentModel):
                 require_fit(kind, known, name, columns)
                 found[name] = kind
         # Also for a data set, which an earlier fit on arrays says nothing about.
-        if found != self._stored_kinds:
+        if found != self._target_maker.stored_kinds:
             # A traced step holds the kinds that it was traced with.
-            self._stored_kinds, self.train_function = found, None
+            self._target_maker.stored_kinds, self.train_function = found, None
             for kind in set(found.values()):
                 warn_of_kind(kind, "The teacher whose outputs the batches bring")
 

@@ -10,6 +10,7 @@ import keras
 from keras import losses, metrics, ops
 
 from keras_kd.errors import ConfigError
+from keras_kd.losses import class_weight_each
 from keras_kd.models.surgery.keras_internals import metric_function
 
 # What each compares with the outputs: a row of shares for each image, or a class number.
@@ -152,6 +153,31 @@ def labels_of_one_logit(labels: Any) -> Any:
     if len(labels.shape) != 2 or labels.shape[-1] != 2:
         return ops.reshape(labels, (-1, 1))
     return ops.cast(labels[:, 1:] > labels[:, :1], "float32")
+
+
+def weights(
+    labels: Mapping[str, Any],
+    of_images: Mapping[str, Any],
+    of_classes: Mapping[str, tuple[float, ...]],
+    names: Collection[str],
+) -> dict[str, Any]:
+    """Return the weights of the weighted metrics by head, those of images times those of classes.
+
+    Args:
+        labels: rows by head.
+        of_images: sample weights by head.
+        of_classes: class weights by head.
+        names: of all heads.
+
+    Returns:
+        Weights by head, None where a head has none; empty if no head has any.
+    """
+    found = dict(of_images)
+    for name, given in of_classes.items():
+        each = class_weight_each(labels[name], given)
+        found[name] = each * found[name] if found.get(name) is not None else each
+    # Keras asks for those of all heads.
+    return {**dict.fromkeys(names), **found} if found else {}
 
 
 def require_computable(

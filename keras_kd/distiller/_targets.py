@@ -1,0 +1,117 @@
+"""What a batch is compared with: its labels, and outputs of the teacher that it brings or that live
+teachers give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from keras_kd.distiller import _batches
+from keras_kd.distiller._features import Matching
+from keras_kd.distiller._outputs import OutputFaults, Outputs, require_kind
+from keras_kd.distiller._shapes import HeadShape
+from keras_kd.distiller._teacher import Teachers
+from keras_kd.errors import ModelError
+from keras_kd.models.heads import OutputKind
+
+
+class TargetMaker:
+    """Makes the targets of batches.
+
+    Args:
+        student: the model that learns.
+        columns: the student's columns by head, None for a continuous value.
+        shapes: how the outputs of each head become rows.
+        live: the teachers that are run on batches, or None.
+        matching: the features to match, or None.
+        stated: what outputs of classes are; None to find it out.
+        faults: records outputs that are not of their kind.
+
+    Attributes:
+        stored_kinds: by head, what stored outputs were found to be.
+    """
+
+    def __init__(
+        self,
+        student: keras.Model,
+        columns: Mapping[str, int | None],
+        shapes: Mapping[str, HeadShape],
+        live: Teachers | None,
+        matching: Matching | None,
+        stated: OutputKind | None,
+        faults: OutputFaults,
+    ) -> None:
+        self._student, self._columns, self._shapes = student, columns, shapes
+        self._live, self._matching = live, matching
+        self._stated, self._faults = stated, faults
+        self.stored_kinds: dict[str, OutputKind] = {}
+
+    def of(self, x: Any, y: Any, learns_from_teacher: bool) -> _batches.Targets:
+        """Return the targets of one batch.
+
+        Args:
+            x: images.
+            y: labels, or labels and stored outputs of the teacher; or targets, which are returned.
+            learns_from_teacher: whether any head's loss has a part of the teacher.
+
+        Raises:
+            DataError: there are no labels, or the images are of another shape than the student
+                takes.
+            ModelError: there is no teacher to learn from.
+        """
+        # The step on TensorFlow made them, outside of its tape.
+        if isinstance(y, _batches.Targets):
+            return y
+        stored, label = _batches.teacher(y), _batches.label(y)
+        _batches.require_given(label)
+        _batches.require_shape(x, self._student)
+        if self._matching:
+            outputs, features = self._live.with_features(self._matching.teacher, x)
+            logits = self._logits(outputs, stored, learns_from_teacher)
+            return _batches.Targets(label, logits, features)
+        if stored is None and not learns_from_teacher:
+            return _batches.Targets(label)
+        if stored is None and self._live is None:
+            raise ModelError(
+                "No teacher to learn from: give Distiller a teacher, or batches whose y is "
+                '{"label": labels, "teacher": logits}, or set beta=0 (and bound_weight=0 where '
+                "there are values)."
+            )
+        outputs = self._live(x) if stored is None else []
+        return _batches.Targets(label, self._logits(outputs, stored, learns_from_teacher))
+
+    def _logits(
+        self, outputs: list[Outputs], stored: Any, learns_from_teacher: bool
+    ) -> dict[str, Any]:
+        """The teacher's logits and values by head: the stored ones, or of live teachers' outputs
+        the mean.
+        """
+        if stored is not None:
+            outputs = [self._stored(stored)]
+        # As rows already: the mean of several would spread one over another.
+        outputs = [self._as_rows(one) for one in outputs]
+        if learns_from_teacher:
+            self._faults.update_state(outputs)
+        return self._live.mean(outputs) if stored is None else outputs[0].logits()
+
+    def _stored(self, stored: Any) -> Outputs:
+        given = _batches.by_head(stored, self._columns)
+        stated = self._stated or "unknown"
+        kinds = {
+            name: self.stored_kinds.get(name, stated) for name in given if self._columns.get(name)
+        }
+        for name, kind in kinds.items():
+            require_kind(kind, name, self._columns[name])
+        return Outputs(given, kinds)
+
+    def _as_rows(self, outputs: Outputs) -> Outputs:
+        values = {
+            name: self._shapes[name].teacher(values)
+            for name, values in outputs.values.items()
+            if name in self._shapes
+        }
+        return replace(outputs, values=values)
