@@ -19,131 +19,45 @@ docs/export.md; and
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_kd._common.files import written_whole
-from keras_kd._common.folders import folder_written_whole
-from keras_kd._common.modules import module as named_module
-from keras_kd._common.modules import module_names
-from keras_kd._common.modules import summaries as module_summaries
 from keras_kd.datasets import Samples
-from keras_kd.datasets.images import fitted
-from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
-from keras_kd.errors import ExportError
-from keras_kd.exporters import (
-    _conversion_process,
-    _judgement,
-    _request,
-    formats,
-    measuring,
-    targets,
+from keras_kd.datasets.pixel_values import PixelStatement
+from keras_kd.exporters import targets
+from keras_kd.exporters._exporter import Exporter, ExportReport, expect
+from keras_kd.exporters._judgement import MIN_AGREEMENT
+from keras_kd.exporters._registry import (
+    calibrated_names,
+    find,
+    litert_names,
+    names,
+    rounding_names,
+    summaries,
 )
-from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
-from keras_kd.exporters._request import require_path  # noqa: F401  # for pipelines
-from keras_kd.exporters.measuring import Choice
-from keras_kd.runtimes import litert
+from keras_kd.exporters._request import require_path
 
 if TYPE_CHECKING:
     import keras
 
-    from keras_kd.exporters._comparison import Answers, Expected
-    from keras_kd.exporters._serving import Serving
     from keras_kd.models.heads import OutputKind
 
-ENTRY_POINTS = "keras_kd.formats"  # of other packages, each a module as above
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """The result of an export.
-
-    Attributes:
-        path: the file or folder.
-        format: the format's name.
-        bytes: the size on disk.
-        max_difference: the largest difference from Keras' outputs, as a share of their spread.
-        operators: number of uses of each operator; empty for formats other than `.tflite`.
-        answers: how often file and Keras predict the same class; None without samples or classes.
-        proof: what was proven of the file for its target, in words; empty without a target.
-        choice: the form of the first convolution that was chosen by measuring; None without.
-        layer_errors: what rounding adds in each operator, the largest first, before a form was
-            chosen by measuring; empty for formats that do not round, and without samples.
-    """
-
-    path: Path
-    format: str
-    bytes: int
-    max_difference: float
-    operators: Counter[str]
-    answers: Answers | None = None
-    proof: tuple[str, ...] = ()
-    choice: Choice | None = None
-    layer_errors: tuple[LayerError, ...] = ()
-
-    @property
-    def worst_layer(self) -> LayerError | None:
-        """The largest of `layer_errors`; None where there are none."""
-        return self.layer_errors[0] if self.layer_errors else None
-
-
-def names() -> list[str]:
-    """Return the names of all formats, sorted."""
-    return module_names(formats, ENTRY_POINTS)
-
-
-def summaries() -> dict[str, str]:
-    """Return what each format is, one line by name, for help."""
-    return module_summaries(formats, ENTRY_POINTS)
-
-
-def litert_names() -> list[str]:
-    """Return the names of the formats that write `.tflite`: float32 first, those that round and
-    those that need samples last.
-    """
-
-    def place(name: str) -> tuple[bool, bool, bool]:
-        module = find(name)
-        return name != "float32", module.NEEDS_SAMPLES, getattr(module, "ROUNDS", False)
-
-    return sorted((name for name in names() if find(name).SUFFIX == ".tflite"), key=place)
-
-
-def calibrated_names() -> list[str]:
-    """Return the names of the formats whose ranges are set by samples, sorted."""
-    return [name for name in names() if find(name).NEEDS_SAMPLES]
-
-
-def rounding_names() -> list[str]:
-    """Return the names of the formats whose answers are compared with Keras' too, sorted."""
-    return [name for name in names() if getattr(find(name), "ROUNDS", False)]
-
-
-def find(format: str) -> ModuleType:
-    """Return the module of a format.
-
-    Args:
-        format: one of `names()`.
-
-    Returns:
-        The module.
-
-    Raises:
-        ExportError: there is no such format.
-    """
-    if format not in names():
-        raise ExportError(
-            f"Unknown format {format!r}: expected one of {', '.join(names())}; or qat, which needs"
-            " training data (`kerakd export --format qat`, keras_kd.exporters.quantization_aware)."
-        )
-    return named_module(formats, format, ENTRY_POINTS)
+__all__ = [
+    "MIN_AGREEMENT",
+    "ExportReport",
+    "Exporter",
+    "calibrated_names",
+    "expect",
+    "export",
+    "find",
+    "litert_names",
+    "names",
+    "require_path",
+    "rounding_names",
+    "summaries",
+]
 
 
 def export(
@@ -210,194 +124,3 @@ def export(
     format, io = targets.chosen(target, format, io, samples is not None)
     exporter = Exporter(model, samples, io, class_names, app_input, value_range, keep_float, output)
     return exporter.export(path, format, min_agreement, target, measure)
-
-
-def expect(formats: Iterable[str]) -> None:
-    """Start what conversions need ahead of them, so that it imports while the caller goes on.
-
-    Args:
-        formats: the formats that will be written.
-
-    Raises:
-        ExportError: there is no such format.
-    """
-    if any(find(format).NEEDS_SAMPLES for format in formats):
-        _conversion_process.start()
-
-
-class Exporter:
-    """Writes one model in several formats; what the formats share is computed once.
-
-    Args:
-        model: as for `export`, like all arguments.
-        samples: see `export`.
-        io: see `export`.
-        class_names: see `export`.
-        app_input: see `export`.
-        value_range: see `export`.
-        keep_float: see `export`.
-        output: see `export`.
-
-    Raises:
-        ExportError: class_names are no names.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        samples: Samples | np.ndarray | None = None,
-        io: str = "float",
-        class_names: tuple[str, ...] | None = None,
-        app_input: tuple[int, int, int] | None = None,
-        value_range: PixelStatement | None = None,
-        keep_float: tuple[str, ...] = (),
-        output: OutputKind | None = None,
-    ):
-        self.model = model
-        self.samples = samples
-        self.io = io
-        self.class_names = _request.names(class_names)
-        self.app_input = app_input
-        self.value_range = value_range
-        self.keep_float = keep_float
-        self.output = output
-        self._known: tuple[str, _Prepared] | None = None
-
-    def export(
-        self,
-        path: str | Path,
-        format: str = "dynamic",
-        min_agreement: float = MIN_AGREEMENT,
-        target: str | None = None,
-        measure: bool = False,
-    ) -> ExportReport:
-        """Write one format; see the function `export`.
-
-        Args:
-            path: the file to write.
-            format: one of names().
-            min_agreement: see `export`.
-            target: see `export`.
-            measure: see `export`.
-
-        Returns:
-            The report.
-
-        Raises:
-            ExportError: see `export`.
-            OutputError: see `export`.
-        """
-        module, path = find(format), Path(path)
-        _request.check(module, format, path, self.io, self.samples)
-        targets.require_tflite(target, format, module.SUFFIX)
-        _request.check_settings(format, self.keep_float, min_agreement)
-        if measure:
-            measuring.require_choice(format, self.io)
-        # The conversion's process imports TensorFlow while this one does.
-        expect([format])
-        # TensorFlow takes seconds to import: not before the request is known to make sense.
-        from keras_kd.exporters import _comparison, _samples
-        from keras_kd.runtimes import described
-
-        prepared = self._prepared()
-        serving, images = prepared.serving, prepared.images
-        if module.NEEDS_SAMPLES:
-            _samples.warn_of_few(images, format)
-        # The file gets its name only when it was compared: a wrong one is never left behind.
-        with _written(path, module) as temporary:
-            errors = module.write(
-                serving, temporary, None if images is None else serving.as_input(images)
-            )
-            choice = measuring.keep_faster(temporary) if measure else None
-            comparison = _comparison.compare(
-                prepared.expected, serving, lambda batch: module.run(temporary, batch)
-            )
-            layer_errors = _judgement.by_layer(errors, serving)
-            _judgement.require_right(format, module, comparison, layer_errors, min_agreement)
-            proof = targets.prove(target, temporary) if target else ()
-            described.describe(temporary, serving.form(prepared.pixels), module.SUFFIX)
-        operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
-        return ExportReport(
-            path, format, _size(path), comparison.difference, operators, comparison.answers,
-            proof, choice, layer_errors,
-        )  # fmt: skip
-
-    def _prepared(self) -> _Prepared:
-        """What was prepared for these weights: the model may be trained between two exports."""
-        from keras_kd.exporters import _model
-        from keras_kd.models.keras_file import weights_fingerprint
-
-        _model.require(self.model)
-        weights = weights_fingerprint(self.model)
-        if self._known is None or self._known[0] != weights:
-            self._known = weights, self._prepare()
-        return self._known[1]
-
-    def _prepare(self) -> _Prepared:
-        from keras_kd.exporters import (
-            _comparison,
-            _model,
-            _output_kinds,
-            _runtime_form,
-            _samples,
-            _serving,
-        )
-        from keras_kd.models.surgery.precision import in_float32
-
-        _output_kinds.require_statement(self.output)
-        model = _model.for_io(_model.graph_of(self.model), self.io, self.class_names)
-        _model.check(model, self.class_names)
-        reference = in_float32(model)
-        samples = self.samples
-        if samples is not None:
-            samples = _samples.checked(samples, model, self.class_names)
-        known = (
-            _samples.found_pixels(reference, samples)
-            if self.value_range is None
-            else pixel_values(self.value_range)
-        )
-        pixels = known or PixelValues()
-        # Of 0..255 the library's own students are known to be, whatever little they have learnt.
-        if not pixels.plain:
-            _samples.doubt(reference, samples, pixels)
-        _model.require_pixels(model, pixels)
-        app_input = _model.app_input(model, self.io, self.app_input)
-        gray = self.io == "app" and app_input[2] == 1
-        images = labels = None
-        if samples is not None:
-            shown = _samples.shown(samples, pixels)
-            size = app_input if self.io == "app" else tuple(model.inputs[0].shape[1:])
-            images, labels = fitted(shown.images, size), shown.labels
-        kinds = _output_kinds.found(reference, self.output, pixels, images, self.io == "app")
-        serving = _serving.Serving(
-            _runtime_form.runtime_form(reference, gray), self.io, app_input, reference, pixels,
-            self.keep_float, kinds, self.class_names,
-        )  # fmt: skip
-        expected = _comparison.expected(reference, serving, images, labels)
-        return _Prepared(serving, known, expected, images)
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What the formats of a model share.
-
-    Attributes:
-        serving: what the files compute.
-        pixels: what the model takes for pixels 0..255; None where nobody says.
-        expected: the outputs that the files must give.
-        images: uint8 (N, H, W, C) of the files' input shape, which calibrate, or None.
-    """
-
-    serving: Serving
-    pixels: PixelValues | None
-    expected: Expected
-    images: np.ndarray | None
-
-
-def _written(path: Path, module: ModuleType) -> AbstractContextManager[Path]:
-    return written_whole(path) if module.SUFFIX else folder_written_whole(path, module.MARK)
-
-
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
