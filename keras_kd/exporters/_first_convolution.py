@@ -88,7 +88,7 @@ def pattern_in(model: schema.ModelT, graph: schema.SubGraphT) -> Pattern | None:
         given = scaling.inputs[0]
         kernel = values_of(model, graph, scaling.inputs[1])[:, 0, 0]
         repeat = makers.get(given)
-        image = _repeated(model, graph, repeat)
+        image = _repeated(model, repeat)
         if image is None:
             repeat, image = None, given
         read_twice = repeat is not None and readers(graph, given) > 1
@@ -123,9 +123,7 @@ def _is_float_convolution(
     return floats and constant and options.dilationHFactor == options.dilationWFactor == 1
 
 
-def _repeated(
-    model: schema.ModelT, graph: schema.SubGraphT, one: schema.OperatorT | None
-) -> int | None:
+def _repeated(model: schema.ModelT, one: schema.OperatorT | None) -> int | None:
     """The tensor of one channel that a concatenation repeats along the channels."""
     if one is None or operator_number(model, one) != schema.BuiltinOperator.CONCATENATION:
         return None

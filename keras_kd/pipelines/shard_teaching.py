@@ -46,14 +46,13 @@ def require_possible(plan: Plan, data: Data) -> None:
 
 
 def soft_labels(
-    teaching: TeachingPlan, data: Data, views: Views, teacher: Ensemble | None, key: Key
+    teaching: TeachingPlan, data: Data, teacher: Ensemble | None, key: Key
 ) -> ShardSoftLabels:
     """Return the stores of all shards, whether they are filled or not.
 
     Args:
         teaching: where the stores are.
         data: the data set, with shards.
-        views: the views of the training images.
         teacher: the teacher; None for stores that tell it themselves.
         key: identity of the logits of all shards.
 

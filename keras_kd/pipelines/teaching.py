@@ -296,7 +296,7 @@ def soft_labels(
         model.values if model else (),
     )
     if data.shards:
-        of_shards = shard_teaching.soft_labels(teaching, data, views, teacher, key)
+        of_shards = shard_teaching.soft_labels(teaching, data, teacher, key)
         if teacher is not None:
             shard_teaching.fill(of_shards, teaching, views, teacher, terminal)
         return of_shards

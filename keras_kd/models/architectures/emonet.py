@@ -71,20 +71,6 @@ def build(
     return keras.Model(image, outputs(x, heads, "emo_fc_2.3", seeds), name=name)
 
 
-def with_heatmaps(model: keras.Model) -> keras.Model:
-    """Return the same model with a further output, `heatmaps`.
-
-    Args:
-        model: EmoNet with named heads.
-
-    Returns:
-        The model; `heatmaps` is (N, 64, 64, 68), one map for each landmark.
-    """
-    return keras.Model(
-        model.input, {**model.output, "heatmaps": model.get_layer("l1").output}, name=model.name
-    )
-
-
 def freeze_alignment(model: keras.Model) -> None:
     """Freeze all but the part that is trained on emotions, as the authors do: 1,856,906 of
     13,963,410 parameters stay trainable.
