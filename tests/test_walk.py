@@ -14,7 +14,7 @@ from keras_kd.config import Config
 from keras_kd.datasets import decoding, splits
 from keras_kd.datasets.readers import _fer2013_csv
 from keras_kd.pipelines import plan
-from keras_kd.pipelines.distill import load_data
+from keras_kd.pipelines.data_loading import load_data
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_kd"

@@ -15,18 +15,17 @@ from keras_kd import exporters
 from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
-from keras_kd._common.text import counted
 from keras_kd.config import Config
-from keras_kd.datasets import splits
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.splits import Data
 from keras_kd.evaluation import scoring
 from keras_kd.exporters import targets
 from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
+from keras_kd.pipelines import joint, results, run_folder, teaching, unused_options
 from keras_kd.pipelines import plan as planning
-from keras_kd.pipelines import results, run_folder, teaching, unused_options
-from keras_kd.pipelines.plan import DatasetPlan, Plan
+from keras_kd.pipelines.data_loading import load_data
+from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.taught import Teaching, student_job
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.training import job
@@ -92,8 +91,6 @@ def _trained(
     """The student and its history, trained here or together with other hosts."""
     if plan.hosts == 1:
         return job.train(task, plan.training, data, terminal)
-    from keras_kd.pipelines import joint  # which is made of this module's parts
-
     return joint.train(plan, out)
 
 
@@ -105,50 +102,6 @@ def _beginning(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
         "the teacher or its soft labels": taught.fingerprint,
         **({"the student's layers": content} if content else {}),
     }
-
-
-def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
-    """Load all splits of a data set and report what was found.
-
-    Args:
-        plan: which data set, and how to read it.
-        terminal: where the user sees progress.
-
-    Returns:
-        The splits.
-
-    Raises:
-        DataError: the data can't be read.
-    """
-    data = splits.load(plan.path, plan.skip_bad_rows, plan.image_size)
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
-    for line in dict.fromkeys(line for samples in parts.values() for line in samples.skipped):
-        terminal.say(f"skipped: {line}")
-    if data.passed_over:
-        terminal.say(f"Notes on the data: {'; '.join(data.passed_over)}")
-    counts = {name: len(samples) for name, samples in parts.items()} | {
-        "train": data.training_images
-    }
-    sizes = ", ".join(f"{count} {name}" for name, count in counts.items())
-    values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
-    terminal.say(f"Data {data.called}: {sizes} images of {len(data.class_names)} classes{values}")
-    _tell_doubts(data, terminal)
-    return data
-
-
-def _tell_doubts(data: Data, terminal: Terminal) -> None:
-    """Say which classes can't be learnt, and which scored images are training images, too."""
-    if empty := [name for name, count in data.counts()["train"].items() if not count]:
-        terminal.say(
-            f"Classes without a training image, which can't be learnt: {', '.join(empty[:12])}"
-            f"{', …' if len(empty) > 12 else ''}."
-        )
-    for name, count in data.scored_copies().items():
-        if count:
-            terminal.say(
-                f"Copies: {counted(count, f'{name} image')} with exactly the pixels of a training"
-                " image, which makes scores too good: leave one of each image."
-            )
 
 
 def _without_teacher(task: Job) -> Job:

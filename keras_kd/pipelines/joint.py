@@ -25,9 +25,9 @@ from keras_kd._common.progress import Terminal
 from keras_kd.errors import KerasKDError, TrainingError
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
-from keras_kd.pipelines import distill as pipeline
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import teaching
+from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.taught import student_job
 from keras_kd.training import job
@@ -95,7 +95,7 @@ def member(out: Path, own: hosts.Place) -> None:
     terminal = Terminal(quiet=own.number > 0)
     plan = planning.resolve_recorded(out)
     silent = Terminal(quiet=True)
-    data = pipeline.load_data(plan.data, silent)
+    data = load_data(plan.data, silent)
     taught = teaching.prepare(plan, data, silent)
     task = student_job(plan, data, taught, out / run_files.STATE)
     student, history = job.train(task, plan.training, taught.learnt or data, terminal)

@@ -12,7 +12,7 @@ from keras_kd.config import Config
 from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import cached_teachers, statements, teaching
 from keras_kd.pipelines import plan as planning
-from keras_kd.pipelines.distill import load_data
+from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
 from keras_kd.training import job
 

@@ -9,8 +9,9 @@ from typing import Any
 from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
 from keras_kd.models import sources
-from keras_kd.pipelines import cached_teachers, distill, teaching, unused_options
+from keras_kd.pipelines import cached_teachers, teaching, unused_options
 from keras_kd.pipelines import plan as planning
+from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.taught import Teaching, student_job
 from keras_kd.training import job
@@ -28,7 +29,7 @@ class Trials:
     def __init__(self, options: Mapping[str, Any], terminal: Terminal) -> None:
         self._plan = _plan(options)
         self._terminal = terminal
-        self._data = distill.load_data(self._plan.data, terminal)
+        self._data = load_data(self._plan.data, terminal)
         self._teachers: dict[str, str] = {}
         self._teachings: dict[tuple, Teaching] = {}
         self._remarks: set[str] = set()

@@ -15,7 +15,7 @@ from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
-from keras_kd.pipelines import distill, plan, teaching
+from keras_kd.pipelines import data_loading, distill, plan, teaching
 
 
 def _stripes(folder, random, axis, count):
@@ -56,7 +56,7 @@ def _options(folder, **more):
 def test_the_teachers_answers_are_the_labels(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     resolved = plan.resolve(_options(folder, augment="mirror"))
-    data = distill.load_data(resolved.data, distill.Terminal(quiet=True))
+    data = data_loading.load_data(resolved.data, distill.Terminal(quiet=True))
     taught = teaching.prepare(resolved, data, distill.Terminal(quiet=True))
     assert taught.unlabeled == 10  # The copy of a test picture is left out.
     train = taught.learnt.train

@@ -1,0 +1,53 @@
+"""The data of a run, and what the user is told about them."""
+
+from __future__ import annotations
+
+from keras_kd._common.progress import Terminal
+from keras_kd._common.text import counted
+from keras_kd.datasets import splits
+from keras_kd.datasets.splits import Data
+from keras_kd.pipelines.plan import DatasetPlan
+
+
+def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
+    """Load all splits of a data set and report what was found.
+
+    Args:
+        plan: which data set, and how to read it.
+        terminal: where the user sees progress.
+
+    Returns:
+        The splits.
+
+    Raises:
+        DataError: the data can't be read.
+    """
+    data = splits.load(plan.path, plan.skip_bad_rows, plan.image_size)
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    for line in dict.fromkeys(line for samples in parts.values() for line in samples.skipped):
+        terminal.say(f"skipped: {line}")
+    if data.passed_over:
+        terminal.say(f"Notes on the data: {'; '.join(data.passed_over)}")
+    counts = {name: len(samples) for name, samples in parts.items()} | {
+        "train": data.training_images
+    }
+    sizes = ", ".join(f"{count} {name}" for name, count in counts.items())
+    values = f" with {' and '.join(data.value_names)}" if data.value_names else ""
+    terminal.say(f"Data {data.called}: {sizes} images of {len(data.class_names)} classes{values}")
+    _tell_doubts(data, terminal)
+    return data
+
+
+def _tell_doubts(data: Data, terminal: Terminal) -> None:
+    """Say which classes can't be learnt, and which scored images are training images, too."""
+    if empty := [name for name, count in data.counts()["train"].items() if not count]:
+        terminal.say(
+            f"Classes without a training image, which can't be learnt: {', '.join(empty[:12])}"
+            f"{', …' if len(empty) > 12 else ''}."
+        )
+    for name, count in data.scored_copies().items():
+        if count:
+            terminal.say(
+                f"Copies: {counted(count, f'{name} image')} with exactly the pixels of a training"
+                " image, which makes scores too good: leave one of each image."
+            )
