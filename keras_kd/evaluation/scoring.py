@@ -17,6 +17,7 @@ from keras_kd.datasets.images import Size
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import class_order, metrics
+from keras_kd.evaluation.regression import regression
 from keras_kd.models.surgery.compaction import compact
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Prediction, Predictor
@@ -132,8 +133,7 @@ def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:
         samples: the labelled images.
 
     Returns:
-        The scores of `metrics.classification`, and `values` with those of `metrics.regression` by
-            name.
+        The scores of `metrics.classification`, and `values` with those of `regression` by name.
     """
     results: dict[str, Any] = {"n": len(samples)}
     if prediction.logits.shape[1]:
@@ -142,8 +142,7 @@ def scored(prediction: Prediction, samples: Samples) -> dict[str, Any]:
     shared = [name for name in known if name in prediction.values]
     if shared:
         results["values"] = {
-            name: metrics.regression(samples.values[name], prediction.values[name], name)
-            for name in shared
+            name: regression(samples.values[name], prediction.values[name], name) for name in shared
         }
     return results
 

@@ -13,16 +13,12 @@ import keras
 import numpy as np
 
 from keras_kd.errors import ModelError
-from keras_kd.models.surgery.copies import copied
 from keras_kd.models.surgery.keras_internals import (
     GRAPHS,
     all_layers,
     calls,
-    layer_of,
     producer,
-    readers,
 )
-from keras_kd.models.surgery.weights import is_plain
 
 OutputKind: TypeAlias = Literal[
     "logits", "probabilities", "log-probabilities", "sigmoids", "undecided", "unknown"
@@ -156,7 +152,7 @@ def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
     """
     if not computes_its_graph(model):
         return "unknown"
-    tensor = _classes(model) if head is None else by_name(model, structure(model))[head]
+    tensor = class_output(model) if head is None else by_name(model, structure(model))[head]
     try:
         with _outside_of_tracing():
             values = keras.ops.convert_to_numpy(_Tail().value(tensor, None)).astype("float32")
@@ -327,62 +323,13 @@ def _outside_of_tracing() -> contextlib.AbstractContextManager:
     return contextlib.nullcontext()
 
 
-def with_divided_logits(model: keras.Model, divisor: float) -> keras.Model:
-    """Return a copy whose class logits are divided by a number.
-
-    The weights of its last layer are divided, so that inference costs no further operation.
+def class_output(model: keras.Model) -> keras.KerasTensor:
+    """Return the first output of several columns, or else the first output.
 
     Args:
-        model: Functional or Sequential; its class logits are the output of a dense layer, or the
-            average of several.
-        divisor: above 0, e.g. a temperature.
+        model: a model with known outputs.
 
     Returns:
-        The copy.
-
-    Raises:
-        ModelError: there are no classes, their logits are the output of anything else, or other
-            layers than the output use them.
+        The tensor.
     """
-    layers = _dense_layers_of_classes(model)
-
-    def divided(layer: keras.Layer) -> list[np.ndarray]:
-        values = layer.get_weights()
-        return [weight / divisor for weight in values] if layer in layers else values
-
-    return copied(model, adapted=divided)
-
-
-def _dense_layers_of_classes(model: keras.Model) -> list[keras.layers.Dense]:
-    last = _layer_of_classes(model)
-    averaged = isinstance(last, keras.layers.Average)
-    # A layer that is averaged with itself, as over mirrored images, is divided once.
-    layers = list(dict.fromkeys(layer_of(tensor) for tensor in last.input)) if averaged else [last]
-    for layer in layers:
-        is_dense = is_plain(layer, keras.layers.Dense)
-        if not is_dense or layer.activation is not keras.activations.linear or layer.units == 1:
-            raise ModelError(
-                f"{model.name} ends in {layer.name} ({type(layer).__name__}), not in a dense layer "
-                "of classes' logits without LoRA or quantization, "
-                "whose weights could be divided: it can't be calibrated."
-            )
-        others = set(readers(layer)) & _operations(model) - {last}
-        if others:
-            raise ModelError(
-                f"{model.name} has another layer that reads the logits of {layer.name} "
-                f"({others.pop().name}), which "
-                "divided weights would change: it can't be calibrated."
-            )
-    return layers
-
-
-def _operations(model: keras.Model) -> set[Any]:
-    return set(model.layers if isinstance(model, keras.Sequential) else model.operations)
-
-
-def _layer_of_classes(model: keras.Model) -> Any:
-    return layer_of(_classes(model))
-
-
-def _classes(model: keras.Model) -> keras.KerasTensor:
     return next((output for output in model.outputs if output.shape[-1] != 1), model.outputs[0])

@@ -18,9 +18,10 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import of_file
 from keras_kd.evaluation import calibration, class_order, scoring
 from keras_kd.exporters import ExportReport, tuning
-from keras_kd.models import heads, keras_file
+from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.copies import of_size
+from keras_kd.models.surgery.divided_logits import with_divided_logits
 from keras_kd.pipelines import bundling
 from keras_kd.pipelines.conversion import Conversion, samples_in_order
 from keras_kd.pipelines.export_settings import ExportSettings, require_consistent, resolved, suffix
@@ -157,7 +158,7 @@ def _calibrated(
         class_order.assume_order_of_data(predictor, validation, tell)
     temperature = calibration.fitted_temperature(predictor, validation)
     description = calibration.statement(temperature, len(validation))
-    return heads.with_divided_logits(model, temperature), temperature, description
+    return with_divided_logits(model, temperature), temperature, description
 
 
 def _scores(path: Path, data: str, form: ModelSpec, terminal: Terminal) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.models import keras_file, sources
-from keras_kd.models.surgery import batch_norm, fine_tuning, precision
+from keras_kd.models.surgery import batch_norm, batch_statistics, fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.runtimes import predictors
 from keras_kd.teachers import augmentation
@@ -125,8 +125,8 @@ def train(
 
         student = _untrained(job, settings, data, terminal.say)
         if job.start:
-            student = fine_tuning.with_factors(student)
-            fine_tuning.set_statistics(student, data.train.images, settings.seed)
+            student = batch_statistics.with_factors(student)
+            batch_statistics.set_statistics(student, data.train.images, settings.seed)
         distiller = _compiled(job, settings, data, student, steps)
         momenta = batch_norm.shorten_averages(distiller.student, steps)
         chosen = optimizers.schedule_callbacks(settings.schedule, settings.patience)

@@ -12,6 +12,7 @@ from sklearn import metrics as reference
 
 from keras_kd.errors import DataError, ModelError
 from keras_kd.evaluation import calibration, metrics
+from keras_kd.evaluation.regression import Regression, regression
 
 NAMES = ("angry", "happy", "sad", "neutral")
 
@@ -148,7 +149,7 @@ def _values(n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _streamed(values: np.ndarray, predictions: np.ndarray, size: int) -> dict:
-    regression = metrics.Regression()
+    regression = Regression()
     for start in range(0, len(values), size):
         regression.update(values[start : start + size], predictions[start : start + size])
     return regression.result()
@@ -195,9 +196,9 @@ def test_regression_without_spread_or_samples() -> None:
     assert constant["ccc"] == 0
     assert _streamed(np.array([0.5, 0.5]), np.array([0.5, 0.5]), 1)["ccc"] is None
     with pytest.raises(DataError, match="no values"):
-        metrics.Regression().result()
+        Regression().result()
     with pytest.raises(ModelError, match="not finite"):
-        metrics.Regression().update(np.array([0.0]), np.array([np.nan]))
+        Regression().update(np.array([0.0]), np.array([np.nan]))
 
 
 def test_steps_of_int8_do_not_hang_on_the_edges_of_bins() -> None:
@@ -236,10 +237,10 @@ def test_a_constant_correlates_with_nothing(constant: float) -> None:
     values = np.linspace(-1, 1, 999)
     same = np.full(999, np.float32(constant))
     for left, right in ((values, same), (same, values)):
-        result = metrics.regression(left, right)
+        result = regression(left, right)
         assert result["pcc"] is None and result["ccc"] == 0
-    assert metrics.regression(same, same)["ccc"] is None
-    assert metrics.regression(same, np.clip(same + 0.1, -1, 1))["ccc"] == 0
+    assert regression(same, same)["ccc"] is None
+    assert regression(same, np.clip(same + 0.1, -1, 1))["ccc"] == 0
 
 
 @pytest.mark.parametrize(
@@ -267,13 +268,13 @@ def test_labels_that_stand_for_no_class_are_refused(labels: list, words: str) ->
 def test_values_outside_of_their_range_are_refused_and_not_clipped() -> None:
     ages = np.array([20.0, np.nan, 57.0])
     with pytest.raises(DataError, match=r"lie in -1\.\.1.*20 to 57"):
-        metrics.regression(ages, ages)
+        regression(ages, ages)
 
 
 def test_predictions_on_another_scale_are_warned_of():
     values = np.linspace(-1, 1, 101)
     with pytest.warns(UserWarning, match=r"valence: 99% of .* \(1 to 9\) and count as -1 or 1"):
-        metrics.regression(values, 5 + 4 * values, "valence")
+        regression(values, 5 + 4 * values, "valence")
     with warnings.catch_warnings(action="error"):
         # A head without tanh passes 1 here and there.
-        metrics.regression(values, 1.05 * values, "valence")
+        regression(values, 1.05 * values, "valence")

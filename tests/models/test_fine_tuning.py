@@ -9,7 +9,7 @@ import pytest
 from keras_kd import models
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
-from keras_kd.models.surgery import fine_tuning
+from keras_kd.models.surgery import batch_statistics, fine_tuning
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
 
@@ -55,7 +55,7 @@ def test_another_architecture_is_no_start():
 def test_statistics_become_those_of_the_images_and_the_function_stays():
     model = _trained()
     before = np.asarray(model(IMAGES))
-    fine_tuning.set_statistics(model, IMAGES)
+    batch_statistics.set_statistics(model, IMAGES)
     np.testing.assert_allclose(model(IMAGES), before, rtol=0, atol=1e-4 * np.ptp(before))
     norms = [one for one in model.layers if isinstance(one, keras.layers.BatchNormalization)]
     arriving = keras.Model(model.input, [norm.input for norm in norms])(IMAGES)
@@ -92,8 +92,8 @@ def test_normalisation_of_ones_own_with_more_weights_stays_as_it_is(scale):
     image = keras.Input((8, 8, 3))
     model = keras.Model(image, Weighed(scale=scale)(image))
     before = model.get_weights()
-    after = fine_tuning.with_factors(model)
-    fine_tuning.set_statistics(after, IMAGES[:, :8, :8])
+    after = batch_statistics.with_factors(model)
+    batch_statistics.set_statistics(after, IMAGES[:, :8, :8])
     for one, other in zip(before, after.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -102,7 +102,7 @@ def test_frozen_layers_keep_weights_and_statistics():
     model = _trained()
     fine_tuning.freeze_until(model, "pool2")
     before = {layer.name: layer.get_weights() for layer in model.layers}
-    fine_tuning.set_statistics(model, IMAGES)
+    batch_statistics.set_statistics(model, IMAGES)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(IMAGES, np.arange(6) % 3, verbose=0)
     frozen = [layer.name for layer in model.layers if not layer.trainable]
@@ -217,8 +217,8 @@ def test_nested_normalisation_and_such_without_factors_begin_as_inference(option
     model = keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x)))
     images = IMAGES[:, :8, :8]
     before = np.asarray(model(images))
-    model = fine_tuning.with_factors(model)
-    fine_tuning.set_statistics(model, images)
+    model = batch_statistics.with_factors(model)
+    batch_statistics.set_statistics(model, images)
     for training in (False, True):
         found = np.asarray(model(images, training=training))
         np.testing.assert_allclose(found, before, rtol=0, atol=1e-4 * np.ptp(before))

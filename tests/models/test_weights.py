@@ -9,10 +9,11 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_kd.errors import ModelError
-from keras_kd.models import heads, keras_file
+from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery import fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
+from keras_kd.models.surgery.divided_logits import with_divided_logits
 from keras_kd.runtimes import predictors
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (6, 4, 4, 1)).astype(np.float32)
@@ -41,7 +42,7 @@ def _nested():
         compact,
         lambda model: expand(compact(model)),
         lambda model: precision.with_policy(model, "float32"),
-        lambda model: heads.with_divided_logits(model, 1.0),
+        lambda model: with_divided_logits(model, 1.0),
     ],
 )
 @pytest.mark.parametrize("built", [_adapted, _nested])
@@ -88,7 +89,7 @@ def test_a_head_whose_weights_mean_something_else_is_not_taken_for_a_dense_one(k
     elif kind == "quantized":
         model.quantize("int8")
     with pytest.raises(ModelError, match="own ends in last .*: it can't be calibrated"):
-        heads.with_divided_logits(model, 2.0)
+        with_divided_logits(model, 2.0)
     started = fine_tuning.with_new_head(model, 3, (4, 4, 1))
     with pytest.raises(ModelError, match="The head of own can't be kept: last "):
         fine_tuning.keep_head(model, started)

@@ -18,7 +18,8 @@ from PIL import Image
 
 from keras_kd import datasets
 from keras_kd.errors import ModelError
-from keras_kd.models import heads, keras_file
+from keras_kd.models import keras_file
+from keras_kd.models.surgery.divided_logits import with_divided_logits
 from keras_kd.runtimes import predictors
 from keras_kd.teachers import soft_label_pass, soft_labels
 from keras_kd.teachers.views import Views
@@ -292,16 +293,16 @@ def test_calibration_divides_the_classes_alone_and_needs_their_dense_layer(stude
         "size": layers.Dense(1, name="size")(image),
     }
     model = keras.Model(image, named)
-    before, after = (one(np.ones((2, 4))) for one in (model, heads.with_divided_logits(model, 2.0)))
+    before, after = (one(np.ones((2, 4))) for one in (model, with_divided_logits(model, 2.0)))
     np.testing.assert_allclose(after["kind"], np.asarray(before["kind"]) / 2, rtol=1e-6)
     np.testing.assert_array_equal(after["size"], before["size"])
     pair = keras.Model(image, layers.Average()([layers.Dense(3)(image), layers.Dense(3)(image)]))
-    found = heads.with_divided_logits(pair, 4.0)(np.ones((2, 4)))
+    found = with_divided_logits(pair, 4.0)(np.ones((2, 4)))
     np.testing.assert_allclose(found, np.asarray(pair(np.ones((2, 4)))) / 4, rtol=1e-6)
     mirrored = keras.Model(
         image, layers.Average()([named["kind"], model.get_layer("kind")(-image)])
     )
-    found = heads.with_divided_logits(mirrored, 4.0)(np.eye(4))
+    found = with_divided_logits(mirrored, 4.0)(np.eye(4))
     np.testing.assert_allclose(found, np.asarray(mirrored(np.eye(4))) / 4, atol=1e-6)
     read = keras.Model(
         image, [named["kind"], layers.Dense(1, name="size of kind")(named["kind"])], name="read"
@@ -309,15 +310,15 @@ def test_calibration_divides_the_classes_alone_and_needs_their_dense_layer(stude
     with pytest.raises(
         ModelError, match=r"read has another layer that reads the logits of kind .size of kind."
     ):
-        heads.with_divided_logits(read, 2.0)
+        with_divided_logits(read, 2.0)
     # Read by a layer of another model only.
-    heads.with_divided_logits(keras.Model(image, named["kind"]), 2.0)
+    with_divided_logits(keras.Model(image, named["kind"]), 2.0)
     for last in (layers.Dense(3, "softmax", name="last"), layers.Dense(1, name="last")):
         model = keras.Model(image, last(image), name="sure")
         with pytest.raises(
             ModelError, match="sure ends in last .Dense., not in a dense layer of classes' logits"
         ):
-            heads.with_divided_logits(model, 2.0)
+            with_divided_logits(model, 2.0)
 
 
 @pytest.mark.parametrize(
