@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 # Where Keras 2 says that a model's class lies, in its .keras files.
 MODULES = ("keras.engine.", "keras.src.engine.", "tf_keras.")
@@ -20,8 +22,87 @@ _NEUTRAL = {
 }
 # Separable convolutions never used what they inherited under these names.
 _UNUSED = {"kernel_constraint", "kernel_initializer", "kernel_regularizer"}
+# The layers for TensorFlow's operations on two tensors, and scale and offset for those on a number.
+_MERGES = {"__operators__.add": "Add", "math.add": "Add", "math.multiply": "Multiply"}
+_MERGES |= {"math.subtract": "Subtract"}
+_SCALINGS: dict[str, Callable[[np.ndarray], tuple[Any, Any]]] = {
+    **dict.fromkeys(("__operators__.add", "math.add", "nn.bias_add"), lambda number: (1.0, number)),
+    "math.subtract": lambda number: (1.0, -number),
+    "math.multiply": lambda number: (number, 0.0),
+    **dict.fromkeys(("math.truediv", "math.divide"), lambda number: (1 / number, 0.0)),
+}
+_INITIALIZERS = "tensorflow.python.ops.init_ops"
 # Shapes that attention was built with, and is built with again.
 _SHAPES = {"key_shape", "query_shape", "value_shape"}
+
+
+def named(found: dict[str, Any]) -> dict[str, Any]:
+    """Return an object of a configuration as Keras 3 names it and what it holds.
+
+    TensorFlow's operations that models of Keras 2 have among their layers, as of `image / 127.5`
+    and of sums, become layers; slashes in layers' names, as of MobileNetV3, become underscores;
+    TensorFlow's initializers become those of Keras.
+
+    Args:
+        found: the object; the layers in it are changed, and nothing below them.
+    """
+    if str(found.get("module")).startswith(_INITIALIZERS):
+        return {**found, "module": "keras.initializers"}
+    config = found["config"]
+    if not isinstance(config.get("layers"), list):
+        return found
+    layers = [_operation(_renamed(layer)) for layer in config["layers"]]
+    ends = {end: _renamed_places(config[end])
+            for end in ("input_layers", "output_layers") if end in config}  # fmt: skip
+    return {**found, "config": {**config, "layers": layers, **ends}}
+
+
+def _renamed(layer: dict[str, Any]) -> dict[str, Any]:
+    config = layer["config"]
+    names = {"name": _plain_name(layer["name"])} if "name" in layer else {}
+    inner = {"name": _plain_name(config["name"])} if "name" in config else {}
+    nodes = _renamed_places(layer.get("inbound_nodes", []))
+    return {**layer, **names, "config": {**config, **inner}, "inbound_nodes": nodes}
+
+
+def _plain_name(name: str) -> str:
+    return name.replace("/", "_")
+
+
+def _renamed_places(value: Any) -> Any:
+    if _is_place(value):
+        return [_plain_name(value[0]), *value[1:3], *map(_renamed_places, value[3:])]
+    if isinstance(value, list):
+        return [_renamed_places(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _renamed_places(part) for key, part in value.items()}
+    return value
+
+
+def _operation(layer: dict[str, Any]) -> dict[str, Any]:
+    """A layer in the place of an operation of TensorFlow; any other as it is."""
+    config, nodes = layer["config"], layer["inbound_nodes"]
+    if layer["class_name"] != "TFOpLambda" or len(nodes) != 1 or not _is_place(nodes[0]):
+        return layer
+    function, place = config.get("function"), nodes[0][:3]
+    options = (nodes[0][3:] or [{}])[0]
+    other = options.get("y", options.get("bias"))
+    if _is_place(other) and function in _MERGES:
+        return {
+            **layer,
+            "class_name": _MERGES[function],
+            "config": {"name": config["name"]},
+            "inbound_nodes": [[[*place, {}], [*other, {}]]],
+        }
+    if function not in _SCALINGS or np.asarray(other).dtype.kind not in "if":
+        return layer
+    scale, offset = (np.asarray(part).tolist() for part in _SCALINGS[function](np.asarray(other)))
+    return {
+        **layer,
+        "class_name": "Rescaling",
+        "config": {"name": config["name"], "scale": scale, "offset": offset},
+        "inbound_nodes": [[[*place, {}]]],
+    }
 
 
 def without_defaults(class_name: str, config: dict[str, Any]) -> dict[str, Any]:

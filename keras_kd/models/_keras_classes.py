@@ -114,6 +114,12 @@ def classes() -> frozenset[tuple[str, str]]:
 
 
 @functools.cache
+def names() -> frozenset[str]:
+    """Return the classes' names alone."""
+    return frozenset(name for _, name in classes())
+
+
+@functools.cache
 def names_without_module() -> frozenset[str]:
     """Return the classes' names as `.h5` files write them, without a module."""
     return frozenset(name for module, name in classes() if not module.startswith("keras.src."))

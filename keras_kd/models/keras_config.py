@@ -37,20 +37,23 @@ _KNOWN = (
 # Reading a configuration without modules, Keras takes these words for functions of its own wherever
 # they stand.
 _WORDS = {"Input", "deserialize", "serialize"}
+# What Keras 2 calls TensorFlow's operations among the layers.
+_OF_TENSORFLOW = {"ClassMethod", "SlicingOpLambda", "TFOpLambda", "TensorFlowOpLayer"}
 NAME_ADVICE = "which takes letters, digits, dots, hyphens and underscores: rename it"
 # TensorFlow's names of scopes, but without slashes, and not of dots alone.
 SCOPE = re.compile(r"\.*[A-Za-z0-9_>-][A-Za-z0-9_.>-]*")
 
 
-class WrittenByKeras2(Exception):
-    """The file is a `.keras` file of Keras 2, which Keras 3 can't read."""
+class OtherFormNeeded(Exception):
+    """Keras 3 can't read this form of the model; the message says why, and which form it can."""
 
 
-def read(content: str | bytes) -> dict[str, Any]:
+def read(content: str | bytes, by_keras_2: bool = False) -> dict[str, Any]:
     """Parse and check the configuration of a model.
 
     Args:
         content: JSON, from `config.json` or the attribute `model_config`.
+        by_keras_2: whether Keras 2 or an older one wrote it.
 
     Returns:
         The configuration for Keras, without settings for training and without defaults of Keras 2
@@ -60,7 +63,8 @@ def read(content: str | bytes) -> dict[str, Any]:
         Refused: the configuration names something that no file may, has a layer on which no output
             depends, or is too large.
         ValueError: it is not the JSON of a model.
-        WrittenByKeras2: it belongs to a `.keras` file of Keras 2.
+        OtherFormNeeded: it belongs to a `.keras` file of Keras 2, or has operations that Keras 3
+            does not read from an `.h5` file.
     """
     if len(content) > LARGEST:
         raise Refused(f"its configuration is {len(content):,} bytes long, more than {LARGEST:,}")
@@ -71,14 +75,15 @@ def read(content: str | bytes) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
         raise ValueError("its configuration is no object of a Keras model")
     if str(config.get("module")).startswith(_keras_2.MODULES):
-        raise WrittenByKeras2
-    return _Walk().value(config, "", "it", 0)
+        raise OtherFormNeeded("it was written by Keras 2: save it as .h5 there")
+    return _Walk(by_keras_2).value(config, "", "it", 0)
 
 
 class _Walk:
     """One pass over a configuration; counts what it meets, and returns what Keras may read."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_keras_2: bool) -> None:
+        self._by_keras_2 = by_keras_2
         self._own = trusted_modules.own_objects()
         self._custom = set(keras.saving.get_custom_objects()) - set(self._own)
         self._values = self._layers = 0
@@ -100,6 +105,7 @@ class _Walk:
         if isinstance(value, list):
             return [self.value(part, key, layer, depth + 1) for part in value]
         if not isinstance(value, dict):
+            self._require_same_function(value, key, layer)
             return _plain(value, key, layer)
         if "class_name" in value:
             return self._object(value, key, layer, depth)
@@ -120,6 +126,9 @@ class _Walk:
             return self._function(found, key, layer)
         if not isinstance(config, dict):
             raise Refused(f"{layer} names {_shown(found)} without a configuration")
+        if self._by_keras_2:
+            found = _keras_2.named(found)
+            config = found["config"]
         self._layers += len(config.get("layers") or ())
         if self._layers > MOST_LAYERS:
             raise Refused(f"it has more than {MOST_LAYERS:,} layers")
@@ -163,10 +172,23 @@ class _Walk:
             return
         if module is None:
             known = name in _keras_classes.names_without_module()
+            if not known and (name in _OF_TENSORFLOW or name in _keras_classes.names()):
+                raise OtherFormNeeded(
+                    f"{layer} is one that Keras 3 does not read from .h5 files: save the model as"
+                    f" {'a SavedModel' if self._by_keras_2 else '.keras'} where it was made"
+                )
         else:
             known = (module, name) in _keras_classes.classes()
         if not known or registered not in (None, name) or name in self._custom:
             raise Refused(f"{layer} names the class {_shown(found)}, which is no {_KNOWN}")
+
+    def _require_same_function(self, name: Any, key: str, layer: str) -> None:
+        """Raise OtherFormNeeded for an activation that is another function in Keras 3."""
+        if self._by_keras_2 and name == "hard_sigmoid" and key.endswith("activation"):
+            raise OtherFormNeeded(
+                f"{layer} has the {key} hard_sigmoid of Keras 2, which is another function in"
+                " Keras 3: save the model as a SavedModel where it was made"
+            )
 
     def _function(self, found: dict[str, Any], key: str, layer: str) -> Any:
         """Return what Keras finds a function by; its own module for those of TensorFlow that it
@@ -183,6 +205,7 @@ class _Walk:
             )
         if name in self._own:
             return found
+        self._require_same_function(name, key, layer)
         known = name not in self._custom and registered in (None, name, "function")
         if (
             known

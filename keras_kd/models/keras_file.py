@@ -121,7 +121,7 @@ def _read(path: Path, folder: Path) -> tuple[keras.Model, ModelSpec]:
     """Check a file and build its model; `folder` is for what must be unpacked."""
     form, content, weights = _checked(path, folder)
     try:
-        config = keras_config.read(content)
+        config = keras_config.read(content, path.suffix != ".keras" and _by_keras_2(path))
         # First without memory for the weights: a file of a few bytes can declare layers of any
         # size, but not fill them.
         with no_memory_for_weights():
@@ -129,10 +129,8 @@ def _read(path: Path, folder: Path) -> tuple[keras.Model, ModelSpec]:
         return _built(config, weights), form
     except OutputError:
         raise
-    except keras_config.WrittenByKeras2 as error:
-        raise ModelError(
-            f"{path} can't be loaded, since it was written by Keras 2: save it as .h5 there."
-        ) from error
+    except keras_config.OtherFormNeeded as error:
+        raise ModelError(f"{path} can't be loaded, since {error}.") from error
     except Exception as error:
         # Keras raises what its layers raise: no narrower type covers a damaged file.
         raise ModelError(
@@ -248,6 +246,13 @@ def _h5_configuration(path: Path, size: int) -> str | bytes:
         if "model_config" not in file.attrs:
             raise ValueError("it holds weights without a model")
         return file.attrs["model_config"]
+
+
+def _by_keras_2(path: Path) -> bool:
+    """Whether another Keras than 3 wrote an `.h5` file."""
+    with h5py.File(path) as file:
+        version = file.attrs.get("keras_version", "")
+    return not str(version if isinstance(version, str) else version.decode()).startswith("3.")
 
 
 def _require_bounded(file: Path, size: int) -> None:

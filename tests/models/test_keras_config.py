@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from keras import layers, ops
 from keras_config_files import IMAGES, conv_model, model_around
@@ -135,3 +136,63 @@ def test_the_layers_of_keras_2_are_read_from_h5_files(tmp_path: Path) -> None:
         ModelError, match=r"model.keras .*written by Keras 2.*: save it as .h5 there"
     ):
         keras_file.load(tmp_path / "model.keras")
+
+
+def _tutorial(image: Any) -> Any:
+    """As the guides of TensorFlow 2 begin: preprocessing by operations, in names with slashes."""
+    x = tf_keras.applications.mobilenet_v2.preprocess_input(image)
+    x = tf_keras.layers.Conv2D(3, 3, padding="same", name="stage/conv")(x)
+    x = tf_keras.layers.ReLU(6.0)(x + 3.0) * (1 / 6) * x
+    return x - image
+
+
+def _torch(image: Any) -> Any:
+    x = tf.nn.bias_add(image / 255.0, [-0.485, -0.456, -0.406])
+    return x / np.float32([0.229, 0.224, 0.225])
+
+
+@pytest.mark.parametrize("body", [_tutorial, _torch])
+def test_operations_of_tensorflow_in_models_of_keras_2_become_layers(
+    body: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    image = tf_keras.Input((32, 32, 3))
+    x = tf_keras.layers.GlobalAveragePooling2D(name="head/pool")(body(image))
+    model = tf_keras.Model(image, tf_keras.layers.Dense(3, name="head/scores")(x))
+    model.save(tmp_path / "model.h5")
+    loaded, _ = keras_file.load(tmp_path / "model.h5")
+    np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), rtol=1e-4, atol=1e-4)
+
+
+def test_mobilenet_v3_of_keras_2_is_read(tmp_path: Path) -> None:
+    model = tf_keras.applications.MobileNetV3Small((32, 32, 3), weights=None, classes=3)
+    model.save(tmp_path / "model.h5")
+    loaded, _ = keras_file.load(tmp_path / "model.h5")
+    np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (lambda x: tf_keras.layers.Conv2D(2, 3, activation="hard_sigmoid")(x), "activation hard_s"),
+        (lambda x: tf_keras.layers.Activation("hard_sigmoid")(x), "activation hard_sigmoid of"),
+        (lambda x: x[..., ::-1], r"tf.__operators__.getitem.* does not read from .h5"),
+        (lambda x: tf.nn.relu(x), r"tf.nn.relu' \(TFOpLambda\) is one that Keras 3 does not read"),
+    ],
+)
+def test_what_keras_3_computes_otherwise_than_keras_2_is_refused_with_the_way_out(
+    body: Callable[[Any], Any], told: str, tmp_path: Path
+) -> None:
+    image = tf_keras.Input((32, 32, 3))
+    pooled = tf_keras.layers.GlobalAveragePooling2D()(body(image))
+    tf_keras.Model(image, tf_keras.layers.Dense(3)(pooled)).save(tmp_path / "model.h5")
+    with pytest.raises(ModelError, match=f"{told}.*: save the model as a SavedModel where"):
+        keras_file.load(tmp_path / "model.h5")
+
+
+def test_hard_sigmoid_and_operations_of_keras_3(tmp_path: Path) -> None:
+    model = conv_model(activation="hard_sigmoid")
+    model.save(tmp_path / "model.h5")
+    np.testing.assert_array_equal(keras_file.load(tmp_path / "model.h5")[0](IMAGES), model(IMAGES))
+    model_around(lambda image: image / 127.5).save(tmp_path / "operation.h5")
+    with pytest.raises(ModelError, match=r"\(TrueDivide\) is one .*: save the model as .keras"):
+        keras_file.load(tmp_path / "operation.h5")
