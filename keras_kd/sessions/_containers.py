@@ -99,8 +99,7 @@ def film(container: Any, name: str, camera: bool = False) -> Any:
     """
     from av.stream import Disposition
 
-    pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    streams = _films(container)
     if not streams:
         raise DataError(f"{name} holds no video: check the file.")
     readable = [
@@ -114,6 +113,20 @@ def film(container: Any, name: str, camera: bool = False) -> Any:
     return next(
         (stream for stream in readable if stream.disposition & Disposition.default), readable[0]
     )
+
+
+def other_films(container: Any, chosen: Any) -> list[str]:
+    """The sizes of the films beside the one that was chosen, as 640x480."""
+    others = [stream for stream in _films(container) if stream.index != chosen.index]
+    return [f"{stream.width}x{stream.height}" for stream in others]
+
+
+def _films(container: Any) -> list[Any]:
+    """The video streams that are no cover pictures."""
+    from av.stream import Disposition
+
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    return [stream for stream in container.streams.video if not stream.disposition & pictures]
 
 
 def times_may_jump(container: Any) -> bool:

@@ -57,6 +57,7 @@ class Video:
         frames: how many there should be; None where nobody knows.
         pixels: width and height of a frame, as the file says.
         seconds: when it should end; None where nobody knows.
+        others: the sizes of further films in the file, which are not read, as 640x480.
         hdr: how its brightness is coded if that is high dynamic range, "PQ" or "HLG"; else None.
         reached: the time of the last frame decoded, in seconds.
         damaged: how many damaged parts were passed over.
@@ -77,6 +78,7 @@ class Video:
         self.frames = self._stream.frames or self._estimate()
         self._start = self._beginning()
         self.seconds = self._seconds()
+        self.others = [] if camera else _containers.other_films(self._container, self._stream)
         self.hdr = _HDR.get(int(self._stream.codec_context.color_trc or 0))
         self.reached = 0.0
         self.damaged = 0

@@ -226,6 +226,8 @@ class _Analysis:
     ) -> int:
         """Record the frames, say what is odd about the video, and return their number."""
         recipe = self.recipe
+        for told in _stated(source):
+            self.terminal.say(told)
         with self.terminal.bar(Path(source.name).name, source.frames, "frames") as advance:
             frames = _recording.record(
                 source,
@@ -310,6 +312,22 @@ def _pressed(camera: bool) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+def _stated(source: _video.Video) -> Iterator[str]:
+    """Sentences on what a file says of itself that its user should know before it is read."""
+    if source.others:
+        width, height = source.pixels
+        yield (
+            f"{source.name} holds {1 + len(source.others)} films: that of {width}x{height} is read,"
+            f" and {', '.join(source.others)} not; if the face is there, save that film as a file."
+        )
+    if source.hdr:
+        yield (
+            f"{source.name} has a high dynamic range (HDR, {source.hdr}), and is read as if it had"
+            " not: faces look flatter than on a screen, and probabilities differ; record without"
+            " HDR."
+        )
+
+
 def _oddities(source: _video.Video, whole: bool) -> Iterator[str]:
     """Sentences on what is odd about a video that was read, to its end if it is `whole`."""
     if source.joins:
@@ -317,12 +335,6 @@ def _oddities(source: _video.Video, whole: bool) -> Iterator[str]:
         yield (
             f"{source.name}: its times start again at {places}: taken as recordings joined end to"
             " end."
-        )
-    if source.hdr:
-        yield (
-            f"{source.name} has a high dynamic range (HDR, {source.hdr}), and is read as if it had"
-            " not: faces look flatter than on a screen, and probabilities differ; record without"
-            " HDR."
         )
     if source.damaged:
         yield f"{source.name}: passed over {source.damaged} damaged parts."

@@ -327,6 +327,27 @@ def test_a_high_dynamic_range_is_seen(coding, told, tmp_path):
         assert source.hdr == told
 
 
+def test_further_films_of_a_file_are_told(tmp_path):
+    """As OBS records a screen and a camera."""
+    import av
+
+    from keras_kd.sessions import _video
+
+    path = tmp_path / "obs.mkv"
+    with av.open(str(path), "w") as container:
+        films = [container.add_stream("libx264", rate=RATE) for _ in range(2)]
+        for film, size in zip(films, ((64, 48), (96, 64)), strict=True):
+            (film.width, film.height), film.pix_fmt = size, "yuv420p"
+            pixels = np.zeros((size[1], size[0], 3), np.uint8)
+            container.mux(film.encode(av.VideoFrame.from_ndarray(pixels)))
+        for film in films:
+            container.mux(film.encode(None))
+    with _video.Video(path) as source:
+        assert source.pixels == (64, 48) and source.others == ["96x64"]
+    with _video.Video(_with_cover(tmp_path / "cover.mp4", True)) as source:
+        assert source.others == []
+
+
 def test_times_that_start_again_are_counted_on(tmp_path):
     from keras_kd.sessions import _video
 
