@@ -32,6 +32,7 @@ from . import engine, options, output, stopping, streams
     "teacher_epochs",
     "baseline",
     *options.TEACHER_FORM,
+    *options.STUDENT_FORM,
     "formats",
     "skip_bad_rows",
     *options.TRAINING,

@@ -150,7 +150,14 @@ TRAINING = (
     "log",
 )
 
-# What a user may state about a teacher's file.
+# What a user may state about a student's file, and about a teacher's.
+STUDENT_FORM = (
+    "student_range",
+    "student_mean",
+    "student_std",
+    "student_channel_order",
+    "student_classes",
+)
 TEACHER_FORM = (
     "teacher_input",
     "teacher_range",

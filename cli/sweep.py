@@ -49,6 +49,7 @@ from . import engine, options, output, stopping, streams
     "epochs",
     "teacher_epochs",
     *options.TEACHER_FORM,
+    *options.STUDENT_FORM,
     "skip_bad_rows",
     *options.TRAINING,
 )

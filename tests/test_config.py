@@ -55,6 +55,11 @@ def test_every_default_and_every_recipe_passes_its_own_check():
             "pretrained",
             "soft_labels",
             "start_from",
+            "student_channel_order",
+            "student_classes",
+            "student_mean",
+            "student_range",
+            "student_std",
             "teacher",
             "teacher_channel_order",
             "teacher_head",
@@ -144,6 +149,8 @@ def test_every_option_comes_back_from_toml(tmp_path):
         ("epochs = true", "epochs in {path} must be a whole number. Received: epochs=True."),
         ("baseline = 1", "baseline in {path} must be true or false. Received: baseline=1."),
         ("student = ['B']", "student in {path} must be a text."),
+        ("teacher = []", "teacher in {path} must be a text or a list of texts."),
+        ("teacher = ['A', 3]", "teacher in {path} must be a text or a list of texts."),
         ("temperature = 0", "temperature in {path} must be above 0. Received: temperature=0."),
         (
             "temperature = inf",
@@ -240,6 +247,12 @@ def test_several_teachers_stand_in_one_option():
     assert Config(teacher="A;b.keras").teachers == ["A", "b.keras"]
     assert Config().effective().teachers == ["vgg8-half"]
     assert Config(data="fer2013.csv").effective().teachers == ["vgg8"]
+
+
+def test_several_values_may_stand_in_a_list(tmp_path):
+    path = _file(tmp_path, "teacher = ['a.keras', 'b.keras']\nunlabeled = 'more'")
+    options = Config(**config.load(path))
+    assert options.teachers == ["a.keras", "b.keras"] and options.unlabeled == "more"
 
 
 def test_options_cannot_be_changed_afterwards():

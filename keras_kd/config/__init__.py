@@ -66,8 +66,21 @@ def load(path: str | Path) -> dict[str, Any]:
             near = [flags[name]] if name in flags else difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
             raise ConfigError(f"Unknown option {name!r} in {path}: {hint}")
+        if known[name].metadata["several"]:
+            values[name] = value = _joined(name, value, path)
         require(name, known[name], kind(name), value, f" in {path}")
     return values
+
+
+def _joined(name: str, value: Any, path: str | Path) -> Any:
+    """A list of texts as the one text that the option holds; anything else is returned as it is."""
+    if not isinstance(value, list):
+        return value
+    if not value or not all(isinstance(part, str) and part for part in value):
+        raise ConfigError(
+            f"{name} in {path} must be a text or a list of texts. Received: {name}={value!r}."
+        )
+    return SEPARATOR.join(value)
 
 
 def merged(path: str | Path | None, given: Mapping[str, Any]) -> Config:

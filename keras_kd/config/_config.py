@@ -19,6 +19,7 @@ from keras_kd.config._options import (
     option,
     require,
     separated,
+    statement,
     type_of,
 )
 from keras_kd.config.recipes import ADAMW, RECIPES
@@ -75,42 +76,22 @@ class Config:
         "Keep the weights of the .keras file that is trained: the student's, or the "
         "teacher's with `teach`. Its head is new unless its classes are the data's, in any order.",
     )
+    student_range: str | None = statement("range", "student")
+    student_mean: str | None = statement("mean", "student")
+    student_std: str | None = statement("std", "student")
+    student_channel_order: str | None = statement("channel_order", "student")
+    student_classes: str | None = statement("classes", "student")
     teacher_mirror: bool = option(
         False, "Average the teacher's outputs over each image and its mirror image."
     )
-    teacher_input: str | None = option(
-        None,
-        "HEIGHTxWIDTHxCHANNELS of the image that a teacher file expects, if the file "
-        "has no metadata. FILE=HxWxC sets it for one of several files; the same holds "
-        "for the next options.",
-        several=True,
-    )
-    teacher_range: str | None = option(
-        None, "LOW,HIGH: the values that a teacher file expects for pixels 0 and 255.", several=True
-    )
-    teacher_mean: str | None = option(
-        None,
-        "Mean of each channel, which a teacher file expects to be subtracted after the "
-        "range is applied, in the file's channel order.",
-        several=True,
-    )
-    teacher_std: str | None = option(
-        None,
-        "Standard deviation of each channel, by which a teacher file expects pixels to be divided.",
-        several=True,
-    )
-    teacher_channel_order: str | None = option(
-        None, "Order of a teacher file's channels: rgb or bgr.", several=True
-    )
-    teacher_output: str | None = option(
-        None, "Kind of a teacher file's outputs: logits or probabilities.", several=True
-    )
-    teacher_classes: str | None = option(
-        None, "A,B,C: class names of a teacher file, in the order of its outputs.", several=True
-    )
-    teacher_head: str | None = option(
-        None, "Name of the class output to learn from, if a teacher file has several.", several=True
-    )
+    teacher_input: str | None = statement("input", "teacher")
+    teacher_range: str | None = statement("range", "teacher")
+    teacher_mean: str | None = statement("mean", "teacher")
+    teacher_std: str | None = statement("std", "teacher")
+    teacher_channel_order: str | None = statement("channel_order", "teacher")
+    teacher_output: str | None = statement("output", "teacher")
+    teacher_classes: str | None = statement("classes", "teacher")
+    teacher_head: str | None = statement("head", "teacher")
     unlabeled: str | None = option(
         None,
         "Folder of images without labels, at any depth. The teacher labels them, and "

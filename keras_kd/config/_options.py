@@ -115,6 +115,34 @@ def option(
     return field(default=default, metadata=spec)
 
 
+# What a user may state about a model file without metadata, by the option's name.
+_STATEMENTS = {
+    "input": "HEIGHTxWIDTHxCHANNELS of the image that a {} file expects, if the file has no"
+    " metadata. FILE=HxWxC sets it for one of several files; the same holds for the next options.",
+    "range": "LOW,HIGH: the values that a {} file expects for pixels 0 and 255.",
+    "mean": "Mean of each channel, which a {} file expects to be subtracted after the range is"
+    " applied, in the file's channel order.",
+    "std": "Standard deviation of each channel, by which a {} file expects pixels to be divided.",
+    "channel_order": "Order of a {} file's channels: rgb or bgr.",
+    "output": "Kind of a {} file's outputs: logits or probabilities.",
+    "classes": "A,B,C: class names of a {} file, in the order of its outputs.",
+    "head": "Name of the class output to learn from, if a {} file has several.",
+}
+
+
+def statement(name: str, model: str) -> Any:
+    """Declare a field of `Config` that states something about a model file.
+
+    Args:
+        name: of the statement.
+        model: "teacher", of which there may be several, or "student".
+
+    Returns:
+        A dataclass field, as `option`.
+    """
+    return option(None, _STATEMENTS[name].format(model), several=model == "teacher")
+
+
 def type_of(options: type, name: str) -> type:
     """Return the type of an option's value: str, int, float or bool.
 

@@ -19,6 +19,7 @@ from keras_kd.errors import ModelError
 from keras_kd.models import keras_file, sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines.plan import Plan, TeacherPlan
+from keras_kd.runtimes import labels, published
 from keras_kd.teachers import augmentation
 from keras_kd.training import job
 from keras_kd.training.job import Job
@@ -131,9 +132,13 @@ def _content_of(name: str, plan: Plan, heads: Heads, data: Data) -> dict[str, st
 
 
 def _started(start: StartingPoint) -> list[Any]:
-    """The facts of a start from a trained model; those that the user states where there are any."""
+    """The facts of a start from a trained model; what the user, or a file beside it, says of it
+    where there is any.
+    """
     facts: list[Any] = [_content(start.path), start.freeze_until]
-    pixels, names = start.stated.pixels, start.stated.class_names
+    path, names = Path(start.path), start.stated.class_names
+    names = names or labels.with_labels(ModelSpec(), path, None, "teacher-").class_names
+    pixels = start.stated.pixels or published.pixels(path)
     return facts if pixels is None and names is None else [*facts, str(pixels), names]
 
 

@@ -18,7 +18,6 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import of_file
 from keras_kd.evaluation import calibration, class_order, scoring
 from keras_kd.exporters import ExportReport, tuning
-from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery.copies import of_size
 from keras_kd.models.surgery.divided_logits import with_divided_logits
@@ -26,7 +25,7 @@ from keras_kd.pipelines import bundling
 from keras_kd.pipelines.conversion import Conversion, samples_in_order
 from keras_kd.pipelines.export_settings import ExportSettings, require_consistent, resolved, suffix
 from keras_kd.reports.layer_errors_picture import layer_errors_picture
-from keras_kd.runtimes import described, labels, predictors
+from keras_kd.runtimes import described, predictors
 from keras_kd.runtimes.predictors import Predictor
 
 
@@ -98,9 +97,7 @@ def _opened(
     source: Path, settings: ExportSettings, terminal: Terminal
 ) -> tuple[keras.Model, ModelSpec]:
     """The model, and its form by its file, the user and, for a bundle, the data."""
-    built, form = keras_file.load(source)
-    form = labels.with_labels(form, source, settings.stated.class_names)
-    form = predictors.given(form, settings.stated)
+    built, form = predictors.of_keras_file(source, settings.stated)
     if settings.stated.input_shape:
         with of_file(source):
             built = of_size(built, settings.stated.input_shape)

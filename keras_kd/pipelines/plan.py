@@ -20,8 +20,9 @@ from keras_kd.distiller import FeatureMatch
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import targets
 from keras_kd.models import sources
-from keras_kd.pipelines import run_folder, teaching_plan
+from keras_kd.pipelines import run_folder, statements, teaching_plan
 from keras_kd.pipelines.teaching_plan import TeachingPlan
+from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.teachers import augmentation
 from keras_kd.training.settings import LossSettings, StartingPoint, TrainingSettings
 
@@ -54,6 +55,7 @@ class StudentPlan:
         pretrained: published weights to start from, or None.
         start: a trained model to start from, or None.
         baseline: also train it without a teacher.
+        stated: what the user says of its file.
     """
 
     architecture: str
@@ -62,6 +64,7 @@ class StudentPlan:
     pretrained: str | None
     start: StartingPoint | None
     baseline: bool
+    stated: Stated = NOTHING
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,8 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     # Its teacher learns, as it answers, from good images.
     augment = augmentation.undegraded(training.augment)
     of_teacher = dataclasses.replace(training, head_rate=None, body_rate=None, augment=augment)
+    start = _start(config, learner)
+    stated = _stated_of_student(config, start) if learner == "student" else NOTHING
     return Plan(
         DatasetPlan(config.data, config.skip_bad_rows, config.image_size),
         teaching_plan.resolve(config, loss),
@@ -150,8 +155,9 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
             config.epochs,
             tuple(config.heads.split(",")) if config.heads else None,
             config.pretrained,
-            _start(config, learner),
+            dataclasses.replace(start, stated=stated) if start else None,
             config.baseline,
+            stated,
         ),
         training,
         tuple(config.formats.split(",")),
@@ -276,6 +282,21 @@ def _start(config: Config, option: str) -> StartingPoint | None:
             f" no start_from. Received: {option}={source!r}, start_from={config.start_from!r}."
         )
     return StartingPoint(source, config.freeze_until)
+
+
+def _stated_of_student(config: Config, start: StartingPoint | None) -> Stated:
+    """What the user says of the file that the student starts from or has its layers of."""
+    names = ("range", "mean", "std", "channel_order", "classes")
+    given = {name: getattr(config, f"student_{name}") for name in names}
+    file = start.path if start else config.student
+    texts = {name: [text] for name, text in given.items() if text is not None}
+    if texts and not sources.is_file(file):
+        raise ConfigError(
+            f"{', '.join(f'student_{name}' for name in texts)} describes a model file, but the"
+            f" student is built here ({file}): leave the option out, or give a .keras file as"
+            " student or start_from."
+        )
+    return statements.parse((file,), texts, "student_").of(file)
 
 
 def _check_names(config: Config) -> None:

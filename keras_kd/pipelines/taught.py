@@ -105,6 +105,7 @@ def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
         taught.unlabeled,
         plan.teaching.unlabeled_share,
         taught.feature_teacher,
+        plan.student.stated,
     )
 
 

@@ -17,12 +17,11 @@ from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import splits
 from keras_kd.datasets.images import Size, height_width
-from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.readers import ferplus
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.evaluation import class_order
-from keras_kd.models import keras_file, sources
+from keras_kd.models import sources
 from keras_kd.models.surgery import precision
 from keras_kd.pipelines import shard_teaching, unlabeled
 from keras_kd.pipelines.cached_teachers import TEACHER_FILE, folder_of, trained
@@ -115,9 +114,8 @@ def _feature_teacher(plan: Plan, data: Data) -> keras.Model:
             f"match compares layers of Keras models, and {path} is none: give the teacher's .keras"
             " file, or leave --match out."
         )
-    model, own = keras_file.load(path)
-    # A contradiction was told when the teacher was loaded.
-    if own.with_given(pixels=stated.pixels).pixels not in (None, PixelValues()):
+    model, form = predictors.of_keras_file(path, stated)
+    if not form.taken.plain:
         raise ConfigError(
             f"match shows the student's pixels 0..255 to {path}, which takes others: put a"
             " Rescaling layer in front of it, or leave --match out."

@@ -80,6 +80,8 @@ def _of_training(options: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, 
     """Reasons in how the student is trained."""
     if plan.student.start:
         yield f"the student starts from {plan.student.start.path}", ("pretrained",)
+    elif sources.is_file(options["student"]):
+        yield "the student's layers get new weights", ("student_classes",)
     source = options["student"]
     if sources.is_file(source) or trust.code(source):
         yield f"dropout is what {source} says", ("conv_dropout", "dense_dropout")

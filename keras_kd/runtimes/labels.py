@@ -24,13 +24,16 @@ LARGEST = 2**20
 _JSON = ([str], {str: int}, {str: str})
 
 
-def with_labels(form: ModelSpec, path: Path, stated: tuple[str, ...] | None) -> ModelSpec:
+def with_labels(
+    form: ModelSpec, path: Path, stated: tuple[str, ...] | None, prefix: str = ""
+) -> ModelSpec:
     """Return a file's specification with its class names from lists beside or inside the file.
 
     Args:
         form: what the file itself says.
         path: the file or folder. Lists in the folder of a SavedModel and in its `assets` count too.
         stated: class names that the user states; then no list is read.
+        prefix: of the option by which the user states them, as in `--student-classes`.
 
     Returns:
         The specification; the file's own names are kept.
@@ -47,7 +50,7 @@ def with_labels(form: ModelSpec, path: Path, stated: tuple[str, ...] | None) -> 
             first, others = ", ".join(found[0][1]), ", ".join(names)
             raise ModelError(
                 f"The labels contradict each other: {found[0][0]} names {first}, and {place} names "
-                f"{others}: remove the wrong list, or name the classes by --classes."
+                f"{others}: remove the wrong list, or name the classes by --{prefix}classes."
             )
     return replace(form, class_names=found[0][1]) if found else form
 

@@ -35,6 +35,7 @@ __all__ = [
     "load",
     "mean",
     "of_converted",
+    "of_keras_file",
     "reordered",
 ]
 
@@ -63,6 +64,27 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
         predictor = _settled(_loaded(path, stated, precision), path, stated)
     predictor.source = load, (path.resolve(), stated, precision)
     return predictor
+
+
+def of_keras_file(
+    path: str | Path, stated: Stated = NOTHING, prefix: str = ""
+) -> tuple[keras.Model, ModelSpec]:
+    """Load a Keras file's own model, to train or to convert it.
+
+    Args:
+        path: the `.keras` or `.h5` file.
+        stated: as for `load`.
+        prefix: of the options that state something of it, as in `--student-classes`.
+
+    Returns:
+        The model, and what the file, the files beside it and the user say of it.
+
+    Raises:
+        ModelError: the file can't be used, or what is said of its classes contradicts itself.
+    """
+    path = Path(path)
+    model, own = keras_file.load(path)
+    return model, _of_keras(own, path, stated, prefix)
 
 
 def of_converted(
@@ -98,9 +120,10 @@ def _settled(predictor: FilePredictor, path: Path, stated: Stated) -> FilePredic
     return predictor
 
 
-def _of_keras(own: ModelSpec, path: Path, stated: Stated) -> ModelSpec:
+def _of_keras(own: ModelSpec, path: Path, stated: Stated, prefix: str = "") -> ModelSpec:
     """What a Keras file, the files beside it and its user say."""
-    return given(labels.with_labels(_with_pixels(own, path), path, stated.class_names), stated)
+    told = labels.with_labels(_with_pixels(own, path), path, stated.class_names, prefix)
+    return given(told, stated, prefix)
 
 
 def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
@@ -149,12 +172,13 @@ def _tell_assumed_logit(predictor: FilePredictor, stated: Stated) -> None:
     )
 
 
-def given(own: ModelSpec, stated: Stated) -> ModelSpec:
+def given(own: ModelSpec, stated: Stated, prefix: str = "") -> ModelSpec:
     """Combine a file's specification with the user's statements.
 
     Args:
         own: the specification in the file.
         stated: the user's statements, which override it; a contradiction causes a warning.
+        prefix: of the options that state something, as in `--student-range`.
 
     Returns:
         The specification.
@@ -166,12 +190,13 @@ def given(own: ModelSpec, stated: Stated) -> ModelSpec:
     for what, (told, said) in pairs.items():
         if told is not None and said is not None and told != said:
             warnings.warn(
-                f"The file states the {what} {_shown(told)}, but the user states {_shown(said)}: "
-                "the user's statement is used.",
+                f"The file states the {what} {_shown(told, prefix)}, but the user states"
+                f" {_shown(said, prefix)}: the user's statement is used.",
                 stacklevel=5,
             )
     return own.with_given(stated.input_shape, stated.pixels, stated.output, stated.class_names)
 
 
-def _shown(told: object) -> str:
-    return ", ".join(told) if isinstance(told, tuple) else str(told)
+def _shown(told: object, prefix: str) -> str:
+    # Pixel values are shown as the options that state them.
+    return ", ".join(told) if isinstance(told, tuple) else str(told).replace("--", f"--{prefix}")

@@ -63,6 +63,8 @@ def _parsed(source: str) -> tuple[str, dict[str, Any]]:
         return ast.unparse(tree.func), settings
     except (SyntaxError, ValueError, TypeError) as error:
         raise ConfigError(
-            "A callback is NAME, NAME(setting=value, ...) or package.module:function. Received:"
-            f" {source!r}."
+            "A callback is NAME, NAME(setting=value, ...), with texts in quotes, or"
+            " package.module:function; the shell asks for quotes around it all, as in"
+            """ 'EarlyStopping(monitor="val_loss")'."""
+            f" Received: {source}."
         ) from error

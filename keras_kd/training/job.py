@@ -14,14 +14,17 @@ import keras
 from keras_kd._common import hardware, hosts
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets.class_names import permutation
+from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.sharded import Shards
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
 from keras_kd.errors import ConfigError, ModelError, of_file
-from keras_kd.models import keras_file, sources
+from keras_kd.models import sources
+from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery import batch_norm, batch_statistics, fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.runtimes import predictors
+from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.teachers import augmentation
 from keras_kd.teachers.shard_labels import ShardLogits
 from keras_kd.teachers.views import Views
@@ -32,8 +35,8 @@ from keras_kd.training.shard_batches import ShardBatches
 
 _SHOWN = 8  # names of classes in a sentence
 _PIXELS = (
-    "The file does not say which pixels it takes, so 0..255 are assumed: begin it with"
-    " keras.layers.Rescaling if it takes others."
+    "The file does not say which pixels it takes, so 0..255 are assumed: --{}-range, mean, std and"
+    " channel-order state others."
 )
 
 
@@ -55,6 +58,7 @@ class Job:
         unlabeled: as for `TrainingBatches`.
         unlabeled_share: as for `TrainingBatches`.
         feature_teacher: the model whose layers are matched, if there are any to match.
+        stated: what the user says of the file that `architecture` names, if it names one.
     """
 
     title: str
@@ -69,6 +73,12 @@ class Job:
     unlabeled: int = 0
     unlabeled_share: float = 0.0
     feature_teacher: keras.Model | None = None
+    stated: Stated = NOTHING
+
+    @property
+    def learner(self) -> str:
+        """Who learns, as options are called: "student" or "teacher"."""
+        return "teacher" if self.title.startswith("teacher ") else "student"
 
 
 def views(settings: TrainingSettings, data: Data, count: int) -> Views:
@@ -161,12 +171,15 @@ def _untrained(
 ) -> keras.Model:
     if job.start:
         return _started(job, settings, data, say)
-    student = _new(job, settings, data)
     if sources.is_file(job.architecture):
+        _, form = _loaded(job)
+        student = _new(job, settings, data, form.pixels)
         say(
             f"The {job.title} has the layers of {job.architecture} with new weights: --keep-weights"
-            f" would keep the file's.{_of_file(keras_file.has_spec(job.architecture), student)}"
+            f" would keep the file's.{_of_file(job, form, student)}"
         )
+    else:
+        student = _new(job, settings, data)
     if not job.pretrained:
         batch_norm.begin_averages(student, data.train.images, settings.seed)
     return student
@@ -322,7 +335,9 @@ def _rate_factors(student: keras.Model, settings: TrainingSettings) -> dict[str,
     return factors
 
 
-def _new(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
+def _new(
+    job: Job, settings: TrainingSettings, data: Data, pixels: PixelValues | None = None
+) -> keras.Model:
     return sources.build(
         job.architecture,
         len(job.heads.class_names),
@@ -331,7 +346,16 @@ def _new(job: Job, settings: TrainingSettings, data: Data) -> keras.Model:
         settings.seed,
         job.heads.named,
         job.pretrained,
+        pixels,
     )
+
+
+def _loaded(job: Job) -> tuple[keras.Model, ModelSpec]:
+    """The file whose layers are trained, and what is said of it."""
+    path, stated = (
+        (job.start.path, job.start.stated) if job.start else (job.architecture, job.stated)
+    )
+    return predictors.of_keras_file(path, stated, f"{job.learner}-")
 
 
 def _started(
@@ -340,11 +364,11 @@ def _started(
     """A model with a trained one's weights; of a file's own layers where `architecture` is none
     that is built anew.
     """
-    source, form = keras_file.load(job.start.path)
+    source, form = _loaded(job)
     with of_file(job.start.path):
-        form = predictors.given(form, job.start.stated)
         order, told = _kept_head(form.class_names, job.heads)
         if sources.is_trainable(job.architecture):
+            _require_usual_pixels(job, form)
             built = _new(job, settings, data)
             fine_tuning.take_over(source, built, order)
         else:
@@ -355,16 +379,27 @@ def _started(
                 fine_tuning.keep_head(source, built, order)
             elif order is not None:
                 told = "its heads are new, because several are trained"
-    notes = _of_file(form.pixels is not None, built)
+    notes = _of_file(job, form, built)
     say(f"The {job.title} starts from {job.start.path}; {told}.{notes}")
     if job.start.freeze_until:
         fine_tuning.freeze_until(built, job.start.freeze_until)
     return built
 
 
-def _of_file(says_pixels: bool, model: keras.Model) -> str:
+def _require_usual_pixels(job: Job, form: ModelSpec) -> None:
+    """Refuse weights that learnt from other pixels than the architecture takes."""
+    if not form.taken.plain:
+        taken = str(form.taken).replace("--", f"--{job.learner}-")
+        raise ModelError(
+            f"It takes other pixels ({taken}) than {job.architecture}, which takes 0..255, so its"
+            f" weights would mean something else there: give the file as --{job.learner} with"
+            " --keep-weights, without --start-from."
+        )
+
+
+def _of_file(job: Job, form: ModelSpec, model: keras.Model) -> str:
     """Sentences on what is assumed and kept of a file whose layers are trained."""
-    told = "" if says_pixels else f" {_PIXELS}"
+    told = "" if form.pixels else f" {_PIXELS.format(job.learner)}"
     if names := fine_tuning.frozen_layers(model):
         count = f"{len(names)} layers are" if len(names) > 1 else "1 layer is"
         told += f" {count} frozen there, and not trained here: {_shortened(names)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -162,6 +163,106 @@ def test_pixels_that_are_stated_are_those_of_the_file_that_is_kept(data, tmp_pat
         teach.teach(config)
 
 
+def _of_means(path):
+    """A file of Keras alone that tells the mean of an image."""
+    image = keras.Input((32, 32, 1))
+    features = keras.layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, keras.layers.Dense(2)(features))
+    model.save(path)
+    return model
+
+
+def _student(data, folder, path, **options):
+    fixed = {"image_size": 32, "batch_size": 8, "precision": "float32", "augment": "none"}
+    config = Config(
+        data=str(data), student=str(path), beta=0.0, epochs=1, formats="float32", **fixed, **options
+    )
+    return distill.distill(config, folder, Terminal())
+
+
+def _stated_by_files_beside(folder):
+    (folder / "labels.txt").write_text("upright\nlevel\n")
+    told = {"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": False}
+    (folder / "preprocessor_config.json").write_text(json.dumps(told))
+    return {}
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        lambda folder: {"student_range": "0,1", "student_classes": "upright,level"},
+        lambda folder: {
+            "student_mean": "0",
+            "student_std": "255",
+            "student_classes": "upright,level",
+        },
+        _stated_by_files_beside,
+    ],
+)
+def test_pixels_and_classes_of_a_students_file(data, tmp_path, capsys, stated):
+    path = tmp_path / "mine.keras"
+    foreign = _of_means(path)
+    options = {**STILL, **stated(tmp_path), "keep_weights": True}
+    results = _student(data, tmp_path / "run", path, **options)
+    student, _ = keras_file.load(tmp_path / "run" / "student.keras")
+    expected = np.asarray(foreign(IMAGES / np.float32(255)))[:, ::-1]
+    np.testing.assert_allclose(student(IMAGES), expected, atol=1e-4)
+    test = splits.load(str(data), False, 32).test
+    right = np.asarray(foreign(test.images / np.float32(255)))[:, ::-1].argmax(1) == test.labels
+    assert results["test"]["accuracy"] == right.mean()
+    told = capsys.readouterr().err
+    assert "its head is kept, in the data's order" in told and "assumed" not in told
+
+
+def test_pixels_of_a_students_layers_with_new_weights(data, tmp_path, capsys):
+    _of_means(tmp_path / "mine.keras")
+    _student(data, tmp_path / "run", tmp_path / "mine.keras", student_range="-1,1")
+    student, _ = keras_file.load(tmp_path / "run" / "student.keras")
+    shown = keras.Model(student.input, student.get_layer("pixels_as_trained").output)
+    np.testing.assert_allclose(shown(IMAGES), IMAGES / 127.5 - 1, atol=1e-6)
+    assert "assumed" not in capsys.readouterr().err
+    _student(data, tmp_path / "other", tmp_path / "mine.keras", student_classes="upright,level")
+    told = capsys.readouterr().err
+    assert "because the student's layers get new weights: student_classes." in told
+    assert "0..255 are assumed: --student-range, mean, std and channel-order state" in told
+
+
+def test_what_describes_no_file_of_a_student_is_refused(data, tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"student_range describes .* student is built here \(C\)"
+    ):
+        plan.resolve(Config(student="C", student_range="0,1"))
+    path = tmp_path / "start.keras"
+    _saved(path, ("level", "upright"))
+    start = {"start_from": str(path), "student_range": "0,1"}
+    contradiction = "states the pixels --student-range 0,255, .* states --student-range 0,1"
+    refusal = r"other pixels \(--student-range 0,1\) .* takes 0..255, .* --keep-weights"
+    with pytest.warns(match=contradiction), pytest.raises(ModelError, match=refusal):
+        _student(data, tmp_path / "run", NETWORK, **start)
+
+
+def test_lists_beside_a_students_file_that_contradict_each_other(data, tmp_path):
+    path = tmp_path / "mine.keras"
+    _of_means(path)
+    (tmp_path / "labels.txt").write_text("upright\nlevel\n")
+    (tmp_path / "classes.txt").write_text("level\nupright\n")
+    with pytest.raises(ModelError, match="contradict each other: .* --student-classes"):
+        _student(data, tmp_path / "run", path, keep_weights=True)
+
+
+def test_a_list_beside_the_file_makes_another_teacher_of_it(data, tmp_path, monkeypatch):
+    path = tmp_path / "mine.keras"
+    foreign = _of_means(path)
+    config = dataclasses.replace(
+        _config(data, "", **STILL), start_from=None, teacher=str(path), keep_weights=True
+    )
+    _taught(config, tmp_path, monkeypatch)
+    _stated_by_files_beside(tmp_path)
+    model, _ = _taught(config, tmp_path, monkeypatch)
+    expected = np.asarray(foreign(IMAGES / np.float32(255)))[:, ::-1]
+    np.testing.assert_allclose(model(IMAGES), expected, atol=1e-4)
+
+
 def test_layers_of_two_files_are_refused(data, tmp_path):
     path = tmp_path / "start.keras"
     _saved(path, ("level", "upright"))
@@ -197,7 +298,7 @@ def test_a_student_that_can_not_start_is_refused_before_the_teacher_labels_image
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     _saved(tmp_path / "start.keras", ("level", "upright"))
     config = _config(data, tmp_path / "start.keras")
-    with pytest.raises(ModelError, match="can't start from .*other shapes: conv1"):
+    with pytest.raises(ModelError, match="can't start from .*other shapes: conv1.* --keep-weights"):
         distill.distill(dataclasses.replace(config, student="C"), tmp_path / "run")
     assert not list(tmp_path.rglob("*.npy"))
 

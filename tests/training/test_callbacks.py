@@ -37,6 +37,7 @@ def test_a_callback_is_made_of_its_name_and_settings(tmp_path, monkeypatch):
         ("EarlyStopping(5)", "NAME\\(setting=value"),
         ("EarlyStopping(patience=open('x'))", "NAME\\(setting=value"),
         ("nothing at all", "NAME\\(setting=value"),
+        ("EarlyStopping(monitor=loss)", "texts in quotes.* 'EarlyStopping.monitor=\"val_loss\".'"),
     ],
 )
 def test_what_is_no_callback_is_told(source, told):

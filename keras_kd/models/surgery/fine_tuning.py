@@ -58,8 +58,9 @@ def take_over(source: keras.Model, target: keras.Model, order: Sequence[int] | N
     ]
     if differing:
         raise ModelError(
-            f"{target.name} can't start from {source.name}: these layers are missing there or have "
-            f"other shapes: {', '.join(differing[:5])}{' ...' * (len(differing) > 5)}."
+            "The new model can't start from these weights, because layers of it are missing there"
+            f" or have other shapes: {', '.join(differing[:5])}{' ...' * (len(differing) > 5)}."
+            " --keep-weights trains a file's own layers."
         )
     for layer in wanted:
         weights.put(found[layer.name].get_weights(), layer)
@@ -280,8 +281,8 @@ def freeze_until(model: keras.Model, name: str) -> None:
     names = [layer.name for layer in model.layers]
     if name not in names:
         near = difflib.get_close_matches(name, names, 3) or names[-3:]
-        raise ModelError(f"{model.name} has no layer {name!r}: did you mean {' or '.join(near)}?")
+        raise ModelError(f"The model has no layer {name!r}: did you mean {' or '.join(near)}?")
     for layer in model.layers[: names.index(name) + 1]:
         layer.trainable = False
     if not model.trainable_weights:
-        raise ModelError(f"If {model.name} is frozen until {name}, nothing is left to train.")
+        raise ModelError(f"If the model is frozen until {name}, nothing is left to train.")
