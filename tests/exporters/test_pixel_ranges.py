@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from keras_kd import exporters
 from keras_kd.datasets import Samples
 from keras_kd.errors import ExportError
+from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
 
 
@@ -86,6 +87,19 @@ def test_the_range_goes_into_a_file_for_apps(small_pixels, tmp_path):
     found = LiteRTModel(tmp_path / "m.tflite").predict(images)
     expected = np.asarray(keras.ops.softmax(logits))
     np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_pixels_that_a_file_beside_states_go_into_the_export(small_pixels, tmp_path):
+    small_pixels.save(tmp_path / "m.keras")
+    told = {"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": False}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told))
+    made = tmp_path / "made" / "m.tflite"
+    assert (
+        called("export", str(tmp_path / "m.keras"), "--format", "float32", "--out", str(made)) == 0
+    )
+    images, _ = gratings.stripes(50, 9)
+    expected = small_pixels.predict(images / 255.0, verbose=0)
+    np.testing.assert_allclose(predictors.load(made).logits(images), expected, atol=1e-3)
 
 
 def test_the_command_line_asks_for_the_range_and_reports_answers(digits, tmp_path, capsys):

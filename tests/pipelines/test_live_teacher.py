@@ -142,6 +142,14 @@ def test_layers_are_matched_with_one_keras_model(options, tmp_path):
             plan.resolve(Config(**options | other))
     with pytest.raises(ConfigError, match="takes others: put a Rescaling"):
         distill.distill(Config(teacher_range="-1,1", **options), tmp_path / "run")
+    (tmp_path / "told").mkdir()
+    keras_file.load(teacher)[0].save(tmp_path / "told" / "t.keras")
+    (tmp_path / "told" / "labels.txt").write_text("bright\ndark\n")
+    scaled = '{"do_rescale": true, "rescale_factor": 0.00392156862745098, "do_normalize": false}'
+    (tmp_path / "told" / "preprocessor_config.json").write_text(scaled)
+    told = options | {"teacher": str(tmp_path / "told" / "t.keras")}
+    with pytest.raises(ConfigError, match="takes others: put a Rescaling"):
+        distill.distill(Config(**told), tmp_path / "told-run")
     keras_kd.export(keras_file.load(teacher)[0], tmp_path / "t.tflite", "float32")
     options["teacher"] = str(tmp_path / "t.tflite")
     with pytest.raises(ConfigError, match="compares layers of Keras models"):
