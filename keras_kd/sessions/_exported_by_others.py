@@ -298,9 +298,11 @@ def _numbers(
 
 
 def _number(path: Path, line: int, cell: str) -> float:
-    """Some countries write 0,5."""
+    """Some countries write 0,5, and programs on Windows -nan(ind) for what they could not
+    compute.
+    """
     try:
-        number = float(cell.replace(",", ".") or "nan")
+        number = float("nan" if cell in ("", "nan(ind)", "-nan(ind)") else cell.replace(",", "."))
     except ValueError as error:
         raise DataError(
             f"{path}, line {line}, holds a text where a number belongs: {cell!r:.40}."

@@ -66,6 +66,17 @@ def test_openface_gives_shares_of_its_action_units(tmp_path, capsys):
     assert "already there" in capsys.readouterr().err
 
 
+def test_what_openface_could_not_compute_is_no_face(tmp_path):
+    path = _openface(tmp_path / "p1.csv")
+    # As OpenFace for Windows writes it.
+    lines = path.read_text().splitlines()
+    lines[3] = ", ".join([*lines[3].split(", ")[:4], *["-nan(ind)"] * (1 + len(UNITS))])
+    path.write_text("\n".join(lines) + "\n")
+    assert called("analyze", str(path), "--from", "openface", "--out", str(tmp_path / "A")) == 0
+    rows = _rows(tmp_path / "A" / "p1.csv")
+    assert [bool(row["face_id"]) for row in rows] == [True, True, False, *[True] * 6, False]
+
+
 def test_a_broken_export_stops_no_other(tmp_path, capsys):
     (tmp_path / "p0.csv").write_text("a,b\n1,2\n")
     files = [str(tmp_path / "p0.csv"), str(_openface(tmp_path / "p1.csv"))]
