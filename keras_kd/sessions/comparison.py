@@ -33,7 +33,7 @@ from keras_kd.sessions._estimates import (
     paired_g,
     smallest_found,
 )
-from keras_kd.sessions._options import Options, Task
+from keras_kd.sessions._options import WHOLE, Options, Task
 from keras_kd.sessions._summary import summary
 
 _TASK = {"start": float, "end": float, "name": str}
@@ -85,7 +85,8 @@ class Study:
     Attributes:
         rows: one for each task and measure.
         paired: whether the same participants were in both groups.
-        left_out: a sentence for each participant that is left out of a task, with the reason.
+        left_out: a sentence for each participant that is left out of a task, with the reason, and
+            for each task that one group lacks.
         same_names: whether unpaired groups have participants with the same names.
         smallest: the effect that the smallest comparison finds in 80 % of studies; NaN with one
             group.
@@ -139,7 +140,8 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
         settings["the classes"] = ", ".join(timeline.class_names)
         for name, value in settings.items():
             known.setdefault(name, {}).setdefault(value, file)
-        summed = summary(timeline).rename(columns={"valid": "readable"})
+        summed = summary(timeline)
+        summed["readable"] = _readable(summed)
         shares = [f"share_{name}" for name in timeline.class_names]
         measures = [
             *shares,
@@ -178,6 +180,13 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             " twice among the files: give each recording once and its tasks different names."
         )
     return everything
+
+
+def _readable(summed: pd.DataFrame) -> pd.Series:
+    """The share of each task's time that could be read; what was not recorded of it could not."""
+    asked = (summed["end_s"] - summed["start_s"]).where(summed["task"] != WHOLE, summed["seconds"])
+    # A frame at a task's end may last longer than the task.
+    return (summed["valid"] * summed["seconds"] / asked).clip(upper=1.0)
 
 
 def _absolute(file: Path) -> Path:
@@ -289,6 +298,7 @@ def compare(
     left_out = [
         _reason(row, least) for row in rows.to_dict("records") if not row["readable"] >= least
     ]
+    left_out += _in_one_alone(rows, groups)
     counted = rows[rows["readable"] >= least]
     if paired:
         counted, alone = _in_both(counted)
@@ -323,6 +333,18 @@ def _reason(row: dict[str, Any], least: float) -> str:
     share = f"{row['readable']:.0%}" if row["readable"] == row["readable"] else "nothing"
     who = f"{row['participant']} in {row['group']}"
     return f"{who}, {row['task']}: {share} of the time was readable, less than {least:.0%}."
+
+
+def _in_one_alone(rows: pd.DataFrame, groups: Sequence[str]) -> list[str]:
+    """A sentence on each task that one of two groups lacks, as where its name is written
+    otherwise.
+    """
+    having = rows.groupby("task", sort=False)["group"].unique()
+    return [
+        f"The task {task} is in {found[0]} alone: tasks are compared by their names."
+        for task, found in having.items()
+        if len(found) < len(groups)
+    ]
 
 
 def _in_both(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

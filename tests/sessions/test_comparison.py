@@ -188,6 +188,28 @@ def test_an_unknown_rate_is_not_averaged_as_zero(tmp_path):
     assert len(study.left_out) == 1 and "p5 in A" in study.left_out[0]
 
 
+def test_what_was_not_recorded_of_a_task_was_not_readable(study):
+    # The recordings last 20 s.
+    tasks = [{"start": 10, "end": end, "name": name} for name, end in (("in", 20), ("cut", 100))]
+    for number in range(4):
+        _note(study, number, tasks=tasks)
+    rows = comparison.participants([study / "A"])
+    readable = rows.groupby("task")["readable"].mean()
+    assert readable.to_dict() == pytest.approx(
+        {"whole session": 1, "in": 1, "cut": 1 / 9}, abs=0.01
+    )
+    told = comparison.compare(rows).left_out
+    assert len(told) == 4 and "p0 in A, cut: 11% of the time was readable" in told[0]
+
+
+def test_tasks_of_one_group_alone_are_told(study):
+    for number in range(4):
+        _note(study, number, tasks=[{"start": 0, "end": 9, "name": "Login"}])
+    told = comparison.compare(comparison.participants([study / "A", study / "B"])).left_out
+    assert told == ["The task Login is in A alone: tasks are compared by their names."]
+    assert not comparison.compare(comparison.participants([study / "A"])).left_out
+
+
 def test_recordings_without_their_folder_are_told(study):
     files = sorted(study.glob("A/*.csv"))
     _note(study, 0)
