@@ -64,7 +64,7 @@ def _count(number: float) -> str:
 
 
 def _doubts(timeline: Timeline) -> str:
-    doubts = [("Face", doubt) for doubt in timeline.missing_faces]
+    doubts = [("Face", doubt) for doubt in timeline.doubtful_faces]
     doubts += [("Times", doubt) for doubt in timeline.outside]
     doubts += [("Baseline", doubt) for doubt in timeline.doubts]
     return "".join(

@@ -31,10 +31,6 @@ def certainty(timeline: Timeline, session: dict[str, Any]) -> str:
         lines.append(
             "Less than 70 % of the time could be read: what happened in the rest is unknown."
         )
-    if len(timeline.faces) > 1 and not options.faces:
-        lines.append(
-            "Several faces were followed: of each frame the largest counts (--face names others)."
-        )
     lines.append(
         "The model's errors differ with person, light and camera; its card says what it was"
         " tested on."

@@ -126,16 +126,24 @@ class Timeline:
         return outside(self.options, float(self.times[0]), self.duration)
 
     @property
-    def missing_faces(self) -> list[str]:
-        """A sentence if none of the faces that the user names is in the recording."""
+    def doubtful_faces(self) -> list[str]:
+        """A sentence if none of the faces that the user names is in the recording, or several are
+        of which none is named.
+        """
         named = self.options.faces
-        if not named or set(named) & set(self.faces):
-            return []
-        followed = ", ".join(f"{face} ({n:,} frames)" for face, n in self.faces.items()) or "none"
-        return [
-            f"No frame has the face {' or '.join(map(str, named))}: the faces followed are"
-            f" {followed}; name one of them by --face."
-        ]
+        shown = [f"{face} ({count:,} frames)" for face, count in self.faces.items()]
+        followed = f"{', '.join(shown[:5]) or 'none'}{', …' if shown[5:] else ''}"
+        if named and not set(named) & set(self.faces):
+            return [
+                f"No frame has the face {' or '.join(map(str, named))}: the faces followed are"
+                f" {followed}; name one of them by --face."
+            ]
+        if not named and len(self.faces) > 1:
+            return [
+                f"Several faces were followed, {followed}: of each frame the largest counts; name"
+                " the participant's by --face."
+            ]
+        return []
 
     def within(self, task: Task) -> np.ndarray:
         """Whether each frame lies in a task, (T,) bool."""

@@ -121,12 +121,17 @@ def test_the_largest_face_counts_unless_another_is_named(tmp_path):
     assert _timeline.load(path, Options(faces=(9,))).found.sum() == 0
 
 
-def test_a_face_that_nobody_has_is_told(tmp_path):
+def test_a_face_that_nobody_has_and_several_faces_are_told(tmp_path):
     path = write(tmp_path / "a.csv", mostly("neutral", 3))
-    (told,) = _timeline.load(path, Options(faces=(7, 8))).missing_faces
+    (told,) = _timeline.load(path, Options(faces=(7, 8))).doubtful_faces
     assert "No frame has the face 7 or 8: the faces followed are 1 (30 frames)" in told
-    assert not _timeline.load(path, Options(faces=(7, 1))).missing_faces
-    assert not _timeline.load(path, Options()).missing_faces
+    assert not _timeline.load(path, Options(faces=(7, 1))).doubtful_faces
+    assert not _timeline.load(path, Options()).doubtful_faces
+    other = pd.read_csv(write(tmp_path / "b.csv", mostly("happy", 2), face=2))
+    pd.concat([pd.read_csv(path), other]).sort_values("frame").to_csv(path, index=False)
+    (told,) = _timeline.load(path, Options()).doubtful_faces
+    assert "faces were followed, 1 (30 frames), 2 (20 frames): of each frame the largest" in told
+    assert not _timeline.load(path, Options(faces=(2,))).doubtful_faces
 
 
 def test_the_interval_of_a_mean_over_time_minds_that_neighbours_are_alike():
