@@ -36,7 +36,7 @@ from keras_kd.models import _applications, keras_file, mistaken_files, trusted_m
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads
 from keras_kd.models.surgery import fine_tuning, weights
-from keras_kd.models.surgery.copies import copied
+from keras_kd.models.surgery.copies import of_size
 from keras_kd.models.surgery.keras_internals import all_layers
 
 APPLICATIONS = "keras:"
@@ -256,7 +256,7 @@ def _checked(
     if problem := _problem(model, heads, input_shape):
         raise ModelError(f"{source} returned a model that {problem}.")
     if None in model.input_shape[1:]:
-        return copied(model, inputs=keras.Input(input_shape, name="image"))
+        return of_size(model, input_shape)
     return model
 
 

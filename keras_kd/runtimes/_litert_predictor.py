@@ -19,8 +19,8 @@ from keras_kd.runtimes.multiply_accumulates import of_tflite
 # Calibrated ranges end a step or two beside the numbers that they are made of.
 _SCALE_SLACK = 0.02
 _RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
-# Ranges were calibrated on images, of which the brightest may be no brighter.
-_LEAST_WHITE = 128
+# Ranges were calibrated on images, which may be dim; int16 spans twice what it holds.
+_LEAST_HELD, _LEAST_USED = 1 / 2, 1 / 8
 # Two took 0.6 of one's time for mobilenet-face; of many, small files have no use.
 _MOST_THREADS = 4
 
@@ -42,6 +42,7 @@ class LiteRTPredictor(FilePredictor):
         pixels = form.pixels or self._pixels_of_scale()
         self.form = replace(form, input_shape=self._model.input_shape, pixels=pixels)
         require_known(self.form)
+        self._require_span()
         if self._model.input_dtype.kind != "f" and self._model.input_limits is None:
             require_whole_pixels(self.form)
             self.takes_whole_numbers = True
@@ -52,27 +53,33 @@ class LiteRTPredictor(FilePredictor):
         self._know_kind(lambda name: tflite_graph.output_kind(path, indices[name]))
 
     def _pixels_of_scale(self) -> PixelValues | None:
-        """Return the usual range that a quantized input spans, from its scale and zero point.
-
-        Raises:
-            ModelError: it spans another one, into which pixels of 0..255 don't fit.
-        """
-        limits, dtype = self._model.input_limits, self._model.input_dtype
-        if limits is None:
-            return None
+        """Return the usual range that a quantized input spans, from its scale and zero point."""
+        limits = self._model.input_limits
         # int16 spans as much below 0 as above, whatever the pixels are.
-        ranges = _RANGES if dtype != np.int16 else ()
+        ranges = _RANGES if limits and self._model.input_dtype != np.int16 else ()
         for usual in ranges:
             slack = _SCALE_SLACK * (usual[1] - usual[0])
             if all(abs(a - b) <= slack for a, b in zip(limits, usual, strict=True)):
                 return PixelValues(usual)
-        if limits[1] < _LEAST_WHITE:
-            raise ModelError(
-                f"The model takes {dtype} that stands for numbers from {limits[0]:.4g} to"
-                f" {limits[1]:.4g}, so not for pixels of 0..255: state what it takes by --range, as"
-                " 0,1 or -1,1, or by --mean and --std."
-            )
         return None
+
+    def _require_span(self) -> None:
+        """Refuse pixels, stated or assumed, that the integers of a quantized input can't stand for,
+        or that would use next to none of them.
+        """
+        limits, channels = self._model.input_limits, self.form.input_shape[2]
+        if limits is None:
+            return
+        ends = self.form.taken.of(np.array([[0] * channels, [255] * channels], np.uint8))
+        low, high = float(ends.min()), float(ends.max())
+        held = min(high, limits[1]) - max(low, limits[0])
+        if held < _LEAST_HELD * (high - low) or held < _LEAST_USED * (limits[1] - limits[0]):
+            raise ModelError(
+                f"The model takes {self._model.input_dtype} that stands for numbers from"
+                f" {limits[0]:.4g} to {limits[1]:.4g}, and its pixels are"
+                f" {'assumed' if self.assumes_pixels else 'stated'} to be {low:.4g} to {high:.4g}:"
+                " state what it takes by --range, as 0,1 or -1,1, or by --mean and --std."
+            )
 
     @property
     def multiply_accumulates(self) -> int:

@@ -293,7 +293,7 @@ def test_an_int16_input_spans_both_signs_and_does_not_tell_its_pixels(
     converter.inference_input_type = converter.inference_output_type = tf.int16
     path = tmp_path / "model.tflite"
     path.write_bytes(converter.convert())
-    with pytest.raises(ModelError, match="takes int16 that stands for numbers from -1 to 1, so"):
+    with pytest.raises(ModelError, match="int16 that stands for .* -1 to 1, .* assumed"):
         predictors.load(path)
     found = predictors.load(path, Stated(pixels=pixels)).logits(PIXELS)
     expected = model.predict(pixels.of(PIXELS), verbose=0)
@@ -325,6 +325,27 @@ def test_inputs_that_are_no_images_of_one_size_are_told_by_their_shape(
     path.write_bytes(converter.convert())
     with pytest.raises(ModelError, match=told):
         predictors.load(path)
+
+
+@pytest.mark.parametrize("limits", [(0, 1), (0, 255)])
+def test_a_statement_that_contradicts_the_scale_of_the_input_is_refused(
+    limits: tuple[int, int], tmp_path: Path
+) -> None:
+    import tensorflow as tf
+
+    pixels, other = (PixelValues(one) for one in (limits, (0, 256 - limits[1])))
+    ends = np.stack([np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)])
+    converter = tf.lite.TFLiteConverter.from_keras_model(_model())
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    shown = pixels.of(ends).astype(np.float32)
+    converter.representative_dataset = lambda: ([image[None]] for image in shown)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    path = tmp_path / "model.tflite"
+    path.write_bytes(converter.convert())
+    assert predictors.load(path).form.pixels == pixels
+    with pytest.raises(ModelError, match="takes uint8 that stands for .* pixels are stated to be"):
+        predictors.load(path, Stated(pixels=other))
 
 
 def _with_map() -> keras.Model:

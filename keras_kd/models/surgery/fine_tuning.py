@@ -131,10 +131,14 @@ def with_new_head(
     try:
         x = copied(body, renamed, called=called, inputs=image).outputs[0]
     except (ValueError, TypeError) as error:
-        wanted = "x".join(map(str, model.input_shape[1:]))
+        wanted, given = ("x".join(map(str, one)) for one in (model.input_shape[1:], input_shape))
+        advice = (
+            "set --image-size to its own"
+            if len(model.input_shape) == 4
+            else "give a model of images, (height, width, channels)"
+        )
         raise ModelError(
-            f"{model.name} takes images of {wanted} and can't be rebuilt for {input_shape}: set "
-            "--image-size to its own."
+            f"{model.name} takes inputs of {wanted} and can't be rebuilt for {given}: {advice}."
         ) from error
     if len(x.shape) == 4:
         x = layers.GlobalAveragePooling2D(name="features")(x)
