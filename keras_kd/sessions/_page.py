@@ -111,10 +111,13 @@ def _values(timeline: Timeline) -> list[str]:
     pair = {name: timeline.values[name] for name in names}
     if not pair:
         return []
-    chart = _charts.lines(timeline, pair, -1, 1, "Valence and arousal over time")
+    # Some models have other scales than -1 to 1, e.g. 1 to 9.
+    known = np.abs(np.concatenate(list(pair.values())))
+    most = max(1.0, np.ceil(np.nanmax(known, initial=0.0) - 1e-6))
+    chart = _charts.lines(timeline, pair, -most, most, "Valence and arousal over time")
     found = [f"<h2>{' and '.join(pair).capitalize()}</h2>"]
     found.append(f"<figure>{_lines_legend(pair)}{scrolled(chart, 'Values over time')}</figure>")
-    if len(pair) == 2:
+    if len(pair) == 2 and most == 1:
         found.append(
             f'<figure class="small">{_charts.circumplex(timeline)}'
             "<figcaption>The way through the session, darker towards its end.</figcaption></figure>"

@@ -120,6 +120,22 @@ def test_the_circumplex_shows_the_way_in_its_plane(timeline):
     assert max(radii) < 151 and np.median(radii) > 145
 
 
+def test_values_of_another_scale_are_drawn_on_it(timeline, tmp_path):
+    assert "Values over time" in (page := _page.page(timeline, "a", SESSION))
+    assert page.count('<figure class="small">') == 1 and ">+1</text>" in page
+    # Valence from 1 to 9.
+    values = {"valence": np.linspace(1, 8.6, 200), "arousal": np.full(200, 5.0)}
+    path = write_rows(tmp_path / "b.csv", mostly("neutral", 20), values=values)
+    page = _page.page(_timeline.load(path, Options(0.0)), "b", SESSION)
+    assert '<figure class="small">' not in page and ">+9</text>" in page
+    chart = page[page.index('aria-label="Valence and arousal over time"') :].partition("</svg>")[0]
+    (points,) = [one.partition('"')[0] for one in chart.split('points="')[1:] if ">valence<" in one]
+    heights = [float(point.split(",")[1]) for point in points.split()]
+    # 9 is at 10 and -9 at 150 pixels: none is cut off at the top.
+    assert heights[0] == pytest.approx(80 - 70 / 9, abs=1)
+    assert heights[-1] == pytest.approx(80 - 70 * 8.6 / 9, abs=1)
+
+
 def test_a_page_without_classes_baseline_or_face_says_so(tmp_path):
     chances = [np.full(3, np.nan)] * 20
     nobody = _timeline.load(write_rows(tmp_path / "a.csv", chances), Options())
