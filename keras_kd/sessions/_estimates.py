@@ -59,17 +59,32 @@ def estimate(
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         made = stats.bootstrap(
             samples,
-            statistic,
+            _defined(statistic),
             n_resamples=RESAMPLES,
             method="percentile",
             rng=seed,
             vectorized=True,
             paired=paired,
         )
-    # A resample of equal participants has no spread to measure an effect by.
+    # A resample of equal participants in each group has no spread to measure an effect by.
     drawn = made.bootstrap_distribution[~np.isnan(made.bootstrap_distribution)]
     low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (math.nan, math.nan)
     return Estimate(value, float(low), float(high))
+
+
+def _defined(statistic: Callable[..., Any]) -> Callable[..., Any]:
+    """The statistic, and 0 where it is unknown because nobody differs from anybody: left out, such
+    resamples would move the interval of a rare event's effect away from 0.
+    """
+
+    def resampled(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
+        found = np.asarray(statistic(*samples, axis=axis))
+        if len(samples) != 2:
+            return found
+        same = np.abs(difference(*samples, axis=axis)) < 10.0**-ROUNDING
+        return np.where(np.isnan(found) & same, 0.0, found)
+
+    return resampled
 
 
 def difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -237,6 +237,19 @@ def test_a_folder_stands_for_its_recordings_and_a_link_for_itself(study):
     assert again.equals(rows)
 
 
+@pytest.mark.parametrize("paired", [False, True])
+def test_the_effect_of_a_rare_event_has_an_interval_that_holds_none(paired):
+    first, second = np.zeros(6), np.array([0, 0, 0, 0, 0, 7.5])
+    # A resample is told by how many it has of the one who had it, B(6, 1/6): 0 has no effect.
+    effect = _estimates.paired_g if paired else _estimates.hedges_g
+    of = [effect(first, np.repeat([0, 7.5], [6 - count, count])) for count in range(1, 6)]
+    low, high = stats.binom.ppf([0.025, 0.975], 6, 1 / 6).astype(int)
+    assert (low, high) == (0, 3)
+    found = _estimates.estimate([first, second], effect, 0, paired)
+    assert found.value == pytest.approx(of[0]) and found.low == 0
+    assert found.high == pytest.approx(of[high - 1])
+
+
 def _people(root, groups, decomposed=()):
     """Four people of a name with an umlaut, each 10 s longer happy in the second group; names of
     files, tasks and answers are decomposed where they are named so.
