@@ -236,9 +236,13 @@ def _of_function(
     try:
         model = function(**arguments)
     except Exception as error:  # The user's code raises anything.
-        line = traceback.extract_tb(error.__traceback__)[-1].lineno
+        lines = traceback.extract_tb(error.__traceback__)
+        file = trusted_modules.trust(trust.code(source)[0]).__file__
+        # Keras raises in lines of its own, which the user can't mend.
+        own = [one for one in lines if one.filename == file] or lines
         raise ModelError(
-            f"{source} raised {type(error).__name__} ({error}) in line {line}: mend the function."
+            f"{source} raised {type(error).__name__} ({error}) in line {own[-1].lineno}: mend the"
+            " function, or set another --image-size if the images are too small for it."
         ) from error
     return _checked(source, model, heads, input_shape)
 

@@ -12,6 +12,7 @@ from keras_kd.config.recipes import RECIPES
 from keras_kd.models import sources
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.statements import OPTIONS
+from keras_kd.teachers import augmentation
 
 # What describes a teacher, what computes its outputs, and what its part of the loss is.
 _MODEL = ("teacher_mirror", *(f"teacher_{option}" for option in OPTIONS))
@@ -85,6 +86,8 @@ def _of_training(options: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, 
     source = options["student"]
     if sources.is_file(source) or trust.code(source):
         yield f"dropout is what {source} says", ("conv_dropout", "dense_dropout")
+    if augmentation.kind(options["augment"], ()) in ("none", "mirror"):
+        yield f"augment={options['augment']} draws no views by chance", ("views",)
     if not options["unlabeled"]:
         yield "no unlabeled pictures are given", ("unlabeled_share",)
     if options["class_weights"] == "none":

@@ -53,6 +53,7 @@ def open_sized():
 def nothing(): return "a model"
 def unbuilt(): return keras.Sequential([layers.Flatten(), layers.Dense(3)])
 def width(width): return ten()
+def small(): return keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(3, 9)])
 def broken(): return 1 / 0
 """
 
@@ -158,6 +159,7 @@ def test_a_function_of_a_module_is_found_by_its_dotted_name(own, monkeypatch):
         ("unbuilt", "returned a subclassed model|begins with keras.Input"),
         ("width", "asks for width.*num_classes, input_shape"),
         ("broken", f"raised ZeroDivisionError .division by zero. in line {len(OWN.splitlines())}"),
+        ("small", f"raised ValueError .* in line {len(OWN.splitlines()) - 1}:.* --image-size"),
         ("absent", "no function 'absent'"),
     ],
 )

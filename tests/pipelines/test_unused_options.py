@@ -53,6 +53,11 @@ LABELS = "trains on the labels alone"
             [f"dropout is what {NETWORK} says: dense_dropout."],
         ),
         ({"unlabeled_share": 0.3}, ["no unlabeled pictures are given: unlabeled_share."]),
+        (
+            {"views": 3, "augment": "mirror"},
+            ["augment=mirror draws no views by chance: views."],
+        ),
+        ({"views": 3, "augment": "crops"}, []),
         ({"weights_normalised": True}, ["class_weights=none: weights_normalised."]),
         ({"bound_weight": 0.0, "margin": 1.0}, ["bound_weight=0: margin."]),
     ],
