@@ -151,8 +151,12 @@ def content(source: str, heads: Heads, input_shape: tuple[int, int, int]) -> str
 
     Returns:
         The text; None if the name of the source identifies it.
+
+    Raises:
+        ModelError: there is no such file, or the function can't be used.
     """
     if is_file(source):
+        mistaken_files.require_keras(Path(source))
         return fingerprint([Path(source).read_bytes()])
     code = trust.code(source)
     if code is None:

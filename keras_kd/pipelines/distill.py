@@ -96,11 +96,17 @@ def _trained(
 
 def _beginning(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
     """What a run that is resumed must find as it was."""
-    content = sources.content(task.architecture, task.heads.asked, data.image_shape)
+    named = {"the student's layers": task.architecture}
+    if task.start:
+        named["the file that the student starts from"] = task.start.path
+    contents = {
+        what: sources.content(source, task.heads.asked, data.image_shape)
+        for what, source in named.items()
+    }
     return {
         **data.facts(),
         "the teacher or its soft labels": taught.fingerprint,
-        **({"the student's layers": content} if content else {}),
+        **{what: content for what, content in contents.items() if content},
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 import striped_images
 from command_line import called
 from keras import layers
+from small_network import NETWORK, network
 
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError, ModelError
@@ -168,6 +169,25 @@ def test_changed_code_is_another_student_and_another_teacher(data, own, tmp_path
         distill.distill(config, tmp_path / "run", Terminal(quiet=True))
     source.write_text(OWN + "# changed again\n")
     with pytest.raises(ConfigError, match="the student's layers changed"):
+        distill.distill(config, tmp_path / "run", resume=True)
+
+
+def test_another_file_to_start_from_is_another_run(data, tmp_path):
+    path = tmp_path / "start.keras"
+    network(2, (32, 32, 1)).save(path)
+    config = Config(
+        data=str(data), student=NETWORK, start_from=str(path), beta=0.0, epochs=1, **TRAINING
+    )
+
+    class Terminal(distill.Terminal):
+        def say(self, text: str) -> None:
+            if "epoch 1/1" in text:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill.distill(config, tmp_path / "run", Terminal(quiet=True))
+    network(2, (32, 32, 1)).save(path)
+    with pytest.raises(ConfigError, match="the file that the student starts from changed"):
         distill.distill(config, tmp_path / "run", resume=True)
 
 
