@@ -79,16 +79,10 @@ def evaluate(
         for path, member, own in zip(paths, members, shown, strict=True)
     ]
     predictor = predictors.averaged(members, mirror)
+    # Of the data sets with test sets, "train" is read only to find its copies among the others.
+    scored_parts = [part for part in parts if not (part == "train" and with_subsets)]
     each = [predictors.averaged([member], mirror) for member in members]
-    predictions = {}
-    for part in parts:
-        # Read only to find its copies among the scored images.
-        if part == "train" and with_subsets:
-            continue
-        with terminal.bar(f"Scoring {part}", len(samples[part])) as advance:
-            found = [one.predict(own[part].images) for one, own in zip(each, shown, strict=True)]
-            predictions[part] = predictors.mean(found)
-            advance(len(samples[part]))
+    predictions = {part: _predicted(each, shown, part, terminal) for part in scored_parts}
     results = {split: scored(predictions[split], of_split)}
     if len(results[split]) == 1:
         raise ModelError(
@@ -102,6 +96,17 @@ def evaluate(
         whole = Data(name, train, validation, test, module.subsets)
         results[name] = subsets(whole, logits)
     return results
+
+
+def _predicted(
+    members: Sequence[Predictor], shown: Sequence[dict[str, Samples]], part: str, terminal: Terminal
+) -> Prediction:
+    """The mean of the members' outputs for a split, each shown the images at its own size."""
+    count = len(shown[0][part])
+    with terminal.bar(f"Scoring {part}", count) as advance:
+        found = [one.predict(own[part].images) for one, own in zip(members, shown, strict=True)]
+        advance(count)
+    return predictors.mean(found)
 
 
 def _of_two(samples: Samples) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_kd.datasets.class_names import canonical
 from keras_kd.sessions import _patterns
-from keras_kd.sessions._timeline import NO_FACE, UNCERTAIN, Spike, Task, Timeline
+from keras_kd.sessions._options import Event, Task
+from keras_kd.sessions._timeline import NO_FACE, UNCERTAIN, Interval, Spike, Timeline
 
 COLOURS = {
     "angry": "#c8403a",
@@ -170,39 +171,35 @@ def expressions(timeline: Timeline) -> str:
     parts.append(f'<text x="{LEFT - 6}" y="277" text-anchor="end">label</text>')
     for interval in timeline.intervals:
         if interval.label != NO_FACE:
-            chance = "" if interval.chance is None else f", {interval.chance:.0%}"
-            title = (
-                f"{interval.label}{chance}, {minutes(interval.start)} to {minutes(interval.end)}"
-            )
-            parts.append(
-                _rect(
-                    axis.at(interval.start),
-                    axis.at(interval.end),
-                    264,
-                    18,
-                    fills[interval.label],
-                    title,
-                )
-            )
+            parts.append(_label(axis, interval, fills[interval.label]))
     parts.append(f'<text x="{LEFT - 6}" y="304" text-anchor="end">look at</text>')
     for number, event in enumerate(timeline.options.events, start=1):
-        if not axis.start <= event.time <= axis.end:
-            continue
-        x = axis.at(event.time)
-        words = html.escape(f"{event.name}, {minutes(event.time)}")
-        parts.append(
-            f'<g><title>{words}</title><line class="event" x1="{x}" x2="{x}" y1="30" y2="310"/>'
-        )
-        parts.append(f'<text class="flag" x="{x + 3}" y="46">{number}</text></g>')
-    for spike in (*timeline.spikes, *timeline.smiles):
-        title = f"{spike.label}, {spike.height:+.0%} against the baseline, {minutes(spike.start)}"
-        parts.append(
-            _rect(
-                axis.at(spike.start), axis.at(spike.end), 292, 16, "", title, f"look {spike.kind}"
-            )
-        )
+        if axis.start <= event.time <= axis.end:
+            parts += _event(axis, event, number)
+    parts += [_moment(axis, spike) for spike in (*timeline.spikes, *timeline.smiles)]
     above = 26 * max(lanes, default=0)
     return svg(332, "Probabilities of the expressions over time", parts, above=above)
+
+
+def _label(axis: _Axis, interval: Interval, fill: str) -> str:
+    chance = "" if interval.chance is None else f", {interval.chance:.0%}"
+    title = f"{interval.label}{chance}, {minutes(interval.start)} to {minutes(interval.end)}"
+    return _rect(axis.at(interval.start), axis.at(interval.end), 264, 18, fill, title)
+
+
+def _event(axis: _Axis, event: Event, number: int) -> list[str]:
+    """A line across the chart with the event's number."""
+    x = axis.at(event.time)
+    words = html.escape(f"{event.name}, {minutes(event.time)}")
+    return [
+        f'<g><title>{words}</title><line class="event" x1="{x}" x2="{x}" y1="30" y2="310"/>',
+        f'<text class="flag" x="{x + 3}" y="46">{number}</text></g>',
+    ]
+
+
+def _moment(axis: _Axis, spike: Spike) -> str:
+    title = f"{spike.label}, {spike.height:+.0%} against the baseline, {minutes(spike.start)}"
+    return _rect(axis.at(spike.start), axis.at(spike.end), 292, 16, "", title, f"look {spike.kind}")
 
 
 def _stack(

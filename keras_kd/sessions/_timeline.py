@@ -176,13 +176,6 @@ def load(path: str | Path, options: Options) -> Timeline:
     found = one["face_id"].notna().to_numpy()
     valid = found & (one["quality"].to_numpy() >= LOWEST_QUALITY)
     raw = one[[f"p_{name}" for name in class_names]].to_numpy(np.float32)
-    # A model's values have names of their own: they are what stands between its classes and
-    # sharpness.
-    after = list(one.columns).index("quality") + 1 + len(class_names)
-    values = {
-        name: one[name].to_numpy(np.float32)
-        for name in one.columns[after : list(one.columns).index("sharpness")]
-    }
     rest = _baseline.at_rest(times, options)
     chances = smoothed(times, raw, valid, options.smooth)
     baseline = _baseline.level(raw, valid & rest, lengths, options)
@@ -205,7 +198,7 @@ def load(path: str | Path, options: Options) -> Timeline:
         chances,
         {
             name: smoothed(times, column[:, None], valid, options.smooth)[:, 0]
-            for name, column in values.items()
+            for name, column in _values(one, len(class_names)).items()
         },
         labels,
         baseline,
@@ -222,6 +215,15 @@ def load(path: str | Path, options: Options) -> Timeline:
     timeline.spikes = _moments(timeline, "negative", timeline.negative, bad)
     timeline.smiles = _moments(timeline, "positive", timeline.positive, good)
     return timeline
+
+
+def _values(rows: pd.DataFrame, classes: int) -> dict[str, np.ndarray]:
+    """The model's continuous values, which have names of their own: they are what stands between
+    its classes and sharpness.
+    """
+    columns = list(rows.columns)
+    named = columns[columns.index("quality") + 1 + classes : columns.index("sharpness")]
+    return {name: rows[name].to_numpy(np.float32) for name in named}
 
 
 def _lengths(times: np.ndarray) -> np.ndarray:

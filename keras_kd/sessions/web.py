@@ -107,31 +107,11 @@ def _settings(
     """What the page must know: the model's tensors and labels, and how Python finds and cuts out
     faces.
     """
-    if path.suffix != ".tflite":
-        raise ModelError(
-            f"A browser runs .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes"
-            " one."
-        )
-    model = LiteRTModel(path)
-    if model.input_dtype.name not in ("float32", "uint8"):
-        raise ModelError(
-            f"{path} takes {model.input_dtype}: for the browser, export it by `kerakd export"
-            " MODEL.keras --io app` or `--io float`."
-        )
-    model.require_one_image()
+    model = _model(path)
     predictor = predictors.load(path, stated)
     if predictor.assumes_pixels:
         tell(pixel_check.ASSUMED_PIXELS)
     class_names, form = _reader.Reader(predictor).class_names, predictor.form
-    variants = {
-        name: {
-            "size": LiteRTModel(_blazeface.path(name), trusted=True).input_shape[0],
-            "grids": variant.grids,
-            "scale": variant.scale,
-            "drop": variant.drop,
-        }
-        for name, variant in _blazeface.VARIANTS.items()
-    }
     return {
         "name": encodable(path.parent.name if path.name == bundle.MODEL_FILE else path.stem),
         "input": {"shape": model.input_shape, "dtype": model.input_dtype.name},
@@ -151,19 +131,50 @@ def _settings(
         },
         "side": side,
         "confidence": confidence,
-        "detector": {
-            "score": SCORE,
-            "sure": _detectors.SURE,
-            "checked": _detectors.CHECKED,
-            "closer": _detectors.CLOSER,
-            "look": _detectors.LOOK,
-            "lowest": _detectors.LOWEST,
-            "pixels": _faces.PIXELS,
-            "readable": LIMITS["second look"][0],
-            "same_face": _blazeface.SAME_FACE,
-            "variants": variants,
-            "geometry": {"side": SIDE, "rise": _faces.RISE, "rise_per_side": _faces.RISE_PER_SIDE},
-        },
+        "detector": _detector(),
+    }
+
+
+def _model(path: Path) -> LiteRTModel:
+    """The model of a file that a browser can run."""
+    if path.suffix != ".tflite":
+        raise ModelError(
+            f"A browser runs .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes"
+            " one."
+        )
+    model = LiteRTModel(path)
+    if model.input_dtype.name not in ("float32", "uint8"):
+        raise ModelError(
+            f"{path} takes {model.input_dtype}: for the browser, export it by `kerakd export"
+            " MODEL.keras --io app` or `--io float`."
+        )
+    model.require_one_image()
+    return model
+
+
+def _detector() -> dict[str, Any]:
+    """How Python finds and cuts out faces."""
+    variants = {
+        name: {
+            "size": LiteRTModel(_blazeface.path(name), trusted=True).input_shape[0],
+            "grids": variant.grids,
+            "scale": variant.scale,
+            "drop": variant.drop,
+        }
+        for name, variant in _blazeface.VARIANTS.items()
+    }
+    return {
+        "score": SCORE,
+        "sure": _detectors.SURE,
+        "checked": _detectors.CHECKED,
+        "closer": _detectors.CLOSER,
+        "look": _detectors.LOOK,
+        "lowest": _detectors.LOWEST,
+        "pixels": _faces.PIXELS,
+        "readable": LIMITS["second look"][0],
+        "same_face": _blazeface.SAME_FACE,
+        "variants": variants,
+        "geometry": {"side": SIDE, "rise": _faces.RISE, "rise_per_side": _faces.RISE_PER_SIDE},
     }
 
 

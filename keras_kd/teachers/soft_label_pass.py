@@ -120,10 +120,7 @@ def fill(
     shape = (len(images), len(views), key.columns)
     if whole.exists() and not partial.exists():
         whole.replace(partial)  # renamed by a process that was killed before it wrote the record
-    state = _progress(progress, key, chunk)
-    logits = _reopened(partial, shape) if state["done"] else None
-    if logits is None:
-        logits, state = _created(partial, shape), {**state, "done": 0, "rounding_error": 0.0}
+    logits, state = _begun(partial, progress, key, chunk, shape)
     advance(state["done"])
     flat = logits.reshape(-1, shape[2])
     missing = [
@@ -155,6 +152,17 @@ def fill(
     )
     progress.unlink()
     return open_store(folder, key)
+
+
+def _begun(
+    partial: Path, progress: Path, key: Key, chunk: int, shape: tuple[int, ...]
+) -> tuple[np.memmap, dict]:
+    """The array to fill, and what is done of it: those of a killed pass, or new ones."""
+    state = _progress(progress, key, chunk)
+    logits = _reopened(partial, shape) if state["done"] else None
+    if logits is None:
+        return _created(partial, shape), {**state, "done": 0, "rounding_error": 0.0}
+    return logits, state
 
 
 def _reopened(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
