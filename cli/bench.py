@@ -132,12 +132,14 @@ def _show_operators(
         measured = engine.load("evaluation.on_device").measure(model, seconds)
         columns = ("operator", "milliseconds", "name")
         table = pd.DataFrame(list(measured.operators), columns=columns)
-        told = f"{measured.device}: {measured.milliseconds:.3g} ms an image, one thread of the CPU."
+        summary = (
+            f"{measured.device}: {measured.milliseconds:.3g} ms an image, one thread of the CPU."
+        )
     else:
         times = engine.load("evaluation.operator_times")
         found = times.measure(model, seconds)
         table = times.table(found).reset_index()
-        told = (
+        summary = (
             f"The whole file takes {found.whole:.3g} ms an image, its operators one by one"
             f" {found.sum:.3g} ms."
         )
@@ -154,7 +156,7 @@ def _show_operators(
     rows = [tuple(table.columns)]
     rows += [tuple(_cell(value) for value in row) for row in table.itertuples(index=False)]
     output.show_table(rows)
-    click.echo(told)
+    click.echo(summary)
 
 
 def _cell(value: Any) -> str:

@@ -124,9 +124,9 @@ def _for_command(message: object) -> str:
     names, context = ["kerakd"], click.Context(kerakd)
     while isinstance(command, click.Group) and (name := next(words, "")):
         command, names = command.get_command(context, name), [*names, name]
-    told = options.named_for(command, str(message))
-    others = [_owned(option, names, context) for option in options.lacked(command, told)]
-    return printable("".join([told, *others]))
+    text = options.named_for(command, str(message))
+    others = [_owned(option, names, context) for option in options.lacked(command, text)]
+    return printable("".join([text, *others]))
 
 
 def _owned(option: str, lacking: list[str], context: click.Context) -> str:

@@ -35,10 +35,10 @@ def refusal(unread: Mapping[str, DataError], count: int, what: str) -> DataError
     Returns:
         The error, if it is one and the same; of several, their number and the first three.
     """
-    told = list(dict.fromkeys(map(str, unread.values())))
-    if len(told) == 1:
+    messages = list(dict.fromkeys(map(str, unread.values())))
+    if len(messages) == 1:
         return next(iter(unread.values()))
-    shown = f"{' '.join(told[:3])}{' ...' * (len(told) > 3)}"
+    shown = f"{' '.join(messages[:3])}{' ...' * (len(messages) > 3)}"
     return DataError(f"{len(unread):,} of {count:,} {what} can't be read: {shown}")
 
 
@@ -90,8 +90,8 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
 def _window() -> float:
     """Return the columns of the window that stdout is, or that COLUMNS says; else any number."""
     # A file or a pipe has no width to keep to.
-    told = os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if told else math.inf
+    known = os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if known else math.inf
 
 
 def _show_records(rows: Sequence[Sequence[str]]) -> None:

@@ -141,5 +141,5 @@ def leave(code: int) -> NoReturn:
 
 def _number(stop: BaseException | None) -> int:
     """The signal that stopped something: Python's own KeyboardInterrupt doesn't say."""
-    told = stop.args if isinstance(stop, KeyboardInterrupt) else ()
-    return next(iter(told), signal.SIGINT)
+    given = stop.args if isinstance(stop, KeyboardInterrupt) else ()
+    return next(iter(given), signal.SIGINT)

@@ -96,17 +96,17 @@ def _require_addresses() -> None:
 @functools.cache
 def _require_threads() -> None:
     # On two cores TensorFlow starts 19, and is aborted where it can't; LiteRT starts three at most.
-    wanted = 4 * hardware.cores() + 15
+    count = 4 * hardware.cores() + 15
     end, started = threading.Event(), list[threading.Thread]()
     try:
-        for _ in range(wanted):
+        for _ in range(count):
             thread = threading.Thread(target=end.wait, daemon=True)
             thread.start()
             started.append(thread)
     except RuntimeError as error:
         raise ConfigError(
             f"The system lets this program start {len(started)} threads, and TensorFlow needs"
-            f" {wanted}: close other programs, or raise `ulimit -u` or the container's limit."
+            f" {count}: close other programs, or raise `ulimit -u` or the container's limit."
         ) from error
     finally:
         end.set()
@@ -126,11 +126,11 @@ def _require_flags() -> None:
         command, capture_output=True, text=True, errors="replace", env=environment
     )
     if tried.returncode:
-        told = re.search(
+        message = re.search(
             "(Unknown flag|Couldn't interpret value|Could not open file).*", tried.stderr
         )
         raise ConfigError(
             f"TensorFlow can't start with {' '.join(given)}"
-            f" ({told[0][:200] if told else f'exit code {tried.returncode}'}): unset it, or"
+            f" ({message[0][:200] if message else f'exit code {tried.returncode}'}): unset it, or"
             " correct the flags."
         )

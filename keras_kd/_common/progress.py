@@ -53,14 +53,14 @@ class Terminal:
 
     def _lines(self, title: str, images: int | None, unit: str) -> Callable[[int], None]:
         """Return a function that counts, and says once a minute how much is done."""
-        done, told = 0, time.monotonic()
+        done, last_line = 0, time.monotonic()
         of_all = f" of {images:,}" if images else ""
 
         def advance(count: int) -> None:
-            nonlocal done, told
+            nonlocal done, last_line
             done += count
-            if time.monotonic() - told >= _SECONDS_A_LINE:
-                told = time.monotonic()
+            if time.monotonic() - last_line >= _SECONDS_A_LINE:
+                last_line = time.monotonic()
                 self.say(f"{title}: {done:,}{of_all} {unit}")
 
         return advance

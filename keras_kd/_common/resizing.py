@@ -31,10 +31,10 @@ def bilinear(images: Any, height: int, width: int) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _weights(given: int, wanted: int) -> np.ndarray:
+def _weights(given: int, new: int) -> np.ndarray:
     """Shares of the given pixels in each wanted one, float32 (wanted, given), by a triangle."""
-    scale = given / wanted
-    centres = (np.arange(wanted) + 0.5) * scale - 0.5
+    scale = given / new
+    centres = (np.arange(new) + 0.5) * scale - 0.5
     # Where it shrinks, the triangle is as wide as all pixels that become one.
     distances = np.abs(centres[:, None] - np.arange(given)) / max(scale, 1.0)
     shares = np.maximum(1 - distances, 0)

@@ -258,11 +258,11 @@ def class_names(path: str | Path) -> tuple[str, ...] | None:
         return None
     with path.open("rb") as file:
         metadata = _header(file, path.stat().st_size).get("__metadata__")
-    told = metadata.get(CLASS_NAMES) if isinstance(metadata, dict) else None
-    if told is None:
+    stored = metadata.get(CLASS_NAMES) if isinstance(metadata, dict) else None
+    if stored is None:
         return None
     try:
-        names = json.loads(told)
+        names = json.loads(stored)
     except (TypeError, ValueError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -345,5 +345,5 @@ def write_torch(tensors: dict[str, np.ndarray], path: str | Path) -> None:
         command = [sys.executable, "-P", "-c", _WRITE, str(arrays), str(Path(path).absolute())]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ModelError(f"PyTorch can't write {path} ({told}): choose .safetensors.")
+        message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ModelError(f"PyTorch can't write {path} ({message}): choose .safetensors.")

@@ -137,10 +137,10 @@ class PixelValues:
         usual.
         """
         others = {"mean": list(self.mean), "std": list(self.std)}
-        told: dict[str, Any] = {name: numbers for name, numbers in others.items() if numbers}
+        stated: dict[str, Any] = {name: numbers for name, numbers in others.items() if numbers}
         if self.channel_order != "rgb":
-            told["channel_order"] = self.channel_order
-        return {"value_range": list(self.value_range), **told}
+            stated["channel_order"] = self.channel_order
+        return {"value_range": list(self.value_range), **stated}
 
     def __str__(self) -> str:
         """As the options state it."""

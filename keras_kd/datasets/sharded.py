@@ -103,12 +103,12 @@ class Shards:
             DataError: an image or the file can't be read, or the file changed since it was indexed.
         """
         shard = self.shards[number]
-        wanted = np.arange(shard.rows) if rows is None else rows
-        pictures = large_array((len(wanted), *self.shape))
-        labels = np.zeros(len(wanted), np.int64)
+        chosen = np.arange(shard.rows) if rows is None else rows
+        pictures = large_array((len(chosen), *self.shape))
+        labels = np.zeros(len(chosen), np.int64)
         for row, (content, label, name) in enumerate(self._used(shard)):
-            place = int(np.searchsorted(wanted, row))
-            if place < len(wanted) and wanted[place] == row:
+            place = int(np.searchsorted(chosen, row))
+            if place < len(chosen) and chosen[place] == row:
                 pictures[place] = self._decoded(content, name)
                 labels[place] = label
         return Samples(pictures, labels, self.class_names)

@@ -55,7 +55,7 @@ def _about_file(
 ) -> list[str]:
     given, outputs = preprocess["input"], preprocess["outputs"]
     shape = "x".join(map(str, given["shape"][1:]))
-    told = [f"`{output}` ({values[-1]} values)" for output, values in outputs.items()]
+    described = [f"`{output}` ({values[-1]} values)" for output, values in outputs.items()]
     return [
         (
             f"- `{report.path.name}`: format {report.format}, {report.bytes / 1e6:.2f} MB, runs on"
@@ -63,7 +63,7 @@ def _about_file(
         ),
         f"- In: `image`, {_values(given)}, {shape} ({given['color']}). Inside the"
         f" file: {', '.join(preprocess['inside_the_file'])}.",
-        f"- Out: {', '.join(told)}.",
+        f"- Out: {', '.join(described)}.",
         f"- Classes, in order: {', '.join(map(escaped, class_names))}.",
         (
             f"- Differs from the model it was made of by at most {100 * report.max_difference:.2g}"
@@ -106,10 +106,10 @@ def _about_scores(scores: Mapping[str, Any] | None) -> list[str]:
 def _values(given: Mapping[str, Any]) -> str:
     """What an app writes into the input, from `preprocess.json`."""
     low, high = given["range"]
-    told, value = f"{given['dtype']} pixels {low:g}..{high:g}", "pixel"
+    words, value = f"{given['dtype']} pixels {low:g}..{high:g}", "pixel"
     if "normalisation" in given:
-        told, value = f"{told}, normalised by the app ({given['normalisation']})", "value"
+        words, value = f"{words}, normalised by the app ({given['normalisation']})", "value"
     if "quantization" in given:
         scale, zero = given["quantization"]["scale"], given["quantization"]["zero_point"]
-        told = f"{told}, written as {value} / {scale:.6g} + {zero}"
-    return told
+        words = f"{words}, written as {value} / {scale:.6g} + {zero}"
+    return words

@@ -93,22 +93,22 @@ def expected(
 
 
 def compare(
-    wanted: Expected, serving: Serving, run: Callable[[np.ndarray], dict[str, np.ndarray]]
+    expected: Expected, serving: Serving, run: Callable[[np.ndarray], dict[str, np.ndarray]]
 ) -> Comparison:
     """Compare number, names, shapes and values of a file's outputs with those of Keras.
 
     Args:
-        wanted: what `expected` returned.
+        expected: what `expected` returned.
         serving: the profile of input and output.
         run: computes the file's outputs by name for images.
 
     Raises:
         ExportError: the outputs are of another number, name or shape.
     """
-    found = run(serving.as_input(wanted.images))
-    _require_same_form(wanted.outputs, found)
-    difference = max(_relative(values, found[name]) for name, values in wanted.outputs.items())
-    answers = None if wanted.random else _answers(wanted.outputs, found, wanted.labels)
+    found = run(serving.as_input(expected.images))
+    _require_same_form(expected.outputs, found)
+    difference = max(_relative(values, found[name]) for name, values in expected.outputs.items())
+    answers = None if expected.random else _answers(expected.outputs, found, expected.labels)
     return Comparison(difference, answers)
 
 
@@ -151,11 +151,11 @@ def _by_name(reference: keras.Model, serving: Serving, pixels: np.ndarray) -> di
 
 
 def _require_same_form(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
-    wanted = {name: values.shape[1:] for name, values in expected.items()}
+    shapes = {name: values.shape[1:] for name, values in expected.items()}
     given = {name: values.shape[1:] for name, values in found.items()}
-    if wanted != given:
+    if shapes != given:
         raise ExportError(
-            f"The file's outputs are {_described(given)}, those of the model {_described(wanted)}: "
+            f"The file's outputs are {_described(given)}, those of the model {_described(shapes)}: "
             "export as saved_model, or give the model outputs that differ."
         )
 

@@ -88,10 +88,10 @@ def require_images(images: np.ndarray, shape: tuple[int, ...]) -> None:
             " images[..., None] adds the channel axis of gray images, images[None] makes one image"
             " an array of images."
         )
-    given, wanted = images.shape[3], shape[2]
-    convertible = given in _GRAY_OR_RGB and wanted in _GRAY_OR_RGB
+    given, taken = images.shape[3], shape[2]
+    convertible = given in _GRAY_OR_RGB and taken in _GRAY_OR_RGB
     # Only gray and RGB images can be resized.
-    equal = given == wanted and (wanted in _GRAY_OR_RGB or images.shape[1:] == tuple(shape))
+    equal = given == taken and (taken in _GRAY_OR_RGB or images.shape[1:] == tuple(shape))
     if not (convertible or equal):
         raise ExportError(
             f"The samples are images of shape {images.shape[1:]}, and the model takes"

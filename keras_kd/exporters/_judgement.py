@@ -137,15 +137,15 @@ def _advice(format: str, errors: Sequence[LayerError]) -> str:
     if not errors:
         return f"use the format {exact}."
     worst, bad = errors[0], _bad_layers(errors)
-    told = (
+    finding = (
         f"rounding adds most in {worst.layer} ({worst.operator}, {worst.error:.2g} of its spread)"
     )
     if format != "int8" or not bad:
-        return f"{told}, so use the format float16."
+        return f"{finding}, so use the format float16."
     if len(bad) > _NAMED:
         return (
-            f"{told}, and a quarter of that or more in {len(bad)} layers: use the"
+            f"{finding}, and a quarter of that or more in {len(bad)} layers: use the"
             " format float16, or fine-tune the model with its rounding (the format qat)."
         )
     names = ",".join(bad)
-    return f"{told}, so keep it in float32 (--keep-float {names}) or use the format float16."
+    return f"{finding}, so keep it in float32 (--keep-float {names}) or use the format float16."

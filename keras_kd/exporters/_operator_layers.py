@@ -36,5 +36,5 @@ def _layer(scope: str, names: set[str], counted: bool) -> str | None:
 
 def tensors_of(layers: Iterable[str], tensors: Iterable[str], model: keras.Model) -> list[str]:
     """Return those tensors that come from the layers."""
-    wanted = set(layers)
-    return [tensor for tensor in tensors if layers_of(tensor, model) & wanted]
+    chosen = set(layers)
+    return [tensor for tensor in tensors if layers_of(tensor, model) & chosen]

@@ -100,8 +100,8 @@ def _require_done(code: int, errors: Path) -> None:
 def _reason(text: str) -> str:
     """The worker's last words; of what TensorFlow's converter says, the layer and the reason."""
     # The converter's notes on where it was follow its reason.
-    told = [line for line in text.splitlines() if line.strip() and ": note: " not in line]
-    last = (told or ["no message"])[-1].strip()
+    lines = [line for line in text.splitlines() if line.strip() and ": note: " not in line]
+    last = (lines or ["no message"])[-1].strip()
     layer = re.search(r"/quant_(?:twin_\d+_)?(\w+)/", last)
     refused = re.search(r"'tfl\.\w+' op (.+)", last)
     return f"layer {layer[1]}: {refused[1]}" if layer and refused else last

@@ -57,8 +57,8 @@ class Batches(tf_keras.utils.Sequence):
 
 def fit(model: tf_keras.Model, data: dict, options: dict, name: str) -> None:
     """Train one stage; with a checkpoint, go on from the epochs that it holds."""
-    told = telling(name, options, len(data["images"]))
-    callbacks = [tf_keras.callbacks.LambdaCallback(on_epoch_end=told), *stage_callbacks(name)]
+    report = telling(name, options, len(data["images"]))
+    callbacks = [tf_keras.callbacks.LambdaCallback(on_epoch_end=report), *stage_callbacks(name)]
     done = 0
     if options["checkpoint"] is not None:
         weights, epochs = (

@@ -137,9 +137,9 @@ def found_pixels(model: keras.Model, samples: Samples | np.ndarray | None) -> Pi
 def doubt(model: keras.Model, samples: Samples | np.ndarray | None, stated: PixelValues) -> None:
     """Warn where by the samples' labels other pixels than the stated ones suit a model better."""
     if shown := _labelled(model, samples):
-        told = pixel_check.contradiction(model.name, stated, *shown)
-        if told:
-            warnings.warn(told, stacklevel=3)
+        warning = pixel_check.contradiction(model.name, stated, *shown)
+        if warning:
+            warnings.warn(warning, stacklevel=3)
 
 
 def _scores(model: keras.Model, samples: Samples | np.ndarray | None) -> list[pixel_check.Score]:

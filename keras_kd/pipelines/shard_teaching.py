@@ -67,8 +67,8 @@ def soft_labels(
         return found
     shard_labels.require_all(found)
     own = found.store(0).key
-    told = replace(key, teacher=own.teacher, class_names=own.class_names, values=own.values)
-    found = replace(found, key=told)
+    known = replace(key, teacher=own.teacher, class_names=own.class_names, values=own.values)
+    found = replace(found, key=known)
     shard_labels.require_all(found)
     return found
 

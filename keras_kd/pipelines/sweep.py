@@ -175,8 +175,8 @@ class _Objective:
         """
         state = trial.state.name.lower()
         score = "" if trial.value is None else f"{100 * trial.value:.2f} % of validation"
-        told = [trial.user_attrs.get("error", ""), score, _NOTES.get(state, "")]
-        self.terminal.say(f"Trial {trial.number}: {', '.join(filter(None, told))}")
+        parts = [trial.user_attrs.get("error", ""), score, _NOTES.get(state, "")]
+        self.terminal.say(f"Trial {trial.number}: {', '.join(filter(None, parts))}")
         shutil.rmtree(self._folder(trial.params), ignore_errors=True)
 
     def _folder(self, params: dict[str, Any]) -> Path:

@@ -92,7 +92,7 @@ def _opening(
     by = f"distilled from {escaped(teacher['name'])}" if teacher else "trained without a teacher"
     test = metrics["test"]
     classes = [f"{len(test['recall'])} classes"] if "recall" in test else []
-    told = " and ".join([*classes, *map(escaped, test.get("values", ()))])
+    named = " and ".join([*classes, *map(escaped, test.get("values", ()))])
     right = (
         f" It answers {percent(test['accuracy'])} % of the {test['n']:,} test images right."
         if classes
@@ -100,7 +100,7 @@ def _opening(
     )
     return (
         f"# Student {name}, {by}\n\nA model of {'RGB' if channels == 3 else 'gray'} images,"
-        f" {height}×{width} pixels, that tells {told}, with {metrics['parameters']:,} parameters,"
+        f" {height}×{width} pixels, that tells {named}, with {metrics['parameters']:,} parameters,"
         f" {by} on {escaped(data.get('called', data['name']))}.{right}"
     )
 

@@ -52,7 +52,7 @@ def usage_snippet(
         Python code.
     """
     height, width, channels = input_shape
-    told = """\
+    reading = """\
 names = open("labels.txt", encoding="utf-8").read().splitlines()
 logits = next(output[0] for output in outputs.values() if output.shape[1] == len(names))
 probabilities = np.exp(logits - logits.max())
@@ -69,7 +69,7 @@ image = image.convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {hei
 model = Interpreter("{file}")
 pixels = np.asarray(image, model.get_input_details()[0]["dtype"]).reshape(1, {height}, {width}, {channels})
 outputs = model.get_signature_runner()(image=pixels)
-{told if classes else ""}"""
+{reading if classes else ""}"""
     return (
         code + "\n".join(f"print({name!r}, outputs[{name!r}].item())" for name in values)
     ).rstrip("\n")
@@ -87,7 +87,7 @@ def use_and_limits(data_name: str, names: Sequence[str]) -> list[str]:
     """
     title = "## Intended use and limits"
     if not class_names.are_expressions(names):
-        told = ", ".join(map(escaped, names))
-        return [title, _OTHER_LIMITS.format(classes=told, data=escaped(data_name))]
+        listed = ", ".join(map(escaped, names))
+        return [title, _OTHER_LIMITS.format(classes=listed, data=escaped(data_name))]
     of_data = [_DATA_LIMITS[data_name]] if data_name in _DATA_LIMITS else []
     return [title, *of_data, _LIMITS]

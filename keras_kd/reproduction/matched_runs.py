@@ -62,11 +62,11 @@ def of_row(records: Sequence[Record], row: Row) -> list[Record]:
                 if best and _without(one, _NOT_OF_RECIPE) == _without(best, _NOT_OF_RECIPE)
             ]
         )
-    wanted = {"recipe": "paper", "temperature": TEMPERATURE, "alpha": row.alpha, "beta": None}
+    options = {"recipe": "paper", "temperature": TEMPERATURE, "alpha": row.alpha, "beta": None}
     records = [
         one
         for one in records
-        if all(one.config.get(name) == value for name, value in wanted.items())
+        if all(one.config.get(name) == value for name, value in options.items())
     ]
     longest = max((record.epochs or 0 for record in records), default=0)
     return _one_a_seed([record for record in records if (record.epochs or 0) == longest])

@@ -77,13 +77,13 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
         ModelError: the members have different classes or values.
     """
     first = members[0]
-    told = [
+    named = [
         ("classes", *member.values) if member.tells_classes else member.values for member in members
     ]
-    if len(set(told)) > 1:
+    if len(set(named)) > 1:
         raise ModelError(
             "Models can be averaged only if all or none of them have classes, and the same values."
-            f" Received models of {'; '.join(', '.join(names) for names in told)}."
+            f" Received models of {'; '.join(', '.join(names) for names in named)}."
         )
     return _Averaged(members, mirror) if mirror or len(members) > 1 else first
 

@@ -171,22 +171,22 @@ class FilePredictor:
         sums, low, high = outputs.sum(axis=-1), outputs.min(initial=1), outputs.max(initial=0)
         within = low >= -tolerance and high <= 1 + tolerance
         are = bool(within and (np.abs(sums - 1) < tolerance).all())
-        wanted = self.form.output == "probabilities"
+        expected = self.form.output == "probabilities"
         # As exact as probabilities in float32 or in steps of int8: logits can come near to it.
         exact = 100 * outputs.shape[-1] * _ROUNDING
         percent = low >= -exact and bool((np.abs(sums - 100) < exact).all())
-        if percent and not wanted and len(outputs) > 1 and not self._output_stated:
+        if percent and not expected and len(outputs) > 1 and not self._output_stated:
             raise ModelError(
                 "The model is taken to give logits, but its outputs for these images are rows that"
                 " sum to 100, as percentages do: let it give probabilities in 0..1, or say that"
                 " they are logits by --output logits."
             )
         # One image may have logits that look like probabilities.
-        if are == wanted or len(outputs) < 2 or not np.isfinite(outputs).all():
+        if are == expected or len(outputs) < 2 or not np.isfinite(outputs).all():
             return
-        told = "probabilities" if wanted else "logits"
+        kind = "probabilities" if expected else "logits"
         problem = (
-            f"The model is taken to give {told}, but its outputs for these images "
+            f"The model is taken to give {kind}, but its outputs for these images "
             f"{'are rows in 0..1 that sum to 1' if are else 'are no rows in 0..1 that sum to 1'}"
         )
         if not self._output_stated:

@@ -59,10 +59,10 @@ def require_survival(
     if tried.returncode == REFUSED:
         raise ModelError(tried.stdout.decode(errors="replace").replace(str(file), str(path)))
     if tried.returncode:
-        told = tried.stderr.decode(errors="replace").strip().splitlines()
+        lines = tried.stderr.decode(errors="replace").strip().splitlines()
         raise ModelError(
             f"{path} makes {runtime} fail on one image"
-            f" ({told[-1] if told else f'exit code {tried.returncode}'}): it is damaged or made to"
+            f" ({lines[-1] if lines else f'exit code {tried.returncode}'}): it is damaged or made to"
             " do harm, so export it again."
         )
 

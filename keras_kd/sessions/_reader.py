@@ -82,22 +82,24 @@ class Reader:
             return
         shown = np.stack(self._different[:_TRIED])
         self._doubtful, self._different = None, []
-        told = pixel_check.unmoved(
+        warning = pixel_check.unmoved(
             self.name or "The model",
             model.form.taken,
             lambda pixels: model.with_pixels(pixels).logits(shown),
             shown.shape[3],
         )
-        if told:
-            warnings.warn(told, stacklevel=3)
+        if warning:
+            warnings.warn(warning, stacklevel=3)
 
 
 def _doubtful(predictor: Predictor) -> FilePredictor | None:
     """The model if it has classes, and its pixels from its user or from nobody; else None."""
     if not isinstance(predictor, FilePredictor) or not predictor.tells_classes:
         return None
-    told = predictor.stated.pixels is not None and not predictor.takes_whole_numbers
-    return predictor if (told or predictor.assumes_pixels) and not predictor.is_untrained else None
+    stated = predictor.stated.pixels is not None and not predictor.takes_whole_numbers
+    return (
+        predictor if (stated or predictor.assumes_pixels) and not predictor.is_untrained else None
+    )
 
 
 def _differs(image: np.ndarray, others: list[np.ndarray]) -> bool:

@@ -158,8 +158,8 @@ def noted(
         if source is None
         else {"frames_a_second": round(source.rate, 3), "pixels": list(source.pixels)}
     )
-    told = informed.isoformat() if informed else known.get("informed")
-    return {"model_name": reader.name, "informed": told} | made_now() | film
+    stated = informed.isoformat() if informed else known.get("informed")
+    return {"model_name": reader.name, "informed": stated} | made_now() | film
 
 
 def made_now() -> dict[str, str]:

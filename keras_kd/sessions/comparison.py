@@ -257,8 +257,8 @@ def _session(file: Path) -> tuple[Options, dict[str, Any]]:
         "--crop": recipe.get("side"),
         "--detector and --score": recipe.get("detector"),
     }
-    told = {name: value for name, value in made.items() if value is not None}
-    return options, told | _of_timeline(options)
+    stated = {name: value for name, value in made.items() if value is not None}
+    return options, stated | _of_timeline(options)
 
 
 def _of_timeline(options: Options) -> dict[str, Any]:
@@ -318,8 +318,8 @@ def compare(
     ]
     smallest = max((smallest_found(count, paired) for count in set(counts)), default=math.nan)
     recordings = rows.drop_duplicates(["group", "participant"])
-    told = recordings.get("baseline")
-    baselines = {} if told is None else told.value_counts().to_dict()
+    stated = recordings.get("baseline")
+    baselines = {} if stated is None else stated.value_counts().to_dict()
     doubts = {
         f"{row['participant']} in {row['group']}": row["doubts"]
         for row in recordings.to_dict("records")
@@ -351,11 +351,11 @@ def _in_both(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The rows of participants who count in a task in both groups, and who does not."""
     both = rows.groupby(["task", "participant"])["group"].transform("nunique") == 2
     alone = rows[~both].to_dict("records")
-    told = [
+    notes = [
         f"{row['participant']}, {row['task']}: counts in {row['group']} alone, so not as a pair."
         for row in alone
     ]
-    return rows[both], told
+    return rows[both], notes
 
 
 def _compared(

@@ -154,9 +154,9 @@ def _refuse_differences(folder: Path, key: Key, expected: Key) -> None:
         else ("teacher", "values") + (("class_names",) if not key.class_names else ())
     )
     differences = [
-        f"{name} ({_short(stored)} in the store, {_short(wanted)} here)"
+        f"{name} ({_short(stored)} in the store, {_short(own)} here)"
         for name, stored in asdict(key).items()
-        if (wanted := asdict(expected)[name]) != stored and name not in told
+        if (own := asdict(expected)[name]) != stored and name not in told
     ]
     if differences:
         raise DataError(

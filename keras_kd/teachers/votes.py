@@ -50,12 +50,12 @@ def logits(votes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     shares = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
     trees = HistGradientBoostingClassifier(learning_rate=0.05, early_stopping=False, random_state=0)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    told = cross_val_predict(trees, shares, labels, cv=folds, method="predict_proba")
-    accuracy, commonest = np.mean(told.argmax(axis=1) == labels), counts.max() / len(labels)
+    predicted = cross_val_predict(trees, shares, labels, cv=folds, method="predict_proba")
+    accuracy, commonest = np.mean(predicted.argmax(axis=1) == labels), counts.max() / len(labels)
     if accuracy < commonest + SMALLEST_GAIN:
         raise DataError(
             f"The votes predict {accuracy:.0%} of the labels, and the most frequent class"
             f" {commonest:.0%}: they belong to other images, or are in another order."
         )
     # The logarithm of 0 would be no number that a store can hold.
-    return np.log(np.maximum(told, 1e-6)).astype(np.float32)
+    return np.log(np.maximum(predicted, 1e-6)).astype(np.float32)

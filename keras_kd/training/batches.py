@@ -106,10 +106,10 @@ class TrainingBatches:
 
     def _others(self, random: np.random.Generator) -> np.ndarray:
         """Rows of images without labels for an epoch, each as often as the others."""
-        wanted = self.steps * self._unlabeled_a_step
-        rounds = -(-wanted // self.unlabeled) if wanted else 0
+        count = self.steps * self._unlabeled_a_step
+        rounds = -(-count // self.unlabeled) if count else 0
         drawn = [self._labelled + random.permutation(self.unlabeled) for _ in range(rounds)]
-        return np.concatenate([np.zeros(0, int), *drawn])[:wanted]
+        return np.concatenate([np.zeros(0, int), *drawn])[:count]
 
     def _batch(
         self, rows: np.ndarray, views: np.ndarray, seed: tuple[int, int, int]

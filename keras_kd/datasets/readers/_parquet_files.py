@@ -56,7 +56,7 @@ def opened(file: Path) -> pyarrow.parquet.ParquetFile:
             "it is damaged, or repeats a few images; replace it."
         )
     schema = found.schema_arrow
-    missing = [wanted for wanted in _KINDS if not column(schema, wanted)]
+    missing = [kind for kind in _KINDS if not column(schema, kind)]
     if missing:
         raise DataError(
             f"{file} has no column {' and no column '.join(missing)}: expected image and"
@@ -65,23 +65,23 @@ def opened(file: Path) -> pyarrow.parquet.ParquetFile:
     return found
 
 
-def column(schema: pyarrow.Schema, wanted: str) -> str:
+def column(schema: pyarrow.Schema, kind: str) -> str:
     """Return the name of the column of images or labels: the only one that Hugging Face's metadata
     calls so, where none has the name.
 
     Args:
         schema: that of a file.
-        wanted: "image" or "label".
+        kind: "image" or "label".
 
     Returns:
         The name; "" where there is no such column, or several.
     """
-    if wanted in schema.names:
-        return wanted
+    if kind in schema.names:
+        return kind
     found = [
         name
         for name, feature in _features(schema).items()
-        if feature.get("_type") == _KINDS[wanted] and name in schema.names
+        if feature.get("_type") == _KINDS[kind] and name in schema.names
     ]
     return found[0] if len(found) == 1 else ""
 

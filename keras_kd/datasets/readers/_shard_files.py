@@ -128,8 +128,8 @@ def _stamp(store: Any, name: str, facts: dict[str, Any]) -> str:
     """What is told of a file's content: by the listing, or else by the file's own answer."""
     if not any(facts.get(change) for change in _CHANGES):
         facts = store.info(name)
-    told = [f"{change} {facts[change]}" for change in _CHANGES if facts.get(change)]
-    return "; ".join([f"size {facts.get('size')}", *told]) if told else ""
+    parts = [f"{change} {facts[change]}" for change in _CHANGES if facts.get(change)]
+    return "; ".join([f"size {facts.get('size')}", *parts]) if parts else ""
 
 
 def _split(folder: str, name: str) -> str:

@@ -182,15 +182,15 @@ def _of_fields(path: Path, name: str, sample: dict[str, bytes]) -> Iterator[Row]
     unread = {suffix[1:] for suffix in decoding.HEIC_SUFFIXES}
     if not any(field.rpartition(".")[2] in pictures | unread | {"cls"} for field in sample):
         return
-    told = f"{name} with {', '.join(sample)[:80]}"
-    place = f"{path}, {told}"
+    description = f"{name} with {', '.join(sample)[:80]}"
+    place = f"{path}, {description}"
     if len(pictures & sample.keys()) > 1:
         raise DataError(f"{place} has several images of one name: write one image a sample.")
     image, label = _only(sample, pictures), _only(sample, {"cls"})
     if label is not None:
-        yield Row(image, _label(label, place), told)
+        yield Row(image, _label(label, place), description)
     else:
-        yield Row(image, _described_label(_only(sample, {"json"}), place), told)
+        yield Row(image, _described_label(_only(sample, {"json"}), place), description)
 
 
 def _only(sample: dict[str, bytes], ends: set[str]) -> bytes | None:
@@ -261,8 +261,8 @@ def _of_example(fields: Any, place: str) -> Row:
             f"{place} has {len(values)} whole numbers or names as its label: expected one class an"
             " image; write its number or its name."
         )
-    told = f"with the features {', '.join(sorted(fields))[:200]}"
-    return Row(next(iter(image), None), _label(values[0], place) if values else None, told)
+    description = f"with the features {', '.join(sorted(fields))[:200]}"
+    return Row(next(iter(image), None), _label(values[0], place) if values else None, description)
 
 
 def _label(value: bytes | int | None, place: str) -> int | str | None:

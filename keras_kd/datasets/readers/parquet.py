@@ -102,7 +102,7 @@ def remarks(path: Path) -> list[str]:
     files = [str(file) for own in shards.values() for file in own]
     names = _class_names(shards["train"], path)
     schema = _parquet_files.opened(shards["train"][0]).schema_arrow
-    read = [_parquet_files.column(schema, wanted) for wanted in ("image", "label")]
+    read = [_parquet_files.column(schema, kind) for kind in ("image", "label")]
     return [
         *([_numbering.remark(names, "files")] if _numbering.are_numbers(names) else []),
         *class_names.doubts(names),

@@ -128,13 +128,13 @@ def _uncommon(model: keras.Model) -> list[keras.Layer]:
 
 
 def _ended(format: str, name: str, layers: list[keras.Layer], ending: ConversionEnded) -> str:
-    told = f"TensorFlow's converter was ended by {ending} over {name} in the format {format}"
+    event = f"TensorFlow's converter was ended by {ending} over {name} in the format {format}"
     others = " or ".join(other for other in ("float16", "dynamic", "float32") if other != format)
     if not layers:
-        return f"{told}: use the format {others}."
+        return f"{event}: use the format {others}."
     last = layers[-1]
     return (
-        f"{told}, most likely by its layer {last.name} ({type(last).__name__}): "
+        f"{event}, most likely by its layer {last.name} ({type(last).__name__}): "
         f"use the format {others}, or replace that layer."
     )
 

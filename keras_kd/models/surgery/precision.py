@@ -81,8 +81,8 @@ def with_policy(model: keras.Model, dtype_policy: str) -> keras.Model:
     outputs = _of_outputs(model)
 
     def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
-        wanted = "float32" if layer in outputs else policy
-        return remade(layer, lambda config: _with_policy(config, wanted))
+        chosen = "float32" if layer in outputs else policy
+        return remade(layer, lambda config: _with_policy(config, chosen))
 
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)  # for layers that make others inside
