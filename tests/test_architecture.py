@@ -187,7 +187,8 @@ def test_no_module_is_long() -> None:
 def test_keras_internals_stand_in_three_modules():
     """What Keras may change without a word: see models/surgery/keras_internals.py."""
     inside = re.compile(
-        r"keras\.src\b(?!\.layers\.)|_(flatten_layers|keras_history|(in|out)bound_nodes|nodes_by_depth)\b"
+        r"keras\.src\b(?!\.layers\.)"
+        r"|_(flatten_layers|keras_history|(in|out)bound_nodes|nodes_by_depth)\b"
     )
     # _keras_classes tells Keras' own classes from others, _keras_2 names modules of Keras 2.
     allowed = {"models.surgery.keras_internals", "models._keras_classes", "models._keras_2"}

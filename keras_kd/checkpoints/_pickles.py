@@ -75,7 +75,9 @@ class _Machine:
 
     def run(self, stream: Readable) -> Any:
         start = stream.tell()
-        for operation, argument, position in pickletools.genops(stream):  # type: ignore[arg-type]  # it only reads
+        # genops only reads, which its annotation does not say.
+        operations = pickletools.genops(stream)  # type: ignore[arg-type]
+        for operation, argument, position in operations:
             if position - start > LARGEST_PICKLE:
                 raise Refused(
                     f"its description of the tensors is longer than {LARGEST_PICKLE:,} bytes"

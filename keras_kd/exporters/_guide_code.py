@@ -1,8 +1,8 @@
 """The guide's programs, made from the facts of one file and the texts in `guide_programs/`.
 
-There, @NAME@ stands for a fact, and a line that ends in `//@tag` belongs only to files of that kind:
-`gray` or `colour`, `float` or `bytes`, `labels` where the classes are named, `face` where they are
-expressions.
+There, @NAME@ stands for a fact, and a line that ends in `//@tag` belongs only to files of that
+kind: `gray` or `colour`, `float` or `bytes`, `labels` where the classes are named, `face` where
+they are expressions.
 """
 
 from __future__ import annotations

@@ -206,7 +206,8 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
         return
     whole = isinstance(distribution, load_optuna().distributions.IntDistribution)
     suggest = trial.suggest_int if whole else trial.suggest_float
-    suggest(name, distribution.low, distribution.high, log=distribution.log)  # type: ignore[attr-defined]
+    numbers: Any = distribution
+    suggest(name, numbers.low, numbers.high, log=numbers.log)
 
 
 def _said(params: dict[str, Any]) -> str:

@@ -60,10 +60,10 @@ def require_survival(
         raise ModelError(tried.stdout.decode(errors="replace").replace(str(file), str(path)))
     if tried.returncode:
         lines = tried.stderr.decode(errors="replace").strip().splitlines()
+        last = lines[-1] if lines else f"exit code {tried.returncode}"
         raise ModelError(
-            f"{path} makes {runtime} fail on one image"
-            f" ({lines[-1] if lines else f'exit code {tried.returncode}'}): it is damaged or made to"
-            " do harm, so export it again."
+            f"{path} makes {runtime} fail on one image ({last}): it is damaged or made to do harm,"
+            " so export it again."
         )
 
 

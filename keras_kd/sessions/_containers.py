@@ -14,8 +14,8 @@ from keras_kd.errors import ConfigError, DataError, ModelError
 # other files (concat, hls, dash, image2) and sources without a file (lavfi, rtsp) are not among
 # them.
 FORMATS = (
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,m4v,mjpeg,asf,flv,ogg,mxf,gif,dv,nut,rm,"
-    "3gp,yuv4mpegpipe,mp3,aac,flac,wav"
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,m4v,mjpeg,asf,flv,ogg,"
+    "mxf,gif,dv,nut,rm,3gp,yuv4mpegpipe,mp3,aac,flac,wav"
 )
 # FFmpeg's decoders of what they write, and of lossless films. It has 300, many of old games. Sound
 # is not decoded.
