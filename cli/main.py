@@ -172,8 +172,8 @@ def _run() -> None:
         # Else click prints errors in its own form and ends the process.
         kerakd.main(standalone_mode=False)
     except SystemExit:
-        # So click ends where the reader of stdout has gone, as of `| head -1`.
-        # The class is click's own, and has another name in each of its versions.
+        # click ends this way when stdout's reader is gone, as with `| head -1`. The class is
+        # click's own, and has another name in each of its versions.
         if not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):
             raise
         return

@@ -15,7 +15,7 @@ from keras_kd.errors import DataError
 
 from . import engine, options, output, sessions
 
-# What has no meaning for a picture as a whole.
+# Options that have no meaning for a picture as a whole.
 _OF_FACES = ("detector", "score", "side", "redact")
 
 

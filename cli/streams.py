@@ -22,7 +22,8 @@ def prepare() -> None:
         try:
             os.fstat(number)
         except OSError:
-            # Else the next file that is opened would get this number, and what is printed.
+            # Otherwise the next file to be opened would get this descriptor, and with it the
+            # output.
             nowhere = os.open(os.devnull, os.O_RDWR)
             if nowhere != number:
                 os.dup2(nowhere, number)

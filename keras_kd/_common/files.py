@@ -216,7 +216,7 @@ def locked(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterat
     try:
         yield
     finally:
-        # While it is held: a process that has opened it sees that it is gone, and makes its own.
+        # Removed while it is held: a process that has it open sees that, and makes its own.
         (folder / LOCK).unlink(missing_ok=True)
         lock.release()
         if waiting is None and not existed:

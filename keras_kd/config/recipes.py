@@ -40,7 +40,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "augment": "crops,face-mirror,jitter",
     },
 }
-# In the place of SGD's, in every recipe: PyTorch's defaults of AdamW.
+# With AdamW, these replace the values for SGD in every recipe: PyTorch's defaults.
 ADAMW = {"learning_rate": 1e-3, "weight_decay": 0.01}
 # What drawn faces need on two old cores in five minutes.
 RECIPES["quick"] = RECIPES["best"] | {

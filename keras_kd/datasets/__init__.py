@@ -51,7 +51,7 @@ from keras_kd.errors import DataError
 ENTRY_POINTS = "keras_kd.datasets"  # of other packages, each a module as above
 SIZE = 64
 DRAWN = "faces"  # the data set that needs no path
-# Of shards; ? and [ stand for themselves in the names of other files.
+# Patterns of shards. In the names of other files, ? and [ stand for themselves.
 _PATTERN = re.compile(r"\*|[?\[].*\.(tar|tfrec|parquet)")
 
 

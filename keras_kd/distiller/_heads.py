@@ -166,7 +166,7 @@ class ValueHead:
         return output
 
     def _mean(self, each: Any, known: Any, weights: Any) -> Any:
-        # Perhaps no value of the batch is known: the loss is 0 then, not NaN.
+        # If no value of the batch is known, the loss is 0, not NaN.
         count = ops.sum(weights if self._normalised else known)
         return losses.weighted_sum(each, weights) / ops.maximum(
             count, losses.TINY if self._normalised else 1.0

@@ -154,7 +154,7 @@ class Faults(keras.metrics.Metric):
         for number, (name, classes) in enumerate(self._heads.items()):
             if name in labels:
                 self._look(number, *_bad_rows(labels[name], classes), count)
-        # Only then: a variable without numbers is none to compute with.
+        # Without undeclared heads the variable is empty, and backends cannot compute with it.
         if self._undeclared:
             seen = [_zeros_ones_others(labels.get(name)) for name in self._undeclared]
             self.values.assign(ops.maximum(self.values, ops.stack(seen)))
@@ -185,7 +185,8 @@ class Faults(keras.metrics.Metric):
                 not declared.
         """
         parts = (self.row, self.label, self.head)
-        # On several replicas this adds up theirs: that something was found is all that is known.
+        # With several replicas the numbers are sums over them, which show only that something was
+        # found.
         row, label, head = (_backend.number(part) for part in parts)
         if row and self._replicas > 1:
             raise DataError("A label in the batches is outside the classes of its head." + COUNTING)

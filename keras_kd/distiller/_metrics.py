@@ -67,7 +67,7 @@ OF_PROBABILITIES = (
     metrics.CosineSimilarity,
     metrics.R2Score,
 )
-# Of probabilities too, unless they are told.
+# Metrics that take probabilities, unless they are made with from_logits=True.
 WITH_LOGITS = (
     metrics.AUC,
     metrics.BinaryCrossentropy,

@@ -88,7 +88,7 @@ class DistillationOrientedSGD(keras.optimizers.SGD):
         """Take one step with both gradients."""
         if self.clip_norm:
             of_labels, of_teacher = self._clipped(of_labels, of_teacher)
-        # First, so that a schedule is asked for both at the same step.
+        # Before `self.apply`, which counts the step, so that both see the same learning rate.
         self.of_teacher.apply(of_teacher, weights)
         self.apply(of_labels, weights)
 

@@ -151,7 +151,7 @@ def require_each(values: Any, rows: Any) -> Any:
             f"soft_loss must return one number for each image, of shape (N,). "
             f"Received: shape {shape}. A loss of keras.losses does so with reduction=None."
         )
-    # Where N is unknown in the graph, a wrong size is found by this.
+    # If N is unknown in the graph, a wrong size is found here.
     return ops.reshape(values, (ops.shape(rows)[0],))
 
 

@@ -198,7 +198,7 @@ def _by_pixels(
 
     @functools.cache
     def logits(pixels: PixelValues) -> np.ndarray:
-        # The model itself notes what it has told of its outputs; copies of it then know.
+        # The model records that its outputs were reported, so that copies do not repeat it.
         own = pixels == predictor.form.taken
         shown = predictor if own else predictor.with_pixels(pixels)
         found = shown.logits(samples.images)

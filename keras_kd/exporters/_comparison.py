@@ -179,7 +179,7 @@ def _answers(
     if not classes:
         return None
     answers = {name: (expected[name].argmax(1), found[name].argmax(1)) for name in classes}
-    # Of several heads the one that changed most decides.
+    # With several heads, the one that changed most decides.
     same = min(float(np.mean(ours == theirs)) for ours, theirs in answers.values())
     count = len(expected[classes[0]])
     # Labels belong to one head, and nothing says to which of several.

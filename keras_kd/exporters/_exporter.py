@@ -209,7 +209,7 @@ class Exporter:
             else pixel_values(self.value_range)
         )
         pixels = known or PixelValues()
-        # Of 0..255 the library's own students are known to be, whatever little they have learnt.
+        # The library's own students take 0..255, even if they have learnt too little to show it.
         if not pixels.plain:
             _samples.doubt(reference, samples, pixels)
         _model.require_pixels(model, pixels)

@@ -23,7 +23,7 @@ PROGRAMS = Path(__file__).with_name("guide_programs")
 # A face's square, in boxes from the brows to the chin: its side, and how far its middle lies above
 # the box's, in heights.
 FACE_SIDE, FACE_RISE = 1.17, 0.09
-# Of C23 and C++, whose programs may include the C one; not all can start a member's name.
+# Keywords of C23, and of C++, whose programs may include the C program.
 _C_WORDS = frozenset(
     [
         "alignas",

@@ -32,7 +32,7 @@ _LARGEST = 127
 # Version 12 of the operator says that int8 weights of float32 inputs have a scale a channel; files
 # that ask for it are refused up to 2.14.
 _LATEST_OF_ONE_SCALE = 9
-# Of int8 and int16 activations.
+# Types of biases beside int8 and int16 activations.
 _BIASES = {schema.TensorType.INT32: np.int32, schema.TensorType.INT64: np.int64}
 _DENSE = schema.BuiltinOperator.FULLY_CONNECTED
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # The share of samples on which a file that rounds must name the same class as Keras.
 MIN_AGREEMENT = 0.97
-# Of the worst error; a layer that adds as much is named too.
+# Layers whose error is at least this share of the worst one are named, too.
 _MANY = 0.25
 _NAMED = 12  # layers that a sentence can name
 _PREPARATION = "the input's preparation"

@@ -18,7 +18,7 @@ from keras_kd.models.keras_config import SCOPE
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.models.surgery.tracing import with_graph
 
-# Modes of Keras' model.quantize.
+# Modes of Keras' model.quantize that can't be exported.
 UNREADABLE = ("int8", "float8")
 
 

@@ -195,7 +195,7 @@ def write(
             path = Path(temporary) / MODEL_FILE
             report = converted(path)
             file = LiteRTModel(path, trusted=True)
-            # What the app itself makes of pixels.
+            # The pixel values that the app has to feed.
             outside = PixelValues() if file.input_dtype == np.uint8 else taken or PixelValues()
             oldest = operator_support.oldest_tensorflow_lite(path)
             known = "" if oldest == operator_support.UNKNOWN else oldest

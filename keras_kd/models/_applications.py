@@ -62,7 +62,7 @@ def _pixels(preprocess: Callable) -> tuple[np.ndarray, np.ndarray, bool]:
         preprocess(np.array(pixel, np.float32).reshape(1, 1, 1, 3)).ravel()
         for pixel in ([0, 0, 0], [255, 0, 0], [255, 255, 255])
     )
-    # Red changes the first number, unless the order is blue, green, red.
+    # A red image changes the first channel in RGB and the last one in BGR.
     is_bgr = bool(red[0] == black[0])
     scale, offset = (white - black) / 255, black
     return (scale[::-1], offset[::-1], True) if is_bgr else (scale, offset, False)

@@ -25,7 +25,7 @@ _TOLD = ("class_name", "module", "registered_name")
 _VALUES = {"__tensor__", "__numpy__", "__keras_tensor__"}
 _TEXTS = {"__bytes__", "__ellipsis__", "__slice__", "__tuple__", "TensorShape"}
 _ANY_INTEGER = {"seed", "shared_object_id", "salt", "start", "stop", "value"}
-# A text in these places is the path of a file.
+# Settings that are paths of files where they are texts.
 _FROM_FILES = ("idf_weights", "vocabulary")
 _REPEATS = {"chain_depth", "num_chains", "num_ops", "power_iterations"}
 _SIZED = {f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)}

@@ -43,7 +43,7 @@ def _imported(module: str) -> ModuleType:
     try:
         if not module.endswith(".py"):
             return importlib.import_module(module)
-        # A name of its own, which hides no other module.
+        # A unique name, which hides no other module.
         path = os.path.abspath(module)
         refuse_special(path)
         name = f"kerakd_trusted_{fingerprint([path])}"

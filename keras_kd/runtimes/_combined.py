@@ -107,7 +107,8 @@ def mean(found: Sequence[Prediction]) -> Prediction:
 class _Averaged:
     def __init__(self, members: Sequence[Predictor], mirror: bool) -> None:
         self._members, self._mirror = members, mirror
-        # Of one form; members of several are each shown images of their own, see `mean`.
+        # The form holds for members of one form; where forms differ, `mean` averages outputs
+        # instead.
         self.form = members[0].form
         self.values, self.tells_classes = members[0].values, members[0].tells_classes
         self.fingerprint = fingerprint(

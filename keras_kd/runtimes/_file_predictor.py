@@ -172,7 +172,8 @@ class FilePredictor:
         within = low >= -tolerance and high <= 1 + tolerance
         are = bool(within and (np.abs(sums - 1) < tolerance).all())
         expected = self.form.output == "probabilities"
-        # As exact as probabilities in float32 or in steps of int8: logits can come near to it.
+        # Only as inexact as float32 or int8 make probabilities, because logits can come near to
+        # 100.
         exact = 100 * outputs.shape[-1] * _ROUNDING
         percent = low >= -exact and bool((np.abs(sums - 100) < exact).all())
         if percent and not expected and len(outputs) > 1 and not self._output_stated:

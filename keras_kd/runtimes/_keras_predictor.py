@@ -122,7 +122,7 @@ def of_saved_model(path: Path, form: ModelSpec, head: str | None = None) -> Kera
 def _require_steady(predictor: KerasPredictor) -> None:
     """Refuse a folder whose outputs for the same images differ, which its graph does not show."""
     noise = np.random.default_rng(0).integers(0, 256, (4, *predictor.form.input_shape), np.uint8)
-    # Before it is known what the numbers are.
+    # Untouched outputs, as whether they are logits is not decided yet.
     try:
         first, second = (
             np.concatenate([*predictor._outputs(shown(noise, predictor.form)).values()], axis=-1)

@@ -20,7 +20,7 @@ from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import tflite_graph, trial
 
-# Digests of what was made or tried in this process.
+# Digests of files that were made or tried in this process.
 _SURVIVED: set[bytes] = set()
 _VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 

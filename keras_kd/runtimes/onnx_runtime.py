@@ -27,7 +27,7 @@ TYPES = {
 STEP = 64
 LARGEST_BATCH = 4096  # images that a file may compute at once: it may declare any number
 OPEN = (64, 64, 3)  # height, width and channels in a trial where a file leaves them open
-# Digests of what was tried in this process.
+# Digests of files that were tried in this process.
 _SURVIVED: set[bytes] = set()
 SILENT = 4  # ONNX Runtime's severity: fatal errors alone
 
@@ -229,7 +229,7 @@ def _try(path: str, seconds: int, memory: int) -> None:
         try:
             model.prepared(shape)
         except ModelError as error:
-            # A file of open sizes may not take these; its own images tell.
+            # A file of open sizes may not take these: whether it runs shows with its own images.
             if shape == model.input_shape or "alloc" in str(error):
                 raise
 

@@ -19,7 +19,7 @@ _SWAPPED = tuple(
     PixelValues(limits, channel_order="bgr") for limits in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 )
 _MNIST = PixelValues((0.0, 1.0), (0.1307,), (0.3081,))
-# What is told of a model whose pixels nobody states.
+# The warning about a model whose pixel values nobody states.
 ASSUMED_PIXELS = (
     "does not say which pixels it takes: 0..255 are assumed, unless range, mean, std or channel"
     " order are stated"
@@ -28,9 +28,10 @@ TRIED, _FEWEST, _FAR_BETTER, _ABOUT = 100, 10, 0.2, 0.05
 # Images below which a statement of the user is not doubted: chance may explain what they show.
 _FEWEST_TO_DOUBT = 30
 
-# Of doubts without labels: how far probabilities differ from image to image if a model sees next to
-# nothing of them, and if it sees them, in nats; and how much larger the other pixels are, or
-# smaller. Models of faces reach 1.3 or more by the right pixels, and 0.05 or less by those.
+# Without labels, pixel values are doubted by how much the probabilities differ between images, in
+# nats. Below _UNMOVED a model sees next to nothing, above _MOVED it sees the images. Models of
+# faces reach 1.3 or more with the right pixel values, and 0.05 or less with values _OTHER_SIZE
+# times as large or small.
 _UNMOVED, _MOVED, _OTHER_SIZE, _SURE, _LEAST = 0.1, 1.0, 50, 0.9, 1e-7
 
 

@@ -37,7 +37,7 @@ _PROCESSOR = {
 }
 # What transformers calls classes that nobody named.
 _UNNAMED = re.compile(r"LABEL_\d+")
-# Of the files of this name that other programs write, none says so.
+# Other programs write files of this name too, without such a line.
 _OF_ULTRALYTICS = re.compile(r"(?:author|description): *['\"]?Ultralytics\b.*")
 # What YAML writes on a line of its own for each name: `0: cat`, or `- cat`.
 _NAMED = re.compile(r"\s+(?P<quote>['\"]?)(\d{1,6})(?P=quote): +(\S.*?)\s*")

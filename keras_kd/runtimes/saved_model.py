@@ -61,7 +61,7 @@ def _tried(path: str | Path) -> keras.Model:
                 " smaller model."
             ) from error
         except Exception as error:
-            # Of another size than it takes, perhaps: its own images tell.
+            # The model may take another size: whether it runs shows with its own images.
             logging.getLogger(__name__).debug("%s: %s", path, error)
     return model
 

@@ -32,7 +32,7 @@ def logits(votes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
         DataError: the numbers of votes and labels differ, a class is too rare, or the votes do not
             predict the labels.
     """
-    # Here, as it takes a third of a second and few runs need it.
+    # Imported here, because it takes a third of a second and few runs need it.
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 

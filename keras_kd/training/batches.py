@@ -71,7 +71,7 @@ class TrainingBatches:
     @property
     def steps(self) -> int:
         """The number of steps in an epoch, at least 1."""
-        # Fewer images than a batch make one that is smaller.
+        # If there are fewer images than a batch holds, they make one smaller batch.
         return max(1, self._labelled // (self.batch_size - self._unlabeled_a_step))
 
     @property

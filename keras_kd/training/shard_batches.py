@@ -84,7 +84,7 @@ class ShardBatches:
             rest = _joined(_rows(part, slice(begin, None)))
             # The reading of a further group begins as soon as the next one is asked for.
             del part
-        # Fewer images than a batch make one that is smaller.
+        # If there are fewer images than a batch holds, they make one smaller batch.
         if rest is not None and len(self.shards) < self.batch_size:
             yield rest
 

@@ -94,7 +94,7 @@ def finder(root: Path) -> Callable[[Path, str], Path]:
 
     def find(folder: Path, text: str) -> Path:
         named = Path(text.replace("\\", "/"))
-        # An absolute path of another machine tells its last folders and name.
+        # Of an absolute path from another machine, only the last folders and the name are of use.
         elsewhere = named.is_absolute() and not os.path.lexists(named)
         file = folder / named if elsewhere else inside(root, folder / named)
         try:

@@ -19,7 +19,7 @@ from keras_kd._common.system_errors import refusals
 from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
 
-# Of what stores tell of a file, that which changes with its content; a size alone may not.
+# The facts by which stores show that content has changed; the size alone may stay the same.
 _CHANGES = (
     "mtime", "created", "ETag", "etag", "LastModified", "Last-Modified", "last_modified", "updated",
     "modified", "md5Hash", "Content-MD5", "Digest",
@@ -29,7 +29,7 @@ _CHANGES = (
 # TensorFlow numbers such files behind the suffix, or in its place.
 _TFRECORD = re.compile(r".*(\.tfrec|\.tfrecords?|-\d+-of-\d+)(-\d+-of-\d+)?(\.gz)?", re.DOTALL)
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-# Signs of a pattern; in a URL "?" begins a query.
+# Wildcards by whether the place is a URL, in which "?" begins a query.
 _SIGNS = {True: "*", False: "*?["}
 # Files beside shards that hold no images: texts, descriptions, indexes, checksums.
 _TEXTS = ("", ".txt", ".md", ".rst", ".json", ".jsonl", ".yaml", ".yml", ".csv", ".py", ".idx",
@@ -77,7 +77,7 @@ def listed(path: str | Path) -> tuple[list[Found], list[str]]:
     with _refusals(place):
         store, root = _store(place)
         folder, pattern = _divided(store, root)
-        # Signs of a pattern in the name of a folder that exists stand for themselves.
+        # In the name of an existing folder, wildcards stand for themselves.
         found = (
             store.glob(glob.escape(folder) + pattern, detail=True)
             if pattern
@@ -117,7 +117,7 @@ def _divided(store: Any, root: str) -> tuple[str, str]:
     first = next((place for place, sign in enumerate(root) if sign in signs), None)
     if first is not None and not store.exists(root):
         folder = root[:first].rpartition("/")[0]
-        # Folders may have such signs in their names, too.
+        # Names of folders may contain wildcards, too.
         while store.isdir(deeper := root[: (root + "/").find("/", len(folder) + 1)]):
             folder = deeper
         return f"{folder}/", root.removeprefix(f"{folder}/")

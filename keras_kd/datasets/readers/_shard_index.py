@@ -79,7 +79,7 @@ def _entry(found: Found, folder: Path, decode_all: bool) -> Entry:
         return Entry(**{**known, "labels": [tuple(pair) for pair in known["labels"]]})
     except (FileNotFoundError, ValueError, TypeError):
         made = _made(found.url, decode_all)
-    # Who writes the same entry at the same time, as processes of one training do, finds the same.
+    # Processes of one training may write an entry at the same time; they write the same content.
     with suppress(WrittenMeanwhileError):
         write_text(path, json.dumps(asdict(made)) + "\n")
     return made

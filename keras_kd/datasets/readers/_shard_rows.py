@@ -98,7 +98,8 @@ class _Member(tarfile.TarInfo):
         return member
 
     def _proc_gnusparse_10(self, *_: object) -> None:
-        # Its map is no header but the beginning of the member, and has no bound.
+        # The map of such a member has no bound: it is not in the header, but at the start of the
+        # content.
         raise ValueError(_SPARSE)
 
 

@@ -27,7 +27,7 @@ _SYSTEM = (
 )  # fmt: skip
 # As Hugging Face and TensorFlow call shards: the name, the number, of how many, the suffix.
 _NUMBERED = re.compile(r"(.*)-(\d{1,6})-of-(\d{1,6})(\D.*|)", re.DOTALL)
-# Of runs, recordings, sweeps, and stores of soft labels, whole or begun.
+# Files that mark the folders of runs, recordings, sweeps and stores of soft labels.
 _RESULTS = (run_files.METRICS, "session.json", "sweep.db", "store.json", "progress.json")
 _BEGUN = [run_files.OPTIONS]  # all that a run has when it reads its data
 _MODELS = (".keras", ".tflite", ".onnx")

@@ -147,7 +147,7 @@ def _require_classes(split: str, own: Shards, named: bool, path: Path) -> None:
 def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]:
     """The shards of each split; whole training shards where a split has none of its own."""
     parts = {split: [one for one in indexed if one[0].split == split] for split in SPLITS}
-    # Names that tell no split are training shards, unless others are called so.
+    # Shards without a split in their names are for training, unless other shards are called so.
     if not parts["train"]:
         parts["train"] = [one for one in indexed if not one[0].split]
     elif unnamed := [one[0].url for one in indexed if not one[0].split]:
