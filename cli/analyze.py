@@ -182,22 +182,20 @@ def command(
     timeline = engine.load("sessions._options").Options(
         smooth, confidence, _seconds(baseline), faces
     )
-    tasks, happened = (Path(path) if path else None for path in (segments, events))
     if program:
         _require_of_exports()
-        results = engine.load("sessions.importing").import_sessions(
-            videos,
-            Path(out),
-            program,
-            timeline,
-            tasks,
-            _date_informed(informed),
-            happened,
-            offset,
-            _marker(marker),
-            terminal,
-            unread,
-        )
+    of_both: dict[str, Any] = {
+        "segments": Path(segments) if segments else None,
+        "events": Path(events) if events else None,
+        "offset": offset,
+        "marker": _marker(marker),
+        "informed": _date_informed(informed),
+        "terminal": terminal,
+        "unread": unread,
+    }
+    if program:
+        importing = engine.load("sessions.importing")
+        results = importing.import_sessions(videos, Path(out), program, timeline, **of_both)
         _show(results, unread, len(videos), as_json)
         return
     analysis = engine.load("sessions.analysis")
@@ -205,26 +203,10 @@ def command(
     reader, detector, temperature = sessions.load(asked, terminal)
     with stopping.with_advice("To go on, give the same command with --resume."):
         results = analysis.analyze(
-            videos or (camera,),
-            Path(out),
-            reader,
-            detector,
-            recipe,
-            timeline,
-            tasks,
-            camera is not None,
-            seconds,
-            resume,
-            redact,
-            clips,
-            temperature,
-            _date_informed(informed),
-            happened,
-            offset,
-            _marker(marker),
-            terminal,
-            unread,
-        )
+            videos or (camera,), Path(out), reader, detector, recipe, timeline,
+            camera=camera is not None, seconds=seconds, resume=resume, redact=redact, clips=clips,
+            temperature=temperature, **of_both,
+        )  # fmt: skip
     _show(results, unread, len(videos), as_json)
 
 
