@@ -25,6 +25,7 @@ from keras_kd.pipelines.taught import Teaching
 from keras_kd.reports import comparison_pictures, model_card, pictures, summary
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Prediction, Predictor
+from keras_kd.training.scores import best_epoch
 
 # What every model that is trained here takes for pixels 0 and 255.
 PIXEL_RANGE = (0.0, 255.0)
@@ -38,7 +39,8 @@ def of_student(
     history: list[dict[str, float]],
     taught: Teaching,
 ) -> dict[str, Any]:
-    """Return size, operations and training time of the student, and the fingerprints of its origin.
+    """Return size, operations, epochs and training time of the student, and the fingerprints of its
+    origin.
 
     Args:
         plan: the run's plan.
@@ -54,6 +56,8 @@ def of_student(
     return {
         "student": sources.called(plan.student.architecture),
         "parameters": scoring.trainable_parameters(student),
+        "trained_epochs": len(history),
+        "best_epoch": best_epoch(history),
         "train_seconds": round(sum(row["seconds"] for row in history), 1),
         "multiply_accumulates": predictor.multiply_accumulates,
         "data": {"name": data.name, "called": data.called, "counts": data.counts()},

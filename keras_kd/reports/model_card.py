@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_kd._common.markdown import chance_note, escaped, fenced, table, ties_note
+from keras_kd._common.text import counted
 from keras_kd.reports.summary import SCORE_TITLES, class_scores, correlation, percent, summary_rows
 from keras_kd.reports.usage import usage_snippet, use_and_limits
 
@@ -247,6 +248,11 @@ def _making(
         f"Trained{time} on {escaped(hardware)} with {escaped(packages)}.",
         f"Settings: {escaped(settings)}; `config.toml` has all of them.",
     ]
+    if "best_epoch" in metrics:
+        lines.append(
+            f"Trained for {counted(metrics['trained_epochs'], 'epoch')}; the weights are those"
+            f" after epoch {metrics['best_epoch']}, the best on the validation images."
+        )
     if metrics.get("teacher"):
         lines.append(
             "Alpha weighs the labels, beta (1 − alpha unless given) the teacher's softened answers."

@@ -144,6 +144,8 @@ def train(
         history = fitting.fit(
             distiller, batches, validation, job.epochs, job.folder, chosen, tell, advance
         )
+    if len(history) < job.epochs:
+        terminal.say(f"{job.title}: stopped after epoch {len(history)} of {job.epochs}")
     batch_norm.set_momenta(distiller.student, momenta)
     student = expand(precision.with_policy(batch_norm.unfused(distiller.student), "float32"))
     for layer in student.layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,3 +55,17 @@ def mean_score(logs: dict[str, float]) -> float:
         The mean.
     """
     return float(np.mean(list(validation_scores(logs).values())))
+
+
+def best_epoch(history: Sequence[dict[str, float]]) -> int:
+    """Return the number of the epoch with the best validation score, whose weights are kept.
+
+    Args:
+        history: one row for each epoch, as `fitting.fit` returns it.
+
+    Returns:
+        The number, from 1; of equal epochs the first.
+    """
+    one_head = [sum(validation_scores(row).values()) for row in history]
+    found = [row.get(SCORE, score) for row, score in zip(history, one_head, strict=True)]
+    return int(history[int(np.nanargmax(found))]["epoch"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import striped_images
 from command_line import called
@@ -170,6 +172,22 @@ def test_changed_code_is_another_student_and_another_teacher(data, own, tmp_path
     source.write_text(OWN + "# changed again\n")
     with pytest.raises(ConfigError, match="the student's layers changed"):
         distill.distill(config, tmp_path / "run", resume=True)
+
+
+def test_an_early_stop_and_the_epoch_that_is_kept_are_told(data, tmp_path, capsys):
+    config = Config(data=str(data), student=NETWORK, beta=0.0, epochs=4, **TRAINING)
+    stop = 'EarlyStopping(monitor="val_loss",patience=1,min_delta=1000.0)'
+    config = dataclasses.replace(config, callback=stop, formats="float32")
+    results = distill.distill(config, tmp_path / "run", distill.Terminal())
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    trained, kept = len(history), int(history["epoch"][history["val_accuracy"].argmax()])
+    assert trained == 2
+    assert (results["trained_epochs"], results["best_epoch"]) == (trained, kept)
+    assert history["val_accuracy"][kept - 1] == pytest.approx(results["validation"]["accuracy"])
+    assert f": stopped after epoch {trained} of 4" in capsys.readouterr().err
+    assert (
+        f"; the weights are those after epoch {kept}, " in (tmp_path / "run/README.md").read_text()
+    )
 
 
 def test_another_file_to_start_from_is_another_run(data, tmp_path):

@@ -232,6 +232,11 @@ def test_durations(seconds: float, text: str) -> None:
     assert f"Trained in {text} on" in _card({**METRICS, "train_seconds": seconds})
 
 
+def test_the_epochs_that_were_trained() -> None:
+    told = "Trained for 7 epochs; the weights are those after epoch 4, the best on the validation"
+    assert told in _card({**METRICS, "trained_epochs": 7, "best_epoch": 4})
+
+
 @pytest.mark.parametrize(("channels", "dtype"), [(3, "float32"), (1, "uint8")])
 def test_the_snippet_on_the_card_runs_a_real_file(
     tmp_path: Path, channels: int, dtype: str
