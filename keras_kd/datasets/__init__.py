@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -50,6 +50,7 @@ from keras_kd.errors import DataError
 
 ENTRY_POINTS = "keras_kd.datasets"  # of other packages, each a module as above
 SIZE = 64
+_LOOKED_AT = 20  # files and folders in one that has no known form
 DRAWN = "faces"  # the data set that needs no path
 # Patterns of shards. In the names of other files, ? and [ stand for themselves.
 _PATTERN = re.compile(r"\*|[?\[].*\.(tar|tfrec|parquet)")
@@ -172,16 +173,30 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
         raise DataError(f"No data at {path}: give a file, a folder or one of {', '.join(names())}.")
     if named:
         return _reader(name), path if rest else None
-    # Any class folders match `folder`, so a more specific form goes before it.
-    modules = map(_reader, sorted(names(), key=lambda name: name == "folder"))
-    module = next((module for module in modules if module.matches(path)), None)
+    module = _recognised(path)
     if module is None:
-        holds = _reader("_survey").described(path)
+        holds = _inside(path) or _reader("_survey").described(path)
         raise DataError(
             f"{path} has none of the known forms ({', '.join(names())}); {holds}. "
             "See `kerakd data inspect --help` for the forms."
         )
     return module, path
+
+
+def _recognised(path: Path) -> ModuleType | None:
+    # Any class folders match `folder`, so a more specific form goes before it.
+    modules = map(_reader, sorted(names(), key=lambda name: name == "folder"))
+    return next((module for module in modules if module.matches(path)), None)
+
+
+def _inside(path: Path) -> str:
+    """Say what in a folder has a known form; "" where nothing has."""
+    found = []
+    for child in sorted(path.iterdir())[:_LOOKED_AT] if path.is_dir() else ():
+        with suppress(DataError, OSError):
+            if not child.name.startswith(".") and (module := _recognised(child)):
+                found.append(f"{child} of the form {module.__name__.rpartition('.')[2]}")
+    return f"it holds {' and '.join(found[:3])}: give that one" if found else ""
 
 
 @_refusals_named()

@@ -23,6 +23,8 @@ _SAME = {
     "neutral": ("neutrality",),
 }
 LONGEST = 200
+# Between the labels of an image that has several.
+_BETWEEN = re.compile(r"[\s,;|/+&'\"\[\]]+")
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
 # What stands for no label in some tables.
 _NO_LABELS = ("nan", "NaN", "None", "null", "NULL", "NA", "N/A")
@@ -78,14 +80,14 @@ def canonical(name: str) -> str:
 
 def doubts(names: Sequence[str]) -> list[str]:
     """Say which class names mean the same and are different classes nevertheless, and which may
-    mean none.
+    mean none or several.
 
     Args:
         names: class names.
 
     Returns:
-        One sentence for each meaning that several have, as Cat and cat, and for each name such as
-            nan.
+        One sentence for each meaning that several have, as Cat and cat, for each name such as nan,
+            and for the first of those made of others, as `cat,dog` beside `cat` and `dog`.
     """
     means: dict[str, list[str]] = {}
     for name in names:
@@ -97,7 +99,15 @@ def doubts(names: Sequence[str]) -> list[str]:
             if len(same) > 1
         ),
         *(f"the class {name} may stand for no label" for name in names if name in _NO_LABELS),
+        *(f"the class {name} may be several labels of one image" for name in _joined(names)[:1]),
     ]
+
+
+def _joined(names: Sequence[str]) -> list[str]:
+    """Those made of two or more other names."""
+    parts = {name: set(filter(None, _BETWEEN.split(name))) for name in names}
+    known = set(names)
+    return [name for name, own in parts.items() if len(own) > 1 and own <= known - {name}]
 
 
 def are_expressions(names: Sequence[str]) -> bool:

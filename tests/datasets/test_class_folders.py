@@ -231,6 +231,15 @@ def test_folders_that_hold_all_classes_are_no_classes(
         datasets.load(tmp_path, "train")
 
 
+def test_a_folder_that_repeats_the_classes_can_be_passed_over(tmp_path: Path) -> None:
+    for part in (".", "augmented"):
+        for name in ("cat", "dog"):
+            write_images(tmp_path / part / name, 5)
+    assert counts(tmp_path, "train", skip_bad_rows=True) == [3, 3]
+    left = f"10 images in {tmp_path / 'augmented'}, in no class or split"
+    assert datasets.passed_over(tmp_path) == (left,)
+
+
 def test_which_of_two_layers_of_folders_are_the_classes_is_told(tmp_path: Path) -> None:
     for number, part in enumerate(("day", "night")):
         for name in ("cat", "dog"):

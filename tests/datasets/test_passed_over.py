@@ -241,6 +241,13 @@ def test_images_without_class_folders_are_told(tmp_path: Path) -> None:
         datasets.load(tmp_path, "train")
 
 
+def test_what_has_a_known_form_inside_is_named(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n")
+    (tmp_path / "readme.txt").write_text("x")
+    with pytest.raises(DataError, match="it holds .*fer2013.csv of the form fer2013: give that"):
+        datasets.load(tmp_path, "train")
+
+
 def test_a_folder_around_the_data_is_named(tmp_path: Path) -> None:
     write_splits(tmp_path / "archive", {"train": "train", "test": "test"})
     with pytest.raises(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -292,7 +294,7 @@ def test_absolute_paths_of_another_machine_are_found_by_folder_and_name(tmp_path
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("filename,cat,dog\n0.png,1,0\n", "labels.csv is not read: .*received filename, cat, dog"),
+        ("filename,w,h\n0.png,9,7\n", "labels.csv is not read: .*received filename, w, h"),
         ("file,label\n0.png,w\xfctend\n", "labels.csv, .*: not UTF-8 text; save the file as UTF-8"),
     ],
 )
@@ -300,4 +302,102 @@ def test_a_table_that_is_not_read_is_named_where_its_folder_is_refused(tmp_path,
     rows(tmp_path, "ab", where="images/")
     (tmp_path / "labels.csv").write_text(table, encoding="latin-1")
     with pytest.raises(DataError, match=words):
+        datasets.load(tmp_path, "train")
+
+
+def test_hugging_face_s_metadata_in_json_lines(tmp_path):
+    for start, split in ((0, "train"), (50, "test")):
+        lines = rows(tmp_path / split, ("wütend", "froh"), start, 10)
+        pairs = (line.split(",") for line in lines)
+        (tmp_path / split / "metadata.jsonl").write_text(
+            "\n\n".join(
+                json.dumps({"text": None, "file_name": file, "label": label, "boxes": [1, 2]})
+                for file, label in pairs
+            ),
+            encoding="utf-8-sig",
+        )
+    test = datasets.load(tmp_path, "test")
+    assert test.class_names == ("froh", "wütend")
+    assert values(test) == [*range(50, 70)] and test.labels.tolist() == [1] * 10 + [0] * 10
+    assert datasets.passed_over(tmp_path) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"file_name": "0.png", "label": ["a", "b"]}', "line 7 has several values as its label"),
+        ('{"file_name": "0.png", "label": "a"', "line 7: not one JSON object a line"),
+        ('["0.png", "a"]', "line 7: not one JSON object a line"),
+        ('{"file_name": "0.png"}', "line 7: the label is missing"),
+        ('{"file_name": null, "label": "a"}', "line 7: .*has no file of the name ''"),
+    ],
+)
+def test_a_bad_line_of_json_is_named(tmp_path, line, words):
+    pairs = [one.split(",") for one in rows(tmp_path, ("a", "b"))]
+    lines = [json.dumps({"file_name": file, "label": label}) for file, label in pairs]
+    (tmp_path / "metadata.jsonl").write_text("\n".join([*lines, line]))
+    with pytest.raises(DataError, match=words):
+        datasets.load(tmp_path, "train")
+
+
+def test_metadata_in_the_only_folder(tmp_path):
+    lines = rows(tmp_path / "images", ("a", "b"))
+    (tmp_path / "images" / "metadata.csv").write_text("\n".join(["file_name,label", *lines]))
+    assert len(datasets.load(tmp_path, "train")) == 2
+    # Class folders beside a table stay class folders.
+    for name in ("cat", "dog"):
+        rows(tmp_path / "images" / name, "x")
+    with pytest.raises(DataError, match="images if its folders are the classes"):
+        datasets.load(tmp_path, "train")
+
+
+def test_a_column_for_each_class_as_roboflow_writes_them(tmp_path):
+    for start, split in ((0, "train"), (50, "valid"), (70, "test")):
+        lines = [
+            line.replace(",dog", ", 1, 0").replace(",Cat", ", 0, 1")
+            for line in rows(tmp_path / split, ("dog", "Cat"), start)
+        ]
+        (tmp_path / split / "_classes.csv").write_text(
+            "\n".join(["filename, dog, Cat", *lines]) + "\n"
+        )
+    validation = datasets.load(tmp_path, "validation")
+    assert validation.class_names == ("Cat", "dog") and values(validation) == [*range(50, 56)]
+    assert validation.labels.tolist() == [1, 1, 1, 0, 0, 0]
+    assert datasets.passed_over(tmp_path) == (
+        "_classes.csv is read by its columns dog, Cat of 0 and 1, each a class",
+    )
+    with (tmp_path / "valid" / "_classes.csv").open("a") as table:
+        table.write("50.png, 1, 1\n51.png, 0, 0\n52.png, 1, 0.3\n")
+    with pytest.raises(DataError, match="line 8, with 1 in dog and Cat: the label is missing"):
+        datasets.load(tmp_path, "validation")
+    assert len(datasets.load(tmp_path, "validation", skip_bad_rows=True).skipped) == 3
+
+
+def test_columns_of_splits_are_no_classes(tmp_path):
+    lines = [f"{line.split(',')[0]},1,0" for line in rows(tmp_path, ("a", "b"))]
+    (tmp_path / "all.csv").write_text("\n".join(["file,is_train,is_test", *lines]))
+    with pytest.raises(DataError, match="none of the known forms"):
+        datasets.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize("header", ["id_code,diagnosis", "image_id,label", "Filepaths,Labels"])
+def test_columns_of_competitions_are_read_and_told(tmp_path, header):
+    lines = [line.replace(".png", "") for line in rows(tmp_path, ("a", "b"), where="deep/")]
+    (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
+    (tmp_path / "sample.csv").write_text("id\n0\n")
+    assert values(datasets.load(tmp_path, "test")) and len(datasets.load(tmp_path, "train")) == 2
+    names = " and ".join(header.split(","))
+    assert f"labels.csv is read by its columns {names}" in datasets.passed_over(tmp_path)
+    # Beside a table of usual columns such a one is none.
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *(f"{one}" for one in lines)]))
+    assert not any("read by" in line for line in datasets.passed_over(tmp_path))
+
+
+def test_several_labels_of_an_image_in_one_field_are_told(tmp_path):
+    lines = rows(tmp_path, ("cat", "dog", "dog|cat", "hot dog"))
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
+    told = datasets.passed_over(tmp_path)
+    assert told == ("the class dog|cat may be several labels of one image",)
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines[:-5]]))
+    with pytest.raises(DataError, match="has 1 image, .*; the class dog.cat may be several labels"):
         datasets.load(tmp_path, "train")

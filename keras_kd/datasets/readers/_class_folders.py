@@ -26,6 +26,15 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
         # Without skip_bad_rows an empty class keeps its name, and folder._listing reports it.
         if not skip_bad_rows or _image_files.image_files(folder):
             classes.setdefault(class_names.plain(name), []).append(folder)
+    for name in _repeating(classes):
+        if not skip_bad_rows:
+            folder = classes[name][0]
+            raise DataError(
+                f"{folder} is no class, its folders {_some(sorted(_names_inside(folder)))} are"
+                " called as the classes beside it: move it away, or its images into those classes,"
+                " or pass over it with --skip-bad-rows."
+            )
+        del classes[name]
     _refuse_other_layouts(train, classes)
     classes = _named(classes, root)
     if wrong := class_names.problem(tuple(classes)):
@@ -119,6 +128,23 @@ def remarks(train: Path, others: Sequence[Path]) -> list[str]:
     return lines
 
 
+def _repeating(classes: dict[str, list[Path]]) -> list[str]:
+    """The classes whose folders hold no image, but folders that are all called as other classes."""
+    found = []
+    for name, folders in classes.items():
+        inside = {inner for folder in folders for inner in _names_inside(folder)}
+        if len(inside) > 1 and inside <= {*classes} - {name} and not _has_images(folders):
+            found.append(name)
+    return found
+
+
+def _has_images(folders: list[Path]) -> bool:
+    """Whether images lie directly in any of the folders."""
+    return any(
+        file.parent == folder for folder in folders for file in _image_files.image_files(folder)
+    )
+
+
 def _either(classes: dict[str, list[Path]]) -> str:
     """What to know where the deeper folders might be the classes."""
     same = _same_inside(classes)
@@ -137,8 +163,7 @@ def _same_inside(classes: dict[str, list[Path]]) -> list[str]:
         return []
     names = _names_inside(every[0])
     alike = all(_names_inside(folder) == names for folder in every)
-    loose = (file.parent == folder for folder in every for file in _image_files.image_files(folder))
-    return sorted(names) if len(names) > 1 and alike and not any(loose) else []
+    return sorted(names) if len(names) > 1 and alike and not _has_images(every) else []
 
 
 def _names_inside(folder: Path) -> set[str]:
@@ -197,7 +222,7 @@ def _named(classes: dict[str, list[Path]], root: Path) -> dict[str, list[Path]]:
 
 def _refuse_other_layouts(train: Path, classes: dict[str, list[Path]]) -> None:
     """Raise DataError where the folders themselves, or those of a class, are called like splits or
-    folds, or where those of a class are the others over again.
+    folds.
     """
     if classes and all(map(_tree.split_of, classes)):
         raise DataError(
@@ -205,12 +230,6 @@ def _refuse_other_layouts(train: Path, classes: dict[str, list[Path]]) -> None:
             " sort the images of each into a folder for each class."
         )
     for folder in (folder for folders in classes.values() for folder in folders):
-        beside = sorted(_names_inside(folder))
-        if len(beside) > 1 and set(beside) <= {*classes} - {class_names.plain(folder.name)}:
-            raise DataError(
-                f"{folder} is no class, its folders {_some(beside)} are called as the classes"
-                " beside it: move it away, or its images into those classes."
-            )
         inside = [child for child in _tree.listed(folder).folders if _tree.split_of(child.name)]
         # Two splits at least: a person may be called Val.
         several = len({_tree.split_of(child.name) for child in inside}) > 1

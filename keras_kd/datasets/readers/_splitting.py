@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common.text import counted
 from keras_kd.datasets import SPLITS, Samples
+from keras_kd.datasets.class_names import doubts
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
@@ -59,9 +61,9 @@ def stratified(
         rows = np.flatnonzero(labels == label)
         if len(rows) < len(shares):
             raise DataError(
-                f"Class {class_name} has {len(rows)} images, too few to split into"
+                f"Class {class_name} has {counted(len(rows), 'image')}, too few to split into"
                 f" {', '.join(shares)}: expected at least {len(shares)}; add images or remove the"
-                " class."
+                f" class{_doubt(class_name, class_names)}."
             )
         # Drawn by class, so that images added to one don't move those of the others.
         rows = np.random.default_rng((seed, label)).permutation(rows)
@@ -71,6 +73,12 @@ def stratified(
             rows = rows[count:]
         parts[first].append(rows)
     return {name: np.sort(np.concatenate(rows)) for name, rows in parts.items()}
+
+
+def _doubt(name: str, names: Sequence[str]) -> str:
+    """What a class with few images may be instead, where its name tells."""
+    told = (line for line in doubts(names) if name in line)
+    return "".join(f"; {line}" for line in told)
 
 
 def unread(columns: Collection[str], given: Collection[str]) -> list[str]:

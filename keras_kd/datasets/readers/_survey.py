@@ -87,10 +87,11 @@ def unread_table(root: Path) -> str:
 
 def _other_columns(path: Path) -> str:
     try:
-        received = ", ".join(csv_files.opened(path)[0])
+        names = csv_files.opened(path)[0]
     except DataError as error:
         return str(error)
     expected = ", ".join(_fer2013_csv.COLUMNS)
+    received = ", ".join(names[:12]) + f" and {len(names) - 12:,} more" * (len(names) > 12)
     return (
         f"it has no column pixels: a csv file of pixels has {expected} in its first line, and a"
         f" table of image files has file, label; received {received or 'nothing'}; name the columns"

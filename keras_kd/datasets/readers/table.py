@@ -1,17 +1,22 @@
-"""A csv or tsv table with the file and the class of each image, or such a table a split.
+"""A csv, tsv or jsonl table with the file and the class of each image, or such a table a split.
 
 Forms on disk; the table or its folder is given:
 
     labels.csv                 file,label,split    train/1.jpg,cat,train
     train.csv  test.csv        file,label          images/1.jpg,cat
     train/metadata.csv  test/metadata.csv          1.jpg,cat
+    train/metadata.jsonl                           {"file_name": "1.jpg", "label": "cat"}
+    labels.csv                 file,cat,dog        1.jpg,1,0
 
 The first line names the columns, in any case and order; other columns are passed over. Of several
 that may be the file, the class or the split the first is taken, with a note. The file
 stands in `file`, `filename`, `file_name`, `filepath`, `path`, `image` or `image_path`; its class in
 `label`, `class`, `class_name`, `category`, `emotion`, `expression` or `target`; its split, where
-there is such a column, in `split`, `subset`, `set` or `usage`. Files are looked for from the
-table's folder, then in the folders below it by their name and as many of its folders as there are.
+there is such a column, in `split`, `subset`, `set` or `usage`. Without such a column, others that
+competitions have are taken with a note, as `image_id`, `labels`. Without any of a class each class
+may have a column, with 1 for the images of the class and 0 for others. Files are looked for from
+the table's folder, then in the folders below it by their name and as many of its folders as there
+are.
 A split's own table has its word in its name or its folder's; a word in the column goes before it.
 
 Classes that are numbers are named by them, in their order, or by a `labels.txt` beside the table,
@@ -28,7 +33,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd._common import csv_files
 from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names
 from keras_kd.datasets.images import Size
@@ -37,15 +41,13 @@ from keras_kd.datasets.readers import (
     _listings,
     _numbering,
     _splitting,
+    _table_rows,
     _tree,
 )
 from keras_kd.datasets.readers._listings import Listing
+from keras_kd.datasets.readers._table_rows import Columns
 from keras_kd.errors import DataError
 
-SUFFIXES = (".csv", ".tsv")
-FILE = ("file", "filename", "file_name", "filepath", "path", "image", "image_path")
-LABEL = ("label", "class", "class_name", "category", "emotion", "expression", "target")
-SPLIT = ("split", "subset", "set", "usage")
 # What stands for no label: always, and among classes that are numbers.
 _MISSING, _NO_NUMBER = ("", "nan", "NaN"), "-1"
 # FER2013's words, beside those that folders of splits have.
@@ -80,9 +82,9 @@ def matches(path: Path) -> bool:
         itself or in a split's folder.
     """
     if path.is_file():
-        return _is_table(path)
-    splits = [folder for folder in _tree.listed(path).folders if _tree.split_of(folder.name)]
-    return bool(_listed_tables(path)) and not any(map(_holds_classes, (path, *splits)))
+        return _table_rows.columns(path).are_enough
+    folders = (path, *_folders_of_tables(path))
+    return bool(_listed_tables(path)) and not any(map(_holds_classes, folders))
 
 
 def _holds_classes(folder: Path) -> bool:
@@ -126,13 +128,10 @@ def remarks(path: Path) -> list[str]:
     lines = [_numbering.remark(names, "table")] if _numbering.are_numbers(names) else []
     lines += class_names.doubts(names)
     for table in _tables_of(path):
-        for chosen, *others in filter(None, _columns(table)):
-            if others:
-                lines.append(
-                    f"{table.name} is read by its column {chosen}, which stands before"
-                    f" {' and '.join(others)}"
-                )
-        unread = [name for name in csv_files.header(table) if name not in (*FILE, *LABEL, *SPLIT)]
+        found = _table_rows.columns(table)
+        lines += [f"{table.name} is read by its {line}" for line in _chosen(found)]
+        known = {*found.file, *found.label, *found.classes, *found.split}
+        unread = [name for name in found.names if name not in known]
         lines += [f"{table.name}: {line}" for line in _splitting.unread(unread, listings)]
     rows = Counter(file for listing in listings.values() for file in listing.files)
     if repeated := [file.name for file, count in rows.items() if count > 1]:
@@ -140,13 +139,21 @@ def remarks(path: Path) -> list[str]:
             f"{counted(len(repeated), 'file')} in several rows, {repeated[0]} first, so that splits"
             " may share images; leave one row of each"
         )
+    return [*dict.fromkeys(lines)]  # tables of splits may have one name
+
+
+def _chosen(found: Columns) -> list[str]:
+    """What to know of the columns that are read."""
+    lines = [
+        f"column {chosen}, which stands before {' and '.join(others)}"
+        for chosen, *others in filter(None, (found.file, found.label, found.split))
+        if others
+    ]
+    if found.classes:
+        lines.append(f"columns {', '.join(found.classes[:12])} of 0 and 1, each a class")
+    if not found.usual:
+        lines.append(f"columns {' and '.join([*found.file[:1], *found.label[:1]])}")
     return lines
-
-
-def _columns(table: Path) -> list[list[str]]:
-    """The columns that may be the file, the class and the split; the first of each is taken."""
-    header = csv_files.header(table)
-    return [[name for name in header if name in names] for names in (FILE, LABEL, SPLIT)]
 
 
 def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:
@@ -226,12 +233,11 @@ def _number(label: str, known: dict[str, int]) -> int:
 
 def _rows(table: Path, own: str | None) -> Iterator[tuple[str, _Row]]:
     """The split and the row of each line of a table, all of split `own` if it is given."""
-    files, labels, of_split = _columns(table)
-    for line, fields in csv_files.rows(table, [files[0], labels[0], *of_split[:1]]):
-        word = fields[2].strip().casefold() if of_split else own or "train"
+    of_split = _table_rows.columns(table).split
+    for row in _table_rows.rows(table):
+        word = row.split.casefold() if of_split else own or "train"
         split = USAGES.get(word) or _tree.split_of(word) or own or word
-        place = f"{table}, line {line}"
-        yield split, _Row(place, table.parent, fields[0].strip(), class_names.plain(fields[1]))
+        yield split, _Row(row.place, table.parent, row.file, row.label)
 
 
 def _labelled(rows: dict[str, list[_Row]]) -> dict[str, list[_Row]]:
@@ -256,13 +262,6 @@ def _whole(label: str) -> str:
     return label.removesuffix(".0")
 
 
-def _is_table(file: Path) -> bool:
-    if file.suffix.lower() not in SUFFIXES:
-        return False
-    header = set(csv_files.header(file))
-    return bool(header & set(FILE) and header & set(LABEL))
-
-
 def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
@@ -281,14 +280,23 @@ def _tables_of(path: Path) -> dict[Path, str | None]:
 
 
 def _listed_tables(path: Path) -> dict[Path, str | None]:
-    """All tables of a folder, each with its split."""
+    """All tables of a folder, each with its split; only those with usual columns if any has."""
     if path.is_file():
-        return {path: _tree.split_of(path.stem)} if _is_table(path) else {}
-    top = _tree.listed(path)
-    folders = [folder for folder in top.folders if _tree.split_of(folder.name)]
-    inside = [file for folder in folders for file in _tree.listed(folder).files]
+        enough = _table_rows.columns(path).are_enough
+        return {path: _tree.split_of(path.stem)} if enough else {}
+    folders = (path, *_folders_of_tables(path))
+    files = [file for folder in folders for file in _tree.listed(folder).files]
+    found = {file: _table_rows.columns(file) for file in files}
+    usual = any(columns.usual for columns in found.values())
     return {
         file: _tree.split_of(file.stem) or _tree.split_of(file.relative_to(path).parts[0])
-        for file in (*top.files, *inside)
-        if _is_table(file)
+        for file, columns in found.items()
+        if (columns.usual if usual else columns.are_enough)
     }
+
+
+def _folders_of_tables(path: Path) -> list[Path]:
+    """The folders of splits, or else the only folder, which may have the images and their table."""
+    folders = [*_tree.listed(path).folders]
+    splits = [folder for folder in folders if _tree.split_of(folder.name)]
+    return splits or folders * (len(folders) == 1)

@@ -1,0 +1,189 @@
+"""Tables of image files: csv, tsv or JSON lines, with a column of classes or one for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_kd._common import csv_files
+from keras_kd._common.checked_files import read_json
+from keras_kd._common.files import refuse_special
+from keras_kd.datasets import class_names
+from keras_kd.datasets.readers import _tree
+from keras_kd.errors import DataError
+
+JSON_LINES = ".jsonl"
+SUFFIXES = (".csv", ".tsv", JSON_LINES)
+FILE = ("file", "filename", "file_name", "filepath", "path", "image", "image_path")
+LABEL = ("label", "class", "class_name", "category", "emotion", "expression", "target")
+SPLIT = ("split", "subset", "set", "usage")
+# Names of competitions and other tools, which mean something else beside one of the above.
+_OTHER_FILE = (
+    "filenames", "filepaths", "file_path", "image_file", "image_filename", "image_id", "image_name",
+    "img", "img_id", "img_name", "img_path", "fname", "id", "id_code",
+)  # fmt: skip
+_OTHER_LABEL = (
+    "labels", "classes", "label_name", "class_label", "category_name", "breed", "diagnosis",
+    "species", "variety",
+)  # fmt: skip
+_INDEX = ("", "unnamed: 0", "index")  # the numbers of rows, as pandas writes them
+_NO, _YES = ("0", "0.0"), ("1", "1.0")
+
+
+class Row(NamedTuple):
+    """A row as it stands in its table.
+
+    Attributes:
+        place: table and line, for messages.
+        file: as the row names it.
+        label: the class as the row names it; "" where it names none, or several columns have 1.
+        split: as the row names it; "" without such a column.
+    """
+
+    place: str
+    file: str
+    label: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are read, by their names in the file.
+
+    Attributes:
+        file: names of those that may be the file; the first is read.
+        label: likewise of the class; none where each class has a column.
+        split: likewise of the split; none without such a column.
+        classes: the columns of the classes, which hold 0 and 1; none where one column has the
+            class.
+        names: all columns.
+    """
+
+    file: Sequence[str]
+    label: Sequence[str]
+    split: Sequence[str]
+    classes: Sequence[str]
+    names: Sequence[str]
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether the table tells the file and the class of an image."""
+        return bool(self.file and (self.label or self.classes))
+
+    @property
+    def usual(self) -> bool:
+        """Whether the names are none of competitions' own."""
+        told = {*_lower([*self.file, *self.label])}
+        return self.are_enough and told <= {*FILE, *LABEL}
+
+    @property
+    def read(self) -> list[str]:
+        """The columns that are read."""
+        return [*self.file[:1], *self.label[:1], *self.classes, *self.split[:1]]
+
+
+def columns(table: Path) -> Columns:
+    """Find the columns of a table; none in a file of another kind, or that can't be read."""
+    try:
+        names, lines = _opened(table) if table.suffix.lower() in SUFFIXES else ([], iter(()))
+        first = next(lines, (1, []))[1]
+    except DataError:
+        return Columns((), (), (), (), ())
+    file, label = _named(names, FILE) or _named(names, _OTHER_FILE), _named(names, LABEL)
+    label, split = label or _named(names, _OTHER_LABEL), _named(names, SPLIT)
+    classes = [] if label or not file else _of_classes(names, first, (*file, *split))
+    return Columns(file, label, split, classes, names)
+
+
+def rows(table: Path) -> Iterator[Row]:
+    """Yield the rows of a table that has the columns.
+
+    Raises:
+        DataError: the table can't be read, a column stands twice, or a field that is read is no
+            text or number.
+    """
+    found = columns(table)
+    places = [_place(table, found.names, name) for name in found.read]
+    for line, fields in csv_files.cells(_opened(table)[1], places):
+        place = f"{table}, line {line}"
+        texts = dict(zip(found.read, map(_text, repeat(place), found.read, fields), strict=True))
+        split = texts[found.split[0]] if found.split else ""
+        if found.label:
+            label = texts[found.label[0]]
+        else:
+            own = [name for name in found.classes if texts[name] in _YES]
+            certain = len(own) == 1 and all(texts[name] in (*_NO, *_YES) for name in found.classes)
+            label = own[0] if certain else ""
+            place += f", with 1 in {' and '.join(own)}" * (len(own) > 1)
+        yield Row(place, texts[found.file[0]], class_names.plain(label), split)
+
+
+def _named(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    return [name for name in names if name.lower() in wanted]
+
+
+def _lower(names: Sequence[str]) -> list[str]:
+    return [name.lower() for name in names]
+
+
+def _of_classes(names: Sequence[str], first: Sequence[Any], others: Sequence[str]) -> list[str]:
+    """The columns beside `others`, two or more, if they are classes: the first row has 0 or 1 in
+    each.
+    """
+    found = {
+        name: str(field).strip()
+        for name, field in zip(names, first, strict=False)
+        # Columns as is_train and is_test are splits.
+        if name not in others and name.lower() not in _INDEX and not _tree.split_of(name)
+    }
+    whole = len(first) == len(names) and {*found.values()} <= {*_NO, *_YES}
+    return [*found] if whole and len(found) > 1 else []
+
+
+def _place(table: Path, names: Sequence[str], name: str) -> int:
+    lower = _lower(names)
+    if (count := lower.count(name.lower())) > 1:
+        raise DataError(f"{table} has {count} columns {name} in its first line: keep one of them.")
+    return lower.index(name.lower())
+
+
+def _opened(table: Path) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
+    """The names of the columns, and line and fields of each row, from line 1 on."""
+    if table.suffix.lower() != JSON_LINES:
+        return csv_files.opened(table)
+    # Columns are those of the first object; others may have more, or fewer.
+    names = [str(name).strip() for name in next(_objects(table), (1, {}))[1]]
+    return names, (
+        (line, [fields.get(name, "") for name in names]) for line, fields in _objects(table)
+    )
+
+
+def _objects(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    line = 0
+    try:
+        refuse_special(table)
+        with open(table, encoding="utf-8-sig") as file:
+            while text := file.readline(csv_files.LONGEST_LINE):
+                line += 1
+                if text.strip():
+                    yield line, read_json(text, dict)
+    except OSError as error:
+        raise DataError(
+            f"{table} can't be read ({error.strerror}): check the path and its permissions."
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"{table}, line {line}: not one JSON object a line ({error}): mend the line."
+        ) from error
+
+
+def _text(place: str, name: str, field: Any) -> str:
+    if isinstance(field, (list, dict)):
+        raise DataError(
+            f"{place} has several values as its {name}, {str(field)[:60]}: expected one text or"
+            " number; choose one."
+        )
+    return "" if field is None else str(field).strip()
