@@ -55,6 +55,7 @@ class LiteRTModel:
         self.path = Path(path)
         content = tflite_graph.content(path)
         _require_built_in(path)
+        _require_no_state(path)
         digest = hashlib.sha256(content).digest()
         if not trusted and digest not in _SURVIVED:
             _require_survival(self.path, content)
@@ -126,6 +127,8 @@ class LiteRTModel:
         missing = self.batch - len(images)
         if missing:
             images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+        # LSTMs go on from the images before, unless they are told to begin anew.
+        self._interpreter.reset_all_variables()
         self._interpreter.set_tensor(self._input["index"], self.as_input(images))
         self._interpreter.invoke()
         return {
@@ -230,7 +233,13 @@ class LiteRTModel:
             ordered = sorted(named.items(), key=lambda item: places.index(item[1]["index"]))
             return list(runner.get_input_details().values()), dict(ordered)
         outputs = self._interpreter.get_output_details()
-        return self._interpreter.get_input_details(), {tensor["name"]: tensor for tensor in outputs}
+        # Tools that strip names leave several outputs without one.
+        counts = Counter(tensor["name"] for tensor in outputs)
+        names = [
+            tensor["name"] if counts[tensor["name"]] == 1 else f"output_{number}"
+            for number, tensor in enumerate(outputs)
+        ]
+        return self._interpreter.get_input_details(), dict(zip(names, outputs, strict=True))
 
     def _is_main_graph(self, signature: str) -> bool:
         """Whether a signature's outputs are those of the graph that `invoke` runs."""
@@ -245,6 +254,15 @@ def _require_built_in(path: str | Path) -> None:
         raise ModelError(
             f"{path} holds operators that LiteRT doesn't build in ({', '.join(sorted(others))}):"
             " export it again with built-in ops only."
+        )
+
+
+def _require_no_state(path: str | Path) -> None:
+    """Raise ModelError for files that write a variable, on which the next answer depends."""
+    if any(one.name == "ASSIGN_VARIABLE" for one in tflite_graph.read(path, main_alone=True)):
+        raise ModelError(
+            f"{path} changes a variable with each image, so that the next answer depends on it:"
+            " export a model that takes each image alone."
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import litert, predictors
+from keras_kd.runtimes import litert, predictors, tflite_graph
 
 
 def _converted(function, folder, name="model.tflite", configure=lambda converter: None):
@@ -175,3 +175,48 @@ def test_an_operator_that_fails_for_some_pixels_is_named(tmp_path: Path) -> None
     path = _converted(looked_up, tmp_path)
     with pytest.raises(ModelError, match=r"can't compute .*model\.tflite .*\(GATHER of .* fails\)"):
         predictors.load(path)  # shows it noise
+
+
+def test_a_recurrent_layer_begins_anew_with_each_image(tmp_path):
+    tf_keras = pytest.importorskip("tf_keras", reason="its LSTM becomes one operator with a state")
+    tf_keras.utils.set_random_seed(1)
+    layers = tf_keras.layers
+    stack = [layers.Reshape((4, 12)), layers.LSTM(8, bias_initializer="ones"), layers.Dense(3)]
+    model = tf_keras.Sequential([tf_keras.Input((4, 4, 3)), *stack])
+    function = tf.function(lambda image: model(image, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec((1, 4, 4, 3)))
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert())
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in litert.operators(path)
+    images = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype(np.float32)
+    found = litert.LiteRTModel(path, trusted=True).predict(images)
+    np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)
+
+
+def test_a_file_that_changes_a_variable_with_each_image_is_refused(tmp_path):
+    module = tf.Module()
+    module.mean = tf.Variable(tf.zeros((1, 3)))
+
+    def running_mean(image):
+        module.mean.assign(0.5 * module.mean + tf.reduce_mean(image, axis=(1, 2)))
+        return module.mean.read_value()
+
+    shown = tf.TensorSpec((1, 4, 4, 3), name="image")
+    module.serve = tf.function(running_mean, input_signature=[shown])
+    concrete = module.serve.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+    converter.experimental_enable_resource_variables = True
+    (tmp_path / "model.tflite").write_bytes(converter.convert())
+    with pytest.raises(ModelError, match="changes a variable with each image"):
+        litert.LiteRTModel(tmp_path / "model.tflite")
+
+
+def test_outputs_whose_names_were_stripped_are_told_apart(tmp_path):
+    path = _converted(lambda image: {"a": image[:, 0, 0], "b": image[:, :, 0, 0]}, tmp_path)
+    model = tflite_graph.unpacked(path.read_bytes())
+    model.signatureDefs = None
+    for index in model.subgraphs[0].outputs:
+        model.subgraphs[0].tensors[index].name = b""
+    path.write_bytes(tflite_graph.packed(model))
+    found = litert.LiteRTModel(path, trusted=True).output_shapes
+    assert sorted(found) == ["output_0", "output_1"] and sorted(found.values()) == [(1,), (2,)]
