@@ -21,7 +21,7 @@ from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ConfigError, DataError, ModelError
-from keras_kd.exporters import ExportReport, export
+from keras_kd.exporters import ExportReport, _bundle_files, export
 from keras_kd.exporters._bundle_card import bundle_card
 from keras_kd.exporters._metadata import with_metadata
 from keras_kd.runtimes import operator_support
@@ -210,7 +210,7 @@ def write(
             measured = scores(path) if scores else None
         # Metadata and labels have made the file longer.
         report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
-        preprocess = _preprocess(model, file, outputs, taken, outside, output)
+        preprocess = _bundle_files.preprocess(model, file, outputs, taken, outside, output)
         with written_whole(folder / MODEL_FILE) as temporary_file:
             temporary_file.write_bytes(content)
         write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
@@ -218,7 +218,7 @@ def write(
         with written_whole(folder / EXAMPLE_IMAGE) as picture:
             colour = file.input_shape[2] == 3
             Image.fromarray(pixels[0] if colour else pixels[0, :, :, 0]).save(picture)
-        _write_json(folder / EXAMPLE_FILE, _example(outputs, class_names, tolerance))
+        _write_json(folder / EXAMPLE_FILE, _bundle_files.example(outputs, class_names, tolerance))
         facts = [
             f"- Version {version}, made on {datetime.date.today():%d %B %Y}.",
             *_facts_of_file(folder / MODEL_FILE, report, tolerance, facts),
@@ -286,77 +286,6 @@ def minimum_runtimes(path: Path) -> str:
         names = ", ".join(sorted({f"{one.name} ({why})" for one, why in wrong}))
         known += f"; not right on LiteRT's GPUs, WebGPU among them: {names}"
     return known
-
-
-def _preprocess(
-    model: keras.Model,
-    file: LiteRTModel,
-    outputs: dict[str, np.ndarray],
-    taken: PixelValues | None,
-    outside: PixelValues,
-    output: OutputKind | None,
-) -> dict:
-    from keras_kd.models import heads
-
-    app = file.input_dtype == np.uint8
-    first = _inside(file.input_shape, tuple(model.inputs[0].shape[1:]), taken if app else None)
-    last = "sigmoids" if "sigmoids" in (output, heads.output_kind(model)) else "softmax"
-    return {
-        "input": {
-            "name": "image",
-            "shape": [1, *file.input_shape],
-            "dtype": file.input_dtype.name,
-            "range": [0, 255],
-            **_quantization(file),
-            **({} if outside.plain else {"normalisation": str(outside)}),
-            "color": "gray" if file.input_shape[2] == 1 else "RGB",
-            "order": "rows from the top, pixels from the left, then channels",
-        },
-        "inside_the_file": [*first, last] if app else first if outside.plain else ["nothing else"],
-        **({"normalisation": taken.facts()} if taken else {}),
-        "outputs": {name: [1, *values.shape[1:]] for name, values in outputs.items()},
-        "labels": LABELS_FILE,
-    }
-
-
-def _quantization(file: LiteRTModel) -> dict[str, Any]:
-    """Scale and zero point of an int8 or int16 input."""
-    if file.input_dtype.kind != "i" or file.input_limits is None:
-        return {}
-    low, high = file.input_limits
-    integers = np.iinfo(file.input_dtype)
-    scale = (high - low) / (integers.max - integers.min)
-    return {"quantization": {"scale": scale, "zero_point": round(integers.min - low / scale)}}
-
-
-def _inside(
-    given: tuple[int, ...], taken: tuple[int, ...], values: PixelValues | None
-) -> list[str]:
-    """What the file itself does first to an image of the shape `given`, for a model of images of
-    the shape `taken` and of certain pixel values.
-    """
-    resized = (
-        []
-        if given[:2] == taken[:2]
-        else [f"resize to {taken[0]}x{taken[1]}, bilinear, exactly as Pillow"]
-    )
-    coloured = [] if given[2] == taken[2] else ["gray to RGB" if given[2] == 1 else "RGB to gray"]
-    stated = values is not None and not values.plain
-    return [*resized, *coloured, f"normalisation ({values})" if stated else "normalisation"]
-
-
-def _example(
-    outputs: dict[str, np.ndarray], class_names: tuple[str, ...], tolerance: float
-) -> dict:
-    values = {
-        name: [round(float(value), 6) for value in rows[0].ravel()]
-        for name, rows in outputs.items()
-    }
-    named = {
-        name: dict(zip(class_names, row, strict=True)) if len(row) == len(class_names) else row
-        for name, row in values.items()
-    }
-    return {"image": "example.png", **named, "tolerance": tolerance}
 
 
 def _write_json(path: Path, content: dict) -> None:
