@@ -13,14 +13,13 @@ import tensorflow as tf
 
 from keras_kd._common.files import written_whole
 from keras_kd.errors import ModelError
-from keras_kd.exporters import (
-    _first_convolution,
-    _float_parts,
-    _float_splits,
-    _gray_pixels,
-    _int16_squares,
-    _integer_weights,
-    _layer_errors,
+from keras_kd.exporters import _float_parts, _layer_errors
+from keras_kd.exporters._tflite_passes import (
+    first_convolution,
+    float_splits,
+    gray_pixels,
+    int16_squares,
+    integer_weights,
 )
 from keras_kd.runtimes import litert, tflite_graph
 
@@ -66,12 +65,12 @@ def convert(request: Request) -> None:
     Raises:
         Exception: the converter refuses, with exceptions of its own that have no public name.
     """
-    content = _gray_pixels.with_float_gray(_content(request))
-    content = _float_splits.without_splits(_first_convolution.of_fewer_channels(content))
+    content = gray_pixels.with_float_gray(_content(request))
+    content = float_splits.without_splits(first_convolution.of_fewer_channels(content))
     if request.activations == "int16":
-        content = _int16_squares.without_squared_differences(content)
+        content = int16_squares.without_squared_differences(content)
     if request.weights == "int8":
-        content = _integer_weights.right_on_all_runtimes(content)
+        content = integer_weights.right_on_all_runtimes(content)
     Path(request.file).write_bytes(content)
 
 

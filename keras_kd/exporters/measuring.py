@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_kd.errors import ExportError
-from keras_kd.exporters import _integer_pixels
+from keras_kd.exporters._tflite_passes import integer_pixels
 from keras_kd.runtimes import timing
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -74,7 +74,7 @@ def keep_faster(path: Path) -> Choice:
         What was chosen.
     """
     content = path.read_bytes()
-    changed = _integer_pixels.with_integer_pixels(content)
+    changed = integer_pixels.with_integer_pixels(content)
     models = [LiteRTModel(path, trusted=True)]
     if changed is not content:
         with tempfile.TemporaryDirectory() as folder:

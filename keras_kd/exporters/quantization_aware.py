@@ -2,8 +2,8 @@
 Needs data.
 
 TensorFlow Model Optimization works on Keras 2 models only and changes the environment when it is
-imported. The work is therefore done by `_quantization_worker` in a process of its own, on a twin of
-the model.
+imported. The work is therefore done by `_quantization.worker` in a process of its own, on a twin
+of the model.
 """
 
 from __future__ import annotations
@@ -28,13 +28,11 @@ from keras_kd.exporters import (
     _fitting_samples,
     _judgement,
     _model,
-    _quantization_data,
-    _quantization_process,
     _request,
     _runtime_form,
     _serving,
-    _twin_description,
 )
+from keras_kd.exporters._quantization import training_data, twin_description, worker_process
 from keras_kd.exporters.formats import _tflite
 from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
@@ -155,7 +153,7 @@ def export_quantization_aware(
     teacher_logits = None if teacher_logits is None else np.asarray(teacher_logits)
     views = views or Views("none", len(images))
     _require_written(path, io)
-    _quantization_data.require_equally_many(len(images), labels, teacher_logits, views)
+    training_data.require_equally_many(len(images), labels, teacher_logits, views)
     _judgement.require_share(min_agreement)
     model = _model.graph_of(model)
     _model.check(model, None)
@@ -164,14 +162,14 @@ def export_quantization_aware(
     _require_fitting(model, images)
     labels = _fitting_samples.class_labels(labels, model.outputs[0].shape[-1])
     if teacher_logits is not None:
-        teacher_logits = _quantization_data.teacher_logits_of_classes(
+        teacher_logits = training_data.teacher_logits_of_classes(
             teacher_logits, model, teacher_output
         )
     # Of mixed precision, the file computes in float32 before it is rounded: so does what it is
     # compared with.
     reference = in_float32(model)
     small = _runtime_form.compacted(reference)
-    twin = _twin_description.describe(small)
+    twin = twin_description.describe(small)
     _require_classes(small, twin.end == "softmax")
     if twin.left_out:
         tell(f"left out, as they do nothing but in training: {', '.join(twin.left_out)}")
@@ -187,9 +185,9 @@ def export_quantization_aware(
         "checkpoint": None if checkpoint is None else str(Path(checkpoint).absolute()),
     }
     serving = _serving.Serving(small, io, app_input, pixels=taken)
-    arrays = _quantization_data.for_worker(serving, images, labels, teacher_logits, len(views))
+    arrays = training_data.for_worker(serving, images, labels, teacher_logits, len(views))
     with written_whole(path) as temporary:
-        _quantization_process.fine_tune(options, arrays, twin.weights, temporary, tell)
+        worker_process.fine_tune(options, arrays, twin.weights, temporary, tell)
         comparison = _compared(temporary, reference, serving, images, labels)
         _require_right(comparison.answers, min_agreement)
         _require_own_operators(temporary)

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_kd import exporters
-from keras_kd.exporters import _first_convolution
+from keras_kd.exporters._tflite_passes import first_convolution
 from keras_kd.runtimes import litert, tflite_graph
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -66,4 +66,4 @@ def test_colours_and_integers_are_left_alone(tmp_path):
     path = exporters.export(colour, tmp_path / "rgb.tflite", "float32", value_range=(0, 255)).path
     assert [one.inputs[1].shape[3] for one in _convolutions(path)] == [3, 3]
     content = path.read_bytes()
-    assert _first_convolution.of_fewer_channels(content) is content
+    assert first_convolution.of_fewer_channels(content) is content

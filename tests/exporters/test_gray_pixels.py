@@ -10,7 +10,7 @@ from PIL import Image
 
 import keras_kd
 from keras_kd.exporters import _front_end
-from keras_kd.exporters._gray_pixels import with_float_gray
+from keras_kd.exporters._tflite_passes.gray_pixels import with_float_gray
 from keras_kd.runtimes import tflite_graph
 from keras_kd.runtimes.litert import LiteRTModel
 

@@ -16,7 +16,8 @@ from PIL import Image
 from keras_kd import datasets, exporters
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ExportError
-from keras_kd.exporters import _integer_pixels, measuring
+from keras_kd.exporters import measuring
+from keras_kd.exporters._tflite_passes import integer_pixels
 from keras_kd.runtimes import tflite_graph
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -61,7 +62,7 @@ def _first_convolution(path):
 def test_it_computes_what_the_one_in_float32_does_borders_included(settings, tmp_path):
     path = _export(_network(**settings), tmp_path / "m.tflite").path
     before = LiteRTModel(path).predict(IMAGES)
-    content = _integer_pixels.with_integer_pixels(path.read_bytes())
+    content = integer_pixels.with_integer_pixels(path.read_bytes())
     (tmp_path / "i.tflite").write_bytes(content)
     first = _first_convolution(tmp_path / "i.tflite")
     assert (first.inputs[0].dtype, first.inputs[1].shape[2]) == ("int8", 1)
@@ -78,13 +79,13 @@ def test_filters_of_zeros_give_their_bias(filters, tmp_path):
     model.layers[2].set_weights([kernel, bias])
     path = _export(model, tmp_path / "m.tflite").path
     before = LiteRTModel(path).predict(IMAGES)
-    path.write_bytes(_integer_pixels.with_integer_pixels(path.read_bytes()))
+    path.write_bytes(integer_pixels.with_integer_pixels(path.read_bytes()))
     assert np.abs(LiteRTModel(path).predict(IMAGES) - before).max() < 0.05
 
 
 def test_an_odd_row_and_colours_are_left_alone(tmp_path):
     odd = _export(_network((3, 2), "valid"), tmp_path / "odd.tflite").path.read_bytes()
-    assert _integer_pixels.with_integer_pixels(odd) is odd
+    assert integer_pixels.with_integer_pixels(odd) is odd
     colour = _export(_network(), tmp_path / "c.tflite", app_input=(10, 12, 3), measure=True)
     assert (colour.choice.first_convolution, colour.choice.int8) == ("float32", None)
     assert "for gray images" in str(colour.choice)

@@ -12,7 +12,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras import layers
 
 from keras_kd import exporters
-from keras_kd.exporters import _integer_weights, bundle
+from keras_kd.exporters import bundle
+from keras_kd.exporters._tflite_passes import integer_weights
 from keras_kd.runtimes import tflite_graph
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
@@ -74,7 +75,7 @@ def _numbers(interpreter, tensor):
 @KINDS
 def test_weights_and_biases_stay_within_half_a_step(model, activations):
     before = _converted(model, activations)
-    after = _integer_weights.right_on_all_runtimes(before)
+    after = integer_weights.right_on_all_runtimes(before)
     pairs = list(zip(_dense(before), _dense(after), strict=True))
     assert len(pairs) == 2
     for old, new in pairs:
@@ -84,7 +85,7 @@ def test_weights_and_biases_stay_within_half_a_step(model, activations):
             assert len(scales) == 1 or tensor["dtype"] == np.float32
             step = scales[0] if len(scales) else 0
             assert np.abs(exact - rounded).max() <= step / 2 * (1 + 1e-6)
-    assert _integer_weights.right_on_all_runtimes(after) is after
+    assert integer_weights.right_on_all_runtimes(after) is after
     versions = [code.version for code in _codes(after)]
     # TensorFlow Lite 2.8 knows up to 9 of them.
     assert versions and max(versions) <= 9
@@ -110,10 +111,10 @@ def test_exported_files_have_no_dense_weights_of_several_scales(format, model, t
 def test_a_layer_of_zeros_and_a_float_file_pass(model):
     image = keras.Input((8, 8, 3))
     zeros = layers.Dense(4, kernel_initializer="zeros")(layers.Flatten()(image))
-    content = _integer_weights.right_on_all_runtimes(_converted(keras.Model(image, zeros), True))
+    content = integer_weights.right_on_all_runtimes(_converted(keras.Model(image, zeros), True))
     assert all(np.isfinite(values).all() for parts in _dense(content) for values, _ in parts)
     exact = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    assert _integer_weights.right_on_all_runtimes(exact) is exact
+    assert integer_weights.right_on_all_runtimes(exact) is exact
 
 
 def _twice(shift):
@@ -153,7 +154,7 @@ def test_dense_layers_of_one_place_have_outputs_of_two_axes(tmp_path):
     path = exporters.export(model, tmp_path / "m.tflite", "int8", IMAGES, min_agreement=0.5).path
     dense = [one for one in tflite_graph.read(path) if one.name == "FULLY_CONNECTED"]
     assert [one.outputs[0].shape for one in dense] == [(1, 8), (1, 16), (1, 5)]
-    assert _integer_weights.right_on_all_runtimes(path.read_bytes()) == path.read_bytes()
+    assert integer_weights.right_on_all_runtimes(path.read_bytes()) == path.read_bytes()
     plain = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
     plain.allocate_tensors()
     rows = []
@@ -189,7 +190,7 @@ def test_strided_pointwise_convolutions_lose_their_strides_and_answer_the_same(
         converter.representative_dataset = lambda: ([image[None]] for image in images)
     before, after = tmp_path / "before.tflite", tmp_path / "after.tflite"
     before.write_bytes(converter.convert())
-    after.write_bytes(_integer_weights.right_on_all_runtimes(before.read_bytes()))
+    after.write_bytes(integer_weights.right_on_all_runtimes(before.read_bytes()))
     assert "GPU" in bundle.minimum_runtimes(before)
     assert "GPU" not in bundle.minimum_runtimes(after)
     operators = tflite_graph.read(after)

@@ -12,7 +12,7 @@ from command_line import QUICK
 from keras import layers
 
 from keras_kd.errors import ConfigError, DataError, ExportError
-from keras_kd.exporters import _quantization_data, _quantization_process
+from keras_kd.exporters._quantization import training_data, worker_process
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.runtimes import litert, tflite_graph
 from keras_kd.teachers.views import Views
@@ -82,7 +82,7 @@ def test_pruned_clustered_and_quantized_file_keeps_its_zeros(tmp_path):
 # Run in one process of its own, as the worker's; each raises where it is wrong.
 VIEWS_AND_LOGITS = """
 import numpy as np
-from keras_kd.exporters._quantization_training import Batches
+from keras_kd.exporters._quantization.stage_training import Batches
 rows = np.arange(50)
 images = np.zeros((50, 4, 4, 1), np.uint8)
 images[:, 0, 0, 0] = rows + 1
@@ -108,7 +108,7 @@ LOSSES_OF_THE_STUDENT = """
 import numpy as np
 import tensorflow as tf
 from scipy.special import log_softmax, softmax
-from keras_kd.exporters._quantization_training import distillation_loss
+from keras_kd.exporters._quantization.stage_training import distillation_loss
 random = np.random.default_rng(0)
 labels, teacher, student = np.eye(3)[[0, 2, 1, 1]], *random.normal(size=(2, 4, 3))
 targets = tf.constant(np.concatenate([labels, teacher], 1), tf.float32)
@@ -316,8 +316,8 @@ def test_the_converters_reason_names_the_layer():
         '<unknown>:0: note: loc(fused["StatefulPartitionedCall:"]): called from\n'
     )
     told = "layer pool2_pool: quantization parameters violate the same scale constraint"
-    assert _quantization_process._reason(said) == told
-    assert _quantization_process._reason("Traceback\nValueError: no\n") == "ValueError: no"
+    assert worker_process._reason(said) == told
+    assert worker_process._reason("Traceback\nValueError: no\n") == "ValueError: no"
 
 
 def _refused(labels, teacher, tmp_path):
@@ -359,8 +359,8 @@ def test_a_teachers_probabilities_are_learnt_from_as_logits(dtype):
     """The softmax of what is learnt from is what the teacher gave."""
     shares = np.array([[1, 0, 0], [0.2, 0.5, 0.3]], dtype)
     with pytest.warns(UserWarning, match="gives probabilities p, not logits"):
-        logits = _quantization_data.teacher_logits_of_classes(shares, _network(), None)
+        logits = training_data.teacher_logits_of_classes(shares, _network(), None)
     found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found, shares.astype("float64"), rtol=1e-3, atol=1e-11)
-    stated = _quantization_data.teacher_logits_of_classes(shares, _network(), "logits")
+    stated = training_data.teacher_logits_of_classes(shares, _network(), "logits")
     np.testing.assert_array_equal(stated, shares)

@@ -13,8 +13,8 @@ from command_line import QUICK
 from keras import layers
 
 from keras_kd.errors import ExportError
-from keras_kd.exporters._twin_description import describe
-from keras_kd.exporters._twin_layers import ACTIVATION_LAYERS, CARRIED
+from keras_kd.exporters._quantization.twin_description import describe
+from keras_kd.exporters._quantization.twin_layers import ACTIVATION_LAYERS, CARRIED
 from keras_kd.exporters.quantization_aware import export_quantization_aware
 
 
@@ -134,7 +134,7 @@ def test_what_keras_2_has_not_is_computed_by_layers_that_it_has(tmp_path):
         import json, sys
         from pathlib import Path
         import numpy as np
-        from keras_kd.exporters._quantization_twin import built, ending
+        from keras_kd.exporters._quantization.twin import built, ending
         for name, told in json.loads(sys.argv[1]).items():
             twin = built(told["layers"], Path(f"{sys.argv[2]}/{name}.npz"))
             values = np.load(f"{sys.argv[2]}/{name}.values.npz")

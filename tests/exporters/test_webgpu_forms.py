@@ -14,8 +14,9 @@ from keras import layers
 
 from keras_kd import exporters
 from keras_kd.errors import ExportError
-from keras_kd.exporters import _float_splits, bundle, targets
-from keras_kd.exporters._equal_ranks import with_equal_ranks
+from keras_kd.exporters import bundle, targets
+from keras_kd.exporters._tflite_passes import float_splits
+from keras_kd.exporters._tflite_passes.equal_ranks import with_equal_ranks
 from keras_kd.runtimes import operator_support, tflite_graph
 from keras_kd.runtimes.tflite_graph import packed
 
@@ -77,7 +78,7 @@ def _answers(content):
         (_rows, True, _with_equal_ranks, r"FULLY_CONNECTED \(int8 rows"),
         (_lower, True, _with_equal_ranks, r"MUL \(int8 operands of different ranks.*ADD \(int8"),
         (_read_twice, True, _with_equal_ranks, r"\(int8 operands of different ranks"),
-        (_gate, False, _float_splits.without_splits, r"SPLIT \(floats.*SPLIT_V \(floats"),
+        (_gate, False, float_splits.without_splits, r"SPLIT \(floats.*SPLIT_V \(floats"),
     ],
 )
 def test_what_is_wrong_is_refused_and_its_right_form_is_equal_to_the_last_bit(
@@ -114,7 +115,7 @@ def test_what_webgpu_refuses_is_refused_here(function, named, tmp_path):
 
 def test_a_float_file_without_splits_stays():
     content = _converted(_rows, False)
-    assert _float_splits.without_splits(content) is content
+    assert float_splits.without_splits(content) is content
 
 
 @pytest.mark.parametrize("format", ["int8", "float32", "dynamic"])

@@ -22,7 +22,7 @@ def _worker_of(parent: int) -> int:
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 of = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                if of == parent and b"quantization_worker" in (path / "cmdline").read_bytes():
+                if of == parent and b"_quantization.worker" in (path / "cmdline").read_bytes():
                     return int(path.name)
             except OSError:
                 continue  # it has ended meanwhile

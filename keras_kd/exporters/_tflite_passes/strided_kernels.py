@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number
+from keras_kd.exporters._tflite_passes.graph_writer import GraphWriter, operator_number
 
 _INT8, _FLOAT = schema.TensorType.INT8, schema.TensorType.FLOAT32
 

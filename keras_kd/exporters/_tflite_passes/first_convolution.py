@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._graph_writer import operator_number
+from keras_kd.exporters._tflite_passes.graph_writer import operator_number
 from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _FLOAT = schema.TensorType.FLOAT32

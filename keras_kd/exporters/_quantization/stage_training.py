@@ -15,8 +15,8 @@ import tf_keras
 
 from keras_kd import losses
 from keras_kd.datasets.images import fitted
-from keras_kd.exporters._quantization_stages import callbacks as stage_callbacks
-from keras_kd.exporters._quantization_twin import (
+from keras_kd.exporters._quantization.stages import callbacks as stage_callbacks
+from keras_kd.exporters._quantization.twin import (
     in_range,
 )
 from keras_kd.teachers.views import Views

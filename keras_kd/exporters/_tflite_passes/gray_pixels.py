@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._first_convolution import readers
 from keras_kd.exporters._front_end import LUMA_BITS, LUMA_WEIGHTS
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number
+from keras_kd.exporters._tflite_passes.first_convolution import readers
+from keras_kd.exporters._tflite_passes.graph_writer import GraphWriter, operator_number
 from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _WHOLE = schema.TensorType.INT32

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number, rewritten
+from keras_kd.exporters._tflite_passes.graph_writer import GraphWriter, operator_number, rewritten
 
 # The place of the tensor that is split, and that of the axis.
 _PLACES = {schema.BuiltinOperator.SPLIT: (1, 0), schema.BuiltinOperator.SPLIT_V: (0, 2)}

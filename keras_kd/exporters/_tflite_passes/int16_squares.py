@@ -10,7 +10,7 @@ import copy
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number, rewritten
+from keras_kd.exporters._tflite_passes.graph_writer import GraphWriter, operator_number, rewritten
 
 _LARGEST = 2**15 - 1
 

@@ -1,4 +1,4 @@
-"""The process in which `_quantization_worker` fine-tunes: what it is given, and how it ended."""
+"""The process in which `worker` fine-tunes: what it is given, and how it ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 from keras_kd._common import quick_start
 from keras_kd.errors import ExportError
 
-_WORKER = "keras_kd.exporters._quantization_worker"
+_WORKER = "keras_kd.exporters._quantization.worker"
 
 
 def fine_tune(

@@ -11,8 +11,8 @@ import math
 
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._first_convolution import readers
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number
+from keras_kd.exporters._tflite_passes.first_convolution import readers
+from keras_kd.exporters._tflite_passes.graph_writer import GraphWriter, operator_number
 from keras_kd.runtimes import operator_support
 
 _NUMBERS = {getattr(schema.BuiltinOperator, name) for name in operator_support.of_equal_ranks()}

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._first_convolution import (
+from keras_kd.exporters._tflite_passes.first_convolution import (
     Pattern,
     pattern_in,
     readers,
     values_of,
 )
-from keras_kd.exporters._graph_writer import GraphWriter, operator_number
+from keras_kd.exporters._tflite_passes.graph_writer import GraphWriter, operator_number
 from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _PAIR = 2

@@ -5,8 +5,8 @@ fully connected weights for all, and the reference kernels of 2.10 to 2.14 are w
 layer's output has more than two axes. Those of 2.8 are wrong there whatever the scales, so outputs
 of one place, as of a squeeze and excitation, get two axes and are reshaped.
 
-Strided convolutions of 1x1 lose their strides, see `_strided_kernels`. Computed operands of one
-operator get one rank, see `_equal_ranks`.
+Strided convolutions of 1x1 lose their strides, see `strided_kernels`. Computed operands of one
+operator get one rank, see `equal_ranks`.
 
 None of these runtimes reports an error.
 """
@@ -19,13 +19,13 @@ from collections.abc import Iterator
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.exporters._equal_ranks import with_equal_ranks
-from keras_kd.exporters._graph_writer import (
+from keras_kd.exporters._tflite_passes.equal_ranks import with_equal_ranks
+from keras_kd.exporters._tflite_passes.graph_writer import (
     GraphWriter,
     code_number,
     operator_number,
 )
-from keras_kd.exporters._strided_kernels import without_strides
+from keras_kd.exporters._tflite_passes.strided_kernels import without_strides
 from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _LARGEST = 127

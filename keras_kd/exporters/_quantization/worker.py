@@ -1,7 +1,7 @@
 """The process behind `quantization_aware`: a Keras 2 twin, fine-tuned with TensorFlow Model
 Optimization.
 
-    python -P -m keras_kd._common.quick_start keras_kd.exporters._quantization_worker FOLDER
+    python -P -m keras_kd._common.quick_start keras_kd.exporters._quantization.worker FOLDER
 
 reads options.json, weights.npz, images.npy, labels.npy, teacher.npy and expected.npy, writes
 model.tflite and prints one line an epoch.
@@ -20,9 +20,9 @@ import numpy as np
 import tf_keras
 
 from keras_kd._common.allocator import tune_allocator
-from keras_kd.exporters._quantization_stages import clustered, pruned, quantize, stripped
-from keras_kd.exporters._quantization_training import Batches, fit
-from keras_kd.exporters._quantization_twin import built, converted, first_layers, require_equal
+from keras_kd.exporters._quantization.stage_training import Batches, fit
+from keras_kd.exporters._quantization.stages import clustered, pruned, quantize, stripped
+from keras_kd.exporters._quantization.twin import built, converted, first_layers, require_equal
 
 Wrapper = Callable[[tf_keras.Model], tf_keras.Model | None]
 _CALIBRATION_IMAGES = 256

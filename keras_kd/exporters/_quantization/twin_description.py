@@ -1,7 +1,7 @@
 """A model as a list of layers and settings that Keras 2 can build too, for quantization-aware
 training.
 
-Which layers and settings there are says `_twin_layers`. Nested models are unfolded; a layer that is
+Which layers and settings there are says `twin_layers`. Nested models are unfolded; a layer that is
 called several times becomes as many, which start with its weights.
 """
 
@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_kd.errors import ExportError
-from keras_kd.exporters import _twin_layers
+from keras_kd.exporters._quantization import twin_layers
 from keras_kd.models.surgery.copies import as_functional
 from keras_kd.models.surgery.keras_internals import GRAPHS, calls_in_order
 
@@ -63,7 +63,7 @@ def describe(model: keras.Model) -> Description:
         if layer["arguments"].get("activation") == "log_softmax":
             # Without the twin_N_ of `_appended`: the user knows the model's name.
             name = layer["name"].split("_", 2)[2]
-            raise _twin_layers.refused_activation(name, model.name, "log_softmax")
+            raise twin_layers.refused_activation(name, model.name, "log_softmax")
     return description
 
 
@@ -98,21 +98,21 @@ def _described(model: keras.Model, into: Description, outer: dict[int, str]) -> 
 
 def _added(call: Any, sources: list[str], into: Description, model: keras.Model) -> str:
     layer, weights = call.operation, []
-    scaled = _twin_layers.rescaling(call)
+    scaled = twin_layers.rescaling(call)
     if scaled is not None:
         return _appended("Rescaling", scaled, sources, [], layer.name, into)
-    if _twin_layers.rests(layer):
+    if twin_layers.rests(layer):
         into.left_out.append(layer.name)
         return sources[0]
-    kind = _twin_layers.kind_of(layer, len(sources), model)
+    kind = twin_layers.kind_of(layer, len(sources), model)
     arguments: dict[str, Any] = {}
     if kind == "InputLayer":
         arguments = {"shape": list(layer.batch_shape[1:])}
     elif isinstance(layer, keras.Layer):
-        arguments, weights = _twin_layers.arguments_of(layer, kind, model), layer.get_weights()
+        arguments, weights = twin_layers.arguments_of(layer, kind, model), layer.get_weights()
     elif kind == "Softmax":
         arguments = {"axis": layer.axis}
-    after = _twin_layers.ACTIVATION_LAYERS.get(arguments.get("activation"), ())
+    after = twin_layers.ACTIVATION_LAYERS.get(arguments.get("activation"), ())
     if after:
         arguments["activation"] = "linear"
     if kind == "SeparableConv2D":
@@ -146,7 +146,7 @@ def _on_rows(
     image = {"target_shape": [1, -1, rows[-1]]}
     sources = [_appended("Reshape", image, sources, [], name, into)]
     wide = [weights[0][None], *weights[1:]] if weights else []
-    last = _appended(kind, _twin_layers.widened(arguments), sources, wide, name, into)
+    last = _appended(kind, twin_layers.widened(arguments), sources, wide, name, into)
     return _appended("Reshape", {"target_shape": [-1, *made[1:]]}, [last], [], name, into)
 
 

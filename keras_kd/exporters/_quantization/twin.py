@@ -1,6 +1,6 @@
 """The Keras 2 twin of a model: built from its description, checked, and converted at the end.
 
-Belongs to the process of `_quantization_worker`.
+Belongs to the process of `worker`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import tf_keras
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import from_facts
 from keras_kd.exporters import _front_end
-from keras_kd.exporters._gray_pixels import with_float_gray
-from keras_kd.exporters._integer_weights import right_on_all_runtimes
+from keras_kd.exporters._tflite_passes.gray_pixels import with_float_gray
+from keras_kd.exporters._tflite_passes.integer_weights import right_on_all_runtimes
 
 _TOLERANCE = 1e-4
 
 
 def built(layers: list[dict], weights: Path) -> tf_keras.Model:
-    """Build the twin from its description, see `_twin_description.describe`, and set its weights.
+    """Build the twin from its description, see `twin_description.describe`, and set its weights.
 
     Args:
         layers: name, kind, arguments and inputs of each.
