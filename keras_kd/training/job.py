@@ -4,7 +4,7 @@ outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,31 +13,20 @@ import keras
 
 from keras_kd._common import hardware, hosts
 from keras_kd._common.progress import Terminal
-from keras_kd.datasets.class_names import permutation
-from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.sharded import Shards
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.distiller import Distiller
-from keras_kd.errors import ConfigError, ModelError, of_file
-from keras_kd.models import sources
-from keras_kd.models.form import ModelSpec
+from keras_kd.errors import ConfigError
 from keras_kd.models.surgery import batch_norm, batch_statistics, fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
-from keras_kd.runtimes import predictors
 from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.teachers import augmentation
 from keras_kd.teachers.shard_labels import ShardLogits
 from keras_kd.teachers.views import Views
-from keras_kd.training import callbacks, fitting, logs, optimizers, scores, targets
+from keras_kd.training import callbacks, fitting, initial_model, logs, optimizers, scores, targets
 from keras_kd.training.batches import Batches, SharedBatches, TrainingBatches
 from keras_kd.training.settings import StartingPoint, TrainingSettings
 from keras_kd.training.shard_batches import ShardBatches
-
-_SHOWN = 8  # names of classes in a sentence
-_PIXELS = (
-    "The file does not say which pixels it takes, so 0..255 are assumed: --{}-range, mean, std and"
-    " channel-order state others."
-)
 
 
 @dataclass(frozen=True)
@@ -133,7 +122,7 @@ def train(
             log(row)
             after_epoch(row)
 
-        student = _untrained(job, settings, data, terminal.say)
+        student = initial_model.build(job, settings, data, terminal.say)
         if job.start:
             student = batch_statistics.with_factors(student)
             batch_statistics.set_statistics(student, data.train.images, settings.seed)
@@ -165,26 +154,7 @@ def rehearse(job: Job, settings: TrainingSettings, data: Data) -> None:
         KerasKDError: as `train`, for a layer that does not exist, outputs that do not fit, or an
             optimizer that this backend lacks.
     """
-    _compiled(job, settings, data, _untrained(job, settings, data), steps=job.epochs)
-
-
-def _untrained(
-    job: Job, settings: TrainingSettings, data: Data, say: Callable[[str], None] = lambda text: None
-) -> keras.Model:
-    if job.start:
-        return _started(job, settings, data, say)
-    if sources.is_file(job.architecture):
-        _, form = _loaded(job)
-        student = _new(job, settings, data, form.pixels)
-        say(
-            f"The {job.title} has the layers of {job.architecture} with new weights: --keep-weights"
-            f" would keep the file's.{_of_file(job, form, student)}"
-        )
-    else:
-        student = _new(job, settings, data)
-    if not job.pretrained:
-        batch_norm.begin_averages(student, data.train.images, settings.seed)
-    return student
+    _compiled(job, settings, data, initial_model.build(job, settings, data), steps=job.epochs)
 
 
 def _compiled(
@@ -335,93 +305,3 @@ def _rate_factors(student: keras.Model, settings: TrainingSettings) -> dict[str,
             paths = (variable.path for variable in layer.trainable_weights)
             factors |= dict.fromkeys(paths, rate / settings.learning_rate)
     return factors
-
-
-def _new(
-    job: Job, settings: TrainingSettings, data: Data, pixels: PixelValues | None = None
-) -> keras.Model:
-    return sources.build(
-        job.architecture,
-        len(job.heads.class_names),
-        data.image_shape,
-        (settings.conv_dropout, settings.dense_dropout),
-        settings.seed,
-        job.heads.named,
-        job.pretrained,
-        pixels,
-    )
-
-
-def _loaded(job: Job) -> tuple[keras.Model, ModelSpec]:
-    """The file whose layers are trained, and what is said of it."""
-    path, stated = (
-        (job.start.path, job.start.stated) if job.start else (job.architecture, job.stated)
-    )
-    return predictors.of_keras_file(path, stated, f"{job.learner}-")
-
-
-def _started(
-    job: Job, settings: TrainingSettings, data: Data, say: Callable[[str], None]
-) -> keras.Model:
-    """A model with a trained one's weights; of a file's own layers where `architecture` is none
-    that is built anew.
-    """
-    source, form = _loaded(job)
-    with of_file(job.start.path):
-        order, told = _kept_head(form.class_names, job.heads)
-        if sources.is_trainable(job.architecture):
-            _require_usual_pixels(job, form)
-            built = _new(job, settings, data)
-            fine_tuning.take_over(source, built, order)
-        else:
-            built = fine_tuning.with_new_head(
-                source, job.heads.asked, data.image_shape, form.taken, settings.seed
-            )
-            if order is not None and job.heads.single:
-                fine_tuning.keep_head(source, built, order)
-            elif order is not None:
-                told = "its heads are new, because several are trained"
-    notes = _of_file(job, form, built)
-    say(f"The {job.title} starts from {job.start.path}; {told}.{notes}")
-    if job.start.freeze_until:
-        fine_tuning.freeze_until(built, job.start.freeze_until)
-    return built
-
-
-def _require_usual_pixels(job: Job, form: ModelSpec) -> None:
-    """Refuse weights that learnt from other pixels than the architecture takes."""
-    if not form.taken.plain:
-        taken = str(form.taken).replace("--", f"--{job.learner}-")
-        raise ModelError(
-            f"It takes other pixels ({taken}) than {job.architecture}, which takes 0..255, so its"
-            f" weights would mean something else there: give the file as --{job.learner} with"
-            " --keep-weights, without --start-from."
-        )
-
-
-def _of_file(job: Job, form: ModelSpec, model: keras.Model) -> str:
-    """Sentences on what is assumed and kept of a file whose layers are trained."""
-    told = "" if form.pixels else f" {_PIXELS.format(job.learner)}"
-    if names := fine_tuning.frozen_layers(model):
-        count = f"{len(names)} layers are" if len(names) > 1 else "1 layer is"
-        told += f" {count} frozen there, and not trained here: {_shortened(names)}."
-    return told
-
-
-def _kept_head(names: tuple[str, ...] | None, heads: Heads) -> tuple[list[int] | None, str]:
-    """The number in a trained model of each class of the data, and what becomes of its head; None
-    if its head is new.
-    """
-    if not names:
-        return None, "its head is new, because the file names no classes"
-    try:
-        order = permutation(names, heads.class_names).tolist()
-    except ModelError:
-        other, own = _shortened(heads.class_names), _shortened(names)
-        return None, f"its head is new, because its classes ({own}) are not the data's ({other})"
-    in_order = order == sorted(order)
-    return order, "its head is kept" + ", in the data's order of classes" * (not in_order)
-
-
-def _shortened(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)
