@@ -39,6 +39,8 @@ from keras_kd.sessions import (
 )
 from keras_kd.sessions._quality import LIMITS
 
+# Results of a video or a camera that the page keeps: its memory must not grow for hours.
+KEPT = 20_000
 LITERT_JS = "2.5.3"
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src"
@@ -131,6 +133,7 @@ def _settings(
         },
         "side": side,
         "confidence": confidence,
+        "kept": KEPT,
         "detector": _detector(),
     }
 

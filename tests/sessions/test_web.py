@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 import urllib.request
@@ -189,6 +190,30 @@ def test_a_video_and_a_camera_make_a_timeline_and_nothing_is_asked_elsewhere(sit
         browser.run("fetch('http://localhost:9/').catch(error => { window.refused = true })")
         assert browser.wait("return window.refused")
         assert any("Content Security Policy" in entry["message"] for entry in browser.log())
+
+
+@needs_browser
+@needs_litert_js
+def test_results_that_are_too_many_are_told(tmp_path, monkeypatch):
+    from keras_kd.sessions import web
+
+    monkeypatch.setattr(web, "KEPT", 2)
+    web.build(colour_model(tmp_path), tmp_path / "page", PACKAGES)
+    film = write(tmp_path / "film.mp4", [scene(drawn.generate(1, 31).images[0])] * 40)
+    server = web.server(tmp_path / "page", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with chromium() as browser:
+            browser.open(f"http://127.0.0.1:{server.server_port}/")
+            assert browser.wait(READY)
+            browser.choose("#file", str(film))
+            rows = json.loads(browser.wait(READ))
+            told = browser.run("return document.getElementById('status').textContent")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert len(rows) == 2
+    assert re.fullmatch(r"Done: 2\. The results hold the last 2 of \d+ pictures\.", told)
 
 
 @needs_browser

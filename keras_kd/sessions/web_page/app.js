@@ -227,9 +227,10 @@ async function readPictures(reader, view, files) {
   return results;
 }
 
-/** Read frame after frame until the video ends or another source is chosen. */
+/** Read frame after frame until the video ends or another source is chosen; the last results, and how many went. */
 async function readVideo(reader, view, video, chosen) {
   const results = [];
+  let gone = 0;
   let last = -1;
   while (chosen() && !video.ended) {
     if (video.error) throw new Error("The video can't be played any further: it may be damaged.");
@@ -241,11 +242,14 @@ async function readVideo(reader, view, video, chosen) {
       const result = await reader.read(image);
       view.show(image, scratch, result, time);
       results.push({ time, ...result });
-      if (results.length > 1000) results.shift();
+      if (results.length > reader.settings.kept) {
+        results.shift();
+        gone++;
+      }
     }
     await new Promise(requestAnimationFrame);
   }
-  return results;
+  return [results, gone];
 }
 
 async function main() {
@@ -255,7 +259,7 @@ async function main() {
   try {
     const reader = await load();
     const view = new View(reader.settings);
-    const publish = (results) => {
+    const publish = (results, gone = 0) => {
       const text = JSON.stringify(results);
       // For tests: the same numbers as on the page.
       element("results").textContent = text;
@@ -264,15 +268,16 @@ async function main() {
       element("download").hidden = false;
       const errors = results.flatMap(({ error }) => error ?? []);
       const more = errors.length > 3 ? [`${errors.length - 3} more can't be read.`] : [];
-      const done = `Done: ${results.length - errors.length}${errors.length ? "." : ""}`;
-      say([done, ...errors.slice(0, 3), ...more].join(" "));
+      const lost = gone ? [`The results hold the last ${results.length} of ${results.length + gone} pictures.`] : [];
+      const notes = [...lost, ...errors.slice(0, 3), ...more];
+      say([`Done: ${results.length - errors.length}${notes.length ? "." : ""}`, ...notes].join(" "));
     };
     const play = async (own) => {
       await video.play().catch((error) => {
         throw error.name === "NotSupportedError" ? new Error("This video can't be played here: save it as H.264 in mp4.") : error;
       });
       say("Reading");
-      publish(await readVideo(reader, view, video, () => own === turn));
+      publish(...(await readVideo(reader, view, video, () => own === turn)));
     };
     /** Run one source to its end, or to a sentence that says why not. */
     const read = async (own, work) => {
