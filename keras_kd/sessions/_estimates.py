@@ -22,7 +22,7 @@ from scipy import optimize, stats
 RESAMPLES = 5000
 # What a study should find, and how often: the usual 5 % and 80 %.
 LEVEL, POWER = 0.05, 0.8
-# Decimals: ranks would take for a difference what is rounding alone.
+# Decimals of differences: ranks would take for one what is rounding alone.
 ROUNDING = 9
 
 

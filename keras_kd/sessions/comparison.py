@@ -23,7 +23,6 @@ from keras_kd.datasets.class_names import plain
 from keras_kd.errors import DataError
 from keras_kd.sessions import LEAST_READABLE, _baseline, _questionnaires, _timeline
 from keras_kd.sessions._estimates import (
-    ROUNDING,
     Estimate,
     chance,
     difference,
@@ -47,6 +46,9 @@ _OPTIONS = {
 }
 # The columns of `participants` besides the measures.
 KEYS = ("task", "group", "participant", "readable", "baseline", "doubts")
+# Of measures: recordings have five, and smoothing adds float32's errors, which ranks would take for
+# differences.
+DECIMALS = 6
 # Settings that a new timeline changes; others need the video again.
 _OF_TIMELINE = ("--smooth", "--confidence")
 
@@ -151,7 +153,7 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             "spikes_per_minute",
             "smiles_per_minute",
         ]
-        kept = summed[["task", "readable", *measures]].round(dict.fromkeys(measures, ROUNDING))
+        kept = summed[["task", "readable", *measures]].round(dict.fromkeys(measures, DECIMALS))
         rows.append(
             kept.assign(
                 group=groups[path.parent],
@@ -285,8 +287,8 @@ def compare(
     groups = list(dict.fromkeys(rows["group"]))
     if len(groups) > 2 or (paired and len(groups) != 2):
         raise DataError(
-            f"At most two groups, named after folders, can be compared. Received: "
-            f"{', '.join(groups)}."
+            f"{'Two' if paired else 'At most two'} groups, named after folders, can be compared."
+            f" Received: {', '.join(groups)}."
         )
     names = [set(rows.loc[rows["group"] == group, "participant"]) for group in groups]
     same = set.intersection(*names) if len(groups) == 2 else set()
