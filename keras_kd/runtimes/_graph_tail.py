@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keras_kd.errors import ModelError
+
 if TYPE_CHECKING:
     # Its room imports Keras, which trying a file in another process must not wait for.
     from keras_kd.models.heads import OutputKind
@@ -25,6 +27,7 @@ _KINDS: dict[str, OutputKind] = {
     **dict.fromkeys(("FULLY_CONNECTED", "CONV_2D", "BATCH_MATMUL"), "logits"),
     **dict.fromkeys(("Gemm", "MatMul", "Conv", "BiasAdd", "Conv2D", "BatchMatMulV2"), "logits"),
 }
+_SORTED = {"TOPK_V2", "TopK", "TopKV2"}
 _DEEPEST = 200
 
 
@@ -54,12 +57,20 @@ def output_kind(
     Returns:
         As `models.heads.output_kind`; "unknown" if the last operators do not show it: look at the
         values.
+
+    Raises:
+        ModelError: the numbers are sorted, so that a column is no class.
     """
     # A damaged file's operators may read each other in a ring.
     for left in range(depth, 0, -1):
         step = maker(output)
         if step is None:
             return "unknown"
+        if step.operation in _SORTED:
+            raise ModelError(
+                "The output of classes is sorted by its numbers (top k), so that its columns are no"
+                " classes: give a model that returns the scores of all classes in their own order."
+            )
         if step.operation in _JOINED:
             # Half the depth for each input: branches of branches would multiply without end.
             kinds = {output_kind(one, maker, left // 2) for one in step.inputs}

@@ -378,3 +378,24 @@ def test_a_map_beside_the_classes_is_left_out_where_these_are_chosen(
     expected = model.predict(PIXELS.astype(np.float32), verbose=0)["scores"]
     np.testing.assert_allclose(found.logits(PIXELS), expected, rtol=1e-4, atol=1e-3)
     assert found.values == ()
+
+
+@pytest.mark.parametrize("form", ["tflite", "saved_model"])
+def test_scores_that_are_sorted_are_no_classes(form: str, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    def best(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores, classes = tf.nn.top_k(tf.nn.softmax(tf.reduce_mean(image, axis=(1, 2))), 3)
+        return {"scores": scores, "classes": classes}
+
+    module, path = tf.Module(), tmp_path / "folder"
+    module.serve = tf.function(
+        best, input_signature=[tf.TensorSpec((1, 8, 8, 3), tf.float32, name="image")]
+    )
+    tf.saved_model.save(module, str(path), signatures=module.serve)
+    if form == "tflite":
+        content = tf.lite.TFLiteConverter.from_saved_model(str(path)).convert()
+        path = tmp_path / "model.tflite"
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"sorted by its numbers \(top k\)"):
+        predictors.load(path, Stated(head="scores"))
