@@ -99,7 +99,7 @@ def record(
         rate: at most so many frames a second; None for all.
         resume: go on behind the rows that are there.
         advance: called with the number of frames finished.
-        seconds: stop there; None at the end.
+        seconds: stop so long after the first picture; None at the end.
         stop: asked at each frame; once it says so the recording ends there, its rows whole.
         one_person: whether one person is filmed.
         steps: counts the time that each step takes; None: nobody asks.
@@ -125,7 +125,8 @@ def record(
             if progress.time is None:
                 writer.writerow(names)
             frames = video.after(progress.number, progress.time)
-            frames = _thinned(frames, rate, progress.time, seconds, advance, stop)
+            until = None if seconds is None else video.begins + seconds
+            frames = _thinned(frames, rate, progress.time, until, advance, stop)
             groups = _finding.found(frames, detector, side, group, steps)
             count = 0
             tracker = Tracker(
@@ -144,16 +145,16 @@ def _thinned(
     frames: Iterable[Frame],
     rate: float | None,
     last: float | None,
-    seconds: float | None,
+    until: float | None,
     advance: Callable[[int], None],
     stop: Callable[[], bool],
 ) -> Iterator[Frame]:
-    """Leave out frames that follow the last one too soon, and all after `seconds` or once `stop()`
-    says so.
+    """Leave out frames that follow the last one too soon, and all from the time `until` on or once
+    `stop()` says so.
     """
     shortest = 0.0 if rate is None else 1 / rate - 1e-3
     for frame in frames:
-        if stop() or (seconds is not None and frame.time >= seconds):
+        if stop() or (until is not None and frame.time >= until):
             return
         if last is None or frame.time - last >= shortest:
             last = frame.time

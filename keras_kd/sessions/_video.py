@@ -56,6 +56,7 @@ class Video:
         rate: frames a second, as the file says.
         frames: how many there should be; None where nobody knows.
         pixels: width and height of a frame, as the file says.
+        begins: when its first picture comes, in seconds; later than 0 if sound begins first.
         seconds: when it should end; None where nobody knows.
         others: the sizes of further films in the file, which are not read, as 640x480.
         hdr: how its brightness is coded if that is high dynamic range, "PQ" or "HLG"; else None.
@@ -76,7 +77,9 @@ class Video:
         self.pixels = (self._stream.codec_context.width, self._stream.codec_context.height)
         self.rate = float(self._stream.average_rate or USUAL_RATE)
         self.frames = self._stream.frames or self._estimate()
-        self._start = self._beginning()
+        film = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
+        self._start = self._beginning(film)
+        self.begins = film - self._start
         self.seconds = self._seconds()
         self.others = [] if camera else _containers.other_films(self._container, self._stream)
         self.hdr = _HDR.get(int(self._stream.codec_context.color_trc or 0))
@@ -181,11 +184,10 @@ class Video:
                 " a frame: scale it down."
             )
 
-    def _beginning(self) -> float:
-        """The file's own time at which players begin, in seconds: that of its first picture or
-        sound.
+    def _beginning(self, film: float) -> float:
+        """The file's own time at which players begin, in seconds: that of its first picture, at
+        `film`, or sound.
         """
-        film = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
         first = self._container.start_time
         # Sound before 0 is what a decoder needs to begin, and not heard.
         return film if first is None else min(film, max(first / 1e6, 0.0))

@@ -295,6 +295,7 @@ def test_a_film_that_begins_behind_its_sound_has_the_times_of_players(suffix, tm
         frames = list(source.after())
         assert [frame.time for frame in frames] == pytest.approx(3 + np.arange(10) / RATE)
         assert source.seconds == pytest.approx(4, abs=0.11)
+        assert source.begins == pytest.approx(3)
     with _video.Video(tmp_path / f"late.{suffix}") as source:
         rest = list(source.after(4, round(frames[4].time, 4)))
     assert [(frame.number, frame.time) for frame in rest] == [

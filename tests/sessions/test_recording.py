@@ -156,7 +156,7 @@ def test_kill_9_keeps_every_finished_row_and_resume_goes_on(made, tmp_path, caps
     assert called(*arguments) == 2 and "--resume" in capsys.readouterr().err
     assert (
         called(*arguments, "--resume", "--rate", "5") == 2
-        and "recipe differ" in capsys.readouterr().err
+        and "with another --rate" in capsys.readouterr().err
     )
     assert called(*arguments, "--resume") == 0
     content = rows.read_bytes()
