@@ -233,9 +233,11 @@ def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.
     missing = [name for name in target if name not in source]
     extra = [name for name in source if name not in target]
     if missing or extra:
+        differences = [f"lacks {', '.join(missing)}"] * bool(missing)
+        differences += [f"has {', '.join(extra)} besides"] * bool(extra)
         raise ModelError(
-            f"The model and the data have different classes: the model lacks {_listed(missing)} and"
-            f" has {_listed(extra)} besides; use a model trained on {', '.join(target)}, or data"
+            "The model and the data have different classes: the model"
+            f" {' and '.join(differences)}; use a model trained on {', '.join(target)}, or data"
             f" with {', '.join(source)}."
         )
     return np.array([source.index(name) for name in target], np.int64)
@@ -250,7 +252,3 @@ def _unique(names: Sequence[str]) -> list[str]:
             " each once."
         )
     return unified
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "none"

@@ -81,3 +81,15 @@ def test_names_that_begin_with_numbers_keep_them(tmp_path):
 def test_decomposed_letters_are_the_composed_ones():
     assert plain(" wu\u0308tend ") == "w\u00fctend"
     assert canonical("Wu\u0308tend") == canonical("w\u00fctend")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (("a", "b", "c"), "the model has c besides; use"),
+        (("a",), "the model lacks b; use"),
+    ],
+)
+def test_only_what_differs_between_two_orders_is_told(source, told):
+    with pytest.raises(ModelError, match=told):
+        permutation(source, ("a", "b"))
