@@ -401,3 +401,60 @@ def test_several_labels_of_an_image_in_one_field_are_told(tmp_path):
     (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines[:-5]]))
     with pytest.raises(DataError, match="has 1 image, .*; the class dog.cat may be several labels"):
         datasets.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize("where", ["", "images/"])
+def test_files_of_one_name_are_those_of_the_row_s_split(tmp_path, where):
+    """Kaggle numbers the images of train/ and test/ alike."""
+    for start, split in ((0, "train"), (50, "test")):
+        lines = ["file,label"]
+        for number, gray in enumerate(range(start, start + 6)):
+            picture(tmp_path / where / split / f"{number}.png", gray)
+            lines.append(f"{number},{'ab'[number % 2]}")
+        (tmp_path / f"{split}.csv").write_text("\n".join(lines))
+    assert values(datasets.load(tmp_path, "test")) == [*range(50, 56)]
+    (tmp_path / "test.csv").unlink()
+    splits = [values(datasets.load(tmp_path, split)) for split in datasets.SPLITS]
+    assert sorted(sum(splits, [])) == [*range(6)]
+    (tmp_path / where / "train" / "3.png").unlink()
+    with pytest.raises(
+        DataError, match="line 5: the only file of the name '3' is .*test/3.png, no"
+    ):
+        datasets.load(tmp_path, "train")
+
+
+def test_rows_of_validation_may_have_files_in_train(tmp_path):
+    for start, split in ((0, "train"), (50, "val")):
+        lines = rows(tmp_path / "train", ("a", "b"), start, 10)
+        (tmp_path / f"{split}.csv").write_text("\n".join(["file,label", *lines]))
+    assert values(datasets.load(tmp_path, "validation")) == [*range(50, 70)]
+
+
+def test_capitals_of_file_names_may_differ_where_one_file_has_the_name(tmp_path):
+    lines = [
+        line.replace("deep/", "DEEP/").replace(".png", ".PNG")
+        for line in rows(tmp_path, ("a", "b"), where="deep/")
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
+    assert len(datasets.load(tmp_path, "train")) == 2
+    picture(tmp_path / "deep" / "more" / "deep" / "0.PNG", 99)  # the exact name goes first
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", "0.PNG,a", *lines[1:]]))
+    found = [value for split in datasets.SPLITS for value in values(datasets.load(tmp_path, split))]
+    assert sorted(found) == [1, 2, 3, 4, 5, 99]
+    picture(tmp_path / "deep" / "more" / "deep" / "1.pNg", 98)
+    with pytest.raises(DataError, match="line 3: .*has 2 files of the name 'DEEP/1.PNG'"):
+        datasets.load(tmp_path, "train")
+
+
+def test_label_studio_s_table(tmp_path):
+    lines = [f"/data/local-files/?d={line},7" for line in rows(tmp_path, "ab", where="images/")]
+    (tmp_path / "export.csv").write_text("\n".join(["image,choice,annotator", *lines]))
+    assert len(datasets.load(tmp_path, "train")) == 2
+
+
+@pytest.mark.parametrize("name", ["labels.xlsx", "labels.json"])
+def test_tables_of_other_kinds_are_named_where_their_folder_is_refused(tmp_path, name):
+    rows(tmp_path, "ab", where="images/")
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(DataError, match=f"{name} is not read: save it as a csv file with the"):
+        datasets.load(tmp_path, "train")

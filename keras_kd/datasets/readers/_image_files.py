@@ -74,27 +74,30 @@ def inside(folder: Path, file: Path) -> Path:
     return file
 
 
-def finder(root: Path) -> Callable[[Path, str], Path]:
+def finder(root: Path) -> Callable[[Path, str, str], Path]:
     """Return a function that finds the file that a table names.
 
     Args:
         root: the data set's folder.
 
     Returns:
-        A function of the table's folder and the text. The file lies there, or is the only one below
-        `root` of that name, with its suffix or without, and in folders called as the text has them.
-        An absolute path that is not on this machine is looked for in the second way alone.
-        It raises ValueError where there is none, or more.
+        A function of the table's folder, the text, and the split that the table tells or "". The
+        file lies there, or is the only one below `root` of that name, with its suffix or without,
+        and in folders called as the text has them; of several the one in the split's folder, or the
+        one of the same capitals. An absolute path that is not on this machine is looked for in the
+        second way alone. It raises ValueError where there is none, or more, or for a row of train
+        only one in the folder of another split.
     """
     by_name: dict[str, list[Path]] = defaultdict(list)
     for file in image_files(root):
         # Tables of competitions leave out the suffix.
         for name in (file.name, file.stem):
-            by_name[_composed(name)].append(file)
+            by_name[_composed(name).casefold()].append(file)
 
-    def find(folder: Path, text: str) -> Path:
-        named = Path(text.replace("\\", "/"))
-        # Of an absolute path from another machine, only the last folders and the name are of use.
+    def find(folder: Path, text: str, split: str) -> Path:
+        # Label Studio names files of its own disk behind ?d=.
+        named = Path(text.replace("\\", "/").rpartition("?d=")[2])
+        # An absolute path of another machine tells its last folders and name.
         elsewhere = named.is_absolute() and not os.path.lexists(named)
         file = folder / named if elsewhere else inside(root, folder / named)
         try:
@@ -102,23 +105,48 @@ def finder(root: Path) -> Callable[[Path, str], Path]:
                 return file
         except OSError as error:  # As of a name that is too long.
             raise ValueError(f"{text[:40]!r} is no file ({error.strerror})") from error
-        found = [
-            one
-            for one in by_name[_composed(named.name)]
-            if _ends_alike(one.relative_to(root), named)
-        ]
+        every = by_name[_composed(named.name).casefold()]
+        found = [one.relative_to(root) for one in every]
+        found = [one for one in found if _ends_alike(one, named, str.casefold)]
+        exact = [one for one in found if _ends_alike(one, named, str)]
+        found = _of_split(exact or found, named, split)
         if len(found) != 1:
             count = f"{len(found)} files of" if found else "no file of"
             raise ValueError(f"{root} has {count} the name {text!r}")
-        return found[0]
+        return root / found[0]
 
     return find
 
 
-def _ends_alike(one: Path, other: Path) -> bool:
-    """Whether the last folders are the same, as many as both paths have."""
-    pairs = zip(reversed(one.parent.parts), reversed(other.parent.parts), strict=False)
-    return all(_composed(own) == _composed(others) for own, others in pairs)
+def _ends_alike(one: Path, other: Path, folded: Callable[[str], str]) -> bool:
+    """Whether the names, with the suffix or without, and the last folders are the same, as many as
+    both paths have.
+    """
+    parts, others = (map(folded, map(_composed, path.parent.parts)) for path in (one, other))
+    names = {folded(_composed(name)) for name in (one.name, one.stem)}
+    pairs = zip(reversed([*parts]), reversed([*others]), strict=False)
+    return folded(_composed(other.name)) in names and all(own == its for own, its in pairs)
+
+
+def _of_split(found: list[Path], named: Path, split: str) -> list[Path]:
+    """Files of one name in the folders of several splits are those of the row's split, unless the
+    row names the folder.
+
+    Raises:
+        ValueError: a row of train has only files in the folder of another split.
+    """
+    if not split or _splits_of(named):
+        return found
+    own = [one for one in found if split in _splits_of(one)]
+    if split == "train" and not own and (others := [one for one in found if _splits_of(one)]):
+        raise ValueError(
+            f"the only file of the name {str(named)!r} is {others[0]}, no {split} image"
+        )
+    return own or found
+
+
+def _splits_of(file: Path) -> set[str]:
+    return {split for part in file.parent.parts if (split := _tree.split_of(part))}
 
 
 def _composed(name: str) -> str:

@@ -13,6 +13,7 @@ from keras_kd.datasets.readers import _fer2013_csv, _tree
 from keras_kd.errors import DataError
 
 TABLES = (".csv", ".tsv")
+_OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".jsonl")
 
 
 def passed_over(root: Path, used: Collection[Path]) -> list[str]:
@@ -78,10 +79,12 @@ def described(path: Path) -> str:
 
 def unread_table(root: Path) -> str:
     """Say why the first table in a folder is none of images; "" where there is no table."""
-    tables = (file for file in _tree.listed(root).files if file.suffix.lower() in TABLES)
-    for file in tables:
+    files = _tree.listed(root).files
+    for file in (file for file in files if file.suffix.lower() in TABLES):
         reason = _other_columns(file)
         return reason if str(file) in reason else f"{file} is not read: {reason}"
+    for file in (file for file in files if file.suffix.lower() in _OTHER_TABLES):
+        return f"{file} is not read: save it as a csv file with the columns file and label"
     return ""
 
 

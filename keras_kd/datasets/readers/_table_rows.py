@@ -26,9 +26,10 @@ _OTHER_FILE = (
     "img", "img_id", "img_name", "img_path", "fname", "id", "id_code",
 )  # fmt: skip
 _OTHER_LABEL = (
-    "labels", "classes", "label_name", "class_label", "category_name", "breed", "diagnosis",
-    "species", "variety",
+    "labels", "choice", "classes", "label_name", "class_label", "category_name", "breed",
+    "diagnosis", "species", "variety",
 )  # fmt: skip
+_OTHER_SPLIT = ("data set", "data_set")
 _INDEX = ("", "unnamed: 0", "index")  # the numbers of rows, as pandas writes them
 _NO, _YES = ("0", "0.0"), ("1", "1.0")
 
@@ -93,7 +94,8 @@ def columns(table: Path) -> Columns:
     except DataError:
         return Columns((), (), (), (), ())
     file, label = _named(names, FILE) or _named(names, _OTHER_FILE), _named(names, LABEL)
-    label, split = label or _named(names, _OTHER_LABEL), _named(names, SPLIT)
+    label = label or _named(names, _OTHER_LABEL)
+    split = _named(names, SPLIT) or _named(names, _OTHER_SPLIT)
     classes = [] if label or not file else _of_classes(names, first, (*file, *split))
     return Columns(file, label, split, classes, names)
 

@@ -16,7 +16,7 @@ there is such a column, in `split`, `subset`, `set` or `usage`. Without such a c
 competitions have are taken with a note, as `image_id`, `labels`. Without any of a class each class
 may have a column, with 1 for the images of the class and 0 for others. Files are looked for from
 the table's folder, then in the folders below it by their name and as many of its folders as there
-are.
+are; of several in the folders of splits the one in the row's split is taken.
 A split's own table has its word in its name or its folder's; a word in the column goes before it.
 
 Classes that are numbers are named by them, in their order, or by a `labels.txt` beside the table,
@@ -63,12 +63,14 @@ class _Row:
         folder: that of the table.
         file: as the row names it.
         label: as the row names it.
+        split: as the row or its table tells it; "" where neither does.
     """
 
     place: str
     folder: Path
     file: str
     label: str
+    split: str
 
 
 def matches(path: Path) -> bool:
@@ -201,13 +203,16 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
 
 
 def _listing(
-    rows: Sequence[_Row], labels: list[str], find: Callable[[Path, str], Path], skip_bad_rows: bool
+    rows: Sequence[_Row],
+    labels: list[str],
+    find: Callable[[Path, str, str], Path],
+    skip_bad_rows: bool,
 ) -> Listing:
     files, numbers, problems = [], [], []
     known = {label: number for number, label in enumerate(labels)}
     for row in rows:
         try:
-            number, file = _number(row.label, known), find(row.folder, row.file)
+            number, file = _number(row.label, known), find(row.folder, row.file, row.split)
         except ValueError as error:
             if not skip_bad_rows:
                 raise DataError(
@@ -235,9 +240,10 @@ def _rows(table: Path, own: str | None) -> Iterator[tuple[str, _Row]]:
     """The split and the row of each line of a table, all of split `own` if it is given."""
     of_split = _table_rows.columns(table).split
     for row in _table_rows.rows(table):
-        word = row.split.casefold() if of_split else own or "train"
+        word = row.split.casefold() if of_split else own or ""
         split = USAGES.get(word) or _tree.split_of(word) or own or word
-        yield split, _Row(row.place, table.parent, row.file, row.label)
+        told = split if of_split or own else "train"
+        yield told, _Row(row.place, table.parent, row.file, row.label, split)
 
 
 def _labelled(rows: dict[str, list[_Row]]) -> dict[str, list[_Row]]:
