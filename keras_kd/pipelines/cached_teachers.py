@@ -22,8 +22,7 @@ from keras_kd.pipelines.plan import Plan, TeacherPlan
 from keras_kd.runtimes import labels, published
 from keras_kd.teachers import augmentation
 from keras_kd.training import job
-from keras_kd.training.job import Job
-from keras_kd.training.settings import StartingPoint
+from keras_kd.training.settings import Job, StartingPoint
 
 TEACHER_FILE = "teacher.keras"
 # A higher number whenever the facts by which a trained teacher is found in the cache change.

@@ -30,8 +30,7 @@ from keras_kd.pipelines.taught import Teaching, student_job
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.training import job
 from keras_kd.training.batches import unlabeled_a_step
-from keras_kd.training.job import Job
-from keras_kd.training.settings import TrainingSettings
+from keras_kd.training.settings import Job, TrainingSettings
 
 
 def distill(

@@ -20,7 +20,7 @@ from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_label_pass import finite
 from keras_kd.teachers.soft_labels import SoftLabels
 from keras_kd.training import job
-from keras_kd.training.job import Job
+from keras_kd.training.settings import Job
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import keras
 
@@ -15,10 +14,7 @@ from keras_kd.models import sources
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery import batch_norm, fine_tuning
 from keras_kd.runtimes import predictors
-from keras_kd.training.settings import TrainingSettings
-
-if TYPE_CHECKING:
-    from keras_kd.training.job import Job
+from keras_kd.training.settings import Job, TrainingSettings
 
 _SHOWN = 8  # names of classes in a sentence
 _PIXELS = (

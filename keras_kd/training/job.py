@@ -5,8 +5,7 @@ outputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import keras
@@ -14,60 +13,18 @@ import keras
 from keras_kd._common import hardware, hosts
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets.sharded import Shards
-from keras_kd.datasets.splits import Data, Heads
+from keras_kd.datasets.splits import Data
 from keras_kd.distiller import Distiller
 from keras_kd.errors import ConfigError
 from keras_kd.models.surgery import batch_norm, batch_statistics, fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
-from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.teachers import augmentation
 from keras_kd.teachers.shard_labels import ShardLogits
 from keras_kd.teachers.views import Views
 from keras_kd.training import callbacks, fitting, initial_model, logs, optimizers, scores, targets
 from keras_kd.training.batches import Batches, SharedBatches, TrainingBatches
-from keras_kd.training.settings import StartingPoint, TrainingSettings
+from keras_kd.training.settings import Job, TrainingSettings
 from keras_kd.training.shard_batches import ShardBatches
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training within a run.
-
-    Attributes:
-        title: the name that the user sees.
-        architecture: a source as in `models.sources`.
-        epochs: number of epochs.
-        heads: what is learnt.
-        views: the augmented views of the training images.
-        folder: folder of the training's state.
-        teacher_logits: as for `TrainingBatches`, or `ShardLogits` of images that stay in shards;
-            None trains on the labels alone.
-        pretrained: "imagenet" or None.
-        start: a trained model to start from, or None.
-        unlabeled: as for `TrainingBatches`.
-        unlabeled_share: as for `TrainingBatches`.
-        feature_teacher: the model whose layers are matched, if there are any to match.
-        stated: what the user says of the file that `architecture` names, if it names one.
-    """
-
-    title: str
-    architecture: str
-    epochs: int
-    heads: Heads
-    views: Views
-    folder: Path
-    teacher_logits: Any = None
-    pretrained: str | None = None
-    start: StartingPoint | None = None
-    unlabeled: int = 0
-    unlabeled_share: float = 0.0
-    feature_teacher: keras.Model | None = None
-    stated: Stated = NOTHING
-
-    @property
-    def learner(self) -> str:
-        """Who learns, as options are called: "student" or "teacher"."""
-        return "teacher" if self.title.startswith("teacher ") else "student"
 
 
 def views(settings: TrainingSettings, data: Data, count: int) -> Views:

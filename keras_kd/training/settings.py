@@ -1,11 +1,17 @@
-"""Settings of a training as plain values: the loss, the optimizer, and the augmentation."""
+"""A training as plain values: what is trained, and by which loss, optimizer and augmentation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import keras
+
+from keras_kd.datasets.splits import Heads
 from keras_kd.distiller import FeatureMatch
 from keras_kd.runtimes.stated import NOTHING, Stated
+from keras_kd.teachers.views import Views
 
 
 @dataclass(frozen=True)
@@ -108,3 +114,44 @@ class StartingPoint:
     path: str
     freeze_until: str | None
     stated: Stated = NOTHING
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training within a run.
+
+    Attributes:
+        title: the name that the user sees.
+        architecture: a source as in `models.sources`.
+        epochs: number of epochs.
+        heads: what is learnt.
+        views: the augmented views of the training images.
+        folder: folder of the training's state.
+        teacher_logits: as for `TrainingBatches`, or `ShardLogits` of images that stay in shards;
+            None trains on the labels alone.
+        pretrained: "imagenet" or None.
+        start: a trained model to start from, or None.
+        unlabeled: as for `TrainingBatches`.
+        unlabeled_share: as for `TrainingBatches`.
+        feature_teacher: the model whose layers are matched, if there are any to match.
+        stated: what the user says of the file that `architecture` names, if it names one.
+    """
+
+    title: str
+    architecture: str
+    epochs: int
+    heads: Heads
+    views: Views
+    folder: Path
+    teacher_logits: Any = None
+    pretrained: str | None = None
+    start: StartingPoint | None = None
+    unlabeled: int = 0
+    unlabeled_share: float = 0.0
+    feature_teacher: keras.Model | None = None
+    stated: Stated = NOTHING
+
+    @property
+    def learner(self) -> str:
+        """Who learns, as options are called: "student" or "teacher"."""
+        return "teacher" if self.title.startswith("teacher ") else "student"
