@@ -129,6 +129,27 @@ def test_regularisers_of_the_student_alone_count():
     np.testing.assert_allclose(student.get_weights()[0], kernel * (1 - RATE * 0.02), atol=1e-7)
 
 
+def test_losses_that_a_layer_adds_for_each_image_are_summed_as_keras_does():
+    class Penalised(keras.layers.Layer):
+        def call(self, logits):
+            self.add_loss(0.1 * keras.ops.mean(logits**2, axis=-1))
+            return logits
+
+    def student():
+        model = linear()
+        return keras.Model(model.input, Penalised()(model.output))
+
+    plain, distilled = student(), student()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    plain.compile(keras.optimizers.SGD(RATE), loss)
+    expected = plain.train_on_batch(IMAGES, LABELS)
+    distiller = compiled(distilled, alpha=1.0, beta=0.0)
+    logs = distiller.train_on_batch(IMAGES, LABELS, return_dict=True)
+    assert logs["loss"] == pytest.approx(float(expected), rel=1e-5)
+    for one, other in zip(distilled.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_evaluate_gives_the_plain_cross_entropy_and_changes_nothing():
     student = deep()
     distiller = compiled(

@@ -245,6 +245,42 @@ def test_a_quantized_teacher_works_and_a_quantized_student_is_refused():
     refusal(lambda: compiled(student, linear(1)), ModelError, "quantized by model.quantize")
 
 
+def test_quantizing_the_distiller_quantizes_its_student_alone():
+    student, teacher, alone = linear(), linear(1), linear()
+    distiller = compiled(student, teacher)
+    before = distiller.predict(IMAGES, verbose=0)
+    taught = np.asarray(teacher(IMAGES))
+    for model in (distiller, alone):
+        model.quantize("int8")
+    expected = alone.predict(IMAGES, verbose=0)
+    assert np.abs(expected - before).max() > 1e-4
+    np.testing.assert_allclose(distiller.predict(IMAGES, verbose=0), expected, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(teacher(IMAGES)), taught)
+
+
+def test_a_students_own_step_that_is_not_taken_is_told():
+    class Own(keras.Model):
+        def train_step(self, *data):
+            raise NotImplementedError
+
+    model = linear()
+    own = Own(model.input, model.output)
+    with pytest.warns(UserWarning, match="has its own train_step, which the Distiller does not"):
+        Distiller(own, linear(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Distiller(model, own)  # A teacher takes no steps.
+
+
+def test_a_student_in_the_teachers_place_is_told():
+    small, large = linear(), ending(linear(1), layers.Dense(50), layers.Dense(3))
+    with pytest.warns(UserWarning, match="404 parameters and its teacher 51: the student"):
+        Distiller(large, small)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Distiller(small, [large, linear(2)])
+
+
 # --- weights that both have ---
 def halves(frozen=False):
     """Student and teacher on one body."""

@@ -46,6 +46,15 @@ def test_compile_takes_no_loss(options):
     )
 
 
+def test_compile_takes_no_losses_of_the_keras_example():
+    refusal(
+        lambda: Distiller(linear()).compile("sgd", student_loss_fn="mse", temperature=10),
+        ConfigError,
+        "takes no student_loss_fn, temperature:",
+        "Distiller(student, teacher, temperature=",
+    )
+
+
 def test_names_of_metrics_are_those_that_evaluate_gives():
     for metrics in (
         ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2")],

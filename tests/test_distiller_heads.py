@@ -242,6 +242,10 @@ def test_mistakes_with_heads_and_features_are_told_in_one_sentence():
         match="student gives one array, and the labels or the teacher give a dict of kind, size",
     ):
         compiled(linear(), joint(1)).train_on_batch(IMAGES, LABELS)
+    with pytest.raises(ModelError, match='dict of labels, .*y with stored outputs is {"label":'):
+        compiled(linear()).train_on_batch(IMAGES, {"labels": LABELS, "teacher": LOGITS})
+    with pytest.raises(ModelError, match="stored outputs are of Kind, and the student's heads are"):
+        compiled(joint()).train_on_batch(IMAGES, {**Y, "teacher": {"Kind": LOGITS}})
     with pytest.raises(ModelError, match="no layer 'map' to match"):
         Distiller(convolved(0, 2), convolved(1, 5), features=[FeatureMatch("map", "maps")])
     with pytest.raises(ModelError, match="matched with those of a live teacher"):

@@ -129,6 +129,7 @@ class Distiller(CheckedTraining):
     ) -> None:
         _backend.refuse_distribution()
         _settings.require_model("student", student)
+        _settings.warn_of_own_training(student)
         # compile() scales the loss for float16 by the policy of the model that it is called on.
         # autocast=False: student and teachers cast the images themselves, each to its own
         # precision.
@@ -139,6 +140,7 @@ class Distiller(CheckedTraining):
         columns = _settings.columns_of_heads(student, self.binary)
         self.student, self._columns = student, columns
         self.teachers = _settings.teachers(student, teacher)
+        _settings.warn_of_order(student, self.teachers)
         self.teacher = self.teachers[0] if self.teachers else None
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
         self.value_weight, self.bound_weight, self.margin = value_weight, bound_weight, margin
@@ -312,7 +314,8 @@ class Distiller(CheckedTraining):
             self.feature_loss.update_state(matched, sample_weight=count)
             of_teacher = of_teacher + matched
         for penalty in self.student.losses:
-            of_labels = of_labels + ops.cast(penalty, "float32")
+            # As Keras does: a layer may add one number for each image.
+            of_labels = of_labels + ops.sum(ops.cast(penalty, "float32"))
         return of_labels / _backend.replicas(), of_teacher / _backend.replicas()
 
     def _plain_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Any:

@@ -72,7 +72,8 @@ def by_head(values: Any, outputs: Any) -> dict[str, Any]:
         raise ModelError(
             f"The student gives {_described(outputs if named else None)}, and the labels or the "
             f"teacher give {_described(values)}: both need the same heads (teacher_head=NAME "
-            "chooses one of a teacher's)."
+            "chooses one of a teacher's; y with stored outputs is "
+            '{"label": labels, "teacher": logits}).'
         )
     return dict(values) if named else {"": values}
 

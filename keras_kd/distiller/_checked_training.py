@@ -49,12 +49,14 @@ class CheckedTraining(StudentModel):
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
+        **others: Any,
     ) -> None:
         """Configure training, as `keras.Model.compile` does.
 
         Raises:
-            ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own; a loss
-                stands among the metrics; or metrics of several heads are not by head.
+            ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own; there
+                are `others`, as in keras.io's example; a loss stands among the metrics; or metrics
+                of several heads are not by head.
             ModelError: the student has no weights to train, or shares some with the teacher.
         """
         if loss is not None or loss_weights is not None:
@@ -62,6 +64,12 @@ class CheckedTraining(StudentModel):
                 "compile() takes no loss and no loss_weights: the Distiller has its own loss, "
                 "weighed by alpha, beta "
                 f"and value_weight. Received: loss={loss!r}, loss_weights={loss_weights!r}."
+            )
+        if others:
+            raise ConfigError(
+                f"compile() takes no {', '.join(others)}: the Distiller has its own losses, and "
+                "takes its settings itself, Distiller(student, teacher, temperature=3, alpha=0.2), "
+                "where alpha weighs the labels."
             )
         measured = [_metrics.by_head(one, self._columns) for one in (metrics, weighted_metrics)]
         for given in measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -147,6 +148,19 @@ def require_model(role: str, model: Any) -> None:
         )
 
 
+def warn_of_own_training(student: keras.Model) -> None:
+    """Say that a student's own step or loss, which the Distiller replaces, is not used."""
+    parts = ("train_step", "compute_loss")
+    own = [name for name in parts if getattr(type(student), name) is not getattr(keras.Model, name)]
+    if own:
+        warnings.warn(
+            f"The student {student.name} has its own {' and '.join(own)}, which the Distiller does "
+            "not call: what they add to training belongs in a subclass of Distiller.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def teachers(student: keras.Model, given: Any) -> list[keras.Model]:
     """Return the teachers as a list; refuse what is no model, or the student itself."""
     found = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
@@ -158,6 +172,22 @@ def teachers(student: keras.Model, given: Any) -> list[keras.Model]:
                 "(keras.models.clone_model, then set_weights)."
             )
     return found
+
+
+def warn_of_order(student: keras.Model, teachers: Sequence[keras.Model]) -> None:
+    """Warn where student and teacher seem to be exchanged: `keras.distillation` takes the teacher
+    first.
+    """
+    largest = max((teacher.count_params() for teacher in teachers if teacher.built), default=0)
+    # A teacher that calls what is no Keras model has none.
+    if 0 < largest < student.count_params():
+        warnings.warn(
+            f"The student {student.name} has {student.count_params():,} parameters and its teacher "
+            f"{largest:,}: the student comes first, Distiller(student, teacher). Ignore this if "
+            "the larger one is to learn.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def columns_of_heads(student: keras.Model, binary: Collection[str] | None) -> dict[str, int | None]:

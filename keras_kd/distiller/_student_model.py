@@ -100,6 +100,12 @@ class StudentModel(keras.Model):
         """
         self.student.export(filepath, format, verbose, input_signature, **kwargs)
 
+    def quantize(self, mode: str | None = None, config: Any = None, **kwargs: Any) -> None:
+        """Quantize the student, as its own `quantize` does, and not the teacher."""
+        self.student.quantize(mode, config, **kwargs)
+        # Traced steps hold the weights from before.
+        self.train_function = self.test_function = self.predict_function = None
+
     def save_weights(
         self, filepath: str | Path, overwrite: bool = True, max_shard_size: None = None
     ) -> None:

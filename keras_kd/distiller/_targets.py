@@ -100,6 +100,11 @@ class TargetMaker:
 
     def _stored(self, stored: Any) -> Outputs:
         given = _batches.by_head(stored, self._columns)
+        if not set(given) & set(self._columns):
+            raise ModelError(
+                f"The teacher's stored outputs are of {', '.join(map(str, given)) or 'no head'}, "
+                f"and the student's heads are {', '.join(self._columns)}: name them alike."
+            )
         stated = self._stated or "unknown"
         kinds = {
             name: self.stored_kinds.get(name, stated) for name in given if self._columns.get(name)
