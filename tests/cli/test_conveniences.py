@@ -31,7 +31,7 @@ def test_python_runs_the_package_as_the_command() -> None:
     [
         (["distil"], "No such command 'distil'. Did you mean 'distill'"),
         (["evalute", "x"], "'evaluate'"),
-        (["distill", "--studnet", "B"], "Did you mean '--student'"),
+        (["distill", "--studnet", "B"], "Did you mean one of: '--student'"),
         (["quux"], "No such command 'quux'"),
     ],
 )
