@@ -262,3 +262,7 @@ def _require_right(answers: _comparison.Answers, min_agreement: float) -> None:
             "fine-tune it with another --epochs or --learning-rate, allow it by --min-agreement, "
             "or use the format float16.",
         )
+
+
+# The name before the spelling became one.
+export_quantisation_aware = export_quantization_aware

@@ -12,6 +12,7 @@ from command_line import QUICK
 from keras import layers
 
 from keras_kd.errors import ConfigError, DataError, ExportError
+from keras_kd.exporters import quantization_aware
 from keras_kd.exporters._quantization import training_data, worker_process
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.runtimes import litert, tflite_graph
@@ -290,6 +291,10 @@ def test_fine_tuning_that_mends_answers_is_kept(tmp_path):
 def test_bad_options_are_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
         FineTuning(**arguments)
+
+
+def test_programs_of_the_earlier_spelling_still_run():
+    assert quantization_aware.export_quantisation_aware is export_quantization_aware
 
 
 def test_int8_input_is_refused(tmp_path):
