@@ -153,6 +153,18 @@ def test_an_own_student_that_was_stopped_goes_on_to_the_same_end(data, own, tmp_
     assert resumed["fingerprints"]["weights"] == whole["fingerprints"]["weights"]
 
 
+def _stop_after_one_epoch(config, folder):
+    """Begin a run that is interrupted as its first and only epoch ends."""
+
+    class Terminal(distill.Terminal):
+        def say(self, text: str) -> None:
+            if "epoch 1/1" in text:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill.distill(config, folder, Terminal(quiet=True))
+
+
 def test_changed_code_is_another_student_and_another_teacher(data, own, tmp_path):
     config = Config(data=str(data), teacher=own, teacher_epochs=1, **TRAINING)
     first = teach.teach(config)
@@ -161,14 +173,7 @@ def test_changed_code_is_another_student_and_another_teacher(data, own, tmp_path
     source.write_text(OWN + "# changed\n")
     assert teach.teach(config) != first
     config = Config(data=str(data), student=own, beta=0.0, epochs=1, **TRAINING)
-
-    class Terminal(distill.Terminal):
-        def say(self, text: str) -> None:
-            if "epoch 1/1" in text:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        distill.distill(config, tmp_path / "run", Terminal(quiet=True))
+    _stop_after_one_epoch(config, tmp_path / "run")
     source.write_text(OWN + "# changed again\n")
     with pytest.raises(ConfigError, match="the student's layers changed"):
         distill.distill(config, tmp_path / "run", resume=True)
@@ -196,14 +201,7 @@ def test_another_file_to_start_from_is_another_run(data, tmp_path):
     config = Config(
         data=str(data), student=NETWORK, start_from=str(path), beta=0.0, epochs=1, **TRAINING
     )
-
-    class Terminal(distill.Terminal):
-        def say(self, text: str) -> None:
-            if "epoch 1/1" in text:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        distill.distill(config, tmp_path / "run", Terminal(quiet=True))
+    _stop_after_one_epoch(config, tmp_path / "run")
     network(2, (32, 32, 1)).save(path)
     with pytest.raises(ConfigError, match="the file that the student starts from changed"):
         distill.distill(config, tmp_path / "run", resume=True)
