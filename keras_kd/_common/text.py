@@ -25,6 +25,15 @@ def encodable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def first_line(error: Exception, after: str = "") -> str:
+    """Return the first line of an error's message, or of what stands in it after the last `after`;
+    the error's type where it says nothing.
+    """
+    message = str(error)
+    lines = (message.rpartition(after)[2] if after else message).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def counted(count: int, what: str) -> str:
     """Return a number with what it counts: 1 image, 2,000 images."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"

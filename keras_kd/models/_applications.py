@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.models.architectures._parts import Heads, Seeds, head_dropout, outputs, rgb
 
@@ -78,7 +79,7 @@ def _turn_channels(trunk: keras.Model) -> None:
 def _refusal(
     name: str, input_shape: tuple[int, int, int], pretrained: str | None, error: Exception
 ) -> str:
-    reason = str(error).splitlines()[0].rstrip(".")
+    reason = first_line(error).rstrip(".")
     if pretrained and "URL" in reason:
         return (
             f"The weights {pretrained} of {name} can't be had ({reason}): connect to the network"

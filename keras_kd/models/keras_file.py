@@ -25,6 +25,7 @@ from keras_kd import models
 from keras_kd._common import system_errors
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import BAD_ARCHIVE, plain_archive, refusals, written_whole
+from keras_kd._common.text import first_line
 from keras_kd._common.time_limit import limited
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, mistaken_files, trusted_modules
@@ -184,8 +185,7 @@ def _reason(error: Exception) -> str:
     """One sentence of Keras' message, which has the cause at its end, after the whole
     configuration.
     """
-    cause = str(error).strip().rpartition("Exception encountered: ")[2]
-    return cause.splitlines()[0].split(". ")[0].rstrip(".") if cause else type(error).__name__
+    return first_line(error, "Exception encountered: ").split(". ")[0].rstrip(".")
 
 
 def _input_shape(model: keras.Model) -> tuple[int, int, int] | None:

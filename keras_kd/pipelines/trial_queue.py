@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_kd._common.files import locked
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import first_line
 from keras_kd.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -120,10 +121,10 @@ def _database(url: str | None, file: Path) -> optuna.storages.RDBStorage:
     except (SQLAlchemyError, exceptions.StorageInternalError, ImportError) as error:
         if url is None:
             raise
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"The database of the sweep can't be opened ({reason}): check --storage, expected a URL"
-            " such as postgresql://USER@HOST/NAME, and that the driver it names is installed."
+            f"The database of the sweep can't be opened ({first_line(error)}): check --storage,"
+            " expected a URL such as postgresql://USER@HOST/NAME, and that the driver it names is"
+            " installed."
         ) from error
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_kd._common.folders import files_below
+from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.models import heads, keras_file
 from keras_kd.models.form import ModelSpec, require_whole_pixels
@@ -130,7 +131,7 @@ def _require_steady(predictor: KerasPredictor) -> None:
         )
     except Exception as error:
         # Foreign operations raise anything, and Keras adds to it.
-        reason = str(error).strip().rpartition("failed due to: ")[2].splitlines()[0]
+        reason = first_line(error, "failed due to: ")
         raise ModelError(
             f"The SavedModel can't compute {len(noise)} images of {predictor.form.input_shape} at"
             f" once ({reason.partition(' for ')[0]}): state the size that it was made for by"

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_kd._common import trust
+from keras_kd._common.text import first_line
 from keras_kd.errors import ConfigError
 from keras_kd.models import trusted_modules
 
@@ -41,8 +42,9 @@ def made(source: str) -> keras.callbacks.Callback:
     try:
         callback = make(**settings)
     except Exception as error:  # Keras' and the user's code raise anything.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"The callback {source!r} can't be made ({reason}).") from error
+        raise ConfigError(
+            f"The callback {source!r} can't be made ({first_line(error)})."
+        ) from error
     if not isinstance(callback, keras.callbacks.Callback):
         raise ConfigError(
             f"The callback {source!r} is a {type(callback).__name__}: give a"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.models.architectures._parts import (
     Heads,
@@ -62,7 +63,7 @@ def load_pretrained(model: keras.Model) -> None:
         # Keras raises a bare Exception where the network fails.
         raise ModelError(
             f"The ImageNet weights of mobilenetv2 can't be downloaded "
-            f"({str(error).splitlines()[0]}):"
+            f"({first_line(error)}):"
             " connect to the network once, put the file where Keras keeps its models, or leave out"
             " --pretrained."
         ) from error

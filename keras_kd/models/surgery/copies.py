@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.models.surgery import weights
 from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
@@ -113,7 +114,7 @@ def of_size(model: keras.Model, input_shape: tuple[int, int, int]) -> keras.Mode
         size = "x".join(map(str, input_shape))
         raise ModelError(
             f"{model.name} can't be built for images of {size}"
-            f" ({str(error).splitlines()[0].rstrip('.')}): state a larger --input."
+            f" ({first_line(error).rstrip('.')}): state a larger --input."
         ) from error
 
 
