@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -118,3 +119,32 @@ def test_a_distribution_without_effect_is_refused():
         pytest.raises(ConfigError, match="has no effect"),
     ):
         Distiller(linear())
+
+
+@pytest.mark.parametrize("inside", ["student", "Distiller", "compile", "fit", "evaluate"])
+def test_a_student_of_another_scope_than_its_distiller_is_told_in_one_sentence(inside):
+    tf = pytest.importorskip("tensorflow", reason="tf.distribute is TensorFlow's")
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+
+    def within(step, work):
+        with strategy.scope() if step == inside else contextlib.nullcontext():
+            return work()
+
+    def all_steps():
+        student = within("student", linear)
+        distiller = within("Distiller", lambda: Distiller(student, beta=0))
+        within("compile", lambda: distiller.compile("sgd"))
+        within("fit", lambda: distiller.fit(IMAGES, LABELS, verbose=0))
+        within("evaluate", lambda: distiller.evaluate(IMAGES, LABELS, verbose=0))
+
+    with pytest.raises(ConfigError, match="was not built in the scope of tf.distribute") as caught:
+        all_steps()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_distiller_made_with_its_student_in_a_scope_trains_outside_of_it():
+    tf = pytest.importorskip("tensorflow", reason="tf.distribute is TensorFlow's")
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        distiller = compiled(linear(), beta=0)
+    steps = (distiller.train_on_batch, distiller.test_on_batch)
+    assert all(np.isfinite(step(IMAGES, LABELS, return_dict=True)["loss"]) for step in steps)

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from small_students import IMAGES, LABELS, LOGITS, compiled, expected_step, linear
 from test_distiller_heads import joint
 
-from keras_kd.distiller import Distiller
+from keras_kd.distiller import Distiller, FeatureMatch
 from keras_kd.errors import ConfigError, DataError, ModelError
 
 SOFTMAX = softmax(LOGITS, -1).astype(np.float32)
@@ -313,3 +313,21 @@ def test_a_shared_body_stays_trainable_and_is_refused_unless_frozen():
     refusal(lambda: Distiller(one, one), ModelError, "one model", "clone_model")
     one.trainable = False
     refusal(lambda: compiled(one, linear(1)), ModelError, "no trainable weights")
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_distillers_trainable_is_the_students_and_leaves_the_teacher_as_it_is(frozen):
+    student, teacher = linear(), linear(1)
+    teacher.trainable = not frozen
+    teacher.layers[-1].bias.trainable = frozen
+
+    def of_teacher():
+        return [one.trainable for one in [teacher, *teacher.layers, *teacher.weights]]
+
+    before, names = of_teacher(), [model.layers[-2].name for model in (student, teacher)]
+    distiller = Distiller(student, teacher, features=FeatureMatch(*names, "hint"))
+    for value in (False, True):
+        distiller.trainable = value
+        assert student.trainable == distiller.trainable == value
+        assert len(distiller.trainable_variables) == (4 if value else 0)
+        assert of_teacher() == before

@@ -45,6 +45,47 @@ def test_labels_that_no_class_has_are_refused_before_training(labels, facts):
     np.testing.assert_array_equal(distiller.student.get_weights()[0], before)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+def test_sample_weights_that_make_no_loss_are_refused_by_the_row(bad):
+    weights = np.where(np.arange(24) == 13, bad, WEIGHTS)
+    distiller = compiled(linear(), beta=0.0, alpha=1.0)
+    before = distiller.student.get_weights()[0].copy()
+    facts = (f"The sample_weight in row 13 is {bad:g}", "0 or more", "1 of 24")
+    given = {"sample_weight": weights}
+    for call in (
+        lambda: distiller.fit(IMAGES, LABELS, **given, verbose=0),
+        lambda: distiller.fit(IMAGES, LABELS, sample_weight=weights[:, None], verbose=0),
+        lambda: distiller.fit(IMAGES, LABELS, validation_data=(IMAGES, LABELS, weights), verbose=0),
+        lambda: distiller.train_on_batch(IMAGES, LABELS, weights),
+        lambda: distiller.evaluate(IMAGES, LABELS, **given, verbose=0),
+        lambda: distiller.test_on_batch(IMAGES, LABELS, **given),
+    ):
+        refusal(call, DataError, *facts)
+    np.testing.assert_array_equal(distiller.student.get_weights()[0], before)
+
+    def batches():
+        while True:
+            for start in range(0, 24, 8):
+                batch = slice(start, start + 8)
+                yield IMAGES[batch], LABELS[batch], weights[batch]
+
+    of = "row 13 of" if keras.backend.backend() == "tensorflow" else "The sample_weight in row"
+    facts = (of, f"is {bad:g}", "0 or more")
+    refusal(lambda: distiller.evaluate(batches(), steps=3, verbose=0), DataError, *facts)
+    refusal(lambda: distiller.fit(batches(), steps_per_epoch=3, verbose=0), DataError, *facts)
+
+
+def test_a_sample_weight_of_one_of_several_heads_is_refused_by_its_name():
+    weights = {"kind": WEIGHTS, "size": np.where(np.arange(24) == 4, np.nan, WEIGHTS)}
+    labels = {"kind": LABELS, "size": VALUES}
+    distiller = compiled(joint(), beta=0.0, bound_weight=0)
+    refusal(
+        lambda: distiller.train_on_batch(IMAGES, labels, weights),
+        DataError,
+        "The sample_weight of head 'size' in row 4 is nan",
+    )
+
+
 def test_lists_and_images_of_another_shape_are_refused_in_a_sentence():
     distiller = compiled(linear(), beta=0.0, alpha=1.0)
     fit = distiller.fit

@@ -100,8 +100,9 @@ class Distiller(CheckedTraining):
             its values for images in arrays.
 
     Raises:
-        ConfigError: a value has another type or is out of its range; or `keras.distribution` is set
-            on TensorFlow, where it has no effect.
+        ConfigError: a value has another type or is out of its range; `keras.distribution` is set on
+            TensorFlow, where it has no effect; or the student was built in another scope of
+            `tf.distribute`.
         ModelError: the student's outputs are unknown or no logits, teacher and student do not fit
             together, or a layer to match is missing.
     """
@@ -139,6 +140,7 @@ class Distiller(CheckedTraining):
         self.binary = _settings.names(binary)
         columns = _settings.columns_of_heads(student, self.binary)
         self.student, self._columns = student, columns
+        _backend.require_scope(self)
         self.teachers = _settings.teachers(student, teacher)
         _settings.warn_of_order(student, self.teachers)
         self.teacher = self.teachers[0] if self.teachers else None
@@ -366,7 +368,8 @@ class Distiller(CheckedTraining):
 
         Raises:
             DataError: a label in the batches since the epoch began is not one of its head's
-                classes, or a teacher's output is not of its kind.
+                classes, a sample weight is not finite or below 0, or a teacher's output is not of
+                its kind.
         """
         results = super().get_metrics_result()
         for faults in (self.faults, self.output_faults):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -37,6 +39,33 @@ def refuse_distribution() -> None:
             "all "
             "the work: build the Distiller in the scope of a tf.distribute.MirroredStrategy, or "
             "set KERAS_BACKEND=jax."
+        )
+
+
+def require_scope(distiller: Any) -> None:
+    """Refuse to work in another scope of `tf.distribute` than the student was built in, which ends
+    in a TypeError or an AssertionError of TensorFlow's.
+
+    Args:
+        distiller: a Keras model with a `student`.
+
+    Raises:
+        ConfigError: the scopes differ.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    student = distiller.student
+    # Outside of any scope, Keras enters the one that the Distiller was built in.
+    strategy = distiller.distribute_strategy
+    if tf.distribute.has_strategy():
+        strategy = tf.distribute.get_strategy()
+    if not all(strategy.extended.variable_created_in_scope(one.value) for one in student.weights):
+        raise ConfigError(
+            f"The student {student.name} was not built in the scope of tf.distribute that the "
+            "Distiller is built or used in: build the student and build, compile and fit the "
+            "Distiller in one `with strategy.scope():`, or all of them outside of it."
         )
 
 

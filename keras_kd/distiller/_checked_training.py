@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd.distiller import _batches, _labels, _metrics, _momentum, _settings
+from keras_kd.distiller import _backend, _batches, _labels, _metrics, _momentum, _settings
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._outputs import kind_of, require_fit, require_kind, warn_of_kind
 from keras_kd.distiller._shapes import HeadShape
@@ -55,10 +55,12 @@ class CheckedTraining(StudentModel):
 
         Raises:
             ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own; there
-                are `others`, as in keras.io's example; a loss stands among the metrics; or metrics
-                of several heads are not by head.
+                are `others`, as in keras.io's example; a loss stands among the metrics; metrics of
+                several heads are not by head; or the student was built in another scope of
+                `tf.distribute`.
             ModelError: the student has no weights to train, or shares some with the teacher.
         """
+        _backend.require_scope(self)
         if loss is not None or loss_weights is not None:
             raise ConfigError(
                 "compile() takes no loss and no loss_weights: the Distiller has its own loss, "
@@ -107,19 +109,22 @@ class CheckedTraining(StudentModel):
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
     ) -> keras.callbacks.History:
-        """Train, as `keras.Model.fit` does; labels and stored teacher's outputs are checked first.
+        """Train, as `keras.Model.fit` does, on checked labels, weights and stored outputs.
 
         Arrays are checked whole before the first step. Of data sets and generators the first batch
         is checked after its step, and all of an epoch at its end. `class_weight` weighs the labels'
         term alone, as `class_weights`, and the training images in `weighted_metrics`, as in Keras.
 
         Raises:
-            DataError: a label that no head can learn, or a teacher's probabilities where logits are
-                expected.
+            DataError: a label that no head can learn, a sample weight that is not finite or below
+                0, or a teacher's probabilities where logits are expected.
+            ConfigError: the student was built in another scope of `tf.distribute`.
         """
         self._look(x, y)
+        self._look_at_weights(sample_weight)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             self._look_at_labels(validation_data[1])
+            self._look_at_weights(*validation_data[2:3])
         first = _FirstBatch()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(first)
@@ -146,7 +151,9 @@ class CheckedTraining(StudentModel):
         **kwargs: Any,
     ) -> Any:
         """Score, as `keras.Model.evaluate` does, with the checks of `fit`."""
+        _backend.require_scope(self)
         self._look_at_labels(y)
+        self._look_at_weights(sample_weight)
         return super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
         )
@@ -161,6 +168,7 @@ class CheckedTraining(StudentModel):
     ) -> Any:
         """Take one step, as `keras.Model.train_on_batch` does, with the checks of `fit`."""
         self._look(x, y)
+        self._look_at_weights(sample_weight)
         with self._weighing(class_weight):
             return super().train_on_batch(x, y, sample_weight, None, return_dict)
 
@@ -168,7 +176,9 @@ class CheckedTraining(StudentModel):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Score one batch, as `keras.Model.test_on_batch` does, with the checks of `fit`."""
+        _backend.require_scope(self)
         self._look_at_labels(y)
+        self._look_at_weights(sample_weight)
         return super().test_on_batch(x, y, sample_weight, return_dict)
 
     @property
@@ -201,6 +211,7 @@ class CheckedTraining(StudentModel):
 
     def _look(self, x: Any, y: Any) -> None:
         """Check what of a batch, or of a whole set, is at hand as arrays."""
+        _backend.require_scope(self)
         _batches.require_labels(x, _batches.label(y))
         _batches.require_array(_batches.label(y))
         _batches.require_shape(x, self.student)
@@ -227,11 +238,16 @@ class CheckedTraining(StudentModel):
             if known is not None and name in self._heads:
                 self._heads[name].require(self._shapes[name].labels(known), len(known))
 
+    def _look_at_weights(self, sample_weight: Any = None) -> None:
+        given = _batches.label(sample_weight)
+        for name, values in (given if isinstance(given, dict) else {"": given}).items():
+            _labels.require_weights(values, name)
+
     def _rows(
         self, targets: _batches.Targets, outputs: Any, sample_weight: Any
     ) -> dict[str, tuple[Any, Any, Any, Any]]:
         """Labels, teacher's outputs, student's and weights by head, each as rows; the labels are
-        looked at now where they are known, and in the graph where not.
+        looked at now where they are known, and with the weights in the graph where not.
         """
         self._look_at_labels(targets)
         labels = _batches.by_head(targets.label, self._heads)
@@ -243,7 +259,8 @@ class CheckedTraining(StudentModel):
             teacher = shape.matched(targets.teacher.get(name), rows)
             found[name] = (label, teacher, rows, shape.weights(weights.get(name), rows))
         checked = {name: rows[0] for name, rows in found.items()}
-        self.faults.update_state(checked, _batches.rows(outputs))
+        given = [rows[3] for rows in found.values() if rows[3] is not None]
+        self.faults.update_state(checked, given, _batches.rows(outputs))
         return found
 
     def _look_at_stored(self, stored: Any) -> None:

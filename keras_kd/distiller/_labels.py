@@ -13,6 +13,7 @@ from keras_kd._common.shares import TOLERANCE, are_shares, wrong
 from keras_kd.distiller import _backend
 from keras_kd.errors import DataError
 
+WEIGHTS = "expected finite numbers of 0 or more"
 COUNTING = " Some data sets count from 1, as RAF-DB does: subtract 1 from those."
 
 
@@ -124,9 +125,33 @@ def _undeclared(head: str) -> DataError:
     )
 
 
+def require_weights(weights: Any, head: str) -> None:
+    """Refuse sample weights that make the loss NaN or learn the opposite of the labels.
+
+    Args:
+        weights: one number for each image, (N,) or (N, 1); what is not known now is left to
+            `Faults`.
+        head: its name for the message, "" for all heads.
+
+    Raises:
+        DataError: a weight is NaN, infinite or below 0. The message names the first such image.
+    """
+    known = on_host(weights) if hasattr(weights, "shape") else None
+    if known is None or known.dtype.kind not in "biuf":
+        return
+    bad = ~(np.isfinite(known) & (known >= 0))
+    if bad.any():
+        of, (row, *_) = f" of head {head!r}" if head else "", np.argwhere(bad)[0]
+        value = float(known[bad][0])
+        raise DataError(
+            f"The sample_weight{of} in row {row} is {value:g}: {WEIGHTS}, and {int(bad.sum())} of "
+            f"{bad.size} weights are none; 0 leaves an image out."
+        )
+
+
 class Faults(keras.metrics.Metric):
-    """Records the first bad label in the graph's batches, and labels 0 and 1 of heads that nobody
-    declared.
+    """Records the first bad label and the first bad sample weight in the graph's batches, and
+    labels 0 and 1 of heads that nobody declared.
 
     Args:
         heads: the number of classes of each head of classes.
@@ -138,39 +163,43 @@ class Faults(keras.metrics.Metric):
         self._heads, self._replicas = heads, _backend.replicas()
         self._undeclared = list(undeclared)
         # A traced step can't raise: what it finds waits in variables until the step has ended.
-        for part in ("row", "label", "head", "seen"):
+        for part in ("row", "label", "head", "weight_row", "weight", "seen"):
             setattr(self, part, self.add_weight(shape=(), initializer="zeros", name=part))
         # Whether zeros, ones and other labels were seen, of each undeclared head.
         shape = (len(self._undeclared), 3)
         self.values = self.add_weight(shape=shape, initializer="zeros", name="values")
 
-    def update_state(self, labels: dict[str, Any], count: Any) -> None:
+    def update_state(self, labels: dict[str, Any], weights: Sequence[Any], count: Any) -> None:
         """Check one batch.
 
         Args:
             labels: rows of labels by head, (R,) or (R, C).
+            weights: rows of sample weights, float32 (R,), of the heads that have some.
             count: number of images.
         """
         for number, (name, classes) in enumerate(self._heads.items()):
             if name in labels:
-                self._look(number, *_bad_rows(labels[name], classes), count)
+                bad, shown = _bad_rows(labels[name], classes)
+                self._record("row", {"label": shown, "head": number}, bad, count)
+        for of_head in weights:
+            self._record("weight_row", {"weight": of_head}, _bad_weights(of_head), count)
         # Without undeclared heads the variable is empty, and backends cannot compute with it.
         if self._undeclared:
             seen = [_zeros_ones_others(labels.get(name)) for name in self._undeclared]
             self.values.assign(ops.maximum(self.values, ops.stack(seen)))
         self.seen.assign_add(ops.cast(count, "float32"))
 
-    def _look(self, number: int, bad: Any, labels: Any, count: Any) -> None:
+    def _record(self, place: str, shown: dict[str, Any], bad: Any, count: Any) -> None:
+        """Keep the first bad row, counted from 1, in the variable `place`, and what to show of it:
+        numbers, of which one may be of each row.
+        """
         index = ops.cast(ops.argmax(bad), "int32")
-        first = ops.logical_and(ops.any(bad), self.row == 0)
-        found = {
-            "label": ops.take(labels, index),
-            "head": float(number),
-            # A map has several rows.
-            "row": self.seen + ops.cast(index * count // ops.size(bad), "float32") + 1,
-        }
-        for part, value in found.items():
-            variable = getattr(self, part)
+        first = ops.logical_and(ops.any(bad), getattr(self, place) == 0)
+        # A map has several rows.
+        row = self.seen + ops.cast(index * count // ops.size(bad), "float32") + 1
+        for part, values in {**shown, place: row}.items():
+            variable, values = getattr(self, part), ops.convert_to_tensor(values, "float32")
+            value = ops.take(values, index) if len(values.shape) else values
             variable.assign(ops.where(first, value, ops.convert_to_tensor(variable)))
 
     def result(self) -> Any:
@@ -181,9 +210,18 @@ class Faults(keras.metrics.Metric):
         """Raise for a recorded fault; to be called outside of traced code.
 
         Raises:
-            DataError: a label is outside its classes, or labels are 0 and 1 alone and their head is
-                not declared.
+            DataError: a label is outside its classes, a sample weight is not finite or below 0, or
+                labels are 0 and 1 alone and their head is not declared.
         """
+        self._refuse_label()
+        self._refuse_weight()
+        seen = _backend.array(self.values)
+        pairs = [] if seen is None else zip(self._undeclared, seen, strict=True)
+        for name, (zeros, ones, others) in pairs:
+            if zeros and ones and not others:
+                raise _undeclared(name)
+
+    def _refuse_label(self) -> None:
         parts = (self.row, self.label, self.head)
         # With several replicas the numbers are sums over them, which show only that something was
         # found.
@@ -197,11 +235,16 @@ class Faults(keras.metrics.Metric):
                 f"The label{of} in row {int(row) - 1} of the batches is {label:g}: expected class "
                 f"numbers 0 to {classes - 1}, or shares that sum to 1.{COUNTING}"
             )
-        seen = _backend.array(self.values)
-        pairs = [] if seen is None else zip(self._undeclared, seen, strict=True)
-        for name, (zeros, ones, others) in pairs:
-            if zeros and ones and not others:
-                raise _undeclared(name)
+
+    def _refuse_weight(self) -> None:
+        row, weight = (_backend.number(part) for part in (self.weight_row, self.weight))
+        if row and self._replicas > 1:
+            raise DataError(f"A sample_weight in the batches is wrong: {WEIGHTS}.")
+        if row:
+            raise DataError(
+                f"The sample_weight in row {int(row) - 1} of the batches is {weight:g}: {WEIGHTS}; "
+                "0 leaves an image out."
+            )
 
 
 def _zeros_ones_others(values: Any) -> Any:
@@ -212,6 +255,11 @@ def _zeros_ones_others(values: Any) -> Any:
     zeros, ones = values == 0, values == 1
     others = ops.logical_not(ops.logical_or(ops.logical_or(zeros, ones), ops.isnan(values)))
     return ops.cast(ops.stack([ops.any(found) for found in (zeros, ones, others)]), "float32")
+
+
+def _bad_weights(weights: Any) -> Any:
+    """Which of the weights (N,) make no loss, bool (N,)."""
+    return ops.logical_not(ops.logical_and(ops.isfinite(weights), weights >= 0))
 
 
 def _bad_rows(labels: Any, classes: int) -> tuple[Any, Any]:

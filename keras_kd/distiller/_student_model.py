@@ -17,11 +17,13 @@ class StudentModel(keras.Model):
     Attributes:
         student: the model that is trained and saved.
         teachers: models of which nothing is trained or saved.
+        projections: for each match of features, the layer that is trained for it, or None.
         temperature, alpha, beta: of the loss.
     """
 
     student: keras.Model
     teachers: list[keras.Model]
+    projections: list[keras.Layer | None]
     temperature: float
     alpha: float
     beta: float
@@ -41,6 +43,18 @@ class StudentModel(keras.Model):
         names = list(measured.result()) if measured is not None and measured.built else []
         ordered = self._flatten_metrics_in_order({name: name for name in ["loss", *names]})
         return ordered if isinstance(ordered, list) else [ordered]
+
+    @property
+    def trainable(self) -> bool:
+        """The student's `trainable`. Setting it sets that of student and projections, and leaves
+        the teachers' as they are.
+        """
+        return self.student.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for part in (self.student, *filter(None, self.projections)):
+            part.trainable = value
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
