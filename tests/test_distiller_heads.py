@@ -20,7 +20,7 @@ from small_students import (
 )
 
 from keras_kd.distiller import Distiller, FeatureMatch
-from keras_kd.errors import ConfigError, ModelError
+from keras_kd.errors import ConfigError, DataError, ModelError
 from keras_kd.training.concordance import Concordance
 
 VALUES = RANDOM.uniform(-1, 1, 24).astype(np.float32)
@@ -68,6 +68,30 @@ def test_a_step_of_two_heads_is_the_one_of_their_formulas():
     found = kernels(student)
     np.testing.assert_allclose(found[0], after, atol=1e-6)
     np.testing.assert_allclose(found[1], of_value - RATE * pixels.T @ slope[:, None], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "y", [Y, {"label": Y["label"]}, Y["label"]], ids=["both", "label", "plain"]
+)
+def test_weights_by_head_of_arrays_are_each_heads_own(y):
+    """Keras asks for weights in the structure of y, which has the teacher's outputs too."""
+    weights = {"size": np.linspace(2, 0, 24), "kind": np.linspace(0, 1, 24)}
+    student = joint()
+    of_classes, of_value = (IMAGES.reshape(24, 16) / 255 @ one for one in kernels(student))
+    rows = -log_softmax(of_classes, axis=1)[np.arange(24), LABELS]
+    error = (of_value[:, 0] - VALUES) ** 2
+    hard = (rows * weights["kind"]).mean() + (error * weights["size"]).mean()
+    distiller = Distiller(student, alpha=1.0, beta=0.0, bound_weight=0.0)
+    distiller.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    validation = (IMAGES, y, weights)
+    history = distiller.fit(
+        IMAGES, y, 24, verbose=0, sample_weight=weights, validation_data=validation
+    ).history
+    assert [history["loss"][0], history["val_loss"][0]] == pytest.approx([hard, hard], rel=1e-5)
+    found = distiller.evaluate(IMAGES, y, 24, verbose=0, sample_weight=weights)
+    assert found == pytest.approx(hard, rel=1e-5)
+    with pytest.raises(DataError, match="by the heads kind, and the labels by kind, size: give"):
+        distiller.fit(IMAGES, y, verbose=0, sample_weight={"kind": weights["kind"]})
 
 
 def test_unknown_values_leave_the_mean():

@@ -90,6 +90,33 @@ def weights(sample_weight: Any, heads: Collection[str]) -> dict[str, Any]:
     return {} if given is None else dict.fromkeys(heads, given)
 
 
+def weights_like(y: Any, sample_weight: Any) -> Any:
+    """Return sample weights by head in the structure of y, which Keras asks for where it slices
+    arrays; others as they are.
+
+    Raises:
+        DataError: the heads are not those of the labels.
+    """
+    given, labels = label(sample_weight), label(y)
+    if not isinstance(given, dict) or not are_data(labels):
+        return sample_weight
+    heads = list(labels) if isinstance(labels, dict) else []
+    if set(given) != set(heads):
+        raise DataError(
+            f"The sample weights are by the heads {', '.join(map(str, given))}, and the labels"
+            f" {'by ' + ', '.join(map(str, heads)) if heads else 'are one array'}: give one array"
+            " (N,) for all heads, or one for each head of the labels."
+        )
+    if given is not sample_weight or labels is y:
+        return sample_weight
+    stored = teacher(y)
+    if stored is None:
+        return {"label": given}
+    # The teacher's part is not read; a head that the labels lack needs any array.
+    any_weights = next(iter(given.values()))
+    return {"label": given, "teacher": {name: given.get(name, any_weights) for name in stored}}
+
+
 def required(labels: dict[str, Any], name: str) -> Any:
     """Return the labels of one head; ModelError where y has none."""
     if name not in labels:

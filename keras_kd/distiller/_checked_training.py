@@ -122,9 +122,13 @@ class CheckedTraining(StudentModel):
         """
         self._look(x, y)
         self._look_at_weights(sample_weight)
+        sample_weight = _batches.weights_like(y, sample_weight)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
-            self._look_at_labels(validation_data[1])
-            self._look_at_weights(*validation_data[2:3])
+            images, labels, *others = validation_data
+            self._look_at_labels(labels)
+            self._look_at_weights(*others[:1])
+            weights = [_batches.weights_like(labels, one) for one in others]
+            validation_data = (images, labels, *weights)
         first = _FirstBatch()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(first)
@@ -154,6 +158,7 @@ class CheckedTraining(StudentModel):
         _backend.require_scope(self)
         self._look_at_labels(y)
         self._look_at_weights(sample_weight)
+        sample_weight = _batches.weights_like(y, sample_weight)
         return super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
         )

@@ -85,11 +85,7 @@ def evaluate(
     predictions = {part: _predicted(each, shown, part, terminal) for part in scored_parts}
     results = {split: scored(predictions[split], of_split)}
     if len(results[split]) == 1:
-        raise ModelError(
-            f"{' + '.join(map(str, paths))} predicts {', '.join(predictor.values)}, for which "
-            f"{data} has no labels: use data with labels for the model's "
-            f"outputs{_of_two(of_split)}."
-        )
+        raise ModelError(unscored(" + ".join(map(str, paths)), predictor.values, data, of_split))
     if with_subsets and predictor.tells_classes:
         logits = {part: prediction.logits for part, prediction in predictions.items()}
         train, validation, test = (samples[part] for part in datasets.SPLITS)
@@ -107,6 +103,24 @@ def _predicted(
         found = [one.predict(own[part].images) for one, own in zip(members, shown, strict=True)]
         advance(count)
     return predictors.mean(found)
+
+
+def unscored(name: str, values: Sequence[str], data: str, samples: Samples) -> str:
+    """Return why a model has no scores on a data set, and what to do.
+
+    Args:
+        name: of the model.
+        values: the names of its outputs.
+        data: a data set, as the option `data`.
+        samples: its images.
+
+    Returns:
+        One sentence.
+    """
+    return (
+        f"{name} predicts {', '.join(values)}, for which {data} has no labels: use data with labels"
+        f" for the model's outputs{_of_two(samples)}."
+    )
 
 
 def _of_two(samples: Samples) -> str:

@@ -14,6 +14,8 @@ from keras_kd.errors import ExportError
 from keras_kd.exporters._serving import Serving, outputs_by_name
 
 COMPARED = 200
+# The second class of two is meant above these values of one number, by its kind.
+BOUNDARIES = {"logits": 0.0, "sigmoids": 0.5}
 _STEP = 32
 
 
@@ -58,12 +60,15 @@ class Expected:
         outputs: by name, float32 (N, ...).
         labels: int (N,), the images' classes; None on random pixels and where none are known.
         random: whether the images are random pixels.
+        boundary: of the only output, one number, above which the second of two classes is meant;
+            None for all others.
     """
 
     images: np.ndarray
     outputs: dict[str, np.ndarray]
     labels: np.ndarray | None = None
     random: bool = False
+    boundary: float | None = None
 
 
 def expected(
@@ -71,6 +76,7 @@ def expected(
     serving: Serving,
     images: np.ndarray | None,
     labels: np.ndarray | None,
+    boundary: float | None = None,
 ) -> Expected:
     """Compute the outputs that files must give.
 
@@ -80,6 +86,7 @@ def expected(
         images: (N, H, W, C) of the files' input shape; COMPARED of them are used. None for random
             pixels.
         labels: int (N,), the images' classes, or None.
+        boundary: as `Expected` has it.
 
     Raises:
         ExportError: the outputs hold NaN.
@@ -89,7 +96,7 @@ def expected(
         return Expected(noise, _outputs(reference, serving, noise), random=True)
     shown = evenly(images, COMPARED)
     known = None if labels is None else evenly(labels, COMPARED)
-    return Expected(shown, _outputs(reference, serving, shown), known)
+    return Expected(shown, _outputs(reference, serving, shown), known, boundary=boundary)
 
 
 def compare(
@@ -108,7 +115,7 @@ def compare(
     found = run(serving.as_input(expected.images))
     _require_same_form(expected.outputs, found)
     difference = max(_relative(values, found[name]) for name, values in expected.outputs.items())
-    answers = None if expected.random else _answers(expected.outputs, found, expected.labels)
+    answers = None if expected.random else _answers(expected, found)
     return Comparison(difference, answers)
 
 
@@ -170,20 +177,29 @@ def _relative(expected: np.ndarray, found: np.ndarray) -> float:
     return float(np.abs(expected - found).max() / max(np.ptp(expected), 1e-3))
 
 
-def _answers(
-    expected: dict[str, np.ndarray], found: dict[str, np.ndarray], labels: np.ndarray | None
-) -> Answers | None:
-    classes = [
-        name for name, values in expected.items() if values.ndim == 2 and values.shape[1] > 1
-    ]
-    if not classes:
+def _answers(expected: Expected, found: dict[str, np.ndarray]) -> Answers | None:
+    ours, theirs = (_classes(outputs, expected.boundary) for outputs in (expected.outputs, found))
+    if not ours:
         return None
-    answers = {name: (expected[name].argmax(1), found[name].argmax(1)) for name in classes}
     # With several heads, the one that changed most decides.
-    same = min(float(np.mean(ours == theirs)) for ours, theirs in answers.values())
-    count = len(expected[classes[0]])
+    same = min(float(np.mean(ours[name] == theirs[name])) for name in ours)
     # Labels belong to one head, and nothing says to which of several.
-    if labels is None or len(classes) > 1:
-        return Answers(count, same)
-    ours, theirs = answers[classes[0]]
-    return Answers(count, same, float(np.mean(theirs == labels)), float(np.mean(ours == labels)))
+    if expected.labels is None or len(ours) > 1:
+        return Answers(len(expected.images), same)
+    right = [
+        float(np.mean(answers[name] == expected.labels))
+        for answers in (theirs, ours)
+        for name in ours
+    ]
+    return Answers(len(expected.images), same, *right)
+
+
+def _classes(outputs: dict[str, np.ndarray], boundary: float | None) -> dict[str, np.ndarray]:
+    """The class that each image is given, by the outputs of classes."""
+    if boundary is not None:
+        return {name: (values[:, 0] > boundary).astype(int) for name, values in outputs.items()}
+    return {
+        name: values.argmax(1)
+        for name, values in outputs.items()
+        if values.ndim == 2 and values.shape[1] > 1
+    }

@@ -194,24 +194,29 @@ class Exporter:
             _samples,
             _serving,
         )
+        from keras_kd.models import heads
         from keras_kd.models.surgery.precision import in_float32
 
         _output_kinds.require_statement(self.output)
         model = _model.for_io(_model.graph_of(self.model), self.io, self.class_names)
         _model.check(model, self.class_names)
         reference = in_float32(model)
+        # One number that tells two classes apart is judged as two columns are.
+        kind = heads.kind_of_two_classes(reference, self.class_names)
+        classifier = heads.in_two_columns(reference) if kind else reference
+        ordered = self.class_names is not None
         samples = self.samples
         if samples is not None:
-            samples = _samples.checked(samples, model, self.class_names)
+            samples = _samples.checked(samples, classifier, self.class_names)
         known = (
-            _samples.found_pixels(reference, samples)
+            _samples.found_pixels(classifier, samples, ordered)
             if self.value_range is None
             else pixel_values(self.value_range)
         )
         pixels = known or PixelValues()
         # The library's own students take 0..255, even if they have learnt too little to show it.
         if not pixels.plain:
-            _samples.doubt(reference, samples, pixels)
+            _samples.doubt(classifier, samples, pixels, ordered)
         _model.require_pixels(model, pixels)
         app_input = _model.app_input(model, self.io, self.app_input)
         gray = self.io == "app" and app_input[2] == 1
@@ -225,7 +230,8 @@ class Exporter:
             _runtime_form.runtime_form(reference, gray), self.io, app_input, reference, pixels,
             self.keep_float, kinds, self.class_names,
         )  # fmt: skip
-        expected = _comparison.expected(reference, serving, images, labels)
+        boundary = _comparison.BOUNDARIES.get(kind)
+        expected = _comparison.expected(reference, serving, images, labels, boundary)
         return _Prepared(serving, known, expected, images)
 
 

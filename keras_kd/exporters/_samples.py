@@ -110,14 +110,22 @@ def _pixels(images: np.ndarray, taken: PixelValues) -> np.ndarray:
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
 
 
-def found_pixels(model: keras.Model, samples: Samples | np.ndarray | None) -> PixelValues | None:
+def found_pixels(
+    model: keras.Model, samples: Samples | np.ndarray | None, ordered: bool
+) -> PixelValues | None:
     """Return pixels 0..255 if the samples' labels confirm them for a model without a statement;
     None if nothing decides it.
+
+    Args:
+        model: that it is about.
+        samples: as `export` takes them.
+        ordered: whether the outputs are known to be in the labels' order.
 
     Raises:
         ExportError: by the labels other pixels suit the model far better.
     """
-    found = _scores(model, samples)
+    shown = _labelled(model, samples)
+    found = pixel_check.scores(*shown, ordered) if shown else []
     if not found:
         return None
     if problem := pixel_check.complaint(model.name, found):
@@ -134,18 +142,16 @@ def found_pixels(model: keras.Model, samples: Samples | np.ndarray | None) -> Pi
     return USUAL if usual.has_learnt else None
 
 
-def doubt(model: keras.Model, samples: Samples | np.ndarray | None, stated: PixelValues) -> None:
-    """Warn where by the samples' labels other pixels than the stated ones suit a model better."""
+def doubt(
+    model: keras.Model, samples: Samples | np.ndarray | None, stated: PixelValues, ordered: bool
+) -> None:
+    """Warn where by the samples' labels other pixels than the stated ones suit a model better;
+    arguments as of `found_pixels`.
+    """
     if shown := _labelled(model, samples):
-        warning = pixel_check.contradiction(model.name, stated, *shown)
+        warning = pixel_check.contradiction(model.name, stated, *shown, ordered)
         if warning:
             warnings.warn(warning, stacklevel=3)
-
-
-def _scores(model: keras.Model, samples: Samples | np.ndarray | None) -> list[pixel_check.Score]:
-    """Return how right the model is with pixels of each kind; nothing where that can't be told."""
-    shown = _labelled(model, samples)
-    return pixel_check.scores(*shown) if shown else []
 
 
 def _labelled(

@@ -24,6 +24,8 @@ OutputKind: TypeAlias = Literal[
     "logits", "probabilities", "log-probabilities", "sigmoids", "undecided", "unknown"
 ]
 STATED_KINDS = ("logits", "probabilities", "sigmoids")  # that a user may name
+# Outputs of one number by these names are continuous values, whatever bounds them.
+VALUES = ("valence", "arousal")
 # How far from 1 the sum of a row of probabilities may be, e.g. in float16.
 SUM_TOLERANCE = 5e-3
 SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
@@ -235,6 +237,25 @@ def gives_one_number(model: keras.Model) -> bool:
         True for one column.
     """
     return list(widths(model).values()) == [1]
+
+
+def kind_of_two_classes(model: keras.Model, class_names: Sequence[str] | None) -> OutputKind | None:
+    """Return what the one number of a classifier of two classes is, as its graph shows it.
+
+    Args:
+        model: a model with known outputs.
+        class_names: as far as they are named.
+
+    Returns:
+        "sigmoids": the probability of the second class; "logits": its logit, where two classes are
+            named; None for continuous values and all other models.
+    """
+    if not gives_one_number(model) or len(model.outputs[0].shape) != 2:
+        return None
+    kind = output_kind(model)
+    if class_names is not None and len(class_names) == 2:
+        return kind if kind in ("logits", "sigmoids") else None
+    return "sigmoids" if kind == "sigmoids" and names(model)[0] not in VALUES else None
 
 
 def in_two_columns(model: keras.Model) -> keras.Model:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from keras_kd import datasets, exporters
 from keras_kd._common import run_files, text
-from keras_kd._common.files import places_of, require_apart, write_text
+from keras_kd._common.files import places_of, require_apart, write_text, written_whole
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import of_file
@@ -77,20 +77,34 @@ def export(
     conversion = Conversion(source, built, form, settings, train, terminal)
     scored: dict[str, Any] = {}
 
-    def scores(path: Path) -> dict[str, Any]:
-        scored.update(_scores(path, settings.data, _of_file(form, settings), terminal))
+    def scores(path: Path, name: str = "") -> dict[str, Any]:
+        of_file = _of_file(form, settings)
+        scored.update(_scores(path, settings.data, of_file, terminal, name or path.name))
         return scored
 
     if settings.as_bundle:
         made = bundling.write(conversion, out, description, command, scores)
     else:
-        made = conversion.write(out or source.with_name(f"{source.stem}_{settings.format}{ending}"))
+        place = Path(out or source.with_name(f"{source.stem}_{settings.format}{ending}"))
+        made = _written(conversion, place, scores)
     if settings.layer_errors is not None:
         _write_layer_errors(made, settings.layer_errors)
     result = _reported(made, temperature, conversion.attempts)
     if settings.data and made.path.suffix == ".tflite":
-        result["test"] = scored or scores(made.path)
+        result["test"] = scored
     return result
+
+
+def _written(
+    conversion: Conversion, place: Path, scores: Callable[[Path, str], dict[str, Any]]
+) -> ExportReport:
+    """Write the file; one that is to be scored has its name only when it is."""
+    if not conversion.settings.data or place.suffix != ".tflite":
+        return conversion.write(place)
+    with written_whole(place) as temporary:
+        made = conversion.write(temporary)
+        scores(temporary, place.name)
+    return dataclasses.replace(made, path=place)
 
 
 def _opened(
@@ -158,10 +172,15 @@ def _calibrated(
     return with_divided_logits(model, temperature), temperature, description
 
 
-def _scores(path: Path, data: str, form: ModelSpec, terminal: Terminal) -> dict[str, Any]:
+def _scores(
+    path: Path, data: str, form: ModelSpec, terminal: Terminal, name: str
+) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
     file: Predictor = predictors.LiteRTPredictor(path, described.of_model(path) or form)
     test = datasets.load(data, "test", size=file.form.size)
-    terminal.say(f"Scoring {path.name} on {len(test)} images")
-    file = class_order.in_order_of_data(file, test, form.class_names, terminal.about(path.name))
-    return scoring.scored(file.predict(test.images), test)
+    terminal.say(f"Scoring {name} on {len(test)} images")
+    file = class_order.in_order_of_data(file, test, form.class_names, terminal.about(name))
+    found = scoring.scored(file.predict(test.images), test)
+    if len(found) == 1:
+        terminal.say(scoring.unscored(name, file.values, data, test))
+    return found

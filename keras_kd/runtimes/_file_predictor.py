@@ -16,13 +16,11 @@ from keras_kd.datasets import images as pixels
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models.form import OUTPUTS, ModelSpec
-from keras_kd.models.heads import OutputKind, images_of_noise, kind_of_values
+from keras_kd.models.heads import VALUES, OutputKind, images_of_noise, kind_of_values
 from keras_kd.runtimes.prediction import Prediction
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 SMALLEST_PROBABILITY = 1e-7
-# Outputs of one number by these names are continuous values, whatever bounds them.
-VALUES = ("valence", "arousal")
 # A higher number whenever the facts of a form that a fingerprint is made of change.
 FORM_VERSION = 1
 # How far sums of probabilities may be from 1: in half precision, and rounded to 256 steps a class.

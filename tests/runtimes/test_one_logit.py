@@ -12,7 +12,7 @@ from command_line import called
 from keras import layers
 from PIL import Image
 
-from keras_kd import export
+from keras_kd import Samples, export
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters.bundle import export_bundle
 from keras_kd.models import keras_file
@@ -127,6 +127,47 @@ def test_a_file_of_one_sigmoid_describes_itself(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, np.clip(LOGITS / 6 + 0.5, 0, 1), atol=1e-4)
 
 
+def _near_the_boundary() -> Samples:
+    """A black and a white picture, and 98 whose means lie around the middle by thirds of a step."""
+    images = np.full((100, 8, 8, 3), 127, np.uint8)
+    images[1::2, :, :, :2] += 1
+    images[0::2, :, :, :1] += 1
+    images[0], images[-1] = 0, 255
+    return Samples(images, (images.mean(axis=(1, 2, 3)) > 127.5).astype(int), CLASSES)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_a_rounded_file_of_one_number_is_judged_by_its_answers(
+    activation: str | None, tmp_path: Path
+) -> None:
+    """No step of int8 lies between means of 127.3 and 127.7."""
+    model, samples, path = _model(activation), _near_the_boundary(), tmp_path / "m.tflite"
+    options = {"class_names": CLASSES, "value_range": (0, 255)}
+    with pytest.raises(ExportError, match=r"same class as Keras on 5\d\.\d % of 100.*Keras 100.0"):
+        export(model, path, "int8", samples, **options)
+    assert not list(tmp_path.iterdir())
+    report = export(model, path, "int8", samples, min_agreement=0, **options)
+    outputs = (LiteRTModel(path).predict(samples.images), model.predict(samples.images, verbose=0))
+    file, ours = [one[:, 0] > (0.5 if activation else 0) for one in outputs]
+    assert report.answers.same == pytest.approx(np.mean(file == ours))
+    assert report.answers.accuracy == pytest.approx(np.mean(file == samples.labels))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_one_number_for_other_pixels_must_say_so(activation: str | None, tmp_path: Path) -> None:
+    whole = _model(activation)
+    model = keras.Sequential([keras.Input((8, 8, 3)), *whole.layers[2:]])
+    levels = np.arange(1, 41) * 6
+    images = np.broadcast_to(levels[:, None, None, None], (40, 8, 8, 3)).astype(np.uint8)
+    samples = Samples(images, (levels > 127).astype(int), CLASSES)
+    with pytest.raises(ExportError, match=r"seems to take pixels of .*, not of 0\.\.255"):
+        export(model, tmp_path / "m.tflite", "float16", samples, class_names=CLASSES)
+    with pytest.raises(ExportError, match="Label 2 is none of the 2 classes"):
+        wrong = Samples(images, np.arange(40) % 3, CLASSES)
+        export(model, tmp_path / "m.tflite", "float16", wrong, class_names=CLASSES)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", None])
 def test_a_bundle_gives_the_probabilities_of_both_classes(
     activation: str | None, tmp_path: Path
@@ -165,3 +206,12 @@ def test_the_command_line_scores_it_and_asks_for_the_names_of_a_logit(
     # In the data's order, bright first, it would be wrong on all.
     assert called("evaluate", str(files["sigmoid"][".keras"]), "--data", str(tmp_path)) == 2
     assert "in the order dark, bright on 100.0 %" in capsys.readouterr().err
+    # What can't be scored is not left behind, and what has no scores is told.
+    data = ["--data", str(tmp_path), "--format", "float32"]
+    file = tmp_path.parent / "scored.tflite"
+    assert called("export", str(files["sigmoid"][".keras"]), *data, "--out", str(file)) == 2
+    assert "in the order dark, bright on 100.0 %" in capsys.readouterr().err
+    assert not file.exists()
+    assert called("export", str(files[None][".keras"]), *data, "--out", str(file)) == 0
+    assert "two classes of one logit by --classes bright,dark" in capsys.readouterr().err
+    assert file.exists()
