@@ -230,7 +230,7 @@ class Exporter:
             _runtime_form.runtime_form(reference, gray), self.io, app_input, reference, pixels,
             self.keep_float, kinds, self.class_names,
         )  # fmt: skip
-        boundary = _comparison.BOUNDARIES.get(kind)
+        boundary = _comparison.BOUNDARIES[kind] if kind else None
         expected = _comparison.expected(reference, serving, images, labels, boundary)
         return _Prepared(serving, known, expected, images)
 
