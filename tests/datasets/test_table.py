@@ -351,6 +351,17 @@ def test_metadata_in_the_only_folder(tmp_path):
         datasets.load(tmp_path, "train")
 
 
+def test_a_table_beside_one_folder_that_is_sorted_into_classes(tmp_path):
+    lines = ["file,label,split"]
+    for start, split in ((0, "train"), (50, "validation"), (70, "test")):
+        for name in ("b", "a"):
+            own = rows(tmp_path, (name,), start, where=f"images/{name}/{split}/")
+            lines += [f"{line},{split}" for line in own]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    test = datasets.load(tmp_path, "test")
+    assert test.class_names == ("a", "b") and values(test) == [70, 71, 72] * 2
+
+
 def test_a_column_for_each_class_as_roboflow_writes_them(tmp_path):
     for start, split in ((0, "train"), (50, "valid"), (70, "test")):
         lines = [

@@ -80,13 +80,15 @@ def matches(path: Path) -> bool:
         path: a file or folder.
 
     Returns:
-        True for a table with both columns, or a folder of such that has not two class folders,
-        itself or in a split's folder.
+        True for a table with both columns, or a folder of such without two class folders, in
+        itself, in a split's folder or beside a table.
     """
     if path.is_file():
         return _table_rows.columns(path).are_enough
-    folders = (path, *_folders_of_tables(path))
-    return bool(_listed_tables(path)) and not any(map(_holds_classes, folders))
+    tables = _listed_tables(path)
+    # In a folder beside the table, class folders are places of its files alone.
+    folders = {path, *_split_folders(path), *(table.parent for table in tables)}
+    return bool(tables) and not any(map(_holds_classes, folders))
 
 
 def _holds_classes(folder: Path) -> bool:
@@ -304,5 +306,8 @@ def _listed_tables(path: Path) -> dict[Path, str | None]:
 def _folders_of_tables(path: Path) -> list[Path]:
     """The folders of splits, or else the only folder, which may have the images and their table."""
     folders = [*_tree.listed(path).folders]
-    splits = [folder for folder in folders if _tree.split_of(folder.name)]
-    return splits or folders * (len(folders) == 1)
+    return _split_folders(path) or folders * (len(folders) == 1)
+
+
+def _split_folders(path: Path) -> list[Path]:
+    return [folder for folder in _tree.listed(path).folders if _tree.split_of(folder.name)]
