@@ -110,8 +110,8 @@ def build(
     module = _modules()[name]
     outputs = _checked(num_classes if heads is None else heads)
     shape = module.INPUT_SHAPE if input_shape is None else input_shape
-    known = np.shape(shape) == (3,)
-    if not known or not all(isinstance(size, Integral) and int(size) > 0 for size in shape):
+    sizes = [*shape] if np.iterable(shape) else []
+    if len(sizes) != 3 or not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ModelError(
             "input_shape must be height, width and channels, all known. Received:"
             f" input_shape={shape}."

@@ -264,7 +264,8 @@ def _checked(
     if problem := _problem(model, heads, input_shape):
         raise ModelError(f"{source} returned a model that {problem}.")
     if None in model.input_shape[1:]:
-        return of_size(model, input_shape)
+        with of_file(source):
+            return of_size(model, input_shape, "--image-size")
     return model
 
 

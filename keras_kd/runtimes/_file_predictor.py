@@ -14,7 +14,7 @@ from keras_kd._common.arrays import fingerprint
 from keras_kd._common.identity import identity
 from keras_kd.datasets import images as pixels
 from keras_kd.datasets.pixel_values import PixelValues
-from keras_kd.errors import ModelError
+from keras_kd.errors import DataError, ModelError
 from keras_kd.models.form import OUTPUTS, ModelSpec
 from keras_kd.models.heads import VALUES, OutputKind, images_of_noise, kind_of_values
 from keras_kd.runtimes.prediction import Prediction
@@ -232,7 +232,14 @@ class FilePredictor:
     def predict(self, images: np.ndarray) -> Prediction:
         """uint8 (N, H, W, C) -> float32 logits and values; probabilities p become log p, which has
         the same softmax.
+
+        Raises:
+            DataError: there are no images.
+            ModelError: the model can't compute them, or its outputs are not what they are taken
+                for.
         """
+        if not len(images):
+            raise DataError("There are no images: give one or more.")
         outputs = self._outputs(shown(images, self.form))
         values = {name: outputs[name][:, 0].astype(np.float32) for name in self.values}
         if not self.tells_classes:
@@ -295,9 +302,13 @@ def columns(shapes: dict[str, tuple[int | None, ...]], head: str | None = None) 
         head: the output of classes that is chosen; maps and single numbers beside it are left out.
 
     Raises:
-        ModelError: an output is a map, or a single number without an axis of its own, and no other
-            is chosen.
+        ModelError: there is no output, or one is a map, or a single number without an axis of its
+            own, and no other is chosen.
     """
+    if not shapes:
+        raise ModelError(
+            "The model has no output of numbers: give one that returns the scores of all classes."
+        )
     rows = {
         name: shape[-1]
         for name, shape in shapes.items()

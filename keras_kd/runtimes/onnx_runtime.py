@@ -45,8 +45,8 @@ class OnnxModel:
 
     Attributes:
         input_shape: (H, W, C); None for a size that the file leaves open.
-        output_shapes: the shape of each output without the batch axis, by its name; None for a
-            size that the file leaves open.
+        output_shapes: the shape of each output of numbers without the batch axis, by its name;
+            None for a size that the file leaves open.
         takes_whole_numbers: whether its input is of integers.
         quantized_outputs: names of the outputs of integers of 8 or 16 bits.
 
@@ -70,6 +70,7 @@ class OnnxModel:
         self.output_shapes = {
             output.name: tuple(size if isinstance(size, int) else None for size in output.shape[1:])
             for output in outputs
+            if _holds_numbers(output)
         }
         self.quantized_outputs = [one.name for one in outputs if one.type in _QUANTIZED]
         self._name, self._type = inputs[0].name, TYPES[inputs[0].type]
@@ -207,6 +208,11 @@ def _beside(path: Path, place: str) -> Path:
             " again, or put a copy of the file there."
         )
     return file
+
+
+def _holds_numbers(output: Any) -> bool:
+    """Whether an output is an array of numbers; others are names of classes, or a dict an image."""
+    return output.type.startswith("tensor(") and output.type != "tensor(string)"
 
 
 def _require_survival(path: Path) -> None:

@@ -28,3 +28,11 @@ def test_the_seed_decides():
 def test_a_class_too_small_to_split_is_named():
     with pytest.raises(DataError, match="Class b has 2 images.*at least 3"):
         stratified(np.array([0, 0, 0, 1, 1]), ("a", "b"), SHARES)
+
+
+def test_only_a_doubt_of_the_class_itself_is_told():
+    labels = np.array([0, 0, 0, 1, 1, 1, 2])
+    with pytest.raises(DataError, match="class; the class nan may stand for no label.$"):
+        stratified(labels, ("a", "b", "nan"), SHARES)
+    with pytest.raises(DataError, match="remove the class.$"):
+        stratified(labels, ("nan", "b", "a"), SHARES)

@@ -170,6 +170,7 @@ def test_squeeze_has_the_width_that_the_papers_count_needs(name, width):
         ({"input_shape": (None, 64, 3)}, "all known. Received: input_shape=(None, 64, 3)."),
         ({"input_shape": 64}, "height, width and channels, all known. Received: input_shape=64."),
         ({"input_shape": (0, 64, 3)}, "all known. Received: input_shape=(0, 64, 3)."),
+        ({"input_shape": ((64, 64), 3, 3)}, "Received: input_shape=((64, 64), 3, 3)."),
         ({"dropout": (0.2, 1.0)}, "Received: dropout=(0.2, 1.0)."),
         ({"dropout": 0.3}, "Received: dropout=0.3."),
         ({"seed": 0.5}, "seed must be a whole number. Received: seed=0.5."),

@@ -50,6 +50,9 @@ def two():
 def open_sized():
     image = keras.Input((None, None, 1))
     return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(image)))
+def open_small():
+    image = keras.Input((None, None, 1))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(3, 9)(image)))
 def nothing(): return "a model"
 def unbuilt(): return keras.Sequential([layers.Flatten(), layers.Dense(3)])
 def width(width): return ten()
@@ -160,6 +163,7 @@ def test_a_function_of_a_module_is_found_by_its_dotted_name(own, monkeypatch):
         ("width", "asks for width.*num_classes, input_shape"),
         ("broken", f"raised ZeroDivisionError .division by zero. in line {len(OWN.splitlines())}"),
         ("small", f"raised ValueError .* in line {len(OWN.splitlines()) - 1}:.* --image-size"),
+        ("open_small", "open_small.* can't be built for images of 8x8x1.*larger --image-size"),
         ("absent", "no function 'absent'"),
     ],
 )

@@ -14,7 +14,7 @@ from keras import layers
 from keras_kd import exporters, models
 from keras_kd.datasets import images
 from keras_kd.datasets.pixel_values import PixelValues
-from keras_kd.errors import ModelError
+from keras_kd.errors import DataError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.runtimes import predictors
@@ -89,6 +89,8 @@ def test_models_are_compacted_and_stay_equal(kind):
     np.testing.assert_allclose(
         predictor.logits(pixels), model.predict(pixels, verbose=0), rtol=1e-5, atol=1e-3
     )
+    with pytest.raises(DataError, match="no images: give one or more"):
+        predictor.predict(pixels[:0])
 
 
 def test_zero_probabilities_become_finite_logits():

@@ -86,6 +86,27 @@ def test_onnx_files_of_every_layout(shape, channels_last, kind, tmp_path):
     assert predictor.logits(IMAGES).dtype == np.float32
 
 
+def test_an_onnx_file_may_name_the_likeliest_class_beside(tmp_path):
+    path = _onnx(tmp_path / "names.onnx", (1, 8, 10, 3), True)
+    onnx = pytest.importorskip("onnx")
+    helper, model = onnx.helper, onnx.load(path)
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 2))
+    words = {"keys_int64s": range(4), "values_strings": list("abcd")}
+    number = helper.make_node("ArgMax", ["logits"], ["number"], axis=1)
+    encoder = helper.make_node("LabelEncoder", ["number"], ["word"], domain="ai.onnx.ml", **words)
+    model.graph.node.extend([number, encoder])
+    word = helper.make_tensor_value_info("word", onnx.TensorProto.STRING, (1, 1))
+    model.graph.output.append(word)
+    onnx.save(model, path)
+    found = predictors.load(path).predict(IMAGES)
+    assert not found.values
+    np.testing.assert_allclose(found.logits, _logits(IMAGES), rtol=1e-5)
+    del model.graph.output[0]
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="no output of numbers"):
+        predictors.load(path)
+
+
 def test_onnx_value_range_and_probabilities(tmp_path):
     path = _onnx(tmp_path / "teacher.onnx", ("N", 8, 10, 3), True)
     predictor = predictors.load(path, Stated(pixels=PixelValues((-1, 1))))

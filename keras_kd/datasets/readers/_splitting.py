@@ -77,7 +77,8 @@ def stratified(
 
 def _doubt(name: str, names: Sequence[str]) -> str:
     """What a class with few images may be instead, where its name tells."""
-    told = (line for line in doubts(names) if name in line)
+    others = doubts([other for other in names if other != name])
+    told = (line for line in doubts(names) if line not in others)
     return "".join(f"; {line}" for line in told)
 
 

@@ -81,12 +81,15 @@ def _cloned(
     return clone
 
 
-def of_size(model: keras.Model, input_shape: tuple[int, int, int]) -> keras.Model:
+def of_size(
+    model: keras.Model, input_shape: tuple[int, int, int], option: str = "--input"
+) -> keras.Model:
     """Return a model of open sizes as one of images of one size.
 
     Args:
         model: with known inputs and outputs.
         input_shape: height, width and channels.
+        option: by which the user gives the size, for messages.
 
     Returns:
         A copy, or a model of this shape itself.
@@ -102,7 +105,7 @@ def of_size(model: keras.Model, input_shape: tuple[int, int, int]) -> keras.Mode
     ):
         raise ModelError(
             f"The model takes inputs of shape {own}, not images of shape {input_shape}: give"
-            " --input a size that fits, or leave it out."
+            f" {option} a size that fits, or leave it out."
         )
     image = keras.Input(input_shape, dtype=model.inputs[0].dtype, name=model.inputs[0].name)
     try:
@@ -114,7 +117,7 @@ def of_size(model: keras.Model, input_shape: tuple[int, int, int]) -> keras.Mode
         size = "x".join(map(str, input_shape))
         raise ModelError(
             f"{model.name} can't be built for images of {size}"
-            f" ({first_line(error).rstrip('.')}): state a larger --input."
+            f" ({first_line(error).rstrip('.')}): give a larger {option}."
         ) from error
 
 
