@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,7 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             with different models or settings.
     """
     rows, known = [], dict[str, dict[Any, Path]]()
-    given = [Path(file) for file in files]
-    paths = [
-        one for file in given for one in (sorted(file.glob("*.csv")) if file.is_dir() else [file])
-    ]
+    paths = [one for file in map(Path, files) for one in _recordings(file)]
     # Links keep their own names: groups may be made of them.
     groups = _group_names({_absolute(path).parent for path in paths})
     for file in paths:
@@ -69,9 +66,8 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             known.setdefault(name, {}).setdefault(value, file)
         summed = summary(timeline)
         summed["readable"] = _readable(summed)
-        shares = [f"share_{name}" for name in timeline.class_names]
         measures = [
-            *shares,
+            *(f"share_{name}" for name in timeline.class_names),
             "uncertain",
             *timeline.values,
             "negative",
@@ -87,12 +83,7 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
                 doubts=" ".join(timeline.doubts),
             )
         )
-    if alone := [str(path) for path in paths if not _record(path).is_file()]:
-        warnings.warn(
-            f"{', '.join(alone[:3])}{', …' if alone[3:] else ''}: without its folder with"
-            " session.json beside it, a recording has the usual settings and no tasks.",
-            stacklevel=2,
-        )
+    _tell_alone(paths)
     for name, found in known.items():
         _require_one(name, found)
     if not rows:
@@ -107,6 +98,25 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             " twice among the files: give each recording once and its tasks different names."
         )
     return everything
+
+
+def _recordings(given: Path) -> list[Path]:
+    """A recording's csv itself, or those in a folder without hidden ones, as a Mac leaves on disks
+    of other systems.
+    """
+    if not given.is_dir():
+        return [given]
+    return sorted(file for file in given.glob("*.csv") if not file.name.startswith("."))
+
+
+def _tell_alone(paths: Sequence[Path]) -> None:
+    """Warn of recordings whose settings and tasks are unknown."""
+    if alone := [str(path) for path in paths if not _record(path).is_file()]:
+        warnings.warn(
+            f"{', '.join(alone[:3])}{', …' if alone[3:] else ''}: without its folder with"
+            " session.json beside it, a recording has the usual settings and no tasks.",
+            stacklevel=3,
+        )
 
 
 def _readable(summed: pd.DataFrame) -> pd.Series:

@@ -16,7 +16,7 @@ from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
 from keras_kd.models.surgery import weights
 from keras_kd.training.batches import Batches
-from keras_kd.training.scores import SCORE, validation_scores
+from keras_kd.training.scores import SCORE, mean_score, validation_scores
 from keras_kd.training.state import TrainingState
 
 
@@ -24,7 +24,7 @@ class _Score(keras.callbacks.Callback):
     """Adds the one number that the other callbacks watch."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        logs[SCORE] = float(np.mean(list(validation_scores(logs).values())))
+        logs[SCORE] = mean_score(logs)
 
 
 class _Epochs(keras.callbacks.Callback):

@@ -66,6 +66,5 @@ def best_epoch(history: Sequence[dict[str, float]]) -> int:
     Returns:
         The number, from 1; of equal epochs the first.
     """
-    one_head = [sum(validation_scores(row).values()) for row in history]
-    found = [row.get(SCORE, score) for row, score in zip(history, one_head, strict=True)]
-    return int(history[int(np.nanargmax(found))]["epoch"])
+    scores = [mean_score(row) for row in history]
+    return int(history[int(np.nanargmax(scores))]["epoch"])

@@ -22,6 +22,7 @@ from keras_kd.teachers.views import Views
 from keras_kd.training import optimizers, state
 from keras_kd.training.batches import TrainingBatches
 from keras_kd.training.fitting import fit, load_weights
+from keras_kd.training.scores import best_epoch
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (44, 8, 8, 1), dtype=np.uint8)
@@ -225,6 +226,7 @@ def test_the_best_epochs_weights_remain(tmp_path):
     scores = [row["val_accuracy"] for row in history]
     best = scores.index(max(scores))
     assert scores == [score for score, _ in seen] and best < 5
+    assert best_epoch(history) == best + 1
     for found, expected in zip(distiller.student.get_weights(), seen[best][1], strict=True):
         np.testing.assert_array_equal(found, expected)
     predicted = distiller.student.predict(VALIDATION[0], verbose=0).argmax(1)
