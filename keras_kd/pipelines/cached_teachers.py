@@ -69,7 +69,10 @@ def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
         epochs = plan.teacher.epochs
         views = job.views(training, data, count)
         start, pretrained = plan.teacher.start, plan.teacher.pretrained
-        task = Job(f"teacher {called}", name, epochs, heads, views, folder, None, pretrained, start)
+        task = Job(
+            f"teacher {called}", name, epochs, heads, views, folder, None, pretrained, start,
+            stated=plan.teacher.stated, learner="teacher",
+        )  # fmt: skip
         model, _ = job.train(task, training, data, terminal)
         keras_file.save(
             model, path, ModelSpec(heads.class_names or None, input_shape=data.image_shape)
@@ -127,6 +130,8 @@ def _content_of(name: str, plan: Plan, heads: Heads, data: Data) -> dict[str, st
     facts = {"pretrained": plan.teacher.pretrained}
     if sources.is_trainable(name) or sources.is_file(name):
         facts["content"] = sources.content(name, heads.asked, data.image_shape)
+    if sources.is_file(name) and not plan.teacher.start:
+        facts["pixels"] = str(plan.teacher.stated.pixels or published.pixels(Path(name)) or "")
     return {fact: value for fact, value in facts.items() if value}
 
 

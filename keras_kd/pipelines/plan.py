@@ -76,12 +76,14 @@ class TeacherPlan:
         training: settings of the training.
         start: a trained model to start from, or None.
         pretrained: published weights to start from, or None.
+        stated: what the user says of the file whose layers are trained.
     """
 
     epochs: int
     training: TrainingSettings
     start: StartingPoint | None = None
     pretrained: str | None = None
+    stated: Stated = NOTHING
 
 
 @dataclass(frozen=True)
@@ -180,30 +182,31 @@ def resolve_teacher(config: Config) -> Plan:
     """
     require_one_host(config, "teach")
     plan = resolve(config, learner="teacher")
+    stated, start = _stated_of_teacher(plan), plan.student.start
     teacher = dataclasses.replace(
         plan.teacher,
         training=plan.training,
-        start=_described(plan),
+        start=dataclasses.replace(start, stated=stated) if start else None,
         pretrained=plan.student.pretrained,
+        stated=stated,
     )
     return dataclasses.replace(plan, teacher=teacher)
 
 
-def _described(plan: Plan) -> StartingPoint | None:
-    """The start of a teacher's training with what the user states of its file."""
-    start, stated = plan.student.start, plan.teaching.stated
-    parts = ("range", "mean", "std", "channel_order", "classes")
+def _stated_of_teacher(plan: Plan) -> Stated:
+    """What the user says of the file that a teacher starts from or has its layers of."""
+    start, stated, named = plan.student.start, plan.teaching.stated, plan.options["teacher"]
     given = stated.names()
-    kept = {f"{stated.prefix}{part}" for part in parts} if start else set()
-    if wrong := [name for name in given if name not in kept]:
+    pixels = ("range", "mean", "std", "channel_order")
+    # A file gives its classes with its weights.
+    parts = (*pixels, "classes") if start else pixels if named and sources.is_file(named) else ()
+    if wrong := [name for name in given if name.removeprefix(stated.prefix) not in parts]:
         raise ConfigError(
-            f"{', '.join(wrong)} describes a file that teaches as it is, and teach trains one: of"
-            f" a file whose weights are kept (start_from, keep_weights), {', '.join(parts)} can be"
-            " stated; leave anything else out."
+            f"{', '.join(wrong)} describes a file that teaches as it is, and teach trains one: of a"
+            f" file whose layers are trained, {', '.join(pixels)} can be stated, and classes if its"
+            " weights are kept (start_from, keep_weights); leave anything else out."
         )
-    if start is None or not given:
-        return start
-    return dataclasses.replace(start, stated=stated.of(stated.models[0]))
+    return stated.of(stated.models[0]) if given else NOTHING
 
 
 def resolve_run(config: Config, out: Path, resume: bool) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -135,6 +135,7 @@ class Job:
         unlabeled_share: as for `TrainingBatches`.
         feature_teacher: the model whose layers are matched, if there are any to match.
         stated: what the user says of the file that `architecture` names, if it names one.
+        learner: who learns, as options are called.
     """
 
     title: str
@@ -150,8 +151,4 @@ class Job:
     unlabeled_share: float = 0.0
     feature_teacher: keras.Model | None = None
     stated: Stated = NOTHING
-
-    @property
-    def learner(self) -> str:
-        """Who learns, as options are called: "student" or "teacher"."""
-        return "teacher" if self.title.startswith("teacher ") else "student"
+    learner: Literal["student", "teacher"] = "student"

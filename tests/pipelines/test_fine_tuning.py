@@ -159,8 +159,16 @@ def test_pixels_that_are_stated_are_those_of_the_file_that_is_kept(data, tmp_pat
     model, _ = _taught(dataclasses.replace(config, keep_weights=True), tmp_path, monkeypatch)
     expected = np.asarray(foreign(IMAGES / np.float32(255)))[:, ::-1]
     np.testing.assert_allclose(model(IMAGES), expected, atol=1e-4)
-    with pytest.raises(ConfigError, match="teacher_range, teacher_classes describes a file that"):
+    with pytest.raises(ConfigError, match="^teacher_classes describes a file that"):
         teach.teach(config)
+    # New weights are shown the same pixels.
+    anew, plain = (
+        teach.teach(dataclasses.replace(config, teacher_classes=None, teacher_range=given))
+        for given in ("0,1", None)
+    )
+    assert anew != plain
+    names = [{one.name for one in keras_file.load(path)[0].layers} for path in (anew, plain)]
+    assert ["pixels_as_trained" in one for one in names] == [True, False]
 
 
 def _of_means(path):
