@@ -21,8 +21,9 @@ from . import engine, options, output, stopping, streams
     "texts",
     multiple=True,
     metavar="KEY=VALUES",
-    help="Option to vary: KEY=A,B,C to choose from, KEY=LOW:HIGH or KEY=LOW:HIGH:log for "
-    "a range. May be given several times.  [default: the paper's temp=1,2,3,4,5 and "
+    help="Option to vary: KEY=A,B,C to choose from, 'KEY=A;B;C' if the values have commas, "
+    "KEY=LOW:HIGH or KEY=LOW:HIGH:log for a range. May be given several times.  "
+    "[default: the paper's temp=1,2,3,4,5 and "
     "alpha=0.1,0.15,0.2]",
 )
 @click.option(
@@ -87,6 +88,7 @@ def command(
     Examples:
       kerakd sweep --student C
       kerakd sweep --student B --epochs 8 --vary temp=1:6 --vary learning-rate=0.01:0.3:log
+      kerakd sweep --student C --vary 'augment=mirror;strong,mirror'
     """
     config = configuration.merged(config_file, options.given(arguments))
     shared = dataclasses.asdict(config)

@@ -2,7 +2,7 @@
 
 There, @NAME@ stands for a fact, and a line that ends in `//@tag` belongs only to files of that
 kind: `gray` or `colour`, `float` or `bytes`, `labels` where the classes are named, `face` where
-they are expressions.
+they are expressions, `state` where the interpreter must be reset before each image.
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ class Facts:
         difference: the largest one of these outputs between the kernels that were tried.
         tolerance: how far an app's outputs for the worked input may be from them.
         runtimes: the oldest ones on which the file is right.
+        keeps_state: whether the interpreter must be reset before each image.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Facts:
     difference: float
     tolerance: float
     runtimes: str
+    keeps_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ def _tags(found: Facts) -> set[str]:
         "float" if found.dtype == "float32" else "bytes",
     }
     tags |= {"labels"} if found.class_names else set()
+    tags |= {"state"} if found.keeps_state else set()
     return tags | ({"face"} if are_expressions(found.class_names) else set())
 
 

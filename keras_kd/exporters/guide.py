@@ -29,6 +29,12 @@ from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 DTYPES = ("float32", "uint8")
+STATE = (
+    "Reset the interpreter before each image, because the file goes on from the image before:"
+    " `reset_all_variables()` in Python, `resetVariableTensors()` in Dart and of Kotlin's older"
+    " Interpreter, `TfLiteInterpreterResetVariableTensors` in C. Where a library has no such"
+    " function, make a new interpreter for each image."
+)
 
 
 def worked_input(shape: tuple[int, int, int]) -> np.ndarray:
@@ -93,6 +99,7 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
         difference,
         tolerance,
         minimum_runtimes(path),
+        litert.keeps_state(path),
     )
 
 
@@ -292,6 +299,7 @@ def _steps(found: Facts) -> str:
         cut,
         f"Resize it to {width} wide and {height} high, bilinear with smoothing when it shrinks.",
         "Fill `image` as the table says.",
+        *([STATE] if found.keeps_state else []),
         "Run the model.",
     ]
     if found.class_names:

@@ -120,9 +120,9 @@ def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
 
 def _read(path: Path, folder: Path) -> tuple[keras.Model, ModelSpec]:
     """Check a file and build its model; `folder` is for what must be unpacked."""
-    form, content, weights = _checked(path, folder)
+    form, content, by_keras_2, weights = _checked(path, folder)
     try:
-        config = keras_config.read(content, path.suffix != ".keras" and _by_keras_2(path))
+        config = keras_config.read(content, by_keras_2)
         # First without memory for the weights: a file of a few bytes can declare layers of any
         # size, but not fill them.
         with no_memory_for_weights():
@@ -193,12 +193,12 @@ def _input_shape(model: keras.Model) -> tuple[int, int, int] | None:
     return shape if len(shape) == 3 and None not in shape else None
 
 
-def _checked(path: Path, folder: Path) -> tuple[ModelSpec, str | bytes, Path]:
+def _checked(path: Path, folder: Path) -> tuple[ModelSpec, str | bytes, bool, Path]:
     """Check that a file can't make Keras take more memory than it holds.
 
     Returns:
-        the form and configuration in it, and a file of its weights, unpacked into `folder` where it
-        is an archive.
+        the form and configuration in it, whether another Keras than 3 wrote it, and a file of its
+        weights, unpacked into `folder` where it is an archive.
 
     Raises:
         ModelError: it could, is damaged, or holds a damaged form.
@@ -206,13 +206,13 @@ def _checked(path: Path, folder: Path) -> tuple[ModelSpec, str | bytes, Path]:
     size = path.stat().st_size
     try:
         if path.suffix != ".keras":
-            return ModelSpec(), _h5_configuration(path, size), path
+            return ModelSpec(), *_h5_configuration(path, size), path
         with plain_archive(path, size) as archive:
             _require_members(archive)
             # Not read in place: each step back in an archive reads it from its beginning.
             weights = Path(archive.extract("model.weights.h5", folder))
             _require_bounded(weights, size)
-            return _stored_form(archive, path), archive.read("config.json"), weights
+            return _stored_form(archive, path), archive.read("config.json"), False, weights
     except ModelError:
         raise
     except Exception as error:
@@ -238,21 +238,17 @@ def _require_members(archive: zipfile.ZipFile) -> None:
         )
 
 
-def _h5_configuration(path: Path, size: int) -> str | bytes:
+def _h5_configuration(path: Path, size: int) -> tuple[str | bytes, bool]:
+    """The configuration in an `.h5` file, and whether another Keras than 3 wrote it."""
     if not h5py.is_hdf5(path):
         raise ValueError("it is no HDF5 file")
     _require_bounded(path, size)
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
             raise ValueError("it holds weights without a model")
-        return file.attrs["model_config"]
-
-
-def _by_keras_2(path: Path) -> bool:
-    """Whether another Keras than 3 wrote an `.h5` file."""
-    with h5py.File(path) as file:
         version = file.attrs.get("keras_version", "")
-    return not str(version if isinstance(version, str) else version.decode()).startswith("3.")
+        version = version if isinstance(version, str) else version.decode()
+        return file.attrs["model_config"], not version.startswith("3.")
 
 
 def _require_bounded(file: Path, size: int) -> None:

@@ -45,8 +45,8 @@ def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
     """Parse what to vary.
 
     Args:
-        texts: KEY=A,B,C for a choice, KEY=LOW:HIGH for a range, KEY=LOW:HIGH:log for a range on a
-            logarithmic scale.
+        texts: KEY=A,B,C for a choice, KEY=A;B;C for one of values with commas, KEY=LOW:HIGH for a
+            range, KEY=LOW:HIGH:log for a range on a logarithmic scale.
 
     Returns:
         Optuna's distributions by option.
@@ -85,11 +85,11 @@ def _dimension(text: str) -> tuple[str, BaseDistribution]:
             f"A sweep can't vary {key!r}: give an option of the student's training, as"
             " temperature=1,2."
         )
-    kind = configuration.kind(name)
+    kind, between = configuration.kind(name), ";" if ";" in values else ","
     try:
         if ":" not in values or kind is str:  # A text may have one itself, as net.py:build.
             return name, distributions.CategoricalDistribution(
-                [_value(kind, part) for part in values.split(",")]
+                [_value(kind, part) for part in values.split(between)]
             )
         low, high, *log = values.split(":")
         made = {int: distributions.IntDistribution, float: distributions.FloatDistribution}[kind]
@@ -98,8 +98,8 @@ def _dimension(text: str) -> tuple[str, BaseDistribution]:
         return name, made(kind(low), kind(high), log=bool(log))
     except (ValueError, KeyError) as error:
         raise ConfigError(
-            "--vary takes KEY=A,B,C or, for numbers, KEY=LOW:HIGH or KEY=LOW:HIGH:log. Received:"
-            f" {text!r}."
+            "--vary takes KEY=A,B,C, KEY=A;B;C or, for numbers, KEY=LOW:HIGH or KEY=LOW:HIGH:log."
+            f" Received: {text!r}."
         ) from error
 
 

@@ -298,6 +298,23 @@ def operators(path: str | Path) -> Counter[str]:
     return Counter(operator.name for operator in tflite_graph.read(path))
 
 
+def keeps_state(path: str | Path) -> bool:
+    """Whether a file goes on from the image before, unless its interpreter is reset.
+
+    Args:
+        path: a `.tflite` file.
+
+    Returns:
+        True if an operator, such as an LSTM, keeps numbers from one run to the next.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
+    """
+    return any(
+        tensor.is_variable for operator in tflite_graph.read(path) for tensor in operator.inputs
+    )
+
+
 def custom_or_flex(path: str | Path) -> list[str]:
     """Return the operators that plain LiteRT has no kernel for, and those that keep state.
 

@@ -55,6 +55,7 @@ class Tensor:
         scale: the largest of its quantization scales; 0 if it is not quantized.
         scales: number of its quantization scales: 1, or one for each channel; 0 if it is not
             quantized.
+        is_variable: whether it keeps its numbers from one run to the next, as the state of an LSTM.
     """
 
     index: int
@@ -64,6 +65,7 @@ class Tensor:
     values: np.ndarray | None
     scale: float = 0.0
     scales: int = 0
+    is_variable: bool = False
 
     @property
     def size(self) -> int:
@@ -228,6 +230,7 @@ def _tensor(model: schema.Model, graph: schema.SubGraph, index: int) -> Tensor:
         _DTYPES.get(tensor.Type(), f"type {tensor.Type()}"),
         values,
         *_scales(tensor),
+        bool(tensor.IsVariable()),
     )
 
 

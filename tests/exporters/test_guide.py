@@ -57,6 +57,15 @@ def test_the_worked_input_gives_what_the_guide_says_by_position_and_name(model):
         )
 
 
+def test_a_file_that_goes_on_from_the_image_before_is_reset_before_each(model):
+    found = guide.facts(model)
+    reset = "interpreter.reset_all_variables()"
+    assert not found.keeps_state and reset not in guide.guide(found)
+    text = guide.guide(replace(found, keeps_state=True))
+    assert "Reset the interpreter before each image" in text
+    assert text.index(reset) < text.index("interpreter.invoke()")
+
+
 def test_the_guide_names_the_files_real_tensors(model, capsys):
     assert called("guide", str(model)) == 0
     text, found = capsys.readouterr().out, guide.facts(model)

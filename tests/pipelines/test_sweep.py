@@ -369,6 +369,20 @@ def test_an_option_is_varied_once() -> None:
         sweep.space(["temp=1,2,3", "temperature=9"])
 
 
+@pytest.mark.parametrize(
+    ("text", "choices"),
+    [
+        ("augment=mirror;strong,mirror", ("mirror", "strong,mirror")),
+        ("augment=none,mirror", ("none", "mirror")),
+        ("temp=1;2", (1.0, 2.0)),
+    ],
+)
+def test_semicolons_stand_between_values_that_have_commas(text: str, choices: tuple) -> None:
+    from keras_kd.pipelines import sweep
+
+    assert next(iter(sweep.space([text]).values())).choices == choices
+
+
 def test_the_papers_study_is_the_default() -> None:
     from keras_kd.pipelines import sweep
 

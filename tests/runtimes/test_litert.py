@@ -188,6 +188,7 @@ def test_a_recurrent_layer_begins_anew_with_each_image(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert())
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in litert.operators(path)
+    assert litert.keeps_state(path)
     images = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype(np.float32)
     found = litert.LiteRTModel(path, trusted=True).predict(images)
     np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)
