@@ -276,6 +276,24 @@ def test_names_and_numbers_in_files_of_one_split_are_refused(tmp_path: Path) -> 
         datasets.load(tmp_path, "train")
 
 
+@pytest.mark.parametrize("names", [("1", "2", "3"), NAMES])
+def test_numbers_of_a_test_split_are_not_taken_for_places_among_training_names(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    """As 1 would be the second of the classes 1, 2 and 3."""
+    _write(tmp_path / "train.parquet", [*map(_png, _pixels(12))], [*names] * (12 // len(names)))
+    _write(tmp_path / "test.parquet", [*map(_png, _pixels(4))], [1, 2, 1, 1])
+    told = r"test.parquet has numbers as labels, and other files have names: .* to labels.txt"
+    with pytest.raises(DataError, match=told):
+        datasets.load(tmp_path, "test")
+    assert len(datasets.load(tmp_path, "train"))
+    (tmp_path / "labels.txt").write_text("\n".join(("zero", *names)))
+    named = datasets.load(tmp_path, "test")
+    assert [named.class_names[label] for label in named.labels] == [
+        names[number - 1] for number in (1, 2, 1, 1)
+    ]
+
+
 def test_a_list_of_names_that_contradicts_the_files_own_is_refused(tmp_path: Path) -> None:
     _write(tmp_path / "train.parquet", [*map(_png, _pixels(10))], [0, 1] * 5, NAMES)
     (tmp_path / "labels.txt").write_text("moon\nsun\n")

@@ -270,6 +270,10 @@ def test_names_and_numbers_as_labels_are_not_guessed(tmp_path: Path) -> None:
     small_shards.write_files(folder / "train-9.tar", files, ["0", "1"])
     with pytest.raises(DataError, match=r"names and numbers as labels.*labels\.txt"):
         splits.load(str(folder), size=16)
+    (folder / "train-9.tar").rename(folder / "test-9.tar")
+    with pytest.raises(DataError, match=r"names and numbers as labels.*labels\.txt"):
+        splits.load(str(folder), size=16)
+    (folder / "test-9.tar").rename(folder / "train-9.tar")
     (folder / "labels.txt").write_text("dark\nbright\n")
     assert splits.load(str(folder), size=16).shards.counts.sum() == 98
 

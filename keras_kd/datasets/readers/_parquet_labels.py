@@ -38,13 +38,26 @@ def texts(column: Column) -> list[str]:
     """
     found: set[str] = set()
     for file, _, part in column:
-        if not is_text(part.type):
-            raise DataError(
-                f"{file} has numbers as labels, and other files have names: write the names of the"
-                f" numbers to {class_names.LABELS_FILE} beside, one a line, or mend the labels."
-            )
+        require_texts(file, part.type)
         found.update(part.unique().to_pylist())
     return _numbering.ordered({class_names.plain(label) for label in found - {None}})
+
+
+def require_texts(file: Path, kind: Any) -> None:
+    """Check that a column's labels are names, as those of the training images are.
+
+    Args:
+        file: what errors name.
+        kind: the column's type.
+
+    Raises:
+        DataError: they are numbers, of which no list says which names they mean.
+    """
+    if not is_text(kind):
+        raise DataError(
+            f"{file} has numbers as labels, and other files have names: write the names of the"
+            f" numbers to {class_names.LABELS_FILE} beside, one a line, or mend the labels."
+        )
 
 
 def listed_names(listed: list[str], stated: Sequence[str], file: str | Path) -> list[str]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def load_splits(
     shards = _shards(path)
     files = [file for split in {"train", *splits} for file in shards.get(split, ())]
     _parquet_labels.require_same_names([(file, _parquet_files.stated(file)) for file in files])
-    names = _class_names(shards["train"], path)
+    names = _class_names(shards["train"], path, files)
     shape = (*images.height_width(size), _channels(shards["train"], skip_bad_rows))
     found: dict[str, Samples] = {}
     for owner in dict.fromkeys(split if split in shards else "train" for split in splits):
@@ -131,18 +132,19 @@ def _shards(path: Path) -> dict[str, list[Path]]:
     return {split: listed for split, listed in shards.items() if listed}
 
 
-def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
-    """The names in the metadata, in labels.txt, or the labels themselves, sorted."""
-    schema = _parquet_files.opened(shards[0]).schema_arrow
+def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) -> tuple[str, ...]:
+    """The names in the metadata, in labels.txt, or the labels themselves, sorted; of these the
+    `others` must have names too, since the classes of their numbers are stated nowhere.
+    """
     listed = path / class_names.LABELS_FILE
     names = next(filter(None, map(_parquet_files.stated, shards)), [])
     if listed.is_file():
         names = _parquet_labels.listed_names(_numbering.read_names(listed), names, listed)
     labels = _parquet_files.columns(shards, "label")
-    if not names and _parquet_labels.is_text(
-        schema.field(_parquet_files.column(schema, "label")).type
-    ):
+    if not names and _parquet_labels.is_text(_label_type(shards[0])):
         names = _parquet_labels.texts(labels)
+        for file in others:
+            _parquet_labels.require_texts(file, _label_type(file))
     if len(names) < 2:
         known = _parquet_labels.known_numbers(labels)
         raise DataError(
@@ -150,6 +152,11 @@ def _class_names(shards: list[Path], path: Path) -> tuple[str, ...]:
             f"line{known}."
         )
     return _numbering.checked(names, path)
+
+
+def _label_type(file: Path) -> Any:
+    schema = _parquet_files.opened(file).schema_arrow
+    return schema.field(_parquet_files.column(schema, "label")).type
 
 
 def _channels(shards: list[Path], skip_bad_rows: bool) -> int:

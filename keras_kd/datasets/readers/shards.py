@@ -94,7 +94,7 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
     parts = _divided(indexed, path)
     _parquet_labels.require_same_names([(found.url, entry.names) for found, entry in indexed])
     stated = next((entry.names for _, entry in indexed if entry.names), [])
-    names = _class_names([entry for _, entry in parts["train"]], stated, path)
+    names = _class_names([entry for _, entry in parts["train"]], stated, path, indexed)
     first = next((one for one in parts["train"] if one[1].channels), parts["train"][0])
     _require_same_channels(indexed, *first)
     shape = (*images.height_width(size), first[1].channels)
@@ -186,8 +186,12 @@ def _require_same_channels(indexed: Sequence[Indexed], first: Found, seen: Entry
             )
 
 
-def _class_names(entries: Sequence[Entry], stated: list[str], path: Path) -> tuple[str, ...]:
-    """The names in labels.txt, those stated in Parquet's metadata, or the labels, sorted."""
+def _class_names(
+    entries: Sequence[Entry], stated: list[str], path: Path, indexed: Sequence[Indexed]
+) -> tuple[str, ...]:
+    """The names in labels.txt, those stated in Parquet's metadata, or the training labels, sorted;
+    of these all splits must have names, since the classes of numbers are stated nowhere.
+    """
     texts = (
         _shard_files.text_beside(path, name) for name in (class_names.LABELS_FILE, TFDS_LABELS)
     )
@@ -199,7 +203,8 @@ def _class_names(entries: Sequence[Entry], stated: list[str], path: Path) -> tup
         names = _parquet_labels.listed_names(names, stated, f"The list of labels at {path}")
     else:
         names = stated or _numbering.ordered(written)
-        numbers = (label for label in labels if not isinstance(label, str))
+        every = {label for _, entry in indexed for label, _ in entry.labels}
+        numbers = (label for label in every if not isinstance(label, str))
         if written and any(_parquet_labels.number(label, names) >= 0 for label in numbers):
             raise DataError(
                 f"The shards at {path} have names and numbers as labels: write the names of the"
