@@ -168,6 +168,8 @@ class Exporter:
             _judgement.require_right(format, module, comparison, layer_errors, min_agreement)
             proof = targets.prove(target, temporary) if target else ()
             described.describe(temporary, serving.form(prepared.pixels), module.SUFFIX)
+            if module.SUFFIX == ".tflite":
+                litert.note_made(temporary)
         operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
         return ExportReport(
             path, format, _size(path), comparison.difference, operators, comparison.answers,

@@ -26,7 +26,7 @@ from keras_kd.exporters._bundle_card import bundle_card
 from keras_kd.exporters._metadata import with_metadata
 from keras_kd.runtimes import operator_support
 from keras_kd.runtimes.kernels import measured_tolerance
-from keras_kd.runtimes.litert import LiteRTModel
+from keras_kd.runtimes.litert import LiteRTModel, note_made
 
 if TYPE_CHECKING:
     import keras
@@ -207,6 +207,7 @@ def write(
             given = file.as_input(outside.of(pixels))
             outputs = file.predict_heads(outside.of(pixels))
             _, tolerance = measured_tolerance(path, given)
+            note_made(path)
             measured = scores(path) if scores else None
         # Metadata and labels have made the file longer.
         report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))

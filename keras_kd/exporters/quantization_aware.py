@@ -192,6 +192,7 @@ def export_quantization_aware(
         _require_right(comparison.answers, min_agreement)
         _require_own_operators(temporary)
         described.describe(temporary, serving.form(taken), ".tflite")
+        litert.note_made(temporary)
     return ExportReport(
         path, "qat", path.stat().st_size, comparison.difference, litert.operators(path),
         comparison.answers,

@@ -56,7 +56,7 @@ class LiteRTModel:
         content = tflite_graph.content(path)
         _require_built_in(path)
         _require_no_state(path)
-        digest = hashlib.sha256(content).digest()
+        digest = _digest(content)
         if not trusted and digest not in _SURVIVED:
             _require_survival(self.path, content)
         _SURVIVED.add(digest)
@@ -273,6 +273,22 @@ def _require_survival(path: Path, content: bytes) -> None:
         copy = Path(folder) / "model.tflite"
         copy.write_bytes(content)
         trial.require_survival(path, "LiteRT", __name__, copy)
+
+
+def note_made(path: str | Path) -> None:
+    """Note that this program made a file and has computed it, so that it is not tried again.
+
+    Args:
+        path: a `.tflite` file, to which a description may have been added after it was computed.
+
+    Raises:
+        ModelError: the file can't be read or is no `.tflite`.
+    """
+    _SURVIVED.add(_digest(tflite_graph.content(path)))
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _try(path: str, seconds: int, memory: int) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -211,6 +212,16 @@ def test_mediapipe_reads_labels_and_description(bundle):
         category.category_name: category.score for category in result.classifications[0].categories
     }
     assert found == pytest.approx(example["probabilities"], abs=0.02)
+
+
+def test_a_bundles_file_is_not_tried_again_and_another_one_is(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    made = bundle[1] / "model.tflite"
+    assert LiteRTModel(made).input_dtype == np.uint8
+    other = tmp_path / "other.tflite"
+    other.write_bytes(made.read_bytes() + b"x")
+    with pytest.raises(FileNotFoundError):
+        LiteRTModel(other)
 
 
 def test_bad_examples_and_labels_are_refused(bundle, tmp_path):

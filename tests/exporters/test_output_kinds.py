@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -114,11 +115,13 @@ def test_a_wrong_statement_is_refused(tmp_path):
         exporters.export(model, tmp_path / "m.tflite", "float32", output="percent")
 
 
-def test_a_file_of_found_probabilities_says_so(tmp_path):
-    exporters.export(
-        _model("softmax"), tmp_path / "m.tflite", "float32", _pixels(), value_range=(0, 255)
-    )
-    assert of_model(tmp_path / "m.tflite").output == "probabilities"
+def test_a_file_of_found_probabilities_says_so_and_is_not_tried_again(tmp_path, monkeypatch):
+    path = tmp_path / "m.tflite"
+    exporters.export(_model("softmax"), path, "float32", _pixels(), value_range=(0, 255))
+    assert of_model(path).output == "probabilities"
+    # The export has computed it; what it says makes it another file.
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    assert LiteRTModel(path).input_shape == SHAPE
 
 
 def test_a_bundle_says_which_outputs_were_stated(tmp_path):
