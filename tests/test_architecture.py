@@ -4,6 +4,7 @@ place.
 
 import ast
 import configparser
+import functools
 import re
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
+@functools.cache
 def _imports(name: str) -> set[str]:
     """Dotted names imported anywhere in a module, keras_kd's own relative to it."""
     found = set()
