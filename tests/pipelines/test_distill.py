@@ -105,7 +105,12 @@ main.main()
 
 
 def test_a_killed_run_goes_on_to_the_same_end(
-    finished: tuple[Path, dict], data: Path, environment: dict[str, str], tmp_path: Path
+    finished: tuple[Path, dict],
+    data: Path,
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     """Killed after two of six epochs; tests/training/test_fitting.py kills at random moments."""
     out, shown = finished
@@ -115,8 +120,8 @@ def test_a_killed_run_goes_on_to_the_same_end(
     killed = [sys.executable, "-c", KILLED, *command[len(KERAKD) :]]
     ended = subprocess.run(killed, env=environment, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    done = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("KERAKD_CACHE", environment["KERAKD_CACHE"])
+    assert called(*command[len(KERAKD) :], "--resume") == 0
     assert all(
         np.array_equal(left, right)
         for left, right in zip(_weights(out), _weights(broken), strict=True)
@@ -132,7 +137,7 @@ def test_a_killed_run_goes_on_to_the_same_end(
     ]
     histories = [pd.read_csv(folder / "history.csv")[columns] for folder in (out, broken)]
     pd.testing.assert_frame_equal(*histories)
-    resumed = json.loads(done.stdout)
+    resumed = json.loads(capsys.readouterr().out)
     assert resumed == json.loads((broken / "metrics.json").read_text())
     assert resumed["test"] == shown["test"]
 
