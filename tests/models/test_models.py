@@ -4,15 +4,12 @@ conventions.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
+import h5py
 import keras
 import numpy as np
 import pytest
-from command_line import QUICK
 from keras import layers
+from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from keras_kd import models
 from keras_kd.errors import ModelError
@@ -183,44 +180,26 @@ def test_wrong_values_are_refused(options, message):
     assert message in str(caught.value)
 
 
-STAND_IN = """
-import h5py, keras, numpy as np, sys
-from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
-from pathlib import Path
-from keras_kd import models
-keras.utils.set_random_seed(1)
-published = keras.applications.MobileNetV2((224, 224, 3), include_top=False, weights=None)
-folder = Path(sys.argv[1]) / "models"
-folder.mkdir(parents=True)
-name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-with h5py.File(folder / name, "w") as file:
-    save_weights_to_hdf5_group(file, published)
-built = models.build("mobilenetv2", 3, (64, 64, 1), seed=0, pretrained="imagenet")
-plain = models.build("mobilenetv2", 3, (64, 64, 1), seed=0)
-assert len(published.weights) == len(built.weights) - 2
-for left, right in zip(published.get_weights(), built.get_weights(), strict=False):
-    np.testing.assert_array_equal(left, right)
-kernels = [np.asarray(model.get_layer("logits").kernel) for model in (built, plain)]
-np.testing.assert_array_equal(*kernels)
-first = [model.get_layer("Conv1").get_weights()[0] for model in (built, plain)]
-assert not np.array_equal(*first)
-print("equal")
-"""
-
-
-def test_weights_that_keras_offers_are_taken_from_its_folder(tmp_path):
+def test_weights_that_keras_offers_are_taken_from_its_folder(monkeypatch, tmp_path):
     """A file of random weights stands for the published one where Keras keeps what it
     downloaded.
     """
-    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", QUICK + STAND_IN, str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.strip().endswith("equal")
+    monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(tmp_path))
+    keras.utils.set_random_seed(1)
+    published = keras.applications.MobileNetV2((224, 224, 3), include_top=False, weights=None)
+    (tmp_path / "models").mkdir()
+    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+    with h5py.File(tmp_path / "models" / name, "w") as file:
+        save_weights_to_hdf5_group(file, published)
+    built = models.build("mobilenetv2", 3, (64, 64, 1), seed=0, pretrained="imagenet")
+    plain = models.build("mobilenetv2", 3, (64, 64, 1), seed=0)
+    assert len(published.weights) == len(built.weights) - 2
+    for left, right in zip(published.get_weights(), built.get_weights(), strict=False):
+        np.testing.assert_array_equal(left, right)
+    kernels = [np.asarray(model.get_layer("logits").kernel) for model in (built, plain)]
+    np.testing.assert_array_equal(*kernels)
+    first = [model.get_layer("Conv1").get_weights()[0] for model in (built, plain)]
+    assert not np.array_equal(*first)
 
 
 def test_weights_that_cannot_be_had_are_told_in_one_sentence(monkeypatch, tmp_path):
