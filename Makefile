@@ -14,12 +14,15 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q $(addprefix tests/, test_architecture.py test_config.py test_docs.py test_losses.py test_soft_losses.py test_walk.py)
 
-# Three processes side by side, a file's tests in one, in the order of tests/conftest.py.
+# Three processes side by side, a file's tests in one, in the order of tests/conftest.py; types
+# are checked meanwhile. The many processes that tests start find the modules compiled.
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 20
+	$(BIN)/python -m compileall -q keras_kd cli
+	$(BIN)/mypy & types=$$!; \
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 20; \
+	tests=$$?; wait $$types && exit $$tests
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
