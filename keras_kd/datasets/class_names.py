@@ -243,6 +243,27 @@ def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.
     return np.array([source.index(name) for name in target], np.int64)
 
 
+def in_model_order(
+    labels: np.ndarray, data_names: Sequence[str], model_names: Sequence[str]
+) -> np.ndarray:
+    """Return the labels of a data set by a model's order of classes.
+
+    Args:
+        labels: int (N,), numbers of `data_names`, or shares, float (N, classes).
+        data_names: class names in the data's order.
+        model_names: the same classes in the model's order.
+
+    Returns:
+        Labels of the same shape, by `model_names`.
+
+    Raises:
+        ModelError: as of `permutation`.
+    """
+    places = permutation(model_names, data_names)
+    # argsort inverts a permutation: labels are renumbered, shares are reordered.
+    return places[labels] if labels.ndim == 1 else labels[:, np.argsort(places)]
+
+
 def _unique(names: Sequence[str]) -> list[str]:
     unified = [canonical(name) for name in names]
     repeated = sorted({name for name in unified if unified.count(name) > 1})

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_kd._common.shares import are_shares
 from keras_kd.datasets import Samples
-from keras_kd.datasets.class_names import permutation
+from keras_kd.datasets.class_names import in_model_order
 from keras_kd.errors import ExportError, ModelError
 
 _GRAY_OR_RGB = (1, 3)
@@ -61,14 +61,11 @@ def in_order(samples: Samples, class_names: tuple[str, ...] | None) -> Samples:
     if not class_names or not samples.class_names or tuple(samples.class_names) == class_names:
         return samples
     try:
-        places = permutation(class_names, samples.class_names)
+        labels = in_model_order(samples.labels, samples.class_names, class_names)
     except ModelError as error:
         raise ExportError(
             f"The samples' class_names are not those of the export: {error}"
         ) from error
-    labels = samples.labels
-    # argsort inverts a permutation: labels are renumbered, shares are reordered.
-    labels = places[labels] if labels.ndim == 1 else labels[:, np.argsort(places)]
     return dataclasses.replace(samples, labels=labels, class_names=class_names)
 
 

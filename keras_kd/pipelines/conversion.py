@@ -12,7 +12,7 @@ import numpy as np
 from keras_kd import datasets, exporters
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
-from keras_kd.datasets.class_names import permutation
+from keras_kd.datasets.class_names import in_model_order, permutation
 from keras_kd.exporters import ExportReport, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware
 from keras_kd.models.form import ModelSpec
@@ -126,11 +126,7 @@ def samples_in_order(data: str, split: str, form: ModelSpec) -> Samples:
     samples = datasets.load(data, split, size=form.size)
     if form.class_names is None:
         return samples
-    order = permutation(samples.class_names, form.class_names)
-    labels = (
-        # argsort inverts a permutation: labels are renumbered, shares are reordered.
-        np.argsort(order)[samples.labels] if samples.labels.ndim == 1 else samples.labels[:, order]
-    )
+    labels = in_model_order(samples.labels, samples.class_names, form.class_names)
     return dataclasses.replace(samples, labels=labels, class_names=form.class_names)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_kd.datasets.class_names import canonical, permutation, plain, read
+from keras_kd.datasets.class_names import canonical, in_model_order, permutation, plain, read
 from keras_kd.errors import ModelError
 
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -81,6 +81,15 @@ def test_names_that_begin_with_numbers_keep_them(tmp_path):
 def test_decomposed_letters_are_the_composed_ones():
     assert plain(" wu\u0308tend ") == "w\u00fctend"
     assert canonical("Wu\u0308tend") == canonical("w\u00fctend")
+
+
+def test_labels_by_a_models_order_keep_their_names():
+    data, model = ("red", "green", "blue"), ("blue", "red", "green")  # not its own inverse
+    labels = np.array([0, 1, 2, 2])
+    numbers = in_model_order(labels, data, model)
+    assert [model[number] for number in numbers] == [data[label] for label in labels]
+    shares = in_model_order(np.eye(3)[labels], data, model)
+    np.testing.assert_array_equal(shares.argmax(1), numbers)
 
 
 @pytest.mark.parametrize(

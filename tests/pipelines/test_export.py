@@ -350,6 +350,15 @@ def _without_names(student: Path, path: Path) -> Path:
     return path
 
 
+def test_other_classes_are_told_as_the_models_and_the_datas(student, tmp_path, capsys):
+    data = Path(_dark_and_bright(tmp_path / "data", 2))
+    for folder in data.glob("*/bright"):
+        folder.rename(folder.with_name("dim"))
+    assert called("export", str(student), "--data", str(data)) == 2
+    told = capsys.readouterr().err
+    assert "the model lacks dim and has bright besides; use a model trained on dark, dim" in told
+
+
 @pytest.mark.parametrize(("more", "name"), [("--bundle", "made"), ("--calibrate", "made.tflite")])
 def test_classes_that_nobody_names_are_checked_against_the_data(
     student, tmp_path, more, name, capsys
