@@ -469,3 +469,18 @@ def test_tables_of_other_kinds_are_named_where_their_folder_is_refused(tmp_path,
     (tmp_path / name).write_text("{}")
     with pytest.raises(DataError, match=f"{name} is not read: save it as a csv file with the"):
         datasets.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"file_name": "images/0.png"', r"labels.jsonl, line 1: not one .* the line\.( See|$)"),
+        ('{"kind": 1, "of": 2}', "has the fields file and label; its first has kind, of; name"),
+    ],
+)
+def test_json_lines_that_are_no_table_are_told_why(tmp_path, line, told, alone):
+    rows(tmp_path, "ab", where="images/")
+    (tmp_path / "labels.jsonl").write_text(line)
+    with pytest.raises(DataError, match=told):
+        datasets.load(tmp_path / "labels.jsonl" if alone else tmp_path, "train")

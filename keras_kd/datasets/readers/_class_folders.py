@@ -46,7 +46,7 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
         unread = _survey.unread_table(root)
         raise DataError(
             f"{train} has {counted(len(classes), 'class folder')} with images, expected two or "
-            f"more: add classes{advice}{unread and '; '}{unread.removesuffix('.')}."
+            f"more: add classes{advice}{unread and '; '}{unread}."
         )
     return classes
 

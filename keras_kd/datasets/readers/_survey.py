@@ -6,14 +6,12 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from keras_kd._common import csv_files
 from keras_kd._common.text import counted
 from keras_kd.datasets import decoding
-from keras_kd.datasets.readers import _fer2013_csv, _tree
+from keras_kd.datasets.readers import _fer2013_csv, _table_rows, _tree
 from keras_kd.errors import DataError
 
-TABLES = (".csv", ".tsv")
-_OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".jsonl")
+_OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json")
 
 
 def passed_over(root: Path, used: Collection[Path]) -> list[str]:
@@ -63,7 +61,7 @@ def described(path: Path) -> str:
             )
         if suffix == ".parquet":
             return "it is one Parquet file: call it train.parquet and give its folder"
-        if suffix in TABLES:
+        if suffix in _table_rows.SUFFIXES:
             return _other_columns(path)
         return (
             "it is a file of another kind: give a folder of class folders, or convert the"
@@ -80,7 +78,7 @@ def described(path: Path) -> str:
 def unread_table(root: Path) -> str:
     """Say why the first table in a folder is none of images; "" where there is no table."""
     files = _tree.listed(root).files
-    for file in (file for file in files if file.suffix.lower() in TABLES):
+    for file in (file for file in files if file.suffix.lower() in _table_rows.SUFFIXES):
         reason = _other_columns(file)
         return reason if str(file) in reason else f"{file} is not read: {reason}"
     for file in (file for file in files if file.suffix.lower() in _OTHER_TABLES):
@@ -90,11 +88,16 @@ def unread_table(root: Path) -> str:
 
 def _other_columns(path: Path) -> str:
     try:
-        names = csv_files.opened(path)[0]
+        names = _table_rows.names(path)
     except DataError as error:
-        return str(error)
+        return str(error).rstrip(".")
     expected = ", ".join(_fer2013_csv.COLUMNS)
     received = ", ".join(names[:12]) + f" and {len(names) - 12:,} more" * (len(names) > 12)
+    if path.suffix.lower() == _table_rows.JSON_LINES:
+        return (
+            "each line of a table of image files has the fields file and label; its first has"
+            f" {received or 'nothing'}; name the fields so or choose another file"
+        )
     return (
         f"it has no column pixels: a csv file of pixels has {expected} in its first line, and a"
         f" table of image files has file, label; received {received or 'nothing'}; name the columns"

@@ -100,6 +100,15 @@ def columns(table: Path) -> Columns:
     return Columns(file, label, split, classes, names)
 
 
+def names(table: Path) -> list[str]:
+    """Return the names of a table's columns.
+
+    Raises:
+        DataError: the table can't be read.
+    """
+    return _opened(table)[0]
+
+
 def rows(table: Path) -> Iterator[Row]:
     """Yield the rows of a table that has the columns.
 
