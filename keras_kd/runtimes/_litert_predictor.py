@@ -78,7 +78,8 @@ class LiteRTPredictor(FilePredictor):
                 f"The model takes {self._model.input_dtype} that stands for numbers from"
                 f" {limits[0]:.4g} to {limits[1]:.4g}, and its pixels are"
                 f" {'assumed' if self.assumes_pixels else 'stated'} to be {low:.4g} to {high:.4g}:"
-                " state what it takes by --range, as 0,1 or -1,1, or by --mean and --std."
+                " state what it takes by --range, as 0,1 or -1,1, or by --mean and --std; if it was"
+                " quantized by darker or paler images, quantize it again by images as it will see."
             )
 
     @property
