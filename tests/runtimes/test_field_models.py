@@ -344,7 +344,10 @@ def test_a_statement_that_contradicts_the_scale_of_the_input_is_refused(
     path = tmp_path / "model.tflite"
     path.write_bytes(converter.convert())
     assert predictors.load(path).form.pixels == pixels
-    with pytest.raises(ModelError, match="takes uint8 that stands for .* pixels are stated to be .* quantize it again by"):
+    with pytest.raises(
+        ModelError,
+        match="takes uint8 that stands for .* stated to be .* quantize it again by",
+    ):
         predictors.load(path, Stated(pixels=other))
 
 
