@@ -265,7 +265,7 @@ class Config:
     )
     live_teacher: bool = option(
         False,
-        "Run the teacher on each batch, on the same pixels as the student, instead of "
+        "Run the teacher on each batch, on the same views as the student, instead of "
         "storing its outputs. This needs a GPU to be fast.",
     )
     callback: str | None = option(

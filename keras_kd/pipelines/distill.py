@@ -115,6 +115,7 @@ def _without_teacher(task: Job) -> Job:
         title=task.title.replace("student", "baseline", 1),
         folder=task.folder / "baseline",
         teacher_logits=None,
+        teacher_images=None,
         feature_teacher=None,
         unlabeled=0,
     )

@@ -42,16 +42,19 @@ class Ensemble:
         shown = [getattr(data, split).images for data in self.data]
         return self._mean(shown)
 
-    def columns(self, shown: AtSizes) -> np.ndarray:
+    def columns(self, shown: AtSizes | np.ndarray) -> np.ndarray:
         """Return the mean outputs for some images.
 
         Args:
-            shown: the same n images in the size of each teacher.
+            shown: the same n images in the size of each teacher; or uint8 (n, H, W, C) in that of
+                all.
 
         Returns:
             float32 (n, classes + values).
         """
-        return self._mean(shown.arrays).columns()
+        if isinstance(shown, AtSizes):
+            return self._mean(shown.arrays).columns()
+        return self.model.predict(shown).columns()
 
     def training_images(self) -> AtSizes:
         """Return the images of the training split in the size of each teacher.

@@ -19,6 +19,7 @@ from keras_kd.pipelines.plan import Plan
 from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_label_pass import finite
 from keras_kd.teachers.soft_labels import SoftLabels
+from keras_kd.teachers.views import AtSizes
 from keras_kd.training import job
 from keras_kd.training.settings import Job
 
@@ -71,8 +72,21 @@ class Teaching:
             return self.soft_labels.logits(lambda stored: heads.teacher(stored, *self.outputs))
         if not self.is_live:
             return self.soft_labels and heads.teacher(self.soft_labels.logits, *self.outputs)
-        model, outputs = self.teacher.model, self.outputs
-        return lambda pixels: heads.teacher(finite(model.predict(pixels).columns()), *outputs)
+        teacher, outputs = self.teacher, self.outputs
+        return lambda shown: heads.teacher(finite(teacher.columns(shown)), *outputs)
+
+    def live_images(self, data: Data) -> AtSizes | None:
+        """Return the training images at the sizes of teachers that run on each batch.
+
+        Args:
+            data: the data set in the student's size.
+
+        Returns:
+            The images; None where the teachers see the student's pixels or don't run.
+        """
+        if not self.is_live or not self.teacher.sizes(data.image_shape[:2]):
+            return None
+        return self.teacher.training_images()
 
 
 def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
@@ -106,6 +120,7 @@ def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
         plan.teaching.unlabeled_share,
         taught.feature_teacher,
         plan.student.stated,
+        taught.live_images(data),
     )
 
 

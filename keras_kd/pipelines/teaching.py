@@ -36,7 +36,7 @@ from keras_kd.teachers import labelling, soft_label_pass, votes
 from keras_kd.teachers import soft_labels as stores
 from keras_kd.teachers.shard_labels import ShardSoftLabels
 from keras_kd.teachers.soft_labels import SoftLabels
-from keras_kd.teachers.views import Views
+from keras_kd.teachers.views import AtSizes, Views
 from keras_kd.training import job
 
 # Images by which a live teacher is checked that answers the same to all.
@@ -88,7 +88,7 @@ def _models(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     name = " + ".join(map(_called, plan.teaching.teachers)) + " mirrored" * plan.teaching.mirror
     remark_on_work(ensemble.model, student, plan, terminal)
     matched = _feature_teacher(plan, data) if plan.training.loss.matches else None
-    if plan.teaching.live or matched:
+    if matched or (plan.teaching.live and data.shards):
         _require_size(ensemble, data)
     live = Teaching(name, ensemble, feature_teacher=matched)
     task = student_job(plan, data, live, Path())
@@ -99,8 +99,9 @@ def _models(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
 
 def _remark_on_answers(live: Teaching, data: Data, terminal: Terminal) -> None:
     """Report a live teacher that answers the same to all images."""
-    images = data.train.images[:: -(-len(data.train) // LIVE_LOOKED_AT)]
-    outputs = live.teacher.model.predict(images).columns()
+    step = -(-len(data.train) // LIVE_LOOKED_AT)
+    images = live.teacher.training_images().arrays
+    outputs = live.teacher.columns(AtSizes(tuple(one[::step] for one in images)))
     if remark := stores.same_answers(outputs, live.outputs[0]):
         terminal.say(remark)
 
@@ -165,15 +166,17 @@ def remark_on_work(
 
 
 def _require_size(ensemble: Ensemble, data: Data) -> None:
-    """Raise ConfigError where a live teacher would see thumbnails, enlarged."""
+    """Raise ConfigError where a teacher that can see the student's pixels alone would see
+    thumbnails, enlarged.
+    """
     shown = data.image_shape[:2]
     for own in ensemble.data:
         height, width = own.image_shape[:2]
         if height > shown[0] or width > shown[1]:
             raise ConfigError(
-                f"A teacher that runs on each batch sees pictures of {shown[0]}x{shown[1]}, and "
-                f"one takes {height}x{width}: leave --live-teacher or --match out, or give "
-                f"--image-size {max(height, width)}."
+                f"A teacher whose layers are matched, or that runs on images of shards, sees the "
+                f"student's pictures of {shown[0]}x{shown[1]}, and one takes {height}x{width}: "
+                f"leave --match or --live-teacher out, or give --image-size {max(height, width)}."
             )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd._common.vocabulary import CHANGES, DEGRADE, FACE_MIRROR, MIXTURES
 from keras_kd.datasets import class_names
+from keras_kd.teachers.views import AtSizes, Images
 
 # mixup's α, as Zhang et al. 2018 (arXiv 1710.09412) train on ImageNet; CutMix draws evenly
 # (Yun et al. 2019, arXiv 1905.04899, section 3.1).
@@ -90,20 +91,28 @@ class Mixture:
     Attributes:
         order: int (n,), the image that each is mixed with.
         share: share of the image itself in the pixels, 0..1; the rest is the other image's.
-        box: top, bottom, left and right of the part taken from the other image (CutMix); None if
-            every pixel is mixed (mixup).
+        box: top, bottom, left and right of the part taken from the other image (CutMix), as shares
+            of the height and the width, so that it is the same part at each size; None if every
+            pixel is mixed (mixup).
     """
 
     order: np.ndarray
     share: float
-    box: tuple[int, int, int, int] | None = None
+    box: tuple[float, float, float, float] | None = None
 
-    def of_images(self, images: np.ndarray) -> np.ndarray:
-        """Mix images, uint8 (n, H, W, C)."""
+    def of_images(self, images: Images) -> Images:
+        """Mix images, uint8 (n, H, W, C), or those at several sizes."""
+        if isinstance(images, AtSizes):
+            return AtSizes(tuple(map(self._mixed, images.arrays)))
+        return self._mixed(images)
+
+    def _mixed(self, images: np.ndarray) -> np.ndarray:
         if self.box is None:
             mixed = self.share * images + (1 - self.share) * images[self.order].astype(np.float32)
             return np.round(mixed).astype(np.uint8)
-        top, bottom, left, right = self.box
+        height, width = images.shape[1:3]
+        top, bottom = (round(share * height) for share in self.box[:2])
+        left, right = (round(share * width) for share in self.box[2:])
         mixed = images.copy()
         mixed[:, top:bottom, left:right] = images[self.order, top:bottom, left:right]
         return mixed
@@ -140,4 +149,5 @@ def drawn(
     left, right = max(0, x - across), min(width, x + across)
     # The box may reach over the edge: what counts is its part inside.
     share = 1 - (bottom - top) * (right - left) / (height * width)
-    return Mixture(order, float(share), (int(top), int(bottom), int(left), int(right)))
+    box = top / height, bottom / height, left / width, right / width
+    return Mixture(order, float(share), box)

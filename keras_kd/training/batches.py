@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_kd.teachers import augmentation
 from keras_kd.teachers.degradation import degraded
-from keras_kd.teachers.views import Views
+from keras_kd.teachers.views import AtSizes, Views
 
 
 class Batches(Protocol):
@@ -47,6 +47,8 @@ class TrainingBatches:
         mixtures: "mixup", "cutmix" or both, one of which is applied to each batch; labels are then
             shares of classes.
         degrade: whether the pixels are degraded, of which the teacher sees the good ones.
+        teacher_images: the images at the sizes of teachers that run on each batch: their function
+            then gets the batch's views as `AtSizes`, instead of the student's pixels.
     """
 
     images: np.ndarray
@@ -59,6 +61,7 @@ class TrainingBatches:
     unlabeled_share: float = 0.0
     mixtures: tuple[str, ...] = ()
     degrade: bool = False
+    teacher_images: AtSizes | None = None
 
     def __repr__(self) -> str:
         """One line: how many images, views and images a step."""
@@ -115,6 +118,7 @@ class TrainingBatches:
         self, rows: np.ndarray, views: np.ndarray, seed: tuple[int, int, int]
     ) -> tuple[np.ndarray, Any]:
         pixels = self.views.show(self.images, rows, views)
+        seen = self.teacher_images and self.views.show(self.teacher_images, rows, views)
         labels = keras.tree.map_structure(lambda column: column[rows], self.labels)
         if self.mixtures:
             # Each use draws from a stream of its own: switching one on changes no other.
@@ -122,13 +126,15 @@ class TrainingBatches:
             mixture = augmentation.drawn(self.mixtures, len(rows), pixels.shape[1:3], random)
             pixels = mixture.of_images(pixels)
             labels = keras.tree.map_structure(mixture.of_labels, labels)
+            seen = seen if seen is None else mixture.of_images(seen)
         good = pixels
         if self.degrade:
             pixels = degraded(good, np.random.default_rng((*seed, 2)))
         if self.teacher_logits is None:
             return pixels, labels
         if callable(self.teacher_logits):
-            return pixels, {"label": labels, "teacher": self.teacher_logits(good)}
+            answers = self.teacher_logits(good if seen is None else seen)
+            return pixels, {"label": labels, "teacher": answers}
         logits = keras.tree.map_structure(
             lambda column: column[rows, views].astype(np.float32), self.teacher_logits
         )

@@ -151,6 +151,7 @@ def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches,
         job.unlabeled_share,
         mixtures,
         augmentation.degrades(settings.augment),
+        job.teacher_images,
     )
     shared = SharedBatches(batches, hosts.number(), hosts.count()) if hosts.count() > 1 else batches
     return shared, of_validation

@@ -11,7 +11,7 @@ import keras
 from keras_kd.datasets.splits import Heads
 from keras_kd.distiller import FeatureMatch
 from keras_kd.runtimes.stated import NOTHING, Stated
-from keras_kd.teachers.views import Views
+from keras_kd.teachers.views import AtSizes, Views
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ class Job:
         unlabeled_share: as for `TrainingBatches`.
         feature_teacher: the model whose layers are matched, if there are any to match.
         stated: what the user says of the file that `architecture` names, if it names one.
+        teacher_images: as for `TrainingBatches`.
         learner: who learns, as options are called.
     """
 
@@ -151,4 +152,5 @@ class Job:
     unlabeled_share: float = 0.0
     feature_teacher: keras.Model | None = None
     stated: Stated = NOTHING
+    teacher_images: AtSizes | None = None
     learner: Literal["student", "teacher"] = "student"

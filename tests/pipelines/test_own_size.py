@@ -14,6 +14,8 @@ from keras_kd.config import Config
 from keras_kd.datasets import splits
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines import plan, teaching
+from keras_kd.pipelines.taught import student_job
+from keras_kd.teachers.views import Views
 
 # Stripes one pixel wide, which any other size loses, and their mean.
 CLASSES = ("columns", "flat", "rows")
@@ -63,10 +65,15 @@ def made(tmp_path_factory):
     return folder
 
 
-def _taught(made, *names: str, **options: object) -> teaching.Teaching:
+def _planned(made, *names: str, **options: object) -> tuple[splits.Data, plan.Plan]:
     files = ";".join(str(made / f"{name}.keras") for name in names)
     planned = plan.resolve(Config(data=str(made / "data"), teacher=files, student="C", **options))
-    return teaching.prepare(planned, splits.load(planned.data.path), Terminal(quiet=True))
+    return splits.load(planned.data.path, size=options.get("image_size")), planned
+
+
+def _taught(made, *names: str, **options: object) -> teaching.Teaching:
+    data, planned = _planned(made, *names, **options)
+    return teaching.prepare(planned, data, Terminal(quiet=True))
 
 
 SAID = ("--range", "0,255", "--classes", ",".join(CLASSES))
@@ -102,9 +109,20 @@ def test_an_oblong_teacher_is_shown_its_own_height_and_width(made, monkeypatch, 
     np.testing.assert_array_equal(answers, np.repeat([0, 1, 2], 4))
 
 
-def test_a_live_teacher_is_not_shown_thumbnails(made):
-    with pytest.raises(ConfigError, match="takes 96x64: leave --live-teacher or --match out, or"):
-        _taught(made, "96x64", live_teacher=True)
+def test_a_live_teacher_is_shown_its_own_height_and_width(made, tmp_path):
+    names = ("96x64", "96x64")
+    data, planned = _planned(made, *names, augment="none", image_size=32, live_teacher=True)
+    taught = teaching.prepare(planned, data, Terminal(quiet=True))
+    student = student_job(planned, data, taught, tmp_path)
+    batch = Views("none", 12).show(student.teacher_images, np.arange(12), np.zeros(12, int))
+    answers = student.teacher_logits(batch).argmax(axis=1)
+    # In 32x32 all stripes are gray.
+    np.testing.assert_array_equal(answers, np.repeat([0, 1, 2], 4))
+
+
+def test_layers_are_not_matched_with_thumbnails(made):
+    with pytest.raises(ConfigError, match="takes 96x64: leave --match or --live-teacher out, or"):
+        _taught(made, "96x64", match="conv8:conv8:hint")
 
 
 def test_each_of_several_teachers_is_shown_the_original_pixels_at_its_own_size(

@@ -9,7 +9,7 @@ from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines import plan
 from keras_kd.teachers import augmentation
-from keras_kd.teachers.views import Views
+from keras_kd.teachers.views import AtSizes, Views
 from keras_kd.training.batches import TrainingBatches
 
 FACES, DIGITS = ("Anger", "happy"), ("6", "9")
@@ -101,6 +101,35 @@ def test_the_teacher_sees_the_mixed_pixels_and_a_step_is_its_seeds():
     again = next(batches.from_step(0, 1))
     np.testing.assert_array_equal(again[0], second[0])
     np.testing.assert_array_equal(again[1]["label"], second[1]["label"])
+
+
+@pytest.mark.parametrize("mixture", ["mixup", "cutmix"])
+def test_a_teacher_of_another_size_sees_the_same_views_and_mixtures(mixture):
+    images = np.random.default_rng(1).integers(0, 256, (16, 6, 8, 1), dtype=np.uint8)
+    enlarged = AtSizes((_twice(images), images))
+    seen = []
+
+    def teacher(shown):
+        seen.append(shown)
+        return np.zeros((8, 16), np.float32)
+
+    batches = TrainingBatches(
+        images,
+        np.eye(16),
+        Views("mirror", 16),
+        8,
+        0,
+        teacher,
+        mixtures=(mixture,),
+        teacher_images=enlarged,
+    )
+    for (pixels, _), _ in zip(batches.from_step(0, 0), range(4), strict=False):
+        np.testing.assert_array_equal(seen[-1].arrays[0], _twice(pixels))
+        np.testing.assert_array_equal(seen[-1].arrays[1], pixels)
+
+
+def _twice(images):
+    return images.repeat(2, axis=1).repeat(2, axis=2)
 
 
 def test_stored_answers_refuse_mixtures_and_a_live_teacher_refuses_stores():
