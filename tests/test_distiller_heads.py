@@ -88,8 +88,9 @@ def test_weights_by_head_of_arrays_are_each_heads_own(y):
         IMAGES, y, 24, verbose=0, sample_weight=weights, validation_data=validation
     ).history
     assert [history["loss"][0], history["val_loss"][0]] == pytest.approx([hard, hard], rel=1e-5)
-    found = distiller.evaluate(IMAGES, y, 24, verbose=0, sample_weight=weights)
-    assert found == pytest.approx(hard, rel=1e-5)
+    for given in (weights, {"label": weights}):
+        found = distiller.evaluate(IMAGES, y, 24, verbose=0, sample_weight=given)
+        assert found == pytest.approx(hard, rel=1e-5)
     with pytest.raises(DataError, match="by the heads kind, and the labels by kind, size: give"):
         distiller.fit(IMAGES, y, verbose=0, sample_weight={"kind": weights["kind"]})
 

@@ -86,6 +86,40 @@ def test_a_sample_weight_of_one_of_several_heads_is_refused_by_its_name():
     )
 
 
+@pytest.mark.parametrize(
+    ("weights", "facts"),
+    [
+        (WEIGHTS.tolist(), ("sample weights are a list of 24", "numpy.array")),
+        (np.float32(2), ("one number", "(N,)")),
+        ({"knd": WEIGHTS}, ("for knd", "heads kind, size", "(N,)")),
+    ],
+)
+def test_sample_weights_of_no_image_or_head_are_refused(weights, facts):
+    labels = {"kind": LABELS, "size": VALUES}
+    distiller = compiled(joint(), beta=0.0, bound_weight=0)
+    for step in (distiller.train_on_batch, distiller.test_on_batch):
+        refusal(lambda: step(IMAGES, labels, weights), DataError, *facts)  # noqa: B023
+
+
+def test_batches_with_weights_of_heads_that_a_student_has_not_are_refused():
+    def batches():
+        yield IMAGES, LABELS, {"kind": WEIGHTS}
+
+    told = ("for kind", "one head", "one array (N,)")
+    distiller = compiled(linear(), beta=0.0, alpha=1.0)
+    refusal(lambda: distiller.fit(batches(), verbose=0), DataError, *told)
+
+
+def test_images_without_labels_are_not_scored():
+    distiller = compiled(linear(), beta=0.0, alpha=1.0)
+    for call in (
+        lambda: distiller.evaluate(IMAGES, verbose=0),
+        lambda: distiller.test_on_batch(IMAGES),
+        lambda: distiller.fit(IMAGES, LABELS, validation_data=(IMAGES, None), verbose=0),
+    ):
+        refusal(call, DataError, "The images have no labels: give them")
+
+
 def test_lists_and_images_of_another_shape_are_refused_in_a_sentence():
     distiller = compiled(linear(), beta=0.0, alpha=1.0)
     fit = distiller.fit

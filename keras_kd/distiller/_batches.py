@@ -83,23 +83,34 @@ def _described(values: Any) -> str:
 
 
 def weights(sample_weight: Any, heads: Collection[str]) -> dict[str, Any]:
-    """Return sample weights by head: one array is for all of them."""
+    """Return sample weights by head: one array is for all of them.
+
+    Raises:
+        DataError: some are for a head that there is not.
+    """
     given = label(sample_weight)
-    if isinstance(given, dict):
-        return given
-    return {} if given is None else dict.fromkeys(heads, given)
+    if not isinstance(given, dict):
+        return {} if given is None else dict.fromkeys(heads, given)
+    if others := [str(name) for name in given if name not in heads]:
+        named = ", ".join(filter(None, heads))
+        known = f"the heads {named}: give a dict by these names, or" if named else "one head: give"
+        raise DataError(
+            f"The sample weights are for {', '.join(others)}, and the student has {known} one"
+            " array (N,)."
+        )
+    return given
 
 
 def weights_like(y: Any, sample_weight: Any) -> Any:
-    """Return sample weights by head in the structure of y, which Keras asks for where it slices
-    arrays; others as they are.
+    """Return sample weights in the structure of y, which Keras asks for where it slices arrays: by
+    head as the labels are, or one array.
 
     Raises:
         DataError: the heads are not those of the labels.
     """
     given, labels = label(sample_weight), label(y)
     if not isinstance(given, dict) or not are_data(labels):
-        return sample_weight
+        return given
     heads = list(labels) if isinstance(labels, dict) else []
     if set(given) != set(heads):
         raise DataError(
@@ -107,8 +118,8 @@ def weights_like(y: Any, sample_weight: Any) -> Any:
             f" {'by ' + ', '.join(map(str, heads)) if heads else 'are one array'}: give one array"
             " (N,) for all heads, or one for each head of the labels."
         )
-    if given is not sample_weight or labels is y:
-        return sample_weight
+    if labels is y:
+        return given
     stored = teacher(y)
     if stored is None:
         return {"label": given}
@@ -132,16 +143,20 @@ def rows(outputs: Any) -> Any:
     return ops.shape(keras.tree.flatten(outputs)[0])[0]
 
 
-def require_array(labels: Any) -> None:
+def require_array(values: Any, name: str = "labels") -> None:
     """Refuse a list of numbers, which Keras takes for as many arrays.
 
+    Args:
+        values: of each image.
+        name: what they are.
+
     Raises:
-        DataError: the labels are such a list.
+        DataError: they are such a list.
     """
-    if isinstance(labels, (list, tuple)) and labels and np.ndim(labels[0]) == 0:
+    if isinstance(values, (list, tuple)) and values and np.ndim(values[0]) == 0:
         raise DataError(
-            f"The labels are a list of {len(labels)} numbers or words: expected an array, which "
-            "numpy.array(labels) gives."
+            f"The {name} are a list of {len(values)} numbers or words: expected an array, which "
+            "numpy.array makes of it."
         )
 
 

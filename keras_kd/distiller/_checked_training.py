@@ -125,8 +125,7 @@ class CheckedTraining(StudentModel):
         sample_weight = _batches.weights_like(y, sample_weight)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             images, labels, *others = validation_data
-            self._look_at_labels(labels)
-            self._look_at_weights(*others[:1])
+            self._look_to_score(images, labels, *others[:1])
             weights = [_batches.weights_like(labels, one) for one in others]
             validation_data = (images, labels, *weights)
         first = _FirstBatch()
@@ -155,9 +154,7 @@ class CheckedTraining(StudentModel):
         **kwargs: Any,
     ) -> Any:
         """Score, as `keras.Model.evaluate` does, with the checks of `fit`."""
-        _backend.require_scope(self)
-        self._look_at_labels(y)
-        self._look_at_weights(sample_weight)
+        self._look_to_score(x, y, sample_weight)
         sample_weight = _batches.weights_like(y, sample_weight)
         return super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
@@ -181,9 +178,7 @@ class CheckedTraining(StudentModel):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Score one batch, as `keras.Model.test_on_batch` does, with the checks of `fit`."""
-        _backend.require_scope(self)
-        self._look_at_labels(y)
-        self._look_at_weights(sample_weight)
+        self._look_to_score(x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight, return_dict)
 
     @property
@@ -234,6 +229,13 @@ class CheckedTraining(StudentModel):
                 # A traced step holds the kinds that it was traced with.
                 self.train_function = None
 
+    def _look_to_score(self, x: Any, y: Any, sample_weight: Any = None) -> None:
+        """Check what a batch, or a whole set, needs to be scored."""
+        _backend.require_scope(self)
+        _batches.require_labels(x, _batches.label(y))
+        self._look_at_labels(y)
+        self._look_at_weights(sample_weight)
+
     def _look_at_labels(self, y: Any) -> None:
         labels = _batches.label(y)
         if not _batches.are_data(labels):
@@ -245,6 +247,7 @@ class CheckedTraining(StudentModel):
 
     def _look_at_weights(self, sample_weight: Any = None) -> None:
         given = _batches.label(sample_weight)
+        _batches.require_array(given, "sample weights")
         for name, values in (given if isinstance(given, dict) else {"": given}).items():
             _labels.require_weights(values, name)
 

@@ -134,14 +134,18 @@ def require_weights(weights: Any, head: str) -> None:
         head: its name for the message, "" for all heads.
 
     Raises:
-        DataError: a weight is NaN, infinite or below 0. The message names the first such image.
+        DataError: a weight is NaN, infinite or below 0, of which the message names the first; or
+            they are one number for all images.
     """
     known = on_host(weights) if hasattr(weights, "shape") else None
     if known is None or known.dtype.kind not in "biuf":
         return
+    of = f" of head {head!r}" if head else ""
+    if not known.ndim:
+        raise DataError(f"The sample_weight{of} is one number: expected one for each image, (N,).")
     bad = ~(np.isfinite(known) & (known >= 0))
     if bad.any():
-        of, (row, *_) = f" of head {head!r}" if head else "", np.argwhere(bad)[0]
+        row = int(np.argwhere(bad)[0][0])
         value = float(known[bad][0])
         raise DataError(
             f"The sample_weight{of} in row {row} is {value:g}: {WEIGHTS}, and {int(bad.sum())} of "

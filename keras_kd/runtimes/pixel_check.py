@@ -56,11 +56,13 @@ class Score:
     def suits_better_than(self, other: Score) -> bool:
         """Whether these pixel values are clearly the right ones.
 
-        They are if accuracy is higher. They also are at equal accuracy if the cross-entropy is far
-        lower than that of probabilities that are too sure, because pixel values that are too large
-        make logits too large.
+        They are if accuracy is higher, and above that of one answer for all images: a model whose
+        classes are named the wrong way round is wrong on most with the right pixels, and gives one
+        answer with others. They also are at equal accuracy if the cross-entropy is far lower than
+        that of probabilities that are too sure, because pixel values that are too large make
+        logits too large.
         """
-        if self.accuracy > other.accuracy + _FAR_BETTER:
+        if self.accuracy > max(other.accuracy + _FAR_BETTER, self.chance):
             return True
         gain = other.cross_entropy - max(self.cross_entropy, other.entropy)
         return self.suits_as_well_as(other) and gain > max(_ABOUT, self.cross_entropy)

@@ -168,6 +168,13 @@ def test_one_number_for_other_pixels_must_say_so(activation: str | None, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_classes_named_the_wrong_way_round_are_no_sign_of_other_pixels(tmp_path: Path) -> None:
+    """With pixels of 0..1 it gives one answer for all images, which is right more often."""
+    samples, wrong = _near_the_boundary(), CLASSES[::-1]
+    with pytest.warns(UserWarning, match=r"no better than chance .* its classes \(--classes\)"):
+        export(_model("sigmoid"), tmp_path / "m.tflite", "float16", samples, class_names=wrong)
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", None])
 def test_a_bundle_gives_the_probabilities_of_both_classes(
     activation: str | None, tmp_path: Path
