@@ -294,6 +294,23 @@ def test_numbers_of_a_test_split_are_not_taken_for_places_among_training_names(
     ]
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["2", "0"], "test.parquet has numbers as labels, and other files have names"),
+        ([-1, -1], "row 0: the label is -1, .*-1 stands for no label"),
+        ([None, None], "test.parquet has labels of type null: expected whole numbers or names"),
+    ],
+)
+def test_labels_of_a_test_split_beside_training_names_are_told_by_what_they_are(
+    labels: list, told: str, tmp_path: Path
+) -> None:
+    _write(tmp_path / "train.parquet", [*map(_png, _pixels(12))], ["1", "2", "3"] * 4)
+    _write(tmp_path / "test.parquet", [*map(_png, _pixels(2))], labels)
+    with pytest.raises(DataError, match=told):
+        datasets.load(tmp_path, "test")
+
+
 def test_a_list_of_names_that_contradicts_the_files_own_is_refused(tmp_path: Path) -> None:
     _write(tmp_path / "train.parquet", [*map(_png, _pixels(10))], [0, 1] * 5, NAMES)
     (tmp_path / "labels.txt").write_text("moon\nsun\n")

@@ -276,6 +276,10 @@ def test_names_and_numbers_as_labels_are_not_guessed(tmp_path: Path) -> None:
     (folder / "test-9.tar").rename(folder / "train-9.tar")
     (folder / "labels.txt").write_text("dark\nbright\n")
     assert splits.load(str(folder), size=16).shards.counts.sum() == 98
+    texts = small_shards.write_splits(tmp_path / "texts", ".parquet")
+    small_shards.write_files(texts / "test-9.parquet", files, ["0", "1"])
+    with pytest.raises(DataError, match=r"names and numbers as labels.*labels\.txt"):
+        splits.load(f"shards:{texts}", size=16)
 
 
 def test_names_of_a_later_shard_s_metadata_serve_all(tmp_path: Path) -> None:

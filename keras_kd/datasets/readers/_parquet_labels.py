@@ -38,26 +38,38 @@ def texts(column: Column) -> list[str]:
     """
     found: set[str] = set()
     for file, _, part in column:
-        require_texts(file, part.type)
+        if not is_text(part.type):
+            raise _numbers_beside_names(file)
         found.update(part.unique().to_pylist())
     return _numbering.ordered({class_names.plain(label) for label in found - {None}})
 
 
-def require_texts(file: Path, kind: Any) -> None:
-    """Check that a column's labels are names, as those of the training images are.
+def require_named(column: Column, names: Sequence[str]) -> None:
+    """Check that labels stand for no class by a number among names that only data tell.
 
     Args:
-        file: what errors name.
-        kind: the column's type.
+        column: the labels.
+        names: those of the training labels.
 
     Raises:
-        DataError: they are numbers, of which no list says which names they mean.
+        DataError: one does; no list says which class it means.
     """
-    if not is_text(kind):
-        raise DataError(
-            f"{file} has numbers as labels, and other files have names: write the names of the"
-            f" numbers to {class_names.LABELS_FILE} beside, one a line, or mend the labels."
-        )
+    for file, _, part in column:
+        if any(is_place(label, names) for label in part.unique().to_pylist()):
+            raise _numbers_beside_names(file)
+
+
+def is_place(label: Any, names: Sequence[str]) -> bool:
+    """Whether a label, as it stands in its file, is no name but a number of one."""
+    is_name = isinstance(label, str) and class_names.plain(label) in names
+    return not is_name and number(label, names) >= 0
+
+
+def _numbers_beside_names(file: Path) -> DataError:
+    return DataError(
+        f"{file} has numbers as labels, and other files have names: write the names of the"
+        f" numbers to {class_names.LABELS_FILE} beside, one a line, or mend the labels."
+    )
 
 
 def listed_names(listed: list[str], stated: Sequence[str], file: str | Path) -> list[str]:

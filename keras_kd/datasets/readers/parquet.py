@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -57,9 +56,10 @@ def load_splits(
             " train/….parquet."
         )
     shards = _shards(path)
-    files = [file for split in {"train", *splits} for file in shards.get(split, ())]
-    _parquet_labels.require_same_names([(file, _parquet_files.stated(file)) for file in files])
-    names = _class_names(shards["train"], path, files)
+    others = [file for split in splits if split != "train" for file in shards.get(split, ())]
+    stated = [(file, _parquet_files.stated(file)) for file in (*shards["train"], *others)]
+    _parquet_labels.require_same_names(stated)
+    names = _class_names(shards["train"], path, others)
     shape = (*images.height_width(size), _channels(shards["train"], skip_bad_rows))
     found: dict[str, Samples] = {}
     for owner in dict.fromkeys(split if split in shards else "train" for split in splits):
@@ -136,15 +136,17 @@ def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) ->
     """The names in the metadata, in labels.txt, or the labels themselves, sorted; of these the
     `others` must have names too, since the classes of their numbers are stated nowhere.
     """
+    schema = _parquet_files.opened(shards[0]).schema_arrow
     listed = path / class_names.LABELS_FILE
     names = next(filter(None, map(_parquet_files.stated, shards)), [])
     if listed.is_file():
         names = _parquet_labels.listed_names(_numbering.read_names(listed), names, listed)
     labels = _parquet_files.columns(shards, "label")
-    if not names and _parquet_labels.is_text(_label_type(shards[0])):
+    if not names and _parquet_labels.is_text(
+        schema.field(_parquet_files.column(schema, "label")).type
+    ):
         names = _parquet_labels.texts(labels)
-        for file in others:
-            _parquet_labels.require_texts(file, _label_type(file))
+        _parquet_labels.require_named(_parquet_files.columns([*others], "label"), names)
     if len(names) < 2:
         known = _parquet_labels.known_numbers(labels)
         raise DataError(
@@ -152,11 +154,6 @@ def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) ->
             f"line{known}."
         )
     return _numbering.checked(names, path)
-
-
-def _label_type(file: Path) -> Any:
-    schema = _parquet_files.opened(file).schema_arrow
-    return schema.field(_parquet_files.column(schema, "label")).type
 
 
 def _channels(shards: list[Path], skip_bad_rows: bool) -> int:

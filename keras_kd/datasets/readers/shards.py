@@ -204,8 +204,9 @@ def _class_names(
     else:
         names = stated or _numbering.ordered(written)
         every = {label for _, entry in indexed for label, _ in entry.labels}
-        numbers = (label for label in every if not isinstance(label, str))
-        if written and any(_parquet_labels.number(label, names) >= 0 for label in numbers):
+        # A list that the data state gives texts of digits a meaning.
+        numbers = (label for label in every if not (stated and isinstance(label, str)))
+        if written and any(_parquet_labels.is_place(label, names) for label in numbers):
             raise DataError(
                 f"The shards at {path} have names and numbers as labels: write the names of the"
                 f" numbers to {class_names.LABELS_FILE} beside, one a line, or mend the labels."
