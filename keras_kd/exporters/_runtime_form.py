@@ -59,22 +59,18 @@ def _with_plain_adds(model: keras.Model) -> keras.Model:
 
 
 def _of_one_pixel(layer: keras.layers.Add) -> bool:
-    shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(layer.input)]
-    return any(len(shape) == 4 and shape[1:3] == (1, 1) for shape in shapes)
+    shapes = [tuple(tensor.shape) for call in calls(layer) for tensor in call.input_tensors]
+    # Keras gives inputs of other ranks axes in the middle, which TensorFlow puts in front.
+    return all(len(shape) == 4 for shape in shapes) and any(
+        shape[1:3] == (1, 1) for shape in shapes
+    )
 
 
 def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
     """Runtimes convolve faster than they multiply by a vector: 5 % of Student B's time, 19 % of
     C's. Of a normalisation by channel, tf2onnx would leave the constants open.
     """
-    rescaled = {
-        layer
-        for layer in model.layers
-        if _rescales(layer)
-        and len(layer.output.shape) == 4
-        and layer.output.shape[3] <= 4
-        and keras.backend.is_float_dtype(layer.input.dtype)
-    }
+    rescaled = {layer for layer in model.layers if _rescales(layer) and _takes_few_channels(layer)}
     if not rescaled:
         return model
 
@@ -92,11 +88,24 @@ def _with_convolved_rescaling(model: keras.Model) -> keras.Model:
     return copied(model, replaced, adapted=adapted)
 
 
+def _takes_few_channels(layer: keras.Layer) -> bool:
+    """Whether every call takes maps in floats, of one small number of channels."""
+    tensors = [tensor for call in calls(layer) for tensor in call.input_tensors]
+    return (
+        all(len(one.shape) == 4 and keras.backend.is_float_dtype(one.dtype) for one in tensors)
+        and len({one.shape[3] for one in tensors}) == 1
+        and tensors[0].shape[3] <= 4
+    )
+
+
 def _rescales(layer: keras.Layer) -> bool:
     """Whether it multiplies each channel by a number and adds another."""
     if type(layer) is keras.layers.Normalization:
         return tuple(layer.axis) in ((-1,), (3,)) and not layer.invert
-    return type(layer) is keras.layers.Rescaling
+    if type(layer) is not keras.layers.Rescaling:
+        return False
+    # An array of more axes may differ by the place in the image.
+    return all(len(np.shape(one)) <= 1 for one in (layer.scale, layer.offset))
 
 
 def _scale_and_offset(layer: keras.Layer) -> tuple[np.ndarray, np.ndarray]:
@@ -175,9 +184,11 @@ def _equal_channels(model: keras.Model) -> tuple[keras.Layer | None, list[keras.
 
 
 def _only_reader(layer: keras.Layer, model: keras.Model) -> keras.Layer | None:
-    """Return what reads a layer of the graph, where that is one layer that is called once."""
+    """Return what reads a layer of the graph, where that is one layer or operation that is called
+    once.
+    """
     # Layers know readers in other models, too; only this graph's count.
-    others = set(readers(layer)) & set(model.layers)
+    others = set(readers(layer)) & set(model.operations)
     other = others.pop() if len(others) == 1 else None
     given = set(map(layer_of, model.outputs))
     return other if other is not None and len(calls(other)) == 1 and layer not in given else None

@@ -116,3 +116,45 @@ def test_other_normalisations_stay():
         ]
     )
     assert any(isinstance(layer, layers.Normalization) for layer in runtime_form(model).layers)
+
+
+def _scaled_by_place():
+    image = keras.Input((8, 8, 3))
+    return image, layers.Rescaling(np.linspace(0.1, 1, 8).reshape(8, 1, 1))(image)
+
+
+def _scaled_flat_and_as_map():
+    image, scaled = keras.Input((8, 8, 3)), layers.Rescaling(1 / 255)
+    return image, [layers.Flatten()(scaled(image)), scaled(layers.Flatten()(image))]
+
+
+def _scaled_in_two_widths():
+    image, scaled = keras.Input((8, 8, 3)), layers.Rescaling(1 / 255)
+    return image, [layers.Flatten()(scaled(x)) for x in (layers.Conv2D(2, 3)(image), image)]
+
+
+def _sum_of_a_map_and_a_row():
+    image = keras.Input((8, 8, 3))
+    features = layers.GlobalAveragePooling2D()(image)
+    return image, layers.Add()([layers.Conv2D(3, 8)(image), features])
+
+
+def _read_by_an_operation():
+    image = keras.Input((8, 8, 3))
+    return image, [layers.Conv2D(4, 3)(image), keras.ops.sum(image, axis=-1)]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [_scaled_by_place, _scaled_flat_and_as_map, _scaled_in_two_widths, _sum_of_a_map_and_a_row,
+     _read_by_an_operation],
+)  # fmt: skip
+def test_what_the_form_can_not_hold_stays(made):
+    model = keras.Model(*made())
+    gray = np.random.default_rng(4).uniform(0, 255, (5, 8, 8, 1)).astype(np.float32)
+    images = gray.repeat(3, axis=3)
+    form = runtime_form(model, gray=True)
+    expected, found = model(images), form(images)
+    keras.tree.map_structure(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3), found, expected
+    )
