@@ -125,7 +125,8 @@ def fingerprint(parts: Iterable[np.ndarray | str | bytes]) -> str:
     for part in parts:
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype.str}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).data)
+            # As bytes, since NumPy gives no buffer of types that it doesn't know, as bfloat16.
+            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
         else:
             digest.update(part.encode() if isinstance(part, str) else part)
         # Ends a part: "ab", "c" and "a", "bc" differ.

@@ -213,6 +213,11 @@ def test_fingerprints_tell_weights_and_their_order():
     )
     same.layers[-1].bias.assign([0, 0, 1e-7])
     assert keras_file.weights_fingerprint(model) != keras_file.weights_fingerprint(same)
+    # NumPy has no such type of its own.
+    halves = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, dtype="bfloat16")])
+    before = keras_file.weights_fingerprint(halves)
+    halves.layers[-1].bias.assign([1])
+    assert len(before) == 16 and before != keras_file.weights_fingerprint(halves)
 
 
 def test_of_two_writers_of_a_model_one_wins_whole(tmp_path):
