@@ -17,6 +17,7 @@ from keras_kd.models.surgery.keras_internals import (
     GRAPHS,
     all_layers,
     calls,
+    is_graph,
     producer,
 )
 
@@ -132,7 +133,7 @@ def computes_its_graph(model: keras.Model) -> bool:
     Returns:
         False without a graph, and where a class of one's own has a `call` beside it.
     """
-    return has_graph(model) and type(model).call in [graph.call for graph in GRAPHS]
+    return has_graph(model) and is_graph(model)
 
 
 def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
@@ -296,7 +297,7 @@ class _Tail:
             return self.value(*scope[id(tensor)])
         operation, node_index, tensor_index = producer(tensor)
         node = calls(operation)[node_index]
-        if isinstance(operation, GRAPHS) and computes_its_graph(operation):
+        if computes_its_graph(operation):
             return self.value(operation.outputs[tensor_index], self._inside(node, scope))
         if getattr(operation, "weights", []) or isinstance(operation, keras.layers.InputLayer):
             return self._drawn(operation, tensor)

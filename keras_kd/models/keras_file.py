@@ -31,9 +31,9 @@ from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, mistaken_files, trusted_modules
 from keras_kd.models.form import ENTRY, ModelSpec, read_form
 from keras_kd.models.surgery.keras_internals import (
-    GRAPHS,
     Functional,
     calls,
+    is_graph,
     no_memory_for_weights,
 )
 from keras_kd.models.surgery.tracing import with_graph
@@ -149,7 +149,7 @@ def _built(config: dict[str, Any], weights: Path) -> keras.Model:
         else:
             model = _MODELS[config["class_name"]].from_config(config["config"])
     model.load_weights(weights)
-    return model if isinstance(model, GRAPHS) else with_graph(model)
+    return model if is_graph(model) else with_graph(model)
 
 
 def _require_held(model: keras.Model, size: int) -> None:

@@ -36,7 +36,7 @@ from keras_kd.models import _applications, keras_file, mistaken_files, trusted_m
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads
 from keras_kd.models.surgery import fine_tuning, weights
-from keras_kd.models.surgery.copies import of_size
+from keras_kd.models.surgery.copies import of_size, tied
 from keras_kd.models.surgery.keras_internals import all_layers
 
 APPLICATIONS = "keras:"
@@ -255,11 +255,11 @@ def _checked(
     source: str, model: Any, heads: Heads, input_shape: tuple[int, int, int]
 ) -> keras.Model:
     """The model, for images of this size."""
-    if not isinstance(model, keras.Model) or not model_heads.has_graph(model):
-        kind = "subclassed model" if isinstance(model, keras.Model) else type(model).__name__
+    if not isinstance(model, keras.Model) or not model_heads.computes_its_graph(model):
         raise ModelError(
-            f"{source} returned a {kind}: return a keras.Model of inputs and outputs, or a"
-            " keras.Sequential that begins with keras.Input."
+            f"{source} returned a {type(model).__name__}: return a keras.Model of inputs and"
+            " outputs, or a keras.Sequential that begins with keras.Input, without a `call` of its"
+            " own."
         )
     if problem := _problem(model, heads, input_shape):
         raise ModelError(f"{source} returned a model that {problem}.")
@@ -286,6 +286,11 @@ def _problem(model: keras.Model, heads: Heads, input_shape: tuple[int, int, int]
         return (
             f"has the Lambda layer {hidden[0]}, whose function no file can hold: write it as a"
             " layer class, or with keras.ops"
+        )
+    if pair := tied(model):
+        return (
+            f"has one weight in two layers, {pair[0]} and {pair[1]}, which training would part:"
+            " give each its own, or call one layer twice"
         )
     found = model_heads.widths(model)
     if isinstance(heads, int):

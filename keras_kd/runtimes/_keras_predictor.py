@@ -13,7 +13,7 @@ from keras_kd.errors import ModelError
 from keras_kd.models import heads, keras_file
 from keras_kd.models.form import ModelSpec, require_whole_pixels
 from keras_kd.models.surgery.compaction import compact, expand
-from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
+from keras_kd.models.surgery.keras_internals import is_graph
 from keras_kd.models.surgery.precision import in_precision
 from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import saved_model
@@ -74,7 +74,7 @@ class KerasPredictor(FilePredictor):
         self._know_kind(lambda name: heads.output_kind(model, name))
         self.content = [keras_file.weights_fingerprint(model)]
         # Weights that no pixel reaches would be multiplied by zeros in every prediction.
-        small = compact(model) if isinstance(model, GRAPHS) else model
+        small = compact(model) if is_graph(model) else model
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
 
@@ -92,9 +92,7 @@ class KerasPredictor(FilePredictor):
         ):
             return None
         try:
-            return of_model(
-                expand(self._model) if isinstance(self._model, Functional) else self._model
-            )
+            return of_model(expand(self._model) if is_graph(self._model) else self._model)
         except (TypeError, ValueError):
             # A foreign model may leave shapes open; it can be used without this number.
             return None

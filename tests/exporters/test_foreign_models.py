@@ -177,6 +177,22 @@ class Own(keras.Model):
         return self.b(self.a(image / 255.0))
 
 
+class OwnCall(keras.Sequential):
+    """A call that does more than its graph."""
+
+    def call(self, image, training=None, mask=None):
+        return 2.0 * super().call(image / 255.0, training=training)
+
+
+def test_a_call_of_ones_own_beside_a_graph_is_in_the_file(tmp_path):
+    model = OwnCall([keras.Input(SHAPE), layers.Rescaling(0.5), layers.Conv2D(2, 16),
+                     layers.Conv2D(3, 3, padding="same"), layers.Flatten()])  # fmt: skip
+    exporters.export(model, tmp_path / "m.tflite", "float32")
+    expected = 2 * np.asarray(model._functional(_images(3) / np.float32(255)))
+    found = LiteRTModel(tmp_path / "m.tflite").predict(_images(3))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_a_subclassed_model_is_exported_once_it_was_called(tmp_path):
     model = Own()
     with pytest.raises(ExportError, match="call it once"):
@@ -251,7 +267,9 @@ def test_a_subclassed_model_is_bundled(tmp_path):
     class Small(keras.Model):
         def __init__(self):
             super().__init__(name="small")
-            self.classes = layers.Dense(2)
+            # Below zero, or a random model's numbers may lie in 0..1, which needs a statement.
+            below = keras.initializers.RandomUniform(-3, -1, seed=1)
+            self.classes = layers.Dense(2, kernel_initializer=below)
 
         def call(self, image):
             return self.classes(keras.ops.mean(image, axis=(1, 2)) / 255)

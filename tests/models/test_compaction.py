@@ -315,3 +315,22 @@ def test_padding_that_a_subclass_fills_otherwise_is_no_zeros():
     model = keras.Model(image, layers.Flatten()(x))
     images = _images((2, 2, 3))
     _assert_equal(_logits(compact(model), images), _logits(model, images))
+
+
+def test_padding_of_other_axes_is_no_padding_of_the_image():
+    image = keras.Input((3, 3, 3))
+    padded = layers.ZeroPadding2D(1, data_format="channels_first")(image)  # of width and channels
+    model = _randomised(keras.Model(image, layers.Flatten()(layers.Conv2D(4, 3)(padded))))
+    images = _images((3, 3, 3))
+    _assert_equal(_logits(compact(model), images), _logits(model, images))
+
+
+def test_a_layer_may_have_the_name_of_the_zeros():
+    image = keras.Input((2, 2, 3))
+    x = layers.Conv2D(4, 5, padding="same", name="conv")(image)
+    model = _randomised(keras.Model(image, layers.ReLU(name="conv_zeros")(x)))
+    images = _images((2, 2, 3))
+    small = compact(model)
+    assert small.count_params() < model.count_params()
+    _assert_equal(_logits(small, images), _logits(model, images))
+    _assert_equal(_logits(expand(small), images), _logits(model, images))

@@ -6,8 +6,10 @@ import pytest
 from keras import layers
 
 from keras_kd.errors import ModelError
-from keras_kd.models.surgery.copies import as_functional, copied, of_size
+from keras_kd.models.surgery.compaction import compact, expand
+from keras_kd.models.surgery.copies import as_functional, copied, of_size, tied
 from keras_kd.models.surgery.precision import in_float32
+from keras_kd.models.surgery.tracing import with_graph
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype("float32")
 
@@ -24,6 +26,34 @@ class Scaled(layers.Layer):
 
     def call(self, inputs):
         return inputs * self.by
+
+
+class Tripled(keras.Model):
+    """With a graph, and with a `call` that goes beyond it."""
+
+    def __init__(self, by=3.0, **kwargs):
+        image = keras.Input((8, 8, 3))
+        super().__init__(image, layers.Dense(2)(layers.Flatten()(image)), **kwargs)
+        self.by = by
+
+    def call(self, inputs, training=None, mask=None):
+        return self.by * super().call(inputs, training=training)
+
+    def get_config(self):
+        return {"by": self.by, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+class TripledLine(keras.Sequential):
+    def call(self, inputs, training=None, mask=None):
+        return 3.0 * super().call(inputs, training=training)
+
+
+def _line(kind=keras.Sequential):
+    return kind([keras.Input((8, 8, 3), name="pixels"), layers.Flatten(), layers.Dense(2)])
 
 
 def _shared_and_nested() -> keras.Model:
@@ -46,6 +76,107 @@ def test_a_copy_computes_the_same_in_layers_of_its_own(made):
     keras.tree.map_structure(np.testing.assert_array_equal, expected, found)
     assert not {id(weight) for weight in model.weights} & {id(weight) for weight in copy.weights}
     assert type(copy) is type(model)
+    if isinstance(model, keras.Sequential):
+        model, copy = as_functional(model), as_functional(copy)
+    assert [one.name for one in copy.operations] == [one.name for one in model.operations]
+
+
+@pytest.mark.parametrize("made", [Tripled, lambda: _line(TripledLine)])
+def test_a_call_of_ones_own_is_neither_lost_nor_copied_in_part(made):
+    model = made()
+    for rewritten in (copied, as_functional, compact, expand):
+        with pytest.raises(ModelError, match="`call`"):
+            rewritten(model)
+    image = keras.Input((8, 8, 3))
+    outer = keras.Model(image, model(image) + layers.Dense(2)(layers.Flatten()(image)))
+    np.testing.assert_allclose(copied(outer)(IMAGES), outer(IMAGES), rtol=1e-5)
+    wrapped = with_graph(model)
+    np.testing.assert_allclose(wrapped(IMAGES), model(IMAGES), rtol=1e-5)
+    assert wrapped.inputs[0].shape == (None, 8, 8, 3)
+
+
+def _own_loss(labels, outputs):
+    return keras.ops.mean(abs(labels - outputs))
+
+
+class OwnOptimizer(keras.optimizers.SGD):
+    """Unknown to Keras."""
+
+
+@pytest.mark.parametrize("place", ["whole", "nested"])
+def test_what_a_sequential_model_was_compiled_with_is_not_needed_for_its_copy(place):
+    model = _line()
+    model.compile(OwnOptimizer(), _own_loss, metrics=[_own_loss])
+    if place == "nested":
+        image = keras.Input((8, 8, 3))
+        model = keras.Model(image, model(image))
+    copy = copied(model)
+    np.testing.assert_array_equal(copy(IMAGES), model(IMAGES))
+    inner = copy if place == "whole" else copy.layers[-1]
+    assert type(inner) is keras.Sequential and inner.inputs[0].name == "pixels"
+
+
+def test_the_scale_of_lora_stays():
+    image = keras.Input((8, 8, 3))
+    dense, inner = layers.Dense(4), layers.Dense(4)
+    rows = layers.TimeDistributed(inner)(layers.Reshape((8, 24))(image))
+    model = keras.Model(image, dense(rows))
+    for layer in (dense, inner):
+        layer.enable_lora(2, lora_alpha=7)
+        layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
+    copy = copied(model)
+    np.testing.assert_allclose(copy(IMAGES), model(IMAGES), rtol=1e-5)
+    assert copy.layers[-1].lora_alpha == 7
+
+
+def test_weights_that_another_order_would_mix_up_are_told():
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3, name="d")])
+    model.quantize("float8")
+    with pytest.raises(ModelError, match=r"d is a Dense .*before model.quantize"):
+        copied(model)
+
+
+def _own_activation(inputs):
+    return keras.ops.tanh(inputs) / 2
+
+
+@keras.saving.register_keras_serializable("copies")
+def _registered_activation(inputs):
+    return keras.ops.tanh(inputs) / 2
+
+
+@pytest.mark.parametrize("rewritten", [copied, compact])
+def test_a_function_of_ones_own_in_a_layer_of_keras_is_told_with_the_way_out(rewritten):
+    def line(activation):
+        # On a map of one pixel, a kernel of 3x3 has dead taps.
+        conv = layers.Conv2D(2, 3, padding="same", activation=activation)
+        return keras.Sequential([keras.Input((1, 1, 3)), conv])
+
+    for activation in (_own_activation, lambda inputs: inputs / 2):
+        with pytest.raises(ModelError, match=r"\(Conv2D\).*register_keras_serializable"):
+            rewritten(line(activation))
+    model, image = line(_registered_activation), IMAGES[:, :1, :1]
+    np.testing.assert_allclose(rewritten(model)(image), model(image), rtol=1e-5)
+
+
+class Transposed(layers.Layer):
+    """Multiplies by another layer's kernel."""
+
+    def __init__(self, dense, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = dense
+
+    def call(self, inputs):
+        return keras.ops.matmul(inputs, keras.ops.transpose(self.dense.kernel))
+
+
+def test_weights_in_two_layers_are_found():
+    image = keras.Input((8, 8, 3))
+    dense = layers.Dense(4, name="forth")
+    there = dense(image)
+    assert tied(keras.Model(image, Transposed(dense, name="back")(there))) == ("forth", "back")
+    inner = keras.Sequential([keras.Input((8, 8, 4)), dense.__class__(4)])
+    assert tied(keras.Model(image, inner(inner(there)))) is None
 
 
 def test_a_shared_layer_stays_one_and_is_replaced_once():

@@ -55,6 +55,21 @@ def open_small():
     return keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(3, 9)(image)))
 def nothing(): return "a model"
 def unbuilt(): return keras.Sequential([layers.Flatten(), layers.Dense(3)])
+class OwnCall(keras.Sequential):
+    def call(self, x):
+        return 2 * super().call(x)
+def own_call(): return OwnCall([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(3)])
+class Back(layers.Layer):
+    def __init__(self, dense):
+        super().__init__(name="back")
+        self.dense = dense
+    def call(self, x):
+        return keras.ops.matmul(x, keras.ops.transpose(self.dense.kernel))
+def tied():
+    image = keras.Input((8, 8, 1))
+    forth = layers.Dense(3, name="forth")
+    x = Back(forth)(forth(layers.Flatten()(image)))
+    return keras.Model(image, layers.Dense(3)(x))
 def width(width): return ten()
 def small(): return keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(3, 9)])
 def broken(): return 1 / 0
@@ -159,7 +174,9 @@ def test_a_function_of_a_module_is_found_by_its_dotted_name(own, monkeypatch):
         ("frozen", "nothing that learns"),
         ("two", "2 inputs"),
         ("nothing", "returned a str.*keras.Model"),
-        ("unbuilt", "returned a subclassed model|begins with keras.Input"),
+        ("unbuilt", "returned a Sequential: .*begins with keras.Input"),
+        ("own_call", "returned a OwnCall: .*without a `call` of its own"),
+        ("tied", "one weight in two layers, forth and back, which training would part"),
         ("width", "asks for width.*num_classes, input_shape"),
         ("broken", f"raised ZeroDivisionError .division by zero. in line {len(OWN.splitlines())}"),
         ("small", f"raised ValueError .* in line {len(OWN.splitlines()) - 1}:.* --image-size"),

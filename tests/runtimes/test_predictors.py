@@ -73,6 +73,24 @@ def test_the_files_own_form_is_used(tmp_path):
     assert predictor.form.class_names == NAMES
 
 
+class OwnCall(keras.Sequential):
+    """A call that does more than its graph, which has taps to cut."""
+
+    def call(self, inputs, training=None, mask=None):
+        return 3.0 * super().call(inputs, training=training)
+
+
+def test_a_call_of_ones_own_is_not_lost_in_compaction():
+    conv = layers.Conv2D(3, 3, padding="same")
+    model = OwnCall([keras.Input((1, 1, 3)), conv, layers.Flatten()])
+    predictor = KerasPredictor(model, ModelSpec(input_shape=(1, 1, 3)))
+    pixels = PIXELS[:, :1, :1]
+    kernel, bias = (np.asarray(weight, np.float64) for weight in conv.get_weights())
+    expected = 3 * (pixels[:, 0, 0] @ kernel[1, 1] + bias)
+    np.testing.assert_allclose(predictor.logits(pixels), expected, rtol=1e-4, atol=1e-3)
+    assert predictor.multiply_accumulates
+
+
 @pytest.mark.parametrize("kind", ["functional", "sequential"])
 def test_models_are_compacted_and_stay_equal(kind):
     keras.utils.set_random_seed(1)

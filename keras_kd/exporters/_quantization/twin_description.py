@@ -16,7 +16,7 @@ import numpy as np
 from keras_kd.errors import ExportError
 from keras_kd.exporters._quantization import twin_layers
 from keras_kd.models.surgery.copies import as_functional
-from keras_kd.models.surgery.keras_internals import GRAPHS, calls_in_order
+from keras_kd.models.surgery.keras_internals import calls_in_order, is_graph
 
 _OF_DEPTHWISE = ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier")
 
@@ -86,7 +86,7 @@ def _described(model: keras.Model, into: Description, outer: dict[int, str]) -> 
         if isinstance(layer, keras.layers.InputLayer) and outer:
             continue
         sources = [names[id(tensor)] for tensor in call.input_tensors]
-        if isinstance(layer, GRAPHS):
+        if is_graph(layer):
             inner = as_functional(layer)
             given = {id(tensor): name for tensor, name in zip(inner.inputs, sources, strict=True)}
             made = _described(inner, into, given)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_kd.models.surgery.copies import copied
+from keras_kd.models.surgery.copies import copied, remade
 from keras_kd.models.surgery.keras_internals import all_layers
 
 # The moving averages' first values keep at most exp(-4) = 2 % of weight.
@@ -157,6 +157,6 @@ def _rebuilt(
     chosen = set(places)
 
     def replaced(layer: layers.Layer) -> layers.Layer | None:
-        return made.from_config(layer.get_config()) if layer in chosen else None
+        return remade(layer, kind=made) if layer in chosen else None
 
     return copied(model, replaced)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_kd.models.surgery.copies import as_functional, copied
+from keras_kd.models.surgery.copies import as_functional, copied, remade
 from keras_kd.models.surgery.keras_internals import calls, layer_of, readers
 from keras_kd.models.surgery.weights import is_plain
 
@@ -138,6 +138,8 @@ def _padding_of(layer: layers.Conv2D, model: keras.Model) -> layers.ZeroPadding2
     # A subclass may put something else than zeros there.
     if not is_plain(source, layers.ZeroPadding2D) or _uses(source) != 1:
         return None
+    if source.data_format != "channels_last":  # It pads width and channels.
+        return None
     # An output would show the zeros that are cut away.
     return None if any(layer_of(output) is source for output in model.outputs) else source
 
@@ -149,7 +151,8 @@ def compact(model: keras.Model) -> keras.Model:
     returned as it is.
 
     Args:
-        model: Functional or Sequential keras.Model with a fixed input height and width.
+        model: Functional or Sequential keras.Model with a fixed input height and width. Models
+            nested in it keep their taps.
 
     Returns:
         Functional keras.Model with the same inputs, outputs, layer names and dtypes. At 64x64
@@ -157,7 +160,8 @@ def compact(model: keras.Model) -> keras.Model:
             C by the same factor.
 
     Raises:
-        ModelError: the model is neither Functional nor Sequential, or has no input shape yet.
+        ModelError: the model is neither Functional nor Sequential, has a `call` of its own, or has
+            no input shape yet.
     """
     graph = as_functional(model)
     plan = _plan(graph)
@@ -188,7 +192,7 @@ def compact(model: keras.Model) -> keras.Model:
             padding = CompactPadding2D(
                 _zeros(plan[layer.name]),
                 original=None,
-                name=f"{layer.name}_zeros",
+                name=_free_name(f"{layer.name}_zeros", graph),
                 dtype=layer.dtype_policy,
             )
             args = (padding(args[0]), *args[1:])
@@ -205,15 +209,25 @@ def compact(model: keras.Model) -> keras.Model:
     return copied(graph, replaced, call, adapted)
 
 
+def _free_name(name: str, graph: keras.Model) -> str:
+    taken = {operation.name for operation in graph.operations}
+    while name in taken:
+        name += "_"
+    return name
+
+
 def _zeros(axes: tuple[_Axis, _Axis]) -> tuple[tuple[int, int], tuple[int, int]]:
     return (axes[0].before, axes[0].after), (axes[1].before, axes[1].after)
 
 
 def _compact_conv(layer: layers.Conv2D, axes: tuple[_Axis, _Axis]) -> CompactConv2D:
-    config = {**layer.get_config(), "kernel_size": (axes[0].size, axes[1].size), "padding": "valid"}
-    return CompactConv2D.from_config(
-        {**config, "original": layer.get_config(), "first_tap": (axes[0].first, axes[1].first)}
-    )
+    changes = {
+        "kernel_size": (axes[0].size, axes[1].size),
+        "padding": "valid",
+        "original": layer.get_config(),
+        "first_tap": (axes[0].first, axes[1].first),
+    }
+    return remade(layer, lambda config: config | changes, CompactConv2D)
 
 
 def expand(model: keras.Model) -> keras.Model:
@@ -235,9 +249,9 @@ def expand(model: keras.Model) -> keras.Model:
 
     def replaced(layer: layers.Layer) -> layers.Layer | None:
         if isinstance(layer, CompactConv2D):
-            return layers.Conv2D.from_config(layer.original)
+            return remade(layer, lambda _: layer.original, layers.Conv2D)
         if isinstance(layer, CompactPadding2D) and layer.original is not None:
-            return layers.ZeroPadding2D.from_config(layer.original)
+            return remade(layer, lambda _: layer.original, layers.ZeroPadding2D)
         return None
 
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:

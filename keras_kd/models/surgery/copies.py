@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,13 @@ import numpy as np
 from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.models.surgery import weights
-from keras_kd.models.surgery.keras_internals import GRAPHS, Functional
+from keras_kd.models.surgery.keras_internals import (
+    GRAPHS,
+    Functional,
+    is_graph,
+    is_of_keras,
+    layer_of,
+)
 
 Replacement = Callable[[keras.Layer], keras.Layer | None]
 
@@ -42,12 +48,13 @@ def copied(
 
     Raises:
         ModelError: a layer can't be rebuilt from its configuration, or the model is of another
-            class.
+            class or has a `call` of its own.
     """
-    if not isinstance(model, GRAPHS):
+    if not is_graph(model):
         raise ModelError(
             f"{model.name} is a subclassed model ({type(model).__name__}), whose layers can't be "
-            "copied: build it with the functional interface or as keras.Sequential."
+            "copied without its `call`: build it with the functional interface or as"
+            " keras.Sequential."
         )
     copies: dict[int, tuple[keras.Layer, keras.Layer]] = {}
 
@@ -57,28 +64,81 @@ def copied(
         return copies[id(layer)][1]
 
     def made(layer: Any) -> Any:
-        if isinstance(layer, GRAPHS):
+        if is_graph(layer):
             return _cloned(layer, copy, None, None)
         new = replaced(layer) if isinstance(layer, keras.Layer) else None
         return remade(layer) if new is None else new
 
     whole = _cloned(model, copy, called, inputs)
     for old, new in copies.values():
-        if not isinstance(old, GRAPHS) and getattr(new, "weights", []):
-            weights.put(adapted(old), new)
+        if not is_graph(old) and getattr(new, "weights", []):
+            _put(adapted(old), old, new, inputs is not None)
     return whole
+
+
+def _put(
+    values: Sequence[np.ndarray], old: keras.Layer, new: keras.Layer, other_inputs: bool
+) -> None:
+    try:
+        weights.put(values, new)
+    except ValueError as error:
+        if other_inputs:  # The caller knows the sizes.
+            raise
+        raise ModelError(
+            f"{old.name} is a {type(old).__name__} that has other weights than one made from its"
+            " configuration, so it can't be copied: give the model as it was before"
+            " model.quantize, or let the layer make all its weights in `build`."
+        ) from error
+    weights.keep_lora_scale(old, new)
 
 
 def _cloned(
     model: keras.Model, copy: Callable[[Any], Any], called: Callable | None, inputs: Any
 ) -> keras.Model:
-    clone = keras.models.clone_model(
-        model, input_tensors=inputs, clone_function=copy, call_function=called
-    )
-    if not clone.built and model.built:
-        # A Sequential model of Keras 2 keeps the input's shape in its first layer alone.
-        clone.build(model.input_shape)
-    return clone
+    if isinstance(model, Functional):
+        # Keras would give inputs without a name of the user's another one.
+        inputs = keras.tree.map_structure(_like, model.input) if inputs is None else inputs
+        return keras.models.clone_model(
+            model, input_tensors=inputs, clone_function=copy, call_function=called
+        )
+    # Keras would also compile the copy of a Sequential model, which fails for losses, metrics and
+    # optimizers of the user's own.
+    parts = [copy(layer) for layer in model.layers]
+    image = map(_like, getattr(model, "inputs", ())) if inputs is None else [inputs]
+    return keras.Sequential([*image, *parts], name=model.name, trainable=model.trainable)
+
+
+def _like(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """A new input like a model's."""
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=layer_of(tensor).name)
+
+
+def tied(model: keras.Model) -> tuple[str, str] | None:
+    """Return the names of two layers that share a weight, of which a copy would make two.
+
+    Args:
+        model: Functional or Sequential.
+
+    Returns:
+        The names of the first two; None where each layer has its own weights. A layer that is
+            called twice is one layer.
+    """
+    owners: dict[int, keras.Layer] = {}
+    for layer in _parts(model):
+        for weight in layer.weights:
+            owner = owners.setdefault(id(weight), layer)
+            if owner is not layer:
+                return owner.name, layer.name
+    return None
+
+
+def _parts(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of a model and of models nested in it."""
+    for layer in model.layers:
+        if is_graph(layer):
+            yield from _parts(layer)
+        else:
+            yield layer
 
 
 def of_size(
@@ -121,12 +181,17 @@ def of_size(
         ) from error
 
 
-def remade(layer: Any, changed: Callable[[dict], dict] = lambda config: config) -> Any:
+def remade(
+    layer: Any,
+    changed: Callable[[dict], dict] = lambda config: config,
+    kind: type[keras.Layer] | None = None,
+) -> Any:
     """Return a layer or operation rebuilt from its configuration.
 
     Args:
         layer: the layer or operation.
         changed: returns the configuration to use, given the old one.
+        kind: the class of the new one; None for the same.
 
     Returns:
         The new layer or operation.
@@ -140,8 +205,15 @@ def remade(layer: Any, changed: Callable[[dict], dict] = lambda config: config) 
             "write it as a layer class, or with keras.ops in the functional interface."
         )
     try:
-        return type(layer).from_config(changed(layer.get_config()))
+        return (kind or type(layer)).from_config(changed(layer.get_config()))
     except Exception as error:  # A foreign layer's own code may raise anything.
+        if is_of_keras(layer):
+            raise ModelError(
+                f"{layer.name} ({type(layer).__name__}) can't be made anew from its configuration"
+                f" ({type(error).__name__}): if it holds a function or class of your own, decorate"
+                " that with @keras.saving.register_keras_serializable(), and give a lambda a name"
+                " as a function."
+            ) from error
         raise ModelError(
             f"{layer.name} is a {type(layer).__name__}, which can't be made anew from its "
             f"configuration ({type(error).__name__}): give the class a get_config that returns "
@@ -159,16 +231,18 @@ def as_functional(model: keras.Model) -> keras.Model:
         The new model; a Functional model itself.
 
     Raises:
-        ModelError: the model is subclassed, or Sequential without a known input.
+        ModelError: the model is subclassed, has a `call` of its own, or is Sequential without a
+            known input.
     """
-    if isinstance(model, Functional):
+    if is_graph(model) and isinstance(model, Functional):
         return model
-    if isinstance(model, keras.Sequential) and model.built:
+    if is_graph(model) and model.built:
         # Layers of a Sequential may have been called once for each `add`, those of its copy are
         # called once.
         copy = copied(model)
         return keras.Model(copy.inputs[0], copy.outputs[0], name=model.name)
     raise ModelError(
         "Only Functional models and Sequential ones with an Input can be rewritten. "
-        f"Received: {type(model).__name__}."
+        f"Received: {type(model).__name__}"
+        + (", which has a `call` of its own." if isinstance(model, GRAPHS) and model.built else ".")
     )

@@ -18,6 +18,31 @@ Functional: type[keras.Model] = keras.src.models.Functional
 GRAPHS = (keras.Sequential, Functional)
 
 
+def is_graph(layer: Any) -> bool:
+    """Whether a layer is a model that computes the graph of its layers, and nothing else.
+
+    Args:
+        layer: any layer, model or operation.
+
+    Returns:
+        True for Functional and Sequential models; False for those of a class with a `call` of its
+            own, which may compute more.
+    """
+    return isinstance(layer, GRAPHS) and type(layer).call in [graph.call for graph in GRAPHS]
+
+
+def is_of_keras(layer: Any) -> bool:
+    """Whether a layer's or operation's class is one of Keras.
+
+    Args:
+        layer: any layer or operation.
+
+    Returns:
+        False for classes of anybody else.
+    """
+    return type(layer).__module__.split(".")[0] == "keras"
+
+
 def producer(tensor: keras.KerasTensor) -> tuple[Any, int, int]:
     """Return the source of a symbolic tensor.
 

@@ -11,7 +11,7 @@ import keras
 from keras_kd._common.hardware import cpu_information, gpus
 from keras_kd.errors import ConfigError, KerasKDError, ModelError
 from keras_kd.models.surgery.copies import copied, remade
-from keras_kd.models.surgery.keras_internals import GRAPHS, all_layers, layer_of
+from keras_kd.models.surgery.keras_internals import all_layers, is_graph, layer_of
 
 # Between those of C and B, whose last convolutions are wide enough for bfloat16 to pay.
 SMALL_MODEL = 1_000_000
@@ -136,7 +136,7 @@ def _of_outputs(model: keras.Model) -> list[keras.Layer]:
     """The layers that give the outputs, and those whose average is one."""
     last = [layer_of(output) for output in model.outputs]
     averages = [layer for layer in last if isinstance(layer, keras.layers.Average)]
-    nested = [layer for layer in last if isinstance(layer, GRAPHS)]
+    nested = [layer for layer in last if is_graph(layer)]
     return [
         *last,
         *(layer_of(tensor) for layer in averages for tensor in layer.input),

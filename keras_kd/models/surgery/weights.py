@@ -24,6 +24,21 @@ def put(weights: Sequence[np.ndarray], target: keras.Layer) -> None:
             layer.finalize_state()
 
 
+def keep_lora_scale(source: keras.Layer, target: keras.Layer) -> None:
+    """Give LoRA's weights the factor that they have in another layer.
+
+    Keras' Dense and Embedding build LoRA's weights with a factor of 1, whatever their configuration
+    says.
+
+    Args:
+        source: the layer.
+        target: one of the same structure, built, which is changed.
+    """
+    for old, new in zip(all_layers(source), all_layers(target), strict=False):
+        if getattr(old, "lora_enabled", False) and getattr(new, "lora_enabled", False):
+            new.lora_alpha = old.lora_alpha
+
+
 def is_plain(layer: keras.Layer, kind: type[keras.Layer]) -> bool:
     """Whether a layer computes with its weights what Keras' layer of this class does.
 
