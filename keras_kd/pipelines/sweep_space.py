@@ -46,7 +46,8 @@ def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
 
     Args:
         texts: KEY=A,B,C for a choice, KEY=A;B;C for one of values with commas, KEY=LOW:HIGH for a
-            range, KEY=LOW:HIGH:log for a range on a logarithmic scale.
+            range, KEY=LOW:HIGH:log for a range on a logarithmic scale. In options that may be
+            given several times, as `teacher`, A;B is one value.
 
     Returns:
         Optuna's distributions by option.
@@ -85,11 +86,14 @@ def _dimension(text: str) -> tuple[str, BaseDistribution]:
             f"A sweep can't vary {key!r}: give an option of the student's training, as"
             " temperature=1,2."
         )
-    kind, between = configuration.kind(name), ";" if ";" in values else ","
+    kind = configuration.kind(name)
+    # In options that may be given several times, semicolons stand within a value.
+    is_several = configuration.fields()[name].metadata["several"]
+    between = ";" if ";" in values and not is_several else ","
     try:
         if ":" not in values or kind is str:  # A text may have one itself, as net.py:build.
             return name, distributions.CategoricalDistribution(
-                [_value(kind, part) for part in values.split(between)]
+                [_value(kind, part.strip()) for part in values.split(between)]
             )
         low, high, *log = values.split(":")
         made = {int: distributions.IntDistribution, float: distributions.FloatDistribution}[kind]

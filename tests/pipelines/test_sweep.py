@@ -372,7 +372,8 @@ def test_an_option_is_varied_once() -> None:
 @pytest.mark.parametrize(
     ("text", "choices"),
     [
-        ("augment=mirror;strong,mirror", ("mirror", "strong,mirror")),
+        ("augment=mirror; strong,mirror", ("mirror", "strong,mirror")),
+        ("teacher=a.keras,a.keras;b.keras", ("a.keras", "a.keras;b.keras")),
         ("augment=none,mirror", ("none", "mirror")),
         ("temp=1;2", (1.0, 2.0)),
     ],
