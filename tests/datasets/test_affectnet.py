@@ -126,6 +126,7 @@ def test_unknown_values_are_nan_and_no_expressions_are_left_out(annotated: Path)
     folder = annotated / "val_set" / "annotations"
     np.save(folder / "160_val.npy", np.array("-2"))
     np.save(folder / "161_exp.npy", np.array("9"))
+    (folder / "._160_exp.npy").write_bytes(b"\x00\x05\x16\x07")  # a Mac's
     test = datasets.load(annotated, "test", size=16)
     assert (
         len(test) == 15

@@ -126,7 +126,7 @@ def sources(path: Path) -> list[Path]:
     for half in FOLDERS:
         folder, table = _annotated(path, half), _table(path, half)
         found += [table] if table else []
-        found += sorted((folder / "annotations").iterdir()) if folder else []
+        found += sorted((folder / "annotations").glob("[!.]*")) if folder else []
         if folder or table:
             found += [row.image for row in _rows(path, half, lambda problem: None)]
     return found
@@ -203,9 +203,9 @@ def _table(path: Path, half: str) -> Path | None:
 
 def _annotated_rows(folder: Path, report: Callable[[str], None]) -> Iterator[Row]:
     """Rows of images/N.jpg with annotations/N_exp.npy, N_val.npy, N_aro.npy and, where it is there,
-    N_lnd.npy.
+    N_lnd.npy. Hidden files, as a Mac leaves on disks of other systems, are none.
     """
-    for file in sorted((folder / "annotations").glob("*_exp.npy")):
+    for file in sorted((folder / "annotations").glob("[!.]*_exp.npy")):
         number = file.name.removesuffix("_exp.npy")
         try:
             parts = (file.with_name(f"{number}_{part}.npy") for part in ("exp", "val", "aro"))
