@@ -76,7 +76,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             for left in half_written(path):
                 left.unlink(missing_ok=True)
             handle, name = tempfile.mkstemp(
-                prefix=f".{path.stem}{PARTIAL}", suffix=path.suffix, dir=path.parent
+                prefix=_unfinished(path), suffix=path.suffix, dir=path.parent
             )
             os.close(handle)
             temporary = Path(name)
@@ -169,7 +169,14 @@ def places_of(data: str | None) -> list[str]:
 
 def half_written(path: Path) -> list[Path]:
     """Return the files that killed processes left beside `path` while they wrote it."""
-    return list(path.parent.glob(f".{glob.escape(path.stem)}{PARTIAL}*{glob.escape(path.suffix)}"))
+    return list(path.parent.glob(f"{glob.escape(_unfinished(path))}*{glob.escape(path.suffix)}"))
+
+
+def _unfinished(path: Path) -> str:
+    """How the temporary names of a file begin. That of a temporary file's own begins alike, so that
+    `half_written` finds it by the final name.
+    """
+    return f".{path.stem.removeprefix('.')}{PARTIAL}"
 
 
 def _umask() -> int:

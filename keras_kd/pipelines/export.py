@@ -78,8 +78,8 @@ def export(
     scored: dict[str, Any] = {}
 
     def scores(path: Path, name: str = "") -> dict[str, Any]:
-        of_file = _of_file(form, settings)
-        scored.update(_scores(path, settings.data, of_file, terminal, name or path.name))
+        taken = _form_of_file(form, settings)
+        scored.update(_scores(path, settings.data, taken, terminal, name or path.name))
         return scored
 
     if settings.as_bundle:
@@ -154,7 +154,7 @@ def _write_layer_errors(made: ExportReport, path: Path) -> None:
     layer_errors_picture(path.with_suffix(".png"), frame, title)
 
 
-def _of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
+def _form_of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
     """What the file takes: pixels 0..255 where the range is inside of it."""
     return dataclasses.replace(form, pixels=PixelValues()) if settings.io == "app" else form
 
