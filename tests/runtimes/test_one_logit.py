@@ -14,6 +14,7 @@ from PIL import Image
 
 from keras_kd import Samples, export
 from keras_kd.errors import ExportError, ModelError
+from keras_kd.exporters import tuning
 from keras_kd.exporters.bundle import export_bundle
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
@@ -166,6 +167,14 @@ def test_one_number_for_other_pixels_must_say_so(activation: str | None, tmp_pat
         wrong = Samples(images, np.arange(40) % 3, CLASSES)
         export(model, tmp_path / "m.tflite", "float16", wrong, class_names=CLASSES)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_one_number_is_tuned_as_an_apps(
+    files: dict[str | None, dict[str, Path]],
+) -> None:
+    samples = Samples(PIXELS, np.zeros(len(PIXELS), int), CLASSES)
+    with pytest.raises(ExportError, match=r"has 0; choose a format .*--io app, --classes"):
+        tuning.accuracy(files["sigmoid"][".tflite"], samples)
 
 
 def test_classes_named_the_wrong_way_round_are_no_sign_of_other_pixels(tmp_path: Path) -> None:
