@@ -208,8 +208,8 @@ def accuracy(
     classes = [values for values in outputs.values() if values.shape[-1] > 1]
     if len(classes) != 1:
         raise ExportError(
-            f"The model must have one set of classes, whose accuracy decides: it has "
-            f"{len(classes)}; choose a format yourself (--format), or write one number of two classes as both of"
-            " them for an app (--io app, --classes)."
+            "The model must have one set of classes, whose accuracy decides: it has "
+            f"{len(classes)}; choose a format yourself (--format), or write one number of two"
+            " classes as both of them for an app (--io app, --classes)."
         )
     return float(np.mean(classes[0].argmax(axis=1) == samples.hard_labels))
