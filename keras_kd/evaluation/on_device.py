@@ -55,10 +55,10 @@ def measure(
         The times.
 
     Raises:
-        ModelError: it is no `.tflite` file, there is no adb, no device, no benchmark tool on it, or
-            the tool fails.
+        ModelError: it is no `.tflite` file, or serves another graph than its main one, there is no
+            adb, no device, no benchmark tool on it, or the tool fails.
     """
-    tflite_graph.content(path)  # raises what a device would not tell
+    tflite_graph.require_main_served(path)  # raises what a device would not tell
     adb = shutil.which("adb")
     if adb is None:
         raise ModelError(

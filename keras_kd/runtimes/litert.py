@@ -170,11 +170,13 @@ class LiteRTModel:
         return next(iter(self.predict_heads(images).values()))
 
     def require_one_image(self) -> None:
-        """Check that the input is one image of height, width and channels, as an app gives it.
+        """Check that the input is one image of height, width and channels, as an app gives it to
+        the main graph.
 
         Raises:
-            ModelError: it has channels first, or several images.
+            ModelError: it has channels first, or several images, or another graph is served.
         """
+        tflite_graph.require_main_served(self.path)
         if self.batch != 1 or self.channels_first:
             shape = tuple(int(size) for size in self._input["shape"])
             raise ModelError(
@@ -218,13 +220,13 @@ class LiteRTModel:
         names.
         """
         if signatures := list(self._interpreter.get_signature_list()):
-            # With several, the name that TensorFlow gives to the one that is served.
-            only = signatures[0] if len(signatures) == 1 else "serving_default"
+            # `tflite_graph.content` makes the one that is served the main graph.
+            only = signatures[0] if len(signatures) == 1 else tflite_graph.SERVED
             if only not in signatures or not self._is_main_graph(only):
                 raise ModelError(
                     f"{self.path} has the signatures {', '.join(signatures)}: expected one alone,"
-                    " or serving_default as the main graph, which is what an app runs. Export the"
-                    " signature that you mean alone."
+                    f" or one that is called {tflite_graph.SERVED}. Export the signature that you"
+                    " mean alone."
                 )
             runner = self._interpreter.get_signature_runner(only)
             named = runner.get_output_details()
