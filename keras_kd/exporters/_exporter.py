@@ -200,21 +200,22 @@ class Exporter:
         from keras_kd.models.surgery.precision import in_float32
 
         _output_kinds.require_statement(self.output)
-        model = _model.for_io(_model.graph_of(self.model), self.io, self.class_names)
+        model = _model.graph_of(self.model)
+        model = _model.for_io(model, self.io, self.class_names, self.output)
         _model.check(model, self.class_names)
         reference = in_float32(model)
-        # One number that tells two classes apart is judged as two columns are.
-        kind = heads.kind_of_two_classes(reference, self.class_names)
-        classifier = heads.in_two_columns(reference) if kind else reference
         ordered = self.class_names is not None
-        samples = self.samples
+        samples, stated = self.samples, None
+        if self.value_range is not None:
+            stated = pixel_values(self.value_range)
+        # One number that tells two classes apart is judged as two columns are.
+        kind = _output_kinds.of_two_classes(
+            reference, self.class_names, self.output, stated or PixelValues(), samples
+        )
+        classifier = heads.in_two_columns(reference, kind) if kind else reference
         if samples is not None:
             samples = _samples.checked(samples, classifier, self.class_names)
-        known = (
-            _samples.found_pixels(classifier, samples, ordered)
-            if self.value_range is None
-            else pixel_values(self.value_range)
-        )
+        known = stated or _samples.found_pixels(classifier, samples, ordered)
         pixels = known or PixelValues()
         # The library's own students take 0..255, even if they have learnt too little to show it.
         if not pixels.plain:
@@ -228,6 +229,8 @@ class Exporter:
             size = app_input if self.io == "app" else tuple(model.inputs[0].shape[1:])
             images, labels = fitted(shown.images, size), shown.labels
         kinds = _output_kinds.found(reference, self.output, pixels, images, self.io == "app")
+        if kind:
+            kinds |= dict.fromkeys(heads.names(reference), kind)
         serving = _serving.Serving(
             _runtime_form.runtime_form(reference, gray), self.io, app_input, reference, pixels,
             self.keep_float, kinds, self.class_names,

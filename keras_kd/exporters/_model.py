@@ -14,6 +14,7 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.models import heads
 from keras_kd.models.form import ModelSpec, require_whole_pixels
+from keras_kd.models.heads import OutputKind
 from keras_kd.models.keras_config import SCOPE
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.models.surgery.tracing import with_graph
@@ -55,23 +56,32 @@ def graph_of(model: keras.Model) -> keras.Model:
         raise ExportError(str(error)) from error
 
 
-def for_io(model: keras.Model, io: str, class_names: tuple[str, ...] | None) -> keras.Model:
+def for_io(
+    model: keras.Model,
+    io: str,
+    class_names: tuple[str, ...] | None,
+    stated: OutputKind | None = None,
+) -> keras.Model:
     """Return the model with the outputs that a profile asks for: an app gets a probability for each
     of two named classes, where the model gives one number for both.
 
     Raises:
-        ExportError: the graph does not show what that number is.
+        ExportError: neither graph nor statement shows what that number is.
     """
     binary = class_names is not None and len(class_names) == 2 and heads.gives_one_number(model)
     if not binary or io != "app":
         return model
-    if heads.output_kind(model) not in ("logits", "sigmoids"):
-        raise ExportError(
-            f"{model.name} gives one number for two classes, and its graph does not show whether"
-            " that is a logit or the probability of the second class: end it in Dense(1), with or"
-            " without activation='sigmoid', or export it with io='float'."
-        )
-    return heads.in_two_columns(model)
+    kind = heads.output_kind(model)
+    if kind not in ("logits", "sigmoids"):
+        if stated is None:
+            raise ExportError(
+                f"{model.name} gives one number for two classes, and its graph does not show"
+                " whether that is a logit or the probability of the second class: end it in"
+                " Dense(1), with or without activation='sigmoid', state output='logits' or"
+                " 'probabilities' (--output), or export it with io='float'."
+            )
+        kind = "logits" if stated == "logits" else "sigmoids"
+    return heads.in_two_columns(model, kind)
 
 
 def require_pixels(model: keras.Model, pixels: PixelValues) -> None:

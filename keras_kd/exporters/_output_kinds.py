@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 
+from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ExportError
+from keras_kd.exporters import _samples
 from keras_kd.exporters._comparison import evenly
 from keras_kd.exporters._serving import outputs_by_name
 from keras_kd.models import heads
@@ -71,6 +75,62 @@ def found(
                 " state output='logits' or output='sigmoids' (--output), or use io='float'."
             )
     return kinds
+
+
+def of_two_classes(
+    model: keras.Model,
+    class_names: tuple[str, ...] | None,
+    stated: OutputKind | None,
+    pixels: PixelValues,
+    samples: Samples | np.ndarray | None,
+) -> OutputKind | None:
+    """Return what the one number of a classifier of two classes is: by its graph, else by the
+    user, else, which a warning tells, by its values: where they lie in 0..1, a probability.
+
+    Args:
+        model: with known outputs.
+        class_names: as far as they are named.
+        stated: by the user, or None.
+        pixels: what the model takes for pixels 0..255.
+        samples: images; None for random pixels.
+
+    Returns:
+        "sigmoids": the probability of the second class; "logits": its logit; None for continuous
+            values and all other models.
+
+    Raises:
+        ExportError: the samples are no images for the model.
+    """
+    kind, names = heads.kind_of_two_classes(model, class_names), class_names or ()
+    one = heads.gives_one_number(model) and len(model.outputs[0].shape) == 2
+    if kind is not None or len(names) != 2 or not one:
+        return kind
+    if stated is not None:
+        return "logits" if stated == "logits" else "sigmoids"
+    shown = _shown(model, pixels, _images(model, pixels, samples))
+    (values,) = outputs_by_name(model, shown).values()
+    found = keras.ops.convert_to_numpy(values)
+    inside = bool(found.min() >= 0 and found.max() <= 1)
+    warnings.warn(
+        f"{model.name} gives one number for two classes, and its graph does not show what it is. On"
+        f" {'random pixels' if samples is None else 'the samples'} it lies in"
+        f" {found.min():.3g}..{found.max():.3g}, so it is taken for the"
+        f" {'probability' if inside else 'logit'} of {names[1]}: output='logits' or 'probabilities'"
+        " (--output) states what it is.",
+        stacklevel=5,
+    )
+    return "sigmoids" if inside else "logits"
+
+
+def _images(
+    model: keras.Model, pixels: PixelValues, samples: Samples | np.ndarray | None
+) -> np.ndarray | None:
+    """Some of the samples' images, uint8."""
+    if samples is None:
+        return None
+    given = _samples.checked(samples, model, None)
+    images = given if isinstance(given, np.ndarray) else given.images
+    return _samples.shown(evenly(images, _LOOKED_AT), pixels).images
 
 
 def _shown(model: keras.Model, pixels: PixelValues, images: np.ndarray | None) -> np.ndarray:

@@ -102,8 +102,10 @@ class Serving:
         return list(self.kinds.values()) == ["probabilities"] and len(self.output_names) == 1
 
     def _gives_one_sigmoid(self) -> bool:
-        one = heads.gives_one_number(self.model)
-        return one and heads.output_kind(self.model) == "sigmoids"
+        if not heads.gives_one_number(self.model):
+            return False
+        (name,) = heads.names(self.model)
+        return (self.kinds.get(name) or heads.output_kind(self.model)) == "sigmoids"
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
         """Turn pixels 0..255 into what the file takes."""

@@ -259,18 +259,19 @@ def kind_of_two_classes(model: keras.Model, class_names: Sequence[str] | None) -
     return "sigmoids" if kind == "sigmoids" and names(model)[0] not in VALUES else None
 
 
-def in_two_columns(model: keras.Model) -> keras.Model:
+def in_two_columns(model: keras.Model, kind: OutputKind) -> keras.Model:
     """Return a binary classifier of one logit or one sigmoid as one of two classes.
 
     Args:
         model: Functional or Sequential; its output is a logit z, or the probability p of the second
             class.
+        kind: "logits" or "sigmoids", accordingly.
 
     Returns:
         A model around it that gives (0, z), whose softmax is (1 - σ(z), σ(z)), or (1 - p, p).
     """
     output = model.outputs[0]
-    first = 1 - output if output_kind(model) == "sigmoids" else 0 * output
+    first = 1 - output if kind == "sigmoids" else 0 * output
     columns = keras.layers.Concatenate(name="two_classes")([first, output])
     return keras.Model(model.inputs[0], columns, name=model.name)
 

@@ -118,6 +118,50 @@ def test_an_app_is_not_given_what_no_graph_explains(tmp_path: Path) -> None:
         export(model, tmp_path / "m.tflite", "float32", io="app", class_names=CLASSES)
 
 
+class Own(layers.Layer):
+    """Code, of which no graph shows that it ends in σ."""
+
+    def __init__(self, activation: str | None, **options) -> None:
+        super().__init__(**options)
+        self.activation = activation
+        self.end = layers.Activation(activation or "linear")
+        self.scale = self.add_weight(shape=(), initializer="ones")
+
+    def call(self, numbers):
+        return self.end(self.scale * numbers)
+
+    def get_config(self):
+        return super().get_config() | {"activation": self.activation}
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+@pytest.mark.parametrize("stated", [True, False])
+def test_one_number_that_no_graph_explains_is_judged_by_statement_or_values(
+    activation: str | None, stated: bool, tmp_path: Path
+) -> None:
+    whole = _model(None)
+    model = keras.Model(whole.input, Own(activation)(whole.output))
+    levels = np.arange(1, 41) * 6
+    images = np.broadcast_to(levels[:, None, None, None], (40, 8, 8, 3)).astype(np.uint8)
+    samples = Samples(images, (levels > 127).astype(int), CLASSES)
+    kind = "probabilities" if activation else "logits"
+    options = {"class_names": CLASSES, "value_range": (0, 255)}
+    options |= {"output": kind} if stated else {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        report = export(model, tmp_path / "m.tflite", "float32", samples, **options)
+    told = [text for one in caught if "graph does not show" in (text := str(one.message))]
+    assert len(told) == (not stated)
+    assert (
+        stated or f"taken for the {'probability' if activation else 'logit'} of bright" in told[0]
+    )
+    assert report.answers.accuracy == 1
+    found = predictors.load(tmp_path / "m.tflite")
+    assert found.form.output == kind
+    logits = found.logits(PIXELS)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], LOGITS, atol=1e-2)
+
+
 def test_a_file_of_one_sigmoid_describes_itself(tmp_path: Path) -> None:
     """LiteRT's graph of a hard sigmoid shows no sigmoid."""
     model = _model("hard_sigmoid")
