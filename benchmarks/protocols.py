@@ -49,7 +49,7 @@ def by_protocol(path: Path, data: str, split: str) -> tuple[list[np.ndarray], np
     """A model's mean logits by each protocol, in FER2013's order of classes, and the labels."""
     predictor = predictors.load(path)
     own = predictor.form.class_names or fer2013.CLASS_NAMES
-    ordered = predictors.in_order_of(predictor, own, fer2013.CLASS_NAMES)
+    ordered = predictors.reordered(predictor, own, fer2013.CLASS_NAMES)
     samples = datasets.load(f"fer2013:{data}", split, size=predictor.form.size)
 
     def both(images: np.ndarray) -> list[np.ndarray]:

@@ -88,7 +88,7 @@ def accuracies(predictor: predictors.Predictor, data: str) -> dict[str, float]:
         for split in datasets.SPLITS
     }
     own = predictor.form.class_names or fer2013.CLASS_NAMES
-    ordered = predictors.in_order_of(predictor, own, fer2013.CLASS_NAMES)
+    ordered = predictors.reordered(predictor, own, fer2013.CLASS_NAMES)
     logits = {
         split: ordered.predict(samples[split].images).logits for split in ("validation", "test")
     }

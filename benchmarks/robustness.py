@@ -132,7 +132,7 @@ def accuracies(path: Path, sets: dict[str, np.ndarray], labels: np.ndarray) -> d
     """Percent right by the name of each set."""
     predictor = predictors.load(path)
     own = predictor.form.class_names or fer2013.CLASS_NAMES
-    ordered = predictors.in_order_of(predictor, own, fer2013.CLASS_NAMES)
+    ordered = predictors.reordered(predictor, own, fer2013.CLASS_NAMES)
     right = {
         name: ordered.predict(resized(images, predictor.form.size)).logits.argmax(axis=1) == labels
         for name, images in sets.items()

@@ -94,6 +94,19 @@ class Samples:
         """The class numbers, int64 (N,); for shares of votes, the class with most votes."""
         return self.labels if self.labels.ndim == 1 else self.labels.argmax(axis=1)
 
+    def among(self, class_names: tuple[str, ...]) -> Samples:
+        """The same samples where there are more classes, of which they have no images.
+
+        Args:
+            class_names: the samples' own classes first, then the others.
+
+        Returns:
+            The samples; shares of votes have a column of 0 for each other class.
+        """
+        more = len(class_names) - len(self.class_names)
+        labels = self.labels if self.labels.ndim == 1 else np.pad(self.labels, ((0, 0), (0, more)))
+        return replace(self, labels=labels, class_names=class_names)
+
     def __getitem__(self, rows: slice | np.ndarray) -> Samples:
         """The samples of some rows, in their order."""
         values = self.values and {name: column[rows] for name, column in self.values.items()}

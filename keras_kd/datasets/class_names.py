@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _SAME = {
     "neutral": ("neutrality",),
 }
 LONGEST = 200
+_SHOWN = 8  # names of classes in a sentence
+_LEAST_DIFFERENT = 0.9  # of the names in a numbered list
 # Between the labels of an image that has several.
 _BETWEEN = re.compile(r"[\s,;|/+&'\"\[\]]+")
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
@@ -175,7 +178,8 @@ def read(path: Path) -> list[str]:
     """Read the names in a labels.txt, one a line in the order of the class numbers.
 
     A byte-order mark, empty lines at the end and Windows' line ends are ignored. So are numbers
-    before all names that count from 0 or 1 (`0 happy` of Teachable Machine, `0: happy`, `1,happy`).
+    before all names that count from 0 or 1 (`0 happy` of Teachable Machine, `0: happy`, `1,happy`),
+    unless less than nine tenths of the names differ without them.
 
     Args:
         path: the file.
@@ -208,8 +212,9 @@ def parsed(lines: Sequence[str]) -> list[str]:
     numbers, names = zip(*(match.groups() for match in numbered if match), strict=True)
     first = int(numbers[0])
     counted = first in (0, 1) and [*map(int, numbers)] == [*range(first, first + len(named))]
-    # In `0 stars, 1 stars` the number is part of the name.
-    return list(names) if counted and len(set(names)) == len(names) else named
+    # In `0 stars, 1 stars` the number is part of the name; of ImageNet's 1,000 names two are equal.
+    mostly_different = len(set(names)) >= _LEAST_DIFFERENT * len(names)
+    return list(names) if counted and mostly_different else named
 
 
 def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndarray:
@@ -223,24 +228,100 @@ def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.
         int64 (classes,), such that `logits[:, permutation]` is in the order of `target_names`.
 
     Raises:
-        ModelError: a name occurs twice in one order, or the two orders hold different classes.
+        ModelError: as of `columns`, or the logits are of other classes besides.
     """
-    # Names that mean the same elsewhere, `A` and `a`, differ if both sides have both.
-    same = len(set(source_names)) == len(source_names) and set(source_names) == set(target_names)
-    source, target = (
-        list(names) if same else _unique(names) for names in (source_names, target_names)
-    )
+    found = columns(source_names, target_names)
+    others = np.setdiff1d(np.arange(len(source_names)), found)
+    if len(others):
+        extra = [distinct(source_names)[number] for number in others]
+        raise ModelError(_different([], extra, source_names, target_names))
+    return found
+
+
+def columns(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndarray:
+    """Return the columns of logits that are those of some classes.
+
+    Names that mean the same, as anger and angry, are one class, unless both sides have both. Equal
+    names are told apart by their class number (`distinct`), so that lists with equal names fit
+    where they are the same.
+
+    Args:
+        source_names: class names in the order of the logits.
+        target_names: the wanted classes in their order; the logits may be of others besides.
+
+    Returns:
+        int64 (wanted classes,), such that `logits[:, columns]` is in the order of `target_names`.
+
+    Raises:
+        ModelError: the logits lack a wanted class, or several of them have names that mean it.
+    """
+    source_names, target_names = distinct(source_names), distinct(target_names)
+    source, target = _places(source_names), _places(target_names)
     missing = [name for name in target if name not in source]
-    extra = [name for name in source if name not in target]
-    if missing or extra:
-        differences = [f"lacks {', '.join(missing)}"] * bool(missing)
-        differences += [f"has {', '.join(extra)} besides"] * bool(extra)
+    if missing:
+        extra = [name for name in source if name not in target]
+        raise ModelError(_different(missing, extra, source_names, target_names))
+    found = np.empty(len(target_names), np.int64)
+    for name, places in target.items():
+        found[places] = _matched(name, source[name], places, source_names, target_names)
+    return found
+
+
+def _places(names: Sequence[str]) -> dict[str, list[int]]:
+    """The numbers of the classes by the name that they have in common."""
+    found: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        found.setdefault(canonical(name), []).append(number)
+    return found
+
+
+def _matched(
+    name: str,
+    source: list[int],
+    target: list[int],
+    source_names: Sequence[str],
+    target_names: Sequence[str],
+) -> list[int]:
+    """The place in the source of each class of one meaning."""
+    if len(source) == len(target) == 1:
+        return source
+    # Names that mean the same elsewhere, `A` and `a`, differ if both sides have both.
+    exact = {source_names[number]: number for number in source}
+    wanted = [target_names[number] for number in target]
+    if exact.keys() != set(wanted):
+        several = source_names if len(source) > 1 else target_names
         raise ModelError(
-            "The model and the data have different classes: the model"
-            f" {' and '.join(differences)}; use a model trained on {', '.join(target)}, or data"
-            f" with {', '.join(source)}."
+            f"{name} stands more than once in the classes {shortened(several)}: name each once."
         )
-    return np.array([source.index(name) for name in target], np.int64)
+    return [exact[one] for one in wanted]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first names for a message, and how many there are besides.
+
+    Args:
+        names: class names.
+
+    Returns:
+        One line of text.
+    """
+    others = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + f" and {others} more" * (others > 0)
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names by which all classes can be told apart, as keys of tables and JSON need.
+
+    Args:
+        names: class names in order, of which some may be equal.
+
+    Returns:
+        The names; equal ones with their class number, as `crane (134)`.
+    """
+    counts = Counter(names)
+    return tuple(
+        f"{name} ({number})" if counts[name] > 1 else name for number, name in enumerate(names)
+    )
 
 
 def in_model_order(
@@ -249,27 +330,35 @@ def in_model_order(
     """Return the labels of a data set by a model's order of classes.
 
     Args:
-        labels: int (N,), numbers of `data_names`, or shares, float (N, classes).
+        labels: int (N,), numbers of `data_names`, or shares, float (N, data's classes).
         data_names: class names in the data's order.
-        model_names: the same classes in the model's order.
+        model_names: class names in the model's order, which may be more.
 
     Returns:
-        Labels of the same shape, by `model_names`.
+        Labels by `model_names`, int (N,) or float (N, model's classes); classes that the data lack
+            have no share.
 
     Raises:
-        ModelError: as of `permutation`.
+        ModelError: as of `columns`.
     """
-    places = permutation(model_names, data_names)
-    # argsort inverts a permutation: labels are renumbered, shares are reordered.
-    return places[labels] if labels.ndim == 1 else labels[:, np.argsort(places)]
+    places = columns(model_names, data_names)
+    if labels.ndim == 1:
+        return places[labels]
+    shares = np.zeros((len(labels), len(model_names)), labels.dtype)
+    shares[:, places] = labels
+    return shares
 
 
-def _unique(names: Sequence[str]) -> list[str]:
-    unified = [canonical(name) for name in names]
-    repeated = sorted({name for name in unified if unified.count(name) > 1})
-    if repeated:
-        raise ModelError(
-            f"{', '.join(repeated)} stands more than once in the classes {', '.join(names)}: name"
-            " each once."
-        )
-    return unified
+def _different(
+    missing: Sequence[str],
+    extra: Sequence[str],
+    source_names: Sequence[str],
+    target_names: Sequence[str],
+) -> str:
+    differences = [f"lacks {shortened(missing)}"] * bool(missing)
+    differences += [f"has {shortened(extra)} besides"] * bool(extra)
+    return (
+        "The model and the data have different classes: the model"
+        f" {' and '.join(differences)}; use a model trained on {shortened(target_names)}, or data"
+        f" with {shortened(source_names)}."
+    )

@@ -254,6 +254,7 @@ def _score(
             predictor, test, tell=lambda what: tell(f"{path} {what}")
         )
     if predictor.tells_classes:
+        test = test.among(predictor.form.class_names)
         scores = metrics.classification(
             predictor.logits(test.images), test.labels, test.class_names
         )

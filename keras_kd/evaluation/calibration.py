@@ -113,11 +113,10 @@ def fitted_temperature(predictor: Predictor, samples: Samples) -> float:
         T, above 0.
 
     Raises:
-        ModelError: the model has no classes, or other classes than the samples.
+        ModelError: the model has no classes, or lacks one of the samples'.
         DataError: no temperature fits.
     """
     if not predictor.tells_classes:
         raise ModelError("The model has no classes to calibrate: give a model with classes.")
-    known = predictor.form.class_names or samples.class_names
-    logits = reordered(predictor, known, samples.class_names).logits(samples.images)
-    return temperature(logits, samples.hard_labels)
+    ordered = reordered(predictor, predictor.form.class_names, samples.class_names)
+    return temperature(ordered.logits(samples.images), samples.hard_labels)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from keras_kd.datasets import Samples
-from keras_kd.datasets.class_names import permutation
+from keras_kd.datasets.class_names import columns, shortened
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import pixel_check, predictors
@@ -133,8 +133,14 @@ def in_order_of_data(
     samples: Samples,
     stated: tuple[str, ...] | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    these_alone: bool = False,
 ) -> Predictor:
     """Return a model with its classes in the data's order.
+
+    A model may have more classes than the data, which is told. Data without images of a class have
+    that class nevertheless: its logits stand behind those of the data's classes, and an answer of
+    it is wrong (`Samples.among` has the labels for that). A teacher gives its logits of the data's
+    classes alone (`these_alone`), because its student has no others.
 
     If neither the user nor the file states pixel values and class names, pixels 0..255 and the
     data's order are assumed, and checked on some of the images, unless the model is untrained.
@@ -145,9 +151,11 @@ def in_order_of_data(
         samples: labelled images.
         stated: class names that the user stated, or None.
         tell: told what is assumed, as the end of a sentence about the model.
+        these_alone: leave all other classes of the model out.
 
     Returns:
-        The model, with its logits in the order of the samples' class names.
+        The model, with its logits in the order of the samples' class names; its `form` names all
+            classes that are left.
 
     Raises:
         ModelError: see `require_plausible` and `predictors.reordered`; or other pixel values suit
@@ -168,7 +176,16 @@ def in_order_of_data(
         other = _require_right_pixels(assuming, samples, names) if assuming else None
         if names is None:
             require_order_of_data(predictor, samples, other)
-    return predictors.in_order_of(predictor, names, samples.class_names)
+    ordered = predictors.reordered(predictor, names, samples.class_names)
+    others = (ordered.form.class_names or ())[len(samples.class_names) :]
+    if not (others and predictor.tells_classes):
+        return ordered
+    what = "their logits are left out" if these_alone else "such answers are wrong"
+    tell(
+        f"has {len(others)} class{'es' * (len(others) > 1)} more than the data"
+        f" ({shortened(others)}): {what}"
+    )
+    return predictors.reordered(predictor, names, samples.class_names, these_alone)
 
 
 def _doubt_statement(
@@ -191,10 +208,9 @@ def _doubt_statement(
 def _by_pixels(
     predictor: FilePredictor, samples: Samples, names: tuple[str, ...] | None
 ) -> Callable[[PixelValues], np.ndarray]:
-    """The model's logits in the data's order of classes, by the pixels that it is shown."""
-    order = np.arange(len(samples.class_names))
-    if names is not None:
-        order = permutation(names, samples.class_names)
+    """The model's logits of the data's classes, in their order, by the pixels that it is shown."""
+    names = names or samples.class_names
+    order = columns(names, samples.class_names)
 
     @functools.cache
     def logits(pixels: PixelValues) -> np.ndarray:
@@ -202,7 +218,7 @@ def _by_pixels(
         own = pixels == predictor.form.taken
         shown = predictor if own else predictor.with_pixels(pixels)
         found = shown.logits(samples.images)
-        return found[:, order] if found.shape[1] == len(order) else found
+        return found[:, order] if found.shape[1] == len(names) else found
 
     return logits
 
@@ -245,10 +261,11 @@ def _doubtful_names(
     if names is None or better is None:
         return ""
     meant, assumed, best = better
-    places = np.argsort(permutation(names, class_names))
-    order = ", ".join(class_names[meant[place]] for place in places)
+    places = columns(names, class_names)
+    order = ", ".join(class_names[meant[place]] for place in np.argsort(places))
+    named = ", ".join(names[place] for place in np.sort(places))
     return (
-        f"By its class names {', '.join(names)} the model is right on {100 * assumed:.1f} % of the"
+        f"By its class names {named} the model is right on {100 * assumed:.1f} % of the"
         f" images, in the order {order} on {100 * best:.1f} %: check --classes and its list of"
         " labels."
     )

@@ -35,6 +35,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a `.keras`, `.h5` or `.tflite` file, or the average of several, on a data set.
 
+    A model may have more classes than the data, which is told; an answer of these is wrong.
+
     Args:
         paths: the files, at least one. Each gets the images at its own size, resized from the
             original pixels.
@@ -51,7 +53,8 @@ def evaluate(
 
     Raises:
         DataError: the data can't be read.
-        ModelError: a file can't be used, or does not fit the data.
+        ModelError: a file can't be used, lacks a class of the data, or has other classes than the
+            other files.
     """
     terminal = terminal or Terminal(quiet=True)
     members: list[Predictor] = [
@@ -79,11 +82,13 @@ def evaluate(
         for path, member, own in zip(paths, members, shown, strict=True)
     ]
     predictor = predictors.averaged(members, mirror)
+    if predictor.tells_classes:
+        samples = {part: own.among(predictor.form.class_names) for part, own in samples.items()}
     # Of the data sets with test sets, "train" is read only to find its copies among the others.
     scored_parts = [part for part in parts if not (part == "train" and with_subsets)]
     each = [predictors.averaged([member], mirror) for member in members]
     predictions = {part: _predicted(each, shown, part, terminal) for part in scored_parts}
-    results = {split: scored(predictions[split], of_split)}
+    results = {split: scored(predictions[split], samples[split])}
     if len(results[split]) == 1:
         raise ModelError(unscored(" + ".join(map(str, paths)), predictor.values, data, of_split))
     if with_subsets and predictor.tells_classes:

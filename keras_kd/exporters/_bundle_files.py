@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_kd.datasets.class_names import LABELS_FILE
+from keras_kd.datasets.class_names import LABELS_FILE, distinct
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -102,7 +102,9 @@ def example(outputs: dict[str, np.ndarray], class_names: tuple[str, ...], tolera
         for name, rows in outputs.items()
     }
     named = {
-        name: dict(zip(class_names, row, strict=True)) if len(row) == len(class_names) else row
+        name: dict(zip(distinct(class_names), row, strict=True))
+        if len(row) == len(class_names)
+        else row
         for name, row in values.items()
     }
     return {"image": "example.png", **named, "tolerance": tolerance}

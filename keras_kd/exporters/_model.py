@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import Any
 
 import keras
@@ -121,7 +120,7 @@ def app_input(
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     """Refuse what no format can hold: several inputs, open shapes, Lambda layers, NaN weights,
-    labels of another number, twice or in no line.
+    labels of another number or in no line.
 
     Raises:
         ExportError: one of these.
@@ -197,11 +196,6 @@ def _check_name(layer: keras.Layer, model: keras.Model) -> None:
 def _check_class_names(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     if wrong := problem(class_names or ()):
         raise ExportError(f"{model.name} can't be exported, {wrong}: rename the class.")
-    if twice := [name for name, count in Counter(class_names or ()).items() if count > 1]:
-        raise ExportError(
-            f"The class name {twice[0]!r} is given to several outputs of {model.name}: name each"
-            " class once."
-        )
     outputs = keras.tree.flatten(model.outputs)
     if class_names is not None and len(outputs) == 1 and outputs[0].shape[-1] != len(class_names):
         if len(class_names) == 2 and heads.gives_one_number(model):

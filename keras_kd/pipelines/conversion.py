@@ -12,7 +12,7 @@ import numpy as np
 from keras_kd import datasets, exporters
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
-from keras_kd.datasets.class_names import in_model_order, permutation
+from keras_kd.datasets.class_names import in_model_order, permutation, shortened
 from keras_kd.exporters import ExportReport, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware
 from keras_kd.models.form import ModelSpec
@@ -72,6 +72,7 @@ class Conversion:
 
     def _fine_tuned(self, path: Path) -> ExportReport:
         settings = self.settings
+        _tell_unlearning(self.train, self.terminal)
         logits, shown = _soft_labels(settings, self.train, self.terminal)
         return export_quantization_aware(
             self.model,
@@ -121,13 +122,24 @@ def samples_in_order(data: str, split: str, form: ModelSpec) -> Samples:
 
     Raises:
         DataError: the split can't be read.
-        ModelError: model and data have different classes.
+        ModelError: the model lacks a class of the data.
     """
     samples = datasets.load(data, split, size=form.size)
     if form.class_names is None:
         return samples
     labels = in_model_order(samples.labels, samples.class_names, form.class_names)
     return dataclasses.replace(samples, labels=labels, class_names=form.class_names)
+
+
+def _tell_unlearning(train: Samples, terminal: Terminal) -> None:
+    """Report the model's classes of which there are no training images."""
+    known = set(train.hard_labels.tolist())
+    unknown = [name for number, name in enumerate(train.class_names) if number not in known]
+    if unknown:
+        terminal.say(
+            f"Note: the training images have none of {shortened(unknown)}: fine-tuning unlearns"
+            " what the model has learnt of it, and the format int8 does not."
+        )
 
 
 def _soft_labels(

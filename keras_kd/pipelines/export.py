@@ -180,6 +180,8 @@ def _scores(
     test = datasets.load(data, "test", size=file.form.size)
     terminal.say(f"Scoring {name} on {len(test)} images")
     file = class_order.in_order_of_data(file, test, form.class_names, terminal.about(name))
+    if file.tells_classes:
+        test = test.among(file.form.class_names)
     found = scoring.scored(file.predict(test.images), test)
     if len(found) == 1:
         terminal.say(scoring.unscored(name, file.values, data, test))

@@ -8,40 +8,45 @@ from dataclasses import replace
 import numpy as np
 
 from keras_kd._common.arrays import fingerprint
-from keras_kd.datasets.class_names import permutation
+from keras_kd.datasets.class_names import columns, distinct, shortened
 from keras_kd.errors import ModelError
 from keras_kd.runtimes.prediction import Prediction, Predictor
 
 
-def reordered(predictor: Predictor, source: tuple[str, ...], target: tuple[str, ...]) -> Predictor:
+def reordered(
+    predictor: Predictor,
+    source: tuple[str, ...] | None,
+    target: tuple[str, ...],
+    these_alone: bool = False,
+) -> Predictor:
     """The same classifier with its logits in another order of classes.
 
     Args:
-        predictor: gives one logit for each of `source`.
-        source: class names of its outputs.
-        target: the same classes in the wanted order; "angry" and "anger" are one, see
-            keras_kd.datasets.class_names.
+        predictor: gives one logit for each of `source`; one without classes is returned as it is.
+        source: class names of its outputs; None if they are taken for `target`.
+        target: classes in the wanted order, all of them in `source`; "angry" and "anger" are one,
+            see `class_names.columns`.
+        these_alone: leave the logits of all other classes out, so that a softmax is over these
+            classes; else they stand behind these, in their order.
 
     Raises:
-        ModelError: the classes aren't the same set.
+        ModelError: a class of `target` is none of `source`.
     """
-    return _Reordered(predictor, permutation(source, target), target)
-
-
-def in_order_of(
-    predictor: Predictor, source: tuple[str, ...] | None, target: tuple[str, ...]
-) -> Predictor:
-    """`reordered` from `source`, taken for `target` where None; a model without classes as it
-    is.
-    """
-    if predictor.tells_classes:
-        return reordered(predictor, source or target, target)
-    return predictor
+    if not predictor.tells_classes:
+        return predictor
+    source = distinct(source or target)
+    order, names = columns(source, target), target
+    if not these_alone:
+        others = np.setdiff1d(np.arange(len(source)), order)
+        order, names = np.append(order, others), (*target, *(source[number] for number in others))
+    return _Reordered(predictor, order, names, len(source))
 
 
 class _Reordered:
-    def __init__(self, predictor: Predictor, order: np.ndarray, names: tuple[str, ...]) -> None:
-        self._predictor, self._order = predictor, order
+    def __init__(
+        self, predictor: Predictor, order: np.ndarray, names: tuple[str, ...], outputs: int
+    ) -> None:
+        self._predictor, self._order, self._outputs = predictor, order, outputs
         self.form = replace(predictor.form, class_names=names)
         self.fingerprint = fingerprint([predictor.fingerprint, order])
         self.values, self.tells_classes = predictor.values, True
@@ -52,10 +57,10 @@ class _Reordered:
 
     def predict(self, images: np.ndarray) -> Prediction:
         found = self._predictor.predict(images)
-        if found.logits.shape[1] != len(self._order):
+        if found.logits.shape[1] != self._outputs:
             raise ModelError(
-                f"The model gives {found.logits.shape[1]} outputs for {len(self._order)} classes "
-                f"({', '.join(self.form.class_names)}): use data or class names that fit."
+                f"The model gives {found.logits.shape[1]} outputs for {self._outputs} classes "
+                f"({shortened(self.form.class_names)}): use data or class names that fit."
             )
         return replace(found, logits=found.logits[:, self._order])
 
@@ -84,6 +89,12 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
         raise ModelError(
             "Models can be averaged only if all or none of them have classes, and the same values."
             f" Received models of {'; '.join(', '.join(names) for names in named)}."
+        )
+    classes = {member.form.class_names: None for member in members if member.tells_classes}
+    if len(classes) > 1:
+        raise ModelError(
+            "Models can be averaged only if they have the same classes. Received models of"
+            f" {'; '.join(map(shortened, classes))}."
         )
     return _Averaged(members, mirror) if mirror or len(members) > 1 else first
 

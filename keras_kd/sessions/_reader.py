@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd import datasets
+from keras_kd.datasets.class_names import distinct
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import calibration, class_order
@@ -29,7 +30,8 @@ class Reader:
         temperature: that its logits are divided by.
 
     Attributes:
-        class_names: of the probabilities, in order; empty for a model of values alone.
+        class_names: of the probabilities, in order, equal ones with their number; empty for a model
+            of values alone.
         value_names: of its continuous outputs.
         fingerprint: of the model and the temperature.
         name: of the model, for people.
@@ -48,9 +50,8 @@ class Reader:
         self.name, self.temperature_in_file = name, temperature_in_file
         blank = predictor.predict(np.zeros((1, *predictor.form.input_shape), np.uint8))
         classes = blank.logits.shape[1]
-        self.class_names = predictor.form.class_names or tuple(
-            f"class_{number}" for number in range(classes)
-        )
+        named = predictor.form.class_names or [f"class_{number}" for number in range(classes)]
+        self.class_names = distinct(named)
         self.value_names = predictor.values
         if len(self.class_names) != classes:
             raise ModelError(

@@ -193,6 +193,11 @@ def test_numbered_classes_are_offered_the_names_of_known_data_sets(tmp_path: Pat
     samples = datasets.load(tmp_path, "test")
     assert samples.class_names == tuple(names)
     assert samples.images[:, 0, 0, 0].tolist() == [20 * n + k for n in range(7) for k in range(4)]
+    names[2] = names[5]  # as ImageNet's labels have crane twice
+    (tmp_path / "labels.txt").write_text("\n".join(names) + "\n")
+    named = datasets.load(tmp_path, "test")
+    assert named.class_names[2] == "surprise (2)" and named.class_names[5] == "surprise (5)"
+    np.testing.assert_array_equal(named.labels, samples.labels)
     (tmp_path / "labels.txt").write_text("a\nb\n")
     with pytest.raises(
         DataError, match="labels.txt has 2 lines, .*a name for each of the 7 classes"

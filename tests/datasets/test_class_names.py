@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_kd.datasets.class_names import canonical, in_model_order, permutation, plain, read
+from keras_kd.datasets.class_names import (
+    canonical,
+    columns,
+    distinct,
+    in_model_order,
+    permutation,
+    plain,
+    read,
+)
 from keras_kd.errors import ModelError
 
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -55,8 +63,36 @@ def test_a_name_that_stands_twice_is_refused():
 
 def test_names_that_mean_the_same_elsewhere_are_told_apart_where_both_sides_do():
     np.testing.assert_array_equal(permutation(("A", "a", "b"), ("a", "b", "A")), [1, 2, 0])
-    with pytest.raises(ModelError, match="stands more than once"):
-        permutation(("A", "a", "b"), ("a", "b", "c"))
+    with pytest.raises(ModelError, match="a stands more than once"):
+        permutation(("A", "a", "b"), ("a", "b"))
+
+
+def test_classes_among_more_are_found_by_name():
+    names = ("cat", "Anger", "dog", "cat", "sad")
+    assert columns(names, ("sad", "angry")).tolist() == [4, 1]
+    with pytest.raises(ModelError, match=r"has cat \(0\), dog, cat \(3\) besides"):
+        permutation(names, ("sad", "angry"))
+    with pytest.raises(ModelError, match=r"lacks cow and has cat \(0\), dog, cat \(3\) besides"):
+        columns(names, ("sad", "angry", "cow"))
+
+
+# As ImageNet's 1,000 names, of which two are crane and two maillot.
+TWICE = ("hen", "crane", "kite", "crane", "maillot", "maillot")
+
+
+def test_equal_names_fit_in_the_same_order_alone():
+    assert permutation(TWICE, TWICE).tolist() == [0, 1, 2, 3, 4, 5]
+    # As readers of data name them.
+    assert permutation(TWICE, distinct(TWICE)).tolist() == [0, 1, 2, 3, 4, 5]
+    assert columns(TWICE, ("kite", "hen")).tolist() == [2, 0]
+    with pytest.raises(ModelError, match=r"lacks .*crane \(2\).* and has crane \(1\)"):
+        columns(TWICE, TWICE[::-1])
+    with pytest.raises(ModelError, match=r"lacks crane and has hen, crane \(1\), crane \(3\)"):
+        columns(TWICE, ("kite", "crane"))
+
+
+def test_equal_names_have_their_number_where_names_must_differ():
+    assert distinct(("hen", "crane", "kite", "crane")) == ("hen", "crane (1)", "kite", "crane (3)")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +112,15 @@ def test_labels_files_of_other_programs(content, tmp_path):
 def test_names_that_begin_with_numbers_keep_them(tmp_path):
     (tmp_path / "labels.txt").write_text("2 euros\n1 euro\n")
     assert read(tmp_path / "labels.txt") == ["2 euros", "1 euro"]
+    (tmp_path / "labels.txt").write_text("0 stars\n1 star\n2 stars\n")
+    assert read(tmp_path / "labels.txt") == ["0 stars", "1 star", "2 stars"]
+
+
+def test_numbers_before_names_of_which_two_are_equal_go(tmp_path):
+    names = [*(f"bird {letter}" for letter in "abcdefghij"), "crane", "kite", "crane"]
+    lines = [f"{number} {name}" for number, name in enumerate(names)]
+    (tmp_path / "labels.txt").write_text("\n".join(lines))
+    assert read(tmp_path / "labels.txt") == names
 
 
 def test_decomposed_letters_are_the_composed_ones():
@@ -90,6 +135,11 @@ def test_labels_by_a_models_order_keep_their_names():
     assert [model[number] for number in numbers] == [data[label] for label in labels]
     shares = in_model_order(np.eye(3)[labels], data, model)
     np.testing.assert_array_equal(shares.argmax(1), numbers)
+    more = ("white", *model)
+    np.testing.assert_array_equal(in_model_order(labels, data, more), numbers + 1)
+    shares = in_model_order(np.eye(3)[labels], data, more)
+    assert shares.shape == (4, 4)
+    np.testing.assert_array_equal(shares.argmax(1), numbers + 1)
 
 
 @pytest.mark.parametrize(

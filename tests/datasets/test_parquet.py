@@ -127,6 +127,9 @@ def test_numbers_are_named_by_labels_txt(tmp_path):
         datasets.load(tmp_path, "train")
     (tmp_path / "labels.txt").write_text("day\nnight\n")
     assert datasets.load(tmp_path, "train").class_names == ("day", "night")
+    (tmp_path / "labels.txt").write_text("day\nday\n")
+    twice = datasets.load(tmp_path, "train")
+    assert twice.class_names == ("day (0)", "day (1)") and set(twice.labels) == {0, 1}
 
 
 BAD = [

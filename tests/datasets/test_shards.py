@@ -125,6 +125,8 @@ def test_numbers_need_names_beside(tmp_path: Path) -> None:
     assert splits.load(str(tmp_path), size=16).class_names == ("night", "day")
     (tmp_path / "labels.txt").write_text("night\nday\ndusk\n")
     assert splits.load(str(tmp_path), size=16).shards.counts[2] == 0
+    (tmp_path / "labels.txt").write_text("day\nday\n")
+    assert splits.load(str(tmp_path), size=16).class_names == ("day (0)", "day (1)")
 
 
 def test_bad_rows_are_named_or_left_out(tmp_path: Path) -> None:

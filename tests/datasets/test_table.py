@@ -79,6 +79,10 @@ def test_numbers_are_classes_in_their_order_or_by_their_names(tmp_path):
     assert named.class_names == ("two", "nine", "ten") and set(named.labels) == {0, 1, 2}
     # The first three rows, of which one is left for train, are of class 10.
     assert values(named)[named.labels.tolist().index(2)] < 3
+    (tmp_path / "labels.txt").write_text("two\ncrane\ncrane\n")
+    twice = datasets.load(tmp_path, "train")
+    assert twice.class_names == ("two", "crane (1)", "crane (2)")
+    np.testing.assert_array_equal(twice.labels, named.labels)
     (tmp_path / "labels.txt").write_text("two\nnine\n")
     with pytest.raises(DataError, match=r"labels\.txt has 2 lines.*each of the 3 classes 2, 9, 10"):
         datasets.load(tmp_path, "train")

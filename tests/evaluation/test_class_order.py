@@ -1,15 +1,20 @@
 """Whether an assumed order of classes is checked against labels."""
 
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
+from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
+from keras_kd.evaluation import benchmark, calibration
 from keras_kd.evaluation.class_order import in_order_of_data, require_plausible
+from keras_kd.evaluation.scoring import evaluate
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.runtimes import pixel_check, predictors
@@ -169,3 +174,87 @@ def test_a_model_that_is_sure_of_all_images_is_not_doubted_for_it(sure, doubted)
 
     told = pixel_check.unmoved("The model", PixelValues((0.0, 1.0)), logits, 3)
     assert (told is not None) == doubted
+
+
+# Of a model of three levels: below 60 of 255 it answers dark, above 150 bright, else dim.
+LEVELS = {"bright": (120, 200, 250), "dark": (20, 40, 100)}
+
+
+def _three_levels(path: Path) -> keras.Model:
+    image = keras.Input((4, 4, 1))
+    gray = keras.layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, keras.layers.Dense(3)(gray))
+    model.layers[-1].set_weights([np.array([[2.0, 1.0, 0.0]]), np.array([-210.0, -60.0, 0.0])])
+    form = ModelSpec(("bright", "dim", "dark"), PixelValues(), input_shape=(4, 4, 1))
+    keras_file.save(model, path, form)
+    return model
+
+
+def _drawn_levels(folder: Path) -> Path:
+    for split in ("train", "validation", "test"):
+        for name, levels in LEVELS.items():
+            (folder / split / name).mkdir(parents=True)
+            for level in levels:
+                image = Image.new("L", (4, 4), level)
+                image.save(folder / split / name / f"{level}.png")
+    return folder
+
+
+def test_an_answer_of_a_class_that_the_data_lack_is_wrong(tmp_path, capsys) -> None:
+    path, data = tmp_path / "three.keras", _drawn_levels(tmp_path / "data")
+    _three_levels(path)
+    found = evaluate([path], str(data), terminal=Terminal())["test"]
+    # Of each class one image is called dim.
+    assert found["confusion"] == [[2, 0, 1], [0, 2, 1], [0, 0, 0]]
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    assert found["recall"] == pytest.approx({"bright": 2 / 3, "dark": 2 / 3, "dim": None})
+    told = capsys.readouterr().err
+    assert told.count(f"{path} has 1 class more than the data (dim): such answers are wrong") == 1
+
+
+def test_models_of_different_classes_are_not_averaged(tmp_path) -> None:
+    path, data = tmp_path / "three.keras", _drawn_levels(tmp_path / "data")
+    model = _three_levels(path)
+    two = keras.Model(model.input, keras.layers.Dense(2)(model.layers[-2].output))
+    form = ModelSpec(("bright", "dark"), PixelValues(), input_shape=(4, 4, 1))
+    keras_file.save(two, tmp_path / "two.keras", form)
+    with pytest.raises(ModelError, match="models of bright, dark, dim; bright, dark"):
+        evaluate([path, tmp_path / "two.keras"], str(data))
+
+
+def test_a_benchmark_and_a_temperature_know_the_classes_that_the_data_lack(tmp_path) -> None:
+    path = tmp_path / "three.keras"
+    _three_levels(path)
+    levels = np.array([*LEVELS["bright"], *LEVELS["dark"]], np.uint8)
+    images = np.broadcast_to(levels[:, None, None, None], (6, 4, 4, 1))
+    samples = Samples(images, np.repeat([0, 1], 3), ("bright", "dark"))
+    (one,) = benchmark.measure([path], [1], 0.02, lambda side: samples)
+    assert one.accuracy == pytest.approx(4 / 6)
+    level = levels.astype(float)
+    logits = np.stack([2 * level - 210, 0 * level, level - 60], axis=1)
+    expected = calibration.temperature(logits / 9, samples.labels)
+    model = keras_file.load(path)[0]
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel / 9, bias / 9])
+    ninth = KerasPredictor(model, keras_file.load(path)[1])
+    assert calibration.fitted_temperature(ninth, samples) == pytest.approx(expected, rel=1e-3)
+
+
+def test_equal_names_of_model_and_data_are_the_same_classes_in_the_same_order(tmp_path) -> None:
+    """As ImageNet's lists, in which crane and maillot stand twice."""
+    path, data = tmp_path / "three.keras", tmp_path / "data"
+    model = _three_levels(path)
+    keras_file.save(model, path, ModelSpec(None, PixelValues(), input_shape=(4, 4, 1)))
+    for split in ("train", "validation", "test"):
+        for number, levels in enumerate(((120, 200), (70, 80), (20, 100))):
+            (data / split / str(number)).mkdir(parents=True)
+            for level in levels:
+                image = Image.new("L", (4, 4), level)
+                image.save(data / split / str(number) / f"{level}.png")
+    for folder in (tmp_path, data):
+        (folder / "labels.txt").write_text("crane\ndim\ncrane\n")
+    found = evaluate([path], str(data))["test"]
+    assert found["recall"] == {"crane (0)": 0.5, "dim": 1.0, "crane (2)": 0.5}
+    (tmp_path / "labels.txt").write_text("dim\ncrane\ncrane\n")
+    with pytest.raises(ModelError, match=r"lacks crane \(0\) and has crane \(1\) besides"):
+        evaluate([path], str(data))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ from keras import layers
 from keras_kd import exporters
 from keras_kd.datasets import Samples
 from keras_kd.errors import ConfigError, ExportError
-from keras_kd.exporters import _fitting_samples, tuning
+from keras_kd.exporters import _fitting_samples, bundle, tuning
 from keras_kd.models.surgery.compaction import compact
+from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
+from keras_kd.sessions._reader import Reader
 
 NAMES = ("red", "green", "blue")
 
@@ -112,12 +116,24 @@ def test_shares_of_votes_are_kept():
 
 @pytest.mark.parametrize(
     ("names", "told"),
-    [((0, 1, 2), "class_names must be one name for each"), ("abc", "one name for each"),
-     (("red", "green", "red"), "'red' is given to several outputs")],
-)  # fmt: skip
+    [((0, 1, 2), "class_names must be one name for each"), ("abc", "one name for each")],
+)
 def test_class_names_that_are_none_are_refused(names, told, tmp_path):
     with pytest.raises(ExportError, match=told):
         exporters.export(_colours()[0], tmp_path / "m.tflite", "float32", class_names=names)
+
+
+def test_equal_class_names_are_told_apart_by_their_number(tmp_path):
+    """Two of ImageNet's names are crane."""
+    model, images, labels = _colours()
+    names, numbered = ("red", "crane", "crane"), ("red", "crane (1)", "crane (2)")
+    samples = Samples(images, labels, names)
+    report = bundle.export_bundle(model, tmp_path, names, samples, images[0], "float32")
+    assert report.answers.accuracy == 1
+    assert (tmp_path / "labels.txt").read_text().split() == list(names)
+    assert Reader(predictors.load(report.path)).class_names == numbered
+    told = json.loads((tmp_path / "example.json").read_text())
+    assert tuple(told["probabilities"]) == numbered
 
 
 def test_class_names_may_be_an_array(tmp_path):

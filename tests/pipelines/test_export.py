@@ -15,9 +15,12 @@ from keras import layers
 from PIL import Image
 
 from keras_kd import datasets
+from keras_kd._common.progress import Terminal
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.surgery.divided_logits import with_divided_logits
+from keras_kd.pipelines import conversion
+from keras_kd.pipelines.export_settings import ExportSettings, resolved
 from keras_kd.runtimes import predictors
 from keras_kd.teachers import soft_label_pass, soft_labels
 from keras_kd.teachers.views import Views
@@ -399,3 +402,30 @@ def test_a_model_of_open_size_is_exported_for_the_stated_one(data, student, tmp_
     images = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 1), np.uint8)
     found = predictors.load(result["file"]).logits(images)
     np.testing.assert_allclose(found, model.predict(images.astype("float32")), atol=1e-4)
+
+
+def test_data_that_lack_a_class_of_the_model_calibrate_and_score_it(
+    student, data, tmp_path, capsys
+):
+    model = keras_file.load(student)[0]
+    logits = layers.Concatenate()(
+        [layers.Dense(1, name="other")(model.layers[-2].output), model.output]
+    )
+    path = tmp_path / "three.keras"
+    form = keras_file.ModelSpec(("dim", *CLASSES), input_shape=(64, 64, 1))
+    more = keras.Model(model.input, logits)
+    more.get_layer("other").set_weights([np.zeros((24, 1)), np.array([-99.0])])
+    keras_file.save(more, path, form)
+    result = _exported(capsys, path, "--format", "int8", "--data", data)
+    assert result["answers"]["accuracy"] == result["test"]["accuracy"] == 1
+    assert list(result["test"]["recall"]) == ["bright", "dark", "dim"]
+
+
+def test_fine_tuning_without_images_of_a_class_is_told(student, data, monkeypatch, capsys):
+    monkeypatch.setattr(conversion, "export_quantization_aware", lambda *args, **options: None)
+    form = keras_file.ModelSpec(("dim", *CLASSES), input_shape=(64, 64, 1))
+    train = conversion.samples_in_order(str(data), "train", form)
+    settings = resolved(ExportSettings(format="qat", data=str(data)))
+    conversion.Conversion(student, None, form, settings, train, Terminal()).write(Path("any"))
+    told = capsys.readouterr().err
+    assert "the training images have none of dim: fine-tuning unlearns" in told

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from small_network import WIDE
 
 from keras_kd import config
 from keras_kd import models as architectures
@@ -18,7 +19,7 @@ from keras_kd.config import Config
 from keras_kd.datasets import Samples
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.splits import Data
-from keras_kd.errors import ConfigError
+from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
 from keras_kd.pipelines import plan, teaching
@@ -105,3 +106,38 @@ def test_the_work_of_small_models_is_told_in_numbers_above_zero(models, capsys):
     teaching.remark_on_work(teacher, keras_file.load(models[0])[0], planned, Terminal())
     # 16 pixels times 3 classes.
     assert " 48 against 40 multiply-accumulates an image" in capsys.readouterr().err
+
+
+def _of_four_classes(path):
+    """A softmax of classes in another order, one of which the data lack; and its probabilities of
+    the data's classes."""
+    keras.utils.set_random_seed(6)
+    image = keras.Input((4, 4, 1))
+    small = layers.Rescaling(1 / 255)(image)
+    model = keras.Model(image, layers.Dense(4, "softmax")(layers.Flatten()(small)))
+    keras_file.save(model, path, ModelSpec(("c", "spare", "a", "b"), PixelValues()))
+    return np.asarray(model(PIXELS.astype("float32")))[:, [2, 3, 0]]
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_teacher_of_more_classes_teaches_the_datas_classes(live, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "more.keras"
+    probabilities = _of_four_classes(path)
+    options = {"augment": "none", "live_teacher": live, "precision": "float32"}
+    planned = plan.resolve(Config(student=WIDE, teacher=str(path), **options))
+    taught = teaching.prepare(planned, DATA, Terminal())
+    assert taught.outputs == (NAMES, ())
+    found = taught.teacher.model.logits(PIXELS) if live else taught.soft_labels.logits[:, 0]
+    shares = np.exp(found.astype(float)) / np.exp(found.astype(float)).sum(1, keepdims=True)
+    expected = probabilities / probabilities.sum(1, keepdims=True)
+    np.testing.assert_allclose(shares, expected, atol=1e-3)
+    told = capsys.readouterr().err
+    assert f"The teacher {path} has 1 class more than the data (spare): their logits are" in told
+    assert told.count("spare") == 1
+
+
+def test_a_teacher_without_a_class_of_the_data_is_refused(models):
+    planned = plan.resolve(Config(teacher=models[0], teacher_classes="a,b,spare"))
+    with pytest.raises(ModelError, match="the model lacks c and has spare besides"):
+        teaching.teacher(planned, DATA, Terminal(quiet=True))

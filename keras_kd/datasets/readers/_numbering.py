@@ -71,7 +71,7 @@ def checked(names: Sequence[str], place: Path) -> tuple[str, ...]:
 
 
 def names_of(numbers: Sequence[str], file: Path) -> list[str]:
-    """Return the names in a labels.txt of classes that are numbers.
+    """Return the names in a labels.txt of classes that are numbers; equal ones with their number.
 
     Args:
         numbers: the numbers in their order.
@@ -81,12 +81,12 @@ def names_of(numbers: Sequence[str], file: Path) -> list[str]:
         DataError: it is not text, or has not one name for each number.
     """
     names = read_names(file)
-    if len(set(names)) != len(numbers) or len(names) != len(numbers):
+    if len(names) != len(numbers):
         raise DataError(
-            f"{file} has {len(names)} lines, {len(set(names))} of them different: expected a name"
-            f" for each of the {len(numbers)} classes {', '.join(numbers[:12])}."
+            f"{file} has {len(names)} lines, not a name for each of the {len(numbers)} classes"
+            f" {', '.join(numbers[:12])}: write one name a line, in this order."
         )
-    return names
+    return [*class_names.distinct(names)]
 
 
 def remark(numbers: Collection[str], beside: str) -> str:

@@ -141,6 +141,7 @@ def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) ->
     names = next(filter(None, map(_parquet_files.stated, shards)), [])
     if listed.is_file():
         names = _parquet_labels.listed_names(_numbering.read_names(listed), names, listed)
+    names = [*class_names.distinct(names)]
     labels = _parquet_files.columns(shards, "label")
     if not names and _parquet_labels.is_text(
         schema.field(_parquet_files.column(schema, "label")).type

@@ -201,8 +201,9 @@ def _class_names(
     if beside is not None:
         names = class_names.parsed(beside.splitlines())
         names = _parquet_labels.listed_names(names, stated, f"The list of labels at {path}")
+        names = [*class_names.distinct(names)]
     else:
-        names = stated or _numbering.ordered(written)
+        names = [*class_names.distinct(stated)] or _numbering.ordered(written)
         every = {label for _, entry in indexed for label, _ in entry.labels}
         # A list that the data state gives texts of digits a meaning.
         numbers = (label for label in every if not (stated and isinstance(label, str)))
