@@ -30,11 +30,11 @@ from keras_kd import models
 from keras_kd._common import trust
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.text import encodable
-from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models import _applications, keras_file, mistaken_files, trusted_modules
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads
+from keras_kd.models.form import ModelSpec
 from keras_kd.models.surgery import fine_tuning, weights
 from keras_kd.models.surgery.copies import of_size, tied
 from keras_kd.models.surgery.keras_internals import all_layers
@@ -118,10 +118,10 @@ def build(
     seed: int | None = None,
     heads: dict[str, int | None] | None = None,
     pretrained: str | None = None,
-    pixels: PixelValues | None = None,
+    loaded: tuple[keras.Model, ModelSpec] | None = None,
 ) -> keras.Model:
-    """Build a model from any source, of which `source` is the text; `pixels` are the values that a
-    file's layers take, if the file does not say so itself. Further arguments: see `models.build`.
+    """Build a model from any source, of which `source` is the text; `loaded` is what a file holds
+    and what is said of it, where that is known already. Further arguments: see `models.build`.
     """
     if source in models.names():
         return models.build(source, num_classes, input_shape, dropout, seed, heads, pretrained)
@@ -136,7 +136,7 @@ def build(
                 f"Keras offers no weights {pretrained!r} of {source}: leave out --pretrained."
             )
         if is_file(source):
-            return _of_file(source, wanted, input_shape, seed, pixels)
+            return _of_file(source, wanted, input_shape, seed, loaded or keras_file.load(source))
         return _of_function(source, wanted, input_shape, seed)
 
 
@@ -192,13 +192,12 @@ def _of_file(
     heads: Heads,
     input_shape: tuple[int, int, int],
     seed: int | None,
-    pixels: PixelValues | None,
+    loaded: tuple[keras.Model, ModelSpec],
 ) -> keras.Model:
     """A file's layers with new weights and a new head."""
-    model, form = keras_file.load(path)
-    taken = form.with_given(pixels=pixels).taken
+    model, form = loaded
     with of_file(path):
-        whole = fine_tuning.with_new_head(model, heads, input_shape, taken, seed)
+        whole = fine_tuning.with_new_head(model, heads, input_shape, form.taken, seed)
     # Clones get new weights from their layers' initializers.
     new = keras.models.clone_model(whole)
     # No training would set those of frozen layers and of Normalization.

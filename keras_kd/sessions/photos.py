@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_kd._common.files import require_apart, written_whole
-from keras_kd._common.text import counted, encodable
+from keras_kd._common.text import encodable
 from keras_kd.datasets import decoding, images
 from keras_kd.errors import DataError, kept
 from keras_kd.sessions import SIDE
@@ -24,6 +25,7 @@ from keras_kd.sessions._quality import quality
 from keras_kd.sessions._reader import Reader
 
 UNCERTAIN = "uncertain"
+_LOOKED_AT = 10_000  # files and folders in a folder's own folders
 FRAME = (255, 196, 0)
 
 
@@ -82,7 +84,7 @@ def expand(patterns: Iterable[str]) -> list[Path]:
         path = Path(pattern)
         if path.is_dir():
             fitting = _pictures(path.iterdir(), pattern)
-            _tell_deeper(path, pattern, len(fitting))
+            _tell_deeper(path, pattern, bool(fitting))
         # Before globs: a file's own name may hold [ or *.
         elif path.exists():
             fitting = [path]
@@ -105,27 +107,41 @@ def expand(patterns: Iterable[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _tell_deeper(folder: Path, pattern: str, count: int) -> None:
+def _tell_deeper(folder: Path, pattern: str, holds_others: bool) -> None:
     """Warn of pictures in deeper folders, or raise DataError where there are no others."""
-    suffixes = decoding.suffixes()
-    # Nothing hidden, as a disk station's small copies.
-    deeper = sum(
-        file.suffix.lower() in suffixes
-        for file in folder.glob("*/**/*")
-        if not any(part.startswith((".", "@")) for part in file.relative_to(folder).parts)
-    )
+    picture = _deeper_picture(folder)
+    if picture is None:
+        return
     all_of_them = f"'{Path(pattern) / '**' / '*'}'"
-    if deeper and not count:
+    if not holds_others:
         raise DataError(
-            f"{pattern} holds no picture itself, and {counted(deeper, 'picture')} in deeper"
-            f" folders: give {all_of_them}."
+            f"{pattern} holds no picture itself, but its folders do, as {picture}: give"
+            f" {all_of_them}."
         )
-    if deeper:
-        warnings.warn(
-            f"left out: {counted(deeper, 'picture')} in deeper folders of {pattern}:"
-            f" {all_of_them} names them too.",
-            stacklevel=3,
-        )
+    warnings.warn(
+        f"left out: pictures in deeper folders of {pattern}, as {picture}: {all_of_them} names them"
+        " too.",
+        stacklevel=3,
+    )
+
+
+def _deeper_picture(folder: Path) -> Path | None:
+    """A picture in a folder's own folders; of a large tree only the first _LOOKED_AT entries are
+    looked at.
+    """
+    suffixes, looked_at = decoding.suffixes(), 0
+    for place, folders, files in os.walk(folder):
+        # Nothing hidden, as a disk station's small copies.
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "@")))
+        if Path(place) == folder:
+            continue
+        for name in sorted(files):
+            if not name.startswith((".", "@")) and Path(name).suffix.lower() in suffixes:
+                return Path(place, name)
+        looked_at += len(files) + len(folders)
+        if looked_at > _LOOKED_AT:
+            return None
+    return None
 
 
 def _pictures(files: Iterable[Path], pattern: str) -> list[Path]:

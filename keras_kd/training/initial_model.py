@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 
-from keras_kd.datasets.class_names import permutation
-from keras_kd.datasets.pixel_values import PixelValues
+from keras_kd.datasets.class_names import permutation, shortened
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models import sources
@@ -16,7 +15,6 @@ from keras_kd.models.surgery import batch_norm, fine_tuning
 from keras_kd.runtimes import predictors
 from keras_kd.training.settings import Job, TrainingSettings
 
-_SHOWN = 8  # names of classes in a sentence
 _PIXELS = (
     "The file does not say which pixels it takes, so 0..255 are assumed: --{}-range, mean, std and"
     " channel-order state others."
@@ -43,11 +41,11 @@ def build(
     if job.start:
         return _started(job, settings, data, say)
     if sources.is_file(job.architecture):
-        _, form = _loaded(job)
-        student = _new(job, settings, data, form.pixels)
+        loaded = _loaded(job)
+        student = _new(job, settings, data, loaded)
         say(
             f"The {job.title} has the layers of {job.architecture} with new weights: --keep-weights"
-            f" would keep the file's.{_of_file(job, form, student)}"
+            f" would keep the file's.{_of_file(job, loaded[1], student)}"
         )
     else:
         student = _new(job, settings, data)
@@ -57,7 +55,10 @@ def build(
 
 
 def _new(
-    job: Job, settings: TrainingSettings, data: Data, pixels: PixelValues | None = None
+    job: Job,
+    settings: TrainingSettings,
+    data: Data,
+    loaded: tuple[keras.Model, ModelSpec] | None = None,
 ) -> keras.Model:
     return sources.build(
         job.architecture,
@@ -67,7 +68,7 @@ def _new(
         settings.seed,
         job.heads.named,
         job.pretrained,
-        pixels,
+        loaded,
     )
 
 
@@ -123,7 +124,7 @@ def _of_file(job: Job, form: ModelSpec, model: keras.Model) -> str:
     note = "" if form.pixels else f" {_PIXELS.format(job.learner)}"
     if names := fine_tuning.frozen_layers(model):
         count = f"{len(names)} layers are" if len(names) > 1 else "1 layer is"
-        note += f" {count} frozen there, and not trained here: {_shortened(names)}."
+        note += f" {count} frozen there, and not trained here: {shortened(names)}."
     return note
 
 
@@ -136,11 +137,7 @@ def _kept_head(names: tuple[str, ...] | None, heads: Heads) -> tuple[list[int] |
     try:
         order = permutation(names, heads.class_names).tolist()
     except ModelError:
-        other, own = _shortened(heads.class_names), _shortened(names)
+        other, own = shortened(heads.class_names), shortened(names)
         return None, f"its head is new, because its classes ({own}) are not the data's ({other})"
     in_order = order == sorted(order)
     return order, "its head is kept" + ", in the data's order of classes" * (not in_order)
-
-
-def _shortened(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)

@@ -254,6 +254,21 @@ def test_composed_letters_of_a_table_are_decomposed_ones_on_disk(tmp_path):
     assert len(datasets.load(tmp_path, "train")) == 2
 
 
+@pytest.mark.parametrize(
+    ("other", "header"), [("other.csv", "img,breed"), ("train.csv", "file,label")]
+)
+def test_a_table_that_is_not_read_beside_another_is_told(tmp_path, other, header):
+    lines = rows(tmp_path, ("a", "b"))
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
+    before = datasets.passed_over(tmp_path)
+    (tmp_path / other).write_text("\n".join([header, *lines[1:]]))
+    read, left = ("train.csv", "all.csv") if other == "train.csv" else ("all.csv", other)
+    columns = "file, label" if left == "all.csv" else "img, breed"
+    told = f"the table {left} with the columns {columns} is not read, beside {read}: give it"
+    assert not any("beside" in line for line in before)
+    assert any(line.startswith(told) for line in datasets.passed_over(tmp_path))
+
+
 def test_labels_txt_of_class_folders_is_noted_only_where_it_is_not_read(tmp_path):
     (tmp_path / "labels.txt").write_text("one\ntwo\n")
     for first, noted in (("1", False), ("a", True)):

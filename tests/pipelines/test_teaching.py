@@ -22,7 +22,8 @@ from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.form import ModelSpec
-from keras_kd.pipelines import plan, teaching
+from keras_kd.pipelines import plan, taught, teaching
+from keras_kd.training import initial_model
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
 NAMES = ("a", "b", "c")
@@ -141,3 +142,14 @@ def test_a_teacher_without_a_class_of_the_data_is_refused(models):
     planned = plan.resolve(Config(teacher=models[0], teacher_classes="a,b,spare"))
     with pytest.raises(ModelError, match="the model lacks c and has spare besides"):
         teaching.teacher(planned, DATA, Terminal(quiet=True))
+
+
+def test_a_file_whose_layers_get_new_weights_is_read_once(models, tmp_path, monkeypatch):
+    planned = plan.resolve(Config(student=models[0], alpha=1.0))
+    job = taught.student_job(planned, DATA, taught.Teaching(), tmp_path)
+    load, read = keras_file.load, []
+    monkeypatch.setattr(keras_file, "load", lambda path: (read.append(path), load(path))[1])
+    student = initial_model.build(job, planned.training, DATA)
+    assert len(read) == 1
+    # Its pixels 0..1 stay.
+    assert "pixels_as_trained" in [layer.name for layer in student.layers]

@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import json
+import os
 import re
 import warnings
 from pathlib import Path
@@ -305,15 +306,37 @@ def test_pictures_in_deeper_folders_are_told(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(tmp_path / name, "png")
     everything = f"'{tmp_path / '**' / '*'}'"
-    with pytest.raises(DataError, match="no picture itself, and 2 pictures in deeper") as refused:
+    with pytest.raises(
+        DataError, match="no picture itself, but its folders do, as .*1.png"
+    ) as refused:
         photos.expand([str(tmp_path)])
     assert everything in str(refused.value)
     Image.new("L", (4, 4)).save(tmp_path / "0.png")
-    with pytest.warns(UserWarning, match="2 pictures in deeper folders") as caught:
+    with pytest.warns(UserWarning, match="pictures in deeper folders of .*1.png") as caught:
         assert photos.expand([str(tmp_path)]) == [tmp_path / "0.png"]
     assert everything in str(caught[0].message)
     named = {path.name for path in photos.expand([everything.strip("'")])}
     assert {"0.png", "1.png", "2.JPG"} <= named
+
+
+def test_a_large_tree_is_not_walked_for_one_warning(tmp_path, monkeypatch):
+    for number in range(40):
+        (tmp_path / f"{number:02}" / "deep").mkdir(parents=True)
+        (tmp_path / f"{number:02}" / "notes.txt").touch()
+        (tmp_path / f"{number:02}" / "deep" / "1.png").touch()
+    (tmp_path / "0.png").touch()
+    listed: list[str] = []
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path=".": (listed.append(str(path)), scan(path))[1])
+    with pytest.warns(UserWarning, match="pictures in deeper folders of .*1.png"):
+        photos.expand([str(tmp_path)])
+    assert len(listed) <= 3
+    for file in tmp_path.glob("*/deep/1.png"):
+        file.unlink()
+    listed.clear()
+    monkeypatch.setattr(photos, "_LOOKED_AT", 10)
+    assert photos.expand([str(tmp_path)]) == [tmp_path / "0.png"]
+    assert len(listed) <= 15
 
 
 @pytest.mark.parametrize("whole", [[], ["--whole"]])

@@ -119,8 +119,8 @@ def sources(path: Path) -> list[Path]:
 
 
 def remarks(path: Path) -> list[str]:
-    """Report classes that are only numbers or mean the same, columns that are not read, and files
-    that stand in several rows.
+    """Report classes that are only numbers or mean the same, columns and tables that are not read,
+    and files that stand in several rows.
 
     Args:
         path: the table or its folder.
@@ -137,6 +137,7 @@ def remarks(path: Path) -> list[str]:
         known = {*found.file, *found.label, *found.classes, *found.split}
         unread = [name for name in found.names if name not in known]
         lines += [f"{table.name}: {line}" for line in _splitting.unread(unread, listings)]
+    lines += _passed_over(path)
     rows = Counter(file for listing in listings.values() for file in listing.files)
     if repeated := [file.name for file, count in rows.items() if count > 1]:
         lines.append(
@@ -292,15 +293,34 @@ def _listed_tables(path: Path) -> dict[Path, str | None]:
     if path.is_file():
         enough = _table_rows.columns(path).are_enough
         return {path: _tree.split_of(path.stem)} if enough else {}
-    folders = (path, *_folders_of_tables(path))
-    files = [file for folder in folders for file in _tree.listed(folder).files]
-    found = {file: _table_rows.columns(file) for file in files}
+    found = _all_tables(path)
     usual = any(columns.usual for columns in found.values())
     return {
         file: _tree.split_of(file.stem) or _tree.split_of(file.relative_to(path).parts[0])
         for file, columns in found.items()
-        if (columns.usual if usual else columns.are_enough)
+        if columns.usual or not usual
     }
+
+
+def _all_tables(folder: Path) -> dict[Path, Columns]:
+    """The tables of a folder that tell files and classes, with their columns."""
+    folders = (folder, *_folders_of_tables(folder))
+    files = [file for place in folders for file in _tree.listed(place).files]
+    found = {file: _table_rows.columns(file) for file in files}
+    return {file: columns for file, columns in found.items() if columns.are_enough}
+
+
+def _passed_over(path: Path) -> list[str]:
+    """Say which tables of a folder are not read beside others, and by which columns they could."""
+    read = _tables_of(path)
+    others = {} if path.is_file() else _all_tables(path)
+    names = ", ".join(table.name for table in read)
+    return [
+        f"the table {table.name} with the columns {', '.join(columns.read)} is not read, beside"
+        f" {names}: give it alone to read it instead"
+        for table, columns in others.items()
+        if table not in read
+    ]
 
 
 def _folders_of_tables(path: Path) -> list[Path]:
