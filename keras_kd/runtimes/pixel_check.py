@@ -1,13 +1,20 @@
-"""The pixel values that a model was trained on, found by comparing its outputs with labels."""
+"""The pixel values that a model was trained on, found by comparing its outputs with labels.
+
+Few images may be right by chance. Accuracies count as different only where McNemar's exact test
+says so, and as better than chance only where the exact binomial test does, each at _LEVEL.
+Source: Q. McNemar, "Note on the sampling error of the difference between correlated proportions or
+percentages", Psychometrika 12(2), 1947.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
+from scipy.stats import binomtest
 
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 
@@ -25,6 +32,9 @@ ASSUMED_PIXELS = (
     " order are stated"
 )
 TRIED, _FEWEST, _FAR_BETTER, _ABOUT = 100, 10, 0.2, 0.05
+# One-sided, of each comparison: of the seven others than 0..255, one seems better by chance in at
+# most one of 28 cases.
+_LEVEL = 0.005
 # Images below which a statement of the user is not doubted: chance may explain what they show.
 _FEWEST_TO_DOUBT = 30
 
@@ -45,6 +55,7 @@ class Score:
         cross_entropy: in nats.
         entropy: mean of the predicted probabilities' entropies, in nats.
         chance: share of the most frequent class, 0..1.
+        right: bool (N,), whether each image was predicted right.
     """
 
     pixels: PixelValues
@@ -52,17 +63,19 @@ class Score:
     cross_entropy: float
     entropy: float
     chance: float
+    right: np.ndarray = field(repr=False, compare=False)
 
     def suits_better_than(self, other: Score) -> bool:
         """Whether these pixel values are clearly the right ones.
 
-        They are if accuracy is higher, and above that of one answer for all images: a model whose
-        classes are named the wrong way round is wrong on most with the right pixels, and gives one
-        answer with others. They also are at equal accuracy if the cross-entropy is far lower than
-        that of probabilities that are too sure, because pixel values that are too large make
-        logits too large.
+        They are if accuracy is far higher, by more than chance, and above that of one answer for
+        all images: a model whose classes are named the wrong way round is wrong on most with the
+        right pixels, and gives one answer with others. They also are at equal accuracy if the
+        cross-entropy is far lower than that of probabilities that are too sure, because pixel
+        values that are too large make logits too large.
         """
-        if self.accuracy > max(other.accuracy + _FAR_BETTER, self.chance):
+        far_better = self.accuracy > other.accuracy + _FAR_BETTER and self.is_above_chance
+        if far_better and self.is_more_often_right_than(other):
             return True
         gain = other.cross_entropy - max(self.cross_entropy, other.entropy)
         return self.suits_as_well_as(other) and gain > max(_ABOUT, self.cross_entropy)
@@ -82,7 +95,26 @@ class Score:
     @property
     def has_learnt(self) -> bool:
         """Whether the model is far better than chance."""
-        return self.accuracy > self.chance + _FAR_BETTER
+        return self.accuracy > self.chance + _FAR_BETTER and self.is_above_chance
+
+    @property
+    def is_above_chance(self) -> bool:
+        """Whether so many images are right by chance, that of answering the most frequent class
+        each time, with a probability below _LEVEL (exact binomial test).
+        """
+        count = int(self.right.sum())
+        return bool(binomtest(count, len(self.right), self.chance, "greater").pvalue < _LEVEL)
+
+    def is_more_often_right_than(self, other: Score) -> bool:
+        """Whether accuracies on the same images differ by more than chance: of the images that only
+        one of both is right on, so many are this one's with a probability below _LEVEL if either
+        is as likely (exact test of McNemar, one-sided).
+        """
+        gained = int((self.right & ~other.right).sum())
+        lost = int((other.right & ~self.right).sum())
+        if not gained:
+            return False
+        return bool(binomtest(gained, gained + lost, 0.5, "greater").pvalue < _LEVEL)
 
 
 def candidates(channels: int) -> tuple[PixelValues, ...]:
@@ -134,7 +166,8 @@ def contradiction(
     channels: int,
     ordered: bool = True,
 ) -> str | None:
-    """Return a warning if other pixel values than the stated ones suit a model far better.
+    """Return a warning if other pixel values than the stated ones suit a model far better, by more
+    than chance (exact test of McNemar, see the module).
 
     Args:
         name: the model's name.
@@ -224,12 +257,14 @@ def _score(pixels: PixelValues, outputs: np.ndarray, labels: np.ndarray, ordered
     likelihood = logs[np.arange(len(labels)), labels]
     entropy = -np.sum(np.exp(logs) * np.maximum(logs, -1e30), axis=1)
     chance = np.bincount(labels).max() / len(labels)
-    accuracy = float(np.mean(values.argmax(1) == labels))
-    return Score(pixels, accuracy, float(-likelihood.mean()), float(entropy.mean()), chance)
+    right = values.argmax(1) == labels
+    accuracy = float(right.mean())
+    return Score(pixels, accuracy, float(-likelihood.mean()), float(entropy.mean()), chance, right)
 
 
 def better(found: Sequence[Score]) -> Score | None:
-    """Return the best of the pixel values that suit a model far better than 0..255.
+    """Return the best of the pixel values that suit a model far better than 0..255, by more than
+    chance (exact test of McNemar, see the module).
 
     Args:
         found: the scores that `scores` returned.
@@ -280,7 +315,8 @@ def doubt(name: str, found: Sequence[Score]) -> str | None:
             " (--range, --mean, --std, --channel-order), and its classes (--classes)."
         )
     best = max(others, key=lambda score: score.accuracy)
-    if best.accuracy > usual.accuracy + _ABOUT and best.has_learnt:
+    differs = best.is_more_often_right_than(usual)
+    if best.accuracy > usual.accuracy + _ABOUT and best.has_learnt and differs:
         return (
             f"{name} is taken to want pixels of 0..255, though it is right more often"
             f" ({100 * best.accuracy:.0f} instead of {100 * usual.accuracy:.0f} %) on pixels of"

@@ -258,3 +258,36 @@ def test_equal_names_of_model_and_data_are_the_same_classes_in_the_same_order(tm
     (tmp_path / "labels.txt").write_text("dim\ncrane\ncrane\n")
     with pytest.raises(ModelError, match=r"lacks crane \(0\) and has crane \(1\) besides"):
         evaluate([path], str(data))
+
+
+def test_pixels_that_suit_a_model_by_chance_are_not_advised() -> None:
+    def advised(random: np.random.Generator, images: int, level: float) -> bool:
+        """For a model that is right on a share of the images, and on all of 0..1."""
+        labels = np.arange(images) % 2
+
+        def logits(pixels: PixelValues) -> np.ndarray:
+            right = random.random(images) < level
+            right |= pixels == PixelValues((0.0, 1.0)) and level > 0.5
+            return 8.0 * np.eye(2)[np.where(right, labels, 1 - labels)]
+
+        return pixel_check.complaint("m", pixel_check.scores(logits, labels, 3)) is not None
+
+    random = np.random.default_rng(0)
+    # Of 7 comparisons at 0.005 each.
+    for images in (10, 20, 40):
+        assert np.mean([advised(random, images, 0.5) for _ in range(100)]) <= 7 * 0.005
+    assert all(advised(random, 40, 0.6) for _ in range(20))
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "differs"), [(7, 0, False), (8, 0, True), (14, 3, False), (15, 3, True)]
+)
+def test_accuracies_differ_by_the_exact_test_of_mcnemar(gained, lost, differs) -> None:
+    # 1/2^7 = 0.0078, 1/2^8 = 0.0039; of 17 at most 3: 0.0064, of 18: 0.0038.
+    def score(right: list[bool]) -> pixel_check.Score:
+        return pixel_check.Score(PixelValues(), 0.5, 1.0, 1.0, 0.5, np.array(right))
+
+    one = score([True] * gained + [False] * lost + [True] * 9)
+    other = score([False] * gained + [True] * lost + [True] * 9)
+    assert one.is_more_often_right_than(other) == differs
+    assert not other.is_more_often_right_than(one)
