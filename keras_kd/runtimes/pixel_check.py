@@ -99,16 +99,16 @@ class Score:
 
     @property
     def is_above_chance(self) -> bool:
-        """Whether so many images are right by chance, that of answering the most frequent class
-        each time, with a probability below _LEVEL (exact binomial test).
+        """Whether so many right answers are no chance: one that is right as often as the most
+        frequent class gives them with a probability below _LEVEL (exact binomial test).
         """
         count = int(self.right.sum())
         return bool(binomtest(count, len(self.right), self.chance, "greater").pvalue < _LEVEL)
 
     def is_more_often_right_than(self, other: Score) -> bool:
-        """Whether accuracies on the same images differ by more than chance: of the images that only
-        one of both is right on, so many are this one's with a probability below _LEVEL if either
-        is as likely (exact test of McNemar, one-sided).
+        """Whether accuracies on the same images differ by more than chance: if each of the images
+        that only one of both is right on were as likely the other's, so many would be this one's
+        with a probability below _LEVEL (exact test of McNemar, one-sided).
         """
         gained = int((self.right & ~other.right).sum())
         lost = int((other.right & ~self.right).sum())
