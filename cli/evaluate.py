@@ -52,6 +52,8 @@ def command(
     several models are averaged, as those of several teachers are. An option such as
     `--range b.keras=0,1` then applies to one of them.
 
+    A model may have more classes than the data: an answer of such a class is wrong.
+
     \b
     Examples:
       kerakd evaluate runs/faces-B/student_float32.tflite --data faces

@@ -236,7 +236,8 @@ def teacher(plan: Plan, data: Data, terminal: Terminal) -> Ensemble:
     for (path, *_), model, own in zip(files, loaded, shown, strict=True):
         tell = functools.partial(_tell_of, path, terminal)
         with of_file(path):
-            members.append(class_order.in_order_of_data(model, own.train, None, tell, True))
+            member = class_order.in_order_of_data(model, own.train, tell=tell, these_alone=True)
+        members.append(member)
     mirror = plan.teaching.mirror
     each = tuple(predictors.averaged([member], mirror) for member in members)
     return Ensemble(predictors.averaged(members, mirror), each, tuple(shown))
