@@ -214,6 +214,8 @@ class Exporter:
         )
         classifier = heads.in_two_columns(reference, kind) if kind else reference
         if samples is not None:
+            if kind and not ordered:
+                _samples.require_two_classes(samples, model.name)
             samples = _samples.checked(samples, classifier, self.class_names)
         known = stated or _samples.found_pixels(classifier, samples, ordered)
         pixels = known or PixelValues()

@@ -57,6 +57,25 @@ def checked(
     return _fitting_samples.checked(samples, shape, _classes(model), class_names)
 
 
+def require_two_classes(samples: Samples | np.ndarray, name: str) -> None:
+    """Refuse labels that are not of two classes beside a model of one sigmoid without class names.
+
+    Args:
+        samples: what the user gives.
+        name: the model's.
+
+    Raises:
+        ExportError: the labels are of other classes, or numbers.
+    """
+    labels = np.array([]) if isinstance(samples, np.ndarray) else np.asarray(samples.labels)
+    if labels.shape[1:] != (2,) and not np.isin(labels, (0, 1)).all():
+        raise ExportError(
+            f"{name} gives one sigmoid, which is taken for the probability of the second of two"
+            " classes, and the samples' labels are not 0 and 1: give samples of two classes, or the"
+            " images alone (samples.images) where it is a continuous value."
+        )
+
+
 def shown(samples: Samples | np.ndarray, pixels: PixelValues) -> Shown:
     """Return at most CALIBRATION_IMAGES of the samples, spread evenly, as pixels 0..255.
 

@@ -213,6 +213,15 @@ def test_one_number_for_other_pixels_must_say_so(activation: str | None, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("labels", [np.arange(40) % 3, np.linspace(0, 1, 40)])
+def test_labels_of_other_than_two_classes_are_none_of_one_sigmoids(
+    labels: np.ndarray, tmp_path: Path
+) -> None:
+    samples = Samples(np.zeros((40, 8, 8, 3), np.uint8), labels, ("a", "b", "c"))
+    with pytest.raises(ExportError, match=r"one sigmoid.* two classes.* images alone"):
+        export(_model("sigmoid"), tmp_path / "m.tflite", "float16", samples)
+
+
 def test_a_file_of_one_number_is_tuned_as_an_apps(
     files: dict[str | None, dict[str, Path]],
 ) -> None:
