@@ -29,14 +29,12 @@ def runnable(
     """Return the file to time: an export of a `.keras` file, others themselves."""
     if path.suffix != ".keras":
         return path
-    import keras
-
     from keras_kd import exporters
-    from keras_kd.models.surgery.copies import copied
+    from keras_kd.models.surgery.copies import of_size
 
     model, _ = loaded(path)
     if input_shape and None in model.input_shape:
-        model = copied(model, inputs=keras.Input(input_shape))
+        model = of_size(model, input_shape)
     return exporters.export(model, converted, "float32").path
 
 

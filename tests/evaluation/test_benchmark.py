@@ -232,3 +232,10 @@ def test_a_keras_file_of_open_size_is_built_for_the_size_stated(tmp_path):
     (one,) = benchmark.measure([tmp_path / "open.keras"], [1], 0.02, stated=stated)
     # 14 x 14 places of 3 x 3 x 3 x 4, and the dense layer.
     assert one.multiply_accumulates == 14 * 14 * 108 + 8
+    for shape, told in (
+        ((16, 16, 1), "not images of shape"),
+        ((2, 2, 3), "built for images of 2x2x3"),
+    ):
+        with pytest.raises(ModelError, match=f"{told}.*--input"):
+            benchmark.measure([tmp_path / "open.keras"], [1], 0.02, stated={
+                tmp_path / "open.keras": Stated(input_shape=shape)})  # fmt: skip

@@ -10,6 +10,7 @@ from keras_kd import models
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models.surgery import batch_statistics, fine_tuning
+from keras_kd.models.surgery.compaction import compact
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
 
@@ -191,6 +192,21 @@ def test_a_network_without_a_head_is_a_body_as_a_whole():
     convolved = keras.Model(model.input, model.get_layer("last").output)(IMAGES[:, :16, :16])
     expected = model.get_layer("logits")(np.asarray(convolved).mean(axis=(1, 2)))
     np.testing.assert_allclose(model(IMAGES[:, :16, :16]), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_taps_that_were_dead_at_the_own_size_come_back_at_another():
+    source = _trained()
+    small = compact(source)
+    # 1x1 at 32 pixels, where the last blocks see one pixel; 3x3 at 96, where nothing is dead.
+    assert small.get_layer("res_block3_conv2").kernel_size == (1, 1)
+    model = fine_tuning.with_new_head(small, 3, (96, 96, 3))
+    found = model.get_layer("res_block3_conv2").kernel
+    assert found.shape[:2] == (3, 3)
+    kept = source.get_layer("res_block3_conv2").kernel
+    np.testing.assert_array_equal(found[1, 1], kept[1, 1])
+    target = models.build("C", 3, (96, 96, 3), dropout=(0, 0))
+    fine_tuning.take_over(small, target)
+    np.testing.assert_array_equal(target.get_layer("res_block3_conv2").kernel, found)
 
 
 def test_a_body_of_one_size_is_told():

@@ -16,6 +16,7 @@ from keras_kd.errors import ModelError
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads, Seeds, outputs, rgb
 from keras_kd.models.surgery import weights
+from keras_kd.models.surgery.compaction import expand
 from keras_kd.models.surgery.copies import as_functional, copied, remade
 from keras_kd.models.surgery.keras_internals import GRAPHS, all_layers, calls, layer_of, producer
 
@@ -49,7 +50,7 @@ def take_over(source: keras.Model, target: keras.Model, order: Sequence[int] | N
     """
     skipped = head_layers(target) if order is None else ()
     # By name, not by place: the two may differ in their heads and in layers without weights.
-    found = {layer.name: layer for layer in source.layers}
+    found = {layer.name: layer for layer in expand(source).layers}
     wanted = [layer for layer in target.layers if layer.weights and layer not in skipped]
     differing = [
         layer.name
@@ -110,7 +111,8 @@ def with_new_head(
         ModelError: the body can't take such images, its outputs do not share one body, or the head
             is not found.
     """
-    graph = as_functional(model)
+    # Taps that were dead at the model's own size may live at another.
+    graph = as_functional(expand(model))
     body = keras.Model(graph.inputs[0], _features(graph))
     image = keras.Input(input_shape, name="image")
     shown = _as_trained(image, body.input_shape[-1], pixels)
