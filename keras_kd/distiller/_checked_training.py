@@ -116,8 +116,9 @@ class CheckedTraining(StudentModel):
         term alone, as `class_weights`, and the training images in `weighted_metrics`, as in Keras.
 
         Raises:
-            DataError: a label that no head can learn, a sample weight that is not finite or below
-                0, or a teacher's probabilities where logits are expected.
+            DataError: images without labels, a label that no head can learn, a sample weight that
+                is not finite, below 0 or of no head, or a teacher's probabilities where logits are
+                expected.
             ConfigError: the student was built in another scope of `tf.distribute`.
         """
         self._look(x, y)
