@@ -217,6 +217,28 @@ def parsed(lines: Sequence[str]) -> list[str]:
     return list(names) if counted and mostly_different else named
 
 
+def of_numbers(lines: Sequence[str], numbers: Sequence[str]) -> list[str]:
+    """Return the names of classes that are numbers, where each line begins with its class's number,
+    as `10 happy` for the class 10.
+
+    Args:
+        lines: as `parsed` returned them.
+        numbers: the classes in their order.
+
+    Returns:
+        The names in that order, without the numbers unless two names are the same without; the
+            lines as they are where their numbers are others.
+    """
+    found = {
+        int(match[1]): (match[2], line) for line in lines if (match := _NUMBERED.fullmatch(line))
+    }
+    values = [*map(int, numbers)]
+    if len(found) != len(lines) or sorted(found) != sorted(values):
+        return list(lines)
+    names = [found[value][0] for value in values]
+    return names if len(set(names)) == len(names) else [found[value][1] for value in values]
+
+
 def permutation(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndarray:
     """Return the columns that bring logits from one order of classes into another.
 

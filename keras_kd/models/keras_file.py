@@ -245,7 +245,10 @@ def _h5_configuration(path: Path, size: int) -> tuple[str | bytes, bool]:
     _require_bounded(path, size)
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
-            raise ValueError("it holds weights without a model")
+            raise ModelError(
+                f"{path} holds weights without a model: load them into their model, and save it"
+                " whole by model.save('model.keras')."
+            )
         version = file.attrs.get("keras_version", "")
         version = version if isinstance(version, str) else version.decode()
         return file.attrs["model_config"], not version.startswith("3.")

@@ -16,7 +16,8 @@ from keras_kd.errors import ModelError
 from keras_kd.models.form import ModelSpec
 from keras_kd.runtimes import described, published
 
-# As Teachable Machine, Lobe, LabelImg, the guides of Keras and Hugging Face call such a list.
+# As Teachable Machine, Lobe, LabelImg, the guides of Keras and Hugging Face call such a list, in
+# any case. MODEL_labels.txt, behind the model's own name, is one too.
 STEMS = ("labels", "label", "labelmap", "classes", "class_names", "class_indices")
 # Limit for a list of names, because a zip member may declare any size.
 LARGEST = 2**20
@@ -74,11 +75,26 @@ def named_inside(form: ModelSpec, path: Path) -> bool:
 def _lists(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     """Return place and names of each list that belongs to a file or folder."""
     folders = [path.parent, *([path, path / "assets"] if path.is_dir() else [])]
-    files = [folder / f"{stem}{end}" for folder in folders for stem in STEMS for end in _READERS]
+    files = [file for folder in folders for file in _called_as_lists(folder, path.stem)]
     found = [(str(file), names) for file in files if file.is_file() and (names := _of_file(file))]
     found += _of_hub(path)
     inside = _inside(path)
     return [*found, *([("the metadata inside of it", inside)] if inside else [])]
+
+
+def _called_as_lists(folder: Path, model: str) -> list[Path]:
+    """The files of a folder that are called as a list of labels, or of the labels of `model`."""
+    behind = (f"{model}{between}{stem}".casefold() for between in "_-." for stem in STEMS)
+    called: dict[str, list[Path]] = {
+        f"{stem}{end}": [] for stem in (*STEMS, *behind) for end in _READERS
+    }
+    try:
+        files = sorted(folder.iterdir())
+    except OSError:  # It may be entered and not listed, or missing.
+        files = [folder / name for name in called]
+    for file in files:
+        called.get(file.name.casefold(), []).append(file)
+    return [file for found in called.values() for file in found]
 
 
 def _of_hub(path: Path) -> list[tuple[str, tuple[str, ...]]]:
@@ -101,10 +117,10 @@ def _of_hub(path: Path) -> list[tuple[str, tuple[str, ...]]]:
 
 def _of_file(file: Path) -> tuple[str, ...] | None:
     try:
-        return _checked(_READERS[file.suffix](file))
+        return _checked(_READERS[file.suffix.lower()](file))
     except (ValueError, OSError) as error:
         # Data sets have files of these names too, of images and their labels, say.
-        if file.suffix == ".json" and file.stem != "class_indices":
+        if file.suffix.lower() == ".json" and file.stem.lower() != "class_indices":
             warnings.warn(f"{file} is passed over: it holds no list of class names.", stacklevel=4)
             return None
         raise ModelError(

@@ -218,6 +218,29 @@ def test_numbers_are_named_in_their_order_not_in_the_alphabet_s(tmp_path: Path) 
     assert samples.images[samples.labels == 1, 0, 0, 0].tolist() == [20, 21, 22, 23]
 
 
+@pytest.mark.parametrize("train", ["train", ""])
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("ten 10\ntwo 2\none 1\n", ("ten 10", "two 2", "one 1")),
+        ("10 many\n2 few\n1 single\n", ("single", "few", "many")),
+        ("10: coins\n2: coins\n1: coin\n", ("1: coin", "2: coins", "10: coins")),
+        ("5 cents\n2 cents\n1 cent\n", ("5 cents", "2 cents", "1 cent")),
+    ],
+)
+def test_a_number_before_a_name_is_its_class(
+    train: str, lines: str, expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    for value, number in enumerate(("1", "2", "10")):
+        write_images(tmp_path / train / number, 3, 20 * value)
+    (tmp_path / "labels.txt").write_text(lines)
+    samples = datasets.load(tmp_path, "train")
+    assert samples.class_names == expected
+    np.testing.assert_array_equal(samples.images[:, 0, 0, 0] // 20, samples.labels)
+    # It is told no longer that the classes are numbers.
+    assert not datasets.passed_over(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("parts", "words"),
     [

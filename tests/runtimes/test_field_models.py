@@ -190,7 +190,7 @@ def _folder_of_a_file(folder: Path) -> Path:
         (_map, r"8, 8, 3"),
         (_channels_first, "channels first|3, 8, 8"),
         (_flat, "192"),
-        (_weights, "weights without a model"),
+        (_weights, r"weights without a model.*model\.save"),
         (_lambda, "Lambda"),
         (_no_signature, "serving_default"),
         (_pointer("model.h5"), "Git LFS"),

@@ -69,6 +69,9 @@ def _inside(path: Path) -> ModelSpec:
         ("class_indices.json", '\ufeff{"0": "happy", "2": "very sad", "1": "angry"}\r\n'),
         ("labels.json", '["happy", "angry", "very sad"]'),
         ("class_names.json", '{"very sad": 3, "happy": 1, "angry": 2}'),
+        ("Labels.TXT", LINES),
+        ("m_labels.txt", LINES),
+        ("M-Class_Names.JSON", '["happy", "angry", "very sad"]'),
     ],
 )
 def test_lists_of_other_programs(name: str, content: str, tmp_path: Path) -> None:
@@ -92,6 +95,11 @@ def test_a_list_that_tells_no_order_is_refused(content: str, reason: str, tmp_pa
     (tmp_path / "class_indices.json").write_text(content)
     with pytest.raises(ModelError, match=rf"class_indices\.json.*{reason}"):
         labels.with_labels(ModelSpec(), tmp_path / "m.keras", None)
+
+
+def test_a_list_of_another_models_name_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "other_labels.txt").write_text(LINES)
+    assert labels.with_labels(ModelSpec(), tmp_path / "m.h5", None).class_names is None
 
 
 def test_a_data_sets_file_of_labels_is_passed_over_and_told(tmp_path: Path) -> None:

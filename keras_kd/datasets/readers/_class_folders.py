@@ -96,11 +96,11 @@ def refuse_unknown(path: Path, splits: dict[str, Path]) -> None:
             )
 
 
-def remarks(train: Path, others: Sequence[Path]) -> list[str]:
+def remarks(root: Path, train: Path, others: Sequence[Path]) -> list[str]:
     """Say which folders count as a class of another name, and that classes are numbers or mean the
     same.
     """
-    classes = of_train(train, train.parent, skip_bad_rows=True)
+    classes = of_train(train, root, skip_bad_rows=True)
     lines = [
         f"{folder.name!r} counts as {name}"
         for name, folders in classes.items()

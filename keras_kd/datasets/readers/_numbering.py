@@ -71,7 +71,8 @@ def checked(names: Sequence[str], place: Path) -> tuple[str, ...]:
 
 
 def names_of(numbers: Sequence[str], file: Path) -> list[str]:
-    """Return the names in a labels.txt of classes that are numbers; equal ones with their number.
+    """Return the names in a labels.txt of classes that are numbers: each by the number before it,
+    if these are the classes', else in the order of the lines. Equal ones get their number.
 
     Args:
         numbers: the numbers in their order.
@@ -86,7 +87,7 @@ def names_of(numbers: Sequence[str], file: Path) -> list[str]:
             f"{file} has {len(names)} lines, not a name for each of the {len(numbers)} classes"
             f" {', '.join(numbers[:12])}: write one name a line, in this order."
         )
-    return [*class_names.distinct(names)]
+    return [*class_names.distinct(class_names.of_numbers(names, numbers))]
 
 
 def remark(numbers: Collection[str], beside: str) -> str:

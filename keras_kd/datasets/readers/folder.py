@@ -12,7 +12,7 @@ A split folder has one of these words in its name, in any case: `train`, `traini
 belong to the class folder that they lie in. Folders of two splits are the same class if their names
 are the same letters (composed or decomposed) or mean the same (`happy`, `Happiness`); the train
 split's name is kept. Folders that are numbers get names by a `labels.txt` beside them, one a line
-in the order of the numbers.
+in the order of the numbers, or each behind its number (`10 happy`).
 
 A split without a folder is held out of the training images: 10 % of each class, at least one image,
 the same ones each time. So class folders alone are split 80 / 10 / 10. Images are gray if every
@@ -92,7 +92,7 @@ def remarks(path: Path) -> list[str]:
         One sentence for each such folder.
     """
     train, *rest = _tree.split_folders(path).values()
-    lines = _class_folders.remarks(train, rest)
+    lines = _class_folders.remarks(path, train, rest)
     if others := _tree.other_splits(path):
         lines.append(
             f"{' and '.join(map(str, others))} beside it: give {path.parent} for all splits"
