@@ -46,6 +46,19 @@ def test_compile_takes_no_loss(options):
     )
 
 
+def test_weights_that_are_all_0_are_refused_unless_something_else_is_learnt():
+    refusal(
+        lambda: Distiller(linear(), linear(1), alpha=0, beta=0).compile("sgd"),
+        ConfigError,
+        "Nothing would be learnt",
+        "alpha=0, beta=0",
+    )
+    Distiller(linear(), alpha=0.1, beta=0).compile("sgd")
+    student, teacher = convolved(0, 2), convolved(1, 2)
+    match = FeatureMatch(student.layers[-2].name, teacher.layers[-2].name, "hint")
+    Distiller(student, teacher, alpha=0, beta=0, features=match).compile("sgd")
+
+
 def test_compile_takes_no_losses_of_the_keras_example():
     refusal(
         lambda: Distiller(linear()).compile("sgd", student_loss_fn="mse", temperature=10),

@@ -223,6 +223,14 @@ def test_a_binary_logit_of_infinity_is_a_certain_class(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_percentages_are_refused_unless_they_are_stated_to_be_logits(way):
+    y = {"label": LABELS, "teacher": np.round(100 * PROBABILITIES, 1)}
+    refusal(lambda: soft_loss(compiled(linear()), way, y), DataError, "sum to 100", "/ 100")
+    found = soft_loss(still(student := linear(), teacher_output="logits"), way, y)
+    assert found == pytest.approx(expected(student, y["teacher"]), rel=1e-4)
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("row", [[np.nan, 0, 0], [np.inf, 0, 0], [-np.inf] * 3])
 def test_rows_that_are_no_distribution_are_refused(way, row):
     stored, distiller = LOGITS.copy(), compiled(linear())

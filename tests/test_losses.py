@@ -10,7 +10,7 @@ import pytest
 from scipy.special import log_softmax, rel_entr, softmax
 
 from keras_kd import losses
-from keras_kd.errors import ModelError
+from keras_kd.errors import ConfigError, DataError, ModelError
 
 STUDENT = (5 * np.sin(np.arange(12))).reshape(4, 3).astype(np.float32)
 TEACHER = (5 * np.cos(np.arange(12))).reshape(4, 3).astype(np.float32)
@@ -190,6 +190,52 @@ def test_other_numbers_of_classes_are_refused(columns):
         ModelError, match=f"teacher's logits are of {columns} classes and the student's logits of 3"
     ):
         losses.soft_target_kl(np.ones((4, columns), np.float32), STUDENT, 1.0)
+
+
+@pytest.mark.parametrize("name", losses.soft_loss_names())
+def test_outputs_of_other_images_are_refused(name):
+    """One image's would be spread over all."""
+    labels = np.arange(4) % 3
+    for teacher in (TEACHER[:1], TEACHER[:3]):
+        with pytest.raises(ModelError, match=r"[13]\b.* and the student's .*4\b"):
+            losses.soft_loss(name)(labels, teacher, STUDENT, 2.0)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, -1, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["kl", "decoupled", "dist", "multi-level", "standardised"])
+def test_a_temperature_that_divides_into_nothing_is_refused(name, temperature):
+    with pytest.raises(ConfigError, match="above 0 and finite. Received: temperature="):
+        losses.soft_loss(name)(np.arange(4) % 3, TEACHER, STUDENT, temperature)
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("wrong", [3, -1, math.nan])
+def test_labels_of_no_class_are_refused_where_they_are_known(wrong, shape, as_tensor):
+    labels = np.float32([0, 2, wrong, 1]).reshape(shape)
+    labels = keras.ops.convert_to_tensor(labels) if as_tensor else labels
+    for loss in (
+        lambda: losses.cross_entropy_each(labels, STUDENT),
+        lambda: losses.class_weight_each(labels, np.ones(3)),
+        lambda: losses.decoupled_kd_each(labels, TEACHER, STUDENT, 2.0),
+    ):
+        with pytest.raises(DataError, match="label in row 2 is (3|-1|nan): .* numbers 0 to 2"):
+            loss()
+
+
+def test_labels_weights_values_and_maps_of_other_images_are_refused():
+    maps = np.ones((4, 2, 2, 3), np.float32)
+    for loss in (
+        lambda: losses.cross_entropy_each(np.array([1]), STUDENT),
+        lambda: losses.weighted_mean(np.ones(4, np.float32), np.ones(1)),
+        lambda: losses.squared_error_each(np.ones(1), np.ones(4)),
+        lambda: losses.teacher_bounded_each(np.ones(4), np.ones(1), np.ones(4)),
+        lambda: losses.concordance(np.ones((4, 1)), np.ones(1)),
+        *(lambda name=name: losses.feature_loss(name)(maps[:1], maps)
+          for name in losses.feature_loss_names()),
+    ):  # fmt: skip
+        with pytest.raises(ModelError, match=r"[14]\b.* and the student's .*[14]\b"):
+            loss()
 
 
 def test_shares_of_other_classes_are_refused():

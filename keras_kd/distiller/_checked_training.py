@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_kd._common.tensors import on_host
 from keras_kd.distiller import _backend, _batches, _labels, _metrics, _momentum, _settings
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._outputs import kind_of, require_fit, require_kind, warn_of_kind
@@ -34,6 +35,8 @@ class CheckedTraining(StudentModel):
     _columns: dict[str, int | None]
     _heads: dict[str, ClassHead | ValueHead]
     faults: _labels.Faults
+    features: Sequence[Any]
+    value_weight: float
     _shapes: dict[str, HeadShape]
     _live: Teachers | None
     _target_maker: TargetMaker
@@ -54,7 +57,8 @@ class CheckedTraining(StudentModel):
         """Configure training, as `keras.Model.compile` does.
 
         Raises:
-            ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own; there
+            ConfigError: `loss` or `loss_weights` is given: the Distiller's loss is its own; all its
+                weights are 0 and no features are matched, so that nothing would be learnt; there
                 are `others`, as in keras.io's example; a loss stands among the metrics; metrics of
                 several heads are not by head; or the student was built in another scope of
                 `tf.distribute`.
@@ -72,6 +76,12 @@ class CheckedTraining(StudentModel):
                 f"compile() takes no {', '.join(others)}: the Distiller has its own losses, and "
                 "takes its settings itself, Distiller(student, teacher, temperature=3, alpha=0.2), "
                 "where alpha weighs the labels."
+            )
+        if not any(head.learns for head in self._heads.values()) and not self.features:
+            raise ConfigError(
+                "Nothing would be learnt: the weights of labels and teacher are all 0. Set alpha, "
+                "beta or value_weight above 0. Received: "
+                f"alpha={self.alpha:g}, beta={self.beta:g}, value_weight={self.value_weight:g}."
             )
         measured = [_metrics.by_head(one, self._columns) for one in (metrics, weighted_metrics)]
         for given in measured:
@@ -242,7 +252,7 @@ class CheckedTraining(StudentModel):
         if not _batches.are_data(labels):
             return
         for name, values in _batches.by_head(labels, self._heads).items():
-            known = _labels.on_host(values)
+            known = on_host(values)
             if known is not None and name in self._heads:
                 self._heads[name].require(self._shapes[name].labels(known), len(known))
 
@@ -276,7 +286,7 @@ class CheckedTraining(StudentModel):
         found = {}
         given = _batches.by_head(stored, self._heads) if _batches.are_data(stored) else {}
         for name, values in given.items():
-            known, columns = _labels.on_host(values), self._columns.get(name)
+            known, columns = on_host(values), self._columns.get(name)
             if known is not None and columns:
                 kind = self.teacher_output or kind_of(known[:LOOKED_AT_ROWS], columns)
                 require_kind(kind, name, columns)
@@ -291,7 +301,7 @@ class CheckedTraining(StudentModel):
 
 
 def _first_rows(values: Any) -> np.ndarray | None:
-    return _labels.on_host(values[:LOOKED_AT]) if hasattr(values, "shape") else None
+    return on_host(values[:LOOKED_AT]) if hasattr(values, "shape") else None
 
 
 class _FirstBatch(keras.callbacks.Callback):

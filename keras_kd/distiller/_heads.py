@@ -50,6 +50,11 @@ class ClassHead:
         """Whether the teacher's loss has a weight above 0."""
         return self._beta > 0
 
+    @property
+    def learns(self) -> bool:
+        """Whether the labels' loss or the teacher's has a weight above 0."""
+        return self._alpha > 0 or self._beta > 0
+
     def require(self, labels: np.ndarray, images: int) -> None:
         """Raise DataError for rows of labels, of so many images, that are not classes of this
         head.
@@ -131,6 +136,11 @@ class ValueHead:
     def learns_from_teacher(self) -> bool:
         """Whether the teacher-bounded error has a weight above 0."""
         return self._bound_weight * self._value_weight > 0
+
+    @property
+    def learns(self) -> bool:
+        """Whether the head's loss has a weight above 0."""
+        return self._value_weight > 0
 
     def require(self, labels: np.ndarray, images: int) -> None:
         """Raise DataError for rows of labels, of so many images, that are not values."""

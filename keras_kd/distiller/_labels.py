@@ -10,24 +10,12 @@ import numpy as np
 from keras import ops
 
 from keras_kd._common.shares import TOLERANCE, are_shares, wrong
+from keras_kd._common.tensors import on_host
 from keras_kd.distiller import _backend
 from keras_kd.errors import DataError
 
 WEIGHTS = "expected finite numbers of 0 or more"
 COUNTING = " Some data sets count from 1, as RAF-DB does: subtract 1 from those."
-
-
-def on_host(values: Any) -> np.ndarray | None:
-    """Return values as an array if they are known now; None for tensors on a device or computed
-    later.
-    """
-    if values is None or isinstance(values, keras.KerasTensor):
-        return None
-    if not ops.is_tensor(values):
-        return np.asarray(values)
-    # TensorFlow's tensors have this method where they are computed at once.
-    eager = keras.backend.backend() == "tensorflow" and hasattr(values, "numpy")
-    return values.numpy() if eager else None
 
 
 def require_classes(labels: np.ndarray, classes: int, head: str, images: int) -> None:

@@ -19,7 +19,7 @@ from keras_kd.models.heads import SMALLEST_PROBABILITY, SUM_TOLERANCE, OutputKin
 
 _FLOOR = math.log(SMALLEST_PROBABILITY)
 # Where a trace can't raise, what it finds of a head's outputs waits as one flag for each of these.
-_FLAGS = ("not_finite", "beyond", "probabilities", "inside", "outside")
+_FLAGS = ("not_finite", "beyond", "probabilities", "percentages", "inside", "outside")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def require_fit(kind: OutputKind, outputs: Any, name: str, columns: int) -> None
 
     Raises:
         DataError: one is not finite, or outside 0..1 though a probability; or all rows are
-            probabilities and none is expected.
+            probabilities or percentages and none is expected.
         ModelError: logits are expected, and all are in 0..1.
     """
     _refuse(ops.convert_to_numpy(_flags(kind, outputs)), name, columns)
@@ -161,12 +161,15 @@ class OutputFaults(keras.metrics.Metric):
 def _flags(kind: OutputKind, outputs: Any) -> Any:
     """The `_FLAGS` of a head's outputs, 0 or 1 each."""
     outputs = ops.cast(outputs, "float32")
-    bad, sums_to_1 = ops.isnan(outputs), False
+    bad, sums_to_1, percentages = ops.isnan(outputs), False, False
     if not _in_one_column(outputs):
         # One logit of +-inf is a probability of 1 or 0; a row of -inf alone is no distribution.
         bad = ops.logical_or(bad, outputs == math.inf)
         bad = ops.logical_or(bad, ops.all(outputs == -math.inf, axis=-1, keepdims=True))
-        sums_to_1 = ops.all(ops.abs(ops.sum(outputs, axis=-1) - 1) < SUM_TOLERANCE)
+        sums = ops.sum(outputs, axis=-1)
+        sums_to_1 = ops.all(ops.abs(sums - 1) < SUM_TOLERANCE)
+        sum_to_100 = ops.all(ops.abs(sums / 100 - 1) < SUM_TOLERANCE)
+        percentages = ops.logical_and(sum_to_100, ops.min(outputs) >= 0)
     outside = ops.any(ops.logical_or(outputs < -SUM_TOLERANCE, outputs > 1 + SUM_TOLERANCE))
     flags: dict[str, Any] = dict.fromkeys(_FLAGS, False) | {"not_finite": ops.any(bad)}
     if kind in ("probabilities", "sigmoids"):
@@ -174,7 +177,8 @@ def _flags(kind: OutputKind, outputs: Any) -> Any:
     if kind == "unknown":
         inside = ops.any(ops.logical_and(outputs > 0, outputs < 1))
         distributions = ops.logical_and(sums_to_1, ops.logical_not(outside))
-        flags |= {"probabilities": distributions, "inside": inside, "outside": outside}
+        flags |= {"probabilities": distributions, "percentages": percentages}
+        flags |= {"inside": inside, "outside": outside}
     return ops.stack([ops.cast(flags[name], "float32") for name in _FLAGS])
 
 
@@ -196,6 +200,11 @@ def _refuse(flags: np.ndarray, name: str, columns: int) -> None:
             f"{outputs} are probabilities (rows in 0..1 that sum to 1), and logits are expected: "
             "state teacher_output='probabilities', or give their logarithms, "
             "numpy.log(numpy.maximum(probabilities, 1e-12))."
+        )
+    if found["percentages"]:
+        raise DataError(
+            f"{outputs} are rows that sum to 100, as percentages do, and logits are expected: give "
+            "probabilities, outputs / 100, or state teacher_output='logits'."
         )
     if found["inside"] and not found["outside"]:
         require_kind("undecided", name, columns)

@@ -50,10 +50,7 @@ def require_number(name: str, value: Any) -> None:
 def require_temperature(temperature: Any) -> None:
     """Refuse T that is 0, below, infinite, or no number."""
     require_number("temperature", temperature)
-    if not 0 < temperature < np.inf:
-        raise ConfigError(
-            f"temperature must be above 0 and finite. Received: temperature={temperature}."
-        )
+    losses.require_temperature(temperature)
 
 
 def require_share(name: str, value: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from keras import ops
 
-from keras_kd.errors import ModelError
-from keras_kd.losses._tensors import TINY, Tensor, require_classes
+from keras_kd._common.tensors import on_host
+from keras_kd.errors import DataError, ModelError
+from keras_kd.losses._tensors import TINY, Tensor, require_alike, require_images
 
 
 def cross_entropy_each(
@@ -24,13 +26,14 @@ def cross_entropy_each(
         float32 (N,), 0 or more.
 
     Raises:
-        ModelError: the shares have another number of classes than the logits.
+        ModelError: the shares have another number of classes than the logits, or there are labels
+            of other images.
+        DataError: a number that is known now is that of no class. In a traced step such an image
+            has the loss 0.
     """
     log_q = ops.log_softmax(ops.cast(logits, "float32"))
-    if len(labels.shape) == 1 or labels.shape[-1] == 1:
-        labels = ops.one_hot(ops.reshape(labels, (-1,)), logits.shape[-1], dtype="float32")
-    require_classes("labels", labels, logits)
-    shares = ops.cast(labels, "float32")
+    shares = as_shares(labels, logits.shape[-1])
+    require_alike("labels", shares, logits)
     if class_weights is not None:
         shares = shares * ops.cast(class_weights, "float32")
     return -ops.sum(shares * log_q, axis=-1)
@@ -47,9 +50,38 @@ def class_weight_each(labels: Tensor, class_weights: Tensor) -> Tensor:
         float32 (N,).
     """
     weights = ops.cast(ops.convert_to_tensor(class_weights), "float32")
-    if len(labels.shape) == 1 or labels.shape[-1] == 1:
-        labels = ops.one_hot(ops.reshape(labels, (-1,)), weights.shape[-1], dtype="float32")
-    return ops.sum(ops.cast(labels, "float32") * weights, axis=-1)
+    return ops.sum(as_shares(labels, weights.shape[-1]) * weights, axis=-1)
+
+
+def as_shares(labels: Tensor, classes: int) -> Tensor:
+    """Return labels as a row of shares for each image.
+
+    Args:
+        labels: as for `cross_entropy_each`.
+        classes: C.
+
+    Returns:
+        float32 (N, C), 1 for an image's class; shares as they are.
+
+    Raises:
+        DataError: a number that is known now is that of no class.
+    """
+    if len(labels.shape) > 1 and labels.shape[-1] != 1:
+        return ops.cast(labels, "float32")
+    _require_classes(on_host(labels), classes)
+    return ops.one_hot(ops.reshape(labels, (-1,)), classes, dtype="float32")
+
+
+def _require_classes(labels: np.ndarray | None, classes: int) -> None:
+    """Refuse class numbers outside of 0..C-1, of which a row of shares would be all 0."""
+    if labels is None or labels.dtype.kind not in "biuf":
+        return
+    wrong = ~((labels >= 0) & (labels < classes))
+    if wrong.any():
+        raise DataError(
+            f"The label in row {int(np.argwhere(wrong)[0][0])} is {labels[wrong][0]:g}: expected "
+            f"class numbers 0 to {classes - 1}."
+        )
 
 
 def two_logits(logit: Tensor) -> Tensor:
@@ -92,7 +124,9 @@ def weighted_sum(values: Tensor, weights: Tensor | None = None) -> Tensor:
         float32 scalar.
     """
     if weights is not None:
-        values = values * ops.cast(ops.reshape(weights, (-1,)), values.dtype)
+        weights = ops.cast(ops.reshape(weights, (-1,)), values.dtype)
+        require_images("weights", weights, values)
+        values = values * weights
     return ops.sum(values)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import TINY, Tensor
+from keras_kd.losses._tensors import TINY, Tensor, require_images
 
 
 def relational_each(
@@ -29,7 +29,11 @@ def relational_each(
 
     Returns:
         float32 (N,), 0 or more.
+
+    Raises:
+        ModelError: teacher and student have different numbers of images.
     """
+    require_images("teacher's outputs", teacher, student)
     teacher, student = _rows(teacher), _rows(student)
     distances = _huber(_relative_distances(student) - _relative_distances(teacher))
     angles = _huber(_cosines(student) - _cosines(teacher))
@@ -51,7 +55,11 @@ def similarity_each(teacher: Tensor, student: Tensor) -> Tensor:
 
     Returns:
         float32 (N,), 0 or more.
+
+    Raises:
+        ModelError: teacher and student have different numbers of images.
     """
+    require_images("teacher's outputs", teacher, student)
     difference = _similarities(_rows(teacher)) - _similarities(_rows(student))
     return ops.mean(difference**2, axis=1)
 

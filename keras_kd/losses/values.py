@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import TINY, Tensor, flat, moments
+from keras_kd.losses._tensors import TINY, Tensor, flat, moments, require_images
 
 
 def squared_error_each(values: Tensor, student_values: Tensor) -> Tensor:
@@ -17,7 +17,9 @@ def squared_error_each(values: Tensor, student_values: Tensor) -> Tensor:
     Returns:
         float32 (N,), in squared units of the values.
     """
-    return (flat(student_values) - flat(values)) ** 2
+    y, s = flat(values), flat(student_values)
+    require_images("values", y, s)
+    return (s - y) ** 2
 
 
 def teacher_bounded_each(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import Tensor, divergence, require_classes
+from keras_kd.losses._tensors import Tensor, divergence, require_alike, softened
+from keras_kd.losses.labels import as_shares
 
 
 def decoupled_kd_each(
@@ -33,9 +34,10 @@ def decoupled_kd_each(
         float32 (N,), 0 or more.
 
     Raises:
-        ModelError: teacher and student have different numbers of classes.
+        ModelError: teacher and student have different numbers of classes or images.
+        ConfigError: T is not above 0.
     """
-    require_classes("teacher's logits", teacher_logits, student_logits)
+    require_alike("teacher's logits", teacher_logits, student_logits)
     target = _one_hot_targets(labels, student_logits.shape[-1])
     target_p, other_p = _decoupled(teacher_logits, target, temperature)
     target_q, other_q = _decoupled(student_logits, target, temperature)
@@ -44,18 +46,14 @@ def decoupled_kd_each(
 
 
 def _one_hot_targets(labels: Tensor, classes: int) -> Tensor:
-    # Labels of one column are class numbers (N, 1), not shares.
-    shares = len(labels.shape) > 1 and labels.shape[-1] > 1
-    return ops.one_hot(
-        ops.argmax(labels, axis=-1) if shares else ops.reshape(labels, (-1,)), classes
-    )
+    return ops.one_hot(ops.argmax(as_shares(labels, classes), axis=-1), classes)
 
 
 def _decoupled(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Log-probabilities of (target, any other class), (N, 2), and of the others among themselves,
     (N, C).
     """
-    scaled = ops.cast(logits, "float32") / temperature
+    scaled = softened(logits, temperature)
     # Not -inf: 0 times a difference of infinities is NaN.
     others = ops.where(target > 0, -1e9, scaled)
     pair = [ops.sum(target * scaled, axis=-1), ops.logsumexp(others, axis=-1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import TINY, Tensor, require_classes
+from keras_kd.losses._tensors import TINY, Tensor, require_alike, softened
 
 
 def dist_each(
@@ -31,11 +31,12 @@ def dist_each(
         float32 (N,), 0 or more.
 
     Raises:
-        ModelError: teacher and student have different numbers of classes.
+        ModelError: teacher and student have different numbers of classes or images.
+        ConfigError: T is not above 0.
     """
-    require_classes("teacher's logits", teacher_logits, student_logits)
-    p = ops.softmax(ops.cast(teacher_logits, "float32") / temperature)
-    q = ops.softmax(ops.cast(student_logits, "float32") / temperature)
+    require_alike("teacher's logits", teacher_logits, student_logits)
+    p = ops.softmax(softened(teacher_logits, temperature))
+    q = ops.softmax(softened(student_logits, temperature))
     of_images = 1 - _correlation(p, q, axis=1)
     of_classes = ops.mean(1 - _correlation(p, q, axis=0))
     return temperature**2 * (image_weight * of_images + class_weight * of_classes)

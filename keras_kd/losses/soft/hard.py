@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import Tensor, require_classes
+from keras_kd.losses._tensors import Tensor, require_alike
 from keras_kd.losses.labels import cross_entropy_each
 
 
@@ -21,9 +21,9 @@ def hard_label_each(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
         float32 (N,), 0 or more.
 
     Raises:
-        ModelError: teacher and student have different numbers of classes.
+        ModelError: teacher and student have different numbers of classes or images.
     """
-    require_classes("teacher's logits", teacher_logits, student_logits)
+    require_alike("teacher's logits", teacher_logits, student_logits)
     return cross_entropy_each(ops.argmax(teacher_logits, axis=-1), student_logits)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import Tensor, divergence, require_classes
+from keras_kd.losses._tensors import Tensor, divergence, require_alike, softened
 
 
 def soft_target_kl(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> Tensor:
@@ -22,7 +22,8 @@ def soft_target_kl(teacher_logits: Tensor, student_logits: Tensor, temperature: 
         float32 scalar, 0 or more.
 
     Raises:
-        ModelError: teacher and student have different numbers of classes.
+        ModelError: teacher and student have different numbers of classes or images.
+        ConfigError: T is not above 0.
     """
     return ops.mean(soft_target_kl_each(teacher_logits, student_logits, temperature))
 
@@ -41,12 +42,13 @@ def soft_target_kl_each(
         float32 (N,), 0 or more.
 
     Raises:
-        ModelError: teacher and student have different numbers of classes.
+        ModelError: teacher and student have different numbers of classes or images.
+        ConfigError: T is not above 0.
     """
-    require_classes("teacher's logits", teacher_logits, student_logits)
-    # Logarithms from the logits: a softmax's 0 would have none. float32, as float16 ends at 65,504.
-    log_p = ops.log_softmax(ops.cast(teacher_logits, "float32") / temperature)
-    log_q = ops.log_softmax(ops.cast(student_logits, "float32") / temperature)
+    require_alike("teacher's logits", teacher_logits, student_logits)
+    # Logarithms from the logits: a softmax's 0 would have none.
+    log_p = ops.log_softmax(softened(teacher_logits, temperature))
+    log_q = ops.log_softmax(softened(student_logits, temperature))
     return temperature**2 * divergence(log_p, log_q)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import Tensor, require_classes
+from keras_kd.losses._tensors import Tensor, require_alike, softened
 from keras_kd.losses.soft.kl import soft_target_kl_each
 
 # As shares of T, these give the published temperatures 2 to 6 for T = 4.
@@ -38,14 +38,15 @@ def multi_level_each(
         float32 (N,), 0 or more.
 
     Raises:
-        ModelError: teacher and student have different numbers of classes.
+        ModelError: teacher and student have different numbers of classes or images.
+        ConfigError: T is not above 0.
     """
-    require_classes("teacher's logits", teacher_logits, student_logits)
+    require_alike("teacher's logits", teacher_logits, student_logits)
     total = 0.0
     for share in SHARES_OF_T:
         scaled = share * temperature
-        p = ops.softmax(ops.cast(teacher_logits, "float32") / scaled)
-        q = ops.softmax(ops.cast(student_logits, "float32") / scaled)
+        p = ops.softmax(softened(teacher_logits, scaled))
+        q = ops.softmax(softened(student_logits, scaled))
         of_images = ops.matmul(p, ops.transpose(p)) - ops.matmul(q, ops.transpose(q))
         of_classes = ops.matmul(ops.transpose(p), p) - ops.matmul(ops.transpose(q), q)
         total = total + soft_target_kl_each(teacher_logits, student_logits, scaled)

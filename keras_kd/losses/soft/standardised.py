@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import TINY, Tensor, require_classes
+from keras_kd.losses._tensors import TINY, Tensor, require_alike
 from keras_kd.losses.soft.kl import soft_target_kl_each
 
 
@@ -25,9 +25,10 @@ def standardised_kl_each(
         float32 (N,), 0 or more.
 
     Raises:
-        ModelError: teacher and student have different numbers of classes.
+        ModelError: teacher and student have different numbers of classes or images.
+        ConfigError: T is not above 0.
     """
-    require_classes("teacher's logits", teacher_logits, student_logits)
+    require_alike("teacher's logits", teacher_logits, student_logits)
     return soft_target_kl_each(
         _standardised(teacher_logits), _standardised(student_logits), temperature
     )
