@@ -65,7 +65,7 @@ def _differ(values: Tensor, others: Tensor, axes: slice = slice(None)) -> bool:
 
 def require_temperature(temperature: Any) -> None:
     """Refuse T that is 0, below, or not finite: ConfigError. A tensor's value is not known here."""
-    if isinstance(temperature, Real) and not 0 < temperature < math.inf:
+    if isinstance(temperature, Real) and not 0 < float(temperature) < math.inf:
         raise ConfigError(
             f"temperature must be above 0 and finite. Received: temperature={temperature}."
         )
