@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
-from command_line import QUICK
 from keras import layers
+from scipy.special import log_softmax
 
 from keras_kd.errors import ConfigError, DataError, ExportError
 from keras_kd.exporters import quantization_aware
 from keras_kd.exporters._quantization import training_data, worker_process
+from keras_kd.exporters._quantization.stage_training import Batches, distillation_loss
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
 from keras_kd.runtimes import litert, tflite_graph
 from keras_kd.teachers.views import Views
@@ -80,62 +78,45 @@ def test_pruned_clustered_and_quantized_file_keeps_its_zeros(tmp_path):
     }
 
 
-# Run in one process of its own, as the worker's; each raises where it is wrong.
-VIEWS_AND_LOGITS = """
-import numpy as np
-from keras_kd.exporters._quantization.stage_training import Batches
-rows = np.arange(50)
-images = np.zeros((50, 4, 4, 1), np.uint8)
-images[:, 0, 0, 0] = rows + 1
-answers = [np.stack([rows, 0 * rows + view], 1) for view in (0, 1)]
-teacher = np.stack(answers, 1).astype(np.float32)
-data = {"images": images, "labels": np.eye(50, 2, dtype=np.float32), "teacher": teacher}
-views = {"kind": "mirror", "rows": 50, "count": 8, "seed": 0}
-options = {"batch_size": 16, "seed": 3, "views": views}
-options["pixels"] = {"value_range": [0, 255]}
-batches = Batches(data, options, (4, 4, 3), 0)
-for _ in range(2):
-    shown = [batches[number] for number in range(len(batches))]
-    pixels, targets = (np.concatenate(parts) for parts in zip(*shown))
-    assert pixels.shape == (50, 4, 4, 3) and targets.shape == (50, 4)
-    assert (pixels[:, 0, [0, 3], 0].max(axis=1) == targets[:, 2] + 1).all()
-    assert ((pixels[:, 0, 3, 0] > 0) == targets[:, 3]).all()
-    assert 10 < targets[:, 3].sum() < 40
-    assert (targets[:, :2] == np.eye(50, 2)[targets[:, 2].astype(int)]).all()
-    print(*targets[:, 2].astype(int))
-    batches.on_epoch_end()
-"""
-LOSSES_OF_THE_STUDENT = """
-import numpy as np
-import tensorflow as tf
-from scipy.special import log_softmax, softmax
-from keras_kd.exporters._quantization.stage_training import distillation_loss
-random = np.random.default_rng(0)
-labels, teacher, student = np.eye(3)[[0, 2, 1, 1]], *random.normal(size=(2, 4, 3))
-targets = tf.constant(np.concatenate([labels, teacher], 1), tf.float32)
-p, q = log_softmax(teacher / 4, 1), log_softmax(student / 4, 1)
-hard = -(labels * log_softmax(student, 1)).sum(1)
-soft = {"kl": 16 * (np.exp(p) * (p - q)).sum(1),
-        "hard": -log_softmax(student, 1)[np.arange(4), teacher.argmax(1)]}
-for name in soft:
-    options = {"alpha": 0.3, "beta": 0.6, "temperature": 4.0, "soft_loss": name}
-    loss = distillation_loss(options)
-    found = loss(targets, tf.constant(student, tf.float32)).numpy()
-    np.testing.assert_allclose(found, 0.3 * hard + 0.6 * soft[name], rtol=1e-5)
-"""
+def test_views_meet_their_logits():
+    """Images and logits both say their row and whether they are mirrored."""
+    rows = np.arange(50)
+    images = np.zeros((50, 4, 4, 1), np.uint8)
+    images[:, 0, 0, 0] = rows + 1
+    answers = [np.stack([rows, 0 * rows + view], 1) for view in (0, 1)]
+    teacher = np.stack(answers, 1).astype(np.float32)
+    data = {"images": images, "labels": np.eye(50, 2, dtype=np.float32), "teacher": teacher}
+    views = {"kind": "mirror", "rows": 50, "count": 8, "seed": 0}
+    options = {"batch_size": 16, "seed": 3, "views": views, "pixels": {"value_range": [0, 255]}}
+    batches, orders = Batches(data, options, (4, 4, 3), 0), []
+    for _ in range(2):
+        shown = [batches[number] for number in range(len(batches))]
+        pixels, targets = (np.concatenate(parts) for parts in zip(*shown, strict=True))
+        assert pixels.shape == (50, 4, 4, 3) and targets.shape == (50, 4)
+        assert (pixels[:, 0, [0, 3], 0].max(axis=1) == targets[:, 2] + 1).all()
+        assert ((pixels[:, 0, 3, 0] > 0) == targets[:, 3]).all()
+        assert 10 < targets[:, 3].sum() < 40
+        assert (targets[:, :2] == np.eye(50, 2)[targets[:, 2].astype(int)]).all()
+        orders.append(targets[:, 2].tolist())
+        batches.on_epoch_end()
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]) == list(range(50))
 
 
-def test_views_meet_their_logits_and_losses_are_those_of_the_student():
-    """Images and logits both say their row and whether they are mirrored; the reference of the
-    losses is numpy and scipy.
-    """
-    code = QUICK + VIEWS_AND_LOGITS + LOSSES_OF_THE_STUDENT
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    first, second = (line.split() for line in done.stdout.splitlines())
-    assert first != second and sorted(map(int, first)) == sorted(map(int, second)) == list(
-        range(50)
-    )
+@pytest.mark.parametrize("name", ["kl", "hard"])
+def test_losses_are_those_of_the_student(name):
+    """The reference is numpy and scipy."""
+    random = np.random.default_rng(0)
+    labels, teacher, student = np.eye(3)[[0, 2, 1, 1]], *random.normal(size=(2, 4, 3))
+    p, q = log_softmax(teacher / 4, 1), log_softmax(student / 4, 1)
+    hard = -(labels * log_softmax(student, 1)).sum(1)
+    soft = {
+        "kl": 16 * (np.exp(p) * (p - q)).sum(1),
+        "hard": -log_softmax(student, 1)[np.arange(4), teacher.argmax(1)],
+    }[name]
+    targets = np.concatenate([labels, teacher], 1).astype(np.float32)
+    loss = distillation_loss({"alpha": 0.3, "beta": 0.6, "temperature": 4.0, "soft_loss": name})
+    found = loss(keras.ops.convert_to_tensor(targets), keras.ops.cast(student, "float32"))
+    np.testing.assert_allclose(found, 0.3 * hard + 0.6 * soft, rtol=1e-5)
 
 
 @pytest.mark.slow

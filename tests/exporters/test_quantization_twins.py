@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import inspect
 
 import keras
 import numpy as np
 import pytest
-from command_line import QUICK
+import tf_keras
 from keras import layers
 
 from keras_kd.errors import ExportError
+from keras_kd.exporters._quantization.twin import built, ending
 from keras_kd.exporters._quantization.twin_description import describe
 from keras_kd.exporters._quantization.twin_layers import ACTIVATION_LAYERS, CARRIED
 from keras_kd.exporters.quantization_aware import export_quantization_aware
@@ -41,20 +40,12 @@ def test_settings_that_can_not_be_carried_are_named(layer, message):
 
 
 def test_every_setting_of_the_table_is_one_of_both_kerases():
-    """Keras 2 in a process of its own; Keras 3's own settings are carried or known."""
-    code = """if True:
-        import inspect, json, sys
-        import tf_keras
-        table = json.loads(sys.argv[1])
-        for kind, names in table.items():
-            taken = set()
-            for base in getattr(tf_keras.layers, kind).__mro__:
-                taken |= set(inspect.signature(base.__init__).parameters)
-            assert set(names) <= taken, (kind, set(names) - taken)
-    """
-    command = [sys.executable, "-c", QUICK + code, json.dumps(CARRIED)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    """Keras 3's own settings are carried or known."""
+    for kind, names in CARRIED.items():
+        taken = set()
+        for base in getattr(tf_keras.layers, kind).__mro__:
+            taken |= set(inspect.signature(base.__init__).parameters)
+        assert set(names) <= taken, (kind, set(names) - taken)
     made = {"Conv2D": (2, 3), "SeparableConv2D": (2, 3),
             "DepthwiseConv2D": (3,), "Dense": (2,), "Activation": ("relu",), "Dropout": (0.1,),
             "SpatialDropout2D": (0.1,), "Reshape": ((4, 8, 8),), "Permute": ((2, 1, 3),),
@@ -115,35 +106,19 @@ OTHERWISE = {
 }
 
 
-def test_what_keras_2_has_not_is_computed_by_layers_that_it_has(tmp_path):
-    """All twins are built in one process of Keras 2."""
-    descriptions = {}
-    for name, (shape, layer) in OTHERWISE.items():
-        keras.utils.set_random_seed(3)
-        image = keras.Input(shape)
-        model, given = keras.Model(image, layer(image)), 9 * keras.random.normal((4, *shape))
-        found = describe(model)
-        numbered = {f"{i}.{j}": each for i, own in enumerate(found.weights)
-                    for j, each in enumerate(own)}  # fmt: skip
-        np.savez(tmp_path / f"{name}.npz", **numbered)
-        np.savez(
-            tmp_path / f"{name}.values.npz", given=given, expected=model(given, training=False)
-        )
-        descriptions[name] = {"layers": found.layers, "end": found.end}
-    code = """if True:
-        import json, sys
-        from pathlib import Path
-        import numpy as np
-        from keras_kd.exporters._quantization.twin import built, ending
-        for name, told in json.loads(sys.argv[1]).items():
-            twin = built(told["layers"], Path(f"{sys.argv[2]}/{name}.npz"))
-            values = np.load(f"{sys.argv[2]}/{name}.values.npz")
-            found = ending(told)(twin(values["given"])).numpy()
-            np.testing.assert_allclose(found, values["expected"], 1e-5, 1e-5, err_msg=name)
-    """
-    command = [sys.executable, "-c", QUICK + code, json.dumps(descriptions), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_keras_2_has_not_is_computed_by_layers_that_it_has(name, tmp_path):
+    shape, layer = OTHERWISE[name]
+    keras.utils.set_random_seed(3)
+    image = keras.Input(shape)
+    model, given = keras.Model(image, layer(image)), 9 * keras.random.normal((4, *shape))
+    found = describe(model)
+    numbered = {f"{i}.{j}": each for i, own in enumerate(found.weights)
+                for j, each in enumerate(own)}  # fmt: skip
+    np.savez(tmp_path / "weights.npz", **numbered)
+    twin = built(found.layers, tmp_path / "weights.npz")
+    computed = ending({"end": found.end})(twin(np.asarray(given)))
+    np.testing.assert_allclose(computed, model(given, training=False), 1e-5, 1e-5)
 
 
 def test_what_acts_in_training_alone_is_told():

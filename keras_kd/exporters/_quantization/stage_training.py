@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,7 @@ import tf_keras
 
 from keras_kd import losses
 from keras_kd.datasets.images import fitted
-from keras_kd.exporters._quantization.stages import callbacks as stage_callbacks
-from keras_kd.exporters._quantization.twin import (
-    in_range,
-)
+from keras_kd.exporters._quantization.twin import in_range
 from keras_kd.teachers.views import Views
 
 
@@ -55,10 +52,18 @@ class Batches(tf_keras.utils.Sequence):
         self._draw()
 
 
-def fit(model: tf_keras.Model, data: dict, options: dict, name: str) -> None:
-    """Train one stage; with a checkpoint, go on from the epochs that it holds."""
+def fit(
+    model: tf_keras.Model,
+    data: dict,
+    options: dict,
+    name: str,
+    more: Sequence[tf_keras.callbacks.Callback] = (),
+) -> None:
+    """Train one stage, with callbacks more; with a checkpoint, go on from the epochs that it
+    holds.
+    """
     report = telling(name, options, len(data["images"]))
-    callbacks = [tf_keras.callbacks.LambdaCallback(on_epoch_end=report), *stage_callbacks(name)]
+    callbacks = [tf_keras.callbacks.LambdaCallback(on_epoch_end=report), *more]
     done = 0
     if options["checkpoint"] is not None:
         weights, epochs = (

@@ -21,7 +21,7 @@ import tf_keras
 
 from keras_kd._common.allocator import tune_allocator
 from keras_kd.exporters._quantization.stage_training import Batches, fit
-from keras_kd.exporters._quantization.stages import clustered, pruned, quantize, stripped
+from keras_kd.exporters._quantization.stages import callbacks, clustered, pruned, quantize, stripped
 from keras_kd.exporters._quantization.twin import built, converted, first_layers, require_equal
 
 Wrapper = Callable[[tf_keras.Model], tf_keras.Model | None]
@@ -76,7 +76,7 @@ def stage(
     wrapping = wrapped(model)
     if wrapping is None:
         return model
-    fit(wrapping, data, options, name)
+    fit(wrapping, data, options, name, callbacks(name))
     return stripped(name, wrapping, options)
 
 
