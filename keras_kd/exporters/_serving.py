@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
+from keras_kd.errors import ExportError
 from keras_kd.exporters import _front_end
 from keras_kd.models import heads
 from keras_kd.models.form import ModelSpec
@@ -136,31 +137,41 @@ class Serving:
 
     @functools.cached_property
     def saved_model(self) -> Path:
-        """The folder of a SavedModel for one image, which is removed with this object."""
+        """The folder of a SavedModel for one image, which is removed with this object.
+
+        Raises:
+            ExportError: a layer holds a look-up table, which no converter takes.
+        """
         temporary = tempfile.mkdtemp()
         weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
         folder = Path(temporary) / "graph"
-        # A converter needs no gradients, whose tracing takes longer than that of the model.
-        self.write_saved_model(
-            folder, options=tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        archive = keras.export.ExportArchive()
+        # Under this name the function is saved once; under others Keras adds it as this one.
+        archive.add_endpoint(
+            "serving_default", self.__call__, input_signature=[self.specification(1)]
         )
+        # A converter needs no gradients, whose tracing takes longer than that of the model.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        try:
+            with native_output_hidden():
+                archive.write_out(str(folder), options, verbose=False)
+        except AssertionError as error:
+            # Keras finds the function's variables. It would look through all attributes of all
+            # layers for tables if the model was tracked, in half of the time of an export.
+            raise ExportError(
+                f"{self.model.name} can't be converted, because a layer holds a look-up table:"
+                " replace it, or export as saved_model."
+            ) from error
         return folder
 
-    def write_saved_model(
-        self,
-        folder: str | Path,
-        batch: int | None = 1,
-        options: tf.saved_model.SaveOptions | None = None,
-    ) -> None:
-        """Write a SavedModel whose only signature takes `image` of `batch` images; None: any
-        number.
-        """
+    def write_saved_model(self, folder: str | Path) -> None:
+        """Write a SavedModel that takes `image`, of any number of images."""
         archive = keras.export.ExportArchive()
-        # The endpoint is a method of ours: Keras would not find the model's variables by itself.
+        # Look-up tables are saved with what is tracked.
         archive.track(self.model)
-        archive.add_endpoint("serve", self.__call__, input_signature=[self.specification(batch)])
+        archive.add_endpoint("serve", self.__call__, input_signature=[self.specification(None)])
         with native_output_hidden():
-            archive.write_out(str(folder), options, verbose=False)
+            archive.write_out(str(folder), verbose=False)
 
 
 def outputs_by_name(model: keras.Model, image: tf.Tensor) -> dict[str, tf.Tensor]:

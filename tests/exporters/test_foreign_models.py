@@ -248,6 +248,16 @@ def test_a_lambda_layer_is_refused_by_name(tmp_path):
     assert "safe_mode" not in str(refused.value)
 
 
+def test_a_look_up_table_is_told(tmp_path):
+    image = keras.Input(SHAPE)
+    strongest = keras.ops.argmax(layers.GlobalAveragePooling2D()(image), axis=-1)
+    found = layers.IntegerLookup(vocabulary=[0, 1, 2])(keras.ops.cast(strongest, "int64"))
+    model = keras.Model(image, keras.ops.one_hot(found, 4), name="channels")
+    with pytest.raises(ExportError, match="channels can't be .* look-up table: .* as saved_model"):
+        exporters.export(model, tmp_path / "m.tflite", "float32")
+    assert not list(tmp_path.iterdir())
+
+
 def test_independent_sigmoids_stay_what_they_are_in_a_file_for_apps(tmp_path):
     image = keras.Input(SHAPE)
     outputs = layers.Dense(3, "sigmoid")(

@@ -18,7 +18,7 @@ IO = ("float", "app")
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
     """Write the folder; the images are not used. Arguments: see `exporters`."""
-    serving.write_saved_model(path, batch=None)
+    serving.write_saved_model(path)
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
