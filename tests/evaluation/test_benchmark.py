@@ -120,11 +120,10 @@ def test_files_of_one_name_are_told_apart(files, tmp_path):
     assert benchmark._names(paths) == [str(paths[0]), str(paths[1]), "large.tflite", "large.tflite"]
 
 
-def test_onnx_stands_in_the_same_table(files, tmp_path):
+def test_onnx_stands_in_the_same_table(bright, tmp_path):
     pytest.importorskip("tf2onnx", reason="the extra `onnx` is not installed")
     pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
-    model = keras.models.load_model(files[2])
-    path = exporters.export(model, tmp_path / "large.onnx", "onnx").path
+    path = exporters.export(bright[0], tmp_path / "bright.onnx", "onnx").path
     (one,) = benchmark.measure([path], threads=[1], seconds=0.02)
     assert one.latency[1][0] > 0 and one.parameters is None
 

@@ -67,6 +67,19 @@ class _Lines(Terminal):
         self.lines.append(line)
 
 
+class _Labelled(Exception):
+    pass
+
+
+class _UntilLabelled(_Lines):
+    """Ends a run before it trains its student."""
+
+    def say(self, line: str) -> None:
+        super().say(line)
+        if line.startswith("Soft labels"):
+            raise _Labelled
+
+
 @pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     base = tmp_path_factory.getbasetemp()
@@ -123,10 +136,11 @@ def test_a_new_shard_is_labelled_alone(data: Path, tmp_path: Path) -> None:
     for count in (4, 5):
         if count == 5:
             small_shards.write(copied / "train-new.tar", *small_shards.pictures(9, 123))
-        lines = _Lines()
+        lines = _UntilLabelled()
         config = _config(copied, teacher=str(teacher), **plan_of)
-        distill(config, tmp_path / f"run-{count}", lines)
-        told += [line for line in lines.lines if line.startswith("Soft labels")]
+        with pytest.raises(_Labelled):
+            distill(config, tmp_path / f"run-{count}", lines)
+        told.append(lines.lines[-1])
     assert "4 of 4 shards labelled" in told[0] and "1 of 5 shards labelled" in told[1]
     stores = sorted((tmp_path / "store").glob("*/store.json"))
     assert len(stores) == 5
