@@ -161,14 +161,7 @@ class Distiller(CheckedTraining):
             name: HeadShape(name, output.shape, self._heads[name].classes)
             for name, output in outputs.items()
         }
-        shape = tuple(student.inputs[0].shape[1:]) if len(student.inputs) == 1 else ()
-        live = []
-        for one in self.teachers:
-            _images.require_inputs(one, student)
-            live.append(Teacher(one, columns, shape, teacher_head, teacher_output))
-        # Weights without teachers are refused in there.
-        given_weights = teacher_weights is not None and len(teacher_weights) > 0
-        self._live = Teachers(live, teacher_weights) if live or given_weights else None
+        self._live = self._live_teachers(teacher_weights)
         self.teacher_weights = None if teacher_weights is None else [*map(float, teacher_weights)]
         features = (features,) if isinstance(features, FeatureMatch) else tuple(features)
         self.features = features
@@ -182,7 +175,7 @@ class Distiller(CheckedTraining):
             [name for name, head in self._heads.items() if not head.classes and binary is None],
         )
         self.output_faults = OutputFaults(
-            {name: count for name, count in columns.items() if count}, max(len(live), 1)
+            {name: count for name, count in columns.items() if count}, max(len(self.teachers), 1)
         )
         self._target_maker = TargetMaker(
             student, columns, self._shapes, self._live, self._matching, teacher_output,
@@ -191,6 +184,18 @@ class Distiller(CheckedTraining):
         self._reports_parts = True
         # Student and projections are built: Keras has nothing left to build.
         self.built = True
+
+    def _live_teachers(self, weights: Sequence[float] | None) -> Teachers | None:
+        """The teachers that are run on each batch, by their weights; None where there are none."""
+        images = self.student.inputs
+        shape = tuple(images[0].shape[1:]) if len(images) == 1 else ()
+        live = []
+        for one in self.teachers:
+            _images.require_inputs(one, self.student)
+            live.append(Teacher(one, self._columns, shape, self.teacher_head, self.teacher_output))
+        # Weights without teachers are refused in there.
+        weighted = weights is not None and len(weights) > 0
+        return Teachers(live, weights) if live or weighted else None
 
     @property
     def beta(self) -> float:

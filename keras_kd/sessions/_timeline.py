@@ -7,6 +7,7 @@ is computed from what the model gave; nothing is read into it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,13 +164,7 @@ def load(path: str | Path, options: Options) -> Timeline:
         DataError: it is no recording, or holds no frame.
     """
     rows = _rows.read(path)
-    class_names = tuple(name[2:] for name in rows.columns if name.startswith("p_"))
-    if wrong := problem(class_names):
-        raise DataError(f"{path} is no recording, {wrong}: give what `kerakd analyze` wrote.")
-    faces = {
-        int(number): int(count)
-        for number, count in rows["face_id"].dropna().value_counts().sort_index().items()
-    }
+    class_names = _class_names(rows, path)
     one = _rows.of_participant(rows, options.faces)
     times = one["time_s"].to_numpy(np.float64)
     lengths = _lengths(times)
@@ -179,15 +174,16 @@ def load(path: str | Path, options: Options) -> Timeline:
     rest = _baseline.at_rest(times, options)
     chances = smoothed(times, raw, valid, options.smooth)
     baseline = _baseline.level(raw, valid & rest, lengths, options)
-    readable = (
-        float(lengths[valid & rest].sum() / lengths[rest].sum()) if rest.any() else float("nan")
-    )
+    readable = float(lengths[valid & rest].sum() / lengths[rest].sum()) if rest.any() else math.nan
     # A model of other classes has none of these, and its timeline no spikes.
     bad, good = (
         [number for number, name in enumerate(class_names) if canonical(name) in names]
         for names in (NEGATIVE, POSITIVE)
     )
-    labels = steadied(times, chances, options.confidence)
+    values = {
+        name: smoothed(times, column[:, None], valid, options.smooth)[:, 0]
+        for name, column in _values(one, len(class_names)).items()
+    }
     timeline = Timeline(
         class_names,
         options,
@@ -196,11 +192,8 @@ def load(path: str | Path, options: Options) -> Timeline:
         found,
         valid,
         chances,
-        {
-            name: smoothed(times, column[:, None], valid, options.smooth)[:, 0]
-            for name, column in _values(one, len(class_names)).items()
-        },
-        labels,
+        values,
+        steadied(times, chances, options.confidence),
         baseline,
         _baseline.doubts(options, class_names, baseline, readable, rest) if class_names else [],
         bad,
@@ -209,12 +202,25 @@ def load(path: str | Path, options: Options) -> Timeline:
         _risen(chances, baseline, good),
         _quality(one, found, valid, lengths),
         _unread(one, found & ~valid, lengths),
-        faces,
+        _faces(rows),
     )
     timeline.intervals = _intervals(timeline)
     timeline.spikes = _moments(timeline, "negative", timeline.negative, bad)
     timeline.smiles = _moments(timeline, "positive", timeline.positive, good)
     return timeline
+
+
+def _class_names(rows: pd.DataFrame, path: str | Path) -> tuple[str, ...]:
+    class_names = tuple(name[2:] for name in rows.columns if name.startswith("p_"))
+    if wrong := problem(class_names):
+        raise DataError(f"{path} is no recording, {wrong}: give what `kerakd analyze` wrote.")
+    return class_names
+
+
+def _faces(rows: pd.DataFrame) -> dict[int, int]:
+    """How many rows each face has."""
+    counts = rows["face_id"].dropna().value_counts().sort_index()
+    return {int(number): int(count) for number, count in counts.items()}
 
 
 def _values(rows: pd.DataFrame, classes: int) -> dict[str, np.ndarray]:
