@@ -122,13 +122,19 @@ def test_a_type_of_labels_is_refused_where_no_names_are_stated_either(tmp_path: 
 
 
 @pytest.mark.parametrize("stated", [True, False])
-def test_a_class_that_is_named_twice_is_refused(stated: bool, tmp_path: Path) -> None:
+def test_a_name_that_stands_twice_is_known_by_its_number_alone(
+    stated: bool, tmp_path: Path
+) -> None:
     names = ("cat", "dog", "cat")
     _three(tmp_path, [0, 1, 2], names if stated else ())
     (tmp_path / "labels.txt").write_text("\n".join(names))
     if stated:
         (tmp_path / "labels.txt").unlink()
-    with pytest.raises(DataError, match="the class name cat stands 2 times: rename the class"):
+    samples = datasets.load(tmp_path, "train")
+    assert samples.class_names == ("cat (0)", "dog", "cat (2)")
+    assert samples.labels.tolist() == [0, 1, 2]
+    _three(tmp_path, ["dog", "cat", "dog"], names if stated else ())
+    with pytest.raises(DataError, match=r"label is 'cat', expected one of the 3 .*0 cat \(0\)"):
         datasets.load(tmp_path, "train")
 
 
