@@ -68,7 +68,12 @@ def cells(
         (line number, fields at `places`); a field that a short row lacks is "".
     """
     for line, fields in lines:
-        yield line, [fields[place] if place < len(fields) else "" for place in places]
+        yield line, picked(fields, places)
+
+
+def picked(fields: Sequence[str], places: Sequence[int]) -> list[str]:
+    """Return the fields of a row at some places; a field that a short row lacks is ""."""
+    return [fields[place] if place < len(fields) else "" for place in places]
 
 
 def opened(
@@ -77,7 +82,7 @@ def opened(
     """Open a csv file, of which one row at a time is in memory.
 
     The file may begin with a byte-order mark, be UTF-16 if it does, and name its separator in a
-    first line `sep=;`.
+    first line `sep=;`. Empty lines before the column names are passed over.
 
     Args:
         path: of the file.
@@ -90,18 +95,37 @@ def opened(
         spans several it is the first.
 
     Raises:
-        DataError: the file is missing, no UTF-8 text, or no csv; the iterator raises it too.
+        DataError: the file is missing, no UTF-8 text, or no csv, as with a quote that is never
+            closed, which would take all rows behind it into one field; the iterator raises it too.
     """
     lines = _lines(path, begins, quotes)
     names = [field.strip() for field in next(lines, (1, list[str]()))[1]]
     return names, ((line, fields) for line, fields in lines if any(map(str.strip, fields)))
 
 
-def _bounded(file: TextIO) -> Iterator[str]:
-    """The lines of a file; csv.Error for one that only a file without line breaks can have."""
+def surplus(names: Sequence[str], fields: Sequence[str]) -> str | None:
+    """Say what is wrong with a row of more fields than there are columns, as one with a comma in a
+    name; None where those beyond are blank, as spreadsheets write them.
+    """
+    if not any(map(str.strip, fields[len(names) :])):
+        return None
+    return (
+        f"{len(fields)} cells for {len(names)} columns: put a cell that holds a separator in double"
+        ' quotes ("), and give every column a name'
+    )
+
+
+def _bounded(file: TextIO, path: str) -> Iterator[str]:
+    """The lines of a file; csv.Error for one that only a file without line breaks can have, and
+    DataError for null characters, of which UTF-16 and UTF-32 are full.
+    """
     while line := file.readline(LONGEST_LINE):
         if len(line) == LONGEST_LINE:
             raise csv.Error(f"a line of {LONGEST_LINE:,} characters or more")
+        if "\0" in line:
+            raise DataError(
+                f"{path} holds null characters, as UTF-16 and UTF-32 do: save the file as UTF-8."
+            )
         yield line
 
 
@@ -112,17 +136,24 @@ def _encoding(path: str | Path) -> str:
         return "utf-16" if file.read(2) in marks else "utf-8-sig"
 
 
+def _mending(path: str | Path) -> str:
+    """What to do with a file that is no text."""
+    with open(path, "rb") as file:
+        packed = file.read(4).startswith((b"PK\x03\x04", b"\x1f\x8b"))
+    return "unpack it, or save a workbook as csv" if packed else "save the file as UTF-8"
+
+
 def _lines(path: str | Path, begins: str, quotes: bool) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
         refuse_special(path)
         with open(path, newline="", encoding=_encoding(path)) as file:
-            lines = _bounded(file)
+            lines = _bounded(file, str(path))
             first = next(lines, "")
             stated = re.fullmatch(r"sep=([,;\t|])", first.rstrip("\r\n"))
             if stated:
                 first, line = next(lines, ""), 2
-            while first and not first.startswith(begins):
+            while first and (not first.strip() or not first.startswith(begins)):
                 first, line = next(lines, ""), line + 1
             # Spreadsheets of some countries write semicolons, databases write |.
             delimiter = stated[1] if stated else max(",;\t|", key=first.count)
@@ -132,6 +163,8 @@ def _lines(path: str | Path, begins: str, quotes: bool) -> Iterator[tuple[int, l
                 delimiter=delimiter,
                 skipinitialspace=True,
                 quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+                # Else a quote that is never closed takes the rows behind it into its field.
+                strict=True,
             )
             before = line
             for fields in reader:
@@ -143,7 +176,7 @@ def _lines(path: str | Path, begins: str, quotes: bool) -> Iterator[tuple[int, l
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}, after line {line}: not {error.encoding.upper()} text; save the file as UTF-8."
+            f"{path}, after line {line}: not {error.encoding.upper()} text; {_mending(path)}."
         ) from error
     except csv.Error as error:
         raise DataError(

@@ -29,8 +29,8 @@ _LEAST_DIFFERENT = 0.9  # of the names in a numbered list
 # Between the labels of an image that has several.
 _BETWEEN = re.compile(r"[\s,;|/+&'\"\[\]]+")
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
-# What stands for no label in some tables.
-_NO_LABELS = ("nan", "NaN", "None", "null", "NULL", "NA", "N/A")
+# What stands for no label in some tables, in lower case: of pandas, R, databases and spreadsheets.
+_NO_LABELS = ("nan", "none", "null", "na", "<na>", "n/a", "#n/a", "nil", "-", "?")
 LABELS_FILE = "labels.txt"  # one name a line, beside images or a model
 _CANONICAL = {other: name for name, others in _SAME.items() for other in others}
 
@@ -101,7 +101,11 @@ def doubts(names: Sequence[str]) -> list[str]:
             for same in means.values()
             if len(same) > 1
         ),
-        *(f"the class {name} may stand for no label" for name in names if name in _NO_LABELS),
+        *(
+            f"the class {name} may stand for no label"
+            for name in names
+            if name.lower() in _NO_LABELS
+        ),
         *(f"the class {name} may be several labels of one image" for name in _joined(names)[:1]),
     ]
 

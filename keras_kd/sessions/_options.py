@@ -191,11 +191,8 @@ def read_table(path: str | Path, known: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{path} has the column {twice[0]} twice: rename or remove one.")
     cells = dict[int, list[str]]()
     for line, fields in rows:
-        if any(map(str.strip, fields[len(names) :])):
-            raise DataError(
-                f"{path}, line {line}: {len(fields)} cells for {len(names)} columns: put a cell"
-                ' that holds a separator in double quotes (").'
-            )
+        if problem := csv_files.surplus(names, fields):
+            raise DataError(f"{path}, line {line}: {problem}.")
         padded = [*fields, *[""] * len(names)]
         cells[line] = [plain(cell) for cell in padded[: len(names)]]
     table = pd.DataFrame.from_dict(cells, orient="index", columns=names)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import tracemalloc
 
@@ -42,7 +43,11 @@ def test_missing_columns_are_named(tmp_path):
     ("content", "message"),
     [
         (b"", "received nothing"),
-        (b"a,b\n1,2\n\xff\xfe,3\n", "not UTF-8"),
+        (b"a,b\n1,2\n\xff\xfe,3\n", "not UTF-8 text; save the file as UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "null characters, as UTF-16 and UTF-32 do: save"),
+        (gzip.compress(b"a,b\n1,2\n"), "not UTF-8 text; unpack it"),
+        (b'a,b,note\n1,2,"x\n3,4,y\n5,6,z\n', "line 2: not a csv row .unexpected end of data"),
+        (b'a,b,note\n1,2,"x\n3,4,y\n5,6,"z\n', "line 2: not a csv row .',' expected after"),
         (b'a,b\n1,2\n"' + b"3," * 100_000, "line 3: not a csv row"),
     ],
 )
@@ -51,6 +56,13 @@ def test_unreadable_text_is_refused_with_its_place(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         list(csv_files.rows(path, ("a", "b")))
+
+
+def test_empty_lines_before_the_column_names_are_passed_over(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("\n  \na,b\n\n1,2\n")
+    assert csv_files.header(path) == ["a", "b"]
+    assert list(csv_files.rows(path, ("b", "a"))) == [(5, ["2", "1"])]
 
 
 def test_a_missing_file_is_named(tmp_path):

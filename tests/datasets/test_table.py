@@ -97,6 +97,7 @@ def test_numbers_are_classes_in_their_order_or_by_their_names(tmp_path):
         ("../outside.png,a", "line 8: .*lies outside of"),
         (",a", "line 8: .* has no file of the name ''"),
         ("three/same.png,a", "line 8: .* has no file of the name 'three/same.png'"),
+        ("0.png,b, bad", "line 8: 3 cells for 2 columns: put a cell that holds a separator in"),
     ],
 )
 def test_a_row_without_an_image_or_class_is_named_or_passed_over(tmp_path, line, words):
@@ -125,6 +126,7 @@ def test_a_row_without_an_image_or_class_is_named_or_passed_over(tmp_path, line,
         ({"one.csv": "file,name\n"}, "none of the known forms"),
         ({"one.csv": "file,label,label\n0.png,a,b\n"}, "2 columns label in its first line: keep"),
         ({"one.csv": "file,label\n"}, "has no rows: add one for each image"),
+        ({"one.csv": "file,label\n1,0.png,a\n"}, "line 2: 3 cells for 2 columns"),
         ({"one.csv": "file,label,split\n0.png,a,\n"}, r"rows of the splits '' .empty.: expected"),
     ],
 )
@@ -214,6 +216,7 @@ def test_of_several_columns_the_first_is_taken_and_that_is_told(tmp_path):
     [
         (("-1", "1", "0"), ("0", "1")),
         (("nan", "1.0", "0.0"), ("0", "1")),
+        (("-1.00", "1.00", "10"), ("1", "10")),
         (("-1", "1.0", "x"), ("-1", "1.0", "x")),
         (("1", "01", "2"), ("01", "1", "2")),
     ],
@@ -229,7 +232,11 @@ def test_labels_that_stand_for_none_and_numbers_among_words(tmp_path, labels, na
 
 
 def test_labels_that_may_stand_for_none_or_be_one_number_are_remarked_on(tmp_path):
-    for labels, words in ((("None", "a"), "class None may stand"), (("1", "01"), "01 and 1 are")):
+    for labels, words in (
+        (("None", "a"), "class None may stand"),
+        (("<NA>", "a"), "class <NA> may stand"),
+        (("1", "01"), "01 and 1 are"),
+    ):
         lines = rows(tmp_path, labels)
         (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
         assert any(words in line for line in datasets.passed_over(tmp_path))
@@ -401,6 +408,27 @@ def test_a_column_for_each_class_as_roboflow_writes_them(tmp_path):
     with pytest.raises(DataError, match="line 8, with 1 in dog and Cat: the label is missing"):
         datasets.load(tmp_path, "validation")
     assert len(datasets.load(tmp_path, "validation", skip_bad_rows=True).skipped) == 3
+
+
+def test_a_column_of_true_and_false_for_each_class_and_numbers_of_rows(tmp_path):
+    lines = [
+        f"{number},{line.replace(',a', ',True,False').replace(',b', ',False,True')}"
+        for number, line in enumerate(rows(tmp_path, ("a", "b")))
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["id,file,a,b", *lines]))
+    train = datasets.load(tmp_path, "train")
+    assert train.class_names == ("a", "b") and train.labels.tolist() == [0, 1]
+
+
+def test_a_comma_in_an_unquoted_label_gives_no_other_class(tmp_path):
+    lines = [f"{line},{split}" for split in datasets.SPLITS for line in rows(tmp_path, ("a", "b"))]
+    lines[3] = lines[3].replace(",b", ",a, b")
+    (tmp_path / "all.csv").write_text("\n".join(["file,label,split", *lines]))
+    with pytest.raises(DataError, match="line 5: 4 cells for 3 columns"):
+        datasets.load(tmp_path, "train")
+    train = datasets.load(tmp_path, "train", skip_bad_rows=True)
+    assert train.class_names == ("a", "b") and train.labels.tolist() == [0, 0, 0, 1, 1]
+    assert len(train.skipped) == 1
 
 
 def test_columns_of_splits_are_no_classes(tmp_path):

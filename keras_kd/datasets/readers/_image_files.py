@@ -70,7 +70,10 @@ def inside(folder: Path, file: Path) -> Path:
     """
     # A table may name absolute paths where its own path is relative.
     if not Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder)):
-        raise ValueError(f"the image {file} lies outside of {folder}")
+        raise ValueError(
+            f"the image {file} lies outside of {folder}, where a table's images have to lie: move"
+            " the table to a folder above them all"
+        )
     return file
 
 

@@ -30,8 +30,11 @@ _OTHER_LABEL = (
     "diagnosis", "species", "variety",
 )  # fmt: skip
 _OTHER_SPLIT = ("data set", "data_set")
-_INDEX = ("", "unnamed: 0", "index")  # the numbers of rows, as pandas writes them
-_NO, _YES = ("0", "0.0"), ("1", "1.0")
+# Numbers of rows, the first three as pandas writes them.
+_NO_CLASSES = ("", "unnamed: 0", "index", *_OTHER_FILE)
+# Of a class's own column, in lower case.
+_YES = ("1", "1.0", "true")
+_MARKS = ("0", "0.0", "false", *_YES)
 
 
 class Row(NamedTuple):
@@ -42,12 +45,15 @@ class Row(NamedTuple):
         file: as the row names it.
         label: the class as the row names it; "" where it names none, or several columns have 1.
         split: as the row names it; "" without such a column.
+        problem: why the row can't be read, e.g. for a comma in a name; then the other fields may
+            stand under a wrong name.
     """
 
     place: str
     file: str
     label: str
     split: str
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,17 +124,21 @@ def rows(table: Path) -> Iterator[Row]:
     """
     found = columns(table)
     places = [_place(table, found.names, name) for name in found.read]
-    for line, fields in csv_files.cells(_opened(table)[1], places):
+    for line, fields in _opened(table)[1]:
         place = f"{table}, line {line}"
-        texts = dict(zip(found.read, map(_text, repeat(place), found.read, fields), strict=True))
+        if problem := csv_files.surplus(found.names, fields):
+            yield Row(place, "", "", "", problem)
+            continue
+        own = map(_text, repeat(place), found.read, csv_files.picked(fields, places))
+        texts = dict(zip(found.read, own, strict=True))
         split = texts[found.split[0]] if found.split else ""
         if found.label:
             label = texts[found.label[0]]
         else:
-            own = [name for name in found.classes if texts[name] in _YES]
-            certain = len(own) == 1 and all(texts[name] in (*_NO, *_YES) for name in found.classes)
-            label = own[0] if certain else ""
-            place += f", with 1 in {' and '.join(own)}" * (len(own) > 1)
+            marks = {name: texts[name].lower() for name in found.classes}
+            marked = [name for name, mark in marks.items() if mark in _YES]
+            label = marked[0] if len(marked) == 1 and {*marks.values()} <= {*_MARKS} else ""
+            place += f", with 1 in {' and '.join(marked)}" * (len(marked) > 1)
         yield Row(place, texts[found.file[0]], class_names.plain(label), split)
 
 
@@ -145,12 +155,12 @@ def _of_classes(names: Sequence[str], first: Sequence[Any], others: Sequence[str
     each.
     """
     found = {
-        name: str(field).strip()
+        name: str(field).strip().lower()
         for name, field in zip(names, first, strict=False)
-        # Columns as is_train and is_test are splits.
-        if name not in others and name.lower() not in _INDEX and not _tree.split_of(name)
+        # Columns as is_train and is_test are splits, and `id` is 1 in the first row.
+        if name not in others and name.lower() not in _NO_CLASSES and not _tree.split_of(name)
     }
-    whole = len(first) == len(names) and {*found.values()} <= {*_NO, *_YES}
+    whole = len(first) == len(names) and {*found.values()} <= {*_MARKS}
     return [*found] if whole and len(found) > 1 else []
 
 

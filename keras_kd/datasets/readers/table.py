@@ -14,9 +14,9 @@ stands in `file`, `filename`, `file_name`, `filepath`, `path`, `image` or `image
 `label`, `class`, `class_name`, `category`, `emotion`, `expression` or `target`; its split, where
 there is such a column, in `split`, `subset`, `set` or `usage`. Without such a column, others that
 competitions have are taken with a note, as `image_id`, `labels`. Without any of a class each class
-may have a column, with 1 for the images of the class and 0 for others. Files are looked for from
-the table's folder, then in the folders below it by their name and as many of its folders as there
-are; of several in the folders of splits the one in the row's split is taken.
+may have a column, with 1 or True for the images of the class and 0 or False for others. Files are
+looked for from the table's folder, then in the folders below it by their name and as many of its
+folders as there are; of several in the folders of splits the one in the row's split is taken.
 A split's own table has its word in its name or its folder's; a word in the column goes before it.
 
 Classes that are numbers are named by them, in their order, or by a `labels.txt` beside the table,
@@ -26,6 +26,7 @@ held out of the training images, as with class folders.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -64,6 +65,7 @@ class _Row:
         file: as the row names it.
         label: as the row names it.
         split: as the row or its table tells it; "" where neither does.
+        problem: why the row can't be read, or None.
     """
 
     place: str
@@ -71,6 +73,7 @@ class _Row:
     file: str
     label: str
     split: str
+    problem: str | None
 
 
 def matches(path: Path) -> bool:
@@ -185,9 +188,10 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
     rows = _labelled(rows)
     labels = _numbering.ordered({row.label for row in rows["train"]} - {""})
     if len(labels) < 2:
+        bad = (f"; {row.place}: {row.problem}" for row in rows["train"] if row.problem)
         raise DataError(
             f"{path} has fewer than two classes in its training rows, {labels}; nan, and -1 among"
-            " numbers, stand for no label: add rows of others."
+            f" numbers, stand for no label: add rows of others{next(bad, '')}."
         )
     listed = _folder(path) / class_names.LABELS_FILE
     named = listed.is_file() and _numbering.are_numbers(labels)
@@ -215,6 +219,8 @@ def _listing(
     known = {label: number for number, label in enumerate(labels)}
     for row in rows:
         try:
+            if row.problem:
+                raise ValueError(row.problem)
             number, file = _number(row.label, known), find(row.folder, row.file, row.split)
         except ValueError as error:
             if not skip_bad_rows:
@@ -245,13 +251,13 @@ def _rows(table: Path, own: str | None) -> Iterator[tuple[str, _Row]]:
     for row in _table_rows.rows(table):
         word = row.split.casefold() if of_split else own or ""
         split = USAGES.get(word) or _tree.split_of(word) or own or word
-        told = split if of_split or own else "train"
-        yield told, _Row(row.place, table.parent, row.file, row.label, split)
+        told = split if (of_split and not row.problem) or own else "train"
+        yield told, _Row(row.place, table.parent, row.file, row.label, split, row.problem)
 
 
 def _labelled(rows: dict[str, list[_Row]]) -> dict[str, list[_Row]]:
     """Rows by split with "" for the labels that stand for none; if the others are numbers, these
-    without the `.0` that pandas adds where a number is missing.
+    without the `.0` that pandas adds where a number is missing, or `.00` of other programs.
     """
     given = {_whole(row.label) for row in rows["train"]} - {*_MISSING, _NO_NUMBER}
     numbers = _numbering.are_numbers(given)
@@ -268,7 +274,7 @@ def _label(label: str, numbers: bool, missing: tuple[str, ...]) -> str:
 
 
 def _whole(label: str) -> str:
-    return label.removesuffix(".0")
+    return re.sub(r"\.0+$", "", label)
 
 
 def _folder(path: Path) -> Path:
