@@ -14,7 +14,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    PHOTOMETRIC_INTERPRETATION,
+    PLANAR_CONFIGURATION,
+    SAMPLEFORMAT,
+    SAMPLESPERPIXEL,
+    TiffImageFile,
+)
 
 from keras_kd._common.files import refuse_special
 from keras_kd.datasets import _tiff_pages
@@ -54,7 +61,7 @@ SUFFIXES = (
 )
 HEIC_HINT = "pip install 'keras-kd[heic]' reads HEIC"
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
-GRAY_MODES = ("1", "L", "LA", *DEEP_MODES)
+GRAY_MODES = ("1", "L", "LA", "La", *DEEP_MODES)
 # A 16-bit image without a pixel above this has at most 64 of the 256 values of uint8.
 DARKEST_PEAK = 2**14
 
@@ -66,6 +73,13 @@ _OTHERS = {
     b"<": "a text of HTML, SVG or XML, as failed downloads are: replace or remove it",
     b"PK\x03\x04": "a zip archive: unpack it",
     b"\x1f\x8b": "a gzip archive: unpack it",
+    b"\xff\x0a": "a JPEG XL image: save it as PNG",
+    b"\0\0\0\x0cJXL ": "a JPEG XL image: save it as PNG",
+    **dict.fromkeys(
+        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        "a TIFF file of pixels that aren't read, as of 64 bits or five channels, or damaged: save"
+        " it as PNG",
+    ),
 }
 
 
@@ -86,8 +100,9 @@ def read(path: str | Path) -> np.ndarray:
     Raises:
         DataError: the file is missing, empty, not a regular file, larger than MAX_BYTES or
             MAX_PIXELS, broken, of more than MAX_SCANS, or of none of FORMATS; its picture is not
-            among its pages; or the range of its values is unknown: 32 bits, floating point, or 16
-            bits of which none is used above DARKEST_PEAK.
+            among its pages; its colours lie in planes that Pillow garbles; or the range of its
+            values is unknown: 32 bits, floating point, or 16 bits of which none is used above
+            DARKEST_PEAK.
     """
     _check_file(Path(path))
     return _pixels(path, str(path))
@@ -283,6 +298,11 @@ def _upright(image: Image.Image, name: str) -> np.ndarray:
     if bits > 16 or image.mode == "F" or _has_sign(image):
         kind = "floating-point pixels" if image.mode == "F" else "pixels of 32 bits or with a sign"
         raise DataError(f"{name} holds {kind}, whose range is unknown: save it in 8 or 16 bits.")
+    if _garbles_planes(image):
+        raise DataError(
+            f"{name} holds each of its colours in a plane of its own, in a form that isn't read:"
+            " save it with the colours of a pixel side by side, or as PNG."
+        )
     # Before what is suppressed: of a file that is cut short only the first loading raises.
     image.load()
     with contextlib.suppress(Exception):  # damaged Exif data raise whatever comes up
@@ -330,8 +350,12 @@ def _bits(image: Image.Image) -> int:
     """Bits of a value, 8 or fewer as 8; before the image is loaded."""
     if image.mode == "I" and image.format == "TIFF":
         return 32
-    # Pillow reads 16-bit colours as 8-bit ones; only its decoder's settings show it.
-    return 16 if image.mode in DEEP_MODES or ";16" in str(getattr(image, "tile", "")) else 8
+    # Pillow reads 16-bit colours as 8-bit ones; only its decoder's settings show it. In BMP files
+    # BGR;16 stands for 16 bits a pixel.
+    settings = str(getattr(image, "tile", ""))
+    deep = ";16" in settings and image.format != "BMP"
+    largest = re.search(r"'ppm(?:_plain)?'.*\('RGB', (\d+)\)", settings)
+    return 16 if image.mode in DEEP_MODES or deep or (largest and int(largest[1]) > 255) else 8
 
 
 def _has_sign(image: Image.Image) -> bool:
@@ -339,8 +363,23 @@ def _has_sign(image: Image.Image) -> bool:
     return isinstance(image, TiffImageFile) and 2 in image.tag_v2.get(SAMPLEFORMAT, ())
 
 
+def _garbles_planes(image: Image.Image) -> bool:
+    """Whether a TIFF file has a plane for each colour in a form that Pillow 13 gives other values
+    of: plain ones of 16 bits as if of 8, LAB, and gray with alpha.
+    """
+    if not isinstance(image, TiffImageFile) or image.tag_v2.get(PLANAR_CONFIGURATION) != 2:
+        return False
+    if image.tag_v2.get(SAMPLESPERPIXEL, 1) == 1:
+        return False
+    bits = image.tag_v2.get(BITSPERSAMPLE, (8,))
+    plain = any(tile[0] == "raw" for tile in image.tile)
+    return image.mode not in ("RGB", "RGBA", "CMYK") or (plain and max(bits) > 8)
+
+
 def _on_white(image: Image.Image) -> Image.Image:
     """Transparent parts on white, as on paper: what colours hide there is anyone's guess."""
     white = Image.new("RGBA", image.size, "white")
-    white.alpha_composite(image.convert("RGBA"))
+    # Pillow has no direct way from gray that was multiplied by its alpha.
+    shown = image.convert("LA") if image.mode == "La" else image
+    white.alpha_composite(shown.convert("RGBA"))
     return white.convert("L") if image.mode in GRAY_MODES else white

@@ -79,6 +79,75 @@ def test_8_bits_with_a_sign_are_refused_as_16_are(tmp_path: Path) -> None:
         decoding.read(tmp_path / "a.tif")
 
 
+# TIFF 6.0, PhotometricInterpretation.
+GRAY, RGB, CMYK, LAB = 1, 2, 5, 8
+
+
+def _tiff(
+    path: Path, values: np.ndarray, kind: int, planes: bool, packed: bool = False, extra: int = 0
+) -> None:
+    """A TIFF file of values (H, W, C), whose channels lie side by side or in planes."""
+    height, width, channels = values.shape
+    parts = [values[..., number] for number in range(channels)] if planes else [values]
+    stored = [part.astype(values.dtype.newbyteorder("<")).tobytes() for part in parts]
+    stored = [zlib.compress(part) for part in stored] if packed else stored
+    tags = {
+        256: [width], 257: [height], 258: [8 * values.itemsize] * channels,
+        259: [8 if packed else 1], 262: [kind], 273: [], 277: [channels], 278: [height],
+        279: [*map(len, stored)], 284: [2 if planes else 1],
+    }  # fmt: skip
+    tags |= {338: [extra]} if extra else {}
+    begin = 8 + 2 + 12 * len(tags) + 4
+    space = sum(4 * len(numbers) for numbers in tags.values()) + 4 * len(stored)
+    places = begin + space + np.cumsum([0, *map(len, stored[:-1])])
+    tags[273] = [int(place) for place in places]
+    entries, beyond = b"", b""
+    for tag, numbers in tags.items():
+        content = struct.pack(f"<{len(numbers)}I", *numbers)
+        if len(numbers) > 1:
+            place, beyond = begin + len(beyond), beyond + content
+            content = struct.pack("<I", place)
+        entries += struct.pack("<HHI", tag, 4, len(numbers)) + content
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    path.write_bytes((head + beyond).ljust(begin + space, b"\0") + b"".join(stored))
+
+
+@pytest.mark.parametrize(
+    ("channels", "depth", "kind", "packed", "is_read"),
+    [
+        (3, np.uint8, RGB, False, True),
+        (3, np.uint8, RGB, True, True),
+        (3, np.uint16, RGB, True, True),
+        (3, np.uint16, RGB, False, False),
+        (4, np.uint16, CMYK, False, False),
+        (3, np.uint8, LAB, False, False),
+        (3, np.uint8, LAB, True, False),
+    ],
+)
+def test_planes_of_a_tiff_file_are_read_right_or_refused(
+    channels: int, depth: type, kind: int, packed: bool, is_read: bool, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (5, 7, channels)).astype(depth)
+    deep = values * 257 if depth == np.uint16 else values
+    _tiff(tmp_path / "a.tif", deep, kind, planes=True, packed=packed)
+    if is_read:
+        np.testing.assert_array_equal(decoding.read(tmp_path / "a.tif"), values)
+    else:
+        with pytest.raises(DataError, match="in a plane of its own, .* colours .* side by side"):
+            decoding.read(tmp_path / "a.tif")
+
+
+def test_gray_and_its_transparency_in_tiff_files(tmp_path: Path) -> None:
+    values = np.array([[[0, 0], [64, 255]]], np.uint8)
+    for extra in (1, 2):  # TIFF 6.0, ExtraSamples: 1 for colours multiplied by their alpha
+        _tiff(tmp_path / "a.tif", values, GRAY, planes=False, extra=extra)
+        assert decoding.read(tmp_path / "a.tif").tolist() == [[[255], [64]]]
+        assert decoding.is_gray(tmp_path / "a.tif")
+    _tiff(tmp_path / "a.tif", values, GRAY, planes=True, packed=True, extra=2)
+    with pytest.raises(DataError, match="in a plane of its own"):
+        decoding.read(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("orientation", TURNED)
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "I;16"])
 def test_plain_tiff_files_are_turned_whatever_their_pixels(
@@ -136,6 +205,29 @@ def test_fewer_bits_in_sixteen_are_refused_instead_of_read_as_black(
         DataError, match=f"{name} holds 16-bit pixels of which none reaches a quarter .* scale it"
     ):
         decoding.read(_deep(tmp_path / name, values))
+
+
+@pytest.mark.parametrize("kind", ["P6", "P3"])
+def test_dark_colours_of_sixteen_bits_in_ppm_files_are_refused(kind: str, tmp_path: Path) -> None:
+    for largest, peak in ((255, 255), (65535, 65535), (65535, 4095)):
+        numbers = [0, 0, 0, peak, peak, peak]
+        stored = np.array(numbers, ">u2" if largest > 255 else "u1").tobytes()
+        content = stored if kind == "P6" else " ".join(map(str, numbers)).encode()
+        (tmp_path / "a.ppm").write_bytes(f"{kind} 2 1 {largest}\n".encode() + content)
+        if peak == largest:
+            assert decoding.read(tmp_path / "a.ppm").tolist() == [[[0] * 3, [255] * 3]]
+    with pytest.raises(DataError, match="16-bit pixels of which none reaches a quarter"):
+        decoding.read(tmp_path / "a.ppm")
+
+
+def test_sixteen_bits_a_pixel_of_a_bmp_file_are_colours_of_eight(tmp_path: Path) -> None:
+    # Windows' BITMAPINFOHEADER with BI_BITFIELDS: 5, 6 and 5 bits; 2 of 31 is dark.
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 0, 0, 0, 0)
+    masks, pixels = struct.pack("<III", 0xF800, 0x7E0, 0x1F), struct.pack("<HH", 2, 2 << 11)
+    begin = b"BM" + struct.pack("<IHHI", 70, 0, 0, 66)
+    (tmp_path / "a.bmp").write_bytes(begin + header + masks + pixels)
+    assert decoding.read(tmp_path / "a.bmp").tolist() == [[[0, 0, 16], [16, 0, 0]]]
+    assert not decoding.traits(tmp_path / "a.bmp")
 
 
 def test_white_is_zero_in_sixteen_bits_as_in_eight(tmp_path: Path) -> None:
@@ -328,6 +420,8 @@ def test_heic_is_read(tmp_path: Path) -> None:
         (b"\n<!DOCTYPE html><html>404</html>", "HTML"),
         (b"PK\x03\x04rest", "a zip archive"),
         (b"P7\nWIDTH 1\n", "none of .*PNG"),
+        (b"\xff\x0a\x00", "a JPEG XL image: save it as PNG"),
+        (b"MM\0*\0\0\0\x08", "a TIFF file of pixels that aren't read.* or damaged: save it as PNG"),
     ],
 )
 def test_other_files_called_images_are_told_apart(
