@@ -162,8 +162,11 @@ def test_every_option_comes_back_from_toml(tmp_path):
             "precision = 'half'",
             "precision in {path} must be one of auto, float32, mixed_bfloat16, mixed_float16.",
         ),
-        ("[table]\nalpha = 1", "Unknown option 'table' in {path}"),
+        ("[table]\nalpha = 1", "Unknown option 'table' in {path}: options stand in no table; "),
+        ("data = ''", "data in {path} is empty: give a value, or leave it out. Received: data=''"),
+        ("teacher = ' '", "teacher in {path} is empty: give a value"),
         ("alpha = ", "{path} can't be read as TOML: "),
+        ("alpha: 0.5", "{path} can't be read as TOML: "),
         ("alpha = 1\nalpha = 0", "{path} can't be read as TOML: "),
     ],
 )
@@ -172,6 +175,8 @@ def test_what_is_wrong_in_a_file_is_told_with_key_and_file(text, told, tmp_path)
     with pytest.raises(ConfigError) as caught:
         config.load(path)
     assert str(caught.value).startswith(told.format(path=path)) and "\n" not in str(caught.value)
+    if "TOML" in told:
+        assert "Write each option in a line like `epochs = 3`" in str(caught.value)
 
 
 def test_files_that_are_none_are_told(tmp_path):

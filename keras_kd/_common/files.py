@@ -35,17 +35,40 @@ PARTIAL = "-partial-"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
+_HOME = (
+    "only a shell takes ~ for the home folder, and only at the beginning of a word: give the whole"
+    " path"
+)
+
+
+def _begins_at_home(path: str | Path) -> bool:
+    return str(path) == "~" or str(path).startswith("~/")
+
+
+def advice(path: str | Path, usual: str = "check the path") -> str:
+    """Say what to do where nothing lies at a path.
+
+    Args:
+        path: as it was given; `--data=~/photos` and a configuration leave its `~` as it is.
+        usual: what to do with others.
+    """
+    return _HOME if _begins_at_home(path) else usual
+
+
 def require_local(path: str | Path) -> None:
-    """Check that a place to write to is no address and not `~`: a folder called `gs:` or `~` would
-    be made for it.
+    """Check that a place to write to is no address, not `~` and not `-`: a folder called `gs:` or
+    `~`, or a file called `-`, would be made for it.
 
     Raises:
-        OutputError: it begins as one, e.g. gs://, s3://, http:// or file://, or with `~/`.
+        OutputError: it begins as an address, e.g. gs://, s3://, http:// or file://, or with `~/`,
+            or it is `-`.
     """
-    if str(path) == "~" or str(path).startswith("~/"):
+    if _begins_at_home(path):
+        raise OutputError(f"Can't write {path}: it would be a folder called ~ here, since {_HOME}.")
+    if str(path) == "-":
         raise OutputError(
-            f"Can't write {path}: it would be a folder called ~ here, since only a shell takes ~"
-            " for the home folder, and only at the beginning of a word: give the whole path."
+            "Can't write -: it would be a file of that name here, and not standard output: name the"
+            " file."
         )
     if found := _ADDRESS.match(str(path)):
         raise OutputError(

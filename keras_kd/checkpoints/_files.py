@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
-from keras_kd._common.files import plain_archive
+from keras_kd._common.files import advice, plain_archive
 from keras_kd.checkpoints import _pickles
 from keras_kd.checkpoints._pickles import Refused, Storage, Tensor
 from keras_kd.errors import ModelError
@@ -86,7 +86,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"No weights at {path}: check the path.")
+        raise ModelError(f"No weights at {path}: {advice(path)}.")
     try:
         with path.open("rb") as file:
             tensors = _read(file, path.suffix, path.stat().st_size)

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from keras_kd._common import trust
 from keras_kd._common.checked_files import read_text, read_toml
+from keras_kd._common.files import advice
 from keras_kd.config._config import Config
 from keras_kd.config._options import SEPARATOR as SEPARATOR
 from keras_kd.config._options import require, separated, type_of
@@ -54,7 +56,12 @@ def load(path: str | Path) -> dict[str, Any]:
     try:
         values = read_toml(read_text(path))
     except FileNotFoundError as error:
-        raise ConfigError(f"No configuration file at {path}: check the path.") from error
+        raise ConfigError(f"No configuration file at {path}: {advice(path)}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{path} can't be read as TOML: {error}. Write each option in a line like `epochs = 3`,"
+            ' and texts in quotes, like `data = "photos"`.'
+        ) from error
     except (ValueError, OSError) as error:
         raise ConfigError(f"{path} can't be read as TOML: {error}.") from error
     # A run folder's config.toml has this table of versions, which are not options.
@@ -65,6 +72,8 @@ def load(path: str | Path) -> dict[str, Any]:
             flags = {spec.metadata["flag"]: option for option, spec in known.items()}
             near = [flags[name]] if name in flags else difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+            if isinstance(value, dict):
+                hint = "options stand in no table; remove the line in brackets."
             raise ConfigError(f"Unknown option {name!r} in {path}: {hint}")
         if known[name].metadata["several"]:
             values[name] = value = _joined(name, value, path)

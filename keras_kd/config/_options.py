@@ -178,6 +178,11 @@ def require(name: str, spec: Field, kind: type, value: Any, where: str = "") -> 
     # To Python, true is a whole number.
     if not fits or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{name}{where} must be {_KINDS[kind]}. Received: {name}={value!r}.")
+    # An empty path would be the working folder.
+    if kind is str and not value.strip():
+        raise ConfigError(
+            f"{name}{where} is empty: give a value, or leave it out. Received: {name}={value!r}."
+        )
     if kind is int and abs(value) > _LARGEST:
         raise ConfigError(f"{name}{where} must be at most {_LARGEST:,}. Received: {name}={value}.")
     # Whole numbers that are too large for a float are refused here, too.

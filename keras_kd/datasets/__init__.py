@@ -39,6 +39,7 @@ from types import ModuleType
 
 import numpy as np
 
+from keras_kd._common.files import advice
 from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd._common.modules import summaries as module_summaries
@@ -170,6 +171,9 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
         DataError: there is no such data set or path, or no module recognises the path.
     """
     text = str(path_or_name)
+    # `Path` would take it for the working folder.
+    if not text.strip():
+        raise DataError("The data's path is empty: give a file, a folder or a name.")
     if path_or_name == DRAWN and Path(text).exists():
         raise DataError(
             f"{text} names the drawn faces, but a file or folder here has that name, too: write"
@@ -183,7 +187,8 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
     if is_elsewhere(rest if named else text):
         return _reader(name if named else "shards"), path
     if (rest or not named) and not path.exists():
-        raise DataError(f"No data at {path}: give a file, a folder or one of {', '.join(names())}.")
+        usual = f"give a file, a folder or one of {', '.join(names())}"
+        raise DataError(f"No data at {path}: {advice(path, usual)}.")
     if named:
         return _reader(name), path if rest else None
     module = _recognised(path)

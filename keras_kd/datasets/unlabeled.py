@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from keras_kd._common.arrays import large_array
+from keras_kd._common.files import advice
 from keras_kd.datasets import duplicates
 from keras_kd.datasets.readers import _image_files
 from keras_kd.errors import DataError
@@ -99,7 +100,8 @@ def reloaded(pictures: Unlabeled, shape: tuple[int, int, int]) -> np.ndarray:
 def _files(folder: Path) -> list[Path]:
     files = _image_files.image_files(folder)
     if not files:
-        raise DataError(f"No pictures in {folder}: give --unlabeled a folder of image files.")
+        usual = "give --unlabeled a folder of image files"
+        raise DataError(f"No pictures in {folder}: {advice(folder, usual)}.")
     return files
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from keras_kd._common.files import advice
 from keras_kd._common.text import encodable
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
@@ -183,7 +184,7 @@ def _static(path: Path, file: Path, name: str, loaded: Loaded) -> Measurement:
             else path.read_bytes()
         )
     except OSError as error:
-        raise ModelError(f"{path} can't be read ({error.strerror}): check the path.") from error
+        raise ModelError(f"{path} can't be read ({error.strerror}): {advice(path)}.") from error
     known = file.suffix == ".tflite"
     return Measurement(
         name=name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from keras_kd._common.files import refuse_special
+from keras_kd._common.files import advice, refuse_special
 from keras_kd.errors import ModelError
 
 _POINTER = "a Git LFS pointer in place of a model: fetch the file with `git lfs pull`"
@@ -73,7 +73,8 @@ def require_keras(path: Path) -> None:
     elif path.is_file():
         return require_model(path)
     else:
-        raise ModelError(f"No model at {path}: check the path, or see `kerakd models` for names.")
+        usual = "check the path, or see `kerakd models` for names"
+        raise ModelError(f"No model at {path}: {advice(path, usual)}.")
     raise ModelError(
         f"{path} is {kind}, from which no Keras model can be made: give the .keras or .h5 file that"
         " it was exported from."

@@ -29,6 +29,7 @@ import keras
 from keras_kd import models
 from keras_kd._common import trust
 from keras_kd._common.arrays import fingerprint
+from keras_kd._common.files import advice
 from keras_kd._common.text import encodable
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models import _applications, keras_file, mistaken_files, trusted_modules
@@ -98,7 +99,7 @@ def require_known(option: str, source: str) -> None:
     if is_trainable(source) or (is_file(source) and Path(source).is_file()):
         return
     if is_file(source):
-        raise ModelError(f"No model at {option}={source!r}: check the path.")
+        raise ModelError(f"No model at {option}={source!r}: {advice(source)}.")
     if os.path.isfile(source):
         mistaken_files.require_keras(Path(source))
     near = difflib.get_close_matches(source, [*models.names(), *_application_names()], 3)

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_kd import models
 from keras_kd._common.arrays import fingerprint
-from keras_kd._common.files import locked
+from keras_kd._common.files import advice, locked
 from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.identity import identity
 from keras_kd._common.progress import Terminal
@@ -148,7 +148,7 @@ def _started(start: StartingPoint) -> list[Any]:
 
 def _content(path: str) -> str:
     if not Path(path).is_file():
-        raise ModelError(f"No model at {path} to start from: check the path.")
+        raise ModelError(f"No model at {path} to start from: {advice(path)}.")
     return fingerprint([Path(path).read_bytes()])
 
 

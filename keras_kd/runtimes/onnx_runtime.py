@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._common.files import advice
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import trial
 
@@ -242,7 +243,7 @@ def _try(path: str, seconds: int, memory: int) -> None:
 
 def _runtime(path: str | Path) -> Any:
     if not Path(path).is_file():
-        raise ModelError(f"No model at {path}: check the path.")
+        raise ModelError(f"No model at {path}: {advice(path)}.")
     try:
         import onnxruntime
     except ImportError as error:

@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
-from keras_kd._common.files import refuse_special
+from keras_kd._common.files import advice, refuse_special
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import _graph_tail
 from keras_kd.runtimes._graph_tail import Step
@@ -135,7 +135,7 @@ def _bytes(path: str | Path) -> bytes:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ModelError(f"{path} can't be read ({why}): check the path.") from error
+        raise ModelError(f"{path} can't be read ({why}): {advice(path)}.") from error
     if data[4:8] != b"TFL3":
         raise ModelError(
             f"{path} is no .tflite file (it lacks the mark TFL3): give a file that `kerakd export`"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_kd._common.files import require_apart, written_whole
+from keras_kd._common.files import advice, require_apart, written_whole
 from keras_kd._common.text import encodable
 from keras_kd.datasets import decoding, images
 from keras_kd.errors import DataError, kept
@@ -99,10 +99,8 @@ def expand(patterns: Iterable[str]) -> list[Path]:
                     f"{pattern} is no pattern of files ({error}): write ** as a folder of its own."
                 ) from error
         if not fitting:
-            raise DataError(
-                f"No picture at {pattern}: give files, folders or globs of"
-                f" {', '.join(decoding.suffixes())}."
-            )
+            usual = f"give files, folders or globs of {', '.join(decoding.suffixes())}"
+            raise DataError(f"No picture at {pattern}: {advice(pattern, usual)}.")
         found += fitting
     return list(dict.fromkeys(found))
 

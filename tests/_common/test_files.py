@@ -144,6 +144,17 @@ def test_no_folder_is_called_as_the_home_folder(place, tmp_path, monkeypatch):
     files.write_text("./~a", "x")
 
 
+def test_no_file_is_called_as_standard_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for write in (
+        lambda: files.write_text("-", "x"),
+        lambda: files.locked(Path("-")).__enter__(),
+    ):
+        with pytest.raises(OutputError, match="of that name here, and not standard output: name"):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
 def test_names_with_colons_are_no_addresses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for place in ("12:30.txt", "a/b:/c.txt", "C:/x.txt", "gs:b.txt"):

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from command_line import called
+from PIL import Image
 
+from keras_kd import datasets
 from keras_kd._common import files, folders
-from keras_kd.errors import OutputError
+from keras_kd.errors import DataError, OutputError
 from keras_kd.reports.comparison_pictures import tradeoff_picture
 from keras_kd.runtimes import litert
 
@@ -51,6 +53,35 @@ def test_no_command_makes_a_folder_for_an_address(
         assert called(*f"{line}{joint}{place}".split()) == 2
         assert f"kerakd: Can't write {place}: results go to local files" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_home_folder_that_no_shell_put_in_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """As `--data=~/photos`, and `data = "~/photos"` in a configuration."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "options.toml").write_text('data = "~/photos"\n')
+    for line in (
+        "data inspect ~/photos", "evaluate ~/a.keras", "evaluate ~/a.tflite", "export ~/a.keras",
+        f"predict ~/a.jpg --model {MODEL} --whole", "distill --config ~/a.toml",
+        "distill --config options.toml --alpha 1",
+    ):  # fmt: skip
+        assert called(*line.split()) == 2
+        assert "only a shell takes ~ for the home folder" in capsys.readouterr().err
+    assert not (tmp_path / "~").exists()
+
+
+def test_empty_data_are_not_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        for number in range(3):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.new("L", (8, 8), 9 * number).save(tmp_path / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    assert datasets.load(".", "train").class_names == ("a", "b")
+    with pytest.raises(DataError, match="The data's path is empty: give a file"):
+        datasets.load("", "train")
 
 
 @pytest.mark.parametrize("line", ["compare .", "export .", "export / --format qat", "rerun /"])
