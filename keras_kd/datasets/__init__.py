@@ -46,7 +46,7 @@ from keras_kd._common.modules import summaries as module_summaries
 from keras_kd._common.text import printable
 from keras_kd._common.vocabulary import SPLITS as SPLITS
 from keras_kd.datasets import readers
-from keras_kd.datasets.images import Size
+from keras_kd.datasets.images import Size, height_width
 from keras_kd.errors import DataError
 
 ENTRY_POINTS = "keras_kd.datasets"  # of other packages, each a module as above
@@ -314,7 +314,7 @@ def load_found(
     Raises:
         DataError: as for `load`; or a split is empty.
     """
-    size = size or module.SIZE
+    size = module.SIZE if size is None else height_width(size)
     if hasattr(module, "load_splits"):
         found = module.load_splits(path, splits, skip_bad_rows, size)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from PIL import Image
 
@@ -22,8 +24,17 @@ def height_width(size: Size) -> tuple[int, int]:
 
     Returns:
         Height and width in pixels.
+
+    Raises:
+        DataError: it is neither, or a length is below 1.
     """
-    return (size, size) if isinstance(size, int) else size
+    sides = list(size) if isinstance(size, (tuple, list)) else [size, size]
+    if len(sides) != 2 or not all(isinstance(side, Integral) and side > 0 for side in sides):
+        raise DataError(
+            "size must be the side of a square in pixels, 1 or more, or (height, width). Received:"
+            f" size={size!r}."
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:

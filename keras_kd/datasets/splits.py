@@ -153,7 +153,8 @@ def load(path_or_name: str, skip_bad_rows: bool = False, size: Size | None = Non
     """
     module, path = datasets.find(path_or_name)
     stays = hasattr(module, "training_shards")
-    shards = module.training_shards(path, skip_bad_rows, size or module.SIZE) if stays else None
+    own = module.SIZE if size is None else size
+    shards = module.training_shards(path, skip_bad_rows, own) if stays else None
     read = datasets.SPLITS[1:] if shards else datasets.SPLITS
     found = datasets.load_found(module, path, read, skip_bad_rows, size)
     train = shards.sample() if shards else found["train"]

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from keras_kd import datasets
+from keras_kd.datasets import splits
+from keras_kd.errors import DataError
 
 
 @pytest.fixture(params=["folder", "held out", "parquet", "fer2013"])
@@ -64,3 +66,23 @@ def test_a_split_has_the_same_rows_at_every_size(data: Path) -> None:
         assert all(gray % 10 for gray in rows[0])
         classes = len(small.class_names)
         assert small.labels.tolist() == [gray % classes for gray in rows[0]]
+
+
+@pytest.mark.parametrize("size", [0, -1, (8, 0), "48", 48.0, (8, 8, 3), (8,), None])
+def test_sizes_of_no_images_are_refused(size: object, tmp_path: Path) -> None:
+    """0 was taken for the data set's own size."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for gray in range(3):
+            Image.new("L", (4, 4), gray).save(tmp_path / name / f"{gray}.png")
+    for load in (datasets.load, lambda path, _, size: splits.load(str(path), size=size)):
+        if size is None:
+            load(tmp_path, "train", size=size)
+            continue
+        with pytest.raises(DataError, match="size must be the side of a square .* Received: size="):
+            load(tmp_path, "train", size=size)
+
+
+def test_a_size_of_numpy_is_one(data: Path) -> None:
+    images = datasets.load(data, "train", True, size=np.int64(9)).images
+    assert images.shape[1:3] == (9, 9)
