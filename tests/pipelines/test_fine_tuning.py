@@ -39,10 +39,15 @@ def _saved(path, classes, shape=(32, 32, 1)):
     return model
 
 
-def _config(data, start, **options):
+def _config(data, start=None, **options):
     fixed = {"image_size": 32, "batch_size": 8, "precision": "float32", "augment": "none"}
     return Config(
-        data=str(data), teacher=NETWORK, teacher_epochs=1, start_from=str(start), **fixed, **options
+        data=str(data),
+        teacher=NETWORK,
+        teacher_epochs=1,
+        start_from=start and str(start),
+        **fixed,
+        **options,
     )
 
 
@@ -116,7 +121,7 @@ def test_a_teachers_file_is_trained_anew_unless_its_weights_are_kept(
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "start.keras"
     _saved(path, ("level", "upright"))
-    config = dataclasses.replace(_config(data, ""), start_from=None, teacher=str(path), views=1)
+    config = dataclasses.replace(_config(data), teacher=str(path), views=1)
     config = dataclasses.replace(config, soft_labels=str(tmp_path / "store"))
     trained, form = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
     told = f"The teacher start has the layers of {path} with new weights: --keep-weights would"
@@ -137,7 +142,7 @@ def test_frozen_layers_and_pixels_that_a_file_does_not_state_are_told(
     source.get_layer("conv8").trainable = False
     source.save(tmp_path / "mine.keras")
     config = dataclasses.replace(
-        _config(data, ""), start_from=None, teacher=str(tmp_path / "mine.keras"), keep_weights=kept
+        _config(data), teacher=str(tmp_path / "mine.keras"), keep_weights=kept
     )
     trained, _ = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
     found = capsys.readouterr().err
@@ -153,9 +158,7 @@ def test_pixels_that_are_stated_are_those_of_the_file_that_is_kept(data, tmp_pat
     foreign = keras.Model(image, keras.layers.Dense(2)(features))
     foreign.save(tmp_path / "mine.keras")
     options = {**STILL, "teacher_range": "0,1", "teacher_classes": "upright,level"}
-    config = dataclasses.replace(
-        _config(data, "", **options), start_from=None, teacher=str(tmp_path / "mine.keras")
-    )
+    config = dataclasses.replace(_config(data, **options), teacher=str(tmp_path / "mine.keras"))
     model, _ = _taught(dataclasses.replace(config, keep_weights=True), tmp_path, monkeypatch)
     expected = np.asarray(foreign(IMAGES / np.float32(255)))[:, ::-1]
     np.testing.assert_allclose(model(IMAGES), expected, atol=1e-4)
@@ -261,9 +264,7 @@ def test_lists_beside_a_students_file_that_contradict_each_other(data, tmp_path)
 def test_a_list_beside_the_file_makes_another_teacher_of_it(data, tmp_path, monkeypatch):
     path = tmp_path / "mine.keras"
     foreign = _of_means(path)
-    config = dataclasses.replace(
-        _config(data, "", **STILL), start_from=None, teacher=str(path), keep_weights=True
-    )
+    config = dataclasses.replace(_config(data, **STILL), teacher=str(path), keep_weights=True)
     _taught(config, tmp_path, monkeypatch)
     _stated_by_files_beside(tmp_path)
     model, _ = _taught(config, tmp_path, monkeypatch)
