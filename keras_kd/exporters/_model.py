@@ -79,7 +79,7 @@ def for_io(
                 " Dense(1), with or without activation='sigmoid', state output='logits' or"
                 " 'probabilities' (--output), or export it with io='float'."
             )
-        kind = "logits" if stated == "logits" else "sigmoids"
+        kind = heads.stated_of_two_classes(stated)
     return heads.in_two_columns(model, kind)
 
 

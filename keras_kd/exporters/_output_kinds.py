@@ -106,7 +106,7 @@ def of_two_classes(
     if kind is not None or len(names) != 2 or not one:
         return kind
     if stated is not None:
-        return "logits" if stated == "logits" else "sigmoids"
+        return heads.stated_of_two_classes(stated)
     shown = _shown(model, pixels, _images(model, pixels, samples))
     (values,) = outputs_by_name(model, shown).values()
     found = keras.ops.convert_to_numpy(values)

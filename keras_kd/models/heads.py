@@ -259,6 +259,18 @@ def kind_of_two_classes(model: keras.Model, class_names: Sequence[str] | None) -
     return "sigmoids" if kind == "sigmoids" and names(model)[0] not in VALUES else None
 
 
+def stated_of_two_classes(stated: OutputKind) -> OutputKind:
+    """Return what one number for two classes is by a user's statement.
+
+    Args:
+        stated: of `STATED_KINDS`; a probability of the second class has either of its names.
+
+    Returns:
+        "logits" or "sigmoids".
+    """
+    return "logits" if stated == "logits" else "sigmoids"
+
+
 def in_two_columns(model: keras.Model, kind: OutputKind) -> keras.Model:
     """Return a binary classifier of one logit or one sigmoid as one of two classes.
 

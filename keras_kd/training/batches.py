@@ -126,7 +126,7 @@ class TrainingBatches:
             mixture = augmentation.drawn(self.mixtures, len(rows), pixels.shape[1:3], random)
             pixels = mixture.of_images(pixels)
             labels = keras.tree.map_structure(mixture.of_labels, labels)
-            seen = seen if seen is None else mixture.of_images(seen)
+            seen = seen and mixture.of_images(seen)
         good = pixels
         if self.degrade:
             pixels = degraded(good, np.random.default_rng((*seed, 2)))
