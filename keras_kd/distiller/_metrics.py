@@ -11,7 +11,7 @@ from keras import losses, metrics, ops
 
 from keras_kd.errors import ConfigError
 from keras_kd.losses import class_weight_each
-from keras_kd.models.surgery.keras_internals import metric_function
+from keras_kd.models.surgery.keras_internals import is_of_keras, metric_function
 
 # What each compares with the outputs: a row of shares for each image, or a class number.
 OF_ROWS = (
@@ -120,7 +120,7 @@ def _of_known(given: Any) -> Any:
     if isinstance(given, str) and given.lower() not in ("accuracy", "acc"):
         metric = metrics.get(given)
         metric.name = given
-    own = isinstance(metric, metrics.Metric) and type(metric).__module__.startswith("keras.")
+    own = isinstance(metric, metrics.Metric) and is_of_keras(metric)
     return OfKnown(metric) if own and not isinstance(metric, OfKnown) else given
 
 
@@ -232,7 +232,7 @@ def _kind(metric: metrics.Metric) -> tuple[type | None, dict[str, Any]]:
     """The class in keras.metrics that a metric is or stands for, with its settings; None for one
     of the user's own, which may take logits.
     """
-    if not type(metric).__module__.startswith("keras."):
+    if not is_of_keras(metric):
         return None, {}
     function = metric_function(metric)
     if type(metric) is not metrics.MeanMetricWrapper:

@@ -16,6 +16,8 @@ from keras.src import activations as keras_activations
 from keras.src import applications, ops
 from keras.src.ops.operation import Operation
 
+from keras_kd.models.surgery.keras_internals import is_native_layer
+
 # Parameters that take code. A class of Keras that has one is left out.
 _CODE = {
     "body",
@@ -65,9 +67,7 @@ def _plain(kind: object) -> bool:
 
 def _layers() -> Iterator[tuple[str, str]]:
     for name, layer in vars(keras.layers).items():
-        # What wraps a SavedModel or a module of JAX or torch lies in other rooms of Keras.
-        own = getattr(layer, "__module__", "").startswith("keras.src.layers.")
-        if own and _plain(layer) and issubclass(layer, keras.layers.Layer):
+        if is_native_layer(layer) and _plain(layer) and issubclass(layer, keras.layers.Layer):
             yield "keras.layers", name
 
 

@@ -18,6 +18,7 @@ from keras_kd.models.surgery.keras_internals import (
     all_layers,
     calls,
     is_graph,
+    is_native_layer,
     producer,
 )
 
@@ -328,21 +329,15 @@ class _Tail:
 
     def _drawn(self, operation: Any, tensor: keras.KerasTensor) -> Any:
         layer = operation
-        while _of_keras(layer) and isinstance(layer, keras.layers.Wrapper):
+        while is_native_layer(type(layer)) and isinstance(layer, keras.layers.Wrapper):
             layer = layer.layer
         activation = getattr(layer, "activation", None)
-        if not _of_keras(layer) or set(all_layers(layer)) - {layer, activation}:
+        if not is_native_layer(type(layer)) or set(all_layers(layer)) - {layer, activation}:
             raise ModelError(f"The outputs of {layer.name} are not known.")
         shape = [_ROWS, *(size or _OPEN_SIZE for size in tensor.shape[1:])]
         # Far beyond 0..1, so that only a softmax or a sigmoid brings numbers in there.
         drawn = keras.ops.cast(self._random.normal(0, 10, shape), tensor.dtype)
         return drawn if activation is None else activation(drawn)
-
-
-def _of_keras(layer: Any) -> bool:
-    """Whether a layer is one of Keras' own, and no wrapper of another framework's computation."""
-    # TFSMLayer, JaxLayer and TorchModuleWrapper are not among the modules of layers.
-    return type(layer).__module__.startswith("keras.src.layers.")
 
 
 def _outside_of_tracing() -> contextlib.AbstractContextManager:

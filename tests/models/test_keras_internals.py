@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_kd.models.architectures.efficientformer import LayerScale
 from keras_kd.models.surgery import keras_internals as internals
 
 
@@ -29,6 +30,18 @@ def test_a_mask_is_seen_at_the_output_that_it_reaches():
     states = layers.LSTM(3, return_sequences=True)(layers.Embedding(9, 4, mask_zero=True)(words))
     assert internals.is_masked(layers.Dense(2)(states))
     assert not internals.is_masked(layers.Dense(2)(layers.LSTM(3)(states)))
+
+
+def test_whose_a_class_is_and_whether_keras_computes_it_itself():
+    class Own(layers.Dense):
+        pass
+
+    things = (layers.Dense(1), keras.metrics.AUC(), LayerScale(), Own(1))
+    assert list(map(internals.is_of_keras, things)) == [True, True, False, False]
+    assert list(map(internals.is_of_keras_or_keras_kd, things)) == [True, True, True, False]
+    calling_others = (layers.TorchModuleWrapper, layers.JaxLayer, layers.TFSMLayer)
+    kinds = (layers.Dense, LayerScale, Own, *calling_others)
+    assert list(map(internals.is_native_layer, kinds)) == [True] + [False] * 5
 
 
 def test_calls_and_readers_of_a_shared_layer():

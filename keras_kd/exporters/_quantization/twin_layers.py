@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_kd.errors import ExportError
+from keras_kd.models.surgery.keras_internals import is_of_keras_or_keras_kd
 
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "use_bias", "activation")
 _POOLING = ("pool_size", "strides", "padding")
@@ -90,7 +91,7 @@ def rests(layer: Any) -> bool:
     """Return whether a layer of Keras does nothing but in training: augmentation and noise."""
     kind = type(layer).__name__
     augments = kind.startswith("Rand") and kind != "RandomCrop"
-    return _of_keras(layer) and (augments or kind in _IN_TRAINING_ALONE)
+    return is_of_keras_or_keras_kd(layer) and (augments or kind in _IN_TRAINING_ALONE)
 
 
 def kind_of(layer: Any, inputs: int, model: keras.Model) -> str:
@@ -100,7 +101,7 @@ def kind_of(layer: Any, inputs: int, model: keras.Model) -> str:
         ExportError: there is none.
     """
     kinds = [base.__name__ for base in type(layer).__mro__ if base.__name__ in CARRIED]
-    known = bool(kinds) and _of_keras(layer)
+    known = bool(kinds) and is_of_keras_or_keras_kd(layer)
     if not isinstance(layer, keras.Layer):
         # Other operations mean something else than the layers of their names.
         known = known and _OPERATIONS.get(kinds[0]) == inputs
@@ -110,10 +111,6 @@ def kind_of(layer: Any, inputs: int, model: keras.Model) -> str:
             " training: use the format int8 or dynamic."
         )
     return kinds[0]
-
-
-def _of_keras(layer: Any) -> bool:
-    return type(layer).__module__.startswith(("keras.", "keras_kd."))
 
 
 def _spelled(layer: Any) -> str:

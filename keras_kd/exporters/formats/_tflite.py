@@ -18,7 +18,7 @@ from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _conversion_process
 from keras_kd.exporters._conversion_process import ConversionEnded
 from keras_kd.exporters._layer_errors import Added
-from keras_kd.models.surgery.keras_internals import all_layers
+from keras_kd.models.surgery.keras_internals import all_layers, is_of_keras_or_keras_kd
 from keras_kd.runtimes import litert
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def _uncommon(model: keras.Model) -> list[keras.Layer]:
     return [
         layer
         for layer in all_layers(model)
-        if isinstance(layer, keras.layers.RNN)
-        or not type(layer).__module__.startswith(("keras.", "keras_kd."))
+        if isinstance(layer, keras.layers.RNN) or not is_of_keras_or_keras_kd(layer)
     ]
 
 

@@ -31,8 +31,21 @@ def is_graph(layer: Any) -> bool:
     return isinstance(layer, GRAPHS) and type(layer).call in [graph.call for graph in GRAPHS]
 
 
-def is_of_keras(layer: Any) -> bool:
-    """Whether a layer's or operation's class is one of Keras.
+def is_of_keras(thing: Any) -> bool:
+    """Whether Keras defines the class of something.
+
+    Args:
+        thing: any layer, operation or metric.
+
+    Returns:
+        False for classes of anybody else, also for those derived from one of Keras.
+    """
+    return type(thing).__module__.startswith("keras.")
+
+
+def is_of_keras_or_keras_kd(layer: Any) -> bool:
+    """Whether Keras or this library defines the class of a layer, so that its name alone tells what
+    it computes.
 
     Args:
         layer: any layer or operation.
@@ -40,7 +53,20 @@ def is_of_keras(layer: Any) -> bool:
     Returns:
         False for classes of anybody else.
     """
-    return type(layer).__module__.split(".")[0] == "keras"
+    return type(layer).__module__.startswith(("keras.", "keras_kd."))
+
+
+def is_native_layer(kind: Any) -> bool:
+    """Whether a class is a layer of Keras that computes with Keras' own operations.
+
+    Args:
+        kind: any class.
+
+    Returns:
+        False for classes of anybody else, and for those of Keras that call a SavedModel or a module
+            of JAX or torch: TFSMLayer, JaxLayer, FlaxLayer and TorchModuleWrapper.
+    """
+    return getattr(kind, "__module__", "").startswith("keras.src.layers.")
 
 
 def producer(tensor: keras.KerasTensor) -> tuple[Any, int, int]:
