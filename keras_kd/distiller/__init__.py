@@ -18,6 +18,7 @@ from keras_kd.distiller._outputs import OutputFaults
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import Teacher, Teachers
+from keras_kd.distiller._tensorflow_steps import step, step_of_two_gradients
 from keras_kd.models import heads
 from keras_kd.models.surgery.keras_internals import metrics_of_outputs
 
@@ -135,55 +136,60 @@ class Distiller(CheckedTraining):
         # autocast=False: student and teachers cast the images themselves, each to its own
         # precision.
         super().__init__(name="distiller", dtype=_backend.policy(student), autocast=False)
-        _settings.require_one_of("value_loss", value_loss, losses.VALUE_LOSSES)
-        _settings.require_seed(seed)
-        self.binary = _settings.names(binary)
-        columns = _settings.columns_of_heads(student, self.binary)
-        self.student, self._columns = student, columns
+        self.student, self.binary = student, _settings.names(binary)
+        self._columns = _settings.columns_of_heads(student, self.binary)
         _backend.require_scope(self)
         self.teachers = _settings.teachers(student, teacher)
         _settings.warn_of_order(student, self.teachers)
         self.teacher = self.teachers[0] if self.teachers else None
+        self.teacher_head, self.teacher_output = teacher_head, _settings.output_kind(teacher_output)
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
         self.value_weight, self.bound_weight, self.margin = value_weight, bound_weight, margin
-        self.soft_loss_name, self.value_loss_name = soft_loss, value_loss
-        self._soft_loss = _settings.soft_loss(soft_loss)
-        self.weights_normalised, self.seed = bool(weights_normalised), int(seed)
-        self.teacher_head, self.teacher_output = teacher_head, teacher_output
-        if teacher_output is not None:
-            _settings.require_one_of("teacher_output", teacher_output, heads.STATED_KINDS)
-        self.class_weights = _settings.class_weights(columns, class_weights)
+        self.soft_loss_name, self._soft_loss = soft_loss, _settings.soft_loss(soft_loss)
+        self.value_loss_name = _settings.value_loss(value_loss)
+        self.weights_normalised, self.seed = bool(weights_normalised), _settings.whole_seed(seed)
         self.draws = keras.random.SeedGenerator(seed) if value_loss == "shake-shake" else None
+        self.class_weights = _settings.class_weights(self._columns, class_weights)
         self._class_weights_of_fit: dict[str, tuple[float, ...]] = {}
         self._make_heads(self.class_weights)
-        outputs = _batches.by_head(self._single(heads.structure(student)), self._heads)
-        self._shapes = {
-            name: HeadShape(name, output.shape, self._heads[name].classes)
-            for name, output in outputs.items()
-        }
+        self._shapes = self._shapes_of_heads()
         self._live = self._live_teachers(teacher_weights)
         self.teacher_weights = None if teacher_weights is None else [*map(float, teacher_weights)]
-        features = (features,) if isinstance(features, FeatureMatch) else tuple(features)
-        self.features = features
-        self._matching = Matching(features, student, self.teacher, seed) if features else None
+        self.features = (features,) if isinstance(features, FeatureMatch) else tuple(features)
+        self._matching = (
+            Matching(self.features, student, self.teacher, seed) if self.features else None
+        )
         self.projections = self._matching.projections if self._matching else []
+        self._make_trackers()
+        self._reports_parts = True  # of the loss, which `evaluate` lacks
+        self._target_maker = TargetMaker(
+            student, self._columns, self._shapes, self._live, self._matching, self.teacher_output,
+            self.output_faults,
+        )  # fmt: skip
+        # Student and projections are built: Keras has nothing left to build.
+        self.built = True
+
+    def _make_trackers(self) -> None:
+        """Make what follows an epoch: the means of the loss's parts, and the faults of batches."""
         self.hard_loss = keras.metrics.Mean("hard_loss")
         self.soft_loss = keras.metrics.Mean("soft_loss")
         self.feature_loss = keras.metrics.Mean("feature_loss")
+        values = [name for name, head in self._heads.items() if not head.classes]
         self.faults = _labels.Faults(
             {name: head.classes for name, head in self._heads.items() if head.classes},
-            [name for name, head in self._heads.items() if not head.classes and binary is None],
+            values if self.binary is None else [],
         )
         self.output_faults = OutputFaults(
-            {name: count for name, count in columns.items() if count}, max(len(self.teachers), 1)
+            {name: count for name, count in self._columns.items() if count},
+            max(len(self.teachers), 1),
         )
-        self._target_maker = TargetMaker(
-            student, columns, self._shapes, self._live, self._matching, teacher_output,
-            self.output_faults,
-        )  # fmt: skip
-        self._reports_parts = True
-        # Student and projections are built: Keras has nothing left to build.
-        self.built = True
+
+    def _shapes_of_heads(self) -> dict[str, HeadShape]:
+        outputs = _batches.by_head(self._single(heads.structure(self.student)), self._heads)
+        return {
+            name: HeadShape(name, output.shape, self._heads[name].classes)
+            for name, output in outputs.items()
+        }
 
     def _live_teachers(self, weights: Sequence[float] | None) -> Teachers | None:
         """The teachers that are run on each batch, by their weights; None where there are none."""
@@ -258,31 +264,18 @@ class Distiller(CheckedTraining):
             """Run one training step on TensorFlow; the teacher's forward pass is not recorded for
             gradients.
             """
-            import tensorflow as tf
-
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
             y = self._targets(x, y)
-            apart = isinstance(self.optimizer, DistillationOrientedSGD)
             self._reports_parts = True
-            # Persistent where two gradients are asked of it.
-            with tf.GradientTape(persistent=apart) as tape:
-                outputs = self(x, training=True)
-                if apart:
-                    parts = self._loss_parts(x, y, outputs, sample_weight)
-                    loss = parts[0] + parts[1]
-                else:
-                    loss = self.compute_loss(x, y, outputs, sample_weight)
-                # Unscaled, float16 turns small gradients into 0, and learning stops without a word.
-                scaled_loss = self.optimizer.scale_loss(loss)
+            if isinstance(self.optimizer, DistillationOrientedSGD):
+                outputs, loss = step_of_two_gradients(
+                    self, x, lambda outputs: self._loss_parts(x, y, outputs, sample_weight)
+                )
+            else:
+                outputs, loss = step(self, x, y, sample_weight)
             # fit() counts every image alike, also in a last, smaller batch.
             count = _batches.rows(outputs)
             self._loss_tracker.update_state(loss * _backend.replicas(), sample_weight=count)
-            weights = self.trainable_weights
-            if apart:
-                gradients = [tape.gradient(part, weights, None, "zero") for part in parts]
-                self.optimizer.apply_parts(*gradients, weights)
-            else:
-                self.optimizer.apply(tape.gradient(scaled_loss, weights), weights)
             return self.compute_metrics(x, y, outputs, sample_weight)
 
     def compute_loss(
@@ -381,13 +374,12 @@ class Distiller(CheckedTraining):
             results.pop(faults.name, None)
             faults.refuse()
         # `evaluate` has no such parts: their means would be those of the training before.
-        if not self._reports_parts or not self._learns_from_teacher:
-            results.pop("soft_loss", None)
-        if not self._reports_parts:
-            results.pop("hard_loss", None)
-        if not self._reports_parts or not self._matching:
-            results.pop("feature_loss", None)
-        return results
+        shown = {
+            "hard_loss": self._reports_parts,
+            "soft_loss": self._reports_parts and self._learns_from_teacher,
+            "feature_loss": self._reports_parts and bool(self._matching),
+        }
+        return {name: result for name, result in results.items() if shown.get(name, True)}
 
     def get_config(self) -> dict[str, Any]:
         """Return all settings and the student's architecture as JSON values, without the

@@ -129,10 +129,24 @@ def require_one_of(name: str, value: Any, choices: Collection[str]) -> None:
         )
 
 
-def require_seed(seed: Any) -> None:
-    """Refuse a seed that is no whole number."""
+def value_loss(name: str) -> str:
+    """Return the name of a loss of continuous values, checked."""
+    require_one_of("value_loss", name, losses.VALUE_LOSSES)
+    return name
+
+
+def output_kind(stated: Any) -> heads.OutputKind | None:
+    """Return what the user states of the teacher's outputs, checked; None for no statement."""
+    if stated is not None:
+        require_one_of("teacher_output", stated, heads.STATED_KINDS)
+    return stated
+
+
+def whole_seed(seed: Any) -> int:
+    """Return a seed, checked, as Python's own integer."""
     if not isinstance(seed, Integral) or isinstance(seed, bool):
         raise ConfigError(f"seed must be a whole number. Received: seed={seed!r}.")
+    return int(seed)
 
 
 def require_model(role: str, model: Any) -> None:
