@@ -219,20 +219,23 @@ def _tags(found: Facts) -> set[str]:
 
 def _words(found: Facts, language: _Language) -> dict[str, str]:
     """What stands for each @NAME@."""
-    height, width, channels = found.shape
-    size, is_float = height * width * channels, found.dtype == "float32"
-    fields = _fields(found.outputs)
-    scale, offset = found.pixels.line(channels)
-    reversed_ = channels == 3 and found.pixels.channel_order == "bgr"
-
-    def text(words: str) -> str:
-        return _string(words, language.filled)
-
     return {
         "NAME": _commented(found.name),
-        "FILE": text(found.name),
-        "STEM": text(Path(found.name).stem),
-        "ASSET": text(f"assets/{found.name}"),
+        "FILE": _string(found.name, language.filled),
+        "STEM": _string(Path(found.name).stem, language.filled),
+        "ASSET": _string(f"assets/{found.name}", language.filled),
+        **_words_of_image(found, language),
+        **_words_of_outputs(found, language),
+        **_words_of_example(found, language),
+    }
+
+
+def _words_of_image(found: Facts, language: _Language) -> dict[str, str]:
+    height, width, channels = found.shape
+    size, is_float = height * width * channels, found.dtype == "float32"
+    scale, offset = found.pixels.line(channels)
+    reversed_ = channels == 3 and found.pixels.channel_order == "bgr"
+    return {
         "HEIGHT": str(height),
         "WIDTH": str(width),
         "CHANNELS": str(channels),
@@ -246,16 +249,16 @@ def _words(found: Facts, language: _Language) -> dict[str, str]:
         "ORDER": "2, 1, 0" if reversed_ else "0, 1, 2",
         "SIDE": repr(FACE_SIDE),
         "RISE": repr(FACE_RISE),
-        "LABELS": ", ".join(map(text, found.class_names)),
         "BYTE": _byte(language, "(i + 2 - 2 * (i % 3))" if reversed_ else "i"),
-        "TOLERANCE": repr(found.tolerance),
-        "JSON": json.dumps(found.example),
-        "EXPECTED": ", ".join(
-            language.row.format(", ".join(map(language.number.format, values)))
-            for values in found.example.values()
-        ),
+    }
+
+
+def _words_of_outputs(found: Facts, language: _Language) -> dict[str, str]:
+    fields = _fields(found.outputs)
+    return {
+        "LABELS": ", ".join(_string(name, language.filled) for name in found.class_names),
         "OUTPUT_NAMES": _commented(", ".join(found.outputs)),
-        "OUTPUT_STRINGS": ", ".join(map(text, found.outputs)),
+        "OUTPUT_STRINGS": ", ".join(_string(name, language.filled) for name in found.outputs),
         "FIELDS": ", ".join(
             f"{field}[{count}]" for field, count in zip(fields, found.outputs.values(), strict=True)
         ),
@@ -269,6 +272,18 @@ def _words(found: Facts, language: _Language) -> dict[str, str]:
         "LISTS": ", ".join(
             f"{place}: [List.filled({count}, 0.0)]"
             for place, count in enumerate(found.outputs.values())
+        ),
+    }
+
+
+def _words_of_example(found: Facts, language: _Language) -> dict[str, str]:
+    """The outputs for the worked input."""
+    return {
+        "TOLERANCE": repr(found.tolerance),
+        "JSON": json.dumps(found.example),
+        "EXPECTED": ", ".join(
+            language.row.format(", ".join(map(language.number.format, values)))
+            for values in found.example.values()
         ),
     }
 
