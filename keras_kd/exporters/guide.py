@@ -82,24 +82,24 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
         f"class_{number}" for number in range(predictor.predict(pixels[None]).logits.shape[1])
     )
     return Facts(
-        path.name,
-        runtime.input_shape,
-        dtype,
-        PixelValues(channel_order=taken.channel_order) if dtype == "uint8" else taken,
-        predictor.assumes_pixels,
-        {name: int(np.prod(shape)) for name, shape in runtime.output_shapes.items()},
-        predictor.form.output,
-        predictor.form.class_names or tuple(numbered),
-        tuple(sorted(litert.operators(path))),
-        path.stat().st_size,
-        {
+        name=path.name,
+        shape=runtime.input_shape,
+        dtype=dtype,
+        pixels=PixelValues(channel_order=taken.channel_order) if dtype == "uint8" else taken,
+        assumed=predictor.assumes_pixels,
+        outputs={name: int(np.prod(shape)) for name, shape in runtime.output_shapes.items()},
+        output=predictor.form.output,
+        class_names=predictor.form.class_names or tuple(numbered),
+        operators=tuple(sorted(litert.operators(path))),
+        bytes=path.stat().st_size,
+        example={
             name: [round(float(value), 5) for value in values[0].ravel()]
             for name, values in outputs.items()
         },
-        difference,
-        tolerance,
-        minimum_runtimes(path),
-        litert.keeps_state(path),
+        difference=difference,
+        tolerance=tolerance,
+        runtimes=minimum_runtimes(path),
+        keeps_state=litert.keeps_state(path),
     )
 
 

@@ -66,13 +66,19 @@ def trained(plan: Plan, data: Data, name: str, terminal: Terminal) -> Path:
             _forget_states(folder)  # of a process that was killed as it finished
             terminal.say(f"Teacher {called} is in the cache: {path}")
             return path
-        epochs = plan.teacher.epochs
         views = job.views(training, data, count)
-        start, pretrained = plan.teacher.start, plan.teacher.pretrained
         task = Job(
-            f"teacher {called}", name, epochs, heads, views, folder, None, pretrained, start,
-            stated=plan.teacher.stated, learner="teacher",
-        )  # fmt: skip
+            title=f"teacher {called}",
+            architecture=name,
+            epochs=plan.teacher.epochs,
+            heads=heads,
+            views=views,
+            folder=folder,
+            pretrained=plan.teacher.pretrained,
+            start=plan.teacher.start,
+            stated=plan.teacher.stated,
+            learner="teacher",
+        )
         model, _ = job.train(task, training, data, terminal)
         keras_file.save(
             model, path, ModelSpec(heads.class_names or None, input_shape=data.image_shape)

@@ -64,9 +64,17 @@ class Conversion:
         settings, form = self.settings, self.form
         validation = samples_in_order(settings.data, "validation", form)
         made, attempts = tuning.tune(
-            self.model, path, self.train, validation, settings.max_drop, settings.io,
-            settings.app_input, form.pixels, form.class_names, settings.output,
-        )  # fmt: skip
+            self.model,
+            path,
+            train=self.train,
+            validation=validation,
+            max_drop=settings.max_drop,
+            io=settings.io,
+            app_input=settings.app_input,
+            value_range=form.pixels,
+            class_names=form.class_names,
+            output=settings.output,
+        )
         self.attempts += attempts
         return made
 
@@ -77,13 +85,13 @@ class Conversion:
         return export_quantization_aware(
             self.model,
             path,
-            self.train.images,
-            self.train.labels,
-            logits,
-            shown,
-            settings.fine_tuning,
-            settings.io,
-            settings.app_input,
+            images=self.train.images,
+            labels=self.train.labels,
+            teacher_logits=logits,
+            views=shown,
+            fine_tuning=settings.fine_tuning,
+            io=settings.io,
+            app_input=settings.app_input,
             tell=self.terminal.say,
             value_range=self.form.taken,
             min_agreement=settings.min_agreement,
@@ -96,16 +104,16 @@ class Conversion:
             self.model,
             path,
             settings.format,
-            self.train,
-            settings.io,
-            self.form.class_names,
-            settings.app_input,
-            self.form.pixels,
-            settings.keep_float,
-            settings.min_agreement,
-            settings.target,
-            settings.measure,
-            settings.output,
+            samples=self.train,
+            io=settings.io,
+            class_names=self.form.class_names,
+            app_input=settings.app_input,
+            value_range=self.form.pixels,
+            keep_float=settings.keep_float,
+            min_agreement=settings.min_agreement,
+            target=settings.target,
+            measure=settings.measure,
+            output=settings.output,
         )
 
 

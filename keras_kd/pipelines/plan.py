@@ -149,22 +149,22 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     start = _start(config, learner)
     stated = _stated_of_student(config, start) if learner == "student" else NOTHING
     return Plan(
-        DatasetPlan(config.data, config.skip_bad_rows, config.image_size),
-        teaching_plan.resolve(config, loss),
-        TeacherPlan(config.teacher_epochs, of_teacher),
-        StudentPlan(
-            config.student,
-            config.epochs,
-            tuple(config.heads.split(",")) if config.heads else None,
-            config.pretrained,
-            dataclasses.replace(start, stated=stated) if start else None,
-            config.baseline,
-            stated,
+        data=DatasetPlan(config.data, config.skip_bad_rows, config.image_size),
+        teaching=teaching_plan.resolve(config, loss),
+        teacher=TeacherPlan(config.teacher_epochs, of_teacher),
+        student=StudentPlan(
+            architecture=config.student,
+            epochs=config.epochs,
+            heads=tuple(config.heads.split(",")) if config.heads else None,
+            pretrained=config.pretrained,
+            start=dataclasses.replace(start, stated=stated) if start else None,
+            baseline=config.baseline,
+            stated=stated,
         ),
-        training,
-        tuple(config.formats.split(",")),
-        dataclasses.asdict(config),
-        config.hosts,
+        training=training,
+        formats=tuple(config.formats.split(",")),
+        options=dataclasses.asdict(config),
+        hosts=config.hosts,
     )
 
 

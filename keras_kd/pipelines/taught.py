@@ -107,20 +107,20 @@ def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
     views = job.views(plan.training, taught.learnt or data, count)
     name = plan.student.architecture
     return Job(
-        f"student {sources.called(name)}",
-        name,
-        plan.student.epochs,
-        heads,
-        views,
-        folder,
-        taught.logits(heads),
-        plan.student.pretrained,
-        plan.student.start,
-        taught.unlabeled,
-        plan.teaching.unlabeled_share,
-        taught.feature_teacher,
-        plan.student.stated,
-        taught.live_images(data),
+        title=f"student {sources.called(name)}",
+        architecture=name,
+        epochs=plan.student.epochs,
+        heads=heads,
+        views=views,
+        folder=folder,
+        teacher_logits=taught.logits(heads),
+        pretrained=plan.student.pretrained,
+        start=plan.student.start,
+        unlabeled=taught.unlabeled,
+        unlabeled_share=plan.teaching.unlabeled_share,
+        feature_teacher=taught.feature_teacher,
+        stated=plan.student.stated,
+        teacher_images=taught.live_images(data),
     )
 
 

@@ -88,18 +88,18 @@ def resolve(config: Config, loss: LossSettings) -> TeachingPlan:
     texts = {name: list(configuration.separated(text)) for name, text in given.items() if text}
     stated = statements.parse(config.teachers, texts, "teacher_")
     return TeachingPlan(
-        kind,
-        tuple(config.teachers),
-        config.teacher_mirror,
-        stated,
-        config.votes,
-        config.views,
-        Path(config.soft_labels) if config.soft_labels else None,
-        config.verify_soft_labels,
-        config.label_workers,
-        configuration.separated(config.unlabeled),
-        config.unlabeled_share,
-        config.live_teacher,
+        kind=kind,
+        teachers=tuple(config.teachers),
+        mirror=config.teacher_mirror,
+        stated=stated,
+        votes=config.votes,
+        views=config.views,
+        store=Path(config.soft_labels) if config.soft_labels else None,
+        verified=config.verify_soft_labels,
+        workers=config.label_workers,
+        unlabeled=configuration.separated(config.unlabeled),
+        unlabeled_share=config.unlabeled_share,
+        live=config.live_teacher,
     )
 
 

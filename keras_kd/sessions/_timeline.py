@@ -184,25 +184,26 @@ def load(path: str | Path, options: Options) -> Timeline:
         name: smoothed(times, column[:, None], valid, options.smooth)[:, 0]
         for name, column in _values(one, len(class_names)).items()
     }
+    doubts = _baseline.doubts(options, class_names, baseline, readable, rest) if class_names else []
     timeline = Timeline(
-        class_names,
-        options,
-        times,
-        lengths,
-        found,
-        valid,
-        chances,
-        values,
-        steadied(times, chances, options.confidence),
-        baseline,
-        _baseline.doubts(options, class_names, baseline, readable, rest) if class_names else [],
-        bad,
-        _risen(chances, baseline, bad),
-        good,
-        _risen(chances, baseline, good),
-        _quality(one, found, valid, lengths),
-        _unread(one, found & ~valid, lengths),
-        _faces(rows),
+        class_names=class_names,
+        options=options,
+        times=times,
+        lengths=lengths,
+        found=found,
+        valid=valid,
+        chances=chances,
+        values=values,
+        labels=steadied(times, chances, options.confidence),
+        baseline=baseline,
+        doubts=doubts,
+        negative_classes=bad,
+        negative=_risen(chances, baseline, bad),
+        positive_classes=good,
+        positive=_risen(chances, baseline, good),
+        quality=_quality(one, found, valid, lengths),
+        unread=_unread(one, found & ~valid, lengths),
+        faces=_faces(rows),
     )
     timeline.intervals = _intervals(timeline)
     timeline.spikes = _moments(timeline, "negative", timeline.negative, bad)

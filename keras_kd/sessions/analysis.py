@@ -234,14 +234,14 @@ class _Analysis:
                 rows,
                 self.reader,
                 self.detector,
-                recipe.side,
-                recipe.rate,
-                self.resume,
-                advance,
-                self.seconds,
-                stop,
-                recipe.one_person,
-                steps,
+                side=recipe.side,
+                rate=recipe.rate,
+                resume=self.resume,
+                advance=advance,
+                seconds=self.seconds,
+                stop=stop,
+                one_person=recipe.one_person,
+                steps=steps,
             )
         for oddity in _oddities(source, whole=self.seconds is None):
             self.terminal.say(oddity)

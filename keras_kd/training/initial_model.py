@@ -64,11 +64,11 @@ def _new(
         job.architecture,
         len(job.heads.class_names),
         data.image_shape,
-        (settings.conv_dropout, settings.dense_dropout),
-        settings.seed,
-        job.heads.named,
-        job.pretrained,
-        loaded,
+        dropout=(settings.conv_dropout, settings.dense_dropout),
+        seed=settings.seed,
+        heads=job.heads.named,
+        pretrained=job.pretrained,
+        loaded=loaded,
     )
 
 

@@ -141,17 +141,17 @@ def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches,
     if data.shards:
         return _of_shards(job, settings, data.shards), of_validation
     batches = TrainingBatches(
-        data.train.images,
-        labels,
-        job.views,
-        settings.batch_size,
-        settings.seed,
-        job.teacher_logits,
-        job.unlabeled,
-        job.unlabeled_share,
-        mixtures,
-        augmentation.degrades(settings.augment),
-        job.teacher_images,
+        images=data.train.images,
+        labels=labels,
+        views=job.views,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        teacher_logits=job.teacher_logits,
+        unlabeled=job.unlabeled,
+        unlabeled_share=job.unlabeled_share,
+        mixtures=mixtures,
+        degrade=augmentation.degrades(settings.augment),
+        teacher_images=job.teacher_images,
     )
     shared = SharedBatches(batches, hosts.number(), hosts.count()) if hosts.count() > 1 else batches
     return shared, of_validation
@@ -178,17 +178,17 @@ def require_in_memory(settings: TrainingSettings, data: Data) -> None:
 def _of_shards(job: Job, settings: TrainingSettings, shards: Shards) -> ShardBatches:
     outputs, classes = job.teacher_logits, len(shards.class_names)
     return ShardBatches(
-        shards,
-        lambda labels: targets.of_shard(labels, classes, settings.label_smoothing),
-        job.views,
-        settings.batch_size,
-        settings.seed,
-        outputs.of_shard if isinstance(outputs, ShardLogits) else None,
-        outputs if callable(outputs) else None,
-        settings.shuffle_buffer,
-        hosts.number(),
-        hosts.count(),
-        augmentation.degrades(settings.augment),
+        shards=shards,
+        targets=lambda labels: targets.of_shard(labels, classes, settings.label_smoothing),
+        views=job.views,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        teacher_logits=outputs.of_shard if isinstance(outputs, ShardLogits) else None,
+        live_teacher=outputs if callable(outputs) else None,
+        buffer=settings.shuffle_buffer,
+        host=hosts.number(),
+        hosts=hosts.count(),
+        degrade=augmentation.degrades(settings.augment),
     )
 
 
@@ -210,13 +210,13 @@ def _optimizer(
     if name == "dot" and job.teacher_logits is None:
         name = "sgd"  # Without a teacher's gradients only DOT's smaller momentum would be left.
     return optimizers.OPTIMIZERS[name](
-        settings.schedule,
-        settings.learning_rate,
-        settings.weight_decay,
-        steps,
-        settings.clip_norm,
-        settings.ema,
-        _rate_factors(student, settings),
+        schedule=settings.schedule,
+        rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        steps=steps,
+        clip_norm=settings.clip_norm,
+        ema=settings.ema,
+        factors=_rate_factors(student, settings),
     )
 
 

@@ -80,9 +80,15 @@ def write(
         if images is not None:
             np.save(samples, images.astype(serving.input_dtype.as_numpy_dtype))
         request = Request(
-            str(graph), str(exact), str(file), kind.weights, kind.activations,
-            None if images is None else str(samples), serving.io == "int8", float_tensors,
-        )  # fmt: skip
+            saved_model=str(graph),
+            exact=str(exact),
+            file=str(file),
+            weights=kind.weights,
+            activations=kind.activations,
+            samples=None if images is None else str(samples),
+            integer_io=serving.io == "int8",
+            float_tensors=float_tensors,
+        )
         errors = _converted(request, kind.format, serving)
         path.write_bytes(file.read_bytes())
     foreign = litert.custom_or_flex(path)
