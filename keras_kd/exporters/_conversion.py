@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_kd._common.collector import known_objects_set_aside
 from keras_kd._common.files import written_whole
 from keras_kd.errors import ModelError
 from keras_kd.exporters import _float_parts, _layer_errors
@@ -105,7 +106,7 @@ def _exact(request: Request) -> bytes:
     """Return the SavedModel in float32, which formats that don't round and errors share."""
     file = Path(request.exact)
     if not file.exists():
-        with written_whole(file) as temporary:
+        with known_objects_set_aside(), written_whole(file) as temporary:
             temporary.write_bytes(_converter(request).convert())
     return file.read_bytes()
 
@@ -118,6 +119,7 @@ def _converter(request: Request) -> tf.lite.TFLiteConverter:
     return tf.lite.TFLiteConverter.from_saved_model(request.saved_model)
 
 
+@known_objects_set_aside()
 def _content(request: Request) -> bytes:
     if request.weights == "float32":
         return _exact(request)
