@@ -116,5 +116,5 @@ def _keras_compute(path: Path) -> Callable[[], object]:
 
     model = keras_file.load(path)[0]
     image = tf.zeros((1, *model.input_shape[1:]))
-    function = tf.function(lambda: model(image, training=False))
+    function = tf.function(lambda: model(image, training=False), autograph=False)
     return lambda: function().numpy()

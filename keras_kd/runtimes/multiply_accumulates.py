@@ -37,10 +37,10 @@ def of_model(model: keras.Model) -> int:
     import tensorflow as tf
 
     specification = tf.TensorSpec((1, *model.inputs[0].shape[1:]), model.inputs[0].dtype)
-    function = tf.function(lambda image: model(image, training=False)).get_concrete_function(
-        specification
-    )
-    return sum(_of_operation(operation) for operation in function.graph.get_operations())
+    # Keras traces its layers without AutoGraph too, which would read and rewrite their code.
+    function = tf.function(lambda image: model(image, training=False), autograph=False)
+    graph = function.get_concrete_function(specification).graph
+    return sum(_of_operation(operation) for operation in graph.get_operations())
 
 
 def _of_operation(operation: tf.Operation) -> int:
