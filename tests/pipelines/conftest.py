@@ -1,11 +1,16 @@
 """Small drawn data and an environment in which equal runs give equal bits."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
+
+from keras_kd.reports import comparison_pictures, pictures
 
 
 def _shape(kind: int, random: np.random.Generator) -> np.ndarray:
@@ -17,6 +22,23 @@ def _shape(kind: int, random: np.random.Generator) -> np.ndarray:
     if kind != 0:
         image[at : at + 8] += 150
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@contextmanager
+def _blank(path: Path, width: float, height: float) -> Iterator[Figure]:
+    yield Figure((width, height))
+    Image.new("L", (1, 1)).save(path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def blank_pictures() -> Iterator[None]:
+    """A run's pictures are of one pixel: matplotlib takes a fifth of a small run's time to arrange
+    and print them, and tests/reports judges them.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (pictures, comparison_pictures):
+            patched.setattr(module, "drawn", _blank)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,20 @@ def own(tmp_path, monkeypatch):
     return f"{tmp_path / 'own.py'}:net"
 
 
-def test_an_own_student_learns_from_an_application_and_is_exported(data, own, tmp_path, capsys):
+def _shallow(include_top, weights, input_tensor, pooling):
+    """Called as networks of keras.applications are, and trained in a tenth of MobileNet's time."""
+    x = layers.Conv2D(4, 3, strides=2, activation="relu")(input_tensor)
+    (image,) = keras.utils.get_source_inputs(input_tensor)
+    return keras.Model(image, layers.GlobalAveragePooling2D()(x))
+
+
+@pytest.mark.parametrize("shallow", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_an_own_student_learns_from_an_application_and_is_exported(
+    shallow, data, own, tmp_path, monkeypatch, capsys
+):
+    if shallow:  # tests/models/test_sources.py builds real ones
+        monkeypatch.setattr(_shallow, "__module__", keras.applications.MobileNet.__module__)
+        monkeypatch.setattr(keras.applications, "MobileNet", _shallow)
     code = called(
         *f"distill --data {data} --student {own} --teacher keras:MobileNet".split(),
         *[
