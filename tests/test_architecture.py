@@ -45,10 +45,16 @@ MODULES = _modules()
 
 
 @functools.cache
+def _nodes(name: str) -> tuple[ast.AST, ...]:
+    """All nodes of a module's syntax tree."""
+    return tuple(ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))))
+
+
+@functools.cache
 def _imports(name: str) -> set[str]:
     """Dotted names imported anywhere in a module, keras_kd's own relative to it."""
     found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+    for node in _nodes(name):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level:
@@ -140,9 +146,9 @@ print({"keras", "tensorflow"} & set(sys.modules))
     assert shown.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("name", sorted(_modules()))
+@pytest.mark.parametrize("name", sorted(MODULES))
 def test_processes_are_started_without_the_working_folders_modules(name: str) -> None:
-    for node in ast.walk(ast.parse(_modules()[name].read_text(encoding="utf-8"))):
+    for node in _nodes(name):
         first = ast.unparse(node.elts[0]) if isinstance(node, ast.List) and node.elts else ""
         assert first != "sys.executable" or ast.unparse(node.elts[1]) == "'-P'", node.lineno
 
@@ -151,8 +157,8 @@ def test_names_are_the_fields_words() -> None:
     """No riddles: what is a student `told`, a `lesson`, a `Feed`?"""
     riddles = {"told", "tells", "seen", "wanted", "lesson", "feed"}
     named = {name: name.rpartition(".")[2] for name in MODULES}
-    for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for module in MODULES:
+        for node in _nodes(module):
             if isinstance(node, ast.ClassDef | ast.FunctionDef):
                 named[f"{module}.{node.name}"] = node.name
     words = {where: set(re.findall("[A-Z]?[a-z]+", name)) for where, name in named.items()}
@@ -161,16 +167,15 @@ def test_names_are_the_fields_words() -> None:
     }
 
 
-def _lines_of_code(path: Path) -> int:
+def _lines_of_code(name: str) -> int:
     """The lines of a module besides its docstrings."""
-    text = path.read_text("utf-8")
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
     docstrings = [
         node.body[0]
-        for node in ast.walk(ast.parse(text))
+        for node in _nodes(name)
         if isinstance(node, documented) and ast.get_docstring(node)
     ]
-    return len(text.splitlines()) - sum(
+    return len(MODULES[name].read_text("utf-8").splitlines()) - sum(
         docstring.end_lineno - docstring.lineno + 1 for docstring in docstrings
     )
 
@@ -183,7 +188,7 @@ def test_no_module_imports_pytorch() -> None:
 
 def test_no_module_is_long() -> None:
     """Each is one thing: 350 lines besides docstrings at most."""
-    assert not {name for name, path in MODULES.items() if _lines_of_code(path) > 350}
+    assert not {name for name in MODULES if _lines_of_code(name) > 350}
 
 
 def test_keras_internals_stand_in_three_modules():
