@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import platform
@@ -33,6 +34,8 @@ def versions() -> dict[str, str]:
     return found | _commit()
 
 
+# Once: a checkout may be changed while a run goes on with the modules that it has imported.
+@functools.cache
 def _commit() -> dict[str, str]:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists() or shutil.which("git") is None:

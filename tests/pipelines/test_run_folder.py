@@ -14,6 +14,13 @@ from keras_kd.pipelines import run_folder
 FACTS = {"images": "a", "teacher": "b"}
 
 
+def test_the_commit_stays_that_of_the_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout that is changed during a run is not the code of the run."""
+    first = run_folder.versions()
+    monkeypatch.setattr("subprocess.run", lambda *args, **options: 1 / 0)
+    assert run_folder.versions() == first
+
+
 def test_a_resumed_run_must_find_what_it_began_with(tmp_path: Path) -> None:
     run_folder.require_beginning(tmp_path, FACTS)
     run_folder.require_beginning(tmp_path, FACTS)
