@@ -225,12 +225,17 @@ def test_folders_nested_beyond_any_path_end_in_a_sentence(tmp_path: Path) -> Non
         ("photos.zip", "it is an archive: unpack it and give the folder"),
         ("face.jpg", "it is one image: give a folder of class folders, or .* `kerakd predict`"),
         ("notes.docx", "a file of another kind"),
+        ("test.parquet", "it is one Parquet file: give its folder"),
+        ("d/data.parquet", "for each class; .*data.parquet is not read: call it train.parquet"),
+        ("d/cat.zip", "for each class; .*cat.zip is not read: unpack it into a folder of its name"),
     ],
 )
 def test_other_things_given_as_data_are_told_apart(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(DataError, match=f"{name} has none of the known forms .*{words}"):
-        datasets.load(tmp_path / name, "train")
+    given = tmp_path / name if "/" not in name else (tmp_path / name).parent
+    with pytest.raises(DataError, match=f"{given} has none of the known forms .*{words}"):
+        datasets.load(given, "train")
 
 
 def test_images_without_class_folders_are_told(tmp_path: Path) -> None:

@@ -481,6 +481,47 @@ def test_files_of_one_name_are_those_of_the_row_s_split(tmp_path, where):
         datasets.load(tmp_path, "train")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("test.csv", "file,label\n0.png,süß".encode("cp1252"), "not UTF-8 text; save the file as"),
+        (
+            "val/metadata.csv",
+            b"file,Klasse\n",
+            "none of its columns, file, Klasse, is that of the c",
+        ),
+        ("test.csv", b"number,label\n", "none of its columns, number, label, is that of the file"),
+        ("test.xlsx", b"PK", ".xlsx files are not: save it as a csv file with the columns file"),
+    ],
+)
+def test_a_split_whose_table_is_not_read_is_not_cut_out_of_training(tmp_path, name, content, words):
+    """It was, and the only line about it was `1 .csv file`."""
+    (tmp_path / "train.csv").write_text("\n".join(["file,label", *rows(tmp_path, "ab", count=10)]))
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    for data in (tmp_path, f"table:{tmp_path}"):
+        with pytest.raises(DataError, match=f"{name} is not read .*{words}.*move it away, or pass"):
+            datasets.load(data, "train")
+    assert len(datasets.load(tmp_path, "train", skip_bad_rows=True)) == 16
+    told = [line for line in datasets.passed_over(tmp_path) if words in line]
+    assert len(told) == 1 and name.split("/")[-1] in told[0]
+    # A column of splits that has these rows makes the table none of theirs.
+    own = [f"{line},{split}" for split in datasets.SPLITS for line in rows(tmp_path, "ab", 30)]
+    (tmp_path / "train.csv").write_text("\n".join(["file,label,split", *own]))
+    assert len(datasets.load(tmp_path, "test")) == 6
+
+
+def test_a_table_of_another_encoding_is_told_beside_others_and_alone(tmp_path):
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *rows(tmp_path, "ab", count=5)]))
+    (tmp_path / "notes.csv").write_bytes("Datei;Güte".encode("cp1252"))
+    assert "notes.csv" in datasets.passed_over(tmp_path)[0]
+    (tmp_path / "all.csv").unlink()
+    with pytest.raises(
+        DataError, match="each class; .*notes.csv, after line 1: not UTF-8 text; sa"
+    ):
+        datasets.load(tmp_path, "train")
+
+
 def test_rows_of_validation_may_have_files_in_train(tmp_path):
     for start, split in ((0, "train"), (50, "val")):
         lines = rows(tmp_path / "train", ("a", "b"), start, 10)

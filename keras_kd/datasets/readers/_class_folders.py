@@ -43,7 +43,7 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
         advice = "".join(
             f", or give {folders[0]} if its folders are the classes" for folders in classes.values()
         )
-        unread = _survey.unread_table(root)
+        unread = _survey.unread_file(root)
         raise DataError(
             f"{train} has {counted(len(classes), 'class folder')} with images, expected two or "
             f"more: add classes{advice}{unread and '; '}{unread}."

@@ -11,7 +11,7 @@ from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _fer2013_csv, _table_rows, _tree
 from keras_kd.errors import DataError
 
-_OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json")
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
 def passed_over(root: Path, used: Collection[Path]) -> list[str]:
@@ -52,7 +52,7 @@ def described(path: Path) -> str:
     """Say what lies at a path that has none of the known forms, and what to do."""
     suffix = path.suffix.lower()
     if path.is_file():
-        if suffix in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"):
+        if suffix in _ARCHIVES:
             return "it is an archive: unpack it and give the folder"
         if suffix in decoding.suffixes():
             return (
@@ -60,7 +60,8 @@ def described(path: Path) -> str:
                 " `kerakd predict`"
             )
         if suffix == ".parquet":
-            return "it is one Parquet file: call it train.parquet and give its folder"
+            call = "" if _tree.split_of(path.stem) else "call it train.parquet and "
+            return f"it is one Parquet file: {call}give its folder"
         if suffix in _table_rows.SUFFIXES:
             return _other_columns(path)
         return (
@@ -72,17 +73,24 @@ def described(path: Path) -> str:
     files = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4)) or "no files"
     folders = ", ".join(folder.name for folder in top.folders[:6]) or "no folders"
     holds = f"it holds {files} and {folders}, but no images in class folders"
-    return f"{holds}: sort images into a folder for each class"
+    unread = unread_file(path)
+    return f"{holds}: sort images into a folder for each class{unread and '; '}{unread}"
 
 
-def unread_table(root: Path) -> str:
-    """Say why the first table in a folder is none of images; "" where there is no table."""
+def unread_file(root: Path) -> str:
+    """Say why the first table, Parquet file or archive in a folder is not read; "" where there is
+    none.
+    """
     files = _tree.listed(root).files
     for file in (file for file in files if file.suffix.lower() in _table_rows.SUFFIXES):
         reason = _other_columns(file)
         return reason if str(file) in reason else f"{file} is not read: {reason}"
-    for file in (file for file in files if file.suffix.lower() in _OTHER_TABLES):
-        return f"{file} is not read: save it as a csv file with the columns file and label"
+    for file in (file for file in files if file.suffix.lower() in _table_rows.OTHER_SUFFIXES):
+        return f"{file} is not read: {_table_rows.SAVE_AS_CSV}"
+    for file in (file for file in files if file.suffix.lower() == ".parquet"):
+        return f"{file} is not read: call it train.parquet"
+    for file in (file for file in files if file.suffix.lower() in _ARCHIVES):
+        return f"{file} is not read: unpack it into a folder of its name"
     return ""
 
 

@@ -17,6 +17,9 @@ from keras_kd.errors import DataError
 
 JSON_LINES = ".jsonl"
 SUFFIXES = (".csv", ".tsv", JSON_LINES)
+# Of tables that are not read.
+OTHER_SUFFIXES = (".xlsx", ".xls", ".ods", ".json")
+SAVE_AS_CSV = "save it as a csv file with the columns file and label"
 FILE = ("file", "filename", "file_name", "filepath", "path", "image", "image_path")
 LABEL = ("label", "class", "class_name", "category", "emotion", "expression", "target")
 SPLIT = ("split", "subset", "set", "usage")
@@ -81,6 +84,14 @@ class Columns:
         return bool(self.file and (self.label or self.classes))
 
     @property
+    def lacking(self) -> str:
+        """What keeps the table from being read; "" where nothing does."""
+        if self.are_enough:
+            return ""
+        what = "the class" if self.file else "the file"
+        return f"none of its columns, {', '.join(self.names[:12]) or 'none'}, is that of {what}"
+
+    @property
     def usual(self) -> bool:
         """Whether the names are none of competitions' own."""
         told = {*_lower([*self.file, *self.label])}
@@ -104,6 +115,17 @@ def columns(table: Path) -> Columns:
     split = _named(names, SPLIT) or _named(names, _OTHER_SPLIT)
     classes = [] if label or not file else _of_classes(names, first, (*file, *split))
     return Columns(file, label, split, classes, names)
+
+
+def unreadable(table: Path) -> str:
+    """Return why the column names of a table can't be read; "" where they can."""
+    if table.suffix.lower() not in SUFFIXES:
+        return f"{table.suffix} files are not: {SAVE_AS_CSV}"
+    try:
+        names(table)
+    except DataError as error:
+        return str(error).rstrip(".")
+    return ""
 
 
 def names(table: Path) -> list[str]:

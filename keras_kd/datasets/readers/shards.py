@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
@@ -170,8 +171,8 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
     parts["train"] = [one for one in training if id(one) not in taken]
     if not all(parts.values()):
         raise DataError(
-            f"{path} has {len(indexed)} shards with images, too few for train, validation and test:"
-            " expected three or more, or files called by these names."
+            f"{path} has {counted(len(indexed), 'shard')} with images, too few for train,"
+            " validation and test: expected three or more, or files called by these names."
         )
     return parts
 

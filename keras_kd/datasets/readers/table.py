@@ -141,6 +141,7 @@ def remarks(path: Path) -> list[str]:
         unread = [name for name in found.names if name not in known]
         lines += [f"{table.name}: {line}" for line in _splitting.unread(unread, listings)]
     lines += _passed_over(path)
+    lines += [f"the table {table.name} is not read: {why}" for table, why in _unread(path).items()]
     rows = Counter(file for listing in listings.values() for file in listing.files)
     if repeated := [file.name for file, count in rows.items() if count > 1]:
         lines.append(
@@ -176,6 +177,8 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
     for table, own in tables.items():
         for split, row in _rows(table, own):
             rows[split].append(row)
+    if not skip_bad_rows:
+        _refuse_unread(path, [split for split in SPLITS if split not in rows])
     unknown = set(rows) - set(SPLITS)
     if not rows:
         raise DataError(f"{path} has no rows: add one for each image.")
@@ -207,6 +210,20 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
             " files, or remove its rows."
         )
     return names, listings
+
+
+def _refuse_unread(path: Path, missing: Sequence[str]) -> None:
+    """Raise DataError for a table that is called as a split without rows, and tells no images and
+    classes: that split would be held out of the training images.
+    """
+    for table, why in _unread(path).items():
+        split = _split_of_table(table, path)
+        if split in missing:
+            raise DataError(
+                f"{table} is not read ({why}), and {path} has no other rows of {split}: mend the"
+                " table, move it away, or pass over it with --skip-bad-rows, which takes the images"
+                f" of {split} from those of training."
+            )
 
 
 def _listing(
@@ -302,18 +319,42 @@ def _listed_tables(path: Path) -> dict[Path, str | None]:
     found = _all_tables(path)
     usual = any(columns.usual for columns in found.values())
     return {
-        file: _tree.split_of(file.stem) or _tree.split_of(file.relative_to(path).parts[0])
+        file: _split_of_table(file, path)
         for file, columns in found.items()
         if columns.usual or not usual
     }
 
 
+def _split_of_table(table: Path, folder: Path) -> str | None:
+    """The split that a table's name or its folder's in the data set's folder is the word of."""
+    return _tree.split_of(table.stem) or _tree.split_of(table.relative_to(folder).parts[0])
+
+
 def _all_tables(folder: Path) -> dict[Path, Columns]:
     """The tables of a folder that tell files and classes, with their columns."""
-    folders = (folder, *_folders_of_tables(folder))
-    files = [file for place in folders for file in _tree.listed(place).files]
-    found = {file: _table_rows.columns(file) for file in files}
+    found = {file: _table_rows.columns(file) for file in _files(folder)}
     return {file: columns for file, columns in found.items() if columns.are_enough}
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder where its tables may lie."""
+    folders = (folder, *_folders_of_tables(folder))
+    return [file for place in folders for file in _tree.listed(place).files]
+
+
+def _unread(path: Path) -> dict[Path, str]:
+    """Why csv tables of a folder can't be read, and tables called as a split tell no images and
+    classes, such as a competition's test images without classes.
+    """
+    found = {}
+    for file in () if path.is_file() else _files(path):
+        is_split, suffix = bool(_split_of_table(file, path)), file.suffix.lower()
+        if suffix in _table_rows.SUFFIXES:
+            why = _table_rows.unreadable(file)
+            found[file] = why or (_table_rows.columns(file).lacking if is_split else "")
+        elif suffix in _table_rows.OTHER_SUFFIXES and is_split:
+            found[file] = _table_rows.unreadable(file)
+    return {file: why for file, why in found.items() if why}
 
 
 def _passed_over(path: Path) -> list[str]:
