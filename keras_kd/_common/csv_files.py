@@ -77,7 +77,7 @@ def picked(fields: Sequence[str], places: Sequence[int]) -> list[str]:
 
 
 def opened(
-    path: str | Path, begins: str = "", quotes: bool = True
+    path: str | Path, first_column: str = "", quotes: bool = True
 ) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Open a csv file, of which one row at a time is in memory.
 
@@ -86,7 +86,7 @@ def opened(
 
     Args:
         path: of the file.
-        begins: what the line of column names begins with, where other lines come before it.
+        first_column: name of the first column, where other lines come before those of the names.
         quotes: whether fields may be quoted.
 
     Returns:
@@ -98,7 +98,7 @@ def opened(
         DataError: the file is missing, no UTF-8 text, or no csv, as with a quote that is never
             closed, which would take all rows behind it into one field; the iterator raises it too.
     """
-    lines = _lines(path, begins, quotes)
+    lines = _lines(path, first_column, quotes)
     names = [field.strip() for field in next(lines, (1, list[str]()))[1]]
     return names, ((line, fields) for line, fields in lines if any(map(str.strip, fields)))
 
@@ -143,8 +143,9 @@ def _mending(path: str | Path) -> str:
     return "unpack it, or save a workbook as csv" if packed else "save the file as UTF-8"
 
 
-def _lines(path: str | Path, begins: str, quotes: bool) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: str | Path, first_column: str, quotes: bool) -> Iterator[tuple[int, list[str]]]:
     line = 1
+    of_names = re.compile(rf"{re.escape(first_column)}\s*[,;\t|]" if first_column else "")
     try:
         refuse_special(path)
         with open(path, newline="", encoding=_encoding(path)) as file:
@@ -153,7 +154,7 @@ def _lines(path: str | Path, begins: str, quotes: bool) -> Iterator[tuple[int, l
             stated = re.fullmatch(r"sep=([,;\t|])", first.rstrip("\r\n"))
             if stated:
                 first, line = next(lines, ""), 2
-            while first and (not first.strip() or not first.startswith(begins)):
+            while first and (not first.strip() or not of_names.match(first)):
                 first, line = next(lines, ""), line + 1
             # Spreadsheets of some countries write semicolons, databases write |.
             delimiter = stated[1] if stated else max(",;\t|", key=first.count)

@@ -144,7 +144,7 @@ def imotions(path: Path) -> Imported:
         "iMotions with Emotient FACET",
         (*texts, *evidence, "NoOfFaces", "Timestamp"),
         (*boxes, "Roll Degrees"),
-        "StudyName\t",
+        "StudyName",
     )
     found = [(line, cells) for line, cells in rows if "FACET" in cells[0]]
     if not found:
@@ -224,7 +224,7 @@ def facereader(path: Path) -> Imported:
         "FaceReader (detailed log)",
         ("Video Time", *expressions),
         (*others, "Valence", "Arousal"),
-        "Video Time\t",
+        "Video Time",
     )
     table = pd.DataFrame([[line, *cells] for line, cells in lines], columns=["line", *names])
     present = {theirs: ours for theirs, ours in FACEREADER.items() if theirs in table}
@@ -268,23 +268,36 @@ def _rows(
     program: str,
     needed: Sequence[str],
     optional: Sequence[str] = (),
-    begins: str = "",
+    first_column: str = "",
 ) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Those of an export's columns that are there, and (line, cells of them) for each row."""
-    found, rows = csv_files.opened(path, begins, quotes=False)
+    found, rows = csv_files.opened(path, first_column, quotes=False)
     if not found:
-        raise DataError(
-            f"{path} has no line{f' that begins with {begins.strip()}' * bool(begins)}: it is no"
-            f" export of {program}."
-        )
+        what = f" of column names that begins with {first_column}" * bool(first_column)
+        raise DataError(f"{path} has no line{what}: it is no export of {program}.")
     if missing := [name for name in needed if name not in found]:
         raise DataError(f"{path} lacks {', '.join(missing)}: it is no export of {program}.")
     names = [*needed, *(name for name in optional if name in found)]
     places = [found.index(name) for name in names]
-    cells = ((line, [*map(str.strip, own)]) for line, own in csv_files.cells(rows, places))
+    cells = (
+        (line, [*map(str.strip, own)])
+        for line, own in csv_files.cells(_whole(path, found, rows), places)
+    )
     if (first := next(cells, None)) is None:
         raise DataError(f"{path} holds no row.")
     return names, itertools.chain([first], cells)
+
+
+def _whole(
+    path: Path, names: Sequence[str], rows: Iterable[tuple[int, list[str]]]
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows; DataError for one of more cells than columns, as decimal commas between commas
+    make.
+    """
+    for line, fields in rows:
+        if problem := csv_files.surplus(names, fields):
+            raise DataError(f"{path}, line {line}: {problem}.")
+        yield line, fields
 
 
 def _numbers(

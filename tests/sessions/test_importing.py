@@ -211,6 +211,13 @@ def test_semicolons_and_decimal_commas_are_read(tmp_path):
     (tmp_path / "p2.csv").write_text(text)
     found = others.openface(tmp_path / "p2.csv")
     assert found.times.tolist() == plain.times.tolist() and found.quality[0] == 0.98
+    tabs = _facereader(tmp_path / "p3.txt").read_text()
+    (tmp_path / "p3.txt").write_text(tabs.replace("\t", ";"))
+    assert others.facereader(tmp_path / "p3.txt").chances["happy"][1] == 0.6
+    # 0,2 and 0,6 between commas are four cells.
+    (tmp_path / "p3.txt").write_text(tabs.replace("\t", ","))
+    with pytest.raises(DataError, match="p3.txt, line 6: 14 cells for 10 columns: put a cell that"):
+        others.facereader(tmp_path / "p3.txt")
 
 
 def test_openface_s_times_count_from_its_first_row(tmp_path, capsys):
