@@ -306,6 +306,12 @@ def _show(result: Mapping[str, Any]) -> None:
     if "temperature" in result:
         shown["temperature"] = f"{result['temperature']:.3f}"
     output.show_table([tuple(shown), tuple(shown.values())])
+    worst_class = result.get("answers", {}).get("worst_class")
+    if worst_class and worst_class["same"] < 1:
+        click.echo(
+            f"Fewest of the same answers in the class {worst_class['name']}:"
+            f" {100 * worst_class['same']:.1f} % of {worst_class['images']}."
+        )
     for fact in result.get("proof", ()):
         click.echo(f"{fact[:1].upper()}{fact[1:]}.")
     if choice := result.get("choice"):

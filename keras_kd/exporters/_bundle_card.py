@@ -77,9 +77,13 @@ def _about_answers(report: ExportReport) -> list[str]:
     answers = report.answers
     if answers is None:
         return []
+    worst, fewest = answers.worst_class, ""
+    if worst is not None and worst.same < 1:
+        name, share = escaped(worst.name), 100 * worst.same
+        fewest = f", least often of the class {name}: on {share:.1f} % of {worst.images}"
     return [
         f"- Names the class that the model it was made of names on {100 * answers.same:.1f} % of "
-        f"{answers.images} of the images that it was calibrated on."
+        f"{answers.images} of the images that it was calibrated on{fewest}."
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -17,6 +17,23 @@ COMPARED = 200
 # The second class of two is meant above these values of one number, by its kind.
 BOUNDARIES = {"logits": 0.0, "sigmoids": 0.5}
 _STEP = 32
+# Images that Keras must give a class, for its share of the same answers to mean something.
+_OF_A_CLASS = 5
+
+
+@dataclass(frozen=True)
+class ClassAnswers:
+    """What a file answers for the images that Keras gives one class.
+
+    Attributes:
+        name: of the class, or its number.
+        images: how many they are.
+        same: share of them to which the file gives the same class, 0..1.
+    """
+
+    name: str
+    images: int
+    same: float
 
 
 @dataclass(frozen=True)
@@ -29,12 +46,15 @@ class Answers:
             classes the smallest share.
         accuracy: of the file, 0..1; None where no labels are known.
         keras_accuracy: of the Keras model.
+        worst_class: of the classes that Keras gives five images or more, the one of which the file
+            keeps the smallest share; None where there is none.
     """
 
     images: int
     same: float
     accuracy: float | None = None
     keras_accuracy: float | None = None
+    worst_class: ClassAnswers | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +135,7 @@ def compare(
     found = run(serving.as_input(expected.images))
     _require_same_form(expected.outputs, found)
     difference = max(_relative(values, found[name]) for name, values in expected.outputs.items())
-    answers = None if expected.random else _answers(expected, found)
+    answers = None if expected.random else _answers(expected, found, serving.class_names)
     return Comparison(difference, answers)
 
 
@@ -177,21 +197,42 @@ def _relative(expected: np.ndarray, found: np.ndarray) -> float:
     return float(np.abs(expected - found).max() / max(np.ptp(expected), 1e-3))
 
 
-def _answers(expected: Expected, found: dict[str, np.ndarray]) -> Answers | None:
+def _answers(
+    expected: Expected, found: dict[str, np.ndarray], class_names: Sequence[str] | None
+) -> Answers | None:
     ours, theirs = (_classes(outputs, expected.boundary) for outputs in (expected.outputs, found))
     if not ours:
         return None
     # With several heads, the one that changed most decides.
     same = min(float(np.mean(ours[name] == theirs[name])) for name in ours)
+    classes = [one for name in ours for one in _by_class(ours[name], theirs[name], class_names)]
+    worst = min(classes, key=lambda one: one.same, default=None)
     # Labels belong to one head, and nothing says to which of several.
     if expected.labels is None or len(ours) > 1:
-        return Answers(len(expected.images), same)
+        return Answers(len(expected.images), same, worst_class=worst)
     right = [
         float(np.mean(answers[name] == expected.labels))
         for answers in (theirs, ours)
         for name in ours
     ]
-    return Answers(len(expected.images), same, *right)
+    return Answers(len(expected.images), same, *right, worst)
+
+
+def _by_class(
+    ours: np.ndarray, theirs: np.ndarray, class_names: Sequence[str] | None
+) -> list[ClassAnswers]:
+    """The same answers, class by class of those that Keras gives often enough."""
+    numbers, counts = np.unique(ours, return_counts=True)
+    names = dict(enumerate(class_names or ()))
+    return [
+        ClassAnswers(
+            names.get(number, f"class {number}"),
+            count,
+            float(np.mean(theirs[ours == number] == number)),
+        )
+        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
+        if count >= _OF_A_CLASS
+    ]
 
 
 def _classes(outputs: dict[str, np.ndarray], boundary: float | None) -> dict[str, np.ndarray]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # The share of samples on which a file that rounds must name the same class as Keras.
 MIN_AGREEMENT = 0.97
+# The least such share of the samples of any one class: all samples hide a class that is rare.
+_MIN_OF_A_CLASS = 0.5
 # Layers whose error is at least this share of the worst one are named, too.
 _MANY = 0.25
 _NAMED = 12  # layers that a sentence can name
@@ -108,12 +110,24 @@ def require_same_answers(
     advice: str,
     layers: tuple[str, ...] = (),
 ) -> None:
-    """Raise DisagreementError, with advice and layers, where too few answers are those of Keras."""
+    """Raise DisagreementError, with advice and layers, where too few answers are those of Keras, of
+    all samples or of those of one class.
+    """
+    said = (
+        f"The {format} file predicts the same class as Keras on {100 * answers.same:.1f} % of "
+        f"{answers.images} samples"
+    )
     if _too_few(answers, min_agreement):
         raise DisagreementError(
-            f"The {format} file predicts the same class as Keras on {100 * answers.same:.1f} % of "
-            f"{answers.images} samples, less than the {100 * min_agreement:g} % required"
-            f"{_accuracies(answers)}: {advice}",
+            f"{said}, less than the {100 * min_agreement:g} % required{_accuracies(answers)}:"
+            f" {advice}",
+            layers,
+        )
+    worst, least = answers.worst_class, min(_MIN_OF_A_CLASS, min_agreement)
+    if worst is not None and worst.same < least:
+        raise DisagreementError(
+            f"{said}, but on {100 * worst.same:.1f} % of the {worst.images} on which Keras predicts"
+            f" {worst.name}, less than the {100 * least:g} % required of each class: {advice}",
             layers,
         )
 

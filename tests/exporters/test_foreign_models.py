@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import gratings
 import keras
@@ -17,8 +19,8 @@ from keras import layers
 from keras_kd import exporters
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _conversion, _conversion_process, bundle
-from keras_kd.exporters._comparison import Answers, Comparison
-from keras_kd.exporters._judgement import LayerError, require_right
+from keras_kd.exporters._comparison import Answers, ClassAnswers, Comparison, Expected, compare
+from keras_kd.exporters._judgement import LayerError, require_right, require_same_answers
 from keras_kd.exporters.formats import _tflite
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
@@ -54,6 +56,24 @@ def test_the_bound_on_answers_can_be_set_and_values_are_still_bounded(softplus, 
         exporters.export(
             softplus, tmp_path / "m.tflite", "int8", gratings.samples(), min_agreement=0
         )
+
+
+@pytest.mark.parametrize(
+    ("changed", "least", "refused"), [(3, 0.97, True), (3, 0.4, False), (2, 0.97, False)]
+)
+def test_a_rare_class_that_rounding_loses_is_seen(changed, least, refused):
+    """On 97 % of all images the file names the class of Keras."""
+    ours = np.eye(2, dtype=np.float32)[[1] * 5 + [0] * 95]
+    theirs = ours.copy()
+    theirs[:changed] = (0.9, 0.1)
+    images = np.zeros((100, 2, 2, 1), np.uint8)
+    serving = SimpleNamespace(as_input=lambda images: images, class_names=("common", "rare"))
+    compared = compare(Expected(images, {"p": ours}), serving, lambda images: {"p": theirs})
+    assert compared.answers.same == 1 - changed / 100
+    assert compared.answers.worst_class == ClassAnswers("rare", 5, 1 - changed / 5)
+    said = "97.0 % of 100 samples, but on 40.0 % of the 5 on which Keras predicts rare, less than"
+    with pytest.raises(ExportError, match=said) if refused else nullcontext():
+        require_same_answers("int8", compared.answers, least, "use the format float16.")
 
 
 def test_more_layers_than_a_sentence_can_name_are_counted():
