@@ -60,13 +60,15 @@ def test_a_student_whose_outputs_are_unknown_is_refused():
         def call(self, inputs):
             return inputs
 
-    for student in (
-        Subclassed(name="open"),
-        keras.Sequential([keras.layers.Dense(3)], name="open"),
+    called = Subclassed(name="open")
+    called(IMAGES)
+    wrap = "open, a subclassed model, are unknown, even if it was called: give keras.Model"
+    for student, words in (
+        (Subclassed(name="open"), wrap),
+        (called, wrap),
+        (keras.Sequential([keras.layers.Dense(3)], name="open"), "open are unknown before it runs"),
     ):
-        with pytest.raises(
-            ModelError, match="The outputs of the student open are unknown before it runs: begin"
-        ):
+        with pytest.raises(ModelError, match=f"The outputs of the student {words}"):
             Distiller(student)
 
 

@@ -245,10 +245,15 @@ def columns_of_heads(student: keras.Model, binary: Collection[str] | None) -> di
 
 def _named_outputs(student: keras.Model) -> dict[str, Any]:
     if not heads.has_graph(student):
+        if isinstance(student, keras.Sequential):
+            raise ModelError(
+                f"The outputs of the student {student.name} are unknown before it runs: begin it"
+                " with keras.Input."
+            )
         raise ModelError(
-            f"The outputs of the student {student.name} are unknown before it runs: begin it with "
-            "keras.Input, or wrap it as keras.Model(image, student(image)), with image = "
-            "keras.Input(shape)."
+            f"The outputs of the student {student.name}, a subclassed model, are unknown, even if"
+            " it was called: give keras.Model(image, student(image)), with image ="
+            " keras.Input(shape)."
         )
     outputs = heads.structure(student)
     if isinstance(outputs, dict):
