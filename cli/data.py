@@ -57,6 +57,12 @@ def _show(report: dict[str, Any]) -> None:
     output.show_table(rows, rule_after=len(report["class_names"]))
     for pair, count in report["copies_across"].items():
         streams.line(f"Exact copies, {pair}: {count:,}")
+    for pair, count in report["near_copies_across"].items():
+        if count:
+            streams.line(
+                f"Near copies, {pair}: {count:,} (another size, compression or brightness; of"
+                " simple drawings, others that look alike)"
+            )
     contradictions = report["contradictions"]
     if contradictions["groups"]:
         images, groups = contradictions["images"], contradictions["groups"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_kd import datasets
 from keras_kd.datasets import SPLITS, Samples, decoding
-from keras_kd.datasets.duplicates import digests
+from keras_kd.datasets.duplicates import digests, near, perceptual_hashes
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class _Split:
     """What is kept of a split once its images are let go."""
 
     digests: list[bytes]
+    hashes: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
     soft: bool
     channels: int
-    blank: int
+    blank: np.ndarray
     sizes: Counter[str]
     skipped: tuple[str, ...]
 
@@ -56,6 +57,8 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
             split).
         copies_across: for each pair of splits "later of earlier", the number of images of the later
             one that are also in the earlier.
+        near_copies_across: likewise, of those that are not, the number that look almost like one of
+            the earlier, see `duplicates`; blank images are not counted.
         contradictions: `groups` of images with the same pixels but different classes, and the
             number of `images` in them.
         published: None if no counts are published, else `equal` and `differences` (a sentence
@@ -80,7 +83,8 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
         "soft_labels": first.soft,
         "sizes": dict(sum((split.sizes for split in splits.values()), Counter()).most_common()),
         "splits": {name: _described(split) for name, split in splits.items()},
-        "copies_across": _copies_across(splits),
+        "copies_across": _across(splits, _copies),
+        "near_copies_across": _across(splits, _near_copies),
         "contradictions": _contradictions(splits.values()),
         "published": _compared(module, splits),
         "traits": dict(
@@ -99,11 +103,12 @@ def _examined(samples: Samples) -> _Split:
     sizes = np.full((len(samples), 2), (height, width)) if samples.sizes is None else samples.sizes
     return _Split(
         digests=digests(samples.images),
+        hashes=perceptual_hashes(samples.images),
         labels=samples.hard_labels,
         class_names=samples.class_names,
         soft=samples.labels.ndim == 2,
         channels=samples.images.shape[3],
-        blank=int((pixels.min(axis=1) == pixels.max(axis=1)).sum()),
+        blank=pixels.min(axis=1) == pixels.max(axis=1),
         sizes=Counter(f"{width}x{height}" for height, width in sizes.tolist()),
         skipped=samples.skipped,
     )
@@ -113,18 +118,29 @@ def _described(split: _Split) -> dict:
     return {
         "images": len(split.labels),
         "classes": dict(zip(split.class_names, split.counts(), strict=True)),
-        "blank": split.blank,
+        "blank": int(split.blank.sum()),
         "copies": len(split.digests) - len(set(split.digests)),
     }
 
 
-def _copies_across(splits: Mapping[str, _Split]) -> dict[str, int]:
-    known = {name: set(split.digests) for name, split in splits.items()}
+def _across(
+    splits: Mapping[str, _Split], repeated: Callable[[_Split, _Split], np.ndarray]
+) -> dict[str, int]:
+    """How many images of the later split of each pair are repeated from the earlier."""
     return {
-        f"{later} of {earlier}": sum(digest in known[earlier] for digest in splits[later].digests)
+        f"{later} of {earlier}": int(repeated(splits[later], splits[earlier]).sum())
         for number, earlier in enumerate(SPLITS)
         for later in SPLITS[number + 1 :]
     }
+
+
+def _copies(later: _Split, earlier: _Split) -> np.ndarray:
+    known = set(earlier.digests)
+    return np.array([digest in known for digest in later.digests], bool)
+
+
+def _near_copies(later: _Split, earlier: _Split) -> np.ndarray:
+    return near(later.hashes, earlier.hashes) & ~_copies(later, earlier) & ~later.blank
 
 
 def _contradictions(splits: Iterable[_Split]) -> dict[str, int]:

@@ -1,8 +1,7 @@
 """Pictures without labels, for a teacher to label, without those that are scored.
 
 A picture that equals a validation or test picture, or nearly equals one (another size, compression
-or brightness), would bring scored images into training, so it is left out. Near copies are found by
-imagehash's perceptual hash of 16x16 coefficients: at most NEAR of its 256 bits differ.
+or brightness), would bring scored images into training, so it is left out.
 """
 
 from __future__ import annotations
@@ -12,17 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from keras_kd._common.arrays import large_array
 from keras_kd._common.files import advice
 from keras_kd.datasets import duplicates
 from keras_kd.datasets.readers import _image_files
 from keras_kd.errors import DataError
-
-HASH_SIDE = 16
-NEAR = 24
-_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ def load(
     files = [file for file, kept in zip(dict.fromkeys(listed), found.kept, strict=True) if kept]
     against = np.concatenate(list(scored))
     equal = duplicates.copies(found.images, against)
-    near = near_copies(found.images, against) & ~equal
+    near = duplicates.near_copies(found.images, against) & ~equal
     kept = np.flatnonzero(~(equal | near))
     if not len(kept):
         raise DataError(
@@ -103,38 +97,3 @@ def _files(folder: Path) -> list[Path]:
         usual = "give --unlabeled a folder of image files"
         raise DataError(f"No pictures in {folder}: {advice(folder, usual)}.")
     return files
-
-
-def near_copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Find images that look almost like others.
-
-    Args:
-        images: uint8 (N, H, W, C).
-        others: uint8 (M, H, W, C).
-
-    Returns:
-        bool (N,): whether an image nearly equals one of `others`.
-    """
-    if not len(others):
-        return np.zeros(len(images), bool)
-    hashes, known = _hashes(images), _hashes(others)
-    nearest = [
-        _distances(hashes[start : start + _CHUNK], known).min(axis=1)
-        for start in range(0, len(hashes), _CHUNK)
-    ]
-    return np.concatenate(nearest) <= NEAR
-
-
-def _distances(bits: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How many bits differ, of 0/1 (N, B) and (M, B): float32 (N, M)."""
-    # One matrix product: the bits of either less twice the common ones.
-    return bits.sum(axis=1)[:, None] + others.sum(axis=1) - 2 * bits @ others.T
-
-
-def _hashes(images: np.ndarray) -> np.ndarray:
-    """float32 0/1 (N, 256)."""
-    import imagehash
-
-    squeezed = images[..., 0] if images.shape[-1] == 1 else images
-    hashes = (imagehash.phash(Image.fromarray(picture), HASH_SIDE) for picture in squeezed)
-    return np.array([one.hash.ravel() for one in hashes], np.float32)

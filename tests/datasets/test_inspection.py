@@ -49,12 +49,34 @@ def test_a_report_tells_what_is_wrong(tmp_path):
             "test": {"images": 7, "classes": {"cat": 2, "dog": 5}, "blank": 1, "copies": 1},
         },
         "copies_across": {"validation of train": 1, "test of train": 3, "test of validation": 1},
+        "near_copies_across": dict.fromkeys(
+            ("validation of train", "test of train", "test of validation"), 0
+        ),
         # Image 2 is cat and dog within train, image 3 dog in train and cat in test.
         "contradictions": {"groups": 2, "images": 4},
         "published": None,
         "traits": {},
         "passed_over": [],
         "skipped": [],
+    }
+
+
+def test_scored_images_that_were_compressed_anew_are_near_copies(tmp_path):
+    """Numbers of pixels in another file say nothing of what it shows."""
+    for number, image in enumerate(IMAGES[:16]):
+        picture = Image.fromarray(image).resize((64, 64), Image.Resampling.BICUBIC)
+        for split, quality in (("train", 95), ("test", 60)):
+            shown = number < 10 or split == "test"
+            folder = tmp_path / split / "ab"[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            picture.save(folder / f"{number}.jpg", quality=quality) if shown else None
+    report = inspect(tmp_path)
+    assert not any(report["copies_across"].values())
+    # One image of each class is held out for validation.
+    assert report["near_copies_across"] == {
+        "validation of train": 0,
+        "test of train": 8,
+        "test of validation": 2,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from keras_kd.datasets import unlabeled
+from keras_kd.datasets import duplicates, unlabeled
 from keras_kd.datasets.readers import faces
 from keras_kd.errors import DataError
 
@@ -36,8 +36,8 @@ def test_equal_and_nearly_equal_pictures_are_left_out_and_others_kept(drawn, tmp
 
 
 def test_a_mirrored_picture_is_another(drawn):
-    assert not unlabeled.near_copies(drawn[:4, :, ::-1], drawn[:4]).any()
-    assert unlabeled.near_copies(drawn[:4], drawn[:4]).all()
+    assert not duplicates.near_copies(drawn[:4, :, ::-1], drawn[:4]).any()
+    assert duplicates.near_copies(drawn[:4], drawn[:4]).all()
 
 
 def test_a_folder_twice_counts_once_and_what_can_not_be_used_is_told(drawn, tmp_path):
