@@ -210,12 +210,12 @@ def _answers(
     # Labels belong to one head, and nothing says to which of several.
     if expected.labels is None or len(ours) > 1:
         return Answers(len(expected.images), same, worst_class=worst)
-    right = [
+    right, keras_right = (
         float(np.mean(answers[name] == expected.labels))
         for answers in (theirs, ours)
         for name in ours
-    ]
-    return Answers(len(expected.images), same, *right, worst)
+    )
+    return Answers(len(expected.images), same, right, keras_right, worst)
 
 
 def _by_class(

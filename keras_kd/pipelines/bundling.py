@@ -17,7 +17,7 @@ from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.markdown import escaped, fenced
 from keras_kd._common.progress import Terminal
-from keras_kd.datasets import decoding, splits
+from keras_kd.datasets import Samples, decoding, splits
 from keras_kd.datasets.class_names import are_expressions
 from keras_kd.datasets.readers import faces
 from keras_kd.errors import ConfigError, of_file
@@ -32,7 +32,12 @@ from keras_kd.runtimes import predictors
 
 
 def with_classes_of_data(
-    form: ModelSpec, source: Path, settings: ExportSettings, model: keras.Model, terminal: Terminal
+    form: ModelSpec,
+    source: Path,
+    settings: ExportSettings,
+    model: keras.Model,
+    train: Samples,
+    terminal: Terminal,
 ) -> ModelSpec:
     """Return a model's form with the classes of the data, where neither file nor user names them.
 
@@ -41,6 +46,7 @@ def with_classes_of_data(
         source: the model's file, for messages.
         settings: what to write; has data.
         model: the model.
+        train: the data's training images, which check the order: they are the most.
         terminal: where the user sees which classes these are.
 
     Returns:
@@ -50,8 +56,7 @@ def with_classes_of_data(
         ConfigError: the model has another number of classes.
         ModelError: it answers in another order of classes.
     """
-    test = datasets.load(settings.data, "test", size=form.size)
-    names = test.class_names
+    names = train.class_names
     widths = heads.widths(model).values()
     if len(names) not in widths and not (len(names) == 2 and heads.gives_one_number(model)):
         raise ConfigError(
@@ -61,7 +66,7 @@ def with_classes_of_data(
     form = dataclasses.replace(form, class_names=tuple(names))
     predictor = predictors.KerasPredictor(model, form, head=settings.stated.head)
     with of_file(source):
-        class_order.assume_order_of_data(predictor, test, terminal.about(source))
+        class_order.assume_order_of_data(predictor, train, terminal.about(source))
     terminal.say(f"The bundle's classes are {', '.join(names)} (--classes overrides this).")
     return form
 

@@ -14,6 +14,7 @@ from keras_kd import datasets, exporters
 from keras_kd._common import run_files, text
 from keras_kd._common.files import places_of, require_apart, write_text, written_whole
 from keras_kd._common.progress import Terminal
+from keras_kd.datasets import Samples
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import of_file
 from keras_kd.evaluation import calibration, class_order, scoring
@@ -65,14 +66,16 @@ def export(
     if table := settings.layer_errors:
         read = [str(source), *places_of(settings.data)]
         require_apart((out, table, table.with_suffix(".png")), read)
-    built, form = _opened(source, settings, terminal)
+    built, form = _opened(source, settings)
     train = samples_in_order(settings.data, "train", form) if settings.data else None
+    if settings.as_bundle and form.class_names is None:
+        form = bundling.with_classes_of_data(form, source, settings, built, train, terminal)
     temperature, description = None, ""
     if settings.calibrate:
         terminal.say(f"Finding the temperature of {source} on {settings.data}")
         with of_file(source):
             built, temperature, description = _calibrated(
-                built, form, settings.data, terminal.about(source)
+                built, form, settings.data, train, terminal.about(source)
             )
     conversion = Conversion(source, built, form, settings, train, terminal)
     scored: dict[str, Any] = {}
@@ -107,16 +110,12 @@ def _written(
     return dataclasses.replace(made, path=place)
 
 
-def _opened(
-    source: Path, settings: ExportSettings, terminal: Terminal
-) -> tuple[keras.Model, ModelSpec]:
-    """The model, and its form by its file, the user and, for a bundle, the data."""
+def _opened(source: Path, settings: ExportSettings) -> tuple[keras.Model, ModelSpec]:
+    """The model, and its form by its file and the user."""
     built, form = predictors.of_keras_file(source, settings.stated)
     if settings.stated.input_shape:
         with of_file(source):
             built = of_size(built, settings.stated.input_shape)
-    if settings.as_bundle and form.class_names is None:
-        form = bundling.with_classes_of_data(form, source, settings, built, terminal)
     return built, form
 
 
@@ -160,13 +159,13 @@ def _form_of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
 
 
 def _calibrated(
-    model: keras.Model, form: ModelSpec, data: str, tell: Callable[[str], None]
+    model: keras.Model, form: ModelSpec, data: str, train: Samples, tell: Callable[[str], None]
 ) -> tuple[keras.Model, float, str]:
     """The model with honest probabilities, its temperature, and a sentence for its card."""
     validation = datasets.load(data, "validation", size=form.size)
     predictor = predictors.KerasPredictor(model, form)
     if form.class_names is None and predictor.tells_classes:
-        class_order.assume_order_of_data(predictor, validation, tell)
+        class_order.assume_order_of_data(predictor, train, tell)
     temperature = calibration.fitted_temperature(predictor, validation)
     description = calibration.statement(temperature, len(validation))
     return with_divided_logits(model, temperature), temperature, description
