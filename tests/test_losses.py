@@ -231,6 +231,8 @@ def test_labels_weights_values_and_maps_of_other_images_are_refused():
         lambda: losses.squared_error_each(np.ones(1), np.ones(4)),
         lambda: losses.teacher_bounded_each(np.ones(4), np.ones(1), np.ones(4)),
         lambda: losses.concordance(np.ones((4, 1)), np.ones(1)),
+        lambda: losses.pearson(np.ones(4), np.ones(4), np.ones(1)),
+        lambda: losses.decoupled_kd_each(np.array([1]), TEACHER, STUDENT, 2.0),
         *(lambda name=name: losses.feature_loss(name)(maps[:1], maps)
           for name in losses.feature_loss_names()),
     ):  # fmt: skip
@@ -241,6 +243,18 @@ def test_labels_weights_values_and_maps_of_other_images_are_refused():
 def test_shares_of_other_classes_are_refused():
     with pytest.raises(ModelError, match="labels are of 4 classes and the student's logits of 3"):
         losses.cross_entropy_each(np.full((4, 4), 0.25, np.float32), STUDENT)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_weights_of_other_classes_and_features_of_other_channels_are_refused(count):
+    """One would be spread over all."""
+    labels, weights = np.arange(4) % 3, np.ones(count)
+    with pytest.raises(ModelError, match=f"weights are of {count} classes and .* of 3"):
+        losses.cross_entropy_each(labels, STUDENT, weights)
+    with pytest.raises(ModelError, match=f"weights are of {count} classes and .* of 3"):
+        losses.class_weight_each(np.eye(3, dtype=np.float32)[labels], weights)
+    with pytest.raises(ModelError, match=f"are of 3 channels and the projected ones of {count}"):
+        losses.hint_each(np.ones((4, 3)), np.ones((4, count)))
 
 
 # --- values ---

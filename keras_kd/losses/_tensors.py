@@ -89,6 +89,7 @@ def moments(
     y, s = flat(values), flat(student_values)
     require_images("values", y, s)
     w = ops.ones_like(y) if weights is None else flat(weights)
+    require_images("weights", w, s)
     share = w / ops.maximum(ops.sum(w), TINY)
     mean, of_student = ops.sum(share * y), ops.sum(share * s)
     # Means go before squares are summed: the difference of two large sums loses float32's digits.

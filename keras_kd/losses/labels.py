@@ -7,7 +7,14 @@ from keras import ops
 
 from keras_kd._common.tensors import on_host
 from keras_kd.errors import DataError, ModelError
-from keras_kd.losses._tensors import TINY, Tensor, require_alike, require_images
+from keras_kd.losses._tensors import (
+    TINY,
+    Tensor,
+    flat,
+    require_alike,
+    require_classes,
+    require_images,
+)
 
 
 def cross_entropy_each(
@@ -26,8 +33,8 @@ def cross_entropy_each(
         float32 (N,), 0 or more.
 
     Raises:
-        ModelError: the shares have another number of classes than the logits, or there are labels
-            of other images.
+        ModelError: shares or class weights are of another number of classes than the logits, or
+            there are labels of other images.
         DataError: a number that is known now is that of no class. In a traced step such an image
             has the loss 0.
     """
@@ -35,7 +42,9 @@ def cross_entropy_each(
     shares = as_shares(labels, logits.shape[-1])
     require_alike("labels", shares, logits)
     if class_weights is not None:
-        shares = shares * ops.cast(class_weights, "float32")
+        weights = flat(ops.convert_to_tensor(class_weights))
+        require_classes("class weights", weights, logits)
+        shares = shares * weights
     return -ops.sum(shares * log_q, axis=-1)
 
 
@@ -48,9 +57,15 @@ def class_weight_each(labels: Tensor, class_weights: Tensor) -> Tensor:
 
     Returns:
         float32 (N,).
+
+    Raises:
+        ModelError: shares are of another number of classes than the weights.
+        DataError: as of `cross_entropy_each`.
     """
-    weights = ops.cast(ops.convert_to_tensor(class_weights), "float32")
-    return ops.sum(as_shares(labels, weights.shape[-1]) * weights, axis=-1)
+    weights = flat(ops.convert_to_tensor(class_weights))
+    shares = as_shares(labels, weights.shape[0])
+    require_classes("class weights", weights, shares)
+    return ops.sum(shares * weights, axis=-1)
 
 
 def as_shares(labels: Tensor, classes: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
+from keras_kd.errors import ModelError
 from keras_kd.losses._tensors import Tensor, same_size
 
 
@@ -20,8 +21,17 @@ def hint_each(teacher_features: Tensor, projected: Tensor) -> Tensor:
 
     Returns:
         float32 (N,), 0 or more.
+
+    Raises:
+        ModelError: the two have different numbers of images or channels.
     """
     teacher, student = same_size(teacher_features, projected)
+    # One channel would be spread over all.
+    if teacher.shape[-1] != student.shape[-1]:
+        raise ModelError(
+            f"The teacher's features are of {teacher.shape[-1]} channels and the projected ones of"
+            f" {student.shape[-1]}: project the student's features to as many."
+        )
     return ops.mean((student - teacher) ** 2, axis=tuple(range(1, len(student.shape))))
 
 

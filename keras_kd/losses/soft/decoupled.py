@@ -34,19 +34,19 @@ def decoupled_kd_each(
         float32 (N,), 0 or more.
 
     Raises:
-        ModelError: teacher and student have different numbers of classes or images.
+        ModelError: teacher and student have different numbers of classes or images, or the labels
+            are of others.
+        DataError: as of `cross_entropy_each`.
         ConfigError: T is not above 0.
     """
     require_alike("teacher's logits", teacher_logits, student_logits)
-    target = _one_hot_targets(labels, student_logits.shape[-1])
+    shares = as_shares(labels, student_logits.shape[-1])
+    require_alike("labels", shares, student_logits)
+    target = ops.one_hot(ops.argmax(shares, axis=-1), student_logits.shape[-1])
     target_p, other_p = _decoupled(teacher_logits, target, temperature)
     target_q, other_q = _decoupled(student_logits, target, temperature)
     of_target, of_others = divergence(target_p, target_q), divergence(other_p, other_q)
     return temperature**2 * (target_weight * of_target + other_weight * of_others)
-
-
-def _one_hot_targets(labels: Tensor, classes: int) -> Tensor:
-    return ops.one_hot(ops.argmax(as_shares(labels, classes), axis=-1), classes)
 
 
 def _decoupled(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
