@@ -37,10 +37,13 @@ def preprocess(
     Returns:
         JSON values.
     """
-    from keras_kd.models import heads  # brings Keras
+    from keras_kd.exporters import _output_kinds  # brings Keras
+    from keras_kd.models import heads
 
     app = file.input_dtype == np.uint8
     first = _inside(file.input_shape, tuple(model.inputs[0].shape[1:]), taken if app else None)
+    if heads.gives_one_number(model):
+        output = _output_kinds.known_of_two_classes(model, output)
     last = "sigmoids" if "sigmoids" in (output, heads.output_kind(model)) else "softmax"
     return {
         "input": {

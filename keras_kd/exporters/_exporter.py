@@ -201,7 +201,7 @@ class Exporter:
 
         _output_kinds.require_statement(self.output)
         model = _model.graph_of(self.model)
-        model = _model.for_io(model, self.io, self.class_names, self.output)
+        model, output = _model.for_io(model, self.io, self.class_names, self.output)
         _model.check(model, self.class_names)
         reference = in_float32(model)
         ordered = self.class_names is not None
@@ -210,7 +210,7 @@ class Exporter:
             stated = pixel_values(self.value_range)
         # One number that tells two classes apart is judged as two columns are.
         kind = _output_kinds.of_two_classes(
-            reference, self.class_names, self.output, stated or PixelValues(), samples
+            reference, self.class_names, output, stated or PixelValues(), samples
         )
         classifier = heads.in_two_columns(reference, kind) if kind else reference
         if samples is not None:
@@ -230,7 +230,7 @@ class Exporter:
             shown = _samples.shown(samples, pixels)
             size = app_input if self.io == "app" else tuple(model.inputs[0].shape[1:])
             images, labels = fitted(shown.images, size), shown.labels
-        kinds = _output_kinds.found(reference, self.output, pixels, images, self.io == "app")
+        kinds = _output_kinds.found(reference, output, pixels, images, self.io == "app")
         if kind:
             kinds |= dict.fromkeys(heads.names(reference), kind)
         serving = _serving.Serving(

@@ -11,6 +11,7 @@ import numpy as np
 from keras_kd.datasets.class_names import problem
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ExportError, ModelError
+from keras_kd.exporters import _output_kinds
 from keras_kd.models import heads
 from keras_kd.models.form import ModelSpec, require_whole_pixels
 from keras_kd.models.heads import OutputKind
@@ -59,28 +60,38 @@ def for_io(
     model: keras.Model,
     io: str,
     class_names: tuple[str, ...] | None,
-    stated: OutputKind | None = None,
-) -> keras.Model:
+    stated: OutputKind | None,
+) -> tuple[keras.Model, OutputKind | None]:
     """Return the model with the outputs that a profile asks for: an app gets a probability for each
     of two named classes, where the model gives one number for both.
 
+    Args:
+        model: with known outputs.
+        io: the profile.
+        class_names: as far as they are named.
+        stated: what the user says that the outputs are, or None.
+
+    Returns:
+        The model, and what its outputs are known to be: `stated`, or for both classes what they
+            are.
+
     Raises:
-        ExportError: neither graph nor statement shows what that number is.
+        ExportError: neither graph nor statement shows what that number is, or they contradict each
+            other.
     """
     binary = class_names is not None and len(class_names) == 2 and heads.gives_one_number(model)
     if not binary or io != "app":
-        return model
-    kind = heads.output_kind(model)
-    if kind not in ("logits", "sigmoids"):
-        if stated is None:
-            raise ExportError(
-                f"{model.name} gives one number for two classes, and its graph does not show"
-                " whether that is a logit or the probability of the second class: end it in"
-                " Dense(1), with or without activation='sigmoid', state output='logits' or"
-                " 'probabilities' (--output), or export it with io='float'."
-            )
-        kind = heads.stated_of_two_classes(stated)
-    return heads.in_two_columns(model, kind)
+        return model, stated
+    kind = _output_kinds.known_of_two_classes(model, stated)
+    if kind is None:
+        raise ExportError(
+            f"{model.name} gives one number for two classes, and its graph does not show whether"
+            " that is a logit or the probability of the second class: end it in Dense(1), with or"
+            " without activation='sigmoid', state output='logits' or 'probabilities' (--output), or"
+            " export it with io='float'."
+        )
+    both: OutputKind = "logits" if kind == "logits" else "probabilities"
+    return heads.in_two_columns(model, kind), both
 
 
 def require_pixels(model: keras.Model, pixels: PixelValues) -> None:

@@ -55,11 +55,8 @@ def found(
     names = [name for name, width in heads.widths(model).items() if width > 1]
     kinds = {name: heads.output_kind(model, name) for name in names}
     for name, kind in kinds.items():
-        if stated not in (None, kind) and kind in heads.STATED_KINDS:
-            raise ExportError(
-                f"The output {name} of {model.name} is stated to give {stated}, and its graph"
-                f" gives {kind}: leave output={stated!r} out, or end the model accordingly."
-            )
+        if kind in heads.STATED_KINDS:
+            _require_agreement(stated, kind, name, model)
     unknown = [name for name, kind in kinds.items() if kind == "unknown"]
     if stated is not None:
         return kinds | dict.fromkeys(unknown, stated)
@@ -75,6 +72,38 @@ def found(
                 " state output='logits' or output='sigmoids' (--output), or use io='float'."
             )
     return kinds
+
+
+def _require_agreement(
+    stated: OutputKind | None, shown: OutputKind, name: str, model: keras.Model
+) -> None:
+    if stated not in (None, shown):
+        raise ExportError(
+            f"The output {name} of {model.name} is stated to give {stated}, and its graph gives"
+            f" {shown}: leave output={stated!r} out, or end the model accordingly."
+        )
+
+
+def known_of_two_classes(model: keras.Model, stated: OutputKind | None) -> OutputKind | None:
+    """Return what the one number of a classifier of two classes is by its graph, else by the user.
+
+    Args:
+        model: of one output of one column.
+        stated: by the user, or None. The probability of the second class may be called
+            "probabilities" or "sigmoids".
+
+    Returns:
+        "sigmoids" or "logits"; None where neither says it.
+
+    Raises:
+        ExportError: the statement contradicts the graph.
+    """
+    given = "sigmoids" if stated == "probabilities" else stated
+    shown = heads.output_kind(model)
+    if shown not in ("logits", "sigmoids"):
+        return given
+    _require_agreement(given, shown, heads.names(model)[0], model)
+    return shown
 
 
 def of_two_classes(
@@ -99,14 +128,15 @@ def of_two_classes(
             values and all other models.
 
     Raises:
-        ExportError: the samples are no images for the model.
+        ExportError: the statement contradicts the graph, or the samples are no images for the
+            model.
     """
-    kind, names = heads.kind_of_two_classes(model, class_names), class_names or ()
+    names = class_names or ()
     one = heads.gives_one_number(model) and len(model.outputs[0].shape) == 2
-    if kind is not None or len(names) != 2 or not one:
-        return kind
-    if stated is not None:
-        return heads.stated_of_two_classes(stated)
+    if heads.kind_of_two_classes(model, class_names) is None and not (one and len(names) == 2):
+        return None
+    if known := known_of_two_classes(model, stated):
+        return known
     shown = _shown(model, pixels, _images(model, pixels, samples))
     (values,) = outputs_by_name(model, shown).values()
     found = keras.ops.convert_to_numpy(values)

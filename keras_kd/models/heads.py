@@ -134,7 +134,7 @@ def computes_its_graph(model: keras.Model) -> bool:
     Returns:
         False without a graph, and where a class of one's own has a `call` beside it.
     """
-    return has_graph(model) and is_graph(model)
+    return is_graph(model) and bool(model.built)
 
 
 def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
@@ -258,18 +258,6 @@ def kind_of_two_classes(model: keras.Model, class_names: Sequence[str] | None) -
     if class_names is not None and len(class_names) == 2:
         return kind if kind in ("logits", "sigmoids") else None
     return "sigmoids" if kind == "sigmoids" and names(model)[0] not in VALUES else None
-
-
-def stated_of_two_classes(stated: OutputKind) -> OutputKind:
-    """Return what one number for two classes is by a user's statement.
-
-    Args:
-        stated: of `STATED_KINDS`; a probability of the second class has either of its names.
-
-    Returns:
-        "logits" or "sigmoids".
-    """
-    return "logits" if stated == "logits" else "sigmoids"
 
 
 def in_two_columns(model: keras.Model, kind: OutputKind) -> keras.Model:

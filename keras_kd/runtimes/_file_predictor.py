@@ -111,6 +111,11 @@ class FilePredictor:
                 "that is a logit or the probability of the second class: say so by --output logits "
                 "or --output probabilities."
             )
+        if kind == "sigmoids" and stated == "logits":
+            self._tell_contradiction(
+                "The model gives the probability of its second class, but is stated to give its "
+                "logit: the statement is used."
+            )
         self._set_output(kind, stated)
 
     def _set_output(self, kind: OutputKind, stated: str | None = None) -> None:

@@ -101,6 +101,39 @@ def test_statements_that_can_not_be_are_refused(
     stated = Stated(class_names=CLASSES, output="probabilities")
     with pytest.raises(ModelError, match="not in 0..1: state --output logits"):
         predictors.load(path, stated).logits(PIXELS)
+    stated = Stated(class_names=CLASSES, output="logits")
+    with pytest.warns(UserWarning, match="gives the probability .* stated to give its logit"):
+        predictors.load(files["sigmoid"][".tflite"], stated)
+
+
+@pytest.mark.parametrize("io", ["float", "app"])
+@pytest.mark.parametrize(
+    ("activation", "stated"), [("sigmoid", "logits"), (None, "sigmoids"), (None, "probabilities")]
+)
+def test_a_statement_that_the_graph_of_one_number_contradicts_is_refused(
+    activation: str | None, stated: str, io: str, tmp_path: Path
+) -> None:
+    options = {"class_names": CLASSES, "output": stated, "io": io}
+    with pytest.raises(ExportError, match=r"logits of .* is stated to give .*graph gives [ls]\w+:"):
+        export(_model(activation), tmp_path / "m.tflite", "float32", **options)
+
+
+@pytest.mark.parametrize("stated", ["sigmoids", "probabilities"])
+def test_the_probability_of_the_second_class_has_two_names(stated: str, tmp_path: Path) -> None:
+    whole = _model(None)
+    ends = {
+        "graph": _model("sigmoid"),
+        "code": keras.Model(whole.input, Own("sigmoid")(whole.output)),
+    }
+    for end, model in ends.items():
+        options = {"io": "app", "class_names": CLASSES, "output": stated}
+        export(model, tmp_path / f"{end}.tflite", "float32", **options)
+        found = LiteRTModel(tmp_path / f"{end}.tflite").predict(PIXELS)
+        np.testing.assert_allclose(found[:, 1], 1 / (1 + np.exp(-LOGITS)), atol=1e-4)
+    options = {"app_input": (8, 8, 3), "output": stated}
+    export_bundle(ends["code"], tmp_path, CLASSES, None, PIXELS[0], "float32", **options)
+    told = json.loads((tmp_path / "preprocess.json").read_text("utf-8"))["inside_the_file"][-1]
+    assert told == "sigmoids"
 
 
 def test_valence_is_no_class_whatever_bounds_it(tmp_path: Path) -> None:
