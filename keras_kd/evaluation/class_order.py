@@ -176,16 +176,18 @@ def in_order_of_data(
         other = _require_right_pixels(assuming, samples, names) if assuming else None
         if names is None:
             require_order_of_data(predictor, samples, other)
+    if not predictor.tells_classes:
+        return predictor
     ordered = predictors.reordered(predictor, names, samples.class_names)
-    others = (ordered.form.class_names or ())[len(samples.class_names) :]
-    if not (others and predictor.tells_classes):
-        return ordered
-    what = "their logits are left out" if these_alone else "such answers are wrong"
-    tell(
-        f"has {len(others)} class{'es' * (len(others) > 1)} more than the data"
-        f" ({shortened(others)}): {what}"
-    )
-    return predictors.reordered(predictor, names, samples.class_names, these_alone)
+    if others := (ordered.form.class_names or ())[len(samples.class_names) :]:
+        what = "their logits are left out" if these_alone else "such answers are wrong"
+        tell(
+            f"has {len(others)} class{'es' * (len(others) > 1)} more than the data"
+            f" ({shortened(others)}): {what}"
+        )
+    if these_alone:
+        return predictors.reordered(predictor, names, samples.class_names, these_alone=True)
+    return ordered
 
 
 def _doubt_statement(

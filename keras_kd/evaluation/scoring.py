@@ -82,6 +82,8 @@ def evaluate(
         for path, member, own in zip(paths, members, shown, strict=True)
     ]
     predictor = predictors.averaged(members, mirror)
+    # Classes that the data lack stand in each file's own order.
+    members = predictors.in_one_order(members)
     if predictor.tells_classes:
         samples = {part: own.among(predictor.form.class_names) for part, own in samples.items()}
     # Of the data sets with test sets, "train" is read only to find its copies among the others.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from keras_kd._common.arrays import fingerprint
-from keras_kd.datasets.class_names import columns, distinct, shortened
+from keras_kd.datasets.class_names import columns, distinct, permutation, shortened
 from keras_kd.errors import ModelError
 from keras_kd.runtimes.prediction import Prediction, Predictor
 
@@ -68,6 +68,36 @@ class _Reordered:
         return self.predict(images).logits
 
 
+def in_one_order(members: Sequence[Predictor]) -> list[Predictor]:
+    """The same models, each with its classes in the order of the first one's.
+
+    Args:
+        members: at least one; all or none of them name their classes.
+
+    Raises:
+        ModelError: they have different classes.
+    """
+    first = members[0].form.class_names
+    return [
+        member if member.form.class_names == first else _in_order(member, first)
+        for member in members
+    ]
+
+
+def _in_order(member: Predictor, names: tuple[str, ...] | None) -> Predictor:
+    own = member.form.class_names
+    if not member.tells_classes or own is None or names is None:
+        return member
+    try:
+        permutation(own, names)
+    except ModelError as error:
+        raise ModelError(
+            "Models can be averaged only if they have the same classes. Received models of"
+            f" {shortened(names)}; {shortened(own)}."
+        ) from error
+    return reordered(member, own, names)
+
+
 def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
     """Several models as one, by the mean of their logits and values.
 
@@ -75,7 +105,8 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
     probabilities.
 
     Args:
-        members: at least one; their classes in one order, their values the same.
+        members: at least one; their classes and values the same. The classes get the order of the
+            first one's.
         mirror: also average over each image and its mirror image.
 
     Raises:
@@ -90,13 +121,8 @@ def averaged(members: Sequence[Predictor], mirror: bool = False) -> Predictor:
             "Models can be averaged only if all or none of them have classes, and the same values."
             f" Received models of {'; '.join(', '.join(names) for names in named)}."
         )
-    classes = {member.form.class_names: None for member in members if member.tells_classes}
-    if len(classes) > 1:
-        raise ModelError(
-            "Models can be averaged only if they have the same classes. Received models of"
-            f" {'; '.join(map(shortened, classes))}."
-        )
-    return _Averaged(members, mirror) if mirror or len(members) > 1 else first
+    ordered = in_one_order(members)
+    return _Averaged(ordered, mirror) if mirror or len(members) > 1 else first
 
 
 def mean(found: Sequence[Prediction]) -> Prediction:

@@ -13,7 +13,7 @@ from keras_kd.models import keras_file, mistaken_files
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import described, labels, published, tflite_metadata
-from keras_kd.runtimes._combined import averaged, mean, reordered
+from keras_kd.runtimes._combined import averaged, in_one_order, mean, reordered
 from keras_kd.runtimes._file_predictor import FilePredictor
 from keras_kd.runtimes._keras_predictor import KerasPredictor, of_saved_model
 from keras_kd.runtimes._litert_predictor import LiteRTPredictor
@@ -31,6 +31,7 @@ __all__ = [
     "Stated",
     "averaged",
     "given",
+    "in_one_order",
     "load",
     "mean",
     "of_converted",

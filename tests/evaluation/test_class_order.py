@@ -222,6 +222,24 @@ def test_models_of_different_classes_are_not_averaged(tmp_path) -> None:
         evaluate([path, tmp_path / "two.keras"], str(data))
 
 
+def test_classes_that_the_data_lack_are_averaged_by_their_names(tmp_path) -> None:
+    """One answers dim to all images, the other is three times as sure of red in dim's place."""
+    data, image = _drawn_levels(tmp_path / "data"), keras.Input((4, 4, 1))
+    gray = keras.layers.GlobalAveragePooling2D()(image)
+    answers = {
+        ("bright", "dim", "dark", "Red"): [0, 1, 0, 0],
+        ("bright", "red", "dark", "dim"): [0, 3, 0, 0],
+    }
+    for names, logits in answers.items():
+        model = keras.Model(image, keras.layers.Dense(4)(gray))
+        model.layers[-1].set_weights([np.zeros((1, 4)), np.array(logits)])
+        form = ModelSpec(names, PixelValues(), input_shape=(4, 4, 1))
+        keras_file.save(model, tmp_path / f"{names[1]}.keras", form)
+    found = evaluate([tmp_path / "dim.keras", tmp_path / "red.keras"], str(data))["test"]
+    assert [*found["recall"]] == ["bright", "dark", "dim", "Red"]
+    assert found["confusion"][:2] == [[0, 0, 0, 3], [0, 0, 0, 3]]
+
+
 def test_a_benchmark_and_a_temperature_know_the_classes_that_the_data_lack(tmp_path) -> None:
     path = tmp_path / "three.keras"
     _three_levels(path)
