@@ -91,6 +91,7 @@ def test_a_sample_weight_of_one_of_several_heads_is_refused_by_its_name():
     [
         (WEIGHTS.tolist(), ("sample weights are a list of 24", "numpy.array")),
         (np.float32(2), ("one number", "(N,)")),
+        ({"kind": WEIGHTS.tolist()}, ("weights of head 'kind' are a list of 24", "numpy.array")),
         ({"knd": WEIGHTS}, ("for knd", "heads kind, size", "(N,)")),
     ],
 )
@@ -123,9 +124,13 @@ def test_images_without_labels_are_not_scored():
 def test_lists_and_images_of_another_shape_are_refused_in_a_sentence():
     distiller = compiled(linear(), beta=0.0, alpha=1.0)
     fit = distiller.fit
-    refusal(
-        lambda: fit(IMAGES, LABELS.tolist(), verbose=0), DataError, "a list of 24", "numpy.array"
-    )
+    for call in (fit, distiller.evaluate):
+        facts = ("a list of 24", "numpy.array")
+        refusal(lambda: call(IMAGES, LABELS.tolist(), verbose=0), DataError, *facts)  # noqa: B023
+    labels = {"kind": LABELS.tolist(), "size": VALUES}
+    of_several = compiled(joint(), beta=0.0, bound_weight=0)
+    told = ("labels of head 'kind' are a list of 24", "numpy.array")
+    refusal(lambda: of_several.fit(IMAGES, labels, verbose=0), DataError, *told)
     refusal(
         lambda: fit(np.repeat(IMAGES, 3, axis=3), LABELS, verbose=0),
         DataError,

@@ -147,12 +147,15 @@ def require_array(values: Any, name: str = "labels") -> None:
     """Refuse a list of numbers, which Keras takes for as many arrays.
 
     Args:
-        values: of each image.
+        values: of each image, or a dict of these by head.
         name: what they are.
 
     Raises:
         DataError: they are such a list.
     """
+    if isinstance(values, dict):
+        for head, own in values.items():
+            require_array(own, f"{name} of head {head!r}")
     if isinstance(values, (list, tuple)) and values and np.ndim(values[0]) == 0:
         raise DataError(
             f"The {name} are a list of {len(values)} numbers or words: expected an array, which "

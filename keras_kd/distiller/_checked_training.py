@@ -131,12 +131,12 @@ class CheckedTraining(StudentModel):
                 expected.
             ConfigError: the student was built in another scope of `tf.distribute`.
         """
-        self._look(x, y)
-        self._look_at_weights(sample_weight)
+        self._look(x, y, sample_weight)
+        self._look_at_teacher(x, y)
         sample_weight = _batches.weights_like(y, sample_weight)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             images, labels, *others = validation_data
-            self._look_to_score(images, labels, *others[:1])
+            self._look(images, labels, *others[:1])
             weights = [_batches.weights_like(labels, one) for one in others]
             validation_data = (images, labels, *weights)
         first = _FirstBatch()
@@ -165,7 +165,7 @@ class CheckedTraining(StudentModel):
         **kwargs: Any,
     ) -> Any:
         """Score, as `keras.Model.evaluate` does, with the checks of `fit`."""
-        self._look_to_score(x, y, sample_weight)
+        self._look(x, y, sample_weight)
         sample_weight = _batches.weights_like(y, sample_weight)
         return super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
@@ -180,8 +180,8 @@ class CheckedTraining(StudentModel):
         return_dict: bool = False,
     ) -> Any:
         """Take one step, as `keras.Model.train_on_batch` does, with the checks of `fit`."""
-        self._look(x, y)
-        self._look_at_weights(sample_weight)
+        self._look(x, y, sample_weight)
+        self._look_at_teacher(x, y)
         with self._weighing(class_weight):
             return super().train_on_batch(x, y, sample_weight, None, return_dict)
 
@@ -189,7 +189,7 @@ class CheckedTraining(StudentModel):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Score one batch, as `keras.Model.test_on_batch` does, with the checks of `fit`."""
-        self._look_to_score(x, y, sample_weight)
+        self._look(x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight, return_dict)
 
     @property
@@ -220,13 +220,17 @@ class CheckedTraining(StudentModel):
         if self.train_function is not None:
             self.make_train_function(force=True)
 
-    def _look(self, x: Any, y: Any) -> None:
+    def _look(self, x: Any, y: Any, sample_weight: Any = None) -> None:
         """Check what of a batch, or of a whole set, is at hand as arrays."""
         _backend.require_scope(self)
         _batches.require_labels(x, _batches.label(y))
         _batches.require_array(_batches.label(y))
         _batches.require_shape(x, self.student)
         self._look_at_labels(y)
+        self._look_at_weights(sample_weight)
+
+    def _look_at_teacher(self, x: Any, y: Any) -> None:
+        """Find out what the teacher gives, from stored outputs or on some of the images."""
         stored = _batches.teacher(y)
         self._look_at_stored(stored)
         if stored is None and self._live is not None and self._learns_from_teacher:
@@ -239,13 +243,6 @@ class CheckedTraining(StudentModel):
             if known and self._live.look(images):
                 # A traced step holds the kinds that it was traced with.
                 self.train_function = None
-
-    def _look_to_score(self, x: Any, y: Any, sample_weight: Any = None) -> None:
-        """Check what a batch, or a whole set, needs to be scored."""
-        _backend.require_scope(self)
-        _batches.require_labels(x, _batches.label(y))
-        self._look_at_labels(y)
-        self._look_at_weights(sample_weight)
 
     def _look_at_labels(self, y: Any) -> None:
         labels = _batches.label(y)
