@@ -13,6 +13,7 @@ from keras_kd import datasets, exporters
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import in_model_order, permutation, shortened
+from keras_kd.errors import ModelError
 from keras_kd.exporters import ExportReport, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware
 from keras_kd.models.form import ModelSpec
@@ -163,6 +164,14 @@ def _soft_labels(
     # Only the image fingerprint still has to be checked.
     expected = dataclasses.replace(key, images=soft_labels.image_fingerprint(train.images))
     store = soft_labels.open_store(settings.soft_labels, expected)
-    order = permutation(key.class_names, train.class_names)
+    try:
+        order = permutation(key.class_names, train.class_names)
+    except ModelError as error:
+        raise ModelError(
+            f"The soft labels at {settings.soft_labels} are of the classes"
+            f" {shortened(key.class_names) or 'none'}, and the model's are"
+            f" {shortened(train.class_names)}: give those of a teacher of the model's classes, or"
+            " leave --soft-labels out."
+        ) from error
     # Behind the logits a store may hold continuous values.
     return store.logits[..., : len(order)][..., order], views.named(key.views, len(train))

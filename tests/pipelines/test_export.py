@@ -177,6 +177,17 @@ def test_soft_labels_of_other_images_are_refused(student, store, tmp_path, capsy
     assert not list(tmp_path.glob("*.tflite"))
 
 
+def test_soft_labels_of_other_classes_than_the_models_are_refused(data, store, tmp_path, capsys):
+    image = keras.Input((64, 64, 1))
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(image)))
+    form = keras_file.ModelSpec((*CLASSES, "dim"), input_shape=(64, 64, 1))
+    keras_file.save(model, tmp_path / "m.keras", form)
+    options = ("--format", "qat", "--data", data, "--soft-labels", store)
+    assert called("export", *map(str, (tmp_path / "m.keras", *options))) == 2
+    told = capsys.readouterr().err
+    assert f"soft labels at {store} are of the classes" in told and ", dim: give those" in told
+
+
 def test_calibrated_files_give_the_same_answers_with_honest_probabilities(
     student, tmp_path, capsys
 ):
