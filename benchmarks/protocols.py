@@ -48,8 +48,8 @@ def crops(images: np.ndarray, left: float, top: float) -> np.ndarray:
 def by_protocol(path: Path, data: str, split: str) -> tuple[list[np.ndarray], np.ndarray]:
     """A model's mean logits by each protocol, in FER2013's order of classes, and the labels."""
     predictor = predictors.load(path)
-    own = predictor.form.class_names or fer2013.CLASS_NAMES
-    ordered = predictors.reordered(predictor, own, fer2013.CLASS_NAMES)
+    names = predictor.form.class_names
+    ordered = predictors.reordered(predictor, names, fer2013.CLASS_NAMES)
     samples = datasets.load(f"fer2013:{data}", split, size=predictor.form.size)
 
     def both(images: np.ndarray) -> list[np.ndarray]:

@@ -87,8 +87,8 @@ def accuracies(predictor: predictors.Predictor, data: str) -> dict[str, float]:
         split: datasets.load(f"fer2013:{data}", split, size=predictor.form.size)
         for split in datasets.SPLITS
     }
-    own = predictor.form.class_names or fer2013.CLASS_NAMES
-    ordered = predictors.reordered(predictor, own, fer2013.CLASS_NAMES)
+    names = predictor.form.class_names
+    ordered = predictors.reordered(predictor, names, fer2013.CLASS_NAMES)
     logits = {
         split: ordered.predict(samples[split].images).logits for split in ("validation", "test")
     }

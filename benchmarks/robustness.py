@@ -131,8 +131,8 @@ def resized(images: np.ndarray, size: Size | None) -> np.ndarray:
 def accuracies(path: Path, sets: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:
     """Percent right by the name of each set."""
     predictor = predictors.load(path)
-    own = predictor.form.class_names or fer2013.CLASS_NAMES
-    ordered = predictors.reordered(predictor, own, fer2013.CLASS_NAMES)
+    names = predictor.form.class_names
+    ordered = predictors.reordered(predictor, names, fer2013.CLASS_NAMES)
     right = {
         name: ordered.predict(resized(images, predictor.form.size)).logits.argmax(axis=1) == labels
         for name, images in sets.items()
