@@ -79,8 +79,7 @@ def for_io(
         ExportError: neither graph nor statement shows what that number is, or they contradict each
             other.
     """
-    binary = class_names is not None and len(class_names) == 2 and heads.gives_one_number(model)
-    if not binary or io != "app":
+    if io != "app" or class_names is None or not heads.separates_two_classes(model, class_names):
         return model, stated
     kind = _output_kinds.known_of_two_classes(model, stated)
     if kind is None:

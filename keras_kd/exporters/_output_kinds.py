@@ -55,8 +55,8 @@ def found(
     names = [name for name, width in heads.widths(model).items() if width > 1]
     kinds = {name: heads.output_kind(model, name) for name in names}
     for name, kind in kinds.items():
-        if kind in heads.STATED_KINDS:
-            _require_agreement(stated, kind, name, model)
+        if stated not in (None, kind) and kind in heads.STATED_KINDS:
+            raise _contradiction(stated, kind, name, model)
     unknown = [name for name, kind in kinds.items() if kind == "unknown"]
     if stated is not None:
         return kinds | dict.fromkeys(unknown, stated)
@@ -74,14 +74,13 @@ def found(
     return kinds
 
 
-def _require_agreement(
+def _contradiction(
     stated: OutputKind | None, shown: OutputKind, name: str, model: keras.Model
-) -> None:
-    if stated not in (None, shown):
-        raise ExportError(
-            f"The output {name} of {model.name} is stated to give {stated}, and its graph gives"
-            f" {shown}: leave output={stated!r} out, or end the model accordingly."
-        )
+) -> ExportError:
+    return ExportError(
+        f"The output {name} of {model.name} is stated to give {stated}, and its graph gives"
+        f" {shown}: leave output={stated!r} out, or end the model accordingly."
+    )
 
 
 def known_of_two_classes(model: keras.Model, stated: OutputKind | None) -> OutputKind | None:
@@ -102,7 +101,8 @@ def known_of_two_classes(model: keras.Model, stated: OutputKind | None) -> Outpu
     shown = heads.output_kind(model)
     if shown not in ("logits", "sigmoids"):
         return given
-    _require_agreement(given, shown, heads.names(model)[0], model)
+    if given not in (None, shown):
+        raise _contradiction(stated, shown, heads.names(model)[0], model)
     return shown
 
 
@@ -131,9 +131,7 @@ def of_two_classes(
         ExportError: the statement contradicts the graph, or the samples are no images for the
             model.
     """
-    names = class_names or ()
-    one = heads.gives_one_number(model) and len(model.outputs[0].shape) == 2
-    if heads.kind_of_two_classes(model, class_names) is None and not (one and len(names) == 2):
+    if not heads.separates_two_classes(model, class_names):
         return None
     if known := known_of_two_classes(model, stated):
         return known
@@ -141,11 +139,12 @@ def of_two_classes(
     (values,) = outputs_by_name(model, shown).values()
     found = keras.ops.convert_to_numpy(values)
     inside = bool(found.min() >= 0 and found.max() <= 1)
+    second = class_names[1] if class_names else "the second class"
     warnings.warn(
         f"{model.name} gives one number for two classes, and its graph does not show what it is. On"
         f" {'random pixels' if samples is None else 'the samples'} it lies in"
         f" {found.min():.3g}..{found.max():.3g}, so it is taken for the"
-        f" {'probability' if inside else 'logit'} of {names[1]}: output='logits' or 'probabilities'"
+        f" {'probability' if inside else 'logit'} of {second}: output='logits' or 'probabilities'"
         " (--output) states what it is.",
         stacklevel=5,
     )

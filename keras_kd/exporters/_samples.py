@@ -143,7 +143,7 @@ def found_pixels(
     Raises:
         ExportError: by the labels other pixels suit the model far better.
     """
-    shown = _labelled(model, samples)
+    shown = _labelled(model, samples, ordered)
     found = pixel_check.scores(*shown, ordered) if shown else []
     if not found:
         return None
@@ -167,17 +167,17 @@ def doubt(
     """Warn where by the samples' labels other pixels than the stated ones suit a model better;
     arguments as of `found_pixels`.
     """
-    if shown := _labelled(model, samples):
+    if shown := _labelled(model, samples, ordered):
         warning = pixel_check.contradiction(model.name, stated, *shown, ordered)
         if warning:
             warnings.warn(warning, stacklevel=3)
 
 
 def _labelled(
-    model: keras.Model, samples: Samples | np.ndarray | None
+    model: keras.Model, samples: Samples | np.ndarray | None, ordered: bool
 ) -> tuple[Callable[[PixelValues], np.ndarray], np.ndarray, int] | None:
-    """The model's logits by the pixels that it is shown, the labels and the channels; None where
-    these can't tell.
+    """The model's logits by the pixels that it is shown, of the samples' classes alone if the order
+    of outputs is known; the labels and the channels. None where these can't tell.
     """
     if not isinstance(samples, Samples) or not len(samples):
         return None
@@ -191,7 +191,10 @@ def _labelled(
         return None
     shape = tuple(model.inputs[0].shape[1:])
     shown = fitted(images, shape).astype(np.float32)
-    return lambda pixels: _logits(model, pixels.of(shown)), labels, shape[-1]
+    # The model may have classes of which there are no samples.
+    classes = np.unique(samples.hard_labels) if ordered else np.arange(_classes(model))
+    numbers = np.searchsorted(classes, labels)
+    return lambda pixels: _logits(model, pixels.of(shown))[:, classes], numbers, shape[-1]
 
 
 def _classes(model: keras.Model) -> int:

@@ -241,23 +241,22 @@ def gives_one_number(model: keras.Model) -> bool:
     return list(widths(model).values()) == [1]
 
 
-def kind_of_two_classes(model: keras.Model, class_names: Sequence[str] | None) -> OutputKind | None:
-    """Return what the one number of a classifier of two classes is, as its graph shows it.
+def separates_two_classes(model: keras.Model, class_names: Sequence[str] | None) -> bool:
+    """Whether the one number that a model gives tells two classes apart.
 
     Args:
         model: a model with known outputs.
         class_names: as far as they are named.
 
     Returns:
-        "sigmoids": the probability of the second class; "logits": its logit, where two classes are
-            named; None for continuous values and all other models.
+        True where two classes are named, or where none are and the number is a sigmoid; False for
+            continuous values and all other models.
     """
     if not gives_one_number(model) or len(model.outputs[0].shape) != 2:
-        return None
-    kind = output_kind(model)
-    if class_names is not None and len(class_names) == 2:
-        return kind if kind in ("logits", "sigmoids") else None
-    return "sigmoids" if kind == "sigmoids" and names(model)[0] not in VALUES else None
+        return False
+    if class_names is not None:
+        return len(class_names) == 2
+    return output_kind(model) == "sigmoids" and names(model)[0] not in VALUES
 
 
 def in_two_columns(model: keras.Model, kind: OutputKind) -> keras.Model:

@@ -227,8 +227,8 @@ def test_classes_that_the_data_lack_are_averaged_by_their_names(tmp_path) -> Non
     data, image = _drawn_levels(tmp_path / "data"), keras.Input((4, 4, 1))
     gray = keras.layers.GlobalAveragePooling2D()(image)
     answers = {
-        ("bright", "dim", "dark", "Red"): [0, 1, 0, 0],
-        ("bright", "red", "dark", "dim"): [0, 3, 0, 0],
+        ("bright", "dim", "dark", "Red"): [0, 2, 0, 0],
+        ("bright", "red", "dark", "dim"): [0, 6, 0, 0],
     }
     for names, logits in answers.items():
         model = keras.Model(image, keras.layers.Dense(4)(gray))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from keras import layers
 
 from keras_kd import exporters
 from keras_kd.datasets import Samples
+from keras_kd.datasets.pixel_values import USUAL
 from keras_kd.errors import ConfigError, ExportError
 from keras_kd.exporters import _fitting_samples, bundle, tuning
 from keras_kd.models.surgery.compaction import compact
@@ -134,6 +136,21 @@ def test_equal_class_names_are_told_apart_by_their_number(tmp_path):
     assert Reader(predictors.load(report.path)).class_names == numbered
     told = json.loads((tmp_path / "example.json").read_text())
     assert tuple(told["probabilities"]) == numbered
+
+
+def test_pixels_are_judged_by_the_classes_that_the_samples_have(tmp_path):
+    """Most answers are of the third class, dim, and dark with pixels of 0..1."""
+    image = keras.Input((4, 4, 1))
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(image)))
+    model.set_weights([np.array([[2.0, 1.0, 0.0]]), np.array([-210.0, -60.0, 0.0])])
+    levels = np.r_[66:106, 106:146].astype(np.uint8)
+    images = np.broadcast_to(levels[:, None, None, None], (80, 4, 4, 1))
+    samples = Samples(images, np.repeat([1, 0], 40), ("bright", "dark"))
+    names, path = ("bright", "dim", "dark"), tmp_path / "m.tflite"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*(better than chance|Pixels of 0)")
+        exporters.export(model, path, "float32", samples, "float", names)
+    assert predictors.load(path).form.pixels == USUAL
 
 
 def test_class_names_may_be_an_array(tmp_path):

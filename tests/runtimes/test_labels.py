@@ -121,6 +121,11 @@ def test_lists_that_disagree_are_both_named_unless_the_user_states_the_names(
     # Another word for a class is no contradiction.
     spoken = ModelSpec(class_names=("Happiness", "anger", "Very Sad"))
     assert labels.with_labels(spoken, model, None) == spoken
+    # As data name equal classes of a list.
+    numbered = ModelSpec(class_names=("crane (0)", "hen", "crane (2)"))
+    (tmp_path / "cranes").mkdir()
+    (tmp_path / "cranes" / "labels.txt").write_text("crane\nhen\ncrane\n")
+    assert labels.with_labels(numbered, tmp_path / "cranes" / "m.keras", None) == numbered
     (tmp_path / "class_indices.json").write_text('{"angry": 0, "happy": 1, "very sad": 2}')
     with pytest.raises(
         ModelError,
