@@ -20,16 +20,7 @@ from . import engine, options, output, stopping, streams
 
 @click.command("distill")
 @options.from_config(
-    "data",
-    "student",
-    "teacher",
-    "teacher_mirror",
-    "votes",
-    "unlabeled",
-    "unlabeled_share",
-    *options.LOSS,
-    "epochs",
-    "teacher_epochs",
+    *options.DISTILLATION,
     "baseline",
     *options.TEACHER_FORM,
     *options.STUDENT_FORM,

@@ -111,6 +111,19 @@ def typed() -> dict[str, str]:
 # What a command writes to.
 WRITTEN = ("--out", "--csv", "--picture", "--annotate", "--soft-labels", "--layer-errors")
 LOSS = ("temperature", "alpha", "beta", "soft_loss", "match", "bound_weight", "margin")
+# What is learnt, by whom and from whom.
+DISTILLATION = (
+    "data",
+    "student",
+    "teacher",
+    "teacher_mirror",
+    "votes",
+    "unlabeled",
+    "unlabeled_share",
+    *LOSS,
+    "epochs",
+    "teacher_epochs",
+)
 TRAINING = (
     "start_from",
     "keep_weights",

@@ -40,16 +40,7 @@ from . import engine, options, output, stopping, streams
     help="Train every student to its last epoch, even if it scores poorly.",
 )
 @options.from_config(
-    "data",
-    "student",
-    "teacher",
-    "teacher_mirror",
-    "votes",
-    "unlabeled",
-    "unlabeled_share",
-    *options.LOSS,
-    "epochs",
-    "teacher_epochs",
+    *options.DISTILLATION,
     *options.TEACHER_FORM,
     *options.STUDENT_FORM,
     "skip_bad_rows",

@@ -1,4 +1,4 @@
-"""Labels that are shares of votes: what makes a row of numbers one."""
+"""Labels as shares of the classes, and what makes a row of numbers one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import numpy as np
 
 # Of a sum of 1, for shares that were kept in float16 or rounded to some decimals.
 TOLERANCE = 1e-2
+
+
+def as_shares(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return labels as shares of the classes.
+
+    Args:
+        labels: int (N,), or shares (N, C), which are returned as they are.
+        classes: C.
+
+    Returns:
+        (N, C), float32 where the labels were numbers.
+    """
+    return np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels
 
 
 def are_shares(rows: np.ndarray) -> np.ndarray:

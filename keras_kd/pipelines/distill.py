@@ -64,7 +64,7 @@ def distill(
         task = student_job(plan, data, taught, out / run_files.STATE)
         # Before the training, whose state belongs to exactly these images and outputs.
         run_folder.require_beginning(out, _beginning(task, data, taught))
-        student, history = _trained(plan, task, taught.learnt or data, out, terminal)
+        student, history = _trained(plan, task, taught.data_of_student(data), out, terminal)
         # The process that calibrates int8 imports TensorFlow while scores are computed.
         form = _saved(student, task, data, out)
         frame = pd.DataFrame(history)

@@ -98,7 +98,7 @@ def member(out: Path, own: hosts.Place) -> None:
     data = load_data(plan.data, silent)
     taught = teaching.prepare(plan, data, silent)
     task = student_job(plan, data, taught, out / run_files.STATE)
-    student, history = job.train(task, plan.training, taught.learnt or data, terminal)
+    student, history = job.train(task, plan.training, taught.data_of_student(data), terminal)
     if own.number == 0:
         form = ModelSpec(task.heads.class_names or None, input_shape=data.image_shape)
         keras_file.save(student, out / run_files.STATE / MODEL, form)

@@ -66,6 +66,17 @@ class Teaching:
             return f"live {self.teacher.model.fingerprint}"
         return self.soft_labels.key.short if self.soft_labels else ""
 
+    def data_of_student(self, data: Data) -> Data:
+        """Return the data that the student learns.
+
+        Args:
+            data: the data set.
+
+        Returns:
+            The data set, or the same with unlabelled pictures where the teacher labelled some.
+        """
+        return self.learnt or data
+
     def logits(self, heads: Heads) -> Any:
         """Return the teacher's outputs for these heads, as `TrainingBatches` expects them."""
         if isinstance(self.soft_labels, ShardSoftLabels):
@@ -104,7 +115,7 @@ def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
     heads = _heads(plan.student.heads, data, taught)
     # Where no answers are stored, more views cost nothing.
     count = max(plan.teaching.views, plan.student.epochs * taught.is_live)
-    views = job.views(plan.training, taught.learnt or data, count)
+    views = job.views(plan.training, taught.data_of_student(data), count)
     name = plan.student.architecture
     return Job(
         title=f"student {sources.called(name)}",

@@ -54,8 +54,8 @@ class Trials:
         plan = _plan(options)
         taught = self._taught(plan)
         task = student_job(plan, self._data, taught, folder)
-        learnt = taught.learnt or self._data
-        return job.train(task, plan.training, learnt, self._terminal, after_epoch)[1]
+        shown = taught.data_of_student(self._data)
+        return job.train(task, plan.training, shown, self._terminal, after_epoch)[1]
 
     def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options for `train`, with which `distill` has the same result: all options,

@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from keras_kd._common.arrays import large_array
 from keras_kd._common.progress import Terminal
+from keras_kd._common.shares import as_shares
 from keras_kd.datasets import unlabeled
 from keras_kd.datasets.splits import Data
 from keras_kd.datasets.unlabeled import Unlabeled
@@ -63,7 +64,7 @@ def beside(data: Data, images: np.ndarray) -> Data:
     }
     whole = large_array((len(train) + count, *train.images.shape[1:]))
     whole[: len(train)], whole[len(train) :] = train.images, images
-    labels = np.concatenate([_shares(train.labels, shares.shape[1]), shares])
+    labels = np.concatenate([as_shares(train.labels, shares.shape[1]), shares])
     return replace(
         data, train=replace(train, images=whole, labels=labels, values=values, sizes=None)
     )
@@ -100,7 +101,3 @@ def labelled(data: Data, store: SoftLabels, count: int) -> Data:
             values[name] = values[name].copy()
             values[name][-count:] = answers[..., classes + number].mean(axis=1)
     return replace(data, train=replace(data.train, labels=labels, values=values))
-
-
-def _shares(labels: np.ndarray, classes: int) -> np.ndarray:
-    return np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels

@@ -82,7 +82,6 @@ class Timeline:
         smiles: positive ones.
         negative_classes: numbers of the classes that count as negative.
         negative: (T,) sum of the negative classes above the baseline's; NaN where unknown.
-        positive_classes: numbers of the classes that count as positive.
         positive: (T,) the same of these.
         quality: means of the quality columns.
         unread: shares of the time with a face that was not seen well enough, by what it lacked.
@@ -102,7 +101,6 @@ class Timeline:
     doubts: list[str]
     negative_classes: list[int]
     negative: np.ndarray
-    positive_classes: list[int]
     positive: np.ndarray
     quality: dict[str, float]
     unread: dict[str, float]
@@ -199,7 +197,6 @@ def load(path: str | Path, options: Options) -> Timeline:
         doubts=doubts,
         negative_classes=bad,
         negative=_risen(chances, baseline, bad),
-        positive_classes=good,
         positive=_risen(chances, baseline, good),
         quality=_quality(one, found, valid, lengths),
         unread=_unread(one, found & ~valid, lengths),

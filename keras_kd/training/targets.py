@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._common.shares import as_shares
 from keras_kd.datasets.splits import Data, Heads
 
 
@@ -52,8 +53,7 @@ def smoothed(labels: np.ndarray, classes: int, share: float) -> np.ndarray:
     Returns:
         float32 (N, classes).
     """
-    shares = np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels
-    return ((1 - share) * shares + share / classes).astype(np.float32)
+    return ((1 - share) * as_shares(labels, classes) + share / classes).astype(np.float32)
 
 
 def of_shard(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:

@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common import csv_files
-from keras_kd.datasets import SIZE, Samples, duplicates, images
+from keras_kd.datasets import SIZE, Samples, images
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _fer2013_csv, _splitting
+from keras_kd.datasets.readers import _fer2013_csv, _splitting, fer2013
 from keras_kd.datasets.readers._fer2013_csv import USAGES
 from keras_kd.errors import DataError
 
@@ -131,20 +131,8 @@ def training_votes(path: str | Path) -> np.ndarray:
     return training
 
 
-def subsets(
-    train: Samples, validation: Samples, test: Samples
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the test sets `public`, `private`, `both` and `private_without_copies`.
-
-    Args:
-        train: the training split.
-        validation: the validation split.
-        test: the test split.
-
-    Returns:
-        By name, a mask of the validation rows and a mask of the test rows, both bool.
-    """
-    return duplicates.public_private_subsets(train.images, validation.images, test.images)
+# Its images are FER2013's, but for those that are left out.
+subsets = fer2013.subsets
 
 
 def _votes_files(path: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_kd._common.shares import as_shares
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import DataError
 from keras_kd.exporters import _comparison
@@ -118,7 +119,7 @@ def for_worker(
     shown = serving.in_range(fitted(images[:_COMPARED], shape)).astype(np.float32)
     return {
         "images": images,
-        "labels": _shares(labels, classes),
+        "labels": as_shares(labels, classes).astype(np.float32),
         "teacher": _by_view(teacher_logits, len(images), views, classes),
         "expected": keras.ops.convert_to_numpy(model(shown, training=False)),
     }
@@ -130,10 +131,3 @@ def _by_view(teacher_logits: np.ndarray | None, count: int, views: int, classes:
         # A view of one zero: it takes no memory, and its weight in the loss is 0.
         return np.broadcast_to(np.float32(0), (count, views, classes))
     return np.broadcast_to(teacher_logits.reshape(count, -1, classes), (count, views, classes))
-
-
-def _shares(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return float32 (N, classes) of class numbers or of shares."""
-    return (
-        np.eye(classes, dtype=np.float32)[labels] if labels.ndim == 1 else labels.astype(np.float32)
-    )

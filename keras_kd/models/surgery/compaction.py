@@ -94,14 +94,6 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _input_layer(layer: layers.Layer) -> layers.Layer:
-    return layer_of(layer.input)
-
-
-def _uses(layer: layers.Layer) -> int:
-    return len(readers(layer))
-
-
 def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
     """The convolutions that have dead taps, by name."""
     plan = {}
@@ -134,9 +126,9 @@ def _axis(layer: layers.Conv2D, axis: int, model: keras.Model) -> _Axis:
 
 def _padding_of(layer: layers.Conv2D, model: keras.Model) -> layers.ZeroPadding2D | None:
     """The ZeroPadding2D that feeds this convolution and nothing else."""
-    source = _input_layer(layer)
+    source = layer_of(layer.input)
     # A subclass may put something else than zeros there.
-    if not is_plain(source, layers.ZeroPadding2D) or _uses(source) != 1:
+    if not is_plain(source, layers.ZeroPadding2D) or len(readers(source)) != 1:
         return None
     if source.data_format != "channels_last":  # It pads width and channels.
         return None
