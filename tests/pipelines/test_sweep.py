@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,14 @@ from PIL import Image
 from small_network import NETWORK
 
 from keras_kd._common.progress import Terminal
-from keras_kd.errors import ConfigError
 from keras_kd.reports import sweep_picture
 
 optuna = pytest.importorskip("optuna", reason="needs the extra sweep")
+
+
 KERAKD = [sys.executable, "-c", "from keras_kd.cli.main import main; main()"]
+
+
 TRAINING = ["--epochs", "2", "--batch-size", "8", "--learning-rate", "0.02", "--augment", "none"]
 
 
@@ -195,57 +197,6 @@ def test_a_process_that_stood_still_leaves_its_trial_to_the_one_that_took_it(
     assert len(study.trials) == 3
 
 
-def test_a_trial_that_was_taken_but_never_begun_is_queued_again(tmp_path: Path) -> None:
-    from keras_kd.pipelines import sweep, trial_queue
-
-    dimensions = sweep.space(["alpha=0.1,0.2"])
-    study = sweep._study({}, dimensions, tmp_path, pruning=False)
-    trial_queue.fill(study, dimensions, 2, complete=True)
-    long_ago = datetime.now() - timedelta(hours=1)
-    for begun in (long_ago, datetime.now()):
-        trial = optuna.trial.create_trial(
-            state=optuna.trial.TrialState.RUNNING, system_attrs={"fixed_params": {"alpha": 0.2}}
-        )
-        trial.datetime_start = begun
-        study.add_trial(trial)
-    trial_queue.queue_unbegun(study, dimensions)
-    states = [trial.state.name for trial in study.trials]
-    assert states == ["WAITING", "WAITING", "FAIL", "RUNNING", "WAITING"]
-    assert study.trials[-1].system_attrs["fixed_params"] == {"alpha": 0.2}
-    assert study.trials[-1].user_attrs == trial_queue.QUEUED
-
-
-def test_a_choice_whose_trial_failed_and_was_never_queued_again_is_queued(tmp_path: Path) -> None:
-    from keras_kd.pipelines import sweep, trial_queue
-
-    dimensions = sweep.space(["alpha=0.1,0.2"])
-    study = sweep._study({}, dimensions, tmp_path, pruning=False)
-    trial_queue.fill(study, dimensions, 2, complete=True)
-    trial = study.ask(dimensions)
-    study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    for _ in range(2):
-        trial_queue.fill(study, dimensions, 2, complete=True)
-        waiting = study.get_trials(states=[optuna.trial.TrialState.WAITING])
-        assert [trial.system_attrs["fixed_params"] for trial in waiting] == [
-            {"alpha": 0.2},
-            {"alpha": 0.1},
-        ]
-
-
-def test_a_database_that_can_not_be_opened_is_told(tmp_path: Path) -> None:
-    from keras_kd.pipelines import sweep
-
-    for url in (
-        "nonsense",
-        "nodatabase://host/name",
-        f"sqlite:///{tmp_path / 'missing' / 'sweep.db'}",
-    ):
-        with pytest.raises(
-            ConfigError, match="database of the sweep can't be opened .*: check --storage"
-        ):
-            sweep.sweep({}, sweep.space(["alpha=0.1,0.2"]), tmp_path / "out", storage=url)
-
-
 @pytest.mark.slow
 def test_a_sweep_killed_while_a_finished_training_is_forgotten_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -318,29 +269,6 @@ def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("temprature=1,2", "can't vary 'temprature'"),
-        ("data=a,b", "can't vary 'data'"),
-        ("alpha", "--vary takes"),
-        ("alpha=", "--vary takes"),
-        ("alpha=0.1,x", "--vary takes"),
-        ("alpha=0.1:0.2:exp", "--vary takes"),
-        ("alpha=0.2:0.1", "--vary takes"),
-        ("alpha=0.5,1.5", "alpha must be between 0 and 1"),
-        ("learning-rate=0:1", "learning_rate must be above 0"),
-        ("alpha=0,0.0", "--vary names alpha=0.0 twice"),
-        ("recipe=paper,fast", "recipe must be one of"),
-    ],
-)
-def test_what_can_not_be_varied_is_told(text: str, told: str) -> None:
-    from keras_kd.pipelines import sweep
-
-    with pytest.raises(ConfigError, match=told):
-        sweep.space([text])
-
-
 def test_of_equal_scores_the_first_option_wins_whatever_order_trials_came_back_in() -> None:
     """A trial that was stopped is done again under a later number."""
     from keras_kd.pipelines import sweep
@@ -358,38 +286,6 @@ def test_of_equal_scores_the_first_option_wins_whatever_order_trials_came_back_i
         best = sweep.best(pd.DataFrame(order, columns=columns))
         assert best is not None and best["number"] == 4
     assert sweep.best(pd.DataFrame(trials[-1:], columns=columns)) is None
-
-
-def test_an_option_is_varied_once() -> None:
-    from keras_kd.pipelines import sweep
-
-    with pytest.raises(
-        ConfigError, match="--vary names temperature twice: give all its values at once"
-    ):
-        sweep.space(["temp=1,2,3", "temperature=9"])
-
-
-@pytest.mark.parametrize(
-    ("text", "choices"),
-    [
-        ("augment=mirror; strong,mirror", ("mirror", "strong,mirror")),
-        ("teacher=a.keras,a.keras;b.keras", ("a.keras", "a.keras;b.keras")),
-        ("augment=none,mirror", ("none", "mirror")),
-        ("temp=1;2", (1.0, 2.0)),
-    ],
-)
-def test_semicolons_stand_between_values_that_have_commas(text: str, choices: tuple) -> None:
-    from keras_kd.pipelines import sweep
-
-    assert next(iter(sweep.space([text]).values())).choices == choices
-
-
-def test_the_papers_study_is_the_default() -> None:
-    from keras_kd.pipelines import sweep
-
-    dimensions = sweep.space(sweep.PAPER)
-    assert dimensions["temperature"].choices == (1.0, 2.0, 3.0, 4.0, 5.0)
-    assert dimensions["alpha"].choices == (0.10, 0.15, 0.20)
 
 
 @pytest.mark.parametrize("choices", [True, False])

@@ -1,0 +1,64 @@
+"""What a sweep varies: options and their values, as a user names them."""
+
+from __future__ import annotations
+
+import pytest
+
+from keras_kd.errors import ConfigError
+
+optuna = pytest.importorskip("optuna", reason="needs the extra sweep")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("temprature=1,2", "can't vary 'temprature'"),
+        ("data=a,b", "can't vary 'data'"),
+        ("alpha", "--vary takes"),
+        ("alpha=", "--vary takes"),
+        ("alpha=0.1,x", "--vary takes"),
+        ("alpha=0.1:0.2:exp", "--vary takes"),
+        ("alpha=0.2:0.1", "--vary takes"),
+        ("alpha=0.5,1.5", "alpha must be between 0 and 1"),
+        ("learning-rate=0:1", "learning_rate must be above 0"),
+        ("alpha=0,0.0", "--vary names alpha=0.0 twice"),
+        ("recipe=paper,fast", "recipe must be one of"),
+    ],
+)
+def test_what_can_not_be_varied_is_told(text: str, told: str) -> None:
+    from keras_kd.pipelines import sweep
+
+    with pytest.raises(ConfigError, match=told):
+        sweep.space([text])
+
+
+def test_an_option_is_varied_once() -> None:
+    from keras_kd.pipelines import sweep
+
+    with pytest.raises(
+        ConfigError, match="--vary names temperature twice: give all its values at once"
+    ):
+        sweep.space(["temp=1,2,3", "temperature=9"])
+
+
+@pytest.mark.parametrize(
+    ("text", "choices"),
+    [
+        ("augment=mirror; strong,mirror", ("mirror", "strong,mirror")),
+        ("teacher=a.keras,a.keras;b.keras", ("a.keras", "a.keras;b.keras")),
+        ("augment=none,mirror", ("none", "mirror")),
+        ("temp=1;2", (1.0, 2.0)),
+    ],
+)
+def test_semicolons_stand_between_values_that_have_commas(text: str, choices: tuple) -> None:
+    from keras_kd.pipelines import sweep
+
+    assert next(iter(sweep.space([text]).values())).choices == choices
+
+
+def test_the_papers_study_is_the_default() -> None:
+    from keras_kd.pipelines import sweep
+
+    dimensions = sweep.space(sweep.PAPER)
+    assert dimensions["temperature"].choices == (1.0, 2.0, 3.0, 4.0, 5.0)
+    assert dimensions["alpha"].choices == (0.10, 0.15, 0.20)
