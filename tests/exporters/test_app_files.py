@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -21,10 +23,9 @@ from keras_kd.runtimes import litert
 LITERT_FORMATS = exporters.litert_names()
 
 
-@pytest.mark.parametrize("format", LITERT_FORMATS)
-@pytest.mark.parametrize("app_input", [(12, 12, 1), (20, 30, 3)])
-def test_an_app_feeds_raw_bytes_and_gets_probabilities(format, app_input, tmp_path):
-    """As an app does it: bytes of pixels into plain LiteRT; the reference is Pillow, then Keras."""
+@functools.cache
+def _shared(app_input):
+    """The network, an app's images, and an exporter, which prepares once what all formats share."""
     model, pictures = network(), blobs(12, (40, 60, 3))
     raw = np.stack(
         [
@@ -32,9 +33,15 @@ def test_an_app_feeds_raw_bytes_and_gets_probabilities(format, app_input, tmp_pa
             for picture in pictures
         ]
     ).reshape(12, 40, 60, -1)[:, : app_input[0], : app_input[1]]
-    report = exporters.export(
-        model, tmp_path / "app.tflite", format, raw, io="app", app_input=app_input, min_agreement=0
-    )
+    return model, raw, exporters.Exporter(model, raw, "app", app_input=app_input)
+
+
+@pytest.mark.parametrize("format", LITERT_FORMATS)
+@pytest.mark.parametrize("app_input", [(12, 12, 1), (20, 30, 3)])
+def test_an_app_feeds_raw_bytes_and_gets_probabilities(format, app_input, tmp_path):
+    """As an app does it: bytes of pixels into plain LiteRT; the reference is Pillow, then Keras."""
+    model, raw, exporter = _shared(app_input)
+    report = exporter.export(tmp_path / "app.tflite", format, min_agreement=0)
     interpreter = Interpreter(str(report.path))
     interpreter.allocate_tensors()
     image, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]

@@ -17,7 +17,7 @@ from keras_kd.datasets.images import fitted
 from keras_kd.errors import ExportError
 from keras_kd.evaluation import benchmark
 from keras_kd.exporters import tuning
-from keras_kd.runtimes import litert
+from keras_kd.runtimes import litert, multiply_accumulates
 
 # The rest take minutes together: `pytest -m slow tests/exporters/test_export_contract.py`.
 QUICK = {"C"}
@@ -50,6 +50,12 @@ def _model(name):
     return model
 
 
+@functools.lru_cache(maxsize=1)
+def _exporter(name):
+    """Prepares once what the files of all formats share."""
+    return exporters.Exporter(_model(name), _images())
+
+
 def _cases():
     for name in models.names():
         for format in FORMATS:
@@ -60,15 +66,15 @@ def _cases():
 def test_every_model_by_every_format(name, format, tmp_path):
     if format == "onnx" and not importlib.util.find_spec("tf2onnx"):
         pytest.skip("the extra `onnx` is not installed")
-    model = _model(name)
+    exporter = _exporter(name)
     path = tmp_path / f"model{exporters.find(format).SUFFIX}"
     if (name, format) in REFUSED:
         with pytest.raises(ExportError, match="differs from Keras by"):
-            exporters.export(model, path, format, samples=_images(), min_agreement=0)
+            exporter.export(path, format, min_agreement=0)
         assert not list(tmp_path.iterdir())
         return
     # Random weights answer by next to nothing, so the values decide.
-    report = exporters.export(model, path, format, samples=_images(), min_agreement=0)
+    report = exporter.export(path, format, min_agreement=0)
     assert report.max_difference <= exporters.find(format).TOLERANCE
     assert 0 < report.bytes <= PROMISED.get((name, format), np.inf)
     if report.path.suffix == ".tflite":
@@ -95,10 +101,12 @@ def test_compacting_changes_no_bit_of_the_float32_file(tmp_path, monkeypatch):
     file is alive.
     """
     images = np.random.default_rng(5).integers(0, 256, (8, 64, 64, 3), np.uint8)
-    small = exporters.export(_model("C"), tmp_path / "small.tflite", "float32", samples=images)
+    small = _exporter("C").export(tmp_path / "small.tflite", "float32", min_agreement=0)
     monkeypatch.setattr("keras_kd.exporters._runtime_form.compact", lambda model: model)
     full = exporters.export(_model("C"), tmp_path / "full.tflite", "float32", samples=images)
     assert full.bytes > 2 * small.bytes
+    live = [multiply_accumulates.live_taps(report.path) for report in (small, full)]
+    assert live[0] == 1.0 > live[1]
     np.testing.assert_array_equal(
         litert.LiteRTModel(small.path).predict(images),
         litert.LiteRTModel(full.path).predict(images),

@@ -19,10 +19,17 @@ from keras_kd.runtimes import litert, tflite_graph
 LITERT_FORMATS = exporters.litert_names()
 
 
-@pytest.mark.parametrize("format", LITERT_FORMATS)
-def test_file_agrees_with_keras(format, tmp_path):
+@pytest.fixture(scope="module")
+def shared():
+    """The network, images, and an exporter, which prepares once what all formats share."""
     model, images = network(), blobs(40)
-    report = exporters.export(model, tmp_path / "model.tflite", format, samples=images)
+    return model, images, exporters.Exporter(model, images)
+
+
+@pytest.mark.parametrize("format", LITERT_FORMATS)
+def test_file_agrees_with_keras(format, shared, tmp_path):
+    model, images, exporter = shared
+    report = exporter.export(tmp_path / "model.tflite", format)
     expected = model.predict(images, verbose=0)
     runtime = litert.LiteRTModel(report.path)
     found = runtime.predict(images)

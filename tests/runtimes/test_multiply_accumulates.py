@@ -72,11 +72,3 @@ def test_live_taps(size, kernel, stride, padding, share, tmp_path, monkeypatch):
     model = keras.Model(image, layers.GlobalAveragePooling2D()(x))
     path = exporters.export(model, tmp_path / "model.tflite", "float32").path
     assert multiply_accumulates.live_taps(path) == pytest.approx(share)
-
-
-def test_compact_files_are_all_alive(tmp_path):
-    model = models.build("C", seed=1)
-    path = exporters.export(
-        model, tmp_path / "model.tflite", "float32", np.zeros((2, 64, 64, 3), np.uint8)
-    ).path
-    assert multiply_accumulates.live_taps(path) == 1.0
