@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import QUICK
@@ -94,60 +95,65 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: added\nVersion: 1\n")
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
-    return {**os.environ, "PYTHONPATH": str(folder), "KERAKD_CACHE": str(folder / "cache")}
+    places = os.pathsep.join([str(folder), str(Path(__file__).parent)])
+    return {**os.environ, "PYTHONPATH": places, "KERAKD_CACHE": str(folder / "cache")}
 
 
-def _run(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [*KERAKD, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
+# One process for all that needs TensorFlow, which takes seconds to import.
+PROGRAM = """
+import contextlib, io, json, pathlib, runpy, sys
+out, reference, *tests = sys.argv[1:]
+import pytest
+import keras_kd.models, keras_kd.datasets, keras_kd.exporters, keras_kd.losses
+from command_line import called
+
+rooms = keras_kd.models, keras_kd.datasets, keras_kd.exporters
+names = [name for room in rooms for name in room.names()] + keras_kd.losses.soft_loss_names()
+pages = runpy.run_path(reference)["pages"]().values()
+options = "--data stripes --student tiny --teacher tiny --soft-loss distance --epochs 2"
+options += " --teacher-epochs 2 --batch-size 8 --augment none --formats float32 --json"
+with contextlib.redirect_stdout(io.StringIO()) as scores:
+    assert called("distill", *options.split(), "--out", f"{out}/run") == 0
+with contextlib.redirect_stdout(io.StringIO()) as listed:
+    pytest.main(["--collect-only", "-qm", "slow or not slow", *tests])
+found = {"names": names, "pages": " ".join(pages), "tests": listed.getvalue()}
+found["scores"] = json.loads(scores.getvalue())
+pathlib.Path(out, "found.json").write_text(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Names, pages of the docs, scores of a run and tests, where the package is installed."""
+    out = tmp_path_factory.mktemp("found")
+    tests = [str(Path(__file__).parent / name) for name in CONTRACTS]
+    command = [sys.executable, "-c", QUICK + PROGRAM, str(out), str(REFERENCE), *tests]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return json.loads((out / "found.json").read_text())
 
 
 def test_what_is_added_is_found_by_the_command_line_and_in_the_docs(
-    environment: dict[str, str],
+    environment: dict[str, str], found: dict[str, Any]
 ) -> None:
-    code = f"""
-import json, runpy
-import keras_kd.models, keras_kd.datasets, keras_kd.exporters, keras_kd.losses
-rooms = keras_kd.models, keras_kd.datasets, keras_kd.exporters
-names = [name for room in rooms for name in room.names()] + keras_kd.losses.soft_loss_names()
-pages = runpy.run_path({str(REFERENCE)!r})["pages"]().values()
-print(json.dumps([names, " ".join(pages)]))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", QUICK + code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    names, made = json.loads(done.stdout)
-    assert {"tiny", "stripes", "weights", "distance"} <= set(names)
-    assert "distance" in _run(environment, "distill", "--help")
+    assert {"tiny", "stripes", "weights", "distance"} <= set(found["names"])
+    command = [*KERAKD, "distill", "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "distance" in done.stdout
     for row in (
         "| `stripes` | Two classes, flat and striped. |",
         "| `weights` | The weights alone. |",
     ):
-        assert row in made
+        assert row in found["pages"]
     for row in ("stripes .* Two classes, flat and striped.", "weights .* The weights alone."):
-        assert re.search(f"^  {row}$", made, re.MULTILINE)
-    assert re.search(r"--soft-loss [^[]*distance", made)
+        assert re.search(f"^  {row}$", found["pages"], re.MULTILINE)
+    assert re.search(r"--soft-loss [^[]*distance", found["pages"])
 
 
-def test_what_is_added_is_held_to_the_contracts(environment: dict[str, str]) -> None:
-    tests = [str(Path(__file__).parent / name) for name in CONTRACTS]
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-qm", "slow or not slow", *tests]
-    listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert {"[tiny-weights]", "[stripes]", "[distance]"} <= set(
-        re.findall(r"\[.*\]", listed.stdout)
-    )
+def test_what_is_added_is_held_to_the_contracts(found: dict[str, Any]) -> None:
+    listed = set(re.findall(r"\[.*\]", found["tests"]))
+    assert {"[tiny-weights]", "[stripes]", "[distance]"} <= listed
 
 
-def test_what_is_added_is_trained_and_scored(environment: dict[str, str], tmp_path: Path) -> None:
-    options = "--data stripes --student tiny --teacher tiny --soft-loss distance --epochs 2"
-    more = "--teacher-epochs 2 --batch-size 8 --augment none --formats float32 --json"
-    out = str(tmp_path / "run")
-    results = _run(environment, "distill", *options.split(), *more.split(), "--out", out)
-    assert json.loads(results)["test"]["n"] == 40
+def test_what_is_added_is_trained_and_scored(found: dict[str, Any]) -> None:
+    assert found["scores"]["test"]["n"] == 40
