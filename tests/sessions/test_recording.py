@@ -132,22 +132,21 @@ def test_kill_9_keeps_every_finished_row_and_resume_goes_on(made, tmp_path, caps
 
     with _video.Video(video) as source:
         frames = [frame.pixels for frame in source.after()]
-    write(longer, (frame for _ in range(10) for frame in frames), RATE)
+    write(longer, (frame for _ in range(5) for frame in frames), RATE)
     arguments = ["analyze", str(longer), "--model", str(model), "--out", str(tmp_path / "out")]
     command = [sys.executable, "-c", "from keras_kd.cli.main import main; main()", *arguments]
     rows = tmp_path / "out" / "long.csv"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while (
-        not (rows.is_file() and rows.read_bytes().count(b"\n") > 100)
-        and time.monotonic() < deadline
+        not (rows.is_file() and rows.read_bytes().count(b"\n") > 40) and time.monotonic() < deadline
     ):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     kept = rows.read_bytes()
     kept = kept[: kept.rindex(b"\n") + 1]
-    assert 100 < kept.count(b"\n") < 600
+    assert 40 < kept.count(b"\n") < 5 * FRAMES
     assert not (tmp_path / "out" / "long" / "report.html").exists()
     assert called(*arguments) == 2 and "--resume" in capsys.readouterr().err
     assert (
@@ -156,7 +155,7 @@ def test_kill_9_keeps_every_finished_row_and_resume_goes_on(made, tmp_path, caps
     )
     assert called(*arguments, "--resume") == 0
     content = rows.read_bytes()
-    assert content.startswith(kept) and content.count(b"\n") == 1 + 10 * FRAMES
+    assert content.startswith(kept) and content.count(b"\n") == 1 + 5 * FRAMES
     assert (tmp_path / "out" / "long" / "report.html").is_file()
 
 
