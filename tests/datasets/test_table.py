@@ -298,7 +298,35 @@ def test_columns_that_splits_may_depend_on_are_told(tmp_path):
         f"{line},p,{split}" for split in ("train", "val", "test") for line in rows(tmp_path, "ab")
     ]
     (tmp_path / "all.csv").write_text("\n".join(["file,label,person,split", *parts]))
+    assert datasets.passed_over(tmp_path)[0] == (
+        "1 of 1 values of the column person, p first, stand in several splits: scores are of some"
+        " that were trained on"
+    )
+    apart = [line.replace(",p,", f",{line.rpartition(',')[2]},") for line in parts]
+    (tmp_path / "all.csv").write_text("\n".join(["file,label,person,split", *apart]))
     assert not any("person" in line for line in datasets.passed_over(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["patientId", "PersonID", "personid", "Session ID", "user"])
+def test_columns_of_persons_are_known_however_they_are_written(tmp_path, name):
+    lines = [f"{line},p{n % 3},{n}" for n, line in enumerate(rows(tmp_path, "ab"))]
+    (tmp_path / "all.csv").write_text("\n".join([f"file,label,{name},grid", *lines]))
+    told = datasets.passed_over(tmp_path)
+    assert told == (
+        f"all.csv: the column {name} is not read: images of one {name} may fall into several"
+        " splits",
+    )
+
+
+def test_persons_in_the_tables_of_two_splits_are_told(tmp_path):
+    for start, split, persons in ((0, "train", "ABCD"), (50, "test", "DE")):
+        lines = rows(tmp_path, "ab", start, 10)
+        lines = [f"{line},{persons[n % len(persons)]}" for n, line in enumerate(lines)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["file,label,subject", *lines]))
+    assert any(
+        "1 of 5 values of the column subject, D first, stand in several" in line
+        for line in datasets.passed_over(tmp_path)
+    )
 
 
 @pytest.mark.parametrize("where", ["/home/other/set/", "C:\\Users\\other\\set\\"])

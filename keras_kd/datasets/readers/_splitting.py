@@ -92,7 +92,7 @@ def unread(columns: Collection[str], given: Collection[str]) -> list[str]:
     """
     lines = []
     for name in columns:
-        words = set(re.findall("[a-z]+", name.casefold()))
+        words = _words(name)
         if words & _SPLITS or _tree.split_of(name):
             lines.append(f"the column {name} is not read, so no split is taken from it")
         elif words & _GROUPS and set(given) < set(SPLITS):
@@ -100,6 +100,24 @@ def unread(columns: Collection[str], given: Collection[str]) -> list[str]:
                 f"the column {name} is not read: images of one {name} may fall into several splits"
             )
     return lines
+
+
+def of_groups(columns: Collection[str]) -> list[str]:
+    """Return the columns whose images belong together, as those of one person.
+
+    Args:
+        columns: names of columns.
+    """
+    return [name for name in columns if _words(name) & _GROUPS]
+
+
+def _words(name: str) -> set[str]:
+    """The words of a column's name, also without the `id` that is written together with one:
+    `patientId`, `personid`.
+    """
+    apart = re.sub("(?<=[a-z])(?=[A-Z])", " ", name)
+    words = set(re.findall("[a-z]+", apart.casefold()))
+    return words | {word.removesuffix("id") for word in words}
 
 
 def one_split(

@@ -164,6 +164,18 @@ def rows(table: Path) -> Iterator[Row]:
         yield Row(place, texts[found.file[0]], class_names.plain(label), split)
 
 
+def column(table: Path, name: str) -> Iterator[str]:
+    """Yield the values of a column, one for each row of `rows`.
+
+    Raises:
+        DataError: as `rows`.
+    """
+    found, lines = _opened(table)
+    place = found.index(name)
+    for line, fields in lines:
+        yield _text(f"{table}, line {line}", name, csv_files.picked(fields, [place])[0])
+
+
 def _named(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return [name for name in names if name.lower() in wanted]
 

@@ -140,6 +140,7 @@ def remarks(path: Path) -> list[str]:
         known = {*found.file, *found.label, *found.classes, *found.split}
         unread = [name for name in found.names if name not in known]
         lines += [f"{table.name}: {line}" for line in _splitting.unread(unread, listings)]
+    lines += _in_several_splits(path)
     lines += _passed_over(path)
     lines += [f"the table {table.name} is not read: {why}" for table, why in _unread(path).items()]
     rows = Counter(file for listing in listings.values() for file in listing.files)
@@ -355,6 +356,26 @@ def _unread(path: Path) -> dict[Path, str]:
         elif suffix in _table_rows.OTHER_SUFFIXES and is_split:
             found[file] = _table_rows.unreadable(file)
     return {file: why for file, why in found.items() if why}
+
+
+def _in_several_splits(path: Path) -> list[str]:
+    """Say which persons, or other groups of images, stand in the rows of several splits."""
+    splits: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for table, own in _tables_of(path).items():
+        for name in _splitting.of_groups(_table_rows.columns(table).names):
+            values = _table_rows.column(table, name)
+            for (split, _), value in zip(_rows(table, own), values, strict=True):
+                splits[name][value].add(split)
+    lines = []
+    for name, by_value in splits.items():
+        named = {value: found for value, found in by_value.items() if value}
+        several = [value for value, found in named.items() if len(found) > 1]
+        if several:
+            lines.append(
+                f"{len(several)} of {len(named)} values of the column {name}, {several[0]} first,"
+                " stand in several splits: scores are of some that were trained on"
+            )
+    return lines
 
 
 def _passed_over(path: Path) -> list[str]:
