@@ -31,7 +31,7 @@ OF_EXPORTS = {
 }
 
 
-@click.command("analyze")
+@options.command("analyze")
 @click.argument("videos", metavar="VIDEO...", nargs=-1)
 @click.option(
     "--camera",

@@ -17,7 +17,7 @@ from keras_kd._common.progress import Terminal
 from . import engine, options, output
 
 
-@click.command("bench")
+@options.command("bench")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--data", metavar="DATA", help="Data set: its test images score the files.")
 @click.option(

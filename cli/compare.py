@@ -11,7 +11,7 @@ from keras_kd.sessions import LEAST_READABLE
 from . import engine, options, output, streams
 
 
-@click.command("compare")
+@options.command("compare")
 @click.argument("recordings", metavar="CSV...", nargs=-1, required=True)
 @click.option("--out", metavar="FILE.html", help="Also write the comparison as a page.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Also write all numbers as csv.")

@@ -18,7 +18,7 @@ from keras_kd.reports.summary import summary_rows
 from . import engine, options, output, stopping, streams
 
 
-@click.command("distill")
+@options.command("distill")
 @options.from_config(
     *options.DISTILLATION,
     "baseline",

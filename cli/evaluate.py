@@ -21,7 +21,7 @@ COLUMNS = (
 )
 
 
-@click.command("evaluate")
+@options.command("evaluate")
 @click.argument("paths", metavar="MODEL...", nargs=-1, required=True)
 @options.from_config("data", "skip_bad_rows")
 @click.option(

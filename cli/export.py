@@ -226,7 +226,7 @@ def command(
     how = {name: value for name, value in how.items() if value is not None}
     soft_labels = given.pop("soft_labels", None)
     settings = choices.ExportSettings(
-        **how, keep_float=_names(keep_float), measure=measure,
+        **how, keep_float=configuration.listed(keep_float) if keep_float else (), measure=measure,
         layer_errors=Path(layer_errors) if layer_errors else None,
         data=data, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
         model_version=model_version, soft_labels=soft_labels, output=output_kind,
@@ -240,10 +240,6 @@ def command(
         output.show_json(result)
     else:
         _show(result)
-
-
-def _names(given: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in given.split(",")) if given else ()
 
 
 def _refuse_strays(

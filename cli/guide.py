@@ -9,7 +9,7 @@ from keras_kd._common.files import require_apart, write_text
 from . import engine, options
 
 
-@click.command("guide")
+@options.command("guide")
 @click.argument("model", metavar="[MODEL]", required=False)
 @click.option(
     "--out", metavar="FILE.md", help="File to write the guide to, instead of printing it."

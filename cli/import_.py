@@ -8,10 +8,10 @@ import click
 
 from keras_kd import config as configuration
 
-from . import engine, streams
+from . import engine, options, streams
 
 
-@click.command("import")
+@options.command("import")
 @click.argument("weights", metavar="WEIGHTS")
 @click.option(
     "--model",
@@ -64,7 +64,7 @@ def command(
         raise click.UsageError(f"--out must end in .keras. Received: {out}.")
     shape = configuration.numbers("input", input_shape, "x", 3, int)
     checkpoints, saved = engine.load("checkpoints"), engine.load("models.keras_file")
-    names = tuple(name.strip() for name in classes.split(",")) if classes else None
+    names = configuration.listed(classes) if classes else None
     if twice := engine.load("datasets.class_names").repeated(names or ()):
         raise click.UsageError(f"--classes: {twice}; name each class once. Received: {classes}.")
     built, form = checkpoints.load(weights, model, class_names=names, input_shape=shape)

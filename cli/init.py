@@ -10,7 +10,7 @@ import click
 from . import engine, options, streams
 
 
-@click.command("init")
+@options.command("init")
 @click.argument("data", metavar="DIR")
 @click.option("--out", metavar="FILE.toml", help="Where the file goes; DIR.toml if not given.")
 def command(data: str, out: str | None) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import click
-
 from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
 
 
-@click.command("models")
+@options.command("models")
 @options.as_json
 def command(as_json: bool) -> None:
     """List all architectures with their size and operations.

@@ -17,6 +17,35 @@ from keras_kd import config
 from . import engine
 
 
+class Command(click.Command):
+    """A command that refuses an option of one value given twice, of which click takes the last.
+
+    Flags may be given again: `--no-x` takes back an `--x` before it.
+    """
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        given = list(arguments)  # which click empties
+        left = super().parse_args(context, arguments)
+        # The shell's completion reads a line that may not be whole.
+        if not context.resilient_parsing:
+            self._refuse_repeated(context, self.make_parser(context).parse_args(given)[2])
+        return left
+
+    def _refuse_repeated(self, context: click.Context, given: list[click.Parameter]) -> None:
+        for option in self.params:
+            takes_one = isinstance(option, click.Option) and not (option.multiple or option.is_flag)
+            if takes_one and given.count(option) > 1:
+                raise click.UsageError(
+                    f"{option.opts[0]} takes one value and is given {given.count(option)} times:"
+                    " give it once.",
+                    context,
+                )
+
+
+# A decorator, as click's own.
+command = functools.partial(click.command, cls=Command)
+
+
 def from_config(*names: str) -> Callable:
     """Add the named options of Config to a command; an option that is not given is None."""
 
@@ -73,7 +102,7 @@ def listing(
     is shown.
     """
 
-    class Listing(click.Command):
+    class Listing(Command):
         def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
             for title, rows in sections:
                 with formatter.section(title):

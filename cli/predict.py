@@ -19,7 +19,7 @@ from . import engine, options, output, sessions
 _OF_FACES = ("detector", "score", "side", "redact")
 
 
-@click.command("predict")
+@options.command("predict")
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
 @sessions.model_options
 @click.option("--csv", "csv_path", metavar="FILE", help="Also write all results as csv.")

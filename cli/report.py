@@ -9,7 +9,7 @@ from keras_kd._common.progress import Terminal
 from . import engine, options, output, streams
 
 
-@click.command("report")
+@options.command("report")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option(
     "--paper",

@@ -12,7 +12,7 @@ from keras_kd._common.progress import Terminal
 from . import engine, options, output, stopping, streams
 
 
-@click.command("rerun")
+@options.command("rerun")
 @click.argument("folder", metavar="RUN")
 @click.option("--out", metavar="DIR", help="Folder for the new run; RUN-again if not given.")
 @options.trust_module

@@ -15,7 +15,7 @@ from keras_kd._common.progress import Terminal
 from . import engine, options, output, stopping, streams
 
 
-@click.command("sweep")
+@options.command("sweep")
 @click.option(
     "--vary",
     "texts",

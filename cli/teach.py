@@ -12,7 +12,7 @@ from keras_kd._common.progress import Terminal
 from . import engine, options, stopping, streams
 
 
-@click.command("teach")
+@options.command("teach")
 @options.from_config(
     "data",
     "teacher",

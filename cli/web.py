@@ -14,7 +14,7 @@ from keras_kd.sessions import CONFIDENCE, SIDE
 from . import engine, options
 
 
-@click.command("web")
+@options.command("web")
 @click.argument("model", metavar="[MODEL]", required=False)
 @click.option(
     "--out",

@@ -151,6 +151,11 @@ def test_every_option_comes_back_from_toml(tmp_path):
         ("student = ['B']", "student in {path} must be a text."),
         ("teacher = []", "teacher in {path} must be a text or a list of texts."),
         ("teacher = ['A', 3]", "teacher in {path} must be a text or a list of texts."),
+        ("formats = ['int8', true]", "formats in {path} must be a text or a list of texts or num"),
+        ("heads = []", "heads in {path} must be a text or a list of texts or numbers"),
+        ("augment = ['blur']", "augment in {path} must be none, or of "),
+        ("student_classes = ['a,b', 'c']", "student_classes in {path} must be a text or a list"),
+        ("unlabeled = ['a;b', 'c']", "unlabeled in {path} must be a text or a list of texts."),
         ("temperature = 0", "temperature in {path} must be above 0. Received: temperature=0."),
         (
             "temperature = inf",
@@ -258,6 +263,23 @@ def test_several_values_may_stand_in_a_list(tmp_path):
     path = _file(tmp_path, "teacher = ['a.keras', 'b.keras']\nunlabeled = 'more'")
     options = Config(**config.load(path))
     assert options.teachers == ["a.keras", "b.keras"] and options.unlabeled == "more"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("formats = ['float32', 'int8']", "float32,int8"),
+        ("augment = ['crops', 'jitter']", "crops,jitter"),
+        ("heads = ['expression']", "expression"),
+        ("student_range = [-1, 1.0]", "-1,1.0"),
+        ("teacher_mean = [0.5, 0.25, 0.125]", "0.5,0.25,0.125"),
+        ("teacher_classes = ['cat', 'big dog']", "cat,big dog"),
+        ("teacher_classes = ['a.keras=cat,dog', 'b.keras=1,2']", "a.keras=cat,dog;b.keras=1,2"),
+    ],
+)
+def test_what_is_joined_by_commas_may_stand_in_a_list(line, text, tmp_path):
+    name = line.partition(" ")[0]
+    assert config.load(_file(tmp_path, line)) == {name: text}
 
 
 def test_options_cannot_be_changed_afterwards():

@@ -78,6 +78,20 @@ def require_local(path: str | Path) -> None:
 
 
 @contextmanager
+def none_left_empty(folder: Path) -> Iterator[None]:
+    """Remove those of a folder and the folders above it that are missing now, and empty at the
+    end.
+    """
+    missing = [one for one in (folder, *folder.parents) if not os.path.exists(one)]
+    try:
+        yield
+    finally:
+        for made in missing:
+            with suppress(OSError):  # it holds files, or is gone
+                made.rmdir()
+
+
+@contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place in one step.
 
@@ -91,30 +105,31 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """
     require_local(path)
     path = Path(path)
-    temporary = None
-    try:
-        with refusals(path):
-            _require_replaceable(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for left in half_written(path):
-                left.unlink(missing_ok=True)
-            handle, name = tempfile.mkstemp(
-                prefix=_unfinished(path), suffix=path.suffix, dir=path.parent
-            )
-            os.close(handle)
-            temporary = Path(name)
-            yield temporary
-            _publish(temporary, path)
-    except FileNotFoundError as error:
-        # Gone, the temporary file was removed by another process, which took it for a leftover.
-        if temporary is None:
-            raise no_new_files(path) from error
-        if temporary.exists():
-            raise
-        raise written_meanwhile(path) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with none_left_empty(path.parent):
+        temporary = None
+        try:
+            with refusals(path):
+                _require_replaceable(path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                for left in half_written(path):
+                    left.unlink(missing_ok=True)
+                handle, name = tempfile.mkstemp(
+                    prefix=_unfinished(path), suffix=path.suffix, dir=path.parent
+                )
+                os.close(handle)
+                temporary = Path(name)
+                yield temporary
+                _publish(temporary, path)
+        except FileNotFoundError as error:
+            # Gone, the temporary file was removed by another process, which took it for a leftover.
+            if temporary is None:
+                raise no_new_files(path) from error
+            if temporary.exists():
+                raise
+            raise written_meanwhile(path) from error
+        finally:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
 
 
 def _require_replaceable(path: Path) -> None:
@@ -215,8 +230,8 @@ def locked(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterat
     ends.
 
     Args:
-        folder: made where it is missing; removed again where it was and stays empty, unless others
-            may wait for it.
+        folder: made with those above it where they are missing; these are removed again where they
+            stay empty, unless others may wait for it.
         waiting: called with a line before waiting for another process that is at work; None to
             refuse instead.
 
@@ -225,33 +240,30 @@ def locked(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterat
             refuses.
     """
     require_local(folder)
-    existed = folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"Can't make the folder {folder} ({error.strerror}): choose another one."
-        ) from error
-    lock = filelock.FileLock(folder / LOCK)
-    try:
-        with refusals(folder / LOCK):
-            lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        if waiting is None:
+    with nullcontext() if waiting else none_left_empty(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
             raise OutputError(
-                f"Another run is at work in {folder}: wait for it, or choose another folder."
+                f"Can't make the folder {folder} ({error.strerror}): choose another one."
             ) from error
-        waiting(f"Waiting for another process at work in {folder}")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        # Removed while it is held: a process that has it open sees that, and makes its own.
-        (folder / LOCK).unlink(missing_ok=True)
-        lock.release()
-        if waiting is None and not existed:
-            with suppress(OSError):  # it holds files, or is gone
-                folder.rmdir()
+        lock = filelock.FileLock(folder / LOCK)
+        try:
+            with refusals(folder / LOCK):
+                lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            if waiting is None:
+                raise OutputError(
+                    f"Another run is at work in {folder}: wait for it, or choose another folder."
+                ) from error
+            waiting(f"Waiting for another process at work in {folder}")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            # Removed while it is held: a process that has it open sees that, and makes its own.
+            (folder / LOCK).unlink(missing_ok=True)
+            lock.release()
 
 
 def write_text(path: str | Path, text: str) -> None:

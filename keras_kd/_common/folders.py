@@ -18,6 +18,7 @@ from keras_kd._common.files import (
     forced,
     names_forced,
     no_new_files,
+    none_left_empty,
     require_local,
     written_meanwhile,
 )
@@ -39,34 +40,35 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
         raise OutputError(
             f"{path} exists already and holds no {mark}: choose another path or remove it."
         )
-    temporary = None
-    try:
-        with refusals(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            prefix = f".{path.name}{PARTIAL}"
-            _remove_left(path.parent, prefix)
-            temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
-            new, old = temporary / "new", temporary / "old"
-            new.mkdir()
-            yield new
-            for place, _, names in os.walk(new):
-                for name in names:
-                    forced(Path(place, name))
-                names_forced(Path(place))
-            # A folder can't take the place of one that isn't empty.
-            if path.exists():
-                path.rename(old)
-            new.rename(path)
-            names_forced(path.parent)
-    except FileNotFoundError as error:
-        if temporary is None:
-            raise no_new_files(path) from error
-        if temporary.exists():
-            raise
-        raise written_meanwhile(path) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with none_left_empty(path.parent):
+        temporary = None
+        try:
+            with refusals(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                prefix = f".{path.name}{PARTIAL}"
+                _remove_left(path.parent, prefix)
+                temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+                new, old = temporary / "new", temporary / "old"
+                new.mkdir()
+                yield new
+                for place, _, names in os.walk(new):
+                    for name in names:
+                        forced(Path(place, name))
+                    names_forced(Path(place))
+                # A folder can't take the place of one that isn't empty.
+                if path.exists():
+                    path.rename(old)
+                new.rename(path)
+                names_forced(path.parent)
+        except FileNotFoundError as error:
+            if temporary is None:
+                raise no_new_files(path) from error
+            if temporary.exists():
+                raise
+            raise written_meanwhile(path) from error
+        finally:
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _remove_left(folder: Path, prefix: str) -> None:

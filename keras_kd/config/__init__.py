@@ -18,6 +18,7 @@ from keras_kd.config._config import Config
 from keras_kd.config._options import SEPARATOR as SEPARATOR
 from keras_kd.config._options import require, separated, type_of
 from keras_kd.config._text import dump as dump
+from keras_kd.config._text import listed as listed
 from keras_kd.config._text import numbers as numbers
 from keras_kd.config.recipes import RECIPES as RECIPES
 from keras_kd.errors import ConfigError
@@ -75,21 +76,31 @@ def load(path: str | Path) -> dict[str, Any]:
             if isinstance(value, dict):
                 hint = "options stand in no table; remove the line in brackets."
             raise ConfigError(f"Unknown option {name!r} in {path}: {hint}")
-        if known[name].metadata["several"]:
-            values[name] = value = _joined(name, value, path)
+        if isinstance(value, list):
+            values[name] = value = _joined(known[name], value, path)
         require(name, known[name], kind(name), value, f" in {path}")
     return values
 
 
-def _joined(name: str, value: Any, path: str | Path) -> Any:
-    """A list of texts as the one text that the option holds; anything else is returned as it is."""
-    if not isinstance(value, list):
-        return value
-    if not value or not all(isinstance(part, str) and part for part in value):
+def _joined(spec: dataclasses.Field, parts: list, path: str | Path) -> Any:
+    """A list's parts as the one text that the option holds; the list itself if it takes none."""
+    if not (spec.metadata["several"] or spec.metadata["is_list"]):
+        return parts
+    texts, between, kinds = parts, SEPARATOR, "texts"
+    # Of several models, MODEL=A,B is the list of one.
+    if spec.metadata["is_list"] and not any("=" in str(part) for part in parts):
+        texts = [str(part) if type(part) in (int, float) else part for part in parts]
+        between, kinds = ",", "texts or numbers without commas"
+    if not texts or not all(_is_part(text, between) for text in texts):
         raise ConfigError(
-            f"{name} in {path} must be a text or a list of texts. Received: {name}={value!r}."
+            f"{spec.name} in {path} must be a text or a list of {kinds}. Received:"
+            f" {spec.name}={parts!r}."
         )
-    return SEPARATOR.join(value)
+    return between.join(texts)
+
+
+def _is_part(text: Any, between: str) -> bool:
+    return isinstance(text, str) and bool(text.strip()) and between not in text
 
 
 def merged(path: str | Path | None, given: Mapping[str, Any]) -> Config:

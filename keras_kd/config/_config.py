@@ -141,6 +141,7 @@ class Config:
         "A,B: names of the heads to train, the data's classes and continuous values, "
         "e.g. expression,valence,arousal. If not given, these are the classes and the "
         "values that the teacher has.",
+        is_list=True,
     )
     soft_loss: str = option(
         "kl",
@@ -251,6 +252,7 @@ class Config:
         f" {', '.join(MIXTURES)} (these need --live-teacher if a model teaches);"
         f" {DEGRADE} (a quarter of the student's images are spoilt, none of its teacher's).",
         AUGMENTATION,
+        is_list=True,
     )
     views: int = option(
         8,
@@ -284,7 +286,9 @@ class Config:
         several=True,
     )
     formats: str = option(
-        "float32,int8", "A,B: formats or targets of the exported files, see `kerakd export --help`."
+        "float32,int8",
+        "A,B: formats or targets of the exported files, see `kerakd export --help`.",
+        is_list=True,
     )
     soft_labels: str | None = option(
         None, "Folder of the soft-label store to use or create, instead of the one in the cache."

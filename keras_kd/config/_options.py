@@ -12,6 +12,7 @@ from typing import Any
 
 from keras_kd import losses
 from keras_kd._common.vocabulary import CHANGES, DEGRADE, FACE_MIRROR, MIXTURES, MLFLOW, TENSORBOARD
+from keras_kd.config._text import listed
 from keras_kd.errors import ConfigError
 
 Check = tuple[Callable[[Any], bool], str]
@@ -45,7 +46,7 @@ AUGMENTATIONS = (*CHANGES, FACE_MIRROR, *MIXTURES, DEGRADE)
 
 
 def _is_augmentation(text: str) -> bool:
-    words = [word.strip() for word in text.split(",")]
+    words = listed(text)
     return text == "none" or (set(words) <= set(AUGMENTATIONS) and len(set(words)) == len(words))
 
 
@@ -86,6 +87,7 @@ def option(
     choices: Collection[str] = (),
     flag: str | None = None,
     several: bool = False,
+    is_list: bool = False,
     runs_code: bool = False,
 ) -> Any:
     """Declare a field of `Config`.
@@ -97,6 +99,7 @@ def option(
         choices: the allowed values; empty allows any.
         flag: the name on the command line, if it differs from the field's.
         several: whether the option may be given several times.
+        is_list: whether its text is a list joined by commas.
         runs_code: whether a value can name code that is run.
 
     Returns:
@@ -110,6 +113,7 @@ def option(
         "choices": tuple(choices),
         "flag": flag,
         "several": several,
+        "is_list": is_list,
         "runs_code": runs_code,
     }
     return field(default=default, metadata=spec)
@@ -140,7 +144,9 @@ def statement(name: str, model: str) -> Any:
     Returns:
         A dataclass field, as `option`.
     """
-    return option(None, _STATEMENTS[name].format(model), several=model == "teacher")
+    is_list = name in ("range", "mean", "std", "classes")
+    help = _STATEMENTS[name].format(model)
+    return option(None, help, several=model == "teacher", is_list=is_list)
 
 
 def type_of(options: type, name: str) -> type:

@@ -37,6 +37,11 @@ def _toml(value: Any) -> str:
     return repr(value)
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a text that commas join, without the blanks around them."""
+    return tuple(part.strip() for part in text.split(","))
+
+
 def numbers(name: str, text: str | None, separator: str, count: int, number: type) -> tuple | None:
     """Parse several numbers in one text, e.g. 64x64x1 or -1,1.
 

@@ -155,14 +155,14 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
         student=StudentPlan(
             architecture=config.student,
             epochs=config.epochs,
-            heads=tuple(config.heads.split(",")) if config.heads else None,
+            heads=configuration.listed(config.heads) if config.heads else None,
             pretrained=config.pretrained,
             start=dataclasses.replace(start, stated=stated) if start else None,
             baseline=config.baseline,
             stated=stated,
         ),
         training=training,
-        formats=tuple(config.formats.split(",")),
+        formats=configuration.listed(config.formats),
         options=dataclasses.asdict(config),
         hosts=config.hosts,
     )
@@ -304,7 +304,7 @@ def _stated_of_student(config: Config, start: StartingPoint | None) -> Stated:
 
 def _check_names(config: Config) -> None:
     sources.require_known("student", config.student)
-    for format in targets.formats_of(config.formats.split(",")):
+    for format in targets.formats_of(configuration.listed(config.formats)):
         if exporters.find(format).SUFFIX != ".tflite":
             raise ConfigError(
                 f"formats must be .tflite formats. Received: formats={config.formats!r}."

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_kd.config import numbers
+from keras_kd.config import listed, numbers
 from keras_kd.datasets import pixel_values
 from keras_kd.errors import ConfigError
 from keras_kd.models.form import OUTPUTS
@@ -62,7 +62,7 @@ def parse(
         The statements.
 
     Raises:
-        ConfigError: a text has the wrong form, or names no model.
+        ConfigError: a text has the wrong form, names no model, or is the second for one model.
     """
     for_all: dict[str, str] = {}
     for_one: dict[str, dict[str, str]] = {}
@@ -74,7 +74,14 @@ def parse(
                     f"{prefix}{option} {entry}: {model} is none of the models "
                     f"({', '.join(models)}); write MODEL=… with one of them."
                 )
-            (for_one.setdefault(model, {}) if model else for_all)[option] = text
+            stated = for_one.setdefault(model, {}) if model else for_all
+            if option in stated:
+                raise ConfigError(
+                    f"{prefix}{option} is given twice{model and f' for {model}'}, as"
+                    f" {stated[option]} and {text}: give it once, or MODEL=VALUE for each of"
+                    " several models."
+                )
+            stated[option] = text
     found = Statements(tuple(models), for_all, for_one, prefix)
     for texts in ({}, *for_one.values()):
         _parsed({**for_all, **texts}, prefix)
@@ -85,7 +92,7 @@ def _parsed(texts: Mapping[str, str], prefix: str) -> Stated:
     output, classes = texts.get("output"), texts.get("classes")
     if output not in (None, *OUTPUTS):
         raise ConfigError(f"{prefix}output must be logits or probabilities. Received: {output}.")
-    names = tuple(name.strip() for name in classes.split(",")) if classes is not None else None
+    names = listed(classes) if classes is not None else None
     if names is not None and (len(names) < 2 or not all(names) or len(set(names)) < len(names)):
         raise ConfigError(
             f"{prefix}classes must be two names or more, separated by commas, each once. Received:"

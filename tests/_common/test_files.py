@@ -256,3 +256,19 @@ def test_a_call_that_strace_splits_counts_where_it_ended(tmp_path):
     assert fault_power.unforced(split, tmp_path) == []
     late = split.replace("7 <... fsync resumed>) = 0\n", "") + "7 <... fsync resumed>) = 0\n"
     assert fault_power.unforced(late, tmp_path) == ["a: named before it was forced"]
+
+
+@pytest.mark.parametrize(
+    "writer",
+    [files.locked, files.written_whole, lambda path: folders.folder_written_whole(path, "mark")],
+)
+def test_no_new_folder_is_left_empty_by_what_fails(writer, tmp_path):
+    (tmp_path / "old").mkdir()
+    with (
+        pytest.raises(ValueError, match="refused"),
+        writer(tmp_path / "old" / "new" / "deep" / "x"),
+    ):
+        raise ValueError("refused")
+    with pytest.raises(OutputError), writer(tmp_path / "new" / ("x" * 300)):
+        pass
+    assert [*tmp_path.rglob("*")] == [tmp_path / "old"]

@@ -40,6 +40,54 @@ def test_what_was_meant_is_said(typed, meant, capsys) -> None:
     assert meant in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("typed", "twice"),
+    [
+        ("distill --data a --epochs 3 --data=b", "--data takes one value and is given 2 times"),
+        ("distill --resume --out a --out a", "--out takes one value"),
+        ("distill --config a.toml --config b.toml --config c.toml", "--config takes one value and"),
+        ("evaluate a.keras --split test --split train", "--split takes one value"),
+        ("export a.keras --io app --io float", "--io takes one value"),
+        ("sweep --temp 2 --temp 3", "--temp takes one value"),
+        ("evaluate a.keras --range 0,1 --range -1,1", "range is given twice, as 0,1 and -1,1"),
+        (
+            "bench a.keras b.keras --range a.keras=0,1 --range a.keras=0,2",
+            "range is given twice for a.keras, as 0,1 and 0,2",
+        ),
+        (
+            "distill --teacher a.keras --teacher-mean 1 --teacher-mean 2",
+            "teacher_mean is given twice, as 1 and 2",
+        ),
+    ],
+)
+def test_no_second_value_takes_the_place_of_the_first(
+    typed: str, twice: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert called(*typed.split()) == 2
+    error = capsys.readouterr().err
+    assert twice in error and "give it once" in error
+    assert not any(tmp_path.iterdir())
+
+
+def test_flags_may_be_taken_back_and_lists_go_on() -> None:
+    parsed = kerakd.get_command(click.Context(kerakd), "distill").make_context(
+        "distill",
+        ["--json", "--json", "--baseline", "--no-baseline", "--teacher", "a", "--teacher", "b"],
+    )
+    assert parsed.params["baseline"] is False and parsed.params["teacher"] == "a;b"
+
+
+def test_every_command_is_parsed_by_the_houses_class() -> None:
+    context = click.Context(kerakd)
+    commands = [kerakd.get_command(context, name) for name in kerakd.list_commands(context)]
+    groups = [command for command in commands if isinstance(command, click.Group)]
+    for group in groups:
+        commands += [group.get_command(context, name) for name in group.list_commands(context)]
+    plain = [command for command in commands if not isinstance(command, click.Group)]
+    assert len(plain) > 15 and all(isinstance(command, options.Command) for command in plain)
+
+
 def test_names_are_read_from_the_source_as_they_are() -> None:
     assert set(completion.architectures()) == set(models.names())
     assert completion.formats() == sorted(exporters.names())
