@@ -60,11 +60,11 @@ def command(
 ) -> None:
     """Compare models' time, size and score, as an app would run them.
 
-    MODEL is a .tflite, .onnx or .keras file. The table shows ratios to the first model, then the
-    figures. The models are timed in turns, so that other load on the machine affects all of them
-    equally. Models of other projects can be compared, too: a labels.txt in their folder lists
-    their class names in order. The options --input to --head describe models whose files have no
-    metadata; MODEL=VALUE sets one of several models.
+    MODEL is a .tflite, .onnx or .keras file, or a bundle's folder. The table shows ratios to the
+    first model, then the figures. The models are timed in turns, so that other load on the machine
+    affects all of them equally. Models of other projects can be compared, too: a labels.txt in
+    their folder lists their class names in order. The options --input to --head describe models
+    whose files have no metadata; MODEL=VALUE sets one of several models.
 
     \b
     Examples:
@@ -74,7 +74,9 @@ def command(
       kerakd bench exports/mine/model.tflite --operators
       kerakd bench exports/mine/model.tflite --on-device
     """
-    require_apart((csv_path, picture), [*models, *places_of(data)])
+    bundle = engine.load("exporters.bundle")
+    read = [file for model in models for file in bundle.files_of(bundle.model_file(model))]
+    require_apart((csv_path, picture), [*read, *places_of(data)])
     if operators and on_device:
         raise click.UsageError("--operators times here and --on-device elsewhere: give one.")
     if operators or on_device:

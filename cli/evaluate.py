@@ -48,8 +48,8 @@ def command(
 ) -> None:
     """Score a model, or the average of several, on a data set.
 
-    MODEL is a .keras, .h5, .onnx or .tflite file, or the folder of a SavedModel. The outputs of
-    several models are averaged, as those of several teachers are. An option such as
+    MODEL is a .keras, .h5, .onnx or .tflite file, or the folder of a bundle or of a SavedModel. The
+    outputs of several models are averaged, as those of several teachers are. An option such as
     `--range b.keras=0,1` then applies to one of them.
 
     A model may have more classes than the data: an answer of such a class is wrong.

@@ -65,7 +65,9 @@ def command(
     shape = configuration.numbers("input", input_shape, "x", 3, int)
     checkpoints, saved = engine.load("checkpoints"), engine.load("models.keras_file")
     names = configuration.listed(classes) if classes else None
-    if twice := engine.load("datasets.class_names").repeated(names or ()):
+    class_names = engine.load("datasets.class_names")
+    twice = class_names.repeated(names or ())
+    if twice and not class_names.are_mostly_different(names):
         raise click.UsageError(f"--classes: {twice}; name each class once. Received: {classes}.")
     built, form = checkpoints.load(weights, model, class_names=names, input_shape=shape)
     difference = checkpoints.compare(built, check) if check else None

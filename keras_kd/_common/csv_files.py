@@ -17,6 +17,7 @@ from keras_kd.errors import DataError
 
 # An image of FER2013 takes some 10,000 characters.
 LONGEST_LINE = 2**20
+SEPARATORS = ",;\t|"
 
 
 def header(path: str | Path) -> list[str]:
@@ -45,7 +46,7 @@ def rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
         raise DataError(
             f"{path} has no column {', '.join(missing)}: expected {', '.join(columns)} in its first"
             f" line, received {', '.join(names) or 'nothing'}; name the columns so or choose"
-            " another file."
+            f" another file{other_separator(names)}."
         )
     if twice := [column for column in columns if names.count(column.lower()) > 1]:
         raise DataError(
@@ -115,6 +116,16 @@ def surplus(names: Sequence[str], fields: Sequence[str]) -> str | None:
     )
 
 
+def other_separator(names: Sequence[str]) -> str:
+    """Say how to name the separator where names of columns hold another one; "" where none does."""
+    held = [mark for mark in SEPARATORS if any(mark in name for name in names)]
+    shown = ("a tab" if mark == "\t" else mark for mark in held)
+    return (
+        f"; columns are separated here by the mark that their line has most often: if it is"
+        f" {' or '.join(shown)}, write sep= and that mark as the first line"
+    ) * bool(held)
+
+
 def _bounded(file: TextIO, path: str) -> Iterator[str]:
     """The lines of a file; csv.Error for one that only a file without line breaks can have, and
     DataError for null characters, of which UTF-16 and UTF-32 are full.
@@ -151,13 +162,14 @@ def _lines(path: str | Path, first_column: str, quotes: bool) -> Iterator[tuple[
         with open(path, newline="", encoding=_encoding(path)) as file:
             lines = _bounded(file, str(path))
             first = next(lines, "")
-            stated = re.fullmatch(r"sep=([,;\t|])", first.rstrip("\r\n"))
+            stated = re.fullmatch(rf"sep=([{SEPARATORS}])", first.rstrip("\r\n"))
             if stated:
                 first, line = next(lines, ""), 2
             while first and (not first.strip() or not of_names.match(first)):
                 first, line = next(lines, ""), line + 1
             # Spreadsheets of some countries write semicolons, databases write |.
-            delimiter = stated[1] if stated else max(",;\t|", key=first.count)
+            unquoted = re.sub('"[^"]*"', "", first) if quotes else first
+            delimiter = stated[1] if stated else max(SEPARATORS, key=unquoted.count)
             rest = itertools.chain([first], lines)
             reader = csv.reader(
                 rest,

@@ -25,7 +25,8 @@ _SAME = {
 }
 LONGEST = 200
 _SHOWN = 8  # names of classes in a sentence
-_LEAST_DIFFERENT = 0.9  # of the names in a numbered list
+_LEAST_DIFFERENT = 0.9  # of the names in a list of which some may be equal
+_QUOTES = "\"'“”„‟‘’‚«»‹›"
 # Between the labels of an image that has several.
 _BETWEEN = re.compile(r"[\s,;|/+&'\"\[\]]+")
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
@@ -75,22 +76,28 @@ def canonical(name: str) -> str:
         name: a class name.
 
     Returns:
-        The canonical name; any other name in lower case.
+        The canonical name; any other name in lower case and without quotation marks around it.
     """
     lowered = plain(name).lower()
+    lowered = lowered[1:-1].strip() if _is_quoted(lowered) else lowered
     return _CANONICAL.get(lowered, lowered)
+
+
+def _is_quoted(name: str) -> bool:
+    return len(name) > 2 and name[0] in _QUOTES and name[-1] in _QUOTES
 
 
 def doubts(names: Sequence[str]) -> list[str]:
     """Say which class names mean the same and are different classes nevertheless, and which may
-    mean none or several.
+    mean none or several, or have quotation marks by mistake.
 
     Args:
         names: class names.
 
     Returns:
         One sentence for each meaning that several have, as Cat and cat, for each name such as nan,
-            and for the first of those made of others, as `cat,dog` beside `cat` and `dog`.
+            for the first of those made of others, as `cat,dog` beside `cat` and `dog`, and for the
+            first in quotation marks.
     """
     means: dict[str, list[str]] = {}
     for name in names:
@@ -107,6 +114,7 @@ def doubts(names: Sequence[str]) -> list[str]:
             if name.lower() in _NO_LABELS
         ),
         *(f"the class {name} may be several labels of one image" for name in _joined(names)[:1]),
+        *[f"the class {name} has quotation marks" for name in names if _is_quoted(name)][:1],
     ]
 
 
@@ -165,6 +173,18 @@ def repeated(names: Sequence[str]) -> str | None:
     return None if twice is None else f"the class name {twice} stands {shown.count(twice)} times"
 
 
+def are_mostly_different(names: Sequence[str]) -> bool:
+    """Whether nine tenths or more of a list's names differ, so that equal ones may be meant.
+
+    Args:
+        names: class names; of ImageNet's 1,000 two pairs are equal.
+
+    Returns:
+        True or False.
+    """
+    return len(set(names)) >= _LEAST_DIFFERENT * len(names)
+
+
 def numbered(names: Sequence[str], first: int = 0) -> str:
     """Return names with their numbers for a message: 0 angry, 1 disgust, ...
 
@@ -217,8 +237,7 @@ def parsed(lines: Sequence[str]) -> list[str]:
     first = int(numbers[0])
     counted = first in (0, 1) and [*map(int, numbers)] == [*range(first, first + len(named))]
     # In `0 stars, 1 stars` the number is part of the name; of ImageNet's 1,000 names two are equal.
-    mostly_different = len(set(names)) >= _LEAST_DIFFERENT * len(names)
-    return list(names) if counted and mostly_different else named
+    return list(names) if counted and are_mostly_different(names) else named
 
 
 def of_numbers(lines: Sequence[str], numbers: Sequence[str]) -> list[str]:
@@ -269,7 +288,8 @@ def columns(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndar
 
     Names that mean the same, as anger and angry, are one class, unless both sides have both. Equal
     names are told apart by their class number (`distinct`), so that lists with equal names fit
-    where they are the same.
+    where they are the same, or where all wanted classes stand one after the other in the other
+    list, as ImageNet's 1,000 behind a class for the background.
 
     Args:
         source_names: class names in the order of the logits.
@@ -282,6 +302,8 @@ def columns(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndar
         ModelError: the logits lack a wanted class, or several of them have names that mean it.
     """
     source_names, target_names = distinct(source_names), distinct(target_names)
+    if (start := _start(source_names, target_names)) is not None:
+        return np.arange(start, start + len(target_names))
     source, target = _places(source_names), _places(target_names)
     missing = [name for name in target if name not in source]
     if missing:
@@ -291,6 +313,23 @@ def columns(source_names: Sequence[str], target_names: Sequence[str]) -> np.ndar
     for name, places in target.items():
         found[places] = _matched(name, source[name], places, source_names, target_names)
     return found
+
+
+def _start(source_names: Sequence[str], target_names: Sequence[str]) -> int | None:
+    """The only place from which the source has all wanted classes in their order, where some of
+    these have equal names; else None.
+    """
+    source, target = _without_numbers(source_names), _without_numbers(target_names)
+    count = len(target)
+    if len(set(target)) == count or not are_mostly_different(target):
+        return None
+    starts = [n for n in range(len(source) - count + 1) if source[n : n + count] == target]
+    return starts[0] if len(starts) == 1 else None
+
+
+def _without_numbers(names: Sequence[str]) -> list[str]:
+    """Canonical names as they were before `distinct`."""
+    return [canonical(name.removesuffix(f" ({number})")) for number, name in enumerate(names)]
 
 
 def _places(names: Sequence[str]) -> dict[str, list[int]]:

@@ -27,7 +27,7 @@ from keras_kd.datasets.images import Size
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import _keras_files, class_order, metrics
 from keras_kd.evaluation._single_image import WARM_UP, peak_memory, single_run
-from keras_kd.models import mistaken_files
+from keras_kd.models import bundles, mistaken_files
 from keras_kd.runtimes import multiply_accumulates
 from keras_kd.runtimes.stated import NOTHING, Stated
 
@@ -81,7 +81,7 @@ def measure(
     """Measure `.tflite`, `.onnx` and `.keras` files.
 
     Args:
-        paths: the files.
+        paths: the files, or bundles' folders.
         threads: numbers of CPU threads to measure with.
         seconds: time to measure each file with each number of threads.
         samples: a function that returns the labelled images to score on, given the size
@@ -103,17 +103,18 @@ def measure(
     loaded = functools.cache(_keras_files.loaded)  # a deep network takes seconds each time
     known = {Path(path): form for path, form in (stated or {}).items()}
     forms = [known.get(Path(path), NOTHING) for path in paths]
+    files = [bundles.model_file(path) for path in paths]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runnable = [Path(path) for path in paths]
+        runnable = files
         if convert:
             runnable = [
                 _keras_files.runnable(path, folder / f"{number}.tflite", form.input_shape, loaded)
-                for number, (path, form) in enumerate(zip(runnable, forms, strict=True))
+                for number, (path, form) in enumerate(zip(files, forms, strict=True))
             ]
         measurements = [
-            _static(Path(path), file, name, loaded)
-            for path, file, name in zip(paths, runnable, _names(paths), strict=True)
+            _static(path, file, name, loaded)
+            for path, file, name in zip(files, runnable, _names(paths), strict=True)
         ]
         shapes = [form.input_shape for form in forms]
         latencies = _latencies(list(zip(runnable, shapes, strict=True)), threads, seconds)
@@ -124,9 +125,9 @@ def measure(
             measurement.peak_memory = peak_memory(file, shape)
         if samples is not None:
             for measurement, path, file, form in zip(
-                measurements, paths, runnable, forms, strict=True
+                measurements, files, runnable, forms, strict=True
             ):
-                _score(measurement, Path(path), file, form, samples, loaded, tell)
+                _score(measurement, path, file, form, samples, loaded, tell)
     return measurements
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_kd.errors import ModelError
+from keras_kd.models import bundles
 from keras_kd.runtimes import tflite_graph
 
 FOLDER = "/data/local/tmp"
@@ -46,7 +47,7 @@ def measure(
     """Put a file on the device that adb finds and time it there.
 
     Args:
-        path: a `.tflite` file.
+        path: a `.tflite` file, or a bundle's folder.
         seconds: of timing, on the device.
         threads: of the CPU.
         gpu: whether the GPU delegate takes what it can.
@@ -58,6 +59,7 @@ def measure(
         ModelError: it is no `.tflite` file, or serves another graph than its main one, there is no
             adb, no device, no benchmark tool on it, or the tool fails.
     """
+    path = bundles.model_file(path)
     tflite_graph.require_main_served(path)  # raises what a device would not tell
     adb = shutil.which("adb")
     if adb is None:

@@ -16,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ModelError
+from keras_kd.models import bundles
 from keras_kd.runtimes import (
     kernels,
     operator_support,
@@ -82,7 +83,7 @@ def measure(path: str | Path, seconds: float = 5.0) -> OperatorTimes:
     """Time each operator of a file, and the file.
 
     Args:
-        path: a `.tflite` file of one image.
+        path: a `.tflite` file of one image, or a bundle's folder.
         seconds: of timing altogether.
 
     Returns:
@@ -91,7 +92,8 @@ def measure(path: str | Path, seconds: float = 5.0) -> OperatorTimes:
     Raises:
         ModelError: it is another file.
     """
-    if Path(path).suffix != ".tflite":
+    path = bundles.model_file(path)
+    if path.suffix != ".tflite":
         raise ModelError(
             f"{path} is no .tflite file, the only kind whose operators can be timed: export it"
             " first (`kerakd export`)."

@@ -24,6 +24,8 @@ from keras_kd.errors import ConfigError, DataError, ModelError
 from keras_kd.exporters import ExportReport, _bundle_files, export
 from keras_kd.exporters._bundle_card import bundle_card
 from keras_kd.exporters._metadata import with_metadata
+from keras_kd.models import bundles
+from keras_kd.models.bundles import MODEL_FILE as MODEL_FILE
 from keras_kd.runtimes import operator_support
 from keras_kd.runtimes.kernels import measured_tolerance
 from keras_kd.runtimes.litert import LiteRTModel, note_made
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from keras_kd.models.heads import OutputKind
 
-MODEL_FILE, CARD_FILE, PREPROCESSING_FILE = "model.tflite", "README.md", "preprocess.json"
+CARD_FILE, PREPROCESSING_FILE = "README.md", "preprocess.json"
 EXAMPLE_IMAGE, EXAMPLE_FILE = "example.png", "example.json"
 _FILES = (MODEL_FILE, CARD_FILE, PREPROCESSING_FILE, LABELS_FILE, EXAMPLE_IMAGE, EXAMPLE_FILE)
 SHIPPED = Path(__file__).parents[2] / "exports" / "B"  # in a checkout
@@ -55,14 +57,13 @@ def model_file(model: str | Path | None) -> Path:
     Raises:
         ModelError: `model` is None, and there is no shipped model.
     """
-    path = SHIPPED if model is None else Path(model)
-    bundled = path / MODEL_FILE
-    if model is None and not bundled.is_file():
+    path = bundles.model_file(SHIPPED if model is None else model)
+    if model is None and not path.is_file():
         raise ModelError(
             "Name a model: a bundle's folder, a .tflite or a .keras file; a checkout ships"
             " exports/B."
         )
-    return bundled if bundled.is_file() else path
+    return path
 
 
 def files_of(model: Path) -> list[Path]:

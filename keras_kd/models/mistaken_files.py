@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_kd._common.files import advice, refuse_special
 from keras_kd.errors import ModelError
+from keras_kd.models import bundles
 
 _POINTER = "a Git LFS pointer in place of a model: fetch the file with `git lfs pull`"
 _PAGE = "an HTML page in place of a model, as a failed download leaves: download the file itself"
@@ -63,6 +64,7 @@ def require_keras(path: Path) -> None:
         ModelError: there is nothing, a converted model, or plainly something else; the message says
             what to give.
     """
+    path = bundles.model_file(path)
     if path.is_dir():
         require_saved_model(path, _KERAS)
         kind = "a SavedModel"

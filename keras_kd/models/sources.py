@@ -32,7 +32,7 @@ from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import advice
 from keras_kd._common.text import encodable
 from keras_kd.errors import ModelError, of_file
-from keras_kd.models import _applications, keras_file, mistaken_files, trusted_modules
+from keras_kd.models import _applications, bundles, keras_file, mistaken_files, trusted_modules
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads
 from keras_kd.models.form import ModelSpec
@@ -100,7 +100,7 @@ def require_known(option: str, source: str) -> None:
         return
     if is_file(source):
         raise ModelError(f"No model at {option}={source!r}: {advice(source)}.")
-    if os.path.isfile(source):
+    if os.path.isfile(bundles.model_file(source)):
         mistaken_files.require_keras(Path(source))
     near = difflib.get_close_matches(source, [*models.names(), *_application_names()], 3)
     hint = f"did you mean {' or '.join(near)}? It" if near else "it"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_kd.config import listed, numbers
-from keras_kd.datasets import pixel_values
+from keras_kd.datasets import class_names, pixel_values
 from keras_kd.errors import ConfigError
 from keras_kd.models.form import OUTPUTS
 from keras_kd.runtimes import described
@@ -93,10 +93,12 @@ def _parsed(texts: Mapping[str, str], prefix: str) -> Stated:
     if output not in (None, *OUTPUTS):
         raise ConfigError(f"{prefix}output must be logits or probabilities. Received: {output}.")
     names = listed(classes) if classes is not None else None
-    if names is not None and (len(names) < 2 or not all(names) or len(set(names)) < len(names)):
+    if names is not None and (
+        len(names) < 2 or not all(names) or not class_names.are_mostly_different(names)
+    ):
         raise ConfigError(
-            f"{prefix}classes must be two names or more, separated by commas, each once. Received:"
-            f" {classes}."
+            f"{prefix}classes must be two names or more, separated by commas, nine tenths of them"
+            f" different at least. Received: {classes}."
         )
     return Stated(
         numbers(f"{prefix}input", texts.get("input"), "x", 3, int),

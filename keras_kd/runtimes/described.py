@@ -15,7 +15,7 @@ from pathlib import Path
 from keras_kd._common.checked_files import read_text
 from keras_kd._common.files import BAD_ARCHIVE, refuse_special
 from keras_kd.errors import ModelError
-from keras_kd.models import keras_file
+from keras_kd.models import bundles, keras_file
 from keras_kd.models.form import ENTRY, ModelSpec, read_form
 
 LARGEST = 2**20  # of a description; a zip member may declare any size
@@ -26,12 +26,12 @@ def has_spec(path: str | Path) -> bool:
     anything.
 
     Args:
-        path: the file or folder.
+        path: the file or folder, also that of a bundle.
 
     Returns:
         True if the description is there.
     """
-    path = Path(path)
+    path = bundles.model_file(path)
     return keras_file.has_spec(path) or of_model(path) is not None
 
 

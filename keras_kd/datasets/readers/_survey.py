@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
+from keras_kd._common import csv_files
+from keras_kd._common.files import refuse_special
 from keras_kd._common.text import counted
 from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _fer2013_csv, _table_rows, _tree
 from keras_kd.errors import DataError
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
+_LOOKED_AT = 2**12  # bytes of a text that may be a table
 
 
 def passed_over(root: Path, used: Collection[Path]) -> list[str]:
@@ -85,13 +89,58 @@ def unread_file(root: Path) -> str:
     for file in (file for file in files if file.suffix.lower() in _table_rows.SUFFIXES):
         reason = _other_columns(file)
         return reason if str(file) in reason else f"{file} is not read: {reason}"
-    for file in (file for file in files if file.suffix.lower() in _table_rows.OTHER_SUFFIXES):
-        return f"{file} is not read: {_table_rows.SAVE_AS_CSV}"
-    for file in (file for file in files if file.suffix.lower() == ".parquet"):
-        return f"{file} is not read: call it train.parquet"
-    for file in (file for file in files if file.suffix.lower() in _ARCHIVES):
-        return f"{file} is not read: unpack it into a folder of its name"
-    return ""
+    # Archives may hold anything, so other files are named before them.
+    last = sorted(files, key=lambda file: file.suffix.lower() in _ARCHIVES)
+    unread = (f"{file} is not read: {mend}" for file in last if (mend := _mending(file)))
+    return next(unread, "")
+
+
+def tables_beside(root: Path) -> list[str]:
+    """Return a line for each file in a folder of class folders that is, or seems to be, a table of
+    its images.
+    """
+    lines = (_of_table(file) for file in _tree.listed(root).files)
+    return [line for line in lines if line]
+
+
+def _of_table(file: Path) -> str:
+    columns = _table_rows.columns(file)
+    if columns.are_enough:
+        return (
+            f"the table {file.name} with the columns {', '.join(columns.read[:12])} is not read,"
+            " because the folders are taken for the classes: give it alone to read it instead"
+        )
+    may_be_table = _is_packed_table(file) or file.suffix.lower() == ".txt"
+    mend = _mending(file) if may_be_table else ""
+    return f"{file.name} is not read: {mend}" if mend else ""
+
+
+def _mending(file: Path) -> str:
+    """What makes a file that may hold data one that is read; "" for any other file."""
+    suffix = file.suffix.lower()
+    if suffix in _table_rows.OTHER_SUFFIXES or (suffix == ".txt" and _lists_images(file)):
+        return _table_rows.SAVE_AS_CSV
+    if suffix == ".parquet":
+        return "call it train.parquet"
+    into = "" if _is_packed_table(file) else " into a folder of its name"
+    return f"unpack it{into}" if suffix in _ARCHIVES else ""
+
+
+def _is_packed_table(file: Path) -> bool:
+    return Path(file.stem).suffix.lower() in _table_rows.SUFFIXES
+
+
+def _lists_images(file: Path) -> bool:
+    """Whether two lines or more at a text's beginning name image files."""
+    try:
+        refuse_special(file)
+        with file.open("rb") as text:
+            lines = text.read(_LOOKED_AT).lower().splitlines()
+    except (OSError, ValueError):
+        return False
+    words = ([word.strip(b",;\"'") for word in re.split(rb"[\s,;]", line)] for line in lines)
+    suffixes = tuple(suffix.encode() for suffix in decoding.suffixes())
+    return sum(any(word.endswith(suffixes) for word in line) for line in words) > 1
 
 
 def _other_columns(path: Path) -> str:
@@ -109,7 +158,7 @@ def _other_columns(path: Path) -> str:
     return (
         f"it has no column pixels: a csv file of pixels has {expected} in its first line, and a"
         f" table of image files has file, label; received {received or 'nothing'}; name the columns"
-        " so or choose another file"
+        f" so or choose another file{csv_files.other_separator(names)}"
     )
 
 

@@ -36,8 +36,8 @@ _OTHER_SPLIT = ("data set", "data_set")
 # Numbers of rows, the first three as pandas writes them.
 _NO_CLASSES = ("", "unnamed: 0", "index", *_OTHER_FILE)
 # Of a class's own column, in lower case.
-_YES = ("1", "1.0", "true")
-_MARKS = ("0", "0.0", "false", *_YES)
+_YES = ("1", "1.0", "1,0", "true")
+_MARKS = ("0", "0.0", "0,0", "false", *_YES)
 
 
 class Row(NamedTuple):

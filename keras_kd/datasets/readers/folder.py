@@ -33,6 +33,7 @@ from keras_kd.datasets.readers import (
     _image_files,
     _listings,
     _splitting,
+    _survey,
     _tree,
 )
 from keras_kd.datasets.readers._listings import Listing
@@ -97,7 +98,7 @@ def remarks(path: Path) -> list[str]:
         lines.append(
             f"{' and '.join(map(str, others))} beside it: give {path.parent} for all splits"
         )
-    return lines
+    return lines + _survey.tables_beside(path)
 
 
 def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:

@@ -275,7 +275,7 @@ def _rows(table: Path, own: str | None) -> Iterator[tuple[str, _Row]]:
 
 def _labelled(rows: dict[str, list[_Row]]) -> dict[str, list[_Row]]:
     """Rows by split with "" for the labels that stand for none; if the others are numbers, these
-    without the `.0` that pandas adds where a number is missing, or `.00` of other programs.
+    without the `.0` that pandas adds where a number is missing, or `.00` or `,0` of others.
     """
     given = {_whole(row.label) for row in rows["train"]} - {*_MISSING, _NO_NUMBER}
     numbers = _numbering.are_numbers(given)
@@ -292,7 +292,8 @@ def _label(label: str, numbers: bool, missing: tuple[str, ...]) -> str:
 
 
 def _whole(label: str) -> str:
-    return re.sub(r"\.0+$", "", label)
+    # 1,000 may be a thousand.
+    return re.sub(r"(\.0+|,00?)$", "", label)
 
 
 def _folder(path: Path) -> Path:
