@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -18,7 +19,8 @@ from . import engine
 
 
 class Command(click.Command):
-    """A command that refuses an option of one value given twice, of which click takes the last.
+    """A command that refuses what click takes in silence: an option of one value given twice, of
+    which the last would count, and nan and inf as numbers.
 
     Flags may be given again: `--no-x` takes back an `--x` before it.
     """
@@ -29,6 +31,7 @@ class Command(click.Command):
         # The shell's completion reads a line that may not be whole.
         if not context.resilient_parsing:
             self._refuse_repeated(context, self.make_parser(context).parse_args(given)[2])
+            self._refuse_infinite(context)
         return left
 
     def _refuse_repeated(self, context: click.Context, given: list[click.Parameter]) -> None:
@@ -39,6 +42,14 @@ class Command(click.Command):
                     f"{option.opts[0]} takes one value and is given {given.count(option)} times:"
                     " give it once.",
                     context,
+                )
+
+    def _refuse_infinite(self, context: click.Context) -> None:
+        for option in self.params:
+            value = context.params.get(str(option.name))
+            if isinstance(value, float) and not math.isfinite(value):
+                raise click.UsageError(
+                    f"{option.opts[0]} must be a finite number. Received: {value}.", context
                 )
 
 

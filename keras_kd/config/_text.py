@@ -56,7 +56,7 @@ def numbers(name: str, text: str | None, separator: str, count: int, number: typ
         The numbers; None if the text is None.
 
     Raises:
-        ConfigError: the text is not `count` numbers.
+        ConfigError: the text is not `count` numbers, or one of whole numbers is not above 0.
     """
     if text is None:
         return None
@@ -64,8 +64,10 @@ def numbers(name: str, text: str | None, separator: str, count: int, number: typ
         parsed = tuple(number(part) for part in text.split(separator))
     except ValueError:
         parsed = ()
-    if len(parsed) != count:
+    if len(parsed) != count or (number is int and min(parsed) < 1):
+        whole = ", whole and above 0" * (number is int)
         raise ConfigError(
-            f"{name} must be {count} numbers separated by {separator!r}. Received: {name}={text!r}."
+            f"{name} must be {count} numbers separated by {separator!r}{whole}. Received:"
+            f" {name}={text!r}."
         )
     return parsed

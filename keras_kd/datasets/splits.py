@@ -65,32 +65,34 @@ class Data:
         return fingerprint(parts)
 
     def facts(self) -> dict[str, str]:
-        """Return fingerprints of the train and validation splits by what they are of; each but the
-        first holds those before it.
+        """Return fingerprints of the splits by what they are of. Each but the first, and the last
+        one of the test split alone, holds those before it.
 
         Images are compared whatever their order on disk is, and labels image by image, so that
         classes whose folders were exchanged are other labels and not other images.
         """
+        names = list(self.class_names)
+        order = {"the order of classes": fingerprint(names)}
+        tested = {"the test images or their labels": fingerprint([*names, *self._rows(self.test)])}
         if self.shards:
-            return {
-                "the order of classes": fingerprint(self.class_names),
-                "the shards or their images": self.fingerprint,
-            }
-        parts = (self.train, self.validation)
-        rows = np.concatenate([row_fingerprints(part.images) for part in parts])
-        order = np.argsort(rows, kind="stable")
-        labels = [np.concatenate([part.labels for part in parts])[order]]
-        labels += [
-            np.concatenate([part.values[name] for part in parts])[order]
-            for name in self.value_names
-        ]
-        names = list(self.train.class_names)
-        return {
-            "the order of classes": fingerprint(names),
-            "the images": fingerprint([*names, rows[order]]),
-            "the labels": fingerprint([*names, rows[order], *labels]),
+            return order | {"the shards or their images": self.fingerprint} | tested
+        images, *labels = self._rows(self.train, self.validation)
+        learnt = {
+            "the images": fingerprint([*names, images]),
+            "the labels": fingerprint([*names, images, *labels]),
             "the order or the splits of the images": self.fingerprint,
         }
+        return order | learnt | tested
+
+    def _rows(self, *parts: Samples) -> list[np.ndarray]:
+        """Fingerprints of each image in their own order, then the labels and each value by it."""
+        rows = np.concatenate([row_fingerprints(part.images) for part in parts])
+        order = np.argsort(rows, kind="stable")
+        labels = [np.concatenate([part.labels for part in parts])]
+        labels += [
+            np.concatenate([part.values[name] for part in parts]) for name in self.value_names
+        ]
+        return [column[order] for column in (rows, *labels)]
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from keras_kd.models.surgery.copies import of_size
 from keras_kd.models.surgery.divided_logits import with_divided_logits
 from keras_kd.pipelines import bundling
 from keras_kd.pipelines.conversion import Conversion, samples_in_order
+from keras_kd.pipelines.data_loading import require_outside
 from keras_kd.pipelines.export_settings import ExportSettings, require_consistent, resolved, suffix
 from keras_kd.reports.layer_errors_picture import layer_errors_picture
 from keras_kd.runtimes import described, predictors
@@ -63,6 +64,9 @@ def export(
         run_files.refuse_run(Path(out))
     elif out:
         exporters.require_path(settings.format, ending, Path(out))
+    if out and settings.data:
+        folder = Path(out) if settings.as_bundle else Path(out).parent
+        require_outside(folder, settings.data, mixes=settings.as_bundle)
     if table := settings.layer_errors:
         read = [str(source), *places_of(settings.data)]
         require_apart((out, table, table.with_suffix(".png")), read)

@@ -304,7 +304,12 @@ def _stated_of_student(config: Config, start: StartingPoint | None) -> Stated:
 
 def _check_names(config: Config) -> None:
     sources.require_known("student", config.student)
-    for format in targets.formats_of(configuration.listed(config.formats)):
+    names = configuration.listed(config.formats)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(
+            f"formats names {twice[0]} twice: name it once. Received: formats={config.formats!r}."
+        )
+    for format in targets.formats_of(names):
         if exporters.find(format).SUFFIX != ".tflite":
             raise ConfigError(
                 f"formats must be .tflite formats. Received: formats={config.formats!r}."

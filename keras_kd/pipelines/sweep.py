@@ -25,9 +25,10 @@ from keras_kd._common.files import locked, write_text
 from keras_kd._common.progress import Terminal
 from keras_kd.errors import TrainingError
 from keras_kd.pipelines import run_folder, trial_queue
+from keras_kd.pipelines.data_loading import require_outside
 from keras_kd.pipelines.sweep_space import PAPER, space
 from keras_kd.pipelines.trial_queue import load_optuna
-from keras_kd.pipelines.trials import Trials
+from keras_kd.pipelines.trials import Trials, planned
 from keras_kd.reports.sweep_picture import sweep_picture
 from keras_kd.training import scores
 
@@ -74,10 +75,14 @@ def sweep(
             failed), epochs, state, error.
 
     Raises:
-        ConfigError: `out` or the database holds a sweep with other options.
-        OutputError: the operating system refuses to write there.
+        ConfigError: `out` or the database holds a sweep with other options, or these contradict
+            each other.
+        DataError: the data can't be read.
+        OutputError: the operating system refuses to write there, or the data's images lie there.
     """
     terminal, out = terminal or Terminal(quiet=True), Path(out)
+    # Before the study, which would stand in the way of a sweep with other options.
+    require_outside(out, planned(options).data.path)
     choices = [trial_queue.choices(distribution) for distribution in dimensions.values()]
     every = math.prod(map(len, choices)) if all(choices) else None
     total = min(trials or every, every) if every else trials or TRIALS

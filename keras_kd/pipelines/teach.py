@@ -7,12 +7,13 @@ from pathlib import Path
 
 from keras_kd import models
 from keras_kd._common import run_files
+from keras_kd._common.files import require_apart
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import cached_teachers, statements, teaching
 from keras_kd.pipelines import plan as planning
-from keras_kd.pipelines.data_loading import load_data
+from keras_kd.pipelines.data_loading import load_data, require_outside
 from keras_kd.pipelines.plan import Plan
 from keras_kd.training import job
 
@@ -36,6 +37,9 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     terminal = terminal or Terminal(quiet=True)
     if out is not None:
         run_files.refuse_run(Path(out))
+        read = [config.start_from, *config.teachers]
+        require_apart([Path(out) / cached_teachers.TEACHER_FILE], filter(None, read))
+        require_outside(Path(out), config.data)
     plan = planning.resolve_teacher(config)
     name = plan.options["teacher"] or _start_name(plan) or plan.teaching.teachers[0]
     if plan.options["teacher"] or not plan.teacher.start:

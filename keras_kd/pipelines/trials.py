@@ -27,7 +27,7 @@ class Trials:
     """
 
     def __init__(self, options: Mapping[str, Any], terminal: Terminal) -> None:
-        self._plan = _plan(options)
+        self._plan = planned(options)
         self._terminal = terminal
         self._data = load_data(self._plan.data, terminal)
         self._teachers: dict[str, str] = {}
@@ -51,7 +51,7 @@ class Trials:
         Returns:
             The history.
         """
-        plan = _plan(options)
+        plan = planned(options)
         taught = self._taught(plan)
         task = student_job(plan, self._data, taught, folder)
         shown = taught.data_of_student(self._data)
@@ -64,7 +64,7 @@ class Trials:
         A teacher that is trained here is trained with the options that this object was created
         with. The user is told which options have no effect, in each sentence once.
         """
-        plan = _plan(options)
+        plan = planned(options)
         for remark in unused_options.remarks(plan):
             if remark not in self._remarks:
                 self._remarks.add(remark)
@@ -87,7 +87,19 @@ class Trials:
         return self._teachings[key]
 
 
-def _plan(options: Mapping[str, Any]) -> Plan:
+def planned(options: Mapping[str, Any]) -> Plan:
+    """Return the plan of a student of a sweep.
+
+    Args:
+        options: by name.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: they contradict each other, or need several hosts.
+        ModelError: there is no such student.
+    """
     config = configuration.merged(None, options)
     planning.require_one_host(config, "sweep")
     return planning.resolve(config)

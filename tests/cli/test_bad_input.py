@@ -113,6 +113,8 @@ def test_missing_data_teachers_and_configurations(
         ("--formats", "gif", "int8"),
         ("--epochs", "0", "above 0"),
         ("--teacher-input", "64", "3 numbers"),
+        ("--teacher-input", "64x64x0", "3 numbers separated by 'x', whole and above 0"),
+        ("--formats", "int8, int8", "int8 twice"),
     ],
 )
 def test_values_out_of_range(

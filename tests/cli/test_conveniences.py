@@ -70,6 +70,21 @@ def test_no_second_value_takes_the_place_of_the_first(
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "bench a.tflite --seconds nan",
+        "bench a.tflite --seconds inf",
+        "export a.keras --tune --max-drop nan",
+        "predict a.png --crop nan",
+        "compare a.csv --least-readable nan",
+    ],
+)
+def test_numbers_that_are_none_are_refused(typed: str, capsys) -> None:
+    assert called(*typed.split()) == 2
+    assert f"{typed.split()[-2]} must be a finite number." in capsys.readouterr().err
+
+
 def test_flags_may_be_taken_back_and_lists_go_on() -> None:
     parsed = kerakd.get_command(click.Context(kerakd), "distill").make_context(
         "distill",

@@ -1,5 +1,6 @@
 """What a run that is resumed must find as it was."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,9 @@ def test_what_changed_in_the_data_is_named(tmp_path: Path) -> None:
         "the labels": _data(exchanged, [0, 0, 1, 1]),
         "the order or the splits of the images": _data(exchanged, [1, 1, 0, 0]),
         "the order of classes": _data(images, [0, 0, 1, 1], ("b", "a")),
+        "the test images or their labels": replace(
+            _data(images, [0, 0, 1, 1]), test=Samples(images, np.array([0, 0, 1, 0]), ("a", "b"))
+        ),
     }.items():
         with pytest.raises(ConfigError, match=f"{changed} changed: "):
             run_folder.require_beginning(tmp_path, data.facts())
