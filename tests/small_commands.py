@@ -31,8 +31,8 @@ def soft_labels_command(given: Path, place: Path) -> list[str]:
     return [*teach_command(given, given)[:-2], "--soft-labels", str(place / "store")]
 
 
-def distil_command(given: Path, place: Path) -> list[str]:
-    options = ["--student", WIDE, "--alpha", "1", "--epochs", "2", "--formats", "float32"]
+def distil_command(given: Path, place: Path, epochs: int = 2) -> list[str]:
+    options = ["--student", WIDE, "--alpha", "1", "--epochs", str(epochs), "--formats", "float32"]
     return ["distill", *data_options(given), *options, "--out", str(place / "out")]
 
 

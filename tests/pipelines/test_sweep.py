@@ -95,7 +95,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert Image.open(out / "sweep.png").width > 300
 
     # Other options than those of the folder are refused, the same ones show what is there.
-    assert called(*_command(data, out), "--epochs", "3") == 2
+    assert called(*_command(data, out), "--seed", "3") == 2
     assert "other options" in capsys.readouterr().err
     assert called(*_command(data, out)) == 0
     assert "kerakd distill --config" in capsys.readouterr().out

@@ -282,7 +282,7 @@ def test_sigterm_keeps_the_state_and_a_clock_that_goes_back_harms_nothing(
     real, calls = time.time, iter(range(1, 10**9))
     monkeypatch.setattr(time, "time", lambda: real() - 3600 * next(calls))
     out, state = tmp_path / "out", tmp_path / "out" / ".state" / "state.npz"
-    arguments = [*distil_command(given, tmp_path), "--epochs", "12"]
+    arguments = distil_command(given, tmp_path, epochs=12)
     _terminated_when(lambda: state.exists() and _epochs(state) >= 1)
     assert called(*arguments) == 143
     message = capsys.readouterr().err.strip().splitlines()[-1]

@@ -143,7 +143,7 @@ def test_a_marker_gives_an_export_s_offset(tmp_path, capsys):
     assert times["clap"] == pytest.approx(0.2) and times["paid"] == pytest.approx(0.7)
     for options, words in (
         ([*events, "--offset", "1"], "leave out --offset"),
-        (["--offset", "nan"], "must be a number of seconds"),
+        (["--offset", "nan"], "must be a finite number"),
     ):
         assert called(*command, *options, "--out", str(tmp_path / "B")) == 2
         assert words in capsys.readouterr().err and not (tmp_path / "B" / "p1.csv").exists()
