@@ -16,6 +16,10 @@ from keras_kd.errors import DataError
 # By name: the data set's module, whose published counts a run's test images must equal.
 DATA_SETS = {"FER2013": fer2013, "RAF-DB": rafdb}
 _SETTINGS = ("recipe", "temperature", "alpha", "epochs", "seed")
+_COLUMNS = (
+    *("student", "teacher", "recipe", "T", "alpha", "epochs", "seed"),
+    *("validation %", "test %", "no teacher %", "gain", "int8 %", "ECE %", "minutes"),
+)
 _SCORES = {
     "n": (int, None),
     "accuracy": (float, None),
@@ -173,49 +177,31 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     """
     data = _names_of_data(records)
     several = len(set(data)) > 1
-    table: list[tuple[str, ...]] = [
-        (
-            "run",
-            *(("data",) if several else ()),
-            "student",
-            "teacher",
-            "recipe",
-            "T",
-            "alpha",
-            "epochs",
-            "seed",
-            "validation %",
-            "test %",
-            "no teacher %",
-            "gain",
-            "int8 %",
-            "ECE %",
-            "minutes",
-        ),
-    ]
+    table: list[tuple[str, ...]] = [("run", *(("data",) if several else ()), *_COLUMNS)]
     for record, name in zip(records, data, strict=True):
-        metrics, config = record.metrics, record.config
-        test, alone = _accuracy(metrics, "test"), _accuracy(metrics, "baseline_test")
-        int8 = _accuracy(metrics.get("exported") or {}, "int8", "test")
-        taught = {"temperature", "alpha"} if record.teacher is None else set()
-        settings = ("–" if name in taught else config.get(name, "–") for name in _SETTINGS)
-        table.append(
-            (
-                record.folder.name,
-                *((name,) if several else ()),
-                record.student,
-                record.teacher or "–",
-                *map(str, settings),
-                percent(_accuracy(metrics, "validation")),
-                percent(test),
-                percent(alone),
-                "–" if test is None or alone is None else f"{100 * (test - alone):+.2f}",
-                percent(int8),
-                percent(metrics["test"].get("ece")),
-                f"{metrics['train_seconds'] / 60:.1f}" if metrics.get("train_seconds") else "–",
-            )
-        )
+        table.append((record.folder.name, *((name,) if several else ()), *_cells(record)))
     return table
+
+
+def _cells(record: Record) -> tuple[str, ...]:
+    """A run's cells below `_COLUMNS`."""
+    metrics, config = record.metrics, record.config
+    test, alone = _accuracy(metrics, "test"), _accuracy(metrics, "baseline_test")
+    int8 = _accuracy(metrics.get("exported") or {}, "int8", "test")
+    of_teacher = {"temperature", "alpha"} if record.teacher is None else set()
+    settings = ("–" if name in of_teacher else config.get(name, "–") for name in _SETTINGS)
+    return (
+        record.student,
+        record.teacher or "–",
+        *map(str, settings),
+        percent(_accuracy(metrics, "validation")),
+        percent(test),
+        percent(alone),
+        "–" if test is None or alone is None else f"{100 * (test - alone):+.2f}",
+        percent(int8),
+        percent(metrics["test"].get("ece")),
+        f"{metrics['train_seconds'] / 60:.1f}" if metrics.get("train_seconds") else "–",
+    )
 
 
 def _names_of_data(records: Sequence[Record]) -> list[str]:

@@ -106,11 +106,8 @@ def fill(
             not fit into float16.
     """
     folder = Path(folder)
-    whole, partial, progress = (
-        folder / "logits.npy",
-        folder / "logits.npy.partial",
-        folder / "progress.json",
-    )
+    whole, partial = folder / "logits.npy", folder / "logits.npy.partial"
+    progress = folder / "progress.json"
     if (folder / RECORD).exists():
         advance(len(images) * len(views))
         progress.unlink(missing_ok=True)  # left by a process that was killed as it finished
@@ -129,9 +126,7 @@ def fill(
     ]
     outputs = compute(images, views, teacher, missing) if missing else ()
     for positions, exact in zip(missing, outputs, strict=True):
-        part = flat[positions.start : positions.stop]
-        part[:] = _checked(exact, *part.shape)
-        error = float(np.abs(part.astype(np.float32) - exact).max())
+        error = _rounded_into(flat[positions.start : positions.stop], exact)
         # The logits are in the file before the note says so.
         logits.flush()
         state = {
@@ -144,14 +139,17 @@ def fill(
     forced(partial)
     partial.replace(whole)
     names_forced(folder)
-    write_text(
-        # Written last: where the record is, the store is whole.
-        folder / RECORD,
-        json.dumps({"key": asdict(key), "rounding_error": state["rounding_error"]}, indent=2)
-        + "\n",
-    )
+    record = {"key": asdict(key), "rounding_error": state["rounding_error"]}
+    # Written last: where the record is, the store is whole.
+    write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
     progress.unlink()
     return open_store(folder, key)
+
+
+def _rounded_into(part: np.ndarray, exact: np.ndarray) -> float:
+    """Write outputs into their part of the store, as float16; the largest error that makes."""
+    part[:] = _checked(exact, *part.shape)
+    return float(np.abs(part.astype(np.float32) - exact).max())
 
 
 def _begun(
