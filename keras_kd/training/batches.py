@@ -118,7 +118,7 @@ class TrainingBatches:
         self, rows: np.ndarray, views: np.ndarray, seed: tuple[int, int, int]
     ) -> tuple[np.ndarray, Any]:
         pixels = self.views.show(self.images, rows, views)
-        seen = self.teacher_images and self.views.show(self.teacher_images, rows, views)
+        for_teacher = self.teacher_images and self.views.show(self.teacher_images, rows, views)
         labels = keras.tree.map_structure(lambda column: column[rows], self.labels)
         if self.mixtures:
             # Each use draws from a stream of its own: switching one on changes no other.
@@ -126,14 +126,14 @@ class TrainingBatches:
             mixture = augmentation.drawn(self.mixtures, len(rows), pixels.shape[1:3], random)
             pixels = mixture.of_images(pixels)
             labels = keras.tree.map_structure(mixture.of_labels, labels)
-            seen = seen and mixture.of_images(seen)
-        good = pixels
+            for_teacher = for_teacher and mixture.of_images(for_teacher)
+        clean = pixels
         if self.degrade:
-            pixels = degraded(good, np.random.default_rng((*seed, 2)))
+            pixels = degraded(clean, np.random.default_rng((*seed, 2)))
         if self.teacher_logits is None:
             return pixels, labels
         if callable(self.teacher_logits):
-            answers = self.teacher_logits(good if seen is None else seen)
+            answers = self.teacher_logits(clean if for_teacher is None else for_teacher)
             return pixels, {"label": labels, "teacher": answers}
         logits = keras.tree.map_structure(
             lambda column: column[rows, views].astype(np.float32), self.teacher_logits

@@ -181,18 +181,17 @@ def fit(
     # The score comes before the callbacks that read it, the state after all, with what they
     # decided, and the report after the state: a resumed training reports no epoch twice.
     reports = _Reports(state, report)
-    run = [*([averages] if averages else []), _Score(), *others, epochs_end, state, reports]
+    ordered = [*([averages] if averages else []), _Score(), *others, epochs_end, state, reports]
     state.first_step = state.step
     # `fit` takes as many steps in each of its epochs: the rest of an interrupted one is its own
     # call.
     if state.step and state.epoch < epochs:
-        _fit(
-            distiller, batches, validation, state.epoch + 1, run, state, batches.steps - state.step
-        )
+        rest = batches.steps - state.step
+        _fit(distiller, batches, validation, state.epoch + 1, ordered, state, rest)
         # Keras ends `fit` by putting the averages, if any, in the weights' place: undo that.
         state.load(distiller)
     if state.epoch < epochs and not state.finished:
-        _fit(distiller, batches, validation, epochs, run, state, batches.steps)
+        _fit(distiller, batches, validation, epochs, ordered, state, batches.steps)
     hosts.wait_for_all("trained")
     load_weights(distiller.student, folder / "best.npz")
     return state.history

@@ -169,10 +169,10 @@ class ShardBatches:
     def _finished(
         self, batch: tuple[np.ndarray, Any], seed: tuple[int, int, int]
     ) -> tuple[np.ndarray, Any]:
-        good, y = batch
+        clean, y = batch
         if self.live_teacher:
-            y = y | {"teacher": self.live_teacher(good)}
-        return (self._degraded(good, seed) if self.degrade else good), y
+            y = y | {"teacher": self.live_teacher(clean)}
+        return (self._degraded(clean, seed) if self.degrade else clean), y
 
     def _degraded(self, images: np.ndarray, seed: tuple[int, int, int]) -> np.ndarray:
         """This process's images as they are degraded in the batch of all."""
