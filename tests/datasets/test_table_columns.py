@@ -1,0 +1,170 @@
+"""Which columns of a table are the file, the class and the split, and what their words mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from table_files import rows, values
+
+from keras_kd import datasets
+from keras_kd.errors import DataError
+
+
+def test_numbers_are_classes_in_their_order_or_by_their_names(tmp_path):
+    lines = rows(tmp_path, ("10.0", "9", "2"))
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    assert datasets.load(tmp_path, "train").class_names == ("2", "9", "10")
+    for path in (tmp_path, tmp_path / "labels.csv"):
+        assert any("classes are numbers" in line for line in datasets.passed_over(path))
+    (tmp_path / "labels.txt").write_text("two\nnine\nten\n")
+    named = datasets.load(tmp_path, "train")
+    assert named.class_names == ("two", "nine", "ten") and set(named.labels) == {0, 1, 2}
+    # The first three rows, of which one is left for train, are of class 10.
+    assert values(named)[named.labels.tolist().index(2)] < 3
+    (tmp_path / "labels.txt").write_text("two\ncrane\ncrane\n")
+    twice = datasets.load(tmp_path, "train")
+    assert twice.class_names == ("two", "crane (1)", "crane (2)")
+    np.testing.assert_array_equal(twice.labels, named.labels)
+    (tmp_path / "labels.txt").write_text("two\nnine\n")
+    with pytest.raises(DataError, match=r"labels\.txt has 2 lines.*each of the 3 classes 2, 9, 10"):
+        datasets.load(tmp_path, "train")
+
+
+def test_class_names_that_differ_by_a_capital_are_remarked_on(tmp_path):
+    lines = rows(tmp_path, ("Cat", "cat"))
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    found = datasets.passed_over(tmp_path / "labels.csv")
+    assert found == ("Cat and cat are different classes here",)
+
+
+def test_of_several_columns_the_first_is_taken_and_that_is_told(tmp_path):
+    lines = [f"{line},old,train,test" for line in rows(tmp_path, ("a", "b"))]
+    (tmp_path / "all.csv").write_text("\n".join(["file,category,label,set,split", *lines]))
+    assert datasets.load(tmp_path, "train").class_names == ("a", "b")
+    assert list(datasets.passed_over(tmp_path)) == [
+        "all.csv is read by its column category, which stands before label",
+        "all.csv is read by its column set, which stands before split",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("-1", "1", "0"), ("0", "1")),
+        (("nan", "1.0", "0.0"), ("0", "1")),
+        (("-1.00", "1.00", "10"), ("1", "10")),
+        (("-1", "1.0", "x"), ("-1", "1.0", "x")),
+        (("1", "01", "2"), ("01", "1", "2")),
+    ],
+)
+def test_labels_that_stand_for_none_and_numbers_among_words(tmp_path, labels, names):
+    lines = rows(tmp_path, labels)
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
+    samples = datasets.load(tmp_path, "train", skip_bad_rows=True)
+    assert samples.class_names == names and len(samples.skipped) == 3 * (3 - len(names))
+    if samples.skipped:
+        with pytest.raises(DataError, match="line 2: the label is missing .or nan, or -1 among"):
+            datasets.load(tmp_path, "train")
+
+
+def test_labels_that_may_stand_for_none_or_be_one_number_are_remarked_on(tmp_path):
+    for labels, words in (
+        (("None", "a"), "class None may stand"),
+        (("<NA>", "a"), "class <NA> may stand"),
+        (("1", "01"), "01 and 1 are"),
+        (("“cat”", "dog"), "class “cat” has quotation marks"),
+        (("“cat”", "cat"), "cat and “cat” are different classes here"),
+    ):
+        lines = rows(tmp_path, labels)
+        (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
+        assert any(words in line for line in datasets.passed_over(tmp_path))
+
+
+def test_columns_that_splits_may_depend_on_are_told(tmp_path):
+    lines = [f"{line},{n % 2},p{n % 3},{n}" for n, line in enumerate(rows(tmp_path, "ab"))]
+    (tmp_path / "all.csv").write_text("\n".join(["file,label,is_test,subject_id,id", *lines]))
+    assert datasets.passed_over(tmp_path) == (
+        "all.csv: the column is_test is not read, so no split is taken from it",
+        "all.csv: the column subject_id is not read: images of one subject_id may fall into"
+        " several splits",
+    )
+    # Who has all splits keeps persons apart, or does not.
+    parts = [
+        f"{line},p,{split}" for split in ("train", "val", "test") for line in rows(tmp_path, "ab")
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["file,label,person,split", *parts]))
+    assert datasets.passed_over(tmp_path)[0] == (
+        "1 of 1 values of the column person, p first, stand in several splits: scores are of some"
+        " that were trained on"
+    )
+    apart = [line.replace(",p,", f",{line.rpartition(',')[2]},") for line in parts]
+    (tmp_path / "all.csv").write_text("\n".join(["file,label,person,split", *apart]))
+    assert not any("person" in line for line in datasets.passed_over(tmp_path))
+
+
+def test_a_column_for_each_class_as_roboflow_writes_them(tmp_path):
+    for start, split in ((0, "train"), (50, "valid"), (70, "test")):
+        lines = [
+            line.replace(",dog", ", 1, 0").replace(",Cat", ", 0, 1")
+            for line in rows(tmp_path / split, ("dog", "Cat"), start)
+        ]
+        (tmp_path / split / "_classes.csv").write_text(
+            "\n".join(["filename, dog, Cat", *lines]) + "\n"
+        )
+    validation = datasets.load(tmp_path, "validation")
+    assert validation.class_names == ("Cat", "dog") and values(validation) == [*range(50, 56)]
+    assert validation.labels.tolist() == [1, 1, 1, 0, 0, 0]
+    assert datasets.passed_over(tmp_path) == (
+        "_classes.csv is read by its columns dog, Cat of 0 and 1, each a class",
+    )
+    with (tmp_path / "valid" / "_classes.csv").open("a") as table:
+        table.write("50.png, 1, 1\n51.png, 0, 0\n52.png, 1, 0.3\n")
+    with pytest.raises(DataError, match="line 8, with 1 in dog and Cat: the label is missing"):
+        datasets.load(tmp_path, "validation")
+    assert len(datasets.load(tmp_path, "validation", skip_bad_rows=True).skipped) == 3
+
+
+def test_a_column_of_true_and_false_for_each_class_and_numbers_of_rows(tmp_path):
+    lines = [
+        f"{number},{line.replace(',a', ',True,False').replace(',b', ',False,True')}"
+        for number, line in enumerate(rows(tmp_path, ("a", "b")))
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["id,file,a,b", *lines]))
+    train = datasets.load(tmp_path, "train")
+    assert train.class_names == ("a", "b") and train.labels.tolist() == [0, 1]
+
+
+def test_columns_of_splits_are_no_classes(tmp_path):
+    lines = [f"{line.split(',')[0]},1,0" for line in rows(tmp_path, ("a", "b"))]
+    (tmp_path / "all.csv").write_text("\n".join(["file,is_train,is_test", *lines]))
+    with pytest.raises(DataError, match="none of the known forms"):
+        datasets.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize("header", ["id_code,diagnosis", "image_id,label", "Filepaths,Labels"])
+def test_columns_of_competitions_are_read_and_told(tmp_path, header):
+    lines = [line.replace(".png", "") for line in rows(tmp_path, ("a", "b"), where="deep/")]
+    (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
+    (tmp_path / "sample.csv").write_text("id\n0\n")
+    assert values(datasets.load(tmp_path, "test")) and len(datasets.load(tmp_path, "train")) == 2
+    names = " and ".join(header.split(","))
+    assert f"labels.csv is read by its columns {names}" in datasets.passed_over(tmp_path)
+    # Beside a table of usual columns such a one is none.
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *(f"{one}" for one in lines)]))
+    assert not any("read by" in line for line in datasets.passed_over(tmp_path))
+
+
+def test_several_labels_of_an_image_in_one_field_are_told(tmp_path):
+    lines = rows(tmp_path, ("cat", "dog", "dog|cat", "hot dog"))
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))
+    told = datasets.passed_over(tmp_path)
+    assert told == ("the class dog|cat may be several labels of one image",)
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines[:-5]]))
+    with pytest.raises(DataError, match="has 1 image, .*; the class dog.cat may be several labels"):
+        datasets.load(tmp_path, "train")
+
+
+def test_label_studio_s_table(tmp_path):
+    lines = [f"/data/local-files/?d={line},7" for line in rows(tmp_path, "ab", where="images/")]
+    (tmp_path / "export.csv").write_text("\n".join(["image,choice,annotator", *lines]))
+    assert len(datasets.load(tmp_path, "train")) == 2
