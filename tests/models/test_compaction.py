@@ -196,6 +196,53 @@ def test_sequential_models_are_compacted_too():
     _assert_equal(_logits(small, _images((1, 1, 2))), _logits(model, _images((1, 1, 2))))
 
 
+def _block(kind):
+    """A model of 1x1 images with two convolutions of dead taps, one behind a ZeroPadding2D."""
+    parts = [
+        layers.Conv2D(3, 3, padding="same", name="same"),
+        layers.ZeroPadding2D(1, name="pad"),
+        layers.Conv2D(3, 3, name="valid"),
+    ]
+    if kind == "Sequential":
+        return keras.Sequential([keras.Input((1, 1, 3)), *parts], name="block")
+    x = image = keras.Input((1, 1, 3))
+    for part in parts:
+        x = part(x)
+    return keras.Model(image, x, name="block")
+
+
+@pytest.mark.parametrize("kind", ["Sequential", "Functional"])
+def test_nested_models_are_compacted_too(kind):
+    image, block = keras.Input((2, 2, 3)), _block(kind)
+    # A layer outside of the block has the name of one inside.
+    x = layers.Conv2D(3, 2, name="same")(image)
+    model = _randomised(keras.Model(image, layers.Add()([block(x), block(block(x))])))
+    small, images = compact(model), _images((2, 2, 3))
+    assert model.count_params() - small.count_params() == 2 * 8 * 9
+    _assert_equal(_logits(small, images), _logits(model, images))
+    again = expand(small)
+    assert [one.shape for one in again.weights] == [one.shape for one in model.weights]
+    _assert_equal(_logits(again, images), _logits(model, images))
+
+
+def test_a_nested_convolution_that_needs_zeros_before_it_is_left_alone():
+    inner = keras.Sequential([keras.Input((2, 2, 3)), layers.Conv2D(3, 5, padding="same")])
+    image = keras.Input((2, 2, 3))
+    model = keras.Model(image, inner(image))
+    assert compact(model) is model
+
+
+def test_zeros_before_a_convolution_that_pads_itself_are_pixels_to_it():
+    image = keras.Input((1, 1, 3))
+    x = layers.ZeroPadding2D(((1, 0), (0, 0)))(image)
+    model = _randomised(keras.Model(image, layers.Conv2D(4, 3, padding="same")(x)))
+    small, images = compact(model), _images((1, 1, 3))
+    # The padded image is 2 high and 1 wide: each row of three taps has a live one in the middle.
+    assert small.layers[-1].kernel.shape[:2] == (3, 1)
+    _assert_equal(_logits(small, images), _logits(model, images))
+    _assert_equal(_logits(expand(small), images), _logits(model, images))
+
+
 def test_a_convolution_used_twice_is_left_alone():
     image = keras.Input((4, 4, 2))
     shared = layers.Conv2D(2, 3, padding="same", name="shared")

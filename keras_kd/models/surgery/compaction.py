@@ -15,7 +15,13 @@ import numpy as np
 from keras import layers
 
 from keras_kd.models.surgery.copies import as_functional, copied, remade
-from keras_kd.models.surgery.keras_internals import calls, layer_of, readers
+from keras_kd.models.surgery.keras_internals import (
+    all_layers,
+    calls,
+    is_graph,
+    layer_of,
+    readers,
+)
 from keras_kd.models.surgery.weights import is_plain
 
 
@@ -71,6 +77,25 @@ class _Axis:
     after: int
 
 
+@dataclass(frozen=True)
+class _Cut:
+    """What is left of a convolution along both axes, and the layer that pads it, where one does."""
+
+    axes: tuple[_Axis, _Axis]
+    padding: layers.ZeroPadding2D | None
+
+    @property
+    def zeros(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The zeros before and behind the input along both axes."""
+        rows, columns = self.axes
+        return (rows.before, rows.after), (columns.before, columns.after)
+
+    @property
+    def needs_padding(self) -> bool:
+        """Whether zeros are left that no layer puts there."""
+        return self.padding is None and any(any(pair) for pair in self.zeros)
+
+
 def _live(size: int, kernel: int, stride: int, before: int, after: int) -> _Axis:
     """Keep the taps that meet at least one of the `size` real positions; `before` and `after` zeros
     surround them.
@@ -94,10 +119,13 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
-    """The convolutions that have dead taps, by name."""
-    plan = {}
+def _plan(model: keras.Model, nested: bool = False) -> dict[layers.Layer, _Cut]:
+    """The convolutions that have dead taps, in the model and in models nested in it."""
+    plan: dict[layers.Layer, _Cut] = {}
     for layer in model.layers:
+        if is_graph(layer):
+            plan |= _plan(layer, nested=True)
+            continue
         if (
             # A layer called twice has two inputs, which may have other dead taps.
             not is_plain(layer, layers.Conv2D)
@@ -107,17 +135,19 @@ def _plan(model: keras.Model) -> dict[str, tuple[_Axis, _Axis]]:
             continue
         if layer.data_format != "channels_last" or None in layer.input.shape[1:3]:
             continue
-        axes = _axis(layer, 0, model), _axis(layer, 1, model)
-        if any(live.size < kernel for live, kernel in zip(axes, layer.kernel_size, strict=True)):
-            plan[layer.name] = axes
+        padding = None if layer.padding == "same" else _padding_of(layer, model)
+        cut = _Cut((_axis(layer, 0, padding), _axis(layer, 1, padding)), padding)
+        pairs = zip(cut.axes, layer.kernel_size, strict=True)
+        # A nested model is called as a whole: no padding can be put inside it.
+        if any(live.size < kernel for live, kernel in pairs) and not (nested and cut.needs_padding):
+            plan[layer] = cut
     return plan
 
 
-def _axis(layer: layers.Conv2D, axis: int, model: keras.Model) -> _Axis:
+def _axis(layer: layers.Conv2D, axis: int, padding: layers.ZeroPadding2D | None) -> _Axis:
     size, kernel, stride = layer.input.shape[1 + axis], layer.kernel_size[axis], layer.strides[axis]
     if layer.padding == "same":
         return _live(size, kernel, stride, *_same_padding(size, kernel, stride))
-    padding = _padding_of(layer, model)
     if padding is None:
         return _live(size, kernel, stride, 0, 0)
     before, after = padding.padding[axis]
@@ -143,8 +173,8 @@ def compact(model: keras.Model) -> keras.Model:
     returned as it is.
 
     Args:
-        model: Functional or Sequential keras.Model with a fixed input height and width. Models
-            nested in it keep their taps.
+        model: Functional or Sequential keras.Model with a fixed input height and width. In models
+            nested in it, a convolution keeps its taps if zeros would have to be put before it.
 
     Returns:
         Functional keras.Model with the same inputs, outputs, layer names and dtypes. At 64x64
@@ -159,42 +189,33 @@ def compact(model: keras.Model) -> keras.Model:
     plan = _plan(graph)
     if not plan:
         return model
-    places = set(graph.layers)  # layers of nested models may have the same names
-    paddings = {
-        padding.name: name
-        for name in plan
-        if (padding := _padding_of(graph.get_layer(name), graph)) is not None
-    }
+    paddings = {cut.padding: cut for cut in plan.values() if cut.padding is not None}
+    # Of padding="same", the zeros that are left may differ before and behind, which a convolution
+    # of Keras can't say.
+    padded: dict[layers.Layer, CompactPadding2D] = {}
 
     def replaced(layer: layers.Layer) -> layers.Layer | None:
-        if layer in places and layer.name in plan:
-            return _compact_conv(layer, plan[layer.name])
-        if layer in places and layer.name in paddings:
-            zeros = _zeros(plan[paddings[layer.name]])
-            return CompactPadding2D(
-                zeros, original=layer.get_config(), name=layer.name, dtype=layer.dtype_policy
-            )
-        return None
+        if layer in paddings:
+            original = layer.get_config()
+            return _padding(layer, paddings[layer], layer.name, original)
+        if layer not in plan:
+            return None
+        new = _compact_conv(layer, plan[layer].axes)
+        if plan[layer].needs_padding:
+            name = _free_name(f"{layer.name}_zeros", graph)
+            padded[new] = _padding(layer, plan[layer], name, None)
+        return new
 
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        # Of padding="same", the zeros that are left may differ before and behind, which a
-        # convolution of Keras can't say.
-        pads_itself = layer.name in plan and layer.name not in paddings.values()
-        if pads_itself and any(any(pair) for pair in _zeros(plan[layer.name])):
-            padding = CompactPadding2D(
-                _zeros(plan[layer.name]),
-                original=None,
-                name=_free_name(f"{layer.name}_zeros", graph),
-                dtype=layer.dtype_policy,
-            )
-            args = (padding(args[0]), *args[1:])
+        if layer in padded:
+            args = (padded[layer](args[0]), *args[1:])
         return layer(*args, **kwargs)
 
     def adapted(layer: layers.Layer) -> list[np.ndarray]:
         values = layer.get_weights()
-        if layer in places and layer.name in plan:
+        if layer in plan:
             values[0] = values[0][
-                tuple(slice(axis.first, axis.first + axis.size) for axis in plan[layer.name])
+                tuple(slice(axis.first, axis.first + axis.size) for axis in plan[layer].axes)
             ]
         return values
 
@@ -208,8 +229,10 @@ def _free_name(name: str, graph: keras.Model) -> str:
     return name
 
 
-def _zeros(axes: tuple[_Axis, _Axis]) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (axes[0].before, axes[0].after), (axes[1].before, axes[1].after)
+def _padding(
+    layer: layers.Layer, cut: _Cut, name: str, original: dict[str, Any] | None
+) -> CompactPadding2D:
+    return CompactPadding2D(cut.zeros, original=original, name=name, dtype=layer.dtype_policy)
 
 
 def _compact_conv(layer: layers.Conv2D, axes: tuple[_Axis, _Axis]) -> CompactConv2D:
@@ -236,7 +259,7 @@ def expand(model: keras.Model) -> keras.Model:
         ModelError: the model is neither Functional nor Sequential.
     """
     graph = as_functional(model)
-    if not any(isinstance(layer, CompactConv2D) for layer in model.layers):
+    if not any(isinstance(layer, CompactConv2D) for layer in all_layers(model)):
         return model
 
     def replaced(layer: layers.Layer) -> layers.Layer | None:
