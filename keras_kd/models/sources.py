@@ -201,10 +201,12 @@ def _of_file(
         whole = fine_tuning.with_new_head(model, heads, input_shape, form.taken, seed)
     # Clones get new weights from their layers' initializers.
     new = keras.models.clone_model(whole)
-    # No training would set those of frozen layers and of Normalization.
+    # No training would set those of frozen layers, of Normalization and what LoRA adds to.
     for old, fresh in zip(all_layers(whole), all_layers(new), strict=True):
         if old.weights and not old.trainable_weights:
             weights.put(old.get_weights(), fresh)
+        elif getattr(old, "lora_enabled", False):
+            weights.put_frozen(old, fresh)
     return new
 
 

@@ -151,6 +151,20 @@ def test_what_no_training_sets_is_kept_of_a_files_layers(tmp_path):
     np.testing.assert_allclose(np.std(shown, (0, 1, 2)), 1, atol=1e-3)
 
 
+def test_what_lora_adds_to_is_the_files_and_learns_nothing(tmp_path):
+    """LoRA freezes the kernel, and a random one would stay random."""
+    file = keras.Sequential(
+        [keras.Input((4, 4, 3)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(5)]
+    )
+    file.layers[0].enable_lora(2)
+    file.layers[0].lora_kernel_b.assign(np.ones(file.layers[0].lora_kernel_b.shape))
+    file.save(tmp_path / "net.keras")
+    (new,) = sources.build(str(tmp_path / "net.keras"), 3, (4, 4, 3), seed=1).layers[1:2]
+    # Keras stores the kernel with what LoRA has added to it.
+    np.testing.assert_allclose(new._kernel, file.layers[0].kernel, rtol=1e-5)
+    assert np.any(new.lora_kernel_a) and not np.any(new.lora_kernel_b)
+
+
 def test_a_functions_model_is_for_the_datas_classes_and_size(own):
     model = sources.build(f"{own}:net", 3, (6, 6, 1))
     assert model.input_shape == (None, 6, 6, 1) and model.output_shape == (None, 3)

@@ -24,6 +24,18 @@ def put(weights: Sequence[np.ndarray], target: keras.Layer) -> None:
             layer.finalize_state()
 
 
+def put_frozen(source: keras.Layer, target: keras.Layer) -> None:
+    """Set the weights of a layer that no training changes, as the kernel that LoRA adds to.
+
+    Args:
+        source: the layer.
+        target: one of the same structure, built, which is changed.
+    """
+    pairs = zip(source.non_trainable_variables, target.non_trainable_variables, strict=True)
+    for old, new in pairs:
+        new.assign(old)
+
+
 def keep_lora_scale(source: keras.Layer, target: keras.Layer) -> None:
     """Give LoRA's weights the factor that they have in another layer.
 
