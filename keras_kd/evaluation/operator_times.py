@@ -100,7 +100,7 @@ def measure(path: str | Path, seconds: float = 5.0) -> OperatorTimes:
         )
     model = LiteRTModel(path)
     model.predict_heads(np.zeros((model.batch, *model.input_shape), np.uint8))
-    operators = tflite_graph.read(path, main_alone=True)
+    operators = tflite_graph.read(path, "main")
     alone = [_loaded(content) for content in single_operators.files(path)]
     smallest = _loaded(single_operators.smallest())
     runs = [model.compute, *(one and one.invoke for one in (smallest, *alone))]

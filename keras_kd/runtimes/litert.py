@@ -261,7 +261,7 @@ def _require_built_in(path: str | Path) -> None:
 
 def _require_no_state(path: str | Path) -> None:
     """Raise ModelError for files that write a variable, on which the next answer depends."""
-    if any(one.name == "ASSIGN_VARIABLE" for one in tflite_graph.read(path, main_alone=True)):
+    if any(one.name == "ASSIGN_VARIABLE" for one in tflite_graph.read(path, "main")):
         raise ModelError(
             f"{path} changes a variable with each image, so that the next answer depends on it:"
             " export a model that takes each image alone."
@@ -365,7 +365,7 @@ def stopped(path: str | Path, error: RuntimeError) -> str:
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
-    named = tflite_graph.read(path, main_alone=True)
+    named = tflite_graph.read(path, "main")
     # From the innermost body of a loop outwards; numbers count in their own graph.
     *inside, last = re.findall(r"Node number (\d+) \((\w+)\)", str(error)) or [("", "")]
     if not last[0] or int(last[0]) >= len(named):

@@ -73,7 +73,9 @@ def _of_einsum(operation: tf.Operation) -> int:
 
 
 def of_tflite(path: str | Path) -> int:
-    """Count the multiply-accumulates of a `.tflite` file.
+    """Count the multiply-accumulates of the graph that a `.tflite` file serves.
+
+    The bodies of its loops and branches count once.
 
     Args:
         path: the file.
@@ -84,7 +86,7 @@ def of_tflite(path: str | Path) -> int:
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
-    operators = tflite_graph.read(path)
+    operators = tflite_graph.read(path, "run")
     with tflite_graph.damage_reported(path):
         return sum(_of_operator(operator) for operator in operators)
 
@@ -107,7 +109,8 @@ def _of_operator(operator: Operator) -> int:
 
 
 def parameters(path: str | Path) -> int:
-    """Count the weights and biases of the convolutions and matrix products in a `.tflite` file.
+    """Count the weights and biases of the convolutions and matrix products in the graph that a
+    `.tflite` file serves.
 
     Args:
         path: the file.
@@ -118,7 +121,7 @@ def parameters(path: str | Path) -> int:
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
-    operators = tflite_graph.read(path)
+    operators = tflite_graph.read(path, "run")
     with tflite_graph.damage_reported(path):
         return _parameters(operators)
 
@@ -126,18 +129,22 @@ def parameters(path: str | Path) -> int:
 def _parameters(operators: list[Operator]) -> int:
     # float16 weights go through a DEQUANTIZE, which the runtime folds.
     constant = {
-        operator.outputs[0].index
+        _place(operator.outputs[0])
         for operator in operators
         if operator.name == "DEQUANTIZE" and _is_constant(operator)
     }
     tensors = {
-        tensor.index: tensor.size
+        _place(tensor): tensor.size
         for operator in operators
         if operator.name in _WEIGHTED
         for tensor in operator.inputs
-        if tensor.values is not None or tensor.index in constant
+        if tensor.values is not None or _place(tensor) in constant
     }
     return sum(tensors.values())
+
+
+def _place(tensor: Tensor) -> tuple[int, int]:
+    return tensor.graph, tensor.index
 
 
 def _is_constant(operator: Operator) -> bool:
@@ -157,17 +164,17 @@ def live_taps(path: str | Path) -> float:
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
-    operators = tflite_graph.read(path)
+    operators = tflite_graph.read(path, "run")
     with tflite_graph.damage_reported(path):
         return _live_taps(operators)
 
 
 def _live_taps(operators: list[Operator]) -> float:
     padded = {
-        operator.outputs[0].index: operator for operator in operators if operator.name == "PAD"
+        _place(operator.outputs[0]): operator for operator in operators if operator.name == "PAD"
     }
     shares = [
-        (_live_share(operator, padded.get(operator.inputs[0].index)), operator.inputs[1].size)
+        (_live_share(operator, padded.get(_place(operator.inputs[0]))), operator.inputs[1].size)
         for operator in operators
         if operator.name in _CONVOLUTIONS
     ]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import flatbuffers
 import numpy as np
@@ -43,6 +43,16 @@ SERVED, _MOST_SIGNATURES = "serving_default", 32
 # Fields of a model and of a signature: a table lists them behind 4 bytes, in 2 bytes each.
 _SUBGRAPHS, _SIGNATURES, _SUBGRAPH_INDEX = 4 + 2 * 2, 4 + 2 * 7, 4 + 2 * 4
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error)
+# Operators that run other subgraphs, and the fields that have the numbers of these.
+_LOOP = ("CondSubgraphIndex", "BodySubgraphIndex")
+_BODIES = {
+    "CALL": (schema.CallOptions, ("Subgraph",)),
+    "CALL_ONCE": (schema.CallOnceOptions, ("InitSubgraphIndex",)),
+    "IF": (schema.IfOptions, ("ThenSubgraphIndex", "ElseSubgraphIndex")),
+    "STABLEHLO_COMPOSITE": (schema.StableHLOCompositeOptions, ("DecompositionSubgraphIndex",)),
+    "STABLEHLO_WHILE": (schema.StablehloWhileOptions, _LOOP),
+    "WHILE": (schema.WhileOptions, _LOOP),
+}
 _OPTIONS = {
     "CONV_2D": schema.Conv2DOptions,
     "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptions,
@@ -54,7 +64,7 @@ class Tensor:
     """A tensor of the graph.
 
     Attributes:
-        index: its number, which is the same in every operator.
+        index: its number, which is the same in every operator of its graph.
         name: its name from the converter.
         shape: with the batch axis; empty for a scalar.
         dtype: of its elements, in small letters as NumPy's, e.g. int8.
@@ -63,6 +73,7 @@ class Tensor:
         scales: number of its quantization scales: 1, or one for each channel; 0 if it is not
             quantized.
         is_variable: whether it keeps its numbers from one run to the next, as the state of an LSTM.
+        graph: the number of its subgraph.
     """
 
     index: int
@@ -73,6 +84,7 @@ class Tensor:
     scale: float = 0.0
     scales: int = 0
     is_variable: bool = False
+    graph: int = 0
 
     @property
     def size(self) -> int:
@@ -204,13 +216,13 @@ def packed(model: schema.ModelT) -> bytes:
     return bytes(builder.Output())
 
 
-def read(path: str | Path, main_alone: bool = False) -> list[Operator]:
-    """Return the operators of all subgraphs, in the order they run.
+def read(path: str | Path, graphs: Literal["all", "main", "run"] = "all") -> list[Operator]:
+    """Return the operators of the subgraphs, in the order they run.
 
     Args:
         path: the file.
-        main_alone: leave out the bodies of loops and branches, whose tensors have their own
-            indices.
+        graphs: "all"; "main": without the bodies of loops and branches; "run": the main graph and
+            the bodies that it runs, without the graphs of other signatures.
 
     Returns:
         The operators.
@@ -221,19 +233,45 @@ def read(path: str | Path, main_alone: bool = False) -> list[Operator]:
     data = content(path)
     with damage_reported(path):
         model = schema.Model.GetRootAs(data, 0)
-        count = min(model.SubgraphsLength(), 1) if main_alone else model.SubgraphsLength()
-        graphs = (model.Subgraphs(i) for i in range(count))
-        places = (
-            (graph, graph.Operators(i)) for graph in graphs for i in range(graph.OperatorsLength())
-        )
         # Tables may share their content, so that a small file can unfold to any length.
-        operators = list(itertools.islice(places, MOST_TENSORS))
+        operators = list(itertools.islice(_places(model, graphs), MOST_TENSORS))
         if (
             sum(operator.InputsLength() + operator.OutputsLength() for _, operator in operators)
             > MOST_TENSORS
         ):
             raise ValueError("it has more operators than any model")
-        return [_operator(model, graph, operator) for graph, operator in operators]
+        return [_operator(model, number, operator) for number, operator in operators]
+
+
+def _places(model: schema.Model, graphs: str) -> Iterator[tuple[int, schema.Operator]]:
+    """The subgraphs' numbers and operators; those of bodies behind those of what runs them."""
+    count = model.SubgraphsLength()
+    numbers = list(range(count if graphs == "all" else min(count, 1)))
+    known = set(numbers)
+    for number in numbers:
+        graph = model.Subgraphs(number)
+        for place in range(graph.OperatorsLength()):
+            operator = graph.Operators(place)
+            yield number, operator
+            bodies = _bodies(model, operator) if graphs == "run" else []
+            for body in bodies:
+                if not 0 <= body < count:
+                    raise ValueError(f"it runs graph {body} of {count}")
+                if body not in known:
+                    known.add(body)
+                    numbers.append(body)
+
+
+def _bodies(model: schema.Model, operator: schema.Operator) -> list[int]:
+    """The numbers of the subgraphs that an operator runs."""
+    name = _name(model.OperatorCodes(operator.OpcodeIndex()))
+    if name not in _BODIES:
+        return []
+    kind, fields = _BODIES[name]
+    later = name.startswith("STABLEHLO_")
+    options, table = kind(), operator.BuiltinOptions2() if later else operator.BuiltinOptions()
+    options.Init(table.Bytes, table.Pos)
+    return [getattr(options, field)() for field in fields]
 
 
 @contextmanager
@@ -252,7 +290,7 @@ def damage_reported(path: str | Path) -> Iterator[None]:
         raise ModelError(f"{path} is a damaged .tflite file: copy or export it again.") from error
 
 
-def _operator(model: schema.Model, graph: schema.SubGraph, operator: schema.Operator) -> Operator:
+def _operator(model: schema.Model, number: int, operator: schema.Operator) -> Operator:
     code = model.OperatorCodes(operator.OpcodeIndex())
     name = _name(code)
     inputs = [operator.Inputs(i) for i in range(operator.InputsLength())]
@@ -260,8 +298,8 @@ def _operator(model: schema.Model, graph: schema.SubGraph, operator: schema.Oper
     return Operator(
         name,
         # An optional input that is left out has the index -1.
-        tuple(_tensor(model, graph, index) for index in inputs if index >= 0),
-        tuple(_tensor(model, graph, index) for index in outputs),
+        tuple(_tensor(model, number, index) for index in inputs if index >= 0),
+        tuple(_tensor(model, number, index) for index in outputs),
         _options(name, operator),
         code.Version(),
     )
@@ -275,8 +313,8 @@ def _name(code: schema.OperatorCode) -> str:
     return _NAMES.get(number, f"UNKNOWN:{number}")
 
 
-def _tensor(model: schema.Model, graph: schema.SubGraph, index: int) -> Tensor:
-    tensor = graph.Tensors(index)
+def _tensor(model: schema.Model, number: int, index: int) -> Tensor:
+    tensor = model.Subgraphs(number).Tensors(index)
     buffer = model.Buffers(tensor.Buffer())
     values = buffer.DataAsNumpy() if buffer.DataLength() else None
     name = (tensor.Name() or b"").decode(errors="replace")
@@ -290,6 +328,7 @@ def _tensor(model: schema.Model, graph: schema.SubGraph, index: int) -> Tensor:
         values,
         *_scales(tensor),
         bool(tensor.IsVariable()),
+        number,
     )
 
 
@@ -322,7 +361,7 @@ def output_kind(path: str | Path, output: int) -> OutputKind:
         tensor.index: Step(
             operator.name, tuple(one.index for one in operator.inputs if one.values is None)
         )
-        for operator in read(path, main_alone=True)
+        for operator in read(path, "main")
         for tensor in operator.outputs
     }
     return _graph_tail.output_kind(output, makers.get)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_kd.errors import ModelError
 from keras_kd.exporters.bundle import SHIPPED
-from keras_kd.runtimes import tflite_graph
+from keras_kd.runtimes import multiply_accumulates, tflite_graph
 from keras_kd.runtimes.litert import LiteRTModel
 
 
@@ -70,3 +71,34 @@ def test_several_signatures_of_which_none_is_served_are_listed(tmp_path: Path) -
     file = _with_signatures(tmp_path / "a.tflite", ["features", "scores"], [0, 1])
     with pytest.raises(ModelError, match="signatures features, scores: expected one alone"):
         LiteRTModel(file, trusted=True)
+
+
+def _called(path: Path) -> Path:
+    """B's file in which the main graph only runs the second one, beside a third that nobody
+    runs.
+    """
+    model = tflite_graph.unpacked((SHIPPED / "model.tflite").read_bytes())
+    main = model.subgraphs[0]
+    model.subgraphs = [main, *(copy.deepcopy(main) for _ in range(2))]
+    code, call, options = schema.OperatorCodeT(), schema.OperatorT(), schema.CallOptionsT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CALL
+    options.subgraph = 1
+    call.opcodeIndex, call.builtinOptions = len(model.operatorCodes), options
+    call.builtinOptionsType = schema.BuiltinOptions.CallOptions
+    call.inputs, call.outputs = main.inputs, main.outputs
+    model.operatorCodes.append(code)
+    main.operators = [call]
+    path.write_bytes(tflite_graph.packed(model))
+    return path
+
+
+@pytest.mark.parametrize("make", ["signatures", "called"])
+def test_what_a_run_computes_is_counted_once(make: str, tmp_path: Path) -> None:
+    file, names = tmp_path / "a.tflite", ["calibrate", "serving_default"]
+    file = _called(file) if make == "called" else _with_signatures(file, names, [1, 0])
+    for count in (
+        multiply_accumulates.of_tflite,
+        multiply_accumulates.parameters,
+        multiply_accumulates.live_taps,
+    ):
+        assert count(file) == count(SHIPPED / "model.tflite")
