@@ -30,10 +30,9 @@ from keras_kd.runtimes.stated import NOTHING, Stated
 
 DTYPES = ("float32", "uint8")
 STATE = (
-    "Reset the interpreter before each image, because the file goes on from the image before:"
-    " `reset_all_variables()` in Python, `resetVariableTensors()` in Dart and of Kotlin's older"
-    " Interpreter, `TfLiteInterpreterResetVariableTensors` in C. Where a library has no such"
-    " function, make a new interpreter for each image."
+    "Reset the interpreter, because the file goes on from the image before, as the programs in"
+    " Python, C, Dart and for Kotlin's older Interpreter do. The other libraries can't reset it:"
+    " make a new model for each image there."
 )
 
 

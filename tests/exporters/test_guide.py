@@ -59,11 +59,21 @@ def test_the_worked_input_gives_what_the_guide_says_by_position_and_name(model):
 
 def test_a_file_that_goes_on_from_the_image_before_is_reset_before_each(model):
     found = guide.facts(model)
-    reset = "interpreter.reset_all_variables()"
-    assert not found.keeps_state and reset not in guide.guide(found)
-    text = guide.guide(replace(found, keeps_state=True))
-    assert "Reset the interpreter before each image" in text
-    assert text.index(reset) < text.index("interpreter.invoke()")
+    resets = {
+        "interpreter.reset_all_variables()": "interpreter.invoke()",
+        "TfLiteInterpreterResetVariableTensors(interpreter)": "TfLiteInterpreterInvoke(",
+        " interpreter.resetVariableTensors()": "interpreter.runForMultipleInputsOutputs(",
+        "_interpreter.resetVariableTensors()": "_interpreter.runForMultipleInputs(",
+    }
+    plain, text = guide.guide(found), guide.guide(replace(found, keeps_state=True))
+    assert not found.keeps_state
+    for reset, run in resets.items():
+        assert reset not in plain
+        assert text.index(reset) < text.index(run)
+    # Swift, the web, React Native and Kotlin's CompiledModel.
+    advice = "new Model for each image: this class can't be reset"
+    assert text.count(advice) == 4 and advice not in plain
+    assert "Reset the interpreter, because" in text
 
 
 def test_the_guide_names_the_files_real_tensors(model, capsys):

@@ -17,6 +17,7 @@ class InterpreterModel(context: Context, threads: Int = 2) : AutoCloseable {
         input.rewind()
         val outputs = listOf(@ROWS@)
         val numbered = outputs.withIndex().associate { it.index to it.value }
+        interpreter.resetVariableTensors()  //@state
         interpreter.runForMultipleInputsOutputs(arrayOf<Any>(input), numbered)
         return outputs.map { it[0] }
     }

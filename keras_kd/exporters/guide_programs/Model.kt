@@ -7,6 +7,7 @@ import java.nio.ByteBuffer
 import kotlin.math.abs
 
 /** @NAME@ on the GPU where all of it can run there, or else on the CPU. Use it from one thread. */
+// Make a new Model for each image: this class can't be reset, and goes on from the image before.  //@state
 class Model(context: Context, threads: Int = 2, gpu: Boolean = true) : AutoCloseable {
     /** What runs the model: GPU or CPU. */
     val accelerator: Accelerator

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tensorflow/lite/c/c_api.h"
+#include "tensorflow/lite/c/c_api_experimental.h"  //@state
 
 enum { HEIGHT = @HEIGHT@, WIDTH = @WIDTH@, CHANNELS = @CHANNELS@, SIZE = HEIGHT * WIDTH * CHANNELS };
 typedef float Input;  //@float
@@ -104,6 +105,8 @@ const char *model_run(const Model *model, const Input image[SIZE], Outputs *outp
   TfLiteTensor *const input = TfLiteInterpreterGetInputTensor(interpreter, 0);
   if (TfLiteTensorCopyFromBuffer(input, image, SIZE * sizeof(Input)) != kTfLiteOk)
     return "the image can't be copied";
+  if (TfLiteInterpreterResetVariableTensors(interpreter) != kTfLiteOk)  //@state
+    return "the model can't begin anew";  //@state
   if (TfLiteInterpreterInvoke(interpreter) != kTfLiteOk) return "the model can't be run";
   @READ@
   return NULL;

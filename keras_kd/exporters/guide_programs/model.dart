@@ -81,6 +81,7 @@ class Model {
   /// Computes the outputs, in the file's order: @OUTPUT_NAMES@.
   List<List<double>> run(@ARRAY@ image) {
     final outputs = <int, Object>{@LISTS@};
+    _interpreter.resetVariableTensors();  //@state
     _interpreter.runForMultipleInputs([image.reshape([1, height, width, channels])], outputs);
     return [for (final rows in outputs.values) ((rows as List).first as List).cast<double>()];
   }

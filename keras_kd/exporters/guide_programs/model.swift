@@ -100,6 +100,7 @@ func cropFace(  //@face
 enum ModelError: Error { case missing, otherModel, pixels }
 
 /// @NAME@, on the CPU. Use it from one queue; it is closed when nothing refers to it any more.
+// Make a new Model for each image: this class can't be reset, and goes on from the image before.  //@state
 final class Model {
   static let labels: [String] = [@LABELS@]
   static let expected: [[Float32]] = [@EXPECTED@]

@@ -2,6 +2,7 @@ import { type ModelSource, type TfliteModel, loadTensorflowModel } from "react-n
 import { type Image, matches, workedInput } from "./crop.js";
 
 /** @NAME@ in React Native, on the CPU. `source` is `require("./assets/…")` of the file. */
+// Open a new Model for each image: this class can't be reset, and goes on from the image before.  //@state
 export class Model {
   private constructor(private readonly model: TfliteModel) {}
 

@@ -3,6 +3,7 @@ import { Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
 import { CHANNELS, HEIGHT, type Image, type Picture, WIDTH, matches, workedInput } from "./crop.js";
 
 /** @NAME@ in a browser: in WASM, or on the GPU if `gpu` is set and it gives what the guide says. */
+// Open a new Model for each image: this class can't be reset, and goes on from the image before.  //@state
 export class Model {
   private constructor(
     private readonly model: CompiledModel,
