@@ -179,6 +179,17 @@ def test_a_student_that_can_not_be_saved_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_files_of_other_runtimes_are_left_to_the_export(tmp_path):
+    for write in (Distiller(linear()).save, Distiller(linear()).export):
+        refusal(
+            lambda: write(tmp_path / "best.tflite"),  # noqa: B023
+            OutputError,
+            "best.tflite",
+            "keras_kd.export(distiller.student,",
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_settings_survive_get_config():
     distiller = Distiller(
         convolved(0, 2),

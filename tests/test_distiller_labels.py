@@ -90,6 +90,8 @@ def test_a_sample_weight_of_one_of_several_heads_is_refused_by_its_name():
     ("weights", "facts"),
     [
         (WEIGHTS.tolist(), ("sample weights are a list of 24", "numpy.array")),
+        (WEIGHTS[:7], ("24 images and 7 sample weights", "one for each image")),
+        ({"kind": WEIGHTS[:7], "size": WEIGHTS}, ("7 sample weights of head 'kind'",)),
         (np.float32(2), ("one number", "(N,)")),
         ({"kind": WEIGHTS.tolist()}, ("weights of head 'kind' are a list of 24", "numpy.array")),
         ({"knd": WEIGHTS}, ("for knd", "heads kind, size", "(N,)")),
@@ -109,6 +111,59 @@ def test_batches_with_weights_of_heads_that_a_student_has_not_are_refused():
     told = ("for kind", "one head", "one array (N,)")
     distiller = compiled(linear(), beta=0.0, alpha=1.0)
     refusal(lambda: distiller.fit(batches(), verbose=0), DataError, *told)
+
+
+class OneBatch(keras.utils.PyDataset):
+    def __init__(self, *batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+@pytest.mark.parametrize("ways", [lambda *batch: (batch for _ in range(9)), OneBatch])
+@pytest.mark.parametrize(
+    ("batch", "fact"),
+    [
+        ((IMAGES, LABELS.tolist()), "labels are a list of 24"),
+        (
+            (IMAGES, {"label": LABELS, "teacher": LOGITS.tolist()}),
+            "outputs of the teacher are a list of 24",
+        ),
+        ((IMAGES, LABELS, WEIGHTS.tolist()), "sample weights are a list of 24"),
+        ((list(IMAGES), LABELS), "images are a list of 24"),
+        ((IMAGES, LABELS, WEIGHTS[:7]), "24 images and 7 sample weights"),
+        ((IMAGES, LABELS[:7]), "24 images and 7 labels"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:`shuffle=True`")
+def test_lists_and_too_few_of_python_code_are_refused_in_a_sentence(ways, batch, fact):
+    distiller = compiled(linear(), beta=0.0, alpha=1.0)
+    refusal(lambda: distiller.fit(ways(*batch), verbose=0), DataError, fact)
+    refusal(lambda: distiller.evaluate(ways(*batch), verbose=0), DataError, fact)
+
+
+def test_a_checked_data_set_is_the_users_own():
+    class Counting(OneBatch):
+        epochs = 0
+
+        def on_epoch_end(self):
+            self.epochs += 1
+
+    plain, distiller = linear(), compiled(linear(), beta=0.0, alpha=1.0)
+    plain.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    told = []
+    for model in (plain, distiller):
+        data = Counting(IMAGES, LABELS)
+        model.fit(data, epochs=3, verbose=0)
+        told.append(data.epochs)
+    assert told[0] == told[1] > 2
+    listed = OneBatch(IMAGES, LABELS.tolist())
+    refusal(lambda: distiller.fit(data, validation_data=listed, verbose=0), DataError, "a list of")
 
 
 def test_images_without_labels_are_not_scored():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -240,3 +242,36 @@ def test_rows_that_are_no_distribution_are_refused(way, row):
     refusal(lambda: soft_loss(distiller, way, y), DataError, "NaN, inf or a row of -inf")
     if way == "arrays":
         assert np.array_equal(before[0], distiller.student.get_weights()[0])
+
+
+# --- answers that are the same for all images ---
+TWICE = np.tile(IMAGES, (2, 1, 1, 1)), np.tile(LABELS, 2)
+
+
+def of_one_class(scale):
+    """A teacher that is sure of class 1 whatever it sees; with a scale of 0, alike sure."""
+    teacher = linear(1)
+    kernel, bias = teacher.get_weights()
+    teacher.set_weights([scale * kernel, bias + np.array([0, 99, 0])])
+    return teacher
+
+
+def test_live_teachers_that_answer_the_same_to_all_images_are_told_once():
+    images, labels = TWICE
+    distiller = compiled(linear(), [linear(1), of_one_class(0), of_one_class(1)])
+    with pytest.warns(UserWarning, match="for all images") as warned:
+        distiller.fit(images, labels, 16, epochs=2, validation_data=TWICE, verbose=0)
+    # The first teacher's answers differ.
+    told = [str(one.message) for one in warned]
+    assert len(told) == 2
+    assert "gives the same output" in told[0] and "answers the same class" in told[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        # So few images may well be of one class.
+        distiller.fit(images[:24], labels[:24], 16, verbose=0)
+
+
+def test_stored_outputs_that_are_the_same_for_all_images_are_told():
+    stored = np.tile(LOGITS[:1], (48, 1))
+    with pytest.warns(UserWarning, match="batches bring gives the same output for all images"):
+        compiled(linear()).fit(TWICE[0], {"label": TWICE[1], "teacher": stored}, verbose=0)

@@ -15,6 +15,7 @@ from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._momentum import DistillationOrientedSGD
 from keras_kd.distiller._outputs import OutputFaults
+from keras_kd.distiller._same_answers import SameAnswers
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import Teacher, Teachers
@@ -164,7 +165,7 @@ class Distiller(CheckedTraining):
         self._reports_parts = True  # of the loss, which `evaluate` lacks
         self._target_maker = TargetMaker(
             student, self._columns, self._shapes, self._live, self._matching, self.teacher_output,
-            self.output_faults,
+            self.output_faults, self.same_answers,
         )  # fmt: skip
         # Student and projections are built: Keras has nothing left to build.
         self.built = True
@@ -179,10 +180,9 @@ class Distiller(CheckedTraining):
             {name: head.classes for name, head in self._heads.items() if head.classes},
             values if self.binary is None else [],
         )
-        self.output_faults = OutputFaults(
-            {name: count for name, count in self._columns.items() if count},
-            max(len(self.teachers), 1),
-        )
+        of_classes = {name: count for name, count in self._columns.items() if count}
+        self.output_faults = OutputFaults(of_classes, max(len(self.teachers), 1))
+        self.same_answers = SameAnswers(of_classes, [one.name for one in self.teachers])
 
     def _shapes_of_heads(self) -> dict[str, HeadShape]:
         outputs = _batches.by_head(self._single(heads.structure(self.student)), self._heads)
@@ -370,6 +370,7 @@ class Distiller(CheckedTraining):
                 its kind.
         """
         results = super().get_metrics_result()
+        results.pop(self.same_answers.name, None)
         for faults in (self.faults, self.output_faults):
             results.pop(faults.name, None)
             faults.refuse()

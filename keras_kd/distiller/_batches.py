@@ -143,24 +143,45 @@ def rows(outputs: Any) -> Any:
     return ops.shape(keras.tree.flatten(outputs)[0])[0]
 
 
-def require_array(values: Any, name: str = "labels") -> None:
-    """Refuse a list of numbers, which Keras takes for as many arrays.
-
-    Args:
-        values: of each image, or a dict of these by head.
-        name: what they are.
+def require_arrays(images: Any, y: Any, sample_weight: Any = None) -> None:
+    """Refuse labels, teacher's outputs or sample weights that are lists or of another number of
+    images.
 
     Raises:
-        DataError: they are such a list.
+        DataError: one is.
     """
-    if isinstance(values, dict):
-        for head, own in values.items():
-            require_array(own, f"{name} of head {head!r}")
-    if isinstance(values, (list, tuple)) and values and np.ndim(values[0]) == 0:
+    count = _length(images)
+    parts = {"labels": label(y), "outputs of the teacher": teacher(y)}
+    for name, values in {**parts, "sample weights": label(sample_weight)}.items():
+        for head, one in (values if isinstance(values, dict) else {"": values}).items():
+            of = f" of head {head!r}" if head else ""
+            _require_array(one, name + of)
+            length = _length(one)
+            if None not in (count, length) and length != count:
+                raise DataError(
+                    f"There are {count} images and {length} {name}{of}: give one for each image."
+                )
+
+
+def _require_array(values: Any, name: str) -> None:
+    """Refuse a list of numbers, of words or of rows, which Keras takes for as many arrays."""
+    first = values
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    if first is not values and np.ndim(first) == 0:
         raise DataError(
-            f"The {name} are a list of {len(values)} numbers or words: expected an array, which "
-            "numpy.array makes of it."
+            f"The {name} are a list of {len(values)} numbers, words or rows: expected an array,"
+            " which numpy.array makes of it."
         )
+
+
+def _length(values: Any) -> int | None:
+    """The number of images in arrays, as far as it is known."""
+    flat = keras.tree.flatten(values) if isinstance(values, (dict, list, tuple)) else [values]
+    shape = getattr(flat[0], "shape", ()) if flat else ()
+    # TensorFlow may not know the rank.
+    known = () if getattr(shape, "rank", 0) is None else tuple(shape)
+    return known[0] if known else None
 
 
 def require_given(labels: Any) -> None:

@@ -10,7 +10,16 @@ import keras
 import numpy as np
 
 from keras_kd._common.tensors import on_host
-from keras_kd.distiller import _backend, _batches, _labels, _metrics, _momentum, _settings
+from keras_kd.distiller import (
+    _backend,
+    _batches,
+    _labels,
+    _metrics,
+    _momentum,
+    _same_answers,
+    _settings,
+    _streams,
+)
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._outputs import kind_of, require_fit, require_kind, warn_of_kind
 from keras_kd.distiller._shapes import HeadShape
@@ -35,6 +44,7 @@ class CheckedTraining(StudentModel):
     _columns: dict[str, int | None]
     _heads: dict[str, ClassHead | ValueHead]
     faults: _labels.Faults
+    same_answers: _same_answers.SameAnswers
     features: Sequence[Any]
     value_weight: float
     _shapes: dict[str, HeadShape]
@@ -139,11 +149,15 @@ class CheckedTraining(StudentModel):
             self._look(images, labels, *others[:1])
             weights = [_batches.weights_like(labels, one) for one in others]
             validation_data = (images, labels, *weights)
-        first = _FirstBatch()
+        x, validation_data = [
+            _streams.checked(one, self._look_at_batch) for one in (x, validation_data)
+        ]
+        own = [_FirstBatch(), _same_answers.AnswersCallback()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(first)
+            for one in own:
+                callbacks.append(one)
         else:
-            callbacks = [first, *keras.tree.flatten(callbacks if callbacks is not None else [])]
+            callbacks = [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
         with self._weighing(class_weight):
             # Keras gets no class_weight: it would weigh the teacher's term as well.
             return super().fit(
@@ -167,6 +181,7 @@ class CheckedTraining(StudentModel):
         """Score, as `keras.Model.evaluate` does, with the checks of `fit`."""
         self._look(x, y, sample_weight)
         sample_weight = _batches.weights_like(y, sample_weight)
+        x = _streams.checked(x, self._look_at_batch)
         return super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
         )
@@ -224,10 +239,14 @@ class CheckedTraining(StudentModel):
         """Check what of a batch, or of a whole set, is at hand as arrays."""
         _backend.require_scope(self)
         _batches.require_labels(x, _batches.label(y))
-        _batches.require_array(_batches.label(y))
-        _batches.require_shape(x, self.student)
+        self._look_at_batch(x, y, sample_weight)
         self._look_at_labels(y)
         self._look_at_weights(sample_weight)
+
+    def _look_at_batch(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
+        """Check the forms of what is given as arrays."""
+        _batches.require_shape(x, self.student)
+        _batches.require_arrays(x, y, sample_weight)
 
     def _look_at_teacher(self, x: Any, y: Any) -> None:
         """Find out what the teacher gives, from stored outputs or on some of the images."""
@@ -255,7 +274,6 @@ class CheckedTraining(StudentModel):
 
     def _look_at_weights(self, sample_weight: Any = None) -> None:
         given = _batches.label(sample_weight)
-        _batches.require_array(given, "sample weights")
         for name, values in (given if isinstance(given, dict) else {"": given}).items():
             _labels.require_weights(values, name)
 
@@ -288,6 +306,7 @@ class CheckedTraining(StudentModel):
                 kind = self.teacher_output or kind_of(known[:LOOKED_AT_ROWS], columns)
                 require_kind(kind, name, columns)
                 require_fit(kind, known, name, columns)
+                _same_answers.warn_of_stored(known, name)
                 found[name] = kind
         # Also for a data set, which an earlier fit on arrays says nothing about.
         if found != self._target_maker.stored_kinds:

@@ -18,6 +18,9 @@ from keras_kd.errors import ConfigError, ModelError, OutputError
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 WEIGHTS_SUFFIX = ".weights.h5"
+_OTHER_FILES = (
+    "files of other runtimes are written by keras_kd.export(distiller.student, path, format=...)."
+)
 STATE = "distiller"  # the group in a file of weights that has what else training continues from
 
 
@@ -106,10 +109,25 @@ def _assign(
         )
 
 
+def require_folder(path: str | Path) -> None:
+    """Refuse a file's name for the folder that Keras exports.
+
+    Raises:
+        OutputError: it ends as the files of other runtimes do.
+    """
+    if Path(path).suffix in (".tflite", ".onnx"):
+        raise OutputError(
+            f"Can't write {path}: Distiller.export writes a folder, TensorFlow's SavedModel;"
+            f" {_OTHER_FILES}"
+        )
+
+
 def _checked(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
     path = Path(path)
     if not path.name.endswith(suffixes):
-        raise OutputError(f"Can't write {path}: its name must end in {' or '.join(suffixes)}.")
+        raise OutputError(
+            f"Can't write {path}: its name must end in {' or '.join(suffixes)}; {_OTHER_FILES}"
+        )
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists: choose another name, or overwrite=True.")
     return path

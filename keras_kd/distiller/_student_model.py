@@ -7,7 +7,12 @@ from typing import Any
 
 import keras
 
-from keras_kd.distiller._saving import load_training_state, save_student, save_weights
+from keras_kd.distiller._saving import (
+    load_training_state,
+    require_folder,
+    save_student,
+    save_weights,
+)
 from keras_kd.errors import ConfigError
 
 
@@ -111,7 +116,12 @@ class StudentModel(keras.Model):
     ) -> None:
         """Export the student for inference, as its own `export` does; `keras_kd.export` makes
         checked `.tflite` files.
+
+        Raises:
+            OutputError: a SavedModel, which is a folder, has the name of a `.tflite` or `.onnx`.
         """
+        if format == "tf_saved_model":
+            require_folder(filepath)
         self.student.export(filepath, format, verbose, input_signature, **kwargs)
 
     def quantize(self, mode: str | None = None, config: Any = None, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ import keras
 from keras_kd.distiller import _batches
 from keras_kd.distiller._features import Matching
 from keras_kd.distiller._outputs import OutputFaults, Outputs, require_kind
+from keras_kd.distiller._same_answers import SameAnswers
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._teacher import Teachers
 from keras_kd.errors import ModelError
@@ -30,6 +31,7 @@ class TargetMaker:
         matching: the features to match, or None.
         stated: what outputs of classes are; None to find it out.
         faults: records outputs that are not of their kind.
+        same_answers: records whether live teachers' answers differ.
 
     Attributes:
         stored_kinds: by head, what stored outputs were found to be.
@@ -44,10 +46,11 @@ class TargetMaker:
         matching: Matching | None,
         stated: OutputKind | None,
         faults: OutputFaults,
+        same_answers: SameAnswers,
     ) -> None:
         self._student, self._columns, self._shapes = student, columns, shapes
         self._live, self._matching = live, matching
-        self._stated, self._faults = stated, faults
+        self._stated, self._faults, self._same_answers = stated, faults, same_answers
         self.stored_kinds: dict[str, OutputKind] = {}
 
     def of(self, x: Any, y: Any, learns_from_teacher: bool) -> _batches.Targets:
@@ -71,7 +74,7 @@ class TargetMaker:
         _batches.require_shape(x, self._student)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
-            logits = self._logits(outputs, stored, learns_from_teacher)
+            logits = self._logits(x, outputs, stored, learns_from_teacher)
             return _batches.Targets(label, logits, features)
         if stored is None and not learns_from_teacher:
             return _batches.Targets(label)
@@ -82,10 +85,10 @@ class TargetMaker:
                 "there are values)."
             )
         outputs = self._live(x) if stored is None else []
-        return _batches.Targets(label, self._logits(outputs, stored, learns_from_teacher))
+        return _batches.Targets(label, self._logits(x, outputs, stored, learns_from_teacher))
 
     def _logits(
-        self, outputs: list[Outputs], stored: Any, learns_from_teacher: bool
+        self, x: Any, outputs: list[Outputs], stored: Any, learns_from_teacher: bool
     ) -> dict[str, Any]:
         """The teacher's logits and values by head: the stored ones, or of live teachers' outputs
         the mean.
@@ -96,7 +99,12 @@ class TargetMaker:
         outputs = [self._as_rows(one) for one in outputs]
         if learns_from_teacher:
             self._faults.update_state(outputs)
-        return self._live.mean(outputs) if stored is None else outputs[0].logits()
+        logits = [one.logits() for one in outputs]
+        if stored is not None:
+            return logits[0]
+        if learns_from_teacher:
+            self._same_answers.update_state(logits, _batches.rows(x))
+        return self._live.mean(logits)
 
     def _stored(self, stored: Any) -> Outputs:
         given = _batches.by_head(stored, self._columns)

@@ -198,9 +198,10 @@ class Teachers:
         first, maps = self.members[0].with_features(model, images)
         return [first, *(member(images) for member in self.members[1:])], maps
 
-    def mean(self, outputs: Sequence[Outputs]) -> dict[str, Any]:
-        """Return the mean logits and values by head, over the teachers with that head."""
-        found = [one.logits() for one in outputs]
+    def mean(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return the mean of each teacher's logits and values by head, over the teachers with that
+        head.
+        """
         if len(found) == 1:
             return found[0]
         means = {}

@@ -1,0 +1,121 @@
+"""Tells of teachers that answer the same to all images, from which a student learns nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_kd.distiller import _backend
+
+FEWEST = 32  # images; a few may well be of one class
+
+
+class SameAnswers(keras.metrics.Metric):
+    """Records whether live teachers' logits, and the classes that they choose, differ between the
+    images of an epoch.
+
+    Args:
+        columns: of the student's heads of classes; one column tells two classes apart by its sign.
+        teachers: their names.
+    """
+
+    def __init__(self, columns: Mapping[str, int], teachers: Sequence[str]) -> None:
+        super().__init__(name="same_answers")
+        self._columns, self._teachers = dict(columns), list(teachers)
+        self.seen = self.add_weight(shape=(), initializer="zeros", name="seen")
+        # A weight for each teacher and head: the logits of the epoch's first row.
+        self.first = {
+            (number, name): self.add_weight(shape=(count,), initializer="zeros", name="first")
+            for number in range(len(self._teachers))
+            for name, count in self._columns.items()
+        }
+        # For each of them, whether logits and classes differed from those of the first row.
+        self.differ = self.add_weight(
+            shape=(len(self.first), 2), initializer="zeros", name="differ"
+        )
+
+    def update_state(self, teachers: Sequence[Mapping[str, Any]], count: Any) -> None:
+        """Compare the rows of one batch with the first of the epoch.
+
+        Args:
+            teachers: logits (R, C) by head of each teacher.
+            count: number of images.
+        """
+        if not self.first:
+            return
+        differ = [self._compared(place, teachers[place[0]].get(place[1])) for place in self.first]
+        self.differ.assign(ops.maximum(self.differ, ops.cast(ops.stack(differ), "float32")))
+        self.seen.assign_add(ops.cast(count, "float32"))
+
+    def _compared(self, place: tuple[int, str], logits: Any) -> Any:
+        """Whether logits and classes differ, bool (2,); a head that the teacher lacks is not to be
+        told of.
+        """
+        if logits is None:
+            return ops.convert_to_tensor([True, True])
+        rows = ops.reshape(ops.cast(logits, "float32"), (-1, self._columns[place[1]]))
+        first = ops.where(self.seen > 0, ops.convert_to_tensor(self.first[place]), rows[0])
+        self.first[place].assign(first)
+        differ = [ops.any(rows != first), ops.any(_classes(rows) != _classes(first[None]))]
+        return ops.stack(differ)
+
+    def result(self) -> Any:
+        """Return the number of images seen."""
+        return self.seen
+
+    def warn(self) -> bool:
+        """Warn of each teacher whose answers did not differ; to be called outside of traced code.
+
+        Returns:
+            Whether enough images were seen to tell.
+        """
+        seen, differ = _backend.number(self.seen), _backend.array(self.differ)
+        if differ is None or not seen or seen < FEWEST:
+            return False
+        for (number, name), (logits, classes) in zip(self.first, differ, strict=True):
+            if not classes:
+                _warn(f"The teacher {self._teachers[number]}", name, logits)
+        return True
+
+
+def warn_of_stored(outputs: np.ndarray, name: str) -> None:
+    """Warn of stored outputs (N, ...) of a teacher that are the same for all images."""
+    if len(outputs) >= FEWEST and (outputs == outputs[:1]).all():
+        _warn("The teacher whose outputs the batches bring", name, False)
+
+
+def _classes(rows: Any) -> Any:
+    return ops.argmax(rows, axis=-1) if rows.shape[-1] > 1 else rows[:, 0] > 0
+
+
+def _warn(whose: str, name: str, differ: Any) -> None:
+    answers = "answers the same class" if differ else "gives the same output"
+    warnings.warn(
+        f"{whose} {answers}{f' in head {name!r}' if name else ''} for all images: check its weights"
+        " and whether it takes the pixel values of these images.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+class AnswersCallback(keras.callbacks.Callback):
+    """Warns after the first epoch of a `Distiller` of teachers that answer the same to all
+    images.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = False
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Look before validation, which begins all metrics anew."""
+        self._told = self._told or self.model.same_answers.warn()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Look where there was no validation."""
+        self._told = self._told or self.model.same_answers.warn()
