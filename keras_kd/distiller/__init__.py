@@ -98,8 +98,8 @@ class Distiller(CheckedTraining):
             and the student one.
         teacher_weights: a number, 0 or more, for each of several teachers; None for equal weights.
         teacher_output: "logits", "probabilities" or "sigmoids": what the outputs of classes are, of
-            live teachers and of stored ones; None to find it out from a teacher's graph, or from
-            its values for images in arrays.
+            live teachers and of stored ones, where a probability of one column has both names;
+            None to find it out from a teacher's graph, or from its values for images in arrays.
 
     Raises:
         ConfigError: a value has another type or is out of its range; `keras.distribution` is set on

@@ -27,6 +27,7 @@ from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import LOOKED_AT, Teachers
 from keras_kd.errors import ConfigError
+from keras_kd.models.heads import stated_kind
 
 LOOKED_AT_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
 
@@ -303,7 +304,9 @@ class CheckedTraining(StudentModel):
         for name, values in given.items():
             known, columns = on_host(values), self._columns.get(name)
             if known is not None and columns:
-                kind = self.teacher_output or kind_of(known[:LOOKED_AT_ROWS], columns)
+                kind = stated_kind(self.teacher_output, columns) or kind_of(
+                    known[:LOOKED_AT_ROWS], columns
+                )
                 require_kind(kind, name, columns)
                 require_fit(kind, known, name, columns)
                 _same_answers.warn_of_stored(known, name)

@@ -17,7 +17,7 @@ from keras_kd.distiller._same_answers import SameAnswers
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._teacher import Teachers
 from keras_kd.errors import ModelError
-from keras_kd.models.heads import OutputKind
+from keras_kd.models.heads import OutputKind, stated_kind
 
 
 class TargetMaker:
@@ -113,9 +113,10 @@ class TargetMaker:
                 f"The teacher's stored outputs are of {', '.join(map(str, given)) or 'no head'}, "
                 f"and the student's heads are {', '.join(self._columns)}: name them alike."
             )
-        stated = self._stated or "unknown"
-        kinds = {
-            name: self.stored_kinds.get(name, stated) for name in given if self._columns.get(name)
+        kinds: dict[str, OutputKind] = {
+            name: self.stored_kinds.get(name) or stated_kind(self._stated, columns) or "unknown"
+            for name in given
+            if (columns := self._columns.get(name))
         }
         for name, kind in kinds.items():
             require_kind(kind, name, self._columns[name])

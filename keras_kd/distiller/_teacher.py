@@ -50,9 +50,8 @@ class Teacher:
         self.kinds: dict[str, OutputKind] = {}
         if heads.has_graph(model):
             found = self._by_head(self.chosen(heads.structure(model)))
-            self._accept(
-                {name: self._settled(heads.output_kind(model, name or head)) for name in found}
-            )
+            kinds = {name: heads.output_kind(model, name or head) for name in found}
+            self._accept({name: self._settled(name, kind) for name, kind in kinds.items()})
         # Weights that are drawn at the first call would teach noise.
         elif not model.built:
             raise ModelError(
@@ -60,15 +59,19 @@ class Teacher:
                 "weights."
             )
 
-    def _settled(self, found: OutputKind) -> OutputKind:
+    def _stated_of(self, name: str) -> OutputKind | None:
+        return heads.stated_kind(self._stated, self._heads[name])
+
+    def _settled(self, name: str, found: OutputKind) -> OutputKind:
         """Return the statement, or else what was found."""
-        if self._stated not in (None, found) and found in ("probabilities", "sigmoids", "logits"):
+        stated = self._stated_of(name)
+        if stated not in (None, found) and found in ("probabilities", "sigmoids", "logits"):
             raise ModelError(
                 f"The teacher {self.model.name} is stated to give {self._stated} and its graph "
                 f"gives "
                 f"{found}: remove teacher_output={self._stated!r}, or end the teacher accordingly."
             )
-        return self._stated or found
+        return stated or found
 
     def _by_head(self, outputs: Any) -> dict[str, Any]:
         """The chosen outputs for the student's heads of classes."""
@@ -93,7 +96,8 @@ class Teacher:
             outputs = self._by_head(self.chosen(self.model(self.shown(images), training=False)))
             self._accept(
                 {
-                    name: self._stated or kind_of(ops.convert_to_numpy(found), self._heads[name])
+                    name: self._stated_of(name)
+                    or kind_of(ops.convert_to_numpy(found), self._heads[name])
                     for name, found in outputs.items()
                 }
             )
@@ -143,8 +147,11 @@ class Teacher:
 
     def _outputs(self, outputs: Any) -> Outputs:
         found = _batches.by_head(self.chosen(outputs), self._heads)
-        stated = self._stated or "unknown"
-        kinds = {name: self.kinds.get(name, stated) for name in found if self._heads.get(name)}
+        kinds = {
+            name: self.kinds.get(name) or self._stated_of(name) or "unknown"
+            for name in found
+            if self._heads.get(name)
+        }
         for name, kind in kinds.items():
             require_kind(kind, name, self._heads[name])
         # The student's loss must not train the teacher.

@@ -97,7 +97,7 @@ def known_of_two_classes(model: keras.Model, stated: OutputKind | None) -> Outpu
     Raises:
         ExportError: the statement contradicts the graph.
     """
-    given = "sigmoids" if stated == "probabilities" else stated
+    given = heads.stated_kind(stated, 1)
     shown = heads.output_kind(model)
     if shown not in ("logits", "sigmoids"):
         return given

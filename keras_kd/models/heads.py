@@ -241,6 +241,20 @@ def gives_one_number(model: keras.Model) -> bool:
     return list(widths(model).values()) == [1]
 
 
+def stated_kind(stated: OutputKind | None, columns: int | None) -> OutputKind | None:
+    """Return what a user's statement says of an output: the probability of one column is a sigmoid,
+    however it is called.
+
+    Args:
+        stated: of `STATED_KINDS`, or None.
+        columns: of the output; None for a continuous value.
+
+    Returns:
+        The kind, or None.
+    """
+    return "sigmoids" if stated == "probabilities" and columns == 1 else stated
+
+
 def separates_two_classes(model: keras.Model, class_names: Sequence[str] | None) -> bool:
     """Whether the one number that a model gives tells two classes apart.
 
