@@ -185,13 +185,14 @@ class Faults(keras.metrics.Metric):
         """Keep the first bad row, counted from 1, in the variable `place`, and what to show of it:
         numbers, of which one may be of each row.
         """
-        index = ops.cast(ops.argmax(bad), "int32")
         first = ops.logical_and(ops.any(bad), getattr(self, place) == 0)
-        # A map has several rows.
-        row = self.seen + ops.cast(index * count // ops.size(bad), "float32") + 1
+        # A map has several rows, and a device's share of a short batch may have none.
+        rows = ops.maximum(ops.size(bad), 1)
+        index = ops.cast(ops.argmax(ops.append(bad, False)), "int32")
+        row = self.seen + ops.cast(index * count // rows, "float32") + 1
         for part, values in {**shown, place: row}.items():
             variable, values = getattr(self, part), ops.convert_to_tensor(values, "float32")
-            value = ops.take(values, index) if len(values.shape) else values
+            value = ops.take(ops.append(values, 0.0), index) if len(values.shape) else values
             variable.assign(ops.where(first, value, ops.convert_to_tensor(variable)))
 
     def result(self) -> Any:

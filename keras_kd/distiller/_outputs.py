@@ -167,8 +167,9 @@ def _flags(kind: OutputKind, outputs: Any) -> Any:
         bad = ops.logical_or(bad, outputs == math.inf)
         bad = ops.logical_or(bad, ops.all(outputs == -math.inf, axis=-1, keepdims=True))
         sums = ops.sum(outputs, axis=-1)
-        sums_to_1 = ops.all(ops.abs(sums - 1) < SUM_TOLERANCE)
-        sum_to_100 = ops.all(ops.abs(sums / 100 - 1) < SUM_TOLERANCE)
+        # A device's share of a short batch may have no rows, of which anything holds.
+        sums_to_1 = _all(ops.abs(sums - 1) < SUM_TOLERANCE)
+        sum_to_100 = _all(ops.abs(sums / 100 - 1) < SUM_TOLERANCE)
         percentages = ops.logical_and(sum_to_100, ops.min(outputs) >= 0)
     outside = ops.any(ops.logical_or(outputs < -SUM_TOLERANCE, outputs > 1 + SUM_TOLERANCE))
     flags: dict[str, Any] = dict.fromkeys(_FLAGS, False) | {"not_finite": ops.any(bad)}
@@ -180,6 +181,10 @@ def _flags(kind: OutputKind, outputs: Any) -> Any:
         flags |= {"probabilities": distributions, "percentages": percentages}
         flags |= {"inside": inside, "outside": outside}
     return ops.stack([ops.cast(flags[name], "float32") for name in _FLAGS])
+
+
+def _all(conditions: Any) -> Any:
+    return ops.logical_and(ops.size(conditions) > 0, ops.all(conditions))
 
 
 def _refuse(flags: np.ndarray, name: str, columns: int) -> None:

@@ -59,7 +59,9 @@ class SameAnswers(keras.metrics.Metric):
         if logits is None:
             return ops.convert_to_tensor([True, True])
         rows = ops.reshape(ops.cast(logits, "float32"), (-1, self._columns[place[1]]))
-        first = ops.where(self.seen > 0, ops.convert_to_tensor(self.first[place]), rows[0])
+        stored = ops.convert_to_tensor(self.first[place])
+        # A device's share of a short batch may have no rows.
+        first = ops.where(self.seen > 0, stored, ops.concatenate([rows, stored[None]])[0])
         self.first[place].assign(first)
         differ = [ops.any(rows != first), ops.any(_classes(rows) != _classes(first[None]))]
         return ops.stack(differ)
