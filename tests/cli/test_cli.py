@@ -51,7 +51,8 @@ def test_evaluate_says_which_forms_of_models_it_takes(
 ) -> None:
     assert called("evaluate", "--help") == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "MODEL is a .keras, .h5, .onnx or .tflite file, or the folder of a SavedModel." in told
+    of_a_folder = "or the folder of a bundle or of a SavedModel."
+    assert f"MODEL is a .keras, .h5, .onnx or .tflite file, {of_a_folder}" in told
 
 
 def test_help_takes_less_than_half_a_second() -> None:
