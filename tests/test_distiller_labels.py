@@ -10,6 +10,7 @@ from scipy.special import expit, log_softmax, rel_entr, softmax
 from small_students import IMAGES, LABELS, LOGITS, RATE, WEIGHTS, compiled, expected_step, linear
 from test_distiller_entries import ending, first_step, refusal
 from test_distiller_heads import VALUES, joint
+from test_distiller_shapes import Batches
 
 from keras_kd.distiller import Distiller
 from keras_kd.errors import ConfigError, DataError
@@ -113,19 +114,7 @@ def test_batches_with_weights_of_heads_that_a_student_has_not_are_refused():
     refusal(lambda: distiller.fit(batches(), verbose=0), DataError, *told)
 
 
-class OneBatch(keras.utils.PyDataset):
-    def __init__(self, *batch):
-        super().__init__()
-        self.batch = batch
-
-    def __len__(self):
-        return 1
-
-    def __getitem__(self, index):
-        return self.batch
-
-
-@pytest.mark.parametrize("ways", [lambda *batch: (batch for _ in range(9)), OneBatch])
+@pytest.mark.parametrize("ways", [lambda *batch: (batch for _ in range(9)), Batches])
 @pytest.mark.parametrize(
     ("batch", "fact"),
     [
@@ -148,7 +137,7 @@ def test_lists_and_too_few_of_python_code_are_refused_in_a_sentence(ways, batch,
 
 
 def test_a_checked_data_set_is_the_users_own():
-    class Counting(OneBatch):
+    class Counting(Batches):
         epochs = 0
 
         def on_epoch_end(self):
@@ -162,7 +151,7 @@ def test_a_checked_data_set_is_the_users_own():
         model.fit(data, epochs=3, verbose=0)
         told.append(data.epochs)
     assert told[0] == told[1] > 2
-    listed = OneBatch(IMAGES, LABELS.tolist())
+    listed = Batches(IMAGES, LABELS.tolist())
     refusal(lambda: distiller.fit(data, validation_data=listed, verbose=0), DataError, "a list of")
 
 

@@ -105,23 +105,46 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """
     require_local(path)
     path = Path(path)
+
+    def made() -> Path:
+        _require_replaceable(path)
+        for left in half_written(path):
+            left.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=_unfinished(path), suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+        return Path(name)
+
+    with temporary_beside(path, made, lambda one: one.unlink(missing_ok=True)) as temporary:
+        yield temporary
+        _publish(temporary, path)
+
+
+@contextmanager
+def temporary_beside(
+    path: Path, make: Callable[[], Path], remove: Callable[[Path], None]
+) -> Iterator[Path]:
+    """Yield a temporary file or folder in the folder of `path`, which is made if it is missing and
+    removed again if it stays empty.
+
+    Args:
+        path: what the temporary one will become.
+        make: makes it and returns its path.
+        remove: removes it, if it is there; called at the end, also after an error.
+
+    Raises:
+        OutputError: the operating system refuses, or another process wrote `path` meanwhile.
+    """
     with none_left_empty(path.parent):
         temporary = None
         try:
             with refusals(path):
-                _require_replaceable(path)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                for left in half_written(path):
-                    left.unlink(missing_ok=True)
-                handle, name = tempfile.mkstemp(
-                    prefix=_unfinished(path), suffix=path.suffix, dir=path.parent
-                )
-                os.close(handle)
-                temporary = Path(name)
+                temporary = make()
                 yield temporary
-                _publish(temporary, path)
         except FileNotFoundError as error:
-            # Gone, the temporary file was removed by another process, which took it for a leftover.
+            # Gone, it was removed by another process, which took it for a leftover.
             if temporary is None:
                 raise no_new_files(path) from error
             if temporary.exists():
@@ -129,7 +152,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             raise written_meanwhile(path) from error
         finally:
             if temporary is not None:
-                temporary.unlink(missing_ok=True)
+                remove(temporary)
 
 
 def _require_replaceable(path: Path) -> None:

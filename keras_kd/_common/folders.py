@@ -17,12 +17,9 @@ from keras_kd._common.files import (
     PARTIAL,
     forced,
     names_forced,
-    no_new_files,
-    none_left_empty,
     require_local,
-    written_meanwhile,
+    temporary_beside,
 )
-from keras_kd._common.system_errors import refusals
 from keras_kd.errors import OutputError
 
 
@@ -40,35 +37,29 @@ def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
         raise OutputError(
             f"{path} exists already and holds no {mark}: choose another path or remove it."
         )
-    with none_left_empty(path.parent):
-        temporary = None
-        try:
-            with refusals(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                prefix = f".{path.name}{PARTIAL}"
-                _remove_left(path.parent, prefix)
-                temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
-                new, old = temporary / "new", temporary / "old"
-                new.mkdir()
-                yield new
-                for place, _, names in os.walk(new):
-                    for name in names:
-                        forced(Path(place, name))
-                    names_forced(Path(place))
-                # A folder can't take the place of one that isn't empty.
-                if path.exists():
-                    path.rename(old)
-                new.rename(path)
-                names_forced(path.parent)
-        except FileNotFoundError as error:
-            if temporary is None:
-                raise no_new_files(path) from error
-            if temporary.exists():
-                raise
-            raise written_meanwhile(path) from error
-        finally:
-            if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
+    prefix = f".{path.name}{PARTIAL}"
+
+    def made() -> Path:
+        _remove_left(path.parent, prefix)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+
+    with temporary_beside(path, made, _removed) as temporary:
+        new, old = temporary / "new", temporary / "old"
+        new.mkdir()
+        yield new
+        for place, _, names in os.walk(new):
+            for name in names:
+                forced(Path(place, name))
+            names_forced(Path(place))
+        # A folder can't take the place of one that isn't empty.
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+        names_forced(path.parent)
+
+
+def _removed(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_left(folder: Path, prefix: str) -> None:
@@ -79,7 +70,7 @@ def _remove_left(folder: Path, prefix: str) -> None:
         gone = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
         with contextlib.suppress(OSError):
             left.rename(gone / "left")
-        shutil.rmtree(gone, ignore_errors=True)
+        _removed(gone)
 
 
 def cache_folder(kind: str) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dark_and_bright import write_student
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -59,3 +60,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     # One thread and no reordering of sums: equal runs give equal bits.
     fixed = {"TF_DETERMINISTIC_OPS": "1", "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return {**os.environ, **fixed, "KERAKD_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of a network that tells dark images from bright ones."""
+    return write_student(tmp_path_factory.mktemp("model") / "student.keras")

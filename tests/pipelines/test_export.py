@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import called
-from dark_and_bright import CLASSES, draw_images, exported, write_student
+from dark_and_bright import CLASSES, draw_images, exported
 from PIL import Image
 
 from keras_kd import datasets
@@ -22,11 +22,6 @@ from keras_kd.teachers.views import Views
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return draw_images(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    return write_student(tmp_path_factory.mktemp("model") / "student.keras")
 
 
 @pytest.fixture(scope="module")

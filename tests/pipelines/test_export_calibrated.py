@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import called
-from dark_and_bright import CLASSES, draw_images, exported, write_student
+from dark_and_bright import CLASSES, draw_images, exported
 from keras import layers
 from PIL import Image
 
@@ -20,11 +20,6 @@ from keras_kd.runtimes import predictors
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return draw_images(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    return write_student(tmp_path_factory.mktemp("model") / "student.keras")
 
 
 def test_calibrated_files_give_the_same_answers_with_honest_probabilities(

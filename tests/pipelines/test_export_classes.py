@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import called
-from dark_and_bright import CLASSES, draw_images, exported, write_student
+from dark_and_bright import CLASSES, draw_images, exported
 from keras import layers
 from PIL import Image
 
@@ -21,11 +21,6 @@ from keras_kd.pipelines.export_settings import ExportSettings, resolved
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return draw_images(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    return write_student(tmp_path_factory.mktemp("model") / "student.keras")
 
 
 def _dark_and_bright(folder: Path, images: int) -> str:
