@@ -55,9 +55,9 @@ def scaled(logits: np.ndarray, labels: np.ndarray, factors: int, offsets: int) -
 def row(path: Path, data: str) -> tuple[str, ...]:
     """A model's mean ECE and accuracy by calibration, in percent."""
     predictor = predictors.load(path)
-    names = predictor.form.class_names
+    names = predictor.spec.class_names
     ordered = predictors.reordered(predictor, names, fer2013.CLASS_NAMES)
-    samples = datasets.load(f"fer2013:{data}", "validation", size=predictor.form.size)
+    samples = datasets.load(f"fer2013:{data}", "validation", size=predictor.spec.size)
     logits, labels = ordered.predict(samples.images).logits.astype(np.float64), samples.hard_labels
     generator = np.random.default_rng(SEED)
     scores: dict[str, list[tuple]] = {}

@@ -48,9 +48,9 @@ def crops(images: np.ndarray, left: float, top: float) -> np.ndarray:
 def by_protocol(path: Path, data: str, split: str) -> tuple[list[np.ndarray], np.ndarray]:
     """A model's mean logits by each protocol, in FER2013's order of classes, and the labels."""
     predictor = predictors.load(path)
-    names = predictor.form.class_names
+    names = predictor.spec.class_names
     ordered = predictors.reordered(predictor, names, fer2013.CLASS_NAMES)
-    samples = datasets.load(f"fer2013:{data}", split, size=predictor.form.size)
+    samples = datasets.load(f"fer2013:{data}", split, size=predictor.spec.size)
 
     def both(images: np.ndarray) -> list[np.ndarray]:
         return [ordered.predict(view).logits for view in (images, images[:, :, ::-1])]

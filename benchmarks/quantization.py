@@ -52,9 +52,9 @@ def plan(arguments: argparse.Namespace) -> dict[str, ExportSettings]:
 
 def answers(path: Path, student: str, samples: Samples) -> np.ndarray:
     """The class that a file gives to each sample, in the data's order of classes."""
-    _, form = keras_file.load(student)
+    _, spec = keras_file.load(student)
     file = predictors.reordered(
-        predictors.LiteRTPredictor(path, form), form.class_names, samples.class_names
+        predictors.LiteRTPredictor(path, spec), spec.class_names, samples.class_names
     )
     return file.logits(samples.images).argmax(axis=1)
 

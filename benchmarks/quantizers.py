@@ -68,8 +68,8 @@ class Score:
 
 def converted(student: Path, train: Samples, folder: Path) -> dict[str, Path]:
     """Write the converter's files, by format."""
-    model, form = keras_file.load(student)
-    exporter = exporters.Exporter(model, train, "float", form.class_names, value_range=form.taken)
+    model, spec = keras_file.load(student)
+    exporter = exporters.Exporter(model, train, "float", spec.class_names, value_range=spec.taken)
     paths = {}
     for format in FORMATS:
         paths[format] = folder / f"{format}.tflite"

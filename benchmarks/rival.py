@@ -84,10 +84,10 @@ def unpacked(wheel: Path, folder: Path) -> tuple[Path, Path]:
 def accuracies(predictor: predictors.Predictor, data: str) -> dict[str, float]:
     """Percent right on each of FER2013's test sets."""
     samples = {
-        split: datasets.load(f"fer2013:{data}", split, size=predictor.form.size)
+        split: datasets.load(f"fer2013:{data}", split, size=predictor.spec.size)
         for split in datasets.SPLITS
     }
-    names = predictor.form.class_names
+    names = predictor.spec.class_names
     ordered = predictors.reordered(predictor, names, fer2013.CLASS_NAMES)
     logits = {
         split: ordered.predict(samples[split].images).logits for split in ("validation", "test")

@@ -131,10 +131,10 @@ def resized(images: np.ndarray, size: Size | None) -> np.ndarray:
 def accuracies(path: Path, sets: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:
     """Percent right by the name of each set."""
     predictor = predictors.load(path)
-    names = predictor.form.class_names
+    names = predictor.spec.class_names
     ordered = predictors.reordered(predictor, names, fer2013.CLASS_NAMES)
     right = {
-        name: ordered.predict(resized(images, predictor.form.size)).logits.argmax(axis=1) == labels
+        name: ordered.predict(resized(images, predictor.spec.size)).logits.argmax(axis=1) == labels
         for name, images in sets.items()
     }
     return {name: 100 * float(hits.mean()) for name, hits in right.items()}

@@ -24,7 +24,7 @@ import numpy as np
 
 import keras_kd
 from keras_kd._common import hardware
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery.batch_norm import fused
 from keras_kd.runtimes import predictors
 from keras_kd.teachers.views import Views
@@ -137,8 +137,8 @@ def teacher_pass(teacher: keras.Model, images: np.ndarray, rounds: int) -> tuple
     """Images a second of our pass over stored views, and its ratio to `model.predict` of the
     published shape.
     """
-    form = ModelSpec(input_shape=(64, 64, 3))
-    small = predictors.KerasPredictor(teacher, form, "auto")
+    spec = ModelSpec(input_shape=(64, 64, 3))
+    small = predictors.KerasPredictor(teacher, spec, "auto")
     views = Views("mirror", len(images))
     some = images[:1024]
     rows, numbers = np.arange(512).repeat(2), np.tile([0, 1], 512)

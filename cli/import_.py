@@ -69,16 +69,16 @@ def command(
     twice = class_names.repeated(names or ())
     if twice and not class_names.are_mostly_different(names):
         raise click.UsageError(f"--classes: {twice}; name each class once. Received: {classes}.")
-    built, form = checkpoints.load(weights, model, class_names=names, input_shape=shape)
+    built, spec = checkpoints.load(weights, model, class_names=names, input_shape=shape)
     difference = checkpoints.compare(built, check) if check else None
-    saved.save(built, out, form)
+    saved.save(built, out, spec)
     streams.line(
         f"{out}: {built.name}, {built.count_params():,} weights, input"
-        f" {'x'.join(map(str, form.input_shape))}"
+        f" {'x'.join(map(str, spec.input_shape))}"
     )
     streams.line(
         "classes:"
-        f" {', '.join(form.class_names) if form.class_names else 'not named (see --classes)'}"
+        f" {', '.join(spec.class_names) if spec.class_names else 'not named (see --classes)'}"
     )
     if difference is not None:
         streams.line(f"differs from {check} by {difference:.1g} of the outputs' spread")

@@ -30,7 +30,7 @@ from keras_kd._common.modules import module_names
 from keras_kd.checkpoints import _faceres, _files, _layouts
 from keras_kd.checkpoints._comparison import compare as compare
 from keras_kd.errors import ModelError, of_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery.compaction import expand
 from keras_kd.runtimes import labels
 

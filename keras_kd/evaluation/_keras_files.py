@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
-    from keras_kd.models.form import ModelSpec
+    from keras_kd.models.spec import ModelSpec
 
     Loaded = Callable[[Path], tuple[keras.Model, ModelSpec]]
 
@@ -38,10 +38,10 @@ def runnable(
     return exporters.export(model, converted, "float32").path
 
 
-def without_optimizer(path: Path, model: keras.Model, form: ModelSpec) -> bytes:
+def without_optimizer(path: Path, model: keras.Model, spec: ModelSpec) -> bytes:
     """Return a `.keras` file as it is written without the state of its optimizer."""
     from keras_kd.models import keras_file
 
     with tempfile.TemporaryDirectory() as folder:
-        keras_file.save(model, Path(folder) / path.name, form)
+        keras_file.save(model, Path(folder) / path.name, spec)
         return (Path(folder) / path.name).read_bytes()

@@ -101,22 +101,22 @@ def measure(
         ExportError: a `.keras` file can't be converted.
     """
     loaded = functools.cache(_keras_files.loaded)  # a deep network takes seconds each time
-    known = {Path(path): form for path, form in (stated or {}).items()}
-    forms = [known.get(Path(path), NOTHING) for path in paths]
+    of_path = {Path(path): statement for path, statement in (stated or {}).items()}
+    statements = [of_path.get(Path(path), NOTHING) for path in paths]
+    shapes = [statement.input_shape for statement in statements]
     files = [bundles.model_file(path) for path in paths]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runnable = files
         if convert:
             runnable = [
-                _keras_files.runnable(path, folder / f"{number}.tflite", form.input_shape, loaded)
-                for number, (path, form) in enumerate(zip(files, forms, strict=True))
+                _keras_files.runnable(path, folder / f"{number}.tflite", shape, loaded)
+                for number, (path, shape) in enumerate(zip(files, shapes, strict=True))
             ]
         measurements = [
             _static(path, file, name, loaded)
             for path, file, name in zip(files, runnable, _names(paths), strict=True)
         ]
-        shapes = [form.input_shape for form in forms]
         latencies = _latencies(list(zip(runnable, shapes, strict=True)), threads, seconds)
         for measurement, file, latency, shape in zip(
             measurements, runnable, latencies, shapes, strict=True
@@ -124,10 +124,10 @@ def measure(
             measurement.latency = latency
             measurement.peak_memory = peak_memory(file, shape)
         if samples is not None:
-            for measurement, path, file, form in zip(
-                measurements, files, runnable, forms, strict=True
+            for measurement, path, file, statement in zip(
+                measurements, files, runnable, statements, strict=True
             ):
-                _score(measurement, path, file, form, samples, loaded, tell)
+                _score(measurement, path, file, statement, samples, loaded, tell)
     return measurements
 
 
@@ -250,13 +250,13 @@ def _score(
         predictor = predictors.of_converted(file, path, *loaded(path), stated)
     else:
         predictor = predictors.load(path, stated)
-    test = samples(predictor.form.size)
+    test = samples(predictor.spec.size)
     with of_file(path):
         predictor = class_order.in_order_of_data(
             predictor, test, tell=lambda what: tell(f"{path} {what}")
         )
     if predictor.tells_classes:
-        test = test.among(predictor.form.class_names)
+        test = test.among(predictor.spec.class_names)
         scores = metrics.classification(
             predictor.logits(test.images), test.labels, test.class_names
         )

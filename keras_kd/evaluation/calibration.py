@@ -118,5 +118,5 @@ def fitted_temperature(predictor: Predictor, samples: Samples) -> float:
     """
     if not predictor.tells_classes:
         raise ModelError("The model has no classes to calibrate: give a model with classes.")
-    ordered = reordered(predictor, predictor.form.class_names, samples.class_names)
+    ordered = reordered(predictor, predictor.spec.class_names, samples.class_names)
     return temperature(ordered.logits(samples.images), samples.hard_labels)

@@ -154,14 +154,14 @@ def in_order_of_data(
         these_alone: leave all other classes of the model out.
 
     Returns:
-        The model, with its logits in the order of the samples' class names; its `form` names all
+        The model, with its logits in the order of the samples' class names; its `spec` names all
             classes that are left.
 
     Raises:
         ModelError: see `require_plausible` and `predictors.reordered`; or other pixel values suit
             the model far better.
     """
-    names = stated or predictor.form.class_names
+    names = stated or predictor.spec.class_names
     of_file = predictor if isinstance(predictor, FilePredictor) else None
     assuming = of_file if of_file and of_file.assumes_pixels else None
     if assuming:
@@ -179,7 +179,7 @@ def in_order_of_data(
     if not predictor.tells_classes:
         return predictor
     ordered = predictors.reordered(predictor, names, samples.class_names)
-    if others := (ordered.form.class_names or ())[len(samples.class_names) :]:
+    if others := (ordered.spec.class_names or ())[len(samples.class_names) :]:
         what = "their logits are left out" if these_alone else "such answers are wrong"
         tell(
             f"has {len(others)} class{'es' * (len(others) > 1)} more than the data"
@@ -198,10 +198,10 @@ def _doubt_statement(
     """
     some = _spread(samples, pixel_check.TRIED)
     logits, labels = _by_pixels(predictor, some, names), some.hard_labels
-    taken, pixels = predictor.form.taken, predictor.stated.pixels
+    taken, pixels = predictor.spec.taken, predictor.stated.pixels
     doubt = None
     if pixels and not predictor.takes_whole_numbers:
-        channels, ordered = predictor.form.input_shape[2], names is not None
+        channels, ordered = predictor.spec.input_shape[2], names is not None
         doubt = pixel_check.contradiction("The model", pixels, logits, labels, channels, ordered)
     if doubt := doubt or _doubtful_names(logits(taken), labels, names, samples.class_names):
         warnings.warn(doubt, stacklevel=4)
@@ -217,7 +217,7 @@ def _by_pixels(
     @functools.cache
     def logits(pixels: PixelValues) -> np.ndarray:
         # The model records that its outputs were reported, so that copies do not repeat it.
-        own = pixels == predictor.form.taken
+        own = pixels == predictor.spec.taken
         shown = predictor if own else predictor.with_pixels(pixels)
         found = shown.logits(samples.images)
         return found[:, order] if found.shape[1] == len(names) else found
@@ -236,7 +236,7 @@ def _require_right_pixels(
     """
     some = _spread(samples, pixel_check.TRIED)
     logits = _by_pixels(predictor, some, names)
-    channels, labels = predictor.form.input_shape[2], some.hard_labels
+    channels, labels = predictor.spec.input_shape[2], some.hard_labels
     found = pixel_check.scores(logits, labels, channels, names is not None)
     problem = pixel_check.complaint("The model", found) if found else None
     doubtful = _doubtful_names(logits(USUAL), labels, names, samples.class_names)

@@ -70,7 +70,7 @@ def evaluate(
     def at(size: Size | None) -> dict[str, Samples]:
         return datasets.load_found(module, where, parts, skip_bad_rows, size)
 
-    shown = [at(member.form.size) for member in members]
+    shown = [at(member.spec.size) for member in members]
     samples = shown[0]
     if notes := datasets.passed_over_found(module, where):
         terminal.say(f"Notes on the data: {'; '.join(notes)}")
@@ -85,7 +85,7 @@ def evaluate(
     # Classes that the data lack stand in each file's own order.
     members = predictors.in_one_order(members)
     if predictor.tells_classes:
-        samples = {part: own.among(predictor.form.class_names) for part, own in samples.items()}
+        samples = {part: own.among(predictor.spec.class_names) for part, own in samples.items()}
     # Of the data sets with test sets, "train" is read only to find its copies among the others.
     scored_parts = [part for part in parts if not (part == "train" and with_subsets)]
     each = [predictors.averaged([member], mirror) for member in members]

@@ -167,7 +167,7 @@ class Exporter:
             layer_errors = _judgement.by_layer(errors, serving)
             _judgement.require_right(format, module, comparison, layer_errors, min_agreement)
             proof = targets.prove(target, temporary) if target else ()
-            described.describe(temporary, serving.form(prepared.pixels), module.SUFFIX)
+            described.describe(temporary, serving.spec(prepared.pixels), module.SUFFIX)
             if module.SUFFIX == ".tflite":
                 litert.note_made(temporary)
         operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()

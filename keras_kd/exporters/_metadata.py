@@ -51,8 +51,8 @@ def with_metadata(
     model = unpacked(content)
     texts = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
     # Packing anew leaves out the archive at the file's end.
-    if form := described.entry(content):
-        texts[described.ENTRY] = form
+    if spec := described.entry(content):
+        texts[described.ENTRY] = spec
     texts_of_model = {_NAME: name, _DESCRIPTION: description, _VERSION: version, _PARSER: "1.0.0"}
     written = _metadata(model, texts_of_model, len(class_names), pixels)
     for one in model.metadata or [] if oldest else []:

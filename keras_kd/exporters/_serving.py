@@ -19,8 +19,8 @@ from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ExportError
 from keras_kd.exporters import _front_end
 from keras_kd.models import heads
-from keras_kd.models.form import ModelSpec
 from keras_kd.models.heads import OutputKind
+from keras_kd.models.spec import ModelSpec
 
 
 class Serving:
@@ -81,7 +81,7 @@ class Serving:
         """Turn pixels 0..255 into what the model takes, arrays or tensors."""
         return self.pixels.of(pixels)
 
-    def form(self, known: PixelValues | None) -> ModelSpec:
+    def spec(self, known: PixelValues | None) -> ModelSpec:
         """What the file takes and gives, for its own description.
 
         Args:

@@ -71,7 +71,7 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
         )
     runtime, predictor = LiteRTModel(path), predictors.load(path, stated)
     runtime.require_one_image()
-    dtype, taken = runtime.input_dtype.name, predictor.form.taken
+    dtype, taken = runtime.input_dtype.name, predictor.spec.taken
     pixels = worked_input(runtime.input_shape)
     _require_covered(path, runtime, pixels, taken)
     shown = taken.of(pixels[None])
@@ -87,8 +87,8 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
         pixels=PixelValues(channel_order=taken.channel_order) if dtype == "uint8" else taken,
         assumed=predictor.assumes_pixels,
         outputs={name: int(np.prod(shape)) for name, shape in runtime.output_shapes.items()},
-        output=predictor.form.output,
-        class_names=predictor.form.class_names or tuple(numbered),
+        output=predictor.spec.output,
+        class_names=predictor.spec.class_names or tuple(numbered),
         operators=tuple(sorted(litert.operators(path))),
         bytes=path.stat().st_size,
         example={

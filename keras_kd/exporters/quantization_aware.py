@@ -191,7 +191,7 @@ def export_quantization_aware(
         comparison = _compared(temporary, reference, serving, images, labels)
         _require_right(comparison.answers, min_agreement)
         _require_own_operators(temporary)
-        described.describe(temporary, serving.form(taken), ".tflite")
+        described.describe(temporary, serving.spec(taken), ".tflite")
         litert.note_made(temporary)
     return ExportReport(
         path, "qat", path.stat().st_size, comparison.difference, litert.operators(path),

@@ -29,7 +29,7 @@ from keras_kd._common.text import first_line
 from keras_kd._common.time_limit import limited
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, mistaken_files, trusted_modules
-from keras_kd.models.form import ENTRY, ModelSpec, read_form
+from keras_kd.models.spec import ENTRY, ModelSpec, read_spec
 from keras_kd.models.surgery.keras_internals import (
     Functional,
     calls,
@@ -49,13 +49,13 @@ LONGEST = 300
 MOST_LINKS, DEEPEST = 50_000, 200
 
 
-def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
+def save(model: keras.Model, path: str | Path, spec: ModelSpec) -> None:
     """Write a model with its specification to a file, as a whole or not at all.
 
     Args:
         model: the model.
         path: the file, which ends in .keras.
-        form: the specification of its inputs and outputs.
+        spec: the specification of its inputs and outputs.
 
     Raises:
         OutputError: the file can't be written.
@@ -64,7 +64,7 @@ def save(model: keras.Model, path: str | Path, form: ModelSpec) -> None:
         model.save(temporary)
         # If the file is gone, "a" alone would begin another one, without the model.
         with temporary.open("r+b") as file, zipfile.ZipFile(file, "a") as archive:
-            archive.writestr(ENTRY, json.dumps(form.facts()))
+            archive.writestr(ENTRY, json.dumps(spec.facts()))
 
 
 def has_spec(path: str | Path) -> bool:
@@ -107,7 +107,7 @@ def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
         tempfile.TemporaryDirectory() as folder,
         limited(LONGEST, endless),
     ):
-        model, form = _read(path, Path(folder))
+        model, spec = _read(path, Path(folder))
     if path.suffix != ".keras" and isinstance(model, keras.Sequential) and model.built:
         # The layers of Keras 2 name the input's shape themselves, which cloning forgets.
         model = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -115,19 +115,19 @@ def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
         raise ModelError(
             f"{path} has {len(model.inputs)} inputs: only models of one image input can be used."
         )
-    return model, form if form.input_shape else replace(form, input_shape=_input_shape(model))
+    return model, spec if spec.input_shape else replace(spec, input_shape=_input_shape(model))
 
 
 def _read(path: Path, folder: Path) -> tuple[keras.Model, ModelSpec]:
     """Check a file and build its model; `folder` is for what must be unpacked."""
-    form, content, by_keras_2, weights = _checked(path, folder)
+    spec, content, by_keras_2, weights = _checked(path, folder)
     try:
         config = keras_config.read(content, by_keras_2)
         # First without memory for the weights: a file of a few bytes can declare layers of any
         # size, but not fill them.
         with no_memory_for_weights():
             _require_held(_built(config, weights), path.stat().st_size)
-        return _built(config, weights), form
+        return _built(config, weights), spec
     except OutputError:
         raise
     except keras_config.OtherFormNeeded as error:
@@ -197,11 +197,11 @@ def _checked(path: Path, folder: Path) -> tuple[ModelSpec, str | bytes, bool, Pa
     """Check that a file can't make Keras take more memory than it holds.
 
     Returns:
-        the form and configuration in it, whether another Keras than 3 wrote it, and a file of its
-        weights, unpacked into `folder` where it is an archive.
+        the specification and configuration in it, whether another Keras than 3 wrote it, and a
+        file of its weights, unpacked into `folder` where it is an archive.
 
     Raises:
-        ModelError: it could, is damaged, or holds a damaged form.
+        ModelError: it could, is damaged, or holds a damaged specification.
     """
     size = path.stat().st_size
     try:
@@ -300,7 +300,7 @@ def _stored_form(archive: zipfile.ZipFile, path: Path) -> ModelSpec:
     if ENTRY not in archive.namelist():
         return ModelSpec()
     try:
-        return read_form(archive.read(ENTRY))
+        return read_spec(archive.read(ENTRY))
     except BAD_ARCHIVE as error:
         raise ModelError(
             f"{path} holds a damaged {ENTRY} ({error}): write the model again with keras_kd."

@@ -35,7 +35,7 @@ from keras_kd.errors import ModelError, of_file
 from keras_kd.models import _applications, bundles, keras_file, mistaken_files, trusted_modules
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery import fine_tuning, weights
 from keras_kd.models.surgery.copies import of_size, tied
 from keras_kd.models.surgery.keras_internals import all_layers
@@ -196,9 +196,9 @@ def _of_file(
     loaded: tuple[keras.Model, ModelSpec],
 ) -> keras.Model:
     """A file's layers with new weights and a new head."""
-    model, form = loaded
+    model, spec = loaded
     with of_file(path):
-        whole = fine_tuning.with_new_head(model, heads, input_shape, form.taken, seed)
+        whole = fine_tuning.with_new_head(model, heads, input_shape, spec.taken, seed)
     # Clones get new weights from their layers' initializers.
     new = keras.models.clone_model(whole)
     # No training would set those of frozen layers, of Normalization and what LoRA adds to.

@@ -24,7 +24,7 @@ from keras_kd.errors import ConfigError, of_file
 from keras_kd.evaluation import class_order
 from keras_kd.exporters import ExportReport, bundle
 from keras_kd.models import heads
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines.conversion import Conversion
 from keras_kd.pipelines.export_settings import QAT, ExportSettings, options_of_the_run
 from keras_kd.reports import usage
@@ -32,17 +32,18 @@ from keras_kd.runtimes import predictors
 
 
 def with_classes_of_data(
-    form: ModelSpec,
+    spec: ModelSpec,
     source: Path,
     settings: ExportSettings,
     model: keras.Model,
     train: Samples,
     terminal: Terminal,
 ) -> ModelSpec:
-    """Return a model's form with the classes of the data, where neither file nor user names them.
+    """Return a model's specification with the classes of the data, where neither file nor user
+    names them.
 
     Args:
-        form: the model's form, without class names.
+        spec: the model's specification, without class names.
         source: the model's file, for messages.
         settings: what to write; has data.
         model: the model.
@@ -50,7 +51,7 @@ def with_classes_of_data(
         terminal: where the user sees which classes these are.
 
     Returns:
-        The form.
+        The specification.
 
     Raises:
         ConfigError: the model has another number of classes.
@@ -63,12 +64,12 @@ def with_classes_of_data(
             f"{source} names no classes and has {', '.join(map(str, widths))} outputs, but the data"
             f" have {len(names)} classes: give --classes one name for each output."
         )
-    form = dataclasses.replace(form, class_names=tuple(names))
-    predictor = predictors.KerasPredictor(model, form, head=settings.stated.head)
+    spec = dataclasses.replace(spec, class_names=tuple(names))
+    predictor = predictors.KerasPredictor(model, spec, head=settings.stated.head)
     with of_file(source):
         class_order.assume_order_of_data(predictor, train, terminal.about(source))
     terminal.say(f"The bundle's classes are {', '.join(names)} (--classes overrides this).")
-    return form
+    return spec
 
 
 def write(
@@ -93,17 +94,17 @@ def write(
     Raises:
         KerasKDError: see `exporters.bundle.write`, and what `conversion` and `scores` raise.
     """
-    source, form, settings = conversion.source, conversion.form, conversion.settings
+    source, spec, settings = conversion.source, conversion.spec, conversion.settings
     made = bundle.write(
         conversion.model,
         folder,
-        form.class_names,
-        _example(settings, form),
+        spec.class_names,
+        _example(settings, spec),
         conversion.write,
         description=description,
-        taken=form.pixels,
+        taken=spec.pixels,
         scores=scores,
-        sections=_history(source, form, settings.data, command),
+        sections=_history(source, spec, settings.data, command),
         version=settings.model_version or bundle.FIRST_VERSION,
         facts=_facts(settings),
         output=settings.output,
@@ -113,16 +114,16 @@ def write(
     return made
 
 
-def _example(settings: ExportSettings, form: ModelSpec) -> np.ndarray:
+def _example(settings: ExportSettings, spec: ModelSpec) -> np.ndarray:
     """The image of the worked example, which may be published."""
     if settings.example:
         return decoding.read(settings.example)
-    if are_expressions(form.class_names):
+    if are_expressions(spec.class_names):
         return faces.load(None, "test").images[0]
     return datasets.load(settings.data, "test").images[0]
 
 
-def _history(source: Path, form: ModelSpec, data: str, command: str) -> list[str]:
+def _history(source: Path, spec: ModelSpec, data: str, command: str) -> list[str]:
     """The end of a bundle's card: what the model is for, and the commands that made it."""
     name, folder = splits.form_and_folder(*datasets.find(data))
     of_run = (
@@ -132,7 +133,7 @@ def _history(source: Path, form: ModelSpec, data: str, command: str) -> list[str
     )
     made = fenced("\n".join([*of_run, command]), "sh")
     sections = [
-        *usage.use_and_limits(folder or name, form.class_names),
+        *usage.use_and_limits(folder or name, spec.class_names),
         "## How it was made",
         made,
     ]

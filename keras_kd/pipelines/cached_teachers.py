@@ -17,7 +17,7 @@ from keras_kd.datasets import splits
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file, sources
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines.plan import Plan, TeacherPlan
 from keras_kd.runtimes import labels, published
 from keras_kd.teachers import augmentation

@@ -16,7 +16,7 @@ from keras_kd.datasets.class_names import in_model_order, permutation, shortened
 from keras_kd.errors import ModelError
 from keras_kd.exporters import ExportReport, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines.export_settings import QAT, TUNED, ExportSettings
 from keras_kd.teachers import soft_labels, views
 
@@ -28,7 +28,7 @@ class Conversion:
     Attributes:
         source: the model's own file, for messages.
         model: the model.
-        form: what it takes and gives.
+        spec: what it takes and gives.
         settings: what to write, as `export_settings.resolved` returned it.
         train: training images in the model's order of classes, or None without data.
         terminal: where the user sees progress.
@@ -37,7 +37,7 @@ class Conversion:
 
     source: Path
     model: keras.Model
-    form: ModelSpec
+    spec: ModelSpec
     settings: ExportSettings
     train: Samples | None
     terminal: Terminal
@@ -62,8 +62,8 @@ class Conversion:
         return self._fine_tuned(path) if format == QAT else self._converted(path)
 
     def _tuned(self, path: Path) -> ExportReport:
-        settings, form = self.settings, self.form
-        validation = samples_in_order(settings.data, "validation", form)
+        settings, spec = self.settings, self.spec
+        validation = samples_in_order(settings.data, "validation", spec)
         made, attempts = tuning.tune(
             self.model,
             path,
@@ -72,8 +72,8 @@ class Conversion:
             max_drop=settings.max_drop,
             io=settings.io,
             app_input=settings.app_input,
-            value_range=form.pixels,
-            class_names=form.class_names,
+            value_range=spec.pixels,
+            class_names=spec.class_names,
             output=settings.output,
         )
         self.attempts += attempts
@@ -94,7 +94,7 @@ class Conversion:
             io=settings.io,
             app_input=settings.app_input,
             tell=self.terminal.say,
-            value_range=self.form.taken,
+            value_range=self.spec.taken,
             min_agreement=settings.min_agreement,
             teacher_output="logits",  # as stores hold them
         )
@@ -107,9 +107,9 @@ class Conversion:
             settings.format,
             samples=self.train,
             io=settings.io,
-            class_names=self.form.class_names,
+            class_names=self.spec.class_names,
             app_input=settings.app_input,
-            value_range=self.form.pixels,
+            value_range=self.spec.pixels,
             keep_float=settings.keep_float,
             min_agreement=settings.min_agreement,
             target=settings.target,
@@ -118,13 +118,13 @@ class Conversion:
         )
 
 
-def samples_in_order(data: str, split: str, form: ModelSpec) -> Samples:
+def samples_in_order(data: str, split: str, spec: ModelSpec) -> Samples:
     """Return a split with its labels in a model's order of classes.
 
     Args:
         data: the data set as the option `data`.
         split: "train", "validation" or "test".
-        form: the model's form; without class names the data's order stays.
+        spec: the model's specification; without class names the data's order stays.
 
     Returns:
         The samples.
@@ -133,11 +133,11 @@ def samples_in_order(data: str, split: str, form: ModelSpec) -> Samples:
         DataError: the split can't be read.
         ModelError: the model lacks a class of the data.
     """
-    samples = datasets.load(data, split, size=form.size)
-    if form.class_names is None:
+    samples = datasets.load(data, split, size=spec.size)
+    if spec.class_names is None:
         return samples
-    labels = in_model_order(samples.labels, samples.class_names, form.class_names)
-    return dataclasses.replace(samples, labels=labels, class_names=form.class_names)
+    labels = in_model_order(samples.labels, samples.class_names, spec.class_names)
+    return dataclasses.replace(samples, labels=labels, class_names=spec.class_names)
 
 
 def _tell_unlearning(train: Samples, terminal: Terminal) -> None:

@@ -21,7 +21,7 @@ from keras_kd.datasets.splits import Data
 from keras_kd.evaluation import scoring
 from keras_kd.exporters import targets
 from keras_kd.models import keras_file, sources
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines import joint, results, run_folder, teaching, unused_options
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.data_loading import load_data
@@ -66,17 +66,17 @@ def distill(
         run_folder.require_beginning(out, _beginning(task, data, taught))
         student, history = _trained(plan, task, taught.data_of_student(data), out, terminal)
         # The process that calibrates int8 imports TensorFlow while scores are computed.
-        form = _saved(student, task, data, out)
+        spec = _saved(student, task, data, out)
         frame = pd.DataFrame(history)
         write_text(out / run_files.HISTORY, frame.to_csv(index=False))
-        predictor = KerasPredictor(student, form)
+        predictor = KerasPredictor(student, spec)
         on_test = predictor.predict(data.test.images)
         found = results.of_student(plan, data, student, predictor, history, taught)
         found |= results.scores(data, on_test, predictor.predict(data.validation.images), taught)
         if plan.student.baseline and task.teacher_logits is not None:
             settings = _on_labels_alone(plan.training, task)
             alone = job.train(_without_teacher(task), settings, data, terminal)[0]
-            prediction = KerasPredictor(alone, form).predict(data.test.images)
+            prediction = KerasPredictor(alone, spec).predict(data.test.images)
             found["baseline_test"] = scoring.scored(prediction, data.test)
         exporters.expect(targets.formats_of(plan.formats))
         found["exported"] = results.exported(student, on_test, out, plan.formats, data)
@@ -133,9 +133,9 @@ def _on_labels_alone(settings: TrainingSettings, task: Job) -> TrainingSettings:
 
 def _saved(student: keras.Model, task: Job, data: Data, out: Path) -> ModelSpec:
     """Write the student and its class names; return what it takes and gives."""
-    form = ModelSpec(task.heads.class_names or None, input_shape=data.image_shape)
-    keras_file.save(student, out / run_files.STUDENT, form)
+    spec = ModelSpec(task.heads.class_names or None, input_shape=data.image_shape)
+    keras_file.save(student, out / run_files.STUDENT, spec)
     if task.heads.label:
         lines = "".join(f"{name}\n" for name in task.heads.class_names)
         write_text(out / LABELS_FILE, lines)
-    return form
+    return spec

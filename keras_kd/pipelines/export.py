@@ -19,7 +19,7 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import of_file
 from keras_kd.evaluation import calibration, class_order, scoring
 from keras_kd.exporters import ExportReport, tuning
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery.copies import of_size
 from keras_kd.models.surgery.divided_logits import with_divided_logits
 from keras_kd.pipelines import bundling
@@ -70,22 +70,22 @@ def export(
     if table := settings.layer_errors:
         read = [str(source), *places_of(settings.data)]
         require_apart((out, table, table.with_suffix(".png")), read)
-    built, form = _opened(source, settings)
-    train = samples_in_order(settings.data, "train", form) if settings.data else None
-    if settings.as_bundle and form.class_names is None:
-        form = bundling.with_classes_of_data(form, source, settings, built, train, terminal)
+    built, spec = _opened(source, settings)
+    train = samples_in_order(settings.data, "train", spec) if settings.data else None
+    if settings.as_bundle and spec.class_names is None:
+        spec = bundling.with_classes_of_data(spec, source, settings, built, train, terminal)
     temperature, description = None, ""
     if settings.calibrate:
         terminal.say(f"Finding the temperature of {source} on {settings.data}")
         with of_file(source):
             built, temperature, description = _calibrated(
-                built, form, settings.data, train, terminal.about(source)
+                built, spec, settings.data, train, terminal.about(source)
             )
-    conversion = Conversion(source, built, form, settings, train, terminal)
+    conversion = Conversion(source, built, spec, settings, train, terminal)
     scored: dict[str, Any] = {}
 
     def scores(path: Path, name: str = "") -> dict[str, Any]:
-        taken = _form_of_file(form, settings)
+        taken = _spec_of_file(spec, settings)
         scored.update(_scores(path, settings.data, taken, terminal, name or path.name))
         return scored
 
@@ -115,12 +115,12 @@ def _written(
 
 
 def _opened(source: Path, settings: ExportSettings) -> tuple[keras.Model, ModelSpec]:
-    """The model, and its form by its file and the user."""
-    built, form = predictors.of_keras_file(source, settings.stated)
+    """The model, and its specification by its file and the user."""
+    built, spec = predictors.of_keras_file(source, settings.stated)
     if settings.stated.input_shape:
         with of_file(source):
             built = of_size(built, settings.stated.input_shape)
-    return built, form
+    return built, spec
 
 
 def _reported(
@@ -157,18 +157,18 @@ def _write_layer_errors(made: ExportReport, path: Path) -> None:
     layer_errors_picture(path.with_suffix(".png"), frame, title)
 
 
-def _form_of_file(form: ModelSpec, settings: ExportSettings) -> ModelSpec:
+def _spec_of_file(spec: ModelSpec, settings: ExportSettings) -> ModelSpec:
     """What the file takes: pixels 0..255 where the range is inside of it."""
-    return dataclasses.replace(form, pixels=PixelValues()) if settings.io == "app" else form
+    return dataclasses.replace(spec, pixels=PixelValues()) if settings.io == "app" else spec
 
 
 def _calibrated(
-    model: keras.Model, form: ModelSpec, data: str, train: Samples, tell: Callable[[str], None]
+    model: keras.Model, spec: ModelSpec, data: str, train: Samples, tell: Callable[[str], None]
 ) -> tuple[keras.Model, float, str]:
     """The model with honest probabilities, its temperature, and a sentence for its card."""
-    validation = datasets.load(data, "validation", size=form.size)
-    predictor = predictors.KerasPredictor(model, form)
-    if form.class_names is None and predictor.tells_classes:
+    validation = datasets.load(data, "validation", size=spec.size)
+    predictor = predictors.KerasPredictor(model, spec)
+    if spec.class_names is None and predictor.tells_classes:
         class_order.assume_order_of_data(predictor, train, tell)
     temperature = calibration.fitted_temperature(predictor, validation)
     description = calibration.statement(temperature, len(validation))
@@ -176,15 +176,15 @@ def _calibrated(
 
 
 def _scores(
-    path: Path, data: str, form: ModelSpec, terminal: Terminal, name: str
+    path: Path, data: str, spec: ModelSpec, terminal: Terminal, name: str
 ) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
-    file: Predictor = predictors.LiteRTPredictor(path, described.of_model(path) or form)
-    test = datasets.load(data, "test", size=file.form.size)
+    file: Predictor = predictors.LiteRTPredictor(path, described.of_model(path) or spec)
+    test = datasets.load(data, "test", size=file.spec.size)
     terminal.say(f"Scoring {name} on {len(test)} images")
-    file = class_order.in_order_of_data(file, test, form.class_names, terminal.about(name))
+    file = class_order.in_order_of_data(file, test, spec.class_names, terminal.about(name))
     if file.tells_classes:
-        test = test.among(file.form.class_names)
+        test = test.among(file.spec.class_names)
     found = scoring.scored(file.predict(test.images), test)
     if len(found) == 1:
         terminal.say(scoring.unscored(name, file.values, data, test))

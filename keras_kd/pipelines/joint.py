@@ -24,7 +24,7 @@ from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
 from keras_kd.errors import KerasKDError, TrainingError
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import teaching
 from keras_kd.pipelines.data_loading import load_data
@@ -100,8 +100,8 @@ def member(out: Path, own: hosts.Place) -> None:
     task = student_job(plan, data, taught, out / run_files.STATE)
     student, history = job.train(task, plan.training, taught.data_of_student(data), terminal)
     if own.number == 0:
-        form = ModelSpec(task.heads.class_names or None, input_shape=data.image_shape)
-        keras_file.save(student, out / run_files.STATE / MODEL, form)
+        spec = ModelSpec(task.heads.class_names or None, input_shape=data.image_shape)
+        keras_file.save(student, out / run_files.STATE / MODEL, spec)
         write_text(out / run_files.STATE / HISTORY, json.dumps(history))
     hosts.wait_for_all("written")
 

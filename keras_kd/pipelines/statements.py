@@ -13,7 +13,7 @@ from pathlib import Path
 from keras_kd.config import listed, numbers
 from keras_kd.datasets import class_names, pixel_values
 from keras_kd.errors import ConfigError
-from keras_kd.models.form import OUTPUTS
+from keras_kd.models.spec import OUTPUTS
 from keras_kd.runtimes import described
 from keras_kd.runtimes.stated import Stated
 

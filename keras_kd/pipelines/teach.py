@@ -54,9 +54,9 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
         ensemble = teaching.teacher(replace(plan, teaching=of_trained), data, terminal)
         teaching.soft_labels(of_trained, data, views, ensemble, terminal)
     if out is not None:
-        model, form = keras_file.load(path)
+        model, spec = keras_file.load(path)
         path = Path(out) / cached_teachers.TEACHER_FILE
-        keras_file.save(model, path, form)
+        keras_file.save(model, path, spec)
     terminal.say(f"Teacher: {path}")
     return path
 

@@ -115,8 +115,8 @@ def _feature_teacher(plan: Plan, data: Data) -> keras.Model:
             f"match compares layers of Keras models, and {path} is none: give the teacher's .keras"
             " file, or leave --match out."
         )
-    model, form = predictors.of_keras_file(path, stated)
-    if not form.taken.plain:
+    model, spec = predictors.of_keras_file(path, stated)
+    if not spec.taken.plain:
         raise ConfigError(
             f"match shows the student's pixels 0..255 to {path}, which takes others: put a"
             " Rescaling layer in front of it, or leave --match out."
@@ -232,7 +232,7 @@ def teacher(plan: Plan, data: Data, terminal: Terminal) -> Ensemble:
             return data
         return splits.load(plan.data.path, plan.data.skip_bad_rows, size)
 
-    members, shown = [], [at(model.form.size) for model in loaded]
+    members, shown = [], [at(model.spec.size) for model in loaded]
     for (path, *_), model, own in zip(files, loaded, shown, strict=True):
         tell = functools.partial(_tell_of, path, terminal)
         with of_file(path):

@@ -17,7 +17,7 @@ from keras_kd.datasets.readers import faces
 from keras_kd.errors import DataError
 from keras_kd.evaluation import benchmark
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 
 FILE = "footprint.json"
 _FIGURE = {

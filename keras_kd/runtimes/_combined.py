@@ -47,7 +47,7 @@ class _Reordered:
         self, predictor: Predictor, order: np.ndarray, names: tuple[str, ...], outputs: int
     ) -> None:
         self._predictor, self._order, self._outputs = predictor, order, outputs
-        self.form = replace(predictor.form, class_names=names)
+        self.spec = replace(predictor.spec, class_names=names)
         self.fingerprint = fingerprint([predictor.fingerprint, order])
         self.values, self.tells_classes = predictor.values, True
 
@@ -60,7 +60,7 @@ class _Reordered:
         if found.logits.shape[1] != self._outputs:
             raise ModelError(
                 f"The model gives {found.logits.shape[1]} outputs for {self._outputs} classes "
-                f"({shortened(self.form.class_names)}): use data or class names that fit."
+                f"({shortened(self.spec.class_names)}): use data or class names that fit."
             )
         return replace(found, logits=found.logits[:, self._order])
 
@@ -77,15 +77,15 @@ def in_one_order(members: Sequence[Predictor]) -> list[Predictor]:
     Raises:
         ModelError: they have different classes.
     """
-    first = members[0].form.class_names
+    first = members[0].spec.class_names
     return [
-        member if member.form.class_names == first else _in_order(member, first)
+        member if member.spec.class_names == first else _in_order(member, first)
         for member in members
     ]
 
 
 def _in_order(member: Predictor, names: tuple[str, ...] | None) -> Predictor:
-    own = member.form.class_names
+    own = member.spec.class_names
     if not member.tells_classes or own is None or names is None:
         return member
     try:
@@ -144,9 +144,9 @@ def mean(found: Sequence[Prediction]) -> Prediction:
 class _Averaged:
     def __init__(self, members: Sequence[Predictor], mirror: bool) -> None:
         self._members, self._mirror = members, mirror
-        # The form holds for members of one form; where forms differ, `mean` averages outputs
+        # Holds for members of one specification; where they differ, `mean` averages outputs
         # instead.
-        self.form = members[0].form
+        self.spec = members[0].spec
         self.values, self.tells_classes = members[0].values, members[0].tells_classes
         self.fingerprint = fingerprint(
             [*(member.fingerprint for member in members), "mirror" if mirror else ""]

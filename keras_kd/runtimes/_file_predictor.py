@@ -15,14 +15,14 @@ from keras_kd._common.identity import identity
 from keras_kd.datasets import images as pixels
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import DataError, ModelError
-from keras_kd.models.form import OUTPUTS, ModelSpec
 from keras_kd.models.heads import VALUES, OutputKind, images_of_noise, kind_of_values
+from keras_kd.models.spec import OUTPUTS, ModelSpec
 from keras_kd.runtimes.prediction import Prediction
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 SMALLEST_PROBABILITY = 1e-7
-# A higher number whenever the facts of a form that a fingerprint is made of change.
-FORM_VERSION = 1
+# A higher number whenever the facts of a specification that a fingerprint is made of change.
+SPEC_VERSION = 1
 # How far sums of probabilities may be from 1: in half precision, and rounded to 256 steps a class.
 _SLACK, _ROUNDING = 0.02, 1 / 400
 
@@ -32,7 +32,7 @@ class FilePredictor:
     as their file.
     """
 
-    form: ModelSpec
+    spec: ModelSpec
     values: tuple[str, ...]
     tells_classes: bool
     source: tuple[Callable[..., Any], tuple[Any, ...]]  # what loads it again, and its arguments
@@ -61,12 +61,12 @@ class FilePredictor:
         """Whether neither the file nor its user states the pixel values, so that 0..255 are
         assumed.
         """
-        return self.form.pixels is None and not self.takes_whole_numbers
+        return self.spec.pixels is None and not self.takes_whole_numbers
 
     @property
     def fingerprint(self) -> str:
         """Of the file's content and of what it takes and gives."""
-        return fingerprint([*self.content, identity("model", FORM_VERSION, self.form.facts())])
+        return fingerprint([*self.content, identity("model", SPEC_VERSION, self.spec.facts())])
 
     def settle_output(self, stated: str | None, told: bool) -> None:
         """Decide what the classes' numbers are: the user's statement, then the graph, then the
@@ -120,8 +120,8 @@ class FilePredictor:
 
     def _set_output(self, kind: OutputKind, stated: str | None = None) -> None:
         certain = ("probabilities", "sigmoids") if self.is_binary else ("probabilities",)
-        found = "probabilities" if kind in certain else self.form.output
-        self.form = replace(self.form, output=stated or found)
+        found = "probabilities" if kind in certain else self.spec.output
+        self.spec = replace(self.spec, output=stated or found)
 
     def _know_kind(self, kind: Callable[[str], OutputKind]) -> None:
         """Find out from the graph what the classes' output is; one sigmoid is that of two classes.
@@ -129,7 +129,7 @@ class FilePredictor:
         Args:
             kind: a function that returns the kind of an output by its name.
         """
-        names = self.form.class_names
+        names = self.spec.class_names
         name = self.values[0] if self.values and not self.head and len(self.values) == 1 else None
         self.graph_kind = kind(self.head or name) if self.head or name else "unknown"
         if name and name not in VALUES and (names or self.graph_kind == "sigmoids"):
@@ -142,8 +142,8 @@ class FilePredictor:
         self._set_output(self.graph_kind)
 
     def _classes_of_noise(self) -> np.ndarray:
-        noise = images_of_noise(self.form.input_shape)
-        return self._classes(self._outputs(shown(noise, self.form)))
+        noise = images_of_noise(self.spec.input_shape)
+        return self._classes(self._outputs(shown(noise, self.spec)))
 
     def _classes(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
         return next(output for name, output in outputs.items() if name == self.head)
@@ -152,7 +152,7 @@ class FilePredictor:
         """The same model, shown pixels of another statement."""
         other = type(self).__new__(type(self))  # copy.copy would load the file once more
         other.__dict__.update(self.__dict__)
-        other.form = replace(self.form, pixels=pixels)
+        other.spec = replace(self.spec, pixels=pixels)
         return other
 
     def _require_decided(self, outputs: np.ndarray) -> None:
@@ -174,7 +174,7 @@ class FilePredictor:
         sums, low, high = outputs.sum(axis=-1), outputs.min(initial=1), outputs.max(initial=0)
         within = low >= -tolerance and high <= 1 + tolerance
         are = bool(within and (np.abs(sums - 1) < tolerance).all())
-        expected = self.form.output == "probabilities"
+        expected = self.spec.output == "probabilities"
         # Only as inexact as float32 or int8 make probabilities, because logits can come near to
         # 100.
         exact = 100 * outputs.shape[-1] * _ROUNDING
@@ -227,7 +227,7 @@ class FilePredictor:
         self.head = head or next(iter(classes), None)
         self.tells_classes = bool(classes)
         self.values = tuple(sorted(name for name, width in widths.items() if width == 1))
-        names = self.form.class_names
+        names = self.spec.class_names
         if names is not None and self.head and len(names) != widths[self.head]:
             raise ModelError(
                 f"The model gives {widths[self.head]} classes, but {len(names)} are named "
@@ -245,56 +245,56 @@ class FilePredictor:
         """
         if not len(images):
             raise DataError("There are no images: give one or more.")
-        outputs = self._outputs(shown(images, self.form))
+        outputs = self._outputs(shown(images, self.spec))
         values = {name: outputs[name][:, 0].astype(np.float32) for name in self.values}
         if not self.tells_classes:
             return Prediction(np.empty((len(images), 0), np.float32), values)
         classes = self._classes(outputs).astype(np.float32)
         if self.is_binary:
-            return Prediction(_of_two_classes(classes, self.form.output), values)
+            return Prediction(_of_two_classes(classes, self.spec.output), values)
         self._require_expected_values(classes)
-        return Prediction(as_logits(classes, self.form.output), values)
+        return Prediction(as_logits(classes, self.spec.output), values)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """uint8 (N, H, W, C) -> float32 (N, classes)."""
         return self.predict(images).logits
 
 
-def sized(form: ModelSpec, own: tuple[int | None, ...]) -> ModelSpec:
-    """The form with the input that the file fixes itself, where nothing else was stated."""
-    if form.input_shape is None and None not in own and len(own) == 3:
-        form = replace(form, input_shape=own)
-    require_known(form)
-    require_shape(own, form)
-    return form
+def sized(spec: ModelSpec, own: tuple[int | None, ...]) -> ModelSpec:
+    """The specification with the input that the file fixes itself, if nothing else was stated."""
+    if spec.input_shape is None and None not in own and len(own) == 3:
+        spec = replace(spec, input_shape=own)
+    require_known(spec)
+    require_shape(own, spec)
+    return spec
 
 
-def require_known(form: ModelSpec) -> None:
-    if form.input_shape is None:
+def require_known(spec: ModelSpec) -> None:
+    if spec.input_shape is None:
         raise ModelError(
             "The model takes images of any size: state one with "
             "--input HEIGHTxWIDTHxCHANNELS or ModelSpec(input_shape=...)."
         )
-    if min(form.input_shape) < 1 or math.prod(form.input_shape[:2]) > pixels.MAX_PIXELS:
+    if min(spec.input_shape) < 1 or math.prod(spec.input_shape[:2]) > pixels.MAX_PIXELS:
         raise ModelError(
-            f"The model takes images of shape {form.input_shape}: expected height and width of 1 or"
+            f"The model takes images of shape {spec.input_shape}: expected height and width of 1 or"
             f" more, and {pixels.MAX_PIXELS:,} pixels at most."
         )
-    if form.input_shape[2] not in (1, 3):
+    if spec.input_shape[2] not in (1, 3):
         raise ModelError(
-            f"The model takes inputs of shape {form.input_shape}: expected height, width and 1 or "
+            f"The model takes inputs of shape {spec.input_shape}: expected height, width and 1 or "
             "3 channels, in this order; a model of another order needs a Permute layer before it."
         )
-    if form.output not in OUTPUTS:
-        raise ModelError(f"output must be one of {', '.join(OUTPUTS)}. Received: {form.output!r}.")
+    if spec.output not in OUTPUTS:
+        raise ModelError(f"output must be one of {', '.join(OUTPUTS)}. Received: {spec.output!r}.")
 
 
-def require_shape(own: tuple[int | None, ...], form: ModelSpec) -> None:
+def require_shape(own: tuple[int | None, ...], spec: ModelSpec) -> None:
     if len(own) != 3 or any(
-        size not in (None, given) for size, given in zip(own, form.input_shape, strict=True)
+        size not in (None, given) for size, given in zip(own, spec.input_shape, strict=True)
     ):
         raise ModelError(
-            f"The model takes inputs of shape {own}, not images of shape {form.input_shape}: "
+            f"The model takes inputs of shape {own}, not images of shape {spec.input_shape}: "
             "check --input and that it takes height, width, channels."
         )
 
@@ -330,9 +330,9 @@ def columns(shapes: dict[str, tuple[int | None, ...]], head: str | None = None) 
     return rows
 
 
-def shown(images: np.ndarray, form: ModelSpec) -> np.ndarray:
+def shown(images: np.ndarray, spec: ModelSpec) -> np.ndarray:
     """The images in the size, colour and pixel values that the model takes."""
-    return form.taken.of(pixels.fitted(images, form.input_shape))
+    return spec.taken.of(pixels.fitted(images, spec.input_shape))
 
 
 def _of_two_classes(outputs: np.ndarray, output: str) -> np.ndarray:

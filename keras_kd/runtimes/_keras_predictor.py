@@ -11,7 +11,7 @@ from keras_kd._common.folders import files_below
 from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.models import heads, keras_file
-from keras_kd.models.form import ModelSpec, require_whole_pixels
+from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.keras_internals import is_graph
 from keras_kd.models.surgery.precision import in_precision
@@ -36,7 +36,7 @@ class KerasPredictor(FilePredictor):
     Args:
         model: one image input; one output of logits or probabilities, or several by name of which
             at most one is such and the others are values (N, 1).
-        form: what it takes and gives; `input_shape` must be known.
+        spec: what it takes and gives; `input_shape` must be known.
         precision: a dtype policy to compute in, or "auto"; None for the model's own.
         batch_size: images a step.
         head: the output of classes, of several.
@@ -45,7 +45,7 @@ class KerasPredictor(FilePredictor):
     def __init__(
         self,
         model: keras.Model,
-        form: ModelSpec,
+        spec: ModelSpec,
         precision: str | None = None,
         batch_size: int = BATCH_SIZE,
         head: str | None = None,
@@ -55,8 +55,8 @@ class KerasPredictor(FilePredictor):
                 f"The model takes inputs of shape {tuple(model.input_shape[1:])}: expected images,"
                 " (height, width, channels)."
             )
-        require_known(form)
-        require_shape(tuple(model.input_shape[1:]), form)
+        require_known(spec)
+        require_shape(tuple(model.input_shape[1:]), spec)
         outputs = heads.by_name(model, heads.structure(model))
         # Text, as the name of the likeliest class, is no number of any kind.
         shapes = {
@@ -65,10 +65,10 @@ class KerasPredictor(FilePredictor):
             if output.dtype != "string"
         }
         if not keras.backend.is_float_dtype(model.inputs[0].dtype):
-            require_whole_pixels(form)
+            require_whole_pixels(spec)
             self.takes_whole_numbers = True
         self.is_untrained = is_untrained(model)
-        self.form = form
+        self.spec = spec
         self._rows = columns(shapes, head)
         self._know(self._rows, head)
         self._know_kind(lambda name: heads.output_kind(model, name))
@@ -103,12 +103,12 @@ class KerasPredictor(FilePredictor):
         return {name: np.asarray(outputs[name]).reshape(len(pixels), -1) for name in self._rows}
 
 
-def of_saved_model(path: Path, form: ModelSpec, head: str | None = None) -> KerasPredictor:
+def of_saved_model(path: Path, spec: ModelSpec, head: str | None = None) -> KerasPredictor:
     """A SavedModel folder as a predictor."""
     model = saved_model.load(path)
-    form = sized(form, tuple(model.input_shape[1:]))
+    spec = sized(spec, tuple(model.input_shape[1:]))
     batch_size = model.input_shape[0] or BATCH_SIZE
-    predictor = KerasPredictor(model, form, batch_size=batch_size, head=head)
+    predictor = KerasPredictor(model, spec, batch_size=batch_size, head=head)
     # Keras sees one layer around the whole graph.
     predictor._know_kind(lambda name: saved_model.output_kind(model, name))
     # The folder's graph counts besides its weights.
@@ -120,18 +120,18 @@ def of_saved_model(path: Path, form: ModelSpec, head: str | None = None) -> Kera
 
 def _require_steady(predictor: KerasPredictor) -> None:
     """Refuse a folder whose outputs for the same images differ, which its graph does not show."""
-    noise = np.random.default_rng(0).integers(0, 256, (4, *predictor.form.input_shape), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (4, *predictor.spec.input_shape), np.uint8)
     # Untouched outputs, as whether they are logits is not decided yet.
     try:
         first, second = (
-            np.concatenate([*predictor._outputs(shown(noise, predictor.form)).values()], axis=-1)
+            np.concatenate([*predictor._outputs(shown(noise, predictor.spec)).values()], axis=-1)
             for _ in range(2)
         )
     except Exception as error:
         # Foreign operations raise anything, and Keras adds to it.
         reason = first_line(error, "failed due to: ")
         raise ModelError(
-            f"The SavedModel can't compute {len(noise)} images of {predictor.form.input_shape} at"
+            f"The SavedModel can't compute {len(noise)} images of {predictor.spec.input_shape} at"
             f" once ({reason.partition(' for ')[0]}): state the size that it was made for by"
             " --input, or export a function of any number of images."
         ) from error

@@ -10,7 +10,7 @@ import numpy as np
 from keras_kd._common.hardware import cores
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
-from keras_kd.models.form import ModelSpec, require_whole_pixels
+from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import tflite_graph
 from keras_kd.runtimes._file_predictor import FilePredictor, columns, require_known
 from keras_kd.runtimes.litert import LiteRTModel, stopped
@@ -30,21 +30,21 @@ class LiteRTPredictor(FilePredictor):
 
     Args:
         path: the file.
-        form: what it takes and gives; `input_shape` is the file's own, and the scale of a
+        spec: what it takes and gives; `input_shape` is the file's own, and the scale of a
             quantized input states the pixel values if nothing else does.
         head: the output of classes, of several.
     """
 
-    def __init__(self, path: str | Path, form: ModelSpec, head: str | None = None) -> None:
+    def __init__(self, path: str | Path, spec: ModelSpec, head: str | None = None) -> None:
         self._model = LiteRTModel(path, min(cores(), _MOST_THREADS))
         shapes = self._model.output_shapes
         widths = columns({name: shape or (1,) for name, shape in shapes.items()}, head)
-        pixels = form.pixels or self._pixels_of_scale()
-        self.form = replace(form, input_shape=self._model.input_shape, pixels=pixels)
-        require_known(self.form)
+        pixels = spec.pixels or self._pixels_of_scale()
+        self.spec = replace(spec, input_shape=self._model.input_shape, pixels=pixels)
+        require_known(self.spec)
         self._require_span()
         if self._model.input_dtype.kind != "f" and self._model.input_limits is None:
-            require_whole_pixels(self.form)
+            require_whole_pixels(self.spec)
             self.takes_whole_numbers = True
         self._know(widths, head)
         self._path = path
@@ -67,10 +67,10 @@ class LiteRTPredictor(FilePredictor):
         """Refuse pixels, stated or assumed, that the integers of a quantized input can't stand for,
         or that would use next to none of them.
         """
-        limits, channels = self._model.input_limits, self.form.input_shape[2]
+        limits, channels = self._model.input_limits, self.spec.input_shape[2]
         if limits is None:
             return
-        ends = self.form.taken.of(np.array([[0] * channels, [255] * channels], np.uint8))
+        ends = self.spec.taken.of(np.array([[0] * channels, [255] * channels], np.uint8))
         low, high = float(ends.min()), float(ends.max())
         held = min(high, limits[1]) - max(low, limits[0])
         if held < _LEAST_HELD * (high - low) or held < _LEAST_USED * (limits[1] - limits[0]):

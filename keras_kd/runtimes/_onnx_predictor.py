@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.models.form import ModelSpec, require_whole_pixels
+from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import onnx_graph, onnx_runtime
 from keras_kd.runtimes._file_predictor import FilePredictor, columns, sized
 from keras_kd.runtimes.onnx_runtime import OnnxModel
@@ -17,15 +17,15 @@ class OnnxPredictor(FilePredictor):
 
     Args:
         path: the file.
-        form: what it takes and gives; `input_shape` is needed where the file leaves sizes open.
+        spec: what it takes and gives; `input_shape` is needed where the file leaves sizes open.
         head: the output of classes, of several.
     """
 
-    def __init__(self, path: str | Path, form: ModelSpec, head: str | None = None) -> None:
+    def __init__(self, path: str | Path, spec: ModelSpec, head: str | None = None) -> None:
         self._model = OnnxModel(path)
-        self.form = sized(form, self._model.input_shape)
+        self.spec = sized(spec, self._model.input_shape)
         if self._model.takes_whole_numbers:
-            require_whole_pixels(self.form)
+            require_whole_pixels(self.spec)
             self.takes_whole_numbers = True
         widths = columns(self._model.output_shapes, head)
         self._names = list(widths)

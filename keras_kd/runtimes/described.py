@@ -16,7 +16,7 @@ from keras_kd._common.checked_files import read_text
 from keras_kd._common.files import BAD_ARCHIVE, refuse_special
 from keras_kd.errors import ModelError
 from keras_kd.models import bundles, keras_file
-from keras_kd.models.form import ENTRY, ModelSpec, read_form
+from keras_kd.models.spec import ENTRY, ModelSpec, read_spec
 
 LARGEST = 2**20  # of a description; a zip member may declare any size
 
@@ -49,24 +49,24 @@ def of_model(path: Path) -> ModelSpec | None:
     """
     try:
         text = _text(path)
-        return None if text is None else read_form(text)
+        return None if text is None else read_spec(text)
     except BAD_ARCHIVE as error:
         raise ModelError(f"{path} holds a damaged {ENTRY} ({error}): export it again.") from error
 
 
-def describe(path: Path, form: ModelSpec, suffix: str) -> None:
+def describe(path: Path, spec: ModelSpec, suffix: str) -> None:
     """Write a description into a file that was just exported; files of other formats are not
     changed.
 
     Args:
         path: the file, under any name.
-        form: its inputs and outputs. Without pixel values nothing is written, because half a
+        spec: its inputs and outputs. Without pixel values nothing is written, because half a
             description would be read as a whole one.
         suffix: the suffix that its name will have.
     """
-    if form.pixels is None:
+    if spec.pixels is None:
         return
-    text = json.dumps(form.facts(), ensure_ascii=False)
+    text = json.dumps(spec.facts(), ensure_ascii=False)
     if suffix == ".tflite":
         path.write_bytes(with_entries(path.read_bytes(), {ENTRY: text}))
     elif path.is_dir():
@@ -160,12 +160,12 @@ def _onnx_properties(path: Path, written: int, size: int) -> dict[str, str]:
     return {one.key: one.value for one in model.metadata_props}
 
 
-def range_of(path: Path, form: ModelSpec) -> tuple[float, float]:
+def range_of(path: Path, spec: ModelSpec) -> tuple[float, float]:
     """Return the values that a file expects for pixels 0 and 255.
 
     Args:
         path: the file, for the message.
-        form: its specification.
+        spec: its specification.
 
     Returns:
         (low, high).
@@ -173,9 +173,9 @@ def range_of(path: Path, form: ModelSpec) -> tuple[float, float]:
     Raises:
         ModelError: the file also expects a mean, a deviation or another channel order.
     """
-    if not form.taken.range_alone:
+    if not spec.taken.range_alone:
         raise ModelError(
-            f"{path} takes {form.taken}: export the model by `kerakd export MODEL.keras --bundle`,"
+            f"{path} takes {spec.taken}: export the model by `kerakd export MODEL.keras --bundle`,"
             " which puts the mean, the deviation and the order of channels inside of the file."
         )
-    return form.taken.value_range
+    return spec.taken.value_range

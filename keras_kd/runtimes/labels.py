@@ -13,7 +13,7 @@ from keras_kd._common.files import BAD_ARCHIVE
 from keras_kd.datasets import class_names
 from keras_kd.datasets.class_names import LABELS_FILE, canonical, distinct
 from keras_kd.errors import ModelError
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes import described, published
 
 # As Teachable Machine, Lobe, LabelImg, the guides of Keras and Hugging Face call such a list, in
@@ -26,12 +26,12 @@ _JSON = ([str], {str: int}, {str: str})
 
 
 def with_labels(
-    form: ModelSpec, path: Path, stated: tuple[str, ...] | None, prefix: str = ""
+    spec: ModelSpec, path: Path, stated: tuple[str, ...] | None, prefix: str = ""
 ) -> ModelSpec:
     """Return a file's specification with its class names from lists beside or inside the file.
 
     Args:
-        form: what the file itself says.
+        spec: what the file itself says.
         path: the file or folder. Lists in the folder of a SavedModel and in its `assets` count too.
         stated: class names that the user states; then no list is read.
         prefix: of the option by which the user states them, as in `--student-classes`.
@@ -43,8 +43,8 @@ def with_labels(
         ModelError: a list can't be read, or two of them differ.
     """
     if stated:
-        return form
-    own = [("it", form.class_names)] if form.class_names else []
+        return spec
+    own = [("it", spec.class_names)] if spec.class_names else []
     found = [*own, *_lists(path)]
     for place, names in found[1:]:
         if [*map(canonical, distinct(names))] != [*map(canonical, distinct(found[0][1]))]:
@@ -53,14 +53,14 @@ def with_labels(
                 f"The labels contradict each other: {found[0][0]} names {first}, and {place} names "
                 f"{others}: remove the wrong list, or name the classes by --{prefix}classes."
             )
-    return replace(form, class_names=found[0][1]) if found else form
+    return replace(spec, class_names=found[0][1]) if found else spec
 
 
-def named_inside(form: ModelSpec, path: Path) -> bool:
+def named_inside(spec: ModelSpec, path: Path) -> bool:
     """Return whether a file itself names its classes, so that no list beside it has to.
 
     Args:
-        form: what the file itself says.
+        spec: what the file itself says.
         path: the file or folder.
 
     Returns:
@@ -69,7 +69,7 @@ def named_inside(form: ModelSpec, path: Path) -> bool:
     Raises:
         ModelError: the names inside can't be read.
     """
-    return form.class_names is not None or _inside(path) is not None
+    return spec.class_names is not None or _inside(path) is not None
 
 
 def _lists(path: Path) -> list[tuple[str, tuple[str, ...]]]:

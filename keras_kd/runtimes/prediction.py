@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Predictor(Protocol):
     """A model of images that predicts one set of classes, continuous values, or both.
 
     Attributes:
-        form: its inputs and outputs.
+        spec: its inputs and outputs.
         values: names of its continuous outputs, sorted.
         tells_classes: whether it has classes.
     """
 
-    form: ModelSpec
+    spec: ModelSpec
     values: tuple[str, ...]
     tells_classes: bool
 

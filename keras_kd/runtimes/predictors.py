@@ -10,7 +10,7 @@ import keras
 
 from keras_kd.errors import of_file
 from keras_kd.models import bundles, keras_file, mistaken_files
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import described, labels, published, tflite_metadata
 from keras_kd.runtimes._combined import averaged, in_one_order, mean, reordered
@@ -129,8 +129,8 @@ def _of_keras(own: ModelSpec, path: Path, stated: Stated, prefix: str = "") -> M
 def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
     if not path.is_dir() and path.suffix not in (".tflite", ".onnx"):
         model, own = keras_file.load(path)
-        form = _of_keras(own, path, stated)
-        predictor = KerasPredictor(model, form, precision, head=stated.head)
+        spec = _of_keras(own, path, stated)
+        predictor = KerasPredictor(model, spec, precision, head=stated.head)
         predictor.names_itself = labels.named_inside(own, path)
         return predictor
     told = described.of_model(path) or ModelSpec()
@@ -163,7 +163,7 @@ def _tell_assumed_logit(predictor: FilePredictor, stated: Stated) -> None:
     plain = predictor.is_binary and predictor.graph_kind == "logits"
     if not plain or predictor.names_itself or stated_so:
         return
-    first, second = predictor.form.class_names or ("", "")
+    first, second = predictor.spec.class_names or ("", "")
     warnings.warn(
         f"The model gives one number without a sigmoid. It is taken for the logit of {second}"
         f" against {first}, because a list beside the file names these two classes. --output logits"

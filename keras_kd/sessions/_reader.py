@@ -48,9 +48,9 @@ class Reader:
     ) -> None:
         self._predictor, self._temperature = predictor, temperature
         self.name, self.temperature_in_file = name, temperature_in_file
-        blank = predictor.predict(np.zeros((1, *predictor.form.input_shape), np.uint8))
+        blank = predictor.predict(np.zeros((1, *predictor.spec.input_shape), np.uint8))
         classes = blank.logits.shape[1]
-        named = predictor.form.class_names or [f"class_{number}" for number in range(classes)]
+        named = predictor.spec.class_names or [f"class_{number}" for number in range(classes)]
         self.class_names = distinct(named)
         self.value_names = predictor.values
         if len(self.class_names) != classes:
@@ -67,7 +67,7 @@ class Reader:
         Returns:
             float64 (N, classes) probabilities, and the values by name, each float32 (N,).
         """
-        shape = self._predictor.form.input_shape
+        shape = self._predictor.spec.input_shape
         images = np.concatenate([fitted(cut[None], shape) for cut in cuts])
         found = self._predictor.predict(images)
         if self._doubtful is not None:
@@ -85,7 +85,7 @@ class Reader:
         self._doubtful, self._different = None, []
         warning = pixel_check.unmoved(
             self.name or "The model",
-            model.form.taken,
+            model.spec.taken,
             lambda pixels: model.with_pixels(pixels).logits(shown),
             shown.shape[3],
         )
@@ -138,7 +138,7 @@ def load(
         if predictor.assumes_pixels:
             tell(pixel_check.ASSUMED_PIXELS)
         return Reader(predictor, name=known, temperature_in_file=in_file), None
-    samples = datasets.load(calibrate, "validation", size=predictor.form.size)
+    samples = datasets.load(calibrate, "validation", size=predictor.spec.size)
     with of_file(path):
         class_order.in_order_of_data(predictor, samples, tell=tell)
     temperature = calibration.fitted_temperature(predictor, samples)

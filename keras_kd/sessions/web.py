@@ -113,7 +113,7 @@ def _settings(
     predictor = predictors.load(path, stated)
     if predictor.assumes_pixels:
         tell(pixel_check.ASSUMED_PIXELS)
-    class_names, form = _reader.Reader(predictor).class_names, predictor.form
+    class_names, spec = _reader.Reader(predictor).class_names, predictor.spec
     return {
         "name": encodable(path.parent.name if path.name == bundle.MODEL_FILE else path.stem),
         "input": {"shape": model.input_shape, "dtype": model.input_dtype.name},
@@ -124,8 +124,8 @@ def _settings(
         },
         # The output whose one number stands for two classes.
         "binary": predictor.head if predictor.is_binary else None,
-        "output": form.output,
-        "value_range": described.range_of(path, form),
+        "output": spec.output,
+        "value_range": described.range_of(path, spec),
         "class_names": class_names,
         "colours": _charts.colours(class_names),
         "patterns": {

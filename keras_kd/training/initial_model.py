@@ -10,7 +10,7 @@ from keras_kd.datasets.class_names import permutation, shortened
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models import sources
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery import batch_norm, fine_tuning
 from keras_kd.runtimes import predictors
 from keras_kd.training.settings import Job, TrainingSettings
@@ -86,32 +86,32 @@ def _started(
     """A model with a trained one's weights; of a file's own layers where `architecture` is none
     that is built anew.
     """
-    source, form = _loaded(job)
+    source, spec = _loaded(job)
     with of_file(job.start.path):
-        order, note = _kept_head(form.class_names, job.heads)
+        order, note = _kept_head(spec.class_names, job.heads)
         if sources.is_trainable(job.architecture):
-            _require_usual_pixels(job, form)
+            _require_usual_pixels(job, spec)
             built = _new(job, settings, data)
             fine_tuning.take_over(source, built, order)
         else:
             built = fine_tuning.with_new_head(
-                source, job.heads.asked, data.image_shape, form.taken, settings.seed
+                source, job.heads.asked, data.image_shape, spec.taken, settings.seed
             )
             if order is not None and job.heads.single:
                 fine_tuning.keep_head(source, built, order)
             elif order is not None:
                 note = "its heads are new, because several are trained"
-    notes = _of_file(job, form, built)
+    notes = _of_file(job, spec, built)
     say(f"The {job.title} starts from {job.start.path}; {note}.{notes}")
     if job.start.freeze_until:
         fine_tuning.freeze_until(built, job.start.freeze_until)
     return built
 
 
-def _require_usual_pixels(job: Job, form: ModelSpec) -> None:
+def _require_usual_pixels(job: Job, spec: ModelSpec) -> None:
     """Refuse weights that learnt from other pixels than the architecture takes."""
-    if not form.taken.plain:
-        taken = str(form.taken).replace("--", f"--{job.learner}-")
+    if not spec.taken.plain:
+        taken = str(spec.taken).replace("--", f"--{job.learner}-")
         raise ModelError(
             f"It takes other pixels ({taken}) than {job.architecture}, which takes 0..255, so its"
             f" weights would mean something else there: give the file as --{job.learner} with"
@@ -119,9 +119,9 @@ def _require_usual_pixels(job: Job, form: ModelSpec) -> None:
         )
 
 
-def _of_file(job: Job, form: ModelSpec, model: keras.Model) -> str:
+def _of_file(job: Job, spec: ModelSpec, model: keras.Model) -> str:
     """Sentences on what is assumed and kept of a file whose layers are trained."""
-    note = "" if form.pixels else f" {_PIXELS.format(job.learner)}"
+    note = "" if spec.pixels else f" {_PIXELS.format(job.learner)}"
     if names := fine_tuning.frozen_layers(model):
         count = f"{len(names)} layers are" if len(names) > 1 else "1 layer is"
         note += f" {count} frozen there, and not trained here: {shortened(names)}."

@@ -67,8 +67,8 @@ def _written(network, path, wrapped=lambda tensors: tensors):
 @pytest.mark.parametrize("name", ALL_WIDTHS)
 def test_weights_give_the_same_logits_forth_and_back(name, tmp_path):
     network, images = _network(name), _images()
-    model, form = checkpoints.load(_written(network, tmp_path / "weights.pth"))
-    assert model.name == name and form.input_shape == (64, 64, 3)
+    model, spec = checkpoints.load(_written(network, tmp_path / "weights.pth"))
+    assert model.name == name and spec.input_shape == (64, 64, 3)
     expected = _logits(network, images)
     assert np.ptp(expected, axis=0).min() > 0.01
     _assert_equal(_run(model, images), expected)
@@ -148,18 +148,18 @@ def test_other_input_sizes_and_gray(tmp_path):
     network = _network()
     path = _written(network, tmp_path / "weights.pth")
     images = _images(size=48)
-    model, form = checkpoints.load(path, input_shape=(48, 48, 3))
+    model, spec = checkpoints.load(path, input_shape=(48, 48, 3))
     _assert_equal(_run(model, images), _logits(network, images))
-    gray, form = checkpoints.load(path, input_shape=(48, 48, 1))
+    gray, spec = checkpoints.load(path, input_shape=(48, 48, 1))
     expected = _logits(network, images[..., :1].repeat(3, axis=3))
-    assert form.input_shape == (48, 48, 1)
+    assert spec.input_shape == (48, 48, 1)
     _assert_equal(_run(gray, images[..., :1]), expected)
 
 
 def test_class_order_and_form_travel_with_the_model(tmp_path):
     path = _written(_network(), tmp_path / "weights.pth")
-    model, form = checkpoints.load(path)
-    keras_file.save(model, tmp_path / "teacher.keras", form)
+    model, spec = checkpoints.load(path)
+    keras_file.save(model, tmp_path / "teacher.keras", spec)
     _, stored = keras_file.load(tmp_path / "teacher.keras")
     assert stored.class_names == ("happy", "surprise", "sad", "anger", "disgust", "fear", "neutral")
     assert (stored.value_range, stored.output, stored.input_shape) == (
@@ -290,8 +290,8 @@ def test_the_command_writes_a_teacher(tmp_path):
         "48x48x1",
     ]
     assert "input 48x48x1" in CliRunner().invoke(kerakd, named).stdout
-    form = keras_file.load(out)[1]
-    assert form.class_names == tuple("abcdefg") and form.input_shape == (48, 48, 1)
+    spec = keras_file.load(out)[1]
+    assert spec.class_names == tuple("abcdefg") and spec.input_shape == (48, 48, 1)
     assert (
         "must end in .keras"
         in CliRunner().invoke(kerakd, ["import", str(path), "--out", "x.h5"]).output

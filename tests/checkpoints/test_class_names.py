@@ -24,8 +24,8 @@ def student():
 def test_an_exported_students_names_come_back_and_none_are_invented(student, tmp_path: Path):
     path = tmp_path / "named.safetensors"
     keras_kd.export(student, path, "safetensors", class_names=NAMES)
-    back, form = checkpoints.load(path, input_shape=(16, 16, 1))
-    assert form.class_names == NAMES
+    back, spec = checkpoints.load(path, input_shape=(16, 16, 1))
+    assert spec.class_names == NAMES
     for one, other in zip(back.get_weights(), student.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     # The header as the format's own description has it: text by text.

@@ -151,18 +151,18 @@ def _convolved(x, kernel, stride, depthwise):
 def _assert_parity(path, size):
     rgb = np.random.default_rng(1).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     expected = _run(path, rgb)
-    model, form = checkpoints.load(path, "mobilenet-face", input_shape=(size, size, 3))
-    assert np.ptp(expected) > 0.1 and form.input_shape == (size, size, 3)
+    model, spec = checkpoints.load(path, "mobilenet-face", input_shape=(size, size, 3))
+    assert np.ptp(expected) > 0.1 and spec.input_shape == (size, size, 3)
     np.testing.assert_allclose(model(rgb), expected, atol=1e-4 * np.ptp(expected))
     gray, _ = checkpoints.load(path, input_shape=(size, size, 1))
     expected = _run(path, rgb[..., :1].repeat(3, -1))
     np.testing.assert_allclose(gray(rgb[..., :1]), expected, atol=1e-4 * np.ptp(expected))
-    return model, form
+    return model, spec
 
 
 def test_features_are_those_of_the_graph_and_travel_in_a_file(written, tmp_path):
-    model, form = _assert_parity(written, 32)
-    keras_file.save(model, tmp_path / "face.keras", form)
+    model, spec = _assert_parity(written, 32)
+    keras_file.save(model, tmp_path / "face.keras", spec)
     again, _ = keras_file.load(tmp_path / "face.keras")
     images = np.random.default_rng(2).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     np.testing.assert_array_equal(again(images), model(images))

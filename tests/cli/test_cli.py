@@ -256,13 +256,13 @@ def test_of_several_models_the_one_that_does_not_fit_is_named(
 
     from keras_kd.models import keras_file
 
-    for name, side, form in (
+    for name, side, spec in (
         ("foreign", 8, keras_file.ModelSpec(("cat", "dog"), input_shape=(8, 8, 1))),
         ("any-size", None, keras_file.ModelSpec()),
     ):
         image = keras.Input((side, side, 1))
         logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(image))
-        keras_file.save(keras.Model(image, logits), tmp_path / f"{name}.keras", form)
+        keras_file.save(keras.Model(image, logits), tmp_path / f"{name}.keras", spec)
         assert (
             called("evaluate", str(student), str(tmp_path / f"{name}.keras"), "--data", str(data))
             == 2
@@ -277,7 +277,7 @@ def test_models_of_values_alone_are_exported_and_measured_without_accuracies(
     import keras
 
     from keras_kd.models import keras_file
-    from keras_kd.models.form import ModelSpec
+    from keras_kd.models.spec import ModelSpec
 
     image = keras.Input((8, 8, 3))
     x = keras.layers.GlobalAveragePooling2D()(image)

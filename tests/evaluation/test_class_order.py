@@ -16,7 +16,7 @@ from keras_kd.evaluation import benchmark, calibration
 from keras_kd.evaluation.class_order import in_order_of_data, require_plausible
 from keras_kd.evaluation.scoring import evaluate
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes import pixel_check, predictors
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.runtimes.stated import Stated
@@ -73,8 +73,8 @@ def test_chance_of_an_untrained_model_is_told_and_not_taken_for_another_order(bi
 def test_an_order_that_too_few_images_can_check_is_told_as_unchecked(images, unchecked) -> None:
     model, samples = _bright()
     told: list[str] = []
-    form = ModelSpec(pixels=PixelValues(), input_shape=(4, 4, 1))
-    in_order_of_data(KerasPredictor(model, form), samples[np.arange(images)], tell=told.append)
+    spec = ModelSpec(pixels=PixelValues(), input_shape=(4, 4, 1))
+    in_order_of_data(KerasPredictor(model, spec), samples[np.arange(images)], tell=told.append)
     (sentence,) = told
     assert sentence.startswith("names no classes: the data's order is assumed")
     assert ("not checked, because a check needs 10 images a class" in sentence) == unchecked
@@ -90,9 +90,9 @@ def test_an_order_of_many_classes_is_checked_too() -> None:
     images[np.arange(640), labels] = 200
     names = tuple(f"{number:02}" for number in range(64))
     samples = Samples(images.reshape(640, 8, 8, 1), labels, names)
-    form = ModelSpec(pixels=PixelValues(), input_shape=(8, 8, 1))
+    spec = ModelSpec(pixels=PixelValues(), input_shape=(8, 8, 1))
     with pytest.raises(ModelError, match="order 63, 00, 01"):
-        in_order_of_data(KerasPredictor(model, form), samples)
+        in_order_of_data(KerasPredictor(model, spec), samples)
 
 
 def test_names_that_fit_less_well_than_another_order_are_doubted() -> None:
@@ -106,10 +106,10 @@ def test_names_that_fit_less_well_than_another_order_are_doubted() -> None:
     images[np.arange(60), 0, labels, 0] = 200
     samples = Samples(images, labels, ("ant", "bee", "cat"))
     for names, doubted in ((("ant", "bee", "cat"), False), (("bee", "ant", "cat"), True)):
-        form = ModelSpec(names, input_shape=(4, 4, 1))
+        spec = ModelSpec(names, input_shape=(4, 4, 1))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            in_order_of_data(KerasPredictor(model, form), samples)
+            in_order_of_data(KerasPredictor(model, spec), samples)
         told = [str(one.message) for one in caught if "class names" in str(one.message)]
         assert len(told) == doubted
         if doubted:
@@ -152,8 +152,8 @@ def test_a_statement_of_pixels_that_the_labels_speak_against_is_doubted_once(tmp
 
 def test_a_statement_of_classes_that_the_labels_speak_against_is_doubted(tmp_path) -> None:
     model, samples = _bright()
-    form = ModelSpec(samples.class_names, PixelValues(), input_shape=(4, 4, 1))
-    keras_file.save(model, tmp_path / "bright.keras", form)
+    spec = ModelSpec(samples.class_names, PixelValues(), input_shape=(4, 4, 1))
+    keras_file.save(model, tmp_path / "bright.keras", spec)
     for names, count in ((("dark", "bright"), 0), (("bright", "dark"), 1)):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -185,8 +185,8 @@ def _three_levels(path: Path) -> keras.Model:
     gray = keras.layers.GlobalAveragePooling2D()(image)
     model = keras.Model(image, keras.layers.Dense(3)(gray))
     model.layers[-1].set_weights([np.array([[2.0, 1.0, 0.0]]), np.array([-210.0, -60.0, 0.0])])
-    form = ModelSpec(("bright", "dim", "dark"), PixelValues(), input_shape=(4, 4, 1))
-    keras_file.save(model, path, form)
+    spec = ModelSpec(("bright", "dim", "dark"), PixelValues(), input_shape=(4, 4, 1))
+    keras_file.save(model, path, spec)
     return model
 
 
@@ -216,8 +216,8 @@ def test_models_of_different_classes_are_not_averaged(tmp_path) -> None:
     path, data = tmp_path / "three.keras", _drawn_levels(tmp_path / "data")
     model = _three_levels(path)
     two = keras.Model(model.input, keras.layers.Dense(2)(model.layers[-2].output))
-    form = ModelSpec(("bright", "dark"), PixelValues(), input_shape=(4, 4, 1))
-    keras_file.save(two, tmp_path / "two.keras", form)
+    spec = ModelSpec(("bright", "dark"), PixelValues(), input_shape=(4, 4, 1))
+    keras_file.save(two, tmp_path / "two.keras", spec)
     with pytest.raises(ModelError, match="models of bright, dark, dim; bright, dark"):
         evaluate([path, tmp_path / "two.keras"], str(data))
 
@@ -233,8 +233,8 @@ def test_classes_that_the_data_lack_are_averaged_by_their_names(tmp_path) -> Non
     for names, logits in answers.items():
         model = keras.Model(image, keras.layers.Dense(4)(gray))
         model.layers[-1].set_weights([np.zeros((1, 4)), np.array(logits)])
-        form = ModelSpec(names, PixelValues(), input_shape=(4, 4, 1))
-        keras_file.save(model, tmp_path / f"{names[1]}.keras", form)
+        spec = ModelSpec(names, PixelValues(), input_shape=(4, 4, 1))
+        keras_file.save(model, tmp_path / f"{names[1]}.keras", spec)
     found = evaluate([tmp_path / "dim.keras", tmp_path / "red.keras"], str(data))["test"]
     assert [*found["recall"]] == ["bright", "dark", "dim", "Red"]
     assert found["confusion"][:2] == [[0, 0, 0, 3], [0, 0, 0, 3]]

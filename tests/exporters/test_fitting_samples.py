@@ -150,7 +150,7 @@ def test_pixels_are_judged_by_the_classes_that_the_samples_have(tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*(better than chance|Pixels of 0)")
         exporters.export(model, path, "float32", samples, "float", names)
-    assert predictors.load(path).form.pixels == USUAL
+    assert predictors.load(path).spec.pixels == USUAL
 
 
 def test_class_names_may_be_an_array(tmp_path):

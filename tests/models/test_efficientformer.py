@@ -128,17 +128,17 @@ def _loaded(network, folder, input_shape):
 
 def test_l1_is_the_same_as_in_pytorch_forth_and_back(tmp_path):
     network, images = _network(classes=10, rows=2, columns=3), _images(size=96)[:, :64]
-    model, form = _loaded(network, tmp_path, (64, 96, 3))
+    model, spec = _loaded(network, tmp_path, (64, 96, 3))
     assert (
         model.name == "efficientformer-l1"
-        and form.class_names is None
-        and form.input_shape == (64, 96, 3)
+        and spec.class_names is None
+        and spec.input_shape == (64, 96, 3)
     )
     expected = _logits(network, images)
     assert np.ptp(expected, axis=0).min() > 0.01
     _assert_equal(model(images, training=False), expected)
     _assert_equal(compact(model)(images, training=False), expected)
-    keras_file.save(model, tmp_path / "teacher.keras", form)
+    keras_file.save(model, tmp_path / "teacher.keras", spec)
     _assert_equal(keras_file.load(tmp_path / "teacher.keras")[0](images, training=False), expected)
 
     import torch
@@ -184,8 +184,8 @@ def test_blocks_are_the_same_as_in_pytorch(tmp_path):
 @pytest.mark.slow
 def test_l3_is_the_same_as_in_pytorch_at_its_own_size(tmp_path):
     network, images = _network(**L3), _images(size=224)
-    model, form = _loaded(network, tmp_path, None)
-    assert model.name == "efficientformer-l3" and form.input_shape == (224, 224, 3)
+    model, spec = _loaded(network, tmp_path, None)
+    assert model.name == "efficientformer-l3" and spec.input_shape == (224, 224, 3)
     _assert_equal(model(images, training=False), _logits(network, images))
 
 

@@ -82,7 +82,7 @@ def published(tmp_path_factory):
 
 
 def test_every_published_key_has_its_place(published):
-    network, _, model, form = published
+    network, _, model, spec = published
     assert len(network.state_dict()) == 682
     back = checkpoints.state_dict(model)
     expected = {
@@ -93,7 +93,7 @@ def test_every_published_key_has_its_place(published):
     assert back.keys() >= expected.keys()
     for key, value in expected.items():
         np.testing.assert_array_equal(back[key], value, err_msg=key)
-    assert form.class_names == (
+    assert spec.class_names == (
         "neutral",
         "happy",
         "sad",
@@ -103,7 +103,7 @@ def test_every_published_key_has_its_place(published):
         "anger",
         "contempt",
     )
-    assert form.input_shape == (256, 256, 3)
+    assert spec.input_shape == (256, 256, 3)
     assert _size(model.trainable_weights) == 1_856_906
 
 
@@ -149,8 +149,8 @@ def test_it_can_be_rebuilt_in_another_precision(model):
 
 @pytest.mark.slow
 def test_a_saved_teacher_is_the_same(published, tmp_path):
-    _, _, model, form = published
-    keras_file.save(model, tmp_path / "teacher.keras", form)
+    _, _, model, spec = published
+    keras_file.save(model, tmp_path / "teacher.keras", spec)
     again, stored = keras_file.load(tmp_path / "teacher.keras")
     images = np.random.default_rng(3).integers(0, 256, (1, 256, 256, 3), np.uint8)
     for name, wanted in model(images, training=False).items():

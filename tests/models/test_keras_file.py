@@ -16,12 +16,12 @@ from keras_kd import models
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_file, sources
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery.compaction import compact
 from keras_kd.runtimes import predictors
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
-FORM = ModelSpec(("böse", "froh", "müde"), PixelValues((-1.0, 1.0)), "probabilities", (8, 8, 1))
+SPEC = ModelSpec(("böse", "froh", "müde"), PixelValues((-1.0, 1.0)), "probabilities", (8, 8, 1))
 
 
 def _model(seed=0, shape=(8, 8, 1)):
@@ -49,9 +49,9 @@ def _rewritten(path, content):
 
 def test_model_and_form_come_back(tmp_path):
     model, path = _model(), tmp_path / "model.keras"
-    keras_file.save(model, path, FORM)
-    loaded, form = keras_file.load(path)
-    assert form == FORM
+    keras_file.save(model, path, SPEC)
+    loaded, spec = keras_file.load(path)
+    assert spec == SPEC
     np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
     assert keras_file.weights_fingerprint(loaded) == keras_file.weights_fingerprint(model)
     # Keras alone reads it too.
@@ -62,14 +62,14 @@ def test_model_and_form_come_back(tmp_path):
 def test_compact_models_come_back_without_being_asked(tmp_path):
     model = compact(models.build("C", input_shape=(16, 16, 1), seed=1))
     keras_file.save(model, tmp_path / "model.keras", ModelSpec())
-    loaded, form = keras_file.load(tmp_path / "model.keras")
-    assert loaded.count_params() == model.count_params() and form.input_shape == (16, 16, 1)
+    loaded, spec = keras_file.load(tmp_path / "model.keras")
+    assert loaded.count_params() == model.count_params() and spec.input_shape == (16, 16, 1)
 
 
 @pytest.mark.parametrize("content", [None, json.dumps(ModelSpec().facts())])
 def test_foreign_files_have_the_usual_form_and_their_own_input(content, tmp_path):
     path = tmp_path / "model.keras"
-    keras_file.save(_model(), path, FORM)
+    keras_file.save(_model(), path, SPEC)
     _rewritten(path, content)
     assert keras_file.load(path)[1] == ModelSpec(
         None, content and PixelValues(), "logits", (8, 8, 1)
@@ -82,16 +82,16 @@ def test_an_open_input_size_stays_open(tmp_path):
 
 
 def test_what_is_given_beats_the_file():
-    assert FORM.with_given(None, None, None) == FORM
-    assert FORM.with_given((4, 4, 3), PixelValues((0.0, 1.0)), "logits") == ModelSpec(
-        FORM.class_names, PixelValues((0.0, 1.0)), "logits", (4, 4, 3)
+    assert SPEC.with_given(None, None, None) == SPEC
+    assert SPEC.with_given((4, 4, 3), PixelValues((0.0, 1.0)), "logits") == ModelSpec(
+        SPEC.class_names, PixelValues((0.0, 1.0)), "logits", (4, 4, 3)
     )
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "{}", '{"class_names": 3, "value_range": 1}'])
 def test_a_damaged_form_is_refused(content, tmp_path):
     path = tmp_path / "model.keras"
-    keras_file.save(_model(), path, FORM)
+    keras_file.save(_model(), path, SPEC)
     _rewritten(path, content)
     with pytest.raises(
         ModelError, match=r"holds a damaged keras_kd.json \(.*\): write the model again"
@@ -102,7 +102,7 @@ def test_a_damaged_form_is_refused(content, tmp_path):
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.txt"])
 @pytest.mark.parametrize("content", ["", "no model", "half"])
 def test_broken_files_are_refused_in_one_sentence(name, content, tmp_path):
-    keras_file.save(_model(), tmp_path / "whole.keras", FORM)
+    keras_file.save(_model(), tmp_path / "whole.keras", SPEC)
     whole = (tmp_path / "whole.keras").read_bytes()
     path = tmp_path / name
     path.write_bytes(whole[: len(whole) // 2] if content == "half" else content.encode())
@@ -195,13 +195,13 @@ def test_models_of_two_inputs_are_refused(tmp_path):
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     path = tmp_path / "model.keras"
-    keras_file.save(_model(), path, FORM)
+    keras_file.save(_model(), path, SPEC)
     before = path.read_bytes()
     with pytest.raises(TypeError):
         keras_file.save(_model(1), path, ModelSpec(class_names={"not": "json", object(): 1}))
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.keras"]
     with pytest.raises(OutputError, match="part of the path is a file"):
-        keras_file.save(_model(), path / "model.keras", FORM)
+        keras_file.save(_model(), path / "model.keras", SPEC)
 
 
 def test_fingerprints_tell_weights_and_their_order():
@@ -222,15 +222,15 @@ def test_fingerprints_tell_weights_and_their_order():
 
 def test_of_two_writers_of_a_model_one_wins_whole(tmp_path):
     """Found by two imports at the same moment: the loser published an archive without a model."""
-    path, form = tmp_path / "model.keras", keras_file.ModelSpec(("a", "b"))
+    path, spec = tmp_path / "model.keras", keras_file.ModelSpec(("a", "b"))
     image = keras.Input((4, 4, 1))
     outputs = keras.layers.Dense(2)(keras.layers.Flatten()(image))
 
     class Disturbed(keras.Model):
         def save(self, filepath):
             super().save(filepath)
-            keras_file.save(keras.Model(image, outputs), path, form)
+            keras_file.save(keras.Model(image, outputs), path, spec)
 
     with pytest.raises(OutputError, match="another process wrote it at the same time"):
-        keras_file.save(Disturbed(image, outputs), path, form)
+        keras_file.save(Disturbed(image, outputs), path, spec)
     assert keras_file.load(path)[0].count_params() == 34 and list(tmp_path.iterdir()) == [path]

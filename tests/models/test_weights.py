@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery import fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.divided_logits import with_divided_logits

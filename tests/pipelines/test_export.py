@@ -138,8 +138,8 @@ def test_soft_labels_of_other_images_are_refused(student, store, tmp_path, capsy
 def test_soft_labels_of_other_classes_than_the_models_are_refused(data, store, tmp_path, capsys):
     image = keras.Input((64, 64, 1))
     model = keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(image)))
-    form = keras_file.ModelSpec((*CLASSES, "dim"), input_shape=(64, 64, 1))
-    keras_file.save(model, tmp_path / "m.keras", form)
+    spec = keras_file.ModelSpec((*CLASSES, "dim"), input_shape=(64, 64, 1))
+    keras_file.save(model, tmp_path / "m.keras", spec)
     options = ("--format", "qat", "--data", data, "--soft-labels", store)
     assert called("export", *map(str, (tmp_path / "m.keras", *options))) == 2
     told = capsys.readouterr().err

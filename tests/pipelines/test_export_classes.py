@@ -87,10 +87,10 @@ def test_data_that_lack_a_class_of_the_model_calibrate_and_score_it(
         [layers.Dense(1, name="other")(model.layers[-2].output), model.output]
     )
     path = tmp_path / "three.keras"
-    form = keras_file.ModelSpec(("dim", *CLASSES), input_shape=(64, 64, 1))
+    spec = keras_file.ModelSpec(("dim", *CLASSES), input_shape=(64, 64, 1))
     more = keras.Model(model.input, logits)
     more.get_layer("other").set_weights([np.zeros((24, 1)), np.array([-99.0])])
-    keras_file.save(more, path, form)
+    keras_file.save(more, path, spec)
     result = exported(capsys, path, "--format", "int8", "--data", data)
     assert result["answers"]["accuracy"] == result["test"]["accuracy"] == 1
     assert list(result["test"]["recall"]) == ["bright", "dark", "dim"]
@@ -98,9 +98,9 @@ def test_data_that_lack_a_class_of_the_model_calibrate_and_score_it(
 
 def test_fine_tuning_without_images_of_a_class_is_told(student, data, monkeypatch, capsys):
     monkeypatch.setattr(conversion, "export_quantization_aware", lambda *args, **options: None)
-    form = keras_file.ModelSpec(("dim", *CLASSES), input_shape=(64, 64, 1))
-    train = conversion.samples_in_order(str(data), "train", form)
+    spec = keras_file.ModelSpec(("dim", *CLASSES), input_shape=(64, 64, 1))
+    train = conversion.samples_in_order(str(data), "train", spec)
     settings = resolved(ExportSettings(format="qat", data=str(data)))
-    conversion.Conversion(student, None, form, settings, train, Terminal()).write(Path("any"))
+    conversion.Conversion(student, None, spec, settings, train, Terminal()).write(Path("any"))
     told = capsys.readouterr().err
     assert "the training images have none of dim: fine-tuning unlearns" in told

@@ -17,7 +17,7 @@ from keras_kd.config import Config
 from keras_kd.datasets import splits
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines import distill, plan, teach
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.teachers.soft_labels import open_store
@@ -63,8 +63,8 @@ def test_a_teacher_of_other_classes_keeps_its_body_up_to_the_frozen_layer(
     config = _config(
         data, tmp_path / "start.keras", freeze_until="relu8", head_rate=0.1, body_rate=0.01
     )
-    model, form = _taught(config, tmp_path, monkeypatch)
-    assert form.class_names == ("level", "upright") and model.output_shape == (None, 2)
+    model, spec = _taught(config, tmp_path, monkeypatch)
+    assert spec.class_names == ("level", "upright") and model.output_shape == (None, 2)
     same = {
         name: np.array_equal(source.get_layer(name).kernel, model.get_layer(name).kernel)
         for name in ("conv8", "conv16")
@@ -95,8 +95,8 @@ def test_classes_in_another_order_are_kept_in_the_datas(
     if own_layers:
         config = dataclasses.replace(config, teacher=str(path), keep_weights=True, start_from=None)
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
-    model, form = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
-    assert form.class_names == ("level", "upright")
+    model, spec = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
+    assert spec.class_names == ("level", "upright")
     kernel = np.asarray(source.get_layer("logits").kernel)[:, ::-1]
     np.testing.assert_allclose(model.get_layer("logits").kernel, kernel, atol=1e-6)
     told = f"starts from {path}; its head is kept, in the data's order of classes."
@@ -123,13 +123,13 @@ def test_a_teachers_file_is_trained_anew_unless_its_weights_are_kept(
     _saved(path, ("level", "upright"))
     config = dataclasses.replace(_config(data), teacher=str(path), views=1)
     config = dataclasses.replace(config, soft_labels=str(tmp_path / "store"))
-    trained, form = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
+    trained, spec = keras_file.load(teach.teach(config, tmp_path / "out", Terminal()))
     told = f"The teacher start has the layers of {path} with new weights: --keep-weights would"
     assert told in capsys.readouterr().err
     # The soft labels are those of the teacher that was trained.
     images = splits.load(str(data), False, 32).train.images
     stored = open_store(tmp_path / "store").logits[:, 0]
-    expected = KerasPredictor(trained, form).logits(images)
+    expected = KerasPredictor(trained, spec).logits(images)
     np.testing.assert_allclose(stored, expected, atol=0.01)
 
 
@@ -320,8 +320,8 @@ def test_a_foreign_file_is_trained_by_its_own_layers(data, tmp_path, monkeypatch
     foreign.save(tmp_path / "mine.keras")
     options = {"image_size": 32, "batch_size": 8, "teacher_epochs": 1, "freeze_until": "first"}
     config = Config(data=str(data), start_from=str(tmp_path / "mine.keras"), **options)
-    model, form = _taught(config, tmp_path, monkeypatch)
-    assert form.class_names == ("level", "upright") and model.output_shape == (None, 2)
+    model, spec = _taught(config, tmp_path, monkeypatch)
+    assert spec.class_names == ("level", "upright") and model.output_shape == (None, 2)
     assert list((tmp_path / "cache" / "teachers").glob("mine-*/teacher.keras"))
     np.testing.assert_array_equal(
         model.get_layer("first").kernel, foreign.get_layer("first").kernel

@@ -31,9 +31,9 @@ def options(tmp_path, monkeypatch):
                 pixels = random.integers(0, 120, (32, 32)) + 120 * (name == "bright")
                 image = Image.fromarray(pixels.astype(np.uint8))
                 image.save(tmp_path / "data" / split / name / f"{number}.png")
-    form = ModelSpec(("bright", "dark"), input_shape=(32, 32, 1))
+    spec = ModelSpec(("bright", "dark"), input_shape=(32, 32, 1))
     keras.utils.set_random_seed(1)
-    keras_file.save(network(2, (32, 32, 1)), tmp_path / "t.keras", form)
+    keras_file.save(network(2, (32, 32, 1)), tmp_path / "t.keras", spec)
     return {
         "data": str(tmp_path / "data"), "teacher": str(tmp_path / "t.keras"), "student": NETWORK,
         "image_size": 32, "batch_size": 8, "precision": "float32", "formats": "float32",
@@ -96,10 +96,10 @@ def test_a_live_teacher_of_no_numbers_is_refused(options, tmp_path):
 
 def _with_last_layer(file, scale, bias):
     """Rewrite a teacher: its last kernel times `scale`, and this bias."""
-    model, form = keras_file.load(file)
+    model, spec = keras_file.load(file)
     kernel, _ = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel * scale, np.array(bias, np.float32)])
-    keras_file.save(model, file, form)
+    keras_file.save(model, file, spec)
 
 
 def test_layers_are_matched_beside_stored_answers_and_go_on_to_the_same_end(options, tmp_path):

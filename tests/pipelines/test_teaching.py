@@ -21,7 +21,7 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines import plan, taught, teaching
 from keras_kd.training import initial_model
 

@@ -14,7 +14,7 @@ from small_network import NETWORK, network
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines import data_loading, distill, plan, teaching
 
 
@@ -40,8 +40,8 @@ def folder(tmp_path_factory):
     )
     keras.utils.set_random_seed(1)
     model = network(2, (32, 32, 1))
-    form = ModelSpec(("level", "upright"), input_shape=(32, 32, 1))
-    keras_file.save(model, folder / "teacher.keras", form)
+    spec = ModelSpec(("level", "upright"), input_shape=(32, 32, 1))
+    keras_file.save(model, folder / "teacher.keras", spec)
     return folder
 
 

@@ -58,7 +58,7 @@ def test_a_tflite_file_that_ends_its_interpreters_process_does_not_end_ours(tmp_
         with pytest.raises(ModelError, match=reason):
             reader(path)
     # Unchanged it is read.
-    assert predictors.load(_spoilt_graph(path, lambda graph, convolution: None)).form.input_shape
+    assert predictors.load(_spoilt_graph(path, lambda graph, convolution: None)).spec.input_shape
 
 
 def test_a_tflite_file_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from keras import layers
 from keras_kd._common.files import plain_archive
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes import predictors
 
 WEIGHTS = "model.weights.h5"

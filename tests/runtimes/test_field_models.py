@@ -54,7 +54,7 @@ def test_the_normalisation_in_a_tflite_s_metadata_is_followed(
     path = tmp_path / "model.tflite"
     path.write_bytes(_with_normalization(tflite, mean, std))
     found = predictors.load(path)
-    assert found.form.pixels == (pixels or PixelValues(mean=mean, std=std))
+    assert found.spec.pixels == (pixels or PixelValues(mean=mean, std=std))
     shown = ((PIXELS - np.array(mean)) / np.array(std)).astype(np.float32)
     np.testing.assert_allclose(found.logits(PIXELS), _model().predict(shown, verbose=0), atol=1e-3)
 
@@ -63,7 +63,7 @@ def test_metadata_that_contradicts_itself_is_told(tflite: bytes, tmp_path: Path)
     path = tmp_path / "model.tflite"
     whole = _with_normalization(tflite, (127.5,), (127.5,))
     path.write_bytes(whole.replace(b"M001", b"M001\xff\xff\xff\x7f"[:4], 1))
-    assert predictors.load(path).form.pixels == PixelValues((-1, 1))
+    assert predictors.load(path).spec.pixels == PixelValues((-1, 1))
     path.write_bytes(_with_normalization(tflite, (1.0,), (0.0,)))
     with pytest.raises(Exception, match="std must be above 0"):
         predictors.load(path)
@@ -87,7 +87,7 @@ def test_numbers_before_labels_are_no_part_of_them(
     path.write_bytes(tflite)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labelmap.txt", "\ufeff" + text)
-    assert predictors.load(path).form.class_names == names
+    assert predictors.load(path).spec.class_names == names
     (tmp_path / "labels.txt").write_text(text, encoding="utf-8-sig")
     assert tuple(class_names.read(tmp_path / "labels.txt")) == names
 
@@ -96,7 +96,7 @@ def test_hdf5_is_another_name_of_h5(tmp_path: Path) -> None:
     _model(layers.Softmax()).save(tmp_path / "model.h5")
     path = (tmp_path / "model.h5").rename(tmp_path / "model.hdf5")
     found = predictors.load(path)
-    assert found.form.output == "probabilities"
+    assert found.spec.output == "probabilities"
     expected = np.log(_model(layers.Softmax()).predict(PIXELS.astype("float32"), verbose=0) + 1e-7)
     np.testing.assert_allclose(found.logits(PIXELS), expected, atol=1e-3)
 
@@ -343,7 +343,7 @@ def test_a_statement_that_contradicts_the_scale_of_the_input_is_refused(
     converter.inference_input_type = tf.uint8
     path = tmp_path / "model.tflite"
     path.write_bytes(converter.convert())
-    assert predictors.load(path).form.pixels == pixels
+    assert predictors.load(path).spec.pixels == pixels
     with pytest.raises(
         ModelError,
         match="takes uint8 that stands for .* stated to be .* quantize it again by",

@@ -13,7 +13,7 @@ from keras import layers
 from PIL import Image
 
 from keras_kd.errors import ModelError
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes import described, labels, predictors
 from keras_kd.runtimes.stated import Stated
 
@@ -177,10 +177,10 @@ def test_flow_from_directorys_class_indices_name_any_model(
     place = path if form == "" else path.parent
     data = _red(tmp_path / "d", ("zinnober", "lime", "azure"))
     (place / "class_indices.json").write_text('{"azure": 0, "lime": 1, "zinnober": 2}')
-    assert predictors.load(path).form.class_names == ("azure", "lime", "zinnober")
+    assert predictors.load(path).spec.class_names == ("azure", "lime", "zinnober")
     assert called("evaluate", str(path), "--data", str(data), "--json") == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["test"]["accuracy"] == 1
     assert "names no classes" not in told.err
     stated = predictors.load(path, Stated(class_names=("a", "b", "c")))
-    assert stated.form.class_names == ("a", "b", "c")
+    assert stated.spec.class_names == ("a", "b", "c")

@@ -17,7 +17,7 @@ from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import tuning
 from keras_kd.exporters.bundle import export_bundle
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.stated import Stated
@@ -63,7 +63,7 @@ def test_one_number_stands_for_two_named_classes(
 ) -> None:
     found = predictors.load(files[activation][form], Stated(class_names=CLASSES))
     assert found.tells_classes and not found.values
-    assert found.form.output == ("probabilities" if activation else "logits")
+    assert found.spec.output == ("probabilities" if activation else "logits")
     logits = found.logits(PIXELS)
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], LOGITS, atol=1e-3)
 
@@ -193,7 +193,7 @@ def test_one_number_that_no_graph_explains_is_judged_by_statement_or_values(
     )
     assert report.answers.accuracy == 1
     found = predictors.load(tmp_path / "m.tflite")
-    assert found.form.output == kind
+    assert found.spec.output == kind
     logits = found.logits(PIXELS)
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], LOGITS, atol=1e-2)
 

@@ -40,7 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_softmax_is_seen_in_every_form(form: str, files: dict[str, Path]) -> None:
     expected = np.log(keras.ops.convert_to_numpy(_model(layers.Softmax())(PIXELS)))
     found = predictors.load(files[form])
-    assert found.form.output == "probabilities"
+    assert found.spec.output == "probabilities"
     np.testing.assert_allclose(found.logits(PIXELS), expected, atol=1e-4)
 
 
@@ -49,7 +49,7 @@ def test_logits_stay_logits(tmp_path: Path) -> None:
     export(model, tmp_path / "model.tflite", format="float32")
     expected = keras.ops.convert_to_numpy(model(PIXELS))
     found = predictors.load(tmp_path / "model.tflite")
-    assert found.form.output == "logits"
+    assert found.spec.output == "logits"
     np.testing.assert_allclose(found.logits(PIXELS), expected, atol=1e-4)
 
 
@@ -121,7 +121,7 @@ def test_labels_beside_any_file_name_its_classes(
     path = tmp_path / f"model{form}"
     path.write_bytes(files[form].read_bytes())
     (tmp_path / "labels.txt").write_text(text, encoding="utf-8", newline="")
-    assert predictors.load(path).form.class_names == ("a", "b", "c", "d")
+    assert predictors.load(path).spec.class_names == ("a", "b", "c", "d")
 
 
 def test_labels_inside_a_tflite_name_its_classes_and_may_not_contradict_those_beside(
@@ -131,7 +131,7 @@ def test_labels_inside_a_tflite_name_its_classes_and_may_not_contradict_those_be
     path.write_bytes(files[".tflite"].read_bytes())
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.txt", "d\nc\nb\na\n")
-    assert predictors.load(path).form.class_names == ("d", "c", "b", "a")
+    assert predictors.load(path).spec.class_names == ("d", "c", "b", "a")
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
     with pytest.raises(ModelError, match="a, b, c, d.*metadata.* d, c, b, a.*remove the wrong"):
         predictors.load(path)
@@ -198,7 +198,7 @@ def test_a_loop_inside_does_not_tell_what_the_outputs_are(tmp_path: Path) -> Non
     model = keras.Model(image, layers.Dense(5, bias_initializer="ones")(layers.LSTM(16)(rows)))
     export(model, tmp_path / "model.tflite", format="float16")
     found = predictors.load(tmp_path / "model.tflite")
-    assert found.form.output == "logits"
+    assert found.spec.output == "logits"
     np.testing.assert_allclose(found.logits(PIXELS), model.predict(PIXELS, verbose=0), atol=0.02)
 
 
@@ -211,7 +211,7 @@ def test_a_saved_model_of_many_branches_is_read_at_once(tmp_path: Path) -> None:
     model = keras.Model(image, layers.Dense(3, "softmax")(layers.Flatten()(x)))
     model.export(tmp_path / "saved", verbose=False)
     found = predictors.load(tmp_path / "saved")
-    assert found.form.output == "probabilities"
+    assert found.spec.output == "probabilities"
     expected = np.log(model.predict(PIXELS, verbose=0))
     np.testing.assert_allclose(found.logits(PIXELS), expected, atol=1e-4)
 

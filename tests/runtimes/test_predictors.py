@@ -16,7 +16,7 @@ from keras_kd.datasets import images
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import DataError, ModelError
 from keras_kd.models import keras_file
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.runtimes.stated import Stated
@@ -60,7 +60,7 @@ def test_a_foreign_model_of_another_size_colour_range_and_output_gives_its_logit
     expected = _by_hand(model, gray.astype(float) / 127.5 - 1)
     # A softmax forgets a constant for each image.
     np.testing.assert_allclose(_centred(predictor.logits(PIXELS)), _centred(expected), atol=1e-4)
-    assert predictor.form == ModelSpec(None, PixelValues((-1.0, 1.0)), "probabilities", (48, 48, 1))
+    assert predictor.spec == ModelSpec(None, PixelValues((-1.0, 1.0)), "probabilities", (48, 48, 1))
     # Told nothing, it would be taken for another model.
     assert np.abs(_centred(predictors.load(path).logits(PIXELS)) - _centred(expected)).max() > 0.1
 
@@ -70,7 +70,7 @@ def test_the_files_own_form_is_used(tmp_path):
     keras_file.save(model, path, ModelSpec(NAMES, PixelValues((0.0, 1.0)), "logits", (64, 64, 3)))
     predictor = predictors.load(path)
     np.testing.assert_allclose(predictor.logits(PIXELS), _by_hand(model, PIXELS / 255), atol=1e-5)
-    assert predictor.form.class_names == NAMES
+    assert predictor.spec.class_names == NAMES
 
 
 class OwnCall(keras.Sequential):
@@ -125,15 +125,15 @@ def test_zero_probabilities_become_finite_logits():
 
 
 def test_batches_do_not_matter():
-    model, form = models.build("C", 3, (16, 16, 3), seed=1), ModelSpec(input_shape=(16, 16, 3))
-    one, five = (KerasPredictor(model, form, batch_size=size).logits(PIXELS) for size in (1, 5))
+    model, spec = models.build("C", 3, (16, 16, 3), seed=1), ModelSpec(input_shape=(16, 16, 3))
+    one, five = (KerasPredictor(model, spec, batch_size=size).logits(PIXELS) for size in (1, 5))
     np.testing.assert_allclose(one, five, atol=1e-5)
 
 
 def test_bfloat16_computes_nearly_the_same():
-    model, form = models.build("C", 3, (16, 16, 3), seed=1), ModelSpec(input_shape=(16, 16, 3))
+    model, spec = models.build("C", 3, (16, 16, 3), seed=1), ModelSpec(input_shape=(16, 16, 3))
     exact, rough = (
-        KerasPredictor(model, form, policy).logits(PIXELS) for policy in (None, "mixed_bfloat16")
+        KerasPredictor(model, spec, policy).logits(PIXELS) for policy in (None, "mixed_bfloat16")
     )
     assert rough.dtype == np.float32 and 0 < np.abs(rough - exact).max() < 0.05 * np.ptp(exact)
 
@@ -141,9 +141,9 @@ def test_bfloat16_computes_nearly_the_same():
 def test_fingerprints_tell_weights_and_form():
     shape = {"input_shape": (48, 48, 1)}
     found = {
-        KerasPredictor(_network(seed=seed), ModelSpec(**shape, **form)).fingerprint
+        KerasPredictor(_network(seed=seed), ModelSpec(**shape, **spec)).fingerprint
         for seed in (1, 2)
-        for form in ({}, {"pixels": PixelValues((-1.0, 1.0))}, {"output": "probabilities"})
+        for spec in ({}, {"pixels": PixelValues((-1.0, 1.0))}, {"output": "probabilities"})
     }
     assert len(found) == 6
     assert KerasPredictor(_network(), ModelSpec(**shape)).fingerprint in found
@@ -153,16 +153,16 @@ def test_logits_are_put_into_the_datas_order():
     predictor = KerasPredictor(_network(), ModelSpec(NAMES, input_shape=(48, 48, 1)))
     changed = predictors.reordered(predictor, NAMES, ("sad", "Anger", "happiness"))
     np.testing.assert_array_equal(changed.logits(PIXELS), predictor.logits(PIXELS)[:, [2, 0, 1]])
-    assert changed.form.class_names == ("sad", "Anger", "happiness")
+    assert changed.spec.class_names == ("sad", "Anger", "happiness")
     assert changed.fingerprint != predictor.fingerprint
-    again = predictors.reordered(changed, changed.form.class_names, NAMES)
+    again = predictors.reordered(changed, changed.spec.class_names, NAMES)
     np.testing.assert_array_equal(again.logits(PIXELS), predictor.logits(PIXELS))
 
 
 def test_teachers_and_mirror_images_are_averaged():
-    form = ModelSpec(NAMES, PixelValues(), "logits", (48, 48, 1))
+    spec = ModelSpec(NAMES, PixelValues(), "logits", (48, 48, 1))
     nets = [_network(seed=1), _network(seed=2)]
-    members = [KerasPredictor(net, form) for net in nets]
+    members = [KerasPredictor(net, spec) for net in nets]
     gray = images.resize(images.with_channels(PIXELS, 1), 48, 48).astype(float)
     both = predictors.averaged(members)
     np.testing.assert_allclose(
@@ -178,9 +178,9 @@ def test_teachers_and_mirror_images_are_averaged():
 
 
 def test_teachers_that_tell_different_things_are_not_averaged():
-    form = ModelSpec(input_shape=(64, 64, 1))
+    spec = ModelSpec(input_shape=(64, 64, 1))
     whole = models.build("C", 3, (64, 64, 1), heads={"expression": 3, "valence": None})
-    members = [KerasPredictor(whole, form), KerasPredictor(models.build("C", 3, (64, 64, 1)), form)]
+    members = [KerasPredictor(whole, spec), KerasPredictor(models.build("C", 3, (64, 64, 1)), spec)]
     with pytest.raises(ModelError, match="averaged only if"):
         predictors.averaged(members)
 
@@ -250,7 +250,7 @@ def test_tflite_files_take_the_same_forms(value_range, tflite):
     np.testing.assert_allclose(
         predictor.logits(PIXELS), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
     )
-    assert predictor.form.input_shape == (48, 48, 1) and predictor.form.class_names is None
+    assert predictor.spec.input_shape == (48, 48, 1) and predictor.spec.class_names is None
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_tflite_files_take_the_same_forms(value_range, tflite):
 )
 def test_labels_beside_a_tflite_file_are_its_classes(text, tflite):
     (tflite[1].parent / "labels.txt").write_bytes(text.encode())
-    assert predictors.load(tflite[1]).form.class_names == NAMES
+    assert predictors.load(tflite[1]).spec.class_names == NAMES
 
 
 @pytest.mark.parametrize("precision", [None, "mixed_bfloat16"])
@@ -305,7 +305,7 @@ def test_a_softmax_at_the_end_is_seen(how):
     predictor = KerasPredictor(
         model, ModelSpec(None, PixelValues((0.0, 1.0)), input_shape=(64, 64, 3))
     )
-    assert predictor.form.output == "probabilities"
+    assert predictor.spec.output == "probabilities"
     np.testing.assert_allclose(
         _centred(predictor.logits(PIXELS)), _centred(_by_hand(logits, PIXELS / 255)), atol=1e-4
     )

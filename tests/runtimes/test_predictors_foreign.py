@@ -76,7 +76,7 @@ def test_onnx_files_of_every_layout(shape, channels_last, kind, tmp_path):
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
     given = (8, 10, 3) if "H" in shape else None
     predictor = predictors.load(path, Stated(input_shape=given))
-    assert predictor.form.input_shape == (8, 10, 3) and predictor.form.class_names == (
+    assert predictor.spec.input_shape == (8, 10, 3) and predictor.spec.class_names == (
         "a",
         "b",
         "c",
@@ -169,7 +169,7 @@ def test_saved_model_folders(shape, dtype, tmp_path):
     predictor = predictors.load(
         tmp_path / "folder", Stated(input_shape=None if shape[1] else (8, 10, 3))
     )
-    assert predictor.form.input_shape == (8, 10, 3)
+    assert predictor.spec.input_shape == (8, 10, 3)
     np.testing.assert_allclose(predictor.logits(IMAGES), _logits(IMAGES), rtol=1e-4, atol=1e-3)
 
 
@@ -293,7 +293,7 @@ def test_our_files_for_apps_are_known_to_give_probabilities(format, tmp_path):
     path = tmp_path / ("app.onnx" if format == "onnx" else "app")
     exporters.export(model, path, format, io="app", app_input=(8, 10, 3))
     predictor = predictors.load(path)
-    assert predictor.form.output == "probabilities"
+    assert predictor.spec.output == "probabilities"
     expected = np.asarray(keras.ops.log_softmax(model(IMAGES.astype(np.float32))))
     np.testing.assert_allclose(
         predictor.logits(IMAGES), np.maximum(expected, np.log(1e-7)), atol=1e-2

@@ -14,7 +14,7 @@ from keras import layers
 
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
-from keras_kd.models.form import ModelSpec
+from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes import labels, predictors, published
 
 NAMES = ("angry", "happy", "sad")
@@ -82,7 +82,7 @@ def test_a_hubs_files_state_the_pixels(model: Path, name: str, facts, values) ->
     predictor = predictors.load(model)
     given = predictor.predict(pixels).logits
     np.testing.assert_allclose(given, values(pixels).mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
-    assert predictor.form.class_names == NAMES
+    assert predictor.spec.class_names == NAMES
 
 
 @pytest.mark.parametrize(

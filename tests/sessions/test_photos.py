@@ -144,7 +144,7 @@ def test_a_whole_picture_is_read_as_a_data_sets_image(model, folder, tmp_path, c
     assert set(read) == {"file", "label", "probabilities"}
     predictor = predictors.load(model)
     picture = Image.open(folder / "a.png").convert("RGB")
-    height, width, _ = predictor.form.input_shape
+    height, width, _ = predictor.spec.input_shape
     picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     (logits,) = predictor.logits(np.asarray(picture)[None])
     np.testing.assert_allclose(list(read["probabilities"].values()), softmax(logits), atol=1e-5)

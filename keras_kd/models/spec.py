@@ -80,23 +80,23 @@ class ModelSpec:
         )
 
 
-def require_whole_pixels(form: ModelSpec) -> None:
+def require_whole_pixels(spec: ModelSpec) -> None:
     """Refuse other pixel values than 0..255 for a model of whole numbers.
 
     Args:
-        form: what the model takes.
+        spec: what the model takes.
 
     Raises:
         ModelError: other values than 0..255 are stated.
     """
-    if not replace(form.taken, channel_order="rgb").plain:
+    if not replace(spec.taken, channel_order="rgb").plain:
         raise ModelError(
-            f"The model takes whole numbers, but is stated to take {form.taken}: such a model "
+            f"The model takes whole numbers, but is stated to take {spec.taken}: such a model "
             "takes pixels of 0..255, so leave the statement out."
         )
 
 
-def read_form(text: str | bytes) -> ModelSpec:
+def read_spec(text: str | bytes) -> ModelSpec:
     """Read the specification that `ModelSpec.facts` returned.
 
     Args:
