@@ -25,11 +25,11 @@ from keras_kd.distiller._outputs import kind_of, require_fit, require_kind, warn
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._targets import TargetMaker
-from keras_kd.distiller._teacher import LOOKED_AT, Teachers
+from keras_kd.distiller._teacher import PROBED_IMAGES, Teachers
 from keras_kd.errors import ConfigError
 from keras_kd.models.heads import stated_kind
 
-LOOKED_AT_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
+PROBED_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
 
 
 class CheckedTraining(StudentModel):
@@ -142,16 +142,16 @@ class CheckedTraining(StudentModel):
                 expected.
             ConfigError: the student was built in another scope of `tf.distribute`.
         """
-        self._look(x, y, sample_weight)
-        self._look_at_teacher(x, y)
+        self._check_data(x, y, sample_weight)
+        self._find_teacher_kinds(x, y)
         sample_weight = _batches.weights_like(y, sample_weight)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             images, labels, *others = validation_data
-            self._look(images, labels, *others[:1])
+            self._check_data(images, labels, *others[:1])
             weights = [_batches.weights_like(labels, one) for one in others]
             validation_data = (images, labels, *weights)
         x, validation_data = [
-            _streams.checked(one, self._look_at_batch) for one in (x, validation_data)
+            _streams.checked(one, self._check_shapes) for one in (x, validation_data)
         ]
         own = [_FirstBatch(), _same_answers.AnswersCallback()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -180,9 +180,9 @@ class CheckedTraining(StudentModel):
         **kwargs: Any,
     ) -> Any:
         """Score, as `keras.Model.evaluate` does, with the checks of `fit`."""
-        self._look(x, y, sample_weight)
+        self._check_data(x, y, sample_weight)
         sample_weight = _batches.weights_like(y, sample_weight)
-        x = _streams.checked(x, self._look_at_batch)
+        x = _streams.checked(x, self._check_shapes)
         return super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
         )
@@ -196,8 +196,8 @@ class CheckedTraining(StudentModel):
         return_dict: bool = False,
     ) -> Any:
         """Take one step, as `keras.Model.train_on_batch` does, with the checks of `fit`."""
-        self._look(x, y, sample_weight)
-        self._look_at_teacher(x, y)
+        self._check_data(x, y, sample_weight)
+        self._find_teacher_kinds(x, y)
         with self._weighing(class_weight):
             return super().train_on_batch(x, y, sample_weight, None, return_dict)
 
@@ -205,7 +205,7 @@ class CheckedTraining(StudentModel):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Score one batch, as `keras.Model.test_on_batch` does, with the checks of `fit`."""
-        self._look(x, y, sample_weight)
+        self._check_data(x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight, return_dict)
 
     @property
@@ -236,23 +236,23 @@ class CheckedTraining(StudentModel):
         if self.train_function is not None:
             self.make_train_function(force=True)
 
-    def _look(self, x: Any, y: Any, sample_weight: Any = None) -> None:
-        """Check what of a batch, or of a whole set, is at hand as arrays."""
+    def _check_data(self, x: Any, y: Any, sample_weight: Any = None) -> None:
+        """Check images, labels and weights, as far as they are arrays: a batch or a whole set."""
         _backend.require_scope(self)
         _batches.require_labels(x, _batches.label(y))
-        self._look_at_batch(x, y, sample_weight)
-        self._look_at_labels(y)
-        self._look_at_weights(sample_weight)
+        self._check_shapes(x, y, sample_weight)
+        self._check_labels(y)
+        self._check_sample_weights(sample_weight)
 
-    def _look_at_batch(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
-        """Check the forms of what is given as arrays."""
+    def _check_shapes(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
+        """Check the shape of the images, and how many labels, outputs and weights there are."""
         _batches.require_shape(x, self.student)
         _batches.require_arrays(x, y, sample_weight)
 
-    def _look_at_teacher(self, x: Any, y: Any) -> None:
+    def _find_teacher_kinds(self, x: Any, y: Any) -> None:
         """Find out what the teacher gives, from stored outputs or on some of the images."""
         stored = _batches.teacher(y)
-        self._look_at_stored(stored)
+        self._find_stored_kinds(stored)
         if stored is None and self._live is not None and self._learns_from_teacher:
             # A data set that can be indexed would be read whole if it were taken for an array.
             images = keras.tree.map_structure(_first_rows, x) if _batches.are_data(x) else None
@@ -260,11 +260,11 @@ class CheckedTraining(StudentModel):
                 isinstance(one, np.ndarray) and one.dtype.kind != "O"
                 for one in keras.tree.flatten(images)
             )
-            if known and self._live.look(images):
+            if known and self._live.find_kinds(images):
                 # A traced step holds the kinds that it was traced with.
                 self.train_function = None
 
-    def _look_at_labels(self, y: Any) -> None:
+    def _check_labels(self, y: Any) -> None:
         labels = _batches.label(y)
         if not _batches.are_data(labels):
             return
@@ -273,7 +273,7 @@ class CheckedTraining(StudentModel):
             if known is not None and name in self._heads:
                 self._heads[name].require(self._shapes[name].labels(known), len(known))
 
-    def _look_at_weights(self, sample_weight: Any = None) -> None:
+    def _check_sample_weights(self, sample_weight: Any = None) -> None:
         given = _batches.label(sample_weight)
         for name, values in (given if isinstance(given, dict) else {"": given}).items():
             _labels.require_weights(values, name)
@@ -282,9 +282,9 @@ class CheckedTraining(StudentModel):
         self, targets: _batches.Targets, outputs: Any, sample_weight: Any
     ) -> dict[str, tuple[Any, Any, Any, Any]]:
         """Labels, teacher's outputs, student's and weights by head, each as rows; the labels are
-        looked at now where they are known, and with the weights in the graph where not.
+        checked now where they are known, and with the weights in the graph where not.
         """
-        self._look_at_labels(targets)
+        self._check_labels(targets)
         labels = _batches.by_head(targets.label, self._heads)
         weights = _batches.weights(sample_weight, self._heads)
         found = {}
@@ -298,14 +298,14 @@ class CheckedTraining(StudentModel):
         self.faults.update_state(checked, given, _batches.rows(outputs))
         return found
 
-    def _look_at_stored(self, stored: Any) -> None:
+    def _find_stored_kinds(self, stored: Any) -> None:
         found = {}
         given = _batches.by_head(stored, self._heads) if _batches.are_data(stored) else {}
         for name, values in given.items():
             known, columns = on_host(values), self._columns.get(name)
             if known is not None and columns:
                 kind = stated_kind(self.teacher_output, columns) or kind_of(
-                    known[:LOOKED_AT_ROWS], columns
+                    known[:PROBED_ROWS], columns
                 )
                 require_kind(kind, name, columns)
                 require_fit(kind, known, name, columns)
@@ -320,22 +320,22 @@ class CheckedTraining(StudentModel):
 
 
 def _first_rows(values: Any) -> np.ndarray | None:
-    return on_host(values[:LOOKED_AT]) if hasattr(values, "shape") else None
+    return on_host(values[:PROBED_IMAGES]) if hasattr(values, "shape") else None
 
 
 class _FirstBatch(keras.callbacks.Callback):
-    """Refuses bad labels after the first step, where they were no arrays to look at before."""
+    """Refuses bad labels after the first step, where they were no arrays to check before."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._looked = False
+        self._checked = False
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self._looked:
+        if self._checked:
             return
         if keras.backend.backend() == "jax":
             # JAX keeps the step's variables to itself until the epoch ends.
             self.model.jax_state_sync()
         self.model.faults.refuse()
         self.model.output_faults.refuse()
-        self._looked = True
+        self._checked = True

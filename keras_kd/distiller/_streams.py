@@ -28,10 +28,10 @@ def checked(data: Any, check: Callable[..., None]) -> Any:
 
 def _batches(batches: Iterator[Any], check: Callable[..., None]) -> Iterator[Any]:
     for batch in batches:
-        yield _looked_at(batch, check)
+        yield _checked_batch(batch, check)
 
 
-def _looked_at(batch: Any, check: Callable[..., None]) -> Any:
+def _checked_batch(batch: Any, check: Callable[..., None]) -> Any:
     if isinstance(batch, (tuple, list)) and 1 < len(batch) < 4:  # Keras refuses others.
         check(*batch)
     return batch
@@ -47,7 +47,7 @@ class _CheckedDataset(keras.utils.PyDataset):
         return self._data.num_batches
 
     def __getitem__(self, index: int) -> Any:
-        return _looked_at(self._data[index], self._check)
+        return _checked_batch(self._data[index], self._check)
 
     def on_epoch_begin(self) -> None:
         self._data.on_epoch_begin()

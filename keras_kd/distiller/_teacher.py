@@ -16,7 +16,7 @@ from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
 
-LOOKED_AT = 32  # images that show the kind of outputs of a teacher without a graph
+PROBED_IMAGES = 32  # images that show the kind of outputs of a teacher without a graph
 
 
 class Teacher:
@@ -90,7 +90,7 @@ class Teacher:
             warn_of_kind(kind, f"The teacher {self.model.name}")
         self.kinds |= kinds
 
-    def look(self, images: Any) -> None:
+    def find_kinds(self, images: Any) -> None:
         """Find out from some images of what kind the outputs of a teacher without a graph are."""
         if self.model.built and set(self.kinds.values()) <= {"unknown"}:
             outputs = self._by_head(self.chosen(self.model(self.shown(images), training=False)))
@@ -183,7 +183,7 @@ class Teachers:
                 f"of which one is above 0. Received: teacher_weights={self.weights}."
             )
 
-    def look(self, images: Any) -> bool:
+    def find_kinds(self, images: Any) -> bool:
         """Find out from some images of what kind the outputs of teachers without a graph are.
 
         Returns:
@@ -191,7 +191,7 @@ class Teachers:
         """
         before = [dict(member.kinds) for member in self.members]
         for member in self.members:
-            member.look(images)
+            member.find_kinds(images)
         return [member.kinds for member in self.members] != before
 
     def __call__(self, images: Any) -> list[Outputs]:

@@ -17,7 +17,7 @@ from keras_kd.exporters._serving import outputs_by_name
 from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
 
-_LOOKED_AT = 64  # images that show the kind where the graph does not
+_PROBED_IMAGES = 64  # images that show the kind where the graph does not
 
 
 def require_statement(stated: str | None) -> None:
@@ -159,7 +159,7 @@ def _images(
         return None
     given = _samples.checked(samples, model, None)
     images = given if isinstance(given, np.ndarray) else given.images
-    return _samples.shown(evenly(images, _LOOKED_AT), pixels).images
+    return _samples.shown(evenly(images, _PROBED_IMAGES), pixels).images
 
 
 def _shown(model: keras.Model, pixels: PixelValues, images: np.ndarray | None) -> np.ndarray:
@@ -167,6 +167,6 @@ def _shown(model: keras.Model, pixels: PixelValues, images: np.ndarray | None) -
     given = (
         heads.images_of_noise(shape)
         if images is None
-        else fitted(evenly(images, _LOOKED_AT), shape)
+        else fitted(evenly(images, _PROBED_IMAGES), shape)
     )
     return pixels.of(given).astype(model.inputs[0].dtype)

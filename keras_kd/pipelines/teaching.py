@@ -39,8 +39,8 @@ from keras_kd.teachers.soft_labels import SoftLabels
 from keras_kd.teachers.views import AtSizes, Views
 from keras_kd.training import job
 
-# Images by which a live teacher is checked that answers the same to all.
-LIVE_LOOKED_AT = 256
+# Images on which a live teacher is checked for giving the same answer to all.
+_PROBED_IMAGES = 256
 
 
 def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
@@ -99,7 +99,7 @@ def _models(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
 
 def _remark_on_answers(live: Teaching, data: Data, terminal: Terminal) -> None:
     """Report a live teacher that answers the same to all images."""
-    step = -(-len(data.train) // LIVE_LOOKED_AT)
+    step = -(-len(data.train) // _PROBED_IMAGES)
     images = live.teacher.training_images().arrays
     outputs = live.teacher.columns(AtSizes(tuple(one[::step] for one in images)))
     if remark := stores.same_answers(outputs, live.outputs[0]):

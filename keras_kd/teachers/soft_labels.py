@@ -247,9 +247,9 @@ def same_answers(outputs: np.ndarray, class_names: tuple[str, ...]) -> str | Non
         A sentence; None where the answers differ.
     """
     # Images may lie class by class.
-    looked_at = outputs[:: -(-len(outputs) // SPREAD_OF)].reshape(-1, outputs.shape[-1])
-    chances = looked_at[:, : len(class_names)]
-    if (looked_at == looked_at[0]).all():
+    probed = outputs[:: -(-len(outputs) // SPREAD_OF)].reshape(-1, outputs.shape[-1])
+    chances = probed[:, : len(class_names)]
+    if (probed == probed[0]).all():
         same = "gives the same output"
     elif len(class_names) > 1 and len(found := np.unique(chances.argmax(1))) == 1:
         same = f"answers {class_names[found[0]]}"

@@ -20,7 +20,7 @@ from keras_kd.teachers.views import Views
 
 _TEACHER_OUTPUTS = ("logits", "probabilities")
 _COMPARED = 8  # images on which the worker compares its twin with the model
-_LOOKED_AT = 1000  # rows of the teacher's numbers, which show what they are
+_PROBED_ROWS = 1000  # rows of the teacher's numbers, which show what they are
 
 
 def require_equally_many(
@@ -78,8 +78,8 @@ def teacher_logits_of_classes(
         raise DataError(
             f"teacher_output must be one of {', '.join(_TEACHER_OUTPUTS)}. Received: {stated!r}."
         )
-    looked_at = _comparison.evenly(given, _LOOKED_AT).astype(np.float32)
-    kind = stated or heads.kind_of_values(looked_at)
+    probed = _comparison.evenly(given, _PROBED_ROWS).astype(np.float32)
+    kind = stated or heads.kind_of_values(probed)
     if kind in ("sigmoids", "undecided"):
         raise DataError(
             "All of the teacher's numbers lie in 0..1, and the rows don't sum to 1: if they are"
