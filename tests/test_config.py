@@ -275,6 +275,12 @@ def test_several_values_may_stand_in_a_list(tmp_path):
         ("teacher_mean = [0.5, 0.25, 0.125]", "0.5,0.25,0.125"),
         ("teacher_classes = ['cat', 'big dog']", "cat,big dog"),
         ("teacher_classes = ['a.keras=cat,dog', 'b.keras=1,2']", "a.keras=cat,dog;b.keras=1,2"),
+        # One text is the list that it holds, as it is without brackets.
+        ("teacher_range = ['0,1']", "0,1"),
+        ("teacher_classes = ['cat, big dog']", "cat, big dog"),
+        ("unlabeled = ['a;b']", "a;b"),
+        # A student is one model.
+        ("student_classes = ['x=0', 'x=1']", "x=0,x=1"),
     ],
 )
 def test_what_is_joined_by_commas_may_stand_in_a_list(line, text, tmp_path):

@@ -88,7 +88,7 @@ def opened(
     Args:
         path: of the file.
         first_column: name of the first column, where other lines come before those of the names.
-        quotes: whether fields may be quoted.
+        quotes: whether fields between tabs may be quoted, as those between other separators may.
 
     Returns:
         The column names without blanks around them, [] without a line of them; and an iterator of
@@ -156,7 +156,7 @@ def _mending(path: str | Path) -> str:
 
 def _lines(path: str | Path, first_column: str, quotes: bool) -> Iterator[tuple[int, list[str]]]:
     line = 1
-    of_names = re.compile(rf"{re.escape(first_column)}\s*[,;\t|]" if first_column else "")
+    of_names = re.compile(rf'"?{re.escape(first_column)}"?\s*[,;\t|]' if first_column else "")
     try:
         refuse_special(path)
         with open(path, newline="", encoding=_encoding(path)) as file:
@@ -168,14 +168,15 @@ def _lines(path: str | Path, first_column: str, quotes: bool) -> Iterator[tuple[
             while first and (not first.strip() or not of_names.match(first)):
                 first, line = next(lines, ""), line + 1
             # Spreadsheets of some countries write semicolons, databases write |.
-            unquoted = re.sub('"[^"]*"', "", first) if quotes else first
+            unquoted = re.sub('"[^"]*"', "", first)
             delimiter = stated[1] if stated else max(SEPARATORS, key=unquoted.count)
+            quoted = quotes or delimiter != "\t"
             rest = itertools.chain([first], lines)
             reader = csv.reader(
                 rest,
                 delimiter=delimiter,
                 skipinitialspace=True,
-                quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+                quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
                 # Else a quote that is never closed takes the rows behind it into its field.
                 strict=True,
             )

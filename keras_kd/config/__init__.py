@@ -88,10 +88,12 @@ def _joined(spec: dataclasses.Field, parts: list, path: str | Path) -> Any:
         return parts
     texts, between, kinds = parts, SEPARATOR, "texts"
     # Of several models, MODEL=A,B is the list of one.
-    if spec.metadata["is_list"] and not any("=" in str(part) for part in parts):
+    of_models = spec.metadata["several"] and any("=" in str(part) for part in parts)
+    if spec.metadata["is_list"] and not of_models:
         texts = [str(part) if type(part) in (int, float) else part for part in parts]
         between, kinds = ",", "texts or numbers without commas"
-    if not texts or not all(_is_part(text, between) for text in texts):
+    alone = len(texts) == 1  # that text is the option's, whatever it holds
+    if not texts or not all(_is_text(one) and (alone or between not in one) for one in texts):
         raise ConfigError(
             f"{spec.name} in {path} must be a text or a list of {kinds}. Received:"
             f" {spec.name}={parts!r}."
@@ -99,8 +101,8 @@ def _joined(spec: dataclasses.Field, parts: list, path: str | Path) -> Any:
     return between.join(texts)
 
 
-def _is_part(text: Any, between: str) -> bool:
-    return isinstance(text, str) and bool(text.strip()) and between not in text
+def _is_text(part: Any) -> bool:
+    return isinstance(part, str) and bool(part.strip())
 
 
 def merged(path: str | Path | None, given: Mapping[str, Any]) -> Config:

@@ -298,8 +298,11 @@ def _whole(
     make.
     """
     for line, fields in rows:
-        if problem := csv_files.surplus(names, fields):
-            raise DataError(f"{path}, line {line}: {problem}.")
+        if csv_files.surplus(names, fields):
+            raise DataError(
+                f"{path}, line {line}: {len(fields)} cells for {len(names)} columns, as decimal"
+                " commas between commas make: export it again, with tabs between the cells."
+            )
         yield line, fields
 
 

@@ -235,6 +235,7 @@ def test_a_comma_in_an_unquoted_label_gives_no_other_class(tmp_path):
         ),
         ("test.csv", b"number,label\n", "none of its columns, number, label, is that of the file"),
         ("test.xlsx", b"PK", ".xlsx files are not: save it as a csv file with the columns file"),
+        ("test.csv", b"", "it is empty"),
     ],
 )
 def test_a_split_whose_table_is_not_read_is_not_cut_out_of_training(tmp_path, name, content, words):
@@ -252,6 +253,34 @@ def test_a_split_whose_table_is_not_read_is_not_cut_out_of_training(tmp_path, na
     own = [f"{line},{split}" for split in datasets.SPLITS for line in rows(tmp_path, "ab", 30)]
     (tmp_path / "train.csv").write_text("\n".join(["file,label,split", *own]))
     assert len(datasets.load(tmp_path, "test")) == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("name,id_code\n,7\n", "none of its columns, name, id_code, is that of the class"),
+        ("id_code,diagnosis\n", "it has no rows"),
+    ],
+)
+def test_a_test_without_classes_is_taken_from_the_training_rows_and_told(tmp_path, content, words):
+    """As a competition's: such a folder was refused, by `export` without a way around it."""
+    lines = [f"{line},x" for line in rows(tmp_path, "ab", count=10)]
+    (tmp_path / "train.csv").write_text("\n".join(["id_code,diagnosis,name", *lines]))
+    (tmp_path / "test.csv").write_text(content)
+    assert [len(datasets.load(tmp_path, split)) for split in datasets.SPLITS] == [16, 2, 2]
+    told = f"{words}; the images of test are taken from those of training"
+    assert f"the table test.csv is not read: {told}" in datasets.passed_over(tmp_path)
+
+
+@pytest.mark.parametrize("skip_bad_rows", [True, False])
+def test_training_rows_that_can_t_be_read_are_not_to_be_passed_over(tmp_path, skip_bad_rows):
+    (tmp_path / "test.csv").write_text("\n".join(["file,label", *rows(tmp_path, "ab")]))
+    (tmp_path / "train.csv").write_bytes("file,Güte\n".encode("cp1252"))
+    with pytest.raises(
+        DataError, match=r"train.csv is not read \(after line 1: not .* rows of train: mend the tab"
+    ) as refused:
+        datasets.load(tmp_path, "train", skip_bad_rows=skip_bad_rows)
+    assert "--skip-bad-rows" not in str(refused.value)
 
 
 def test_a_table_of_another_encoding_is_told_beside_others_and_alone(tmp_path):

@@ -100,6 +100,10 @@ def test_columns_that_splits_may_depend_on_are_told(tmp_path):
     apart = [line.replace(",p,", f",{line.rpartition(',')[2]},") for line in parts]
     (tmp_path / "all.csv").write_text("\n".join(["file,label,person,split", *apart]))
     assert not any("person" in line for line in datasets.passed_over(tmp_path))
+    # Of an age group each split should have some.
+    for header in ("age_group,split", "PatientGroup,fold"):
+        (tmp_path / "all.csv").write_text("\n".join([f"file,label,{header}", *parts]))
+        assert not any("group" in line.lower() for line in datasets.passed_over(tmp_path))
 
 
 def test_a_column_for_each_class_as_roboflow_writes_them(tmp_path):

@@ -216,8 +216,19 @@ def test_semicolons_and_decimal_commas_are_read(tmp_path):
     assert others.facereader(tmp_path / "p3.txt").chances["happy"][1] == 0.6
     # 0,2 and 0,6 between commas are four cells.
     (tmp_path / "p3.txt").write_text(tabs.replace("\t", ","))
-    with pytest.raises(DataError, match="p3.txt, line 6: 14 cells for 10 columns: put a cell that"):
+    with pytest.raises(DataError, match="line 6: 14 cells for 10 columns, as decimal.* with tabs"):
         others.facereader(tmp_path / "p3.txt")
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_cells_between_commas_may_be_quoted_and_between_tabs_quotes_are_text(tmp_path, separator):
+    path = _imotions(tmp_path / "p1.txt", [('7" screen', 0), ("ad", 40)])
+    assert [task.name for task in others.imotions(path).tasks] == ['7" screen', "ad"]
+    table = list(csv.reader(path.read_text().splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    table[2] = [cell.replace("7", f"{separator}7") for cell in table[2]]
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=separator, quoting=csv.QUOTE_ALL).writerows(table)
+    assert [task.name for task in others.imotions(path).tasks] == [f'{separator}7" screen', "ad"]
 
 
 def test_openface_s_times_count_from_its_first_row(tmp_path, capsys):

@@ -21,6 +21,8 @@ _GROUPS = {
     "actor", "family", "group", "identity", "participant", "patient", "person", "session",
     "speaker", "subject", "user", "video",
 }  # fmt: skip
+# An age group or a patient group is a kind of person, of which each split should have some.
+_KIND = re.compile("[a-z][ _-]?group$", re.IGNORECASE)
 _SPLITS = {"fold", "partition", "set", "split", "subset", "usage"}
 
 
@@ -95,7 +97,7 @@ def unread(columns: Collection[str], given: Collection[str]) -> list[str]:
         words = _words(name)
         if words & _SPLITS or _tree.split_of(name):
             lines.append(f"the column {name} is not read, so no split is taken from it")
-        elif words & _GROUPS and set(given) < set(SPLITS):
+        elif of_groups([name]) and set(given) < set(SPLITS):
             lines.append(
                 f"the column {name} is not read: images of one {name} may fall into several splits"
             )
@@ -108,7 +110,7 @@ def of_groups(columns: Collection[str]) -> list[str]:
     Args:
         columns: names of columns.
     """
-    return [name for name in columns if _words(name) & _GROUPS]
+    return [name for name in columns if _words(name) & _GROUPS and not _KIND.search(name)]
 
 
 def _words(name: str) -> set[str]:

@@ -88,8 +88,10 @@ class Columns:
         """What keeps the table from being read; "" where nothing does."""
         if self.are_enough:
             return ""
+        if not self.names:
+            return "it is empty"
         what = "the class" if self.file else "the file"
-        return f"none of its columns, {', '.join(self.names[:12]) or 'none'}, is that of {what}"
+        return f"none of its columns, {', '.join(self.names[:12])}, is that of {what}"
 
     @property
     def usual(self) -> bool:
@@ -124,7 +126,7 @@ def unreadable(table: Path) -> str:
     try:
         names(table)
     except DataError as error:
-        return str(error).rstrip(".")
+        return str(error).rstrip(".").removeprefix(f"{table}, ")
     return ""
 
 
@@ -165,15 +167,16 @@ def rows(table: Path) -> Iterator[Row]:
 
 
 def column(table: Path, name: str) -> Iterator[str]:
-    """Yield the values of a column, one for each row of `rows`.
+    """Yield the values of a column as texts, one for each row of `rows`.
 
     Raises:
-        DataError: as `rows`.
+        DataError: the table can't be read.
     """
     found, lines = _opened(table)
     place = found.index(name)
-    for line, fields in lines:
-        yield _text(f"{table}, line {line}", name, csv_files.picked(fields, [place])[0])
+    for _, fields in lines:
+        field = csv_files.picked(fields, [place])[0]
+        yield "" if field is None else str(field).strip()
 
 
 def _named(names: Sequence[str], wanted: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,7 +142,7 @@ def remarks(path: Path) -> list[str]:
         lines += [f"{table.name}: {line}" for line in _splitting.unread(unread, listings)]
     lines += _in_several_splits(path)
     lines += _passed_over(path)
-    lines += [f"the table {table.name} is not read: {why}" for table, why in _unread(path).items()]
+    lines += _left_out(path, listings)
     rows = Counter(file for listing in listings.values() for file in listing.files)
     if repeated := [file.name for file, count in rows.items() if count > 1]:
         lines.append(
@@ -178,8 +178,8 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
     for table, own in tables.items():
         for split, row in _rows(table, own):
             rows[split].append(row)
-    if not skip_bad_rows:
-        _refuse_unread(path, [split for split in SPLITS if split not in rows])
+    # Without rows to learn from, there is nothing to pass over tables for.
+    _refuse_unread(path, {"train"} if skip_bad_rows else {*SPLITS}, rows)
     unknown = set(rows) - set(SPLITS)
     if not rows:
         raise DataError(f"{path} has no rows: add one for each image.")
@@ -213,17 +213,23 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
     return names, listings
 
 
-def _refuse_unread(path: Path, missing: Sequence[str]) -> None:
-    """Raise DataError for a table that is called as a split without rows, and tells no images and
-    classes: that split would be held out of the training images.
+def _refuse_unread(path: Path, splits: Collection[str], given: Collection[str]) -> None:
+    """Raise DataError for a table that is called as one of `splits` without rows, and can't be read
+    or may name the classes in another column: that split would be held out of the training images.
     """
+    read = {name for table in _tables_of(path) for name in _table_rows.columns(table).names}
     for table, why in _unread(path).items():
-        split = _split_of_table(table, path)
-        if split in missing:
+        split, found = _split_of_table(table, path), _table_rows.columns(table)
+        # The images of a competition's test have no classes, in whatever column.
+        without_classes = bool(found.file) and read.issuperset(found.names)
+        if split in splits and split not in given and not without_classes:
+            others = (
+                ", move it away, or pass over it with --skip-bad-rows, which takes the images of"
+                f" {split} from those of training"
+            ) * (split != "train")
             raise DataError(
                 f"{table} is not read ({why}), and {path} has no other rows of {split}: mend the"
-                " table, move it away, or pass over it with --skip-bad-rows, which takes the images"
-                f" of {split} from those of training."
+                f" table{others}."
             )
 
 
@@ -346,7 +352,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _unread(path: Path) -> dict[Path, str]:
     """Why csv tables of a folder can't be read, and tables called as a split tell no images and
-    classes, such as a competition's test images without classes.
+    classes.
     """
     found = {}
     for file in () if path.is_file() else _files(path):
@@ -357,6 +363,19 @@ def _unread(path: Path) -> dict[Path, str]:
         elif suffix in _table_rows.OTHER_SUFFIXES and is_split:
             found[file] = _table_rows.unreadable(file)
     return {file: why for file, why in found.items() if why}
+
+
+def _left_out(path: Path, given: Collection[str]) -> list[str]:
+    """Say which tables are not read or have no rows, and whose split is held out therefore."""
+    empty = [table for table in _tables_of(path) if next(_table_rows.rows(table), None) is None]
+    reasons = dict.fromkeys(empty, "it has no rows") | _unread(path)
+    lines = []
+    for table, why in reasons.items():
+        split = _split_of_table(table, path)
+        held_out = bool(split) and split not in given
+        taken = f"; the images of {split} are taken from those of training" * held_out
+        lines.append(f"the table {table.name} is not read: {why}{taken}")
+    return lines
 
 
 def _in_several_splits(path: Path) -> list[str]:
