@@ -85,13 +85,14 @@ class Data:
         return order | learnt | tested
 
     def _rows(self, *parts: Samples) -> list[np.ndarray]:
-        """Fingerprints of each image in their own order, then the labels and each value by it."""
+        """Fingerprints of each image in their own order, then the labels and each value of the
+        first part by it.
+        """
         rows = np.concatenate([row_fingerprints(part.images) for part in parts])
         order = np.argsort(rows, kind="stable")
         labels = [np.concatenate([part.labels for part in parts])]
-        labels += [
-            np.concatenate([part.values[name] for part in parts]) for name in self.value_names
-        ]
+        names = parts[0].values or ()
+        labels += [np.concatenate([part.values[name] for part in parts]) for name in names]
         return [column[order] for column in (rows, *labels)]
 
     @property

@@ -70,3 +70,15 @@ def test_what_changed_in_the_data_is_named(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ConfigError, match=f"{changed} changed: "):
             run_folder.require_beginning(tmp_path, data.facts())
+
+
+def test_test_images_may_have_other_values_than_training_images() -> None:
+    """Then values of the test are not scored; what they are is a fact of the test alone."""
+    data = _data(np.arange(8, dtype=np.uint8).reshape(2, 2, 2, 1), [0, 1])
+    learnt = replace(data.train, values={"valence": np.zeros(2, np.float32)})
+    scored = replace(data.test, values={"arousal": np.ones(2, np.float32)})
+    facts = replace(data, train=learnt, validation=learnt).facts()
+    others = replace(data, train=learnt, validation=learnt, test=scored).facts()
+    assert [name for name, fact in facts.items() if others[name] != fact] == [
+        "the test images or their labels"
+    ]
