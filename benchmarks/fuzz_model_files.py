@@ -118,11 +118,11 @@ def write_tflite(folder: Path) -> None:
 
 
 def read_graph(folder: Path) -> object:
-    from keras_kd.runtimes import litert, multiply_accumulates
+    from keras_kd.runtimes import multiply_accumulates, tflite_operators
 
     path = folder / "model.tflite"
     return (
-        litert.custom_or_flex(path),
+        tflite_operators.custom_or_flex(path),
         multiply_accumulates.of_tflite(path),
         multiply_accumulates.live_taps(path),
     )

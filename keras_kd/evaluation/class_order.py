@@ -10,7 +10,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from keras_kd.datasets import Samples
-from keras_kd.datasets.class_names import columns, shortened
+from keras_kd.datasets.class_names import shortened
+from keras_kd.datasets.class_permutation import columns
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import pixel_check, predictors

@@ -21,7 +21,7 @@ from keras_kd.exporters import _conversion_process, _judgement, _request, measur
 from keras_kd.exporters._judgement import MIN_AGREEMENT, LayerError
 from keras_kd.exporters._registry import find
 from keras_kd.exporters.measuring import Choice
-from keras_kd.runtimes import litert
+from keras_kd.runtimes import litert, tflite_operators
 
 if TYPE_CHECKING:
     import keras
@@ -170,7 +170,7 @@ class Exporter:
             described.describe(temporary, serving.spec(prepared.pixels), module.SUFFIX)
             if module.SUFFIX == ".tflite":
                 litert.note_made(temporary)
-        operators = litert.operators(path) if module.SUFFIX == ".tflite" else Counter()
+        operators = tflite_operators.counts(path) if module.SUFFIX == ".tflite" else Counter()
         return ExportReport(
             path, format, _size(path), comparison.difference, operators, comparison.answers,
             proof, choice, layer_errors,
@@ -204,24 +204,15 @@ class Exporter:
         model, output = _model.for_io(model, self.io, self.class_names, self.output)
         _model.check(model, self.class_names)
         reference = in_float32(model)
-        ordered = self.class_names is not None
-        samples, stated = self.samples, None
-        if self.value_range is not None:
-            stated = pixel_values(self.value_range)
+        stated = None if self.value_range is None else pixel_values(self.value_range)
         # One number that tells two classes apart is judged as two columns are.
         kind = _output_kinds.of_two_classes(
-            reference, self.class_names, output, stated or PixelValues(), samples
+            reference, self.class_names, output, stated or PixelValues(), self.samples
         )
         classifier = heads.in_two_columns(reference, kind) if kind else reference
-        if samples is not None:
-            if kind and not ordered:
-                _samples.require_two_classes(samples, model.name)
-            samples = _samples.checked(samples, classifier, self.class_names)
-        known = stated or _samples.found_pixels(classifier, samples, ordered)
+        samples = self._checked_samples(classifier, two_classes=kind is not None)
+        known = self._known_pixels(classifier, samples, stated)
         pixels = known or PixelValues()
-        # The library's own students take 0..255, even if they have learnt too little to show it.
-        if not pixels.plain:
-            _samples.doubt(classifier, samples, pixels, ordered)
         _model.require_pixels(model, pixels)
         app_input = _model.app_input(model, self.io, self.app_input)
         gray = self.io == "app" and app_input[2] == 1
@@ -240,6 +231,34 @@ class Exporter:
         boundary = _comparison.BOUNDARIES[kind] if kind else None
         expected = _comparison.expected(reference, serving, images, labels, boundary)
         return _Prepared(serving, known, expected, images)
+
+    def _checked_samples(
+        self, classifier: keras.Model, two_classes: bool
+    ) -> Samples | np.ndarray | None:
+        """The samples, which fit the model; its one number may tell two classes apart."""
+        from keras_kd.exporters import _samples
+
+        if self.samples is None:
+            return None
+        if two_classes and self.class_names is None:
+            _samples.require_two_classes(self.samples, classifier.name)
+        return _samples.checked(self.samples, classifier, self.class_names)
+
+    def _known_pixels(
+        self,
+        classifier: keras.Model,
+        samples: Samples | np.ndarray | None,
+        stated: PixelValues | None,
+    ) -> PixelValues | None:
+        """The pixel values that are stated, or that model and samples show; None if neither."""
+        from keras_kd.exporters import _samples
+
+        ordered = self.class_names is not None
+        known = stated or _samples.found_pixels(classifier, samples, ordered)
+        # The library's own students take 0..255, even if they have learnt too little to show it.
+        if known and not known.plain:
+            _samples.doubt(classifier, samples, known, ordered)
+        return known
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_kd._common.shares import are_shares
 from keras_kd.datasets import Samples
-from keras_kd.datasets.class_names import in_model_order
+from keras_kd.datasets.class_permutation import in_model_order
 from keras_kd.errors import ExportError, ModelError
 
 _GRAY_OR_RGB = (1, 3)

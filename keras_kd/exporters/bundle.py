@@ -198,11 +198,7 @@ def write(
             file = LiteRTModel(path, trusted=True)
             # The pixel values that the app has to feed.
             outside = PixelValues() if file.input_dtype == np.uint8 else taken or PixelValues()
-            oldest = operator_support.oldest_tensorflow_lite(path)
-            known = "" if oldest == operator_support.UNKNOWN else oldest
-            content = with_metadata(
-                path.read_bytes(), name, description, class_names, version, outside, known
-            )
+            content = _with_metadata(path, name, description, class_names, version, outside)
             path.write_bytes(content)
             pixels = fitted(example[None], file.input_shape)
             given = file.as_input(outside.of(pixels))
@@ -217,9 +213,7 @@ def write(
             temporary_file.write_bytes(content)
         write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
         _write_json(folder / PREPROCESSING_FILE, preprocess)
-        with written_whole(folder / EXAMPLE_IMAGE) as picture:
-            colour = file.input_shape[2] == 3
-            Image.fromarray(pixels[0] if colour else pixels[0, :, :, 0]).save(picture)
+        _write_picture(folder / EXAMPLE_IMAGE, pixels[0])
         _write_json(folder / EXAMPLE_FILE, _bundle_files.example(outputs, class_names, tolerance))
         facts = [
             f"- Version {version}, made on {datetime.date.today():%d %B %Y}.",
@@ -235,6 +229,26 @@ def _require_image(example: np.ndarray) -> None:
         raise DataError(
             f"The example must be uint8 (H, W, 1 or 3). Received: {example.dtype} {example.shape}."
         )
+
+
+def _with_metadata(
+    path: Path,
+    name: str,
+    description: str,
+    class_names: tuple[str, ...],
+    version: str,
+    pixels: PixelValues,
+) -> bytes:
+    """The content of a `.tflite` file with metadata and labels, and the oldest runtime in them."""
+    oldest = operator_support.oldest_tensorflow_lite(path)
+    known = "" if oldest == operator_support.UNKNOWN else oldest
+    return with_metadata(path.read_bytes(), name, description, class_names, version, pixels, known)
+
+
+def _write_picture(path: Path, image: np.ndarray) -> None:
+    """Write uint8 (H, W, 1 or 3)."""
+    with written_whole(path) as temporary:
+        Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0]).save(temporary)
 
 
 def _facts_of_file(

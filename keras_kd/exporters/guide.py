@@ -23,7 +23,7 @@ from keras_kd.exporters import _guide_code as code
 from keras_kd.exporters import app_versions
 from keras_kd.exporters._guide_code import Facts
 from keras_kd.exporters.bundle import minimum_runtimes, model_file
-from keras_kd.runtimes import litert, predictors
+from keras_kd.runtimes import predictors, tflite_operators
 from keras_kd.runtimes.kernels import measured_tolerance
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.stated import NOTHING, Stated
@@ -89,7 +89,7 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
         outputs={name: int(np.prod(shape)) for name, shape in runtime.output_shapes.items()},
         output=predictor.spec.output,
         class_names=predictor.spec.class_names or tuple(numbered),
-        operators=tuple(sorted(litert.operators(path))),
+        operators=tuple(sorted(tflite_operators.counts(path))),
         bytes=path.stat().st_size,
         example={
             name: [round(float(value), 5) for value in values[0].ravel()]
@@ -98,7 +98,7 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
         difference=difference,
         tolerance=tolerance,
         runtimes=minimum_runtimes(path),
-        keeps_state=litert.keeps_state(path),
+        keeps_state=tflite_operators.keeps_state(path),
     )
 
 

@@ -13,6 +13,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,7 +38,7 @@ from keras_kd.exporters.formats import _tflite
 from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
 from keras_kd.models.surgery.precision import in_float32
-from keras_kd.runtimes import described, litert
+from keras_kd.runtimes import described, litert, tflite_operators
 from keras_kd.teachers.views import Views
 
 
@@ -85,9 +86,9 @@ class FineTuning:
         if self.epochs < 1:
             raise ConfigError(f"epochs must be 1 or more. Received: epochs={self.epochs}.")
 
-    def loss_weights(self, taught: bool) -> dict[str, float]:
+    def loss_weights(self, with_teacher: bool) -> dict[str, float]:
         """Return alpha and beta; without a teacher only the labels count."""
-        if not taught:
+        if not with_teacher:
             return {"alpha": 1.0, "beta": 0.0}
         return {"alpha": self.alpha, "beta": 1 - self.alpha if self.beta is None else self.beta}
 
@@ -174,15 +175,9 @@ def export_quantization_aware(
     if twin.left_out:
         tell(f"left out, as they do nothing but in training: {', '.join(twin.left_out)}")
     options = {
-        **dataclasses.asdict(fine_tuning),
-        **fine_tuning.loss_weights(teacher_logits is not None),
-        "layers": twin.layers,
-        "output": "probabilities" if twin.end == "softmax" else "logits",
-        "end": twin.end,
+        **_settings(fine_tuning, twin, views, checkpoint, teacher_logits is not None),
         "pixels": taken.facts(),
-        "views": dataclasses.asdict(views),
         "app_input": list(app_input) if io == "app" else None,
-        "checkpoint": None if checkpoint is None else str(Path(checkpoint).absolute()),
     }
     serving = _serving.Serving(small, io, app_input, pixels=taken)
     arrays = training_data.for_worker(serving, images, labels, teacher_logits, len(views))
@@ -194,7 +189,7 @@ def export_quantization_aware(
         described.describe(temporary, serving.spec(taken), ".tflite")
         litert.note_made(temporary)
     return ExportReport(
-        path, "qat", path.stat().st_size, comparison.difference, litert.operators(path),
+        path, "qat", path.stat().st_size, comparison.difference, tflite_operators.counts(path),
         comparison.answers,
     )  # fmt: skip
 
@@ -230,6 +225,25 @@ def _require_classes(model: keras.Model, softmax: bool) -> None:
         )
 
 
+def _settings(
+    fine_tuning: FineTuning,
+    twin: twin_description.Description,
+    views: Views,
+    checkpoint: str | Path | None,
+    with_teacher: bool,
+) -> dict[str, Any]:
+    """How the worker builds the twin and trains it, as JSON values."""
+    return {
+        **dataclasses.asdict(fine_tuning),
+        **fine_tuning.loss_weights(with_teacher),
+        "layers": twin.layers,
+        "output": "probabilities" if twin.end == "softmax" else "logits",
+        "end": twin.end,
+        "views": dataclasses.asdict(views),
+        "checkpoint": None if checkpoint is None else str(Path(checkpoint).absolute()),
+    }
+
+
 def _compared(
     file: Path,
     reference: keras.Model,
@@ -247,7 +261,7 @@ def _compared(
 
 def _require_own_operators(file: Path) -> None:
     """Refuse a file that needs more than LiteRT's own operators."""
-    foreign = litert.custom_or_flex(file)
+    foreign = tflite_operators.custom_or_flex(file)
     if foreign:
         raise ExportError(
             f"The quantized file needs operators that LiteRT lacks: {', '.join(foreign)}."

@@ -12,7 +12,8 @@ import numpy as np
 from keras_kd import datasets, exporters
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
-from keras_kd.datasets.class_names import in_model_order, permutation, shortened
+from keras_kd.datasets.class_names import shortened
+from keras_kd.datasets.class_permutation import in_model_order, permutation
 from keras_kd.errors import ModelError
 from keras_kd.exporters import ExportReport, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware

@@ -190,7 +190,7 @@ def _require_effect(settings: ExportSettings) -> None:
             "--app-input is the size of the image that an app gives: add --io app, or leave it"
             f" out. Received: io {settings.io}."
         )
-    of_teacher = settings.fine_tuning.loss_weights(taught=True)["beta"]
+    of_teacher = settings.fine_tuning.loss_weights(with_teacher=True)["beta"]
     if settings.soft_labels is not None and not of_teacher:
         raise ConfigError(
             "alpha and beta give the soft labels no weight: set --beta above 0, or leave"

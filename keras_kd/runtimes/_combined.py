@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from keras_kd._common.arrays import fingerprint
-from keras_kd.datasets.class_names import columns, distinct, permutation, shortened
+from keras_kd.datasets.class_names import distinct, shortened
+from keras_kd.datasets.class_permutation import columns, permutation
 from keras_kd.errors import ModelError
 from keras_kd.runtimes.prediction import Prediction, Predictor
 
@@ -25,7 +26,7 @@ def reordered(
         predictor: gives one logit for each of `source`; one without classes is returned as it is.
         source: class names of its outputs; None if they are taken for `target`.
         target: classes in the wanted order, all of them in `source`; "angry" and "anger" are one,
-            see `class_names.columns`.
+            see `class_permutation.columns`.
         these_alone: leave the logits of all other classes out, so that a softmax is over these
             classes; else they stand behind these, in their order.
 

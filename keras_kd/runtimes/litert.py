@@ -1,6 +1,4 @@
-"""Running and inspecting `.tflite` files on LiteRT as an app does: one image at a time, without
-TensorFlow.
-"""
+"""Running `.tflite` files on LiteRT as an app does: one image at a time, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,11 +16,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import tflite_graph, trial
+from keras_kd.runtimes import tflite_graph, tflite_operators, trial
 
 # Digests of files that were made or tried in this process.
 _SURVIVED: set[bytes] = set()
-_VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 
 
 class LiteRTModel:
@@ -252,7 +249,8 @@ class LiteRTModel:
 
 def _require_built_in(path: str | Path) -> None:
     """Raise ModelError for operators that are code of somebody else's, or of TensorFlow (Flex)."""
-    if others := [name for name in operators(path) if name.startswith(("CUSTOM:", "UNKNOWN:"))]:
+    names = tflite_operators.counts(path)
+    if others := [name for name in names if name.startswith(("CUSTOM:", "UNKNOWN:"))]:
         raise ModelError(
             f"{path} holds operators that LiteRT doesn't build in ({', '.join(sorted(others))}):"
             " export it again with built-in ops only."
@@ -299,57 +297,6 @@ def _try(path: str, seconds: int, memory: int) -> None:
         model = LiteRTModel(path, trusted=True)
         pixels = np.arange(math.prod(model.input_shape)) % 256
         model.predict_heads(pixels.astype(np.uint8).reshape(1, *model.input_shape))
-
-
-def operators(path: str | Path) -> Counter[str]:
-    """Count the operators of a `.tflite` file by name.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Counts by name, e.g. CONV_2D; a custom operator is called `CUSTOM:name`.
-
-    Raises:
-        ModelError: the file is missing, damaged or no `.tflite`.
-    """
-    return Counter(operator.name for operator in tflite_graph.read(path))
-
-
-def keeps_state(path: str | Path) -> bool:
-    """Whether a file goes on from the image before, unless its interpreter is reset.
-
-    Args:
-        path: a `.tflite` file.
-
-    Returns:
-        True if an operator, such as an LSTM, keeps numbers from one run to the next.
-
-    Raises:
-        ModelError: the file is missing, damaged or no `.tflite`.
-    """
-    return any(
-        tensor.is_variable for operator in tflite_graph.read(path) for tensor in operator.inputs
-    )
-
-
-def custom_or_flex(path: str | Path) -> list[str]:
-    """Return the operators that plain LiteRT has no kernel for, and those that keep state.
-
-    Args:
-        path: a `.tflite` file.
-
-    Returns:
-        Names of operators.
-
-    Raises:
-        ModelError: the file is missing, damaged or no `.tflite`.
-    """
-    return [
-        name
-        for name in operators(path)
-        if name.startswith(("CUSTOM:", "UNKNOWN:")) or name in _VARIABLE_OPERATORS
-    ]
 
 
 def stopped(path: str | Path, error: RuntimeError) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import keras
 
-from keras_kd.datasets.class_names import permutation, shortened
+from keras_kd.datasets.class_names import shortened
+from keras_kd.datasets.class_permutation import permutation
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models import sources

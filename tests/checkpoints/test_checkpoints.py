@@ -14,7 +14,7 @@ from keras_kd.cli.main import kerakd
 
 from keras_kd import checkpoints, compact, exporters, models
 from keras_kd.checkpoints import _files
-from keras_kd.datasets import class_names
+from keras_kd.datasets.class_permutation import permutation
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file
 
@@ -168,7 +168,7 @@ def test_class_order_and_form_travel_with_the_model(tmp_path):
         (64, 64, 3),
     )
     fer2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-    assert class_names.permutation(stored.class_names, fer2013).tolist() == [3, 4, 5, 0, 2, 1, 6]
+    assert permutation(stored.class_names, fer2013).tolist() == [3, 4, 5, 0, 2, 1, 6]
     assert checkpoints.load(path, class_names=tuple("abcdefg"))[1].class_names == tuple("abcdefg")
     other = _written(_network(classes=5), tmp_path / "five.pth")
     assert checkpoints.load(other)[1].class_names is None

@@ -3,15 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_kd.datasets.class_names import (
-    canonical,
-    columns,
-    distinct,
-    in_model_order,
-    permutation,
-    plain,
-    read,
-)
+from keras_kd.datasets.class_names import canonical, distinct, plain, read
+from keras_kd.datasets.class_permutation import columns, in_model_order, permutation
 from keras_kd.errors import ModelError
 
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

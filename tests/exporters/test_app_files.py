@@ -18,7 +18,7 @@ from small_student import blobs, network
 from keras_kd import exporters
 from keras_kd.errors import ExportError
 from keras_kd.exporters import _front_end
-from keras_kd.runtimes import litert
+from keras_kd.runtimes import litert, tflite_operators
 
 LITERT_FORMATS = exporters.litert_names()
 
@@ -58,7 +58,7 @@ def test_an_app_feeds_raw_bytes_and_gets_probabilities(format, app_input, tmp_pa
     expected = softmax(logits, axis=1)
     limit = {"float32": 1e-6, "float16": 1e-3}.get(format, 0.05)
     np.testing.assert_allclose(np.stack(found), expected, atol=limit)
-    assert image["dtype"] == np.uint8 and not litert.custom_or_flex(report.path)
+    assert image["dtype"] == np.uint8 and not tflite_operators.custom_or_flex(report.path)
 
 
 @pytest.mark.parametrize("app_input", [(48, 48, 1), (200, 160, 3)])

@@ -17,7 +17,7 @@ from keras_kd.datasets.images import fitted
 from keras_kd.errors import ExportError
 from keras_kd.evaluation import benchmark
 from keras_kd.exporters import tuning
-from keras_kd.runtimes import litert, multiply_accumulates
+from keras_kd.runtimes import litert, multiply_accumulates, tflite_operators
 
 # The rest take minutes together: `pytest -m slow tests/exporters/test_export_contract.py`.
 QUICK = {"C"}
@@ -78,7 +78,7 @@ def test_every_model_by_every_format(name, format, tmp_path):
     assert report.max_difference <= exporters.find(format).TOLERANCE
     assert 0 < report.bytes <= PROMISED.get((name, format), np.inf)
     if report.path.suffix == ".tflite":
-        assert report.operators and not litert.custom_or_flex(report.path)
+        assert report.operators and not tflite_operators.custom_or_flex(report.path)
 
 
 @pytest.mark.slow

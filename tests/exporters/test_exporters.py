@@ -14,7 +14,7 @@ from small_student import blobs, network
 from keras_kd import exporters
 from keras_kd.errors import ExportError, OutputError
 from keras_kd.exporters import _float_parts
-from keras_kd.runtimes import litert, tflite_graph
+from keras_kd.runtimes import litert, tflite_graph, tflite_operators
 
 LITERT_FORMATS = exporters.litert_names()
 
@@ -39,7 +39,7 @@ def test_file_agrees_with_keras(format, shared, tmp_path):
     assert list(runtime.output_shapes) == ["logits"] and runtime.input_shape == (16, 16, 3)
     assert report.bytes == report.path.stat().st_size
     # The rescaling is a convolution too.
-    assert report.operators["CONV_2D"] == 4 and not litert.custom_or_flex(report.path)
+    assert report.operators["CONV_2D"] == 4 and not tflite_operators.custom_or_flex(report.path)
 
 
 def test_int8_file_takes_and_gives_int8(tmp_path):

@@ -13,7 +13,7 @@ from keras_kd.exporters import quantization_aware
 from keras_kd.exporters._quantization import training_data, worker_process
 from keras_kd.exporters._quantization.stage_training import Batches, distillation_loss
 from keras_kd.exporters.quantization_aware import FineTuning, export_quantization_aware
-from keras_kd.runtimes import litert, tflite_graph
+from keras_kd.runtimes import litert, tflite_graph, tflite_operators
 from keras_kd.teachers.views import Views
 
 
@@ -66,7 +66,7 @@ def test_pruned_clustered_and_quantized_file_keeps_its_zeros(tmp_path):
     assert (weights == 0).mean() >= 0.5
     # One scale a channel: up to six values in each.
     assert max(len(np.unique(channel)) for channel in weights) <= 7
-    assert not litert.custom_or_flex(report.path)
+    assert not tflite_operators.custom_or_flex(report.path)
     assert litert.LiteRTModel(report.path).predict(images).shape == (96, 3)
     assert {file.name for file in tmp_path.iterdir()} == {
         "model.tflite",

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import litert, predictors, tflite_graph
+from keras_kd.runtimes import litert, predictors, tflite_graph, tflite_operators
 
 
 def _converted(function, folder, name="model.tflite", configure=lambda converter: None):
@@ -104,8 +104,8 @@ def test_operators_are_counted(tmp_path):
     path = _converted(
         lambda image: {"y": tf.reduce_max(tf.exp(image) + tf.sin(image), axis=(1, 2))}, tmp_path
     )
-    assert litert.operators(path) == {"EXP": 1, "SIN": 1, "ADD": 1, "REDUCE_MAX": 1}
-    assert litert.custom_or_flex(path) == []
+    assert tflite_operators.counts(path) == {"EXP": 1, "SIN": 1, "ADD": 1, "REDUCE_MAX": 1}
+    assert tflite_operators.custom_or_flex(path) == []
 
 
 def test_flex_operators_are_found(tmp_path):
@@ -118,7 +118,7 @@ def test_flex_operators_are_found(tmp_path):
     path = _converted(
         lambda image: {"y": tf.linalg.det(image[:, :, :, 0])}, tmp_path, configure=flex
     )
-    assert litert.custom_or_flex(path) == ["CUSTOM:FlexMatrixDeterminant"]
+    assert tflite_operators.custom_or_flex(path) == ["CUSTOM:FlexMatrixDeterminant"]
     with pytest.raises(ModelError, match="holds operators .*FlexMatrixDeterminant"):
         litert.LiteRTModel(path)
 
@@ -134,10 +134,10 @@ def test_a_truncated_file_is_refused(tmp_path, share):
 
 def test_a_missing_file_and_another_form_are_refused(tmp_path):
     with pytest.raises(ModelError, match="can't be read"):
-        litert.operators(tmp_path / "none.tflite")
+        tflite_operators.counts(tmp_path / "none.tflite")
     (tmp_path / "text.tflite").write_text("no model at all")
     with pytest.raises(ModelError, match="TFL3"):
-        litert.operators(tmp_path / "text.tflite")
+        tflite_operators.counts(tmp_path / "text.tflite")
 
 
 def test_loading_prints_nothing(tmp_path, capfd):
@@ -187,8 +187,8 @@ def test_a_recurrent_layer_begins_anew_with_each_image(tmp_path):
     concrete = function.get_concrete_function(tf.TensorSpec((1, 4, 4, 3)))
     path = tmp_path / "model.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert())
-    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in litert.operators(path)
-    assert litert.keeps_state(path)
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in tflite_operators.counts(path)
+    assert tflite_operators.keeps_state(path)
     images = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype(np.float32)
     found = litert.LiteRTModel(path, trusted=True).predict(images)
     np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)

@@ -19,7 +19,7 @@ from keras_kd.exporters import _conversion_process
 from keras_kd.exporters._conversion_process import ConversionEnded
 from keras_kd.exporters._layer_errors import Added
 from keras_kd.models.surgery.keras_internals import all_layers, is_of_keras_or_keras_kd
-from keras_kd.runtimes import litert
+from keras_kd.runtimes import litert, tflite_operators
 
 if TYPE_CHECKING:
     from keras_kd.exporters._conversion import Request
@@ -91,7 +91,7 @@ def write(
         )
         errors = _converted(request, kind.format, serving)
         path.write_bytes(file.read_bytes())
-    foreign = litert.custom_or_flex(path)
+    foreign = tflite_operators.custom_or_flex(path)
     if foreign:
         raise ExportError(
             f"{serving.model.name} needs operators that LiteRT has not built in"
