@@ -100,16 +100,22 @@ def result(
 
 
 def table(path: Path) -> str:
-    """The counts of signals.csv, in Markdown."""
+    """The counts of signals.csv, in Markdown: how often each exit code came of each kind."""
     rows = pd.read_csv(path, keep_default_na=False, dtype=str)
-    lines = ["| command | what | times | exit codes | faults | other results |"]
-    lines += ["| --- | --- | ---: | --- | ---: | ---: |"]
-    for (command, kind), group in rows.groupby(["command", "kind"], sort=False):
-        codes = group["exit"].value_counts().sort_index()
-        exits = ", ".join(f"{code}: {count}" for code, count in codes.items())
+    kinds = (*STOPS, PAIR)
+    lines = [f"| command | {' | '.join(kinds)} | faults | other results |"]
+    lines += [f"| --- | {'--- | ' * len(kinds)}---: | ---: |"]
+    for command, group in rows.groupby("command", sort=False):
+        exits = (_counts(group[group["kind"] == kind]["exit"]) for kind in kinds)
         wrong, different = ((group[column] != "").sum() for column in ("faults", "different"))
-        lines.append(f"| {command} | {kind} | {len(group)} | {exits} | {wrong} | {different} |")
+        lines.append(f"| {command} | {' | '.join(exits)} | {wrong} | {different} |")
     return "\n".join(lines)
+
+
+def _counts(codes: pd.Series) -> str:
+    """How often each exit code came, or a dash."""
+    counts = codes.value_counts().sort_index()
+    return ", ".join(f"{code}: {count}" for code, count in counts.items()) or "–"
 
 
 def run() -> None:

@@ -1,6 +1,6 @@
 """Models that we did not make, through every door: right within a bound, or refused by name.
 
-    python benchmarks/zoo.py --write               # the cells that docs/export.md's table lacks
+    python benchmarks/zoo.py --write               # the cells that docs/results/zoo.md lacks
     python benchmarks/zoo.py --only LSTM --again   # one model, whatever is known of it
     python benchmarks/zoo.py --table --write       # the record as the table
 
@@ -35,7 +35,7 @@ from keras_kd.errors import KerasKDError
 LIMIT_SECONDS = 600  # for one door, on a machine with much else to do
 LATER = "it is left to the next run."
 STARTED = "started"  # is all that a door left which ended the process
-PAGE = Path(__file__).parents[1] / "docs" / "export.md"
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "zoo.md"
 BEGIN, END = "<!-- zoo: written by benchmarks/zoo.py -->", "<!-- zoo ends -->"
 
 
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path, default=Path("runs/zoo.jsonl"))
     parser.add_argument("--again", action="store_true", help="also the cells that are known")
     parser.add_argument("--table", action="store_true", help="print the table, run nothing")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/export.md")
+    parser.add_argument("--write", action="store_true", help="into docs/results/zoo.md, too")
     parser.add_argument("--not-run", default=LATER, help="why cells are missing")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
