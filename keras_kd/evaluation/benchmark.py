@@ -172,8 +172,10 @@ def table(measurements: Sequence[Measurement]) -> pd.DataFrame:
 
 def _names(paths: Sequence[str | Path]) -> list[str]:
     """Return the files' names, or their paths where other files have the same name."""
-    files = [path.name for path in {Path(path) for path in paths}]
-    return [Path(path).name if files.count(Path(path).name) == 1 else str(path) for path in paths]
+    # The working folder, given as a dot, has its name in its whole path alone.
+    names = {Path(path): Path(path).name or Path(path).resolve().name for path in paths}
+    taken, own = [*names.values()], ((path, names[Path(path)]) for path in paths)
+    return [name if taken.count(name) == 1 else str(path) for path, name in own]
 
 
 def _static(path: Path, file: Path, name: str, loaded: Loaded) -> Measurement:
