@@ -21,6 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from keras_kd._common.files import advice, plain_archive
+from keras_kd._common.text import first_line
 from keras_kd.checkpoints import _pickles
 from keras_kd.checkpoints._pickles import Refused, Storage, Tensor
 from keras_kd.errors import ModelError
@@ -96,9 +97,9 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             "so save the state dict alone, as torch.save(model.state_dict(), ...)."
         ) from error
     except _DAMAGE as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(
-            f"{path} can't be read as weights ({reason}): download or save it again."
+            f"{path} can't be read as weights ({first_line(error)[:200]}): download or save it"
+            " again."
         ) from error
     return {key.removeprefix(PREFIX): array for key, array in tensors.items()}
 

@@ -15,6 +15,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_kd._common.quiet import native_output_hidden
+from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import tflite_graph, tflite_operators, trial
 
@@ -64,9 +65,10 @@ class LiteRTModel:
                 self._require_image(self._interpreter.get_input_details())
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
+            reason = first_line(error).rstrip(".")
             raise ModelError(
-                f"{path} can't be loaded by LiteRT ({_first_line(error)}): it is damaged or has"
-                " operators that LiteRT lacks, so export it again with built-in ops only."
+                f"{path} can't be loaded by LiteRT ({reason}): it is damaged or has operators that"
+                " LiteRT lacks, so export it again with built-in ops only."
             ) from error
         inputs, self._outputs = self._tensors()
         self._require_image(inputs)
@@ -316,7 +318,7 @@ def stopped(path: str | Path, error: RuntimeError) -> str:
     # From the innermost body of a loop outwards; numbers count in their own graph.
     *inside, last = re.findall(r"Node number (\d+) \((\w+)\)", str(error)) or [("", "")]
     if not last[0] or int(last[0]) >= len(named):
-        return _first_line(error)
+        return first_line(error).rstrip(".")
     outer = named[int(last[0])]
     names = " in ".join([*(name for _, name in inside), outer.name])
     return f"{names} of {outer.outputs[0].name} fails"
@@ -343,10 +345,6 @@ def _quantized(image: np.ndarray, tensor: dict) -> np.ndarray:
 def _dequantized(values: np.ndarray, tensor: dict) -> np.ndarray:
     scale, zero_point = tensor["quantization"]
     return values if scale == 0 else (values.astype(np.float32) - zero_point) * np.float32(scale)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd._common.files import advice
+from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import trial
 
@@ -144,7 +145,7 @@ class OnnxModel:
             return self._session.run(names, feed)
         except Exception as error:
             raise ModelError(
-                f"{self.path} can't be run by ONNX Runtime ({_reason(error)}): export it again."
+                f"{self.path} can't be run by ONNX Runtime ({first_line(error)}): export it again."
             ) from error
 
 
@@ -260,15 +261,10 @@ def _session(path: str | Path, threads: int) -> Any:
     onnxruntime.set_default_logger_severity(SILENT)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+    except Exception as error:  # ONNX Runtime's have no public type in common.
         raise ModelError(
-            f"{path} can't be loaded by ONNX Runtime ({_reason(error)}): export it again."
+            f"{path} can't be loaded by ONNX Runtime ({first_line(error)}): export it again."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what ONNX Runtime raised; its exceptions have no public type in common."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 if __name__ == "__main__":

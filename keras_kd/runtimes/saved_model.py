@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from keras_kd._common.folders import files_below
+from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.models.heads import OutputKind
 from keras_kd.runtimes import _saved_model_graph, _saved_model_operations, trial
@@ -81,9 +82,8 @@ def _loaded(path: str | Path) -> keras.Model:
     except Exception as error:
         # TensorFlow raises what its operations raise: no narrower type covers a folder that is no
         # classifier.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{path} can't be loaded as a SavedModel of one image in: {reason}"
+            f"{path} can't be loaded as a SavedModel of one image in: {first_line(error)}"
         ) from error
     return keras.Model(inputs, outputs)
 

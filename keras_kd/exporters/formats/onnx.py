@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_kd._common.quiet import native_output_hidden
+from keras_kd._common.text import first_line
 from keras_kd.errors import ExportError
 from keras_kd.exporters._operator_layers import layers_of
 from keras_kd.exporters._serving import Serving
@@ -38,7 +39,7 @@ def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
             )
     except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
         raise ExportError(
-            f"tf2onnx can't convert {serving.model.name} ({_first_line(error)}): use the format "
+            f"tf2onnx can't convert {serving.model.name} ({first_line(error)}): use the format "
             "float32 or saved_model."
         ) from error
     _require_known(proto, serving)
@@ -126,7 +127,7 @@ def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no public type in common
         raise ExportError(
-            f"ONNX Runtime can't load the converted file ({_first_line(error)}): use the format "
+            f"ONNX Runtime can't load the converted file ({first_line(error)}): use the format "
             "float32 or saved_model."
         ) from error
     image, *open_ones = session.get_inputs()
@@ -151,7 +152,3 @@ def _needed(package: str) -> ModuleType:
         raise ExportError(
             f"The format onnx needs {package}: pip install 'keras-kd[onnx]'."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
