@@ -1,4 +1,4 @@
-"""JSON and TOML that others may have written, of a stated form."""
+"""JSON and TOML that others may have written, checked against a schema."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from keras_kd._common.files import refuse_special
 LARGEST_TEXT = 64 * 2**20
 
 
-def read_json(text: str | bytes, form: Any) -> Any:
-    """Parse JSON and check its form.
+def read_json(text: str | bytes, schema: Any) -> Any:
+    """Parse JSON and check it against a schema.
 
     Args:
         text: JSON.
-        form: a type (float: any finite number, int: of 64 bits), or None, also for what may be
-            missing; a tuple of forms, one of which must fit; [form] for a list; {name: form} for an
-            object that holds these and may hold others; {str: form} for one whose values all fit.
+        schema: a type (float: any finite number, int: of 64 bits), or None, also for what may be
+            missing; a tuple of schemas, one of which must fit; [schema] for a list; {name: schema}
+            for an object that holds these and may hold others; {str: schema} for one whose values
+            all fit.
 
     Raises:
-        ValueError: it is no JSON, nested too deeply, of another form, or holds a null character;
+        ValueError: it is no JSON, nested too deeply, holds a null character, or does not fit;
             the message names the place.
     """
-    return _read(json.loads, text, form)
+    return _read(json.loads, text, schema)
 
 
-def _read(parse: Callable[[Any], Any], text: str | bytes, form: Any) -> Any:
+def _read(parse: Callable[[Any], Any], text: str | bytes, schema: Any) -> Any:
     try:
         value = parse(text)
         if _has_null(value):
             raise ValueError("a text in it has a null character, which no name of a file can have")
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if problem := _misfit(value, form, "it"):
+    if problem := _misfit(value, schema, "it"):
         raise ValueError(problem)
     return value
 
@@ -50,13 +51,13 @@ def _has_null(value: Any) -> bool:
     return isinstance(value, str) and "\0" in value
 
 
-def read_toml(text: str, form: Any = dict) -> dict[str, Any]:
-    """Parse TOML and check its form, see `read_json`.
+def read_toml(text: str, schema: Any = dict) -> dict[str, Any]:
+    """Parse TOML and check it, see `read_json`.
 
     Raises:
-        ValueError: it is no TOML, nested too deeply, or of another form.
+        ValueError: it is no TOML, nested too deeply, or does not fit.
     """
-    return _read(tomllib.loads, text, form)
+    return _read(tomllib.loads, text, schema)
 
 
 def read_text(path: str | Path) -> str:
@@ -73,28 +74,28 @@ def read_text(path: str | Path) -> str:
     return path.read_text(encoding="utf-8-sig")
 
 
-def _misfit(value: Any, form: Any, place: str) -> str | None:
-    """What of `value` doesn't fit `form`; None where all does."""
-    if isinstance(form, tuple):
-        problems = [_misfit(value, one, place) for one in form]
+def _misfit(value: Any, schema: Any, place: str) -> str | None:
+    """What of `value` doesn't fit `schema`; None where all does."""
+    if isinstance(schema, tuple):
+        problems = [_misfit(value, one, place) for one in schema]
         return None if None in problems else problems[0]
-    if isinstance(form, dict) and isinstance(value, dict):
-        parts = dict.fromkeys(value, form[str]) if str in form else form
+    if isinstance(schema, dict) and isinstance(value, dict):
+        parts = dict.fromkeys(value, schema[str]) if str in schema else schema
         problems = [_misfit(value.get(name), part, repr(name)) for name, part in parts.items()]
-    elif isinstance(form, list) and isinstance(value, list):
-        problems = [_misfit(one, form[0], f"a part of {place}") for one in value]
+    elif isinstance(schema, list) and isinstance(value, list):
+        problems = [_misfit(one, schema[0], f"a part of {place}") for one in value]
     else:
-        problems = [None if _is(value, form) else f"{place} is {_shown(value)}"]
+        problems = [None if _is(value, schema) else f"{place} is {_shown(value)}"]
     return next(filter(None, problems), None)
 
 
-def _is(value: Any, form: Any) -> bool:
+def _is(value: Any, schema: Any) -> bool:
     # By type, since isinstance takes True for a number; JSON's NaN and Infinity fail the bound.
-    if form is float:
+    if schema is float:
         return type(value) in (int, float) and abs(value) < 1e300
-    if form is int:
+    if schema is int:
         return type(value) is int and abs(value) < 2**63
-    return value is None if form is None else type(value) is form
+    return value is None if schema is None else type(value) is schema
 
 
 def _shown(value: Any) -> str:

@@ -18,7 +18,7 @@ from keras_kd.errors import ModelError
 
 _WEIGHT = {"name": str, "shape": [int], "dtype": str, "quantization": (dict, None)}
 _NODE = {"name": str, "op": str, "input": ([str], None), "attr": (dict, None)}
-_FORM = {
+_SCHEMA = {
     "modelTopology": {"node": [_NODE]},
     "weightsManifest": [{"paths": [str], "weights": [_WEIGHT]}],
 }
@@ -106,7 +106,7 @@ def read(path: str | Path) -> Graph:
     """
     path = Path(path)
     try:
-        described = read_json(read_text(path), _FORM)
+        described = read_json(read_text(path), _SCHEMA)
         arrays: dict[str, np.ndarray] = {}
         for group in described["weightsManifest"]:
             arrays |= _arrays(group["weights"], _content(path.parent, group["paths"]))

@@ -13,7 +13,7 @@ from keras_kd.errors import ModelError
 
 ENTRY = "keras_kd.json"  # beside the model, in its file
 OUTPUTS = ("logits", "probabilities")
-_FORM = {
+_SCHEMA = {
     "class_names": ([str], None),
     "value_range": [float],
     "mean": ([float], None),
@@ -108,7 +108,7 @@ def read_spec(text: str | bytes) -> ModelSpec:
     Raises:
         ValueError: it is damaged.
     """
-    stored = read_json(text, _FORM)
+    stored = read_json(text, _SCHEMA)
     names, shape, limits = stored["class_names"], stored["input_shape"], stored["value_range"]
     if wrong := class_names.problem(names or ()):
         raise ValueError(wrong)

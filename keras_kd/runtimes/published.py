@@ -163,10 +163,10 @@ def pixels(path: Path) -> PixelValues | None:
     Raises:
         ModelError: they are damaged.
     """
-    for name, form, read in ((PROCESSOR, _PROCESSOR, _processed), (CONFIG, _CONFIG, _timm)):
+    for name, schema, read in ((PROCESSOR, _PROCESSOR, _processed), (CONFIG, _CONFIG, _timm)):
         for file in _beside(path, name):
             try:
-                found = read(read_json(read_text(file), form))
+                found = read(read_json(read_text(file), schema))
             except (ValueError, OSError, ConfigError) as error:
                 if name == CONFIG:
                     continue

@@ -38,7 +38,7 @@ _KEY = {
     "class_names": [str],
     "values": ([str], None),
 }
-_FORM = {"key": _KEY, "rounding_error": float}
+_SCHEMA = {"key": _KEY, "rounding_error": float}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
     """
     folder = Path(folder)
     try:
-        stored = read_json(read_text(folder / RECORD), _FORM)
+        stored = read_json(read_text(folder / RECORD), _SCHEMA)
         fields = stored["key"]
         views, class_names = tuple(fields["views"]), tuple(fields["class_names"])
         key = Key(

@@ -24,7 +24,7 @@ from keras_kd.datasets.readers._shard_rows import Row
 from keras_kd.errors import DataError
 
 VERSION = 3  # a higher one whenever an entry's facts change
-_FORM = {
+_SCHEMA = {
     "content": str,
     "labels": [[(str, float, None)]],
     "channels": int,
@@ -75,7 +75,7 @@ def _entry(found: Found, folder: Path, decode_all: bool) -> Entry:
     facts = {"url": found.url, "stamp": found.stamp or _digest(found.url), "decoded": decode_all}
     path = folder / f"{identity('shard', VERSION, facts)}.json"
     try:
-        known = read_json(read_text(path), _FORM)
+        known = read_json(read_text(path), _SCHEMA)
         return Entry(**{**known, "labels": [tuple(pair) for pair in known["labels"]]})
     except (FileNotFoundError, ValueError, TypeError):
         made = _made(found.url, decode_all)
