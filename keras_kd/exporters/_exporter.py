@@ -149,7 +149,7 @@ class Exporter:
         expect([format])
         # TensorFlow takes seconds to import: not before the request is known to make sense.
         from keras_kd.exporters import _comparison, _samples
-        from keras_kd.runtimes import described
+        from keras_kd.runtimes import stored_spec
 
         prepared = self._prepared()
         serving, images = prepared.serving, prepared.images
@@ -167,7 +167,7 @@ class Exporter:
             layer_errors = _judgement.by_layer(errors, serving)
             _judgement.require_right(format, module, comparison, layer_errors, min_agreement)
             proof = targets.prove(target, temporary) if target else ()
-            described.describe(temporary, serving.spec(prepared.pixels), module.SUFFIX)
+            stored_spec.write(temporary, serving.spec(prepared.pixels), module.SUFFIX)
             if module.SUFFIX == ".tflite":
                 litert.note_made(temporary)
         operators = tflite_operators.counts(path) if module.SUFFIX == ".tflite" else Counter()

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.pixel_values import USUAL as PIXELS_AS_THEY_ARE
 from keras_kd.datasets.pixel_values import PixelValues
-from keras_kd.runtimes import described
+from keras_kd.runtimes import stored_spec
 from keras_kd.runtimes.tflite_graph import packed, unpacked
 
 _TENSOR_AXIS_LABELS = 2
@@ -51,8 +51,8 @@ def with_metadata(
     model = unpacked(content)
     texts = {LABELS_FILE: "\n".join(class_names) + "\n"} if class_names else {}
     # Packing anew leaves out the archive at the file's end.
-    if spec := described.entry(content):
-        texts[described.ENTRY] = spec
+    if spec := stored_spec.entry(content):
+        texts[stored_spec.ENTRY] = spec
     texts_of_model = {_NAME: name, _DESCRIPTION: description, _VERSION: version, _PARSER: "1.0.0"}
     written = _metadata(model, texts_of_model, len(class_names), pixels)
     for one in model.metadata or [] if oldest else []:
@@ -61,7 +61,7 @@ def with_metadata(
     model.buffers.append(schema.BufferT(data=written))
     entry = schema.MetadataT(name="TFLITE_METADATA", buffer=len(model.buffers) - 1)
     model.metadata = [*(model.metadata or []), entry]
-    return described.with_entries(packed(model), texts)
+    return stored_spec.with_entries(packed(model), texts)
 
 
 def _metadata(

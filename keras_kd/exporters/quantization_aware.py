@@ -38,7 +38,7 @@ from keras_kd.exporters.formats import _tflite
 from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
 from keras_kd.models.surgery.precision import in_float32
-from keras_kd.runtimes import described, litert, tflite_operators
+from keras_kd.runtimes import litert, stored_spec, tflite_operators
 from keras_kd.teachers.views import Views
 
 
@@ -186,7 +186,7 @@ def export_quantization_aware(
         comparison = _compared(temporary, reference, serving, images, labels)
         _require_right(comparison.answers, min_agreement)
         _require_own_operators(temporary)
-        described.describe(temporary, serving.spec(taken), ".tflite")
+        stored_spec.write(temporary, serving.spec(taken), ".tflite")
         litert.note_made(temporary)
     return ExportReport(
         path, "qat", path.stat().st_size, comparison.difference, tflite_operators.counts(path),

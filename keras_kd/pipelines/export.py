@@ -27,7 +27,7 @@ from keras_kd.pipelines.conversion import Conversion, samples_in_order
 from keras_kd.pipelines.data_loading import require_outside
 from keras_kd.pipelines.export_settings import ExportSettings, require_consistent, resolved, suffix
 from keras_kd.reports.layer_errors_picture import layer_errors_picture
-from keras_kd.runtimes import described, predictors
+from keras_kd.runtimes import predictors, stored_spec
 from keras_kd.runtimes.predictors import Predictor
 
 
@@ -179,7 +179,7 @@ def _scores(
     path: Path, data: str, spec: ModelSpec, terminal: Terminal, name: str
 ) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
-    file: Predictor = predictors.LiteRTPredictor(path, described.of_model(path) or spec)
+    file: Predictor = predictors.LiteRTPredictor(path, stored_spec.of_model(path) or spec)
     test = datasets.load(data, "test", size=file.spec.size)
     terminal.say(f"Scoring {name} on {len(test)} images")
     file = class_order.in_order_of_data(file, test, spec.class_names, terminal.about(name))

@@ -14,7 +14,7 @@ from keras_kd.config import listed, numbers
 from keras_kd.datasets import class_names, pixel_values
 from keras_kd.errors import ConfigError
 from keras_kd.models.spec import OUTPUTS
-from keras_kd.runtimes import described
+from keras_kd.runtimes import stored_spec
 from keras_kd.runtimes.stated import Stated
 
 OPTIONS = ("input", "range", "mean", "std", "channel_order", "output", "classes", "head")
@@ -43,7 +43,7 @@ class Statements:
 
     def of(self, model: str | Path) -> Stated:
         """Return the statements about one of the models."""
-        described_alone = len(self.models) > 1 and described.has_spec(model)
+        described_alone = len(self.models) > 1 and stored_spec.has_spec(model)
         shared = {} if described_alone else self.for_all
         return _parsed({**shared, **self.for_one.get(str(model), {})}, self.prefix)
 

@@ -14,7 +14,7 @@ from keras_kd.datasets import class_names
 from keras_kd.datasets.class_names import LABELS_FILE, canonical, distinct
 from keras_kd.errors import ModelError
 from keras_kd.models.spec import ModelSpec
-from keras_kd.runtimes import described, published
+from keras_kd.runtimes import published, stored_spec
 
 # As Teachable Machine, Lobe, LabelImg, the guides of Keras and Hugging Face call such a list, in
 # any case. MODEL_labels.txt, behind the model's own name, is one too.
@@ -175,7 +175,7 @@ def _of_archive(path: Path) -> tuple[str, ...] | None:
 
 
 def _of_onnx(path: Path) -> tuple[str, ...] | None:
-    properties = described.onnx_properties(path)
+    properties = stored_spec.onnx_properties(path)
     texts = [properties[key] for key in published.ONNX_KEYS if key in properties]
     return _checked(published.of_dictionary(texts[0]) or []) if texts else None
 

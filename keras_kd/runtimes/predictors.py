@@ -12,7 +12,7 @@ from keras_kd.errors import of_file
 from keras_kd.models import bundles, keras_file, mistaken_files
 from keras_kd.models.spec import ModelSpec
 from keras_kd.models.untrained import is_untrained
-from keras_kd.runtimes import described, labels, published, tflite_metadata
+from keras_kd.runtimes import labels, published, stored_spec, tflite_metadata
 from keras_kd.runtimes._combined import averaged, in_one_order, mean, reordered
 from keras_kd.runtimes._file_predictor import FilePredictor
 from keras_kd.runtimes._keras_predictor import KerasPredictor, of_saved_model
@@ -114,7 +114,7 @@ def of_converted(
 
 
 def _settled(predictor: FilePredictor, path: Path, stated: Stated) -> FilePredictor:
-    predictor.settle_output(stated.output, described.has_spec(path))
+    predictor.settle_output(stated.output, stored_spec.has_spec(path))
     _tell_assumed_logit(predictor, stated)
     predictor.stated = stated
     return predictor
@@ -133,7 +133,7 @@ def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
         predictor = KerasPredictor(model, spec, precision, head=stated.head)
         predictor.names_itself = labels.named_inside(own, path)
         return predictor
-    told = described.of_model(path) or ModelSpec()
+    told = stored_spec.of_model(path) or ModelSpec()
     own = labels.with_labels(told, path, stated.class_names)
     other = _of_other_runtime(path, own, stated)
     other.names_itself = labels.named_inside(told, path)

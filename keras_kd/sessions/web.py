@@ -22,7 +22,7 @@ from keras_kd._common.folders import folder_written_whole
 from keras_kd._common.text import encodable
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.exporters import bundle
-from keras_kd.runtimes import described, pixel_check, predictors
+from keras_kd.runtimes import pixel_check, predictors, stored_spec
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.sessions import (
@@ -125,7 +125,7 @@ def _settings(
         # The output whose one number stands for two classes.
         "binary": predictor.head if predictor.is_binary else None,
         "output": spec.output,
-        "value_range": described.range_of(path, spec),
+        "value_range": stored_spec.range_of(path, spec),
         "class_names": class_names,
         "colours": _charts.colours(class_names),
         "patterns": {

@@ -14,8 +14,8 @@ from keras_kd import exporters
 from keras_kd.datasets import Samples
 from keras_kd.errors import ExportError
 from keras_kd.exporters import bundle, tuning
-from keras_kd.runtimes.described import of_model
 from keras_kd.runtimes.litert import LiteRTModel
+from keras_kd.runtimes.stored_spec import of_model
 
 SHAPE = (8, 8, 3)
 NAMES = ("a", "b", "c", "d")

@@ -13,7 +13,7 @@ from striped_images import draw
 from keras_kd.errors import ModelError
 from keras_kd.evaluation import benchmark, operator_times
 from keras_kd.models import bundles, keras_file, sources
-from keras_kd.runtimes import described, predictors
+from keras_kd.runtimes import predictors, stored_spec
 
 BUNDLE = Path(__file__).parents[2] / "exports" / "C"
 FILE = BUNDLE / "model.tflite"
@@ -23,7 +23,7 @@ def test_the_folder_answers_as_its_file() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 1), np.uint8)
     expected = predictors.load(FILE).predict(images).logits
     np.testing.assert_array_equal(predictors.load(BUNDLE).predict(images).logits, expected)
-    assert described.has_spec(BUNDLE) == described.has_spec(FILE)
+    assert stored_spec.has_spec(BUNDLE) == stored_spec.has_spec(FILE)
 
 
 def test_the_folder_is_measured_as_its_file() -> None:

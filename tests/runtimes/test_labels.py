@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_kd.errors import ModelError
 from keras_kd.models.spec import ModelSpec
-from keras_kd.runtimes import described, labels, predictors
+from keras_kd.runtimes import labels, predictors, stored_spec
 from keras_kd.runtimes.stated import Stated
 
 NAMES = ("happy", "angry", "very sad")
@@ -48,7 +48,7 @@ def test_archives_that_can_not_be_read_are_told(
     name: str, place: int, changed: bytes, tmp_path: Path
 ) -> None:
     path = _with_archive(tmp_path / "m.tflite", name, place, changed)
-    read = described.of_model if name == "keras_kd.json" else _inside
+    read = stored_spec.of_model if name == "keras_kd.json" else _inside
     with pytest.raises(ModelError, match=r"m\.tflite .*export it again"):
         read(path)
 

@@ -1,4 +1,4 @@
-"""The description of a model that this library writes into the files it exports, as JSON.
+"""The specification of a model that this library writes into the files it exports, as JSON.
 
 It is stored as `keras_kd.json`: in the archive that is a `.keras` file, in the archive appended to
 a `.tflite` file, and in the folder of a SavedModel. An `.onnx` file has it in its metadata.
@@ -54,7 +54,7 @@ def of_model(path: Path) -> ModelSpec | None:
         raise ModelError(f"{path} holds a damaged {ENTRY} ({error}): export it again.") from error
 
 
-def describe(path: Path, spec: ModelSpec, suffix: str) -> None:
+def write(path: Path, spec: ModelSpec, suffix: str) -> None:
     """Write a description into a file that was just exported; files of other formats are not
     changed.
 
