@@ -14,7 +14,8 @@ def smoothed(times: np.ndarray, rows: np.ndarray, valid: np.ndarray, window: flo
     """Average rows (T, C) over the valid frames within half a window before and after each.
 
     Returns:
-        float32 (T, C), NaN where there is no valid frame in the window.
+        float32 (T, C); NaN where no frame is valid for longer than the window, and before the first
+        and after the last valid one.
     """
     zeros = np.zeros((1, rows.shape[1]))
     # In float64: an hour of frames added up leaves float32 too few digits for one.
@@ -31,7 +32,17 @@ def smoothed(times: np.ndarray, rows: np.ndarray, valid: np.ndarray, window: flo
     count = (counts[last] - counts[first])[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (sums[last] - sums[first]) / count
-    return np.where(count > 0, means, np.nan).astype(np.float32)
+    return np.where(_bridged(times, valid, window)[:, None], means, np.nan).astype(np.float32)
+
+
+def _bridged(times: np.ndarray, valid: np.ndarray, window: float) -> np.ndarray:
+    """Which frames are valid, or stand between valid ones that are no more than a window apart,
+    bool (T,): what came before or after a longer gap says nothing of it.
+    """
+    seen = np.concatenate([[-np.inf], times[valid], [np.inf]])
+    before = seen[np.searchsorted(seen, times, side="right") - 1]
+    after = seen[np.searchsorted(seen, times)]
+    return after - before <= window + 1e-6
 
 
 def steadied(times: np.ndarray, chances: np.ndarray, confidence: float) -> np.ndarray:

@@ -73,7 +73,7 @@ class Timeline:
         lengths: seconds until the next frame.
         found: whether the participant's face was found.
         valid: and well enough seen.
-        chances: float32 (T, C), smoothed probabilities; NaN where none is valid nearby.
+        chances: float32 (T, C), smoothed probabilities; NaN where none is valid, see `smoothed`.
         values: smoothed values by name, e.g. valence.
         labels: class number; -1 uncertain, -2 no face.
         baseline: (C,) probabilities at rest; NaN without a valid frame there.

@@ -16,12 +16,33 @@ def test_smoothing_is_the_mean_of_the_valid_frames_in_the_window():
     generator = np.random.default_rng(0)
     times = np.cumsum(generator.uniform(0.01, 0.2, 200))
     rows, valid = generator.random((200, 2)), generator.random(200) > 0.4
-    found = _labels.smoothed(times, rows, valid, 0.5)
+    found, seen = _labels.smoothed(times, rows, valid, 0.5), times[valid]
     for row, time in enumerate(times):
         near = valid & (np.abs(times - time) <= 0.25)
+        before, after = seen[seen <= time], seen[seen >= time]
+        known = len(before) and len(after) and after[0] - before[-1] <= 0.5
         np.testing.assert_allclose(
-            found[row], rows[near].mean(axis=0) if near.any() else [np.nan] * 2, rtol=1e-5
+            found[row], rows[near].mean(axis=0) if known else [np.nan] * 2, rtol=1e-5
         )
+
+
+@pytest.mark.parametrize("kind", ["angry", "happy"])
+def test_moments_begin_and_end_with_the_step_that_makes_them(kind, tmp_path):
+    # A step by h, averaged over w seconds, crosses the threshold s at w (s / h - 1/2) behind it.
+    late = 0.5 * (_timeline.SPIKE / 0.7 - 0.5)
+    nobody = [np.full(3, np.nan)] * 200
+    rest, risen = mostly("neutral", 2, 100), mostly(kind, 2, 100)
+    for chances, start, end in (
+        ([*rest, *risen, *rest], 2 + late, 4 - late),
+        # Of a face that comes and goes with the step, nothing is known before and after.
+        ([*rest, *nobody, *risen, *nobody], 4, 6),
+    ):
+        path = write(tmp_path / "a.csv", chances, 100)
+        timeline = _timeline.load(path, Options(0.5, baseline=1.5))
+        (moment,) = timeline.moments
+        assert [moment.start, moment.end] == pytest.approx([start, end], abs=0.011)
+        (found,) = [one for one in timeline.intervals if one.label == kind]
+        assert [found.start, found.end] == pytest.approx([round(start), round(end)], abs=0.06)
 
 
 def test_a_label_stays_until_another_is_clearly_likelier_for_long_enough():
