@@ -22,7 +22,12 @@ from keras_kd.errors import ConfigError, DataError
     [
         (LABELS + 1, (f"row {LABELS.argmax()} is 3", "0 to 2", "RAF-DB")),
         (np.where(np.arange(24) == 5, -1, LABELS), ("row 5 is -1", "without a label")),
-        (np.where(np.arange(24) == 7, np.nan, LABELS), ("row 7 is nan",)),
+        (LABELS + 7, ("They run from 7 to 9: subtract 7.",)),
+        (LABELS - 9, ("They run from -9 to -7: add 9.",)),
+        (np.where(LABELS == 2, -9, LABELS), ("-9", "Correct such labels")),
+        (np.where(LABELS == 2, 7, LABELS), ("is 7", "Correct such labels")),
+        (np.where(LABELS == 0, 3, 2), ("is 3", "count from 1")),
+        (np.where(np.arange(24) == 7, np.nan, LABELS), ("row 7 is nan", "Correct")),
         (np.where(np.arange(24) == 7, 0.5, LABELS), ("row 7 is 0.5",)),
         (np.ones((24, 3)), ("row 0 are [1, 1, 1]", "sum to 1", "multi-label", "binary=")),
         (np.array(["happy", "sad"])[LABELS % 2], ("words", "row 0", "numpy.unique")),

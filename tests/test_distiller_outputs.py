@@ -277,7 +277,24 @@ def test_live_teachers_that_answer_the_same_to_all_images_are_told_once():
         distiller.fit(images[:24], labels[:24], 16, verbose=0)
 
 
-def test_stored_outputs_that_are_the_same_for_all_images_are_told():
-    stored = np.tile(LOGITS[:1], (48, 1))
-    with pytest.warns(UserWarning, match="batches bring gives the same output for all images"):
-        compiled(linear()).fit(TWICE[0], {"label": TWICE[1], "teacher": stored}, verbose=0)
+@pytest.mark.parametrize("way", ["arrays", "batches"])
+@pytest.mark.parametrize(
+    ("row", "told"), [([0, 0, 0], "gives the same output"), ([0, 99, 0], "answers the same class")]
+)
+def test_stored_outputs_that_are_the_same_for_all_images_are_told_once(way, row, told):
+    images, labels = TWICE
+    logits = np.tile(LOGITS, (2, 1))
+    logits = (logits if any(row) else np.zeros_like(logits)) + np.array(row, np.float32)
+    y = {"label": labels, "teacher": logits}
+
+    def batches():
+        while True:
+            for start in range(0, 48, 16):
+                batch = slice(start, start + 16)
+                yield images[batch], {name: values[batch] for name, values in y.items()}
+
+    given = (images, y, 16) if way == "arrays" else (batches(),)
+    with pytest.warns(UserWarning, match="for all images") as warned:
+        compiled(linear()).fit(*given, epochs=2, steps_per_epoch=3, verbose=0)
+    (one,) = warned
+    assert f"The teacher whose outputs the batches bring {told}" in str(one.message)

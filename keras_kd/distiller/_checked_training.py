@@ -309,14 +309,13 @@ class CheckedTraining(StudentModel):
                 )
                 require_kind(kind, name, columns)
                 require_fit(kind, known, name, columns)
-                _same_answers.warn_of_stored(known, name)
                 found[name] = kind
         # Also for a data set, which an earlier fit on arrays says nothing about.
         if found != self._target_maker.stored_kinds:
             # A traced step holds the kinds that it was traced with.
             self._target_maker.stored_kinds, self.train_function = found, None
             for kind in set(found.values()):
-                warn_of_kind(kind, "The teacher whose outputs the batches bring")
+                warn_of_kind(kind, _same_answers.STORED)
 
 
 def _first_rows(values: Any) -> np.ndarray | None:

@@ -15,7 +15,8 @@ from keras_kd.distiller import _backend
 from keras_kd.errors import DataError
 
 WEIGHTS = "expected finite numbers of 0 or more"
-COUNTING = " Some data sets count from 1, as RAF-DB does: subtract 1 from those."
+_COUNTING = " Some data sets count from 1, as RAF-DB does: subtract 1 from those."
+_CORRECT = " Correct such labels, or leave those images out."
 
 
 def require_classes(labels: np.ndarray, classes: int, head: str, images: int) -> None:
@@ -72,11 +73,15 @@ def _require_numbers(labels: np.ndarray, classes: int, of: str, images: int) -> 
 
 
 def _hint(labels: np.ndarray, classes: int) -> str:
-    if labels.min() == 1 and labels.max() == classes:
+    lowest, highest = labels.min(), labels.max()
+    if lowest == 1 and highest == classes:
         return f" They run from 1 to {classes}, as RAF-DB's do: subtract 1."
-    if labels.min() == -1:
+    if lowest == -1:
         return " -1 often stands for an image without a label: leave those rows out."
-    return COUNTING
+    if lowest and highest - lowest == classes - 1 and (labels == np.floor(labels)).all():
+        change = f"subtract {lowest:g}" if lowest > 0 else f"add {-lowest:g}"
+        return f" They run from {lowest:g} to {highest:g}: {change}."
+    return _COUNTING if lowest > 0 and highest == classes else _CORRECT
 
 
 def _require_shares(labels: np.ndarray, of: str, images: int) -> None:
@@ -220,13 +225,14 @@ class Faults(keras.metrics.Metric):
         # found.
         row, label, head = (_backend.number(part) for part in parts)
         if row and self._replicas > 1:
-            raise DataError("A label in the batches is outside the classes of its head." + COUNTING)
+            raise DataError("A label in the batches is outside the classes of its head." + _CORRECT)
         if row:
             name, classes = list(self._heads.items())[int(head)]
             of = f" of head {name!r}" if name else ""
             raise DataError(
                 f"The label{of} in row {int(row) - 1} of the batches is {label:g}: expected class "
-                f"numbers 0 to {classes - 1}, or shares that sum to 1.{COUNTING}"
+                f"numbers 0 to {classes - 1}, or shares that sum to 1."
+                f"{_COUNTING if label == classes else _CORRECT}"
             )
 
     def _refuse_weight(self) -> None:

@@ -7,26 +7,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_kd.distiller import _backend
 
 FEWEST = 32  # images; a few may well be of one class
+STORED = "The teacher whose outputs the batches bring"
 
 
 class SameAnswers(keras.metrics.Metric):
-    """Records whether live teachers' logits, and the classes that they choose, differ between the
-    images of an epoch.
+    """Records whether teachers' logits, live or stored, and the classes that they choose, differ
+    between the images of an epoch.
 
     Args:
         columns: of the student's heads of classes; one column tells two classes apart by its sign.
-        teachers: their names.
+        teachers: names of the live ones.
     """
 
     def __init__(self, columns: Mapping[str, int], teachers: Sequence[str]) -> None:
         super().__init__(name="same_answers")
-        self._columns, self._teachers = dict(columns), list(teachers)
+        self._columns = dict(columns)
+        self._teachers = [*(f"The teacher {name}" for name in teachers), STORED]
         self.seen = self.add_weight(shape=(), initializer="zeros", name="seen")
         # A weight for each teacher and head: the logits of the epoch's first row.
         self.first = {
@@ -39,16 +40,21 @@ class SameAnswers(keras.metrics.Metric):
             shape=(len(self.first), 2), initializer="zeros", name="differ"
         )
 
-    def update_state(self, teachers: Sequence[Mapping[str, Any]], count: Any) -> None:
+    def update_state(
+        self, teachers: Sequence[Mapping[str, Any]], count: Any, are_stored: bool
+    ) -> None:
         """Compare the rows of one batch with the first of the epoch.
 
         Args:
-            teachers: logits (R, C) by head of each teacher.
+            teachers: logits (R, C) by head of each live teacher, or the stored ones alone.
             count: number of images.
+            are_stored: whether the batch brings them.
         """
         if not self.first:
             return
-        differ = [self._compared(place, teachers[place[0]].get(place[1])) for place in self.first]
+        nothing: list[Mapping[str, Any]] = [{}] * (len(self._teachers) - 1)
+        given = [*nothing, *teachers] if are_stored else [*teachers, {}]
+        differ = [self._compared(place, given[place[0]].get(place[1])) for place in self.first]
         self.differ.assign(ops.maximum(self.differ, ops.cast(ops.stack(differ), "float32")))
         self.seen.assign_add(ops.cast(count, "float32"))
 
@@ -81,14 +87,8 @@ class SameAnswers(keras.metrics.Metric):
             return False
         for (number, name), (logits, classes) in zip(self.first, differ, strict=True):
             if not classes:
-                _warn(f"The teacher {self._teachers[number]}", name, logits)
+                _warn(self._teachers[number], name, logits)
         return True
-
-
-def warn_of_stored(outputs: np.ndarray, name: str) -> None:
-    """Warn of stored outputs (N, ...) of a teacher that are the same for all images."""
-    if len(outputs) >= FEWEST and (outputs == outputs[:1]).all():
-        _warn("The teacher whose outputs the batches bring", name, False)
 
 
 def _classes(rows: Any) -> Any:

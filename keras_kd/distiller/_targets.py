@@ -31,7 +31,7 @@ class TargetMaker:
         matching: the features to match, or None.
         stated: what outputs of classes are; None to find it out.
         faults: records outputs that are not of their kind.
-        same_answers: records whether live teachers' answers differ.
+        same_answers: records whether the teachers' answers differ.
 
     Attributes:
         stored_kinds: by head, what stored outputs were found to be.
@@ -100,11 +100,9 @@ class TargetMaker:
         if learns_from_teacher:
             self._faults.update_state(outputs)
         logits = [one.logits() for one in outputs]
-        if stored is not None:
-            return logits[0]
         if learns_from_teacher:
-            self._same_answers.update_state(logits, _batches.rows(x))
-        return self._live.mean(logits)
+            self._same_answers.update_state(logits, _batches.rows(x), stored is not None)
+        return self._live.mean(logits) if stored is None else logits[0]
 
     def _stored(self, stored: Any) -> Outputs:
         given = _batches.by_head(stored, self._columns)

@@ -109,14 +109,24 @@ def fill(
     )
     shard_labels.require_all(found)
     chosen = shards.spread()
-    # A shard may hold one class alone.
-    some = [found.store(number).logits for number in chosen]
-    if remark := stores.same_answers(np.concatenate(some), found.key.class_names):
-        terminal.say(remark)
     each = -(-teaching.verified // len(chosen))
     for number in chosen if each else ():
         images, store = label.images(number), found.store(number)
         stores.verify(store, images, views, teacher.columns, each, views.seed)
+
+
+def remark(found: ShardSoftLabels) -> str | None:
+    """Look for the same answer to all images in the stores of some shards, of which one may hold
+    one class alone.
+
+    Args:
+        found: the stores.
+
+    Returns:
+        As `teachers.soft_labels.same_answers`.
+    """
+    some = [found.store(number).logits for number in found.shards.spread()]
+    return stores.same_answers(np.concatenate(some), found.key.class_names)
 
 
 @dataclass(frozen=True)

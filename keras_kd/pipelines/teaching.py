@@ -102,7 +102,11 @@ def _remark_on_answers(live: Teaching, data: Data, terminal: Terminal) -> None:
     step = -(-len(data.train) // _PROBED_IMAGES)
     images = live.teacher.training_images().arrays
     outputs = live.teacher.columns(AtSizes(tuple(one[::step] for one in images)))
-    if remark := stores.same_answers(outputs, live.outputs[0]):
+    _tell(stores.same_answers(outputs, live.outputs[0]), terminal)
+
+
+def _tell(remark: str | None, terminal: Terminal) -> None:
+    if remark:
         terminal.say(remark)
 
 
@@ -176,7 +180,7 @@ def _require_size(ensemble: Ensemble, data: Data) -> None:
             raise ConfigError(
                 f"A teacher whose layers are matched, or that runs on images of shards, sees the "
                 f"student's pictures of {shown[0]}x{shown[1]}, and one takes {height}x{width}: "
-                f"leave --match or --live-teacher out, or give --image-size {max(height, width)}."
+                f"leave --match or --live-teacher out, or give --image-size {height}x{width}."
             )
 
 
@@ -301,10 +305,13 @@ def soft_labels(
         of_shards = shard_teaching.soft_labels(teaching, data, teacher, key)
         if teacher is not None:
             shard_teaching.fill(of_shards, teaching, views, teacher, terminal)
+        _tell(shard_teaching.remark(of_shards), terminal)
         return of_shards
     folder = teaching.store or cache_folder("soft_labels") / key.short
     if teacher is None:
-        return stores.open_store(folder, key)
+        store = stores.open_store(folder, key)
+        _tell(stores.remark(store), terminal)
+        return store
     images, outputs = teacher.training_images(), teacher.columns
     with (
         nullcontext() if teaching.store else private(),
@@ -322,8 +329,7 @@ def soft_labels(
         f"Soft labels: {len(images)} images x {len(views)} views, "
         f"{time.monotonic() - start:.0f} s: {folder}"
     )
-    if remark := stores.remark(store):
-        terminal.say(remark)
+    _tell(stores.remark(store), terminal)
     if teaching.verified:
         stores.verify(store, images, views, outputs, teaching.verified, views.seed)
     return store

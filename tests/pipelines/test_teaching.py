@@ -109,6 +109,20 @@ def test_the_work_of_small_models_is_told_in_numbers_above_zero(models, capsys):
     assert " 48 against 40 multiply-accumulates an image" in capsys.readouterr().err
 
 
+def test_a_store_of_the_same_answers_is_told_without_its_teacher(models, tmp_path, capsys):
+    constant = tmp_path / "constant.keras"
+    model, form = keras_file.load(models[0])
+    model.layers[-1].set_weights([np.zeros((16, 3)), np.array([0.0, 9.0, 0.0])])
+    keras_file.save(model, constant, form)
+    store = {"augment": "none", "soft_labels": str(tmp_path / "store"), "precision": "float32"}
+    for teacher in (str(constant), None):
+        planned = plan.resolve(Config(student=WIDE, teacher=teacher, **store))
+        taught = teaching.prepare(planned, DATA, Terminal())
+        assert taught.soft_labels.logits[:, 0].tolist() == [[0, 9, 0]] * 5
+        told = capsys.readouterr().err
+        assert told.count("Note: the teacher gives the same output for all images") == 1
+
+
 def _of_four_classes(path):
     """A softmax of classes in another order, one of which the data lack; and its probabilities of
     the data's classes."""
