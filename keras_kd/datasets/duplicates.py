@@ -59,6 +59,19 @@ def among(images: np.ndarray, known: Set[bytes]) -> np.ndarray:
     return np.array([digest in known for digest in digests(images)], bool)
 
 
+def are_blank(images: np.ndarray) -> np.ndarray:
+    """Which images have one value alone, and look like all others of them.
+
+    Args:
+        images: uint8 (N, H, W, C).
+
+    Returns:
+        bool (N,).
+    """
+    pixels = images.reshape(len(images), -1)
+    return pixels.min(axis=1) == pixels.max(axis=1)
+
+
 def near_copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Find images that look almost like others.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_kd import datasets
 from keras_kd.datasets import SPLITS, Samples, decoding
-from keras_kd.datasets.duplicates import digests, near, perceptual_hashes
+from keras_kd.datasets.duplicates import are_blank, digests, near, perceptual_hashes
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,6 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
 
 
 def _examined(samples: Samples) -> _Split:
-    pixels = samples.images.reshape(len(samples), -1)
     height, width = samples.images.shape[1:3]
     sizes = np.full((len(samples), 2), (height, width)) if samples.sizes is None else samples.sizes
     return _Split(
@@ -108,7 +107,7 @@ def _examined(samples: Samples) -> _Split:
         class_names=samples.class_names,
         soft=samples.labels.ndim == 2,
         channels=samples.images.shape[3],
-        blank=pixels.min(axis=1) == pixels.max(axis=1),
+        blank=are_blank(samples.images),
         sizes=Counter(f"{width}x{height}" for height, width in sizes.tolist()),
         skipped=samples.skipped,
     )

@@ -334,3 +334,19 @@ def test_columns_that_splits_may_depend_on_and_doubtful_names_are_told(tmp_path:
         "the column split is not read, so no split is taken from it",
         "the column subject is not read: images of one subject may fall into several splits",
     )
+
+
+@pytest.mark.parametrize("kind", ["int64", "string", "dictionary"])
+def test_persons_in_several_splits_are_told(kind: str, tmp_path: Path) -> None:
+    persons = {"train": [1, 2, 3] * 10, "validation": [4, None, 4], "test": [3, 5, 3, None]}
+    for split, values in persons.items():
+        texts = pyarrow.array(values, "int64").cast("string")
+        column = texts.dictionary_encode() if kind == "dictionary" else texts.cast(kind)
+        images = [*map(_png, _pixels(len(values)))]
+        labels = ["sun", "moon", "sun"] * 10
+        table = {"image": images, "label": labels[: len(values)], "subject": column}
+        parquet.write_table(pyarrow.table(table), tmp_path / f"{split}.parquet")
+    assert datasets.passed_over(tmp_path) == (
+        "1 of 5 values of the column subject, 3 first, stand in several splits: scores are of some"
+        " that were trained on",
+    )

@@ -145,6 +145,39 @@ def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.
             ) from error
 
 
+def values(shards: list[Path], name: str) -> Iterator[str]:
+    """Read the different values of a column of short texts or whole numbers, such as persons.
+
+    Args:
+        shards: the files, in order; those without such a column are passed over.
+        name: of the column.
+
+    Yields:
+        Each value of each file, as text.
+    """
+    for file in shards:
+        source = opened(file)
+        import pyarrow
+        import pyarrow.parquet
+        import pyarrow.types as types
+
+        if name not in source.schema_arrow.names:
+            continue
+        kind = source.schema_arrow.field(name).type
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        try:
+            if types.is_string(kind) or types.is_large_string(kind):
+                # A text that many rows name is held once.
+                source = pyarrow.parquet.ParquetFile(file, read_dictionary=[name])
+            elif not types.is_integer(kind):
+                continue
+            for batch in source.iter_batches(ROWS["label"], columns=[name]):
+                for value in batch.column(0).unique().drop_null().to_pylist():
+                    yield str(value)[:LONGEST_LABEL]
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{file} can't be read ({error}): replace it.") from error
+
+
 def _require_short(file: Path, name: str, part: pyarrow.Array) -> None:
     """Check that no label is longer than a class's name could be."""
     import pyarrow

@@ -16,6 +16,8 @@ from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
 
 HELD_OUT = 0.1
+# The splits in which each value of a column stands, by the column's name.
+Groups = Mapping[str, Mapping[str, set[str]]]
 # Words of columns whose images belong together, and of those that may tell a split.
 _GROUPS = {
     "actor", "family", "group", "identity", "participant", "patient", "person", "session",
@@ -111,6 +113,24 @@ def of_groups(columns: Collection[str]) -> list[str]:
         columns: names of columns.
     """
     return [name for name in columns if _words(name) & _GROUPS and not _KIND.search(name)]
+
+
+def in_several(groups: Groups) -> list[str]:
+    """Say which persons, or other groups of images, stand in several splits.
+
+    Args:
+        groups: the splits of each value of each column of `of_groups`; an empty value is of nobody.
+    """
+    lines = []
+    for name, by_value in groups.items():
+        named = {value: found for value, found in by_value.items() if value}
+        several = [value for value, found in named.items() if len(found) > 1]
+        if several:
+            lines.append(
+                f"{len(several)} of {len(named)} values of the column {name}, {several[0]} first,"
+                " stand in several splits: scores are of some that were trained on"
+            )
+    return lines
 
 
 def _words(name: str) -> set[str]:

@@ -172,4 +172,5 @@ def _line(suffix: str, count: int) -> str:
     kind = (
         counted(count, f"{suffix} file") if suffix else f"{counted(count, 'file')} without a suffix"
     )
-    return f"{kind} ({decoding.HEIC_HINT})" if suffix in decoding.HEIC_SUFFIXES else kind
+    hint = f": {decoding.HEIC_HINT}" if suffix in decoding.HEIC_SUFFIXES else ""
+    return f"{kind}, not read{hint}"

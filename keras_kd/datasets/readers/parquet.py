@@ -18,6 +18,7 @@ with class folders. Images are gray if the first one is.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -104,12 +105,24 @@ def remarks(path: Path) -> list[str]:
     names = _class_names(shards["train"], path)
     schema = _parquet_files.opened(shards["train"][0]).schema_arrow
     read = [_parquet_files.column(schema, kind) for kind in ("image", "label")]
+    unread = [name for name in schema.names if name not in read]
     return [
         *([_numbering.remark(names, "files")] if _numbering.are_numbers(names) else []),
         *class_names.doubts(names),
-        *_splitting.unread([name for name in schema.names if name not in read], shards),
+        *_splitting.unread(unread, shards),
+        *_splitting.in_several(_groups(shards, unread)),
         *_tree.lacking(files),
     ]
+
+
+def _groups(shards: dict[str, list[Path]], names: list[str]) -> _splitting.Groups:
+    """The splits of each person, or other group of images, by the columns that name them."""
+    groups: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for name in _splitting.of_groups(names):
+        for split, files in shards.items():
+            for value in _parquet_files.values(files, name):
+                groups[name][value].add(split)
+    return groups
 
 
 def _shards(path: Path) -> dict[str, list[Path]]:

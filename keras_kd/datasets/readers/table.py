@@ -380,22 +380,13 @@ def _left_out(path: Path, given: Collection[str]) -> list[str]:
 
 def _in_several_splits(path: Path) -> list[str]:
     """Say which persons, or other groups of images, stand in the rows of several splits."""
-    splits: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    splits: _splitting.Groups = defaultdict(lambda: defaultdict(set))
     for table, own in _tables_of(path).items():
         for name in _splitting.of_groups(_table_rows.columns(table).names):
             values = _table_rows.column(table, name)
             for (split, _), value in zip(_rows(table, own), values, strict=True):
                 splits[name][value].add(split)
-    lines = []
-    for name, by_value in splits.items():
-        named = {value: found for value, found in by_value.items() if value}
-        several = [value for value, found in named.items() if len(found) > 1]
-        if several:
-            lines.append(
-                f"{len(several)} of {len(named)} values of the column {name}, {several[0]} first,"
-                " stand in several splits: scores are of some that were trained on"
-            )
-    return lines
+    return _splitting.in_several(splits)
 
 
 def _passed_over(path: Path) -> list[str]:
