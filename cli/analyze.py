@@ -200,7 +200,7 @@ def command(
         return
     analysis = engine.load("sessions.analysis")
     recipe = analysis.Recipe(side, rate, f"{asked['detector']} {asked['score']:g}", one_person)
-    reader, detector, temperature = sessions.load(asked, terminal)
+    reader, detector, temperature = sessions.load(asked, out, terminal)
     with stopping.with_advice("To go on, give the same command with --resume."):
         results = analysis.analyze(
             videos or (camera,), Path(out), reader, detector, recipe, timeline,

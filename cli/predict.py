@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from keras_kd._common import text
-from keras_kd._common.files import places_of, require_apart, write_text
+from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
 from keras_kd.errors import DataError
 
@@ -72,8 +72,9 @@ def command(
     files = photos.expand(images)
     bundle = engine.load("exporters.bundle")
     read = bundle.files_of(bundle.model_file(asked["model"]))
-    require_apart([csv_path], [*files, *read, *places_of(asked["calibrate"])])
-    reader, detector, _ = sessions.load(asked, terminal, whole)
+    apart = engine.load("pipelines.apart_from_data")
+    apart.require_apart([csv_path], [*files, *read], asked["calibrate"])
+    reader, detector, _ = sessions.load(asked, annotate, terminal, whole)
     unread: dict[str, DataError] = {}
     with terminal.bar("Reading pictures", len(files)) as advance:
         readings = photos.predict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -70,18 +71,20 @@ def _number(names: str, low: float, high: float, default: float, help: str) -> C
 
 
 def load(
-    asked: dict[str, Any], terminal: Terminal, whole: bool = False
+    asked: dict[str, Any], out: str | None, terminal: Terminal, whole: bool = False
 ) -> tuple[Any, Any, float | None]:
     """Take what `model_options` gave out of `asked`; return reader, detector (None for pictures as
-    a whole) and temperature, if calibrated.
+    a whole) and temperature, if calibrated. Data to calibrate on must not hold the folder `out`.
     """
+    data = asked.pop("calibrate")
+    if data and out:
+        engine.load("pipelines.apart_from_data").require_outside(Path(out), data)
     reading = engine.load("sessions._reader")
     model = asked.pop("model")
     named = model or str(engine.load("exporters.bundle").model_file(model))
     stated = engine.load("pipelines.statements").parse([named], asked.pop("stated")).of(named)
     finding = asked.pop("detector"), asked.pop("score")
     detector = None if whole else engine.load("sessions._detectors").load(*finding)
-    data = asked.pop("calibrate")
     if data:
         terminal.say(f"Calibrating on {data}")
     reader, temperature = reading.load(model, data, stated, terminal.about(named))

@@ -1,4 +1,4 @@
-"""The data of a run, what the user is told about them, and places apart from them."""
+"""The data of a run, and what the user is told about them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from pathlib import Path
 from keras_kd import datasets
 from keras_kd._common.progress import Terminal
 from keras_kd._common.text import counted
-from keras_kd.datasets import decoding, splits
+from keras_kd.datasets import splits
 from keras_kd.datasets.splits import Data
-from keras_kd.errors import OutputError
+from keras_kd.pipelines.apart_from_data import require_outside
 from keras_kd.pipelines.plan import DatasetPlan
 
 
-def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
+def load_data(plan: DatasetPlan, terminal: Terminal, store: Path | None = None) -> Data:
     """Load all splits of a data set and report what was found.
 
     Args:
         plan: which data set, and how to read it.
         terminal: where the user sees progress.
+        store: folder of the soft labels that are to be written, or None.
 
     Returns:
         The splits.
 
     Raises:
         DataError: the data can't be read.
+        OutputError: `store` is a folder of the data's images.
     """
+    if store is not None:
+        require_outside(store, plan.path)
     data = splits.load(plan.path, plan.skip_bad_rows, plan.image_size)
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     for line in dict.fromkeys(line for samples in parts.values() for line in samples.skipped):
@@ -42,36 +46,10 @@ def load_data(plan: DatasetPlan, terminal: Terminal) -> Data:
     return data
 
 
-def require_outside(folder: Path, data: str, mixes: bool = False) -> None:
-    """Check that what is written to a folder becomes no part of a data set, and hides none of it: a
-    folder of models is passed over as one of results.
-
-    Args:
-        folder: the folder.
-        data: the data set, as the option `data`.
-        mixes: whether pictures and class names are written, as those of a bundle, which the data
-            set's own folder must not get either.
-
-    Raises:
-        DataError: there is no such data set, or it can't be read.
-        OutputError: the folder holds images of the data set or, with `mixes`, any of its files.
-    """
-    _, path = datasets.find(data)
-    if path is None:
-        return
-    files = datasets.sources(data)
-    holding = {file.parent for file in files if mixes or file.suffix.lower() in decoding.suffixes()}
-    root = path if path.is_dir() else path.parent
-    holding = {*holding, path} if mixes else holding - {root}
-    if folder.resolve() in {place.resolve() for place in holding}:
-        raise OutputError(
-            f"{folder} is a folder of the data {data}, into which a model's files must not be"
-            " mixed: choose another --out."
-        )
-
-
 def _tell_doubts(data: Data, terminal: Terminal) -> None:
-    """Say which classes can't be learnt, and which scored images are training images, too."""
+    """Say which classes can't be learnt, and how many scored images are, or look like, training
+    images.
+    """
     if empty := [name for name, count in data.counts()["train"].items() if not count]:
         terminal.say(
             f"Classes without a training image, which can't be learnt: {', '.join(empty[:12])}"
@@ -82,4 +60,13 @@ def _tell_doubts(data: Data, terminal: Terminal) -> None:
             terminal.say(
                 f"Copies: {counted(count, f'{name} image')} with exactly the pixels of a training"
                 " image, which makes scores too good: leave one of each image."
+            )
+    # Drawn faces look alike, each of another person.
+    near = None if data.name == datasets.DRAWN else data.scored_near_copies()
+    for name, count in (near or {}).items():
+        if count:
+            terminal.say(
+                f"Near copies: {counted(count, f'{name} image')} almost like a training image"
+                " (another size, compression or brightness; of simple drawings, others that look"
+                " alike), which makes scores too good: leave one of each image."
             )

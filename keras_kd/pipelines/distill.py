@@ -59,7 +59,7 @@ def distill(
     plan = planning.resolve_run(config, out, resume)
     with run_folder.held(out, plan.options, resume):
         unused_options.tell(plan, terminal)
-        data = load_data(plan.data, terminal)
+        data = load_data(plan.data, terminal, plan.teaching.store)
         taught = teaching.prepare(plan, data, terminal)
         task = student_job(plan, data, taught, out / run_files.STATE)
         # Before the training, whose state belongs to exactly these images and outputs.

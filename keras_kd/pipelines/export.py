@@ -12,7 +12,7 @@ import pandas as pd
 
 from keras_kd import datasets, exporters
 from keras_kd._common import run_files, text
-from keras_kd._common.files import places_of, require_apart, write_text, written_whole
+from keras_kd._common.files import write_text, written_whole
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
 from keras_kd.datasets.pixel_values import PixelValues
@@ -23,8 +23,8 @@ from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery.copies import of_size
 from keras_kd.models.surgery.divided_logits import with_divided_logits
 from keras_kd.pipelines import bundling
+from keras_kd.pipelines.apart_from_data import require_apart, require_outside
 from keras_kd.pipelines.conversion import Conversion, samples_in_order
-from keras_kd.pipelines.data_loading import require_outside
 from keras_kd.pipelines.export_settings import ExportSettings, require_consistent, resolved, suffix
 from keras_kd.reports.layer_errors_picture import layer_errors_picture
 from keras_kd.runtimes import predictors, stored_spec
@@ -64,12 +64,11 @@ def export(
         run_files.refuse_run(Path(out))
     elif out:
         exporters.require_path(settings.format, ending, Path(out))
-    if out and settings.data:
-        folder = Path(out) if settings.as_bundle else Path(out).parent
-        require_outside(folder, settings.data, mixes=settings.as_bundle)
-    if table := settings.layer_errors:
-        read = [str(source), *places_of(settings.data)]
-        require_apart((out, table, table.with_suffix(".png")), read)
+    if settings.as_bundle and settings.data:
+        require_outside(Path(out), settings.data, mixes=True)
+    table = settings.layer_errors
+    written = [None if settings.as_bundle else out, table, table and table.with_suffix(".png")]
+    require_apart(written, [source], settings.data)
     built, spec = _opened(source, settings)
     train = samples_in_order(settings.data, "train", spec) if settings.data else None
     if settings.as_bundle and spec.class_names is None:

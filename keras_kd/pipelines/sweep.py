@@ -21,11 +21,11 @@ import pandas as pd
 from keras_kd import config as configuration
 from keras_kd._common import run_files, text
 from keras_kd._common.arrays import fingerprint
-from keras_kd._common.files import locked, write_text
+from keras_kd._common.files import locked, none_left_empty, write_text
 from keras_kd._common.progress import Terminal
-from keras_kd.errors import TrainingError
+from keras_kd.errors import KerasKDError, TrainingError
 from keras_kd.pipelines import run_folder, trial_queue
-from keras_kd.pipelines.data_loading import require_outside
+from keras_kd.pipelines.apart_from_data import require_outside
 from keras_kd.pipelines.sweep_space import PAPER, space
 from keras_kd.pipelines.trial_queue import load_optuna
 from keras_kd.pipelines.trials import Trials, planned
@@ -86,35 +86,63 @@ def sweep(
     choices = [trial_queue.choices(distribution) for distribution in dimensions.values()]
     every = math.prod(map(len, choices)) if all(choices) else None
     total = min(trials or every, every) if every else trials or TRIALS
-    with trial_queue.refusals(out / trial_queue.STUDY):
+    with trial_queue.refusals(out / trial_queue.STUDY), none_left_empty(out):
         with locked(out, terminal.say):
             study = _study(options, dimensions, out, pruning, storage)
             trial_queue.fill(study, dimensions, total, complete=every is not None)
-        students = None
-        while (done := len(trial_queue.done(study))) < total:
-            if not trial_queue.waiting(study):
-                trial_queue.wait_for_others(study, dimensions, out, terminal)
-                with locked(out, terminal.say):
-                    trial_queue.fill(study, dimensions, total, complete=every is not None)
-                continue
-            # Data and teachers are loaded by processes that have a trial to train, not by those
-            # that wait.
-            students = students or Trials(options, terminal)
-            terminal.say(f"{done} of {total} trials are done")
-            objective = _Objective(options, dimensions, students, out / run_files.STATE, terminal)
-            try:
-                study.optimize(
-                    objective, n_trials=1, catch=TrainingError, callbacks=[objective.ended]
-                )
-            except _TakenOverError:
-                terminal.say(
-                    "This process stood still for too long: another one has taken over its trial"
-                )
+        try:
+            _work_off(study, options, dimensions, out, total, every is not None, terminal)
+        except KerasKDError:
             with locked(out, terminal.say):
-                _write(study, options, dimensions, out)
+                _forget_unbegun(study, out)
+            raise
         shutil.rmtree(out / run_files.STATE, ignore_errors=True)
         with locked(out, terminal.say):
             return _write(study, options, dimensions, out)
+
+
+def _work_off(
+    study: optuna.Study,
+    options: Mapping[str, Any],
+    dimensions: dict[str, BaseDistribution],
+    out: Path,
+    total: int,
+    complete: bool,
+    terminal: Terminal,
+) -> None:
+    """Take trials from the queue until `total` are done, by this process or by others."""
+    students = None
+    while (done := len(trial_queue.done(study))) < total:
+        if not trial_queue.waiting(study):
+            trial_queue.wait_for_others(study, dimensions, out, terminal)
+            with locked(out, terminal.say):
+                trial_queue.fill(study, dimensions, total, complete)
+            continue
+        # Data and teachers are loaded by processes that have a trial to train, not by those
+        # that wait.
+        students = students or Trials(options, terminal)
+        terminal.say(f"{done} of {total} trials are done")
+        objective = _Objective(options, dimensions, students, out / run_files.STATE, terminal)
+        try:
+            study.optimize(objective, n_trials=1, catch=TrainingError, callbacks=[objective.ended])
+        except _TakenOverError:
+            terminal.say(
+                "This process stood still for too long: another one has taken over its trial"
+            )
+        with locked(out, terminal.say):
+            _write(study, options, dimensions, out)
+
+
+def _forget_unbegun(study: optuna.Study, out: Path) -> None:
+    """Remove the study of a sweep of which nothing is trained: it would stand in the way of the
+    next try with other options. One in a database of the user's stays.
+    """
+    state = out / run_files.STATE
+    if trial_queue.has_results(study) or any(state.rglob("*.npz")):
+        return
+    shutil.rmtree(state, ignore_errors=True)
+    # Another process that has the file open goes on with it, to the same end.
+    (out / trial_queue.STUDY).unlink(missing_ok=True)
 
 
 def _study(

@@ -13,7 +13,8 @@ from keras_kd.config import Config
 from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import cached_teachers, statements, teaching
 from keras_kd.pipelines import plan as planning
-from keras_kd.pipelines.data_loading import load_data, require_outside
+from keras_kd.pipelines.apart_from_data import require_outside
+from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
 from keras_kd.training import job
 
@@ -44,7 +45,7 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
     name = plan.options["teacher"] or _start_name(plan) or plan.teaching.teachers[0]
     if plan.options["teacher"] or not plan.teacher.start:
         sources.require_known("teacher", name)
-    data = load_data(plan.data, terminal)
+    data = load_data(plan.data, terminal, plan.teaching.store)
     path = cached_teachers.trained(plan, data, name, terminal)
     if plan.teaching.store:
         views = job.views(plan.training, data, plan.teaching.views)

@@ -246,6 +246,19 @@ def queue_unbegun(study: optuna.Study, dimensions: dict[str, BaseDistribution]) 
             study.tell(trial.number, state=states.FAIL)
 
 
+def has_results(study: optuna.Study) -> bool:
+    """Whether a trial ended by itself, or is being trained by another process.
+
+    Args:
+        study: Optuna's study.
+
+    Returns:
+        True if there is one.
+    """
+    running = [load_optuna().trial.TrialState.RUNNING]
+    return bool(done(study) or study.get_trials(deepcopy=False, states=running))
+
+
 def done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Return the trials that ended by themselves.
 

@@ -29,7 +29,7 @@ class Trials:
     def __init__(self, options: Mapping[str, Any], terminal: Terminal) -> None:
         self._plan = planned(options)
         self._terminal = terminal
-        self._data = load_data(self._plan.data, terminal)
+        self._data = load_data(self._plan.data, terminal, self._plan.teaching.store)
         self._teachers: dict[str, str] = {}
         self._teachings: dict[tuple, Teaching] = {}
         self._remarks: set[str] = set()

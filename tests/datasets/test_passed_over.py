@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import called
 from drawn_film import colour_model
@@ -18,6 +19,7 @@ from PIL import Image
 
 from keras_kd import datasets
 from keras_kd._common.files import locked
+from keras_kd.datasets import decoding
 from keras_kd.datasets.inspection import inspect
 from keras_kd.errors import DataError
 
@@ -39,9 +41,9 @@ def test_what_is_not_read_is_listed_by_kind_and_count(
     lines = (
         f"3 images in {tmp_path}, in no class or split",
         f"{tmp_path / 'dog/again'}, a link to a folder above it",
-        "2 .txt files",
-        "1 .psd file",
-        "1 file without a suffix",
+        "2 .txt files, not read",
+        "1 .psd file, not read",
+        "1 file without a suffix, not read",
         "5 hidden or system items",
     )
     assert datasets.passed_over(tmp_path) == lines
@@ -49,6 +51,15 @@ def test_what_is_not_read_is_listed_by_kind_and_count(
     assert called("data", "inspect", str(tmp_path)) == 0
     shown = capsys.readouterr().out
     assert all(f"note: {line}" in shown for line in lines)
+
+
+@pytest.mark.skipif("HEIF" in decoding.formats(), reason="this installation reads HEIC")
+def test_photos_that_this_installation_can_not_read_are_said_to_be_unread(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        write_images(tmp_path / name, 10)
+    (tmp_path / "cat" / "a.heic").touch()
+    (line,) = datasets.passed_over(tmp_path)
+    assert line == "1 .heic file, not read: pip install 'keras-kd[heic]' reads HEIC"
 
 
 def test_what_is_done_with_images_is_counted(tmp_path: Path) -> None:
@@ -114,12 +125,19 @@ def test_scored_images_that_are_trained_on_are_told_before_training(
             Image.new("L", (6, 6), 100 + int(image.stem)).save(image)
     # Another name and size on disk; read as the same pixels as 0.png.
     Image.new("L", (12, 12), 0).save(tmp_path / "test" / "dog" / "x.png")
+    # Another size and brightness.
+    shapes = Image.fromarray(np.random.default_rng(0).integers(0, 200, (6, 6), np.uint8))
+    shapes.resize((64, 64)).save(tmp_path / "train" / "dog" / "y.png")
+    shapes.resize((96, 96)).point(lambda level: level + 9).save(tmp_path / "val" / "dog" / "y.png")
     ends = ["--teacher", str(tmp_path / "none.keras"), "--out", str(tmp_path / "out")]
     assert called("distill", "--student", "C", "--data", str(tmp_path), *ends) == 2
-    assert "Copies: 1 test image with exactly the pixels" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Copies: 1 test image with exactly the pixels" in told
+    assert "Near copies: 1 validation image almost like" in told and told.count("Near copies") == 1
     (tmp_path / "test" / "dog" / "x.png").unlink()
+    (tmp_path / "val" / "dog" / "y.png").unlink()
     assert called("distill", "--student", "C", "--data", str(tmp_path), *ends) == 2
-    assert "Copies" not in capsys.readouterr().err
+    assert "copies" not in capsys.readouterr().err.lower()
 
 
 def test_classes_without_a_readable_training_image_are_told_before_training(
