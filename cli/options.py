@@ -88,6 +88,8 @@ def _option(name: str) -> Callable:
         )
     kind: Any = config.kind(name)
     metavar = {int: "N", float: "NUMBER", str: "TEXT"}[kind]
+    if spec.metadata["is_size"]:
+        kind, metavar = _size, "N|HxW"
     if spec.metadata["choices"]:
         kind, metavar = click.Choice(spec.metadata["choices"]), None
     return click.option(
@@ -98,6 +100,10 @@ def _option(name: str) -> Callable:
         metavar=metavar,
         help=spec.metadata["help"] + default,
     )
+
+
+def _size(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _joined(

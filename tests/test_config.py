@@ -14,6 +14,7 @@ from keras_kd.cli import options
 from keras_kd import config
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
+from keras_kd.pipelines import plan
 
 # One of these is a value other than the default for any option without choices.
 CANDIDATES = (True, False, 11, 1e-06, 'file "ü" \\ \t\x7f\r\n.keras')
@@ -257,6 +258,48 @@ def test_several_teachers_stand_in_one_option():
     assert Config(teacher="A;b.keras").teachers == ["A", "b.keras"]
     assert Config().effective().teachers == ["vgg8-half"]
     assert Config(data="fer2013.csv").effective().teachers == ["vgg8"]
+
+
+@pytest.mark.parametrize("option", ["teacher", "unlabeled", "callback"])
+def test_a_name_that_the_separator_would_cut_is_refused_where_it_exists(
+    option, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / ("a;b.py" if option == "callback" else "a;b")
+    value = file.name + ":run" * (option == "callback")
+    assert getattr(Config(**{option: value}), option) == value
+    file.touch()
+    for text in (value, f"other;{value}", f"{value};other"):
+        with pytest.raises(ConfigError, match=f"{option} names 'a;b.*would separate two values"):
+            Config(**{option: text})
+    with pytest.raises(ConfigError, match="names 'a;b"):
+        config.merged(_file(tmp_path, f"{option} = {value!r}"), {})
+
+
+@pytest.mark.parametrize(
+    ("given", "held", "size"),
+    [
+        ("48", 48, 48),
+        ("48x64", "48x64", (48, 64)),
+        ("0", None, None),
+        ("48x", None, None),
+        ("48x0", None, None),
+        ("48x64x3", None, None),
+        ("-4", None, None),
+        ("four", None, None),
+    ],
+)
+def test_a_size_is_of_a_square_or_height_and_width(given, held, size, tmp_path):
+    typed = options._size(given)
+    if held is None:
+        with pytest.raises(ConfigError, match="image_size must be a whole .* or HEIGHTxWIDTH"):
+            Config(image_size=typed)
+        return
+    made = Config(image_size=typed)
+    assert made.image_size == held and plan.resolve(made).data.image_size == size
+    # As a run's own file gives it back to --resume.
+    text = config.dump(dataclasses.asdict(made), {})
+    assert config.merged(_file(tmp_path, text), {}) == made
 
 
 def test_several_values_may_stand_in_a_list(tmp_path):

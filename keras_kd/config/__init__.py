@@ -77,13 +77,26 @@ def load(path: str | Path) -> dict[str, Any]:
                 hint = "options stand in no table; remove the line in brackets."
             raise ConfigError(f"Unknown option {name!r} in {path}: {hint}")
         if isinstance(value, list):
-            values[name] = value = _joined(known[name], value, path)
+            values[name] = value = joined(name, value, str(path))
         require(name, known[name], kind(name), value, f" in {path}")
     return values
 
 
-def _joined(spec: dataclasses.Field, parts: list, path: str | Path) -> Any:
-    """A list's parts as the one text that the option holds; the list itself if it takes none."""
+def joined(name: str, parts: list, where: str) -> Any:
+    """Return a list's parts as the one text that the option holds.
+
+    Args:
+        name: of the option.
+        parts: the list.
+        where: what errors call the place that the list is from.
+
+    Returns:
+        The text; the list itself for an option that takes none.
+
+    Raises:
+        ConfigError: a part is no text, or holds what separates the parts.
+    """
+    spec = fields()[name]
     if not (spec.metadata["several"] or spec.metadata["is_list"]):
         return parts
     texts, between, kinds = parts, SEPARATOR, "texts"
@@ -95,7 +108,7 @@ def _joined(spec: dataclasses.Field, parts: list, path: str | Path) -> Any:
     alone = len(texts) == 1  # that text is the option's, whatever it holds
     if not texts or not all(_is_text(one) and (alone or between not in one) for one in texts):
         raise ConfigError(
-            f"{spec.name} in {path} must be a text or a list of {kinds}. Received:"
+            f"{spec.name} in {where} must be a text or a list of {kinds}. Received:"
             f" {spec.name}={parts!r}."
         )
     return between.join(texts)

@@ -15,6 +15,7 @@ from keras_kd.config._options import (
     NOT_NEGATIVE,
     POSITIVE,
     SHARE,
+    SIZE,
     SOFT_LOSS,
     option,
     require,
@@ -45,11 +46,12 @@ class Config:
         "Data set: a file or folder whose form is recognised, NAME:PATH, or `faces`, "
         "which are drawn.",
     )
-    image_size: int | None = option(
+    image_size: int | str | None = option(
         None,
-        "Height and width of the images in pixels. If not given, it is 48 with the "
-        "recipe quick, and else the data set's own size, mostly 64.",
-        POSITIVE,
+        "Size of the images in pixels: the side of a square, or HEIGHTxWIDTH. If not given, it is "
+        "48 with the recipe quick, and else the data set's own size, mostly 64.",
+        SIZE,
+        is_size=True,
     )
     skip_bad_rows: bool = option(
         False, "Leave out unreadable rows and list them, instead of stopping."

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import os
+import re
 import types
 import typing
 from collections.abc import Callable, Collection
@@ -20,6 +23,15 @@ POSITIVE: Check = (lambda value: value > 0, "above 0")
 NOT_NEGATIVE: Check = (lambda value: value >= 0, "0 or more")
 SHARE: Check = (lambda value: 0 <= value <= 1, "between 0 and 1")
 BELOW_ONE: Check = (lambda value: 0 <= value < 1, "0 or more and below 1")
+
+
+def _is_size(value: int | str) -> bool:
+    if isinstance(value, int):
+        return value > 0
+    return re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", value) is not None
+
+
+SIZE: Check = (_is_size, "a whole number above 0, or HEIGHTxWIDTH, as 48x64")
 
 
 def _is_soft_loss(text: str) -> bool:
@@ -88,6 +100,7 @@ def option(
     flag: str | None = None,
     several: bool = False,
     is_list: bool = False,
+    is_size: bool = False,
     runs_code: bool = False,
 ) -> Any:
     """Declare a field of `Config`.
@@ -100,6 +113,7 @@ def option(
         flag: the name on the command line, if it differs from the field's.
         several: whether the option may be given several times.
         is_list: whether its text is a list joined by commas.
+        is_size: whether its number of pixels may also be a text of two, HEIGHTxWIDTH.
         runs_code: whether a value can name code that is run.
 
     Returns:
@@ -114,6 +128,7 @@ def option(
         "flag": flag,
         "several": several,
         "is_list": is_list,
+        "is_size": is_size,
         "runs_code": runs_code,
     }
     return field(default=default, metadata=spec)
@@ -150,7 +165,7 @@ def statement(name: str, model: str) -> Any:
 
 
 def type_of(options: type, name: str) -> type:
-    """Return the type of an option's value: str, int, float or bool.
+    """Return the type of an option's value: str, int, float or bool; of a size, int.
 
     Args:
         options: the dataclass of all options.
@@ -180,10 +195,13 @@ def require(name: str, spec: Field, kind: type, value: Any, where: str = "") -> 
     """
     if value is None and spec.default is None:
         return
+    kinds = _KINDS[kind]
+    if spec.metadata["is_size"]:
+        kind, kinds = (str if isinstance(value, str) else kind), spec.metadata["check"][1]
     fits = isinstance(value, (int, float) if kind is float else kind)
     # To Python, true is a whole number.
     if not fits or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(f"{name}{where} must be {_KINDS[kind]}. Received: {name}={value!r}.")
+        raise ConfigError(f"{name}{where} must be {kinds}. Received: {name}={value!r}.")
     # An empty path would be the working folder.
     if kind is str and not value.strip():
         raise ConfigError(
@@ -194,6 +212,21 @@ def require(name: str, spec: Field, kind: type, value: Any, where: str = "") -> 
     # Whole numbers that are too large for a float are refused here, too.
     if kind is float and not abs(value) < math.inf:
         raise ConfigError(f"{name}{where} must be a finite number. Received: {name}={value!r}.")
+    if spec.metadata["several"]:
+        _require_uncut(name, value, where)
     check = spec.metadata["check"]
     if check and not check[0](value):
         raise ConfigError(f"{name}{where} must be {check[1]}. Received: {name}={value!r}.")
+
+
+def _require_uncut(name: str, value: str, where: str) -> None:
+    """Refuse the path of a file or folder that the separator of several values would cut."""
+    parts = value.split(SEPARATOR)
+    for start, end in itertools.combinations(range(len(parts) + 1), 2):
+        path = SEPARATOR.join(parts[start:end])
+        # Code is named as file.py:function.
+        if end > start + 1 and any(map(os.path.exists, (path, path.rpartition(":")[0]))):
+            raise ConfigError(
+                f"{name}{where} names {path!r}, whose {SEPARATOR!r} would separate two values: give"
+                f" it another name, or a link to it. Received: {name}={value!r}."
+            )

@@ -16,6 +16,7 @@ from keras_kd._common import run_files
 from keras_kd._common.files import require_local
 from keras_kd._common.vocabulary import TENSORBOARD
 from keras_kd.config import Config
+from keras_kd.datasets.images import Size
 from keras_kd.distiller import FeatureMatch
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import targets
@@ -36,12 +37,12 @@ class DatasetPlan:
     Attributes:
         path: a data set as in `datasets.load`.
         skip_bad_rows: leave out unreadable rows instead of raising.
-        image_size: height and width in pixels; None for the data set's own.
+        image_size: in pixels, the side of a square or (height, width); None for the data set's own.
     """
 
     path: str
     skip_bad_rows: bool
-    image_size: int | None
+    image_size: Size | None
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     start = _start(config, learner)
     stated = _stated_of_student(config, start) if learner == "student" else NOTHING
     return Plan(
-        data=DatasetPlan(config.data, config.skip_bad_rows, config.image_size),
+        data=DatasetPlan(config.data, config.skip_bad_rows, _size(config.image_size)),
         teaching=teaching_plan.resolve(config, loss),
         teacher=TeacherPlan(config.teacher_epochs, of_teacher),
         student=StudentPlan(
@@ -166,6 +167,14 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
         options=dataclasses.asdict(config),
         hosts=config.hosts,
     )
+
+
+def _size(text: int | str | None) -> Size | None:
+    """The size that the option image_size names."""
+    if isinstance(text, str):
+        height, width = text.split("x")
+        return int(height), int(width)
+    return text
 
 
 def resolve_teacher(config: Config) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,10 @@ def space(texts: Iterable[str]) -> dict[str, BaseDistribution]:
     """Parse what to vary.
 
     Args:
-        texts: KEY=A,B,C for a choice, KEY=A;B;C for one of values with commas, KEY=LOW:HIGH for a
-            range, KEY=LOW:HIGH:log for a range on a logarithmic scale. In options that may be
-            given several times, as `teacher`, A;B is one value.
+        texts: KEY=A,B,C for a choice, KEY=A;B;C for one of values with commas, KEY=["A","B"] as a
+            TOML list for any values, KEY=LOW:HIGH for a range, KEY=LOW:HIGH:log for a range on a
+            logarithmic scale. In options that may be given several times, as `teacher`, A;B is one
+            value, in a TOML list also ["A","B"].
 
     Returns:
         Optuna's distributions by option.
@@ -90,6 +92,8 @@ def _dimension(text: str) -> tuple[str, BaseDistribution]:
     # In options that may be given several times, semicolons stand within a value.
     is_several = configuration.fields()[name].metadata["several"]
     between = ";" if ";" in values and not is_several else ","
+    if values.lstrip().startswith("["):
+        return name, distributions.CategoricalDistribution(_listed(name, values))
     try:
         if ":" not in values or kind is str:  # A text may have one itself, as net.py:build.
             return name, distributions.CategoricalDistribution(
@@ -105,6 +109,23 @@ def _dimension(text: str) -> tuple[str, BaseDistribution]:
             "--vary takes KEY=A,B,C, KEY=A;B;C or, for numbers, KEY=LOW:HIGH or KEY=LOW:HIGH:log."
             f" Received: {text!r}."
         ) from error
+
+
+def _listed(name: str, text: str) -> list[Any]:
+    """The values in a TOML list, each of which may be a list itself."""
+    try:
+        found = tomllib.loads(f"values = {text}")["values"]
+    except tomllib.TOMLDecodeError:
+        found = []
+    values = [
+        configuration.joined(name, one, "--vary") if isinstance(one, list) else one for one in found
+    ]
+    if not values or not all(isinstance(one, (str, int, float)) for one in values):
+        raise ConfigError(
+            f"--vary {name} begins with a bracket and is no TOML list of texts or numbers: write it"
+            f' as \'{name}=["A","B"]\'. Received: {text!r}.'
+        )
+    return values
 
 
 def _value(kind: type, text: str) -> Any:

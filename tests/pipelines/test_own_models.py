@@ -68,7 +68,7 @@ def test_an_own_student_learns_from_an_application_and_is_exported(
         *f"distill --data {data} --student {own} --teacher keras:MobileNet".split(),
         *[
             "--image-size",
-            "32",
+            "32x24",
             "--batch-size",
             "8",
             "--augment",
@@ -92,6 +92,9 @@ def test_an_own_student_learns_from_an_application_and_is_exported(
     ).read_text("utf-8")
     (teacher,) = (tmp_path / "cache").glob("*/*/teacher.keras")
     assert teacher.parent.name.startswith("MobileNet-")
+    for file in (teacher, tmp_path / "run" / "student.keras"):
+        assert keras_file.load(file)[0].input_shape[1:3] == (32, 24)
+    assert 'image_size = "32x24"' in (tmp_path / "run" / "config.toml").read_text("utf-8")
 
 
 DEEP = """

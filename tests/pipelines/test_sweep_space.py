@@ -23,6 +23,12 @@ optuna = pytest.importorskip("optuna", reason="needs the extra sweep")
         ("learning-rate=0:1", "learning_rate must be above 0"),
         ("alpha=0,0.0", "--vary names alpha=0.0 twice"),
         ("recipe=paper,fast", "recipe must be one of"),
+        ("teacher=[a,b]", "--vary teacher begins with a bracket and is no TOML list of texts or"),
+        ("teacher=[]", "--vary teacher begins with a bracket and is no TOML list of texts or"),
+        ("teacher=[['a', 1]]", "teacher in --vary must be a text or a list of texts"),
+        ("teacher=[{a = 1}]", "is no TOML list of texts or numbers"),
+        ("alpha=['x']", "alpha must be a number"),
+        ("alpha=[[1, 2]]", "is no TOML list of texts or numbers"),
     ],
 )
 def test_what_can_not_be_varied_is_told(text: str, told: str) -> None:
@@ -48,6 +54,10 @@ def test_an_option_is_varied_once() -> None:
         ("teacher=a.keras,a.keras;b.keras", ("a.keras", "a.keras;b.keras")),
         ("augment=none,mirror", ("none", "mirror")),
         ("temp=1;2", (1.0, 2.0)),
+        ('teacher=["a,b.keras", ["C", "D"]]', ("a,b.keras", "C;D")),
+        ("match=['a:b:hint', ['a:b:hint', 'c:d:hint']]", ("a:b:hint", "a:b:hint;c:d:hint")),
+        ("augment=['none', ['strong', 'mirror']]", ("none", "strong,mirror")),
+        ("temp=[1, 2.5]", (1, 2.5)),
     ],
 )
 def test_semicolons_stand_between_values_that_have_commas(text: str, choices: tuple) -> None:
