@@ -126,7 +126,7 @@ def test_scored_images_that_are_trained_on_are_told_before_training(
     # Another name and size on disk; read as the same pixels as 0.png.
     Image.new("L", (12, 12), 0).save(tmp_path / "test" / "dog" / "x.png")
     # Another size and brightness.
-    shapes = Image.fromarray(np.random.default_rng(0).integers(0, 200, (6, 6), np.uint8))
+    shapes = Image.fromarray(np.random.default_rng(0).integers(0, 200, (32, 32), np.uint8))
     shapes.resize((64, 64)).save(tmp_path / "train" / "dog" / "y.png")
     shapes.resize((96, 96)).point(lambda level: level + 9).save(tmp_path / "val" / "dog" / "y.png")
     ends = ["--teacher", str(tmp_path / "none.keras"), "--out", str(tmp_path / "out")]
