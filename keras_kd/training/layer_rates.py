@@ -1,4 +1,6 @@
-"""Optimizers with a different learning rate in some layers, for fine-tuning."""
+"""Optimizers with a different learning rate in some layers, for fine-tuning, that compute a
+schedule's rate once a step.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,10 @@ import keras
 class _LayerRates(keras.optimizers.Optimizer):
     """A Keras optimizer whose learning rate and weight decay are multiplied by a factor for some
     variables.
+
+    Without factors it computes what Keras' own does, to the bit. On TensorFlow Keras asks the
+    schedule for the rate of the decay once for each variable: of a cosine with a warm-up, that is a
+    condition in the graph each time.
 
     Args:
         factors: by a variable's path; 1 for all others.
@@ -28,11 +34,12 @@ class _LayerRates(keras.optimizers.Optimizer):
         """Update one variable."""
         # On TensorFlow it comes as its backend has it, without a path.
         path = self._trainable_variables[self._get_variable_index(variable)].path
-        rate = learning_rate * self.factors.get(path, 1.0)
+        factor = self.factors.get(path)
+        rate = learning_rate if factor is None else learning_rate * factor
         # Keras' own decay would take the same rate for all layers.
         if self.decay:
-            taken = keras.ops.cast(self.decay * rate, variable.dtype)
-            self.assign_sub(variable, variable * taken)
+            decay, of_step = (keras.ops.cast(part, variable.dtype) for part in (self.decay, rate))
+            self.assign_sub(variable, variable * decay * of_step)
         super().update_step(gradient, variable, rate)
 
     def get_config(self) -> dict[str, Any]:

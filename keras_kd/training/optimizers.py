@@ -46,9 +46,7 @@ def sgd(
     rate = _scheduled(schedule, rate, steps)
     decay = _decay(weight_decay)
     common = {"momentum": MOMENTUM, "nesterov": True, **_common(clip_norm, ema)}
-    if factors:
-        return LayerRatesSGD(rate, factors=factors, decay=decay, **common)
-    return keras.optimizers.SGD(rate, weight_decay=decay, **common)
+    return LayerRatesSGD(rate, factors=factors or {}, decay=decay, **common)
 
 
 def adamw(
@@ -66,9 +64,7 @@ def adamw(
     Its weight decay is decoupled: each step subtracts rate · weight_decay of a weight from it.
     """
     rate, common = _scheduled(schedule, rate, steps), _common(clip_norm, ema)
-    if factors:
-        return LayerRatesAdam(rate, factors=factors, decay=weight_decay or None, **common)
-    return keras.optimizers.AdamW(rate, weight_decay=weight_decay, **common)
+    return LayerRatesAdam(rate, factors=factors or {}, decay=weight_decay or None, **common)
 
 
 def dot(

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd.training import targets
+from keras_kd.training import optimizers, targets
 from keras_kd.training.layer_rates import LayerRatesSGD
 
 GRADIENTS = [np.array([1.0, -2.0], "float32"), np.array([0.5, 3.0], "float32")]
@@ -44,9 +44,36 @@ def test_without_factors_it_is_keras_own():
     for found, expected in zip(
         _stepped(own), _stepped(keras.optimizers.SGD(0.1, weight_decay=0.5, **options)), strict=True
     ):
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        np.testing.assert_array_equal(found, expected)
     again = LayerRatesSGD.from_config(own.get_config())
     assert again.get_config() == own.get_config()
+
+
+class _Counted(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that falls with each step, and how often it was asked for."""
+
+    asked = 0
+
+    def __call__(self, step):
+        self.asked += 1
+        return 0.1 / (1 + keras.ops.cast(step, "float32"))
+
+    def get_config(self):
+        return {}
+
+
+@pytest.mark.parametrize(("make", "own"), [
+    (optimizers.sgd, lambda rate: keras.optimizers.SGD(
+        rate, momentum=0.9, nesterov=True, weight_decay=2 / (1 - 0.9))),
+    (optimizers.adamw, lambda rate: keras.optimizers.AdamW(rate, weight_decay=2)),
+])  # fmt: skip
+def test_a_schedule_is_asked_once_a_step_and_all_else_is_keras_own(make, own, monkeypatch):
+    schedule = _Counted()
+    monkeypatch.setattr(optimizers, "_scheduled", lambda *_: schedule)
+    found = _stepped(make("cosine", 0.1, 2, 3))
+    assert schedule.asked == 3
+    for one, expected in zip(found, _stepped(own(_Counted())), strict=True):
+        np.testing.assert_array_equal(one, expected)
 
 
 @pytest.mark.parametrize("labels", [np.array([2, 0]), np.array([[0, 0, 1.0], [1.0, 0, 0]])])
