@@ -31,7 +31,12 @@ _DEFAULTS = {
 }
 # TensorFlow ends the process over a flag in these that it doesn't know, once it compiles by XLA.
 _FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS")
-_COMPILED = "import tensorflow as tf; tf.function(lambda x: x + 1, jit_compile=True)(1.0)"
+_COMPILED = """
+from keras_kd._common.imports import hidden
+with hidden("keras", "sklearn", "matplotlib"):
+    import tensorflow as tf
+tf.function(lambda x: x + 1, jit_compile=True)(1.0)
+"""
 # Address space, not memory: `evaluate` worked with 3.5 million kB and was aborted with 3 million.
 ADDRESSES = 3_500_000 * 1024
 
