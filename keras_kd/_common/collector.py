@@ -37,4 +37,6 @@ def known_objects_set_aside() -> Iterator[None]:
     try:
         yield
     finally:
+        # Cycles that the block leaves behind are found now, while they are few to walk.
+        gc.collect()
         gc.unfreeze()

@@ -26,7 +26,7 @@ class ClassAnswers:
     """What a file answers for the images that Keras gives one class.
 
     Attributes:
-        name: of the class, or its number.
+        name: of the class, or its number; of several heads with the head's.
         images: how many they are.
         same: share of them to which the file gives the same class, 0..1.
     """
@@ -205,7 +205,11 @@ def _answers(
         return None
     # With several heads, the one that changed most decides.
     same = min(float(np.mean(ours[name] == theirs[name])) for name in ours)
-    classes = [one for name in ours for one in _by_class(ours[name], theirs[name], class_names)]
+    classes = []
+    for name in ours:
+        columns = 2 if expected.boundary is not None else expected.outputs[name].shape[1]
+        names = _names(columns, class_names, f" of {name}" if len(ours) > 1 else "")
+        classes += _by_class(ours[name], theirs[name], names)
     worst = min(classes, key=lambda one: one.same, default=None)
     # Labels belong to one head, and nothing says to which of several.
     if expected.labels is None or len(ours) > 1:
@@ -218,18 +222,17 @@ def _answers(
     return Answers(len(expected.images), same, right, keras_right, worst)
 
 
-def _by_class(
-    ours: np.ndarray, theirs: np.ndarray, class_names: Sequence[str] | None
-) -> list[ClassAnswers]:
+def _names(columns: int, class_names: Sequence[str] | None, of_head: str) -> list[str]:
+    """The names of an output's classes; the user's are those of as many columns."""
+    fitting = class_names if class_names is not None and len(class_names) == columns else None
+    return [f"{name}{of_head}" for name in fitting or (f"class {one}" for one in range(columns))]
+
+
+def _by_class(ours: np.ndarray, theirs: np.ndarray, names: Sequence[str]) -> list[ClassAnswers]:
     """The same answers, class by class of those that Keras gives often enough."""
     numbers, counts = np.unique(ours, return_counts=True)
-    names = dict(enumerate(class_names or ()))
     return [
-        ClassAnswers(
-            names.get(number, f"class {number}"),
-            count,
-            float(np.mean(theirs[ours == number] == number)),
-        )
+        ClassAnswers(names[number], count, float(np.mean(theirs[ours == number] == number)))
         for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
         if count >= _OF_A_CLASS
     ]

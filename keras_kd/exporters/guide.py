@@ -31,8 +31,8 @@ from keras_kd.runtimes.stated import NOTHING, Stated
 DTYPES = ("float32", "uint8")
 STATE = (
     "Reset the interpreter, because the file goes on from the image before, as the programs in"
-    " Python, C, Dart and for Kotlin's older Interpreter do. The other libraries can't reset it:"
-    " make a new model for each image there."
+    " Python, C and for Kotlin's older Interpreter do. The other libraries can't reset it"
+    " (resetVariableTensors of tflite_flutter throws): make a new model for each image there."
 )
 
 

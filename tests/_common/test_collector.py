@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 
 import keras
@@ -37,6 +38,24 @@ def test_what_the_program_set_aside_stays_so() -> None:
     # Some may die meanwhile; thawed, none would be left.
     assert gc.get_freeze_count() > 0.9 * before
     gc.unfreeze()
+
+
+def test_cycles_that_the_block_leaves_are_freed_at_its_end() -> None:
+    """Among all objects again, they would wait for a walk that a process may never reach."""
+
+    class Cycle:
+        itself: object
+
+    gc.disable()
+    try:
+        with known_objects_set_aside():
+            cycle = Cycle()
+            cycle.itself = cycle
+            freed = weakref.ref(cycle)
+            del cycle
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_the_converters_own_collections_walk_no_imported_module(tmp_path) -> None:

@@ -76,6 +76,19 @@ def test_a_rare_class_that_rounding_loses_is_seen(changed, least, refused):
         require_same_answers("int8", compared.answers, least, "use the format float16.")
 
 
+@pytest.mark.parametrize(
+    ("changed", "name"), [("gender", "class 1 of gender"), ("expression", "calm of expression")]
+)
+def test_class_names_are_those_of_the_head_of_as_many_classes(changed, name):
+    ours = {"expression": np.eye(3)[[1] * 5 + [0] * 95], "gender": np.eye(2)[[1] * 5 + [0] * 95]}
+    theirs = ours | {changed: np.roll(ours[changed], 1, axis=0)}
+    images = np.zeros((100, 2, 2, 1), np.uint8)
+    named = ("happy", "calm", "sad")
+    serving = SimpleNamespace(as_input=lambda images: images, class_names=named)
+    compared = compare(Expected(images, ours), serving, lambda images: theirs)
+    assert compared.answers.worst_class == ClassAnswers(name, 5, 0.8)
+
+
 def test_more_layers_than_a_sentence_can_name_are_counted():
     names = [f"block_{number}" for number in range(40)]
     errors = [LayerError(name, "CONV_2D", 0.05, (name,)) for name in names]

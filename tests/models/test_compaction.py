@@ -9,7 +9,12 @@ from keras import layers
 
 from keras_kd import models
 from keras_kd.errors import ModelError
-from keras_kd.models.surgery.compaction import CompactConv2D, compact, expand
+from keras_kd.models.surgery.compaction import (
+    CompactConv2D,
+    CompactPadding2D,
+    compact,
+    expand,
+)
 
 # Issue of the project: 80.2 -> 36.2, 20.1 -> 9.1, 5.0 -> 2.3, 1.26 -> 0.57 million parameters at
 # 64x64.
@@ -230,6 +235,23 @@ def test_a_nested_convolution_that_needs_zeros_before_it_is_left_alone():
     image = keras.Input((2, 2, 3))
     model = keras.Model(image, inner(image))
     assert compact(model) is model
+
+
+@pytest.mark.parametrize("kind", ["Sequential", "Functional"])
+def test_a_compact_model_is_expanded_inside_another(kind):
+    image = keras.Input((2, 2, 3))
+    conv = layers.Conv2D(4, 5, padding="same", activation="relu", name="conv")
+    body = _randomised(keras.Model(image, conv(image)))
+    small = compact(body)
+    assert [type(layer) for layer in small.layers[1:]] == [CompactPadding2D, CompactConv2D]
+    if kind == "Sequential":
+        small = keras.Sequential(small.layers)
+    # The mean is of any size: zeros that stay before the published kernel would change it.
+    pooled = layers.GlobalAveragePooling2D()
+    whole = keras.Model(image, pooled(small(image)))
+    again, images = expand(whole), _images((2, 2, 3))
+    _assert_equal(_logits(again, images), _logits(body, images).mean((1, 2)))
+    assert [one.shape for one in again.weights] == [one.shape for one in body.weights]
 
 
 def test_zeros_before_a_convolution_that_pads_itself_are_pixels_to_it():

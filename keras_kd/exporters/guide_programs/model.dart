@@ -67,6 +67,7 @@ class Picture {
 }  //@face
 
 /// @NAME@, on the CPU. Call [close] when it is no longer needed.
+// Open a new Model for each image: this class can't be reset, and goes on from the image before.  //@state
 class Model {
   Model._(this._interpreter);
   final Interpreter _interpreter;
@@ -81,7 +82,6 @@ class Model {
   /// Computes the outputs, in the file's order: @OUTPUT_NAMES@.
   List<List<double>> run(@ARRAY@ image) {
     final outputs = <int, Object>{@LISTS@};
-    _interpreter.resetVariableTensors();  //@state
     _interpreter.runForMultipleInputs([image.reshape([1, height, width, channels])], outputs);
     return [for (final rows in outputs.values) ((rows as List).first as List).cast<double>()];
   }

@@ -250,10 +250,11 @@ def expand(model: keras.Model) -> keras.Model:
     taps.
 
     Args:
-        model: as `compact` returned it.
+        model: as `compact` returned it, or with such models nested in it.
 
     Returns:
-        Functional keras.Model with the same inputs, outputs and layer names.
+        Functional keras.Model with the same inputs, outputs and layer names. Where `compact` has
+            put zeros before a convolution of what is now a nested model, an Identity stays.
 
     Raises:
         ModelError: the model is neither Functional nor Sequential.
@@ -261,16 +262,22 @@ def expand(model: keras.Model) -> keras.Model:
     graph = as_functional(model)
     if not any(isinstance(layer, CompactConv2D) for layer in all_layers(model)):
         return model
+    # In place of what `compact` has added: only a nested model keeps these.
+    idle: set[layers.Layer] = set()
 
     def replaced(layer: layers.Layer) -> layers.Layer | None:
         if isinstance(layer, CompactConv2D):
             return remade(layer, lambda _: layer.original, layers.Conv2D)
-        if isinstance(layer, CompactPadding2D) and layer.original is not None:
+        if not isinstance(layer, CompactPadding2D):
+            return None
+        if layer.original is not None:
             return remade(layer, lambda _: layer.original, layers.ZeroPadding2D)
-        return None
+        new = layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+        idle.add(new)
+        return new
 
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        return args[0] if isinstance(layer, CompactPadding2D) else layer(*args, **kwargs)
+        return args[0] if layer in idle else layer(*args, **kwargs)
 
     return copied(graph, replaced, call, _published_weights)
 
