@@ -34,6 +34,21 @@ def refusal(call, kind, *facts):
     assert "\n" not in message and all(fact in message for fact in facts), message
 
 
+# --- callbacks ---
+def test_a_callback_list_of_keras_is_run_beside_the_distillers_own_callbacks():
+    losses, distiller = [], compiled(linear(), linear(1))
+    remember = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: losses.append(logs["loss"])
+    )
+    listed = keras.callbacks.CallbackList([remember], model=distiller)
+    found = []
+    for _ in range(2):
+        found += distiller.fit(IMAGES, LABELS, epochs=2, callbacks=listed).history["loss"]
+    assert losses == found and len(found) == 4 and listed.callbacks == [remember]
+    batches = ((IMAGES, LABELS + 9) for _ in range(3))
+    refusal(lambda: distiller.fit(batches, callbacks=listed), DataError, "class numbers 0 to 2")
+
+
 # --- what the teacher gives ---
 class Subclassed(keras.Model):
     """A classifier whose graph is unknown."""

@@ -155,8 +155,10 @@ class CheckedTraining(StudentModel):
         ]
         own = [_FirstBatch(), _same_answers.AnswersCallback()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            for one in own:
-                callbacks.append(one)
+            # Keras adds no history to such a list, and `fit` returns one.
+            callbacks = keras.callbacks.CallbackList(
+                [*own, callbacks], add_history=True, model=self
+            )
         else:
             callbacks = [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
         with self._weighing(class_weight):
