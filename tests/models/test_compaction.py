@@ -237,6 +237,24 @@ def test_a_nested_convolution_that_needs_zeros_before_it_is_left_alone():
     assert compact(model) is model
 
 
+@pytest.mark.parametrize("cut", ["by a layer before", "by itself"])
+def test_what_another_model_has_in_common_is_left_alone(cut):
+    """A network and its features, of which one is nested or both are."""
+    image = keras.Input((2, 2, 3))
+    if cut == "by itself":
+        conv = layers.Conv2D(3, 5, padding="same")(image)
+        outputs = [layers.Flatten()(conv), keras.Model(image, conv)(image)]
+    else:
+        padded = layers.ZeroPadding2D(2)(image)
+        conv = layers.Conv2D(3, 5)(padded)
+        outputs = [keras.Model(image, one)(image) for one in (padded, conv)]
+    model = _randomised(keras.Model(image, outputs))
+    images = _images((2, 2, 3))
+    for found, expected in zip(compact(model)(images), model(images), strict=True):
+        assert found.shape == expected.shape
+        _assert_equal(np.asarray(found), np.asarray(expected))
+
+
 @pytest.mark.parametrize("kind", ["Sequential", "Functional"])
 def test_a_compact_model_is_expanded_inside_another(kind):
     image = keras.Input((2, 2, 3))

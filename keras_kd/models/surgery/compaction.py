@@ -7,6 +7,8 @@ model without them that computes the same; `expand` puts zeros back in their pla
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,13 +121,21 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _plan(model: keras.Model, nested: bool = False) -> dict[layers.Layer, _Cut]:
+def _graphs(model: keras.Model) -> Iterator[keras.Model]:
+    """The model and the models nested in it."""
+    yield model
+    for layer in filter(is_graph, model.layers):
+        yield from _graphs(layer)
+
+
+def _plan(model: keras.Model) -> dict[layers.Layer, _Cut]:
     """The convolutions that have dead taps, in the model and in models nested in it."""
     plan: dict[layers.Layer, _Cut] = {}
-    for layer in model.layers:
-        if is_graph(layer):
-            plan |= _plan(layer, nested=True)
-            continue
+    _, *nested = graphs = list(_graphs(model))
+    # Two models may have a layer in common, as a network and one that ends in its features do.
+    inner = {layer for graph in nested for layer in graph.layers}
+    shown = {layer_of(output) for graph in graphs for output in graph.outputs}
+    for layer in itertools.chain.from_iterable(graph.layers for graph in graphs):
         if (
             # A layer called twice has two inputs, which may have other dead taps.
             not is_plain(layer, layers.Conv2D)
@@ -135,11 +145,12 @@ def _plan(model: keras.Model, nested: bool = False) -> dict[layers.Layer, _Cut]:
             continue
         if layer.data_format != "channels_last" or None in layer.input.shape[1:3]:
             continue
-        padding = None if layer.padding == "same" else _padding_of(layer, model)
+        padding = None if layer.padding == "same" else _padding_of(layer, shown)
         cut = _Cut((_axis(layer, 0, padding), _axis(layer, 1, padding)), padding)
         pairs = zip(cut.axes, layer.kernel_size, strict=True)
         # A nested model is called as a whole: no padding can be put inside it.
-        if any(live.size < kernel for live, kernel in pairs) and not (nested and cut.needs_padding):
+        hindered = layer in inner and cut.needs_padding
+        if any(live.size < kernel for live, kernel in pairs) and not hindered:
             plan[layer] = cut
     return plan
 
@@ -154,8 +165,8 @@ def _axis(layer: layers.Conv2D, axis: int, padding: layers.ZeroPadding2D | None)
     return _live(size - before - after, kernel, stride, before, after)
 
 
-def _padding_of(layer: layers.Conv2D, model: keras.Model) -> layers.ZeroPadding2D | None:
-    """The ZeroPadding2D that feeds this convolution and nothing else."""
+def _padding_of(layer: layers.Conv2D, shown: set[layers.Layer]) -> layers.ZeroPadding2D | None:
+    """The ZeroPadding2D that feeds this convolution and nothing else, no output of a model."""
     source = layer_of(layer.input)
     # A subclass may put something else than zeros there.
     if not is_plain(source, layers.ZeroPadding2D) or len(readers(source)) != 1:
@@ -163,7 +174,7 @@ def _padding_of(layer: layers.Conv2D, model: keras.Model) -> layers.ZeroPadding2
     if source.data_format != "channels_last":  # It pads width and channels.
         return None
     # An output would show the zeros that are cut away.
-    return None if any(layer_of(output) is source for output in model.outputs) else source
+    return None if source in shown else source
 
 
 def compact(model: keras.Model) -> keras.Model:
