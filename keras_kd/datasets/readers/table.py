@@ -42,6 +42,7 @@ from keras_kd.datasets.readers import (
     _listings,
     _numbering,
     _splitting,
+    _table_files,
     _table_rows,
     _tree,
 )
@@ -88,9 +89,9 @@ def matches(path: Path) -> bool:
     """
     if path.is_file():
         return _table_rows.columns(path).are_enough
-    tables = _listed_tables(path)
+    tables = _table_files.listed(path)
     # In a folder beside the table, class folders are places of its files alone.
-    folders = {path, *_split_folders(path), *(table.parent for table in tables)}
+    folders = {path, *_table_files.split_folders(path), *(table.parent for table in tables)}
     return bool(tables) and not any(map(_holds_classes, folders))
 
 
@@ -118,7 +119,7 @@ def sources(path: Path) -> list[Path]:
     """Return every file that the splits are read from. Arguments: see `datasets`."""
     listings = _listed(path, skip_bad_rows=True)[1].values()
     listed = [file for listing in listings for file in listing.files]
-    return [*_tables_of(path), _folder(path) / class_names.LABELS_FILE, *listed]
+    return [*_table_files.by_split(path), _folder(path) / class_names.LABELS_FILE, *listed]
 
 
 def remarks(path: Path) -> list[str]:
@@ -134,7 +135,7 @@ def remarks(path: Path) -> list[str]:
     names, listings = _listed(path, skip_bad_rows=True)
     lines = [_numbering.remark(names, "table")] if _numbering.are_numbers(names) else []
     lines += class_names.doubts(names)
-    for table in _tables_of(path):
+    for table in _table_files.by_split(path):
         found = _table_rows.columns(table)
         lines += [f"{table.name} is read by its {line}" for line in _chosen(found)]
         known = {*found.file, *found.label, *found.classes, *found.split}
@@ -168,7 +169,7 @@ def _chosen(found: Columns) -> list[str]:
 
 def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:
     """The class names, and the files of each split that has rows."""
-    tables = _tables_of(path) if path else {}
+    tables = _table_files.by_split(path) if path else {}
     if not tables:
         raise DataError(
             f"{path or 'table'} has no table of image files: give table:PATH, a csv file with the"
@@ -217,9 +218,11 @@ def _refuse_unread(path: Path, splits: Collection[str], given: Collection[str]) 
     """Raise DataError for a table that is called as one of `splits` without rows, and can't be read
     or may name the classes in another column: that split would be held out of the training images.
     """
-    read = {name for table in _tables_of(path) for name in _table_rows.columns(table).names}
-    for table, why in _unread(path).items():
-        split, found = _split_of_table(table, path), _table_rows.columns(table)
+    read = {
+        name for table in _table_files.by_split(path) for name in _table_rows.columns(table).names
+    }
+    for table, why in _table_files.unread(path).items():
+        split, found = _table_files.split_of(table, path), _table_rows.columns(table)
         # The images of a competition's test have no classes, in whatever column.
         without_classes = bool(found.file) and read.issuperset(found.names)
         if split in splits and split not in given and not without_classes:
@@ -306,72 +309,17 @@ def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _tables_of(path: Path) -> dict[Path, str | None]:
-    """The tables of a folder, each with its split: those of splits if there are such, else the only
-    one.
-    """
-    tables = _listed_tables(path)
-    of_splits = {table: split for table, split in tables.items() if split}
-    if len(tables) > 1 and not of_splits:
-        raise DataError(
-            f"{path} has the tables {', '.join(table.name for table in tables)}: give one of them."
-        )
-    return of_splits or tables
-
-
-def _listed_tables(path: Path) -> dict[Path, str | None]:
-    """All tables of a folder, each with its split; only those with usual columns if any has."""
-    if path.is_file():
-        enough = _table_rows.columns(path).are_enough
-        return {path: _tree.split_of(path.stem)} if enough else {}
-    found = _all_tables(path)
-    usual = any(columns.usual for columns in found.values())
-    return {
-        file: _split_of_table(file, path)
-        for file, columns in found.items()
-        if columns.usual or not usual
-    }
-
-
-def _split_of_table(table: Path, folder: Path) -> str | None:
-    """The split that a table's name or its folder's in the data set's folder is the word of."""
-    return _tree.split_of(table.stem) or _tree.split_of(table.relative_to(folder).parts[0])
-
-
-def _all_tables(folder: Path) -> dict[Path, Columns]:
-    """The tables of a folder that tell files and classes, with their columns."""
-    found = {file: _table_rows.columns(file) for file in _files(folder)}
-    return {file: columns for file, columns in found.items() if columns.are_enough}
-
-
-def _files(folder: Path) -> list[Path]:
-    """The files of a folder where its tables may lie."""
-    folders = (folder, *_folders_of_tables(folder))
-    return [file for place in folders for file in _tree.listed(place).files]
-
-
-def _unread(path: Path) -> dict[Path, str]:
-    """Why csv tables of a folder can't be read, and tables called as a split tell no images and
-    classes.
-    """
-    found = {}
-    for file in () if path.is_file() else _files(path):
-        is_split, suffix = bool(_split_of_table(file, path)), file.suffix.lower()
-        if suffix in _table_rows.SUFFIXES:
-            why = _table_rows.unreadable(file)
-            found[file] = why or (_table_rows.columns(file).lacking if is_split else "")
-        elif suffix in _table_rows.OTHER_SUFFIXES and is_split:
-            found[file] = _table_rows.unreadable(file)
-    return {file: why for file, why in found.items() if why}
-
-
 def _left_out(path: Path, given: Collection[str]) -> list[str]:
     """Say which tables are not read or have no rows, and whose split is held out therefore."""
-    empty = [table for table in _tables_of(path) if next(_table_rows.rows(table), None) is None]
-    reasons = dict.fromkeys(empty, "it has no rows") | _unread(path)
+    empty = [
+        table
+        for table in _table_files.by_split(path)
+        if next(_table_rows.rows(table), None) is None
+    ]
+    reasons = dict.fromkeys(empty, "it has no rows") | _table_files.unread(path)
     lines = []
     for table, why in reasons.items():
-        split = _split_of_table(table, path)
+        split = _table_files.split_of(table, path)
         held_out = bool(split) and split not in given
         taken = f"; the images of {split} are taken from those of training" * held_out
         lines.append(f"the table {table.name} is not read: {why}{taken}")
@@ -381,7 +329,7 @@ def _left_out(path: Path, given: Collection[str]) -> list[str]:
 def _in_several_splits(path: Path) -> list[str]:
     """Say which persons, or other groups of images, stand in the rows of several splits."""
     splits: _splitting.Groups = defaultdict(lambda: defaultdict(set))
-    for table, own in _tables_of(path).items():
+    for table, own in _table_files.by_split(path).items():
         for name in _splitting.of_groups(_table_rows.columns(table).names):
             values = _table_rows.column(table, name)
             for (split, _), value in zip(_rows(table, own), values, strict=True):
@@ -391,8 +339,8 @@ def _in_several_splits(path: Path) -> list[str]:
 
 def _passed_over(path: Path) -> list[str]:
     """Say which tables of a folder are not read beside others, and by which columns they could."""
-    read = _tables_of(path)
-    others = {} if path.is_file() else _all_tables(path)
+    read = _table_files.by_split(path)
+    others = {} if path.is_file() else _table_files.all_tables(path)
     names = ", ".join(table.name for table in read)
     return [
         f"the table {table.name} with the columns {', '.join(columns.read)} is not read, beside"
@@ -400,13 +348,3 @@ def _passed_over(path: Path) -> list[str]:
         for table, columns in others.items()
         if table not in read
     ]
-
-
-def _folders_of_tables(path: Path) -> list[Path]:
-    """The folders of splits, or else the only folder, which may have the images and their table."""
-    folders = [*_tree.listed(path).folders]
-    return _split_folders(path) or folders * (len(folders) == 1)
-
-
-def _split_folders(path: Path) -> list[Path]:
-    return [folder for folder in _tree.listed(path).folders if _tree.split_of(folder.name)]
