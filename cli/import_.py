@@ -64,7 +64,7 @@ def command(
         raise click.UsageError(f"--out must end in .keras. Received: {out}.")
     shape = configuration.numbers("input", input_shape, "x", 3, int)
     checkpoints, saved = engine.load("checkpoints"), engine.load("models.keras_file")
-    names = configuration.listed(classes) if classes else None
+    names = configuration.listed_names(classes) if classes else None
     class_names = engine.load("datasets.class_names")
     twice = class_names.repeated(names or ())
     if twice and not class_names.are_mostly_different(names):

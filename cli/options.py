@@ -272,7 +272,10 @@ _STATEMENTS = {
     "std": ("A,B,C", "Standard deviation to divide each channel by."),
     "channel_order": ("rgb|bgr", "Order of the model's channels."),
     "output": ("KIND", "Kind of the model's outputs: logits or probabilities."),
-    "classes": ("A,B,C", "Class names, in the order of the model's outputs."),
+    "classes": (
+        "A,B,C",
+        "Class names, in the order of the model's outputs; one with a comma in double quotes.",
+    ),
     "head": ("NAME", "Name of the class output to use, if the model has several."),
 }
 

@@ -14,7 +14,7 @@ from keras_kd.cli import options
 from keras_kd import config
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
-from keras_kd.pipelines import plan
+from keras_kd.pipelines import plan, statements
 
 # One of these is a value other than the default for any option without choices.
 CANDIDATES = (True, False, 11, 1e-06, 'file "ü" \\ \t\x7f\r\n.keras')
@@ -329,6 +329,28 @@ def test_several_values_may_stand_in_a_list(tmp_path):
 def test_what_is_joined_by_commas_may_stand_in_a_list(line, text, tmp_path):
     name = line.partition(" ")[0]
     assert config.load(_file(tmp_path, line)) == {name: text}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("rot, grün ,blau", ("rot", "grün", "blau")),
+        # As a folder of PlantVillage is called.
+        ('"Pepper,_bell", Tomato', ("Pepper,_bell", "Tomato")),
+        ('5" disk,"say ""a, b"""', ('5" disk', 'say "a, b"')),
+        ("a,,b", ("a", "", "b")),
+    ],
+)
+def test_a_name_with_a_comma_stands_in_quotes(text, names):
+    assert config.listed_names(text) == names
+    if "" not in names:
+        stated = statements.parse(("m.keras",), {"classes": (text,)})
+        assert stated.of("m.keras").class_names == names
+
+
+def test_a_quotation_mark_that_is_not_closed_is_told():
+    with pytest.raises(ConfigError, match=r"one with a comma in double quotes .* Received: \"a, b"):
+        statements.parse(("m.keras",), {"classes": ('"a, b',)})
 
 
 def test_options_cannot_be_changed_afterwards():

@@ -109,6 +109,12 @@ class ImageRows:
         return np.memmap(self._file, np.uint8, "c").reshape(-1, *self._shape)
 
 
+def evenly(rows: np.ndarray, count: int) -> np.ndarray:
+    """Return at most `count` rows, spread evenly over all."""
+    # Not the first ones: data sets in class folders begin with images of one class.
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
+
+
 def row_fingerprints(array: np.ndarray) -> np.ndarray:
     """Return the fingerprint of each row of an array, bytes (N,)."""
     digests = [

@@ -19,6 +19,7 @@ from keras_kd.config._options import SEPARATOR as SEPARATOR
 from keras_kd.config._options import require, separated, type_of
 from keras_kd.config._text import dump as dump
 from keras_kd.config._text import listed as listed
+from keras_kd.config._text import listed_names as listed_names
 from keras_kd.config._text import numbers as numbers
 from keras_kd.config.recipes import RECIPES as RECIPES
 from keras_kd.errors import ConfigError

@@ -144,7 +144,8 @@ _STATEMENTS = {
     "std": "Standard deviation of each channel, by which a {} file expects pixels to be divided.",
     "channel_order": "Order of a {} file's channels: rgb or bgr.",
     "output": "Kind of a {} file's outputs: logits or probabilities.",
-    "classes": "A,B,C: class names of a {} file, in the order of its outputs.",
+    "classes": "A,B,C: class names of a {} file, in the order of its outputs; one with a comma in"
+    " double quotes.",
     "head": "Name of the class output to learn from, if a {} file has several.",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,23 @@ def _toml(value: Any) -> str:
 def listed(text: str) -> tuple[str, ...]:
     """Return the parts of a text that commas join, without the blanks around them."""
     return tuple(part.strip() for part in text.split(","))
+
+
+def listed_names(text: str) -> tuple[str, ...]:
+    """Return the names in a text that commas join, without the blanks around them; a name with a
+    comma stands in double quotes, as in csv files.
+
+    Raises:
+        ConfigError: a quotation mark is not closed, or stands where a comma is expected.
+    """
+    try:
+        (parts,) = csv.reader([text], skipinitialspace=True, strict=True)
+    except (csv.Error, ValueError) as error:
+        raise ConfigError(
+            f"Names must be joined by commas, one with a comma in double quotes ({error})."
+            f" Received: {text}."
+        ) from error
+    return tuple(part.strip() for part in parts)
 
 
 def numbers(name: str, text: str | None, separator: str, count: int, number: type) -> tuple | None:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_kd._common.arrays import evenly
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ExportError
 from keras_kd.exporters._serving import Serving, outputs_by_name
@@ -137,12 +138,6 @@ def compare(
     difference = max(_relative(values, found[name]) for name, values in expected.outputs.items())
     answers = None if expected.random else _answers(expected, found, serving.class_names)
     return Comparison(difference, answers)
-
-
-def evenly(rows: np.ndarray, count: int) -> np.ndarray:
-    """Return at most `count` rows, spread evenly over all."""
-    # Not the first ones: data sets in class folders begin with images of one class.
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 
 def _noise(serving: Serving) -> np.ndarray:

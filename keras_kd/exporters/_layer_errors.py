@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from keras_kd._common.arrays import evenly
 from keras_kd.runtimes import kernels
 
 IMAGES = 8
@@ -39,10 +40,11 @@ def added(exact: bytes, quantized: bytes, images: np.ndarray) -> list[Added]:
     Args:
         exact: the float32 `.tflite` of the same graph.
         quantized: the file to look into.
-        images: (N, H, W, C) as the float32 file takes them; the first IMAGES are used.
+        images: (N, H, W, C) as the float32 file takes them; IMAGES of them are used, spread
+            evenly.
     """
     expected, found = _Kept(exact), _Kept(quantized)
-    values = [(expected.run(image), found.run(image)) for image in images[:IMAGES]]
+    values = [(expected.run(image), found.run(image)) for image in evenly(images, IMAGES)]
     common = [name for name in values[0][0] if name in values[0][1]]
     pairs = {name: [np.stack([run[side][name] for run in values]) for side in (0, 1)]
              for name in common}  # fmt: skip

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_kd._common.arrays import evenly
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ExportError
 from keras_kd.exporters import _fitting_samples
-from keras_kd.exporters._comparison import evenly
 from keras_kd.exporters._serving import outputs_by_name
 from keras_kd.models import heads
 from keras_kd.models.untrained import is_untrained

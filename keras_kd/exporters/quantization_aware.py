@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from keras_kd import losses
+from keras_kd._common.arrays import evenly
 from keras_kd._common.files import written_whole
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelStatement, pixel_values
@@ -252,9 +253,9 @@ def _compared(
     labels: np.ndarray,
 ) -> _comparison.Comparison:
     """The file's answers beside the float model's before fine-tuning."""
-    shown = fitted(_comparison.evenly(images, _comparison.COMPARED), serving.input_shape)
+    shown = fitted(evenly(images, _comparison.COMPARED), serving.input_shape)
     known = labels if labels.ndim == 1 else labels.argmax(axis=1)
-    known = _comparison.evenly(known, _comparison.COMPARED)
+    known = evenly(known, _comparison.COMPARED)
     expected = _comparison.expected(reference, serving, shown, known)
     return _comparison.compare(expected, serving, functools.partial(_tflite.run, file))
 

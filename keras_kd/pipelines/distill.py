@@ -20,13 +20,13 @@ from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.splits import Data
 from keras_kd.evaluation import scoring
 from keras_kd.exporters import targets
-from keras_kd.models import keras_file, sources
+from keras_kd.models import keras_file
 from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines import joint, results, run_folder, teaching, unused_options
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
-from keras_kd.pipelines.taught import Teaching, student_job
+from keras_kd.pipelines.taught import Teaching, student_facts, student_job
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.training import job
 from keras_kd.training.batches import unlabeled_a_step
@@ -95,17 +95,12 @@ def _trained(
 
 def _beginning(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
     """What a run that is resumed must find as it was."""
-    named = {"the student's layers": task.architecture}
-    if task.start:
-        named["the file that the student starts from"] = task.start.path
-    contents = {
-        what: sources.content(source, task.heads.asked, data.image_shape)
-        for what, source in named.items()
-    }
     return {
         **data.facts(),
+        # Soft labels are also of these pictures.
+        **taught.facts(),
         "the teacher or its soft labels": taught.fingerprint,
-        **{what: content for what, content in contents.items() if content},
+        **student_facts(task, data),
     }
 
 

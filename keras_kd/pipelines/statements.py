@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_kd.config import listed, numbers
+from keras_kd.config import listed_names, numbers
 from keras_kd.datasets import class_names, pixel_values
 from keras_kd.errors import ConfigError
 from keras_kd.models.spec import OUTPUTS
@@ -92,7 +92,7 @@ def _parsed(texts: Mapping[str, str], prefix: str) -> Stated:
     output, classes = texts.get("output"), texts.get("classes")
     if output not in (None, *OUTPUTS):
         raise ConfigError(f"{prefix}output must be logits or probabilities. Received: {output}.")
-    names = listed(classes) if classes is not None else None
+    names = listed_names(classes) if classes is not None else None
     if names is not None and (
         len(names) < 2 or not all(names) or not class_names.are_mostly_different(names)
     ):

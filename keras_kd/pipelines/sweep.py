@@ -8,10 +8,11 @@ one sweep, see keras_kd.pipelines.trial_queue.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,9 +121,18 @@ def _work_off(
             continue
         # Data and teachers are loaded by processes that have a trial to train, not by those
         # that wait.
-        students = students or Trials(options, terminal)
+        if students is None:
+            students = Trials(options, terminal)
+            trial_queue.require_beginning(study, students.facts_of_data(), out)
         terminal.say(f"{done} of {total} trials are done")
-        objective = _Objective(options, dimensions, students, out / run_files.STATE, terminal)
+        objective = _Objective(
+            options,
+            dimensions,
+            students,
+            out / run_files.STATE,
+            terminal,
+            functools.partial(trial_queue.require_beginning, study, folder=out),
+        )
         try:
             study.optimize(objective, n_trials=1, catch=TrainingError, callbacks=[objective.ended])
         except _TakenOverError:
@@ -176,6 +186,7 @@ class _Objective:
     students: Trials
     states: Path
     terminal: Terminal
+    begin: Callable[[Mapping[str, str]], None]
 
     def __call__(self, trial: optuna.Trial) -> float:
         if not trial_queue.QUEUED.items() <= trial.user_attrs.items():
@@ -224,7 +235,7 @@ class _Objective:
         options = self.students.options({**self.options, **trial.params})
         trial.set_user_attr("teacher", options["teacher"])
         try:
-            history = self.students.train(options, folder, after_epoch)
+            history = self.students.train(options, folder, after_epoch, self.begin)
         except TrainingError as error:
             trial.set_user_attr("error", str(error))
             raise

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_kd._common.arrays import fingerprint, row_fingerprints
 from keras_kd.datasets import splits
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError
@@ -66,6 +68,13 @@ class Teaching:
             return f"live {self.teacher.model.fingerprint}"
         return self.soft_labels.key.short if self.soft_labels else ""
 
+    def facts(self) -> dict[str, str]:
+        """Return a fingerprint of the unlabelled pictures by what it is of; {} without any."""
+        if not self.unlabeled:
+            return {}
+        pictures = np.sort(row_fingerprints(self.learnt.train.images[-self.unlabeled :]))
+        return {"the unlabelled pictures": fingerprint([pictures])}
+
     def data_of_student(self, data: Data) -> Data:
         """Return the data that the student learns.
 
@@ -98,6 +107,26 @@ class Teaching:
         if not self.is_live or not self.teacher.sizes(data.image_shape[:2]):
             return None
         return self.teacher.training_images()
+
+
+def student_facts(task: Job, data: Data) -> dict[str, str]:
+    """Return fingerprints of the files and the code that a student is made of.
+
+    Args:
+        task: the training of the student.
+        data: the data set.
+
+    Returns:
+        Fingerprints by what they are of; {} where the student's name tells all.
+    """
+    named = {"the student's layers": task.architecture}
+    if task.start:
+        named["the file that the student starts from"] = task.start.path
+    contents = {
+        what: sources.content(source, task.heads.asked, data.image_shape)
+        for what, source in named.items()
+    }
+    return {what: content for what, content in contents.items() if content}
 
 
 def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:

@@ -10,7 +10,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -98,6 +98,30 @@ def study(
         )
     found.set_user_attr("asked", asked)
     return found
+
+
+def require_beginning(study: optuna.Study, facts: Mapping[str, str], folder: Path) -> None:
+    """Note what a sweep is made with; where it goes on, check that this is unchanged.
+
+    Args:
+        study: Optuna's study.
+        facts: fingerprints by name, e.g. of the images; what may follow from another stands behind
+            it.
+        folder: the sweep's folder, for the message.
+
+    Raises:
+        ConfigError: something differs. The message names the first.
+    """
+    noted = study.user_attrs
+    changed = next((name for name, fact in facts.items() if noted.get(name, fact) != fact), None)
+    if changed:
+        raise ConfigError(
+            f"Since the sweep in {folder} began, {changed} changed, so that new students can't be"
+            " compared with those before: give what it began with, or start a new sweep with"
+            " another --out."
+        )
+    for name in facts.keys() - noted.keys():
+        study.set_user_attr(name, facts[name])
 
 
 def _database(url: str | None, file: Path) -> optuna.storages.RDBStorage:

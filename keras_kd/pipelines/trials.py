@@ -8,13 +8,16 @@ from typing import Any
 
 from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
+from keras_kd.datasets import splits
+from keras_kd.datasets.splits import Data
 from keras_kd.models import sources
 from keras_kd.pipelines import cached_teachers, teaching, unused_options
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
-from keras_kd.pipelines.taught import Teaching, student_job
+from keras_kd.pipelines.taught import Teaching, student_facts, student_job
 from keras_kd.training import job
+from keras_kd.training.settings import Job
 
 
 class Trials:
@@ -34,11 +37,17 @@ class Trials:
         self._teachings: dict[tuple, Teaching] = {}
         self._remarks: set[str] = set()
 
+    def facts_of_data(self) -> dict[str, str]:
+        """Return fingerprints of the training and validation images, as `Data.facts` does."""
+        facts = self._data.facts()
+        return {what: fact for what, fact in facts.items() if what != splits.OF_TEST}
+
     def train(
         self,
         options: Mapping[str, Any],
         folder: Path,
         after_epoch: Callable[[dict[str, float]], None],
+        begin: Callable[[Mapping[str, str]], None],
     ) -> list[dict[str, float]]:
         """Train the student with these options, or continue what was stopped in `folder`.
 
@@ -47,6 +56,8 @@ class Trials:
             folder: folder for the state of the training.
             after_epoch: called with each epoch's row of the history; an exception that it raises
                 ends the training.
+            begin: called before the training with fingerprints of the teacher and of the student's
+                files and code, by what they are of.
 
         Returns:
             The history.
@@ -54,6 +65,7 @@ class Trials:
         plan = planned(options)
         taught = self._taught(plan)
         task = student_job(plan, self._data, taught, folder)
+        begin(_facts(task, self._data, taught))
         shown = taught.data_of_student(self._data)
         return job.train(task, plan.training, shown, self._terminal, after_epoch)[1]
 
@@ -85,6 +97,17 @@ class Trials:
         if key not in self._teachings:
             self._teachings[key] = teaching.prepare(plan, self._data, self._terminal)
         return self._teachings[key]
+
+
+def _facts(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
+    """Fingerprints by names that differ where the options vary."""
+    facts = taught.facts()
+    if taught.teacher:
+        facts[f"the teacher {taught.name}"] = taught.teacher.model.fingerprint
+    elif taught.soft_labels:
+        facts[f"the teacher of the {taught.name}"] = taught.soft_labels.key.teacher
+    of_student = student_facts(task, data)
+    return facts | {f"{what} ({task.architecture})": fact for what, fact in of_student.items()}
 
 
 def planned(options: Mapping[str, Any]) -> Plan:

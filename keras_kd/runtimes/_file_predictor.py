@@ -231,7 +231,8 @@ class FilePredictor:
         if names is not None and self.head and len(names) != widths[self.head]:
             raise ModelError(
                 f"The model gives {widths[self.head]} classes, but {len(names)} are named "
-                f"({', '.join(names)}): mend --classes or its list of labels."
+                f"({', '.join(names)}): mend --classes, where a name with a comma stands in double"
+                " quotes, or its list of labels."
             )
 
     def predict(self, images: np.ndarray) -> Prediction:

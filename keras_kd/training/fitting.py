@@ -37,9 +37,10 @@ class _Epochs(keras.callbacks.Callback):
         advance: Callable[[int], None],
         batch_size: int,
         averages: keras.callbacks.SwapEMAWeights | None,
+        remedy: str,
     ) -> None:
         super().__init__()
-        self.state, self.best_path = state, best_path
+        self.state, self.best_path, self.remedy = state, best_path, remedy
         self.advance, self.batch_size, self.averages = advance, batch_size, averages
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -49,9 +50,7 @@ class _Epochs(keras.callbacks.Callback):
 
     def _stop(self, what: str, value: float) -> None:
         raise TrainingError(
-            f"The {what} became {value} in epoch {self.state.epoch + 1}: lower --learning-rate (the"
-            " command's --resume takes a lower one, and another --clip-norm, and goes on from"
-            " the last good state), or train anew in float32 (--precision float32)."
+            f"The {what} became {value} in epoch {self.state.epoch + 1}: {self.remedy}."
         )
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -140,6 +139,7 @@ def fit(
     callbacks: list[keras.callbacks.Callback] | None = None,
     report: Callable[[dict[str, float]], None] = lambda row: None,
     advance: Callable[[int], None] = lambda images: None,
+    remedy: str = "lower --learning-rate",
 ) -> list[dict[str, float]]:
     """Train a compiled Distiller, or go on with a training that was stopped in `folder`.
 
@@ -156,6 +156,7 @@ def fit(
         callbacks: Keras' plateau or early-stopping callbacks; what they remember is saved too.
         report: called with each epoch's row of the history.
         advance: called with the number of images after every step, for a progress bar.
+        remedy: what to do where the loss becomes NaN, as the end of a sentence.
 
     Returns:
         One row an epoch: epoch, loss, hard_loss, soft_loss, accuracy, val_loss, val_accuracy,
@@ -177,7 +178,8 @@ def fit(
         state.save()  # Even a first epoch that fails can be resumed with other settings.
     advance((state.epoch * batches.steps + state.step) * batches.batch_size)
     averages = _averages(distiller)
-    epochs_end = _Epochs(state, folder / "best.npz", advance, batches.batch_size, averages)
+    best = folder / "best.npz"
+    epochs_end = _Epochs(state, best, advance, batches.batch_size, averages, remedy)
     # The score comes before the callbacks that read it, the state after all, with what they
     # decided, and the report after the state: a resumed training reports no epoch twice.
     reports = _Reports(state, report)
@@ -193,7 +195,7 @@ def fit(
     if state.epoch < epochs and not state.finished:
         _fit(distiller, batches, validation, epochs, ordered, state, batches.steps)
     hosts.wait_for_all("trained")
-    load_weights(distiller.student, folder / "best.npz")
+    load_weights(distiller.student, best)
     return state.history
 
 

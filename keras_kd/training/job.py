@@ -26,6 +26,20 @@ from keras_kd.training.batches import Batches, SharedBatches, TrainingBatches
 from keras_kd.training.settings import Job, TrainingSettings
 from keras_kd.training.shard_batches import ShardBatches
 
+# What to do where the loss becomes NaN. A resumed run has the teacher of the rate that it began
+# with.
+_REMEDIES = {
+    "student": (
+        "lower --learning-rate (`kerakd distill --resume` takes a lower one, and another"
+        " --clip-norm, and goes on from the last good state), or train anew in float32"
+        " (--precision float32)"
+    ),
+    "teacher": (
+        "this is the training of the {}, so give the whole command anew with a lower"
+        " --learning-rate, another --clip-norm or --precision float32"
+    ),
+}
+
 
 def views(settings: TrainingSettings, data: Data, count: int) -> Views:
     """Return the views of the training images.
@@ -88,7 +102,15 @@ def train(
         chosen = optimizers.schedule_callbacks(settings.schedule, settings.patience)
         chosen += [callbacks.made(source) for source in settings.callbacks]
         history = fitting.fit(
-            distiller, batches, validation, job.epochs, job.folder, chosen, tell, advance
+            distiller,
+            batches,
+            validation,
+            job.epochs,
+            job.folder,
+            chosen,
+            tell,
+            advance,
+            _REMEDIES[job.learner].format(job.title),
         )
     if len(history) < job.epochs:
         terminal.say(f"{job.title}: stopped after epoch {len(history)} of {job.epochs}")

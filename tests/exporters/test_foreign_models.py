@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_kd import exporters
+from keras_kd import datasets, exporters
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _conversion, _conversion_process, bundle
 from keras_kd.exporters._comparison import Answers, ClassAnswers, Comparison, Expected, compare
@@ -49,6 +49,24 @@ def test_a_file_that_changes_answers_is_refused_and_the_advice_mends_it(softplus
     ours = LiteRTModel(path).predict(gratings.samples().images).argmax(1)
     assert report.answers.accuracy == pytest.approx(np.mean(ours == gratings.samples().labels))
     assert report.worst_layer.error < 0.5
+
+
+def test_what_rounding_adds_is_measured_on_images_of_all_classes(tmp_path):
+    """The first samples are of one class, whose probabilities are next to equal: what rounding adds
+    was told as a multiple of their spread.
+    """
+    image = keras.Input(SHAPE)
+    pooled = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Dense(1, "sigmoid")(pooled))
+    model.set_weights([np.full((3, 1), 10.0), np.array([-15.0])])
+    labels = np.repeat([0, 1], 16)
+    pixels = (
+        np.random.default_rng(0).integers(0, 60, (32, *SHAPE)) + 190 * labels[:, None, None, None]
+    )
+    samples = datasets.Samples(pixels.astype(np.uint8), labels, ("dark", "bright"))
+    report = exporters.export(model, tmp_path / "m.tflite", "int8", samples)
+    # Outputs near 0 and 1 spread by a half, and integers of 8 bits are 1/256 apart.
+    assert max(one.error for one in report.layer_errors) < 0.02
 
 
 def test_the_bound_on_answers_can_be_set_and_values_are_still_bounded(softplus, tmp_path):

@@ -36,7 +36,7 @@ def test_resume_takes_a_lower_rate_after_nan_and_notes_it(
     assert called(*first.split()) == 2
     told = capsys.readouterr().err
     assert "became nan" in told or "became inf" in told
-    assert "--resume takes a lower one" in told and "--clip-norm" in told
+    assert "distill --resume` takes a lower one" in told and "--clip-norm" in told
     resume = ["distill", "--resume", "--out", str(out)]
     assert called(*resume, "--learning-rate", "1e31") == 2
     assert "a higher learning_rate" in capsys.readouterr().err
@@ -52,3 +52,22 @@ def test_resume_takes_a_lower_rate_after_nan_and_notes_it(
     history = pd.read_csv(out / "history.csv")
     assert list(history["epoch"]) == [1, 2, 3]
     assert np.isfinite(history["loss"]).all() and history["learning_rate"].max() <= 0.01
+
+
+@pytest.mark.parametrize("command", ["teach", "distill"])
+def test_the_teacher_is_named_and_no_resuming_advised(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A resumed run would train the teacher at the same rate again; `teach` has no --resume."""
+    monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "own.py").write_text(OWN)
+    options = f"--data {striped_images.draw(tmp_path / 'data')} --batch-size 8 --image-size 32"
+    fixed = "--augment none --precision float32 --clip-norm 0 --learning-rate 1e30"
+    teacher = f"--teacher {tmp_path / 'own.py'}:net --teacher-epochs 1 --out {tmp_path / 'run'}"
+    assert called(command, *options.split(), *fixed.split(), *teacher.split()) == 2
+    told = capsys.readouterr().err
+    assert "training of the teacher own.net" in told and "--learning-rate" in told
+    assert "--resume" not in told

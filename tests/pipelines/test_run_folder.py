@@ -11,6 +11,7 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines import run_folder
+from keras_kd.pipelines.taught import Teaching
 
 FACTS = {"images": "a", "teacher": "b"}
 
@@ -82,3 +83,17 @@ def test_test_images_may_have_other_values_than_training_images() -> None:
     assert [name for name, fact in facts.items() if others[name] != fact] == [
         "the test images or their labels"
     ]
+
+
+def test_other_unlabelled_pictures_are_named() -> None:
+    """Not the teacher, whose soft labels are also of these; their order on disk is no matter."""
+    images = np.arange(4 * 12, dtype=np.uint8).reshape(4, 2, 2, 3)
+
+    def facts(rows: list[int], count: int = 2) -> dict[str, str]:
+        learnt = _data(images[rows], [0, 0, 1, 1])
+        return Teaching("t", learnt=learnt, unlabeled=count).facts()
+
+    (name,) = facts([0, 1, 2, 3])
+    assert name == "the unlabelled pictures"
+    assert facts([0, 1, 2, 3]) == facts([1, 0, 3, 2]) != facts([0, 1, 2, 1])
+    assert facts([0, 1, 2, 3], count=0) == {}

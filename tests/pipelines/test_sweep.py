@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,33 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert "other options" in capsys.readouterr().err
     assert called(*_command(data, out)) == 0
     assert "kerakd distill --config" in capsys.readouterr().out
+
+
+def test_a_sweep_goes_on_with_what_it_began_with_alone(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training image becomes another, then the student's code changes."""
+    own = tmp_path / "own.py"
+    shutil.copy(NETWORK.rpartition(":")[0], own)
+    shutil.copytree(data, tmp_path / "data")
+    student = ["--student", f"{own}:{NETWORK.rpartition(':')[2]}", "--precision", "float32"]
+    vary = ["--vary", "seed=0,1", "--out", str(tmp_path / "out"), *student, "--beta", "0"]
+    command = ["sweep", "--data", str(tmp_path / "data"), *TRAINING, *vary]
+    assert called(*command, "--trials", "1") == 0
+    bright = tmp_path / "data" / "train" / "bright" / "0.png"
+    shutil.copy(tmp_path / "data" / "train" / "dark" / "0.png", bright)
+    capsys.readouterr()
+    assert called(*command) == 2
+    assert "began, the images changed" in capsys.readouterr().err
+    shutil.copy(data / "train" / "bright" / "0.png", bright)
+    own.write_text(own.read_text("utf-8") + "\n# another one\n", "utf-8")
+    assert called(*command) == 2
+    assert f"began, the student's layers ({own}:" in capsys.readouterr().err
+    shutil.copy(NETWORK.rpartition(":")[0], own)
+    # Test images are not used.
+    shutil.copy(bright, tmp_path / "data" / "test" / "dark" / "0.png")
+    assert called(*command) == 0
+    assert len(pd.read_csv(tmp_path / "out" / "trials.csv")) == 2
 
 
 def test_options_without_effect_are_told_once(data: Path, tmp_path: Path, capsys) -> None:

@@ -9,10 +9,10 @@ import warnings
 import keras
 import numpy as np
 
+from keras_kd._common.arrays import evenly
 from keras_kd._common.shares import as_shares
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import DataError
-from keras_kd.exporters import _comparison
 from keras_kd.exporters._serving import Serving
 from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
@@ -78,7 +78,7 @@ def teacher_logits_of_classes(
         raise DataError(
             f"teacher_output must be one of {', '.join(_TEACHER_OUTPUTS)}. Received: {stated!r}."
         )
-    probed = _comparison.evenly(given, _PROBED_ROWS).astype(np.float32)
+    probed = evenly(given, _PROBED_ROWS).astype(np.float32)
     kind = stated or heads.kind_of_values(probed)
     if kind in ("sigmoids", "undecided"):
         raise DataError(
