@@ -27,6 +27,7 @@ _QUOTES = "\"'“”„‟‘’‚«»‹›"
 # Between the labels of an image that has several.
 _BETWEEN = re.compile(r"[\s,;|/+&'\"\[\]]+")
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
+_NUMBER = re.compile(r"[-+]?\d+(?P<fraction>[.,]\d+)?")
 # What stands for no label in some tables, in lower case: of pandas, R, databases and spreadsheets.
 _NO_LABELS = ("nan", "none", "null", "na", "<na>", "n/a", "#n/a", "nil", "-", "?")
 LABELS_FILE = "labels.txt"  # one name a line, beside images or a model
@@ -93,8 +94,8 @@ def doubts(names: Sequence[str]) -> list[str]:
 
     Returns:
         One sentence for each meaning that several have, as Cat and cat, for each name such as nan,
-            for the first of those made of others, as `cat,dog` beside `cat` and `dog`, and for the
-            first in quotation marks.
+            for the first of those made of others, as `cat,dog` beside `cat` and `dog`, for the
+            first in quotation marks, and for numbers of which some have fractions.
     """
     means: dict[str, list[str]] = {}
     for name in names:
@@ -112,7 +113,18 @@ def doubts(names: Sequence[str]) -> list[str]:
         ),
         *(f"the class {name} may be several labels of one image" for name in _joined(names)[:1]),
         *[f"the class {name} has quotation marks" for name in names if _is_quoted(name)][:1],
+        *[
+            f"the {len(names)} classes are numbers with fractions, each a class of its own: values"
+            " are not learnt from here"
+        ]
+        * _are_values(names),
     ]
+
+
+def _are_values(names: Sequence[str]) -> bool:
+    """Whether all are numbers, and some have fractions."""
+    found = [_NUMBER.fullmatch(name) for name in names]
+    return all(found) and any(number and number["fraction"] for number in found)
 
 
 def _joined(names: Sequence[str]) -> list[str]:

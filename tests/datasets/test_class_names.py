@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_kd.datasets.class_names import canonical, distinct, plain, read
+from keras_kd.datasets.class_names import canonical, distinct, doubts, plain, read
 from keras_kd.datasets.class_permutation import columns, in_model_order, permutation
 from keras_kd.errors import ModelError
 
@@ -160,3 +160,18 @@ def test_labels_by_a_models_order_keep_their_names():
 def test_only_what_differs_between_two_orders_is_told(source, told):
     with pytest.raises(ModelError, match=told):
         permutation(source, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (
+            ("0.5", "1", "-2,25"),
+            ["the 3 classes are numbers with fractions, each a class of its own"],
+        ),
+        (("-1", "0", "10"), []),
+        (("1.5 kg", "2.5"), []),
+    ],
+)
+def test_values_that_stand_as_classes_are_doubted(names, told):
+    assert [line.partition(":")[0] for line in doubts(names)] == told

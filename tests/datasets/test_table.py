@@ -65,6 +65,10 @@ def test_a_row_without_an_image_or_class_is_named_or_passed_over(tmp_path, line,
             {"one.csv": "file,label\n0.png,a\n"},
             "fewer than two classes in its training rows, .'a'.",
         ),
+        (
+            {"one.csv": "file,a,b\n0.png,1,1\n1.png,1,0\n"},
+            "fewer than two classes .*one.csv, line 2, with 1 in a and b: no class, or several",
+        ),
         ({"test.csv": "file,label\n0.png,a\n"}, "rows of the splits test: expected train"),
         ({"one.csv": "file,label,split\n0.png,a,first\n"}, "rows of the splits first"),
         ({"one.csv": "file,label\n", "two.csv": "path,class\n"}, "the tables one.csv, two.csv"),
@@ -326,3 +330,11 @@ def test_a_table_beside_class_folders_is_named(tmp_path, name, head, line):
     assert datasets.load(tmp_path, "train").class_names == ("a", "b")
     told = datasets.passed_over(tmp_path)
     assert told[0].startswith(line) and not any("readme" in one for one in told)
+
+
+def test_a_column_of_values_is_no_column_of_classes_and_told(tmp_path):
+    """Ages, each of one image: each is a class too small to split, and that alone was told."""
+    lines = rows(tmp_path, [f"{20 + 1.5 * number}" for number in range(8)], count=1)
+    (tmp_path / "ages.csv").write_text("\n".join(["file,target", *lines]))
+    with pytest.raises(DataError, match="too few to split.* the 8 classes are numbers with fract"):
+        datasets.load(tmp_path, "train")

@@ -193,7 +193,11 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
     rows = _labelled(rows)
     labels = _numbering.ordered({row.label for row in rows["train"]} - {""})
     if len(labels) < 2:
-        bad = (f"; {row.place}: {row.problem}" for row in rows["train"] if row.problem)
+        bad = (
+            f"; {row.place}: {row.problem or 'no class, or several'}"
+            for row in rows["train"]
+            if row.problem or not row.label
+        )
         raise DataError(
             f"{path} has fewer than two classes in its training rows, {labels}; nan, and -1 among"
             f" numbers, stand for no label: add rows of others{next(bad, '')}."
