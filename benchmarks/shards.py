@@ -97,15 +97,15 @@ def _shuffling(csv: Path, epochs: int, seeds: int, buffers: list[int]) -> None:
 def _trained(config: Config, out: Path) -> dict[str, float]:
     """Train a student without its exports and card; its accuracy on what it was not trained on."""
     from keras_kd._common.progress import Terminal
-    from keras_kd.pipelines import data_loading, distill, plan, teaching
+    from keras_kd.pipelines import data_loading, distill, plan, teacher_setup
     from keras_kd.training import job
 
     silent = Terminal(quiet=True)
     out.mkdir()
     resolved = plan.resolve_run(config, out, False)
     data = data_loading.load_data(resolved.data, silent)
-    taught = teaching.prepare(resolved, data, silent)
-    task = distill.student_job(resolved, data, taught, out)
+    supervision = teacher_setup.prepare(resolved, data, silent)
+    task = distill.student_job(resolved, data, supervision, out)
     student, _ = job.train(task, resolved.training, data, silent)
     return {
         split: float(

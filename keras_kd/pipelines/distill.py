@@ -22,11 +22,11 @@ from keras_kd.evaluation import scoring
 from keras_kd.exporters import targets
 from keras_kd.models import keras_file
 from keras_kd.models.spec import ModelSpec
-from keras_kd.pipelines import joint, results, run_folder, teaching, unused_options
+from keras_kd.pipelines import joint, results, run_folder, teacher_setup, unused_options
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
-from keras_kd.pipelines.taught import Teaching, student_facts, student_job
+from keras_kd.pipelines.supervision import Supervision, student_facts, student_job
 from keras_kd.runtimes.predictors import KerasPredictor
 from keras_kd.training import job
 from keras_kd.training.batches import unlabeled_a_step
@@ -60,19 +60,21 @@ def distill(
     with run_folder.held(out, plan.options, resume):
         unused_options.tell(plan, terminal)
         data = load_data(plan.data, terminal, plan.teaching.store)
-        taught = teaching.prepare(plan, data, terminal)
-        task = student_job(plan, data, taught, out / run_files.STATE)
+        supervision = teacher_setup.prepare(plan, data, terminal)
+        task = student_job(plan, data, supervision, out / run_files.STATE)
         # Before the training, whose state belongs to exactly these images and outputs.
-        run_folder.require_beginning(out, _beginning(task, data, taught))
-        student, history = _trained(plan, task, taught.data_of_student(data), out, terminal)
+        run_folder.require_beginning(out, _beginning(task, data, supervision))
+        student, history = _trained(plan, task, supervision.data_of_student(data), out, terminal)
         # The process that calibrates int8 imports TensorFlow while scores are computed.
         spec = _saved(student, task, data, out)
         frame = pd.DataFrame(history)
         write_text(out / run_files.HISTORY, frame.to_csv(index=False))
         predictor = KerasPredictor(student, spec)
         on_test = predictor.predict(data.test.images)
-        found = results.of_student(plan, data, student, predictor, history, taught)
-        found |= results.scores(data, on_test, predictor.predict(data.validation.images), taught)
+        found = results.of_student(plan, data, student, predictor, history, supervision)
+        found |= results.scores(
+            data, on_test, predictor.predict(data.validation.images), supervision
+        )
         if plan.student.baseline and task.teacher_logits is not None:
             settings = _on_labels_alone(plan.training, task)
             alone = job.train(_without_teacher(task), settings, data, terminal)[0]
@@ -93,13 +95,13 @@ def _trained(
     return joint.train(plan, out)
 
 
-def _beginning(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
+def _beginning(task: Job, data: Data, supervision: Supervision) -> dict[str, str]:
     """What a run that is resumed must find as it was."""
     return {
         **data.facts(),
         # Soft labels are also of these pictures.
-        **taught.facts(),
-        "the teacher or its soft labels": taught.fingerprint,
+        **supervision.facts(),
+        "the teacher or its soft labels": supervision.fingerprint,
         **student_facts(task, data),
     }
 

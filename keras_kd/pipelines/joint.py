@@ -26,10 +26,10 @@ from keras_kd.errors import KerasKDError, TrainingError
 from keras_kd.models import keras_file
 from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines import plan as planning
-from keras_kd.pipelines import teaching
+from keras_kd.pipelines import teacher_setup
 from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
-from keras_kd.pipelines.taught import student_job
+from keras_kd.pipelines.supervision import student_job
 from keras_kd.training import job
 
 MODEL, HISTORY = "joint.keras", "joint.json"
@@ -96,9 +96,9 @@ def member(out: Path, own: hosts.Place) -> None:
     plan = planning.resolve_recorded(out)
     silent = Terminal(quiet=True)
     data = load_data(plan.data, silent)
-    taught = teaching.prepare(plan, data, silent)
-    task = student_job(plan, data, taught, out / run_files.STATE)
-    student, history = job.train(task, plan.training, taught.data_of_student(data), terminal)
+    supervision = teacher_setup.prepare(plan, data, silent)
+    task = student_job(plan, data, supervision, out / run_files.STATE)
+    student, history = job.train(task, plan.training, supervision.data_of_student(data), terminal)
     if own.number == 0:
         spec = ModelSpec(task.heads.class_names or None, input_shape=data.image_shape)
         keras_file.save(student, out / run_files.STATE / MODEL, spec)

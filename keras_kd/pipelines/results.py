@@ -21,7 +21,7 @@ from keras_kd.models import keras_file, sources
 from keras_kd.pipelines import run_folder
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan
-from keras_kd.pipelines.taught import Teaching
+from keras_kd.pipelines.supervision import Supervision
 from keras_kd.reports import comparison_pictures, model_card, pictures, summary
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.predictors import Prediction, Predictor
@@ -37,7 +37,7 @@ def of_student(
     student: keras.Model,
     predictor: Predictor,
     history: list[dict[str, float]],
-    taught: Teaching,
+    supervision: Supervision,
 ) -> dict[str, Any]:
     """Return size, operations, epochs and training time of the student, and the fingerprints of its
     origin.
@@ -48,7 +48,7 @@ def of_student(
         student: the trained model.
         predictor: the same model as a predictor.
         history: one row for each epoch.
-        taught: the teacher and its outputs.
+        supervision: the teacher and its outputs.
 
     Returns:
         Part of metrics.json.
@@ -63,20 +63,20 @@ def of_student(
         "data": {"name": data.name, "called": data.called, "counts": data.counts()},
         "fingerprints": {
             "data": data.fingerprint,
-            "teacher": _teacher_fingerprint(taught),
+            "teacher": _teacher_fingerprint(supervision),
             "weights": keras_file.weights_fingerprint(student),
         },
     }
 
 
-def _teacher_fingerprint(taught: Teaching) -> str | None:
-    if taught.is_live:
-        return taught.teacher.model.fingerprint
-    return taught.soft_labels.key.teacher if taught.soft_labels else None
+def _teacher_fingerprint(supervision: Supervision) -> str | None:
+    if supervision.is_live:
+        return supervision.teacher.model.fingerprint
+    return supervision.soft_labels.key.teacher if supervision.soft_labels else None
 
 
 def scores(
-    data: Data, on_test: Prediction, on_validation: Prediction, taught: Teaching
+    data: Data, on_test: Prediction, on_validation: Prediction, supervision: Supervision
 ) -> dict[str, Any]:
     """Return the scores of the student on both splits, and those of the teacher.
 
@@ -84,18 +84,18 @@ def scores(
         data: the data set.
         on_test: the student's predictions for the test images.
         on_validation: the student's predictions for the validation images.
-        taught: the teacher and its outputs.
+        supervision: the teacher and its outputs.
 
     Returns:
         Part of metrics.json.
     """
     found: dict[str, Any] = {
-        "teacher": taught.name and {"name": taught.name, "accuracy": None},
+        "teacher": supervision.name and {"name": supervision.name, "accuracy": None},
         "test": scoring.scored(on_test, data.test),
         "validation": scoring.scored(on_validation, data.validation),
     }
-    if taught.teacher is not None:
-        _add_teacher(found, data, on_test, taught.teacher)
+    if supervision.teacher is not None:
+        _add_teacher(found, data, on_test, supervision.teacher)
     if data.subsets:
         logits = {"validation": on_validation.logits, "test": on_test.logits}
         found[data.name] = scoring.subsets(data, logits)

@@ -11,7 +11,7 @@ from keras_kd._common.files import require_apart
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.models import keras_file, sources
-from keras_kd.pipelines import cached_teachers, statements, teaching
+from keras_kd.pipelines import cached_teachers, statements, teacher_setup
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.apart_from_data import require_outside
 from keras_kd.pipelines.data_loading import load_data
@@ -52,8 +52,8 @@ def teach(config: Config, out: str | Path | None = None, terminal: Terminal | No
         # The one that was trained: the name may be that of the file whose layers it has.
         trained = (path.parent.name,)
         of_trained = replace(plan.teaching, teachers=trained, stated=statements.parse(trained, {}))
-        ensemble = teaching.teacher(replace(plan, teaching=of_trained), data, terminal)
-        teaching.soft_labels(of_trained, data, views, ensemble, terminal)
+        ensemble = teacher_setup.teacher(replace(plan, teaching=of_trained), data, terminal)
+        teacher_setup.soft_labels(of_trained, data, views, ensemble, terminal)
     if out is not None:
         model, spec = keras_file.load(path)
         path = Path(out) / cached_teachers.TEACHER_FILE

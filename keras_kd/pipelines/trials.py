@@ -11,11 +11,11 @@ from keras_kd._common.progress import Terminal
 from keras_kd.datasets import splits
 from keras_kd.datasets.splits import Data
 from keras_kd.models import sources
-from keras_kd.pipelines import cached_teachers, teaching, unused_options
+from keras_kd.pipelines import cached_teachers, teacher_setup, unused_options
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
-from keras_kd.pipelines.taught import Teaching, student_facts, student_job
+from keras_kd.pipelines.supervision import Supervision, student_facts, student_job
 from keras_kd.training import job
 from keras_kd.training.settings import Job
 
@@ -34,7 +34,7 @@ class Trials:
         self._terminal = terminal
         self._data = load_data(self._plan.data, terminal, self._plan.teaching.store)
         self._teachers: dict[str, str] = {}
-        self._teachings: dict[tuple, Teaching] = {}
+        self._supervisions: dict[tuple, Supervision] = {}
         self._remarks: set[str] = set()
 
     def facts_of_data(self) -> dict[str, str]:
@@ -63,10 +63,10 @@ class Trials:
             The history.
         """
         plan = planned(options)
-        taught = self._taught(plan)
-        task = student_job(plan, self._data, taught, folder)
-        begin(_facts(task, self._data, taught))
-        shown = taught.data_of_student(self._data)
+        supervision = self._supervised(plan)
+        task = student_job(plan, self._data, supervision, folder)
+        begin(_facts(task, self._data, supervision))
+        shown = supervision.data_of_student(self._data)
         return job.train(task, plan.training, shown, self._terminal, after_epoch)[1]
 
     def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,22 +90,22 @@ class Trials:
         names = (self._teachers.get(name, name) for name in plan.teaching.teachers)
         return plan.options | {"teacher": configuration.SEPARATOR.join(names)}
 
-    def _taught(self, plan: Plan) -> Teaching:
+    def _supervised(self, plan: Plan) -> Supervision:
         if plan.teaching.kind == "nobody":
-            return Teaching()
+            return Supervision()
         key = (repr(plan.teaching), plan.training.augment, plan.training.seed)
-        if key not in self._teachings:
-            self._teachings[key] = teaching.prepare(plan, self._data, self._terminal)
-        return self._teachings[key]
+        if key not in self._supervisions:
+            self._supervisions[key] = teacher_setup.prepare(plan, self._data, self._terminal)
+        return self._supervisions[key]
 
 
-def _facts(task: Job, data: Data, taught: Teaching) -> dict[str, str]:
+def _facts(task: Job, data: Data, supervision: Supervision) -> dict[str, str]:
     """Fingerprints by names that differ where the options vary."""
-    facts = taught.facts()
-    if taught.teacher:
-        facts[f"the teacher {taught.name}"] = taught.teacher.model.fingerprint
-    elif taught.soft_labels:
-        facts[f"the teacher of the {taught.name}"] = taught.soft_labels.key.teacher
+    facts = supervision.facts()
+    if supervision.teacher:
+        facts[f"the teacher {supervision.name}"] = supervision.teacher.model.fingerprint
+    elif supervision.soft_labels:
+        facts[f"the teacher of the {supervision.name}"] = supervision.soft_labels.key.teacher
     of_student = student_facts(task, data)
     return facts | {f"{what} ({task.architecture})": fact for what, fact in of_student.items()}
 

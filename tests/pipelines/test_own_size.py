@@ -13,8 +13,8 @@ from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import splits
 from keras_kd.errors import ConfigError
-from keras_kd.pipelines import plan, teaching
-from keras_kd.pipelines.taught import student_job
+from keras_kd.pipelines import plan, teacher_setup
+from keras_kd.pipelines.supervision import student_job
 from keras_kd.teachers.views import Views
 
 # Stripes one pixel wide, which any other size loses, and their mean.
@@ -71,9 +71,9 @@ def _planned(made, *names: str, **options: object) -> tuple[splits.Data, plan.Pl
     return splits.load(planned.data.path, size=options.get("image_size")), planned
 
 
-def _taught(made, *names: str, **options: object) -> teaching.Teaching:
+def _prepared(made, *names: str, **options: object) -> teacher_setup.Supervision:
     data, planned = _planned(made, *names, **options)
-    return teaching.prepare(planned, data, Terminal(quiet=True))
+    return teacher_setup.prepare(planned, data, Terminal(quiet=True))
 
 
 SAID = ("--range", "0,255", "--classes", ",".join(CLASSES))
@@ -104,16 +104,16 @@ def test_a_model_of_oblong_images_is_right_in_every_form(made, tmp_path, capsys)
 
 def test_an_oblong_teacher_is_shown_its_own_height_and_width(made, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    taught = _taught(made, "96x64", augment="none")
-    answers = taught.soft_labels.logits[:, 0].argmax(axis=1)
+    supervision = _prepared(made, "96x64", augment="none")
+    answers = supervision.soft_labels.logits[:, 0].argmax(axis=1)
     np.testing.assert_array_equal(answers, np.repeat([0, 1, 2], 4))
 
 
 def test_a_live_teacher_is_shown_its_own_height_and_width(made, tmp_path):
     names = ("96x64", "96x64")
     data, planned = _planned(made, *names, augment="none", image_size=32, live_teacher=True)
-    taught = teaching.prepare(planned, data, Terminal(quiet=True))
-    student = student_job(planned, data, taught, tmp_path)
+    supervision = teacher_setup.prepare(planned, data, Terminal(quiet=True))
+    student = student_job(planned, data, supervision, tmp_path)
     batch = Views("none", 12).show(student.teacher_images, np.arange(12), np.zeros(12, int))
     answers = student.teacher_logits(batch).argmax(axis=1)
     # In 32x32 all stripes are gray.
@@ -122,14 +122,14 @@ def test_a_live_teacher_is_shown_its_own_height_and_width(made, tmp_path):
 
 def test_layers_are_not_matched_with_thumbnails(made):
     with pytest.raises(ConfigError, match="takes 96x64: leave --match or --live-teacher out, or"):
-        _taught(made, "96x64", match="conv8:conv8:hint")
+        _prepared(made, "96x64", match="conv8:conv8:hint")
 
 
 def test_each_of_several_teachers_is_shown_the_original_pixels_at_its_own_size(
     made, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    taught = _taught(made, "96x64", "40x40", augment="mirror", teacher_mirror=True)
+    supervision = _prepared(made, "96x64", "40x40", augment="mirror", teacher_mirror=True)
     expected = []
     for file in sorted((made / "data" / "train").glob("*/*.png")):
         logits = []
@@ -141,6 +141,6 @@ def test_each_of_several_teachers_is_shown_the_original_pixels_at_its_own_size(
             logits += [*keras.ops.convert_to_numpy(_teller(height, width)(both))]
         expected.append(np.mean(logits, axis=0))
     for view in range(2):
-        np.testing.assert_allclose(taught.soft_labels.logits[:, view], expected, atol=0.03)
-    found = taught.teacher.predict("train").logits
+        np.testing.assert_allclose(supervision.soft_labels.logits[:, view], expected, atol=0.03)
+    found = supervision.teacher.predict("train").logits
     np.testing.assert_allclose(found, expected, atol=0.03)

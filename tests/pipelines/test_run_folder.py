@@ -11,7 +11,7 @@ from keras_kd.datasets import Samples
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines import run_folder
-from keras_kd.pipelines.taught import Teaching
+from keras_kd.pipelines.supervision import Supervision
 
 FACTS = {"images": "a", "teacher": "b"}
 
@@ -91,7 +91,7 @@ def test_other_unlabelled_pictures_are_named() -> None:
 
     def facts(rows: list[int], count: int = 2) -> dict[str, str]:
         learnt = _data(images[rows], [0, 0, 1, 1])
-        return Teaching("t", learnt=learnt, unlabeled=count).facts()
+        return Supervision("t", learnt=learnt, unlabeled=count).facts()
 
     (name,) = facts([0, 1, 2, 3])
     assert name == "the unlabelled pictures"

@@ -22,7 +22,7 @@ from keras_kd.datasets.splits import Data
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.spec import ModelSpec
-from keras_kd.pipelines import plan, taught, teaching
+from keras_kd.pipelines import plan, supervision, teacher_setup
 from keras_kd.training import initial_model
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
@@ -59,11 +59,11 @@ def test_what_is_stated_is_of_the_teachers_that_do_not_tell(models):
     ours, foreign, expected = models
     for teacher, stated in ((ours, {}), (foreign, STATED), (f"{ours};{foreign}", STATED)):
         planned = plan.resolve(Config(teacher=teacher, **stated))
-        found = teaching.teacher(planned, DATA, Terminal(quiet=True)).predict("train").logits
+        found = teacher_setup.teacher(planned, DATA, Terminal(quiet=True)).predict("train").logits
         np.testing.assert_allclose(found, expected, atol=1e-5)
     # Of one teacher the user knows better than its file.
     planned = plan.resolve(Config(teacher=ours, teacher_classes="c,b,a"))
-    found = teaching.teacher(planned, DATA, Terminal(quiet=True)).predict("train").logits
+    found = teacher_setup.teacher(planned, DATA, Terminal(quiet=True)).predict("train").logits
     np.testing.assert_allclose(found, expected[:, ::-1], atol=1e-5)
 
 
@@ -73,7 +73,7 @@ def test_nothing_can_be_stated_of_a_teacher_that_is_trained_here():
         match=r"teacher_range describes a model file, but the teacher is trained here \(B\)",
     ):
         planned = plan.resolve(Config(teacher="B", teacher_range="0,1"))
-        teaching.teacher(planned, DATA, Terminal(quiet=True))
+        teacher_setup.teacher(planned, DATA, Terminal(quiet=True))
 
 
 def test_a_resumed_run_keeps_the_teacher_that_filled_the_store(tmp_path):
@@ -95,7 +95,7 @@ def test_a_student_that_computes_more_than_its_teacher_is_told(models, capsys, s
     terminal, planned = Terminal(), plan.resolve(Config(student=student, teacher=models[0]))
     built = architectures.build(student, len(NAMES), (64, 64, 3))
     teacher = SimpleNamespace(multiply_accumulates=7_000_000, values=())
-    teaching.remark_on_work(teacher, built, planned, terminal)
+    teacher_setup.remark_on_work(teacher, built, planned, terminal)
     told = capsys.readouterr().err
     assert told.startswith("Note: the student A computes more") == (student == "A")
     assert ("against 7,000,000 multiply-accumulates" in told) == (student == "A")
@@ -104,7 +104,7 @@ def test_a_student_that_computes_more_than_its_teacher_is_told(models, capsys, s
 def test_the_work_of_small_models_is_told_in_numbers_above_zero(models, capsys):
     planned = plan.resolve(Config(student=models[0], teacher=models[0]))
     teacher = SimpleNamespace(multiply_accumulates=40, values=())
-    teaching.remark_on_work(teacher, keras_file.load(models[0])[0], planned, Terminal())
+    teacher_setup.remark_on_work(teacher, keras_file.load(models[0])[0], planned, Terminal())
     # 16 pixels times 3 classes.
     assert " 48 against 40 multiply-accumulates an image" in capsys.readouterr().err
 
@@ -117,8 +117,8 @@ def test_a_store_of_the_same_answers_is_told_without_its_teacher(models, tmp_pat
     store = {"augment": "none", "soft_labels": str(tmp_path / "store"), "precision": "float32"}
     for teacher in (str(constant), None):
         planned = plan.resolve(Config(student=WIDE, teacher=teacher, **store))
-        taught = teaching.prepare(planned, DATA, Terminal())
-        assert taught.soft_labels.logits[:, 0].tolist() == [[0, 9, 0]] * 5
+        supervision = teacher_setup.prepare(planned, DATA, Terminal())
+        assert supervision.soft_labels.logits[:, 0].tolist() == [[0, 9, 0]] * 5
         told = capsys.readouterr().err
         assert told.count("Note: the teacher gives the same output for all images") == 1
 
@@ -141,9 +141,11 @@ def test_a_teacher_of_more_classes_teaches_the_datas_classes(live, tmp_path, mon
     probabilities = _of_four_classes(path)
     options = {"augment": "none", "live_teacher": live, "precision": "float32"}
     planned = plan.resolve(Config(student=WIDE, teacher=str(path), **options))
-    taught = teaching.prepare(planned, DATA, Terminal())
-    assert taught.outputs == (NAMES, ())
-    found = taught.teacher.model.logits(PIXELS) if live else taught.soft_labels.logits[:, 0]
+    supervision = teacher_setup.prepare(planned, DATA, Terminal())
+    assert supervision.outputs == (NAMES, ())
+    found = (
+        supervision.teacher.model.logits(PIXELS) if live else supervision.soft_labels.logits[:, 0]
+    )
     shares = np.exp(found.astype(float)) / np.exp(found.astype(float)).sum(1, keepdims=True)
     expected = probabilities / probabilities.sum(1, keepdims=True)
     np.testing.assert_allclose(shares, expected, atol=1e-3)
@@ -155,12 +157,12 @@ def test_a_teacher_of_more_classes_teaches_the_datas_classes(live, tmp_path, mon
 def test_a_teacher_without_a_class_of_the_data_is_refused(models):
     planned = plan.resolve(Config(teacher=models[0], teacher_classes="a,b,spare"))
     with pytest.raises(ModelError, match="the model lacks c and has spare besides"):
-        teaching.teacher(planned, DATA, Terminal(quiet=True))
+        teacher_setup.teacher(planned, DATA, Terminal(quiet=True))
 
 
 def test_a_file_whose_layers_get_new_weights_is_read_once(models, tmp_path, monkeypatch):
     planned = plan.resolve(Config(student=models[0], alpha=1.0))
-    job = taught.student_job(planned, DATA, taught.Teaching(), tmp_path)
+    job = supervision.student_job(planned, DATA, supervision.Supervision(), tmp_path)
     load, read = keras_file.load, []
     monkeypatch.setattr(keras_file, "load", lambda path: (read.append(path), load(path))[1])
     student = initial_model.build(job, planned.training, DATA)

@@ -15,7 +15,7 @@ from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.models import keras_file
 from keras_kd.models.spec import ModelSpec
-from keras_kd.pipelines import data_loading, distill, plan, teaching
+from keras_kd.pipelines import data_loading, distill, plan, teacher_setup
 
 
 def _stripes(folder, random, axis, count):
@@ -57,9 +57,9 @@ def test_the_teachers_answers_are_the_labels(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAKD_CACHE", str(tmp_path / "cache"))
     resolved = plan.resolve(_options(folder, augment="mirror"))
     data = data_loading.load_data(resolved.data, distill.Terminal(quiet=True))
-    taught = teaching.prepare(resolved, data, distill.Terminal(quiet=True))
-    assert taught.unlabeled == 10  # The copy of a test picture is left out.
-    train = taught.learnt.train
+    supervision = teacher_setup.prepare(resolved, data, distill.Terminal(quiet=True))
+    assert supervision.unlabeled == 10  # The copy of a test picture is left out.
+    train = supervision.learnt.train
     model = keras_file.load(folder / "teacher.keras")[0]
     logits = [np.asarray(model(x)) for x in (train.images[-10:], train.images[-10:, :, ::-1])]
     shares = [np.exp(one) / np.exp(one).sum(axis=1, keepdims=True) for one in logits]

@@ -1,5 +1,5 @@
-"""The teacher of a student with its outputs, stored or computed on each batch, and the training
-that follows from them.
+"""What supervises a student besides its labels: the teacher and its outputs, stored or computed
+on each batch; and the training that follows from them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from keras_kd.training.settings import Job
 
 
 @dataclass(frozen=True)
-class Teaching:
+class Supervision:
     """The teacher and its outputs for every view; by default there is no teacher.
 
     Attributes:
@@ -129,22 +129,22 @@ def student_facts(task: Job, data: Data) -> dict[str, str]:
     return {what: content for what, content in contents.items() if content}
 
 
-def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
+def student_job(plan: Plan, data: Data, supervision: Supervision, folder: Path) -> Job:
     """Return the training of the student, with the teacher's outputs for the heads that it learns.
 
     Args:
         plan: the run's plan.
         data: the data set.
-        taught: the teacher and its outputs.
+        supervision: the teacher and its outputs.
         folder: folder for the state of the training.
 
     Returns:
         The job for `training.job.train`.
     """
-    heads = _heads(plan.student.heads, data, taught)
+    heads = _heads(plan.student.heads, data, supervision)
     # Where no answers are stored, more views cost nothing.
-    count = max(plan.teaching.views, plan.student.epochs * taught.is_live)
-    views = job.views(plan.training, taught.data_of_student(data), count)
+    count = max(plan.teaching.views, plan.student.epochs * supervision.is_live)
+    views = job.views(plan.training, supervision.data_of_student(data), count)
     name = plan.student.architecture
     return Job(
         title=f"student {sources.called(name)}",
@@ -153,21 +153,21 @@ def student_job(plan: Plan, data: Data, taught: Teaching, folder: Path) -> Job:
         heads=heads,
         views=views,
         folder=folder,
-        teacher_logits=taught.logits(heads),
+        teacher_logits=supervision.logits(heads),
         pretrained=plan.student.pretrained,
         start=plan.student.start,
-        unlabeled=taught.unlabeled,
+        unlabeled=supervision.unlabeled,
         unlabeled_share=plan.teaching.unlabeled_share,
-        feature_teacher=taught.feature_teacher,
+        feature_teacher=supervision.feature_teacher,
         stated=plan.student.stated,
-        teacher_images=taught.live_images(data),
+        teacher_images=supervision.live_images(data),
     )
 
 
-def _heads(asked: tuple[str, ...] | None, data: Data, taught: Teaching) -> Heads:
-    class_names, values = taught.outputs
+def _heads(asked: tuple[str, ...] | None, data: Data, supervision: Supervision) -> Heads:
+    class_names, values = supervision.outputs
     heads = splits.chosen(asked, data, values)
-    if taught.name and not heads.shared(class_names, values):
+    if supervision.name and not heads.shared(class_names, values):
         outputs = ", ".join([*class_names, *values])
         raise ConfigError(
             f"The teacher has the outputs {outputs}, none of which the student is to learn "

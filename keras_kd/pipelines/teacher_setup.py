@@ -23,11 +23,11 @@ from keras_kd.errors import ConfigError, ModelError, of_file
 from keras_kd.evaluation import class_order
 from keras_kd.models import sources
 from keras_kd.models.surgery import precision
-from keras_kd.pipelines import shard_teaching, unlabeled
+from keras_kd.pipelines import shard_soft_labels, unlabeled
 from keras_kd.pipelines.cached_teachers import TEACHER_FILE, folder_of, trained
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan
-from keras_kd.pipelines.taught import Teaching, student_job
+from keras_kd.pipelines.supervision import Supervision, student_job
 from keras_kd.pipelines.teaching_plan import TeachingPlan
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Predictor
@@ -43,7 +43,7 @@ from keras_kd.training import job
 _PROBED_IMAGES = 256
 
 
-def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
+def prepare(plan: Plan, data: Data, terminal: Terminal) -> Supervision:
     """Return the teacher and its outputs for training.
 
     Args:
@@ -55,19 +55,19 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
         The teacher and its outputs.
     """
     teaching = plan.teaching
-    shard_teaching.require_possible(plan, data)
+    shard_soft_labels.require_possible(plan, data)
     if teaching.kind == "nobody":
-        return Teaching()
+        return Supervision()
     pictures = unlabeled.load(plan, data, terminal)
     learnt = data if pictures is None else unlabeled.beside(data, pictures.images)
     count = len(learnt.train) - len(data.train)
     views = job.views(plan.training, learnt, teaching.views)
     if teaching.kind == "votes":
-        return Teaching("people's votes", soft_labels=_voted(teaching.votes, data, views))
+        return Supervision("people's votes", soft_labels=_voted(teaching.votes, data, views))
     if teaching.kind == "stored":
         stored = soft_labels(teaching, learnt, views, None, terminal)
         learnt = _labelled(learnt, stored, count, data)
-        return Teaching("stored soft labels", None, stored, learnt, count)
+        return Supervision("stored soft labels", None, stored, learnt, count)
     live = _models(plan, data, terminal)
     if teaching.live:
         _remark_on_answers(live, data, terminal)
@@ -78,7 +78,7 @@ def prepare(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     return replace(live, soft_labels=stored, learnt=learnt, unlabeled=count)
 
 
-def _models(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
+def _models(plan: Plan, data: Data, terminal: Terminal) -> Supervision:
     """The teacher as it runs on each batch, and all that its student must fit checked before it
     works.
     """
@@ -90,14 +90,14 @@ def _models(plan: Plan, data: Data, terminal: Terminal) -> Teaching:
     matched = _feature_teacher(plan, data) if plan.training.loss.matches else None
     if matched or (plan.teaching.live and data.shards):
         _require_size(ensemble, data)
-    live = Teaching(name, ensemble, feature_teacher=matched)
+    live = Supervision(name, ensemble, feature_teacher=matched)
     task = student_job(plan, data, live, Path())
     if matched or plan.student.start or plan.training.optimizer == "dot":
         job.rehearse(task, plan.training, data)
     return live
 
 
-def _remark_on_answers(live: Teaching, data: Data, terminal: Terminal) -> None:
+def _remark_on_answers(live: Supervision, data: Data, terminal: Terminal) -> None:
     """Report a live teacher that answers the same to all images."""
     step = -(-len(data.train) // _PROBED_IMAGES)
     images = live.teacher.training_images().arrays
@@ -302,10 +302,10 @@ def soft_labels(
         model.values if model else (),
     )
     if data.shards:
-        of_shards = shard_teaching.soft_labels(teaching, data, teacher, key)
+        of_shards = shard_soft_labels.soft_labels(teaching, data, teacher, key)
         if teacher is not None:
-            shard_teaching.fill(of_shards, teaching, views, teacher, terminal)
-        _tell(shard_teaching.remark(of_shards), terminal)
+            shard_soft_labels.fill(of_shards, teaching, views, teacher, terminal)
+        _tell(shard_soft_labels.remark(of_shards), terminal)
         return of_shards
     folder = teaching.store or cache_folder("soft_labels") / key.short
     if teacher is None:
