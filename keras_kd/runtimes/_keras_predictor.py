@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -98,9 +99,21 @@ class KerasPredictor(FilePredictor):
             return None
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        found = self._model.predict(pixels, batch_size=self._batch_size, verbose=0)
-        outputs = heads.by_name(self._model, found)
+        outputs = heads.by_name(self._model, self._computed(pixels))
         return {name: np.asarray(outputs[name]).reshape(len(pixels), -1) for name in self._rows}
+
+    def _computed(self, pixels: np.ndarray) -> Any:
+        # Keras' `predict` first builds a pipeline of data sets, which takes longer than a batch of
+        # a small model. Of several replicas each would compute the whole batch without it.
+        if 0 < len(pixels) <= self._batch_size and _replicas(self._model) == 1:
+            return self._model.predict_on_batch(pixels)
+        return self._model.predict(pixels, batch_size=self._batch_size, verbose=0)
+
+
+def _replicas(model: keras.Model) -> int:
+    """Number of replicas that share each batch of a model, under `tf.distribute`."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return strategy.num_replicas_in_sync if strategy else 1
 
 
 def of_saved_model(path: Path, spec: ModelSpec, head: str | None = None) -> KerasPredictor:

@@ -5,6 +5,7 @@ classes.
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -63,6 +64,32 @@ def test_a_foreign_model_of_another_size_colour_range_and_output_gives_its_logit
     assert predictor.spec == ModelSpec(None, PixelValues((-1.0, 1.0)), "probabilities", (48, 48, 1))
     # Told nothing, it would be taken for another model.
     assert np.abs(_centred(predictors.load(path).logits(PIXELS)) - _centred(expected)).max() > 0.1
+
+
+@pytest.mark.parametrize(("replicas", "batch_size", "pipelines"), [(1, 5, 0), (1, 4, 1), (2, 5, 1)])
+def test_one_batch_of_one_replica_is_computed_without_a_pipeline(
+    replicas, batch_size, pipelines, monkeypatch
+):
+    """Of a small model Keras' `predict` takes fifty times as long. Each of two replicas would
+    compute all images without it.
+    """
+    model, calls, predict = _network((64, 64, 3)), [], keras.Model.predict
+    predictor = KerasPredictor(
+        model, ModelSpec(NAMES, input_shape=(64, 64, 3)), batch_size=batch_size
+    )
+    expected = predict(model, PIXELS.astype("float32"), batch_size, verbose=0)
+
+    def counted(self, *given, **options):
+        calls.append(self)
+        monkeypatch.undo()
+        return predict(self, *given, **options)
+
+    monkeypatch.setattr(keras.Model, "predict", counted)
+    if replicas > 1:
+        strategy = SimpleNamespace(num_replicas_in_sync=replicas)
+        monkeypatch.setattr(keras.Model, "distribute_strategy", strategy)
+    np.testing.assert_array_equal(predictor.logits(PIXELS), expected)
+    assert len(calls) == pipelines
 
 
 def test_the_files_own_form_is_used(tmp_path):
