@@ -120,9 +120,12 @@ class Timeline:
         return sorted((*self.spikes, *self.smiles), key=lambda moment: moment.start)
 
     @property
-    def outside(self) -> list[str]:
-        """Which tasks and events the recording does not hold, or not whole, a sentence each."""
-        return outside(self.options, float(self.times[0]), self.duration)
+    def doubtful_times(self) -> list[str]:
+        """Which tasks and events the recording does not hold, or not whole, and where it has no
+        frames, a sentence each.
+        """
+        lines = outside(self.options, float(self.times[0]), self.duration)
+        return [*lines, *_without_frames(self.times, self.duration)]
 
     @property
     def doubtful_faces(self) -> list[str]:
@@ -237,6 +240,20 @@ def _lengths(times: np.ndarray) -> np.ndarray:
         return np.array([1 / 30])
     steps = np.diff(times)
     return np.minimum(np.append(steps, np.median(steps)), longest_gap_between(times))
+
+
+def _without_frames(times: np.ndarray, duration: float) -> list[str]:
+    """A sentence on the holes of a recording, if it has some."""
+    steps = np.diff(times)
+    holes = np.flatnonzero(steps > longest_gap_between(times))
+    if not len(holes):
+        return []
+    places = [f"{times[row]:.1f} to {times[row + 1]:.1f} s" for row in holes[:5]]
+    return [
+        f"No frames for {steps[holes].sum():.1f} of {duration:.1f} s ({', '.join(places)}"
+        f"{', …' * (len(holes) > len(places))}): what happened there is unknown and counts as not"
+        " recorded."
+    ]
 
 
 def _runs(marks: np.ndarray) -> list[tuple[int, int]]:

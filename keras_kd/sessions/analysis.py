@@ -185,7 +185,7 @@ class _Analysis:
             if keys.is_file():
                 options = replace(options, events=(*options.events, *read_events(keys)))
             timeline = _timeline.load(rows, options)
-            for doubt in (*timeline.doubtful_faces, *timeline.outside, *timeline.doubts):
+            for doubt in (*timeline.doubtful_faces, *timeline.doubtful_times, *timeline.doubts):
                 self.terminal.say(f"{name}: {doubt}")
             frames = len(timeline.times) if frames is None else frames
             calibrated = {

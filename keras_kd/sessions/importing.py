@@ -102,7 +102,7 @@ def import_sessions(
                     csv.writer(csv_file).writerows(_rows(file, imported))
                 timeline = _timeline.load(rows, own)
                 write(folder, timeline, _session(file, program, imported, own, informed), file.stem)
-            told = *timeline.doubtful_faces, *timeline.outside, *timeline.doubts
+            told = *timeline.doubtful_faces, *timeline.doubtful_times, *timeline.doubts
             for note in (*_notes(imported), *told):
                 terminal.say(f"{file.stem}: {note}")
             terminal.say(f"{file.stem}: {len(imported.times):,} rows; {folder / 'report.html'}")

@@ -55,21 +55,36 @@ def test_tasks_and_events_beyond_the_recording_are_told(tmp_path):
     events = Event(-1, "early"), Event(3, "in"), Event(500, "never")
     options = Options(tasks=tasks, events=events)
     timeline = _timeline.load(path, options)
-    assert [line.split(";")[0] for line in timeline.outside] == [
+    assert [line.split(";")[0] for line in timeline.doubtful_times] == [
         "Tasks beyond the recording, which count nothing: far",
         "Tasks that the recording does not hold whole, which are cut: cut",
         "Events outside the recording: early, never",
     ]
-    assert all("is 30.0 s long: check --offset" in line for line in timeline.outside)
-    assert not _timeline.load(path, Options(tasks=tasks[:2], events=events[1:2])).outside
+    assert all("is 30.0 s long: check --offset" in line for line in timeline.doubtful_times)
+    assert not _timeline.load(path, Options(tasks=tasks[:2], events=events[1:2])).doubtful_times
     # A film that begins 5 s behind its sound.
     late = write(tmp_path / "b.csv", mostly("neutral", 5), times=5 + np.arange(50) / 10)
     tasks = Task(0, 4, "before"), Task(0, 8, "begun"), Task(4.5, 9, "in")
     options = Options(tasks=tasks, events=(Event(1, "unseen"), Event(4.5, "in")))
-    assert [line.split(":")[1] for line in _timeline.load(late, options).outside] == [
+    assert [line.split(":")[1] for line in _timeline.load(late, options).doubtful_times] == [
         f" {name}; the recording goes from 5.0 s to 10.0 s"
         for name in ("before", "begun", "unseen")
     ]
+
+
+def test_where_a_recording_has_no_frames_is_told(tmp_path):
+    """As of a log that was paused: ten of its twenty seconds are unknown."""
+    times = np.r_[np.arange(50), np.arange(150, 200)] / 10
+    paused = write(tmp_path / "a.csv", mostly("neutral", 10), times=times)
+    timeline = _timeline.load(paused, Options())
+    assert [line.partition("): ")[0] for line in timeline.doubtful_times] == [
+        "No frames for 10.1 of 20.0 s (4.9 to 15.0 s"
+    ]
+    # A slow recording has none, and a frame that is missed is no hole.
+    slow = write(
+        tmp_path / "b.csv", mostly("neutral", 4.9), times=np.delete(20 * times[:50], 7) / 4
+    )
+    assert not _timeline.load(slow, Options()).doubtful_times
 
 
 @pytest.mark.parametrize(
