@@ -281,7 +281,22 @@ def shortened(names: Sequence[str]) -> str:
         One line of text.
     """
     others = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + f" and {others} more" * (others > 0)
+    return as_typed(names[:_SHOWN]) + f" and {others} more" * (others > 0)
+
+
+def as_typed(names: Iterable[str]) -> str:
+    """Return names in one line as `--classes` takes them, those with a comma in double quotes.
+
+    Args:
+        names: class names.
+
+    Returns:
+        One line of text.
+    """
+    return ", ".join(
+        '"{}"'.format(name.replace('"', '""')) if "," in name or name.startswith('"') else name
+        for name in names
+    )
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:

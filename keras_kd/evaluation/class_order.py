@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from keras_kd.datasets import Samples
-from keras_kd.datasets.class_names import shortened
+from keras_kd.datasets.class_names import as_typed, shortened
 from keras_kd.datasets.class_permutation import columns
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ModelError
@@ -51,7 +51,7 @@ def require_plausible(
     better = _better_order(logits, labels, len(class_names))
     if better:
         meant, assumed, best = better
-        order = ", ".join(class_names[label] for label in meant)
+        order = as_typed(class_names[label] for label in meant)
         instead = f"; or state its pixels, {other_pixels}, which would do as well" * bool(
             other_pixels
         )
@@ -265,8 +265,8 @@ def _doubtful_names(
         return ""
     meant, assumed, best = better
     places = columns(names, class_names)
-    order = ", ".join(class_names[meant[place]] for place in np.argsort(places))
-    named = ", ".join(names[place] for place in np.sort(places))
+    order = as_typed(class_names[meant[place]] for place in np.argsort(places))
+    named = as_typed(names[place] for place in np.sort(places))
     return (
         f"By its class names {named} the model is right on {100 * assumed:.1f} % of the"
         f" images, in the order {order} on {100 * best:.1f} %: check --classes and its list of"

@@ -18,7 +18,7 @@ from keras_kd._common.files import write_text
 from keras_kd._common.markdown import escaped, fenced
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples, decoding, splits
-from keras_kd.datasets.class_names import are_expressions
+from keras_kd.datasets.class_names import are_expressions, as_typed
 from keras_kd.datasets.readers import faces
 from keras_kd.errors import ConfigError, of_file
 from keras_kd.evaluation import class_order
@@ -68,7 +68,7 @@ def with_classes_of_data(
     predictor = predictors.KerasPredictor(model, spec, head=settings.stated.head)
     with of_file(source):
         class_order.assume_order_of_data(predictor, train, terminal.about(source))
-    terminal.say(f"The bundle's classes are {', '.join(names)} (--classes overrides this).")
+    terminal.say(f"The bundle's classes are {as_typed(names)} (--classes overrides this).")
     return spec
 
 

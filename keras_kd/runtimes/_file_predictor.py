@@ -13,6 +13,7 @@ import numpy as np
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.identity import identity
 from keras_kd.datasets import images as pixels
+from keras_kd.datasets.class_names import as_typed
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import DataError, ModelError
 from keras_kd.models.heads import VALUES, OutputKind, images_of_noise, kind_of_values
@@ -136,7 +137,7 @@ class FilePredictor:
             if names is not None and len(names) != 2:
                 raise ModelError(
                     f"The model gives one number, but {len(names)} classes are named "
-                    f"({', '.join(names)}): mend --classes or its list of labels."
+                    f"({as_typed(names)}): mend --classes or its list of labels."
                 )
             self.is_binary, self.tells_classes, self.head, self.values = True, True, name, ()
         self._set_output(self.graph_kind)
@@ -231,7 +232,7 @@ class FilePredictor:
         if names is not None and self.head and len(names) != widths[self.head]:
             raise ModelError(
                 f"The model gives {widths[self.head]} classes, but {len(names)} are named "
-                f"({', '.join(names)}): mend --classes, where a name with a comma stands in double"
+                f"({as_typed(names)}): mend --classes, where a name with a comma stands in double"
                 " quotes, or its list of labels."
             )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import BAD_ARCHIVE
 from keras_kd.datasets import class_names
-from keras_kd.datasets.class_names import LABELS_FILE, canonical, distinct
+from keras_kd.datasets.class_names import LABELS_FILE, as_typed, canonical, distinct
 from keras_kd.errors import ModelError
 from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes import published, stored_spec
@@ -48,7 +48,7 @@ def with_labels(
     found = [*own, *_lists(path)]
     for place, names in found[1:]:
         if [*map(canonical, distinct(names))] != [*map(canonical, distinct(found[0][1]))]:
-            first, others = ", ".join(found[0][1]), ", ".join(names)
+            first, others = as_typed(found[0][1]), as_typed(names)
             raise ModelError(
                 f"The labels contradict each other: {found[0][0]} names {first}, and {place} names "
                 f"{others}: remove the wrong list, or name the classes by --{prefix}classes."

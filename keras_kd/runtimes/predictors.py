@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 
+from keras_kd.datasets.class_names import as_typed
 from keras_kd.errors import of_file
 from keras_kd.models import bundles, keras_file, mistaken_files
 from keras_kd.models.spec import ModelSpec
@@ -199,4 +200,4 @@ def given(own: ModelSpec, stated: Stated, prefix: str = "") -> ModelSpec:
 
 def _shown(told: object, prefix: str) -> str:
     # Pixel values are shown as the options that state them.
-    return ", ".join(told) if isinstance(told, tuple) else str(told).replace("--", f"--{prefix}")
+    return as_typed(told) if isinstance(told, tuple) else str(told).replace("--", f"--{prefix}")

@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_kd.datasets.class_names import canonical, distinct, doubts, plain, read
+from keras_kd.config import listed_names
+from keras_kd.datasets.class_names import as_typed, canonical, distinct, doubts, plain, read
 from keras_kd.datasets.class_permutation import columns, in_model_order, permutation
 from keras_kd.errors import ModelError
+from keras_kd.evaluation.class_order import require_plausible
 
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -175,3 +177,13 @@ def test_only_what_differs_between_two_orders_is_told(source, told):
 )
 def test_values_that_stand_as_classes_are_doubted(names, told):
     assert [line.partition(":")[0] for line in doubts(names)] == told
+
+
+def test_names_in_messages_can_be_given_to_classes_as_they_stand():
+    """An order of classes that was proposed had one name more for each comma in a name."""
+    names = ("Pepper,_bell", "Tomato", '"q"', 'say "b"')
+    assert as_typed(names) == '"Pepper,_bell", Tomato, """q""", say "b"'
+    assert listed_names(as_typed(names)) == names
+    refused = np.repeat(np.eye(3)[[1, 0, 2]], 10, axis=0), np.repeat([0, 1, 2], 10)
+    with pytest.raises(ModelError, match='in the order b, "a, c", d on 100.0 %'):
+        require_plausible(*refused, ("a, c", "b", "d"))
