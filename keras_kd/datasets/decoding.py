@@ -216,6 +216,10 @@ def _check_file(path: Path) -> None:
         refuse_special(path)
         size = path.stat().st_size
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise DataError(
+                f"{path} is a link to {path.readlink()}, where nothing lies: mend or remove it."
+            ) from error
         raise DataError(f"{path} does not exist: check the path.") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -127,7 +127,9 @@ def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: 
         for name in classes
     }
     problems = [
-        f"{found[name][0] if found[name] else split_folder / name} is a class without images"
+        f"{found[name][0]} is a class without images"
+        if found[name]
+        else f"{split_folder} has no folder of the class {name}, of which there are training images"
         for name in classes
         if not files[name]
     ]
