@@ -22,6 +22,7 @@ from keras_kd.exporters import ExportReport, tuning
 from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery.copies import of_size
 from keras_kd.models.surgery.divided_logits import with_divided_logits
+from keras_kd.models.untrained import is_untrained
 from keras_kd.pipelines import bundling
 from keras_kd.pipelines.apart_from_data import require_apart, require_outside
 from keras_kd.pipelines.conversion import Conversion, samples_in_order
@@ -85,7 +86,10 @@ def export(
 
     def scores(path: Path, name: str = "") -> dict[str, Any]:
         taken = _spec_of_file(spec, settings)
-        scored.update(_scores(path, settings.data, taken, terminal, name or path.name))
+        file = predictors.LiteRTPredictor(path, stored_spec.of_model(path) or taken)
+        # Its graph does not show it.
+        file.is_untrained = is_untrained(built)
+        scored.update(_scores(file, settings.data, taken, terminal, name or path.name))
         return scored
 
     if settings.as_bundle:
@@ -175,10 +179,9 @@ def _calibrated(
 
 
 def _scores(
-    path: Path, data: str, spec: ModelSpec, terminal: Terminal, name: str
+    file: Predictor, data: str, spec: ModelSpec, terminal: Terminal, name: str
 ) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
-    file: Predictor = predictors.LiteRTPredictor(path, stored_spec.of_model(path) or spec)
     test = datasets.load(data, "test", size=file.spec.size)
     terminal.say(f"Scoring {name} on {len(test)} images")
     file = class_order.in_order_of_data(file, test, spec.class_names, terminal.about(name))

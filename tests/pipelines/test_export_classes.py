@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import keras
@@ -65,6 +66,21 @@ def test_classes_that_nobody_names_are_checked_against_the_data(
     told = capsys.readouterr().err
     assert f"{path} names no classes" in told and not made.exists()
     assert "in the order dark, bright on 100.0 %" in told
+
+
+def test_an_untrained_models_file_is_not_refused_for_its_answers(tmp_path, capsys):
+    """As of a network whose size and time are looked at before it is trained."""
+    image = keras.Input((64, 64, 3))
+    pooled = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 127.5, -1)(image))
+    model = keras.Model(image, layers.Dense(2)(pooled))
+    # As Keras might draw them: the classes stand the wrong way round.
+    model.set_weights([np.tile([-0.3, 0.3], (3, 1)), np.zeros(2)])
+    model.save(tmp_path / "model.keras")
+    asked = ["export", str(tmp_path / "model.keras"), "--format", "float32", "--json"]
+    assert called(*asked, "--data", _dark_and_bright(tmp_path / "data", 10)) == 0
+    told = capsys.readouterr()
+    assert "has learnt nothing, so its pixels and its order of classes can't be checked" in told.err
+    assert json.loads(told.out)["test"]["accuracy"] == 0
 
 
 def test_a_bundle_of_too_few_images_says_that_its_classes_are_not_checked(
