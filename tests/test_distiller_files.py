@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 
 import h5py
@@ -157,6 +158,30 @@ def test_weights_of_another_training_are_the_students_with_a_warning(tmp_path):
     assert float(other.optimizer.learning_rate) == pytest.approx(0.1)
 
 
+def test_an_optimizer_that_starts_anew_is_told(tmp_path):
+    def trained(path=None, build=False):
+        distiller = compiled(linear(), linear(1), keras.optimizers.Adam(0.05))
+        if build:
+            distiller.optimizer.build(distiller.trainable_variables)
+        if path:
+            distiller.load_weights(path)
+        distiller.fit(IMAGES, LABELS, shuffle=False, verbose=0)
+        return distiller
+
+    once = trained()
+    path = tmp_path / "a.weights.h5"
+    once.save_weights(path)
+    once.fit(IMAGES, LABELS, shuffle=False, verbose=0)
+    with pytest.warns(UserWarning, match=r"starts anew.*optimizer.build"):
+        trained(path)
+    again = trained(path, build=True)
+    for found, expected in zip(again.get_weights(), once.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Distiller(linear()).load_weights(path)  # Nothing is to be trained.
+
+
 def test_a_student_that_can_not_be_saved_leaves_no_file(tmp_path):
     class Own(layers.Layer):
         def __init__(self, what):
@@ -227,11 +252,16 @@ def test_a_saved_distiller_has_the_student_without_its_teacher(features, tmp_pat
             lambda _, one: stored.append(np.array(one)) if hasattr(one, "shape") else None
         )
     assert stored and not any(np.array_equal(one, kernel) for one in stored for kernel in kernels)
-    loaded = keras.saving.load_model(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = keras.saving.load_model(path)
     assert loaded.temperature == 3.0 and loaded.teacher is None
     np.testing.assert_array_equal(
         loaded.student.predict(IMAGES, verbose=0), student.predict(IMAGES, verbose=0)
     )
+    # Keras would take it for compiled, and fail for want of an optimizer.
+    with pytest.raises(ValueError, match=r"call `compile\(\)`"):
+        loaded.fit(IMAGES, {"label": LABELS, "teacher": LOGITS}, verbose=0)
     loaded.compile("sgd")
     with pytest.raises(ModelError, match="No teacher to learn from: give Distiller a teacher"):
         loaded.fit(IMAGES, LABELS, verbose=0)

@@ -29,7 +29,7 @@ from keras_kd.errors import ConfigError, DataError
         (np.where(LABELS == 0, 3, 2), ("is 3", "count from 1")),
         (np.where(np.arange(24) == 7, np.nan, LABELS), ("row 7 is nan", "Correct")),
         (np.where(np.arange(24) == 7, 0.5, LABELS), ("row 7 is 0.5",)),
-        (np.ones((24, 3)), ("row 0 are [1, 1, 1]", "sum to 1", "multi-label", "binary=")),
+        (np.ones((24, 3)), ("row 0 are [1, 1, 1]", "multi-label", "binary=", "continuous")),
         (np.array(["happy", "sad"])[LABELS % 2], ("words", "row 0", "numpy.unique")),
         (LABELS.astype(str), ("words", "row 0", "labels.astype(int)")),
         (np.array(["happy", "sad"], object)[LABELS % 2], ("words", "0 to 2")),
@@ -247,6 +247,31 @@ def test_class_weight_of_fit_weighs_the_labels_term_of_that_fit():
     refusal(lambda: Distiller(linear(), class_weights=[1, -1, 1]), ConfigError, "0 or more")
 
 
+def test_class_weight_of_one_batch_traces_a_step_once():
+    """Tracing takes seconds, and a loop of one's own gives the same weights with each batch."""
+    traced = []
+
+    def soft_loss(labels, teacher, student, temperature):
+        traced.append(temperature)
+        return keras.ops.sum((teacher - student) ** 2, axis=-1)
+
+    distiller = compiled(linear(), optimizer=keras.optimizers.SGD(0.0), soft_loss=soft_loss)
+    y = {"label": LABELS, "teacher": LOGITS}
+
+    def step(class_weight):
+        logs = distiller.train_on_batch(IMAGES, y, class_weight=class_weight, return_dict=True)
+        return float(logs["hard_loss"]), len(traced)
+
+    kernel = linear().get_weights()[0]
+    for weights in (None, {0: 0.5, 2: 3.0}, {1: 2.0}):
+        each = [1.0, 1.0, 1.0] if weights is None else [weights.get(one, 1.0) for one in range(3)]
+        expected = expected_step(kernel, LOGITS, 3.0, 0.15, 0.85, each)[0]
+        distiller.reset_metrics()
+        first, count = step(weights)
+        assert first == pytest.approx(expected, rel=1e-5)
+        assert step(weights)[1] == step(weights)[1] == count
+
+
 def test_normalised_weights_divide_by_their_sum_as_pytorch_does():
     student, weights = linear(), np.array([0.5, 1.0, 3.0])
     logits = student.predict(IMAGES, verbose=0)
@@ -311,6 +336,11 @@ def test_a_step_of_one_logit_has_its_closed_form(stored):
         (np.logaddexp(0, found) - labels * found).mean(), rel=1e-5
     )
     refusal(lambda: distiller.fit(IMAGES, LABELS, verbose=0), DataError, "0 to 1", "is 2")
+    signs, values = 2 * labels - 1, LOGITS[:, 0]
+    for given, advice in ((signs, "(labels + 1) // 2"), (values, "binary=[]")):
+        refusal(lambda given=given: distiller.evaluate(IMAGES, given), DataError, advice)
+    batches = [(IMAGES, values)]
+    refusal(lambda: distiller.evaluate(Batches(*batches[0]), verbose=0), DataError, "binary=[]")
 
 
 def test_a_sigmoid_teacher_teaches_one_logit_and_weights_of_two_classes_count():

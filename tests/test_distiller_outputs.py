@@ -124,6 +124,75 @@ def test_a_statement_that_the_numbers_contradict_is_refused(way):
     refusal(lambda: soft_loss(distiller, way, y), ModelError, "3 independent sigmoids")
 
 
+# --- one column and two ---
+PAIRS = np.random.default_rng(4).normal(0, 3, (24, 2)).astype(np.float32)
+
+
+def pair(classes, seed=1):
+    """A linear teacher's model, and its logits as (0, z) or (a, b)."""
+    model = linear(seed, classes)
+    logits = model.predict(MODEL_IMAGES, verbose=0)
+    return model, np.concatenate([0 * logits, logits], -1) if classes == 1 else logits
+
+
+def eager(distiller):
+    """The Distiller without traced steps, which take longer than these few."""
+    distiller.run_eagerly = True
+    return distiller
+
+
+def soft_loss_of_two(student, logits):
+    own = student.predict(MODEL_IMAGES, verbose=0).astype(float)
+    own = np.concatenate([0 * own, own], -1) if own.shape[-1] == 1 else own
+    p, q = (softmax(z.astype(float) / 3, -1) for z in (logits, own))
+    return 9 * rel_entr(p, q).sum(-1).mean()
+
+
+@pytest.mark.parametrize("of_student", [1, 2])
+@pytest.mark.parametrize("of_teachers", [(1,), (2,), (1, 2), (2, 1)])
+def test_teachers_of_two_classes_have_one_column_or_two(of_student, of_teachers):
+    pairs = [pair(count, 5 + number) for number, count in enumerate(of_teachers)]
+    mean = sum(logits for _, logits in pairs) / len(pairs)
+    student = linear(classes=of_student)
+    distiller = eager(still(student, [model for model, _ in pairs]))
+    found = soft_loss(distiller, "arrays", BINARY)
+    assert found == pytest.approx(soft_loss_of_two(student, mean), rel=1e-4)
+
+
+@pytest.mark.parametrize("way", ["arrays", "a generator"])
+@pytest.mark.parametrize("of_student", [1, 2])
+@pytest.mark.parametrize("stored", [(24, 2), (24, 1), (24,)])
+@pytest.mark.filterwarnings("ignore:The teacher")
+def test_probabilities_of_two_classes_have_one_column_or_two(way, of_student, stored):
+    """The probability of the second class alone is a sigmoid; of both it is a softmax."""
+    student, z = linear(classes=of_student), PAIRS[:, 1] - PAIRS[:, 0]
+    given = softmax(PAIRS, -1) if stored == (24, 2) else expit(z).reshape(stored)
+    y = {"label": BINARY, "teacher": given}
+    found = soft_loss(eager(still(student, teacher_output="probabilities")), way, y)
+    expected_loss = soft_loss_of_two(student, np.stack([0 * z, z], -1))
+    assert found == pytest.approx(expected_loss, rel=1e-4)
+    if way == "arrays":
+        # So many of them are near 0 and 1 that they are seen to be no logits.
+        assert soft_loss(eager(still(student)), way, y) == pytest.approx(expected_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+@pytest.mark.filterwarnings("ignore:The teacher")
+def test_one_column_does_not_teach_three_classes(activation):
+    inner = linear(1, 1)
+    teacher = keras.Model(inner.inputs, keras.activations.get(activation)(inner.outputs[0]))
+    for size in (24, 8):
+        distiller = eager(still(linear(), teacher))
+        refusal(
+            lambda distiller=distiller, size=size: distiller.fit(
+                IMAGES[:size], LABELS[:size], verbose=0
+            ),
+            ModelError,
+            "of 1 classes",
+            "of 3",
+        )
+
+
 # --- what is found ---
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "arrays"])
 def test_sigmoids_of_two_classes_that_nobody_stated_are_asked_about(way):

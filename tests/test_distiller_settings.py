@@ -7,7 +7,8 @@ import json
 import keras
 import numpy as np
 import pytest
-from small_students import IMAGES, LABELS, compiled, expected_step, linear
+import tensorflow as tf
+from small_students import IMAGES, LABELS, RATE, compiled, expected_step, linear
 from test_distiller_entries import refusal
 from test_distiller_heads import convolved
 
@@ -122,3 +123,23 @@ def test_a_teacher_and_maps_of_another_size_are_compiled_by_xla():
 
     with pytest.warns(UserWarning, match="resized for the teacher"):
         assert loss(True) == pytest.approx(loss(False), rel=1e-4)
+
+
+def test_a_step_of_ones_own_needs_to_report_no_metrics():
+    class Own(Distiller):
+        def train_step(self, data):
+            images, labels = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(images, labels, self(images, training=True))
+            weights = self.trainable_weights
+            self.optimizer.apply(tape.gradient(loss, weights), weights)
+            return {"loss": loss}
+
+    student, teacher = linear(), linear(1)
+    *_, after = expected_step(
+        student.get_weights()[0], teacher.predict(IMAGES, verbose=0), 3.0, 0.15, 0.85
+    )
+    distiller = Own(student, teacher)
+    distiller.compile(keras.optimizers.SGD(RATE))
+    distiller.fit(IMAGES, LABELS, batch_size=24, verbose=0)
+    np.testing.assert_allclose(student.get_weights()[0], after, atol=1e-5)

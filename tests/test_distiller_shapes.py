@@ -129,6 +129,52 @@ def test_the_pixels_of_maps_are_learnt_each():
         refusal(
             lambda data=data: still(student, teacher).fit(**data, verbose=0), DataError, "row 7"
         )
+    refusal(
+        lambda: still(student).fit(IMAGES, np.where(bad == 3, 255, bad), verbose=0),
+        DataError,
+        "row 7 is 255",
+        "any class and the sample_weight 0",
+    )
+
+
+def test_weights_of_pixels_apply_to_each():
+    """As Keras takes them: a pixel that is not to be learnt weighs 0."""
+    student, teacher = mapped(4), mapped(4, seed=4)
+    logits, of_teacher = (model.predict(IMAGES, verbose=0) for model in (student, teacher))
+    weights = RANDOM.uniform(0, 2, (24, 4, 4)).astype(np.float32) * (PIXEL_LABELS != 1)
+    hard = (weights * cross_entropy(PIXEL_LABELS, logits)).mean()
+    soft = (weights * divergence(of_teacher, logits, 3.0)).mean()
+    right = weights * (logits.argmax(-1) == PIXEL_LABELS)
+    distiller = still(student, teacher, weighted_metrics=["accuracy"])
+    for given in (weights, weights[..., None]):
+        for data in data_sets(IMAGES, PIXEL_LABELS, given):
+            found = losses_of(distiller, **data)
+            assert found["hard_loss"] == pytest.approx(hard, rel=1e-5)
+            assert found["soft_loss"] == pytest.approx(soft, rel=1e-5)
+            assert found["accuracy"] == pytest.approx(right.sum() / weights.sum(), rel=1e-5)
+    refusal(
+        lambda: still(student, teacher).train_on_batch(IMAGES, PIXEL_LABELS, weights[:, :2]),
+        DataError,
+        "(N, 2, 4)",
+        "(N,), or for each pixel, (N, 4, 4)",
+    )
+    weights[5, 0, 0] = np.nan
+    for data in data_sets(IMAGES, PIXEL_LABELS, weights):
+        refusal(lambda data=data: distiller.fit(**data, verbose=0), DataError, "row 5")
+
+
+def test_weights_of_pixels_count_by_their_mean_where_maps_are_matched():
+    match = FeatureMatch("maps", "maps", "attention")
+    models = [mapped(4), mapped(4, seed=4)]
+    for model in models:
+        model.layers[-1].name = "maps"
+    weights = RANDOM.uniform(0, 2, (24, 4, 4)).astype(np.float32)
+    distiller = still(*models, features=match)
+    found, expected = (
+        losses_of(distiller, IMAGES, PIXEL_LABELS, given)["feature_loss"]
+        for given in (weights, weights.mean((1, 2)))
+    )
+    assert found == pytest.approx(expected, rel=1e-5) and found > 0
 
 
 @pytest.mark.parametrize(
@@ -278,6 +324,76 @@ def test_a_data_set_of_single_images_is_told_to_batch_them(teacher):
     wide = single.map(lambda image, label: (tf.repeat(image, 2, axis=1), label)).batch(8)
     for ask in (distiller.fit, distiller.evaluate, distiller.predict):
         refusal(lambda ask=ask: ask(wide), DataError, "(4, 8, 1)", "(4, 4, 1)")
+
+
+@pytest.mark.parametrize("of_student", [list, dict])
+@pytest.mark.parametrize(
+    ("given", "facts"),
+    [
+        ({"image": IMAGES, "places": IMAGES[:, 0, :2, 0]}, ("image, places", "image, place")),
+        (
+            {"image": IMAGES, "place": IMAGES[:, 0, :2, 0], "id": LABELS},
+            ("image, place, id", "these alone"),
+        ),
+        ({"image": IMAGES[:, :3], "place": IMAGES[:, 0, :2, 0]}, ("'image'", "(3, 4, 1)")),
+        ({"image": IMAGES, "place": IMAGES[:, 0, :, 0]}, ("'place'", "(4,)", "takes (2,)")),
+        ([IMAGES, IMAGES[:, 0, :, 0]], ("'place'", "(4,)", "takes (2,)")),
+        ([IMAGES, IMAGES[:, 0, :2, 0], LABELS], ("3 parts", "2 inputs, image, place")),
+        (IMAGES, ("one array", "2 inputs, image, place")),
+        ([IMAGES, IMAGES[:7, 0, :2, 0]], ("24 and 7 rows", "each image")),
+    ],
+)
+def test_several_inputs_that_do_not_fit_are_told_in_one_sentence(given, facts, of_student):
+    distiller = still(of_two_inputs(of_student), of_two_inputs(of_student, 1))
+    for ask in (distiller.fit, distiller.evaluate):
+        refusal(lambda ask=ask: ask(given, LABELS, verbose=0), DataError, *facts)
+    if not isinstance(given, np.ndarray) and "rows" not in facts[0]:
+        given = tuple(given) if isinstance(given, list) else given
+        data = tf.data.Dataset.from_tensor_slices(
+            (tuple(given) if isinstance(given, list) else given, LABELS)
+        )
+        refusal(lambda: distiller.fit(data.batch(8), verbose=0), DataError, *facts)
+
+
+def test_one_of_a_dicts_arrays_is_taken_by_the_inputs_name():
+    """As Keras does: a data set's other columns are left out."""
+    student, teacher = linear(), linear(1)
+    given = {student.inputs[0].name: IMAGES, "id": LABELS}
+    soft = divergence(*(model.predict(IMAGES, verbose=0) for model in (teacher, student)), 3.0)
+    for data in list(data_sets(given, LABELS)):
+        found = losses_of(still(student, teacher), **data)
+        assert found["soft_loss"] == pytest.approx(soft.mean(), rel=1e-5)
+    refusal(
+        lambda: still(student).fit({"a": IMAGES, "id": LABELS}, LABELS, verbose=0),
+        DataError,
+        "dict of 2 parts (a, id)",
+        "takes one array",
+    )
+
+
+class Raw(keras.Model):
+    """A teacher without a graph, which casts no images."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps, self.pool = layers.Conv2D(3, 1), layers.GlobalAveragePooling2D()
+
+    def call(self, images):
+        return self.pool(self.maps(images))
+
+
+def test_a_batch_that_a_teacher_can_not_compute_is_told_in_one_sentence():
+    teacher = Raw()
+    teacher(IMAGES.astype(np.float32))
+    for data in data_sets(IMAGES, LABELS):
+        refusal(
+            lambda data=data: still(linear(), teacher).fit(**data, verbose=0),
+            ModelError,
+            f"teacher {teacher.name} can't compute a batch of",
+            "uint8",
+            "float32 images",
+        )
+    still(linear(), teacher).fit(IMAGES.astype(np.float32), LABELS, verbose=0)
 
 
 def test_inputs_that_do_not_fit_are_told_in_one_sentence():

@@ -16,7 +16,7 @@ from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._momentum import DistillationOrientedSGD
 from keras_kd.distiller._outputs import OutputFaults
 from keras_kd.distiller._same_answers import SameAnswers
-from keras_kd.distiller._shapes import HeadShape
+from keras_kd.distiller._shapes import HeadShape, weights_of_images
 from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import Teacher, Teachers
 from keras_kd.distiller._tensorflow_steps import step, step_of_two_gradients
@@ -51,10 +51,10 @@ class Distiller(CheckedTraining):
     Labels and logits are arrays, or dicts by head. Labels of classes are integers (N,) or (N, 1),
     or shares (N, C). Dimensions of one pixel or one view, as in (N, 1, 1, C), are left out; of maps
     (N, H, W, C), each pixel is learnt, from labels (N, H, W). Any other shape is refused. A head
-    that the teacher lacks learns from the labels alone. `sample_weight`, (N,), applies to all
-    terms, `class_weights` to the labels' term alone. Regularisers of the student are
-    added. `evaluate` computes the plain cross-entropy with the labels (and the squared error of
-    values) and changes no variable. Metrics see the labels alone.
+    that the teacher lacks learns from the labels alone. `sample_weight`, (N,), or of maps also
+    (N, H, W), applies to all terms, `class_weights` to the labels' term alone. Regularisers of the
+    student are added. `evaluate` computes the plain cross-entropy with the labels (and the squared
+    error of values) and changes no variable. Metrics see the labels alone.
 
     A teacher's probabilities (a softmax at its end, or stored rows in 0..1 that sum to 1) are
     replaced by their logarithms, with a warning. A logit of -inf counts as a probability of 1e-12.
@@ -152,6 +152,7 @@ class Distiller(CheckedTraining):
         self.draws = keras.random.SeedGenerator(seed) if value_loss == "shake-shake" else None
         self.class_weights = _settings.class_weights(self._columns, class_weights)
         self._class_weights_of_fit: dict[str, tuple[float, ...]] = {}
+        self._traced_class_weights = dict(self.class_weights)
         self._make_heads(self.class_weights)
         self._shapes = self._shapes_of_heads()
         self._live = self._live_teachers(teacher_weights)
@@ -164,7 +165,7 @@ class Distiller(CheckedTraining):
         self._make_trackers()
         self._reports_parts = True  # of the loss, which `evaluate` lacks
         self._target_maker = TargetMaker(
-            student, self._columns, self._shapes, self._live, self._matching, self.teacher_output,
+            student, self._shapes, self._live, self._matching, self.teacher_output,
             self.output_faults, self.same_answers,
         )  # fmt: skip
         # Student and projections are built: Keras has nothing left to build.
@@ -176,13 +177,11 @@ class Distiller(CheckedTraining):
         self.soft_loss = keras.metrics.Mean("soft_loss")
         self.feature_loss = keras.metrics.Mean("feature_loss")
         values = [name for name, head in self._heads.items() if not head.classes]
-        self.faults = _labels.Faults(
-            {name: head.classes for name, head in self._heads.items() if head.classes},
-            values if self.binary is None else [],
-        )
-        of_classes = {name: count for name, count in self._columns.items() if count}
-        self.output_faults = OutputFaults(of_classes, max(len(self.teachers), 1))
-        self.same_answers = SameAnswers(of_classes, [one.name for one in self.teachers])
+        classes = {name: head.classes for name, head in self._heads.items() if head.classes}
+        columns = {name: count for name, count in self._columns.items() if count}
+        self.faults = _labels.Faults(classes, columns, values if self.binary is None else [])
+        self.output_faults = OutputFaults(columns, max(len(self.teachers), 1))
+        self.same_answers = SameAnswers(classes, [one.name for one in self.teachers])
 
     def _shapes_of_heads(self) -> dict[str, HeadShape]:
         outputs = _batches.by_head(self._single(heads.structure(self.student)), self._heads)
@@ -198,7 +197,7 @@ class Distiller(CheckedTraining):
         live = []
         for one in self.teachers:
             _images.require_inputs(one, self.student)
-            live.append(Teacher(one, self._columns, shape, self.teacher_head, self.teacher_output))
+            live.append(Teacher(one, self._shapes, shape, self.teacher_head, self.teacher_output))
         # Weights without teachers are refused in there.
         weighted = weights is not None and len(weights) > 0
         return Teachers(live, weights) if live or weighted else None
@@ -227,7 +226,8 @@ class Distiller(CheckedTraining):
 
     def _make_heads(self, class_weights: Mapping[str, Any]) -> None:
         self._heads = {name: self._head(name, count) for name, count in self._columns.items()}
-        self._weigh_classes(class_weights)
+        self._set_class_weights(class_weights)
+        self._trace_anew()
 
     def _head(self, name: str, columns: int | None) -> ClassHead | ValueHead:
         if columns is not None:
@@ -248,7 +248,8 @@ class Distiller(CheckedTraining):
         """
         _batches.require_shape(inputs, self.student)
         if training and self._matching:
-            outputs, maps = self._matching.student(_batches.only(inputs), training=training)
+            images = _batches.only(inputs, self.student)
+            outputs, maps = self._matching.student(images, training=training)
             return self._single(outputs), maps
         taken = _batches.as_taken(inputs, self.student)
         return self._single(self.student(taken, training=training))
@@ -309,8 +310,9 @@ class Distiller(CheckedTraining):
         self.soft_loss.update_state(soft_total, sample_weight=count)
         if self._matching:
             # Maps belong to no head: the first head's weights stand for the images'.
-            weight = next(iter(_batches.weights(sample_weight, self._heads).values()), None)
-            matched = self._matching.loss(maps, targets.features, weight, self.weights_normalised)
+            given = next(iter(_batches.weights(sample_weight, self._heads).values()), None)
+            weights = weights_of_images(given)
+            matched = self._matching.loss(maps, targets.features, weights, self.weights_normalised)
             self.feature_loss.update_state(matched, sample_weight=count)
             of_teacher = of_teacher + matched
         for penalty in self.student.losses:
@@ -346,7 +348,7 @@ class Distiller(CheckedTraining):
             shape, rows = self._shapes[name], self._shapes[name].outputs(output)
             labels[name] = shape.labels_of_metrics(labels[name], rows)
             if name in weights:
-                weights[name] = shape.weights(weights[name], rows)
+                weights[name] = shape.weights(weights[name], rows, _batches.rows(outputs))
             given[name] = self._heads[name].shown_to_metrics(rows)
             if self._heads[name].binary:
                 labels[name] = _metrics.labels_of_one_logit(labels[name])

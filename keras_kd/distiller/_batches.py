@@ -133,7 +133,9 @@ def required(labels: dict[str, Any], name: str) -> Any:
     if name not in labels:
         known = ", ".join(labels)
         raise ModelError(
-            f"The student has a head {name!r} but y has labels for {known} only: add them."
+            f"The student has a head {name!r} but y has labels for {known} only: add them, or train"
+            " keras.Model(student.input, outputs), with outputs = {name: student.output[name] for"
+            f" name in {list(labels)}}}, which shares its layers."
         )
     return labels[name]
 
@@ -151,6 +153,13 @@ def require_arrays(images: Any, y: Any, sample_weight: Any = None) -> None:
         DataError: one is.
     """
     count = _length(images)
+    several = images if isinstance(images, (dict, list, tuple)) else [images]
+    counts = [_length(one) for one in keras.tree.flatten(several) if hasattr(one, "shape")]
+    if len(set(counts) - {None}) > 1:
+        raise DataError(
+            f"The inputs have {' and '.join(map(str, counts))} rows: give one row of each input for"
+            " each image."
+        )
     parts = {"labels": label(y), "outputs of the teacher": teacher(y)}
     for name, values in {**parts, "sample weights": label(sample_weight)}.items():
         for head, one in (values if isinstance(values, dict) else {"": values}).items():
@@ -178,9 +187,7 @@ def _require_array(values: Any, name: str) -> None:
 def _length(values: Any) -> int | None:
     """The number of images in arrays, as far as it is known."""
     flat = keras.tree.flatten(values) if isinstance(values, (dict, list, tuple)) else [values]
-    shape = getattr(flat[0], "shape", ()) if flat else ()
-    # TensorFlow may not know the rank.
-    known = () if getattr(shape, "rank", 0) is None else tuple(shape)
+    known = _shape(flat[0]) if flat else ()
     return known[0] if known else None
 
 
@@ -215,51 +222,110 @@ def require_labels(images: Any, labels: Any) -> None:
         )
 
 
-def only(images: Any) -> Any:
-    """Return the images that a dict or list holds alone, as Keras takes them for one input."""
-    flat = keras.tree.flatten(images) if isinstance(images, (dict, list, tuple)) else []
-    return flat[0] if len(flat) == 1 else images
+def only(images: Any, model: keras.Model) -> Any:
+    """Return the images for a model of one input, as Keras takes them: what a dict or list holds
+    alone, or a dict of several has under the input's name. Everything else is returned as it is.
+    """
+    if not isinstance(images, (dict, list, tuple)):
+        return images
+    flat = keras.tree.flatten(images)
+    if len(flat) == 1:
+        return flat[0]
+    names = _input_names(model)
+    return images.get(names[0], images) if len(names) == 1 and isinstance(images, dict) else images
+
+
+def _input_names(model: keras.Model) -> list[str]:
+    """The names by which a dict has the arrays of `model.inputs`; none if it has no graph."""
+    if isinstance(model, Functional) and isinstance(model.input, dict):
+        return sorted(model.input)  # as Keras flattens a dict
+    return [one.name for one in getattr(model, "inputs", None) or []]
 
 
 def as_taken(images: Any, model: keras.Model) -> Any:
     """Return the images of a model of one input in the structure that it was built with; those of
     others as they are.
     """
-    if len(model.inputs) != 1 or keras.tree.is_nested(only(images)):
+    if len(model.inputs) != 1 or keras.tree.is_nested(only(images, model)):
         return images
     structure = model.input if isinstance(model, Functional) else model.inputs[0]
-    return keras.tree.pack_sequence_as(structure, [only(images)])
+    return keras.tree.pack_sequence_as(structure, [only(images, model)])
 
 
 def require_shape(images: Any, student: keras.Model) -> None:
-    """Refuse images of another shape than the student takes.
+    """Refuse images of other inputs or another shape than the student takes.
 
     Raises:
-        DataError: a size differs, they are a list, or one image without an axis of images.
+        DataError: a size differs, they are a list, or one image without an axis of images; or they
+            are not one for each of the student's inputs.
     """
-    images = only(images)
-    if isinstance(images, (list, tuple)) and len(student.inputs) == 1 and len(images) != 1:
+    if len(student.inputs) > 1:
+        _require_inputs(images, student)
+        return
+    images = only(images, student)
+    if isinstance(images, (dict, list, tuple)) and len(images) != 1:
+        parts = f" ({', '.join(map(str, images))})" if isinstance(images, dict) else ""
         raise DataError(
-            f"The images are a {type(images).__name__} of {len(images)} parts, and the student "
-            f"{student.name} takes one array: make one of them, numpy.stack(images)."
+            f"The images are a {type(images).__name__} of {len(images)} parts{parts}, and the"
+            f" student {student.name} takes one array: make one of them, numpy.stack(images), or"
+            " give the one that it takes."
         )
-    taken = tuple(student.inputs[0].shape) if len(student.inputs) == 1 else ()
-    shape = getattr(images, "shape", ())
-    # TensorFlow may not know the rank.
-    given = () if getattr(shape, "rank", 0) is None else tuple(shape)
+    taken, given = tuple(student.inputs[0].shape), _shape(images)
     if len(taken) == 4 and given == taken[1:]:
         raise DataError(
             f"The images are of shape {given}, one image without an axis of images: batch the data"
             " set, dataset.batch(32), or give images[None]."
         )
-    if len(given) == len(taken) and any(
-        None not in (own, size) and own != size
-        for own, size in zip(taken[1:], given[1:], strict=True)
-    ):
+    if _differ(given, taken):
         raise DataError(
             f"The images are of shape {given[1:]}, and the student {student.name} takes"
             f" {taken[1:]}: resize or convert them, or build it for their shape."
         )
+
+
+def _require_inputs(images: Any, student: keras.Model) -> None:
+    """Refuse what is not one array for each of several inputs: DataError."""
+    names = _input_names(student)
+    inputs = f"the student {student.name} takes {len(names)} inputs, {', '.join(names)}"
+    if hasattr(images, "shape"):
+        raise DataError(f"The images are one array, and {inputs}: give a dict or list of these.")
+    nested = len(names) != len(student.inputs)
+    if nested or not isinstance(images, (dict, list, tuple)):
+        return  # A data set is looked at by its batches, and Keras knows deeper structures.
+    if isinstance(images, dict) and set(images) != set(names):
+        raise DataError(
+            f"The images are a dict of {', '.join(map(str, images))}, and {inputs}: give a dict of"
+            " these alone."
+        )
+    if len(images) != len(names):
+        raise DataError(
+            f"The images are a {type(images).__name__} of {len(images)} parts, and {inputs}: give"
+            " one for each."
+        )
+    given = images if isinstance(images, dict) else dict(zip(names, images, strict=True))
+    for name, tensor in zip(names, student.inputs, strict=True):
+        shape, own = _shape(given[name]), _shape(tensor)
+        if _differ(shape, own):
+            raise DataError(
+                f"The input {name!r} is of shape {shape[1:]}, and the student {student.name} takes"
+                f" {own[1:]}: resize or convert it, or build the student for its shape."
+            )
+
+
+def _shape(values: Any) -> tuple[int | None, ...]:
+    """The shape of an array or tensor; () of anything else, and where not even the rank is
+    known.
+    """
+    shape = getattr(values, "shape", ())
+    return () if getattr(shape, "rank", 0) is None else tuple(shape)
+
+
+def _differ(given: tuple[int | None, ...], taken: tuple[int | None, ...]) -> bool:
+    """Whether sizes of as many dimensions differ, but for the number of images."""
+    return len(given) == len(taken) and any(
+        None not in (own, size) and own != size
+        for own, size in zip(taken[1:], given[1:], strict=True)
+    )
 
 
 def are_data(values: Any) -> bool:

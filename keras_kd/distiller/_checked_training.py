@@ -42,6 +42,7 @@ class CheckedTraining(StudentModel):
 
     class_weights: dict[str, tuple[float, ...]]
     _class_weights_of_fit: dict[str, tuple[float, ...]]
+    _traced_class_weights: dict[str, tuple[float, ...]]
     _columns: dict[str, int | None]
     _heads: dict[str, ClassHead | ValueHead]
     faults: _labels.Faults
@@ -216,27 +217,33 @@ class CheckedTraining(StudentModel):
 
     @contextlib.contextmanager
     def _weighing(self, class_weight: Any) -> Iterator[None]:
-        if class_weight is None:
-            yield
-            return
-        if self.class_weights:
+        if class_weight is not None and self.class_weights:
             raise ConfigError(
                 "class_weight is given beside the Distiller's class_weights: give one of the two."
             )
         self._class_weights_of_fit = _settings.class_weights(self._columns, class_weight)
-        self._weigh_classes(self._class_weights_of_fit)
+        self._weigh_classes(self._class_weights_of_fit or self.class_weights)
         try:
             yield
         finally:
             self._class_weights_of_fit = {}
-            self._weigh_classes({})
+            self._set_class_weights(self.class_weights)
 
     def _weigh_classes(self, class_weights: Mapping[str, tuple[float, ...]]) -> None:
-        for name, head in self._heads.items():
-            head.class_weights = class_weights.get(name)
+        """Let the next steps weigh classes so."""
+        self._set_class_weights(class_weights)
+        if class_weights != self._traced_class_weights:
+            self._trace_anew()
+        self._traced_class_weights = dict(class_weights)
+
+    def _trace_anew(self) -> None:
         # A traced step holds what it was traced with, and a running fit needs another at once.
         if self.train_function is not None:
             self.make_train_function(force=True)
+
+    def _set_class_weights(self, class_weights: Mapping[str, tuple[float, ...]]) -> None:
+        for name, head in self._heads.items():
+            head.class_weights = class_weights.get(name)
 
     def _check_data(self, x: Any, y: Any, sample_weight: Any = None) -> None:
         """Check images, labels and weights, as far as they are arrays: a batch or a whole set."""
@@ -257,7 +264,8 @@ class CheckedTraining(StudentModel):
         self._find_stored_kinds(stored)
         if stored is None and self._live is not None and self._learns_from_teacher:
             # A data set that can be indexed would be read whole if it were taken for an array.
-            images = keras.tree.map_structure(_first_rows, x) if _batches.are_data(x) else None
+            given = _batches.only(x, self.student)
+            images = keras.tree.map_structure(_first_rows, given) if _batches.are_data(x) else None
             known = all(
                 isinstance(one, np.ndarray) and one.dtype.kind != "O"
                 for one in keras.tree.flatten(images)
@@ -288,24 +296,26 @@ class CheckedTraining(StudentModel):
         """
         self._check_labels(targets)
         labels = _batches.by_head(targets.label, self._heads)
-        weights = _batches.weights(sample_weight, self._heads)
+        weights, images = _batches.weights(sample_weight, self._heads), _batches.rows(outputs)
         found = {}
         for name, output in _batches.by_head(outputs, self._heads).items():
             shape, rows = self._shapes[name], self._shapes[name].outputs(output)
             label = shape.labels(_batches.required(labels, name), rows)
             teacher = shape.matched(targets.teacher.get(name), rows)
-            found[name] = (label, teacher, rows, shape.weights(weights.get(name), rows))
+            of_rows = shape.weights(weights.get(name), rows, images)
+            found[name] = (label, teacher, rows, of_rows)
         checked = {name: rows[0] for name, rows in found.items()}
         given = [rows[3] for rows in found.values() if rows[3] is not None]
-        self.faults.update_state(checked, given, _batches.rows(outputs))
+        self.faults.update_state(checked, given, images)
         return found
 
     def _find_stored_kinds(self, stored: Any) -> None:
         found = {}
         given = _batches.by_head(stored, self._heads) if _batches.are_data(stored) else {}
         for name, values in given.items():
-            known, columns = on_host(values), self._columns.get(name)
-            if known is not None and columns:
+            known = on_host(values)
+            if known is not None and self._columns.get(name):
+                columns = self._shapes[name].columns_of_teacher(known)
                 kind = stated_kind(self.teacher_output, columns) or kind_of(
                     known[:PROBED_ROWS], columns
                 )

@@ -59,7 +59,7 @@ class ClassHead:
         """Raise DataError for rows of labels, of so many images, that are not classes of this
         head.
         """
-        _labels.require_classes(labels, self.classes, self.name, images)
+        _labels.require_classes(labels, self.classes, self.name, images, self.binary)
 
     def __call__(self, labels: Any, teacher: Any, output: Any, weights: Any) -> Parts:
         """Return the loss with the labels and that with the teacher, plain and weighed."""

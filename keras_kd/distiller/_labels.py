@@ -17,9 +17,14 @@ from keras_kd.errors import DataError
 WEIGHTS = "expected finite numbers of 0 or more"
 _COUNTING = " Some data sets count from 1, as RAF-DB does: subtract 1 from those."
 _CORRECT = " Correct such labels, or leave those images out."
+_CONTINUOUS = (
+    " If it is a continuous value, leave the head out of binary: Distiller(..., binary=[])."
+)
 
 
-def require_classes(labels: np.ndarray, classes: int, head: str, images: int) -> None:
+def require_classes(
+    labels: np.ndarray, classes: int, head: str, images: int, one_logit: bool
+) -> None:
     """Refuse labels that are no class numbers 0..C-1 and no shares of the C classes.
 
     Args:
@@ -27,6 +32,7 @@ def require_classes(labels: np.ndarray, classes: int, head: str, images: int) ->
         classes: C; 2 for one logit.
         head: its name for the message, "" for the only one.
         images: N, of which each has R / N rows.
+        one_logit: whether the head has one column, which might as well be a continuous value.
 
     Raises:
         DataError: a label is a word, NaN, no whole number or outside 0..C-1, or a row's shares
@@ -35,7 +41,7 @@ def require_classes(labels: np.ndarray, classes: int, head: str, images: int) ->
     of = f" of head {head!r}" if head else ""
     labels = _numbers(labels, classes, of)
     if labels.ndim == 1:
-        _require_numbers(labels, classes, of, images)
+        _require_numbers(labels, classes, of, images, one_logit)
     elif labels.shape[-1] == classes:
         _require_shares(labels, of, images)
 
@@ -60,7 +66,9 @@ def _first(bad: np.ndarray, images: int) -> tuple[int, int]:
     return row, row * images // len(bad)
 
 
-def _require_numbers(labels: np.ndarray, classes: int, of: str, images: int) -> None:
+def _require_numbers(
+    labels: np.ndarray, classes: int, of: str, images: int, one_logit: bool
+) -> None:
     bad = ~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))
     if not bad.any():
         return
@@ -68,14 +76,20 @@ def _require_numbers(labels: np.ndarray, classes: int, of: str, images: int) -> 
     raise DataError(
         f"The label{of} in row {image} is {labels[row]:g}: expected class numbers 0 to "
         f"{classes - 1}, and {int(bad.sum())} of {len(labels)} labels are none."
-        + _hint(labels, classes)
+        + _hint(labels, classes, len(labels) > images, one_logit)
     )
 
 
-def _hint(labels: np.ndarray, classes: int) -> str:
+def _hint(labels: np.ndarray, classes: int, of_pixels: bool, one_logit: bool) -> str:
     lowest, highest = labels.min(), labels.max()
     if lowest == 1 and highest == classes:
         return f" They run from 1 to {classes}, as RAF-DB's do: subtract 1."
+    if classes == 2 and set(np.unique(labels)) == {-1, 1}:
+        return " They are -1 and 1: give (labels + 1) // 2."
+    if of_pixels:
+        return " A pixel that is not to be learnt gets any class and the sample_weight 0."
+    if one_logit:
+        return _CONTINUOUS
     if lowest == -1:
         return " -1 often stands for an image without a label: leave those rows out."
     if lowest and highest - lowest == classes - 1 and (labels == np.floor(labels)).all():
@@ -91,7 +105,8 @@ def _require_shares(labels: np.ndarray, of: str, images: int) -> None:
     row, image = _first(bad, images)
     raise DataError(
         f"The labels{of} in row {image} {wrong(labels[row])} An image of several classes"
-        " (multi-label) needs one head of one column for each class, named in binary=[...]."
+        " (multi-label) needs one head of one column for each class, named in binary=[...];"
+        " continuous values need one head of one column for each, binary=[]."
     )
 
 
@@ -152,12 +167,15 @@ class Faults(keras.metrics.Metric):
 
     Args:
         heads: the number of classes of each head of classes.
+        columns: the number of columns of each.
         undeclared: names of the heads of one column of which nobody said what they learn.
     """
 
-    def __init__(self, heads: dict[str, int], undeclared: Sequence[str] = ()) -> None:
+    def __init__(
+        self, heads: dict[str, int], columns: dict[str, int], undeclared: Sequence[str]
+    ) -> None:
         super().__init__(name="faults")
-        self._heads, self._replicas = heads, _backend.replicas()
+        self._heads, self._columns, self._replicas = heads, columns, _backend.replicas()
         self._undeclared = list(undeclared)
         # A traced step can't raise: what it finds waits in variables until the step has ended.
         for part in ("row", "label", "head", "weight_row", "weight", "seen"):
@@ -231,9 +249,13 @@ class Faults(keras.metrics.Metric):
             of = f" of head {name!r}" if name else ""
             raise DataError(
                 f"The label{of} in row {int(row) - 1} of the batches is {label:g}: expected class "
-                f"numbers 0 to {classes - 1}, or shares that sum to 1."
-                f"{_COUNTING if label == classes else _CORRECT}"
+                f"numbers 0 to {classes - 1}, or shares that sum to 1." + self._hint(name, label)
             )
+
+    def _hint(self, name: str, label: float) -> str:
+        if label == self._heads[name]:
+            return _COUNTING
+        return _CONTINUOUS if self._columns[name] == 1 else _CORRECT
 
     def _refuse_weight(self) -> None:
         row, weight = (_backend.number(part) for part in (self.weight_row, self.weight))

@@ -112,7 +112,8 @@ def of_known_values(given: Mapping[str, list[Any]], columns: Mapping[str, Any]) 
         name: [_of_known(one) for one in part] if columns[name] is None else part
         for name, part in given.items()
     }
-    return found.get("", found)
+    # Keras makes metrics even of an empty dict, and asks for their results.
+    return found.get("", found) or None
 
 
 def _of_known(given: Any) -> Any:

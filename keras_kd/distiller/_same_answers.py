@@ -20,7 +20,7 @@ class SameAnswers(keras.metrics.Metric):
     between the images of an epoch.
 
     Args:
-        columns: of the student's heads of classes; one column tells two classes apart by its sign.
+        columns: of the logits of the student's heads of classes, 2 or more.
         teachers: names of the live ones.
     """
 
@@ -69,7 +69,7 @@ class SameAnswers(keras.metrics.Metric):
         # A device's share of a short batch may have no rows.
         first = ops.where(self.seen > 0, stored, ops.concatenate([rows, stored[None]])[0])
         self.first[place].assign(first)
-        differ = [ops.any(rows != first), ops.any(_classes(rows) != _classes(first[None]))]
+        differ = [ops.any(rows != first), ops.any(ops.argmax(rows, axis=-1) != ops.argmax(first))]
         return ops.stack(differ)
 
     def result(self) -> Any:
@@ -89,10 +89,6 @@ class SameAnswers(keras.metrics.Metric):
             if not classes:
                 _warn(self._teachers[number], name, logits)
         return True
-
-
-def _classes(rows: Any) -> Any:
-    return ops.argmax(rows, axis=-1) if rows.shape[-1] > 1 else rows[:, 0] > 0
 
 
 def _warn(whose: str, name: str, differ: Any) -> None:

@@ -72,6 +72,15 @@ def load_training_state(distiller: Any, path: str | Path) -> None:
                 group = file[f"{STATE}/{part}"]
                 stored = [group[str(number)][()] for number in range(len(group))]
                 _assign(part, variables, stored, path)
+        optimizer = getattr(distiller, "optimizer", None)
+        if f"{STATE}/optimizer" in file and optimizer is not None and not optimizer.built:
+            warnings.warn(
+                f"{path} has an optimizer's state, and the optimizer that was compiled has no"
+                " variables yet, so it starts anew: to go on with the state call"
+                " distiller.optimizer.build(distiller.trainable_variables) before load_weights.",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def _training_state(distiller: Any) -> dict[str, list[keras.Variable]]:

@@ -106,6 +106,9 @@ class StudentModel(keras.Model):
             raise ConfigError("The Distiller writes one file, not a folder: leave zipped out.")
         save_student(self.student, filepath, overwrite)
 
+    def get_compile_config(self) -> None:
+        """Return nothing: what is loaded has no teacher yet, and has to be compiled."""
+
     def export(
         self,
         filepath: str | Path,

@@ -25,7 +25,6 @@ class TargetMaker:
 
     Args:
         student: the model that learns.
-        columns: the student's columns by head, None for a continuous value.
         shapes: how the outputs of each head become rows.
         live: the teachers that are run on batches, or None.
         matching: the features to match, or None.
@@ -40,7 +39,6 @@ class TargetMaker:
     def __init__(
         self,
         student: keras.Model,
-        columns: Mapping[str, int | None],
         shapes: Mapping[str, HeadShape],
         live: Teachers | None,
         matching: Matching | None,
@@ -48,7 +46,7 @@ class TargetMaker:
         faults: OutputFaults,
         same_answers: SameAnswers,
     ) -> None:
-        self._student, self._columns, self._shapes = student, columns, shapes
+        self._student, self._shapes = student, shapes
         self._live, self._matching = live, matching
         self._stated, self._faults, self._same_answers = stated, faults, same_answers
         self.stored_kinds: dict[str, OutputKind] = {}
@@ -72,6 +70,7 @@ class TargetMaker:
         stored, label = _batches.teacher(y), _batches.label(y)
         _batches.require_given(label)
         _batches.require_shape(x, self._student)
+        x = _batches.only(x, self._student)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
             logits = self._logits(x, outputs, stored, learns_from_teacher)
@@ -99,25 +98,35 @@ class TargetMaker:
         outputs = [self._as_rows(one) for one in outputs]
         if learns_from_teacher:
             self._faults.update_state(outputs)
-        logits = [one.logits() for one in outputs]
+        logits = [
+            {
+                name: self._shapes[name].logits(values) if name in self._shapes else values
+                for name, values in one.logits().items()
+            }
+            for one in outputs
+        ]
         if learns_from_teacher:
             self._same_answers.update_state(logits, _batches.rows(x), stored is not None)
         return self._live.mean(logits) if stored is None else logits[0]
 
     def _stored(self, stored: Any) -> Outputs:
-        given = _batches.by_head(stored, self._columns)
-        if not set(given) & set(self._columns):
+        given = _batches.by_head(stored, self._shapes)
+        if not set(given) & set(self._shapes):
             raise ModelError(
                 f"The teacher's stored outputs are of {', '.join(map(str, given)) or 'no head'}, "
-                f"and the student's heads are {', '.join(self._columns)}: name them alike."
+                f"and the student's heads are {', '.join(self._shapes)}: name them alike."
             )
+        columns = {
+            name: self._shapes[name].columns_of_teacher(values)
+            for name, values in given.items()
+            if name in self._shapes and self._shapes[name].classes
+        }
         kinds: dict[str, OutputKind] = {
-            name: self.stored_kinds.get(name) or stated_kind(self._stated, columns) or "unknown"
-            for name in given
-            if (columns := self._columns.get(name))
+            name: self.stored_kinds.get(name) or stated_kind(self._stated, count) or "unknown"
+            for name, count in columns.items()
         }
         for name, kind in kinds.items():
-            require_kind(kind, name, self._columns[name])
+            require_kind(kind, name, columns[name])
         return Outputs(given, kinds)
 
     def _as_rows(self, outputs: Outputs) -> Outputs:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_kd._common.text import first_line
 from keras_kd.distiller import _batches, _images
 from keras_kd.distiller._outputs import Outputs, kind_of, require_kind, warn_of_kind
 from keras_kd.distiller._settings import require_not_negative
+from keras_kd.distiller._shapes import HeadShape
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
 from keras_kd.models.heads import OutputKind
 
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"  # between which Keras' errors have their reason
 PROBED_IMAGES = 32  # images that show the kind of outputs of a teacher without a graph
 
 
@@ -24,7 +27,7 @@ class Teacher:
 
     Args:
         model: the teacher.
-        student_heads: the student's columns by head, None for a continuous value.
+        shapes: of the student's heads, by their names.
         shape: of the student's images, (H, W, C) or any other.
         head: name of the teacher's output for a student of one output; None for its only one.
         stated: what its outputs of classes are; None to find it out.
@@ -37,21 +40,22 @@ class Teacher:
     def __init__(
         self,
         model: keras.Model,
-        student_heads: dict[str, int | None],
+        shapes: Mapping[str, HeadShape],
         shape: tuple[int | None, ...],
         head: str | None,
         stated: OutputKind | None = None,
     ) -> None:
         self.model, self.head, self._stated = model, head, stated
         self.shape = _images.input_shape(model)
-        self._heads = student_heads
+        self._shapes = shapes
         if self.shape is not None:
             _images.require_shape(model, self.shape, shape)
         self.kinds: dict[str, OutputKind] = {}
         if heads.has_graph(model):
             found = self._by_head(self.chosen(heads.structure(model)))
             kinds = {name: heads.output_kind(model, name or head) for name in found}
-            self._accept({name: self._settled(name, kind) for name, kind in kinds.items()})
+            settled = {name: self._settled(name, found[name], kinds[name]) for name in found}
+            self._accept(found, settled)
         # Weights that are drawn at the first call would teach noise.
         elif not model.built:
             raise ModelError(
@@ -59,12 +63,12 @@ class Teacher:
                 "weights."
             )
 
-    def _stated_of(self, name: str) -> OutputKind | None:
-        return heads.stated_kind(self._stated, self._heads[name])
+    def _stated_of(self, name: str, output: Any) -> OutputKind | None:
+        return heads.stated_kind(self._stated, self._shapes[name].columns_of_teacher(output))
 
-    def _settled(self, name: str, found: OutputKind) -> OutputKind:
+    def _settled(self, name: str, output: Any, found: OutputKind) -> OutputKind:
         """Return the statement, or else what was found."""
-        stated = self._stated_of(name)
+        stated = self._stated_of(name, output)
         if stated not in (None, found) and found in ("probabilities", "sigmoids", "logits"):
             raise ModelError(
                 f"The teacher {self.model.name} is stated to give {self._stated} and its graph "
@@ -75,52 +79,81 @@ class Teacher:
 
     def _by_head(self, outputs: Any) -> dict[str, Any]:
         """The chosen outputs for the student's heads of classes."""
-        found = _batches.by_head(outputs, self._heads)
-        if not set(found) & set(self._heads):
+        found = _batches.by_head(outputs, self._shapes)
+        if not set(found) & set(self._shapes):
             raise ModelError(
                 f"The teacher {self.model.name} has none of the student's heads"
-                f" ({', '.join(self._heads)}), only {', '.join(found)}: name its outputs alike."
+                f" ({', '.join(self._shapes)}), only {', '.join(found)}: name its outputs alike."
             )
-        return {name: output for name, output in found.items() if self._heads.get(name)}
+        return {name: output for name, output in found.items() if self._learns_classes(name)}
 
-    def _accept(self, kinds: dict[str, OutputKind]) -> None:
-        for name, kind in kinds.items():
-            require_kind(kind, name, self._heads[name])
+    def _learns_classes(self, name: str) -> bool:
+        return name in self._shapes and self._shapes[name].classes is not None
+
+    def _accept(self, outputs: Mapping[str, Any], kinds: dict[str, OutputKind]) -> None:
+        self._require_kinds(outputs, kinds)
         for kind in set(kinds.values()):
             warn_of_kind(kind, f"The teacher {self.model.name}")
         self.kinds |= kinds
 
+    def _require_kinds(self, outputs: Mapping[str, Any], kinds: Mapping[str, OutputKind]) -> None:
+        for name, kind in kinds.items():
+            require_kind(kind, name, self._shapes[name].columns_of_teacher(outputs[name]))
+
     def find_kinds(self, images: Any) -> None:
         """Find out from some images of what kind the outputs of a teacher without a graph are."""
         if self.model.built and set(self.kinds.values()) <= {"unknown"}:
-            outputs = self._by_head(self.chosen(self.model(self.shown(images), training=False)))
+            outputs = self._by_head(self.chosen(self._run(self.model, images)))
             self._accept(
+                outputs,
                 {
-                    name: self._stated_of(name)
-                    or kind_of(ops.convert_to_numpy(found), self._heads[name])
+                    name: self._stated_of(name, found)
+                    or kind_of(
+                        ops.convert_to_numpy(found), self._shapes[name].columns_of_teacher(found)
+                    )
                     for name, found in outputs.items()
-                }
+                },
             )
 
     def __call__(self, images: Any) -> Outputs:
         """Return the teacher's outputs for a batch, by the student's heads."""
-        return self._outputs(self.model(self.shown(images), training=False))
+        return self._outputs(self._run(self.model, images))
+
+    def _run(self, model: keras.Model, images: Any) -> Any:
+        """Return what the teacher, or a model of its layers, gives for a batch.
+
+        Raises:
+            ModelError: it can't compute the batch.
+        """
+        shown = self.shown(images)
+        try:
+            return model(shown, training=False)
+        except Exception as error:  # A model of one's own may raise anything.
+            batch = ", ".join(
+                f"{one.dtype} {tuple(one.shape)}" for one in keras.tree.flatten(shown)
+            )
+            reason = first_line(error, _BOLD).removesuffix(_PLAIN)
+            raise ModelError(
+                f"The teacher {self.model.name} can't compute a batch of {batch}: {reason} It gets"
+                " what the student gets, so give both what the teacher takes (float32 images where"
+                " it begins with no Input or Rescaling)."
+            ) from error
 
     def with_features(self, model: keras.Model, images: Any) -> tuple[Outputs, Any]:
         """Return the same and the maps that `model`, the teacher with more outputs, gives."""
-        outputs, maps = model(self.shown(images), training=False)
+        outputs, maps = self._run(model, images)
         return self._outputs(outputs), keras.tree.map_structure(ops.stop_gradient, maps)
 
     def shown(self, images: Any) -> Any:
         """Return images of the size and channels that the teacher takes."""
         if self.shape is None:
             return images
-        resized = _images.resized(_batches.only(images), self.shape)
+        resized = _images.resized(_batches.only(images, self.model), self.shape)
         return _batches.as_taken(resized, self.model)
 
     def chosen(self, outputs: Any) -> Any:
         """Return what the student is compared with of all that the teacher gives."""
-        if "" not in self._heads:
+        if "" not in self._shapes:
             return (
                 heads.by_name(self.model, outputs)
                 if isinstance(outputs, (list, tuple))
@@ -146,14 +179,13 @@ class Teacher:
         return several[self.head]
 
     def _outputs(self, outputs: Any) -> Outputs:
-        found = _batches.by_head(self.chosen(outputs), self._heads)
-        kinds = {
-            name: self.kinds.get(name) or self._stated_of(name) or "unknown"
-            for name in found
-            if self._heads.get(name)
+        found = _batches.by_head(self.chosen(outputs), self._shapes)
+        kinds: dict[str, OutputKind] = {
+            name: self.kinds.get(name) or self._stated_of(name, output) or "unknown"
+            for name, output in found.items()
+            if self._learns_classes(name)
         }
-        for name, kind in kinds.items():
-            require_kind(kind, name, self._heads[name])
+        self._require_kinds(found, kinds)
         # The student's loss must not train the teacher.
         return Outputs({name: ops.stop_gradient(one) for name, one in found.items()}, kinds)
 
