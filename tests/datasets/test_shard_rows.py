@@ -77,7 +77,7 @@ def test_columns_of_other_types_are_told(
     ("lines", "words"),
     [
         ("{0}.png {0}.txt", r"no labels, its first row is 0 with png, txt.*\.cls, or"),
-        ("dark/{0}.png", r"no labels, its first row is dark/0 with png"),
+        ("dark/{0}.png", r"no labels, its first row is dark/0 with png.*unpack it and give the"),
         ("img.{0}.png img.{0}.cls", r"row 0 \(img with 0\.png, 0\.cls.*can't be read"),
         ("{0}.npy {0}.cls", r"row 0 \(0 with npy, cls\) can't be read"),
         ("{0}.png {0}.cls {0}.png", r"has 0\.png twice"),

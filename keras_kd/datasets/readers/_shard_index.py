@@ -106,10 +106,11 @@ def _made(url: str, decode_all: bool) -> Entry:
             labels[None if row.label != row.label else row.label] += 1
     if set(labels) == {None} and not decode_all:
         first = f", its first row is {fields}" if fields else ""
+        folders = ", unpack it and give the folder if its folders are the classes"
         raise DataError(
             f"{url} has no labels{first}: expected"
-            f" {_shard_rows.LABELLED[_shard_files.form(url) or '']}; write them, or leave out all"
-            " such rows with --skip-bad-rows."
+            f" {_shard_rows.LABELLED[_shard_files.form(url) or '']}; write"
+            f" them{folders * ('/' in fields)}, or leave out all such rows with --skip-bad-rows."
         )
     found = sorted(labels.items(), key=str)
     return Entry(content, found, channels, names, [*unreadable], [*unreadable.values()])
