@@ -311,7 +311,7 @@ class Distiller(CheckedTraining):
         if self._matching:
             # Maps belong to no head: the first head's weights stand for the images'.
             given = next(iter(_batches.weights(sample_weight, self._heads).values()), None)
-            weights = weights_of_images(given)
+            weights = weights_of_images(given, count)
             matched = self._matching.loss(maps, targets.features, weights, self.weights_normalised)
             self.feature_loss.update_state(matched, sample_weight=count)
             of_teacher = of_teacher + matched

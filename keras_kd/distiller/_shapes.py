@@ -193,14 +193,16 @@ class HeadShape:
         return _alike(inner, self.pixels) if self.pixels else set(inner) <= {1, None}
 
 
-def weights_of_images(values: Any) -> Any:
-    """Return one weight for each image, float32 (N,): of weights of pixels their mean; None for
-    none.
+def weights_of_images(values: Any, images: Any) -> Any:
+    """Return one weight for each of N images, float32 (N,): of weights of pixels their mean; None
+    for none.
     """
     if values is None:
         return None
-    values = ops.cast(values, "float32")
-    return ops.mean(values, axis=tuple(range(1, len(values.shape))))
+    values, given = ops.cast(values, "float32"), _of_image(values)
+    if given is None:
+        return ops.mean(ops.reshape(values, (images, -1)), axis=-1)
+    return ops.mean(values, axis=tuple(range(1, len(given) + 1)))
 
 
 def require_each(values: Any, rows: Any) -> Any:
