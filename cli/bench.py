@@ -76,6 +76,8 @@ def command(
     """
     bundle = engine.load("exporters.bundle")
     read = [file for model in models for file in bundle.files_of(bundle.model_file(model))]
+    if picture:
+        engine.load("reports.comparison_pictures").require_picture(picture)
     engine.load("pipelines.apart_from_data").require_apart((csv_path, picture), read, data)
     if operators and on_device:
         raise click.UsageError("--operators times here and --on-device elsewhere: give one.")
@@ -84,8 +86,6 @@ def command(
         return
     if picture and not data:
         raise click.UsageError("--picture shows accuracy, which needs --data: add it.")
-    if picture:
-        engine.load("reports.comparison_pictures").require_picture(picture)
     statements = engine.load("pipelines.statements").parse(models, stated)
     bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
 
