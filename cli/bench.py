@@ -11,7 +11,7 @@ import click
 
 import keras_kd
 from keras_kd._common import text
-from keras_kd._common.files import write_text
+from keras_kd._common.files import places_of, require_apart, write_text
 from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
@@ -76,9 +76,7 @@ def command(
     """
     bundle = engine.load("exporters.bundle")
     read = [file for model in models for file in bundle.files_of(bundle.model_file(model))]
-    if picture:
-        engine.load("reports.comparison_pictures").require_picture(picture)
-    engine.load("pipelines.apart_from_data").require_apart((csv_path, picture), read, data)
+    require_apart((csv_path, picture), [*read, *places_of(data)])
     if operators and on_device:
         raise click.UsageError("--operators times here and --on-device elsewhere: give one.")
     if operators or on_device:
@@ -86,6 +84,9 @@ def command(
         return
     if picture and not data:
         raise click.UsageError("--picture shows accuracy, which needs --data: add it.")
+    if picture:
+        engine.load("reports.comparison_pictures").require_picture(picture)
+    engine.load("pipelines.apart_from_data").require_files_outside((csv_path, picture), data)
     statements = engine.load("pipelines.statements").parse(models, stated)
     bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
 

@@ -43,6 +43,22 @@ def require_outside(folder: Path, data: str, mixes: bool = False) -> None:
         )
 
 
+def require_files_outside(written: Iterable[str | Path | None], data: str | None) -> None:
+    """Check as `require_outside` that no file lies among the images of a data set.
+
+    Args:
+        written: the files; None is no file.
+        data: the data set, as the option `data`, or None.
+
+    Raises:
+        DataError: there is no such data set, or it can't be read.
+        OutputError: one does.
+    """
+    folders = {Path(path).parent for path in written if path}
+    for folder in folders if data else ():
+        require_outside(folder, data or "")
+
+
 def require_apart(
     written: Iterable[str | Path | None], read: Iterable[str | Path], data: str | None
 ) -> None:
@@ -60,5 +76,4 @@ def require_apart(
     """
     paths = [Path(path) for path in written if path]
     files.require_apart(paths, [*read, *files.places_of(data)])
-    for folder in {path.parent for path in paths} if data else ():
-        require_outside(folder, data or "")
+    require_files_outside(paths, data)
