@@ -65,7 +65,7 @@ class Trials:
         plan = planned(options)
         supervision = self._supervised(plan)
         task = student_job(plan, self._data, supervision, folder)
-        begin(_facts(task, self._data, supervision))
+        begin(_facts(plan, task, self._data, supervision))
         shown = supervision.data_of_student(self._data)
         return job.train(task, plan.training, shown, self._terminal, after_epoch)[1]
 
@@ -99,15 +99,22 @@ class Trials:
         return self._supervisions[key]
 
 
-def _facts(task: Job, data: Data, supervision: Supervision) -> dict[str, str]:
+def _facts(plan: Plan, task: Job, data: Data, supervision: Supervision) -> dict[str, str]:
     """Fingerprints by names that differ where the options vary."""
-    facts = supervision.facts()
+    facts, teaching = supervision.facts(), plan.teaching
     if supervision.teacher:
-        facts[f"the teacher {supervision.name}"] = supervision.teacher.model.fingerprint
+        # By their whole paths: all runs call their students alike.
+        names = [name + " mirrored" * teaching.mirror for name in teaching.teachers]
+        for name, member in zip(names, supervision.teacher.members, strict=True):
+            facts[f"the teacher {name}"] = member.fingerprint
     elif supervision.soft_labels:
-        facts[f"the teacher of the {supervision.name}"] = supervision.soft_labels.key.teacher
+        stored = f"the teacher of the {supervision.name}"
+        votes = f"the votes in {teaching.votes}"
+        facts[votes if teaching.votes else stored] = supervision.soft_labels.key.teacher
+    start = [task.start.path] if task.start else []
+    made_of = ", ".join(dict.fromkeys([task.architecture, *start, *task.heads.widths]))
     of_student = student_facts(task, data)
-    return facts | {f"{what} ({task.architecture})": fact for what, fact in of_student.items()}
+    return facts | {f"{what} ({made_of})": fact for what, fact in of_student.items()}
 
 
 def planned(options: Mapping[str, Any]) -> Plan:

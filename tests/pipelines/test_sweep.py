@@ -129,6 +129,26 @@ def test_a_sweep_goes_on_with_what_it_began_with_alone(
     assert len(pd.read_csv(tmp_path / "out" / "trials.csv")) == 2
 
 
+@pytest.mark.parametrize("option", ["teacher", "start-from"])
+def test_files_of_one_name_are_varied(option: str, data: Path, tmp_path: Path) -> None:
+    """As all runs call their students alike, in folders that may be called alike, too."""
+    from small_network import network
+
+    from keras_kd.models import keras_file
+    from keras_kd.models.spec import ModelSpec
+
+    spec = ModelSpec(("bright", "dark"), input_shape=(64, 64, 1))
+    files = [tmp_path / place / "run" / "student.keras" for place in "ab"]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        keras_file.save(network(2, (64, 64, 1)), file, spec)
+    vary = ["--vary", f"{option}={files[0]},{files[1]}", "--out", str(tmp_path / "out")]
+    fixed = ["--data", str(data), "--student", NETWORK, "--precision", "float32", "--no-pruning"]
+    fixed += ["--beta", "0"] if option == "start-from" else []
+    assert called("sweep", *vary, *fixed, *TRAINING) == 0
+    assert len(pd.read_csv(tmp_path / "out" / "trials.csv")) == 2
+
+
 def test_options_without_effect_are_told_once(data: Path, tmp_path: Path, capsys) -> None:
     fixed = ["--data", str(data), "--student", NETWORK, "--precision", "float32", "--beta", "0"]
     vary = ["--vary", "temp=1,2", "--out", str(tmp_path / "out")]
