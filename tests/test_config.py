@@ -339,6 +339,7 @@ def test_what_is_joined_by_commas_may_stand_in_a_list(line, text, tmp_path):
         ('"Pepper,_bell", Tomato', ("Pepper,_bell", "Tomato")),
         ('5" disk,"say ""a, b"""', ('5" disk', 'say "a, b"')),
         ("a,,b", ("a", "", "b")),
+        ("a,\n  b,\r\nc\r\n", ("a", "b", "c")),
     ],
 )
 def test_a_name_with_a_comma_stands_in_quotes(text, names):

@@ -51,7 +51,9 @@ def listed_names(text: str) -> tuple[str, ...]:
         ConfigError: a quotation mark is not closed, or stands where a comma is expected.
     """
     try:
-        (parts,) = csv.reader([text], skipinitialspace=True, strict=True)
+        # A text in a file of options may go over several lines.
+        line = " ".join(text.splitlines())
+        (parts,) = csv.reader([line], skipinitialspace=True, strict=True)
     except (csv.Error, ValueError) as error:
         raise ConfigError(
             f"Names must be joined by commas, one with a comma in double quotes ({error})."

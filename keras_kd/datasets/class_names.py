@@ -27,7 +27,8 @@ _QUOTES = "\"'“”„‟‘’‚«»‹›"
 # Between the labels of an image that has several.
 _BETWEEN = re.compile(r"[\s,;|/+&'\"\[\]]+")
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
-_NUMBER = re.compile(r"[-+]?\d+(?P<fraction>[.,]\d+)?")
+# Whole numbers that were stored as floats, as 1.0, have no fraction.
+_NUMBER = re.compile(r"[-+]?\d+([.,](0+|(?P<fraction>\d+)))?")
 # What stands for no label in some tables, in lower case: of pandas, R, databases and spreadsheets.
 _NO_LABELS = ("nan", "none", "null", "na", "<na>", "n/a", "#n/a", "nil", "-", "?")
 LABELS_FILE = "labels.txt"  # one name a line, beside images or a model
@@ -122,7 +123,9 @@ def doubts(names: Sequence[str]) -> list[str]:
 
 
 def _are_values(names: Sequence[str]) -> bool:
-    """Whether all are numbers, and some have fractions."""
+    """Whether all are numbers, and some have fractions; `0,1` beside `0` and `1` is two labels."""
+    if _joined(names):
+        return False
     found = [_NUMBER.fullmatch(name) for name in names]
     return all(found) and any(number and number["fraction"] for number in found)
 

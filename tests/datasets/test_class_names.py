@@ -172,6 +172,8 @@ def test_only_what_differs_between_two_orders_is_told(source, told):
             ["the 3 classes are numbers with fractions, each a class of its own"],
         ),
         (("-1", "0", "10"), []),
+        (("0.0", "1.0", "2,00"), []),  # whole numbers as pandas writes them beside missing ones
+        (("0", "1", "0,1"), ["the class 0,1 may be several labels of one image"]),
         (("1.5 kg", "2.5"), []),
     ],
 )
