@@ -283,7 +283,8 @@ def expand(model: keras.Model) -> keras.Model:
             return None
         if layer.original is not None:
             return remade(layer, lambda _: layer.original, layers.ZeroPadding2D)
-        new = layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+        # By the name: with a policy as an object Keras finds no configuration of this layer.
+        new = layers.Identity(name=layer.name, dtype=layer.dtype_policy.name)
         idle.add(new)
         return new
 
