@@ -22,12 +22,12 @@ from keras_kd._common import hosts, run_files
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
+from keras_kd.datasets import splits
 from keras_kd.errors import KerasKDError, TrainingError
 from keras_kd.models import keras_file
 from keras_kd.models.spec import ModelSpec
 from keras_kd.pipelines import plan as planning
 from keras_kd.pipelines import teacher_setup
-from keras_kd.pipelines.data_loading import load_data
 from keras_kd.pipelines.plan import Plan
 from keras_kd.pipelines.supervision import student_job
 from keras_kd.training import job
@@ -95,7 +95,8 @@ def member(out: Path, own: hosts.Place) -> None:
     terminal = Terminal(quiet=own.number > 0)
     plan = planning.resolve_recorded(out)
     silent = Terminal(quiet=True)
-    data = load_data(plan.data, silent)
+    # The process that started this one told what is to be told of the data.
+    data = splits.load(plan.data.path, plan.data.skip_bad_rows, plan.data.image_size)
     supervision = teacher_setup.prepare(plan, data, silent)
     task = student_job(plan, data, supervision, out / run_files.STATE)
     student, history = job.train(task, plan.training, supervision.data_of_student(data), terminal)

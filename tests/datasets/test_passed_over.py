@@ -17,11 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from keras_kd import config as configuration
 from keras_kd import datasets
+from keras_kd._common import run_files
 from keras_kd._common.files import locked
+from keras_kd._common.hosts import Place
+from keras_kd.config import Config
 from keras_kd.datasets import decoding
 from keras_kd.datasets.inspection import inspect
+from keras_kd.datasets.splits import Data
 from keras_kd.errors import DataError
+from keras_kd.pipelines import joint
 
 
 def test_what_is_not_read_is_listed_by_kind_and_count(
@@ -138,6 +144,28 @@ def test_scored_images_that_are_trained_on_are_told_before_training(
     (tmp_path / "val" / "dog" / "y.png").unlink()
     assert called("distill", "--student", "C", "--data", str(tmp_path), *ends) == 2
     assert "copies" not in capsys.readouterr().err.lower()
+
+
+def test_one_of_several_processes_looks_for_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others, which say nothing, go on to the teacher at once."""
+    write_images(tmp_path / "data" / "cat", 20, 0)
+    write_images(tmp_path / "data" / "dog", 20, 100)
+    config = Config(data=str(tmp_path / "data"), student="C", beta=0.0)
+    (tmp_path / run_files.OPTIONS).write_text(configuration.dump(vars(config), {}), "utf-8")
+    taught = []
+
+    def prepare(plan: object, data: Data, terminal: object) -> None:
+        taught.append(len(data.train))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_kd.pipelines.joint.teacher_setup.prepare", prepare)
+    monkeypatch.delattr(Data, "scored_copies")
+    monkeypatch.delattr(Data, "scored_near_copies")
+    with pytest.raises(KeyboardInterrupt):
+        joint.member(tmp_path, Place(0, 1, ""))
+    assert taught == [32]
 
 
 def test_classes_without_a_readable_training_image_are_told_before_training(
