@@ -385,12 +385,15 @@ class Raw(keras.Model):
 def test_a_batch_that_a_teacher_can_not_compute_is_told_in_one_sentence():
     teacher = Raw()
     teacher(IMAGES.astype(np.float32))
-    for data in data_sets(IMAGES, LABELS):
+    no_rank = tf.data.Dataset.from_generator(
+        lambda: iter([(IMAGES, LABELS)]),
+        output_signature=(tf.TensorSpec(None, tf.uint8), tf.TensorSpec(None, tf.int64)),
+    )
+    for data in [*data_sets(IMAGES, LABELS), {"x": no_rank}]:
         refusal(
             lambda data=data: still(linear(), teacher).fit(**data, verbose=0),
             ModelError,
-            f"teacher {teacher.name} can't compute a batch of",
-            "uint8",
+            f"teacher {teacher.name} can't compute a batch of uint8 ",
             "float32 images",
         )
     still(linear(), teacher).fit(IMAGES.astype(np.float32), LABELS, verbose=0)

@@ -129,12 +129,14 @@ class Teacher:
         try:
             return model(shown, training=False)
         except Exception as error:  # A model of one's own may raise anything.
+            # TensorFlow may not know the rank.
             batch = ", ".join(
-                f"{one.dtype} {tuple(one.shape)}" for one in keras.tree.flatten(shown)
+                f"{keras.backend.standardize_dtype(one.dtype)} {one.shape}"
+                for one in keras.tree.flatten(shown)
             )
-            reason = first_line(error, _BOLD).removesuffix(_PLAIN)
+            reason = first_line(error, _BOLD).removesuffix(_PLAIN).rstrip(".")
             raise ModelError(
-                f"The teacher {self.model.name} can't compute a batch of {batch}: {reason} It gets"
+                f"The teacher {self.model.name} can't compute a batch of {batch}: {reason}. It gets"
                 " what the student gets, so give both what the teacher takes (float32 images where"
                 " it begins with no Input or Rescaling)."
             ) from error
