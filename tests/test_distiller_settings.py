@@ -101,6 +101,7 @@ def test_class_weights_by_name_are_of_a_head_that_there_is():
         words = (repr(next(iter(wrong))), "integers")
         refusal(lambda w=wrong: Distiller(linear(), class_weights=w), ConfigError, *words)
     refusal(lambda: Distiller(linear(), binary="dense"), ConfigError, "['dense']")
+    refusal(lambda: Distiller(linear(), binary=True), ConfigError, "list of names", "True")
 
 
 def test_a_teacher_and_maps_of_another_size_are_compiled_by_xla():

@@ -113,10 +113,13 @@ def _takes_four(function: Any) -> bool:
 
 
 def names(binary: Any) -> list[str] | None:
-    """Return the names of binary heads as a list; refuse one name that would be taken apart."""
-    if isinstance(binary, str):
+    """Return the names of binary heads as a list; refuse one name that would be taken apart, and
+    True or False.
+    """
+    if isinstance(binary, (str, bool)):
+        example = "['gender'], or be left out" if isinstance(binary, bool) else f"[{binary!r}]"
         raise ConfigError(
-            f"binary must be a list of names, e.g. [{binary!r}]. Received: {binary!r}."
+            f"binary must be a list of names of heads, e.g. {example}. Received: {binary!r}."
         )
     return None if binary is None else list(binary)
 
