@@ -116,11 +116,29 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
     except FileNotFoundError:
         write_text(out / run_files.STATE / run_files.BEGINNING, json.dumps(dict(facts)) + "\n")
         return
-    changed = next((name for name, fact in facts.items() if before[name] != fact), None)
+    require_unchanged("run", out, before, facts)
+
+
+def require_unchanged(
+    what: str, folder: Path, before: Mapping[str, str], facts: Mapping[str, str], why: str = ""
+) -> None:
+    """Check that what a run or a sweep is made with is what it began with.
+
+    Args:
+        what: "run" or "sweep", for the message.
+        folder: its folder, for the message.
+        before: fingerprints that were noted, by name.
+        facts: those of now, by name; one that was not noted is not compared.
+        why: what a change spoils, for the message, with a comma before it.
+
+    Raises:
+        ConfigError: something differs. The message names the first.
+    """
+    changed = next((name for name, fact in facts.items() if before.get(name, fact) != fact), None)
     if changed:
         raise ConfigError(
-            f"Since the run in {out} began, {changed} changed: give what it began with, or start a "
-            "new run with another --out."
+            f"Since the {what} in {folder} began, {changed} changed{why}: give what it began with,"
+            f" or start a new {what} with another --out."
         )
 
 

@@ -20,6 +20,7 @@ from keras_kd._common.files import locked
 from keras_kd._common.progress import Terminal
 from keras_kd._common.text import first_line
 from keras_kd.errors import ConfigError, OutputError
+from keras_kd.pipelines import run_folder
 
 if TYPE_CHECKING:
     import optuna
@@ -112,14 +113,8 @@ def require_beginning(study: optuna.Study, facts: Mapping[str, str], folder: Pat
     Raises:
         ConfigError: something differs. The message names the first.
     """
-    noted = study.user_attrs
-    changed = next((name for name, fact in facts.items() if noted.get(name, fact) != fact), None)
-    if changed:
-        raise ConfigError(
-            f"Since the sweep in {folder} began, {changed} changed, so that new students can't be"
-            " compared with those before: give what it began with, or start a new sweep with"
-            " another --out."
-        )
+    noted, spoilt = study.user_attrs, ", so that new students can't be compared with those before"
+    run_folder.require_unchanged("sweep", folder, noted, facts, spoilt)
     for name in facts.keys() - noted.keys():
         study.set_user_attr(name, facts[name])
 
