@@ -331,10 +331,6 @@ def test_a_data_set_of_single_images_is_told_to_batch_them(teacher):
     ("given", "facts"),
     [
         ({"image": IMAGES, "places": IMAGES[:, 0, :2, 0]}, ("image, places", "image, place")),
-        (
-            {"image": IMAGES, "place": IMAGES[:, 0, :2, 0], "id": LABELS},
-            ("image, place, id", "these alone"),
-        ),
         ({"image": IMAGES[:, :3], "place": IMAGES[:, 0, :2, 0]}, ("'image'", "(3, 4, 1)")),
         ({"image": IMAGES, "place": IMAGES[:, 0, :, 0]}, ("'place'", "(4,)", "takes (2,)")),
         ([IMAGES, IMAGES[:, 0, :, 0]], ("'place'", "(4,)", "takes (2,)")),
@@ -349,20 +345,56 @@ def test_several_inputs_that_do_not_fit_are_told_in_one_sentence(given, facts, o
         refusal(lambda ask=ask: ask(given, LABELS, verbose=0), DataError, *facts)
     if not isinstance(given, np.ndarray) and "rows" not in facts[0]:
         given = tuple(given) if isinstance(given, list) else given
-        data = tf.data.Dataset.from_tensor_slices(
-            (tuple(given) if isinstance(given, list) else given, LABELS)
-        )
+        data = tf.data.Dataset.from_tensor_slices((given, LABELS))
         refusal(lambda: distiller.fit(data.batch(8), verbose=0), DataError, *facts)
 
 
-def test_one_of_a_dicts_arrays_is_taken_by_the_inputs_name():
+@pytest.mark.parametrize("form", [None, list, dict])
+def test_a_dicts_arrays_are_taken_by_the_inputs_names(form):
     """As Keras does: a data set's other columns are left out."""
-    student, teacher = linear(), linear(1)
-    given = {student.inputs[0].name: IMAGES, "id": LABELS}
-    soft = divergence(*(model.predict(IMAGES, verbose=0) for model in (teacher, student)), 3.0)
-    for data in list(data_sets(given, LABELS)):
+    student, teacher = (of_two_inputs(form, n) if form else linear(n) for n in (0, 1))
+    name = "image" if form else student.inputs[0].name
+    given = {name: IMAGES, "place": IMAGES[:, 0, :2, 0].astype(np.float32)}
+    taken = given if form else IMAGES
+    soft = divergence(*(model.predict(taken, verbose=0) for model in (teacher, student)), 3.0)
+    for data in data_sets({**given, "id": LABELS}, LABELS):
         found = losses_of(still(student, teacher), **data)
         assert found["soft_loss"] == pytest.approx(soft.mean(), rel=1e-5)
+
+
+class Picking(keras.Model):
+    """A teacher without a graph that takes a dict."""
+
+    def __init__(self, inner, name):
+        super().__init__()
+        self.inner, self.called = inner, name
+
+    def call(self, images):
+        return self.inner(images[self.called])
+
+
+@pytest.mark.filterwarnings("ignore:The teacher .* takes 8x8")
+@pytest.mark.parametrize("built_with", [None, ("large",), ("large", "student")])
+def test_a_teacher_takes_its_own_array_of_a_dict(built_with):
+    """It was shown the student's, resized, where the batch has images of its size."""
+    image = keras.Input((4, 4, 1), name="student")
+    student = keras.Model(image, linear()(image))
+    large = keras.Input((8, 8, 1), name="large")
+    logits = layers.Dense(3)(layers.Flatten()(layers.Rescaling(1 / 255)(large)))
+    inner, shown = keras.Model(large, logits), IMAGES.repeat(2, 1)[:, :, ::-1].repeat(2, 2)
+    teacher, batch = inner, {"student": IMAGES, "large": shown}
+    if built_with:
+        teacher = Picking(inner, "large")
+        teacher({name: batch[name] for name in built_with})
+    soft = divergence(inner.predict(shown, verbose=0), student.predict(IMAGES, verbose=0), 3.0)
+    distiller = still(student, teacher)
+    for data in data_sets({**batch, "id": LABELS}, LABELS):
+        found = losses_of(distiller, **data)
+        assert found["soft_loss"] == pytest.approx(soft.mean(), rel=1e-5)
+
+
+def test_a_dict_without_the_inputs_name_is_told():
+    student = linear()
     refusal(
         lambda: still(student).fit({"a": IMAGES, "id": LABELS}, LABELS, verbose=0),
         DataError,

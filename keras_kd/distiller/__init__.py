@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_kd import losses
-from keras_kd.distiller import _backend, _batches, _images, _labels, _metrics, _saving, _settings
+from keras_kd.distiller import _backend, _batches, _labels, _metrics, _saving, _settings
 from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
@@ -192,12 +192,10 @@ class Distiller(CheckedTraining):
 
     def _live_teachers(self, weights: Sequence[float] | None) -> Teachers | None:
         """The teachers that are run on each batch, by their weights; None where there are none."""
-        images = self.student.inputs
-        shape = tuple(images[0].shape[1:]) if len(images) == 1 else ()
         live = []
         for one in self.teachers:
-            _images.require_inputs(one, self.student)
-            live.append(Teacher(one, self._shapes, shape, self.teacher_head, self.teacher_output))
+            settings = (self._shapes, self.teacher_head, self.teacher_output)
+            live.append(Teacher(one, self.student, *settings))
         # Weights without teachers are refused in there.
         weighted = weights is not None and len(weights) > 0
         return Teachers(live, weights) if live or weighted else None

@@ -222,32 +222,45 @@ def require_labels(images: Any, labels: Any) -> None:
         )
 
 
-def only(images: Any, model: keras.Model) -> Any:
-    """Return the images for a model of one input, as Keras takes them: what a dict or list holds
-    alone, or a dict of several has under the input's name. Everything else is returned as it is.
+def named(images: Any, *models: keras.Model) -> Any:
+    """Return what a dict has under the names of a model's inputs, as Keras takes it, and none of
+    its other arrays: of the first model whose names are all there. Everything else is returned as
+    it is.
     """
-    if not isinstance(images, (dict, list, tuple)):
-        return images
-    flat = keras.tree.flatten(images)
-    if len(flat) == 1:
-        return flat[0]
-    names = _input_names(model)
-    return images.get(names[0], images) if len(names) == 1 and isinstance(images, dict) else images
+    for model in models if isinstance(images, dict) else ():
+        names = input_names(model)
+        if names and set(names) <= set(images):
+            return {name: images[name] for name in names}
+    return images
 
 
-def _input_names(model: keras.Model) -> list[str]:
-    """The names by which a dict has the arrays of `model.inputs`; none if it has no graph."""
+def only(images: Any, *models: keras.Model) -> Any:
+    """Return the images for models of one input: what a dict or list holds alone, or a dict of
+    several has under the name of an input, see `named`. Everything else is returned as it is.
+    """
+    nested = isinstance(images, (dict, list, tuple))
+    flat = keras.tree.flatten(named(images, *models)) if nested else []
+    return flat[0] if len(flat) == 1 else images
+
+
+def input_names(model: keras.Model) -> list[str]:
+    """Return the names by which a dict has a model's arrays, in the order of `model.inputs`; of a
+    model without a graph those that it was built with, none if that was an array.
+    """
     if isinstance(model, Functional) and isinstance(model.input, dict):
         return sorted(model.input)  # as Keras flattens a dict
-    return [one.name for one in getattr(model, "inputs", None) or []]
+    if inputs := getattr(model, "inputs", None):
+        return [one.name for one in inputs]
+    built_with = (model.get_build_config() or {}).get("input_shape")
+    return sorted(built_with) if isinstance(built_with, dict) else []
 
 
 def as_taken(images: Any, model: keras.Model) -> Any:
     """Return the images of a model of one input in the structure that it was built with; those of
-    others as they are.
+    others as they are, by the names of its inputs.
     """
     if len(model.inputs) != 1 or keras.tree.is_nested(only(images, model)):
-        return images
+        return named(images, model)
     structure = model.input if isinstance(model, Functional) else model.inputs[0]
     return keras.tree.pack_sequence_as(structure, [only(images, model)])
 
@@ -285,7 +298,7 @@ def require_shape(images: Any, student: keras.Model) -> None:
 
 def _require_inputs(images: Any, student: keras.Model) -> None:
     """Refuse what is not one array for each of several inputs: DataError."""
-    names = _input_names(student)
+    names, images = input_names(student), named(images, student)
     inputs = f"the student {student.name} takes {len(names)} inputs, {', '.join(names)}"
     if hasattr(images, "shape"):
         raise DataError(f"The images are one array, and {inputs}: give a dict or list of these.")
@@ -295,7 +308,7 @@ def _require_inputs(images: Any, student: keras.Model) -> None:
     if isinstance(images, dict) and set(images) != set(names):
         raise DataError(
             f"The images are a dict of {', '.join(map(str, images))}, and {inputs}: give a dict of"
-            " these alone."
+            " these."
         )
     if len(images) != len(names):
         raise DataError(

@@ -264,8 +264,7 @@ class CheckedTraining(StudentModel):
         self._find_stored_kinds(stored)
         if stored is None and self._live is not None and self._learns_from_teacher:
             # A data set that can be indexed would be read whole if it were taken for an array.
-            given = _batches.only(x, self.student)
-            images = keras.tree.map_structure(_first_rows, given) if _batches.are_data(x) else None
+            images = keras.tree.map_structure(_first_rows, x) if _batches.are_data(x) else None
             known = all(
                 isinstance(one, np.ndarray) and one.dtype.kind != "O"
                 for one in keras.tree.flatten(images)

@@ -70,7 +70,6 @@ class TargetMaker:
         stored, label = _batches.teacher(y), _batches.label(y)
         _batches.require_given(label)
         _batches.require_shape(x, self._student)
-        x = _batches.only(x, self._student)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
             logits = self._logits(x, outputs, stored, learns_from_teacher)

@@ -27,8 +27,8 @@ class Teacher:
 
     Args:
         model: the teacher.
+        student: the model that learns.
         shapes: of the student's heads, by their names.
-        shape: of the student's images, (H, W, C) or any other.
         head: name of the teacher's output for a student of one output; None for its only one.
         stated: what its outputs of classes are; None to find it out.
 
@@ -40,16 +40,17 @@ class Teacher:
     def __init__(
         self,
         model: keras.Model,
+        student: keras.Model,
         shapes: Mapping[str, HeadShape],
-        shape: tuple[int | None, ...],
         head: str | None,
         stated: OutputKind | None = None,
     ) -> None:
         self.model, self.head, self._stated = model, head, stated
+        self._student, self._shapes = student, shapes
+        _images.require_inputs(model, student)
         self.shape = _images.input_shape(model)
-        self._shapes = shapes
         if self.shape is not None:
-            _images.require_shape(model, self.shape, shape)
+            _images.require_shape(model, self.shape, _images.input_shape(student))
         self.kinds: dict[str, OutputKind] = {}
         if heads.has_graph(model):
             found = self._by_head(self.chosen(heads.structure(model)))
@@ -147,11 +148,13 @@ class Teacher:
         return self._outputs(outputs), keras.tree.map_structure(ops.stop_gradient, maps)
 
     def shown(self, images: Any) -> Any:
-        """Return images of the size and channels that the teacher takes."""
+        """Return what the teacher takes of a batch, by the names of its own inputs or else of the
+        student's, in its size and channels.
+        """
+        own = _batches.named(images, self.model, self._student)
         if self.shape is None:
-            return images
-        resized = _images.resized(_batches.only(images, self.model), self.shape)
-        return _batches.as_taken(resized, self.model)
+            return own if _batches.input_names(self.model) else _batches.only(own)
+        return _batches.as_taken(_images.resized(_batches.only(own), self.shape), self.model)
 
     def chosen(self, outputs: Any) -> Any:
         """Return what the student is compared with of all that the teacher gives."""
