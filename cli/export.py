@@ -145,6 +145,7 @@ def _targets() -> list[tuple[str, str]]:
     help="Image for the bundle's worked example.  [default: a drawn face if the classes "
     "are expressions, else --data's first test image]",
 )
+@options.pixel_form
 @click.option(
     "--prune",
     type=float,
@@ -163,7 +164,6 @@ def _targets() -> list[tuple[str, str]]:
     metavar="NUMBER",
     help="qat: Adam's initial learning rate.  [default: 0.0001]",
 )
-@options.pixel_form
 @options.from_config(*_OF_CONFIG)
 @options.trust_module
 @options.as_json

@@ -18,9 +18,9 @@ from . import engine, options
 def command(model: str | None, out: str | None, stated: dict[str, tuple[str, ...]]) -> None:
     """Print how to embed a model in an app.
 
-    MODEL is a bundle's folder or a .tflite file. The guide has programs for Android, iOS, Flutter,
-    browsers, React Native, C and Python. It is made from the file's own tensors and contains one
-    worked input with its outputs.
+    MODEL is a bundle's folder or a .tflite file; if not given, it is exports/B of a checkout. The
+    guide has programs for Android, iOS, Flutter, browsers, React Native, C and Python. It is made
+    from the file's own tensors and contains one worked input with its outputs.
 
     \b
     Example:

@@ -30,7 +30,7 @@ from . import engine, options, output, streams
 def command(
     runs: tuple[str, ...], paper: bool, out: str | None, measure: bool, as_json: bool
 ) -> None:
-    """Compare finished runs in one table, and write the paper's tables.
+    """Compare finished runs, and write the paper's tables.
 
     RUN is a run folder or a folder of run folders; their weights are not needed. With --paper, the
     command writes Tables II to VI and the confusion matrices of arXiv 2501.18538: the paper's

@@ -52,7 +52,7 @@ def model_options(command: Callable) -> Callable:
         click.option(
             "--model",
             metavar="MODEL",
-            help="Bundle folder, or .tflite or .keras file; if not given, the shipped model.",
+            help="Bundle folder, or .tflite or .keras file; if not given, exports/B of a checkout.",
         ),
     ):
         command = option(command)

@@ -62,10 +62,10 @@ def command(
 ) -> None:
     """Serve a page that runs a model in the browser.
 
-    MODEL is a bundle's folder or a .tflite file. The page reads the camera, pictures or a video
-    and shows the outputs as bars. It computes on the device that shows it and loads nothing from
-    outside its own origin. The command needs the extra sessions, and LiteRT.js, which is installed
-    once; a message says how.
+    MODEL is a bundle's folder or a .tflite file; if not given, it is exports/B of a checkout. The
+    page reads the camera, pictures or a video and shows the outputs as bars. It computes on the
+    device that shows it and loads nothing from outside its own origin. The command needs the extra
+    sessions, and LiteRT.js, which is installed once; a message says how.
 
     \b
     Examples:
