@@ -209,6 +209,26 @@ def test_labels_of_a_generator_are_refused_by_the_row(row, bad, jit_compile):
     assert "faults" not in history
 
 
+def test_arrays_are_checked_before_the_steps_and_what_comes_after_them_in_the_steps(monkeypatch):
+    distiller, in_steps = compiled(linear()), set()
+    for checks in (distiller.faults, distiller.output_faults, distiller.same_answers):
+        update = checks.update_state
+        monkeypatch.setattr(
+            checks,
+            "update_state",
+            lambda *given, name=checks.name, update=update: (in_steps.add(name), update(*given)),
+        )
+    good = {"label": LABELS, "teacher": LOGITS}
+    distiller.fit(IMAGES, good, validation_data=(IMAGES, LABELS), sample_weight=WEIGHTS, verbose=0)
+    assert not in_steps
+
+    bad = np.where(np.arange(24) == 3, 3, LABELS)
+    y, wrong = {"label": bad, "teacher": LOGITS}, (DataError, "is 3", "0 to 2")
+    refusal(lambda: distiller.fit(Batches(IMAGES, y), verbose=0), *wrong)
+    assert in_steps == {"faults", "output_faults", "same_answers"}
+    refusal(lambda: distiller.evaluate(Batches(IMAGES, bad), verbose=0), *wrong)
+
+
 # --- weights ---
 @pytest.mark.parametrize(
     "given", [np.array([0.5, 1.0, 3.0]), {0: 0.5, 2: 3.0}, {"": {0: 0.5, 2: 3.0}}]

@@ -164,6 +164,8 @@ class Distiller(CheckedTraining):
         self.projections = self._matching.projections if self._matching else []
         self._make_trackers()
         self._reports_parts = True  # of the loss, which `evaluate` lacks
+        self._checked_before = {"train_function": False, "test_function": False}
+        self._traced_without_checks = dict(self._checked_before)
         self._target_maker = TargetMaker(
             student, self._shapes, self._live, self._matching, self.teacher_output,
             self.output_faults, self.same_answers,
@@ -298,14 +300,12 @@ class Distiller(CheckedTraining):
         """The labels' and the teacher's part of the loss."""
         outputs, maps = y_pred if self._matching else (y_pred, [])
         targets = self._targets(x, y)
-        hard_total = soft_total = of_labels = of_teacher = ops.convert_to_tensor(0.0)
-        for name, rows in self._rows(targets, outputs, sample_weight).items():
-            hard, soft, *parts = self._heads[name](*rows)
-            hard_total, soft_total = hard_total + hard, soft_total + soft
-            of_labels, of_teacher = of_labels + parts[0], of_teacher + parts[1]
+        rows = self._rows(targets, outputs, sample_weight)
+        of_heads = [self._heads[name](*of_head) for name, of_head in rows.items()]
+        hard, soft, of_labels, of_teacher = map(sum, zip(*of_heads, strict=True))
         count = _batches.rows(outputs)
-        self.hard_loss.update_state(hard_total, sample_weight=count)
-        self.soft_loss.update_state(soft_total, sample_weight=count)
+        self.hard_loss.update_state(hard, sample_weight=count)
+        self.soft_loss.update_state(soft, sample_weight=count)
         if self._matching:
             # Maps belong to no head: the first head's weights stand for the images'.
             given = next(iter(_batches.weights(sample_weight, self._heads).values()), None)
@@ -316,7 +316,8 @@ class Distiller(CheckedTraining):
         for penalty in self.student.losses:
             # As Keras does: a layer may add one number for each image.
             of_labels = of_labels + ops.sum(ops.cast(penalty, "float32"))
-        return of_labels / _backend.replicas(), of_teacher / _backend.replicas()
+        replicas = _backend.replicas()
+        return of_labels / replicas, ops.convert_to_tensor(of_teacher) / replicas
 
     def _plain_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Any:
         targets = _batches.Targets(_batches.label(y))
@@ -327,7 +328,8 @@ class Distiller(CheckedTraining):
         return total
 
     def _targets(self, x: Any, y: Any) -> _batches.Targets:
-        return self._target_maker.of(x, y, self._learns_from_teacher)
+        checked = self._checked_before["train_function"]
+        return self._target_maker.of(x, y, self._learns_from_teacher, checked)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -21,7 +21,7 @@ from keras_kd.distiller import (
     _streams,
 )
 from keras_kd.distiller._heads import ClassHead, ValueHead
-from keras_kd.distiller._outputs import kind_of, require_fit, require_kind, warn_of_kind
+from keras_kd.distiller._outputs import as_logits, kind_of, require_fit, require_kind, warn_of_kind
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._targets import TargetMaker
@@ -49,6 +49,8 @@ class CheckedTraining(StudentModel):
     same_answers: _same_answers.SameAnswers
     features: Sequence[Any]
     value_weight: float
+    _checked_before: dict[str, bool]
+    _traced_without_checks: dict[str, bool]
     _shapes: dict[str, HeadShape]
     _live: Teachers | None
     _target_maker: TargetMaker
@@ -133,8 +135,9 @@ class CheckedTraining(StudentModel):
     ) -> keras.callbacks.History:
         """Train, as `keras.Model.fit` does, on checked labels, weights and stored outputs.
 
-        Arrays are checked whole before the first step. Of data sets and generators the first batch
-        is checked after its step, and all of an epoch at its end. `class_weight` weighs the labels'
+        Arrays are checked whole before the first step, and no more in the steps. Of data sets and
+        generators the first batch is checked after its step, and all of an epoch at its end.
+        `class_weight` weighs the labels'
         term alone, as `class_weights`, and the training images in `weighted_metrics`, as in Keras.
 
         Raises:
@@ -143,8 +146,10 @@ class CheckedTraining(StudentModel):
                 expected.
             ConfigError: the student was built in another scope of `tf.distribute`.
         """
-        self._check_data(x, y, sample_weight)
-        self._find_teacher_kinds(x, y)
+        checked = self._check_data(x, y, sample_weight)
+        checked = self._find_teacher_kinds(x, y) and checked
+        if checked and self._learns_from_teacher:
+            self._warn_of_same_answers(y)
         sample_weight = _batches.weights_like(y, sample_weight)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             images, labels, *others = validation_data
@@ -162,7 +167,7 @@ class CheckedTraining(StudentModel):
             )
         else:
             callbacks = [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
-        with self._weighing(class_weight):
+        with self._weighing(class_weight), self._leaving_out_checks("train_function", checked):
             # Keras gets no class_weight: it would weigh the teacher's term as well.
             return super().fit(
                 x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data,
@@ -183,12 +188,13 @@ class CheckedTraining(StudentModel):
         **kwargs: Any,
     ) -> Any:
         """Score, as `keras.Model.evaluate` does, with the checks of `fit`."""
-        self._check_data(x, y, sample_weight)
+        checked = self._check_data(x, y, sample_weight)
         sample_weight = _batches.weights_like(y, sample_weight)
         x = _streams.checked(x, self._check_shapes)
-        return super().evaluate(
-            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
-        )
+        with self._leaving_out_checks("test_function", checked):
+            return super().evaluate(
+                x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
+            )
 
     def train_on_batch(
         self,
@@ -199,17 +205,18 @@ class CheckedTraining(StudentModel):
         return_dict: bool = False,
     ) -> Any:
         """Take one step, as `keras.Model.train_on_batch` does, with the checks of `fit`."""
-        self._check_data(x, y, sample_weight)
-        self._find_teacher_kinds(x, y)
-        with self._weighing(class_weight):
+        checked = self._check_data(x, y, sample_weight)
+        checked = self._find_teacher_kinds(x, y) and checked
+        with self._weighing(class_weight), self._leaving_out_checks("train_function", checked):
             return super().train_on_batch(x, y, sample_weight, None, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Score one batch, as `keras.Model.test_on_batch` does, with the checks of `fit`."""
-        self._check_data(x, y, sample_weight)
-        return super().test_on_batch(x, y, sample_weight, return_dict)
+        checked = self._check_data(x, y, sample_weight)
+        with self._leaving_out_checks("test_function", checked):
+            return super().test_on_batch(x, y, sample_weight, return_dict)
 
     @property
     def _learns_from_teacher(self) -> bool:
@@ -229,6 +236,20 @@ class CheckedTraining(StudentModel):
             self._class_weights_of_fit = {}
             self._set_class_weights(self.class_weights)
 
+    @contextlib.contextmanager
+    def _leaving_out_checks(self, function: str, checked: bool) -> Iterator[None]:
+        """Let the steps of a traced function check no labels, weights and stored outputs if all of
+        them were checked before.
+        """
+        if checked != self._traced_without_checks[function]:
+            setattr(self, function, None)
+        self._checked_before[function] = self._traced_without_checks[function] = checked
+        try:
+            yield
+        finally:
+            # A loop of the user's own brings data that nobody has checked.
+            self._checked_before[function] = False
+
     def _weigh_classes(self, class_weights: Mapping[str, tuple[float, ...]]) -> None:
         """Let the next steps weigh classes so."""
         self._set_class_weights(class_weights)
@@ -245,23 +266,31 @@ class CheckedTraining(StudentModel):
         for name, head in self._heads.items():
             head.class_weights = class_weights.get(name)
 
-    def _check_data(self, x: Any, y: Any, sample_weight: Any = None) -> None:
-        """Check images, labels and weights, as far as they are arrays: a batch or a whole set."""
+    def _check_data(self, x: Any, y: Any, sample_weight: Any = None) -> bool:
+        """Check images, labels and weights, as far as they are arrays: a batch or a whole set.
+
+        Returns:
+            Whether all labels and weights were checked.
+        """
         _backend.require_scope(self)
         _batches.require_labels(x, _batches.label(y))
         self._check_shapes(x, y, sample_weight)
-        self._check_labels(y)
-        self._check_sample_weights(sample_weight)
+        labels = self._check_labels(y)
+        return self._check_sample_weights(sample_weight) and labels
 
     def _check_shapes(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
         """Check the shape of the images, and how many labels, outputs and weights there are."""
         _batches.require_shape(x, self.student)
         _batches.require_arrays(x, y, sample_weight)
 
-    def _find_teacher_kinds(self, x: Any, y: Any) -> None:
-        """Find out what the teacher gives, from stored outputs or on some of the images."""
+    def _find_teacher_kinds(self, x: Any, y: Any) -> bool:
+        """Find out what the teacher gives, from stored outputs or on some of the images.
+
+        Returns:
+            Whether all stored outputs of classes were checked.
+        """
         stored = _batches.teacher(y)
-        self._find_stored_kinds(stored)
+        checked = self._find_stored_kinds(stored)
         if stored is None and self._live is not None and self._learns_from_teacher:
             # A data set that can be indexed would be read whole if it were taken for an array.
             images = keras.tree.map_structure(_first_rows, x) if _batches.are_data(x) else None
@@ -272,20 +301,26 @@ class CheckedTraining(StudentModel):
             if known and self._live.find_kinds(images):
                 # A traced step holds the kinds that it was traced with.
                 self.train_function = None
+        return checked
 
-    def _check_labels(self, y: Any) -> None:
+    def _check_labels(self, y: Any) -> bool:
         labels = _batches.label(y)
         if not _batches.are_data(labels):
-            return
+            return False
+        checked = True
         for name, values in _batches.by_head(labels, self._heads).items():
             known = on_host(values)
             if known is not None and name in self._heads:
                 self._heads[name].require(self._shapes[name].labels(known), len(known))
+            checked = checked and known is not None
+        return checked
 
-    def _check_sample_weights(self, sample_weight: Any = None) -> None:
+    def _check_sample_weights(self, sample_weight: Any = None) -> bool:
         given = _batches.label(sample_weight)
-        for name, values in (given if isinstance(given, dict) else {"": given}).items():
-            _labels.require_weights(values, name)
+        by_head = given if isinstance(given, dict) else {"": given}
+        # Not `all` of a generator, which would end at the first that is not known.
+        checked = [_labels.require_weights(values, name) for name, values in by_head.items()]
+        return all(checked)
 
     def _rows(
         self, targets: _batches.Targets, outputs: Any, sample_weight: Any
@@ -303,17 +338,21 @@ class CheckedTraining(StudentModel):
             teacher = shape.matched(targets.teacher.get(name), rows)
             of_rows = shape.weights(weights.get(name), rows, images)
             found[name] = (label, teacher, rows, of_rows)
-        checked = {name: rows[0] for name, rows in found.items()}
-        given = [rows[3] for rows in found.values() if rows[3] is not None]
-        self.faults.update_state(checked, given, images)
+        if not self._checked_before["train_function" if self._reports_parts else "test_function"]:
+            checked = {name: rows[0] for name, rows in found.items()}
+            given = [rows[3] for rows in found.values() if rows[3] is not None]
+            self.faults.update_state(checked, given, images)
         return found
 
-    def _find_stored_kinds(self, stored: Any) -> None:
-        found = {}
+    def _stored_of_classes(self, stored: Any) -> dict[str, np.ndarray | None]:
+        """A teacher's stored outputs by head of classes; None where they are not known now."""
         given = _batches.by_head(stored, self._heads) if _batches.are_data(stored) else {}
-        for name, values in given.items():
-            known = on_host(values)
-            if known is not None and self._columns.get(name):
+        return {name: on_host(one) for name, one in given.items() if self._columns.get(name)}
+
+    def _find_stored_kinds(self, stored: Any) -> bool:
+        found, given = {}, self._stored_of_classes(stored)
+        for name, known in given.items():
+            if known is not None:
                 columns = self._shapes[name].columns_of_teacher(known)
                 kind = stated_kind(self.teacher_output, columns) or kind_of(
                     known[:PROBED_ROWS], columns
@@ -327,6 +366,17 @@ class CheckedTraining(StudentModel):
             self._target_maker.stored_kinds, self.train_function = found, None
             for kind in set(found.values()):
                 warn_of_kind(kind, _same_answers.STORED)
+        return set(found) == set(given)
+
+    def _warn_of_same_answers(self, y: Any) -> None:
+        for name, known in self._stored_of_classes(_batches.teacher(y)).items():
+            kind, shape = self._target_maker.stored_kinds[name], self._shapes[name]
+
+            def logits(rows: np.ndarray, kind=kind, shape=shape) -> np.ndarray:
+                given = shape.logits(as_logits(kind, shape.teacher(rows)))
+                return np.asarray(keras.ops.convert_to_numpy(given))
+
+            _same_answers.warn_of_stored(known, logits, name)
 
 
 def _first_rows(values: Any) -> np.ndarray | None:

@@ -133,13 +133,16 @@ def _undeclared(head: str) -> DataError:
     )
 
 
-def require_weights(weights: Any, head: str) -> None:
+def require_weights(weights: Any, head: str) -> bool:
     """Refuse sample weights that make the loss NaN or learn the opposite of the labels.
 
     Args:
-        weights: one number for each image, (N,) or (N, 1); what is not known now is left to
-            `Faults`.
+        weights: one number for each image, (N,) or (N, 1); None for none; what is not known now is
+            left to `Faults`.
         head: its name for the message, "" for all heads.
+
+    Returns:
+        Whether they are known now.
 
     Raises:
         DataError: a weight is NaN, infinite or below 0, of which the message names the first; or
@@ -147,7 +150,7 @@ def require_weights(weights: Any, head: str) -> None:
     """
     known = on_host(weights) if hasattr(weights, "shape") else None
     if known is None or known.dtype.kind not in "biuf":
-        return
+        return weights is None
     of = f" of head {head!r}" if head else ""
     if not known.ndim:
         raise DataError(f"The sample_weight{of} is one number: expected one for each image, (N,).")
@@ -159,6 +162,7 @@ def require_weights(weights: Any, head: str) -> None:
             f"The sample_weight{of} in row {row} is {value:g}: {WEIGHTS}, and {int(bad.sum())} of "
             f"{bad.size} weights are none; 0 leaves an image out."
         )
+    return True
 
 
 class Faults(keras.metrics.Metric):

@@ -161,26 +161,38 @@ class OutputFaults(keras.metrics.Metric):
 def _flags(kind: OutputKind, outputs: Any) -> Any:
     """The `_FLAGS` of a head's outputs, 0 or 1 each."""
     outputs = ops.cast(outputs, "float32")
-    bad, sums_to_1, percentages = ops.isnan(outputs), False, False
+    bad = ops.isnan(outputs)
     if not _in_one_column(outputs):
         # One logit of +-inf is a probability of 1 or 0; a row of -inf alone is no distribution.
         bad = ops.logical_or(bad, outputs == math.inf)
         bad = ops.logical_or(bad, ops.all(outputs == -math.inf, axis=-1, keepdims=True))
+    flags: dict[str, Any] = {"not_finite": ops.any(bad)}
+    if kind in ("probabilities", "sigmoids"):
+        flags["beyond"] = _any_outside(outputs)
+    if kind == "unknown":
+        flags |= _flags_of_unknown(outputs)
+    unset = ops.convert_to_tensor(False)
+    return ops.cast(ops.stack([flags.get(name, unset) for name in _FLAGS]), "float32")
+
+
+def _flags_of_unknown(outputs: Any) -> dict[str, Any]:
+    """What tells other numbers from logits."""
+    outside = _any_outside(outputs)
+    inside = ops.any(ops.logical_and(outputs > 0, outputs < 1))
+    flags = {"inside": inside, "outside": outside}
+    if not _in_one_column(outputs):
         sums = ops.sum(outputs, axis=-1)
         # A device's share of a short batch may have no rows, of which anything holds.
         sums_to_1 = _all(ops.abs(sums - 1) < SUM_TOLERANCE)
         sum_to_100 = _all(ops.abs(sums / 100 - 1) < SUM_TOLERANCE)
-        percentages = ops.logical_and(sum_to_100, ops.min(outputs) >= 0)
-    outside = ops.any(ops.logical_or(outputs < -SUM_TOLERANCE, outputs > 1 + SUM_TOLERANCE))
-    flags: dict[str, Any] = dict.fromkeys(_FLAGS, False) | {"not_finite": ops.any(bad)}
-    if kind in ("probabilities", "sigmoids"):
-        flags["beyond"] = outside
-    if kind == "unknown":
-        inside = ops.any(ops.logical_and(outputs > 0, outputs < 1))
-        distributions = ops.logical_and(sums_to_1, ops.logical_not(outside))
-        flags |= {"probabilities": distributions, "percentages": percentages}
-        flags |= {"inside": inside, "outside": outside}
-    return ops.stack([ops.cast(flags[name], "float32") for name in _FLAGS])
+        flags["probabilities"] = ops.logical_and(sums_to_1, ops.logical_not(outside))
+        flags["percentages"] = ops.logical_and(sum_to_100, ops.min(outputs) >= 0)
+    return flags
+
+
+def _any_outside(outputs: Any) -> Any:
+    """Whether a number lies outside 0..1."""
+    return ops.any(ops.logical_or(outputs < -SUM_TOLERANCE, outputs > 1 + SUM_TOLERANCE))
 
 
 def _all(conditions: Any) -> Any:

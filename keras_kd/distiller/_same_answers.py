@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_kd.distiller import _backend
 
 FEWEST = 32  # images; a few may well be of one class
 STORED = "The teacher whose outputs the batches bring"
+_LOOKED_AT_FIRST = 1024  # rows of a store, which mostly differ
+
+
+def warn_of_stored(
+    outputs: np.ndarray, logits: Callable[[np.ndarray], np.ndarray], name: str
+) -> None:
+    """Warn of a teacher whose stored outputs are the same for all images.
+
+    Args:
+        outputs: of one head, (N, ...).
+        logits: gives the logits (R, C) of some of them.
+        name: the head's.
+    """
+    if len(outputs) < FEWEST:
+        return
+    for rows in (outputs[:_LOOKED_AT_FIRST], outputs):
+        given = logits(rows)
+        classes = given.argmax(axis=-1)
+        if (classes != classes[0]).any():
+            return
+    _warn(STORED, name, (given != given[0]).any())
 
 
 class SameAnswers(keras.metrics.Metric):

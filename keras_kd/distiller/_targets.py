@@ -51,13 +51,14 @@ class TargetMaker:
         self._stated, self._faults, self._same_answers = stated, faults, same_answers
         self.stored_kinds: dict[str, OutputKind] = {}
 
-    def of(self, x: Any, y: Any, learns_from_teacher: bool) -> _batches.Targets:
+    def of(self, x: Any, y: Any, learns_from_teacher: bool, checked: bool) -> _batches.Targets:
         """Return the targets of one batch.
 
         Args:
             x: images.
             y: labels, or labels and stored outputs of the teacher; or targets, which are returned.
             learns_from_teacher: whether any head's loss has a part of the teacher.
+            checked: whether the stored outputs were checked before.
 
         Raises:
             DataError: there are no labels, or the images are of another shape than the student
@@ -72,7 +73,7 @@ class TargetMaker:
         _batches.require_shape(x, self._student)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
-            logits = self._logits(x, outputs, stored, learns_from_teacher)
+            logits = self._logits(x, outputs, stored, learns_from_teacher, checked)
             return _batches.Targets(label, logits, features)
         if stored is None and not learns_from_teacher:
             return _batches.Targets(label)
@@ -83,10 +84,16 @@ class TargetMaker:
                 "there are values)."
             )
         outputs = self._live(x) if stored is None else []
-        return _batches.Targets(label, self._logits(x, outputs, stored, learns_from_teacher))
+        logits = self._logits(x, outputs, stored, learns_from_teacher, checked)
+        return _batches.Targets(label, logits)
 
     def _logits(
-        self, x: Any, outputs: list[Outputs], stored: Any, learns_from_teacher: bool
+        self,
+        x: Any,
+        outputs: list[Outputs],
+        stored: Any,
+        learns_from_teacher: bool,
+        checked: bool,
     ) -> dict[str, Any]:
         """The teacher's logits and values by head: the stored ones, or of live teachers' outputs
         the mean.
@@ -95,7 +102,8 @@ class TargetMaker:
             outputs = [self._stored(stored)]
         # As rows already: the mean of several would spread one over another.
         outputs = [self._as_rows(one) for one in outputs]
-        if learns_from_teacher:
+        looked_at = learns_from_teacher and not (stored is not None and checked)
+        if looked_at:
             self._faults.update_state(outputs)
         logits = [
             {
@@ -104,7 +112,7 @@ class TargetMaker:
             }
             for one in outputs
         ]
-        if learns_from_teacher:
+        if looked_at:
             self._same_answers.update_state(logits, _batches.rows(x), stored is not None)
         return self._live.mean(logits) if stored is None else logits[0]
 
