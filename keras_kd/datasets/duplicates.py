@@ -60,7 +60,7 @@ def among(images: np.ndarray, known: Set[bytes]) -> np.ndarray:
 
 
 def are_blank(images: np.ndarray) -> np.ndarray:
-    """Which images have one value alone, and look like all others of them.
+    """Which images have one colour alone, and so look like all others that do.
 
     Args:
         images: uint8 (N, H, W, C).
@@ -68,8 +68,7 @@ def are_blank(images: np.ndarray) -> np.ndarray:
     Returns:
         bool (N,).
     """
-    pixels = images.reshape(len(images), -1)
-    return pixels.min(axis=1) == pixels.max(axis=1)
+    return (images.min(axis=(1, 2)) == images.max(axis=(1, 2))).all(axis=-1)
 
 
 def near_copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:

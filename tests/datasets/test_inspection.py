@@ -110,6 +110,17 @@ def test_counts_are_compared_with_the_published_ones(tmp_path, monkeypatch):
     assert inspect(tmp_path)["published"] == {"equal": True, "differences": []}
 
 
+def test_pictures_of_one_colour_are_blank_and_no_near_copies_of_each_other(tmp_path):
+    """Their perceptual hashes are all the same."""
+    for number, place in enumerate(("train/a", "train/b", "val/a", "val/b", "test/a", "test/b")):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (200 - 30 * number, 90, 30)).save(tmp_path / place / "0.png")
+    report = inspect(tmp_path)
+    assert [split["blank"] for split in report["splits"].values()] == [2, 2, 2]
+    assert not any(report["copies_across"].values())
+    assert not any(report["near_copies_across"].values())
+
+
 def test_soft_labels_count_by_the_most_votes(tmp_path):
     names = "Usage,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
     votes = [f"{usage},1,5,0,0,4,0,0,0,0,0" for usage in ("Training", "PublicTest", "PrivateTest")]
