@@ -75,8 +75,7 @@ def require_keras(path: Path) -> None:
     elif path.is_file():
         return require_model(path)
     else:
-        usual = "check the path, or see `kerakd models` for names"
-        raise ModelError(f"No model at {path}: {advice(path, usual)}.")
+        raise ModelError(f"No model at {path}: {advice(path)}.")
     raise ModelError(
         f"{path} is {kind}, from which no Keras model can be made: give the .keras or .h5 file that"
         " it was exported from."

@@ -115,7 +115,7 @@ def test_broken_files_are_refused_in_one_sentence(name, content, tmp_path):
 
 def test_a_missing_file_is_told(tmp_path):
     path = tmp_path / "none.keras"
-    with pytest.raises(ModelError, match=f"No model at {path}: check the path"):
+    with pytest.raises(ModelError, match=rf"No model at {path}: check the path\.$"):
         keras_file.load(path)
 
 
