@@ -14,6 +14,7 @@ from test_distiller_heads import Y, joint
 
 from keras_kd.distiller import FeatureMatch
 from keras_kd.errors import ConfigError, DataError, ModelError
+from keras_kd.losses import feature_loss
 
 PIXEL_LABELS = RANDOM.integers(0, 3, (24, 4, 4))
 
@@ -360,6 +361,23 @@ def test_a_dicts_arrays_are_taken_by_the_inputs_names(form):
     for data in data_sets({**given, "id": LABELS}, LABELS):
         found = losses_of(still(student, teacher), **data)
         assert found["soft_loss"] == pytest.approx(soft.mean(), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
+def test_matched_models_take_a_dict_by_its_keys():
+    """Which may differ from the tensors' names, by which a list's arrays stand in a dict."""
+    models = []
+    for seed in (0, 1):
+        inner = of_two_inputs(list, seed)
+        inputs = dict(zip(("pixels", "where"), inner.inputs, strict=True))
+        models.append(keras.Model(inputs, inner.outputs[0]))
+    given = {"pixels": IMAGES, "where": IMAGES[:, 0, :2, 0].astype(np.float32)}
+    maps = [model.predict(given, verbose=0) for model in models]
+    expected = np.mean(keras.ops.convert_to_numpy(feature_loss("similarity")(maps[1], maps[0])))
+    layer = [model.layers[-1].name for model in models]
+    distiller = still(*models, features=FeatureMatch(*layer, "similarity"))
+    found = losses_of(distiller, {**given, "id": LABELS}, LABELS)["feature_loss"]
+    assert found == pytest.approx(expected, rel=1e-4) and found > 0
 
 
 class Picking(keras.Model):

@@ -247,11 +247,10 @@ class Distiller(CheckedTraining):
             DataError: the images are of another shape than the student takes.
         """
         _batches.require_shape(inputs, self.student)
-        if training and self._matching:
-            images = _batches.only(inputs, self.student)
-            outputs, maps = self._matching.student(images, training=training)
-            return self._single(outputs), maps
         taken = _batches.as_taken(inputs, self.student)
+        if training and self._matching:
+            outputs, maps = self._matching.student(taken, training=training)
+            return self._single(outputs), maps
         return self._single(self.student(taken, training=training))
 
     @staticmethod

@@ -236,11 +236,11 @@ def named(images: Any, *models: keras.Model) -> Any:
 
 def only(images: Any, *models: keras.Model) -> Any:
     """Return the images for models of one input: what a dict or list holds alone, or a dict of
-    several has under the name of an input, see `named`. Everything else is returned as it is.
+    several has under the name of an input. Everything else is returned as by `named`.
     """
-    nested = isinstance(images, (dict, list, tuple))
-    flat = keras.tree.flatten(named(images, *models)) if nested else []
-    return flat[0] if len(flat) == 1 else images
+    own = named(images, *models)
+    flat = keras.tree.flatten(own) if isinstance(own, (dict, list, tuple)) else []
+    return flat[0] if len(flat) == 1 else own
 
 
 def input_names(model: keras.Model) -> list[str]:

@@ -14,7 +14,7 @@ from keras_kd import losses
 from keras_kd.distiller import _settings
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads
-from keras_kd.models.surgery.keras_internals import calls_in_order
+from keras_kd.models.surgery.keras_internals import Functional, calls_in_order
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,10 @@ def _with_features(model: keras.Model, names: list[str]) -> keras.Model:
             "without a `call` of its own, to match features."
         )
     # A Sequential model's graph, too, is that of a Functional one: all weights are shared.
-    graph = keras.Model(model.inputs, heads.structure(model))
+    inputs = model.input if isinstance(model, Functional) else model.inputs
+    graph = keras.Model(inputs, heads.structure(model))
     outputs = [_output(model, graph, name) for name in names]
-    return keras.Model(model.inputs, [heads.structure(model), outputs])
+    return keras.Model(inputs, [heads.structure(model), outputs])
 
 
 def _output(model: keras.Model, graph: keras.Model, name: str) -> keras.KerasTensor:

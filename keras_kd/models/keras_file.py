@@ -212,7 +212,7 @@ def _checked(path: Path, folder: Path) -> tuple[ModelSpec, str | bytes, bool, Pa
             # Not read in place: each step back in an archive reads it from its beginning.
             weights = Path(archive.extract("model.weights.h5", folder))
             _require_bounded(weights, size)
-            return _stored_form(archive, path), archive.read("config.json"), False, weights
+            return _stored_spec(archive, path), archive.read("config.json"), False, weights
     except ModelError:
         raise
     except Exception as error:
@@ -296,7 +296,7 @@ def _bytes(content: h5py.File, name: str, link: object) -> int:
     return (found.size or 0) * found.dtype.itemsize
 
 
-def _stored_form(archive: zipfile.ZipFile, path: Path) -> ModelSpec:
+def _stored_spec(archive: zipfile.ZipFile, path: Path) -> ModelSpec:
     if ENTRY not in archive.namelist():
         return ModelSpec()
     try:
