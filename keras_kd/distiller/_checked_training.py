@@ -137,8 +137,8 @@ class CheckedTraining(StudentModel):
 
         Arrays are checked whole before the first step, and no more in the steps. Of data sets and
         generators the first batch is checked after its step, and all of an epoch at its end.
-        `class_weight` weighs the labels'
-        term alone, as `class_weights`, and the training images in `weighted_metrics`, as in Keras.
+        `class_weight` weighs the labels' term alone, as `class_weights`, and the training images in
+        `weighted_metrics`, as in Keras.
 
         Raises:
             DataError: images without labels, a label that no head can learn, a sample weight that

@@ -14,7 +14,7 @@ from keras_kd.distiller import _backend
 
 FEWEST = 32  # images; a few may well be of one class
 STORED = "The teacher whose outputs the batches bring"
-_LOOKED_AT_FIRST = 1024  # rows of a store, which mostly differ
+_PROBED_ROWS = 1024  # rows of a store, which mostly differ
 
 
 def warn_of_stored(
@@ -29,7 +29,7 @@ def warn_of_stored(
     """
     if len(outputs) < FEWEST:
         return
-    for rows in (outputs[:_LOOKED_AT_FIRST], outputs):
+    for rows in (outputs[:_PROBED_ROWS], outputs):
         given = logits(rows)
         classes = given.argmax(axis=-1)
         if (classes != classes[0]).any():

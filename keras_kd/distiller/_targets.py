@@ -102,8 +102,8 @@ class TargetMaker:
             outputs = [self._stored(stored)]
         # As rows already: the mean of several would spread one over another.
         outputs = [self._as_rows(one) for one in outputs]
-        looked_at = learns_from_teacher and not (stored is not None and checked)
-        if looked_at:
+        unchecked = learns_from_teacher and not (stored is not None and checked)
+        if unchecked:
             self._faults.update_state(outputs)
         logits = [
             {
@@ -112,7 +112,7 @@ class TargetMaker:
             }
             for one in outputs
         ]
-        if looked_at:
+        if unchecked:
             self._same_answers.update_state(logits, _batches.rows(x), stored is not None)
         return self._live.mean(logits) if stored is None else logits[0]
 
